@@ -1,0 +1,415 @@
+"""The diffusion model: a network seen through its denoiser, over a Gaussian path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo import noise
+from zoo.conditions import Condition
+from zoo.errors import ConditionError, ConfigError, UsageError
+from zoo.likelihood import hutchinson_log_prob
+from zoo.model import GenerativeModel, check_count, check_seed
+from zoo.noise import Stream
+from zoo.paths import Path, path_from
+from zoo.programs import Graph, Integrate, Iterate, Port, Programs
+from zoo.samplers import BUILTIN, StepTable
+from zoo.errors import UnknownNameError
+from zoo_diffusion.prediction import Prediction, check_prediction, denoised, target
+
+Progress = Callable[[int, int], None]
+
+
+class Diffusion(GenerativeModel):
+    """A diffusion model around any network ``(x [n, *event], time [n], condition) -> [n, *event]``.
+
+    The network works on states (x - shift) / scale, which should lie about in [-1, 1]; everything that users see is
+    in data units.
+
+    Args:
+        network: the network.
+        event_shape: shape of one sample.
+        condition: classes or a vector, or None. Classes that are not required get a null class, numbered last, that
+            replaces the class of a tenth of the training samples: what classifier-free guidance needs
+            (Ho & Salimans 2022).
+        path: the Gaussian path, by name or description.
+        prediction: what the network predicts.
+        shift: data units of state 0.
+        scale: data units of one unit of state.
+        data_min: samples are clipped to [data_min, data_max], and so is the denoised sample at every step; or None.
+        data_max: see ``data_min``.
+        class_dropout: probability that training hides the class.
+        sampling: defaults of ``sampler``, ``steps`` and ``guidance``.
+    """
+
+    family: ClassVar[str] = "diffusion"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        event_shape: tuple[int, ...],
+        *,
+        condition: Condition | None = None,
+        path: str | Mapping[str, Any] = "cosine-log-snr",
+        prediction: str = "v",
+        shift: float = 0.0,
+        scale: float = 1.0,
+        data_min: float | None = None,
+        data_max: float | None = None,
+        class_dropout: float = 0.1,
+        sampling: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise ConfigError(f"scale must be above 0, not {scale}")
+        if (data_min is None) != (data_max is None):
+            raise ConfigError("data_min and data_max come together")
+        self.network = network
+        self.event_shape = event_shape
+        self.condition = condition
+        self.path: Path = path_from(path)
+        self.prediction: Prediction = check_prediction(prediction, self.path)
+        self.shift, self.scale = shift, scale
+        self.data_min, self.data_max = data_min, data_max
+        self.class_dropout = class_dropout
+        self.defaults = {"sampler": "ddim", "steps": 50, "guidance": 1.0, **(sampling or {})}
+        if self.guidance_default != 1.0 and self.null_class is None:
+            raise ConfigError("guidance needs classes that are not required, so that there is a null class")
+
+    @property
+    def null_class(self) -> int | None:
+        """The number of the class that stands for none, or None when there is no such class."""
+        c = self.condition
+        return c.size if c is not None and c.kind == "classes" and not c.required else None
+
+    @property
+    def guidance_default(self) -> float:
+        """The guidance weight used unless another is asked for."""
+        return float(self.defaults["guidance"])
+
+    @property
+    def state_clip(self) -> float | None:
+        """Bound on the denoised state, or None for unbounded data."""
+        if self.data_min is None or self.data_max is None:
+            return None
+        return max(abs(self.data_min - self.shift), abs(self.data_max - self.shift)) / self.scale
+
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
+        """D(x, t), the expected clean state.
+
+        Args:
+            x: state ``[n, *event]``.
+            time: the network's time, scalar.
+            alpha: α, scalar.
+            sigma: σ, scalar.
+            condition: ``[n]`` or ``[n, d]``, or None.
+        """
+        output = self.network(x, time.expand(x.shape[0]), condition)
+        return denoised(self.prediction, output, x, alpha, sigma)
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
+        """Mean squared error of the prediction at times spread evenly over the batch.
+
+        The times are one uniform offset plus multiples of 1/n (Kingma et al. 2021, appendix I.1), which covers [0, 1]
+        in every batch and lowers the variance of the gradient. Noise comes from torch's global generator.
+
+        Args:
+            x: data ``[n, *event]``.
+            condition: int ``[n]`` or float ``[n, d]``, or None.
+        """
+        n = len(self.check_data(x))
+        state = (x - self.shift) / self.scale
+        offset = torch.rand((), dtype=torch.float64)
+        t = ((offset + torch.arange(n, dtype=torch.float64) / n) % 1.0).numpy()
+        shape = (n, *[1] * len(self.event_shape))
+        alpha, sigma = (torch.from_numpy(a).to(x).reshape(shape) for a in self.path.alpha_sigma(t))
+        time = torch.from_numpy(self.path.network_time(t)).to(x)
+        eps = torch.randn_like(state)
+        condition = self.condition_tensor(condition, n)
+        if self.null_class is not None and condition is not None:
+            hidden = torch.rand(n, device=x.device) < self.class_dropout
+            condition = torch.where(hidden, torch.full_like(condition, self.null_class), condition)
+        output = self.network(alpha * state + sigma * eps, time, condition)
+        return F.mse_loss(output.to(state.dtype), target(self.prediction, state, eps, alpha, sigma))
+
+    # -- sampling ---------------------------------------------------------------------------------------------------
+
+    def table(
+        self, sampler: str | StepTable | None = None, steps: int | None = None, guidance: float | None = None, **options: Any
+    ) -> StepTable:
+        """The step table of a sampler by name, with the model's defaults for what is None."""
+        if isinstance(sampler, StepTable):
+            return sampler
+        name = sampler or str(self.defaults["sampler"])
+        if name not in BUILTIN:
+            raise UnknownNameError("sampler", name, BUILTIN)
+        table = BUILTIN[name](self.path, self.defaults["steps"] if steps is None else steps, **options)
+        if self.state_clip is not None:
+            table = table.with_clip(self.state_clip)
+        return table.with_guidance(self.guidance_default if guidance is None else guidance)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        *,
+        condition: Any = None,
+        seed: int | None = None,
+        sampler: str | StepTable | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """Draw ``n`` samples by a step table.
+
+        Args:
+            n: how many.
+            condition: classes or vectors; None gives every class in turn.
+            seed: key of the specified noise.
+            sampler: name of a sampler or a finished table.
+            steps: number of steps.
+            guidance: weight w of classifier-free guidance; 1 is none, 0 ignores the class.
+            progress: called with (steps done, steps in all).
+            options: the sampler's own.
+
+        Returns:
+            ``[n, *event_shape]`` in data units.
+        """
+        table = self.table(sampler, steps, guidance, **options)
+        seed, n = check_seed(seed), check_count(n)
+        conditions = self.condition_tensor(condition, n)
+        step = StepModule(self)
+        state = torch.zeros(table.slots, n, *self.event_shape, device=self.device, dtype=self.dtype)
+        state[0] = table.initial_scale * self.noise(seed, n, self.event_shape)
+        for row in table:
+            evaluated, weights = guided(conditions, row.guidance, self.null_class)
+            fresh = (
+                self.noise(seed, n, self.event_shape, step=row.index, stream=Stream.STEP)
+                if row.noise_scale
+                else torch.zeros_like(state[0])
+            )
+            scalars = [torch.tensor(v).to(state) for v in (row.time, row.alpha, row.sigma, row.clip, row.noise_scale)]
+            matrix = torch.from_numpy(row.matrix).to(state)
+            state, _ = step(state, *scalars, matrix, fresh, torch.as_tensor(weights).to(state), *evaluated)
+            if progress is not None:
+                progress(row.index + 1, len(table))
+        return self.to_data(state[0])
+
+    def to_data(self, state: Tensor) -> Tensor:
+        """States to data units, clipped to the range of the data when it has one."""
+        x = self.shift + self.scale * state
+        return x if self.data_min is None else x.clamp(self.data_min, self.data_max)
+
+    # -- likelihood -------------------------------------------------------------------------------------------------
+
+    def log_prob(
+        self,
+        x: Tensor,
+        *,
+        condition: Any = None,
+        steps: int = 32,
+        probes: int = 1,
+        seed: int = 0,
+        **options: Any,
+    ) -> Tensor:
+        """Log-density by the probability-flow ODE with Hutchinson's trace estimate; see :mod:`zoo.likelihood`.
+
+        Args:
+            x: data ``[n, *event]``.
+            condition: classes or vectors; None scores under the null class, if there is one.
+            steps: Runge-Kutta steps of four evaluations each.
+            probes: Rademacher probes averaged for each sample.
+            seed: key of the probes.
+            options: none.
+
+        Returns:
+            ``[n]``, nats, in data units: an estimate that is unbiased over probes up to the error of the steps.
+        """
+        if options:
+            raise UsageError(f"this model has no option {', '.join(sorted(options))}")
+        n = len(self.check_data(x))
+        conditions = self.scoring_condition(condition, n)
+        divergence = DivergenceModule(self)
+
+        def evaluate(state: Any, time: float, alpha: float, sigma: float, probe: Any) -> tuple[Any, Any]:
+            tensors = [torch.from_numpy(np.ascontiguousarray(state)).to(self.device, self.dtype)]
+            tensors += [torch.tensor(v, device=self.device, dtype=self.dtype) for v in (time, alpha, sigma)]
+            tensors.append(torch.from_numpy(probe).to(self.device, self.dtype))
+            with torch.no_grad():
+                d, trace = divergence(*tensors, *([] if conditions is None else [conditions]))
+            return d.cpu().numpy(), trace.cpu().numpy()
+
+        return torch.from_numpy(
+            hutchinson_log_prob(
+                evaluate,
+                (x.detach().cpu().double().numpy() - self.shift) / self.scale,
+                self.path,
+                seed=seed,
+                steps=steps,
+                probes=probes,
+            )
+            - math.prod(self.event_shape) * math.log(self.scale)
+        ).to(self.device, self.dtype)
+
+    def scoring_condition(self, condition: Any, n: int) -> Tensor | None:
+        """The condition to score under: what is given, or the null class."""
+        if self.condition is not None and condition is None:
+            if self.null_class is None:
+                raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
+            return torch.full((n,), self.null_class, dtype=torch.int32, device=self.device)
+        return self.condition_tensor(condition, n)
+
+    # -- export -----------------------------------------------------------------------------------------------------
+
+    def programs(self) -> Programs:
+        """Graphs ``step``, for every sampler, and ``divergence``, for the likelihood."""
+        event = self.event_shape
+        described = self.path.describe()
+        scalar = lambda name, meaning: Port(name, "float32", (), meaning)  # noqa: E731
+        row = (
+            scalar("time", "the network's time"),
+            scalar("alpha", "α at that time"),
+            scalar("sigma", "σ at that time"),
+        )
+        return Programs(
+            graphs=(
+                Graph(
+                    "step",
+                    StepModule(self),
+                    inputs=(
+                        Port("state", "float32", ("slots", "batch", *event), "x and its history"),
+                        *row,
+                        scalar("clip", "bound on the denoised sample"),
+                        scalar("noise_scale", "scale of the fresh noise"),
+                        Port("matrix", "float32", ("slots", "columns"), "state and denoised sample to next state; columns = slots + 1"),
+                        Port("noise", "float32", ("batch", *event), "standard normal noise"),
+                        Port("weights", "float32", ("evaluations",), "weight of each evaluation; they sum to 1"),
+                        *self._condition_port(("evaluations", "batch")),
+                    ),
+                    outputs=(
+                        Port("next_state", "float32", ("slots", "batch", *event), "x and its history after the step"),
+                        Port("denoised", "float32", ("batch", *event), "the denoised sample D"),
+                    ),
+                ),
+                Graph(
+                    "divergence",
+                    DivergenceModule(self),
+                    inputs=(
+                        Port("x", "float32", ("batch", *event), "state"),
+                        *row,
+                        Port("probe", "float32", ("batch", *event), "probe vector of the trace estimate"),
+                        *self._condition_port(("batch",)),
+                    ),
+                    outputs=(
+                        Port("denoised", "float32", ("batch", *event), "the denoised sample D"),
+                        Port("trace", "float32", ("batch",), "probe · ∂D/∂x · probe"),
+                    ),
+                ),
+            ),
+            sample=Iterate(
+                "step",
+                path=described,
+                shift=self.shift,
+                scale=self.scale,
+                data_min=self.data_min,
+                data_max=self.data_max,
+                clip=self.state_clip,
+                null_class=self.null_class,
+                sampler=str(self.defaults["sampler"]),
+                steps=int(self.defaults["steps"]),
+                guidance=self.guidance_default,
+            ),
+            log_prob=Integrate("divergence", path=described, shift=self.shift, scale=self.scale, null_class=self.null_class),
+        )
+
+    def _condition_port(self, leading: tuple[str, ...]) -> tuple[Port, ...]:
+        c = self.condition
+        if c is None:
+            return ()
+        if c.kind == "classes":
+            null = "" if self.null_class is None else f"; {self.null_class} is the null class"
+            return (Port("condition", "int32", leading, f"class, 0 to {c.size - 1}{null}"),)
+        return (Port("condition", "float32", (*leading, c.size), "condition vector"),)
+
+
+def guided(condition: Tensor | None, guidance: float, null_class: int | None) -> tuple[list[Tensor], list[float]]:
+    """Conditions and weights of the evaluations that one guided step needs.
+
+    Classifier-free guidance is D_null + w·(D_class - D_null), i.e. weights (w, 1 - w) for (class, null); at w = 1 the
+    null class is not evaluated, at w = 0 the class is not.
+
+    Returns:
+        the condition argument of :class:`StepModule` (none for an unconditional model, else ``[evaluations, n, ...]``),
+        and the weights.
+
+    Raises:
+        UsageError: guidance other than 1 for a model without a null class.
+    """
+    if null_class is None:
+        if guidance != 1.0:
+            raise UsageError("guidance needs a model with a null class, which this one has not")
+        return ([] if condition is None else [condition[None]]), [1.0]
+    assert condition is not None
+    null = torch.full_like(condition, null_class)
+    if guidance == 1.0:
+        return [condition[None]], [1.0]
+    if guidance == 0.0:
+        return [null[None]], [1.0]
+    return [torch.stack([condition, null])], [guidance, 1.0 - guidance]
+
+
+class StepModule(nn.Module):
+    """One row of a step table, for every sampler: see :mod:`zoo.samplers.table` for the equations."""
+
+    def __init__(self, model: Diffusion) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        state: Tensor,
+        time: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        clip: Tensor,
+        noise_scale: Tensor,
+        matrix: Tensor,
+        noise: Tensor,
+        weights: Tensor,
+        condition: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """State ``[slots, n, *event]`` to the next state and D; the evaluations of guidance run as one batch."""
+        event = self.model.event_shape
+        x = state[0]
+        repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
+        d = self.model.denoise(repeated, time, alpha, sigma, None if condition is None else condition.flatten(0, 1))
+        d = (d.reshape(-1, *x.shape) * weights.reshape(-1, *[1] * x.ndim)).sum(0)
+        d = torch.minimum(torch.maximum(d, -clip), clip)
+        columns = torch.cat([state, d[None]]).flatten(1)
+        # the first slot is x: only it takes the fresh noise
+        moved = (matrix @ columns).reshape(-1, *x.shape)
+        return torch.cat([moved[:1] + noise_scale * noise, moved[1:]]), d
+
+
+class DivergenceModule(nn.Module):
+    """The denoised sample and probe·J·probe of its Jacobian, by one forward-mode derivative."""
+
+    def __init__(self, model: Diffusion) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, probe: Tensor, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """``[n, *event]`` to D ``[n, *event]`` and the estimate ``[n]`` of the trace of ∂D/∂x."""
+        d, tangent = torch.func.jvp(lambda y: self.model.denoise(y, time, alpha, sigma, condition), (x,), (probe,))
+        return d, (tangent * probe).flatten(1).sum(1)

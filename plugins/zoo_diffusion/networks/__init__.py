@@ -1,0 +1,1 @@
+"""Networks that predict, from a noisy sample and a time, whatever the diffusion around them asks for."""

@@ -1,0 +1,217 @@
+"""The 2-D U-Net of Ho et al. 2020 with the residual blocks of Dhariwal & Nichol 2021 ("ADM").
+
+Every operation here has a forward-mode derivative and an ONNX translation, because likelihood graphs are traced through
+``jvp``: attention is explicit, upsampling is expand and reshape, and group norm gets contiguous input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.errors import ConfigError
+
+
+def sinusoidal_embedding(time: Tensor, size: int, *, max_period: float = 10_000.0) -> Tensor:
+    """Vaswani et al. 2017, section 3.5: cosines, then sines, of geometrically spaced frequencies.
+
+    Args:
+        time: ``[n]``.
+        size: even number of features.
+        max_period: the longest wavelength over 2π.
+
+    Returns:
+        ``[n, size]``.
+    """
+    half = size // 2
+    exponents = torch.arange(half, device=time.device, dtype=time.dtype) / half
+    angles = time[:, None] * torch.exp(-math.log(max_period) * exponents)[None]
+    return torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)
+
+
+def group_norm(channels: int, groups: int = 32) -> nn.GroupNorm:
+    """Group norm with the largest number of groups, up to ``groups``, that divides ``channels``."""
+    return nn.GroupNorm(math.gcd(groups, channels), channels)
+
+
+def zero(module: nn.Module) -> nn.Module:
+    """Set a layer's parameters to zero, so that the branch it closes starts as the identity."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+class ResidualBlock(nn.Module):
+    """Norm, SiLU, conv, twice; time and class enter as scale and shift of the second norm (ADM, section 3)."""
+
+    def __init__(self, in_channels: int, out_channels: int, embedding: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = group_norm(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.affine = nn.Linear(embedding, 2 * out_channels)
+        self.norm2 = group_norm(out_channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = zero(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """``[n, in, h, w]`` and ``[n, embedding]`` to ``[n, out, h, w]``."""
+        h = self.conv1(F.silu(self.norm1(x)))
+        scale, shift = self.affine(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = F.silu(self.norm2(h) * (1 + scale) + shift)
+        return self.skip(x) + self.conv2(self.dropout(h))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over the pixels, written out as matmul and softmax."""
+
+    def __init__(self, channels: int, head_channels: int) -> None:
+        super().__init__()
+        if channels % head_channels:
+            raise ConfigError(f"head_channels ({head_channels}) must divide the {channels} channels at an attention")
+        self.heads = channels // head_channels
+        self.norm = group_norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = zero(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[n, c, h, w]`` to the same."""
+        c, h, w = x.shape[1:]
+        q, k, v = self.qkv(self.norm(x)).reshape(-1, 3, self.heads, c // self.heads, h * w).unbind(1)
+        weights = torch.softmax(q.transpose(-1, -2) @ k / math.sqrt(c // self.heads), dim=-1)
+        attended = (v @ weights.transpose(-1, -2)).reshape(-1, c, h, w)
+        return x + self.out(attended)
+
+
+class Upsample(nn.Module):
+    """Twice the size by repetition, then a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[n, c, h, w]`` to ``[n, c, 2h, 2w]``."""
+        c, h, w = x.shape[1:]
+        x = x[:, :, :, None, :, None].expand(-1, c, h, 2, w, 2).reshape(-1, c, 2 * h, 2 * w)
+        return self.conv(x)
+
+
+class Level(nn.Module):
+    """The blocks of one resolution on the way down or up: residual blocks, each with its attention or none."""
+
+    def __init__(self, channels: Sequence[tuple[int, int]], embedding: int, dropout: float, head: int | None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ResidualBlock(i, o, embedding, dropout) for i, o in channels)
+        self.attentions = nn.ModuleList(
+            nn.Identity() if head is None else SelfAttention(o, head) for _, o in channels
+        )
+
+
+class UNet(nn.Module):
+    """A U-Net over images ``[n, channels, height, width]``.
+
+    Args:
+        channels: of the image.
+        size: (height, width), each divisible by 2 for every level but the last.
+        base: channels of the first level.
+        multipliers: channels of each level over ``base``.
+        blocks: residual blocks a level on the way down; one more on the way up.
+        attention: levels (0 is full resolution) with self-attention; the middle has it always.
+        head_channels: channels of an attention head.
+        dropout: inside residual blocks.
+        classes: number of classes including the null class, or None.
+        vector: length of the condition vector, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: tuple[int, int],
+        base: int = 32,
+        multipliers: Sequence[int] = (1, 2, 4),
+        blocks: int = 1,
+        attention: Sequence[int] = (2,),
+        head_channels: int = 32,
+        dropout: float = 0.0,
+        classes: int | None = None,
+        vector: int | None = None,
+    ) -> None:
+        super().__init__()
+        factor = 2 ** (len(multipliers) - 1)
+        if any(side % factor for side in size):
+            raise ConfigError(f"a U-Net of {len(multipliers)} levels needs sides divisible by {factor}, not {size}")
+        self.base = base
+        embedding = 4 * base
+        self.time = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.classes = nn.Embedding(classes, embedding) if classes else None
+        self.vector = nn.Linear(vector, embedding) if vector else None
+        self.conv_in = nn.Conv2d(channels, base, 3, padding=1)
+
+        widths = [base * m for m in multipliers]
+        skips, width = [base], base
+        self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
+        for level, out in enumerate(widths):
+            head = head_channels if level in attention else None
+            self.down.append(Level([(width if b == 0 else out, out) for b in range(blocks)], embedding, dropout, head))
+            skips += [out] * blocks
+            width = out
+            if level < len(widths) - 1:
+                self.downsample.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+                skips.append(width)
+        self.middle1 = ResidualBlock(width, width, embedding, dropout)
+        self.middle_attention = SelfAttention(width, head_channels)
+        self.middle2 = ResidualBlock(width, width, embedding, dropout)
+        self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
+        for level, out in reversed(list(enumerate(widths))):
+            head = head_channels if level in attention else None
+            pairs = []
+            for _ in range(blocks + 1):
+                pairs.append((width + skips.pop(), out))
+                width = out
+            self.up.append(Level(pairs, embedding, dropout, head))
+            if level:
+                self.upsample.append(Upsample(width))
+        self.norm_out = group_norm(width)
+        self.conv_out = zero(nn.Conv2d(width, channels, 3, padding=1))
+
+    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Predict.
+
+        Args:
+            x: ``[n, channels, height, width]``.
+            time: ``[n]``, the network's time.
+            condition: int ``[n]`` or float ``[n, vector]``, as built.
+
+        Returns:
+            ``[n, channels, height, width]``.
+        """
+        embedding = self.time(sinusoidal_embedding(time, self.base))
+        if self.classes is not None:
+            embedding = embedding + self.classes(condition)
+        if self.vector is not None:
+            embedding = embedding + self.vector(condition)
+        embedding = F.silu(embedding)
+
+        h = self.conv_in(x)
+        skips = [h]
+        for i, level in enumerate(self.down):
+            for block, attention in zip(level.blocks, level.attentions, strict=True):
+                h = attention(block(h, embedding))
+                skips.append(h)
+            if i < len(self.downsample):
+                h = self.downsample[i](h)
+                skips.append(h)
+        h = self.middle2(self.middle_attention(self.middle1(h, embedding)), embedding)
+        for i, level in enumerate(self.up):
+            for block, attention in zip(level.blocks, level.attentions, strict=True):
+                h = attention(block(torch.cat([h, skips.pop()], dim=1), embedding))
+            if i < len(self.upsample):
+                h = self.upsample[i](h)
+        prediction: Tensor = self.conv_out(F.silu(self.norm_out(h)))
+        return prediction

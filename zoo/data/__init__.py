@@ -1,0 +1,67 @@
+"""Data sets: arrays in memory, split, with what is known of their units. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import DataError
+
+__all__ = ["Dataset", "Split"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples and, where there are any, their classes or context vectors.
+
+    Attributes:
+        x: ``[n, *event]``, any real dtype.
+        condition: int32 ``[n]`` or float32 ``[n, d]``, or None.
+    """
+
+    x: NDArray[Any]
+    condition: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an empty split or a condition of another length."""
+        if len(self.x) == 0:
+            raise DataError("a split of a data set is empty")
+        if self.condition is not None and len(self.condition) != len(self.x):
+            raise DataError(f"{len(self.x)} samples come with {len(self.condition)} conditions")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in memory.
+
+    Attributes:
+        name: as registered.
+        train: what models are fitted to.
+        validation: what choices are made by (early stopping).
+        test: what results are quoted on, and nothing else.
+        levels: for discrete data the number of values, which are 0 … levels - 1; None for continuous data. Training
+            dequantises discrete data with uniform noise, so a sample lies in [0, levels) and its density has unit bins.
+        labels: names of the classes.
+        entropy: differential entropy in nats where it is known, the best negative log-likelihood there can be.
+        extra: whatever else is known, as JSON values.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    levels: int | None = None
+    labels: tuple[str, ...] = ()
+    entropy: float | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(np.shape(self.train.x)[1:])

@@ -1,0 +1,106 @@
+"""Files of data sets: found under ``ZOO_DATA``, else in the cache, else fetched from their original hosts.
+
+Every file has a published digest and is used only if it matches, wherever it came from. Downloads go to a temporary
+name and are renamed when complete and checked, so that an interrupted one is never taken for the file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.request
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.errors import DataError
+from zoo.files import atomic_file
+
+_TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file that can be fetched.
+
+    Attributes:
+        name: its name in the data set's folder.
+        urls: where it can be had, tried in order.
+        sha256: its digest, or None.
+        md5_uncompressed: the published MD5 of its content once gunzipped, where that is what its authors published.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    sha256: str | None = None
+    md5_uncompressed: str | None = None
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: ``ZOO_CACHE``, or ``genzoo`` in the user's cache folder."""
+    if configured := os.environ.get("ZOO_CACHE"):
+        return Path(configured)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "genzoo"
+
+
+def fetch(dataset: str, remote: Remote) -> Path:
+    """The local path of a file, checked.
+
+    Args:
+        dataset: name of the data set, which is its folder.
+        remote: the file.
+
+    Raises:
+        DataError: it cannot be had, or is not the published file.
+    """
+    if provided := os.environ.get("ZOO_DATA"):
+        path = Path(provided) / dataset / remote.name
+        if path.is_file():
+            _check(path, remote)
+            return path
+    path = cache_folder() / "data" / dataset / remote.name
+    if not path.is_file():
+        _download(path, dataset, remote)
+    _check(path, remote)
+    return path
+
+
+def _download(path: Path, dataset: str, remote: Remote) -> None:
+    if os.environ.get("ZOO_OFFLINE"):
+        raise DataError(
+            f"{remote.name} of data set {dataset} is not here, and ZOO_OFFLINE forbids fetching it",
+            hint=f"Put it into the folder {dataset} below ZOO_DATA.",
+        )
+    problems = []
+    for url in remote.urls:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(path) as temporary:
+                with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, temporary.open("wb") as file:
+                    shutil.copyfileobj(response, file)
+                _check(temporary, remote)
+            return
+        except (urllib.error.URLError, OSError, DataError) as error:
+            problems.append(f"{url}: {error}")
+    raise DataError(
+        f"{remote.name} of data set {dataset} cannot be had ({'; '.join(problems)})",
+        hint=f"Put it into the folder {dataset} below a folder that ZOO_DATA names.",
+    )
+
+
+def _check(path: Path, remote: Remote) -> None:
+    content = path.read_bytes()
+    if remote.sha256 is not None and hashlib.sha256(content).hexdigest() != remote.sha256:
+        raise DataError(f"{path} is not the published file: its sha256 differs")
+    if remote.md5_uncompressed is not None:
+        try:
+            # an integrity check against the digest that the authors published, not a security boundary
+            digest = hashlib.md5(gzip.decompress(content), usedforsecurity=False).hexdigest()
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path} is damaged: {error}") from error
+        if digest != remote.md5_uncompressed:
+            raise DataError(f"{path} is not the published file: its md5 is {digest}, not {remote.md5_uncompressed}")

@@ -1,0 +1,120 @@
+"""Every error that genzoo raises on purpose.
+
+    ZooError                      something a user can act on
+    ├── UsageError                a request that makes no sense (exit code 2)
+    │   ├── UnknownNameError      no such model, sampler, data set, ...; says what comes closest
+    │   └── ConditionError        a class or context that the model cannot take
+    ├── PluginError               a plugin could not be loaded or described something wrong
+    │   └── NameConflictError     two plugins claim one name
+    ├── MissingDependencyError    a package that this command needs is not installed
+    ├── ConfigError               a model or training configuration that cannot be built
+    ├── DataError                 data of the wrong shape, dtype or content, or not to be had
+    ├── WeightsError              a weights file that is damaged or does not fit its model
+    ├── BundleError               a bundle that is damaged, altered or too new
+    ├── OutputError               a place that cannot be written
+    ├── RuntimeFailure            ONNX Runtime could not do what was asked
+    │   └── ProviderError         the execution provider asked for is not the one in use
+    └── ProofError                exported graphs do not equal the model (exit code 3)
+
+Each carries one sentence that says what was wrong, with what, and, where there is one, a ``hint``:
+what to do next. The command line prints both and exits with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """Base of all errors of this package.
+
+    ``str(error)`` is the sentence; ``hint`` the next step or None.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(ZooError):
+    """The request itself makes no sense; nothing was tried."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """No such name. The message lists what comes closest, or everything when that is short."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = None
+        if close:
+            hint = f"Did you mean {' or '.join(close)}?"
+        elif known and len(known) <= 20:
+            hint = f"There are: {', '.join(known)}."
+        elif not known:
+            hint = f"No {kind} is installed; `zoo plugins` shows what is."
+        super().__init__(f"there is no {kind} named {name!r}", hint=hint)
+        self.kind, self.name, self.known = kind, name, tuple(known)
+
+
+class ConditionError(UsageError):
+    """A class label or context vector that the model cannot take."""
+
+
+class PluginError(ZooError):
+    """A plugin could not be loaded, or described something wrong."""
+
+
+class NameConflictError(PluginError):
+    """Two plugins claim one name; neither is used until one is removed or disabled."""
+
+
+class MissingDependencyError(ZooError):
+    """A package that is needed here is not installed.
+
+    >>> MissingDependencyError("torch", "export a model", extra="onnx").hint
+    "pip install 'genzoo[onnx]'"
+    """
+
+    def __init__(self, package: str, purpose: str, *, extra: str) -> None:
+        super().__init__(f"{package} is needed to {purpose} and is not installed", hint=f"pip install 'genzoo[{extra}]'")
+        self.package = package
+
+
+class ConfigError(ZooError):
+    """A model or training configuration that cannot be built."""
+
+
+class DataError(ZooError):
+    """Data of the wrong shape, dtype or content, or that cannot be had."""
+
+
+class WeightsError(ZooError):
+    """A weights file that is damaged or does not fit its model."""
+
+
+class BundleError(ZooError):
+    """A bundle that is damaged, altered, or written by a newer format."""
+
+
+class OutputError(ZooError):
+    """A file or folder that cannot be written."""
+
+
+class RuntimeFailure(ZooError):  # noqa: N818 - RuntimeError is taken, and this is what it is
+    """ONNX Runtime could not load or run a graph."""
+
+
+class ProviderError(RuntimeFailure):
+    """The execution provider that was asked for is not the one in use."""
+
+
+class ProofError(ZooError):
+    """The exported graphs do not equal the model within the stated tolerance."""
+
+    exit_code = 3

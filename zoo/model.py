@@ -1,0 +1,206 @@
+"""The one interface of all models: :class:`GenerativeModel`. This module needs torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from zoo import noise
+from zoo.conditions import Condition
+from zoo.errors import ConditionError, DataError, UsageError
+from zoo.programs import Direct, Graph, Port, Programs
+
+__all__ = ["Condition", "DirectModel", "GenerativeModel"]
+
+
+class GenerativeModel(nn.Module, ABC):
+    """A distribution over events of one shape that can be sampled and scored.
+
+    Whoever implements this class gets the command line, training, checking, exporting and running for free.
+    The constructor's keyword arguments are the model's config: JSON values, stored in the card and passed back when the
+    model is built again.
+
+    Attributes:
+        family: ``"flow"``, ``"diffusion"``, or what a plugin adds.
+        event_shape: shape of one sample, without the batch.
+        condition: what samples are conditioned on, or None.
+    """
+
+    family: ClassVar[str]
+    event_shape: tuple[int, ...]
+    condition: Condition | None = None
+
+    @abstractmethod
+    def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
+        """Draw ``n`` samples.
+
+        Args:
+            n: how many, from 1 up.
+            condition: one class (number or label) or vector for all, or ``n`` of them; None gives every class in turn.
+            seed: key of the specified noise (:mod:`zoo.noise`); None draws one from the system.
+            options: the family's own, such as a diffusion's sampler and steps.
+
+        Returns:
+            float tensor ``[n, *event_shape]`` in data units.
+        """
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
+        """Log-density of ``x`` in nats, in the units of the data that is passed in.
+
+        Args:
+            x: float tensor ``[n, *event_shape]``.
+            condition: as for :meth:`sample`.
+            options: the family's own.
+
+        Returns:
+            float tensor ``[n]``.
+        """
+
+    @abstractmethod
+    def programs(self) -> Programs:
+        """The graphs and programs that an exporter writes. Must not change the model."""
+
+    def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
+        """The training objective, a scalar: the negative log-likelihood unless a family has a better one."""
+        return -self.log_prob(x, condition=condition).mean()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The parameters' floating-point type."""
+        return next(self.parameters()).dtype
+
+    def check_data(self, x: Tensor) -> Tensor:
+        """Return ``x`` if it is a batch of events.
+
+        Raises:
+            DataError: wrong shape.
+        """
+        if x.ndim != 1 + len(self.event_shape) or tuple(x.shape[1:]) != self.event_shape:
+            raise DataError(f"data of shape {tuple(x.shape)} given, [n, {', '.join(map(str, self.event_shape))}] expected")
+        return x
+
+    def condition_tensor(self, condition: Any, n: int, *, first: int = 0) -> Tensor | None:
+        """The condition of ``n`` samples as int32 ``[n]`` or float ``[n, d]``, or None for an unconditional model.
+
+        Raises:
+            ConditionError: a condition that the model cannot take.
+        """
+        if self.condition is None:
+            if condition is not None:
+                raise ConditionError("this model takes no condition")
+            return None
+        if isinstance(condition, Tensor):
+            if condition.is_floating_point() and self.condition.kind == "vector" and condition.shape == (n, self.condition.size):
+                return condition.to(self.device, self.dtype)
+            condition = condition.detach().cpu().numpy()
+        tensor = torch.from_numpy(self.condition.array(condition, n, first=first)).to(self.device)
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+    def noise(self, seed: int, n: int, shape: tuple[int, ...], **counter: Any) -> Tensor:
+        """Specified standard normals (:func:`zoo.noise.normal`) in the model's dtype, on its device."""
+        return torch.from_numpy(noise.normal(seed, n, shape, **counter)).to(self.device, self.dtype)
+
+
+def check_count(n: int) -> int:
+    """Return ``n`` if it is a number of samples that can be drawn, else raise UsageError."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise UsageError(f"the number of samples is a whole number from 1 up, not {n!r}")
+    return n
+
+
+def check_seed(seed: int | None) -> int:
+    """Return ``seed``, or a fresh 63-bit one from the system when it is None."""
+    if seed is None:
+        return int(torch.randint(2**63 - 1, (), generator=_system_generator()).item())
+    return noise.check_seed(seed)
+
+
+def _system_generator() -> torch.Generator:
+    generator = torch.Generator()
+    generator.seed()
+    return generator
+
+
+class DirectModel(GenerativeModel):
+    """A model that samples and scores in one call each: implement :meth:`inverse` and :meth:`log_density`.
+
+    Flows are such models: ``inverse`` maps base noise to data. Everything else follows.
+    """
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of one base sample."""
+        return self.event_shape
+
+    @abstractmethod
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Base noise ``[n, *noise_shape]`` to data ``[n, *event_shape]``."""
+
+    @abstractmethod
+    def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Data ``[n, *event_shape]`` to log-density ``[n]`` in nats."""
+
+    @torch.no_grad()
+    def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
+        """See :meth:`GenerativeModel.sample`."""
+        _no_options(options)
+        z = self.noise(check_seed(seed), check_count(n), self.noise_shape)
+        return self.inverse(z, self.condition_tensor(condition, n))
+
+    def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
+        """See :meth:`GenerativeModel.log_prob`."""
+        _no_options(options)
+        self.check_data(x)
+        if self.condition is not None and condition is None:
+            raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
+        return self.log_density(x, self.condition_tensor(condition, len(x)))
+
+    def programs(self) -> Programs:
+        """Graphs ``inverse`` and ``log_prob``, one call each."""
+        event = Port("x", "float32", ("batch", *self.event_shape), "data")
+        base = Port("z", "float32", ("batch", *self.noise_shape), "standard normal noise")
+        condition = condition_ports(self.condition)
+        density = Port("log_prob", "float32", ("batch",), "log-density of x in nats")
+        return Programs(
+            graphs=(
+                Graph("inverse", _Method(self, "inverse"), (base, *condition), (event,)),
+                Graph("log_prob", _Method(self, "log_density"), (event, *condition), (density,)),
+            ),
+            sample=Direct("inverse", noise="z"),
+            log_prob=Direct("log_prob"),
+        )
+
+
+def condition_ports(condition: Condition | None) -> tuple[Port, ...]:
+    """The graph input that carries ``condition``: none, or one."""
+    if condition is None:
+        return ()
+    if condition.kind == "classes":
+        return (Port("condition", "int32", ("batch",), f"class, 0 to {condition.size - 1}"),)
+    return (Port("condition", "float32", ("batch", condition.size), "condition vector"),)
+
+
+def _no_options(options: dict[str, Any]) -> None:
+    if options:
+        raise UsageError(f"this model has no option {', '.join(sorted(options))}")
+
+
+class _Method(nn.Module):
+    """A method of a model as a module of its own, which is what an exporter traces."""
+
+    def __init__(self, model: nn.Module, method: str) -> None:
+        super().__init__()
+        self.model, self.method = model, method
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        result: Tensor = getattr(self.model, self.method)(*inputs)
+        return result

@@ -1,0 +1,136 @@
+"""The specified random numbers: Philox4x32-10 counters turned into normals by Box-Muller.
+
+Random numbers are part of the interface, not an accident of a library: whoever follows this page draws the same
+noise from the same seed, in NumPy, torch, a browser or C++, and sample *i* is the same alone or among a thousand.
+
+Counter and key of one Philox block (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3")::
+
+    counter = (block, sample, step, stream)      four uint32 words
+    key     = (seed mod 2³², seed div 2³²)       two uint32 words
+
+``block`` counts groups of four consecutive elements of one sample's flattened event, so element e of a sample is
+word e mod 4 of block e div 4. ``step`` is the row of the step table (0 for the initial state). ``stream`` keeps
+different uses apart, see :class:`Stream`.
+
+A word w becomes the uniform u = (⌊w / 2⁹⌋ + ½) · 2⁻²³, which lies strictly inside (0, 1) and is exact in float32.
+Words (w₀, w₁) and (w₂, w₃) of a block each give two normals, √(-2 ln u₀) · (cos 2πu₁, sin 2πu₁). Here they are
+computed in float64 and rounded once to float32; an implementation that has only float32 agrees to 1e-6.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import UsageError
+
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_MASK = np.uint64(0xFFFFFFFF)
+_SHIFT = np.uint64(32)
+_ROUNDS = 10
+
+
+class Stream(IntEnum):
+    """What a random number is used for; the last word of the counter."""
+
+    INITIAL = 0  # the state before the first step, or a flow's base sample
+    STEP = 1  # fresh noise added by a sampler
+    PROBE = 2  # probe vectors of a trace estimate
+    DEQUANTIZE = 3  # uniform dequantisation of discrete data
+    CONDITION = 4  # classes drawn when none are asked for
+
+
+def philox4x32(counter: NDArray[np.uint32], key: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Philox4x32-10.
+
+    Args:
+        counter: uint32, shape ``[..., 4]``.
+        key: uint32, shape ``[2]`` or broadcastable ``[..., 2]``.
+
+    Returns:
+        uint32, shape ``[..., 4]``.
+
+    >>> [hex(w) for w in philox4x32(np.zeros(4, np.uint32), np.zeros(2, np.uint32)).tolist()]
+    ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
+    """
+    c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
+    k0, k1 = (key[..., i].astype(np.uint64) for i in range(2))
+    for _ in range(_ROUNDS):
+        low = _MULTIPLIERS[0] * c0
+        high = _MULTIPLIERS[1] * c2
+        c0, c1, c2, c3 = (
+            ((high >> _SHIFT) ^ c1 ^ k0) & _MASK,
+            high & _MASK,
+            ((low >> _SHIFT) ^ c3 ^ k1) & _MASK,
+            low & _MASK,
+        )
+        k0 = (k0 + np.uint64(_WEYL[0])) & _MASK
+        k1 = (k1 + np.uint64(_WEYL[1])) & _MASK
+    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def check_seed(seed: int) -> int:
+    """Return ``seed`` if it is a whole number in [0, 2⁶⁴), else raise UsageError."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        raise UsageError(f"a seed is a whole number from 0 to 2**64 - 1, not {seed!r}")
+    return int(seed)
+
+
+def _words(seed: int, samples: NDArray[np.int64], size: int, *, step: int, stream: Stream) -> NDArray[np.uint32]:
+    """uint32 words, shape ``[len(samples), size]``."""
+    seed = check_seed(seed)
+    blocks = -(-size // 4)
+    counter = np.empty((len(samples), blocks, 4), np.uint32)
+    counter[..., 0] = np.arange(blocks, dtype=np.uint32)
+    counter[..., 1] = samples[:, None]
+    counter[..., 2] = step
+    counter[..., 3] = stream
+    key = np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
+    return philox4x32(counter, key).reshape(len(samples), blocks * 4)
+
+
+def uniform(
+    seed: int, n: int, shape: tuple[int, ...], *, first: int = 0, step: int = 0, stream: Stream = Stream.INITIAL
+) -> NDArray[np.float32]:
+    """Uniforms strictly inside (0, 1).
+
+    Args:
+        seed: whole number in [0, 2⁶⁴).
+        n: how many samples.
+        shape: shape of one sample.
+        first: index of the first sample, so that batches of one run can be drawn apart.
+        step: row of the step table.
+        stream: what the numbers are for.
+
+    Returns:
+        float32, shape ``[n, *shape]``.
+    """
+    size = int(np.prod(shape))
+    words = _words(seed, np.arange(first, first + n), size, step=step, stream=stream)[:, :size]
+    u = ((words >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
+    return u.reshape(n, *shape)
+
+
+def normal(
+    seed: int, n: int, shape: tuple[int, ...], *, first: int = 0, step: int = 0, stream: Stream = Stream.INITIAL
+) -> NDArray[np.float32]:
+    """Standard normals; arguments and shape as for :func:`uniform`."""
+    size = int(np.prod(shape))
+    words = _words(seed, np.arange(first, first + n), size, step=step, stream=stream)
+    u = ((words >> np.uint32(9)).astype(np.float64) + 0.5) * 2.0**-23
+    radius = np.sqrt(-2.0 * np.log(u[:, 0::2]))
+    angle = 2.0 * np.pi * u[:, 1::2]
+    z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(n, -1)
+    return z[:, :size].astype(np.float32).reshape(n, *shape)
+
+
+def rademacher(
+    seed: int, n: int, shape: tuple[int, ...], *, first: int = 0, step: int = 0, stream: Stream = Stream.PROBE
+) -> NDArray[np.float32]:
+    """Independent signs ±1, the top bit of each word; arguments and shape as for :func:`uniform`."""
+    size = int(np.prod(shape))
+    words = _words(seed, np.arange(first, first + n), size, step=step, stream=stream)[:, :size]
+    return np.where(words >> np.uint32(31), np.float32(-1.0), np.float32(1.0)).reshape(n, *shape)

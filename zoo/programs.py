@@ -1,0 +1,155 @@
+"""What an exporter writes for a model: named graphs, and the programs that turn them into ``sample`` and ``log_prob``.
+
+Programs are plain data that a manifest stores and a runtime in any language follows:
+
+- :class:`Direct`, one call of one graph. A flow samples by ``inverse`` and scores by ``log_prob``.
+- :class:`Iterate`, a :class:`~zoo.samplers.StepTable` run over the graph ``step``. A diffusion samples so.
+- :class:`Integrate`, the probability-flow ODE over the graph ``divergence``. A diffusion scores so.
+
+No torch here; :class:`Graph` holds whatever callable the exporter traces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from zoo.errors import BundleError
+
+Dim = int | str
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a graph.
+
+    Attributes:
+        name: as in the ONNX file.
+        dtype: ``"float32"`` or ``"int32"``.
+        shape: sizes, or names of symbolic dimensions such as ``"batch"``.
+        meaning: one line for whoever writes a runtime.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[Dim, ...]
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One ONNX file to be.
+
+    Attributes:
+        name: stem of the file name.
+        module: callable (a torch module) from the inputs, in order, to one output or a tuple of outputs.
+        inputs: what it takes.
+        outputs: what it gives.
+        extremes: inputs at which the proof must hold too (a list of ``{port name: array}`` makers taking the batch
+            size), beyond ordinary random ones.
+    """
+
+    name: str
+    module: Callable[..., Any]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    extremes: tuple[Callable[[int], Mapping[str, Any]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Direct:
+    """One call. ``noise`` names the input that takes standard normals (sampling) or is None (scoring)."""
+
+    graph: str
+    noise: str | None = None
+    kind: ClassVar[str] = "direct"
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """A step table over ``graph``; see :mod:`zoo.samplers.table` for the loop.
+
+    Attributes:
+        graph: name of the step graph.
+        path: the Gaussian path, as ``Path.describe()`` gives it.
+        shift: data = shift + scale · state, componentwise the same for all.
+        scale: see ``shift``.
+        data_min: samples are clipped to [data_min, data_max] at the very end; None for unbounded data.
+        data_max: see ``data_min``.
+        clip: bound on the denoised sample in state units; None for no bound.
+        null_class: the class that stands for "no class", or None when the model has none.
+        sampler: the sampler used unless another is asked for.
+        steps: its number of steps.
+        guidance: its guidance weight.
+    """
+
+    graph: str
+    path: Mapping[str, Any]
+    shift: float = 0.0
+    scale: float = 1.0
+    data_min: float | None = None
+    data_max: float | None = None
+    clip: float | None = None
+    null_class: int | None = None
+    sampler: str = "ddim"
+    steps: int = 50
+    guidance: float = 1.0
+    kind: ClassVar[str] = "iterate"
+
+
+@dataclass(frozen=True)
+class Integrate:
+    """The probability-flow ODE in the log noise level, over ``graph``; see :mod:`zoo.likelihood`.
+
+    Attributes:
+        graph: name of the graph that gives the denoised sample and an estimate of the trace of its Jacobian.
+        path: the Gaussian path.
+        shift: data = shift + scale · state.
+        scale: see ``shift``.
+        null_class: the class that stands for "no class", or None.
+        steps: Runge-Kutta steps unless another number is asked for.
+        probes: Rademacher probes averaged for the trace unless another number is asked for.
+    """
+
+    graph: str
+    path: Mapping[str, Any]
+    shift: float = 0.0
+    scale: float = 1.0
+    null_class: int | None = None
+    steps: int = 32
+    probes: int = 1
+    kind: ClassVar[str] = "integrate"
+
+
+Program = Direct | Iterate | Integrate
+_KINDS: dict[str, type[Direct | Iterate | Integrate]] = {c.kind: c for c in (Direct, Iterate, Integrate)}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """All that an exporter needs of a model."""
+
+    graphs: tuple[Graph, ...]
+    sample: Program
+    log_prob: Program | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def describe(program: Program) -> dict[str, Any]:
+    """A program as JSON values."""
+    return {"kind": program.kind, **asdict(program)}
+
+
+def program_from(fields: Mapping[str, Any]) -> Program:
+    """The inverse of :func:`describe`.
+
+    Raises:
+        BundleError: unknown kind or fields.
+    """
+    values = dict(fields)
+    kind = values.pop("kind", None)
+    try:
+        return _KINDS[str(kind)](**values)
+    except (KeyError, TypeError):
+        raise BundleError(f"the manifest describes a program of kind {kind!r} that this version cannot run") from None

@@ -1,0 +1,153 @@
+"""A sampler at run time is a table: :class:`StepTable`, one row per evaluation of the network.
+
+Every common diffusion sampler is linear in the state, in past denoiser outputs and in fresh noise. So what differs
+between DDPM, DDIM, Heun or DPM-Solver++ is numbers, made once in float64, and the loop that uses them is always::
+
+    D            = clip(denoise(x, t, condition, guidance))
+    [x, h₁ … hₖ] = M · [x, h₁ … hₖ, D]
+    x            = x + s · noise
+
+k is the number of history slots that the sampler needs (0 for DDPM and DDIM).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import UsageError
+from zoo.paths import Path
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of a :class:`StepTable`; scalars are Python floats, ``matrix`` is float64 ``[k+1, k+2]``."""
+
+    index: int
+    time: float
+    alpha: float
+    sigma: float
+    guidance: float
+    clip: float
+    matrix: Array
+    noise_scale: float
+
+
+@dataclass(frozen=True)
+class StepTable:
+    """What a sampler does, as numbers. All arrays are float64; N is the number of network evaluations.
+
+    Attributes:
+        time: ``[N]``, the network's time input.
+        alpha: ``[N]``, α at that time.
+        sigma: ``[N]``, σ at that time.
+        matrix: ``[N, k+1, k+2]``, the map M from state, history and D to state and history.
+        noise_scale: ``[N]``, scale s of the fresh noise.
+        initial_scale: the first state is this times standard normal noise.
+        guidance: ``[N]``, weight w of classifier-free guidance, D = D_null + w·(D_class - D_null); 1 means none.
+        clip: ``[N]``, bound on \\|D\\|; ∞ means none.
+    """
+
+    time: Array
+    alpha: Array
+    sigma: Array
+    matrix: Array
+    noise_scale: Array
+    initial_scale: float
+    guidance: Array
+    clip: Array
+
+    def __post_init__(self) -> None:
+        """Refuse tables that no loop could run."""
+        rows = len(self.time)
+        columns = {
+            name: getattr(self, name) for name in ("time", "alpha", "sigma", "noise_scale", "guidance", "clip")
+        }
+        for name, column in columns.items():
+            if column.shape != (rows,):
+                raise UsageError(f"step table: {name} has shape {column.shape}, expected ({rows},)")
+            if np.isnan(column).any() or (name != "clip" and np.isinf(column).any()):
+                raise UsageError(f"step table: {name} has values that are not finite")
+        slots = self.matrix.shape[1] if self.matrix.ndim == 3 else 0
+        if rows < 1 or slots < 1 or self.matrix.shape != (rows, slots, slots + 1):
+            raise UsageError(f"step table: matrix has shape {self.matrix.shape}, expected ({rows}, k+1, k+2)")
+        if not np.isfinite(self.matrix).all():
+            raise UsageError("step table: matrix has values that are not finite")
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def slots(self) -> int:
+        """k + 1: the state and its history."""
+        return int(self.matrix.shape[1])
+
+    def __getitem__(self, index: int) -> Step:
+        return Step(
+            index=index,
+            time=float(self.time[index]),
+            alpha=float(self.alpha[index]),
+            sigma=float(self.sigma[index]),
+            guidance=float(self.guidance[index]),
+            clip=float(self.clip[index]),
+            matrix=self.matrix[index],
+            noise_scale=float(self.noise_scale[index]),
+        )
+
+    def __iter__(self) -> Iterator[Step]:
+        return (self[i] for i in range(len(self)))
+
+    def with_guidance(self, weight: float) -> StepTable:
+        """The same table with guidance weight ``weight`` in every row."""
+        if not np.isfinite(weight):
+            raise UsageError(f"guidance must be a finite number, not {weight}")
+        return replace(self, guidance=np.full(len(self), float(weight)))
+
+    def with_clip(self, bound: float) -> StepTable:
+        """The same table with \\|D\\| bounded by ``bound`` (∞ for no bound) in every row."""
+        if not bound > 0:
+            raise UsageError(f"a bound on the denoised sample must be above 0, not {bound}")
+        return replace(self, clip=np.full(len(self), float(bound)))
+
+
+def times(steps: int) -> tuple[Array, Array]:
+    """Trailing spacing: t = 1, 1 - 1/N, …, 1/N and the time that each step ends at, the last at exactly 0.
+
+    Returns:
+        (start, end), each float64 ``[steps]``.
+
+    Raises:
+        UsageError: ``steps`` is not a whole number from 1 up.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise UsageError(f"steps must be a whole number from 1 up, not {steps!r}")
+    grid = np.linspace(1.0, 0.0, steps + 1)
+    return grid[:-1], grid[1:]
+
+
+def single_step_table(path: Path, start: Array, state: Array, denoised: Array, noise_scale: Array) -> StepTable:
+    """The table of a sampler without history: x ← state·x + denoised·D + noise_scale·noise.
+
+    Args:
+        path: the Gaussian path.
+        start: ``[N]``, path time of each evaluation.
+        state: ``[N]``, coefficient of x.
+        denoised: ``[N]``, coefficient of D.
+        noise_scale: ``[N]``, coefficient of the fresh noise.
+    """
+    alpha, sigma = path.alpha_sigma(start)
+    return StepTable(
+        time=path.network_time(start),
+        alpha=alpha,
+        sigma=sigma,
+        matrix=np.stack([state, denoised], axis=-1)[:, None, :],
+        noise_scale=noise_scale,
+        initial_scale=float(sigma[0]),
+        guidance=np.ones(len(start)),
+        clip=np.full(len(start), np.inf),
+    )

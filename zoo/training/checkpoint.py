@@ -1,0 +1,102 @@
+"""Checkpoints: one safetensors file with the model, its average, the optimizer's state, and progress as JSON.
+
+Written atomically, so that a kill at any moment leaves the previous checkpoint. No pickle, and no state of random
+generators either: every step seeds its own (:func:`zoo.training.loop.step_seed`), so a resumed run repeats exactly what
+an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from zoo import weights
+from zoo.errors import WeightsError
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: optimizer steps done.
+        best: the best validation loss so far.
+        best_step: when that was.
+        history: one ``{"step", "loss", "validation"}`` an evaluation.
+        seconds: time spent training.
+    """
+
+    step: int = 0
+    best: float = float("inf")
+    best_step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def save(
+    path: Path,
+    *,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: weights.Arrays | None,
+    progress: Progress,
+    recipe: dict[str, Any],
+) -> None:
+    """Write a checkpoint atomically."""
+    arrays = {f"model.{k}": v for k, v in weights.state_arrays(model).items()}
+    if average is not model:
+        arrays |= {f"average.{k}": v for k, v in weights.state_arrays(average).items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            arrays[f"optimizer.{i}.{key}"] = value.detach().cpu().numpy()
+    if best is not None:
+        arrays |= {f"best.{k}": v for k, v in best.items()}
+    record = {**vars(progress), "best": progress.best if np.isfinite(progress.best) else None}
+    weights.write(
+        path, arrays, metadata={"progress": weights.encode_json(record), "recipe": weights.encode_json(recipe)}
+    )
+
+
+def load(
+    path: Path, *, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]
+) -> tuple[Progress, weights.Arrays | None]:
+    """Restore a checkpoint into ``model``, ``average`` and ``optimizer``.
+
+    Returns:
+        where the run stood, and the best weights so far if any were kept.
+
+    Raises:
+        WeightsError: damaged, or of another recipe.
+    """
+    arrays = weights.read(path)
+    meta = weights.metadata(path)
+    try:
+        written_by = json.loads(meta["recipe"])
+        record = json.loads(meta["progress"])
+        progress = Progress(**{**record, "best": float("inf") if record["best"] is None else record["best"]})
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} is not a checkpoint of a training run") from error
+    if written_by != json.loads(weights.encode_json(recipe)):
+        raise WeightsError(
+            f"{path} belongs to a run of another recipe", hint="Choose another folder with -o, or pass --restart."
+        )
+    parts: dict[str, weights.Arrays] = {"model": {}, "average": {}, "optimizer": {}, "best": {}}
+    for name, array in arrays.items():
+        part, _, rest = name.partition(".")
+        parts.get(part, {})[rest] = array
+    weights.load_into(model, parts["model"], source=path)
+    if average is not model:
+        weights.load_into(average, parts["average"], source=path)
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, array in parts["optimizer"].items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = torch.from_numpy(np.array(array))
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return progress, parts["best"] or None

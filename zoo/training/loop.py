@@ -1,0 +1,246 @@
+"""The training loop: AdamW on a model's own loss, with averaged weights, evaluation and exact resumption."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo import weights
+from zoo.data import Dataset, Split
+from zoo.errors import ConfigError, DataError
+from zoo.model import GenerativeModel
+from zoo.training import checkpoint
+from zoo.training.checkpoint import Progress
+from zoo.training.recipe import Recipe, TrainingRecipe
+
+CHECKPOINT = "checkpoint.safetensors"
+_EVALUATION_BATCH = 500
+
+
+class Reporter(Protocol):
+    """What a run tells while it goes on; the command line draws it."""
+
+    def __call__(self, progress: Progress, loss: float, validation: float | None) -> None:
+        """Called after every step, with the validation loss when there was an evaluation."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: the weights to keep, and how it went."""
+
+    arrays: weights.Arrays
+    progress: Progress
+
+
+def train(
+    model: GenerativeModel,
+    data: Dataset,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    report: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Result | None:
+    """Train ``model`` on ``data`` as ``recipe`` says, resuming from the checkpoint in ``folder`` if there is one.
+
+    Args:
+        model: freshly built by the same recipe.
+        data: the data set.
+        recipe: the run.
+        folder: an existing folder for checkpoints.
+        report: called after each step.
+        stop: asked after each step; True writes a checkpoint and returns None.
+
+    Returns:
+        the result, or None when stopped early.
+
+    Raises:
+        ConfigError: the loss is not finite.
+        DataError: the data does not fit the model.
+        WeightsError: the checkpoint is damaged or of another recipe.
+    """
+    settings = recipe.training
+    check_fit(model, data)
+    average = copy.deepcopy(model) if settings.ema else model
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+    )
+    path = folder / CHECKPOINT
+    progress, best = Progress(), None
+    if path.exists():
+        progress, best = checkpoint.load(
+            path, model=model, average=average, optimizer=optimizer, recipe=recipe.describe()
+        )
+
+    def save() -> None:
+        checkpoint.save(
+            path, model=model, average=average, optimizer=optimizer, best=best, progress=progress, recipe=recipe.describe()
+        )
+
+    model.train()
+    average.train(average is model)
+    started = time.monotonic() - progress.seconds
+    while progress.step < settings.steps:
+        loss = _step(model, average, optimizer, data, settings, progress.step)
+        progress.step += 1
+        progress.seconds = time.monotonic() - started
+        validation = None
+        if settings.evaluate_every and (progress.step % settings.evaluate_every == 0 or progress.step == settings.steps):
+            validation = evaluate(average, data, data.validation, seed=settings.seed)
+            progress.history.append({"step": progress.step, "loss": loss, "validation": validation})
+            if validation < progress.best:
+                progress.best, progress.best_step = validation, progress.step
+                best = weights.state_arrays(average) if settings.keep == "best" else None
+                best = best and {k: v.copy() for k, v in best.items()}
+        if report is not None:
+            report(progress, loss, validation)
+        stopping = stop() and progress.step < settings.steps
+        if stopping or progress.step % settings.checkpoint_every == 0 or progress.step == settings.steps:
+            save()
+        if stopping:
+            return None
+    kept = best if settings.keep == "best" and best is not None else weights.state_arrays(average)
+    return Result(kept, progress)
+
+
+def _step(
+    model: GenerativeModel,
+    average: GenerativeModel,
+    optimizer: torch.optim.Optimizer,
+    data: Dataset,
+    settings: TrainingRecipe,
+    step: int,
+) -> float:
+    with step_seed(settings.seed, step):
+        x, condition = batch(data, data.train, _indices(len(data.train.x), settings, step), model)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * learning_rate_factor(settings, step)
+        with _precision(settings.precision, model.device):
+            loss = model.loss(x, condition=condition)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+    value = loss.item()
+    if not math.isfinite(value):
+        raise ConfigError(
+            f"the loss is {value} at step {step + 1}", hint="Lower training.learning_rate, or set training.gradient_clip."
+        )
+    if settings.gradient_clip:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+    optimizer.step()
+    if average is not model:
+        update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
+    return value
+
+
+@torch.no_grad()
+def update_average(average: torch.nn.Module, model: torch.nn.Module, *, decay: float) -> None:
+    """average ← decay·average + (1 - decay)·model, parameter by parameter; buffers are copied.
+
+    The decay is warmed up as (1 + step)/(10 + step), so that the average forgets the initial weights.
+    """
+    for a, p in zip(average.parameters(), model.parameters(), strict=True):
+        a.lerp_(p, 1.0 - decay)
+    for a, b in zip(average.buffers(), model.buffers(), strict=True):
+        a.copy_(b)
+
+
+@torch.no_grad()
+def evaluate(model: GenerativeModel, data: Dataset, split: Split, *, seed: int) -> float:
+    """Mean loss over a split, in evaluation mode, with the same noise every time."""
+    was_training = model.training
+    model.eval()
+    total = 0.0
+    try:
+        with step_seed(seed, -1):
+            for start in range(0, len(split.x), _EVALUATION_BATCH):
+                indices = np.arange(start, min(start + _EVALUATION_BATCH, len(split.x)))
+                x, condition = batch(data, split, indices, model)
+                total += model.loss(x, condition=condition).item() * len(indices)
+    finally:
+        model.train(was_training)
+    return total / len(split.x)
+
+
+def check_fit(model: GenerativeModel, data: Dataset) -> None:
+    """Refuse data that the model cannot be trained on.
+
+    Raises:
+        DataError: event shape, or condition, does not fit.
+    """
+    if data.event_shape != model.event_shape:
+        raise DataError(f"data set {data.name} has events of shape {data.event_shape}, the model of {model.event_shape}")
+    if model.condition is not None and data.train.condition is None:
+        raise DataError(f"the model is conditioned on {model.condition.kind}, which data set {data.name} does not have")
+
+
+def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel) -> tuple[Tensor, Tensor | None]:
+    """The samples at ``indices`` as model input, dequantised when the data is discrete.
+
+    Uniform noise in [0, 1) makes a density of the whole numbers (Theis et al. 2016, section 3.1).
+    """
+    x = torch.from_numpy(split.x[indices]).to(model.device, model.dtype)
+    if data.levels:
+        x = x + torch.rand_like(x)
+    condition = None
+    if model.condition is not None and split.condition is not None:
+        condition = torch.from_numpy(split.condition[indices]).to(model.device)
+    return x, condition
+
+
+def _indices(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int64]:
+    """Indices of one batch: each epoch is a new permutation, and the last, short batch of an epoch is dropped."""
+    size = min(settings.batch_size, count)
+    epoch, position = divmod(step, max(count // size, 1))
+    order = np.random.default_rng([settings.seed, epoch]).permutation(count)
+    return order[position * size : (position + 1) * size]
+
+
+def learning_rate_factor(settings: TrainingRecipe, step: int) -> float:
+    """Warm-up, then the schedule; 1 at the peak."""
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    if settings.schedule == "constant":
+        return 1.0
+    done = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
+    return 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+class step_seed(AbstractContextManager[None]):  # noqa: N801 - reads as a statement: with step_seed(...)
+    """Torch's global generator seeded by (seed, step) inside the block and as it was outside.
+
+    Seeding each step apart makes a resumed run equal to an uninterrupted one without storing generator states.
+    """
+
+    def __init__(self, seed: int, step: int) -> None:
+        self.mixed = int(np.random.SeedSequence([seed, step + 1]).generate_state(1, np.uint64)[0] >> 1)
+        self.fork = torch.random.fork_rng()
+
+    def __enter__(self) -> None:
+        self.fork.__enter__()
+        torch.manual_seed(self.mixed)
+
+    def __exit__(self, *exc: object) -> None:
+        self.fork.__exit__(None, None, None)
+
+
+def _precision(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def batches(split: Split, size: int) -> Iterator[NDArray[np.int64]]:
+    """Consecutive index ranges over a split."""
+    for start in range(0, len(split.x), size):
+        yield np.arange(start, min(start + size, len(split.x)))

@@ -1,0 +1,187 @@
+"""A recipe: everything that a training run depends on, as a TOML file of four tables.
+
+.. code-block:: toml
+
+    name = "moons-nsf"
+    summary = "A neural spline flow on two moons"
+    license = "Apache-2.0"           # of the weights
+
+    [model]
+    architecture = "nsf-coupling"
+    config = { event_shape = [2], transforms = 5 }
+
+    [data]
+    name = "moons"
+
+    [training]
+    steps = 3000
+    batch_size = 512
+
+Every key is checked: an unknown or ill-typed one is an error, not a default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from zoo.errors import ConfigError, UnknownNameError
+
+PRECISIONS = ("float32", "bfloat16")
+SCHEDULES = ("cosine", "constant")
+KEEP = ("last", "best")
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """Which architecture, built with which config."""
+
+    architecture: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """Which data set, with which options of its own."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """How to train.
+
+    Attributes:
+        seed: of the initial weights, the order of the data, and all noise.
+        steps: optimizer steps.
+        batch_size: samples a step.
+        learning_rate: peak of AdamW's learning rate.
+        schedule: ``"cosine"`` to zero, or ``"constant"``.
+        warmup: steps of linear warm-up.
+        weight_decay: AdamW's.
+        betas: AdamW's.
+        gradient_clip: bound on the gradient's global norm; 0 for none.
+        ema: decay of the exponential moving average of the weights, which is what is kept; 0 for none.
+        precision: ``"bfloat16"`` computes the forward pass in mixed precision; weights stay float32.
+        evaluate_every: steps between evaluations on the validation split; 0 for none.
+        checkpoint_every: steps between checkpoints.
+        keep: weights of the ``"last"`` step, or of the ``"best"`` evaluation.
+    """
+
+    seed: int = 0
+    steps: int = 1000
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warmup: int = 0
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    gradient_clip: float = 0.0
+    ema: float = 0.0
+    precision: str = "float32"
+    evaluate_every: int = 0
+    checkpoint_every: int = 500
+    keep: str = "last"
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        checks = {
+            "seed": self.seed >= 0,
+            "steps": self.steps >= 1,
+            "batch_size": self.batch_size >= 1,
+            "learning_rate": self.learning_rate > 0,
+            "warmup": self.warmup >= 0,
+            "weight_decay": self.weight_decay >= 0,
+            "gradient_clip": self.gradient_clip >= 0,
+            "ema": 0 <= self.ema < 1,
+            "evaluate_every": self.evaluate_every >= 0,
+            "checkpoint_every": self.checkpoint_every >= 1,
+            "betas": len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
+        }
+        for name, good in checks.items():
+            if not good:
+                raise ConfigError(f"training.{name} = {getattr(self, name)!r} is out of range")
+        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES), ("keep", KEEP)):
+            if getattr(self, name) not in known:
+                raise UnknownNameError(f"training.{name}", str(getattr(self, name)), known)
+        if self.keep == "best" and not self.evaluate_every:
+            raise ConfigError('training.keep = "best" needs training.evaluate_every')
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole training run."""
+
+    name: str
+    model: ModelRecipe
+    data: DataRecipe
+    training: TrainingRecipe = field(default_factory=TrainingRecipe)
+    summary: str = ""
+    license: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
+        """Build from nested tables, as TOML and JSON give them.
+
+        Raises:
+            ConfigError: unknown, missing or ill-typed keys.
+        """
+        built: Recipe = _build(cls, values, source)
+        return built
+
+    @classmethod
+    def from_file(cls, path: Path) -> Recipe:
+        """Read a TOML recipe.
+
+        Raises:
+            ConfigError: not readable, not TOML, or not a recipe.
+        """
+        try:
+            values = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"cannot read the recipe {path}: {error}") from error
+        return cls.from_dict(values, source=str(path))
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON values; :meth:`from_dict` reads them back."""
+        described = dataclasses.asdict(self)
+        described["training"]["betas"] = list(self.training.betas)
+        return described
+
+
+def _build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} must be a table")
+    hints = get_type_hints(cls)
+    known = {f.name: f for f in fields(cls)}
+    for key in values:
+        if key not in known:
+            error = UnknownNameError("key", key, known)
+            raise ConfigError(f"{where}: {error}", hint=error.hint)
+    built = {}
+    for name, f in known.items():
+        if name in values:
+            built[name] = _convert(hints[name], values[name], f"{where}: {name}")
+        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{where}: {name} is missing")
+    return cls(**built)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, where)  # type: ignore[arg-type]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint == tuple[float, float]:
+        if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
+            return (float(value[0]), float(value[1]))
+        raise ConfigError(f"{where} must be two numbers, not {value!r}")
+    plain = dict if hint == dict[str, Any] else hint
+    if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
+        raise ConfigError(f"{where} must be {plain.__name__}, not {value!r}")
+    return value

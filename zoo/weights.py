@@ -1,0 +1,157 @@
+"""Weights in safetensors files: read with every check that the format leaves to its users, written atomically.
+
+safetensors checks structure only. Here a file must also have the expected digest, finite values, and exactly the
+expected names, shapes and dtypes; all mismatches are told at once. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import WeightsError
+from zoo.files import atomic_file, sha256
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Arrays = dict[str, NDArray[Any]]
+
+#: names of tensors in a bundle's weights file that its graphs derived from the model's own begin so
+DERIVED = "graph:"
+_LFS = b"version https://git-lfs"
+_SHOWN = 8
+
+
+def read(path: Path, *, digest: str | None = None) -> Arrays:
+    """All tensors of a safetensors file as NumPy arrays.
+
+    Args:
+        path: the file.
+        digest: expected SHA-256, or None.
+
+    Raises:
+        WeightsError: missing, not safetensors, wrong digest, or values that are not finite.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    check_digest(path, digest)
+    try:
+        arrays: Arrays = load_file(path)
+    except (SafetensorError, ValueError, KeyError, OSError, TypeError) as error:
+        raise WeightsError(f"{path} is not a safetensors file that can be read: {_diagnose(path, error)}") from error
+    broken = [n for n, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
+    if broken:
+        raise WeightsError(f"{path} has values that are not finite in {_listing(broken)}")
+    return arrays
+
+
+def check_digest(path: Path, digest: str | None) -> None:
+    """Refuse a file that is missing or does not have the expected SHA-256.
+
+    Raises:
+        WeightsError: with the digests, and what the file looks like when that explains it.
+    """
+    if not path.is_file():
+        raise WeightsError(f"the weights file {path} does not exist")
+    if digest is not None and (actual := sha256(path)) != digest:
+        looks = _pretender(path)
+        raise WeightsError(
+            f"{path} {looks or 'has been altered or damaged'}: its sha256 is {actual[:16]}…, expected {digest[:16]}…",
+            hint="Fetch or export it again.",
+        )
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """The string metadata in a safetensors header."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a safetensors file that can be read: {_diagnose(path, error)}") from error
+
+
+def write(path: Path, arrays: Mapping[str, NDArray[Any]], *, metadata: Mapping[str, str] | None = None) -> str:
+    """Write tensors atomically and return the file's SHA-256. The same tensors give the same bytes.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(save(ordered, metadata=dict(metadata) if metadata else None))
+        return sha256(temporary)
+
+
+def state_arrays(module: nn.Module) -> Arrays:
+    """A module's state dict as NumPy arrays."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
+
+
+def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: Path | str) -> None:
+    """Copy arrays into a module; names, shapes and dtypes must match exactly, or nothing is copied.
+
+    Tensors whose names begin with :data:`DERIVED` belong to a bundle's graphs and are passed over.
+
+    Raises:
+        WeightsError: with all mismatches.
+    """
+    import torch
+
+    state: dict[str, Tensor] = module.state_dict()
+    given = {name: array for name, array in arrays.items() if not name.startswith(DERIVED)}
+    problems = []
+    if missing := sorted(state.keys() - given.keys()):
+        problems.append(f"missing {_listing(missing)}")
+    if unexpected := sorted(given.keys() - state.keys()):
+        problems.append(f"unexpected {_listing(unexpected)}")
+    for name in sorted(state.keys() & given.keys()):
+        want, have = state[name], given[name]
+        want_dtype = str(want.dtype).removeprefix("torch.")
+        if tuple(want.shape) != have.shape or want_dtype != str(have.dtype):
+            problems.append(f"{name} is {have.dtype}{list(have.shape)}, expected {want_dtype}{list(want.shape)}")
+    if problems:
+        shown = "; ".join(problems[:_SHOWN])
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise WeightsError(f"{source} does not fit the model: {shown}{more}")
+    module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in given.items()})
+
+
+def encode_json(value: Any) -> str:
+    """Compact JSON with sorted keys, for safetensors metadata."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _listing(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def _pretender(path: Path) -> str | None:
+    """What a file is that only claims to hold weights, judged by its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.startswith(_LFS):
+        return "is a Git LFS pointer, not the file itself (run `git lfs pull`)"
+    if head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+        return "is a web page, not weights"
+    if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x04")):
+        return "is a pickle, which is never loaded here"
+    return None
+
+
+def _diagnose(path: Path, error: Exception) -> str:
+    try:
+        return _pretender(path) or str(error)
+    except OSError:
+        return str(error)
