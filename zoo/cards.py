@@ -1,0 +1,243 @@
+"""Descriptions: what plugins say of what they bring, without importing it. No torch.
+
+A hook returns these frozen dataclasses. ``entry`` is always a ``"module:attribute"`` string that is imported only when
+the thing itself is wanted, so listing everything that is installed imports no model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from zoo.conditions import Condition
+from zoo.errors import ConfigError
+
+CARD_FILE = "card.json"
+CARD_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What all descriptions have.
+
+    Attributes:
+        name: lower-case words joined by hyphens; unique among its kind.
+        summary: one line.
+        requires: modules that must be importable for it to be used here, e.g. ``("torch",)``.
+    """
+
+    name: str
+    summary: str = ""
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture(Description):
+    """A class of model.
+
+    Attributes:
+        entry: ``"module:Class"`` of a :class:`~zoo.model.GenerativeModel` built from a config's keywords.
+        family: ``"flow"``, ``"diffusion"``, or another.
+        paper: where it was published.
+    """
+
+    entry: str
+    family: str
+    paper: str = ""
+    requires: tuple[str, ...] = ("torch",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(Description):
+    """A rule that makes step tables.
+
+    Attributes:
+        entry: ``"module:function"``, a function ``(path, steps, **options) -> StepTable``.
+        stochastic: whether it adds fresh noise.
+        paper: where it was published.
+    """
+
+    entry: str
+    stochastic: bool = False
+    paper: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource(Description):
+    """A data set.
+
+    Attributes:
+        entry: ``"module:function"``, a function ``(**options) -> Dataset``.
+        license: SPDX identifier of the data's licence.
+        source: who made it.
+    """
+
+    entry: str
+    license: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exporter(Description):
+    """A target of export.
+
+    Attributes:
+        entry: ``"module:function"``, a function ``(model, card, folder, **options) -> None`` that fills a folder.
+    """
+
+    entry: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importer(Description):
+    """A format of other people's models.
+
+    Attributes:
+        entry: ``"module:function"``, a function ``(source, **options) -> GenerativeModel``.
+    """
+
+    entry: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Description):
+    """A check that ``zoo doctor`` runs.
+
+    Attributes:
+        entry: ``"module:function"``, a function ``() -> Iterable[Finding]``.
+    """
+
+    entry: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One result of a check.
+
+    Attributes:
+        level: ``"ok"``, ``"warning"`` or ``"error"``.
+        message: one sentence.
+        repair: commands or steps that mend it, if there is something to mend.
+    """
+
+    level: str
+    message: str
+    repair: str = ""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """Where a model's weights are, relative to its folder, and what they must be."""
+
+    file: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard(Description):
+    """What is known of a model without loading it; stored as ``card.json`` in the model's folder.
+
+    Attributes:
+        family: as its architecture's.
+        architecture: name of a registered architecture.
+        config: keywords that build it.
+        event_shape: shape of one sample.
+        condition: what it is conditioned on, or None.
+        parameters: how many numbers were fitted.
+        weights: the safetensors file.
+        data: ``name``, ``license``, ``source`` and, for discrete data, ``levels``.
+        license: ``{"code": SPDX, "weights": SPDX}``.
+        metrics: name to value, or to ``{"value", "unit", "of", ...}``.
+        papers: citations.
+        recipe: the training run that made the weights, as :class:`zoo.training.recipe.Recipe` describes it.
+        bundle: subfolder with the exported bundle, or None.
+        folder: where the card was read from; not stored.
+    """
+
+    family: str
+    architecture: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    event_shape: tuple[int, ...] = ()
+    condition: Condition | None = None
+    parameters: int = 0
+    weights: WeightsFile | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    license: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    papers: tuple[str, ...] = ()
+    recipe: Mapping[str, Any] | None = None
+    bundle: str | None = None
+    folder: Path | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON values; :meth:`from_description` reads them back."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("folder", "requires")}
+        values["condition"] = None if self.condition is None else self.condition.describe()
+        values["weights"] = None if self.weights is None else dataclasses.asdict(self.weights)
+        values["event_shape"], values["papers"] = list(self.event_shape), list(self.papers)
+        return {"format": CARD_FORMAT, **values}
+
+    def to_json(self) -> str:
+        """The content of ``card.json``."""
+        return json.dumps(self.describe(), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_description(cls, values: Mapping[str, Any], *, folder: Path | None = None) -> ModelCard:
+        """Build from JSON values.
+
+        Raises:
+            ConfigError: missing, unknown or ill-typed fields, a newer format, or a path that leaves the folder.
+        """
+        where = f"{folder / CARD_FILE}" if folder else "card"
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{where} is not a model card")
+        rest = dict(values)
+        if (version := rest.pop("format", None)) != CARD_FORMAT:
+            raise ConfigError(f"{where} has format {version!r}; this version of genzoo reads {CARD_FORMAT}")
+        try:
+            rest["event_shape"] = tuple(int(d) for d in rest.get("event_shape", ()))
+            rest["papers"] = tuple(rest.get("papers", ()))
+            if rest.get("condition") is not None:
+                rest["condition"] = Condition.from_description(rest["condition"])
+            if rest.get("weights") is not None:
+                rest["weights"] = WeightsFile(**rest["weights"])
+            card = cls(**rest, folder=folder)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise ConfigError(f"{where} is not a model card: {error}") from error
+        for relative in (card.weights.file if card.weights else None, card.bundle):
+            if relative is not None and (
+                PurePosixPath(relative).is_absolute() or ".." in PurePosixPath(relative).parts or "\\" in relative
+            ):
+                raise ConfigError(f"{where}: {relative!r} leaves the model's folder")
+        return card
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> ModelCard:
+        """Read ``card.json`` of a model folder.
+
+        Raises:
+            ConfigError: missing or not a card.
+        """
+        path = Path(folder) / CARD_FILE
+        try:
+            values = json.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{folder} is not a model folder: it has no readable {CARD_FILE}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path} is not JSON: {error}") from error
+        return cls.from_description(values, folder=Path(folder))
+
+    @property
+    def weights_path(self) -> Path | None:
+        """The weights file, or None when the card knows of none."""
+        return self.folder / self.weights.file if self.folder and self.weights else None
+
+    @property
+    def bundle_path(self) -> Path | None:
+        """The exported bundle that the model carries, or None."""
+        return self.folder / self.bundle if self.folder and self.bundle else None

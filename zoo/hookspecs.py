@@ -1,0 +1,107 @@
+"""What a plugin can bring: one hook a kind, each with a complete example.
+
+A plugin is an installed package with an entry point in the group ``zoo`` that names a module::
+
+    [project.entry-points.zoo]
+    my-plugin = "my_plugin"
+
+The module implements any of these hooks, marked with ``zoo.hookimpl``. A hook returns (or yields) descriptions; it must
+not import torch, and neither must the module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from zoo.cards import Architecture, Check, DataSource, Exporter, Importer, ModelCard, Sampler
+
+GROUP = "zoo"
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def zoo_architectures() -> Iterable[Architecture]:  # type: ignore[empty-body]
+    """Classes of model.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_architectures():
+            return [zoo.Architecture(name="gaussian", family="flow", entry="my_plugin.model:Gaussian")]
+    """
+
+
+@hookspec
+def zoo_models() -> Iterable[ModelCard]:  # type: ignore[empty-body]
+    """Pretrained models, each a folder with a ``card.json``.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_models():
+            return [zoo.ModelCard.from_folder(Path(__file__).parent / "faces-glow")]
+    """
+
+
+@hookspec
+def zoo_samplers() -> Iterable[Sampler]:  # type: ignore[empty-body]
+    """Rules that make step tables for diffusion models.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_samplers():
+            return [zoo.Sampler(name="euler", entry="my_plugin.euler:euler", paper="Euler 1768")]
+    """
+
+
+@hookspec
+def zoo_datasets() -> Iterable[DataSource]:  # type: ignore[empty-body]
+    """Data sets to train on and to measure with.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_datasets():
+            return [zoo.DataSource(name="rings", entry="my_plugin.rings:rings", license="CC0-1.0")]
+    """
+
+
+@hookspec
+def zoo_exporters() -> Iterable[Exporter]:  # type: ignore[empty-body]
+    """Targets of ``zoo export --target``.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_exporters():
+            return [zoo.Exporter(name="coreml", entry="my_plugin.coreml:export", requires=("coremltools",))]
+    """
+
+
+@hookspec
+def zoo_importers() -> Iterable[Importer]:  # type: ignore[empty-body]
+    """Formats of other people's models.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_importers():
+            return [zoo.Importer(name="nflows", entry="my_plugin.nflows:load", requires=("nflows",))]
+    """
+
+
+@hookspec
+def zoo_checks() -> Iterable[Check]:  # type: ignore[empty-body]
+    """Checks that ``zoo doctor`` runs.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_checks():
+            return [zoo.Check(name="npu", summary="the NPU's driver", entry="my_plugin.npu:check")]
+    """
