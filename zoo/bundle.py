@@ -159,7 +159,7 @@ class Manifest:
 
     def _check_names(self, source: Path | str) -> None:
         for name in (*self.files, *(g.file for g in self.graphs.values())):
-            if not name or name in (".", "..") or any(c in name for c in '/\\:\0') or name == MANIFEST:
+            if not name or name in (".", "..") or any(c in name for c in "/\\:\0") or name == MANIFEST:
                 raise BundleError(f"{source} names a file {name!r}, which is not a plain file of the bundle")
         for graph in self.graphs.values():
             if graph.file not in self.files:

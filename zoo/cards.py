@@ -176,7 +176,9 @@ class ModelCard(Description):
 
     def describe(self) -> dict[str, Any]:
         """As JSON values; :meth:`from_description` reads them back."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("folder", "requires")}
+        values = {
+            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("folder", "requires")
+        }
         values["condition"] = None if self.condition is None else self.condition.describe()
         values["weights"] = None if self.weights is None else dataclasses.asdict(self.weights)
         values["event_shape"], values["papers"] = list(self.event_shape), list(self.papers)

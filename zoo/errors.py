@@ -82,7 +82,9 @@ class MissingDependencyError(ZooError):
     """
 
     def __init__(self, package: str, purpose: str, *, extra: str) -> None:
-        super().__init__(f"{package} is needed to {purpose} and is not installed", hint=f"pip install 'genzoo[{extra}]'")
+        super().__init__(
+            f"{package} is needed to {purpose} and is not installed", hint=f"pip install 'genzoo[{extra}]'"
+        )
         self.package = package
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo import noise
@@ -85,10 +87,23 @@ class GenerativeModel(nn.Module, ABC):
             DataError: wrong shape.
         """
         if x.ndim != 1 + len(self.event_shape) or tuple(x.shape[1:]) != self.event_shape:
-            raise DataError(f"data of shape {tuple(x.shape)} given, [n, {', '.join(map(str, self.event_shape))}] expected")
+            raise DataError(
+                f"data of shape {tuple(x.shape)} given, [n, {', '.join(map(str, self.event_shape))}] expected"
+            )
         return x
 
-    def condition_tensor(self, condition: Any, n: int, *, first: int = 0) -> Tensor | None:
+    def condition_array(self, condition: Any, n: int) -> NDArray[Any]:
+        """The condition of ``n`` samples as the NumPy array that graphs take; the model must be conditional.
+
+        Raises:
+            ConditionError: a condition that the model cannot take.
+        """
+        assert self.condition is not None
+        if isinstance(condition, Tensor):
+            condition = condition.detach().cpu().numpy()
+        return self.condition.array(condition, n)
+
+    def condition_tensor(self, condition: Any, n: int) -> Tensor | None:
         """The condition of ``n`` samples as int32 ``[n]`` or float ``[n, d]``, or None for an unconditional model.
 
         Raises:
@@ -98,11 +113,11 @@ class GenerativeModel(nn.Module, ABC):
             if condition is not None:
                 raise ConditionError("this model takes no condition")
             return None
-        if isinstance(condition, Tensor):
-            if condition.is_floating_point() and self.condition.kind == "vector" and condition.shape == (n, self.condition.size):
-                return condition.to(self.device, self.dtype)
-            condition = condition.detach().cpu().numpy()
-        tensor = torch.from_numpy(self.condition.array(condition, n, first=first)).to(self.device)
+        return self.as_condition(self.condition_array(condition, n))
+
+    def as_condition(self, array: NDArray[Any]) -> Tensor:
+        """A condition array as a tensor on the model's device; vectors in its dtype."""
+        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
     def noise(self, seed: int, n: int, shape: tuple[int, ...], **counter: Any) -> Tensor:

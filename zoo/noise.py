@@ -93,7 +93,13 @@ def _words(seed: int, samples: NDArray[np.int64], size: int, *, step: int, strea
 
 
 def uniform(
-    seed: int, n: int, shape: tuple[int, ...], *, first: int = 0, step: int = 0, stream: Stream = Stream.INITIAL
+    seed: int,
+    n: int,
+    shape: tuple[int, ...],
+    *,
+    first: int = 0,
+    step: int = 0,
+    stream: Stream = Stream.INITIAL,
 ) -> NDArray[np.float32]:
     """Uniforms strictly inside (0, 1).
 
@@ -115,7 +121,13 @@ def uniform(
 
 
 def normal(
-    seed: int, n: int, shape: tuple[int, ...], *, first: int = 0, step: int = 0, stream: Stream = Stream.INITIAL
+    seed: int,
+    n: int,
+    shape: tuple[int, ...],
+    *,
+    first: int = 0,
+    step: int = 0,
+    stream: Stream = Stream.INITIAL,
 ) -> NDArray[np.float32]:
     """Standard normals; arguments and shape as for :func:`uniform`."""
     size = int(np.prod(shape))

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo import noise
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
 from zoo.likelihood import hutchinson_log_prob
@@ -19,8 +18,7 @@ from zoo.model import GenerativeModel, check_count, check_seed
 from zoo.noise import Stream
 from zoo.paths import Path, path_from
 from zoo.programs import Graph, Integrate, Iterate, Port, Programs
-from zoo.samplers import BUILTIN, StepTable
-from zoo.errors import UnknownNameError
+from zoo.samplers import StepTable, evaluations, table_for
 from zoo_diffusion.prediction import Prediction, check_prediction, denoised, target
 
 Progress = Callable[[int, int], None]
@@ -78,8 +76,18 @@ class Diffusion(GenerativeModel):
         self.shift, self.scale = shift, scale
         self.data_min, self.data_max = data_min, data_max
         self.class_dropout = class_dropout
-        self.defaults = {"sampler": "ddim", "steps": 50, "guidance": 1.0, **(sampling or {})}
-        if self.guidance_default != 1.0 and self.null_class is None:
+        self.sampling = Iterate(
+            "step",
+            path=self.path.describe(),
+            shift=shift,
+            scale=scale,
+            data_min=data_min,
+            data_max=data_max,
+            clip=self.state_clip,
+            null_class=self.null_class,
+            **_sampling_defaults(sampling or {}),
+        )
+        if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
 
     @property
@@ -87,11 +95,6 @@ class Diffusion(GenerativeModel):
         """The number of the class that stands for none, or None when there is no such class."""
         c = self.condition
         return c.size if c is not None and c.kind == "classes" and not c.required else None
-
-    @property
-    def guidance_default(self) -> float:
-        """The guidance weight used unless another is asked for."""
-        return float(self.defaults["guidance"])
 
     @property
     def state_clip(self) -> float | None:
@@ -143,18 +146,14 @@ class Diffusion(GenerativeModel):
     # -- sampling ---------------------------------------------------------------------------------------------------
 
     def table(
-        self, sampler: str | StepTable | None = None, steps: int | None = None, guidance: float | None = None, **options: Any
+        self,
+        sampler: str | StepTable | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        **options: Any,
     ) -> StepTable:
-        """The step table of a sampler by name, with the model's defaults for what is None."""
-        if isinstance(sampler, StepTable):
-            return sampler
-        name = sampler or str(self.defaults["sampler"])
-        if name not in BUILTIN:
-            raise UnknownNameError("sampler", name, BUILTIN)
-        table = BUILTIN[name](self.path, self.defaults["steps"] if steps is None else steps, **options)
-        if self.state_clip is not None:
-            table = table.with_clip(self.state_clip)
-        return table.with_guidance(self.guidance_default if guidance is None else guidance)
+        """The step table of a sampler, with the model's defaults for what is None; see :func:`zoo.samplers.table_for`."""
+        return table_for(self.sampling, sampler, steps, guidance, **options)
 
     @torch.no_grad()
     def sample(
@@ -184,14 +183,14 @@ class Diffusion(GenerativeModel):
         Returns:
             ``[n, *event_shape]`` in data units.
         """
-        table = self.table(sampler, steps, guidance, **options)
         seed, n = check_seed(seed), check_count(n)
-        conditions = self.condition_tensor(condition, n)
+        table = self.table(sampler, steps, guidance, **options)
+        conditions = None if self.condition is None else self.condition_array(condition, n)
         step = StepModule(self)
         state = torch.zeros(table.slots, n, *self.event_shape, device=self.device, dtype=self.dtype)
         state[0] = table.initial_scale * self.noise(seed, n, self.event_shape)
         for row in table:
-            evaluated, weights = guided(conditions, row.guidance, self.null_class)
+            evaluated, weights = evaluations(conditions, row.guidance, self.null_class)
             fresh = (
                 self.noise(seed, n, self.event_shape, step=row.index, stream=Stream.STEP)
                 if row.noise_scale
@@ -199,7 +198,10 @@ class Diffusion(GenerativeModel):
             )
             scalars = [torch.tensor(v).to(state) for v in (row.time, row.alpha, row.sigma, row.clip, row.noise_scale)]
             matrix = torch.from_numpy(row.matrix).to(state)
-            state, _ = step(state, *scalars, matrix, fresh, torch.as_tensor(weights).to(state), *evaluated)
+            inputs = [matrix, fresh, torch.from_numpy(weights).to(state)]
+            if evaluated is not None:
+                inputs.append(self.as_condition(evaluated))
+            state, _ = step(state, *scalars, *inputs)
             if progress is not None:
                 progress(row.index + 1, len(table))
         return self.to_data(state[0])
@@ -273,7 +275,6 @@ class Diffusion(GenerativeModel):
     def programs(self) -> Programs:
         """Graphs ``step``, for every sampler, and ``divergence``, for the likelihood."""
         event = self.event_shape
-        described = self.path.describe()
         scalar = lambda name, meaning: Port(name, "float32", (), meaning)  # noqa: E731
         row = (
             scalar("time", "the network's time"),
@@ -290,13 +291,23 @@ class Diffusion(GenerativeModel):
                         *row,
                         scalar("clip", "bound on the denoised sample"),
                         scalar("noise_scale", "scale of the fresh noise"),
-                        Port("matrix", "float32", ("slots", "columns"), "state and denoised sample to next state; columns = slots + 1"),
+                        Port(
+                            "matrix",
+                            "float32",
+                            ("slots", "columns"),
+                            "state and denoised sample to next state; columns = slots + 1",
+                        ),
                         Port("noise", "float32", ("batch", *event), "standard normal noise"),
                         Port("weights", "float32", ("evaluations",), "weight of each evaluation; they sum to 1"),
                         *self._condition_port(("evaluations", "batch")),
                     ),
                     outputs=(
-                        Port("next_state", "float32", ("slots", "batch", *event), "x and its history after the step"),
+                        Port(
+                            "next_state",
+                            "float32",
+                            ("slots", "batch", *event),
+                            "x and its history after the step",
+                        ),
                         Port("denoised", "float32", ("batch", *event), "the denoised sample D"),
                     ),
                 ),
@@ -315,20 +326,14 @@ class Diffusion(GenerativeModel):
                     ),
                 ),
             ),
-            sample=Iterate(
-                "step",
-                path=described,
+            sample=self.sampling,
+            log_prob=Integrate(
+                "divergence",
+                path=self.path.describe(),
                 shift=self.shift,
                 scale=self.scale,
-                data_min=self.data_min,
-                data_max=self.data_max,
-                clip=self.state_clip,
                 null_class=self.null_class,
-                sampler=str(self.defaults["sampler"]),
-                steps=int(self.defaults["steps"]),
-                guidance=self.guidance_default,
             ),
-            log_prob=Integrate("divergence", path=described, shift=self.shift, scale=self.scale, null_class=self.null_class),
         )
 
     def _condition_port(self, leading: tuple[str, ...]) -> tuple[Port, ...]:
@@ -341,30 +346,12 @@ class Diffusion(GenerativeModel):
         return (Port("condition", "float32", (*leading, c.size), "condition vector"),)
 
 
-def guided(condition: Tensor | None, guidance: float, null_class: int | None) -> tuple[list[Tensor], list[float]]:
-    """Conditions and weights of the evaluations that one guided step needs.
-
-    Classifier-free guidance is D_null + w·(D_class - D_null), i.e. weights (w, 1 - w) for (class, null); at w = 1 the
-    null class is not evaluated, at w = 0 the class is not.
-
-    Returns:
-        the condition argument of :class:`StepModule` (none for an unconditional model, else ``[evaluations, n, ...]``),
-        and the weights.
-
-    Raises:
-        UsageError: guidance other than 1 for a model without a null class.
-    """
-    if null_class is None:
-        if guidance != 1.0:
-            raise UsageError("guidance needs a model with a null class, which this one has not")
-        return ([] if condition is None else [condition[None]]), [1.0]
-    assert condition is not None
-    null = torch.full_like(condition, null_class)
-    if guidance == 1.0:
-        return [condition[None]], [1.0]
-    if guidance == 0.0:
-        return [null[None]], [1.0]
-    return [torch.stack([condition, null])], [guidance, 1.0 - guidance]
+def _sampling_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Checked defaults of ``sampler``, ``steps`` and ``guidance``."""
+    if unknown := given.keys() - {"sampler", "steps", "guidance"}:
+        raise ConfigError(f"sampling takes sampler, steps and guidance, not {', '.join(sorted(unknown))}")
+    defaults = {"sampler": "ddim", "steps": 50, "guidance": 1.0, **given}
+    return {**defaults, "guidance": float(defaults["guidance"])}
 
 
 class StepModule(nn.Module):
@@ -408,7 +395,13 @@ class DivergenceModule(nn.Module):
         self.model = model
 
     def forward(
-        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, probe: Tensor, condition: Tensor | None = None
+        self,
+        x: Tensor,
+        time: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        probe: Tensor,
+        condition: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """``[n, *event]`` to D ``[n, *event]`` and the estimate ``[n]`` of the trace of ∂D/∂x."""
         d, tangent = torch.func.jvp(lambda y: self.model.denoise(y, time, alpha, sigma, condition), (x,), (probe,))

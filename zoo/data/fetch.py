@@ -80,7 +80,10 @@ def _download(path: Path, dataset: str, remote: Remote) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(path) as temporary:
-                with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, temporary.open("wb") as file:
+                with (
+                    urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,
+                    temporary.open("wb") as file,
+                ):
                     shutil.copyfileobj(response, file)
                 _check(temporary, remote)
             return

@@ -65,9 +65,7 @@ class StepTable:
     def __post_init__(self) -> None:
         """Refuse tables that no loop could run."""
         rows = len(self.time)
-        columns = {
-            name: getattr(self, name) for name in ("time", "alpha", "sigma", "noise_scale", "guidance", "clip")
-        }
+        columns = {name: getattr(self, name) for name in ("time", "alpha", "sigma", "noise_scale", "guidance", "clip")}
         for name, column in columns.items():
             if column.shape != (rows,):
                 raise UsageError(f"step table: {name} has shape {column.shape}, expected ({rows},)")

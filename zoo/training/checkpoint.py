@@ -60,12 +60,19 @@ def save(
         arrays |= {f"best.{k}": v for k, v in best.items()}
     record = {**vars(progress), "best": progress.best if np.isfinite(progress.best) else None}
     weights.write(
-        path, arrays, metadata={"progress": weights.encode_json(record), "recipe": weights.encode_json(recipe)}
+        path,
+        arrays,
+        metadata={"progress": weights.encode_json(record), "recipe": weights.encode_json(recipe)},
     )
 
 
 def load(
-    path: Path, *, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]
+    path: Path,
+    *,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: dict[str, Any],
 ) -> tuple[Progress, weights.Arrays | None]:
     """Restore a checkpoint into ``model``, ``average`` and ``optimizer``.
 
@@ -85,7 +92,8 @@ def load(
         raise WeightsError(f"{path} is not a checkpoint of a training run") from error
     if written_by != json.loads(weights.encode_json(recipe)):
         raise WeightsError(
-            f"{path} belongs to a run of another recipe", hint="Choose another folder with -o, or pass --restart."
+            f"{path} belongs to a run of another recipe",
+            hint="Choose another folder with -o, or pass --restart.",
         )
     parts: dict[str, weights.Arrays] = {"model": {}, "average": {}, "optimizer": {}, "best": {}}
     for name, array in arrays.items():

@@ -74,7 +74,10 @@ def train(
     check_fit(model, data)
     average = copy.deepcopy(model) if settings.ema else model
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+        model.parameters(),
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
     )
     path = folder / CHECKPOINT
     progress, best = Progress(), None
@@ -85,7 +88,13 @@ def train(
 
     def save() -> None:
         checkpoint.save(
-            path, model=model, average=average, optimizer=optimizer, best=best, progress=progress, recipe=recipe.describe()
+            path,
+            model=model,
+            average=average,
+            optimizer=optimizer,
+            best=best,
+            progress=progress,
+            recipe=recipe.describe(),
         )
 
     model.train()
@@ -96,7 +105,9 @@ def train(
         progress.step += 1
         progress.seconds = time.monotonic() - started
         validation = None
-        if settings.evaluate_every and (progress.step % settings.evaluate_every == 0 or progress.step == settings.steps):
+        if settings.evaluate_every and (
+            progress.step % settings.evaluate_every == 0 or progress.step == settings.steps
+        ):
             validation = evaluate(average, data, data.validation, seed=settings.seed)
             progress.history.append({"step": progress.step, "loss": loss, "validation": validation})
             if validation < progress.best:
@@ -133,7 +144,8 @@ def _step(
     value = loss.item()
     if not math.isfinite(value):
         raise ConfigError(
-            f"the loss is {value} at step {step + 1}", hint="Lower training.learning_rate, or set training.gradient_clip."
+            f"the loss is {value} at step {step + 1}",
+            hint="Lower training.learning_rate, or set training.gradient_clip.",
         )
     if settings.gradient_clip:
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
@@ -179,12 +191,16 @@ def check_fit(model: GenerativeModel, data: Dataset) -> None:
         DataError: event shape, or condition, does not fit.
     """
     if data.event_shape != model.event_shape:
-        raise DataError(f"data set {data.name} has events of shape {data.event_shape}, the model of {model.event_shape}")
+        raise DataError(
+            f"data set {data.name} has events of shape {data.event_shape}, the model of {model.event_shape}"
+        )
     if model.condition is not None and data.train.condition is None:
         raise DataError(f"the model is conditioned on {model.condition.kind}, which data set {data.name} does not have")
 
 
-def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel) -> tuple[Tensor, Tensor | None]:
+def batch(
+    data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel
+) -> tuple[Tensor, Tensor | None]:
     """The samples at ``indices`` as model input, dequantised when the data is discrete.
 
     Uniform noise in [0, 1) makes a density of the whole numbers (Theis et al. 2016, section 3.1).

@@ -107,9 +107,7 @@ class Level(nn.Module):
     def __init__(self, channels: Sequence[tuple[int, int]], embedding: int, dropout: float, head: int | None) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(ResidualBlock(i, o, embedding, dropout) for i, o in channels)
-        self.attentions = nn.ModuleList(
-            nn.Identity() if head is None else SelfAttention(o, head) for _, o in channels
-        )
+        self.attentions = nn.ModuleList(nn.Identity() if head is None else SelfAttention(o, head) for _, o in channels)
 
 
 class UNet(nn.Module):
