@@ -100,7 +100,7 @@ class Condition:
             raise ConditionError(f"classes are whole numbers or labels, not {values.dtype}")
         if values.shape not in ((), (n,)):
             raise ConditionError(f"{n} samples need one class or {n} classes, not an array of shape {values.shape}")
-        if values.size and not (0 <= values.min() and values.max() < self.size):
+        if values.size and not (values.min() >= 0 and values.max() < self.size):
             raise ConditionError(f"classes run from 0 to {self.size - 1}; got {values.min()} to {values.max()}")
         return np.broadcast_to(values, (n,)).astype(np.int32)
 

@@ -65,7 +65,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that becomes ``path`` when the block ends well, and is removed when it does not.
+    """A temporary folder beside ``path`` that becomes ``path`` when the block ends well, and is removed otherwise.
 
     Args:
         path: the final name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -152,7 +152,7 @@ class Diffusion(GenerativeModel):
         guidance: float | None = None,
         **options: Any,
     ) -> StepTable:
-        """The step table of a sampler, with the model's defaults for what is None; see :func:`zoo.samplers.table_for`."""
+        """The table of a sampler, with the model's defaults for what is None; see :func:`zoo.samplers.table_for`."""
         return table_for(self.sampling, sampler, steps, guidance, **options)
 
     @torch.no_grad()
@@ -275,11 +275,10 @@ class Diffusion(GenerativeModel):
     def programs(self) -> Programs:
         """Graphs ``step``, for every sampler, and ``divergence``, for the likelihood."""
         event = self.event_shape
-        scalar = lambda name, meaning: Port(name, "float32", (), meaning)  # noqa: E731
         row = (
-            scalar("time", "the network's time"),
-            scalar("alpha", "α at that time"),
-            scalar("sigma", "σ at that time"),
+            Port("time", "float32", (), "the network's time"),
+            Port("alpha", "float32", (), "α at that time"),
+            Port("sigma", "float32", (), "σ at that time"),
         )
         return Programs(
             graphs=(
@@ -289,8 +288,8 @@ class Diffusion(GenerativeModel):
                     inputs=(
                         Port("state", "float32", ("slots", "batch", *event), "x and its history"),
                         *row,
-                        scalar("clip", "bound on the denoised sample"),
-                        scalar("noise_scale", "scale of the fresh noise"),
+                        Port("clip", "float32", (), "bound on the denoised sample"),
+                        Port("noise_scale", "float32", (), "scale of the fresh noise"),
                         Port(
                             "matrix",
                             "float32",
@@ -404,5 +403,9 @@ class DivergenceModule(nn.Module):
         condition: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """``[n, *event]`` to D ``[n, *event]`` and the estimate ``[n]`` of the trace of ∂D/∂x."""
-        d, tangent = torch.func.jvp(lambda y: self.model.denoise(y, time, alpha, sigma, condition), (x,), (probe,))
+
+        def denoise(y: Tensor) -> Tensor:
+            return self.model.denoise(y, time, alpha, sigma, condition)
+
+        d, tangent = cast(tuple[Tensor, Tensor], torch.func.jvp(denoise, (x,), (probe,)))
         return d, (tangent * probe).flatten(1).sum(1)

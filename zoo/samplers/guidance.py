@@ -1,4 +1,4 @@
-"""Classifier-free guidance as a weighted sum of evaluations (Ho & Salimans 2022, "Classifier-free diffusion guidance")."""
+"""Classifier-free guidance (Ho & Salimans 2022) as a weighted sum of evaluations."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def evaluations(
         null_class: number of the null class, or None when the model has none.
 
     Returns:
-        conditions ``[evaluations, n]`` or ``[evaluations, n, d]`` (None for an unconditional model), and float32 weights
-        ``[evaluations]`` that sum to 1.
+        conditions ``[evaluations, n]`` or ``[evaluations, n, d]`` (None for an unconditional model), and float32
+        weights ``[evaluations]`` that sum to 1.
 
     Raises:
         UsageError: guidance other than 1 for a model without a null class.

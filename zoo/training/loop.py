@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,8 +163,8 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, *, decay: f
     """
     for a, p in zip(average.parameters(), model.parameters(), strict=True):
         a.lerp_(p, 1.0 - decay)
-    for a, b in zip(average.buffers(), model.buffers(), strict=True):
-        a.copy_(b)
+    for kept, buffer in zip(average.buffers(), model.buffers(), strict=True):
+        kept.copy_(buffer)
 
 
 @torch.no_grad()
@@ -254,9 +254,3 @@ def _precision(precision: str, device: torch.device) -> AbstractContextManager[o
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
-
-
-def batches(split: Split, size: int) -> Iterator[NDArray[np.int64]]:
-    """Consecutive index ranges over a split."""
-    for start in range(0, len(split.x), size):
-        yield np.arange(start, min(start + size, len(split.x)))

@@ -7,7 +7,8 @@ Every operation here has a forward-mode derivative and an ONNX translation, beca
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +64,8 @@ class ResidualBlock(nn.Module):
         h = self.conv1(F.silu(self.norm1(x)))
         scale, shift = self.affine(embedding)[:, :, None, None].chunk(2, dim=1)
         h = F.silu(self.norm2(h) * (1 + scale) + shift)
-        return self.skip(x) + self.conv2(self.dropout(h))
+        result: Tensor = self.skip(x) + self.conv2(self.dropout(h))
+        return result
 
 
 class SelfAttention(nn.Module):
@@ -84,7 +86,8 @@ class SelfAttention(nn.Module):
         q, k, v = self.qkv(self.norm(x)).reshape(-1, 3, self.heads, c // self.heads, h * w).unbind(1)
         weights = torch.softmax(q.transpose(-1, -2) @ k / math.sqrt(c // self.heads), dim=-1)
         attended = (v @ weights.transpose(-1, -2)).reshape(-1, c, h, w)
-        return x + self.out(attended)
+        result: Tensor = x + self.out(attended)
+        return result
 
 
 class Upsample(nn.Module):
@@ -98,7 +101,8 @@ class Upsample(nn.Module):
         """``[n, c, h, w]`` to ``[n, c, 2h, 2w]``."""
         c, h, w = x.shape[1:]
         x = x[:, :, :, None, :, None].expand(-1, c, h, 2, w, 2).reshape(-1, c, 2 * h, 2 * w)
-        return self.conv(x)
+        result: Tensor = self.conv(x)
+        return result
 
 
 class Level(nn.Module):
@@ -108,6 +112,10 @@ class Level(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(ResidualBlock(i, o, embedding, dropout) for i, o in channels)
         self.attentions = nn.ModuleList(nn.Identity() if head is None else SelfAttention(o, head) for _, o in channels)
+
+    def pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        """Each block with its attention."""
+        return zip(self.blocks, self.attentions, strict=True)
 
 
 class UNet(nn.Module):
@@ -199,7 +207,7 @@ class UNet(nn.Module):
         h = self.conv_in(x)
         skips = [h]
         for i, level in enumerate(self.down):
-            for block, attention in zip(level.blocks, level.attentions, strict=True):
+            for block, attention in cast(Level, level).pairs():
                 h = attention(block(h, embedding))
                 skips.append(h)
             if i < len(self.downsample):
@@ -207,7 +215,7 @@ class UNet(nn.Module):
                 skips.append(h)
         h = self.middle2(self.middle_attention(self.middle1(h, embedding)), embedding)
         for i, level in enumerate(self.up):
-            for block, attention in zip(level.blocks, level.attentions, strict=True):
+            for block, attention in cast(Level, level).pairs():
                 h = attention(block(torch.cat([h, skips.pop()], dim=1), embedding))
             if i < len(self.upsample):
                 h = self.upsample[i](h)
