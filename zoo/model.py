@@ -92,19 +92,8 @@ class GenerativeModel(nn.Module, ABC):
             )
         return x
 
-    def condition_array(self, condition: Any, n: int) -> NDArray[Any]:
-        """The condition of ``n`` samples as the NumPy array that graphs take; the model must be conditional.
-
-        Raises:
-            ConditionError: a condition that the model cannot take.
-        """
-        assert self.condition is not None
-        if isinstance(condition, Tensor):
-            condition = condition.detach().cpu().numpy()
-        return self.condition.array(condition, n)
-
-    def condition_tensor(self, condition: Any, n: int) -> Tensor | None:
-        """The condition of ``n`` samples as int32 ``[n]`` or float ``[n, d]``, or None for an unconditional model.
+    def condition_array(self, condition: Any, n: int) -> NDArray[Any] | None:
+        """The condition of ``n`` samples as the array that graphs take: int32 ``[n]`` or float32 ``[n, d]``.
 
         Raises:
             ConditionError: a condition that the model cannot take.
@@ -113,7 +102,14 @@ class GenerativeModel(nn.Module, ABC):
             if condition is not None:
                 raise ConditionError("this model takes no condition")
             return None
-        return self.as_condition(self.condition_array(condition, n))
+        if isinstance(condition, Tensor):
+            condition = condition.detach().cpu().numpy()
+        return self.condition.array(condition, n)
+
+    def condition_tensor(self, condition: Any, n: int) -> Tensor | None:
+        """:meth:`condition_array` as a tensor on the model's device, or None for an unconditional model."""
+        array = self.condition_array(condition, n)
+        return None if array is None else self.as_condition(array)
 
     def as_condition(self, array: NDArray[Any]) -> Tensor:
         """A condition array as a tensor on the model's device; vectors in its dtype."""

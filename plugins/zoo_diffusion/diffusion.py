@@ -185,7 +185,7 @@ class Diffusion(GenerativeModel):
         """
         seed, n = check_seed(seed), check_count(n)
         table = self.table(sampler, steps, guidance, **options)
-        conditions = None if self.condition is None else self.condition_array(condition, n)
+        conditions = self.condition_array(condition, n)
         step = StepModule(self)
         state = torch.zeros(table.slots, n, *self.event_shape, device=self.device, dtype=self.dtype)
         state[0] = table.initial_scale * self.noise(seed, n, self.event_shape)

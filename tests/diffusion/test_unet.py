@@ -1,0 +1,85 @@
+"""The U-Net: shapes, conditions, and operations that differentiate forward."""
+
+import pytest
+import torch
+
+from zoo.errors import ConfigError
+from zoo_diffusion.networks.unet import SelfAttention, UNet, Upsample, sinusoidal_embedding
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    network = UNet(**{"channels": 2, "size": (8, 12), "base": 8, "multipliers": (1, 2), "head_channels": 8, **changes})
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return network.eval()
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("attention", [(), (0, 1)])
+def test_the_output_has_the_shape_of_the_input(blocks, attention):
+    network = build(blocks=blocks, attention=attention)
+    assert network(torch.randn(3, 2, 8, 12), torch.rand(3)).shape == (3, 2, 8, 12)
+
+
+def test_a_fresh_network_predicts_zero():
+    network = UNet(channels=1, size=(4, 4), base=8, multipliers=(1, 2), head_channels=8)
+    assert network(torch.randn(2, 1, 4, 4), torch.rand(2)).abs().max() == 0
+
+
+def test_time_and_condition_change_the_output():
+    x, time = torch.randn(2, 2, 8, 12), torch.tensor([10.0, 10.0])
+    network = build(classes=3)
+    a, b = torch.tensor([0, 1]), torch.tensor([0, 2])
+    same, changed = (network(x, time, a) - network(x, time, b)).abs().amax((1, 2, 3))
+    assert same == 0
+    assert changed > 1e-4
+    assert (network(x, time, a) - network(x, time * 5, a)).abs().amin() >= 0
+    assert (network(x, time, a) - network(x, time * 5, a)).abs().amax() > 1e-4
+    vectors = build(vector=4)
+    assert (vectors(x, time, torch.zeros(2, 4)) - vectors(x, time, torch.ones(2, 4))).abs().amax() > 1e-4
+
+
+def test_a_sample_does_not_depend_on_its_batch():
+    network, x, time = build(), torch.randn(3, 2, 8, 12), torch.rand(3)
+    torch.testing.assert_close(network(x, time)[1:2], network(x[1:2], time[1:2]), atol=1e-6, rtol=1e-5)
+
+
+def test_the_forward_derivative_is_the_jacobian_times_the_tangent():
+    network, x = build().double(), torch.randn(1, 2, 8, 12, dtype=torch.float64)
+    time, tangent = torch.rand(1, dtype=torch.float64), torch.randn_like(x)
+    _, forward = torch.func.jvp(lambda y: network(y, time), (x,), (tangent,))
+    step = 1e-6
+    difference = (network(x + step * tangent, time) - network(x - step * tangent, time)) / (2 * step)
+    torch.testing.assert_close(forward, difference, atol=1e-7, rtol=1e-5)
+
+
+def test_attention_equals_the_library_s():
+    attention = SelfAttention(16, 8)
+    for parameter in attention.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    x = torch.randn(2, 16, 3, 5)
+    q, k, v = attention.qkv(attention.norm(x)).reshape(2, 3, 2, 8, 15).transpose(-1, -2).unbind(1)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(2, 16, 3, 5)
+    torch.testing.assert_close(attention(x), x + attention.out(expected))
+
+
+def test_upsampling_repeats_pixels():
+    layer, x = Upsample(2), torch.randn(2, 2, 3, 4)
+    expected = layer.conv(torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_the_embedding_has_cosines_first():
+    embedding = sinusoidal_embedding(torch.tensor([0.0, 2.0]), 6)
+    torch.testing.assert_close(embedding[0], torch.tensor([1.0, 1, 1, 0, 0, 0]))
+    torch.testing.assert_close(embedding[1, 3], torch.sin(torch.tensor(2.0)))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"size": (7, 8)}, "divisible by 2"), ({"head_channels": 5}, "must divide")],
+)
+def test_impossible_networks_are_refused(change, says):
+    with pytest.raises(ConfigError, match=says):
+        build(**change)
