@@ -24,7 +24,6 @@ from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 from zoo.training.recipe import Recipe, TrainingRecipe
 
-CHECKPOINT = "checkpoint.safetensors"
 _EVALUATION_BATCH = 500
 
 
@@ -47,18 +46,18 @@ def train(
     model: GenerativeModel,
     data: Dataset,
     recipe: Recipe,
-    folder: Path,
+    path: Path,
     *,
     report: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Result | None:
-    """Train ``model`` on ``data`` as ``recipe`` says, resuming from the checkpoint in ``folder`` if there is one.
+    """Train ``model`` on ``data`` as ``recipe`` says, resuming from the checkpoint at ``path`` if there is one.
 
     Args:
         model: freshly built by the same recipe.
         data: the data set.
         recipe: the run.
-        folder: an existing folder for checkpoints.
+        path: of the checkpoint, in an existing folder.
         report: called after each step.
         stop: asked after each step; True writes a checkpoint and returns None.
 
@@ -79,7 +78,6 @@ def train(
         betas=settings.betas,
         weight_decay=settings.weight_decay,
     )
-    path = folder / CHECKPOINT
     progress, best = Progress(), None
     if path.exists():
         progress, best = checkpoint.load(

@@ -1,0 +1,171 @@
+"""Training: it learns, it resumes exactly, and it refuses what cannot be trained."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from zoo import weights  # noqa: E402 - after the check for torch
+from zoo.conditions import Condition  # noqa: E402
+from zoo.data import Dataset, Split  # noqa: E402
+from zoo.errors import ConfigError, DataError, WeightsError  # noqa: E402
+from zoo.metrics.density import held_out_density  # noqa: E402
+from zoo.model import DirectModel  # noqa: E402
+from zoo.training.loop import evaluate, learning_rate_factor, step_seed, train, update_average  # noqa: E402
+from zoo.training.recipe import Recipe, TrainingRecipe  # noqa: E402
+
+LOG_TWO_PI = float(np.log(2 * np.pi))
+
+
+class Gaussian(DirectModel):
+    """A diagonal Gaussian; small enough to know everything about it."""
+
+    family = "flow"
+
+    def __init__(self, dim=2, condition=None):
+        super().__init__()
+        self.event_shape = (dim,)
+        self.condition = condition
+        self.mean = torch.nn.Parameter(torch.zeros(dim))
+        self.log_std = torch.nn.Parameter(torch.zeros(dim))
+
+    def inverse(self, z, condition=None):
+        return self.mean + self.log_std.exp() * z
+
+    def log_density(self, x, condition=None):
+        z = (x - self.mean) * (-self.log_std).exp()
+        return (-0.5 * z**2 - self.log_std - 0.5 * LOG_TWO_PI).sum(1)
+
+
+def data(seed=0, n=600, levels=None):
+    x = np.random.default_rng(seed).normal([1.0, -2.0], [0.5, 2.0], (n, 2)).astype(np.float32)
+    if levels:
+        x = np.clip(np.floor(x + levels / 2), 0, levels - 1).astype(np.uint8)
+    third = n // 3
+    return Dataset("toy", Split(x[:third]), Split(x[third : 2 * third]), Split(x[2 * third :]), levels=levels)
+
+
+def recipe(**training):
+    settings = TrainingRecipe(**{"steps": 30, "batch_size": 50, "learning_rate": 0.1, **training})
+    return replace(Recipe.from_dict({"name": "t", "model": {"architecture": "a"}, "data": {"name": "toy"}}), training=settings)
+
+
+def arrays_equal(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_it_learns_the_gaussian(tmp_path):
+    model = Gaussian()
+    result = train(model, data(), recipe(steps=300), tmp_path / "c.safetensors")
+    assert result is not None
+    np.testing.assert_allclose(result.arrays["mean"], [1.0, -2.0], atol=0.3)
+    np.testing.assert_allclose(np.exp(result.arrays["log_std"]), [0.5, 2.0], rtol=0.15)
+
+
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.9}, {"evaluate_every": 7, "keep": "best", "ema": 0.5}])
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, settings):
+    whole = train(Gaussian(), data(), recipe(**settings), tmp_path / "whole.safetensors")
+    path, calls = tmp_path / "parts.safetensors", 0
+
+    def interrupt():
+        nonlocal calls
+        calls += 1
+        return calls in (4, 15)
+
+    assert train(Gaussian(), data(), recipe(**settings), path, stop=interrupt) is None
+    assert train(Gaussian(), data(), recipe(**settings), path, stop=interrupt) is None
+    resumed = train(Gaussian(), data(), recipe(**settings), path, stop=interrupt)
+    assert whole is not None
+    assert resumed is not None
+    assert arrays_equal(whole.arrays, resumed.arrays)
+    assert resumed.progress.history == whole.progress.history
+
+
+def test_a_seed_repeats_and_another_does_not(tmp_path):
+    runs = [train(Gaussian(), data(), recipe(seed=s), tmp_path / f"{i}.safetensors") for i, s in enumerate((0, 0, 1))]
+    assert arrays_equal(runs[0].arrays, runs[1].arrays)
+    assert not arrays_equal(runs[0].arrays, runs[2].arrays)
+
+
+def test_a_damaged_checkpoint_and_one_of_another_recipe_are_refused(tmp_path):
+    path = tmp_path / "c.safetensors"
+    train(Gaussian(), data(), recipe(), path, stop=lambda: True)
+    with pytest.raises(WeightsError, match="another recipe"):
+        train(Gaussian(), data(), recipe(learning_rate=0.2), path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        train(Gaussian(), data(), recipe(), path)
+    weights.write(path, {"x": np.zeros(1, np.float32)})
+    with pytest.raises(WeightsError, match="not a checkpoint"):
+        train(Gaussian(), data(), recipe(), path)
+
+
+def test_a_loss_that_is_not_finite_is_an_error_that_says_where(tmp_path):
+    class Broken(Gaussian):
+        def log_density(self, x, condition=None):
+            return super().log_density(x) * float("nan")
+
+    with pytest.raises(ConfigError, match="loss is nan at step 1"):
+        train(Broken(), data(), recipe(), tmp_path / "c.safetensors")
+
+
+def test_data_that_does_not_fit_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"events of shape \(2,\), the model of \(3,\)"):
+        train(Gaussian(3), data(), recipe(), tmp_path / "c.safetensors")
+    with pytest.raises(DataError, match="conditioned on classes"):
+        train(Gaussian(condition=Condition.classes(2)), data(), recipe(), tmp_path / "c.safetensors")
+
+
+def test_the_average_follows_its_decay():
+    model, average = Gaussian(), Gaussian()
+    with torch.no_grad():
+        model.mean.fill_(1.0)
+    update_average(average, model, decay=0.75)
+    torch.testing.assert_close(average.mean.detach(), torch.full((2,), 0.25))
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    settings = TrainingRecipe(steps=110, warmup=10)
+    assert learning_rate_factor(settings, 0) == pytest.approx(0.1)
+    assert learning_rate_factor(settings, 10) == pytest.approx(1.0)
+    assert learning_rate_factor(settings, 60) == pytest.approx(0.5)
+    assert learning_rate_factor(replace(settings, schedule="constant"), 109) == 1.0
+
+
+def test_step_seed_leaves_the_global_generator_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    with step_seed(3, 7):
+        inside = torch.rand(2)
+    torch.testing.assert_close(torch.rand(2), expected)
+    with step_seed(3, 7):
+        torch.testing.assert_close(torch.rand(2), inside)
+    with step_seed(3, 8):
+        assert not torch.allclose(torch.rand(2), inside)
+
+
+def test_evaluation_repeats_itself():
+    model = Gaussian()
+    assert evaluate(model, data(), data().test, seed=0) == evaluate(model, data(), data().test, seed=0)
+
+
+def test_held_out_density_of_continuous_data():
+    model = Gaussian()
+    toy = replace(data(), entropy=1.0)
+    metrics = held_out_density(model, toy)
+    exact = -torch.distributions.Normal(0.0, 1.0).log_prob(torch.from_numpy(toy.test.x)).sum(1).mean().item()
+    assert metrics["test_nll"]["value"] == pytest.approx(exact, abs=1e-3)
+    assert metrics["test_gap"]["value"] == pytest.approx(exact - 1.0, abs=1e-3)
+
+
+def test_bits_per_dim_of_a_uniform_density_is_the_log_of_its_levels():
+    class Uniform(Gaussian):
+        def log_density(self, x, condition=None):
+            assert x.min() >= 0
+            assert x.max() <= 16
+            return torch.full((len(x),), -2 * float(np.log(16)))
+
+    assert held_out_density(Uniform(), data(levels=16))["test_bits_per_dim"]["value"] == pytest.approx(4.0)

@@ -1,0 +1,68 @@
+"""Recipes: what is written is read back, and every mistake is named."""
+
+import pytest
+
+from zoo.errors import ConfigError, UnknownNameError
+from zoo.training.recipe import Recipe
+
+RECIPE = {
+    "name": "tiny",
+    "summary": "a test",
+    "model": {"architecture": "nsf-coupling", "config": {"event_shape": [2]}},
+    "data": {"name": "moons", "options": {"noise": 0.1}},
+    "training": {"steps": 5, "learning_rate": 1, "betas": [0.9, 0.99]},
+}
+
+
+def test_a_recipe_comes_back():
+    recipe = Recipe.from_dict(RECIPE)
+    assert recipe.training.learning_rate == 1.0
+    assert recipe.training.betas == (0.9, 0.99)
+    assert Recipe.from_dict(recipe.describe()) == recipe
+
+
+def test_a_recipe_is_read_from_toml(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text('name = "x"\n[model]\narchitecture = "unet"\n[data]\nname = "mnist"\n')
+    assert Recipe.from_file(path).training.seed == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "says"),
+    [
+        ("training", "steps", 0, "training.steps = 0 is out of range"),
+        ("training", "steps", "many", "steps must be int"),
+        ("training", "steps", True, "steps must be int"),
+        ("training", "ema", 1.0, "training.ema"),
+        ("training", "betas", [0.9], "betas must be two numbers"),
+        ("training", "stepz", 3, "no key named 'stepz'"),
+        ("training", "keep", "best", "evaluate_every"),
+        ("model", "config", [1], "config must be dict"),
+        (None, "data", 3, "data must be a table"),
+        (None, "colour", 3, "no key named 'colour'"),
+    ],
+)
+def test_mistakes_are_named(table, key, value, says):
+    changed = {k: dict(v) if isinstance(v, dict) else v for k, v in RECIPE.items()}
+    (changed[table] if table else changed)[key] = value
+    with pytest.raises(ConfigError, match=says):
+        Recipe.from_dict(changed)
+
+
+@pytest.mark.parametrize(("key", "value"), [("precision", "float8"), ("schedule", "step"), ("keep", "worst")])
+def test_unknown_choices_are_refused(key, value):
+    with pytest.raises(UnknownNameError, match=value):
+        Recipe.from_dict({**RECIPE, "training": {key: value}})
+
+
+def test_missing_tables_are_named():
+    with pytest.raises(ConfigError, match="model is missing"):
+        Recipe.from_dict({"name": "x", "data": {"name": "moons"}})
+
+
+def test_a_file_that_is_no_recipe_is_refused(tmp_path):
+    (tmp_path / "r.toml").write_text("name = ")
+    with pytest.raises(ConfigError, match="cannot read the recipe"):
+        Recipe.from_file(tmp_path / "r.toml")
+    with pytest.raises(ConfigError, match="cannot read the recipe"):
+        Recipe.from_file(tmp_path / "none.toml")

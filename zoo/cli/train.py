@@ -1,0 +1,110 @@
+"""``zoo train``: a recipe becomes a model folder."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli._app import App, json_option, pass_app
+from zoo.errors import MissingDependencyError, OutputError
+
+if TYPE_CHECKING:
+    from zoo.training.checkpoint import Progress
+
+
+@click.command("train")
+@click.argument("recipe", metavar="RECIPE")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Model folder to write [runs/NAME].")
+@click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of the recipe's.")
+@click.option("--seed", type=click.IntRange(0), help="Seed, instead of the recipe's.")
+@click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, mps, ...")
+@click.option("--restart", is_flag=True, help="Forget a checkpoint or finished model in the output folder.")
+@json_option
+@pass_app
+def command(
+    app: App, recipe: str, output: Path | None, steps: int | None, seed: int | None, device: str, restart: bool
+) -> None:
+    """Train a model.
+
+    RECIPE is a recipe.toml, or a model whose card remembers its recipe (then that model is made again). The output
+    folder gets card.json and weights.safetensors; `zoo export` and `zoo run` take it by its path.
+
+    A run that was interrupted, with Ctrl-C or by a power cut, goes on from its last checkpoint when the same command
+    is given again, and ends with the same weights.
+    """
+    _need_torch()
+    from zoo.training.run import find_recipe, train_recipe
+
+    found = find_recipe(recipe, app.registry)
+    changes = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+    found = replace(found, training=replace(found.training, **changes))
+    folder = output or Path("runs") / found.name
+    _make_room(folder, restart=restart)
+
+    with _interruptible() as interrupted, app.progress(found.name, found.training.steps) as update:
+
+        def report(progress: Progress, loss: float, validation: float | None) -> None:
+            update(progress.step, found.training.steps)
+            if validation is not None:
+                best = " (best so far)" if progress.best_step == progress.step else ""
+                app.say(f"step {progress.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
+
+        card = train_recipe(
+            found, folder, app.registry, device=device, report=report, say=app.say, stop=lambda: bool(interrupted)
+        )
+    if card is None:
+        app.say(f"interrupted; the checkpoint is in {folder}: give the same command to go on")
+        raise KeyboardInterrupt
+    for name, metric in card.metrics.items():
+        app.say(f"{name}: {metric['value']} {metric.get('unit', '')}".rstrip())
+    app.say(f"wrote {folder}: try `zoo export {folder} -o {folder.name}.bundle`")
+    if app.json:
+        app.emit({"model": card.name, "folder": str(folder), "metrics": dict(card.metrics), "steps": found.training.steps})
+
+
+def _need_torch() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise MissingDependencyError("torch", "train a model", extra="torch")
+
+
+def _make_room(folder: Path, *, restart: bool) -> None:
+    from zoo.cards import CARD_FILE
+    from zoo.training.run import CHECKPOINT_FILE, WEIGHTS_FILE
+
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} exists and is not a folder")
+    if restart:
+        for name in (CARD_FILE, WEIGHTS_FILE, CHECKPOINT_FILE):
+            (folder / name).unlink(missing_ok=True)
+    if (folder / CARD_FILE).exists():
+        raise OutputError(
+            f"{folder} holds a finished model", hint="Choose another folder with -o, or pass --restart to replace it."
+        )
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[Any]]:
+    """Within the block the first Ctrl-C or SIGTERM is only noted, in the list; the second acts as usual."""
+    noted: list[Any] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        signal.signal(number, previous[number])
+
+    previous: dict[int, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,161 @@
+"""From a recipe to a model folder: build, train, measure, write ``card.json`` and ``weights.safetensors``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import weights
+from zoo.cards import CARD_FILE, Architecture, DataSource, ModelCard, WeightsFile
+from zoo.data import Dataset
+from zoo.errors import ConfigError, OutputError, UsageError
+from zoo.files import write_text
+from zoo.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from zoo.model import GenerativeModel
+    from zoo.registry import Registry
+    from zoo.training.loop import Reporter
+
+WEIGHTS_FILE = "weights.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+
+def find_recipe(source: str, registry: Registry) -> Recipe:
+    """The recipe that a TOML file holds, or that the card of a model remembers.
+
+    Args:
+        source: path of a ``.toml`` file or of a model folder, or the name of a model.
+        registry: where names are looked up.
+
+    Raises:
+        ConfigError: the file is no recipe, or the model has none.
+        UnknownNameError: no such model.
+    """
+    if source.endswith(".toml"):
+        return Recipe.from_file(Path(source))
+    card = registry.resolve(source).card
+    if card is None or card.recipe is None:
+        raise ConfigError(f"{source} has no recipe", hint="Pass a recipe.toml, or a model whose card remembers one.")
+    return Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}")
+
+
+def load_data(source: DataSource, options: Mapping[str, Any], registry: Registry) -> Dataset:
+    """Load a data set with its options.
+
+    Raises:
+        DataError: the data cannot be had.
+        ConfigError: an option that it does not have.
+    """
+    load: Callable[..., Dataset] = registry.load_entry(source)
+    try:
+        inspect.signature(load).bind(**options)
+    except TypeError as error:
+        raise ConfigError(f"data set {source.name}: {error}") from error
+    return load(**options)
+
+
+def train_recipe(
+    recipe: Recipe,
+    folder: Path,
+    registry: Registry,
+    *,
+    device: str = "cpu",
+    report: Reporter | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> ModelCard | None:
+    """Train and write a model folder, resuming from its checkpoint if there is one.
+
+    Args:
+        recipe: the run.
+        folder: where checkpoints and the finished model go; made if it is missing.
+        registry: where architectures and data sets are looked up.
+        device: torch device.
+        report: called after each step.
+        say: told what is going on, a line at a time.
+        stop: asked after each step; True writes a checkpoint and returns None.
+
+    Returns:
+        the card of the finished model, or None when stopped early.
+    """
+    import torch
+
+    from zoo.training import loop
+
+    architecture = registry.architecture(recipe.model.architecture)
+    source = registry.dataset(recipe.data.name)
+    data = load_data(source, recipe.data.options, registry)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.training.seed)
+        model = registry.build(architecture.name, recipe.model.config)
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"torch cannot use device {device!r} here: {str(error).splitlines()[0]}") from error
+    parameters = sum(p.numel() for p in model.parameters())
+    say(f"{recipe.name}: {architecture.name}, {parameters:,} parameters, {len(data.train):,} samples of {data.name}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror}") from error
+    if (folder / CHECKPOINT_FILE).exists():
+        say(f"resuming from {folder / CHECKPOINT_FILE}")
+    result = loop.train(model, data, recipe, folder / CHECKPOINT_FILE, report=report, stop=stop)
+    if result is None:
+        return None
+    weights.load_into(model, result.arrays, source="the trained model")
+    model.eval()
+    card = finished_card(model, recipe, architecture, source, data, metrics=measure(model, data, recipe, say=say))
+    digest = weights.write(folder / WEIGHTS_FILE, result.arrays)
+    size = (folder / WEIGHTS_FILE).stat().st_size
+    card = ModelCard.from_description(
+        {**card.describe(), "weights": vars(WeightsFile(WEIGHTS_FILE, digest, size))}, folder=folder
+    )
+    write_text(folder / CARD_FILE, card.to_json())
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return card
+
+
+def measure(
+    model: GenerativeModel, data: Dataset, recipe: Recipe, *, say: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """What a finished model is worth on the test split: its loss, and its density where scoring is one call."""
+    from zoo.metrics.density import held_out_density
+    from zoo.model import DirectModel
+    from zoo.training import loop
+
+    say("measuring on the test split")
+    if isinstance(model, DirectModel):
+        return held_out_density(model, data, seed=recipe.training.seed)
+    loss = loop.evaluate(model, data, data.test, seed=recipe.training.seed)
+    return {"test_loss": {"value": round(loss, 5), "of": "the training objective", "samples": len(data.test)}}
+
+
+def finished_card(
+    model: GenerativeModel,
+    recipe: Recipe,
+    architecture: Architecture,
+    source: DataSource,
+    data: Dataset,
+    *,
+    metrics: Mapping[str, Any],
+) -> ModelCard:
+    """The card of a trained model, without its weights file."""
+    return ModelCard(
+        name=recipe.name,
+        summary=recipe.summary or f"{architecture.name} on {data.name}",
+        family=architecture.family,
+        architecture=architecture.name,
+        config=recipe.model.config,
+        event_shape=model.event_shape,
+        condition=model.condition,
+        parameters=sum(p.numel() for p in model.parameters()),
+        data={"name": data.name, "license": source.license, "source": source.source, "levels": data.levels},
+        license={"code": "Apache-2.0", "weights": recipe.license},
+        metrics=metrics,
+        papers=(architecture.paper,) if architecture.paper else (),
+        recipe=recipe.describe(),
+    )
