@@ -1,0 +1,37 @@
+"""The judge learns to tell classes apart, and is honest about samples that show the wrong one."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from zoo.data import Dataset, Split  # noqa: E402 - after the check for torch
+from zoo.errors import DataError  # noqa: E402
+from zoo.metrics.agreement import judge_samples, train_judge  # noqa: E402
+
+
+def bars(n, seed):
+    """8×8 images of a vertical (class 0) or horizontal (class 1) bar, with noise."""
+    rng = np.random.default_rng(seed)
+    x, label = rng.integers(0, 4, (n, 1, 8, 8)), rng.integers(0, 2, n).astype(np.int32)
+    for i, (position, kind) in enumerate(zip(rng.integers(1, 7, n), label, strict=True)):
+        x[i, 0, :, position] += 10 * (kind == 0)
+        x[i, 0, position, :] += 10 * (kind == 1)
+    return Split(x.astype(np.uint8), label)
+
+
+def test_the_judge_agrees_with_true_classes_and_not_with_false_ones():
+    data = Dataset("bars", bars(4000, 0), bars(100, 1), bars(500, 2), levels=16)
+    judge = train_judge(data, epochs=2)
+    fresh = bars(300, 3)
+    verdict = judge_samples(judge, data, fresh.x + np.float32(0.5), fresh.condition)
+    assert verdict.test_accuracy > 0.98
+    assert verdict.agreement > 0.98
+    assert verdict.samples == 300
+    assert judge_samples(judge, data, fresh.x.astype(np.float32), 1 - fresh.condition).agreement < 0.02
+
+
+def test_data_without_labels_cannot_be_judged():
+    split = Split(np.zeros((4, 2), np.float32))
+    with pytest.raises(DataError, match="no labelled images"):
+        train_judge(Dataset("points", split, split, split))
