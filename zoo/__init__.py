@@ -1,0 +1,160 @@
+"""genzoo: a zoo of flow and diffusion models that leave PyTorch. The public names, loaded when they are first used.
+
+>>> import zoo
+>>> zoo.Architecture(name="gaussian", family="flow", entry="my_plugin.model:Gaussian").requires
+('torch',)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.api import load, registry
+    from zoo.cards import (
+        Architecture,
+        Check,
+        DataSource,
+        Exporter,
+        Finding,
+        Importer,
+        ModelCard,
+        Sampler,
+        WeightsFile,
+    )
+    from zoo.conditions import Condition
+    from zoo.data import Dataset, Split
+    from zoo.errors import (
+        BundleError,
+        ConditionError,
+        ConfigError,
+        DataError,
+        MissingDependencyError,
+        NameConflictError,
+        OutputError,
+        PluginError,
+        ProofError,
+        ProviderError,
+        RuntimeFailure,
+        UnknownNameError,
+        UsageError,
+        WeightsError,
+        ZooError,
+    )
+    from zoo.hookspecs import hookimpl
+    from zoo.model import DirectModel, GenerativeModel
+    from zoo.registry import Registry
+    from zoo.samplers import Step, StepTable
+
+    __version__: str
+
+# Importing zoo costs nothing and needs neither torch nor NumPy: a plugin's module does it each time `zoo list` runs.
+_MODULES = {
+    "zoo.api": ["load", "registry"],
+    "zoo.cards": [
+        "Architecture",
+        "Check",
+        "DataSource",
+        "Exporter",
+        "Finding",
+        "Importer",
+        "ModelCard",
+        "Sampler",
+        "WeightsFile",
+    ],
+    "zoo.conditions": ["Condition"],
+    "zoo.data": ["Dataset", "Split"],
+    "zoo.errors": [
+        "BundleError",
+        "ConditionError",
+        "ConfigError",
+        "DataError",
+        "MissingDependencyError",
+        "NameConflictError",
+        "OutputError",
+        "PluginError",
+        "ProofError",
+        "ProviderError",
+        "RuntimeFailure",
+        "UnknownNameError",
+        "UsageError",
+        "WeightsError",
+        "ZooError",
+    ],
+    "zoo.hookspecs": ["hookimpl"],
+    "zoo.model": ["DirectModel", "GenerativeModel"],
+    "zoo.registry": ["Registry"],
+    "zoo.samplers": ["Step", "StepTable"],
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - by where they come from, as above
+    "load",
+    "registry",
+    "Architecture",
+    "Check",
+    "DataSource",
+    "Exporter",
+    "Finding",
+    "Importer",
+    "ModelCard",
+    "Sampler",
+    "WeightsFile",
+    "Condition",
+    "Dataset",
+    "Split",
+    "BundleError",
+    "ConditionError",
+    "ConfigError",
+    "DataError",
+    "MissingDependencyError",
+    "NameConflictError",
+    "OutputError",
+    "PluginError",
+    "ProofError",
+    "ProviderError",
+    "RuntimeFailure",
+    "UnknownNameError",
+    "UsageError",
+    "WeightsError",
+    "ZooError",
+    "hookimpl",
+    "DirectModel",
+    "GenerativeModel",
+    "Registry",
+    "Step",
+    "StepTable",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib import metadata
+
+        try:
+            value: Any = metadata.version("genzoo")
+        except metadata.PackageNotFoundError:  # a checkout on the path that is not installed
+            value = "0+unknown"
+    elif name in _HOME:
+        value = _attribute(_HOME[name], name)
+    else:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def _attribute(module: str, name: str) -> Any:
+    from zoo.errors import MissingDependencyError
+
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingDependencyError("torch", f"use zoo.{name}", extra="torch") from error
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,172 @@
+"""What every command shares: the :class:`App`, its two decorators, and where output goes.
+
+Data goes to stdout, everything else to stderr. With ``--json`` stdout gets exactly one JSON document, even when the
+command fails and even when a plugin prints: while a command runs, everybody else's stdout is stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import PurePath
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from zoo.registry import Registry
+
+F = TypeVar("F", bound=Callable[..., Any])
+Update = Callable[[int, int], None]
+
+
+class App:
+    """One invocation of the command line.
+
+    Attributes:
+        debug: whether tracebacks are shown.
+        quiet: whether stderr gets errors only.
+        json: whether stdout gets one JSON document and nothing else.
+        no_plugins: whether only the built-in plugins are loaded.
+        disabled: names of plugins that are not loaded.
+        emitted: whether the JSON document is out.
+    """
+
+    def __init__(self) -> None:
+        self.debug = False
+        self.quiet = False
+        self.json = False
+        self.no_plugins = False
+        self.disabled: frozenset[str] = frozenset()
+        self.emitted = False
+        self._stdout: IO[str] | None = None
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Everything that the plugins describe, found when first asked for; plugins that failed are said on stderr."""
+        from zoo.registry import Registry
+
+        allowed = [] if self.no_plugins else allowed_by(os.environ.get("ZOO_PLUGINS"))
+        registry = Registry.discover(allowed=allowed, disabled=self.disabled)
+        for warning in registry.warnings():
+            self.say(f"Warning: {warning}")
+        return registry
+
+    def say(self, text: str) -> None:
+        """One line on stderr; nothing with ``--quiet``."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def emit(self, value: Any) -> None:
+        """The command's one JSON document, on stdout. Numbers that are not finite become null."""
+        self.emitted = True
+        print(json.dumps(plain(value), indent=2), file=self._stdout or sys.stdout, flush=True)
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Update]:
+        """Show how far long work is, with its rate and the time left, if stderr is a terminal; else nothing.
+
+        Yields:
+            ``update(done, total)``.
+        """
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda done, total: None
+            return
+        from rich import progress
+        from rich.console import Console
+
+        columns = (
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            _Rate(),
+            progress.TimeRemainingColumn(compact=True),
+        )
+        with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    @contextlib.contextmanager
+    def own_stdout(self) -> Iterator[None]:
+        """Within the block only :meth:`emit` reaches stdout; whatever else is written there goes to stderr."""
+        outer = sys.stdout
+        with contextlib.ExitStack() as stack:
+            try:
+                number = outer.fileno()
+            except (OSError, ValueError):  # not a file: a test's or a notebook's stdout
+                self._stdout = outer
+            else:
+                # by number too, since libraries in C and child processes know no sys.stdout
+                outer.flush()
+                self._stdout = os.fdopen(os.dup(number), "w", encoding="utf-8", closefd=True)
+                os.dup2(2, number)
+                stack.callback(_restore, self._stdout, number)
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+            try:
+                yield
+            finally:
+                self._stdout.flush()
+
+
+def _restore(saved: IO[str], number: int) -> None:
+    os.dup2(saved.fileno(), number)
+    with contextlib.suppress(BrokenPipeError):
+        saved.close()
+
+
+def _Rate() -> Any:  # noqa: N802 - a column class, defined late so that rich is imported only for a terminal
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.3g}/s", style="progress.data.speed")
+
+    return Rate()
+
+
+def allowed_by(variable: str | None) -> list[str] | None:
+    """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None when it is not set, for all."""
+    return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON values: dataclasses as tables, paths as text, tuples and sets as lists, NaN as null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (str, bool, int)) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "tolist"):  # a NumPy array or scalar
+        return plain(value.tolist())
+    if isinstance(value, (set, frozenset)):
+        return sorted(plain(v) for v in value)
+    if isinstance(value, Iterable):
+        return [plain(v) for v in value]
+    return str(value)
+
+
+pass_app = click.make_pass_decorator(App)
+
+
+def json_option(function: F) -> F:
+    """Add ``--json``, which sets ``app.json``."""
+
+    def note(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value:
+            context.ensure_object(App).json = True
+
+    return click.option(
+        "--json", is_flag=True, expose_value=False, is_eager=True, callback=note, help="One JSON document on stdout."
+    )(function)
