@@ -11,7 +11,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.api import load, registry
     from zoo.cards import (
         Architecture,
         Check,
@@ -44,14 +43,13 @@ if TYPE_CHECKING:
     )
     from zoo.hookspecs import hookimpl
     from zoo.model import DirectModel, GenerativeModel
-    from zoo.registry import Registry
+    from zoo.registry import Registry, installed, load
     from zoo.samplers import Step, StepTable
 
     __version__: str
 
 # Importing zoo costs nothing and needs neither torch nor NumPy: a plugin's module does it each time `zoo list` runs.
 _MODULES = {
-    "zoo.api": ["load", "registry"],
     "zoo.cards": [
         "Architecture",
         "Check",
@@ -84,14 +82,12 @@ _MODULES = {
     ],
     "zoo.hookspecs": ["hookimpl"],
     "zoo.model": ["DirectModel", "GenerativeModel"],
-    "zoo.registry": ["Registry"],
+    "zoo.registry": ["Registry", "installed", "load"],
     "zoo.samplers": ["Step", "StepTable"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - by where they come from, as above
-    "load",
-    "registry",
     "Architecture",
     "Check",
     "DataSource",
@@ -123,6 +119,8 @@ __all__ = [  # noqa: RUF022 - by where they come from, as above
     "DirectModel",
     "GenerativeModel",
     "Registry",
+    "installed",
+    "load",
     "Step",
     "StepTable",
     "__version__",

@@ -192,14 +192,13 @@ def is_bundle(folder: Path) -> bool:
     return (Path(folder) / MANIFEST).is_file()
 
 
-def open_bundle(folder: Path) -> Bundle:
-    """Open a bundle and check every file against the manifest.
+def read_manifest(folder: Path) -> Manifest:
+    """Read and validate a bundle's manifest; the other files are not looked at.
 
     Raises:
-        BundleError: no manifest, or a file that is missing, a link, truncated or altered.
+        BundleError: no manifest, or one that cannot be read.
     """
-    folder = Path(folder)
-    path = folder / MANIFEST
+    path = Path(folder) / MANIFEST
     try:
         if path.stat().st_size > _MAX_MANIFEST_BYTES:
             raise BundleError(f"{path} is larger than any manifest")
@@ -208,7 +207,17 @@ def open_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"cannot read {path}: {error}") from error
-    manifest = Manifest.from_json(text, source=path)
+    return Manifest.from_json(text, source=path)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Open a bundle and check every file against the manifest.
+
+    Raises:
+        BundleError: no manifest, or a file that is missing, a link, truncated or altered.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
     for name, info in manifest.files.items():
         _check_file(folder / name, info)
     return Bundle(folder, manifest)

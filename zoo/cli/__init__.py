@@ -28,6 +28,10 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group whose commands are the modules of this package."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let ``--no-plugins`` stand alone: click would take the command that follows for its value."""
+        return super().parse_args(ctx, [f"{arg}=*" if arg == "--no-plugins" else arg for arg in args])
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which people meet them."""
         return list(COMMANDS)
@@ -101,10 +105,8 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
 @click.option(
     "--no-plugins",
     "no_plugins",
-    is_flag=False,
-    flag_value="*",
     multiple=True,
-    metavar="[NAME]",
+    metavar="[=NAME]",
     help="Load no plugin but the built-in ones; with =NAME, all but that one. Repeatable.",
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -114,8 +116,8 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
 def cli(app: App, no_plugins: tuple[str, ...], debug: bool, quiet: bool) -> None:
     """A zoo of flow and diffusion models that leave PyTorch.
 
-    MODEL, wherever a command takes one, is the name of a model that `zoo list` shows, or the path of a model's folder or
-    of an exported bundle.
+    MODEL, wherever a command takes one, is the name of a model that `zoo list` shows, or the path of a model's folder
+    or of an exported bundle.
 
     Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 130 interrupted.
     """

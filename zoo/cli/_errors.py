@@ -28,6 +28,9 @@ def guarded(app: App, work: Callable[[], object]) -> int:
     except ZooError as error:
         _tell(app, type(error).__name__, str(error), error.hint)
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return 2
     except click.UsageError as error:
         if error.ctx is not None:
             click.echo(error.ctx.get_usage(), err=True)

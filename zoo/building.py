@@ -1,0 +1,141 @@
+"""From a card or a bundle to a PyTorch model. Architectures need torch; this module does not."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zoo import weights
+from zoo.bundle import WEIGHTS, open_bundle
+from zoo.cards import ModelCard
+from zoo.entries import importable, missing
+from zoo.errors import BundleError, ConfigError, PluginError, WeightsError, ZooError
+from zoo.sources import Source
+
+if TYPE_CHECKING:
+    from zoo.model import GenerativeModel
+    from zoo.registry import Registry
+
+
+def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> GenerativeModel:
+    """Build a model with fresh weights.
+
+    Args:
+        registry: where the architecture is looked up.
+        architecture: its name.
+        config: keywords of the architecture's class.
+
+    Raises:
+        UnknownNameError: no such architecture.
+        MissingDependencyError: torch, or something else that it requires, is not installed.
+        ConfigError: keywords that it does not take, or values that it cannot be built with.
+        PluginError: it cannot be imported, or is no :class:`~zoo.model.GenerativeModel`.
+    """
+    description = registry.architecture(architecture)
+    if not importable("torch"):
+        raise missing("torch", f"build the architecture {architecture!r}")
+    cls = registry.load_entry(description)
+    from zoo.model import GenerativeModel
+
+    if not (inspect.isclass(cls) and issubclass(cls, GenerativeModel)):
+        raise PluginError(f"{description.entry} of the architecture {architecture!r} is no zoo.GenerativeModel")
+    accepted = keywords(cls)
+    unknown = sorted(config.keys() - accepted) if accepted is not None else []
+    if unknown:
+        raise ConfigError(
+            f"the architecture {architecture!r} takes no {' or '.join(unknown)}", hint=_takes(architecture, accepted)
+        )
+    try:
+        model: GenerativeModel = cls(**config)
+    except ZooError:
+        raise
+    except Exception as error:  # whatever the class makes of values that it did not expect
+        told = str(error) if isinstance(error, TypeError) else traceback.format_exception_only(error)[-1].strip()
+        told = told.replace(f"{cls.__name__}.__init__()", "it")
+        raise ConfigError(
+            f"the architecture {architecture!r} cannot be built with this config: {told}",
+            hint=_takes(architecture, accepted),
+        ) from error
+    return model
+
+
+def keywords(cls: type) -> dict[str, Any] | None:
+    """The keywords that a class's constructor takes, with their defaults (``inspect.Parameter.empty`` for none).
+
+    A constructor that passes ``**others`` on is taken to pass them to the next class's.
+
+    Returns:
+        None when anything goes.
+    """
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+        for p in parameters:
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+                found.setdefault(p.name, p.default)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return found
+    return None
+
+
+def _takes(architecture: str, accepted: Mapping[str, Any] | None) -> str | None:
+    if accepted is None:
+        return None
+    if not accepted:
+        return f"{architecture} takes no config."
+    shown = [n if d is inspect.Parameter.empty else f"{n} = {d!r}" for n, d in accepted.items()]
+    return f"{architecture} takes {', '.join(shown)}."
+
+
+def load(registry: Registry, model: str | os.PathLike[str] | ModelCard | Source) -> GenerativeModel:
+    """Build a model and load its weights, digest checked.
+
+    Args:
+        registry: where names are looked up.
+        model: a card, a source, a registered name, or the path of a model folder or a bundle.
+
+    Returns:
+        the model, in evaluation mode.
+
+    Raises:
+        what :meth:`~zoo.registry.Registry.resolve` and :func:`build` do, and
+        WeightsError: a weights file that is missing, damaged, or does not fit.
+        ConfigError: a card that does not fit what is built from it.
+    """
+    if isinstance(model, ModelCard):
+        source = Source(model.name, model, None)
+    else:
+        source = model if isinstance(model, Source) else registry.resolve(model)
+    built = _from_bundle(registry, source) if source.card is None else _from_card(registry, source.card)
+    return built.eval()
+
+
+def _from_card(registry: Registry, card: ModelCard) -> GenerativeModel:
+    path = card.weights_path
+    if path is None or card.weights is None:
+        raise WeightsError(f"the model {card.name} has no weights", hint="Train it: `zoo train`.")
+    built = build(registry, card.architecture, card.config)
+    if tuple(built.event_shape) != card.event_shape:
+        raise ConfigError(
+            f"the card of {card.name} says events of shape {card.event_shape}, its config builds {built.event_shape}"
+        )
+    weights.load_into(built, weights.read(path, digest=card.weights.sha256), source=path)
+    return built
+
+
+def _from_bundle(registry: Registry, source: Source) -> GenerativeModel:
+    assert source.bundle is not None, "a source has a card or a bundle"
+    bundle = open_bundle(source.bundle)
+    described = bundle.manifest.model
+    architecture, config = described.get("architecture"), described.get("config")
+    if not isinstance(architecture, str) or not isinstance(config, Mapping):
+        raise BundleError(f"{bundle.folder} does not say which architecture and config it was made from")
+    built = build(registry, architecture, config)
+    path = bundle.file(WEIGHTS)
+    weights.load_into(built, weights.read(path), source=path)
+    return built

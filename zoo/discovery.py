@@ -1,0 +1,286 @@
+"""Entry points to plugins, one at a time: what one does wrong is written into its record and stops nobody else.
+
+pluggy loads entry points without protection, and a tool that leaves it at that dies of one broken package. Here every
+plugin is imported, registered and asked within one ``try``; only KeyboardInterrupt passes. A plugin is whole or not
+there: of one that fails in any hook, nothing is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import re
+import traceback
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pluggy
+
+from zoo import hookspecs
+from zoo.cards import Architecture, Check, DataSource, Description, Exporter, Importer, ModelCard, Sampler
+from zoo.errors import PluginError, UnknownNameError
+
+#: the distribution whose plugins are the built-in ones
+HOME = "genzoo"
+
+#: kind of thing -> the hook that describes such things, and the type of its descriptions
+KINDS: Mapping[str, tuple[str, type[Description]]] = {
+    "architecture": ("zoo_architectures", Architecture),
+    "model": ("zoo_models", ModelCard),
+    "sampler": ("zoo_samplers", Sampler),
+    "data set": ("zoo_datasets", DataSource),
+    "exporter": ("zoo_exporters", Exporter),
+    "importer": ("zoo_importers", Importer),
+    "check": ("zoo_checks", Check),
+}
+HOOKS = tuple(hook for hook, _ in KINDS.values())
+
+_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+_ENTRY = re.compile(r"[^\d\W]\w*(\.[^\d\W]\w*)*:[^\d\W]\w*(\.[^\d\W]\w*)*")
+_PRINTED = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginRecord:
+    """What is known of one plugin, loaded or not.
+
+    Attributes:
+        name: of its entry point.
+        distribution: the installed package that brings it.
+        version: of the distribution.
+        module: what its entry point names.
+        location: file of the module, or the folder of the distribution.
+        status: ``"ok"``, ``"failed"`` or ``"disabled"``.
+        error: the last line of what went wrong, when it failed.
+        where: file and line of that, when there is one: ``"my_plugin/__init__.py:12"``.
+        hooks: the hooks that it implements.
+        conflicts: names that it claims and does not get, a sentence each.
+        printed: what it wrote to stdout while it was loaded.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    location: str = ""
+    status: str = "ok"
+    error: str = ""
+    where: str = ""
+    hooks: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    printed: str = ""
+
+    @property
+    def builtin(self) -> bool:
+        """Whether it comes with genzoo itself."""
+        return normalised(self.distribution) == HOME
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version, as errors name it."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin's record, and what it described of each kind: nothing unless its status is ``"ok"``."""
+
+    record: PluginRecord
+    described: Mapping[str, tuple[Description, ...]] = field(default_factory=dict)
+
+
+def discover(*, allowed: Collection[str] | None = None, disabled: Collection[str] = ()) -> list[Plugin]:
+    """Find and load the installed plugins, the built-in ones first.
+
+    Args:
+        allowed: names of the plugins that may be loaded besides the built-in ones; None for all.
+        disabled: names of plugins that are not even imported. A plugin is named by its entry point or its distribution.
+
+    Raises:
+        UnknownNameError: a plugin to disable that does not exist.
+    """
+    found = sorted(entry_points(), key=lambda p: (not p[0].builtin, normalised(p[0].distribution), p[0].name))
+    names = {name for record, _ in found for name in _names(record)}
+    for name in disabled:
+        if name not in names and normalised(name) not in names:
+            raise UnknownNameError("plugin", name, {record.name for record, _ in found})
+    plugins = []
+    for record, entry_point in found:
+        mine = _names(record)
+        blocked = _any(disabled, mine) or (allowed is not None and not record.builtin and not _any(allowed, mine))
+        if blocked:
+            plugins.append(Plugin(replace(record, status="disabled")))
+        else:
+            plugins.append(load_plugin(record, entry_point))
+    return plugins
+
+
+def entry_points() -> list[tuple[PluginRecord, metadata.EntryPoint]]:
+    """The plugins that are installed, none of them imported; each distribution once, the first on ``sys.path``."""
+    found = []
+    for entry_point in _read_entry_points():
+        distribution = entry_point.dist
+        name = version = folder = ""
+        if distribution is not None:
+            with contextlib.suppress(Exception):  # metadata that cannot be read: the plugin may work all the same
+                folder = str(distribution.locate_file(""))
+                name, version = distribution.metadata["Name"] or "", distribution.metadata["Version"] or ""
+        record = PluginRecord(
+            name=entry_point.name,
+            distribution=name or entry_point.name,
+            version=version,
+            module=entry_point.value,
+            location=folder,
+        )
+        found.append((record, entry_point))
+    return found
+
+
+def _read_entry_points() -> Iterable[metadata.EntryPoint]:
+    try:
+        return metadata.entry_points(group=hookspecs.GROUP)
+    except Exception:
+        # one package's entry_points.txt is damaged, and importlib.metadata gives up on all: read them one by one
+        points: list[metadata.EntryPoint] = []
+        seen: set[str] = set()
+        for distribution in metadata.distributions():
+            with contextlib.suppress(Exception):
+                name = normalised(distribution.metadata["Name"])
+                if name not in seen:
+                    seen.add(name)
+                    points += distribution.entry_points.select(group=hookspecs.GROUP)
+        return points
+
+
+def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugin:
+    """Import one plugin and ask it for everything; never raises but KeyboardInterrupt."""
+    printed = io.StringIO()
+    described: dict[str, tuple[Description, ...]] = {}
+    hooks: tuple[str, ...] = ()
+    failure: dict[str, Any] = {}
+    try:
+        with contextlib.redirect_stdout(printed):
+            module = entry_point.load()
+            manager = _register(module)
+            hooks = tuple(hook for hook in HOOKS if getattr(manager.hook, hook).get_hookimpls())
+            if not hooks:
+                raise PluginError(_no_hooks(module))
+            described = {kind: _ask(manager, kind) for kind, (hook, _) in KINDS.items() if hook in hooks}
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a plugin must not end the program
+        described = {}
+        failure = {"status": "failed", "error": last_line(error), "where": _where(error, record.location)}
+    location = _location(entry_point) or record.location
+    text = printed.getvalue()[:_PRINTED]
+    return Plugin(replace(record, hooks=hooks, printed=text, location=location, **failure), described)
+
+
+def _register(module: Any) -> pluggy.PluginManager:
+    """A manager of this plugin alone, so that its mistakes are nobody else's."""
+    manager = pluggy.PluginManager(hookspecs.GROUP)
+    manager.add_hookspecs(hookspecs)
+    manager.register(module)
+    for name, caller in list(vars(manager.hook).items()):
+        if not name.startswith("_") and not caller.has_spec():
+            required = [i for i in caller.get_hookimpls() if not i.optionalhook]
+            if required:
+                close = difflib.get_close_matches(name, HOOKS, n=1)
+                meant = f"; did you mean {close[0]}?" if close else f"; the hooks are {', '.join(HOOKS)}"
+                raise PluginError(f"{name} is not a hook of this version of genzoo{meant}")
+    return manager
+
+
+def _no_hooks(module: Any) -> str:
+    unmarked = [hook for hook in HOOKS if callable(getattr(module, hook, None))]
+    if unmarked:
+        return f"{unmarked[0]} is not marked with @zoo.hookimpl"
+    return f"it implements no hook; the hooks are {', '.join(HOOKS)}"
+
+
+def _ask(manager: pluggy.PluginManager, kind: str) -> tuple[Description, ...]:
+    """What the plugin describes of one kind, checked. Collected whole before anything of it is used."""
+    hook, expected = KINDS[kind]
+    answers: list[Any] = []
+    # pluggy leaves out a hook that returns None, which here is a mistake
+    implementations = getattr(manager.hook, hook).get_hookimpls()
+    for answer in [implementation.function() for implementation in implementations]:
+        if isinstance(answer, (str, bytes, Mapping, Description)) or not isinstance(answer, Iterable):
+            raise PluginError(f"{hook} returned {_type(answer)}, not a list of {expected.__name__}")
+        answers += answer
+    for item in answers:
+        if not isinstance(item, expected):
+            raise PluginError(f"{hook} returned a list with {_type(item)} in it, not only {expected.__name__}")
+        if not isinstance(item.name, str) or not _NAME.fullmatch(item.name):
+            raise PluginError(f"{hook}: {item.name!r} is not a name: use lower-case words joined by hyphens")
+        entry = getattr(item, "entry", None)
+        if entry is not None and not (isinstance(entry, str) and _ENTRY.fullmatch(entry)):
+            raise PluginError(f"{hook}: the entry of {item.name} is {entry!r}, not of the form 'module:attribute'")
+    names = [item.name for item in answers]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise PluginError(f"{hook} describes {twice[0]} twice")
+    return tuple(answers)
+
+
+def last_line(error: BaseException) -> str:
+    """An exception as the last line of its traceback; of our own only the sentence."""
+    if isinstance(error, PluginError):
+        return str(error)
+    return traceback.format_exception_only(error)[-1].strip()
+
+
+def culprit(error: BaseException) -> tuple[str, int] | None:
+    """File and line that raised, passing over the machinery of importing and of hooks; None if only that is there."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return error.filename, error.lineno or 0
+    found = None
+    machinery = (__file__, str(Path(pluggy.__file__).parent), "<frozen importlib")
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith(machinery) and "importlib" not in Path(file).parts:
+            found = file, trace.tb_lineno
+        trace = trace.tb_next
+    return found
+
+
+def _where(error: BaseException, folder: str) -> str:
+    place = culprit(error)
+    if place is None:
+        return ""
+    file, line = place
+    with contextlib.suppress(ValueError):
+        file = str(Path(file).relative_to(folder))
+    return f"{file}:{line}"
+
+
+def _location(entry_point: metadata.EntryPoint) -> str:
+    """The file of the plugin's top-level module, found without importing it."""
+    with contextlib.suppress(Exception):
+        spec = find_spec(entry_point.module.partition(".")[0])
+        if spec is not None:
+            return spec.origin or next(iter(spec.submodule_search_locations or ()), "")
+    return ""
+
+
+def normalised(name: str) -> str:
+    """A distribution's name as packaging compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _names(record: PluginRecord) -> set[str]:
+    return {record.name, normalised(record.distribution)}
+
+
+def _any(wanted: Iterable[str], names: set[str]) -> bool:
+    return any(name in names or normalised(name) in names for name in wanted)
+
+
+def _type(value: Any) -> str:
+    return "None" if value is None else type(value).__name__

@@ -1,0 +1,77 @@
+"""From a description to the thing itself, or why it cannot be had here. Nothing is imported until it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from zoo.cards import Description
+from zoo.discovery import PluginRecord, culprit, last_line
+from zoo.errors import MissingDependencyError, PluginError, ZooError
+
+#: module -> the extra of genzoo that installs it
+EXTRAS = {"torch": "torch", "onnx": "onnx", "onnxscript": "onnx", "onnx_ir": "onnx", "onnxruntime": "cpu"}
+
+
+def importable(module: str) -> bool:
+    """Whether a top-level module can be found, without importing it."""
+    with contextlib.suppress(ImportError, ValueError):
+        return find_spec(module.partition(".")[0]) is not None
+    return False
+
+
+def lacking(modules: Iterable[str]) -> str | None:
+    """What of ``modules`` is not installed, with the command that installs it: ``"needs torch: pip install ..."``."""
+    missing = [module for module in modules if not importable(module)]
+    if not missing:
+        return None
+    return f"needs {' and '.join(missing)}: pip install {' '.join(dict.fromkeys(map(_requirement, missing)))}"
+
+
+def _requirement(module: str) -> str:
+    return f"'genzoo[{EXTRAS[module]}]'" if module in EXTRAS else module
+
+
+def load_entry(kind: str, description: Description, plugin: PluginRecord | None) -> Any:
+    """Import what a description's ``entry`` names.
+
+    Args:
+        kind: for messages: "architecture", "sampler", ...
+        description: has an ``entry``.
+        plugin: who described it, for messages.
+
+    Raises:
+        MissingDependencyError: something that it requires is not installed.
+        PluginError: it cannot be imported, or is not there.
+    """
+    what = f"{kind} {description.name!r}"
+    for module in description.requires:
+        if not importable(module):
+            raise missing(module, f"use {what}")
+    entry: str = description.entry  # type: ignore[attr-defined]
+    origin = f" of {plugin.origin}" if plugin is not None else ""
+    module_name, _, attribute = entry.partition(":")
+    try:
+        value: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            value = getattr(value, part)
+    except (KeyboardInterrupt, ZooError):
+        raise
+    except BaseException as error:  # SystemExit too
+        place = culprit(error)
+        where = f" ({Path(place[0]).name}:{place[1]})" if place and place[0] != __file__ else ""
+        hint = "`zoo plugins` shows where it is installed." if plugin is not None else None
+        raise PluginError(f"{what}{origin} cannot be loaded: {last_line(error)}{where}", hint=hint) from error
+    return value
+
+
+def missing(module: str, purpose: str) -> MissingDependencyError:
+    """The error for a module that is not installed."""
+    error = MissingDependencyError(module, purpose, extra=EXTRAS.get(module, ""))
+    if module not in EXTRAS:
+        error.hint = f"pip install {module}"
+    return error

@@ -1,0 +1,244 @@
+"""Everything that the plugins described, by kind and name. Nothing is shadowed in silence.
+
+A built-in keeps its name: a third party's thing of that name is recorded as a conflict and told. Two third parties with
+one name both keep it in lists, and using it is an error that names them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from zoo import entries
+from zoo.cards import Architecture, Check, DataSource, Description, Exporter, Importer, ModelCard, Sampler
+from zoo.discovery import KINDS, Plugin, PluginRecord, discover
+from zoo.errors import NameConflictError, UnknownNameError, ZooError
+from zoo.sources import Source, resolve
+
+if TYPE_CHECKING:
+    from zoo.model import GenerativeModel
+
+D = TypeVar("D", bound=Description)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that a plugin described."""
+
+    kind: str
+    description: Description
+    plugin: PluginRecord
+
+
+class Registry:
+    """What is installed.
+
+    Attributes:
+        plugins: a record of every plugin, whether it was loaded, failed or is disabled.
+    """
+
+    def __init__(self, plugins: Collection[Plugin] = ()) -> None:
+        self._items: dict[str, dict[str, list[Item]]] = {kind: {} for kind in KINDS}
+        records = {id(plugin): plugin.record for plugin in plugins}
+        conflicts: dict[int, list[str]] = {id(plugin): [] for plugin in plugins}
+        for plugin in sorted(plugins, key=lambda p: not p.record.builtin):
+            for kind, descriptions in plugin.described.items():
+                for description in descriptions:
+                    holders = self._items[kind].setdefault(description.name, [])
+                    if holders:
+                        conflicts[id(plugin)].append(_conflict(kind, description.name, holders[0].plugin))
+                    if not any(holder.plugin.builtin for holder in holders) or plugin.record.builtin:
+                        holders.append(Item(kind, description, plugin.record))
+        self.plugins = tuple(replace(records[key], conflicts=tuple(conflicts[key])) for key in records)
+
+    @classmethod
+    def discover(cls, *, allowed: Collection[str] | None = None, disabled: Collection[str] = ()) -> Registry:
+        """Load the installed plugins; see :func:`zoo.discovery.discover`."""
+        return cls(discover(allowed=allowed, disabled=disabled))
+
+    def warnings(self) -> Iterator[str]:
+        """A sentence for each plugin that failed, and for each name that a plugin does not get."""
+        for plugin in self.plugins:
+            if plugin.status == "failed":
+                yield (
+                    f"plugin {plugin.name} of {plugin.origin} is left out: {plugin.error}"
+                    + (f" ({plugin.where})" if plugin.where else "")
+                    + "; see `zoo plugins --failed`"
+                )
+            for conflict in plugin.conflicts:
+                yield f"plugin {plugin.name} of {plugin.origin}: {conflict}"
+
+    def items(self, kind: str) -> list[Item]:
+        """All things of a kind (a key of :data:`zoo.discovery.KINDS`) by name; contested names once a claimant."""
+        return [item for _, holders in sorted(self._items[kind].items()) for item in holders]
+
+    def item(self, kind: str, name: str) -> Item:
+        """One thing, and who described it.
+
+        Raises:
+            UnknownNameError: nobody described it.
+            NameConflictError: more than one did.
+        """
+        holders = self._items[kind].get(name)
+        if not holders:
+            raise UnknownNameError(kind, name, self._items[kind])
+        if len(holders) > 1:
+            claims = " and ".join(f"{h.plugin.origin} (plugin {h.plugin.name})" for h in holders)
+            raise NameConflictError(
+                f"the {kind} {name!r} is claimed by {claims}",
+                hint=f"Uninstall one, or disable it: `zoo --no-plugins={holders[-1].plugin.name} ...`",
+            )
+        return holders[0]
+
+    def _get(self, kind: str, name: str, _: type[D]) -> D:
+        return cast(D, self.item(kind, name).description)
+
+    def architecture(self, name: str) -> Architecture:
+        """The architecture of that name. Raises as :meth:`item` does, as do all of the following."""
+        return self._get("architecture", name, Architecture)
+
+    def model(self, name: str) -> ModelCard:
+        """The card of the registered model of that name; :meth:`resolve` takes folders as well."""
+        return self._get("model", name, ModelCard)
+
+    def sampler(self, name: str) -> Sampler:
+        """The sampler of that name."""
+        return self._get("sampler", name, Sampler)
+
+    def dataset(self, name: str) -> DataSource:
+        """The data set of that name."""
+        return self._get("data set", name, DataSource)
+
+    def exporter(self, name: str) -> Exporter:
+        """The export target of that name."""
+        return self._get("exporter", name, Exporter)
+
+    def importer(self, name: str) -> Importer:
+        """The import format of that name."""
+        return self._get("importer", name, Importer)
+
+    def check(self, name: str) -> Check:
+        """The check of that name."""
+        return self._get("check", name, Check)
+
+    def load_entry(self, description: Description) -> Any:
+        """Import the class or function that a description names.
+
+        Raises:
+            MissingDependencyError: something that it requires is not installed.
+            PluginError: it cannot be imported, or is not there.
+        """
+        item = self._find(description)
+        return entries.load_entry(item.kind if item else "entry", description, item.plugin if item else None)
+
+    def _find(self, description: Description) -> Item | None:
+        for holders in self._items.values():
+            for item in holders.get(description.name, ()):
+                if item.description is description:
+                    return item
+        return None
+
+    def samplers(self) -> Mapping[str, Callable[..., Any]]:
+        """The samplers' functions by name, each imported when it is looked up; what ``zoo.runtime.load`` takes."""
+        return _Functions(self, "sampler")
+
+    def unavailable(self, description: Description) -> str | None:
+        """Why something cannot be used here, with the command that mends it, or None. Imports nothing.
+
+        A model that carries a bundle needs ONNX Runtime to run, or else what its architecture needs.
+        """
+        lacks = entries.lacking(description.requires)
+        if lacks is None and isinstance(description, ModelCard):
+            lacks = self._unusable(description)
+        return lacks
+
+    def _unusable(self, card: ModelCard) -> str | None:
+        bundle = card.bundle_path
+        if bundle is not None and bundle.is_dir():
+            runtime = entries.lacking(("onnxruntime",))
+            return None if runtime is None or self._untrainable(card) is None else runtime
+        return self._untrainable(card)
+
+    def _untrainable(self, card: ModelCard) -> str | None:
+        """Why a model cannot be used through torch."""
+        try:
+            architecture = self.architecture(card.architecture)
+        except ZooError as error:
+            return f"its architecture cannot be had: {error}"
+        if card.weights_path is None or not card.weights_path.is_file():
+            return "its weights file is missing"
+        return entries.lacking(architecture.requires)
+
+    def resolve(self, model: str | os.PathLike[str]) -> Source:
+        """What MODEL stands for: a registered model, a model folder, or a bundle.
+
+        Raises:
+            UnknownNameError: neither a name nor a path.
+            NameConflictError: a name that two plugins claim.
+            ConfigError, BundleError: a folder whose card or manifest cannot be read.
+        """
+        return resolve(self, os.fspath(model))
+
+    def build(self, architecture: str, config: Mapping[str, Any]) -> GenerativeModel:
+        """A model with fresh weights; see :func:`zoo.building.build`."""
+        from zoo.building import build
+
+        return build(self, architecture, config)
+
+    def load(self, model: str | os.PathLike[str] | ModelCard | Source) -> GenerativeModel:
+        """A model with its weights, in evaluation mode; see :func:`zoo.building.load`."""
+        from zoo.building import load
+
+        return load(self, model)
+
+
+class _Functions(Mapping[str, "Callable[..., Any]"]):
+    """The entries of one kind by name."""
+
+    def __init__(self, registry: Registry, kind: str) -> None:
+        self._registry, self._kind = registry, kind
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        if name not in set(self):
+            raise KeyError(name)
+        function: Callable[..., Any] = self._registry.load_entry(self._registry.item(self._kind, name).description)
+        return function
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(item.description.name for item in self._registry.items(self._kind)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _conflict(kind: str, name: str, holder: PluginRecord) -> str:
+    if holder.builtin:
+        return f"the {kind} {name!r} is built in and stays so; this one is left out"
+    return f"the {kind} {name!r} is also claimed by {holder.origin}; neither can be used"
+
+
+@cache
+def installed() -> Registry:
+    """The registry of this process, found when first asked for. ``ZOO_PLUGINS`` limits it as on the command line."""
+    variable = os.environ.get("ZOO_PLUGINS")
+    return Registry.discover(allowed=None if variable is None else [name.strip() for name in variable.split(",")])
+
+
+def load(model: str | Path) -> GenerativeModel:
+    """A PyTorch model with its weights, by its name or by the path of its folder or bundle.
+
+    >>> import zoo
+    >>> model = zoo.load("moons-nsf")                   # doctest: +SKIP
+    >>> model.sample(16, seed=0).shape                  # doctest: +SKIP
+    torch.Size([16, 2])
+
+    Raises:
+        UnknownNameError: no such model.
+        MissingDependencyError: torch, or something else that it needs, is not installed.
+        ConfigError, WeightsError, BundleError: its files do not fit together.
+    """
+    return installed().load(model)
