@@ -48,13 +48,18 @@ def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> G
         raise ConfigError(
             f"the architecture {architecture!r} takes no {' or '.join(unknown)}", hint=_takes(architecture, accepted)
         )
+    absent = [n for n, d in (accepted or {}).items() if d is inspect.Parameter.empty and n not in config]
+    if absent:
+        raise ConfigError(
+            f"the architecture {architecture!r} needs {' and '.join(absent)} in its config",
+            hint=_takes(architecture, accepted),
+        )
     try:
         model: GenerativeModel = cls(**config)
     except ZooError:
         raise
     except Exception as error:  # whatever the class makes of values that it did not expect
-        told = str(error) if isinstance(error, TypeError) else traceback.format_exception_only(error)[-1].strip()
-        told = told.replace(f"{cls.__name__}.__init__()", "it")
+        told = traceback.format_exception_only(error)[-1].strip()
         raise ConfigError(
             f"the architecture {architecture!r} cannot be built with this config: {told}",
             hint=_takes(architecture, accepted),
@@ -71,12 +76,14 @@ def keywords(cls: type) -> dict[str, Any] | None:
         None when anything goes.
     """
     found: dict[str, Any] = {}
-    for base in cls.__mro__:
-        if "__init__" not in vars(base):
-            continue
+    bases = [base for base in cls.__mro__ if "__init__" in vars(base)]
+    first = bases[0]
+    for base in bases:
         parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         for p in parameters:
-            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+            # what a base class needs by position, its subclass makes itself, like a diffusion's network
+            inherited = base is not first and p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and not inherited:
                 found.setdefault(p.name, p.default)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return found
