@@ -1,0 +1,44 @@
+"""Run a bundle without PyTorch: NumPy, safetensors and ONNX Runtime are all that is needed.
+
+>>> from zoo.runtime import load
+>>> model = load("moons-nsf/bundle")                    # doctest: +SKIP
+>>> x = model.sample(16, seed=0)                        # doctest: +SKIP
+>>> model.log_prob(x)                                   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+
+from zoo.bundle import open_bundle
+from zoo.runtime.model import BundledModel, Progress, fresh_seed
+from zoo.runtime.session import PROVIDERS, Session
+from zoo.samplers import BUILTIN, SamplerFunction
+
+__all__ = ["PROVIDERS", "BundledModel", "Progress", "Session", "fresh_seed", "load"]
+
+
+def load(
+    folder: str | PathLike[str],
+    provider: str = "auto",
+    threads: int | None = None,
+    *,
+    samplers: Mapping[str, SamplerFunction] = BUILTIN,
+) -> BundledModel:
+    """Open a bundle, check every file of it, and return it as a model.
+
+    Args:
+        folder: the bundle.
+        provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where it works and the CPU elsewhere.
+        threads: CPU threads, or None for ONNX Runtime's choice.
+        samplers: where samplers are looked up by name, for those that plugins bring.
+
+    Raises:
+        BundleError: not a bundle, damaged, altered, of a newer format, or not consistent.
+        MissingDependencyError: ONNX Runtime is not installed.
+        UnknownNameError: no such provider.
+        ProviderError: CUDA was asked for, and ONNX Runtime was built without it.
+    """
+    return BundledModel(open_bundle(Path(folder)), provider, threads, samplers=samplers)

@@ -1,0 +1,100 @@
+"""What a manifest must say for its programs to be run: checked once, before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from zoo.bundle import Bundle, Manifest
+from zoo.errors import BundleError, ZooError
+from zoo.paths import path_from
+from zoo.programs import Direct, Integrate, Iterate, Program
+
+_ROW = ("time", "alpha", "sigma")
+_STEP = ("state", *_ROW, "clip", "noise_scale", "matrix", "noise", "weights")
+_DIVERGENCE = ("x", *_ROW, "probe")
+
+
+def check(bundle: Bundle) -> None:
+    """Refuse a manifest whose programs and graphs do not fit together.
+
+    Raises:
+        BundleError: with what does not fit.
+    """
+    manifest = bundle.manifest
+    try:
+        _check_sample(manifest)
+        if manifest.log_prob is not None:
+            _check_log_prob(manifest, manifest.log_prob)
+    except BundleError as error:
+        raise BundleError(f"{bundle.folder} cannot be run: {error}", hint=error.hint) from error
+    except (ZooError, TypeError, ValueError) as error:
+        raise BundleError(f"{bundle.folder} cannot be run: its manifest is wrong: {error}") from error
+
+
+def _check_sample(manifest: Manifest) -> None:
+    program = manifest.sample
+    if isinstance(program, Direct):
+        if program.noise is None:
+            raise BundleError("its program sample names no input for the noise")
+        _check_ports(manifest, program, (program.noise,), outputs=None)
+        port = next(p for p in manifest.graphs[program.graph].inputs if p.name == program.noise)
+        if not all(isinstance(size, int) for size in port.shape[1:]):
+            raise BundleError(f"input {port.name} of graph {program.graph} has no fixed event shape")
+    elif isinstance(program, Iterate):
+        _check_ports(manifest, program, _STEP, ("next_state",))
+        _check_numbers(program.shift, program.scale, program.guidance)
+        _check_numbers(*(v for v in (program.data_min, program.data_max, program.clip) if v is not None))
+        _check_path(program)
+        if (
+            isinstance(program.steps, bool)
+            or not isinstance(program.steps, int)
+            or not isinstance(program.sampler, str)
+        ):
+            raise BundleError("its program sample has no sampler and steps")
+    else:
+        raise BundleError(f"a program of kind {program.kind} cannot sample")
+
+
+def _check_log_prob(manifest: Manifest, program: Program) -> None:
+    if isinstance(program, Direct):
+        data = [p.name for p in manifest.graphs[program.graph].inputs if p.name != "condition"]
+        if len(data) != 1:
+            raise BundleError(f"graph {program.graph} takes {', '.join(data) or 'nothing'}, expected the data alone")
+        _check_ports(manifest, program, data, outputs=None)
+    elif isinstance(program, Integrate):
+        _check_ports(manifest, program, _DIVERGENCE, ("denoised", "trace"))
+        _check_numbers(program.shift, program.scale)
+        _check_path(program)
+    else:
+        raise BundleError(f"a program of kind {program.kind} cannot score")
+
+
+def _check_ports(manifest: Manifest, program: Program, inputs: Iterable[str], outputs: Iterable[str] | None) -> None:
+    graph = manifest.graphs[program.graph]
+    wanted = {*inputs, *(() if manifest.condition is None else ("condition",))}
+    names = {port.name for port in graph.inputs}
+    if names != wanted:
+        raise BundleError(
+            f"graph {program.graph} takes {', '.join(sorted(names))}, expected {', '.join(sorted(wanted))}"
+        )
+    if outputs is None:
+        if len(graph.outputs) != 1:
+            raise BundleError(f"graph {program.graph} has {len(graph.outputs)} outputs, expected one")
+    elif missing := set(outputs) - {port.name for port in graph.outputs}:
+        raise BundleError(f"graph {program.graph} does not give {', '.join(sorted(missing))}")
+
+
+def _check_path(program: Iterate | Integrate) -> None:
+    path_from(program.path)
+    if not program.scale > 0:
+        raise BundleError(f"scale must be above 0, not {program.scale}")
+    null = program.null_class
+    if null is not None and (isinstance(null, bool) or not isinstance(null, int) or null < 0):
+        raise BundleError(f"the null class is {null!r}")
+
+
+def _check_numbers(*values: object) -> None:
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise BundleError(f"{value!r} stands where a number should")

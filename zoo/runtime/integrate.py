@@ -1,0 +1,82 @@
+"""Programs that integrate the probability-flow ODE: a diffusion's ``log_prob``. See :mod:`zoo.likelihood`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import RuntimeFailure
+from zoo.likelihood import hutchinson_log_prob
+from zoo.paths import path_from
+from zoo.programs import Integrate
+from zoo.runtime.session import Session
+
+EVALUATIONS_PER_STEP = 4  # of the classical Runge-Kutta method
+
+
+def log_prob(
+    session: Session,
+    program: Integrate,
+    x: NDArray[np.float32],
+    condition: NDArray[Any] | None,
+    *,
+    seed: int,
+    steps: int,
+    probes: int,
+    first: int,
+    tick: Callable[[], None],
+) -> NDArray[np.float64]:
+    """Log-density of data ``first`` to ``first + n`` of a run.
+
+    Args:
+        session: the graph ``divergence``.
+        program: path, scale and shift.
+        x: data ``[n, *event]``.
+        condition: ``[n]`` or ``[n, d]``, or None.
+        seed: key of the probes.
+        steps: Runge-Kutta steps.
+        probes: probes averaged for each sample.
+        first: index of the first sample.
+        tick: called after each evaluation.
+
+    Returns:
+        float64 ``[n]``, nats in data units.
+
+    Raises:
+        RuntimeFailure: an evaluation is not finite, or ONNX Runtime failed.
+    """
+    done = 0
+
+    def evaluate(
+        state: NDArray[np.float32], time: float, alpha: float, sigma: float, probe: NDArray[np.float32]
+    ) -> tuple[Any, Any]:
+        nonlocal done
+        feeds: dict[str, NDArray[Any]] = {
+            "x": state,
+            "time": np.array(time, np.float32),
+            "alpha": np.array(alpha, np.float32),
+            "sigma": np.array(sigma, np.float32),
+            "probe": probe,
+        }
+        if condition is not None:
+            feeds["condition"] = condition
+        outputs = session.run(feeds, ["denoised", "trace"])
+        done += 1
+        if not all(np.isfinite(output).all() for output in outputs.values()):
+            raise RuntimeFailure(
+                f"scoring broke down at evaluation {done} of {steps * probes * EVALUATIONS_PER_STEP}: "
+                f"graph {session.graph.name} gives values that are not finite"
+            )
+        tick()
+        return outputs["denoised"], outputs["trace"]
+
+    states = (x.astype(np.float64) - program.shift) / program.scale
+    density = hutchinson_log_prob(
+        evaluate, states, path_from(program.path), seed=seed, steps=steps, probes=probes, first=first
+    )
+    # data = shift + scale · state, so each dimension divides the density by `scale`
+    return density - math.prod(x.shape[1:]) * math.log(program.scale)

@@ -1,0 +1,304 @@
+"""One ONNX graph in ONNX Runtime: the only module that imports ``onnxruntime``, and that only when it is needed.
+
+ONNX Runtime falls back to the CPU without a word when a provider cannot be had, prints to stdout when it retries, and
+raises a dozen unrelated exception classes. Here a provider that was asked for and is not in use is an error, nothing
+is printed, and every failure is a :class:`~zoo.errors.ZooError` that names the graph.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import (
+    BundleError,
+    DataError,
+    MissingDependencyError,
+    ProviderError,
+    RuntimeFailure,
+    UnknownNameError,
+    UsageError,
+    ZooError,
+)
+from zoo.programs import Port
+
+#: what ``provider`` can be
+PROVIDERS = ("auto", "cpu", "cuda")
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# TF32 rounds products to 10 bits, which is beyond the tolerance that the export was proven to.
+_CUDA_OPTIONS = {"use_tf32": "0"}
+_FATAL = 4  # ONNX Runtime's log severity; what matters is raised as well
+_DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(double)": "float64"}
+_DAMAGED = ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NoModel")
+_CPU_OR_GPU = "pip install 'genzoo[cpu]', or 'genzoo[gpu]' on a machine with CUDA"
+
+
+class Session:
+    """A graph, loaded.
+
+    Args:
+        graph: the ONNX file.
+        provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where it works and the CPU elsewhere.
+        threads: CPU threads for one operator; None leaves the choice to ONNX Runtime.
+        inputs: what a manifest says that the graph takes; checked against the graph itself.
+        outputs: likewise what it gives.
+
+    Attributes:
+        provider: the provider in use, ``"cpu"`` or ``"cuda"``.
+        fallback: why ``"auto"`` uses the CPU although this ONNX Runtime was built with CUDA, or None.
+        inputs: what the graph takes.
+        outputs: what it gives.
+
+    Raises:
+        UnknownNameError: no such provider.
+        MissingDependencyError: ONNX Runtime is not installed.
+        ProviderError: CUDA was asked for and is not in use.
+        BundleError: the file is not an ONNX graph, or not the one that the manifest describes.
+        RuntimeFailure: this version of ONNX Runtime cannot load it.
+    """
+
+    def __init__(
+        self,
+        graph: Path,
+        provider: str = "cpu",
+        threads: int | None = None,
+        *,
+        inputs: Sequence[Port] | None = None,
+        outputs: Sequence[Port] | None = None,
+    ) -> None:
+        self.graph = Path(graph)
+        self.fallback: str | None = None
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise UsageError(f"the number of threads is a whole number from 1 up, not {threads!r}")
+        self._threads = threads
+        if choose_provider(provider) == "cpu":
+            self._session = self._create([_CPU])
+        else:
+            self._session = self._with_cuda(required=provider == "cuda")
+        self.provider = "cuda" if self._session.get_providers()[0] == _CUDA else "cpu"
+        self.inputs = self._ports("input", self._session.get_inputs(), inputs)
+        self.outputs = self._ports("output", self._session.get_outputs(), outputs)
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Run the graph once.
+
+        Args:
+            feeds: one array for each input, of exactly its dtype, rank and fixed sizes.
+            outputs: names of the outputs wanted, or None for all.
+
+        Raises:
+            DataError: an input is missing, unknown or does not fit.
+            RuntimeFailure: ONNX Runtime failed.
+        """
+        names = [port.name for port in self.outputs] if outputs is None else list(outputs)
+        arrays = self._check(feeds)
+        try:
+            return dict(zip(names, self._session.run(names, arrays), strict=True))
+        except Exception as error:  # ONNX Runtime's classes have no common base
+            raise self._failure("run", error) from error
+
+    def value(self, array: NDArray[Any]) -> Any:
+        """A copy of an array where the graph runs, for :meth:`run_on`; :meth:`fetch` brings it back."""
+        ort = onnxruntime()
+        try:
+            return ort.OrtValue.ortvalue_from_numpy(np.array(array, order="C"), self.provider, 0)
+        except Exception as error:
+            raise self._failure("take its inputs", error) from error
+
+    def fetch(self, value: Any) -> NDArray[Any]:
+        """A copy of a :meth:`value` as an array."""
+        # on the CPU `numpy()` looks into the value's own memory, which the next run overwrites or its end frees
+        return np.array(value.numpy())
+
+    def run_on(
+        self, feeds: Mapping[str, NDArray[Any]], resident: Mapping[str, Any], results: Mapping[str, Any]
+    ) -> None:
+        """Run the graph once on values that stay where it runs.
+
+        A loop that swaps ``resident`` and ``results`` copies no state between host and device, and allocates nothing.
+
+        Args:
+            feeds: inputs given as arrays.
+            resident: inputs given as :meth:`value`.
+            results: outputs, written into these values; outputs not named are not computed.
+
+        Raises:
+            DataError, RuntimeFailure: as for :meth:`run`.
+        """
+        arrays = self._check(feeds, elsewhere=resident)
+        try:
+            binding = self._session.io_binding()
+            for name, array in arrays.items():
+                binding.bind_cpu_input(name, array)
+            for name, value in resident.items():
+                binding.bind_ortvalue_input(name, value)
+            for name, value in results.items():
+                binding.bind_ortvalue_output(name, value)
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            raise self._failure("run", error) from error
+
+    # -- loading ----------------------------------------------------------------------------------------------------
+
+    def _with_cuda(self, *, required: bool) -> Any:
+        reason = "ONNX Runtime could not load its CUDA libraries, or found no GPU"
+        try:
+            ort = onnxruntime()
+            if hasattr(ort, "preload_dlls"):
+                with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot find
+                    ort.preload_dlls()
+            session = self._create([(_CUDA, _CUDA_OPTIONS), _CPU])
+            if session.get_providers()[0] == _CUDA:
+                return session
+        except BundleError:
+            raise
+        except (ZooError, OSError, RuntimeError) as error:
+            reason = str(error)
+        if required:
+            raise ProviderError(
+                f"CUDA was asked for and is not in use for {self.graph.name}: {reason}",
+                hint="`zoo doctor` looks for the cause; --provider auto falls back to the CPU.",
+            )
+        self.fallback = reason
+        return self._create([_CPU])
+
+    def _create(self, providers: list[Any]) -> Any:
+        ort = onnxruntime()
+        options = ort.SessionOptions()
+        options.log_severity_level = _FATAL
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        # idle threads that spin take the processor from everybody else, torch's pool in this process included
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.inter_op_num_threads = 1
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
+        try:
+            with warnings.catch_warnings():  # it warns of a missing provider and goes on; we look at the outcome
+                warnings.simplefilter("ignore")
+                return ort.InferenceSession(str(self.graph), options, providers=providers, enable_fallback=0)
+        except Exception as error:  # ONNX Runtime's classes have no common base
+            raise self._failure("load", error) from error
+
+    def _ports(self, what: str, found: Iterable[Any], stated: Sequence[Port] | None) -> tuple[Port, ...]:
+        actual = tuple(
+            Port(
+                node.name,
+                _DTYPES.get(node.type, node.type),
+                tuple("?" if size is None else size for size in node.shape),
+            )
+            for node in found
+        )
+        if stated is None:
+            return actual
+        if [_signature(p) for p in actual] != [_signature(p) for p in stated]:
+            raise BundleError(
+                f"{self.graph} is not the graph that the manifest describes: its {what}s are {_list(actual)}, "
+                f"not {_list(stated)}"
+            )
+        return tuple(stated)
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    def _check(self, feeds: Mapping[str, Any], elsewhere: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
+        """The arrays to feed, contiguous, if they are exactly what the graph takes."""
+        elsewhere = set(elsewhere)
+        wanted = {port.name: port for port in self.inputs if port.name not in elsewhere}
+        if unknown := feeds.keys() - wanted.keys():
+            raise DataError(f"graph {self.graph.name} has no input {', '.join(sorted(unknown))}")
+        if missing := wanted.keys() - feeds.keys():
+            raise DataError(f"graph {self.graph.name} lacks its input {', '.join(sorted(missing))}")
+        sizes: dict[str, int] = {}
+        arrays = {}
+        for name, port in wanted.items():
+            array = np.asarray(feeds[name])
+            fits = str(array.dtype) == port.dtype and array.ndim == len(port.shape)
+            for size, dim in zip(array.shape, port.shape, strict=False):
+                fits = fits and size == (sizes.setdefault(dim, size) if isinstance(dim, str) and dim != "?" else dim)
+            if not fits:
+                known = f" where {', '.join(f'{k} = {v}' for k, v in sizes.items())}" if sizes else ""
+                raise DataError(
+                    f"graph {self.graph.name}: input {name} is {array.dtype}{list(array.shape)}, "
+                    f"expected {_list([port])}{known}"
+                )
+            # `ascontiguousarray` would turn a scalar into a vector
+            arrays[name] = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+        return arrays
+
+    def _failure(self, doing: str, error: Exception) -> ZooError:
+        text = " ".join(str(error).split())
+        # "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from x.onnx failed: ..." says it all in its last part
+        reason = text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text or type(error).__name__
+        if not self.graph.is_file():
+            return BundleError(f"the graph {self.graph} does not exist")
+        if doing == "load" and type(error).__name__ in _DAMAGED:
+            return BundleError(
+                f"{self.graph} is not a whole ONNX graph: {reason}", hint="Copy or export the bundle again."
+            )
+        hint = None
+        if "IR version" in text or "opset" in text.lower():
+            hint = "The graph may be newer than this ONNX Runtime: pip install --upgrade onnxruntime"
+        elif "alloc" in text.lower():
+            hint = "Try a smaller batch size."
+        return RuntimeFailure(f"ONNX Runtime cannot {doing} {self.graph.name}: {reason}", hint=hint)
+
+
+def choose_provider(provider: str) -> str:
+    """The provider to try for ``"cpu"``, ``"cuda"`` or ``"auto"``.
+
+    Raises:
+        UnknownNameError: none of these.
+        MissingDependencyError: ONNX Runtime is not installed.
+        ProviderError: CUDA was asked for, and this ONNX Runtime was built without.
+    """
+    if provider not in PROVIDERS:
+        raise UnknownNameError("provider", str(provider), PROVIDERS)
+    ort = onnxruntime()
+    built_with_cuda = _CUDA in ort.get_available_providers()
+    if provider == "cuda" and not built_with_cuda:
+        raise ProviderError(
+            f"CUDA was asked for, and the installed ONNX Runtime {ort.__version__} was built without it",
+            hint="pip uninstall onnxruntime, then pip install 'genzoo[gpu]'; `zoo doctor` shows what is installed.",
+        )
+    return "cuda" if built_with_cuda and provider != "cpu" else "cpu"
+
+
+def onnxruntime() -> Any:
+    """The module ``onnxruntime``, quiet.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+        RuntimeFailure: it is installed and broken.
+    """
+    try:
+        import onnxruntime as ort
+    except ModuleNotFoundError as error:
+        missing = MissingDependencyError("ONNX Runtime", "run a bundle", extra="cpu")
+        missing.hint = _CPU_OR_GPU
+        raise missing from error
+    except ImportError as error:
+        raise RuntimeFailure(f"ONNX Runtime is installed but cannot be imported: {error}", hint=_REPAIR) from error
+    # uninstalling one of the two packages leaves the other's folder without its modules
+    if not hasattr(ort, "InferenceSession"):
+        raise RuntimeFailure("ONNX Runtime is only half installed: it has no InferenceSession", hint=_REPAIR)
+    ort.set_default_logger_severity(_FATAL)
+    return ort
+
+
+_REPAIR = "`zoo doctor` shows what is installed and how to mend it."
+
+
+def _signature(port: Port) -> tuple[str, str, tuple[int | None, ...]]:
+    return port.name, port.dtype, tuple(d if isinstance(d, int) else None for d in port.shape)
+
+
+def _list(ports: Iterable[Port]) -> str:
+    return ", ".join(f"{p.name} {p.dtype}[{', '.join(map(str, p.shape))}]" for p in ports) or "none"
