@@ -11,6 +11,7 @@ import contextlib
 import difflib
 import io
 import re
+import sys
 import traceback
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -201,7 +202,7 @@ def _no_hooks(module: Any) -> str:
     unmarked = [hook for hook in HOOKS if callable(getattr(module, hook, None))]
     if unmarked:
         return f"{unmarked[0]} is not marked with @zoo.hookimpl"
-    return f"it implements no hook; the hooks are {', '.join(HOOKS)}"
+    return f"it implements no hook, such as {HOOKS[0]} or {HOOKS[1]}"
 
 
 def _ask(manager: pluggy.PluginManager, kind: str) -> tuple[Description, ...]:
@@ -261,8 +262,10 @@ def _where(error: BaseException, folder: str) -> str:
 
 
 def _location(entry_point: metadata.EntryPoint) -> str:
-    """The file of the plugin's top-level module, found without importing it."""
+    """The file of the plugin's module or, when that was not imported, of the top-level one."""
     with contextlib.suppress(Exception):
+        if entry_point.module in sys.modules:
+            return str(sys.modules[entry_point.module].__file__ or "")
         spec = find_spec(entry_point.module.partition(".")[0])
         if spec is not None:
             return spec.origin or next(iter(spec.submodule_search_locations or ()), "")

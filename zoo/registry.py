@@ -224,8 +224,13 @@ def _conflict(kind: str, name: str, holder: PluginRecord) -> str:
 @cache
 def installed() -> Registry:
     """The registry of this process, found when first asked for. ``ZOO_PLUGINS`` limits it as on the command line."""
+    return Registry.discover(allowed=allowed_plugins())
+
+
+def allowed_plugins() -> list[str] | None:
+    """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None for all, when it is not set."""
     variable = os.environ.get("ZOO_PLUGINS")
-    return Registry.discover(allowed=None if variable is None else [name.strip() for name in variable.split(",")])
+    return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]
 
 
 def load(model: str | Path) -> GenerativeModel:

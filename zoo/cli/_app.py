@@ -50,13 +50,16 @@ class App:
     @cached_property
     def registry(self) -> Registry:
         """Everything that the plugins describe, found when first asked for; plugins that failed are said on stderr."""
-        from zoo.registry import Registry
-
-        allowed = [] if self.no_plugins else allowed_by(os.environ.get("ZOO_PLUGINS"))
-        registry = Registry.discover(allowed=allowed, disabled=self.disabled)
+        registry = self.find_registry()
         for warning in registry.warnings():
             self.say(f"Warning: {warning}")
         return registry
+
+    def find_registry(self) -> Registry:
+        """As :attr:`registry`, without a word: for commands that tell themselves what failed."""
+        from zoo.registry import Registry, allowed_plugins
+
+        return Registry.discover(allowed=() if self.no_plugins else allowed_plugins(), disabled=self.disabled)
 
     def say(self, text: str) -> None:
         """One line on stderr; nothing with ``--quiet``."""
@@ -129,11 +132,6 @@ def _Rate() -> Any:  # noqa: N802 - a column class, defined late so that rich is
             return Text("" if task.speed is None else f"{task.speed:.3g}/s", style="progress.data.speed")
 
     return Rate()
-
-
-def allowed_by(variable: str | None) -> list[str] | None:
-    """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None when it is not set, for all."""
-    return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,35 @@
+"""``zoo doctor``: is this installation well, and if not, what mends it."""
+
+from __future__ import annotations
+
+import click
+
+from zoo.cli._app import App, json_option, pass_app
+
+_MARKS = {"ok": "ok      ", "warning": "warning ", "error": "error   "}
+FAILED = 3
+
+
+@click.command("doctor")
+@json_option
+@click.pass_context
+@pass_app
+def command(app: App, context: click.Context) -> None:
+    """Check this installation.
+
+    Looks at versions, at ONNX Runtime (installed twice, half removed, CUDA not used), at plugins, and at whatever
+    plugins have a check for. Exits with 3 if something is broken; warnings do not count.
+    """
+    from zoo.doctor import examine
+
+    findings = []
+    for name, finding in examine(app.find_registry()):
+        findings.append({"check": name, **vars(finding)})
+        if not app.json:
+            click.echo(f"{_MARKS[finding.level]} {name}: {finding.message}")
+            for line in finding.repair.splitlines():
+                click.echo(f"         -> {line}")
+    broken = any(finding["level"] == "error" for finding in findings)
+    if app.json:
+        app.emit({"ok": not broken, "findings": findings})
+    context.exit(FAILED if broken else 0)

@@ -1,0 +1,67 @@
+"""``zoo plugins``: what is installed, what failed, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._text import facts, table
+from zoo.cli.list import PLURALS
+from zoo.discovery import PluginRecord
+from zoo.registry import Registry
+
+
+@click.command("plugins")
+@click.option("--failed", is_flag=True, help="Only plugins that failed, or that claim a name which they do not get.")
+@json_option
+@pass_app
+def command(app: App, failed: bool) -> None:
+    """List the installed plugins.
+
+    What a broken one did wrong is told with the file and line, and with how to go on without it.
+    """
+    registry = app.find_registry()  # not `app.registry`: what failed is told here
+    records = [p for p in registry.plugins if not failed or p.status == "failed" or p.conflicts]
+    if app.json:
+        app.emit({"plugins": [_describe(registry, record) for record in records]})
+        return
+    if records:
+        rows = [
+            [r.name, r.distribution, r.version, r.status, ", ".join(_brings(registry, r)), r.location] for r in records
+        ]
+        table(["name", "distribution", "version", "status", "brings", "location"], rows)
+    else:
+        app.say("no plugin failed" if failed else "there are no plugins")
+    for record in records:
+        if record.status == "failed" or record.conflicts or record.printed:
+            click.echo()
+            _explain(record)
+
+
+def _brings(registry: Registry, record: PluginRecord) -> list[str]:
+    numbers = {
+        plural: sum(item.plugin.name == record.name and item.plugin.origin == record.origin for item in items)
+        for plural, items in ((plural, registry.items(kind)) for plural, kind in PLURALS.items())
+    }
+    return [f"{number} {plural if number > 1 else plural[:-1]}" for plural, number in numbers.items() if number]
+
+
+def _describe(registry: Registry, record: PluginRecord) -> dict[str, Any]:
+    return {**vars(record), "builtin": record.builtin, "brings": _brings(registry, record)}
+
+
+def _explain(record: PluginRecord) -> None:
+    troubled = record.status == "failed" or record.conflicts
+    facts(
+        [
+            ("plugin", f"{record.name} of {record.origin}"),
+            ("error", record.error),
+            ("where", record.where),
+            ("conflicts", "\n".join(record.conflicts)),
+            ("printed", record.printed),
+            ("without it", f"zoo --no-plugins={record.name} ..." if troubled else ""),
+            ("uninstall", f"pip uninstall {record.distribution}" if troubled and not record.builtin else ""),
+        ]
+    )

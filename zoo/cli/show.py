@@ -1,0 +1,177 @@
+"""``zoo show``: the card of a model, or what is known of anything else by its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.cards import ModelCard
+from zoo.cli._app import App, json_option, pass_app, plain
+from zoo.cli._text import count, facts, shape, size
+from zoo.cli.list import describe
+from zoo.conditions import Condition
+from zoo.discovery import KINDS
+from zoo.errors import UnknownNameError
+from zoo.registry import Item, Registry
+from zoo.sources import Source
+
+
+#: what a manifest need not say of its model
+_NOT_STATED: dict[str, Any] = {
+    "summary": "",
+    "family": "",
+    "architecture": "",
+    "config": {},
+    "parameters": 0,
+    "papers": [],
+    "metrics": {},
+    "data": {},
+    "weights": None,
+}
+
+
+@click.command("show")
+@click.argument("name", metavar="MODEL")
+@click.option("--config", "part", flag_value="config", help="Only the config that builds the model, as JSON.")
+@click.option("--license", "part", flag_value="license", help="Only the licences of code, weights and data.")
+@json_option
+@pass_app
+def command(app: App, name: str, part: str | None) -> None:
+    """Show a model's card.
+
+    MODEL is a model's name, or the path of a model's folder or of a bundle. Names of architectures, samplers, data
+    sets, exporters and importers are shown too, when no model has that name.
+    """
+    registry = app.registry
+    try:
+        source = registry.resolve(name)
+    except UnknownNameError:
+        _show_other(app, registry, name)
+        return
+    values = model_facts(source)
+    lacks = None if source.card is None else registry.unavailable(source.card)
+    if part == "config":
+        values = {"config": values["config"]}
+        if not app.json:
+            click.echo(json.dumps(plain(values["config"]), indent=2))
+    elif part == "license":
+        values = {"license": {**values["license"], "data": values["data"].get("license", "")}}
+        if not app.json:
+            facts([(what, spdx or "not stated") for what, spdx in values["license"].items()])
+    elif app.json:
+        values["unavailable"] = lacks
+    else:
+        _print_model(values, lacks)
+    if app.json:
+        app.emit(values)
+
+
+def model_facts(source: Source) -> dict[str, Any]:
+    """What is known of a model, from its card or, when there is none, from its bundle's manifest."""
+    manifest = source.manifest()
+    if source.card is not None:
+        values: dict[str, Any] = {"kind": "model", **source.card.describe(), "folder": source.card.folder}
+        values.pop("format")
+    else:
+        assert manifest is not None, "a source has a card or a bundle"
+        values = {
+            "kind": "bundle",
+            "name": source.name,
+            **_NOT_STATED,
+            **manifest.model,
+            "event_shape": list(manifest.event_shape),
+            "condition": None if manifest.condition is None else manifest.condition.describe(),
+            "license": dict(manifest.licenses),
+        }
+        values["data"] = {"levels": manifest.levels, **values["data"]} if isinstance(values["data"], Mapping) else {}
+    values["bundle"] = None
+    if manifest is not None:
+        values["bundle"] = {
+            "folder": source.bundle,
+            "graphs": sorted(manifest.graphs),
+            "scores": manifest.log_prob is not None,
+            "size": sum(info.size for info in manifest.files.values()),
+            "created_by": manifest.created_by,
+        }
+    return values
+
+
+def _print_model(values: Mapping[str, Any], lacks: str | None) -> None:
+    condition = values["condition"]
+    weights, bundle, data = values["weights"], values["bundle"], values["data"]
+    levels = f", {data['levels']} levels" if data.get("levels") else ""
+    facts(
+        [
+            ("name", str(values["name"])),
+            ("summary", str(values["summary"])),
+            ("family", str(values["family"])),
+            ("architecture", str(values["architecture"])),
+            ("event shape", shape(values["event_shape"])),
+            ("condition", "none" if condition is None else _condition(Condition.from_description(condition))),
+            ("parameters", f"{values['parameters']:,} ({count(values['parameters'])})" if values["parameters"] else ""),
+            ("data", f"{data.get('name', '')}{levels}".lstrip(", ")),
+            *[(name, metric(value)) for name, value in values["metrics"].items()],
+            ("licence", ", ".join(f"{what} {spdx}" for what, spdx in values["license"].items() if spdx)),
+            ("data licence", str(data.get("license") or "")),
+            ("papers", "\n".join(values["papers"])),
+            (
+                "weights",
+                f"{weights['file']}, {size(weights['size'])}, sha256 {weights['sha256'][:16]}…" if weights else "",
+            ),
+            ("folder", str(values.get("folder") or "")),
+            (
+                "bundle",
+                f"{bundle['folder']}, {size(bundle['size'])}, graphs {', '.join(bundle['graphs'])}" if bundle else "",
+            ),
+            ("not usable here", lacks or ""),
+        ]
+    )
+
+
+def _condition(condition: Condition) -> str:
+    labels = f" ({', '.join(condition.labels)})" if condition.labels and condition.size <= 20 else ""
+    what = f"{condition.size} classes" if condition.kind == "classes" else f"a vector of {condition.size}"
+    return f"{what}{labels}{'' if condition.required else ', optional'}"
+
+
+def metric(value: Any) -> str:
+    """A metric of a card in one line: ``3.1 bits/dim of the test split (10000 samples)``."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    line = f"{value.get('value', '')} {value.get('unit', '')}".strip()
+    rest = [f"{k} {v}" for k, v in value.items() if k not in ("value", "unit") and v not in (None, "")]
+    return f"{line} ({', '.join(rest)})" if rest else line
+
+
+def _show_other(app: App, registry: Registry, name: str) -> None:
+    found = [item for kind in KINDS for item in registry.items(kind) if item.description.name == name]
+    if not found:
+        known = {item.description.name for kind in KINDS for item in registry.items(kind)}
+        what = "model" if Path(name).name == name else "model or folder"
+        raise UnknownNameError(what, name, known)
+    shown = [(item, registry.unavailable(item.description)) for item in found]
+    if app.json:
+        documents = [{"kind": item.kind, **describe(item, lacks)} for item, lacks in shown]
+        app.emit(documents[0] if len(documents) == 1 else {"kind": "several", "found": documents})
+        return
+    for item, lacks in shown:
+        _print_other(item, lacks)
+
+
+def _print_other(item: Item, lacks: str | None) -> None:
+    values = {k: v for k, v in vars(item.description).items() if k not in ("name", "requires")}
+    assert not isinstance(item.description, ModelCard)
+    facts(
+        [
+            ("name", item.description.name),
+            ("kind", item.kind),
+            *[(k, ("yes" if v else "no") if isinstance(v, bool) else str(v)) for k, v in values.items()],
+            ("needs", ", ".join(item.description.requires)),
+            ("from", f"{item.plugin.origin}, plugin {item.plugin.name}"),
+            ("not usable here", lacks or ""),
+        ]
+    )
