@@ -1,0 +1,198 @@
+"""Samples written to a file whose extension says how. Every file appears whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import OutputError, UsageError
+from zoo.files import atomic_file, check_free
+
+#: extension -> what it holds
+FORMATS = {
+    ".csv": "one sample a row, flattened, with a header",
+    ".npy": "one NumPy array",
+    ".npz": "NumPy arrays: samples, condition, and how they were drawn",
+    ".png": "a picture",
+    ".safetensors": "tensors samples and condition, and how they were drawn as metadata",
+}
+
+Density = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is known of samples besides their values; what a format has no place for is left out.
+
+    Attributes:
+        condition: int ``[n]`` or float ``[n, d]``, or None.
+        labels: names of the classes.
+        levels: number of values of discrete data; samples then lie in [0, levels).
+        value_range: (black, white) of a picture; None takes [0, levels - 1], or the samples' own range.
+        density: log-density of points, drawn behind samples in one or two dimensions; or None.
+        about: how the samples were drawn, as JSON values.
+    """
+
+    condition: NDArray[Any] | None = None
+    labels: Sequence[str] = ()
+    levels: int | None = None
+    value_range: tuple[float, float] | None = None
+    density: Density | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write(samples: NDArray[Any], path: Path, extras: Extras | None = None, *, replace: bool = False) -> None:
+    """Write samples in the format that the extension of ``path`` names, one of :data:`FORMATS`.
+
+    Args:
+        samples: ``[n, *event]``.
+        path: the file.
+        extras: what else to write or to draw with.
+        replace: whether an existing file gives way.
+
+    Raises:
+        UsageError: unknown extension, or samples of a shape that a picture cannot show.
+        OutputError: the file exists and may not be replaced, or cannot be written.
+    """
+    path, extras = Path(path), extras or Extras()
+    check_output(path, samples.shape[1:], replace=replace)
+    content = _WRITERS[path.suffix.lower()](samples, extras)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def check_output(path: Path, event_shape: tuple[int, ...], *, replace: bool = False) -> None:
+    """Refuse, before any work is done, a file that :func:`write` could not write.
+
+    Raises:
+        UsageError: unknown extension, or events of a shape that a picture cannot show.
+        OutputError: the file exists and may not be replaced, or its folder is missing or cannot be written.
+    """
+    path = Path(path)
+    check_suffix(path, FORMATS)
+    if path.suffix.lower() == ".png" and picture_of(event_shape) is None:
+        shape = " x ".join(map(str, event_shape)) or "none"
+        raise UsageError(
+            f"samples of shape {shape} have no picture: images [1 or 3, height, width], points and numbers do",
+            hint=f"Write them to {path.with_suffix('.npy').name} or {path.with_suffix('.safetensors').name} instead.",
+        )
+    check_writable(path, replace=replace)
+
+
+def check_suffix(path: Path, known: Mapping[str, str]) -> None:
+    """Refuse an extension that is not known.
+
+    Raises:
+        UsageError: listing those that are.
+    """
+    if path.suffix.lower() not in known:
+        what = (
+            f"the extension {path.suffix!r} of {path.name}" if path.suffix else f"{path.name} has no extension, which"
+        )
+        told = f"{what} says no format" if not path.suffix else f"{what} is no format known here"
+        raise UsageError(told, hint="There are: " + "; ".join(f"{s} ({meaning})" for s, meaning in known.items()) + ".")
+
+
+def check_writable(path: Path, *, replace: bool) -> None:
+    """Refuse a file that exists and may not be replaced, or a folder that is missing or cannot be written.
+
+    Raises:
+        OutputError: saying which.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder")
+    check_free(path, replace=replace)
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {folder}", hint=f"mkdir -p {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: the folder {folder} cannot be written")
+
+
+def picture_of(event_shape: tuple[int, ...]) -> str | None:
+    """What a picture of such events is: ``"images"``, ``"scatter"``, ``"histogram"``, or None."""
+    if len(event_shape) == 3 and event_shape[0] in (1, 3):
+        return "images"
+    if event_shape == (2,):
+        return "scatter"
+    return "histogram" if event_shape in ((), (1,)) else None
+
+
+def default_suffix(event_shape: tuple[int, ...]) -> str:
+    """``".png"`` where there is a picture, else ``".npy"``."""
+    return ".npy" if picture_of(event_shape) is None else ".png"
+
+
+def _png(samples: NDArray[Any], extras: Extras) -> bytes:
+    kind = picture_of(samples.shape[1:])
+    if kind == "images":
+        from zoo.render.images import draw_images
+
+        classes = extras.condition if extras.condition is not None and extras.condition.ndim == 1 else None
+        return draw_images(samples, classes=classes, levels=extras.levels, value_range=extras.value_range)
+    from zoo.render.points import draw_histogram, draw_scatter
+
+    return (draw_scatter if kind == "scatter" else draw_histogram)(samples, extras.density)
+
+
+def _npy(samples: NDArray[Any], extras: Extras) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, samples, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _npz(samples: NDArray[Any], extras: Extras) -> bytes:
+    buffer = io.BytesIO()
+    arrays = {"samples": samples, "about": np.array(json.dumps(dict(extras.about)))}
+    if extras.condition is not None:
+        arrays["condition"] = extras.condition
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _safetensors(samples: NDArray[Any], extras: Extras) -> bytes:
+    from safetensors.numpy import save
+
+    arrays = {"samples": np.ascontiguousarray(samples)}
+    if extras.condition is not None:
+        arrays["condition"] = np.ascontiguousarray(extras.condition)
+    return save(arrays, metadata={key: json.dumps(value) for key, value in extras.about.items()} or None)
+
+
+def _csv(samples: NDArray[Any], extras: Extras) -> bytes:
+    """Columns x0, x1, ... (x_0_1 for element [0, 1] of an event), then condition."""
+    event_shape = samples.shape[1:]
+    columns = ["x" + "_".join(map(str, index)) for index in np.ndindex(event_shape)]
+    rows = [[_shortest(v) for v in sample] for sample in samples.reshape(len(samples), -1)]
+    condition = extras.condition
+    if condition is not None:
+        columns += ["condition"] if condition.ndim == 1 else [f"condition{i}" for i in range(condition.shape[1])]
+        names = np.array(extras.labels) if condition.ndim == 1 and extras.labels else None
+        for row, value in zip(rows, condition, strict=True):
+            row += [str(names[value])] if names is not None else [_shortest(v) for v in np.atleast_1d(value)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue().encode()
+
+
+def _shortest(value: Any) -> str:
+    """The shortest decimal that reads back as the same number of the same type."""
+    return np.format_float_positional(value, trim="-") if 1e-5 < abs(value) < 1e16 else str(value)
+
+
+_WRITERS: dict[str, Callable[[NDArray[Any], Extras], bytes]] = {
+    ".csv": _csv,
+    ".npy": _npy,
+    ".npz": _npz,
+    ".png": _png,
+    ".safetensors": _safetensors,
+}

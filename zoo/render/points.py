@@ -1,0 +1,121 @@
+"""Samples in one or two dimensions, over the density of the model that drew them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Density = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+
+_DPI = 150
+_PIXELS = 240  # of the density, along the longer side
+_MARGIN = 0.08  # of the samples' extent, on each side
+_INK = "#1f2933"
+_LINE = "#d1495b"
+
+
+def draw_scatter(samples: NDArray[Any], density: Density | None = None) -> bytes:
+    """A PNG of points ``[n, 2]`` at equal aspect; the density behind them, when there is one."""
+    figure, axes = _figure(6.0, 6.0)
+    low, high = _extent(samples)
+    if density is not None:
+        p, box = density_on_grid(density, low, high)
+        # the square root shows the tails that a linear scale hides, without the flatness of a logarithm
+        axes.imshow(np.sqrt(p), origin="lower", extent=box, cmap=_colours(), interpolation="bilinear", aspect="equal")
+    colour = _INK if density is None else "#fffdf5"
+    size = float(np.clip(6000.0 / max(len(samples), 1), 0.8, 14.0))
+    alpha = float(np.clip(60.0 / np.sqrt(max(len(samples), 1)), 0.25, 0.9))
+    axes.scatter(samples[:, 0], samples[:, 1], s=size, c=colour, alpha=alpha, linewidths=0)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_aspect("equal")
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return _save(figure)
+
+
+def draw_histogram(samples: NDArray[Any], density: Density | None = None) -> bytes:
+    """A PNG of the histogram of numbers ``[n]`` or ``[n, 1]``, with the density as a curve over it."""
+    figure, axes = _figure(6.4, 4.0)
+    values = samples.reshape(-1)
+    low, high = _extent(values[:, None])
+    # Freedman & Diaconis 1981: 2·IQR/n^(1/3)
+    axes.hist(
+        values, bins=np.histogram_bin_edges(values, "fd" if len(values) > 1 else 1), density=True, color="#9fb8cc"
+    )
+    if density is not None:
+        grid = np.linspace(low[0], high[0], 600, dtype=np.float32)
+        axes.plot(grid, _exp(density(grid.reshape(-1, *samples.shape[1:]))), color=_LINE, linewidth=1.8)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("density")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return _save(figure)
+
+
+def density_on_grid(
+    density: Density, low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[float, float, float, float]]:
+    """The density at the centres of square pixels.
+
+    Returns:
+        ``[rows, columns]`` with the first row lowest, and (left, right, bottom, top) of the pixels' outer edges.
+    """
+    extent = high - low
+    pixel = extent.max() / _PIXELS
+    columns, rows = (max(1, int(np.ceil(size / pixel))) for size in extent)
+    x = low[0] + pixel * (np.arange(columns) + 0.5)
+    y = low[1] + pixel * (np.arange(rows) + 0.5)
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(np.float32)
+    box = (float(low[0]), float(low[0] + pixel * columns), float(low[1]), float(low[1] + pixel * rows))
+    return _exp(density(points)).reshape(rows, columns), box
+
+
+def _colours() -> Any:
+    """Magma up to its orange, so that pale points stand out where the density is highest."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(colormaps["magma"](np.linspace(0.0, 0.76, 256)))
+
+
+def _exp(log_density: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.exp(np.asarray(log_density, np.float64).clip(max=700.0)))
+
+
+def _extent(points: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corners of the box around ``[n, d]`` points, with a margin; never empty."""
+    low, high = points.min(0).astype(np.float64), points.max(0).astype(np.float64)
+    size = high - low
+    margin = _MARGIN * np.where(size > 0, size, max(float(size.max()), 1.0))
+    return low - margin, high + margin
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    # Figure and its own canvas: no pyplot, which keeps global state and may want a display
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.tick_params(colors=_INK, labelsize=9, length=3, width=0.8)
+    axes.yaxis.label.set_color(_INK)
+    axes.locator_params(nbins=5)
+    for side in axes.spines.values():
+        side.set_color(_INK)
+    return figure, axes
+
+
+def _save(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.12)
+    return buffer.getvalue()

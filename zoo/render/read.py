@@ -1,0 +1,150 @@
+"""Arrays read from the files that :mod:`zoo.render.files` writes, and from other people's. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import DataError, WeightsError
+from zoo.render.files import check_suffix
+
+Arrays = dict[str, NDArray[Any]]
+
+#: extension -> what is read
+FORMATS = {
+    ".csv": "a row each, with or without a header",
+    ".npy": "one NumPy array",
+    ".npz": "NumPy arrays, of which samples or the only one is taken",
+    ".safetensors": "tensors, of which samples or the only one is taken",
+}
+
+
+def read_samples(path: Path, event_shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Data ``[n, *event_shape]`` of a file, and the condition that the file has with it, if any.
+
+    Rows of a CSV file are flattened events; its columns named condition are not part of them.
+
+    Raises:
+        UsageError: unknown extension.
+        DataError: the file is missing, damaged, needs unpickling, or holds no such data.
+    """
+    arrays = read_arrays(path)
+    x = _main(path, arrays)
+    if path.suffix.lower() == ".csv":
+        dims = int(np.prod(event_shape))
+        if x.shape[1] != dims:
+            raise DataError(f"{path} has {x.shape[1]} columns of data; an event of shape {event_shape} takes {dims}")
+        x = x.reshape(-1, *event_shape)
+    return x, arrays.get("condition")
+
+
+def read_condition(path: Path) -> NDArray[Any]:
+    """The array ``condition`` of a file, or the only one. Raises as :func:`read_samples` does."""
+    arrays = read_arrays(path)
+    found = arrays["condition"] if "condition" in arrays else _main(path, arrays)
+    # a column is a list: one class each
+    return found[:, 0] if path.suffix.lower() == ".csv" and found.ndim == 2 and found.shape[1] == 1 else found
+
+
+def read_arrays(path: Path) -> Arrays:
+    """All arrays of a file by name. Raises as :func:`read_samples` does."""
+    check_suffix(path, FORMATS)
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    try:
+        return _READERS[path.suffix.lower()](path)
+    except DataError:
+        raise
+    # NumPy tells damage by many classes, some of them those of its tokenizer and of zlib
+    except Exception as error:
+        reason = "it holds Python objects" if "allow_pickle" in str(error) or "pickle" in str(error) else str(error)
+        raise DataError(f"cannot read {path}: {reason}") from error
+
+
+def _main(path: Path, arrays: Arrays) -> NDArray[Any]:
+    if "samples" in arrays:
+        return arrays["samples"]
+    rest = [name for name in arrays if name not in ("condition", "about")]
+    if len(rest) != 1:
+        raise DataError(
+            f"{path} holds {', '.join(rest) or 'nothing'}; one array is needed", hint="Name the one to take samples."
+        )
+    return arrays[rest[0]]
+
+
+def _npy(path: Path) -> Arrays:
+    with path.open("rb") as file:  # given a path, NumPy leaves it open when the content is damaged
+        array = np.load(file, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path} is not a .npy file; its content looks like .npz")
+    return {"samples": array}
+
+
+def _npz(path: Path) -> Arrays:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is not a .npz file")
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _safetensors(path: Path) -> Arrays:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, WeightsError) as error:
+        raise DataError(f"{path} is not a safetensors file that can be read: {error}") from error
+
+
+def _csv(path: Path) -> Arrays:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.reader(file) if row]
+    if not rows:
+        raise DataError(f"{path} is empty")
+    width = len(rows[0])
+    header = rows.pop(0) if not all(map(_is_number, rows[0])) else [f"x{i}" for i in range(width)]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != width:
+            raise DataError(f"{path}: row {number} has {len(row)} columns, the first line has {width}")
+    columns: dict[bool, list[NDArray[Any]]] = {False: [], True: []}
+    for i, name in enumerate(header):
+        columns[name.startswith("condition")].append(_column([row[i] for row in rows], f"{path}, column {name}"))
+    arrays = {"samples": np.stack(columns[False], axis=1)} if columns[False] else {}
+    if given := columns[True]:
+        arrays["condition"] = given[0] if len(given) == 1 else np.stack(given, axis=1)
+    return arrays
+
+
+def _column(texts: list[str], where: str) -> NDArray[Any]:
+    """Whole numbers, numbers, or, for the labels of classes, texts."""
+    if all(text.strip().lstrip("+-").isdecimal() for text in texts):
+        return np.array([int(text) for text in texts])
+    if all(map(_is_number, texts)):
+        return np.array([float(text) for text in texts])
+    if where.rpartition(" ")[2] == "condition":
+        return np.array(texts)
+    wrong = next(text for text in texts if not _is_number(text))
+    raise DataError(f"{where}: {wrong!r} is not a number")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+_READERS: dict[str, Callable[[Path], Arrays]] = {
+    ".csv": _csv,
+    ".npy": _npy,
+    ".npz": _npz,
+    ".safetensors": _safetensors,
+}
