@@ -45,7 +45,11 @@ class Request:
 
 @click.command("run")
 @click.argument("model", metavar="MODEL")
-@click.option("-n", type=click.IntRange(1), help="How many samples [16 images, 1000 points].")
+@click.option(
+    "-n",
+    type=click.IntRange(1),
+    help="How many [1000 points in one or two dimensions; else 16 or so, each class as often].",
+)
 @click.option(
     "--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of the noise; one is picked, and told, if not given."
 )
@@ -81,8 +85,8 @@ def command(app: App, /, model: str, options: tuple[str, ...], **given: Any) -> 
     zoo run mnist-unet -n 20 --seed 0                        20 digits, each class in turn
     zoo run mnist-unet --class 7 --guidance 2 -o sevens.png
     zoo run mnist-unet --sampler ddim --steps 25 -O eta=0.5
-    zoo run moons -n 100000 -o moons.csv
-    zoo run moons --log-prob moons.csv
+    zoo run moons-nsf -n 100000 -o moons.csv
+    zoo run moons-nsf --log-prob moons.csv
 
     With --log-prob, DATA is .npy, .npz, .csv or .safetensors; log-densities in nats go to stdout, one a line, or to
     -o. Whole numbers are dequantised for models of discrete data; --seed decides how (0 if not given). Without a class,
