@@ -43,17 +43,29 @@ class Registry:
 
     def __init__(self, plugins: Collection[Plugin] = ()) -> None:
         self._items: dict[str, dict[str, list[Item]]] = {kind: {} for kind in KINDS}
-        records = {id(plugin): plugin.record for plugin in plugins}
-        conflicts: dict[int, list[str]] = {id(plugin): [] for plugin in plugins}
+        conflicts: dict[PluginRecord, list[str]] = {plugin.record: [] for plugin in plugins}
         for plugin in sorted(plugins, key=lambda p: not p.record.builtin):
             for kind, descriptions in plugin.described.items():
                 for description in descriptions:
                     holders = self._items[kind].setdefault(description.name, [])
-                    if holders:
-                        conflicts[id(plugin)].append(_conflict(kind, description.name, holders[0].plugin))
-                    if not any(holder.plugin.builtin for holder in holders) or plugin.record.builtin:
+                    if not plugin.record.builtin and any(holder.plugin.builtin for holder in holders):
+                        told = f"the {kind} {description.name!r} is built in and stays so; this one is left out"
+                        conflicts[plugin.record].append(told)
+                    else:
                         holders.append(Item(kind, description, plugin.record))
-        self.plugins = tuple(replace(records[key], conflicts=tuple(conflicts[key])) for key in records)
+        for item, others in self._contested():
+            origins = " and ".join(other.plugin.origin for other in others)
+            told = f"the {item.kind} {item.description.name!r} is also claimed by {origins}; neither can be used"
+            conflicts[item.plugin].append(told)
+        self.plugins = tuple(replace(p.record, conflicts=tuple(conflicts[p.record])) for p in plugins)
+
+    def _contested(self) -> Iterator[tuple[Item, list[Item]]]:
+        """Every thing whose name others claim as well, and theirs."""
+        for kind in KINDS:
+            for holders in self._items[kind].values():
+                if len(holders) > 1:
+                    for item in holders:
+                        yield item, [other for other in holders if other is not item]
 
     @classmethod
     def discover(cls, *, allowed: Collection[str] | None = None, disabled: Collection[str] = ()) -> Registry:
@@ -208,17 +220,14 @@ class _Functions(Mapping[str, "Callable[..., Any]"]):
         function: Callable[..., Any] = self._registry.load_entry(self._registry.item(self._kind, name).description)
         return function
 
+    def __contains__(self, name: object) -> bool:
+        return name in set(self)  # Mapping's own would import it
+
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(item.description.name for item in self._registry.items(self._kind)))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _conflict(kind: str, name: str, holder: PluginRecord) -> str:
-    if holder.builtin:
-        return f"the {kind} {name!r} is built in and stays so; this one is left out"
-    return f"the {kind} {name!r} is also claimed by {holder.origin}; neither can be used"
 
 
 @cache

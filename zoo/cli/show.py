@@ -19,7 +19,6 @@ from zoo.errors import UnknownNameError
 from zoo.registry import Item, Registry
 from zoo.sources import Source
 
-
 #: what a manifest need not say of its model
 _NOT_STATED: dict[str, Any] = {
     "summary": "",
