@@ -1,0 +1,179 @@
+"""A real third-party package: installed into a fresh environment with pip, used, broken, and uninstalled.
+
+It is also the tutorial's: what the page shows are the files that are tested here.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "tests" / "third_party" / "zoo-example"
+TUTORIAL = ROOT / "docs" / "tutorial-first-plugin.md"
+
+
+def test_the_tutorial_shows_exactly_the_files_of_the_example():
+    shown = dict(re.findall(r"^`([\w./]+)`\n\n```\w+\n(.*?)^```$", TUTORIAL.read_text("utf-8"), re.M | re.S))
+    files = {
+        str(path.relative_to(EXAMPLE)): path.read_text("utf-8")
+        for path in EXAMPLE.rglob("*")
+        if path.is_file() and path.suffix in (".py", ".toml")
+    }
+    assert shown == files
+
+
+def test_the_tutorial_tells_only_of_commands_that_there_are():
+    from zoo.cli import COMMANDS
+
+    told = set(re.findall(r"^zoo (\w+)", TUTORIAL.read_text("utf-8"), re.M))
+    assert {"train", "export", "run"} <= told <= set(COMMANDS)
+
+
+def _genzoo_is_installed():
+    try:
+        metadata.version("genzoo")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+class Environment:
+    """A virtual environment that sees this one's packages, so that nothing needs the network."""
+
+    def __init__(self, folder):
+        self.work = folder / "work"
+        self.work.mkdir()
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        self.python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        site = subprocess.run(
+            [self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        # addsitedir and not the bare path: this one may hold an editable install, which is a .pth itself
+        here = sysconfig.get_path("purelib")
+        Path(site.stdout.strip(), "this.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ZOO_PLUGINS", "PIP_"))}
+        self.environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1", "OMP_NUM_THREADS": "1"}
+
+    def pip(self, *arguments):
+        command = [sys.executable, "-m", "pip", "--python", self.python, *arguments]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def zoo(self, *arguments, code=0):
+        command = [self.python, "-m", "zoo", *arguments]
+        done = subprocess.run(command, env=self.environment, cwd=self.work, capture_output=True, text=True)
+        assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *arguments, code=0):
+        return json.loads(self.zoo(*arguments, "--json", code=code).stdout)
+
+    def install(self, source):
+        self.pip("install", "--no-build-isolation", "--no-deps", "--force-reinstall", str(source))
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    if not _genzoo_is_installed():
+        pytest.skip("genzoo is not installed here")
+    pytest.importorskip("torch")
+    pytest.importorskip("hatchling")
+    return Environment(tmp_path_factory.mktemp("third-party"))
+
+
+@pytest.fixture
+def example(tmp_path):
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "zoo-example", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def names(document, plural="architectures"):
+    return {item["name"]: item for item in document[plural]}
+
+
+@pytest.mark.slow
+def test_a_third_party_package_from_install_to_uninstall(environment, example):
+    import numpy as np
+
+    before = environment.json("list", "--all"), environment.json("plugins")
+    assert "gaussian" not in names(before[0])
+
+    # installed: it is listed, from where it comes
+    environment.install(example)
+    listed = names(environment.json("list", "--architectures"))["gaussian"]
+    assert listed["plugin"] == {"name": "example", "distribution": "zoo-example", "version": "0.1.0"}
+    assert listed["unavailable"] is None
+    (record,) = [p for p in environment.json("plugins")["plugins"] if p["name"] == "example"]
+    assert (record["status"], record["brings"], record["builtin"]) == ("ok", ["1 architecture"], False)
+
+    # trained, exported, run, scored: no line of the plugin is about any of these
+    trained = environment.json("train", str(example / "gaussian.toml"), "-o", "runs/gaussian", "--steps", "40")
+    assert trained["model"] == "moons-gaussian"
+    environment.zoo("export", "runs/gaussian", "-o", "gaussian.bundle")
+    environment.zoo("run", "gaussian.bundle", "-n", "16", "--seed", "0", "-o", "samples.npy")
+    environment.zoo("run", "gaussian.bundle", "--log-prob", "samples.npy", "-o", "densities.npy")
+    samples = np.load(environment.work / "samples.npy")
+    densities = np.load(environment.work / "densities.npy")
+    assert samples.shape == (16, 2)
+    # the density of a Gaussian whose parameters are those in the trained weights, written out here
+    from safetensors.numpy import load_file
+
+    arrays = {
+        k: v.astype(np.float64) for k, v in load_file(environment.work / "runs/gaussian/weights.safetensors").items()
+    }
+    factor = np.tril(arrays["lower"], -1) + np.diag(np.exp(arrays["log_diagonal"]))
+    z = np.linalg.solve(factor, (samples - arrays["mean"]).T).T
+    expected = -0.5 * (z**2 + np.log(2 * np.pi)).sum(1) - arrays["log_diagonal"].sum()
+    np.testing.assert_allclose(densities, expected, atol=1e-5)
+
+    # disabled: as if it were not there
+    assert "gaussian" not in names(environment.json("--no-plugins=example", "list", "--architectures"))
+    assert "gaussian" not in names(environment.json("--no-plugins", "list", "--architectures"))
+
+    # uninstalled: no trace, and the bundle runs on without it
+    environment.pip("uninstall", "-y", "zoo-example")
+    assert (environment.json("list", "--all"), environment.json("plugins")) == before
+    environment.zoo("run", "gaussian.bundle", "-n", "16", "--seed", "0", "-o", "again.npy")
+    np.testing.assert_array_equal(np.load(environment.work / "again.npy"), samples)
+    error = environment.json("train", str(example / "gaussian.toml"), "-o", "runs/other", code=2)["error"]
+    assert error["message"] == "there is no architecture named 'gaussian'"
+
+
+@pytest.mark.slow
+def test_a_third_party_package_that_breaks_stops_nobody_else(environment, example):
+    module = example / "zoo_example" / "__init__.py"
+    module.write_text("import zoo\nimport surely_not_there\n")
+    environment.install(example)
+    try:
+        failed = environment.json("plugins", "--failed")["plugins"]
+        (record,) = [p for p in failed if p["distribution"] == "zoo-example"]
+        assert record["error"] == "ModuleNotFoundError: No module named 'surely_not_there'"
+        assert record["where"].replace("\\", "/") == "zoo_example/__init__.py:2"
+        listed = environment.zoo("list", "--samplers")
+        assert "ddim" in listed.stdout
+        assert "plugin example of zoo-example 0.1.0 is left out" in listed.stderr
+        shown = environment.zoo("plugins", "--failed").stdout
+        assert "pip uninstall zoo-example" in shown
+        environment.zoo("doctor", code=3)
+
+        # a hook that fails, and a model class that does: both named, neither spreads
+        module.write_text((EXAMPLE / "zoo_example" / "__init__.py").read_text())
+        (example / "zoo_example" / "gaussian.py").write_text("raise RuntimeError('not today')\n")
+        environment.install(example)
+        assert "gaussian" in names(environment.json("list", "--architectures"))
+        error = environment.json("train", str(example / "gaussian.toml"), "-o", "runs/broken", code=1)["error"]
+        assert "'gaussian' of zoo-example 0.1.0 cannot be loaded: RuntimeError: not today" in error["message"]
+        assert not (environment.work / "runs" / "broken").exists()
+    finally:
+        environment.pip("uninstall", "-y", "zoo-example")
