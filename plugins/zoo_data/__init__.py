@@ -1,0 +1,49 @@
+"""Data sets. Importing this describes them; scikit-learn, or a file, is wanted when one is loaded."""
+
+from __future__ import annotations
+
+from zoo.cards import DataSource
+from zoo.hookspecs import hookimpl
+
+_GENERATED = {
+    "moons": ("moons", "two half circles with Gaussian noise, as scikit-learn's make_moons; exact entropy"),
+    "circles": ("circles", "two circles with Gaussian noise, as scikit-learn's make_circles; exact entropy"),
+    "eight-gaussians": ("eight_gaussians", "eight Gaussians on a circle; exact entropy"),
+    "checkerboard": ("checkerboard", "uniform on eight squares of a 4×4 board; entropy ln 32"),
+    "pinwheel": ("pinwheel", "five bent Gaussian arms (Johnson et al. 2016)"),
+}
+
+
+@hookimpl
+def zoo_datasets() -> list[DataSource]:
+    """Two sets of handwritten digits, and densities in the plane."""
+    return [
+        DataSource(
+            name="mnist",
+            summary="70,000 handwritten digits of 28×28 pixels, 256 levels",
+            entry="zoo_data.mnist:mnist",
+            license="CC-BY-SA-3.0",
+            source="Yann LeCun, Corinna Cortes & Christopher J. C. Burges, from NIST Special Databases 1 and 3",
+        ),
+        DataSource(
+            name="digits",
+            summary="1,797 handwritten digits of 8×8 pixels, 17 levels; comes with scikit-learn",
+            requires=("sklearn",),
+            entry="zoo_data.digits:digits",
+            license="CC-BY-4.0",
+            source=(
+                "E. Alpaydin & C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
+                "doi:10.24432/C50P49; the test set, as scikit-learn distributes it"
+            ),
+        ),
+        *(
+            DataSource(
+                name=name,
+                summary=f"2-D: {summary}",
+                entry=f"zoo_data.densities:{function}",
+                license="Apache-2.0",
+                source="generated",
+            )
+            for name, (function, summary) in _GENERATED.items()
+        ),
+    ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +52,18 @@ def _fetch(name: str) -> Path:
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """An idx file of unsigned bytes: two zero bytes, type 8, rank, big-endian sizes, data."""
-    data = gzip.decompress(path.read_bytes())
-    zeros, kind, rank = struct.unpack(">HBB", data[:4])
-    if zeros or kind != 8:
-        raise DataError(f"{path} is not an idx file of bytes")
-    shape = struct.unpack(f">{rank}I", data[4 : 4 + 4 * rank])
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    """An idx file of unsigned bytes: two zero bytes, type 8, rank, big-endian sizes, data.
+
+    Raises:
+        DataError: not gzip, not idx, of another type, or with more or fewer bytes than its sizes say.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes())
+        zeros, kind, rank = struct.unpack_from(">HBB", data)
+        shape = struct.unpack_from(f">{rank}I", data, 4)
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise DataError(f"{path} is not a gzipped idx file: {error}") from error
+    content = data[4 + 4 * rank :]
+    if zeros or kind != 8 or len(content) != math.prod(shape):
+        raise DataError(f"{path} is not an idx file of {'×'.join(map(str, shape))} bytes")
+    return np.frombuffer(content, np.uint8).reshape(shape)

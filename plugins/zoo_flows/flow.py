@@ -1,0 +1,160 @@
+"""A normalizing flow: a standard normal seen through invertible transforms."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.conditions import Condition
+from zoo.model import DirectModel
+from zoo.programs import Programs
+from zoo_flows.transforms import Transform
+
+_LOG_TWO_PI = math.log(2.0 * math.pi)
+#: base noise in the proof of an export: beyond anything that float32 Box-Muller gives (5.8)
+_FAR_NOISE = 6.0
+#: data in the proof of an export, in standard deviations
+_FAR_DATA = 30.0
+
+
+class Flow(DirectModel):
+    """p(x | c) = N(z; 0, I)·|det ∂z/∂x| with z the composition of all transforms (Papamakarios et al. 2021, eq. 7).
+
+    Args:
+        event_shape: shape of one sample; transforms see it flattened to d numbers.
+        preprocessing: from data to about unit scale, without parameters; fitted to the data by :meth:`prepare`.
+        transforms: what is learned, from data towards noise; each sees the context.
+        condition: classes, whose context is one-hot, or a vector, which is the context.
+        landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
+            of splines. Exported graphs are proven there too.
+    """
+
+    family = "flow"
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        preprocessing: Iterable[Transform],
+        transforms: Iterable[Transform],
+        *,
+        condition: Condition | None = None,
+        landmarks: Sequence[float] = (),
+    ) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        self.condition = condition
+        self.preprocessing = nn.ModuleList(preprocessing)
+        self.transforms = nn.ModuleList(transforms)
+        self.landmarks = tuple(landmarks)
+
+    @property
+    def size(self) -> int:
+        """d: how many numbers an event holds."""
+        return math.prod(self.event_shape)
+
+    def to_noise(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Data ``[n, *event]`` to base noise ``[n, *event]`` and log |det ∂z/∂x| ``[n]``."""
+        z, context = x.flatten(1), self.context(condition)
+        total = torch.zeros_like(z[:, 0])
+        for transform in (*self.preprocessing, *self.transforms):
+            z, log_det = transform(z, context)
+            total = total + log_det
+        return torch.unflatten(z, 1, self.event_shape), total
+
+    def to_data(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Base noise ``[n, *event]`` to data ``[n, *event]`` and log |det ∂x/∂z| ``[n]``."""
+        x, context = z.flatten(1), self.context(condition)
+        total = torch.zeros_like(x[:, 0])
+        for transform in reversed((*self.preprocessing, *self.transforms)):
+            x, log_det = _transform(transform).inverse(x, context)
+            total = total + log_det
+        return torch.unflatten(x, 1, self.event_shape), total
+
+    def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """See :class:`~zoo.model.DirectModel`."""
+        return self.to_data(z, condition)[0]
+
+    def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """See :class:`~zoo.model.DirectModel`."""
+        z, log_det = self.to_noise(x, condition)
+        return -0.5 * (z.square().flatten(1).sum(1) + self.size * _LOG_TWO_PI) + log_det
+
+    def context(self, condition: Tensor | None) -> Tensor | None:
+        """What transforms see of a condition: ``[n, c]``, or None without one."""
+        if condition is None or self.condition is None:
+            return None
+        if self.condition.kind == "vector":
+            return condition
+        classes = torch.arange(self.condition.size, dtype=condition.dtype, device=condition.device)
+        return (condition.unsqueeze(1) == classes).to(self.dtype)
+
+    @torch.no_grad()
+    def prepare(self, x: Tensor) -> None:
+        """See :meth:`zoo.model.GenerativeModel.prepare`."""
+        z = self.check_data(x).flatten(1)
+        for transform in self.preprocessing:
+            _transform(transform).prepare(z)
+            z, _ = transform(z)
+
+    # -- export -----------------------------------------------------------------------------------------------------
+
+    def frozen(self) -> Flow:
+        """An equal flow whose constants are folded; this one is left as it is."""
+        flow = copy.copy(self)
+        # a shallow copy of a module shares its dictionaries: give it its own before anything is put into them
+        flow._modules = {
+            name: nn.ModuleList(_transform(t).frozen() for t in part)
+            for name, part in (("preprocessing", self.preprocessing), ("transforms", self.transforms))
+        }
+        return flow.eval()
+
+    def programs(self) -> Programs:
+        """The programs of a :class:`~zoo.model.DirectModel`, over a frozen copy, with the extremes to prove."""
+        frozen = self.frozen()
+        made = DirectModel.programs(frozen)
+        extremes = {"inverse": frozen._noise_extremes(), "log_prob": frozen._data_extremes()}
+        return replace(made, graphs=tuple(replace(g, extremes=extremes[g.name]) for g in made.graphs))
+
+    def _noise_extremes(self) -> tuple[_Maker, ...]:
+        """Base noise at its ends, at the landmarks, and at 0."""
+        return tuple(
+            self._maker("z", values) for values in ((_FAR_NOISE, -_FAR_NOISE), self.landmarks, (0.0,)) if values
+        )
+
+    def _data_extremes(self) -> tuple[_Maker, ...]:
+        """Data far outside the training data, and at the landmarks."""
+        return tuple(self._maker("x", values) for values in ((_FAR_DATA, -_FAR_DATA), self.landmarks) if values)
+
+    def _maker(self, port: str, values: Sequence[float]) -> _Maker:
+        """A maker of inputs that take ``values`` in turn, shifted by one from sample to sample."""
+
+        @torch.no_grad()
+        def make(n: int) -> dict[str, NDArray[Any]]:
+            turn = np.add.outer(np.arange(n), np.arange(self.size)) % len(values)
+            event = torch.from_numpy(np.asarray(values)[turn]).to(self.device, self.dtype)
+            if port == "x":
+                for transform in reversed(self.preprocessing):
+                    event, _ = _transform(transform).inverse(event)
+            inputs = {port: torch.unflatten(event, 1, self.event_shape).cpu().numpy().astype(np.float32)}
+            if self.condition is not None:
+                unconditional = np.zeros((n, self.condition.size)) if self.condition.kind == "vector" else None
+                inputs["condition"] = self.condition.array(unconditional, n)
+            return inputs
+
+        return make
+
+
+_Maker = Callable[[int], Mapping[str, Any]]
+
+
+def _transform(module: nn.Module) -> Transform:
+    assert isinstance(module, Transform)
+    return module

@@ -1,0 +1,97 @@
+"""Architecture ``nsf-coupling``: the neural spline flow RQ-NSF (C) of Durkan et al. 2019, arXiv:1906.04032."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo.conditions import Condition
+from zoo.errors import ConfigError, UnknownNameError
+from zoo_flows.flow import Flow
+from zoo_flows.transforms import ElementwiseSpline, Logit, LULinear, Permutation, SplineCoupling, Standardize, Transform
+
+LINEAR = ("lu", "permutation")
+
+
+class NSFCoupling(Flow):
+    """Spline couplings between linear layers; sampling and scoring cost one pass each.
+
+    Data are standardised (after a logit, when discrete), then pass ``transforms`` times through a linear layer and a
+    coupling, and through a last linear layer.
+
+    Args:
+        event_shape: shape of one sample, flattened inside.
+        transforms: how many couplings.
+        bins: of each spline.
+        bound: splines act on [-bound, bound], in standard deviations; the tails are linear.
+        hidden: width of the conditioners.
+        blocks: residual blocks of a conditioner.
+        dropout: inside the conditioners.
+        linear: ``"lu"``, a learned matrix with a permutation, or ``"permutation"`` alone.
+        marginal_bins: bins of a spline for each component before all else, which models the marginals; 0 for none.
+        condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        levels: number of values of discrete data, which then pass a logit; None for continuous data.
+        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+    """
+
+    def __init__(
+        self,
+        *,
+        event_shape: Sequence[int],
+        transforms: int = 5,
+        bins: int = 8,
+        bound: float = 5.0,
+        hidden: int = 64,
+        blocks: int = 2,
+        dropout: float = 0.0,
+        linear: str = "lu",
+        marginal_bins: int = 0,
+        condition: Mapping[str, Any] | None = None,
+        levels: int | None = None,
+        alpha: float = 0.01,
+    ) -> None:
+        if not event_shape or min(event_shape) < 1:
+            raise ConfigError(f"event_shape must be sizes from 1 up, not {list(event_shape)}")
+        if linear not in LINEAR:
+            raise UnknownNameError("linear layer", linear, LINEAR)
+        for name, value, least in (
+            ("transforms", transforms, 1),
+            ("bins", bins, 2),
+            ("hidden", hidden, 1),
+            ("blocks", blocks, 0),
+            ("marginal_bins", marginal_bins, 0),
+        ):
+            if value < least:
+                raise ConfigError(f"{name} must be {least} or more, not {value}")
+        if not (bound > 0 and math.isfinite(bound)) or not 0 <= dropout < 1:
+            raise ConfigError(f"bound must be above 0 and dropout in [0, 1), not {bound} and {dropout}")
+        size = math.prod(event_shape)
+        described = None if condition is None else Condition.from_description(condition)
+        layers: list[Transform] = [ElementwiseSpline(size, bins=marginal_bins, bound=bound)] if marginal_bins else []
+        for _ in range(transforms):
+            layers += [
+                _linear(linear, size),
+                SplineCoupling(
+                    size,
+                    context=described.size if described else 0,
+                    bins=bins,
+                    bound=bound,
+                    hidden=hidden,
+                    blocks=blocks,
+                    dropout=dropout,
+                ),
+            ]
+        super().__init__(
+            event_shape,
+            preprocessing=[*([Logit(levels, alpha)] if levels is not None else []), Standardize(size)],
+            transforms=[*layers, _linear(linear, size)],
+            condition=described,
+            landmarks=np.linspace(-bound, bound, bins + 1).tolist(),
+        )
+
+
+def _linear(kind: str, size: int) -> Transform:
+    return LULinear(size) if kind == "lu" else Permutation(size)

@@ -1,0 +1,75 @@
+"""Standardisation: a fixed shift and scale of each component, fitted to the data once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.errors import DataError
+from zoo_flows.transforms.base import Transform, constant_log_det
+
+
+class Standardize(Transform):
+    """z = (x - shift) / scale, where :meth:`prepare` sets shift and scale to the data's mean and standard deviation.
+
+    Both are buffers: saved with the weights, never trained. Unprepared it is the identity.
+
+    Args:
+        size: length d of the vector.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+
+    @torch.no_grad()
+    def prepare(self, x: Tensor) -> None:
+        """See :class:`Transform`.
+
+        Raises:
+            DataError: a component that is constant, which has no density, or not finite.
+        """
+        # summed in float64: a float32 mean of many samples loses digits
+        std, mean = torch.std_mean(x.double(), dim=0)
+        bad = torch.nonzero(~(torch.isfinite(std) & (std > 0))).flatten().tolist()
+        if bad:
+            raise DataError(
+                f"component {bad[0]} of the data is constant or not finite, so it has no density",
+                hint="Remove it, or say how many levels discrete data have, so that they are dequantised.",
+            )
+        self.shift.copy_(mean)
+        self.scale.copy_(std)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        return (x - self.shift) / self.scale, constant_log_det(-self.scale.log().sum(), x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        return z * self.scale + self.shift, constant_log_det(self.scale.log().sum(), z)
+
+    def frozen(self) -> Transform:
+        """With the log-determinant as a constant."""
+        return _FrozenStandardize(self)
+
+
+class _FrozenStandardize(Transform):
+    shift: Tensor
+    scale: Tensor
+    log_det: Tensor
+
+    def __init__(self, original: Standardize) -> None:
+        super().__init__()
+        self.register_buffer("shift", original.shift.clone())
+        self.register_buffer("scale", original.scale.clone())
+        self.register_buffer("log_det", -original.scale.double().log().sum().to(original.scale.dtype))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return (x - self.shift) / self.scale, constant_log_det(self.log_det, x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return z * self.scale + self.shift, constant_log_det(-self.log_det, z)

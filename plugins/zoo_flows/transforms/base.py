@@ -1,0 +1,47 @@
+"""What an invertible transform is."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Transform(nn.Module, ABC):
+    """A bijection of ℝᵈ, perhaps a different one for each context.
+
+    ``forward`` maps data towards noise, ``inverse`` noise towards data, and each tells how it changes volumes, so that
+    densities follow by the change of variables (Papamakarios et al. 2021, eq. 7)::
+
+        z, log_det = forward(x)        log_det = log |det ∂z/∂x|
+        log p(x)   = log p(z) + log_det
+
+    Both take a batch ``[n, d]`` and an optional context ``[n, c]``, and return a batch ``[n, d]`` and the
+    log-determinant ``[n]`` in the dtype and on the device of their input.
+
+    Writing one: implement both methods for every real input, finite wherever the mathematics is. They are traced for
+    export, so there are no branches on values, no boolean indexing, no ``len(x)`` (it bakes the batch size in; use
+    ``x.shape[0]``), and no ``log1p``, ``expm1``, ``logsigmoid`` or ``logaddexp``, which ONNX computes inexactly.
+    Parameters at zero give the identity, where that makes sense: a deep flow then starts as its preprocessing.
+    """
+
+    @abstractmethod
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Data ``[n, d]`` to noise ``[n, d]`` and log |det ∂z/∂x| ``[n]``."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Noise ``[n, d]`` to data ``[n, d]`` and log |det ∂x/∂z| ``[n]``."""
+
+    def prepare(self, x: Tensor) -> None:
+        """Fit constants such as means to training data ``[n, d]``, once, before training starts."""
+
+    def frozen(self) -> Transform:
+        """An equal transform for export, with everything computed that can be; this one is left as it is."""
+        return copy.deepcopy(self).eval().requires_grad_(False)
+
+
+def constant_log_det(log_det: Tensor, x: Tensor) -> Tensor:
+    """A scalar log-determinant as one ``[n]`` for the batch ``x``, whatever its size."""
+    return log_det.to(x.dtype).expand(x.shape[0])

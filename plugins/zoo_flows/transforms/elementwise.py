@@ -1,0 +1,40 @@
+"""One spline for each component, the same for every sample: it models the marginal distributions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zoo_flows.transforms import rational_quadratic
+from zoo_flows.transforms.base import Transform
+
+
+class ElementwiseSpline(Transform):
+    """A rational-quadratic spline a component, without a network.
+
+    As a flow's first layer it makes the marginals about normal, which leaves the coupling layers the dependences
+    (Durkan et al. 2019, section 3.2, transform the first part of a coupling so).
+
+    Args:
+        size: length d of the vector.
+        bins: of each spline.
+        bound: the splines act on [-bound, bound].
+    """
+
+    def __init__(self, size: int, *, bins: int = 8, bound: float = 3.0) -> None:
+        super().__init__()
+        self.bins, self.bound = bins, bound
+        self.parameters_of_splines = nn.Parameter(torch.zeros(size, rational_quadratic.parameter_count(bins)))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        z, log_slope = rational_quadratic.spline(x, self._knots(), bound=self.bound)
+        return z, log_slope.sum(1)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        x, log_slope = rational_quadratic.inverse_spline(z, self._knots(), bound=self.bound)
+        return x, log_slope.sum(1)
+
+    def _knots(self) -> rational_quadratic.Knots:
+        return rational_quadratic.knots(self.parameters_of_splines, bins=self.bins, bound=self.bound)

@@ -1,0 +1,91 @@
+"""An invertible linear map in LU form (Oliva et al. 2018; Durkan et al. 2019, section 4)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from zoo_flows.transforms.base import Transform, constant_log_det
+from zoo_flows.transforms.permutation import random_order
+
+
+class LULinear(Transform):
+    """z = L·U·x[order] + bias, with L unit lower and U upper triangular with a positive diagonal.
+
+    Both factors are packed into one matrix: strictly below its diagonal L, above it U, on it the logarithms of U's
+    diagonal, whose sum is the log-determinant. Zeros give the permutation alone. Training costs O(d²) a sample in
+    either direction; :meth:`frozen` multiplies out, so that a graph holds one MatMul.
+
+    Args:
+        size: length d of the vector.
+        permute: permute the components first, in an order drawn when built, or leave them where they are.
+    """
+
+    order: Tensor
+
+    def __init__(self, size: int, *, permute: bool = True) -> None:
+        super().__init__()
+        self.packed = nn.Parameter(torch.zeros(size, size))
+        self.bias = nn.Parameter(torch.zeros(size))
+        self.register_buffer("order", random_order(size) if permute else torch.arange(size))
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """L and U, ``[d, d]`` each."""
+        log_diagonal = self.packed.diagonal()
+        lower = torch.tril(self.packed, -1) + torch.diag(torch.ones_like(log_diagonal))
+        return lower, torch.triu(self.packed, 1) + torch.diag(log_diagonal.exp())
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        lower, upper = self.factors()
+        z = x[:, self.order] @ upper.T @ lower.T + self.bias
+        return z, constant_log_det(self.packed.diagonal().sum(), x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        lower, upper = self.factors()
+        inner = torch.linalg.solve_triangular(lower, (z - self.bias).T, upper=False, unitriangular=True)
+        permuted = torch.linalg.solve_triangular(upper, inner, upper=True).T
+        return permuted[:, torch.argsort(self.order)], constant_log_det(-self.packed.diagonal().sum(), z)
+
+    @torch.no_grad()
+    def frozen(self) -> Transform:
+        """The dense matrix, its inverse and its log-determinant, computed in float64 and rounded once."""
+        double = copy.deepcopy(self).double()
+        lower, upper = double.factors()
+        weight = (lower @ upper)[:, torch.argsort(self.order)]
+        log_det = double.packed.diagonal().sum()
+        return FrozenLinear(weight, double.bias, log_det, dtype=self.bias.dtype)
+
+
+class FrozenLinear(Transform):
+    """z = W·x + b with constant W, W⁻¹ and log |det W|.
+
+    Args:
+        weight: W, float64 ``[d, d]``, invertible.
+        bias: b, float64 ``[d]``.
+        log_det: log |det W|, float64.
+        dtype: to keep them in.
+    """
+
+    weight: Tensor
+    inverse_weight: Tensor
+    bias: Tensor
+    log_det: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor, log_det: Tensor, *, dtype: torch.dtype) -> None:
+        super().__init__()
+        # transposed, and apart from the originals: as the graph uses them
+        for name, value in (("weight", weight.T), ("inverse_weight", torch.linalg.inv(weight).T), ("bias", bias)):
+            self.register_buffer(name, value.to(dtype).contiguous())
+        self.register_buffer("log_det", log_det.to(dtype))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        return x @ self.weight + self.bias, constant_log_det(self.log_det, x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        return (z - self.bias) @ self.inverse_weight, constant_log_det(-self.log_det, z)

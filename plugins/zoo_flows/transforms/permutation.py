@@ -1,0 +1,56 @@
+"""A fixed permutation of the components."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo_flows.transforms.base import Transform, constant_log_det
+
+
+class Permutation(Transform):
+    """z = x[order], drawn from torch's generator when built; kept as a buffer, so it is saved with the weights.
+
+    Args:
+        size: length d of the vector; 2 components are always swapped.
+    """
+
+    order: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("order", random_order(size))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        return x[:, self.order], constant_log_det(x.new_zeros(()), x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        return z[:, torch.argsort(self.order)], constant_log_det(z.new_zeros(()), z)
+
+    def frozen(self) -> Transform:
+        """Both directions as fixed index lists."""
+        return _FrozenPermutation(self.order)
+
+
+def random_order(size: int) -> Tensor:
+    """A random order of ``size`` components, int64, that is not the one they are in."""
+    order, natural = torch.randperm(size), torch.arange(size)
+    return order.flip(0) if torch.equal(order, natural) else order
+
+
+class _FrozenPermutation(Transform):
+    order: Tensor
+    undo: Tensor
+
+    def __init__(self, order: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("order", order.clone())
+        self.register_buffer("undo", torch.argsort(order))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return x.index_select(1, self.order), constant_log_det(x.new_zeros(()), x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return z.index_select(1, self.undo), constant_log_det(z.new_zeros(()), z)
