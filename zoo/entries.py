@@ -14,7 +14,14 @@ from zoo.discovery import PluginRecord, culprit, last_line
 from zoo.errors import MissingDependencyError, PluginError, ZooError
 
 #: module -> the extra of genzoo that installs it
-EXTRAS = {"torch": "torch", "onnx": "onnx", "onnxscript": "onnx", "onnx_ir": "onnx", "onnxruntime": "cpu"}
+EXTRAS = {
+    "torch": "torch",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+    "onnx_ir": "onnx",
+    "onnxruntime": "cpu",
+    "sklearn": "data",
+}
 
 
 def importable(module: str) -> bool:

@@ -70,6 +70,19 @@ class GenerativeModel(nn.Module, ABC):
         """The training objective, a scalar: the negative log-likelihood unless a family has a better one."""
         return -self.log_prob(x, condition=condition).mean()
 
+    def prepare(self, x: Tensor) -> None:
+        """Fit constants, such as means and scales, to training data before the first step; nothing, unless overridden.
+
+        Training calls this once, when a run starts, never when it resumes. What is fitted belongs in buffers, which are
+        saved with the weights.
+
+        Args:
+            x: training data ``[n, *event_shape]``, a sample of it when there is a lot, dequantised.
+
+        Raises:
+            DataError: data that the model cannot be fitted to.
+        """
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""

@@ -24,7 +24,7 @@ def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) ->
 
     Returns:
         metrics by name, as a card holds them: ``test_nll`` (nats a sample, with its standard error), for discrete data
-        ``test_bits_per_dim``, and where the entropy of the data is known ``test_gap``, the NLL minus the entropy.
+        ``test_bits_per_dim``, and where the entropy of the data is known and the model is not conditional ``test_gap``, the NLL minus it.
     """
     from zoo.training.loop import batch, step_seed
 
@@ -52,7 +52,7 @@ def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) ->
             "dequantisations": repeats,
             "samples": len(split),
         }
-    if data.entropy is not None:
+    if data.entropy is not None and model.condition is None:
         metrics["test_gap"] = {
             "value": round(nll - data.entropy, 4),
             "unit": "nats",

@@ -25,6 +25,7 @@ from zoo.training.checkpoint import Progress
 from zoo.training.recipe import Recipe, TrainingRecipe
 
 _EVALUATION_BATCH = 500
+_PREPARATION = 10_000
 
 
 class Reporter(Protocol):
@@ -71,6 +72,8 @@ def train(
     """
     settings = recipe.training
     check_fit(model, data)
+    if not path.exists():
+        prepare(model, data, seed=settings.seed)
     average = copy.deepcopy(model) if settings.ema else model
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -180,6 +183,15 @@ def evaluate(model: GenerativeModel, data: Dataset, split: Split, *, seed: int) 
     finally:
         model.train(was_training)
     return total / len(split.x)
+
+
+def prepare(model: GenerativeModel, data: Dataset, *, seed: int) -> None:
+    """Let a model fit its constants to the training split, or to 10,000 samples of it drawn at random."""
+    count = len(data.train)
+    chosen = np.random.default_rng(seed).permutation(count)[:_PREPARATION]
+    with step_seed(seed, -1):
+        x, _ = batch(data, data.train, chosen, model)
+    model.prepare(x)
 
 
 def check_fit(model: GenerativeModel, data: Dataset) -> None:
