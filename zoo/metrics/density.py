@@ -24,7 +24,8 @@ def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) ->
 
     Returns:
         metrics by name, as a card holds them: ``test_nll`` (nats a sample, with its standard error), for discrete data
-        ``test_bits_per_dim``, and where the entropy of the data is known and the model is not conditional ``test_gap``, the NLL minus it.
+        ``test_bits_per_dim``, and for an unconditional model, where the entropy of the data is known, ``test_gap``, the
+        NLL minus the entropy.
     """
     from zoo.training.loop import batch, step_seed
 
