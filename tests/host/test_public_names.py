@@ -1,0 +1,72 @@
+"""The public names are these, load when they are used, and cost nothing before."""
+
+import subprocess
+import sys
+
+import pytest
+
+import zoo
+
+PUBLIC = {
+    *("Architecture", "Check", "DataSource", "Exporter", "Finding", "Importer", "ModelCard", "Sampler", "WeightsFile"),
+    *("Condition", "Dataset", "DirectModel", "GenerativeModel", "Split", "Step", "StepTable"),
+    *("BundleError", "ConditionError", "ConfigError", "DataError", "ExportError", "MissingDependencyError"),
+    *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),
+    *("UnknownNameError", "UsageError", "WeightsError", "ZooError"),
+    *("Registry", "__version__", "hookimpl", "installed", "load"),
+}
+
+
+def test_the_public_names_are_these():
+    assert sorted(zoo.__all__) == sorted(PUBLIC)
+    assert set(dir(zoo)) >= PUBLIC
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"GenerativeModel", "DirectModel"}))
+def test_every_public_name_is_there(name):
+    assert getattr(zoo, name) is not None
+
+
+def test_the_model_classes_are_there():
+    pytest.importorskip("torch")
+    assert issubclass(zoo.DirectModel, zoo.GenerativeModel)
+
+
+def test_every_error_is_public():
+    from zoo import errors
+
+    tree = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert tree <= set(zoo.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'Modle'"):
+        zoo.Modle  # noqa: B018
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "pandas", "matplotlib", "scipy", "PIL", "rich")
+
+
+@pytest.mark.parametrize("module", ["zoo", "zoo.cli", "zoo.registry", "zoo.runtime", "zoo.building", "zoo.doctor"])
+def test_importing_loads_nothing_heavy(module):
+    loaded = python(f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])")
+    assert loaded.split() == []
+
+
+def test_importing_zoo_alone_loads_none_of_its_modules():
+    assert (
+        python("import sys, zoo; print(*[m for m in sys.modules if m.startswith('zoo.') or m == 'numpy'])").split()
+        == []
+    )
+
+
+def test_a_model_class_without_torch_says_what_to_install():
+    code = "import sys; sys.modules['torch'] = None\nimport zoo\n"
+    code += "try: zoo.DirectModel\nexcept zoo.ZooError as e: print(e.hint)"
+    assert python(code).strip() == "pip install 'genzoo[torch]'"
