@@ -1,0 +1,134 @@
+"""The rules of the house (docs/architecture.md), read off the source and off the built wheel."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+SOURCE_ROOTS = ("plugins", "exporters")
+HOST = sorted((ROOT / "zoo").rglob("*.py"))
+BUILT_IN = sorted(path for root in SOURCE_ROOTS for path in (ROOT / root).rglob("*.py"))
+
+#: modules of the host that are about tensors, and so import torch when they are imported
+TENSORS = {
+    *("zoo/model.py", "zoo/derivatives.py"),
+    *("zoo/training/loop.py", "zoo/training/checkpoint.py"),
+    *("zoo/metrics/density.py", "zoo/metrics/agreement.py"),
+}
+
+
+def imports(path, *, late=True):
+    """Top-level names of the modules that a file imports; without ``late`` only when it is imported itself."""
+    found = set()
+
+    def visit(node):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").partition(".")[0])
+        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        if late or not (typing_only or function):
+            for child in ast.iter_child_nodes(node):
+                visit(child)
+
+    visit(ast.parse(path.read_text("utf-8"), str(path)))
+    return found
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_this_reads_imports_rightly(tmp_path):
+    path = tmp_path / "probe.py"
+    path.write_text(
+        "import a.b\nfrom c import d\nfrom . import e\nif TYPE_CHECKING:\n    import f\ndef g():\n    import h\n"
+        "try:\n    import i\nexcept ImportError:\n    pass\nclass J:\n    import j\n"
+    )
+    assert imports(path) == {"a", "c", "f", "h", "i", "j"}
+    assert imports(path, late=False) == {"a", "c", "i", "j"}
+
+
+@pytest.mark.parametrize("path", HOST, ids=name)
+def test_the_host_never_imports_a_plugin(path):
+    assert not {module for module in imports(path) if module.startswith("zoo_") or module in SOURCE_ROOTS}
+
+
+def test_torch_is_imported_only_where_tensors_are():
+    assert {name(path) for path in HOST if "torch" in imports(path, late=False)} <= TENSORS
+
+
+def test_onnxruntime_is_imported_in_one_module_and_late():
+    everywhere = [*HOST, *BUILT_IN]
+    assert {name(path) for path in everywhere if "onnxruntime" in imports(path)} == {"zoo/runtime/session.py"}
+    assert "onnxruntime" not in imports(ROOT / "zoo" / "runtime" / "session.py", late=False)
+
+
+def test_the_host_never_imports_onnx_when_it_is_imported():
+    heavy = {"onnx", "onnxscript", "onnx_ir", "onnxruntime", "pandas", "matplotlib", "scipy", "sklearn"}
+    assert {name(path): found for path in HOST if (found := imports(path, late=False) & heavy)} == {}
+
+
+def test_the_runtime_needs_only_numpy_safetensors_and_onnxruntime():
+    allowed = {"numpy", "safetensors", "onnxruntime", "zoo"} | set(sys.stdlib_module_names)
+    for path in sorted((ROOT / "zoo" / "runtime").rglob("*.py")):
+        assert imports(path) <= allowed, name(path)
+
+
+def test_nothing_is_unpickled():
+    for path in [*HOST, *BUILT_IN]:
+        assert not imports(path) & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, name(path)
+        text = path.read_text("utf-8")
+        for call in ("torch.load(", "allow_pickle=True", "pickle.load"):
+            assert call not in text, f"{name(path)} has {call}"
+
+
+def test_a_plugins_own_module_imports_nothing_heavy():
+    heavy = {"torch", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "matplotlib", "sklearn", "scipy"}
+    for value in PROJECT["project"]["entry-points"]["zoo"].values():
+        code = f"import sys, {value}; print(*[m for m in {sorted(heavy)!r} if m in sys.modules])"
+        search = [str(ROOT), *(str(ROOT / root) for root in SOURCE_ROOTS), *sys.path]
+        code = f"import sys; sys.path[:0] = {search!r}\n{code}"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == [], value
+
+
+def test_every_built_in_package_has_its_entry_point():
+    listed = set(PROJECT["project"]["entry-points"]["zoo"].values())
+    folders = {path.parent.name for root in SOURCE_ROOTS for path in (ROOT / root).glob("*/__init__.py")}
+    assert listed - {"zoo.samplers.plugin"} == folders
+    assert all(folder.startswith("zoo_") for folder in folders)
+
+
+def test_every_file_is_short():
+    long = {name(path): n for path in [*HOST, *BUILT_IN] if (n := len(path.read_text("utf-8").splitlines())) > 450}
+    assert long == {}
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_zoo_and_the_plugins_and_nothing_else(tmp_path):
+    pytest.importorskip("hatchling")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
+    done = subprocess.run([*command, "--wheel-dir", tmp_path, ROOT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        files = archive.namelist()
+    tops = {file.partition("/")[0] for file in files}
+    packages = {path.parent.name for root in SOURCE_ROOTS for path in (ROOT / root).glob("*/__init__.py")}
+    version = PROJECT["project"]["version"]
+    assert tops == {"zoo", *packages, f"genzoo-{version}.dist-info"}
+    # every module of the source is there, in its package
+    expected = {name(path) for path in HOST} | {
+        path.relative_to(ROOT / root).as_posix() for root in SOURCE_ROOTS for path in (ROOT / root).rglob("*.py")
+    }
+    assert expected <= set(files)
+    assert not [file for file in files if file.endswith((".pyc", ".md")) and not file.startswith("genzoo-")]
