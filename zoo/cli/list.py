@@ -71,11 +71,15 @@ def command(app: App, /, pattern: str, everything: bool, family: str | None, usa
                 click.echo()
         elif not several:
             app.say(f"there are no {what}{' that match' if pattern or family or usable else ''}")
-    rest = {plural: len(registry.items(kind)) for plural, kind in PLURALS.items() if plural not in found}
-    if not pattern and any(rest.values()):
-        app.say(
-            "also installed: " + ", ".join(f"{number} with --{plural}" for plural, number in rest.items() if number)
-        )
+    rest = [counted(len(registry.items(kind)), plural) for plural, kind in PLURALS.items() if plural not in found]
+    if not pattern and any(rest):
+        app.say(f"also installed: {', '.join(filter(None, rest))} (`zoo list --all`)")
+
+
+def counted(number: int, plural: str) -> str:
+    """``2 data sets``, ``1 data set``, or nothing."""
+    words = plural.replace("datasets", "data sets")
+    return f"{number} {words if number > 1 else words[:-1]}" if number else ""
 
 
 def describe(item: Item, lacks: str | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import click
 
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import facts, table
-from zoo.cli.list import PLURALS
+from zoo.cli.list import PLURALS, counted
 from zoo.discovery import PluginRecord
 from zoo.registry import Registry
 
@@ -41,11 +41,12 @@ def command(app: App, failed: bool) -> None:
 
 
 def _brings(registry: Registry, record: PluginRecord) -> list[str]:
-    numbers = {
-        plural: sum(item.plugin.name == record.name and item.plugin.origin == record.origin for item in items)
-        for plural, items in ((plural, registry.items(kind)) for plural, kind in PLURALS.items())
-    }
-    return [f"{number} {plural if number > 1 else plural[:-1]}" for plural, number in numbers.items() if number]
+    mine = (record.name, record.origin)
+    return [
+        counted(number, plural)
+        for plural, kind in PLURALS.items()
+        if (number := sum((item.plugin.name, item.plugin.origin) == mine for item in registry.items(kind)))
+    ]
 
 
 def _describe(registry: Registry, record: PluginRecord) -> dict[str, Any]:
