@@ -1,0 +1,58 @@
+"""Tables and numbers for people."""
+
+import re
+import sys
+
+import pytest
+
+from zoo.cli._text import count, facts, shape, size, table
+
+ROWS = [["nsf-coupling", "", "neural spline flow of several words"], ["unet[32]", "", "a network"]]
+HEADERS = ["name", "nothing", "summary"]
+
+
+def test_a_pipe_gets_aligned_text_without_empty_columns(capsys):
+    table(HEADERS, ROWS, title="Things")
+    assert capsys.readouterr().out.splitlines() == [
+        "Things",
+        "name          summary",
+        "nsf-coupling  neural spline flow of several words",
+        "unet[32]      a network",
+    ]
+
+
+@pytest.mark.parametrize("width", [30, 200])
+def test_a_terminal_gets_a_table_that_wraps_and_loses_nothing(capsys, monkeypatch, width):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    table(HEADERS, ROWS)
+    out = capsys.readouterr().out
+    out = re.sub(r"\x1b\[[\d;]*m", "", out)
+    for word in ("name", "summary", "nsf-coupling", "unet[32]", "neural", "spline", "of several", "words", "a network"):
+        assert word in out
+    assert "nothing" not in out
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= width
+
+
+def test_no_color_is_respected(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    table(HEADERS, ROWS)
+    assert "\x1b[3" not in capsys.readouterr().out.replace("\x1b[3m", "")  # 30 to 38 are the colours, 3 is italic
+
+
+def test_facts_leave_out_what_is_empty_and_indent_lines(capsys):
+    facts([("name", "x"), ("empty", ""), ("papers", "one\ntwo")])
+    assert capsys.readouterr().out == "name    x\npapers  one\n        two\n"
+    facts([])
+    assert capsys.readouterr().out == ""
+
+
+def test_numbers():
+    assert [count(n) for n in (0, 7, 950, 12_345, 1_250_000, 3_000_000_000)] == ["", "7", "950", "12.3k", "1.25M", "3G"]
+    assert [size(n) for n in (0, 7, 999, 1_500, 1_250_000)] == ["", "7 B", "999 B", "1.5 kB", "1.25 MB"]
+    assert (shape([1, 28, 28]), shape([2]), shape([])) == ("1×28×28", "2", "scalar")
