@@ -14,6 +14,7 @@
     ├── OutputError               a place that cannot be written
     ├── RuntimeFailure            ONNX Runtime could not do what was asked
     │   └── ProviderError         the execution provider asked for is not the one in use
+    ├── ExportError               a model that the target cannot express
     └── ProofError                exported graphs do not equal the model (exit code 3)
 
 Each carries one sentence that says what was wrong, with what, and, where there is one, a ``hint``:
@@ -114,6 +115,10 @@ class RuntimeFailure(ZooError):  # noqa: N818 - RuntimeError is taken, and this 
 
 class ProviderError(RuntimeFailure):
     """The execution provider that was asked for is not the one in use."""
+
+
+class ExportError(ZooError):
+    """A model, or a part of it, that the target of an export cannot express."""
 
 
 class ProofError(ZooError):

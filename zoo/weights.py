@@ -87,7 +87,8 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]], *, metadata: Mapping[s
     """
     from safetensors.numpy import save
 
-    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    # `ascontiguousarray` would turn a scalar into a vector
+    ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
     with atomic_file(path) as temporary:
         temporary.write_bytes(save(ordered, metadata=dict(metadata) if metadata else None))
         return sha256(temporary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
+from zoo.derivatives import jvp
 from zoo.errors import ConditionError, ConfigError, UsageError
 from zoo.likelihood import hutchinson_log_prob
 from zoo.model import GenerativeModel, check_count, check_seed
@@ -407,5 +408,5 @@ class DivergenceModule(nn.Module):
         def denoise(y: Tensor) -> Tensor:
             return self.model.denoise(y, time, alpha, sigma, condition)
 
-        d, tangent = cast(tuple[Tensor, Tensor], torch.func.jvp(denoise, (x,), (probe,)))
+        d, tangent = jvp(denoise, x, probe)
         return d, (tangent * probe).flatten(1).sum(1)

@@ -29,8 +29,9 @@ def sinusoidal_embedding(time: Tensor, size: int, *, max_period: float = 10_000.
         ``[n, size]``.
     """
     half = size // 2
-    exponents = torch.arange(half, device=time.device, dtype=time.dtype) / half
-    angles = time[:, None] * torch.exp(-math.log(max_period) * exponents)[None]
+    # rounded once, from float64: at time 1000 another rounding would show, and other runtimes have another exp
+    frequencies = torch.tensor([max_period ** (-i / half) for i in range(half)], dtype=torch.float64)
+    angles = time[:, None] * frequencies.to(time)[None]
     return torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)
 
 

@@ -1,0 +1,64 @@
+"""Golden inputs and outputs: what PyTorch gave when the bundle was written, to be replayed where it runs.
+
+========================================  ==============================================================
+``<graph>/<case>/in/<port>``              an input of a graph
+``<graph>/<case>/out/<port>``             the output that PyTorch gave in float32
+``program:sample/<case>/in/seed`` …       arguments of ``sample``: seed, n, condition, steps
+``program:sample/<case>/out/x``           the samples
+``program:log_prob/<case>/in/x`` …        arguments of ``log_prob``: x, condition, seed, steps
+``program:log_prob/<case>/out/log_prob``  the log-densities
+========================================  ==============================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zoo.model import GenerativeModel
+from zoo.programs import Integrate, Iterate, Programs
+from zoo_onnx.inputs import Inputs
+from zoo_onnx.proof import call
+
+_SEED = 1234
+_STEPS = 4
+_BATCHES = (1, 2)
+
+
+def golden(model: GenerativeModel, programs: Programs, inputs: Inputs) -> dict[str, NDArray[Any]]:
+    """All golden tensors of a model."""
+    arrays: dict[str, NDArray[Any]] = {}
+
+    def add(subject: str, case: int, given: dict[str, Any], outputs: dict[str, Any]) -> None:
+        values = [*given.values(), *outputs.values()]
+        if all(np.isfinite(v).all() for v in values):
+            arrays.update({f"{subject}/{case}/in/{name}": np.asarray(value) for name, value in given.items()})
+            arrays.update({f"{subject}/{case}/out/{name}": np.asarray(value) for name, value in outputs.items()})
+
+    for graph in programs.graphs:
+        for case, batch in enumerate(_BATCHES):
+            sizes = {"batch": batch, "slots": batch, "columns": batch + 1, "evaluations": batch}
+            names = {d for p in (*graph.inputs, *graph.outputs) for d in p.shape if isinstance(d, str)}
+            feeds = inputs.ordinary(graph, {name: sizes.get(name, 2) for name in names})
+            add(graph.name, case, feeds, call(graph, feeds))
+
+    with torch.no_grad():
+        n, given = 2, {}
+        if (condition := inputs.condition(n)) is not None:
+            given["condition"] = condition
+        steps = {"steps": _STEPS} if isinstance(programs.sample, Iterate) else {}
+        x = model.sample(n, seed=_SEED, **given, **steps).numpy()
+        counts = {"seed": np.array(_SEED, np.int64), "n": np.array(n, np.int64)}
+        add("program:sample", 0, {**counts, **given, **_numbers(steps)}, {"x": x})
+        if programs.log_prob is not None:
+            steps = {"steps": _STEPS} if isinstance(programs.log_prob, Integrate) else {}
+            density = model.log_prob(torch.from_numpy(x), **given, **steps).numpy()
+            add("program:log_prob", 0, {"x": x, **given, **_numbers(steps)}, {"log_prob": density})
+    return arrays
+
+
+def _numbers(options: dict[str, int]) -> dict[str, NDArray[Any]]:
+    return {name: np.array(value, np.int64) for name, value in options.items()}

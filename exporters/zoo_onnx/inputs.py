@@ -1,0 +1,118 @@
+"""Inputs to prove graphs with: ordinary ones, and those at the edge of what a graph will ever see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zoo.model import GenerativeModel
+from zoo.paths import path_from
+from zoo.programs import Direct, Graph, Integrate, Iterate, Port, Programs
+
+Feeds = dict[str, NDArray[Any]]
+Sizes = Mapping[str, int]
+
+_SEED = 20_000  # of the data to score; any will do, but a proof should be repeatable
+_SAMPLES = 17
+
+
+class Inputs:
+    """Draws inputs for the graphs of a model, by the part that they play in its programs.
+
+    Args:
+        model: in float32 on the CPU.
+        programs: its programs.
+    """
+
+    def __init__(self, model: GenerativeModel, programs: Programs) -> None:
+        self.model, self.programs = model, programs
+        self._random = np.random.default_rng(0)
+        self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
+
+    def ordinary(self, graph: Graph, sizes: Sizes, *, time: float | None = None) -> Feeds:
+        """Random inputs such as programs give.
+
+        Args:
+            graph: the graph.
+            sizes: of the symbolic dimensions.
+            time: path time of a diffusion's step, in [0, 1]; None draws it.
+        """
+        t = float(self._random.uniform(0.05, 0.95)) if time is None else time
+        return {port.name: self._port(graph, port, _shape(port, sizes), t) for port in graph.inputs}
+
+    def extremes(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
+        """What each case is, and its inputs."""
+        for i, make in enumerate(graph.extremes):
+            given = {name: np.asarray(array) for name, array in make(sizes.get("batch", 1)).items()}
+            yield f"extreme {i + 1} of the model", {**self.ordinary(graph, sizes), **given}
+        if isinstance(self._roles.get(graph.name), (Iterate, Integrate)):
+            state = graph.inputs[0].name
+            for t in (0.0, 1.0):
+                for factor in (1, 8):
+                    feeds = self.ordinary(graph, sizes, time=t)
+                    yield f"t = {t:g}, state times {factor}", {**feeds, state: feeds[state] * np.float32(factor)}
+            return
+        floats = [p for p in graph.inputs if p.dtype == "float32" and p.name != "condition"]
+        for factor in (0, 3, 10):
+            feeds = self.ordinary(graph, sizes)
+            scaled = {p.name: feeds[p.name] * np.float32(factor) for p in floats}
+            yield f"inputs times {factor}", {**feeds, **scaled}
+        for value in (-30.0, -8.0, 8.0, 30.0):
+            feeds = self.ordinary(graph, sizes)
+            yield f"inputs of {value:g}", {**feeds, **{p.name: np.full_like(feeds[p.name], value) for p in floats}}
+
+    @cached_property
+    def data(self) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
+        """Data to score, drawn from the model itself, and its conditions."""
+        condition = self.condition(_SAMPLES)
+        with torch.no_grad():
+            x = self.model.sample(_SAMPLES, condition=condition, seed=_SEED)
+        return x.numpy(), condition
+
+    def condition(self, n: int) -> NDArray[Any] | None:
+        """Conditions for ``n`` samples."""
+        c = self.model.condition
+        if c is None:
+            return None
+        if c.kind == "classes":
+            return (np.arange(n) % c.size).astype(np.int32)
+        return self._normal((n, c.size))
+
+    def _port(self, graph: Graph, port: Port, shape: tuple[int, ...], t: float) -> NDArray[Any]:
+        role = self._roles.get(graph.name)
+        if port.name == "condition" and self.model.condition is not None and port.dtype == "int32":
+            null = getattr(role, "null_class", None)
+            return self._random.integers(self.model.condition.size + (null is not None), size=shape, dtype=np.int32)
+        if port.dtype == "int32":
+            return np.zeros(shape, np.int32)
+        if isinstance(role, (Iterate, Integrate)):
+            path = path_from(role.path)
+            alpha, sigma = path.alpha_sigma(t)
+            row = {"time": path.network_time(t), "alpha": alpha, "sigma": sigma, "noise_scale": 0.3}
+            if port.name in row:
+                return np.array(row[port.name], np.float32)
+            if port.name == "clip":
+                return np.array(getattr(role, "clip", None) or 3.0, np.float32)
+            if port.name == "weights":
+                weights = self._normal(shape)
+                weights[0] += 1 - weights.sum()
+                return weights
+            if port.name == "probe":
+                return np.where(self._normal(shape) < 0, np.float32(-1), np.float32(1))
+        if isinstance(role, Direct) and role.noise is None and shape[1:] == self.model.event_shape:
+            x = self.data[0]
+            return x[self._random.integers(len(x), size=shape[0])]
+        return self._normal(shape)
+
+    def _normal(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        # an array even of one number
+        return np.asarray(self._random.standard_normal(shape), np.float32)
+
+
+def _shape(port: Port, sizes: Sizes) -> tuple[int, ...]:
+    return tuple(sizes[d] if isinstance(d, str) else d for d in port.shape)

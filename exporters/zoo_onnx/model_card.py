@@ -1,0 +1,138 @@
+"""``MODEL_CARD.md``: what a bundle is, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from zoo.bundle import GraphInfo, Manifest
+from zoo.cards import ModelCard
+from zoo.programs import Direct, Integrate, Iterate, Port, Program
+
+
+def model_card(card: ModelCard, manifest: Manifest) -> str:
+    """The text, in Markdown. The same card and manifest give the same text."""
+    parts = [
+        f"# {_text(card.name)}",
+        _text(card.summary) or f"A generative model of the family {manifest.model['family']}.",
+        _facts(card, manifest),
+        _use(manifest),
+        _programs(manifest),
+        *(_graph(name, info) for name, info in manifest.graphs.items()),
+        _metrics(manifest),
+        _proof(manifest.proof),
+        _papers(card.papers),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _facts(card: ModelCard, manifest: Manifest) -> str:
+    data = card.data
+    condition = manifest.condition
+    rows = [
+        ("family", manifest.model["family"]),
+        ("architecture", manifest.model["architecture"]),
+        ("parameters", f"{manifest.model['parameters']:,}"),
+        ("one sample", f"float32 {list(manifest.event_shape)}"),
+        ("values", f"whole numbers 0 to {manifest.levels - 1}, dequantised" if manifest.levels else "real numbers"),
+        ("condition", "none" if condition is None else f"{condition.kind} of size {condition.size}"),
+        ("trained on", " ".join(str(data[k]) for k in ("name", "source") if data.get(k)) or "not stated"),
+        ("licence of the data", data.get("license") or "not stated"),
+        ("licence of the code", manifest.licenses.get("code") or "not stated"),
+        ("licence of the weights", manifest.licenses.get("weights") or "not stated"),
+    ]
+    return _table(("", ""), rows)
+
+
+def _use(manifest: Manifest) -> str:
+    conditional = manifest.condition is not None and manifest.condition.kind == "classes"
+    choice = ", condition=0" if conditional else ""
+    lines = [
+        "## Use",
+        "",
+        "NumPy, safetensors and ONNX Runtime are all that is needed (`pip install 'genzoo[cpu]'`):",
+        "",
+        "```python",
+        "from zoo.runtime import load",
+        "",
+        'model = load("path/to/this/folder")',
+        f"x = model.sample(16, seed=0{choice})",
+    ]
+    if manifest.log_prob is not None:
+        lines.append(f"log_prob = model.log_prob(x{choice})")
+    lines += [
+        "```",
+        "",
+        "Other runtimes follow `manifest.json`: it names the graphs, their inputs and outputs, and the programs that",
+        "use them. `weights.safetensors` loads into the PyTorch model; the graphs point into it.",
+    ]
+    return "\n".join(lines)
+
+
+def _programs(manifest: Manifest) -> str:
+    lines = ["## Programs", "", f"- `sample`: {_program(manifest.sample)}"]
+    if manifest.log_prob is not None:
+        lines.append(f"- `log_prob`: {_program(manifest.log_prob)}")
+    return "\n".join(lines)
+
+
+def _program(program: Program) -> str:
+    if isinstance(program, Direct):
+        given = f" with standard normal `{program.noise}`" if program.noise else ""
+        return f"one call of `{program.graph}`{given}."
+    if isinstance(program, Iterate):
+        return (
+            f"a step table over `{program.graph}`; {program.sampler} with {program.steps} steps"
+            f"{'' if program.guidance == 1 else f' and guidance {program.guidance:g}'} unless another is asked for."
+        )
+    assert isinstance(program, Integrate)
+    return (
+        f"the probability-flow ODE over `{program.graph}`, {program.steps} Runge-Kutta steps and {program.probes} "
+        "probe vector(s) unless more are asked for: an estimate, not the exact density."
+    )
+
+
+def _graph(name: str, info: GraphInfo) -> str:
+    def row(port: Port, way: str) -> tuple[str, ...]:
+        shape = ", ".join(map(str, port.shape))
+        return way, f"`{port.name}`", f"{port.dtype} [{shape}]", _text(port.meaning)
+
+    rows = [*(row(p, "in") for p in info.inputs), *(row(p, "out") for p in info.outputs)]
+    return f"## Graph `{name}` ({info.file}, opset {info.opset})\n\n" + _table(("", "name", "type", "meaning"), rows)
+
+
+def _metrics(manifest: Manifest) -> str:
+    rows = []
+    for name, metric in manifest.model["metrics"].items():
+        if isinstance(metric, Mapping):
+            of = ", ".join(f"{k}: {v}" for k, v in metric.items() if k not in ("value", "unit"))
+            rows.append((_text(name), f"{metric.get('value')} {metric.get('unit', '')}".strip(), _text(of)))
+        else:
+            rows.append((_text(name), str(metric), ""))
+    return "## Metrics\n\n" + _table(("", "value", "of"), rows) if rows else ""
+
+
+def _proof(proof: Mapping[str, Any]) -> str:
+    rows = [(_text(what), f"{value:.1e}") for what, value in proof["largest_differences"].items()]
+    batches = ", ".join(map(str, proof["batches"]))
+    return (
+        "## Proof\n\n"
+        f"ONNX Runtime {proof['onnxruntime']} and PyTorch {proof['torch']} computed {proof['cases']} cases at batches "
+        f"of {batches}, ordinary and extreme. The largest differences, relative to 1 + |value| (to the number of "
+        f"dimensions for log-densities); {proof['tolerance']:g} was tolerated:\n\n" + _table(("", "difference"), rows)
+    )
+
+
+def _papers(papers: Sequence[str]) -> str:
+    return "## Papers\n\n" + "\n".join(f"- {_text(paper)}" for paper in papers) if papers else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _text(value: Any) -> str:
+    """Text from a card as text: no line breaks, table cells or HTML of its own."""
+    text = " ".join(str(value).split())
+    return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")

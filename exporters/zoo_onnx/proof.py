@@ -1,0 +1,182 @@
+"""The proof: what ONNX Runtime computes from a bundle equals what PyTorch computes, or there is no bundle.
+
+Graph by graph at batches of 1, 2, 3 and 17, on inputs that were not traced, ordinary and extreme; then whole programs,
+from the seed to the samples and from the data to the density.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zoo.errors import ProofError, RuntimeFailure
+from zoo.model import GenerativeModel
+from zoo.programs import Direct, Graph, Integrate, Iterate, Programs
+from zoo.runtime import BundledModel
+from zoo_onnx.compare import Comparison
+from zoo_onnx.inputs import Feeds, Inputs
+from zoo_onnx.sizes import proven_sizes
+
+BATCHES = (1, 2, 3, 17)
+_SEED = 7
+_RUNGE_KUTTA_STEPS = 8
+
+Step = Callable[[], None]
+
+
+class Proof:
+    """Compares a bundle with the model that it was written from.
+
+    Args:
+        model: in float32, on the CPU, in evaluation mode.
+        programs: its programs.
+        bundle: the bundle, opened.
+    """
+
+    def __init__(self, model: GenerativeModel, programs: Programs, bundle: BundledModel) -> None:
+        self.model, self.programs, self.bundle = model, programs, bundle
+        self.inputs = Inputs(model, programs)
+        self.comparison = Comparison()
+        self._exact = copy.deepcopy(model).double()
+        self._exact_graphs = {g.name: g for g in self._exact.programs().graphs}
+        self.cases = 0
+
+    def graph(self, graph: Graph) -> None:
+        """Prove one graph.
+
+        Raises:
+            ProofError: it differs, or ONNX Runtime cannot run it.
+        """
+        for sizes in proven_sizes((*graph.inputs, *graph.outputs)):
+            at = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            self._case(graph, f"at {at}", self.inputs.ordinary(graph, sizes))
+            for what, feeds in self.inputs.extremes(graph, sizes):
+                self._case(graph, f"at {at} with {what}", feeds)
+
+    def sample(self) -> None:
+        """Prove that the same seed gives the same samples.
+
+        Raises:
+            ProofError: it does not.
+        """
+        for n in BATCHES:
+            for options in self._sampling_options(n):
+                arguments = {"condition": self.inputs.condition(n), "seed": _SEED, **options}
+                expected = _numpy(self.model.sample(n, **arguments))
+                program = self.programs.sample
+                unit = program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0)
+                said = "".join(f", {k} {v}" for k, v in options.items())
+                self._compare(
+                    "sample",
+                    f"for {n} samples{said}",
+                    lambda n=n, arguments=arguments: self.bundle.sample(n, **arguments),
+                    expected,
+                    exact=lambda n=n, arguments=arguments: _numpy(self._exact.sample(n, **arguments)),
+                    unit=unit,
+                )
+
+    def log_prob(self) -> None:
+        """Prove that the same data has the same log-density.
+
+        Raises:
+            ProofError: it has not.
+        """
+        program = self.programs.log_prob
+        if program is None:
+            return
+        data, conditions = self.inputs.data
+        options: dict[str, Any] = {"steps": _RUNGE_KUTTA_STEPS} if isinstance(program, Integrate) else {}
+        for n in BATCHES:
+            x = data[:n]
+            arguments = {"condition": None if conditions is None else conditions[:n], **options}
+
+            def density(model: GenerativeModel, x: Any = x, arguments: Any = arguments) -> NDArray[np.float64]:
+                values = torch.from_numpy(x).to(model.dtype)
+                return _numpy(model.log_prob(values, **arguments)).astype(np.float64)
+
+            self._compare(
+                "log_prob",
+                f"for {n} data",
+                lambda x=x, arguments=arguments: self.bundle.log_prob(x, **arguments),
+                density(self.model),
+                exact=lambda density=density: density(self._exact),
+                unit=float(math.prod(self.model.event_shape)),
+            )
+
+    def summary(self) -> dict[str, Any]:
+        """What was compared, for the manifest."""
+        from zoo.runtime.session import onnxruntime
+
+        return {
+            "cases": self.cases,
+            "batches": list(BATCHES),
+            "tolerance": self.comparison.tolerance,
+            "largest_differences": {k: float(f"{v:.1e}") for k, v in sorted(self.comparison.largest.items())},
+            "torch": torch.__version__.split("+")[0],
+            "onnxruntime": onnxruntime().__version__,
+        }
+
+    def _case(self, graph: Graph, where: str, feeds: Feeds) -> None:
+        expected = call(graph, feeds)
+        try:
+            actual = self.bundle.session(graph.name).run(feeds)
+        except RuntimeFailure as error:
+            raise ProofError(f"ONNX Runtime cannot run graph {graph.name} {where}: {error}", hint=error.hint) from error
+        densities = self.programs.log_prob
+        log_density = isinstance(densities, Direct) and densities.graph == graph.name
+        self.cases += 1
+        for port in graph.outputs:
+            self.comparison.check(
+                f"graph {graph.name}, output {port.name}",
+                where,
+                actual[port.name],
+                expected[port.name],
+                exact=lambda name=port.name: call(self._exact_graphs[graph.name], feeds, torch.float64)[name],
+                unit=float(math.prod(self.model.event_shape)) if log_density else 1.0,
+            )
+
+    def _compare(
+        self,
+        what: str,
+        where: str,
+        actual: Callable[[], NDArray[Any]],
+        expected: NDArray[Any],
+        *,
+        exact: Callable[[], NDArray[Any]],
+        unit: float,
+    ) -> None:
+        try:
+            given = actual()
+        except RuntimeFailure as error:
+            raise ProofError(f"the bundle's {what} fails {where}: {error}", hint=error.hint) from error
+        self.cases += 1
+        self.comparison.check(what, where, given, expected, exact=exact, unit=unit)
+
+    def _sampling_options(self, n: int) -> list[dict[str, Any]]:
+        """Programs that step: the model's own choice once, and short runs with and without noise and guidance."""
+        program = self.programs.sample
+        if not isinstance(program, Iterate):
+            return [{}]
+        short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
+        if program.null_class is not None:
+            short["guidance"] = 2.0
+        return [{}, short] if n == 2 else [short, {"sampler": "ddim", "steps": 3}]
+
+
+def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feeds:
+    """A graph's outputs by PyTorch, in the given precision."""
+    tensors = [torch.from_numpy(np.asarray(feeds[port.name])) for port in graph.inputs]
+    with torch.no_grad():
+        result = graph.module(*(t.to(dtype) if t.is_floating_point() else t for t in tensors))
+    outputs = result if isinstance(result, (tuple, list)) else (result,)
+    return {port.name: _numpy(output) for port, output in zip(graph.outputs, outputs, strict=True)}
+
+
+def _numpy(tensor: torch.Tensor) -> NDArray[Any]:
+    return tensor.detach().cpu().numpy()

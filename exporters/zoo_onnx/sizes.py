@@ -1,0 +1,42 @@
+"""What numbers stand for the symbolic sizes of ports, when a graph is traced and when it is proven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from zoo.programs import Port
+
+#: sizes with a meaning of their own in programs; ``columns`` is ``slots`` + 1 in a step table
+_TRACED = {"slots": 3, "columns": 4}
+
+
+def traced_sizes(ports: Iterable[Port]) -> dict[str, int]:
+    """A size for each symbolic dimension, no two alike and none that a port has as a number.
+
+    A tracer takes sizes that are equal for the same size, and sizes 0 and 1 for constants; primes also keep products
+    of sizes apart.
+    """
+    ports = tuple(ports)
+    taken = {d for p in ports for d in p.shape if isinstance(d, int)} | set(_TRACED.values())
+    names = dict.fromkeys(d for p in ports for d in p.shape if isinstance(d, str))
+    free = (prime for prime in _primes(5) if prime not in taken)
+    return {name: _TRACED[name] if name in _TRACED else next(free) for name in names}
+
+
+def proven_sizes(ports: Iterable[Port]) -> list[dict[str, int]]:
+    """Sizes to prove a graph at: batches of 1, 2, 3 and 17 samples, and other dimensions of 1, 2 and 3."""
+    names = dict.fromkeys(d for p in ports for d in p.shape if isinstance(d, str))
+    sizes = []
+    for i, batch in enumerate((1, 2, 3, 17)):
+        slots, evaluations = i % 3 + 1, i % 2 + 1
+        known = {"batch": batch, "slots": slots, "columns": slots + 1, "evaluations": evaluations}
+        sizes.append({name: known.get(name, slots) for name in names})
+    return sizes
+
+
+def _primes(first: int) -> Iterator[int]:
+    number = first
+    while True:
+        if all(number % d for d in range(2, int(number**0.5) + 1)):
+            yield number
+        number += 1

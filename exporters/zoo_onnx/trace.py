@@ -1,0 +1,230 @@
+"""From a :class:`zoo.programs.Graph` to an ONNX graph whose sizes are as symbolic as its ports say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from onnx_ir.passes import common
+from torch import Tensor, nn
+
+from zoo import derivatives
+from zoo.errors import ExportError, ProofError, ZooError
+from zoo.programs import Graph, Port
+from zoo_onnx import forward_mode
+from zoo_onnx.quiet import quiet
+from zoo_onnx.sizes import traced_sizes
+from zoo_onnx.translations import TRANSLATIONS
+
+_DTYPES = {"float32": torch.float32, "int32": torch.int32}
+_SPECIALIZED = re.compile(r"\bspecialized\b|Constraints violated|ConstraintViolation", re.IGNORECASE)
+
+
+def trace(graph: Graph, opset: int) -> ir.Model:
+    """The ONNX graph of ``graph``, without anything that tells of the machine that made it.
+
+    Args:
+        graph: its module must be in float32, on the CPU and in evaluation mode.
+        opset: ONNX opset.
+
+    Raises:
+        ExportError: the module uses something that ONNX cannot express.
+        ProofError: a size that should be symbolic became a number.
+    """
+    inputs = example(graph)
+    try:
+        with quiet(), torch.no_grad():
+            program = _exported(graph, inputs)
+            result = torch.onnx.export(program, dynamo=True, opset_version=opset, custom_translation_table=TRANSLATIONS)
+    except ZooError:
+        raise
+    except Exception as error:  # whatever torch's exporter raises, and it raises everything
+        cause = _root(error)
+        if isinstance(cause, ZooError):
+            raise cause from error
+        if _SPECIALIZED.search(str(error)):
+            raise _baked(graph, f"tracing fixed it: {_line(error)}") from error
+        raise ExportError(f"graph {graph.name} cannot be exported to ONNX: {_line(cause)}") from error
+    if result is None:
+        raise ExportError(f"graph {graph.name} cannot be exported to ONNX: torch's exporter gave nothing")
+    model = result.model
+    check_shapes(model, graph)
+    _clean(model)
+    _name(model, graph)
+    return model
+
+
+def example(graph: Graph) -> list[Tensor]:
+    """Inputs to trace with: their values do not matter, and no two sizes are alike."""
+    sizes = traced_sizes((*graph.inputs, *graph.outputs))
+    generator = torch.Generator().manual_seed(0)
+    tensors = []
+    for port in graph.inputs:
+        shape = tuple(sizes[d] if isinstance(d, str) else d for d in port.shape)
+        if port.dtype not in _DTYPES:
+            raise ExportError(f"graph {graph.name}: input {port.name} is {port.dtype}; ports are float32 or int32")
+        if port.dtype == "int32":
+            tensors.append(torch.zeros(shape, dtype=torch.int32))
+        else:
+            # between ½ and 1, so that nothing divides by zero or leaves a domain while tracing
+            tensors.append(0.5 + 0.5 * torch.rand(shape, generator=generator))
+    return tensors
+
+
+class _NeedsForwardMode(Exception):  # noqa: N818 - a signal, not an error
+    """The module takes a derivative."""
+
+
+def _exported(graph: Graph, inputs: list[Tensor]) -> torch.export.ExportedProgram:
+    dims = tuple(
+        {i: torch.export.Dim.DYNAMIC for i, d in enumerate(p.shape) if isinstance(d, str)} for p in graph.inputs
+    )
+    try:
+        with derivatives.method(_signal):
+            return torch.export.export(_Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False)
+    except Exception as error:
+        if not isinstance(_root(error), _NeedsForwardMode):
+            raise
+    return torch.export.export(_differentiated(graph, inputs), tuple(inputs), dynamic_shapes=dims, strict=False)
+
+
+def _differentiated(graph: Graph, inputs: list[Tensor]) -> nn.Module:
+    """The module with its derivatives written out as ordinary operators."""
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+
+    def call(*tensors: Tensor) -> Any:
+        with derivatives.method(forward_mode.jvp):
+            return graph.module(*tensors)
+
+    # the same sizes symbolic as in the graph; equal sizes get one symbol, and the example's differ where they should
+    fake = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    symbolic = [
+        fake.from_tensor(
+            tensor,
+            symbolic_context=StatelessSymbolicContext(
+                dynamic_sizes=[DimDynamic.DYNAMIC if isinstance(d, str) else DimDynamic.STATIC for d in port.shape]
+            ),
+        )
+        for tensor, port in zip(inputs, graph.inputs, strict=True)
+    ]
+    with fake:
+        traced: torch.fx.GraphModule = make_fx(call)(*symbolic)
+    traced.graph.eliminate_dead_code()
+    traced.recompile()
+    return traced
+
+
+def _signal(*_: Any) -> Any:
+    raise _NeedsForwardMode
+
+
+class _Positional(nn.Module):
+    """A callable as a module whose inputs have no names that torch's exporter could trip over."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.module(*inputs)
+
+
+def _clean(model: ir.Model) -> None:
+    """Strip what torch's exporter tells of source files, code and itself."""
+    for clear in (
+        common.ClearMetadataAndDocStringPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=False, size_limit=16),
+        common.RemoveUnusedNodesPass(),
+    ):
+        clear(model)
+    model.producer_name = model.producer_version = None
+    model.domain = model.doc_string = None
+    model.metadata_props.clear()
+    for graph in model.graphs():
+        graph.metadata_props.clear()
+        graph.doc_string = None
+        for node in graph:
+            node.metadata_props.clear()
+            node.doc_string = None
+            for value in node.outputs:
+                # sizes in between carry the tracer's own symbols; every runtime infers them anew
+                value.metadata_props.clear()
+                value.doc_string = None
+                value.shape = value.type = None
+        for value in (*graph.inputs, *graph.initializers.values()):
+            value.metadata_props.clear()
+            value.doc_string = None
+
+
+def _name(model: ir.Model, graph: Graph) -> None:
+    """Give inputs and outputs the names, types and sizes of their ports, having compared them."""
+    model.graph.name = graph.name
+    inputs, outputs = list(model.graph.inputs), list(model.graph.outputs)
+    if len(inputs) != len(graph.inputs) or len(outputs) != len(graph.outputs):
+        raise ExportError(
+            f"graph {graph.name} has {len(inputs)} inputs and {len(outputs)} outputs in ONNX, and "
+            f"{len(graph.inputs)} and {len(graph.outputs)} in its description"
+        )
+    ports = (*graph.inputs, *graph.outputs)
+    _free_names(model, {port.name for port in ports})
+    for value, port in zip((*inputs, *outputs), ports, strict=True):
+        value.name = port.name
+        value.type = ir.TensorType(ir.DataType.FLOAT if port.dtype == "float32" else ir.DataType.INT32)
+        value.shape = ir.Shape(port.shape)
+
+
+def _free_names(model: ir.Model, wanted: set[str]) -> None:
+    """Rename values that stand in the way of the ports' names."""
+    for each in model.graphs():
+        values = [*each.inputs, *each.initializers.values(), *(v for node in each for v in node.outputs)]
+        for value in values:
+            if value.name in wanted:
+                value.name = f"{value.name}.inner"
+
+
+def check_shapes(model: ir.Model, graph: Graph) -> None:
+    """Refuse a graph whose inputs and outputs do not have the symbolic sizes of their ports.
+
+    Raises:
+        ProofError: a size that should be symbolic is a number.
+        ExportError: another size or rank than the ports say.
+    """
+    for values, ports in ((model.graph.inputs, graph.inputs), (model.graph.outputs, graph.outputs)):
+        for value, port in zip(values, ports, strict=False):
+            _check_port(graph, port, list(value.shape) if value.shape is not None else None)
+
+
+def _check_port(graph: Graph, port: Port, shape: Sequence[Any] | None) -> None:
+    if shape is None or len(shape) != len(port.shape):
+        raise ExportError(f"graph {graph.name}: {port.name} has shape {shape} in ONNX, expected {list(port.shape)}")
+    for have, want in zip(shape, port.shape, strict=True):
+        if isinstance(want, str) and isinstance(have, int):
+            raise _baked(graph, f"{port.name} has size {have} where {want} is expected")
+        if isinstance(want, int) and have != want:
+            raise ExportError(f"graph {graph.name}: {port.name} has shape {shape} in ONNX, expected {list(port.shape)}")
+
+
+def _baked(graph: Graph, how: str) -> ProofError:
+    return ProofError(
+        f"the batch was baked into graph {graph.name}: {how}",
+        hint="Take sizes from the shape of the inputs (x.shape[0], new_zeros) and not from len(x) or Python numbers.",
+    )
+
+
+def _root(error: BaseException) -> BaseException:
+    seen = {id(error)}
+    while (cause := error.__cause__ or error.__context__) is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        error = cause
+    return error
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an exception that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
