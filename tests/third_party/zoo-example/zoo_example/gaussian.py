@@ -25,5 +25,8 @@ class Gaussian(zoo.DirectModel):
         return self.mean + z @ self.factor().T
 
     def log_density(self, x, condition=None):
-        z = torch.linalg.solve_triangular(self.factor(), (x - self.mean).T, upper=False).T
-        return -0.5 * (z**2 + math.log(2 * math.pi)).sum(1) - self.log_diagonal.sum()
+        factor, z = self.factor(), []
+        for i in range(len(factor)):  # forward substitution solves L z = x - mean
+            known = sum(factor[i, j] * z[j] for j in range(i))
+            z.append((x[:, i] - self.mean[i] - known) / factor[i, i])
+        return -0.5 * (torch.stack(z, 1) ** 2 + math.log(2 * math.pi)).sum(1) - self.log_diagonal.sum()
