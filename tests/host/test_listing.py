@@ -249,3 +249,14 @@ def test_plugins_tell_what_failed_where_and_how_to_go_on(zoo_command, site, good
     ):
         assert told in text
     assert "fine" not in text
+
+
+def test_without_torch_everything_is_listed_and_says_what_it_lacks(zoo_command, site, good):
+    site.install("fine", good)
+    # found before the real one, and never to be had: as if torch were not installed
+    (site.folder / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    document = zoo_command.json("list", "--architectures", check=0)
+    lacks = {a["name"]: a["unavailable"] for a in document["architectures"]}
+    assert lacks["gaussian"] == "needs torch: pip install 'genzoo[torch]'"
+    assert zoo_command.json("list", "--architectures", "--installed", check=0)["architectures"] == []
+    assert "needs torch" in zoo_command("show", "gaussian", check=0).stdout

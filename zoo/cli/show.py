@@ -11,7 +11,7 @@ import click
 
 from zoo.cards import ModelCard
 from zoo.cli._app import App, json_option, pass_app, plain
-from zoo.cli._text import count, facts, shape, size
+from zoo.cli._text import facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
 from zoo.discovery import KINDS
@@ -111,7 +111,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None) -> None:
             ("architecture", str(values["architecture"])),
             ("event shape", shape(values["event_shape"])),
             ("condition", "none" if condition is None else _condition(Condition.from_description(condition))),
-            ("parameters", f"{values['parameters']:,} ({count(values['parameters'])})" if values["parameters"] else ""),
+            ("parameters", f"{values['parameters']:,}" if values["parameters"] else ""),
             ("data", f"{data.get('name', '')}{levels}".lstrip(", ")),
             *[(name, metric(value)) for name, value in values["metrics"].items()],
             ("licence", ", ".join(f"{what} {spdx}" for what, spdx in values["license"].items() if spdx)),
