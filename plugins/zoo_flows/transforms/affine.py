@@ -54,7 +54,7 @@ class Standardize(Transform):
 
     def frozen(self) -> Transform:
         """With the log-determinant as a constant."""
-        return _FrozenStandardize(self)
+        return _FrozenStandardize(self).eval()
 
 
 class _FrozenStandardize(Transform):

@@ -57,7 +57,7 @@ class LULinear(Transform):
         lower, upper = double.factors()
         weight = (lower @ upper)[:, torch.argsort(self.order)]
         log_det = double.packed.diagonal().sum()
-        return FrozenLinear(weight, double.bias, log_det, dtype=self.bias.dtype)
+        return FrozenLinear(weight, double.bias, log_det, dtype=self.bias.dtype).eval()
 
 
 class FrozenLinear(Transform):

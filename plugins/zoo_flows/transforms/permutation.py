@@ -31,7 +31,7 @@ class Permutation(Transform):
 
     def frozen(self) -> Transform:
         """Both directions as fixed index lists."""
-        return _FrozenPermutation(self.order)
+        return _FrozenPermutation(self.order).eval()
 
 
 def random_order(size: int) -> Tensor:

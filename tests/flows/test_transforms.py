@@ -1,0 +1,212 @@
+"""What every transform owes: a bijection, its exact log-determinant, and an equal frozen form. One suite for all."""
+
+import copy
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from zoo.errors import ConfigError, DataError  # noqa: E402 - after the check for torch
+from zoo_flows.transforms import (  # noqa: E402
+    FrozenLinear,
+    Logit,
+    LULinear,
+    Permutation,
+    SplineCoupling,
+    Standardize,
+)
+
+EXTREMES = (0.0, 1.0, 3.0, math.nextafter(3.0, 0), math.nextafter(3.0, 4), 17.0, math.nextafter(17.0, 18), 30.0, 1e4)
+
+
+def extremes(case):
+    """Ends of the splines' and the logit's domain, one ulp to either side, tails, and far out, in both signs."""
+    values = torch.tensor([sign * v for v in EXTREMES for sign in (1, -1)], dtype=case.x.dtype)
+    n, size = len(values), case.x.shape[1]
+    turn = (torch.arange(n)[:, None] + torch.arange(size)) % n
+    return values[turn], case.context[:1].expand(n, -1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_round_trip_in_float64(name, make_case, size):
+    case = make_case(name, size)
+    z, log_det = case.transform(case.x, case.context)
+    x, inverse_log_det = case.transform.inverse(z, case.context)
+    torch.testing.assert_close(x, case.x, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(inverse_log_det, -log_det, rtol=1e-8, atol=1e-8)
+    assert log_det.shape == (len(case.x),)
+
+
+@torch.no_grad()
+def test_round_trip_in_float32(case):
+    case = case.at(torch.float32)
+    z, _ = case.transform(case.x, case.context)
+    x, _ = case.transform.inverse(z, case.context)
+    again, _ = case.transform(x, case.context)
+    torch.testing.assert_close(x, case.x, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(again, z, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_log_det_is_that_of_the_jacobian(name, make_case, size):
+    case = make_case(name, size, n=12)
+    for method in (case.transform.forward, case.transform.inverse):
+        _, log_det = method(case.x, case.context)
+        for i in range(len(case.x)):
+
+            def one(x, i=i, method=method):
+                return method(x[None], case.context[i : i + 1])[0][0]
+
+            jacobian = torch.autograd.functional.jacobian(one, case.x[i])
+            torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], log_det[i], rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_extremes_give_finite_values_and_gradients_and_come_back(case, dtype):
+    case = case.at(dtype)
+    x, context = extremes(case)
+    x.requires_grad_()
+    z, log_det = case.transform(x, context)
+    back, inverse_log_det = case.transform.inverse(z, context)
+    assert z.isfinite().all()
+    assert log_det.isfinite().all()
+    (z.sum() + log_det.sum() + back.sum() + inverse_log_det.sum()).backward()
+    assert x.grad.isfinite().all()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in case.transform.parameters())
+    again, _ = case.transform(back, context)
+    tolerance = 1e-8 if dtype == torch.float64 else 1e-3
+    torch.testing.assert_close(again, z, rtol=tolerance, atol=tolerance)
+
+
+def test_zero_parameters_are_the_identity_up_to_order(name, make_case):
+    case = make_case(name, 5)
+    if name in ("logit", "standardize"):
+        pytest.skip("preprocessing has no parameters")
+    with torch.no_grad():
+        for parameter in case.transform.parameters():
+            parameter.zero_()
+        z, log_det = case.transform(case.x, case.context)
+    order = getattr(case.transform, "order", torch.arange(5))
+    torch.testing.assert_close(z, case.x[:, order], rtol=0, atol=1e-14)
+    torch.testing.assert_close(log_det, torch.zeros_like(log_det), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtypes_are_kept(case, dtype):
+    case = case.at(dtype)
+    for transform in (case.transform, case.transform.frozen()):
+        for method in (transform.forward, transform.inverse):
+            assert [t.dtype for t in method(case.x, case.context)] == [dtype, dtype]
+
+
+@torch.no_grad()
+def test_frozen_is_equal_and_leaves_the_original_alone(case):
+    before = copy.deepcopy(case.transform.state_dict())
+    case.transform.train()
+    frozen = case.transform.frozen()
+    assert not any(p.requires_grad for p in frozen.parameters())
+    assert not frozen.training
+    for method in ("forward", "inverse"):
+        expected = getattr(case.transform, method)(case.x, case.context)
+        for a, b in zip(getattr(frozen, method)(case.x, case.context), expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
+    for parameter in frozen.parameters():
+        parameter.add_(1.0)
+    for buffer in frozen.buffers():
+        buffer.add_(1)
+    assert case.transform.training
+    assert all(torch.equal(value, before[key]) for key, value in case.transform.state_dict().items())
+
+
+def test_a_batch_of_none_and_of_one(case):
+    for n in (0, 1):
+        z, log_det = case.transform(case.x[:n], case.context[:n])
+        assert z.shape == (n, 5)
+        assert log_det.shape == (n,)
+
+
+def test_coupling_keeps_the_first_part_and_reads_nothing_of_the_second(make_case):
+    case = make_case("coupling", 5)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda x: case.transform(x[None], case.context[:1])[0][0], 0.5 * case.x[0]
+    )
+    torch.testing.assert_close(jacobian[:2], torch.eye(5, dtype=torch.float64)[:2])
+    second = jacobian[2:, 2:]
+    assert torch.equal(second, torch.diag(second.diagonal()))
+    assert (second.diagonal() > 0).all()
+
+
+@torch.no_grad()
+def test_coupling_follows_its_context(make_case):
+    case = make_case("coupling", 5)
+    z, log_det = case.transform(case.x, case.context)
+    other, other_log_det = case.transform(case.x, case.context + 1.0)
+    assert not torch.allclose(z, other)
+    assert not torch.allclose(log_det, other_log_det)
+
+
+def test_coupling_needs_two_components():
+    with pytest.raises(ConfigError, match="2 components or more, not 1"):
+        SplineCoupling(1)
+
+
+@torch.no_grad()
+def test_a_frozen_linear_layer_is_one_matrix(make_case):
+    case = make_case("lu", 5)
+    frozen = case.transform.frozen()
+    assert isinstance(frozen, FrozenLinear)
+    assert sorted(dict(frozen.named_buffers())) == ["bias", "inverse_weight", "log_det", "weight"]
+    torch.testing.assert_close(
+        frozen.weight @ frozen.inverse_weight, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-12
+    )
+
+
+def test_two_components_are_always_swapped():
+    for seed in range(8):
+        torch.manual_seed(seed)
+        assert Permutation(2).order.tolist() == [1, 0]
+        assert LULinear(2).order.tolist() == [1, 0]
+        assert Permutation(4).order.tolist() != [0, 1, 2, 3]
+
+
+def test_standardize_takes_mean_and_deviation_of_the_data():
+    layer = Standardize(2)
+    x = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.1, 30.0]) + 1e3
+    layer.prepare(x)
+    z, log_det = layer(x)
+    torch.testing.assert_close(z.mean(0), torch.zeros(2), rtol=0, atol=2e-3)
+    torch.testing.assert_close(z.std(0), torch.ones(2), rtol=1e-3, atol=0)
+    torch.testing.assert_close(log_det, torch.full((4000,), -math.log(3.0)), rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("value", [2.0, math.nan, math.inf])
+def test_standardize_refuses_a_component_without_a_density(value):
+    x = torch.randn(10, 3)
+    x[:, 1] = value
+    with pytest.raises(DataError, match="component 1 of the data is constant or not finite"):
+        Standardize(3).prepare(x)
+
+
+def test_logit_is_that_of_the_literature_inside_its_range():
+    x = torch.tensor([[0.0, 4.25, 16.999]], dtype=torch.float64)
+    u = 0.01 + 0.98 * x / 17
+    z, log_det = Logit(17, 0.01)(x)
+    torch.testing.assert_close(z, torch.logit(u))
+    torch.testing.assert_close(log_det, (math.log(0.98 / 17) - u.log() - (1 - u).log()).sum(1))
+
+
+def test_logit_goes_on_as_a_line():
+    logit = Logit(17, 0.01)
+    z, _ = logit(torch.tensor([[17.0], [18.0], [117.0], [-100.0], [0.0]], dtype=torch.float64))
+    slope = z[1] - z[0]
+    torch.testing.assert_close(z[2] - z[0], 100 * slope)
+    torch.testing.assert_close(z[4] - z[3], 100 * slope)
+    torch.testing.assert_close(slope.item(), logit.edge_slope / 17)
+
+
+@pytest.mark.parametrize(("levels", "alpha"), [(1, 0.01), (17, 0.0), (17, 0.5), (17, math.nan)])
+def test_logit_refuses_what_is_no_logit(levels, alpha):
+    with pytest.raises(ConfigError):
+        Logit(levels, alpha)
