@@ -9,14 +9,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shutil
-import urllib.error
 import urllib.request
 import zlib
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
-from zoo.errors import DataError
+from zoo.errors import DataError, OutputError
 from zoo.files import atomic_file
 
 _TIMEOUT_SECONDS = 30
@@ -56,6 +55,7 @@ def fetch(dataset: str, remote: Remote) -> Path:
 
     Raises:
         DataError: it cannot be had, or is not the published file.
+        OutputError: the cache cannot be written.
     """
     if provided := os.environ.get("ZOO_DATA"):
         path = Path(provided) / dataset / remote.name
@@ -77,17 +77,23 @@ def _download(path: Path, dataset: str, remote: Remote) -> None:
         )
     problems = []
     for url in remote.urls:
+        # read whole, then written: trouble with a host is not trouble with the disk, and leads to the next host
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
+                content = response.read()
+        except (OSError, HTTPException) as error:
+            problems.append(f"{url}: {error}")
+            continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}") from error
+        try:
             with atomic_file(path) as temporary:
-                with (
-                    urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,
-                    temporary.open("wb") as file,
-                ):
-                    shutil.copyfileobj(response, file)
+                temporary.write_bytes(content)
                 _check(temporary, remote)
             return
-        except (urllib.error.URLError, OSError, DataError) as error:
+        except DataError as error:
             problems.append(f"{url}: {error}")
     raise DataError(
         f"{remote.name} of data set {dataset} cannot be had ({'; '.join(problems)})",
