@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -43,10 +44,7 @@ def method(replacement: Method) -> Iterator[None]:
 
 
 def _forward_mode(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    value, derivative = torch.func.jvp(function, (point,), (direction,))
-    assert isinstance(value, Tensor)
-    assert isinstance(derivative, Tensor)
-    return value, derivative
+    return cast(tuple[Tensor, Tensor], torch.func.jvp(function, (point,), (direction,)))
 
 
 _method: ContextVar[Method] = ContextVar("method", default=_forward_mode)

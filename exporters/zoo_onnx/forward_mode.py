@@ -36,11 +36,11 @@ def jvp(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) 
     return value, torch.zeros_like(value) if tangent is None else tangent
 
 
-class Dual(TorchDispatchMode):
+class Dual(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within it, tensors that an attached tensor leads to have tangents of their own."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         # by identity; the tensors are held too, so that no identity is given out twice
         self._tangents: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -73,14 +73,8 @@ class Dual(TorchDispatchMode):
             tangent = RULES[packet](self.tangent, out, *args, **kwargs)
         elif packet in PAIRS:
             out, tangent = PAIRS[packet](self.tangent, *args, **kwargs)
-        elif (decomposition := _decomposition(func)) is not None:
-            with self:
-                return decomposition(*args, **kwargs)
         else:
-            raise ExportError(
-                f"there is no rule to take the derivative of {func} in a graph",
-                hint="Write the network with other operations, or add a rule to zoo_onnx.forward_mode.",
-            )
+            return self._decomposed(func, args, kwargs)
         if isinstance(out, Tensor):
             self.attach(out, tangent)
         else:
@@ -89,12 +83,18 @@ class Dual(TorchDispatchMode):
                     self.attach(part, part_tangent)
         return out
 
+    def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        from torch._decomp import decomposition_table
 
-def _decomposition(func: Any) -> Rule | None:
-    from torch._decomp import decomposition_table
-
-    found: Rule | None = decomposition_table.get(func)
-    return found
+        with self:
+            if func in decomposition_table:
+                return decomposition_table[func](*args, **kwargs)
+            if (out := func.decompose(*args, **kwargs)) is not NotImplemented:
+                return out
+        raise ExportError(
+            f"there is no rule to take the derivative of {func} in a graph",
+            hint="Write the network with other operations, or add a rule to zoo_onnx.forward_mode.",
+        )
 
 
 # -- operators that are linear in their first argument, and take nothing else that may have a tangent ------------------
@@ -296,7 +296,9 @@ def _extremum(tangent: Tangent, out: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _softmax(tangent: Tangent, out: Tensor, x: Tensor, dim: int, half: bool) -> Tensor:
-    t = out * tangent(x)
+    tx = tangent(x)
+    assert tx is not None
+    t = out * tx
     return t - out * t.sum(dim, keepdim=True)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,6 @@ from zoo_onnx.sizes import proven_sizes
 BATCHES = (1, 2, 3, 17)
 _SEED = 7
 _RUNGE_KUTTA_STEPS = 8
-
-Step = Callable[[], None]
 
 
 class Proof:
@@ -68,16 +67,16 @@ class Proof:
         for n in BATCHES:
             for options in self._sampling_options(n):
                 arguments = {"condition": self.inputs.condition(n), "seed": _SEED, **options}
-                expected = _numpy(self.model.sample(n, **arguments))
+                expected = _samples(self.model, n, arguments)
                 program = self.programs.sample
                 unit = program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0)
                 said = "".join(f", {k} {v}" for k, v in options.items())
                 self._compare(
                     "sample",
                     f"for {n} samples{said}",
-                    lambda n=n, arguments=arguments: self.bundle.sample(n, **arguments),
+                    partial(self.bundle.sample, n, **arguments),
                     expected,
-                    exact=lambda n=n, arguments=arguments: _numpy(self._exact.sample(n, **arguments)),
+                    exact=partial(_samples, self._exact, n, arguments),
                     unit=unit,
                 )
 
@@ -96,16 +95,12 @@ class Proof:
             x = data[:n]
             arguments = {"condition": None if conditions is None else conditions[:n], **options}
 
-            def density(model: GenerativeModel, x: Any = x, arguments: Any = arguments) -> NDArray[np.float64]:
-                values = torch.from_numpy(x).to(model.dtype)
-                return _numpy(model.log_prob(values, **arguments)).astype(np.float64)
-
             self._compare(
                 "log_prob",
                 f"for {n} data",
-                lambda x=x, arguments=arguments: self.bundle.log_prob(x, **arguments),
-                density(self.model),
-                exact=lambda density=density: density(self._exact),
+                partial(self.bundle.log_prob, x, **arguments),
+                _densities(self.model, x, arguments),
+                exact=partial(_densities, self._exact, x, arguments),
                 unit=float(math.prod(self.model.event_shape)),
             )
 
@@ -137,9 +132,12 @@ class Proof:
                 where,
                 actual[port.name],
                 expected[port.name],
-                exact=lambda name=port.name: call(self._exact_graphs[graph.name], feeds, torch.float64)[name],
+                exact=partial(self._exact_output, graph.name, feeds, port.name),
                 unit=float(math.prod(self.model.event_shape)) if log_density else 1.0,
             )
+
+    def _exact_output(self, graph: str, feeds: Feeds, output: str) -> NDArray[Any]:
+        return call(self._exact_graphs[graph], feeds, torch.float64)[output]
 
     def _compare(
         self,
@@ -176,6 +174,16 @@ def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feed
         result = graph.module(*(t.to(dtype) if t.is_floating_point() else t for t in tensors))
     outputs = result if isinstance(result, (tuple, list)) else (result,)
     return {port.name: _numpy(output) for port, output in zip(graph.outputs, outputs, strict=True)}
+
+
+def _samples(model: GenerativeModel, n: int, arguments: dict[str, Any]) -> NDArray[Any]:
+    with torch.no_grad():
+        return _numpy(model.sample(n, **arguments))
+
+
+def _densities(model: GenerativeModel, x: NDArray[Any], arguments: dict[str, Any]) -> NDArray[np.float64]:
+    with torch.no_grad():
+        return _numpy(model.log_prob(torch.from_numpy(x).to(model.dtype), **arguments)).astype(np.float64)
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[Any]:

@@ -33,13 +33,13 @@ def log_sigmoid_forward(x: Any) -> Any:
 def logaddexp(a: Any, b: Any) -> Any:
     """log(eᵃ + eᵇ) = max(a, b) + log1p(e^-\\|a - b\\|), which is a where both are the same infinity."""
     largest = op.Max(a, b)
-    distance = op.Where(op.Equal(a, b), op.CastLike(op.Constant(value_float=0.0), a), op.Sub(a, b))
+    distance = op.Where(op.Equal(a, b), _like(0.0, a), op.Sub(a, b))
     return op.Add(largest, log1p(op.Exp(op.Neg(op.Abs(distance)))))
 
 
 def log1p(x: Any) -> Any:
     """log(1 + x) = 2·artanh(x / (2 + x)) where \\|x\\| < ½, where adding 1 would lose digits."""
-    half, one, two = (op.CastLike(op.Constant(value_float=v), x) for v in (0.5, 1.0, 2.0))
+    half, one, two = (_like(v, x) for v in (0.5, 1.0, 2.0))
     near = op.Less(op.Abs(x), half)
     small = op.Where(near, x, op.Sub(x, x))
     return op.Where(near, op.Mul(two, op.Atanh(op.Div(small, op.Add(two, small)))), op.Log(op.Add(one, x)))
@@ -47,8 +47,14 @@ def log1p(x: Any) -> Any:
 
 def expm1(x: Any) -> Any:
     """eˣ - 1 = tanh(x/2)·(eˣ + 1)."""
-    half, one = (op.CastLike(op.Constant(value_float=v), x) for v in (0.5, 1.0))
+    half, one = (_like(v, x) for v in (0.5, 1.0))
     return op.Mul(op.Tanh(op.Mul(half, x)), op.Add(op.Exp(x), one))
+
+
+def _like(value: float, x: Any) -> Any:
+    """A constant of the type of ``x``."""
+    constant: Any = op.Constant(value_float=value)
+    return op.CastLike(constant, x)
 
 
 #: operator -> its translation, as ``torch.onnx.export`` takes them

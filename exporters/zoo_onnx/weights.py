@@ -89,7 +89,7 @@ class Store:
                 offset,
                 length,
                 tensor.dtype,
-                shape=ir.Shape(tuple(tensor.shape)),
+                shape=ir.Shape(tensor.numpy().shape),
                 name=str(value.name),
                 base_dir=path.parent,
             )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli._app import App, json_option, pass_app
 from zoo.cards import ModelCard
+from zoo.cli._app import App, json_option, pass_app
 from zoo.files import check_free
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def command(app: App, model: str, output: Path, target: str, opset: int | None, force: bool) -> None:
     """Export a model to a bundle that runs without PyTorch.
 
-    The bundle holds ONNX graphs, the weights once, step tables, golden inputs and outputs, and a manifest that a runtime
-    in any language follows. What ONNX Runtime computes from it is compared with PyTorch before it is given its name: if
-    they differ, the exit code is 3 and there is no bundle.
+    The bundle holds ONNX graphs, the weights once, step tables, golden inputs and outputs, and a manifest that a
+    runtime in any language follows. What ONNX Runtime computes from it is compared with PyTorch before it gets its
+    name: if they differ, the exit code is 3 and there is no bundle.
     """
     exporter = app.registry.exporter(target)
     source = app.registry.resolve(model)

@@ -1,0 +1,125 @@
+"""Small models, and their bundles: written once, since tracing takes seconds."""
+
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+from zoo.conditions import Condition  # noqa: E402 - after the checks for what they need
+from zoo.export import export  # noqa: E402
+from zoo.model import DirectModel  # noqa: E402
+from zoo.programs import Graph, Port  # noqa: E402
+from zoo_diffusion.unet import UNetDiffusion  # noqa: E402
+
+
+class Gaussian(DirectModel):
+    """x = m + A·z (+ B·c) in 16 dimensions: the least that a third party writes."""
+
+    family = "flow"
+
+    def __init__(self, conditional=False, size=16):
+        super().__init__()
+        self.event_shape = (size,)
+        self.condition = Condition.vector(3) if conditional else None
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(size, size, generator=generator)
+        self.factor = torch.nn.Parameter(torch.eye(size) + 0.1 * torch.tril(noise))
+        self.register_buffer("inverse_factor", torch.linalg.inv(self.factor.detach()))
+        self.mean = torch.nn.Parameter(torch.linspace(-1, 1, size))
+        self.effect = torch.nn.Parameter(torch.randn(3, size, generator=generator)) if conditional else None
+        # nobody's graph uses it, and it is a scalar
+        self.register_buffer("steps_trained", torch.tensor(7))
+
+    def centre(self, condition):
+        return self.mean if self.effect is None else self.mean + condition @ self.effect
+
+    def inverse(self, z, condition=None):
+        return self.centre(condition) + z @ self.factor.T
+
+    def log_density(self, x, condition=None):
+        z = (x - self.centre(condition)) @ self.inverse_factor.T
+        log_det = torch.log(torch.abs(torch.diagonal(self.factor))).sum()
+        return -0.5 * (z * z).sum(1) - 0.5 * self.event_shape[0] * math.log(2 * math.pi) - log_det
+
+
+class Baked(Gaussian):
+    """Its graph takes the batch from Python, which tracing turns into a number."""
+
+    def inverse(self, z, condition=None):
+        return super().inverse(z) + torch.zeros(len(z), *self.event_shape)
+
+
+class Logistic(Gaussian):
+    """Its density is one that a naive translation gets wrong far out."""
+
+    def log_density(self, x, condition=None):
+        return (torch.nn.functional.logsigmoid(x) + torch.nn.functional.logsigmoid(-x)).sum(1)
+
+    def inverse(self, z, condition=None):
+        return z
+
+
+def unet(**changes):
+    """A U-Net diffusion over 8×8 images, with weights that are not those of a fresh model (whose output is zero)."""
+    config = {
+        "event_shape": [1, 8, 8],
+        "base": 8,
+        "multipliers": [1, 2],
+        "attention": [],
+        "head_channels": 8,
+        "condition": {"kind": "classes", "size": 3, "labels": [], "required": False},
+        "shift": 8.0,
+        "scale": 8.0,
+        "data_min": 0.0,
+        "data_max": 16.0,
+        "sampling": {"steps": 4},
+        **changes,
+    }
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = UNetDiffusion(**config)
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def models():
+    """The classes above."""
+    return {"gaussian": Gaussian, "baked": Baked, "logistic": Logistic, "unet": unet}
+
+
+@pytest.fixture(scope="session")
+def gaussian():
+    return Gaussian()
+
+
+@pytest.fixture(scope="session")
+def gaussian_bundle(gaussian, tmp_path_factory):
+    return export(gaussian, tmp_path_factory.mktemp("gaussian") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def diffusion():
+    return unet()
+
+
+@pytest.fixture(scope="session")
+def diffusion_bundle(diffusion, tmp_path_factory):
+    return export(diffusion, tmp_path_factory.mktemp("diffusion") / "bundle")
+
+
+@pytest.fixture
+def graph():
+    """Makes a graph of one input x and one output y around a function, both float32 [batch, 4] unless said."""
+
+    def make(function, shape=("batch", 4), out=None):
+        return Graph(
+            "g", function, (Port("x", "float32", shape),), (Port("y", "float32", shape if out is None else out),)
+        )
+
+    return make
