@@ -43,7 +43,7 @@ def command(
     from zoo.training.run import find_recipe, train_recipe
 
     found = find_recipe(recipe, app.registry)
-    changes = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+    changes: dict[str, Any] = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
     found = replace(found, training=replace(found.training, **changes))
     folder = output or Path("runs") / found.name
     _make_room(folder, restart=restart)
@@ -100,9 +100,7 @@ def _interruptible() -> Iterator[list[Any]]:
         noted.append(number)
         signal.signal(number, previous[number])
 
-    previous: dict[int, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, note)
+    previous: dict[int, Any] = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield noted
     finally:

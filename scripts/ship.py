@@ -1,0 +1,129 @@
+"""Pack a trained model folder into plugins/zoo_models: measure it, export it, and complete its card.
+
+    zoo train recipes/mnist-unet.toml -o runs/mnist-unet
+    python scripts/ship.py runs/mnist-unet
+
+Needs the dev extra, and the data that the model was trained on. `python scripts/ship.py --table` rewrites the README's
+table of models from the cards.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from zoo import bundle, runtime
+from zoo.cards import CARD_FILE, ModelCard, WeightsFile
+from zoo.data import Dataset
+from zoo.export import export
+from zoo.files import sha256, write_text
+from zoo.registry import Registry
+from zoo.training.recipe import Recipe
+from zoo.training.run import load_data
+
+ROOT = Path(__file__).parent.parent
+SHELF = ROOT / "plugins" / "zoo_models"
+README = ROOT / "README.md"
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
+@click.option("--samples", default=1000, show_default=True, help="Samples that the judge looks at.")
+@click.option("--scored", default=256, show_default=True, help="Test samples that a diffusion is scored on.")
+@click.option("--table", is_flag=True, help="Rewrite the README's table of models.")
+def main(folder: Path | None, samples: int, scored: int, table: bool) -> None:
+    """Measure, export and shelve the model in FOLDER."""
+    if folder is not None:
+        ship(folder, samples=samples, scored=scored)
+    if table or folder is not None:
+        write_table()
+
+
+def ship(folder: Path, *, samples: int, scored: int) -> None:
+    registry = Registry.discover()
+    card = ModelCard.from_folder(folder)
+    assert card.recipe is not None
+    recipe = Recipe.from_dict(card.recipe)
+    data = load_data(registry.dataset(recipe.data.name), recipe.data.options, registry)
+    with tempfile.TemporaryDirectory() as scratch:
+        model = registry.load(card)
+        export(model, Path(scratch) / "bundle", card=card, registry=registry)
+        metrics = {**card.metrics, **measure(runtime.load(Path(scratch) / "bundle"), card, data, samples, scored)}
+        card = replace(card, metrics=metrics)
+        staged = Path(scratch) / card.name
+        export(model, staged / "bundle", card=card, registry=registry)
+        weights = staged / "bundle" / bundle.WEIGHTS
+        stored = WeightsFile(f"bundle/{bundle.WEIGHTS}", sha256(weights), weights.stat().st_size)
+        write_text(staged / CARD_FILE, replace(card, bundle="bundle", weights=stored).to_json())
+        shelf = SHELF / card.name
+        shutil.rmtree(shelf, ignore_errors=True)
+        shutil.copytree(staged, shelf)
+    click.echo(f"shelved {shelf}: {metrics}")
+
+
+def measure(model: Any, card: ModelCard, data: Dataset, samples: int, scored: int) -> dict[str, Any]:
+    """Class agreement of conditional images, and for diffusions the likelihood, both by the exported bundle."""
+    metrics: dict[str, Any] = {}
+    if card.family != "diffusion":
+        return metrics
+    from zoo.metrics.agreement import judge_samples, train_judge
+
+    started = time.monotonic()
+    judge = train_judge(data)
+    classes = (np.arange(samples) % len(data.labels)).astype(np.int32)
+    verdict = judge_samples(judge, data, model.sample(samples, condition=classes, seed=1), classes)
+    metrics["class_agreement"] = {
+        "value": round(verdict.agreement, 4),
+        "of": "samples with the default sampler whose class a judge trained on real data sees",
+        "samples": verdict.samples,
+        "judge_test_accuracy": round(verdict.test_accuracy, 4),
+    }
+    split = data.test
+    assert split.condition is not None
+    x, labels = split.x[:scored], split.condition[:scored]
+    bits = -model.log_prob(x, condition=labels, seed=0) / (np.prod(model.event_shape) * np.log(2))
+    metrics["test_bits_per_dim"] = {
+        "value": round(float(bits.mean()), 4),
+        "standard_error": round(float(bits.std() / np.sqrt(scored)), 4),
+        "unit": "bits/dim",
+        "samples": scored,
+        "of": "the first test samples with their classes, by the probability-flow ODE, one probe, uniform dequantisation",
+    }
+    click.echo(f"measured in {time.monotonic() - started:.0f} s: {metrics}")
+    return metrics
+
+
+def write_table() -> None:
+    """The README's table, between its markers."""
+    start, end = "<!-- models: made by scripts/ship.py --table -->\n", "<!-- /models -->"
+    text = README.read_text()
+    before, rest = text.split(start)
+    _, after = rest.split(end)
+    lines = ["| model | what | parameters | on held-out data | weights |", "| --- | --- | --- | --- | --- |"]
+    for path in sorted(SHELF.glob(f"*/{CARD_FILE}")):
+        card = ModelCard.from_folder(path.parent)
+        lines.append(
+            f"| `{card.name}` | {card.summary} | {card.parameters:,} | {quoted(card)} | {card.license['weights']} |"
+        )
+    README.write_text(before + start + "\n".join(lines) + "\n" + end + after)
+
+
+def quoted(card: ModelCard) -> str:
+    """The metrics of a card that a table has room for."""
+    shown = []
+    for name, unit in (("test_bits_per_dim", " bits/dim"), ("test_gap", " nats above the entropy"), ("class_agreement", "")):
+        if name in card.metrics:
+            value = card.metrics[name]["value"]
+            shown.append(f"{value:.1%} show their class" if name == "class_agreement" else f"{value:.3f}{unit}")
+    return ", ".join(shown)
+
+
+if __name__ == "__main__":
+    main()

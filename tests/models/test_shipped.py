@@ -1,0 +1,143 @@
+"""The pretrained models, as they are shipped: whole, licensed, equal in PyTorch and ONNX Runtime, and as good as their cards say."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from zoo import runtime
+from zoo.bundle import open_bundle
+from zoo.errors import DataError, MissingDependencyError
+from zoo.files import sha256
+from zoo.registry import Registry
+from zoo.training.recipe import Recipe
+
+REGISTRY = Registry.discover(allowed=[])
+CARDS = [item.description for item in REGISTRY.items("models")]
+FLOWS = [card for card in CARDS if card.family == "flow"]
+IDS = [card.name for card in CARDS]
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(scope="module")
+def bundles():
+    opened = {}
+
+    def get(card):
+        if card.name not in opened:
+            opened[card.name] = runtime.load(card.bundle_path, "cpu")
+        return opened[card.name]
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def models():
+    pytest.importorskip("torch")
+    loaded = {}
+
+    def get(card):
+        if card.name not in loaded:
+            loaded[card.name] = REGISTRY.load(card)
+        return loaded[card.name]
+
+    return get
+
+
+def test_the_promised_models_are_there():
+    assert {"mnist-unet", "digits-nsf", "moons-nsf"} <= set(IDS)
+
+
+@pytest.mark.parametrize("card", CARDS, ids=IDS)
+class TestEveryModel:
+    def test_the_card_tells_what_people_ask(self, card):
+        assert card.summary
+        assert card.license["code"] == "Apache-2.0"
+        assert card.license["weights"]
+        assert card.data["license"]
+        assert card.data["source"]
+        assert card.papers
+        assert card.metrics
+        assert Recipe.from_dict(card.recipe).name == card.name
+
+    def test_the_bundle_is_whole_and_its_weights_are_the_model_s(self, card):
+        bundle = open_bundle(card.bundle_path)
+        assert bundle.manifest.model["name"] == card.name
+        assert sha256(card.weights_path) == card.weights.sha256
+
+    @pytest.mark.parametrize("n", [1, 3, 17])
+    def test_the_same_seed_gives_the_same_samples_without_torch(self, card, n, bundles, models):
+        options = {} if card.family == "flow" else {"steps": 10}
+        in_torch = models(card).sample(n, seed=5, **options).numpy()
+        in_onnx = bundles(card).sample(n, seed=5, **options)
+        scale = getattr(models(card), "scale", 1.0)
+        assert in_onnx.shape == (n, *card.event_shape)
+        np.testing.assert_allclose(in_onnx / scale, in_torch / scale, atol=1e-4)
+
+    def test_the_same_data_get_the_same_density_without_torch(self, card, bundles, models):
+        x = bundles(card).sample(5, seed=2)
+        condition = None if card.condition is None else np.arange(5, dtype=np.int32) % card.condition.size
+        options = {} if card.family == "flow" else {"steps": 4}
+        torch = pytest.importorskip("torch")
+        with torch.no_grad():
+            in_torch = models(card).log_prob(torch.from_numpy(x), condition=condition, **options).numpy()
+        in_onnx = bundles(card).log_prob(x, condition=condition, **options)
+        dims = math.prod(card.event_shape)
+        np.testing.assert_allclose(in_onnx / dims, in_torch / dims, atol=1e-4)
+
+
+@pytest.mark.parametrize("card", [c for c in FLOWS if c.event_shape == (2,)], ids=lambda c: c.name)
+def test_a_density_in_the_plane_integrates_to_one(card, bundles):
+    """A grid over all that 4,000 samples reach and as much again on every side; the density elsewhere is negligible."""
+    samples = bundles(card).sample(4000, seed=0)
+    low, high = samples.min(0), samples.max(0)
+    axes = [np.linspace(a - (b - a) / 2, b + (b - a) / 2, 600) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
+    cell = math.prod(axis[1] - axis[0] for axis in axes)
+    total = np.exp(bundles(card).log_prob(grid).astype(np.float64)).sum() * cell
+    assert abs(total - 1.0) < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("card", FLOWS, ids=lambda c: c.name)
+def test_the_density_metrics_on_the_card_are_true(card, models):
+    """Measured again, on the same test split."""
+    from zoo.metrics.density import held_out_density
+    from zoo.training.run import load_data
+
+    recipe = Recipe.from_dict(card.recipe)
+    try:
+        data = load_data(REGISTRY.dataset(recipe.data.name), recipe.data.options, REGISTRY)
+    except (DataError, MissingDependencyError) as error:
+        pytest.skip(f"the data set is not here: {error}")
+    measured = held_out_density(models(card), data, seed=recipe.training.seed)
+    for name, metric in measured.items():
+        assert metric["value"] == pytest.approx(card.metrics[name]["value"], abs=2e-3), name
+
+
+@pytest.mark.slow
+def test_mnist_digits_show_the_class_that_was_asked_for(bundles):
+    """A judge that is right on 98% of the real test set sees the right class in 95% of samples (the card: on 1,000)."""
+    pytest.importorskip("torch")
+    from zoo.metrics.agreement import judge_samples, train_judge
+    from zoo.training.run import load_data
+
+    card = REGISTRY.model("mnist-unet")
+    assert card.metrics["class_agreement"]["value"] >= 0.95
+    assert card.metrics["class_agreement"]["samples"] >= 1000
+    try:
+        data = load_data(REGISTRY.dataset("mnist"), {}, REGISTRY)
+    except DataError as error:
+        pytest.skip(f"MNIST is not here: {error}")
+    few = replace(data, train=replace(data.train, x=data.train.x[:20_000], condition=data.train.condition[:20_000]))
+    judge = train_judge(few, epochs=3)
+    classes = np.arange(100, dtype=np.int32) % 10
+    verdict = judge_samples(judge, data, bundles(card).sample(100, condition=classes, seed=11, steps=20), classes)
+    assert verdict.test_accuracy >= 0.98
+    assert verdict.agreement >= 0.95
+
+
+def test_all_weights_together_stay_below_forty_megabytes():
+    assert sum(card.weights.size for card in CARDS) < 40e6

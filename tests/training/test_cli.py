@@ -1,0 +1,121 @@
+"""``zoo train`` from the outside: a recipe becomes a model folder, interrupted or not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("torch")
+
+from zoo import weights  # noqa: E402 - after the check for torch
+from zoo.cards import ModelCard  # noqa: E402
+from zoo.cli import _group  # noqa: E402
+from zoo.training.run import CHECKPOINT_FILE, WEIGHTS_FILE  # noqa: E402
+
+RECIPE = """
+name = "tiny"
+[model]
+architecture = "nsf-coupling"
+config = { event_shape = [2], transforms = 1, hidden = 8, blocks = 1, bins = 4 }
+[data]
+name = "checkerboard"
+options = { train = 500, validation = 100, test = 100 }
+[training]
+steps = 12
+batch_size = 50
+evaluate_every = 6
+checkpoint_every = 4
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    return tmp_path / "tiny.toml"
+
+
+def zoo(*args):
+    return CliRunner().invoke(_group.cli, [str(a) for a in args])
+
+
+def test_a_recipe_becomes_a_model_folder(tmp_path, recipe):
+    result = zoo("train", recipe, "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    card = ModelCard.from_folder(tmp_path / "out")
+    assert told["model"] == card.name == "tiny"
+    assert told["metrics"].keys() == card.metrics.keys() >= {"test_nll", "test_gap"}
+    assert card.weights.sha256 == weights.sha256(tmp_path / "out" / WEIGHTS_FILE)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["card.json", WEIGHTS_FILE]
+
+
+def test_a_card_is_a_recipe_too(tmp_path, recipe):
+    assert zoo("train", recipe, "-o", tmp_path / "first").exit_code == 0
+    assert zoo("train", tmp_path / "first", "-o", tmp_path / "second").exit_code == 0
+    first, second = ((tmp_path / name / WEIGHTS_FILE).read_bytes() for name in ("first", "second"))
+    assert first == second
+    assert zoo("train", tmp_path / "first", "-o", tmp_path / "third", "--seed", 1).exit_code == 0
+    assert (tmp_path / "third" / WEIGHTS_FILE).read_bytes() != first
+
+
+def test_a_finished_model_is_not_overwritten_unless_asked(tmp_path, recipe):
+    assert zoo("train", recipe, "-o", tmp_path / "out").exit_code == 0
+    again = zoo("train", recipe, "-o", tmp_path / "out")
+    assert again.exit_code == 1
+    assert "holds a finished model" in again.stderr
+    assert zoo("train", recipe, "-o", tmp_path / "out", "--restart", "--steps", 3).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        (('"checkerboard"', '"chessboard"'), 2, "no data set named 'chessboard'"),
+        (('"nsf-coupling"', '"nsf-couplin"'), 2, "no architecture named 'nsf-couplin'"),
+        (("steps = 12", "steps = -1"), 1, "training.steps"),
+        (("test = 100", "tests = 100"), 1, "data set checkerboard"),
+        (("bins = 4", "bin = 4"), 1, "bin"),
+        (("event_shape = [2]", "event_shape = [3]"), 1, "events of shape (2,), the model of (3,)"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_told_before_training(tmp_path, recipe, change, code, says):
+    recipe.write_text(RECIPE.replace(*change))
+    result = zoo("train", recipe, "-o", tmp_path / "out")
+    assert result.exit_code == code
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_device_that_is_not_there_is_one_sentence(tmp_path, recipe):
+    result = zoo("train", recipe, "-o", tmp_path / "out", "--device", "abacus")
+    assert result.exit_code == 2
+    assert "abacus" in result.stderr
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on(tmp_path, recipe):
+    """Ctrl-C in the middle of a run exits 130 with a checkpoint; the same command ends with the same weights."""
+    long = RECIPE.replace("steps = 12", "steps = 400")
+    recipe.write_text(long)
+    assert zoo("train", recipe, "-o", tmp_path / "whole").exit_code == 0
+    out = tmp_path / "parts"
+    with subprocess.Popen(
+        [sys.executable, "-m", "zoo", "train", str(recipe), "-o", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (out / CHECKPOINT_FILE).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "give the same command to go on" in said
+    assert not (out / "card.json").exists()
+    assert zoo("train", recipe, "-o", out).exit_code == 0
+    assert (out / WEIGHTS_FILE).read_bytes() == (tmp_path / "whole" / WEIGHTS_FILE).read_bytes()
