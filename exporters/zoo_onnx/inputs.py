@@ -70,8 +70,10 @@ class Inputs:
     def data(self) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
         """Data to score, drawn from the model itself, and its conditions."""
         condition = self.condition(_SAMPLES)
+        # a few steps are enough for data of the right kind
+        options = {"steps": 5} if isinstance(self.programs.sample, Iterate) else {}
         with torch.no_grad():
-            x = self.model.sample(_SAMPLES, condition=condition, seed=_SEED)
+            x = self.model.sample(_SAMPLES, condition=condition, seed=_SEED, **options)
         return x.numpy(), condition
 
     def condition(self, n: int) -> NDArray[Any] | None:
