@@ -27,6 +27,7 @@ from zoo.files import sha256, write_text
 from zoo.registry import Registry
 from zoo.training.recipe import Recipe
 from zoo.training.run import load_data
+from zoo_onnx.export import restate
 
 ROOT = Path(__file__).parent.parent
 SHELF = ROOT / "plugins" / "zoo_models"
@@ -53,12 +54,11 @@ def ship(folder: Path, *, samples: int, scored: int) -> None:
     recipe = Recipe.from_dict(card.recipe)
     data = load_data(registry.dataset(recipe.data.name), recipe.data.options, registry)
     with tempfile.TemporaryDirectory() as scratch:
-        model = registry.load(card)
-        export(model, Path(scratch) / "bundle", card=card, registry=registry)
-        metrics = {**card.metrics, **measure(runtime.load(Path(scratch) / "bundle"), card, data, samples, scored)}
-        card = replace(card, metrics=metrics)
         staged = Path(scratch) / card.name
-        export(model, staged / "bundle", card=card, registry=registry)
+        export(registry.load(card), staged / "bundle", card=card, registry=registry)
+        metrics = {**card.metrics, **measure(runtime.load(staged / "bundle"), card, data, samples, scored)}
+        card = replace(card, metrics=metrics)
+        restate(staged / "bundle", card)
         weights = staged / "bundle" / bundle.WEIGHTS
         stored = WeightsFile(f"bundle/{bundle.WEIGHTS}", sha256(weights), weights.stat().st_size)
         write_text(staged / CARD_FILE, replace(card, bundle="bundle", weights=stored).to_json())
@@ -94,7 +94,7 @@ def measure(model: Any, card: ModelCard, data: Dataset, samples: int, scored: in
         "standard_error": round(float(bits.std() / np.sqrt(scored)), 4),
         "unit": "bits/dim",
         "samples": scored,
-        "of": "the first test samples with their classes, by the probability-flow ODE, one probe, uniform dequantisation",
+        "of": "the first test samples given their classes: probability-flow ODE, one probe, dequantised",
     }
     click.echo(f"measured in {time.monotonic() - started:.0f} s: {metrics}")
     return metrics
@@ -118,7 +118,11 @@ def write_table() -> None:
 def quoted(card: ModelCard) -> str:
     """The metrics of a card that a table has room for."""
     shown = []
-    for name, unit in (("test_bits_per_dim", " bits/dim"), ("test_gap", " nats above the entropy"), ("class_agreement", "")):
+    for name, unit in (
+        ("test_bits_per_dim", " bits/dim"),
+        ("test_gap", " nats above the entropy"),
+        ("class_agreement", ""),
+    ):
         if name in card.metrics:
             value = card.metrics[name]["value"]
             shown.append(f"{value:.1%} show their class" if name == "class_agreement" else f"{value:.3f}{unit}")

@@ -13,7 +13,19 @@ import onnx_ir as ir
 
 import zoo
 from zoo import weights
-from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, TABLES, WEIGHTS, Bundle, FileInfo, GraphInfo, Manifest, file_info
+from zoo.bundle import (
+    GOLDEN,
+    MANIFEST,
+    MODEL_CARD,
+    TABLES,
+    WEIGHTS,
+    Bundle,
+    FileInfo,
+    GraphInfo,
+    Manifest,
+    file_info,
+    open_bundle,
+)
 from zoo.cards import ModelCard
 from zoo.errors import ExportError, ProofError, UsageError
 from zoo.files import write_bytes, write_text
@@ -155,17 +167,7 @@ def _oldest_ir(opset: int) -> int:
 def _manifest(model: GenerativeModel, card: ModelCard, programs: Programs, graphs: dict[str, GraphInfo]) -> Manifest:
     levels = card.data.get("levels")
     return Manifest(
-        model={
-            "name": card.name,
-            "summary": card.summary,
-            "family": model.family,
-            "architecture": card.architecture,
-            "config": dict(card.config),
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "data": dict(card.data),
-            "metrics": dict(card.metrics),
-            "papers": list(card.papers),
-        },
+        model={**_stated(card), "family": model.family, "parameters": sum(p.numel() for p in model.parameters())},
         event_shape=tuple(model.event_shape),
         condition=model.condition,
         levels=None if levels is None else int(levels),
@@ -175,6 +177,36 @@ def _manifest(model: GenerativeModel, card: ModelCard, programs: Programs, graph
         log_prob=programs.log_prob,
         created_by=f"genzoo {zoo.__version__}",
     )
+
+
+def _stated(card: ModelCard) -> dict[str, Any]:
+    """What a manifest takes from a card as it is."""
+    return {
+        "name": card.name,
+        "summary": card.summary,
+        "architecture": card.architecture,
+        "config": dict(card.config),
+        "data": dict(card.data),
+        "metrics": dict(card.metrics),
+        "papers": list(card.papers),
+    }
+
+
+def restate(folder: Path, card: ModelCard) -> None:
+    """Rewrite what a bundle says of its model, after its card has changed; graphs, weights and proof stay.
+
+    Args:
+        folder: a bundle.
+        card: of the same model, with other metrics, say.
+
+    Raises:
+        BundleError: the bundle is not whole.
+        OutputError: the folder cannot be written.
+    """
+    manifest = open_bundle(folder).manifest
+    manifest = dataclasses.replace(manifest, model={**manifest.model, **_stated(card)}, licenses=dict(card.license))
+    write_text(folder / MODEL_CARD, model_card(card, manifest))
+    write_text(folder / MANIFEST, _with_files(manifest, folder).to_json())
 
 
 def _with_files(manifest: Manifest, folder: Path) -> Manifest:

@@ -59,4 +59,8 @@ def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) ->
             "unit": "nats",
             "of": f"test_nll minus the entropy of the data, {data.entropy:.4f}",
         }
+    if model.condition is not None:
+        for name in ("test_nll", "test_bits_per_dim"):
+            if name in metrics:
+                metrics[name]["of"] = f"the density given the {model.condition.kind} of each sample"
     return metrics
