@@ -15,17 +15,26 @@ from zoo.errors import OutputError
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     files.write_text(path, "old")
-    with pytest.raises(RuntimeError, match="halfway"), files.atomic_file(path) as temporary:
-        temporary.write_text("new")
-        raise RuntimeError("halfway")
+
+    def write():
+        with files.atomic_file(path) as temporary:
+            temporary.write_text("new")
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failed_folder_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError, match="halfway"), files.atomic_folder(tmp_path / "out") as temporary:
-        (temporary / "part").write_text("x")
-        raise RuntimeError("halfway")
+    def write():
+        with files.atomic_folder(tmp_path / "out") as temporary:
+            (temporary / "part").write_text("x")
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        write()
     assert list(tmp_path.iterdir()) == []
 
 

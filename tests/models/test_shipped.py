@@ -1,4 +1,4 @@
-"""The pretrained models, as they are shipped: whole, licensed, equal in PyTorch and ONNX Runtime, and as good as their cards say."""
+"""The pretrained models: whole, licensed, equal in PyTorch and ONNX Runtime, and as good as their cards say."""
 
 import math
 from dataclasses import replace

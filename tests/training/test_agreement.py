@@ -5,9 +5,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from zoo.data import Dataset, Split  # noqa: E402 - after the check for torch
-from zoo.errors import DataError  # noqa: E402
-from zoo.metrics.agreement import judge_samples, train_judge  # noqa: E402
+from zoo.data import Dataset, Split
+from zoo.errors import DataError
+from zoo.metrics.agreement import judge_samples, train_judge
 
 
 def bars(n, seed):

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 pytest.importorskip("torch")
 
-from zoo import weights  # noqa: E402 - after the check for torch
-from zoo.cards import ModelCard  # noqa: E402
-from zoo.cli import _group  # noqa: E402
-from zoo.training.run import CHECKPOINT_FILE, WEIGHTS_FILE  # noqa: E402
+from zoo import weights
+from zoo.cards import ModelCard
+from zoo.cli import _group
+from zoo.training.run import CHECKPOINT_FILE, WEIGHTS_FILE
 
 RECIPE = """
 name = "tiny"

@@ -49,7 +49,8 @@ def data(seed=0, n=600, levels=None):
 
 def recipe(**training):
     settings = TrainingRecipe(**{"steps": 30, "batch_size": 50, "learning_rate": 0.1, **training})
-    return replace(Recipe.from_dict({"name": "t", "model": {"architecture": "a"}, "data": {"name": "toy"}}), training=settings)
+    bare = Recipe.from_dict({"name": "t", "model": {"architecture": "a"}, "data": {"name": "toy"}})
+    return replace(bare, training=settings)
 
 
 def arrays_equal(a, b):

@@ -66,7 +66,8 @@ def command(
         app.say(f"{name}: {metric['value']} {metric.get('unit', '')}".rstrip())
     app.say(f"wrote {folder}: try `zoo export {folder} -o {folder.name}.bundle`")
     if app.json:
-        app.emit({"model": card.name, "folder": str(folder), "metrics": dict(card.metrics), "steps": found.training.steps})
+        told = {"model": card.name, "folder": folder, "steps": found.training.steps, "metrics": card.metrics}
+        app.emit(told)
 
 
 def _need_torch() -> None:
