@@ -117,16 +117,13 @@ def write_table() -> None:
 
 def quoted(card: ModelCard) -> str:
     """The metrics of a card that a table has room for."""
-    shown = []
-    for name, unit in (
-        ("test_bits_per_dim", " bits/dim"),
-        ("test_gap", " nats above the entropy"),
-        ("class_agreement", ""),
-    ):
-        if name in card.metrics:
-            value = card.metrics[name]["value"]
-            shown.append(f"{value:.1%} show their class" if name == "class_agreement" else f"{value:.3f}{unit}")
-    return ", ".join(shown)
+    given = " given the class" if card.condition is not None else ""
+    shown = {
+        "test_bits_per_dim": "{:.3f} bits/dim" + given,
+        "test_gap": "{:.3f} nats above the entropy",
+        "class_agreement": "{:.1%} of samples show their class",
+    }
+    return ", ".join(text.format(card.metrics[name]["value"]) for name, text in shown.items() if name in card.metrics)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from zoo.registry import Registry
 from zoo.training.recipe import Recipe
 
 REGISTRY = Registry.discover(allowed=[])
-CARDS = [item.description for item in REGISTRY.items("models")]
+CARDS = [item.description for item in REGISTRY.items("model")]
 FLOWS = [card for card in CARDS if card.family == "flow"]
 IDS = [card.name for card in CARDS]
 

@@ -26,7 +26,7 @@ def draw_images(
 
     Args:
         images: ``[n, 1 or 3, height, width]``.
-        classes: ``[n]``; when they come in turn (0, 1, ..., k-1, 0, ...), a column holds one class.
+        classes: ``[n]``; when they come in turn (0, 1, ..., k-1, 0, ...) equally often, a column holds one class.
         levels: number of values of discrete data: dequantised values in [v, v + 1) are shown as v.
         value_range: (black, white); None takes [0, levels - 1], or the images' own range.
 
@@ -73,7 +73,7 @@ def grid_columns(n: int, classes: NDArray[Any] | None, aspect: float) -> int:
     """
     if classes is not None and n > 1:
         k = int(classes.max()) + 1
-        if 1 < k <= 32 and n >= k and np.array_equal(classes, np.arange(n) % k):
+        if 1 < k <= 32 and n % k == 0 and np.array_equal(classes, np.arange(n) % k):
             return k
     ideal = math.sqrt(n * aspect)
     # a grid without a gap at its end, if one is about square
