@@ -58,7 +58,7 @@ def load_entry(kind: str, description: Description, plugin: PluginRecord | None)
     what = f"{kind} {description.name!r}"
     for module in description.requires:
         if not importable(module):
-            raise missing(module, f"use {what}")
+            raise missing(module, f"use {what}", among=description.requires)
     entry: str = description.entry  # type: ignore[attr-defined]
     origin = f" of {plugin.origin}" if plugin is not None else ""
     module_name, _, attribute = entry.partition(":")
@@ -76,9 +76,18 @@ def load_entry(kind: str, description: Description, plugin: PluginRecord | None)
     return value
 
 
-def missing(module: str, purpose: str) -> MissingDependencyError:
-    """The error for a module that is not installed."""
-    error = MissingDependencyError(module, purpose, extra=EXTRAS.get(module, ""))
+def missing(module: str, purpose: str, *, among: Iterable[str] = ()) -> MissingDependencyError:
+    """The error for a module that is not installed.
+
+    Args:
+        module: which.
+        purpose: what it is needed for.
+        among: everything that is needed, so that one command installs it all: the extra ``onnx`` brings torch along.
+    """
+    extra = EXTRAS.get(module, "")
+    if extra == "torch" and "onnx" in map(EXTRAS.get, among):
+        extra = "onnx"
+    error = MissingDependencyError(module, purpose, extra=extra)
     if module not in EXTRAS:
         error.hint = f"pip install {module}"
     return error

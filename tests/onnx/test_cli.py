@@ -130,5 +130,5 @@ def test_a_missing_package_is_said_in_one_sentence(model_folder, tmp_path, monke
     code, _, err = zoo(model_folder, "-o", tmp_path / "b")
     assert code == 1
     assert f"{package} is needed to" in err
-    assert "pip install 'genzoo[" in err
+    assert "pip install 'genzoo[onnx]'" in err
     assert "Traceback" not in err
