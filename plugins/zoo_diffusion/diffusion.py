@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
-from zoo.derivatives import jvp
 from zoo.errors import ConditionError, ConfigError, UsageError
 from zoo.likelihood import hutchinson_log_prob
 from zoo.model import GenerativeModel, check_count, check_seed
@@ -20,6 +19,7 @@ from zoo.noise import Stream
 from zoo.paths import Path, path_from
 from zoo.programs import Graph, Integrate, Iterate, Port, Programs
 from zoo.samplers import StepTable, evaluations, table_for
+from zoo_diffusion.graphs import DivergenceModule, StepModule
 from zoo_diffusion.prediction import Prediction, check_prediction, denoised, target
 
 Progress = Callable[[int, int], None]
@@ -352,61 +352,3 @@ def _sampling_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"sampling takes sampler, steps and guidance, not {', '.join(sorted(unknown))}")
     defaults = {"sampler": "ddim", "steps": 50, "guidance": 1.0, **given}
     return {**defaults, "guidance": float(defaults["guidance"])}
-
-
-class StepModule(nn.Module):
-    """One row of a step table, for every sampler: see :mod:`zoo.samplers.table` for the equations."""
-
-    def __init__(self, model: Diffusion) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self,
-        state: Tensor,
-        time: Tensor,
-        alpha: Tensor,
-        sigma: Tensor,
-        clip: Tensor,
-        noise_scale: Tensor,
-        matrix: Tensor,
-        noise: Tensor,
-        weights: Tensor,
-        condition: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """State ``[slots, n, *event]`` to the next state and D; the evaluations of guidance run as one batch."""
-        event = self.model.event_shape
-        x = state[0]
-        repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
-        d = self.model.denoise(repeated, time, alpha, sigma, None if condition is None else condition.flatten(0, 1))
-        d = (d.reshape(-1, *x.shape) * weights.reshape(-1, *[1] * x.ndim)).sum(0)
-        d = torch.minimum(torch.maximum(d, -clip), clip)
-        columns = torch.cat([state, d[None]]).flatten(1)
-        # the first slot is x: only it takes the fresh noise
-        moved = (matrix @ columns).reshape(-1, *x.shape)
-        return torch.cat([moved[:1] + noise_scale * noise, moved[1:]]), d
-
-
-class DivergenceModule(nn.Module):
-    """The denoised sample and probe·J·probe of its Jacobian, by one forward-mode derivative."""
-
-    def __init__(self, model: Diffusion) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self,
-        x: Tensor,
-        time: Tensor,
-        alpha: Tensor,
-        sigma: Tensor,
-        probe: Tensor,
-        condition: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """``[n, *event]`` to D ``[n, *event]`` and the estimate ``[n]`` of the trace of ∂D/∂x."""
-
-        def denoise(y: Tensor) -> Tensor:
-            return self.model.denoise(y, time, alpha, sigma, condition)
-
-        d, tangent = jvp(denoise, x, probe)
-        return d, (tangent * probe).flatten(1).sum(1)

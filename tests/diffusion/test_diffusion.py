@@ -7,7 +7,8 @@ import torch
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, DataError, UnknownNameError, UsageError
 from zoo.paths import CosineLogSNR
-from zoo_diffusion.diffusion import Diffusion, DivergenceModule, StepModule
+from zoo_diffusion.diffusion import Diffusion
+from zoo_diffusion.graphs import DivergenceModule, StepModule
 
 MEAN, STD = 0.25, 0.5
 PATH = CosineLogSNR()

@@ -132,9 +132,8 @@ def test_a_third_party_package_from_install_to_uninstall(environment, example):
     arrays = {
         k: v.astype(np.float64) for k, v in load_file(environment.work / "runs/gaussian/weights.safetensors").items()
     }
-    factor = np.tril(arrays["lower"], -1) + np.diag(np.exp(arrays["log_diagonal"]))
-    z = np.linalg.solve(factor, (samples - arrays["mean"]).T).T
-    expected = -0.5 * (z**2 + np.log(2 * np.pi)).sum(1) - arrays["log_diagonal"].sum()
+    z = (samples - arrays["mean"]) / np.exp(arrays["log_std"])
+    expected = -0.5 * (z**2 + np.log(2 * np.pi)).sum(1) - arrays["log_std"].sum()
     np.testing.assert_allclose(densities, expected, atol=1e-5)
 
     # disabled: as if it were not there

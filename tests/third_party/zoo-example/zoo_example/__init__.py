@@ -3,11 +3,4 @@ import zoo
 
 @zoo.hookimpl
 def zoo_architectures():
-    return [
-        zoo.Architecture(
-            name="gaussian",
-            family="flow",
-            summary="Gaussian with full covariance",
-            entry="zoo_example.gaussian:Gaussian",
-        )
-    ]
+    return [zoo.Architecture(name="gaussian", family="flow", entry="zoo_example.gaussian:Gaussian")]
