@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from zoo.derivatives import jvp
 
-if TYPE_CHECKING:
-    from zoo_diffusion.diffusion import Diffusion
+
+class Denoiser(Protocol):
+    """What the graphs need of a diffusion model, which is a torch module."""
+
+    event_shape: tuple[int, ...]
+
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
+        """D(x, t), see :meth:`zoo_diffusion.diffusion.Diffusion.denoise`."""
+        ...
 
 
 class StepModule(nn.Module):
     """One row of a step table, for every sampler: see :mod:`zoo.samplers.table` for the equations."""
 
-    def __init__(self, model: Diffusion) -> None:
+    def __init__(self, model: Denoiser) -> None:
         super().__init__()
         self.model = model
 
@@ -49,7 +56,7 @@ class StepModule(nn.Module):
 class DivergenceModule(nn.Module):
     """The denoised sample and probe·J·probe of its Jacobian, by one forward-mode derivative."""
 
-    def __init__(self, model: Diffusion) -> None:
+    def __init__(self, model: Denoiser) -> None:
         super().__init__()
         self.model = model
 
