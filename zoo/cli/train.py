@@ -66,7 +66,9 @@ def command(
         app.say(f"{name}: {metric['value']} {metric.get('unit', '')}".rstrip())
     app.say(f"wrote {folder}: try `zoo export {folder} -o {folder.name}.bundle`")
     if app.json:
-        app.emit({"model": card.name, "folder": str(folder), "metrics": dict(card.metrics), "steps": found.training.steps})
+        app.emit(
+            {"model": card.name, "folder": str(folder), "metrics": dict(card.metrics), "steps": found.training.steps}
+        )
 
 
 def _need_torch() -> None:

@@ -23,4 +23,4 @@ class DDPMCosine(Discrete):
         """β, ``[T]``."""
         u = np.arange(self.num_timesteps + 1) / self.num_timesteps
         bar = np.cos(0.5 * np.pi * (u + self.offset) / (1.0 + self.offset)) ** 2
-        return np.minimum(1.0 - bar[1:] / bar[:-1], self.beta_max)
+        return np.asarray(np.minimum(1.0 - bar[1:] / bar[:-1], self.beta_max))

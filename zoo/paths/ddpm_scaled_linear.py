@@ -1,4 +1,4 @@
-"""Betas whose roots are linear (Rombach et al. 2022, "High-resolution image synthesis with latent diffusion models")."""
+"""Betas whose roots are linear (Rombach et al. 2022, "High-resolution image synthesis with latent diffusion")."""
 
 from __future__ import annotations
 

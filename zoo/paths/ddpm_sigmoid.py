@@ -32,4 +32,4 @@ class DDPMSigmoid(Discrete):
         u = np.arange(self.num_timesteps + 1) / self.num_timesteps
         squashed = 1.0 / (1.0 + np.exp(-(self.start + u * (self.end - self.start)) / self.temperature))
         bar = (squashed[-1] - squashed) / (squashed[-1] - squashed[0])
-        return np.minimum(1.0 - bar[1:] / bar[:-1], self.beta_max)
+        return np.asarray(np.minimum(1.0 - bar[1:] / bar[:-1], self.beta_max))
