@@ -46,14 +46,16 @@ class TestEveryPath:
 
     def test_the_ends_are_nearly_data_and_nearly_noise(self, path):
         alpha, sigma = path.alpha_sigma(np.array([path.t_min, 1.0]))
-        assert sigma[0] < 0.06 and alpha[0] > 0.99
-        assert alpha[1] < 0.08 * sigma[1] or path.name == "ddpm-linear" and path.num_timesteps == 40
+        assert sigma[0] < 0.06
+        assert alpha[0] > 0.99
+        assert alpha[1] < 0.08 * sigma[1] or (path.name == "ddpm-linear" and path.num_timesteps == 40)
         assert (alpha[1] == 0.0) == path.zero_terminal_snr
         assert (path.log_snr(1.0) == -np.inf) == path.zero_terminal_snr
 
     def test_the_network_time_is_finite_and_grows(self, path):
         time = path.network_time(T)
-        assert np.isfinite(time).all() and (np.diff(time) > 0).all()
+        assert np.isfinite(time).all()
+        assert (np.diff(time) > 0).all()
 
     def test_a_description_gives_the_path_back(self, path):
         assert path_from(path.describe()) == path
@@ -75,7 +77,8 @@ class TestDiscrete:
         """Lin et al. 2024, algorithm 1: √ᾱ is shifted and scaled, all else stays."""
         plain, rescaled = path_from(name), path_from({"name": name, "zero_terminal_snr": True})
         a, b = (p.alpha_sigma(np.arange(1000) / 999)[0] for p in (plain, rescaled))
-        assert b[-1] == 0.0 and b[0] == pytest.approx(a[0], rel=1e-12)
+        assert b[-1] == 0.0
+        assert b[0] == pytest.approx(a[0], rel=1e-12)
         np.testing.assert_allclose((a - a[-1]) / (a[0] - a[-1]), b / b[0], atol=1e-12)
 
 

@@ -82,9 +82,8 @@ def _runge_kutta(path: Path, steps: int, spacing: Spacing, tableau: Tableau) -> 
             continue
         step = _place(there) - _place(here)
         slopes = [_velocity(x, d, here)]
-        if stages:
-            slopes = [run.keep(slopes[0])]
         for where, row in stages:
+            slopes[-1] = run.keep(slopes[-1])
             point = there if where == 1.0 else _at(run, _place(here) + where * step)
             change = _sum(row, slopes) * step
             x_stage, d_stage = run.denoise(_moved(x, change, here, point), point)

@@ -26,6 +26,8 @@ def plms(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
 def pndm(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """The whole method (F-PNDM, algorithm 2): three pseudo Runge-Kutta steps of four evaluations, then PLMS.
 
+    An error of D grows by up to (α_s/α_t)³ in such a step, so do not start it where α is nearly 0 (``plms`` for that).
+
     Raises:
         UsageError: ``steps`` or ``spacing`` that the path does not have.
     """
