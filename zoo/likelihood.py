@@ -7,8 +7,9 @@ eq. 39)::
     dy/ds        = y - D(x, t)
     d log p(y)/ds = -(d - α·tr ∂D/∂x)            d = number of dimensions
 
-It is integrated from the data, taken to lie at the path's smallest noise level, to the largest, where y is normal with
-variance (σ/α)² plus that of data of unit scale, i.e. x is standard normal. The trace is Hutchinson's estimate
+It is integrated from the data, taken to lie at the path's smallest noise level, to the largest, where x is normal with
+variance σ² plus α² times that of data of unit scale. A path that ends in pure noise, where σ/α is infinite, is left at
+the noise level e¹⁰, at which one part in 10⁹ of the variance is data. The trace is Hutchinson's estimate
 probeᵀ·J·probe with one Rademacher probe per sample held fixed along the path (Grathwohl et al. 2019, section 3.1).
 """
 
@@ -28,6 +29,9 @@ from zoo.paths import Path
 Array = NDArray[np.float64]
 #: (state float32 [n, *event], time, α, σ, probe float32) -> (D [n, *event], probeᵀ·∂D/∂x·probe [n])
 Evaluator = Callable[[NDArray[np.float32], float, float, float, NDArray[np.float32]], tuple[Any, Any]]
+
+#: where a path of infinite noise level is left
+LOG_NOISE_MAX = 10.0
 
 
 def hutchinson_log_prob(
@@ -63,7 +67,7 @@ def hutchinson_log_prob(
         raise UsageError(f"steps and probes must be 1 or more, not {steps} and {probes}")
     n, event = len(state), state.shape[1:]
     dims = math.prod(event)
-    start, end = (-0.5 * float(path.log_snr(t)) for t in (0.0, 1.0))
+    start, end = (min(-0.5 * float(path.log_snr(t)), LOG_NOISE_MAX) for t in (path.t_min, 1.0))
     total = np.zeros(n)
     for p in range(probes):
         probe = noise.rademacher(seed, n, event, first=first, step=p)
@@ -74,7 +78,7 @@ def hutchinson_log_prob(
             d, trace = evaluate((alpha * y).astype(np.float32), float(path.network_time(t)), alpha, sigma, probe)
             return y - np.asarray(d, np.float64), alpha * np.asarray(trace, np.float64) - dims
 
-        alpha0 = float(path.alpha_sigma(0.0)[0])
+        alpha0 = float(path.alpha_sigma(path.t_min)[0])
         y, change = state / alpha0, np.zeros(n)
         h = (end - start) / steps
         for i in range(steps):
@@ -87,9 +91,11 @@ def hutchinson_log_prob(
             change = change + h / 6 * (l1 + 2 * l2 + 2 * l3 + l4)
             if progress is not None:
                 progress(p * steps + i + 1, probes * steps)
-        alpha1 = float(path.alpha_sigma(1.0)[0])
-        x = alpha1 * y
-        prior = -0.5 * (x**2).reshape(n, -1).sum(1) - 0.5 * dims * math.log(2 * math.pi) + dims * math.log(alpha1)
+        alpha1, sigma1 = (float(a) for a in path.alpha_sigma(path.time_at(-2.0 * end)))
+        # x, in units of its standard deviation
+        scale1 = alpha1 / math.hypot(alpha1, sigma1)
+        x = scale1 * y
+        prior = -0.5 * (x**2).reshape(n, -1).sum(1) - 0.5 * dims * math.log(2 * math.pi) + dims * math.log(scale1)
         # `change` is the change of log p(y) from data to noise, so it is taken off; y = x/α scales the density by α
         total += prior - change - dims * math.log(alpha0)
     return total / probes

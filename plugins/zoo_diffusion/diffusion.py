@@ -20,7 +20,7 @@ from zoo.paths import Path, path_from
 from zoo.programs import Graph, Integrate, Iterate, Port, Programs
 from zoo.samplers import StepTable, evaluations, table_for
 from zoo_diffusion.graphs import DivergenceModule, StepModule
-from zoo_diffusion.prediction import Prediction, check_prediction, denoised, target
+from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 
 Progress = Callable[[int, int], None]
 
@@ -44,6 +44,7 @@ class Diffusion(GenerativeModel):
         data_min: samples are clipped to [data_min, data_max], and so is the denoised sample at every step; or None.
         data_max: see ``data_min``.
         class_dropout: probability that training hides the class.
+        data_std: standard deviation of the data in state units, which prediction ``edm`` assumes.
         sampling: defaults of ``sampler``, ``steps`` and ``guidance``.
     """
 
@@ -62,11 +63,14 @@ class Diffusion(GenerativeModel):
         data_min: float | None = None,
         data_max: float | None = None,
         class_dropout: float = 0.1,
+        data_std: float = DATA_STD,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if not scale > 0:
             raise ConfigError(f"scale must be above 0, not {scale}")
+        if not data_std > 0:
+            raise ConfigError(f"data_std must be above 0, not {data_std}")
         if (data_min is None) != (data_max is None):
             raise ConfigError("data_min and data_max come together")
         self.network = network
@@ -77,6 +81,7 @@ class Diffusion(GenerativeModel):
         self.shift, self.scale = shift, scale
         self.data_min, self.data_max = data_min, data_max
         self.class_dropout = class_dropout
+        self.data_std = data_std
         self.sampling = Iterate(
             "step",
             path=self.path.describe(),
@@ -114,8 +119,9 @@ class Diffusion(GenerativeModel):
             sigma: σ, scalar.
             condition: ``[n]`` or ``[n, d]``, or None.
         """
-        output = self.network(x, time.expand(x.shape[0]), condition)
-        return denoised(self.prediction, output, x, alpha, sigma)
+        shown = network_input(self.prediction, x, alpha, sigma, self.data_std)
+        output = self.network(shown, time.expand(x.shape[0]), condition)
+        return denoised(self.prediction, output, x, alpha, sigma, self.data_std)
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -141,8 +147,9 @@ class Diffusion(GenerativeModel):
         if self.null_class is not None and condition is not None:
             hidden = torch.rand(n, device=x.device) < self.class_dropout
             condition = torch.where(hidden, torch.full_like(condition, self.null_class), condition)
-        output = self.network(alpha * state + sigma * eps, time, condition)
-        return F.mse_loss(output.to(state.dtype), target(self.prediction, state, eps, alpha, sigma))
+        shown = network_input(self.prediction, alpha * state + sigma * eps, alpha, sigma, self.data_std)
+        output = self.network(shown, time, condition)
+        return F.mse_loss(output.to(state.dtype), target(self.prediction, state, eps, alpha, sigma, self.data_std))
 
     # -- sampling ---------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,12 @@ name      the network's target       D from its output F         source
 epsilon   ε                          (x_t - σ·F) / α             Ho et al. 2020, eq. 11
 x0        x₀                         F                           Ho et al. 2020, section 3.2
 v         α·ε - σ·x₀                 (α·x_t - σ·F) / (α² + σ²)   Salimans & Ho 2022, section 4 and appendix D
+velocity  ε - x₀                     (x_t - σ·F) / (α + σ)       Liu et al. 2023, eq. 1, from data to noise
+edm       (x₀ - skip·x_t) / out      skip·x_t + out·F            Karras et al. 2022, eqs. 7-8 and table 1
 ========  =========================  ==========================  ===========================================
+
+With q² = σ² + α²·s² and s the standard deviation of the data, edm has skip = α·s²/q² and out = σ·s/q, and its network
+sees x_t/q: table 1 at the noise level σ/α, multiplied out so that α = 0 is no exception.
 """
 
 from __future__ import annotations
@@ -20,7 +25,10 @@ from torch import Tensor
 from zoo.errors import ConfigError
 from zoo.paths import Path
 
-Prediction = Literal["epsilon", "x0", "v"]
+Prediction = Literal["epsilon", "x0", "v", "velocity", "edm"]
+
+#: standard deviation of the data that EDM's preconditioning assumes (Karras et al. 2022, table 1)
+DATA_STD = 0.5
 
 
 def check_prediction(prediction: str, path: Path) -> Prediction:
@@ -36,19 +44,51 @@ def check_prediction(prediction: str, path: Path) -> Prediction:
     return prediction  # type: ignore[return-value]
 
 
-def target(prediction: Prediction, x0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+def network_input(
+    prediction: Prediction, x: Tensor, alpha: Tensor, sigma: Tensor, data_std: float = DATA_STD
+) -> Tensor:
+    """What the network is shown of x_t: x_t itself, or with EDM's preconditioning c_in·x_t, of unit variance."""
+    return x / _norm(alpha, sigma, data_std) if prediction == "edm" else x
+
+
+def target(
+    prediction: Prediction, x0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor, data_std: float = DATA_STD
+) -> Tensor:
     """What the network should have said. ``alpha`` and ``sigma`` broadcast against ``x0``."""
     if prediction == "epsilon":
         return noise
     if prediction == "x0":
         return x0
+    if prediction == "velocity":
+        return noise - x0
+    if prediction == "edm":
+        # (x₀ - skip·x_t) / out with x_t = α·x₀ + σ·ε put in, which divides σ out
+        return (sigma * x0 - alpha * data_std**2 * noise) / (data_std * _norm(alpha, sigma, data_std))
     return alpha * noise - sigma * x0
 
 
-def denoised(prediction: Prediction, output: Tensor, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+def denoised(
+    prediction: Prediction, output: Tensor, x: Tensor, alpha: Tensor, sigma: Tensor, data_std: float = DATA_STD
+) -> Tensor:
     """D from the network's output. ``alpha`` and ``sigma`` broadcast against ``x``."""
     if prediction == "epsilon":
         return (x - sigma * output) / alpha
     if prediction == "x0":
         return output
+    if prediction == "velocity":
+        return (x - sigma * output) / (alpha + sigma)
+    if prediction == "edm":
+        norm = _norm(alpha, sigma, data_std)
+        return (alpha * data_std**2 / norm * x + sigma * data_std * output) / norm
     return (alpha * x - sigma * output) / (alpha * alpha + sigma * sigma)
+
+
+def output_for(
+    prediction: Prediction, d: Tensor, x: Tensor, alpha: Tensor, sigma: Tensor, data_std: float = DATA_STD
+) -> Tensor:
+    """The inverse of :func:`denoised`: the output that stands for the denoised sample ``d``; needs σ > 0."""
+    return target(prediction, d, (x - alpha * d) / sigma, alpha, sigma, data_std)
+
+
+def _norm(alpha: Tensor, sigma: Tensor, data_std: float) -> Tensor:
+    return (sigma * sigma + alpha * alpha * data_std**2).sqrt()

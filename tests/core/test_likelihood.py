@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import UsageError
-from zoo.likelihood import hutchinson_log_prob
+from zoo.likelihood import LOG_NOISE_MAX, hutchinson_log_prob
 from zoo.paths import PATHS
 
 MEAN, STD = 0.2, 0.4
@@ -20,13 +20,18 @@ def evaluate(x, time, alpha, sigma, probe):
 @pytest.mark.parametrize("path", [cls() for cls in PATHS.values()], ids=list(PATHS))
 def test_a_gaussian_is_scored_exactly(path):
     """(x - α·m)/√(α²s² + σ²) is constant along the flow, so what the ODE should give is known in closed form."""
-    alpha, sigma = path.alpha_sigma(np.array([0.0, 1.0]))
+    # a path that ends in pure noise is left at noise level e¹⁰
+    last = path.time_at(-2.0 * LOG_NOISE_MAX) if path.zero_terminal_snr else 1.0
+    alpha, sigma = path.alpha_sigma(np.array([path.t_min, last]))
     std = np.sqrt(alpha**2 * STD**2 + sigma**2)
     end = alpha[1] * MEAN + std[1] / std[0] * (X - alpha[0] * MEAN)
-    expected = (-0.5 * end**2 - 0.5 * np.log(2 * np.pi) + np.log(std[1] / std[0])).sum(1)
-    np.testing.assert_allclose(hutchinson_log_prob(evaluate, X, path, steps=128), expected, atol=5e-5)
-    # and that differs from the density itself by the standard normal prior, which the ends of the path nearly reach
-    np.testing.assert_allclose(expected, EXACT, atol=10 * alpha[1] * abs(MEAN) + 2 * (sigma[0] / STD) ** 2)
+    unit = np.hypot(alpha[1], sigma[1])  # the prior's standard deviation: that of data of unit scale
+    expected = (-0.5 * (end / unit) ** 2 - 0.5 * np.log(2 * np.pi) + np.log(std[1] / std[0] / unit)).sum(1)
+    np.testing.assert_allclose(hutchinson_log_prob(evaluate, X, path, steps=256), expected, atol=5e-5)
+    # and that differs from the density itself by the standard normal prior, which the ends of the path nearly reach,
+    # and by the scale and the noise of x at the first of them
+    first = 2 * (sigma[0] / STD) ** 2 + 10 * (1 - alpha[0])
+    np.testing.assert_allclose(expected, EXACT, atol=10 * alpha[1] / unit * abs(MEAN) + first)
 
 
 def test_the_error_falls_with_the_fourth_power_of_the_steps():

@@ -1,16 +1,18 @@
 """Step tables against closed forms: a Gaussian, whose denoiser is known, is sampled exactly in the limit."""
 
-from functools import partial
+import importlib
 
 import numpy as np
 import pytest
 
 from zoo import noise
+from zoo.cards import Sampler
 from zoo.errors import UnknownNameError, UsageError
-from zoo.noise import Stream
-from zoo.paths import PATHS, CosineLogSNR, path_from
+from zoo.paths import PATHS, CosineLogSNR, DDPMLinear, LinearBeta, path_from
 from zoo.programs import Iterate
-from zoo.samplers import BUILTIN, StepTable, ddim, ddpm, evaluations, table_for
+from zoo.samplers import BUILTIN, SPACINGS, StepTable, ddim, ddpm, edm, euler_ancestral, evaluations, heun, table_for
+from zoo.samplers.loop import run_table
+from zoo.samplers.plugin import zoo_samplers
 
 PATH = CosineLogSNR()
 MEAN, STD = 0.3, 0.5
@@ -23,16 +25,19 @@ def gaussian_denoiser(x: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
 
 
 def run(table: StepTable, n: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
     x = table.initial_scale * noise.normal(seed, n, ()).astype(np.float64)
     for step in table:
         denoised = np.clip(gaussian_denoiser(x, step.alpha, step.sigma), -step.clip, step.clip)
         x = (step.matrix @ np.stack([x, denoised]))[0]
-        x = x + step.noise_scale * noise.normal(seed, n, (), step=step.index, stream=Stream.STEP)
+        x = x + step.noise_scale * rng.standard_normal(n)
     return x
 
 
-@pytest.mark.parametrize("path", [cls() for cls in PATHS.values()], ids=list(PATHS))
-@pytest.mark.parametrize("make", [ddim, partial(ddim, eta=1.0), ddpm, partial(ddpm, variance="large")])
+@pytest.mark.parametrize("path", [CosineLogSNR(), LinearBeta()], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "make", [ddim, lambda p, n: ddim(p, n, eta=1.0), ddpm, lambda p, n: ddpm(p, n, variance="large")]
+)
 def test_every_sampler_reaches_the_gaussian(path, make):
     x = run(make(path, 400), 100_000)
     assert abs(x.mean() - MEAN) < 0.01
@@ -84,11 +89,127 @@ def test_a_number_of_steps_that_is_none_is_refused(steps):
             sampler(PATH, steps)
 
 
-def test_options_out_of_range_are_refused():
-    with pytest.raises(UsageError, match="eta"):
-        ddim(PATH, 5, eta=1.5)
-    with pytest.raises(UsageError, match="variance"):
-        ddpm(PATH, 5, variance="medium")  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("sampler", "options", "message"),
+    [
+        ("ddim", {"eta": 1.5}, "eta"),
+        ("ddpm", {"variance": "medium"}, "variance"),
+        ("euler-ancestral", {"eta": -0.1}, "eta"),
+        ("edm", {"churn": -1.0}, "churn"),
+        ("edm", {"churn_min": 2.0, "churn_max": 1.0}, "churn_min <= churn_max"),
+        ("dpm-solver-pp", {"order": 4}, "orders 1, 2 and 3"),
+        ("dpm-solver-pp-2s", {"eta": 2.0}, "eta"),
+        ("dpm-solver-pp-sde", {"eta": -1.0}, "eta"),
+        ("dpm-solver-pp-sde", {"eta": float("nan")}, "eta"),
+        ("dpm-solver-pp-sde", {"solver": "euler"}, "'midpoint' or 'heun'"),
+        ("unipc", {"order": 0}, "orders 1 to 4"),
+        ("unipc", {"variant": "bh3"}, "'bh1' or 'bh2'"),
+        ("lms", {"order": 5}, "orders 1 to 4"),
+        ("deis", {"order": 9}, "orders 1 to 4"),
+        ("deis", {"variable": "rho"}, "'time' or 'log-noise'"),
+    ],
+)
+def test_options_out_of_range_are_refused(sampler, options, message):
+    with pytest.raises(UsageError, match=message):
+        BUILTIN[sampler](PATH, 5, **options)
+
+
+ZERO_SNR = [path_from({"name": n, "zero_terminal_snr": True}) for n in PATHS if n.startswith("ddpm-")]
+
+
+@pytest.mark.parametrize("path", [*(cls() for cls in PATHS.values()), *ZERO_SNR], ids=lambda p: str(p.describe()))
+@pytest.mark.parametrize("sampler", BUILTIN)
+def test_every_table_is_finite(sampler, path):
+    """For every spacing and number of steps, pure noise at the start included; StepTable checks the numbers."""
+    for spacing in SPACINGS:
+        bounded = path.zero_terminal_snr and spacing in {"karras", "exponential", "uniform-lambda"}
+        asked = {"name": spacing, "noise_max": 100.0} if bounded else spacing
+        for steps in (1, 2, 3, 5, 10, 50):
+            with np.errstate(invalid="raise", divide="raise"):
+                table = BUILTIN[sampler](path, steps, spacing=asked)
+            assert table.noise_scale[-1] == 0.0
+            assert len(table) >= steps
+
+
+@pytest.mark.parametrize("sampler", BUILTIN)
+def test_a_thousand_steps_on_a_discrete_path(sampler):
+    for path in (DDPMLinear(), DDPMLinear(zero_terminal_snr=True)):
+        assert len(BUILTIN[sampler](path, 1000)) >= 1000
+
+
+@pytest.mark.parametrize("path", [*(cls() for cls in PATHS.values()), *ZERO_SNR], ids=lambda p: str(p.describe()))
+@pytest.mark.parametrize("sampler", BUILTIN)
+def test_a_point_is_found_by_every_sampler(sampler, path):
+    """Data that is one point c has D = c, and x_t - α_t·c is then pure noise that shrinks to nothing."""
+    c, noises = 1.7, np.random.default_rng(0).normal(size=200)
+    # pndm's stages multiply rounding by (α_s/α_t)³, up to 10¹¹ in a step away from nearly pure noise
+    spacing = {"name": "exponential", "noise_max": 10.0} if sampler == "pndm" else "trailing"
+    table = BUILTIN[sampler](path, 7, spacing=spacing)
+    start = table.alpha[0] * c + table.initial_scale * np.array([0.3])
+    states = []
+    x = run_table(
+        table,
+        lambda x, row: np.full_like(x, c),
+        start,
+        lambda i: noises[i : i + 1],
+        lambda row, x, d: states.append(float(x[0])),
+    )
+    np.testing.assert_allclose(x, c, rtol=1e-9)
+    # each state is α·c plus a few σ of noise at the place of the next evaluation
+    assert (np.abs(np.array(states[:-1]) - table.alpha[1:] * c) < 5 * table.sigma[1:]).all()
+
+
+def test_euler_ancestral_is_ddim_with_eta():
+    for eta in (0.0, 0.4, 1.0):
+        a, b = euler_ancestral(PATH, 9, eta=eta), ddim(PATH, 9, eta=eta)
+        np.testing.assert_allclose(a.matrix, b.matrix, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(a.noise_scale, b.noise_scale, rtol=1e-7, atol=1e-9)
+
+
+def test_edm_is_algorithm_2_of_karras_et_al():
+    """Lines 3-11 in plain numbers; the churn of the first step is part of the initial noise."""
+    path, steps, churn, s_noise = path_from("edm"), 6, 3.0, 1.003
+    rng = np.random.default_rng(2)
+    noise = rng.normal(size=2 * steps)
+    t = [*path.alpha_sigma(np.linspace(1, 0, steps))[1], 0.0]
+    denoiser = lambda x, sigma: MEAN + STD**2 / (STD**2 + sigma**2) * (x - MEAN)  # noqa: E731
+    gamma = min(churn / steps, np.sqrt(2) - 1)
+    table = edm(path, steps, churn=churn, churn_noise=s_noise, churn_min=0.05, spacing="linspace")
+    assert table.initial_scale == pytest.approx(np.hypot(t[0], s_noise * t[0] * np.sqrt((1 + gamma) ** 2 - 1)))
+
+    start = np.array([table.initial_scale * 0.4])
+    x, row = float(start[0]), 0
+    for i in range(steps):
+        hat = t[i] * (1 + gamma) if t[i] >= 0.05 else t[i]
+        if i > 0 and hat > t[i]:
+            x += np.sqrt(hat**2 - t[i] ** 2) * s_noise * noise[row]
+        slope = (x - denoiser(x, hat)) / hat
+        after = x + (t[i + 1] - hat) * slope
+        if t[i + 1] > 0:
+            slope_after = (after - denoiser(after, t[i + 1])) / t[i + 1]
+            after = x + (t[i + 1] - hat) * (slope + slope_after) / 2
+        x = after
+        row = 2 * i + 1
+    result = run_table(table, lambda x, row: denoiser(x, row.sigma), start, lambda i: noise[i : i + 1])
+    assert result[0] == pytest.approx(x, rel=1e-10)
+    assert len(heun(path, steps)) == 2 * steps - 1
+
+
+def test_no_noise_is_left_by_the_large_variance():
+    """The step that ends at data adds none, whatever the spacing."""
+    for spacing in ("trailing", "leading", "linspace"):
+        assert ddpm(DDPMLinear(), 20, variance="large", spacing=spacing).noise_scale[-1] == 0.0
+
+
+def test_the_hook_describes_every_sampler_once():
+    described = {s.name: s for s in zoo_samplers()}
+    assert set(described) == set(BUILTIN)
+    assert len(described) == len(zoo_samplers())
+    for name, sampler in described.items():
+        assert isinstance(sampler, Sampler)
+        module, function = sampler.entry.split(":")
+        assert getattr(importlib.import_module(module), function) is BUILTIN[name]
+        assert sampler.stochastic == (name == "edm" or bool((BUILTIN[name](PATH, 4).noise_scale > 0).any()))
 
 
 def test_a_table_that_no_loop_could_run_is_refused():

@@ -8,10 +8,13 @@ import numpy as np
 
 from zoo.errors import UsageError
 from zoo.paths import Path
-from zoo.samplers.table import StepTable, single_step_table, times
+from zoo.samplers.spacing import Grid, Spacing
+from zoo.samplers.table import StepTable, single_step_table
 
 
-def ddpm(path: Path, steps: int, *, variance: Literal["small", "large"] = "small") -> StepTable:
+def ddpm(
+    path: Path, steps: int, *, variance: Literal["small", "large"] = "small", spacing: Spacing = "trailing"
+) -> StepTable:
     """Draw x_s from q(x_s | x_t, x₀ = D) at every step; the last step, to s = 0, returns D itself.
 
     Written for any Gaussian path, with α_ts = α_t/α_s and σ²_ts = σ_t² - α_ts²·σ_s²
@@ -24,21 +27,19 @@ def ddpm(path: Path, steps: int, *, variance: Literal["small", "large"] = "small
     No noise is added by the step that ends at data, whichever variance is chosen.
 
     Raises:
-        UsageError: ``steps`` below 1, or an unknown ``variance``.
+        UsageError: ``steps`` or ``spacing`` that the path does not have, or an unknown ``variance``.
     """
     if variance not in ("small", "large"):
         raise UsageError(f"ddpm variance is 'small' or 'large', not {variance!r}")
-    start, end = times(steps)
-    alpha_t, sigma_t = path.alpha_sigma(start)
-    alpha_s, sigma_s = path.alpha_sigma(end)
-    alpha_s[-1], sigma_s[-1] = 1.0, 0.0
+    grid = Grid(path, steps, spacing)
+    (alpha_t, alpha_s), (sigma_t, sigma_s) = ((a[:-1], a[1:]) for a in (grid.alpha, grid.sigma))
     alpha_ts = alpha_t / alpha_s
     variance_ts = sigma_t**2 - alpha_ts**2 * sigma_s**2
     noise_scale = np.sqrt(variance_ts) * (sigma_s / sigma_t if variance == "small" else 1.0)
     noise_scale[-1] = 0.0
     return single_step_table(
         path,
-        start,
+        grid.times,
         state=alpha_ts * sigma_s**2 / sigma_t**2,
         denoised=alpha_s * variance_ts / sigma_t**2,
         noise_scale=noise_scale,

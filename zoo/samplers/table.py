@@ -113,21 +113,6 @@ class StepTable:
         return replace(self, clip=np.full(len(self), float(bound)))
 
 
-def times(steps: int) -> tuple[Array, Array]:
-    """Trailing spacing: t = 1, 1 - 1/N, …, 1/N and the time that each step ends at, the last at exactly 0.
-
-    Returns:
-        (start, end), each float64 ``[steps]``.
-
-    Raises:
-        UsageError: ``steps`` is not a whole number from 1 up.
-    """
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise UsageError(f"steps must be a whole number from 1 up, not {steps!r}")
-    grid = np.linspace(1.0, 0.0, steps + 1)
-    return grid[:-1], grid[1:]
-
-
 def single_step_table(path: Path, start: Array, state: Array, denoised: Array, noise_scale: Array) -> StepTable:
     """The table of a sampler without history: x ← state·x + denoised·D + noise_scale·noise.
 

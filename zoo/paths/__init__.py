@@ -1,0 +1,98 @@
+"""Gaussian paths x_t = α(t)·x₀ + σ(t)·ε in float64 NumPy, one a file.
+
+A path says how data turns into noise: t = 0 is (nearly) data, t = 1 (nearly) noise. Everything that samples, trains
+or scores a diffusion sees the path through α, σ and the noise level σ/α, in which all Gaussian paths have the same
+probability-flow ODE (Karras et al. 2022, "Elucidating the design space", eq. 1 with s(t) = 1)::
+
+    d(x/α) / d(σ/α) = (x/α - D(x, t)) / (σ/α)
+
+====================  ==================  =======================================  ================================
+name                  class               α, σ                                     the network is given
+====================  ==================  =======================================  ================================
+cosine-log-snr        CosineLogSNR        cosine between two log-SNRs              1000·t
+vp-linear             LinearBeta          VP SDE, β(t) linear                      1000·t
+sub-vp                SubVP               sub-VP SDE, β(t) linear                  1000·t
+ddpm-linear           DDPMLinear          discrete, β linear                       the timestep 0 … T-1
+ddpm-scaled-linear    DDPMScaledLinear    discrete, √β linear                      the timestep
+ddpm-cosine           DDPMCosine          discrete, ᾱ cosine (Nichol & Dhariwal)   the timestep
+ddpm-sigmoid          DDPMSigmoid         discrete, ᾱ sigmoid (Jabri et al.)       the timestep
+ve                    VE                  α = 1, σ geometric                       σ
+edm                   EDM                 α = 1, σ^(1/ρ) linear                    ln σ / 4
+rectified-flow        RectifiedFlow       α = 1 - u, σ = u, u = t shifted          1000·u
+====================  ==================  =======================================  ================================
+
+A path is data too: ``path.describe()`` is what a manifest stores and :func:`path_from` reads back. A named path never
+changes after release; a better one gets a new name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.errors import ConfigError, UnknownNameError
+from zoo.paths.base import Array, Path, VarianceExploding, VariancePreserving
+from zoo.paths.cosine_log_snr import CosineLogSNR
+from zoo.paths.ddpm_cosine import DDPMCosine
+from zoo.paths.ddpm_linear import DDPMLinear
+from zoo.paths.ddpm_scaled_linear import DDPMScaledLinear
+from zoo.paths.ddpm_sigmoid import DDPMSigmoid
+from zoo.paths.discrete import Discrete
+from zoo.paths.edm import EDM
+from zoo.paths.rectified_flow import RectifiedFlow
+from zoo.paths.sub_vp import SubVP
+from zoo.paths.ve import VE
+from zoo.paths.vp_linear import LinearBeta
+
+__all__ = [
+    "EDM",
+    "PATHS",
+    "VE",
+    "Array",
+    "CosineLogSNR",
+    "DDPMCosine",
+    "DDPMLinear",
+    "DDPMScaledLinear",
+    "DDPMSigmoid",
+    "Discrete",
+    "LinearBeta",
+    "Path",
+    "RectifiedFlow",
+    "SubVP",
+    "VarianceExploding",
+    "VariancePreserving",
+    "path_from",
+]
+
+PATHS: dict[str, type[Path]] = {
+    cls.name: cls
+    for cls in (
+        CosineLogSNR,
+        LinearBeta,
+        SubVP,
+        DDPMLinear,
+        DDPMScaledLinear,
+        DDPMCosine,
+        DDPMSigmoid,
+        VE,
+        EDM,
+        RectifiedFlow,
+    )
+}
+
+
+def path_from(description: Mapping[str, Any] | str) -> Path:
+    """The path that ``describe()`` described, or that a name stands for with its default parameters.
+
+    Raises:
+        UnknownNameError: no path has that name.
+        ConfigError: a parameter that the path does not have.
+    """
+    fields = {"name": description} if isinstance(description, str) else dict(description)
+    name = fields.pop("name", None)
+    if name not in PATHS:
+        raise UnknownNameError("path", str(name), PATHS)
+    try:
+        return PATHS[name](**fields)
+    except TypeError as error:
+        raise ConfigError(f"path {name!r}: {error}") from None

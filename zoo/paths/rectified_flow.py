@@ -1,0 +1,64 @@
+"""Rectified flow (Liu, Gong & Liu 2023; Lipman et al. 2023): the straight line between data and noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from zoo.errors import ConfigError
+from zoo.paths.base import Array, Path
+
+
+@dataclass(frozen=True)
+class RectifiedFlow(Path):
+    """α = 1 - u, σ = u, with u = shift·t / (1 + (shift - 1)·t).
+
+    Data is at t = 0 and noise at t = 1, as everywhere here (the papers count the other way). The shift is that of
+    Esser et al. 2024, "Scaling rectified flow transformers", eq. 23: it multiplies the noise level u/(1 - u).
+
+    Attributes:
+        shift: above 1 spends more of t near noise, as larger images need.
+        t_min: the least t at which spacings evaluate the network, since σ(0) = 0.
+    """
+
+    shift: float = 1.0
+    t_min: float = 1e-3
+    name: ClassVar[str] = "rectified-flow"
+
+    def __post_init__(self) -> None:
+        """Refuse a shift or least time that leaves no path."""
+        if not self.shift > 0 or not 0 < self.t_min < 1:
+            raise ConfigError("rectified-flow needs shift above 0 and t_min between 0 and 1")
+
+    @property
+    def zero_terminal_snr(self) -> bool:
+        """α(1) = 0."""
+        return True
+
+    def shifted(self, t: ArrayLike) -> Array:
+        """u(t)."""
+        t = np.asarray(t, np.float64)
+        return np.asarray(self.shift * t / (1.0 + (self.shift - 1.0) * t))
+
+    def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
+        """(1 - u, u)."""
+        u = self.shifted(t)
+        return 1.0 - u, u
+
+    def log_snr(self, t: ArrayLike) -> Array:
+        """λ = 2 ln((1 - u)/u); infinite at the two ends."""
+        u = self.shifted(t)
+        with np.errstate(divide="ignore"):
+            return np.asarray(2.0 * (np.log1p(-u) - np.log(u)))
+
+    def time_at(self, log_snr: ArrayLike) -> Array:
+        """u = 1/(1 + exp(λ/2)), then the shift undone: t = u / (shift - (shift - 1)·u)."""
+        u = np.exp(-np.logaddexp(0.0, 0.5 * np.asarray(log_snr, np.float64)))
+        return np.asarray(u / (self.shift - (self.shift - 1.0) * u))
+
+    def network_time(self, t: ArrayLike) -> Array:
+        """1000·u: a shifted path is another grid for the same network."""
+        return 1000.0 * self.shifted(t)

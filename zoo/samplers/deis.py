@@ -1,0 +1,63 @@
+"""DEIS (Zhang & Chen 2023, "Fast sampling of diffusion models with exponential integrator", eqs. 14-15)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from zoo.errors import UsageError
+from zoo.paths import Path
+from zoo.samplers.adams import lagrange_integrals
+from zoo.samplers.moves import epsilon, toward
+from zoo.samplers.recorder import Linear, Recorder
+from zoo.samplers.spacing import Array, Point, Spacing
+from zoo.samplers.table import StepTable
+
+
+def deis(
+    path: Path,
+    steps: int,
+    *,
+    order: int = 3,
+    variable: Literal["time", "log-noise"] = "time",
+    spacing: Spacing = "trailing",
+) -> StepTable:
+    """x_s/α_s = x_t/α_t + ∫ P dn, n = σ/α, P the polynomial through the last ``order`` values of ε̂.
+
+    Args:
+        path: the Gaussian path.
+        steps: number of steps, one evaluation each.
+        order: 1 to 4, the paper's r + 1.
+        variable: what P is a polynomial in: t, the paper's tAB-DEIS, or ln(σ/α), which diffusers uses. In σ/α itself
+            (ρAB) it is sampler ``lms``.
+        spacing: see :mod:`zoo.samplers.spacing`.
+
+    Raises:
+        UsageError: ``steps`` or ``spacing`` that the path does not have, another ``order`` or ``variable``.
+    """
+    if isinstance(order, bool) or order not in (1, 2, 3, 4):
+        raise UsageError(f"deis has the orders 1 to 4, not {order}")
+    if variable not in ("time", "log-noise"):
+        raise UsageError(f"deis variable is 'time' or 'log-noise', not {variable!r}")
+
+    def place(log_noise: Array) -> Array:
+        return path.time_at(-2.0 * log_noise) if variable == "time" else log_noise
+
+    run = Recorder(path, steps, spacing)
+    x = run.start()
+    history: list[tuple[Point, Linear]] = []  # newest first
+    for here, there in run.grid:
+        x, d = run.denoise(x, here)
+        if here.pure_noise or there.clean:
+            # neither end of the noise level is one that ln(σ/α), or a network's t, can stand for
+            x = toward(x, d, here, there)
+            continue
+        history = [(here, run.keep(epsilon(x, d, here))), *history[: order - 1]]
+        # ∫ ℓ_k dn between points whose ln n differ by little or much alike: dn = n·d(ln n)
+        nodes = place(np.array([p.log_noise for p, _ in history]))
+        weights = lagrange_integrals(nodes, lambda n: place(np.log(n)), here.noise, there.noise, points=48)
+        x = there.alpha / here.alpha * x
+        for weight, (_, slope) in zip(weights, history, strict=True):
+            x = x + there.alpha * weight * slope
+    return run.table(x)

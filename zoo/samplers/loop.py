@@ -1,0 +1,47 @@
+"""The loop that runs a step table, in float64 NumPy around any denoiser: what tables mean, in ten lines.
+
+The runtime and the models run the same loop around their networks; this one is for checking samplers, and for
+denoisers known in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.samplers.table import Step, StepTable
+
+Array = NDArray[np.float64]
+#: (x [n, *event], row) -> D [n, *event]
+Denoiser = Callable[[Array, Step], Array]
+
+
+def run_table(
+    table: StepTable,
+    denoise: Denoiser,
+    x: Array,
+    noise: Callable[[int], Any] | None = None,
+    watch: Callable[[Step, Array, Array], None] | None = None,
+) -> Array:
+    """Run a table from the state ``x`` and return the last state.
+
+    Args:
+        table: the table.
+        denoise: the denoiser at a row's time, α and σ.
+        x: float64 ``[n, *event]``, the first state: ``table.initial_scale`` times standard normal noise.
+        noise: row index to standard normal noise of the shape of ``x``; asked only of rows that add noise.
+        watch: called after every row with the row, x and D.
+    """
+    state = np.zeros((table.slots, *x.shape))
+    state[0] = x
+    for row in table:
+        d = np.clip(denoise(state[0], row), -row.clip, row.clip)
+        state = np.tensordot(row.matrix, np.concatenate([state, d[None]]), axes=1)
+        if row.noise_scale and noise is not None:
+            state[0] += row.noise_scale * noise(row.index)
+        if watch is not None:
+            watch(row, state[0], d)
+    return np.asarray(state[0])

@@ -1,0 +1,78 @@
+"""Pseudo numerical methods (Liu et al. 2022, "Pseudo numerical methods for diffusion models on manifolds").
+
+Adams-Bashforth weights for even steps, applied to ε̂, and DDIM's formula to move with the result (eqs. 11-12). The
+weights are those of t although the move is along σ/α, which is what "pseudo" means and why the order is 2, not 4.
+"""
+
+from __future__ import annotations
+
+from zoo.paths import Path
+from zoo.samplers.adams import EVEN
+from zoo.samplers.moves import along, epsilon, toward
+from zoo.samplers.recorder import Linear, Recorder
+from zoo.samplers.spacing import Point, Spacing
+from zoo.samplers.table import StepTable
+
+
+def plms(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+    """The multistep half (PLMS), started by one Heun step, so one evaluation more than steps.
+
+    Raises:
+        UsageError: ``steps`` or ``spacing`` that the path does not have.
+    """
+    return _pseudo(path, steps, spacing, heun=1, runge_kutta=0)
+
+
+def pndm(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+    """The whole method (F-PNDM, algorithm 2): three pseudo Runge-Kutta steps of four evaluations, then PLMS.
+
+    An error of D grows by up to (α_s/α_t)³ in such a step, so do not start it where α is nearly 0 (``plms`` for that).
+
+    Raises:
+        UsageError: ``steps`` or ``spacing`` that the path does not have.
+    """
+    return _pseudo(path, steps, spacing, heun=0, runge_kutta=3)
+
+
+def ipndm(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+    """PLMS whose first steps use what history there is (Zhang & Chen 2023, DEIS, appendix H.1): no extra evaluation.
+
+    Raises:
+        UsageError: ``steps`` or ``spacing`` that the path does not have.
+    """
+    return _pseudo(path, steps, spacing, heun=0, runge_kutta=0)
+
+
+def _pseudo(path: Path, steps: int, spacing: Spacing, *, heun: int, runge_kutta: int) -> StepTable:
+    run = Recorder(path, steps, spacing)
+    x = run.start()
+    history: list[Linear] = []  # ε̂, newest first
+    for i, (here, there) in enumerate(run.grid):
+        x, d = run.denoise(x, here)
+        history = [run.keep(epsilon(x, d, here)), *history[:3]]
+        if here.pure_noise:
+            x = toward(x, d, here, there)
+        elif i < runge_kutta and not there.clean:
+            x = _runge_kutta(run, x, history[0], here, there)
+        elif i < heun and not there.clean:
+            guess, d_guess = run.denoise(along(x, history[0], here, there), there)
+            x = along(x, 0.5 * (history[0] + epsilon(guess, d_guess, there)), here, there)
+        else:
+            slope = Linear()
+            for weight, past in zip(EVEN[len(history) - 1], history, strict=True):
+                slope = slope + weight * past
+            x = along(x, slope, here, there)
+    return run.table(x)
+
+
+def _runge_kutta(run: Recorder, x: Linear, e1: Linear, here: Point, there: Point) -> Linear:
+    """Eq. 13 of the paper: the classical method's weights, DDIM's moves, the middle in t."""
+    middle = run.grid.at(0.5 * (here.t + there.t))
+    x2, d2 = run.denoise(along(x, e1, here, middle), middle)
+    e2 = epsilon(x2, d2, middle)
+    total = run.keep(e1 + 2.0 * e2)
+    x3, d3 = run.denoise(along(x, e2, here, middle), middle)
+    e3 = epsilon(x3, d3, middle)
+    total = run.keep(total + 2.0 * e3)
+    x4, d4 = run.denoise(along(x, e3, here, there), there)
+    return along(x, (total + epsilon(x4, d4, there)) / 6.0, here, there)
