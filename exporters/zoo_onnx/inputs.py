@@ -95,7 +95,7 @@ class Inputs:
         if isinstance(role, (Iterate, Integrate)):
             path = path_from(role.path)
             alpha, sigma = path.alpha_sigma(t)
-            row = {"time": path.network_time(t), "alpha": alpha, "sigma": sigma}
+            row: dict[str, Any] = {"time": path.network_time(t), "alpha": alpha, "sigma": sigma}
             row |= {"noise_scale": 0.3, "noise_range": 0.5, "rescale": 0.7}
             if port.name in row:
                 return np.array(row[port.name], np.float32)
