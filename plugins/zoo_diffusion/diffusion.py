@@ -249,17 +249,17 @@ class Diffusion(GenerativeModel):
         """
         check_event_shape(state, self.event_shape)
         step = StepModule(self)
-        inputs = RowInputs(self.sampling, state, self._numpy_dtype)
         slots = torch.from_numpy(state.slots).to(self.device, self.dtype)
         index = state.row
-        for row in state.remaining(rows):
-            given = inputs(row)
-            slots, d = step(slots, *(torch.from_numpy(given[name]).to(self.device) for name in step.names))
-            index = row.index + 1
-            if preview is not None:
-                preview(row.index, in_data_units(self.sampling, d.cpu().numpy()))
-            if progress is not None:
-                progress(index, len(state.table))
+        with RowInputs(self.sampling, state, self._numpy_dtype) as inputs:
+            for row in state.remaining(rows):
+                given = inputs(row)
+                slots, d = step(slots, *(torch.from_numpy(given[name]).to(self.device) for name in step.names))
+                index = row.index + 1
+                if preview is not None:
+                    preview(row.index, in_data_units(self.sampling, d.cpu().numpy()))
+                if progress is not None:
+                    progress(index, len(state.table))
         return state.moved(slots.cpu().numpy(), index)
 
     def finish(self, state: SamplerState, **watching: Any) -> Tensor:

@@ -27,14 +27,15 @@ def denoise(x, alpha, sigma):
 
 def run(state, rows=None, program=PROGRAM):
     """What a runtime does, in float64."""
-    inputs, slots, index = RowInputs(program, state, np.float64), state.slots.astype(np.float64), state.row
-    for row in state.remaining(rows):
-        given = inputs(row)
-        d = denoise(slots[0], row.alpha, row.sigma)
-        d = given["mask"] * d + (1 - given["mask"]) * given["known"]
-        slots = np.tensordot(given["matrix"], np.concatenate([slots, d[None]]), 1)
-        slots[0] += given["noise_scale"] * given["noise"]
-        index = row.index + 1
+    slots, index = state.slots.astype(np.float64), state.row
+    with RowInputs(program, state, np.float64) as inputs:
+        for row in state.remaining(rows):
+            given = inputs(row)
+            d = denoise(slots[0], row.alpha, row.sigma)
+            d = given["mask"] * d + (1 - given["mask"]) * given["known"]
+            slots = np.tensordot(given["matrix"], np.concatenate([slots, d[None]]), 1)
+            slots[0] += given["noise_scale"] * given["noise"]
+            index = row.index + 1
     return state.moved(slots, index)
 
 
@@ -51,9 +52,10 @@ def data():
 
 def test_noise_is_counted_by_sample_and_row():
     state = started(eta=1.0)
-    inputs = RowInputs(PROGRAM, state)
     row = next(state.remaining(1))
-    np.testing.assert_array_equal(inputs(row)["noise"], noise.normal(5, 4, EVENT, step=0, stream=Stream.STEP))
+    with RowInputs(PROGRAM, state) as inputs:
+        given = inputs(row)
+    np.testing.assert_array_equal(given["noise"], noise.normal(5, 4, EVENT, step=0, stream=Stream.STEP))
     np.testing.assert_allclose(state.slots[0], state.table.initial_scale * noise.normal(5, 4, EVENT).astype(float))
 
 

@@ -62,21 +62,21 @@ def _run(
     tick: Tick,
     preview: Preview | None,
 ) -> NDArray[np.float32]:
-    inputs = RowInputs(program, state)
     resident = _Resident(session)
     # the state stays where the graph runs and goes back and forth between two buffers
     slots, spare = session.value(state.slots), session.value(state.slots)
     denoised = session.value(state.slots[0]) if preview is not None else None
-    for row in state.remaining(rows):
-        feeds, kept = resident.split(inputs(row))
-        results = {"next_state": spare} if denoised is None else {"next_state": spare, "denoised": denoised}
-        session.run_on(feeds, {"state": slots, **kept}, results)
-        slots, spare = spare, slots
-        if watch:
-            _check(session.fetch(slots), row, state, session)
-        if preview is not None:
-            preview(row.index, in_data_units(program, session.fetch(denoised)))
-        tick()
+    with RowInputs(program, state) as inputs:
+        for row in state.remaining(rows):
+            feeds, kept = resident.split(inputs(row))
+            results = {"next_state": spare} if denoised is None else {"next_state": spare, "denoised": denoised}
+            session.run_on(feeds, {"state": slots, **kept}, results)
+            slots, spare = spare, slots
+            if watch:
+                _check(session.fetch(slots), row, state, session)
+            if preview is not None:
+                preview(row.index, in_data_units(program, session.fetch(denoised)))
+            tick()
     return session.fetch(slots)
 
 

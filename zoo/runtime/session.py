@@ -37,6 +37,7 @@ _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _CUDA_OPTIONS = {"use_tf32": "0"}
 _FATAL = 4  # ONNX Runtime's log severity; what matters is raised as well
 _DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(double)": "float64"}
+_NUMPY = {name: np.dtype(name) for name in _DTYPES.values()}
 _DAMAGED = ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NoModel")
 _CPU_OR_GPU = "pip install 'genzoo[cpu]', or 'genzoo[gpu]' on a machine with CUDA"
 
@@ -220,7 +221,7 @@ class Session:
         arrays = {}
         for name, port in wanted.items():
             array = np.asarray(feeds[name])
-            fits = str(array.dtype) == port.dtype and array.ndim == len(port.shape)
+            fits = array.dtype == _NUMPY.get(port.dtype) and array.ndim == len(port.shape)
             for size, dim in zip(array.shape, port.shape, strict=False):
                 fits = fits and size == (sizes.setdefault(dim, size) if isinstance(dim, str) and dim != "?" else dim)
             if not fits:

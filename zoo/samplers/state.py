@@ -5,9 +5,9 @@ result: noise is counted by seed, sample and row, and nothing is hidden in count
 
     state = begin(program, table, event_shape, n, seed=0)
     slots = state.slots
-    inputs = RowInputs(program, state, event_shape)
-    for row in state.remaining():
-        slots, denoised = step(slots, **inputs(row))         # the network, wherever it runs
+    with RowInputs(program, state) as inputs:
+        for row in state.remaining():
+            slots, denoised = step(slots, **inputs(row))     # the network, wherever it runs
     x = to_data(program, state.moved(slots, rows))
 
 Editing is a matter of where a state begins and what the denoised sample is mixed with: from given data at a strength
@@ -18,6 +18,7 @@ sampler takes well, being linear in it), or from given noise (encoded from data,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -264,7 +265,8 @@ def spread(values: Any, event_shape: tuple[int, ...], n: int, what: str, dtype: 
 class RowInputs:
     """The inputs of the graph ``step`` but the state, for one row after another.
 
-    Arrays that do not change from row to row are the same objects, so that a runtime can keep them on its device.
+    Arrays that do not change from row to row are the same objects, so that a runtime can keep them on its device. The
+    noise of a row is made beside the network's work on the row before: use it as a context manager.
 
     Args:
         program: says whether there is a learned variance.
@@ -279,27 +281,46 @@ class RowInputs:
         self._known = self._silence if state.known is None else state.known.astype(dtype, copy=False)
         self._mask = np.ones(shape, dtype) if state.mask is None else state.mask.astype(dtype, copy=False)
         self._evaluated: dict[float, tuple[Array | None, Array]] = {}
+        self._worker = ThreadPoolExecutor(1, "zoo-noise")
+        self._coming: dict[int, Future[Array]] = {}
+
+    def __enter__(self) -> RowInputs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.shutdown(cancel_futures=True)
 
     def __call__(self, row: Step) -> dict[str, Array]:
         """Arrays by the names of the graph's inputs; ``condition`` is missing where there is none."""
         state = self._state
-        fresh = self._silence
-        if row.noise_scale:
-            fresh = noise.normal(
-                state.seed, state.n, state.event_shape, first=state.first, step=row.index, stream=Stream.STEP
-            ).astype(self._dtype, copy=False)
         if row.guidance not in self._evaluated:
             self._evaluated[row.guidance] = evaluations(state.condition, row.guidance, state.other)
         condition, weight = self._evaluated[row.guidance]
         scalars = ("time", "alpha", "sigma", "clip", "noise_scale", "rescale", *(("noise_range",) * self._learned))
         inputs = {name: np.array(getattr(row, name), self._dtype) for name in scalars}
         inputs["matrix"] = row.matrix.astype(self._dtype)
-        inputs["noise"] = fresh
+        inputs["noise"] = self._noise(row.index)
         inputs["weights"] = weight.astype(self._dtype, copy=False)
         inputs["known"], inputs["mask"] = self._known, self._mask
         if condition is not None:
             inputs["condition"] = condition
         return inputs
+
+    def _noise(self, index: int) -> Array:
+        scales = self._state.table.noise_scale
+        following = index + 1
+        fresh = self._silence
+        if scales[index]:
+            coming = self._coming.pop(index, None)
+            fresh = self._drawn(index) if coming is None else coming.result()
+        if following < len(scales) and scales[following]:
+            self._coming[following] = self._worker.submit(self._drawn, following)
+        return fresh
+
+    def _drawn(self, index: int) -> Array:
+        state = self._state
+        drawn = noise.normal(state.seed, state.n, state.event_shape, first=state.first, step=index, stream=Stream.STEP)
+        return drawn.astype(self._dtype, copy=False)
 
 
 def _initial_noise(given: Any, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: Any) -> Array:
