@@ -1,4 +1,4 @@
-"""The messages of an ONNX file (``onnx.proto``, IR versions 8 to 13) and their fields; a test compares them with onnx."""
+"""The messages of an ONNX file, IR versions 8 to 13, and their fields; a test compares them with onnx's own."""
 
 from __future__ import annotations
 
