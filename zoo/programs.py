@@ -82,6 +82,8 @@ class Iterate:
         sampler: the sampler used unless another is asked for.
         steps: its number of steps.
         guidance: its guidance weight.
+        options: options of that sampler.
+        learned_variance: whether the network predicts the variance of a sampler's noise.
     """
 
     graph: str
@@ -95,6 +97,8 @@ class Iterate:
     sampler: str = "ddim"
     steps: int = 50
     guidance: float = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    learned_variance: bool = False
     kind: ClassVar[str] = "iterate"
 
 

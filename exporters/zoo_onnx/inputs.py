@@ -95,7 +95,8 @@ class Inputs:
         if isinstance(role, (Iterate, Integrate)):
             path = path_from(role.path)
             alpha, sigma = path.alpha_sigma(t)
-            row = {"time": path.network_time(t), "alpha": alpha, "sigma": sigma, "noise_scale": 0.3}
+            row: dict[str, Any] = {"time": path.network_time(t), "alpha": alpha, "sigma": sigma}
+            row |= {"noise_scale": 0.3, "noise_range": 0.5, "rescale": 0.7}
             if port.name in row:
                 return np.array(row[port.name], np.float32)
             if port.name == "clip":
@@ -104,6 +105,8 @@ class Inputs:
                 weights = self._normal(shape)
                 weights[0] += 1 - weights.sum()
                 return weights
+            if port.name == "mask":
+                return self._random.integers(2, size=shape).astype(np.float32)
             if port.name == "probe":
                 return np.where(self._normal(shape) < 0, np.float32(-1), np.float32(1))
         if isinstance(role, Direct) and role.noise is None and shape[1:] == self.model.event_shape:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from zoo.programs import Iterate
 from zoo.samplers import StepTable, table_for
+from zoo.samplers.table import COLUMNS
 
 #: what every bundle that steps has, besides the model's own choice
 USUAL = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
@@ -28,14 +29,6 @@ def tables(program: Iterate) -> dict[str, NDArray[Any]]:
 
 def columns(table: StepTable) -> dict[str, NDArray[Any]]:
     """The columns of one table."""
-    all_columns = {
-        "time": table.time,
-        "alpha": table.alpha,
-        "sigma": table.sigma,
-        "matrix": table.matrix,
-        "noise_scale": table.noise_scale,
-        "guidance": table.guidance,
-        "clip": table.clip,
-        "initial_scale": np.array(table.initial_scale),
-    }
+    all_columns = {name: getattr(table, name) for name in (*COLUMNS, "matrix")}
+    all_columns["initial_scale"] = np.array(table.initial_scale)
     return {name: values for name, values in all_columns.items() if np.isfinite(values).all()}

@@ -9,20 +9,24 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
 from zoo.likelihood import hutchinson_log_prob
 from zoo.model import GenerativeModel, check_count, check_seed
-from zoo.noise import Stream
 from zoo.paths import Path, path_from
-from zoo.programs import Graph, Integrate, Iterate, Port, Programs
-from zoo.samplers import StepTable, evaluations, table_for
-from zoo_diffusion.graphs import DivergenceModule, StepModule
+from zoo.programs import Integrate, Iterate, Programs
+from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
+from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, encoded, in_data_units, to_data
+from zoo_diffusion.graphs import DivergenceModule, StepModule, divergence_graph, step_graph
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 
 Progress = Callable[[int, int], None]
+Preview = Callable[[int, NDArray[Any]], None]
+
+VARIANCES = ("fixed", "learned-range")
 
 
 class Diffusion(GenerativeModel):
@@ -45,6 +49,8 @@ class Diffusion(GenerativeModel):
         data_max: see ``data_min``.
         class_dropout: probability that training hides the class.
         data_std: standard deviation of the data in state units, which prediction ``edm`` assumes.
+        variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, the second half of which
+            say where in its range the variance of sampler ``ddpm`` lies (Nichol & Dhariwal 2021, section 3.1).
         sampling: defaults of ``sampler``, ``steps`` and ``guidance``.
     """
 
@@ -64,9 +70,12 @@ class Diffusion(GenerativeModel):
         data_max: float | None = None,
         class_dropout: float = 0.1,
         data_std: float = DATA_STD,
+        variance: str = "fixed",
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if variance not in VARIANCES:
+            raise ConfigError(f"variance is one of {', '.join(VARIANCES)}, not {variance!r}")
         if not scale > 0:
             raise ConfigError(f"scale must be above 0, not {scale}")
         if not data_std > 0:
@@ -82,6 +91,7 @@ class Diffusion(GenerativeModel):
         self.data_min, self.data_max = data_min, data_max
         self.class_dropout = class_dropout
         self.data_std = data_std
+        self.learned_variance = variance == "learned-range"
         self.sampling = Iterate(
             "step",
             path=self.path.describe(),
@@ -91,6 +101,7 @@ class Diffusion(GenerativeModel):
             data_max=data_max,
             clip=self.state_clip,
             null_class=self.null_class,
+            learned_variance=self.learned_variance,
             **_sampling_defaults(sampling or {}),
         )
         if self.sampling.guidance != 1.0 and self.null_class is None:
@@ -109,8 +120,10 @@ class Diffusion(GenerativeModel):
             return None
         return max(abs(self.data_min - self.shift), abs(self.data_max - self.shift)) / self.scale
 
-    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
-        """D(x, t), the expected clean state.
+    def predict(
+        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the network says: its prediction, and where in its range the variance lies, in [0, 1].
 
         Args:
             x: state ``[n, *event]``.
@@ -118,10 +131,25 @@ class Diffusion(GenerativeModel):
             alpha: α, scalar.
             sigma: σ, scalar.
             condition: ``[n]`` or ``[n, d]``, or None.
+
+        Returns:
+            both ``[n, *event]``; the second is None unless the variance is learned.
         """
         shown = network_input(self.prediction, x, alpha, sigma, self.data_std)
         output = self.network(shown, time.expand(x.shape[0]), condition)
+        if not self.learned_variance:
+            return output, None
+        output, where = output.chunk(2, dim=1)
+        # Nichol & Dhariwal 2021, eq. 15, with v = (output + 1)/2 as in their code
+        return output, (where + 1) / 2
+
+    def denoised(self, output: Tensor, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """D from the network's prediction, ``[n, *event]``."""
         return denoised(self.prediction, output, x, alpha, sigma, self.data_std)
+
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
+        """D(x, t), the expected clean state; arguments as for :meth:`predict`."""
+        return self.denoised(self.predict(x, time, alpha, sigma, condition)[0], x, alpha, sigma)
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -135,6 +163,10 @@ class Diffusion(GenerativeModel):
             x: data ``[n, *event]``.
             condition: int ``[n]`` or float ``[n, d]``, or None.
         """
+        if self.learned_variance:
+            raise UsageError(
+                "there is no objective for a learned variance here yet: it is for weights trained elsewhere"
+            )
         n = len(self.check_data(x))
         state = (x - self.shift) / self.scale
         offset = torch.rand((), dtype=torch.float64)
@@ -157,14 +189,13 @@ class Diffusion(GenerativeModel):
         self,
         sampler: str | StepTable | None = None,
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: float | Guidance | None = None,
         **options: Any,
     ) -> StepTable:
         """The table of a sampler, with the model's defaults for what is None; see :func:`zoo.samplers.table_for`."""
         return table_for(self.sampling, sampler, steps, guidance, **options)
 
-    @torch.no_grad()
-    def sample(
+    def begin(
         self,
         n: int,
         *,
@@ -172,8 +203,78 @@ class Diffusion(GenerativeModel):
         seed: int | None = None,
         sampler: str | StepTable | None = None,
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: float | Guidance | None = None,
+        negative: Any = None,
+        init: Any = None,
+        strength: float | None = None,
+        mask: Any = None,
+        noise: Any = None,
+        **options: Any,
+    ) -> SamplerState:
+        """The state before the first step; arguments as for :meth:`sample`."""
+        seed, n = check_seed(seed), check_count(n)
+        if strength is not None:
+            check_strength(strength)
+        return begin(
+            self.sampling,
+            self.table(sampler, steps, guidance, strength=strength or None, **options),
+            self.event_shape,
+            n,
+            seed=seed,
+            condition=self.condition_array(condition, n),
+            other=None if negative is None else self.condition_array(negative, n),
+            init=_numpy(init),
+            strength=strength,
+            mask=_numpy(mask),
+            noise=_numpy(noise),
+            dtype=self._numpy_dtype,
+        )
+
+    @torch.no_grad()
+    def advance(
+        self,
+        state: SamplerState,
+        rows: int | None = None,
+        *,
         progress: Progress | None = None,
+        preview: Preview | None = None,
+    ) -> SamplerState:
+        """Take the next ``rows`` rows of the table, or all that are left. ``state`` itself is not changed.
+
+        Args:
+            state: from :meth:`begin`, :meth:`advance`, or a file that either wrote, PyTorch or not.
+            rows: how many.
+            progress: called with (rows done, rows in all).
+            preview: called after each row with (row, the denoised samples ``[n, *event]`` in data units).
+        """
+        check_event_shape(state, self.event_shape)
+        step = StepModule(self)
+        inputs = RowInputs(self.sampling, state, self._numpy_dtype)
+        slots = torch.from_numpy(state.slots).to(self.device, self.dtype)
+        index = state.row
+        for row in state.remaining(rows):
+            given = inputs(row)
+            slots, d = step(slots, *(torch.from_numpy(given[name]).to(self.device) for name in step.names))
+            index = row.index + 1
+            if preview is not None:
+                preview(row.index, in_data_units(self.sampling, d.cpu().numpy()))
+            if progress is not None:
+                progress(index, len(state.table))
+        return state.moved(slots.cpu().numpy(), index)
+
+    def finish(self, state: SamplerState, **watching: Any) -> Tensor:
+        """Take the rows that are left and return the samples ``[n, *event_shape]`` in data units."""
+        x = to_data(self.sampling, self.advance(state, **watching))
+        return torch.from_numpy(x).to(self.device)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        condition: Any = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+        preview: Preview | None = None,
         **options: Any,
     ) -> Tensor:
         """Draw ``n`` samples by a step table.
@@ -182,42 +283,45 @@ class Diffusion(GenerativeModel):
             n: how many.
             condition: classes or vectors; None gives every class in turn.
             seed: key of the specified noise.
-            sampler: name of a sampler or a finished table.
-            steps: number of steps.
-            guidance: weight w of classifier-free guidance; 1 is none, 0 ignores the class.
             progress: called with (steps done, steps in all).
-            options: the sampler's own.
+            preview: called after each step with (step, the denoised samples so far).
+            options: those of :meth:`begin`: ``sampler`` (a name or a finished table), ``steps``, ``guidance`` (a weight
+                or :class:`~zoo.samplers.Guidance`), ``negative`` (a class to guide away from), ``init`` (data to start
+                from) with ``strength`` and ``mask``, ``noise`` (to start from, instead of that of ``seed``), and the
+                sampler's own.
 
         Returns:
             ``[n, *event_shape]`` in data units.
         """
-        seed, n = check_seed(seed), check_count(n)
-        table = self.table(sampler, steps, guidance, **options)
-        conditions = self.condition_array(condition, n)
-        step = StepModule(self)
-        state = torch.zeros(table.slots, n, *self.event_shape, device=self.device, dtype=self.dtype)
-        state[0] = table.initial_scale * self.noise(seed, n, self.event_shape)
-        for row in table:
-            evaluated, weights = evaluations(conditions, row.guidance, self.null_class)
-            fresh = (
-                self.noise(seed, n, self.event_shape, step=row.index, stream=Stream.STEP)
-                if row.noise_scale
-                else torch.zeros_like(state[0])
-            )
-            scalars = [torch.tensor(v).to(state) for v in (row.time, row.alpha, row.sigma, row.clip, row.noise_scale)]
-            matrix = torch.from_numpy(row.matrix).to(state)
-            inputs = [matrix, fresh, torch.from_numpy(weights).to(state)]
-            if evaluated is not None:
-                inputs.append(self.as_condition(evaluated))
-            state, _ = step(state, *scalars, *inputs)
-            if progress is not None:
-                progress(row.index + 1, len(table))
-        return self.to_data(state[0])
+        return self.finish(self.begin(n, condition=condition, seed=seed, **options), progress=progress, preview=preview)
 
-    def to_data(self, state: Tensor) -> Tensor:
-        """States to data units, clipped to the range of the data when it has one."""
-        x = self.shift + self.scale * state
-        return x if self.data_min is None else x.clamp(self.data_min, self.data_max)
+    def encode(self, x: Tensor, *, condition: Any = None, steps: int | None = None, order: int = 2) -> Tensor:
+        """The noise ``[n, *event_shape]`` from which deterministic sampling gives ``x``: ``sample(noise=...)`` undone.
+
+        Args:
+            x: data ``[n, *event_shape]``.
+            condition: as for :meth:`log_prob`.
+            steps: steps of the ODE, see :func:`zoo.samplers.inversion`.
+            order: 1 or 2.
+        """
+        n = len(self.check_data(x))
+        table = inversion(self.path, self.sampling.steps if steps is None else steps, order=order)
+        given = self.scoring_condition(condition, n)
+        state = begin(
+            self.sampling,
+            table,
+            self.event_shape,
+            n,
+            seed=0,
+            condition=_numpy(given),
+            init=_numpy(x),
+            dtype=self._numpy_dtype,
+        )
+        return torch.from_numpy(encoded(self.advance(state), self.path)).to(self.device)
+
+    @property
+    def _numpy_dtype(self) -> Any:
+        return np.float64 if self.dtype == torch.float64 else np.float32
 
     # -- likelihood -------------------------------------------------------------------------------------------------
 
@@ -282,57 +386,8 @@ class Diffusion(GenerativeModel):
 
     def programs(self) -> Programs:
         """Graphs ``step``, for every sampler, and ``divergence``, for the likelihood."""
-        event = self.event_shape
-        row = (
-            Port("time", "float32", (), "the network's time"),
-            Port("alpha", "float32", (), "α at that time"),
-            Port("sigma", "float32", (), "σ at that time"),
-        )
         return Programs(
-            graphs=(
-                Graph(
-                    "step",
-                    StepModule(self),
-                    inputs=(
-                        Port("state", "float32", ("slots", "batch", *event), "x and its history"),
-                        *row,
-                        Port("clip", "float32", (), "bound on the denoised sample"),
-                        Port("noise_scale", "float32", (), "scale of the fresh noise"),
-                        Port(
-                            "matrix",
-                            "float32",
-                            ("slots", "columns"),
-                            "state and denoised sample to next state; columns = slots + 1",
-                        ),
-                        Port("noise", "float32", ("batch", *event), "standard normal noise"),
-                        Port("weights", "float32", ("evaluations",), "weight of each evaluation; they sum to 1"),
-                        *self._condition_port(("evaluations", "batch")),
-                    ),
-                    outputs=(
-                        Port(
-                            "next_state",
-                            "float32",
-                            ("slots", "batch", *event),
-                            "x and its history after the step",
-                        ),
-                        Port("denoised", "float32", ("batch", *event), "the denoised sample D"),
-                    ),
-                ),
-                Graph(
-                    "divergence",
-                    DivergenceModule(self),
-                    inputs=(
-                        Port("x", "float32", ("batch", *event), "state"),
-                        *row,
-                        Port("probe", "float32", ("batch", *event), "probe vector of the trace estimate"),
-                        *self._condition_port(("batch",)),
-                    ),
-                    outputs=(
-                        Port("denoised", "float32", ("batch", *event), "the denoised sample D"),
-                        Port("trace", "float32", ("batch",), "probe · ∂D/∂x · probe"),
-                    ),
-                ),
-            ),
+            graphs=(step_graph(self), divergence_graph(self)),
             sample=self.sampling,
             log_prob=Integrate(
                 "divergence",
@@ -343,19 +398,14 @@ class Diffusion(GenerativeModel):
             ),
         )
 
-    def _condition_port(self, leading: tuple[str, ...]) -> tuple[Port, ...]:
-        c = self.condition
-        if c is None:
-            return ()
-        if c.kind == "classes":
-            null = "" if self.null_class is None else f"; {self.null_class} is the null class"
-            return (Port("condition", "int32", leading, f"class, 0 to {c.size - 1}{null}"),)
-        return (Port("condition", "float32", (*leading, c.size), "condition vector"),)
+
+def _numpy(value: Any) -> Any:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
 
 
 def _sampling_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Checked defaults of ``sampler``, ``steps`` and ``guidance``."""
-    if unknown := given.keys() - {"sampler", "steps", "guidance"}:
-        raise ConfigError(f"sampling takes sampler, steps and guidance, not {', '.join(sorted(unknown))}")
+    """Checked defaults of ``sampler``, ``steps``, ``guidance`` and the sampler's ``options``."""
+    if unknown := given.keys() - {"sampler", "steps", "guidance", "options"}:
+        raise ConfigError(f"sampling takes sampler, steps, guidance and options, not {', '.join(sorted(unknown))}")
     defaults = {"sampler": "ddim", "steps": 50, "guidance": 1.0, **given}
     return {**defaults, "guidance": float(defaults["guidance"])}

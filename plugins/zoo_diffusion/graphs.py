@@ -7,25 +7,58 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from zoo.conditions import Condition
 from zoo.derivatives import jvp
+from zoo.programs import Graph, Port
+
+_ROW = ("time", "alpha", "sigma")
+#: so that the ratio of two constant outputs is 1
+_LEAST_VARIANCE = 1e-12
 
 
 class Denoiser(Protocol):
     """What the graphs need of a diffusion model, which is a torch module."""
 
     event_shape: tuple[int, ...]
+    condition: Condition | None
+    learned_variance: bool
+
+    @property
+    def null_class(self) -> int | None:
+        """The class that stands for none."""
+        ...
+
+    def predict(
+        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The network's output, see :meth:`zoo_diffusion.diffusion.Diffusion.predict`."""
+        ...
+
+    def denoised(self, output: Tensor, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """D from it."""
+        ...
 
     def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
-        """D(x, t), see :meth:`zoo_diffusion.diffusion.Diffusion.denoise`."""
+        """Both at once: D(x, t)."""
         ...
 
 
 class StepModule(nn.Module):
-    """One row of a step table, for every sampler: see :mod:`zoo.samplers.table` for the equations."""
+    """One row of a step table, for every sampler: see :mod:`zoo.samplers.table` for the equations.
+
+    Attributes:
+        names: of the inputs after the state, in order.
+    """
 
     def __init__(self, model: Denoiser) -> None:
         super().__init__()
         self.model = model
+        self._optional = (
+            *(("condition",) if model.condition is not None else ()),
+            *(("noise_range",) if model.learned_variance else ()),
+        )
+        self.names = (*_ROW, "clip", "noise_scale", "rescale", "matrix", "noise", "weights", "known", "mask")
+        self.names += self._optional
 
     def forward(
         self,
@@ -35,22 +68,44 @@ class StepModule(nn.Module):
         sigma: Tensor,
         clip: Tensor,
         noise_scale: Tensor,
+        rescale: Tensor,
         matrix: Tensor,
         noise: Tensor,
         weights: Tensor,
-        condition: Tensor | None = None,
+        known: Tensor,
+        mask: Tensor,
+        *rest: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """State ``[slots, n, *event]`` to the next state and D; the evaluations of guidance run as one batch."""
         event = self.model.event_shape
+        optional = dict(zip(self._optional, rest, strict=True))
         x = state[0]
         repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
-        d = self.model.denoise(repeated, time, alpha, sigma, None if condition is None else condition.flatten(0, 1))
-        d = (d.reshape(-1, *x.shape) * weights.reshape(-1, *[1] * x.ndim)).sum(0)
+        given = optional["condition"].flatten(0, 1) if "condition" in optional else None
+        output, where = self.model.predict(repeated, time, alpha, sigma, given)
+        outputs = output.reshape(-1, *x.shape)
+        # D is linear in the network's output, so that guiding one is guiding the other
+        guided = (outputs * weights.reshape(-1, *[1] * x.ndim)).sum(0)
+        # Lin et al. 2024, eqs. 15-16; the first evaluation is that of the class
+        contrast = _deviation(outputs[0]) / _deviation(guided)
+        guided = guided * (rescale * contrast + (1 - rescale))
+        d = self.model.denoised(guided, x, alpha, sigma)
         d = torch.minimum(torch.maximum(d, -clip), clip)
+        d = mask * d + (1 - mask) * known
         columns = torch.cat([state, d[None]]).flatten(1)
+        scale = noise_scale
+        if where is not None:
+            scale = noise_scale * torch.exp(optional["noise_range"] * where.reshape(-1, *x.shape)[0])
         # the first slot is x: only it takes the fresh noise
         moved = (matrix @ columns).reshape(-1, *x.shape)
-        return torch.cat([moved[:1] + noise_scale * noise, moved[1:]]), d
+        return torch.cat([moved[:1] + scale * noise, moved[1:]]), d
+
+
+def _deviation(output: Tensor) -> Tensor:
+    """Standard deviation of each sample ``[n, *event]``, with the shape of one number a sample; never 0."""
+    axes = tuple(range(1, output.ndim))
+    centred = output - output.mean(axes, keepdim=True)
+    return ((centred * centred).mean(axes, keepdim=True) + _LEAST_VARIANCE).sqrt()
 
 
 class DivergenceModule(nn.Module):
@@ -76,3 +131,70 @@ class DivergenceModule(nn.Module):
 
         d, tangent = jvp(denoise, x, probe)
         return d, (tangent * probe).flatten(1).sum(1)
+
+
+def step_graph(model: Denoiser) -> Graph:
+    """The graph ``step``, for every sampler, guidance and edit."""
+    event = model.event_shape
+    module = StepModule(model)
+    ports = {
+        "time": Port("time", "float32", (), "the network's time"),
+        "alpha": Port("alpha", "float32", (), "α at that time"),
+        "sigma": Port("sigma", "float32", (), "σ at that time"),
+        "clip": Port("clip", "float32", (), "bound on the denoised sample"),
+        "noise_scale": Port("noise_scale", "float32", (), "scale of the fresh noise"),
+        "noise_range": Port("noise_range", "float32", (), "ln(largest/smallest scale), of which the network picks one"),
+        "rescale": Port("rescale", "float32", (), "share of guidance's contrast that is undone, 0 to 1"),
+        "matrix": Port(
+            "matrix", "float32", ("slots", "columns"), "state and denoised sample to next state; columns = slots + 1"
+        ),
+        "noise": Port("noise", "float32", ("batch", *event), "standard normal noise"),
+        "weights": Port("weights", "float32", ("evaluations",), "weight of each evaluation; they sum to 1"),
+        "known": Port("known", "float32", ("batch", *event), "the denoised sample where mask is 0"),
+        "mask": Port("mask", "float32", ("batch", *event), "1 where to sample, 0 where known is kept"),
+        **{port.name: port for port in condition_port(model, ("evaluations", "batch"))},
+    }
+    return Graph(
+        "step",
+        module,
+        inputs=(
+            Port("state", "float32", ("slots", "batch", *event), "x and its history"),
+            *(ports[name] for name in module.names),
+        ),
+        outputs=(
+            Port("next_state", "float32", ("slots", "batch", *event), "x and its history after the step"),
+            Port("denoised", "float32", ("batch", *event), "the denoised sample D"),
+        ),
+    )
+
+
+def divergence_graph(model: Denoiser) -> Graph:
+    """The graph ``divergence``, for the likelihood."""
+    event = model.event_shape
+    return Graph(
+        "divergence",
+        DivergenceModule(model),
+        inputs=(
+            Port("x", "float32", ("batch", *event), "state"),
+            Port("time", "float32", (), "the network's time"),
+            Port("alpha", "float32", (), "α at that time"),
+            Port("sigma", "float32", (), "σ at that time"),
+            Port("probe", "float32", ("batch", *event), "probe vector of the trace estimate"),
+            *condition_port(model, ("batch",)),
+        ),
+        outputs=(
+            Port("denoised", "float32", ("batch", *event), "the denoised sample D"),
+            Port("trace", "float32", ("batch",), "probe · ∂D/∂x · probe"),
+        ),
+    )
+
+
+def condition_port(model: Denoiser, leading: tuple[str, ...]) -> tuple[Port, ...]:
+    """The input that carries the condition: none, or one."""
+    c = model.condition
+    if c is None:
+        return ()
+    if c.kind == "classes":
+        null = "" if model.null_class is None else f"; {model.null_class} is the null class"
+        return (Port("condition", "int32", leading, f"class, 0 to {c.size - 1}{null}"),)
+    return (Port("condition", "float32", (*leading, c.size), "condition vector"),)

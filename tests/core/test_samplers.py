@@ -247,14 +247,14 @@ def test_a_request_that_a_program_cannot_take_is_refused():
 
 
 def test_guidance_weighs_class_and_null():
-    condition = np.array([3, 4], np.int32)
-    both, weights = evaluations(condition, 2.0, 10)
+    condition, none = np.array([3, 4], np.int32), np.array([10, 10], np.int32)
+    both, weights = evaluations(condition, 2.0, none)
     np.testing.assert_array_equal(both, [[3, 4], [10, 10]])
     np.testing.assert_array_equal(weights, [2.0, -1.0])
-    only, weights = evaluations(condition, 1.0, 10)
+    only, weights = evaluations(condition, 1.0, none)
     np.testing.assert_array_equal(only, [[3, 4]])
     np.testing.assert_array_equal(weights, [1.0])
-    null, _ = evaluations(condition, 0.0, 10)
+    null, _ = evaluations(condition, 0.0, none)
     np.testing.assert_array_equal(null, [[10, 10]])
     assert evaluations(None, 1.0, None)[0] is None
     with pytest.raises(UsageError, match="null class"):

@@ -123,10 +123,10 @@ def test_the_step_keeps_history(tiny):
     """A made-up two-slot row: x' = ½x + 2h + D + 3·noise, h' = x."""
     model = tiny(condition=None)
     state, fresh = torch.randn(2, 5, 1, 8, 8), torch.randn(5, 1, 8, 8)
-    scalars = [torch.tensor(v) for v in (500.0, 0.7, 0.7, float("inf"), 3.0)]
+    scalars = [torch.tensor(v) for v in (500.0, 0.7, 0.7, float("inf"), 3.0, 0.0)]
     matrix = torch.tensor([[0.5, 2.0, 1.0], [1.0, 0.0, 0.0]])
     with torch.no_grad():
-        out, d = StepModule(model)(state, *scalars, matrix, fresh, torch.ones(1))
+        out, d = StepModule(model)(state, *scalars, matrix, fresh, torch.ones(1), torch.zeros(()), torch.ones(()))
         expected = model.denoise(state[0], *scalars[:3], None)
     torch.testing.assert_close(d, expected)
     torch.testing.assert_close(out[0], 0.5 * state[0] + 2 * state[1] + d + 3 * fresh)

@@ -18,8 +18,6 @@ CARDS = [item.description for item in REGISTRY.items("model")]
 FLOWS = [card for card in CARDS if card.family == "flow"]
 IDS = [card.name for card in CARDS]
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 @pytest.fixture(scope="module")
 def bundles():

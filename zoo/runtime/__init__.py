@@ -13,11 +13,24 @@ from os import PathLike
 from pathlib import Path
 
 from zoo.bundle import open_bundle
-from zoo.runtime.model import BundledModel, Progress, fresh_seed
+from zoo.runtime.model import BundledModel
+from zoo.runtime.opened import Progress, fresh_seed
+from zoo.runtime.sampling import Preview
 from zoo.runtime.session import PROVIDERS, Session
-from zoo.samplers import BUILTIN, SamplerFunction
+from zoo.samplers import BUILTIN, Guidance, SamplerFunction
+from zoo.samplers.state import SamplerState
 
-__all__ = ["PROVIDERS", "BundledModel", "Progress", "Session", "fresh_seed", "load"]
+__all__ = [
+    "PROVIDERS",
+    "BundledModel",
+    "Guidance",
+    "Preview",
+    "Progress",
+    "SamplerState",
+    "Session",
+    "fresh_seed",
+    "load",
+]
 
 
 def load(

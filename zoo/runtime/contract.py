@@ -12,6 +12,7 @@ from zoo.programs import Direct, Integrate, Iterate, Program
 
 _ROW = ("time", "alpha", "sigma")
 _STEP = ("state", *_ROW, "clip", "noise_scale", "matrix", "noise", "weights")
+_STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them serves fewer edits
 _DIVERGENCE = ("x", *_ROW, "probe")
 
 
@@ -42,7 +43,8 @@ def _check_sample(manifest: Manifest) -> None:
         if not all(isinstance(size, int) for size in port.shape[1:]):
             raise BundleError(f"input {port.name} of graph {program.graph} has no fixed event shape")
     elif isinstance(program, Iterate):
-        _check_ports(manifest, program, _STEP, ("next_state",))
+        learned = ("noise_range",) if program.learned_variance else ()
+        _check_ports(manifest, program, (*_STEP, *learned), ("next_state", "denoised"), optional=_STEP_OPTIONAL)
         _check_numbers(program.shift, program.scale, program.guidance)
         _check_numbers(*(v for v in (program.data_min, program.data_max, program.clip) if v is not None))
         _check_path(program)
@@ -70,11 +72,18 @@ def _check_log_prob(manifest: Manifest, program: Program) -> None:
         raise BundleError(f"a program of kind {program.kind} cannot score")
 
 
-def _check_ports(manifest: Manifest, program: Program, inputs: Iterable[str], outputs: Iterable[str] | None) -> None:
+def _check_ports(
+    manifest: Manifest,
+    program: Program,
+    inputs: Iterable[str],
+    outputs: Iterable[str] | None,
+    *,
+    optional: Iterable[str] = (),
+) -> None:
     graph = manifest.graphs[program.graph]
     wanted = {*inputs, *(() if manifest.condition is None else ("condition",))}
     names = {port.name for port in graph.inputs}
-    if names != wanted:
+    if names - set(optional) != wanted:
         raise BundleError(
             f"graph {program.graph} takes {', '.join(sorted(names))}, expected {', '.join(sorted(wanted))}"
         )

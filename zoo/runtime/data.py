@@ -57,6 +57,19 @@ def events(x: Any, event_shape: tuple[int, ...], levels: int | None, *, seed: in
     return dequantised
 
 
+def centred(x: Any, levels: int | None) -> NDArray[Any]:
+    """Data to be edited: whole numbers of a model of discrete data, as the middle of their bins.
+
+    Raises:
+        DataError: not an array of numbers.
+    """
+    try:
+        values: NDArray[Any] = np.asarray(x)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"the data is not an array: {error}") from error
+    return np.asarray(values + np.float32(0.5)) if is_discrete(values, levels) else values
+
+
 def _refuse(x: NDArray[Any], wrong: NDArray[np.bool_], what: str) -> None:
     if count := int(np.count_nonzero(wrong)):
         first = tuple(int(i) for i in np.argwhere(wrong)[0])

@@ -1,4 +1,4 @@
-"""Programs that run a step table: a diffusion's ``sample``. See :mod:`zoo.samplers.table` for the equations."""
+"""Programs that run a step table: a diffusion's ``sample``. See :mod:`zoo.samplers.state` for what is run."""
 
 from __future__ import annotations
 
@@ -8,104 +8,115 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo import noise
-from zoo.errors import RuntimeFailure
-from zoo.noise import Stream
+from zoo.errors import RuntimeFailure, UsageError
 from zoo.programs import Iterate
 from zoo.runtime.session import Session
-from zoo.samplers import Step, StepTable, evaluations
+from zoo.samplers import Step
+from zoo.samplers.state import RowInputs, SamplerState, in_data_units
 
 Tick = Callable[[], None]
+#: (row, the denoised samples [n, *event] in data units)
+Preview = Callable[[int, NDArray[Any]], None]
 
 
-def sample(
+def advance(
     session: Session,
     program: Iterate,
-    table: StepTable,
+    state: SamplerState,
+    rows: int | None,
     *,
-    event_shape: tuple[int, ...],
-    seed: int,
-    first: int,
-    n: int,
-    condition: NDArray[Any] | None,
     tick: Tick,
-) -> NDArray[np.float32]:
-    """Samples ``first`` to ``first + n`` of a run.
+    preview: Preview | None = None,
+) -> SamplerState:
+    """Take the next ``rows`` rows of a state's table, or all that are left.
 
     Args:
         session: the graph ``step``.
-        program: scale, shift and range of the data, and the null class.
-        table: the sampler.
-        event_shape: shape of one sample.
-        seed: key of the noise.
-        first: index of the first sample.
-        n: how many.
-        condition: ``[n]`` or ``[n, d]``, or None.
+        program: scale, shift and range of the data.
+        state: where the run stands; it is not changed.
+        rows: how many rows, or None.
         tick: called after each row.
-
-    Returns:
-        float32 ``[n, *event]`` in data units.
+        preview: called after each row with the denoised samples.
 
     Raises:
-        RuntimeFailure: the state is not finite after step k, or ONNX Runtime failed.
+        RuntimeFailure: the state is not finite after some step, or ONNX Runtime failed.
+        UsageError: the state asks for what this graph has no input for.
     """
-    initial = np.zeros((table.slots, n, *event_shape), np.float32)
-    initial[0] = np.float32(table.initial_scale) * noise.normal(seed, n, event_shape, first=first)
-    silence = np.zeros((n, *event_shape), np.float32)
-
-    def loop(*, watch: bool, tick: Tick) -> NDArray[np.float32]:
-        # the state stays where the graph runs and goes back and forth between two buffers
-        state, spare = session.value(initial), session.value(initial)
-        for row in table:
-            fresh = silence
-            if row.noise_scale:
-                fresh = noise.normal(seed, n, event_shape, first=first, step=row.index, stream=Stream.STEP)
-            feeds = _feeds(row, fresh, condition, program.null_class)
-            session.run_on(feeds, {"state": state}, {"next_state": spare})
-            state, spare = spare, state
-            if watch:
-                _check(session.fetch(state), row, table, session, first)
-            tick()
-        return session.fetch(state)
-
+    _check_inputs(session, state)
     # looking at every step would make a GPU wait; there a state that ends up not finite is searched for afterwards
-    on_cpu = session.provider == "cpu"
-    state = loop(watch=on_cpu, tick=tick)
-    if not np.isfinite(state).all():
-        loop(watch=True, tick=lambda: None)
+    slots = _run(session, program, state, rows, watch=session.provider == "cpu", tick=tick, preview=preview)
+    if not np.isfinite(slots).all():
+        _run(session, program, state, rows, watch=True, tick=lambda: None, preview=None)
         raise RuntimeFailure(f"graph {session.graph.name} gives values that are not finite, and not every time")
-    x: NDArray[np.float32] = np.float32(program.shift) + np.float32(program.scale) * state[0]
-    if program.data_min is not None and program.data_max is not None:
-        x = x.clip(np.float32(program.data_min), np.float32(program.data_max))
-    return x
+    end = len(state.table) if rows is None else min(state.row + rows, len(state.table))
+    return state.moved(slots, end)
 
 
-def _feeds(
-    row: Step, fresh: NDArray[np.float32], condition: NDArray[Any] | None, null_class: int | None
-) -> dict[str, NDArray[Any]]:
-    """The inputs of the graph ``step`` but the state."""
-    evaluated, weights = evaluations(condition, row.guidance, null_class)
-    feeds: dict[str, NDArray[Any]] = {
-        "time": np.array(row.time, np.float32),
-        "alpha": np.array(row.alpha, np.float32),
-        "sigma": np.array(row.sigma, np.float32),
-        "clip": np.array(row.clip, np.float32),
-        "noise_scale": np.array(row.noise_scale, np.float32),
-        "matrix": row.matrix.astype(np.float32),
-        "noise": fresh,
-        "weights": weights,
-    }
-    if evaluated is not None:
-        feeds["condition"] = evaluated
-    return feeds
+def _run(
+    session: Session,
+    program: Iterate,
+    state: SamplerState,
+    rows: int | None,
+    *,
+    watch: bool,
+    tick: Tick,
+    preview: Preview | None,
+) -> NDArray[np.float32]:
+    inputs = RowInputs(program, state)
+    resident = _Resident(session)
+    # the state stays where the graph runs and goes back and forth between two buffers
+    slots, spare = session.value(state.slots), session.value(state.slots)
+    denoised = session.value(state.slots[0]) if preview is not None else None
+    for row in state.remaining(rows):
+        feeds, kept = resident.split(inputs(row))
+        results = {"next_state": spare} if denoised is None else {"next_state": spare, "denoised": denoised}
+        session.run_on(feeds, {"state": slots, **kept}, results)
+        slots, spare = spare, slots
+        if watch:
+            _check(session.fetch(slots), row, state, session)
+        if preview is not None:
+            preview(row.index, in_data_units(program, session.fetch(denoised)))
+        tick()
+    return session.fetch(slots)
 
 
-def _check(state: NDArray[np.float32], row: Step, table: StepTable, session: Session, first: int) -> None:
+class _Resident:
+    """Large inputs that stay where the graph runs as long as they are the same arrays."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._names = {port.name for port in session.inputs}
+        self._placed: dict[str, tuple[NDArray[Any], Any]] = {}
+
+    def split(self, inputs: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """What is fed as arrays and what as values of the session, without what the graph does not take."""
+        feeds, kept = {}, {}
+        for name, array in inputs.items():
+            if name not in self._names:
+                continue
+            if name not in ("known", "mask", "noise", "condition"):
+                feeds[name] = array
+                continue
+            if name not in self._placed or self._placed[name][0] is not array:
+                self._placed[name] = array, self._session.value(array)
+            kept[name] = self._placed[name][1]
+        return feeds, kept
+
+
+def _check_inputs(session: Session, state: SamplerState) -> None:
+    names = {port.name for port in session.inputs}
+    if state.mask is not None and not names >= {"known", "mask"}:
+        raise UsageError(f"graph {session.graph.name} cannot keep part of the data: it has no inputs known and mask")
+    if state.table.rescale.any() and "rescale" not in names:
+        raise UsageError(f"graph {session.graph.name} cannot rescale guidance: it has no input rescale")
+
+
+def _check(slots: NDArray[np.float32], row: Step, state: SamplerState, session: Session) -> None:
     """Refuse a state that is not finite, saying at which step and in which sample that began."""
-    finite = np.asarray(np.isfinite(state).swapaxes(0, 1).reshape(state.shape[1], -1).all(1))
+    finite = np.asarray(np.isfinite(slots).swapaxes(0, 1).reshape(slots.shape[1], -1).all(1))
     if not finite.all():
         raise RuntimeFailure(
-            f"sampling broke down at step {row.index + 1} of {len(table)}: graph {session.graph.name} gives values "
-            f"that are not finite in {np.count_nonzero(~finite)} of {len(finite)} samples, "
-            f"first in sample {first + int(np.argmin(finite))}"
+            f"sampling broke down at step {row.index + 1} of {len(state.table)}: graph {session.graph.name} gives "
+            f"values that are not finite in {np.count_nonzero(~finite)} of {len(finite)} samples, "
+            f"first in sample {state.first + int(np.argmin(finite))}"
         )

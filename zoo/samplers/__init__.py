@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,11 +21,12 @@ from zoo.samplers.edm import edm, heun
 from zoo.samplers.euler import euler
 from zoo.samplers.euler_ancestral import euler_ancestral
 from zoo.samplers.flow import flow_euler, flow_heun, flow_midpoint, flow_rk4
-from zoo.samplers.guidance import evaluations
+from zoo.samplers.guidance import Guidance, evaluations
+from zoo.samplers.inversion import inversion
 from zoo.samplers.lms import lms
 from zoo.samplers.plms import ipndm, plms, pndm
 from zoo.samplers.recorder import Recorder
-from zoo.samplers.spacing import SPACINGS, Grid, Point
+from zoo.samplers.spacing import SPACINGS, Grid, Point, spaced_times
 from zoo.samplers.table import Step, StepTable
 from zoo.samplers.unipc import unipc
 
@@ -60,11 +62,13 @@ __all__ = [
     "BUILTIN",
     "SPACINGS",
     "Grid",
+    "Guidance",
     "Point",
     "Recorder",
     "SamplerFunction",
     "Step",
     "StepTable",
+    "check_strength",
     "consistency",
     "ddim",
     "ddpm",
@@ -82,6 +86,7 @@ __all__ = [
     "flow_midpoint",
     "flow_rk4",
     "heun",
+    "inversion",
     "ipndm",
     "lcm",
     "lms",
@@ -96,8 +101,9 @@ def table_for(
     program: Iterate,
     sampler: str | StepTable | None = None,
     steps: int | None = None,
-    guidance: float | None = None,
+    guidance: float | Guidance | None = None,
     *,
+    strength: float | None = None,
     samplers: Mapping[str, SamplerFunction] = BUILTIN,
     **options: Any,
 ) -> StepTable:
@@ -107,26 +113,62 @@ def table_for(
         program: says path, bound on the denoised sample, and defaults.
         sampler: a name, or a finished table, which is used as it is.
         steps: number of steps.
-        guidance: weight of classifier-free guidance.
+        guidance: weight of classifier-free guidance, or all about it.
+        strength: in (0, 1], to start from noised data: the share of the steps, counted from the end, that are taken.
         samplers: where names are looked up.
         options: the sampler's own.
 
     Raises:
         UnknownNameError: no such sampler.
-        UsageError: steps, guidance or options that the sampler cannot take.
+        UsageError: steps, guidance, strength or options that the sampler or the model cannot take.
     """
     if isinstance(sampler, StepTable):
-        return sampler
+        if strength is not None and strength != 1:
+            raise UsageError("a finished table says itself where it starts, so it takes no strength")
+        table = sampler
+    else:
+        table = _made(program, sampler, steps, strength, samplers, options)
+        if program.clip is not None:
+            table = table.with_clip(program.clip)
+        table = table.with_guidance(program.guidance if guidance is None else guidance)
+    if program.null_class is None and (table.guidance != 1.0).any():
+        raise UsageError("guidance needs a model with a null class, which this one has not")
+    if not program.learned_variance and table.noise_range.any():
+        raise UsageError("a learned variance needs a network that predicts it, which this model's does not")
+    return table
+
+
+def _made(
+    program: Iterate,
+    sampler: str | None,
+    steps: int | None,
+    strength: float | None,
+    samplers: Mapping[str, SamplerFunction],
+    options: dict[str, Any],
+) -> StepTable:
     name = program.sampler if sampler is None else sampler
     if name not in samplers:
         raise UnknownNameError("sampler", name, samplers)
+    function, path = samplers[name], path_from(program.path)
+    count = program.steps if steps is None else steps
+    if name == program.sampler:
+        options = {**program.options, **options}
     try:
-        table = samplers[name](path_from(program.path), program.steps if steps is None else steps, **options)
+        if strength is not None and check_strength(strength) < 1:
+            # any sampler, on the end of its own grid
+            spacing = options.get("spacing", inspect.signature(function).parameters["spacing"].default)
+            times = spaced_times(path, count, spacing)
+            count = max(1, round(strength * count))
+            options = {**options, "spacing": [float(t) for t in times[-count:]]}
+        return function(path, count, **options)
+    except KeyError:
+        raise UsageError(f"sampler {name} takes no spacing, so it cannot start in between") from None
     except TypeError as error:
         raise UsageError(f"sampler {name}: {error}") from error
-    if program.clip is not None:
-        table = table.with_clip(program.clip)
-    weight = program.guidance if guidance is None else guidance
-    if weight != 1.0 and program.null_class is None:
-        raise UsageError("guidance needs a model with a null class, which this one has not")
-    return table.with_guidance(weight)
+
+
+def check_strength(strength: float) -> float:
+    """Return ``strength`` if it is a number in [0, 1], else raise UsageError."""
+    if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
+        raise UsageError(f"strength lies in [0, 1], from the given data to pure noise, not {strength!r}")
+    return strength

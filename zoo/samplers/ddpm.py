@@ -13,7 +13,7 @@ from zoo.samplers.table import StepTable, single_step_table
 
 
 def ddpm(
-    path: Path, steps: int, *, variance: Literal["small", "large"] = "small", spacing: Spacing = "trailing"
+    path: Path, steps: int, *, variance: Literal["small", "large", "learned"] = "small", spacing: Spacing = "trailing"
 ) -> StepTable:
     """Draw x_s from q(x_s | x_t, x₀ = D) at every step; the last step, to s = 0, returns D itself.
 
@@ -23,24 +23,30 @@ def ddpm(
         x_s = (α_ts·σ_s²/σ_t²)·x_t + (α_s·σ²_ts/σ_t²)·D + √variance·noise
         small: σ²_ts·σ_s²/σ_t²     the posterior variance, β̃ in Ho et al. (section 3.2)
         large: σ²_ts               β in Ho et al.
+        learned: between the two, where the network says, evenly in the logarithm (Nichol & Dhariwal 2021, eq. 15)
 
     No noise is added by the step that ends at data, whichever variance is chosen.
 
     Raises:
         UsageError: ``steps`` or ``spacing`` that the path does not have, or an unknown ``variance``.
     """
-    if variance not in ("small", "large"):
-        raise UsageError(f"ddpm variance is 'small' or 'large', not {variance!r}")
+    if variance not in ("small", "large", "learned"):
+        raise UsageError(f"ddpm variance is 'small', 'large' or 'learned', not {variance!r}")
     grid = Grid(path, steps, spacing)
     (alpha_t, alpha_s), (sigma_t, sigma_s) = ((a[:-1], a[1:]) for a in (grid.alpha, grid.sigma))
     alpha_ts = alpha_t / alpha_s
     variance_ts = sigma_t**2 - alpha_ts**2 * sigma_s**2
-    noise_scale = np.sqrt(variance_ts) * (sigma_s / sigma_t if variance == "small" else 1.0)
+    large = np.sqrt(variance_ts)
+    noise_scale = large.copy() if variance == "large" else large * sigma_s / sigma_t
     noise_scale[-1] = 0.0
+    noise_range = np.zeros(len(grid))
+    if variance == "learned":
+        noise_range[:-1] = np.log(sigma_t[:-1] / sigma_s[:-1])
     return single_step_table(
         path,
         grid.times,
         state=alpha_ts * sigma_s**2 / sigma_t**2,
         denoised=alpha_s * variance_ts / sigma_t**2,
         noise_scale=noise_scale,
+        noise_range=noise_range,
     )

@@ -77,11 +77,17 @@ class Recorder:
         self._rows: list[_Row] = []
         self._count = 0
         self._fresh: set[int] = set()
+        self._from_data = False
         self._initial_scale = 0.0
 
     def start(self) -> Linear:
         """The state that sampling starts from: σ times standard normal noise."""
         return self.grid.points[0].sigma * self.noise()
+
+    def start_from_data(self) -> Linear:
+        """The state α·x that encoding starts from, without noise."""
+        self._from_data = True
+        return Linear()
 
     def noise(self) -> Linear:
         """Fresh standard normal noise, for the next evaluation's x or the sampler's result.
@@ -148,7 +154,7 @@ class Recorder:
         self._fresh.clear()
         if self._rows:
             self._rows[-1].after = x
-        elif x.values:
+        elif x.values or not (x.noises or self._from_data):
             raise UsageError("sampling starts from noise alone")
         else:
             self._initial_scale = _scale(x)

@@ -7,21 +7,27 @@ between DDPM, DDIM, Heun or DPM-Solver++ is numbers, made once in float64, and t
     [x, h₁ … hₖ] = M · [x, h₁ … hₖ, D]
     x            = x + s · noise
 
-k is the number of history slots that the sampler needs (0 for DDPM and DDIM).
+k is the number of history slots that the sampler needs (0 for DDPM and DDIM). Where a network predicts the variance of
+the noise as well, the scale is s·exp(r·v), v its prediction in [0, 1] for each element and r a column of the table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import UsageError
 from zoo.paths import Path
+from zoo.samplers.guidance import Guidance
 
 Array = NDArray[np.float64]
+
+
+#: the columns that hold one number a row
+COLUMNS = ("time", "alpha", "sigma", "noise_scale", "noise_range", "guidance", "rescale", "clip")
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Step:
     clip: float
     matrix: Array
     noise_scale: float
+    noise_range: float
+    rescale: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,9 @@ class StepTable:
         initial_scale: the first state is this times standard normal noise.
         guidance: ``[N]``, weight w of classifier-free guidance, D = D_null + w·(D_class - D_null); 1 means none.
         clip: ``[N]``, bound on \\|D\\|; ∞ means none.
+        noise_range: ``[N]``, r = ln(largest/smallest scale of the noise), for networks that predict where in between it
+            lies; 0 means that the scale is ``noise_scale``. Zeros unless given.
+        rescale: ``[N]``, φ of :class:`~zoo.samplers.guidance.Guidance`; 0 means none. Zeros unless given.
     """
 
     time: Array
@@ -61,12 +72,17 @@ class StepTable:
     initial_scale: float
     guidance: Array
     clip: Array
+    noise_range: Array = field(default_factory=lambda: np.zeros(0))
+    rescale: Array = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         """Refuse tables that no loop could run."""
         rows = len(self.time)
-        columns = {name: getattr(self, name) for name in ("time", "alpha", "sigma", "noise_scale", "guidance", "clip")}
-        for name, column in columns.items():
+        for name in ("noise_range", "rescale"):
+            if len(getattr(self, name)) == 0:
+                object.__setattr__(self, name, np.zeros(rows))
+        for name in COLUMNS:
+            column = getattr(self, name)
             if column.shape != (rows,):
                 raise UsageError(f"step table: {name} has shape {column.shape}, expected ({rows},)")
             if np.isnan(column).any() or (name != "clip" and np.isinf(column).any()):
@@ -95,16 +111,28 @@ class StepTable:
             clip=float(self.clip[index]),
             matrix=self.matrix[index],
             noise_scale=float(self.noise_scale[index]),
+            noise_range=float(self.noise_range[index]),
+            rescale=float(self.rescale[index]),
         )
 
     def __iter__(self) -> Iterator[Step]:
         return (self[i] for i in range(len(self)))
 
-    def with_guidance(self, weight: float) -> StepTable:
-        """The same table with guidance weight ``weight`` in every row."""
-        if not np.isfinite(weight):
-            raise UsageError(f"guidance must be a finite number, not {weight}")
-        return replace(self, guidance=np.full(len(self), float(weight)))
+    @property
+    def noise_level(self) -> Array:
+        """``[N]``, σ/α; ∞ at pure noise."""
+        with np.errstate(divide="ignore"):
+            return self.sigma / self.alpha
+
+    def with_guidance(self, guidance: float | Guidance) -> StepTable:
+        """The same table with this guidance in the rows inside its interval, and none in the others."""
+        given = guidance if isinstance(guidance, Guidance) else Guidance(guidance)
+        inside = given.applies(self.noise_level)
+        return replace(
+            self,
+            guidance=np.where(inside, float(given.weight), 1.0),
+            rescale=np.where(inside, float(given.rescale), 0.0),
+        )
 
     def with_clip(self, bound: float) -> StepTable:
         """The same table with \\|D\\| bounded by ``bound`` (∞ for no bound) in every row."""
@@ -113,7 +141,14 @@ class StepTable:
         return replace(self, clip=np.full(len(self), float(bound)))
 
 
-def single_step_table(path: Path, start: Array, state: Array, denoised: Array, noise_scale: Array) -> StepTable:
+def single_step_table(
+    path: Path,
+    start: Array,
+    state: Array,
+    denoised: Array,
+    noise_scale: Array,
+    noise_range: Array | None = None,
+) -> StepTable:
     """The table of a sampler without history: x ← state·x + denoised·D + noise_scale·noise.
 
     Args:
@@ -122,6 +157,7 @@ def single_step_table(path: Path, start: Array, state: Array, denoised: Array, n
         state: ``[N]``, coefficient of x.
         denoised: ``[N]``, coefficient of D.
         noise_scale: ``[N]``, coefficient of the fresh noise.
+        noise_range: ``[N]``, see :class:`StepTable`; None for zeros.
     """
     alpha, sigma = path.alpha_sigma(start)
     return StepTable(
@@ -133,4 +169,5 @@ def single_step_table(path: Path, start: Array, state: Array, denoised: Array, n
         initial_scale=float(sigma[0]),
         guidance=np.ones(len(start)),
         clip=np.full(len(start), np.inf),
+        noise_range=np.zeros(len(start)) if noise_range is None else noise_range,
     )

@@ -1,0 +1,159 @@
+"""A bundle with its graphs loaded as they are needed: what sampling and scoring have in common."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.bundle import Bundle, Manifest
+from zoo.conditions import Condition
+from zoo.errors import ConditionError, UsageError
+from zoo.runtime import contract
+from zoo.runtime.session import Session, choose_provider
+from zoo.samplers import BUILTIN, SamplerFunction
+
+Progress = Callable[[int, int], None]
+
+#: the sample's index is one 32-bit word of the noise's counter
+LARGEST_COUNT = 1 << 32
+#: numbers in one batch of states: networks hold some hundred times as many in between (100 MB or so at this size)
+_BATCH_NUMBERS = {"cpu": 1 << 16, "cuda": 1 << 20}
+_LARGEST_BATCH = 4096
+
+
+class OpenBundle:
+    """See :class:`zoo.runtime.model.BundledModel` for the arguments."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        provider: str = "auto",
+        threads: int | None = None,
+        *,
+        samplers: Mapping[str, SamplerFunction] = BUILTIN,
+    ) -> None:
+        contract.check(bundle)
+        choose_provider(provider)
+        self.bundle = bundle
+        self.samplers = samplers
+        self._asked, self._threads = provider, threads
+        self._sessions: dict[str, Session] = {}
+        self._loading = threading.Lock()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self.bundle.manifest
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.manifest.model.get("name", self.bundle.folder.name))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self.manifest.event_shape
+
+    @property
+    def condition(self) -> Condition | None:
+        """What samples are conditioned on, or None."""
+        return self.manifest.condition
+
+    @property
+    def levels(self) -> int | None:
+        """Number of values of discrete data, or None."""
+        return self.manifest.levels
+
+    @property
+    def provider(self) -> str:
+        """The provider in use, ``"cpu"`` or ``"cuda"``."""
+        return self._some_session().provider
+
+    @property
+    def fallback(self) -> str | None:
+        """Why ``"auto"`` uses the CPU although ONNX Runtime was built with CUDA, or None."""
+        return self._some_session().fallback
+
+    def session(self, graph: str) -> Session:
+        """One of the bundle's graphs, loaded when first asked for.
+
+        Raises:
+            UsageError: the bundle has no such graph.
+            BundleError, RuntimeFailure: it cannot be loaded.
+        """
+        if graph not in self.manifest.graphs:
+            raise UsageError(f"{self.name} has no graph {graph}", hint=f"There are: {', '.join(self.manifest.graphs)}.")
+        with self._loading:  # one session each, however many threads ask for it first
+            if graph not in self._sessions:
+                info = self.manifest.graphs[graph]
+                self._sessions[graph] = Session(
+                    self.bundle.file(info.file), self._asked, self._threads, inputs=info.inputs, outputs=info.outputs
+                )
+        return self._sessions[graph]
+
+    # -- for sampling and scoring -----------------------------------------------------------------------------------
+
+    def _some_session(self) -> Session:
+        return next(iter(self._sessions.values()), None) or self.session(self.manifest.sample.graph)
+
+    def _condition(self, condition: Any, n: int) -> NDArray[Any] | None:
+        if self.condition is None:
+            if condition is not None:
+                raise ConditionError(f"{self.name} takes no condition")
+            return None
+        return self.condition.array(condition, n)
+
+    def _batches(self, n: int, batch_size: int | None, session: Session) -> list[slice]:
+        """Slices of nearly equal size that cover ``n`` samples."""
+        if batch_size is None:
+            size = _BATCH_NUMBERS[session.provider] // max(math.prod(self.event_shape), 1)
+            size = min(max(size, 1), _LARGEST_BATCH)
+        else:
+            size = checked_count("samples in a batch", batch_size)
+        parts = -(-n // size)
+        edges = [n * i // parts for i in range(parts + 1)]
+        return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+    def _scoring_condition(self, condition: Any, n: int) -> NDArray[Any] | None:
+        """The condition of data: what is given, or the null class."""
+        if self.condition is None or condition is not None:
+            return self._condition(condition, n)
+        null = getattr(self.manifest.log_prob, "null_class", None)
+        if null is None:
+            raise ConditionError(f"scoring with {self.name} needs the {self.condition.kind} of the data")
+        return np.full(n, null, np.int32)
+
+
+def fresh_seed() -> int:
+    """A seed from the system, short enough to be written down."""
+    return secrets.randbits(32)
+
+
+def checked_count(what: str, value: Any, largest: int | None = None) -> int:
+    """Return ``value`` if it is a number of ``what``, else raise UsageError."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise UsageError(f"the number of {what} is a whole number from 1 up, not {value!r}")
+    if largest is not None and value > largest:
+        raise UsageError(f"the number of {what} is at most {largest}, not {value}")
+    return int(value)
+
+
+def ticker(progress: Progress | None, total: int) -> Callable[[], None]:
+    """A function that counts its calls and tells ``progress``."""
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    return tick

@@ -1,0 +1,91 @@
+"""Scoring with a bundle: log-densities of data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import RuntimeFailure, UsageError
+from zoo.noise import check_seed
+from zoo.programs import Integrate
+from zoo.runtime import data, direct, integrate
+from zoo.runtime.opened import OpenBundle, Progress, checked_count, ticker
+
+
+class Scoring(OpenBundle):
+    """What of a bundle's model scores data."""
+
+    def log_prob(
+        self,
+        x: Any,
+        *,
+        condition: Any = None,
+        seed: int = 0,
+        steps: int | None = None,
+        probes: int | None = None,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float64]:
+        """Log-density of data.
+
+        Args:
+            x: ``[n, *event_shape]``. Integers for a model of discrete data are dequantised, see
+                :func:`zoo.runtime.data.events`; floating-point data is scored as it is.
+            condition: one class or vector for all, or ``n`` of them; None scores under the null class of a diffusion.
+            seed: key of the dequantisation and of the probes.
+            steps: Runge-Kutta steps of a diffusion's ODE; None is the model's own choice.
+            probes: Rademacher probes averaged for a diffusion's trace; likewise.
+            batch_size: data in one call of a graph.
+            progress: called with (graph calls done, graph calls in all).
+
+        Returns:
+            float64 ``[n]``, nats in the units of the data. Data outside the support of the model has -∞.
+
+        Raises:
+            DataError: data of the wrong shape, dtype or content.
+            UsageError: the bundle cannot score, or an argument makes no sense; nothing was run.
+            RuntimeFailure: ONNX Runtime failed, or a value is not finite.
+        """
+        seed = check_seed(seed)
+        program = self.manifest.log_prob
+        if program is None:
+            raise UsageError(f"{self.name} cannot score data: its bundle has no program for log_prob")
+        values = data.events(x, self.event_shape, self.levels, seed=seed)
+        conditions = self._scoring_condition(condition, len(values))
+        calls = 1
+        if isinstance(program, Integrate):
+            steps = checked_count("steps", program.steps if steps is None else steps)
+            probes = checked_count("probes", program.probes if probes is None else probes)
+            calls = steps * probes * integrate.EVALUATIONS_PER_STEP
+        elif refused := [name for name, value in {"steps": steps, "probes": probes}.items() if value is not None]:
+            raise UsageError(f"{self.name} scores exactly, in one call, and has no option {', '.join(refused)}")
+        session = self.session(program.graph)
+        density = np.empty(len(values))
+        batches = self._batches(len(values), batch_size, session)
+        tick = ticker(progress, len(batches) * calls)
+        for part in batches:
+            given = None if conditions is None else conditions[part]
+            if isinstance(program, Integrate) and steps is not None and probes is not None:
+                density[part] = integrate.log_prob(
+                    session,
+                    program,
+                    values[part],
+                    given,
+                    seed=seed,
+                    steps=steps,
+                    probes=probes,
+                    first=part.start,
+                    tick=tick,
+                )
+            else:
+                density[part] = direct.log_prob(session, values[part], given)
+                tick()
+        wrong = np.isnan(density) | (density == np.inf)
+        if wrong.any():
+            raise RuntimeFailure(
+                f"{np.count_nonzero(wrong)} of {len(density)} log-densities of {self.name} are not numbers, "
+                f"the first is that of datum {int(np.argmax(wrong))}"
+            )
+        return density

@@ -1,0 +1,326 @@
+"""Sampling as a pure function: everything that the next row of a table depends on is a :class:`SamplerState`.
+
+A state can be stopped after any row, saved, and gone on with elsewhere, in PyTorch or in ONNX Runtime, with the same
+result: noise is counted by seed, sample and row, and nothing is hidden in counters. Whoever samples does::
+
+    state = begin(program, table, event_shape, n, seed=0)
+    slots = state.slots
+    inputs = RowInputs(program, state, event_shape)
+    for row in state.remaining():
+        slots, denoised = step(slots, **inputs(row))         # the network, wherever it runs
+    x = to_data(program, state.moved(slots, rows))
+
+Editing is a matter of where a state begins and what the denoised sample is mixed with: from given data at a strength
+(Meng et al. 2022, "SDEdit"), with part of it known (the denoised sample is replaced there, history and all, which every
+sampler takes well, being linear in it), or from given noise (encoded from data, or between that of two samples).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo import noise, weights
+from zoo.errors import DataError, UsageError, ZooError
+from zoo.noise import Stream
+from zoo.paths import Path as GaussianPath
+from zoo.programs import Iterate
+from zoo.samplers.guidance import evaluations
+from zoo.samplers.table import COLUMNS, Step, StepTable
+
+Array = NDArray[Any]
+FORMAT = "genzoo-sampler-state"
+VERSION = "1"
+_TABLE = "table/"
+_OPTIONAL = ("condition", "other", "known", "mask")
+
+
+@dataclass(frozen=True, eq=False)
+class SamplerState:
+    """Where a run of a table stands, for ``n`` of its samples.
+
+    Attributes:
+        table: what is run.
+        row: index of the next row; ``len(table)`` at the end.
+        slots: float ``[slots, n, *event]``, x and its history, in state units.
+        seed: key of the noise.
+        first: index of the first sample.
+        condition: int ``[n]`` or float ``[n, d]``, or None.
+        other: what is guided away from, likewise; None where nothing is.
+        known: ``[n, *event]`` in state units, what the denoised sample is where ``mask`` is 0, or None.
+        mask: ``[n, *event]``, 1 where to sample and 0 where ``known`` is kept, or None.
+    """
+
+    table: StepTable
+    row: int
+    slots: Array
+    seed: int
+    first: int = 0
+    condition: Array | None = None
+    other: Array | None = None
+    known: Array | None = None
+    mask: Array | None = None
+
+    @property
+    def n(self) -> int:
+        """How many samples."""
+        return int(self.slots.shape[1])
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(self.slots.shape[2:])
+
+    @property
+    def done(self) -> bool:
+        """Whether no row is left."""
+        return self.row >= len(self.table)
+
+    def remaining(self, rows: int | None = None) -> Iterator[Step]:
+        """The rows to come, or the next ``rows`` of them."""
+        end = len(self.table) if rows is None else min(self.row + rows, len(self.table))
+        return (self.table[i] for i in range(self.row, end))
+
+    def moved(self, slots: Array, row: int) -> SamplerState:
+        """The state with these slots before this row."""
+        return replace(self, slots=slots, row=row)
+
+    def part(self, samples: slice) -> SamplerState:
+        """The state of some of the samples, which goes on as it would among all."""
+        first, _, step = samples.indices(self.n)
+        if step != 1:
+            raise UsageError("a part of a state is a run of samples one after another")
+        taken: dict[str, Any] = {name: None if (a := getattr(self, name)) is None else a[samples] for name in _OPTIONAL}
+        return replace(self, slots=self.slots[:, samples], first=self.first + first, **taken)
+
+    def save(self, path: Path, *, about: Mapping[str, str] | None = None) -> None:
+        """Write the state to a safetensors file.
+
+        Args:
+            path: the file.
+            about: more metadata, such as the model's name.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        arrays = {_TABLE + name: getattr(self.table, name) for name in (*COLUMNS, "matrix") if name != "clip"}
+        # a safetensors file of ours holds finite numbers only
+        arrays[_TABLE + "clip"] = np.where(np.isinf(self.table.clip), 0.0, self.table.clip)
+        arrays[_TABLE + "initial_scale"] = np.array(self.table.initial_scale)
+        arrays["slots"] = self.slots
+        arrays.update({name: a for name in _OPTIONAL if (a := getattr(self, name)) is not None})
+        place = {"row": str(self.row), "seed": str(self.seed), "first": str(self.first)}
+        weights.write(path, arrays, metadata={**(about or {}), "format": FORMAT, "version": VERSION, **place})
+
+    @classmethod
+    def load(cls, path: Path) -> SamplerState:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            WeightsError: the file is missing or damaged.
+            DataError: it is no sampler state, or one that does not fit together.
+        """
+        arrays = weights.read(path)
+        about = weights.metadata(path)
+        if about.get("format") != FORMAT or about.get("version") != VERSION:
+            raise DataError(f"{path} is not a sampler state that this version can read")
+        try:
+            columns = {name.removeprefix(_TABLE): a for name, a in arrays.items() if name.startswith(_TABLE)}
+            columns["clip"] = np.where(columns["clip"] == 0, np.inf, columns["clip"])
+            table = StepTable(**{**columns, "initial_scale": float(columns["initial_scale"])})  # type: ignore[arg-type]
+            state = cls(
+                table,
+                int(about["row"]),
+                arrays["slots"],
+                noise.check_seed(int(about["seed"])),
+                int(about["first"]),
+                *(arrays.get(name) for name in _OPTIONAL),
+            )
+            _check(state)
+        except (KeyError, TypeError, ValueError, ZooError) as error:
+            raise DataError(f"{path} holds a sampler state that does not fit together: {error}") from error
+        return state
+
+
+def begin(
+    program: Iterate,
+    table: StepTable,
+    event_shape: tuple[int, ...],
+    n: int,
+    *,
+    seed: int,
+    first: int = 0,
+    condition: Array | None = None,
+    other: Array | None = None,
+    init: Any = None,
+    strength: float | None = None,
+    mask: Any = None,
+    noise: Any = None,
+    dtype: Any = np.float32,
+) -> SamplerState:
+    """The state before the first row.
+
+    Args:
+        program: shift and scale of the data, and the null class.
+        table: what will be run.
+        event_shape: shape of one sample.
+        n: how many samples.
+        seed: key of the noise.
+        first: index of the first sample.
+        condition: int ``[n]`` or float ``[n, d]``, or None.
+        other: classes ``[n]`` to guide away from; None for the null class.
+        init: data ``[n, *event]`` (or one event for all) in data units to start from, or None for noise alone.
+        strength: the one that ``table`` was made for; at 0, samples are ``init``.
+        mask: broadcastable to ``[n, *event]``: 1 where to sample, 0 where ``init`` is kept.
+        noise: ``[n, *event]``, standard normal noise to start from; None for that of ``seed``.
+        dtype: of the state.
+
+    Raises:
+        DataError: an array of the wrong shape or with values that it cannot have.
+        UsageError: a mask or strength without data.
+    """
+    if init is None and (mask is not None or strength is not None):
+        raise UsageError(f"{'a mask' if mask is not None else 'strength'} needs data to start from: give init too")
+    start = _initial_noise(noise, event_shape, n, seed, first, dtype)
+    if other is None and condition is not None and program.null_class is not None:
+        other = np.full_like(condition, program.null_class)
+    x = dtype(table.initial_scale) * start
+    row, known, wanted = 0, None, None
+    if init is not None:
+        known = (spread(init, event_shape, n, "the data to start from", dtype) - dtype(program.shift)) / dtype(
+            program.scale
+        )
+        base = known
+        if mask is not None:
+            wanted = spread(mask, event_shape, n, "the mask", dtype)
+            if not ((wanted >= 0) & (wanted <= 1)).all():
+                raise DataError("a mask has values from 0 (keep) to 1 (sample)")
+            # what is to be painted anew should not shine through, unless asked for by a strength
+            base = known if strength is not None and strength < 1 else known * (1 - wanted)
+        if strength == 0:
+            x, row = known.copy(), len(table)
+        else:
+            x = x + dtype(table.alpha[0]) * base
+    slots = np.zeros((table.slots, n, *event_shape), dtype)
+    slots[0] = x
+    return SamplerState(table, row, slots, seed, first, condition, other, None if wanted is None else known, wanted)
+
+
+def to_data(program: Iterate, state: SamplerState) -> Array:
+    """The samples ``[n, *event]`` in data units, clipped to the range of the data when it has one."""
+    return in_data_units(program, state.slots[0])
+
+
+def encoded(state: SamplerState, path: GaussianPath) -> Array:
+    """The noise ``[n, *event]`` that a finished run of :func:`zoo.samplers.inversion.inversion` stands for."""
+    noise: Array = state.slots[0] / state.slots.dtype.type(path.alpha_sigma(1.0)[1])
+    return noise
+
+
+def check_event_shape(state: SamplerState, event_shape: tuple[int, ...]) -> None:
+    """Refuse a state of another model.
+
+    Raises:
+        DataError: its samples have another shape.
+    """
+    if state.event_shape != event_shape:
+        raise DataError(f"the state is of samples of shape {state.event_shape}; this model's are {event_shape}")
+
+
+def in_data_units(program: Iterate, x: Array) -> Array:
+    """States ``[n, *event]`` in data units, clipped likewise."""
+    kind = x.dtype.type
+    data: Array = kind(program.shift) + kind(program.scale) * x
+    if program.data_min is not None and program.data_max is not None:
+        data = data.clip(kind(program.data_min), kind(program.data_max))
+    return data
+
+
+def spread(values: Any, event_shape: tuple[int, ...], n: int, what: str, dtype: Any = np.float32) -> Array:
+    """A view ``[n, *event]`` of an array that can be broadcast to it.
+
+    Raises:
+        DataError: it cannot, or its values are not finite numbers.
+    """
+    try:
+        array = np.asarray(values).astype(dtype)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} is not an array of numbers: {error}") from error
+    try:
+        full = np.broadcast_to(array, (n, *event_shape))
+    except ValueError:
+        expected = ", ".join(map(str, event_shape))
+        raise DataError(f"{what} has shape {array.shape}, expected [{n}, {expected}] or [{expected}]") from None
+    if not np.isfinite(array).all():
+        raise DataError(f"{what} has values that are not finite")
+    return full
+
+
+class RowInputs:
+    """The inputs of the graph ``step`` but the state, for one row after another.
+
+    Arrays that do not change from row to row are the same objects, so that a runtime can keep them on its device.
+
+    Args:
+        program: says whether there is a learned variance.
+        state: the samples.
+        dtype: of what is floating-point.
+    """
+
+    def __init__(self, program: Iterate, state: SamplerState, dtype: Any = np.float32) -> None:
+        shape = (state.n, *state.event_shape)
+        self._state, self._dtype, self._learned = state, dtype, program.learned_variance
+        self._silence = np.zeros(shape, dtype)
+        self._known = self._silence if state.known is None else state.known.astype(dtype, copy=False)
+        self._mask = np.ones(shape, dtype) if state.mask is None else state.mask.astype(dtype, copy=False)
+        self._evaluated: dict[float, tuple[Array | None, Array]] = {}
+
+    def __call__(self, row: Step) -> dict[str, Array]:
+        """Arrays by the names of the graph's inputs; ``condition`` is missing where there is none."""
+        state = self._state
+        fresh = self._silence
+        if row.noise_scale:
+            fresh = noise.normal(
+                state.seed, state.n, state.event_shape, first=state.first, step=row.index, stream=Stream.STEP
+            ).astype(self._dtype, copy=False)
+        if row.guidance not in self._evaluated:
+            self._evaluated[row.guidance] = evaluations(state.condition, row.guidance, state.other)
+        condition, weight = self._evaluated[row.guidance]
+        scalars = ("time", "alpha", "sigma", "clip", "noise_scale", "rescale", *(("noise_range",) * self._learned))
+        inputs = {name: np.array(getattr(row, name), self._dtype) for name in scalars}
+        inputs["matrix"] = row.matrix.astype(self._dtype)
+        inputs["noise"] = fresh
+        inputs["weights"] = weight.astype(self._dtype, copy=False)
+        inputs["known"], inputs["mask"] = self._known, self._mask
+        if condition is not None:
+            inputs["condition"] = condition
+        return inputs
+
+
+def _initial_noise(given: Any, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: Any) -> Array:
+    if given is None:
+        return noise.normal(seed, n, event_shape, first=first).astype(dtype, copy=False)
+    return spread(given, event_shape, n, "the noise to start from", dtype)
+
+
+def _check(state: SamplerState) -> None:
+    slots, shape = state.slots, (state.n, *state.event_shape)
+    if slots.ndim < 2 or slots.shape[0] != state.table.slots or slots.dtype.kind != "f":
+        raise DataError(f"slots is {slots.dtype}{list(slots.shape)}, expected {state.table.slots} slots of numbers")
+    if not 0 <= state.row <= len(state.table) or state.first < 0:
+        raise DataError(f"row {state.row} of {len(state.table)} and first sample {state.first}")
+    for name in ("known", "mask"):
+        array = getattr(state, name)
+        if array is not None and array.shape != shape:
+            raise DataError(f"{name} has shape {array.shape}, expected {shape}")
+    for name in ("condition", "other"):
+        array = getattr(state, name)
+        if array is not None and len(array) != state.n:
+            raise DataError(f"{name} is for {len(array)} samples, not {state.n}")
+    if (state.known is None) != (state.mask is None):
+        raise DataError("known and mask come together")
