@@ -1,4 +1,4 @@
-"""Bundles from strangers. Each attack is one change to a good bundle, its lesson in one line, refused in one sentence."""
+"""Bundles from strangers: each attack is one change to a good bundle, its lesson in a line, refused in a sentence."""
 
 from __future__ import annotations
 
