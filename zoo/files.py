@@ -13,6 +13,7 @@ from pathlib import Path
 from zoo.errors import OutputError
 
 _CHUNK = 1 << 20
+_ATTEMPTS = 10
 
 
 def sha256(path: Path) -> str:
@@ -84,18 +85,28 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        if replace and path.exists():
-            # a folder cannot be renamed over a full one: move the old one aside first, then drop it
-            aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            path.rename(aside / path.name)
-            temporary.rename(path)
-            shutil.rmtree(aside)
-        else:
-            temporary.rename(path)
+        _publish(temporary, path, replace=replace)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {_reason(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _publish(temporary: Path, path: Path, *, replace: bool) -> None:
+    """Rename a folder to its final name; whoever else is doing so at the same moment, one whole folder has it after."""
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(OSError):
+            temporary.rename(path)  # fails where a folder is that is not empty
+            return
+        check_free(path, replace=replace)
+        # a folder cannot be renamed over a full one: move the old one aside first, then drop it
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+        try:
+            with contextlib.suppress(FileNotFoundError):  # somebody else has just moved it
+                path.rename(aside / path.name)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    temporary.rename(path)
 
 
 def check_free(path: Path, *, replace: bool) -> None:

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.difference import TOLERANCE, relative_difference
 from zoo.errors import ProofError
-
-#: absolute, and relative to the value
-TOLERANCE = 1e-4
 
 Array = NDArray[Any]
 
@@ -66,17 +64,6 @@ class Comparison:
             f"{self.tolerance:g}. From float64, ONNX Runtime is off by {_say(onnx)} and PyTorch by {_say(torch)}",
             hint="The bundle was not written. Look for operations that lose precision or overflow in float32.",
         )
-
-
-def relative_difference(actual: Array, expected: Array, unit: float) -> float:
-    """The largest \\|actual - expected\\| / (unit + \\|expected\\|); ∞ if only one of two is finite."""
-    a, b = actual.astype(np.float64), expected.astype(np.float64)
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    both = np.isfinite(a) & np.isfinite(b)
-    if not (same | both).all():
-        return float("inf")
-    a, b = a[both], b[both]
-    return float(np.max(np.abs(a - b) / (unit + np.abs(b)), initial=0.0))
 
 
 def _say(difference: float) -> str:

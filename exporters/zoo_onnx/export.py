@@ -96,6 +96,7 @@ def export(
     manifest = dataclasses.replace(manifest, proof=proof.summary())
     write_text(folder / MODEL_CARD, model_card(card, manifest))
     write_text(folder / MANIFEST, _with_files(manifest, folder).to_json())
+    open_bundle(folder)  # what a stranger's bundle is refused for, ours is refused for here
     stages.end()
 
 

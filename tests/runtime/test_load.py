@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from zoo.bundle import Bundle, read_manifest
 from zoo.errors import BundleError, ConditionError, UsageError
-from zoo.runtime import PROVIDERS, load
+from zoo.runtime import PROVIDERS, contract, load
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def rename_port(values):
         (lambda v: v["programs"].update(sample=v["programs"]["log_prob"]), "no input for the noise"),
         (lambda v: v["files"].update({"../x": {"size": 1, "sha256": "0"}}), "not a plain file"),
         (swap_graph, "graph log_prob takes x, expected z"),
-        (rename_port, "takes u, expected z"),
+        (rename_port, r"has the inputs z float32\[batch, 2\], the manifest says u"),
     ],
 )
 def test_a_wrong_manifest_of_a_flow_is_refused(copy, change, message):
@@ -106,15 +107,13 @@ def sample_field(**fields):
         (sample_field(data_min="x"), "'x' stands where"),
         (sample_field(path={"name": "straight"}), "no path named 'straight'"),
         (sample_field(path={"name": "vp-linear", "x": 1}), "vp-linear"),
-        (sample_field(path=7), "manifest is wrong"),
-        (sample_field(steps="many"), "no sampler and steps"),
-        (sample_field(null_class=-1), "null class"),
+        (sample_field(path=7), "7 stands where a table should"),
+        (sample_field(steps="many"), "'many' stands where a whole number should"),
+        (sample_field(null_class=-1), "null_class must be 0 or more"),
         (sample_field(graph="divergence"), "graph divergence takes"),
         (lambda v: v["programs"]["log_prob"].update(graph="step"), "graph step takes"),
         (lambda v: v["programs"].update(sample=v["programs"]["log_prob"]), "integrate cannot sample"),
         (lambda v: v["programs"].update(log_prob=v["programs"]["sample"]), "iterate cannot score"),
-        (lambda v: v["graphs"]["divergence"]["outputs"].pop(), "does not give trace"),
-        (lambda v: v["graphs"]["step"]["inputs"].pop(), "expected .*weights"),
     ],
 )
 def test_a_wrong_manifest_of_a_diffusion_is_refused(diffusion_copy, change, message):
@@ -122,11 +121,26 @@ def test_a_wrong_manifest_of_a_diffusion_is_refused(diffusion_copy, change, mess
         load(edit(diffusion_copy, change))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v["graphs"]["divergence"]["outputs"].pop(), "does not give trace"),
+        (lambda v: v["graphs"]["step"]["inputs"].pop(), "expected .*weights"),
+    ],
+)
+def test_graphs_that_no_program_can_use_are_refused(diffusion_copy, change, message):
+    with pytest.raises(BundleError, match=r"\.onnx has the (in|out)puts .*, the manifest says"):
+        load(edit(diffusion_copy, change))
+    # if the files were so too
+    with pytest.raises(BundleError, match=message):
+        contract.check(Bundle(diffusion_copy, read_manifest(diffusion_copy)))
+
+
 def test_a_manifest_that_lies_about_a_graph_is_refused(copy):
     def lie(values):
         values["graphs"]["inverse"]["inputs"][0]["shape"] = ["batch", 3]
 
-    with pytest.raises(BundleError, match=r"not the graph .* z float32\[batch, 2\], not z float32\[batch, 3\]"):
+    with pytest.raises(BundleError, match=r"inputs z float32\[batch, 2\], the manifest says z float32\[batch, 3\]"):
         load(edit(copy, lie)).sample(1)
 
 

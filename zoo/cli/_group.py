@@ -22,6 +22,7 @@ COMMANDS = {
     "show": "Show a model's card.",
     "run": "Sample from a model, or score data with it.",
     "export": "Export a model to a bundle that runs without PyTorch.",
+    "check": "Check a bundle, and repeat its proof on this machine.",
     "train": "Train a model.",
     "plugins": "List the installed plugins.",
     "doctor": "Check this installation.",

@@ -27,6 +27,7 @@ def check(bundle: Bundle) -> None:
         _check_sample(manifest)
         if manifest.log_prob is not None:
             _check_log_prob(manifest, manifest.log_prob)
+        _check_event_shapes(manifest)
     except BundleError as error:
         raise BundleError(f"{bundle.folder} cannot be run: {error}", hint=error.hint) from error
     except (ZooError, TypeError, ValueError) as error:
@@ -92,6 +93,30 @@ def _check_ports(
             raise BundleError(f"graph {program.graph} has {len(graph.outputs)} outputs, expected one")
     elif missing := set(outputs) - {port.name for port in graph.outputs}:
         raise BundleError(f"graph {program.graph} does not give {', '.join(sorted(missing))}")
+
+
+def _check_event_shapes(manifest: Manifest) -> None:
+    """Refuse graphs whose samples or data have another shape than the manifest's."""
+    event = manifest.event_shape
+
+    def check(graph: str, names: Iterable[str], leading: int) -> None:
+        for port in (*manifest.graphs[graph].inputs, *manifest.graphs[graph].outputs):
+            if port.name in names and (len(port.shape) != leading + len(event) or port.shape[leading:] != event):
+                raise BundleError(f"{port.name} of graph {graph} has shape {port.shape}, samples have {event}")
+
+    sample, scores = manifest.sample, manifest.log_prob
+    if isinstance(sample, Direct):
+        check(sample.graph, [manifest.graphs[sample.graph].outputs[0].name], 1)
+    else:
+        check(sample.graph, ("state", "next_state"), 2)
+        check(sample.graph, ("noise", "denoised", "known", "mask"), 1)
+    if isinstance(scores, Direct):
+        graph = manifest.graphs[scores.graph]
+        check(scores.graph, [port.name for port in graph.inputs if port.name != "condition"], 1)
+        if len(graph.outputs[0].shape) != 1:
+            raise BundleError(f"{graph.outputs[0].name} of graph {scores.graph} is not one number for each sample")
+    elif scores is not None:
+        check(scores.graph, ("x", "probe", "denoised"), 1)
 
 
 def _check_path(program: Iterate | Integrate) -> None:

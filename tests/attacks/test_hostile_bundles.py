@@ -1,0 +1,351 @@
+"""Bundles from strangers: each attack is one change to a good bundle, its lesson in a line, refused in a sentence."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from zoo.bundle import open_bundle  # noqa: E402
+from zoo.errors import ZooError  # noqa: E402
+from zoo.runtime import contract  # noqa: E402
+
+SECONDS, MEGABYTES = 5, 300
+
+
+def field(path, value):
+    """Set one field of the manifest; the last part of the path may be new."""
+
+    def change(values):
+        *way, last = path.split(".")
+        for part in way:
+            values = values[int(part) if part.isdigit() else part]
+        values[int(last) if last.isdigit() else last] = value
+
+    return lambda v: v.manifest(change)
+
+
+def text(old, new):
+    return lambda v: (v / "manifest.json").write_text((v / "manifest.json").read_text().replace(old, new, 1))
+
+
+def external(key, value):
+    """Change where the graph says that its weights stand."""
+
+    def change(model):
+        (tensor,) = (t for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL)
+        found = [e for e in tensor.external_data if e.key == key]
+        if found:
+            found[0].value = value
+        else:
+            tensor.external_data.add(key=key, value=value)
+
+    return lambda v: v.graph(change)
+
+
+def node(op, inputs=("z",), domain="", outputs=("extra",), **attributes):
+    """Add a node to the graph."""
+    made = helper.make_node(op, list(inputs), list(outputs), domain=domain, **attributes)
+    return lambda v: v.graph(lambda model: model.graph.node.append(made))
+
+
+def sized(op, values, dtype=np.int64, before=("z",)):
+    """Add a node that is told by a constant how large its output is."""
+
+    def change(model):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(values, dtype), "size"))
+        model.graph.node.append(helper.make_node(op, [*before, "size"], ["extra"]))
+
+    return lambda v: v.graph(change)
+
+
+def body(nodes=(), name="body"):
+    inputs = [
+        helper.make_tensor_value_info(f"{name}_i", TensorProto.INT64, []),
+        helper.make_tensor_value_info(f"{name}_c", TensorProto.BOOL, []),
+    ]
+    output = helper.make_tensor_value_info(f"{name}_o", TensorProto.BOOL, [])
+    return helper.make_graph(
+        [helper.make_node("Identity", [f"{name}_c"], [f"{name}_o"]), *nodes], name, inputs, [output]
+    )
+
+
+def loop(turns, inner=None):
+    """Add a Loop; ``turns`` is a number, or the name of a value, or empty for while."""
+
+    def change(model):
+        name = turns
+        if isinstance(turns, int):
+            name = "turns"
+            model.graph.initializer.append(numpy_helper.from_array(np.array(turns, np.int64), name))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(True), "go"))
+        inside = body() if inner is None else inner()
+        model.graph.node.append(helper.make_node("Loop", [name, "go"], [], body=inside))
+
+    return lambda v: v.graph(change)
+
+
+def nested(depth, turns="turns"):
+    graph = body(name=f"b{depth}")
+    for level in reversed(range(depth)):
+        graph = body([helper.make_node("Loop", [turns, "go"], [], body=graph)], name=f"b{level}")
+    return graph
+
+
+def proto(change):
+    return lambda v: v.graph(change)
+
+
+def tensor(change):
+    """Change the initializer that stands inside the graph."""
+    return proto(lambda m: change(next(t for t in m.graph.initializer if t.name == "mean")))
+
+
+def header(change):
+    return lambda v: v.header(change)
+
+
+def unsealed(name, change):
+    """Change a file without telling the manifest."""
+    return lambda v: (v / name).write_bytes(change((v / name).read_bytes()))
+
+
+def replaced(name, make):
+    def change(v):
+        (v / name).unlink()
+        make(v / name)
+
+    return change
+
+
+def grow(name, size):
+    def change(v):
+        with (v / name).open("r+b") as file:
+            file.truncate(size)  # a sparse file: large for whoever reads it, nothing on the disk
+        v.manifest(lambda values: values["files"][name].update(size=size))
+
+    return change
+
+
+def entry(name, **fields):
+    return header(lambda h: h[name].update(fields))
+
+
+def range_to(limit):
+    def change(model):
+        ends = enumerate((0, limit, 1))
+        model.graph.initializer.extend(numpy_helper.from_array(np.array(n, np.int64), f"r{i}") for i, n in ends)
+        model.graph.node.append(helper.make_node("Range", ["r0", "r1", "r2"], ["extra"]))
+
+    return proto(change)
+
+
+GRAPH = "graphs.inverse"
+INFO = '{"size": 1, "sha256": "' + "0" * 64 + '"}'
+ATTACKS = [
+    # -- the folder
+    ("a file that nobody listed is not carried along", "does not list", lambda v: (v / "extra.so").write_bytes(b"x")),
+    ("a hidden file neither", "does not list", lambda v: (v / ".hidden").write_bytes(b"x")),
+    ("nor a folder", "does not list", lambda v: (v / "more").mkdir()),
+    ("a file that is listed is there", "is missing", lambda v: (v / "golden.safetensors").unlink()),
+    ("a changed byte changes the digest", "altered", unsealed("inverse.onnx", lambda b: b[:-1] + bytes([b[-1] ^ 1]))),
+    ("a missing byte changes the size", "bytes, expected", unsealed("inverse.onnx", lambda b: b[:-1])),
+    ("a link leads anywhere", "is a link", replaced("inverse.onnx", lambda p: p.symlink_to("/dev/zero"))),
+    ("a manifest that is a link, too", "is a link", replaced("manifest.json", lambda p: p.symlink_to("/dev/zero"))),
+    ("a pipe makes readers wait for ever", "pipe or device", replaced("inverse.onnx", os.mkfifo)),
+    ("a manifest that is a pipe, too", "pipe or device", replaced("manifest.json", os.mkfifo)),
+    ("a folder is no file", "is a folder", replaced("inverse.onnx", os.mkdir)),
+    ("a graph of gigabytes is not read", "at most", grow("inverse.onnx", 8 << 30)),
+    ("golden values of gigabytes are not read", "at most", grow("golden.safetensors", 8 << 30)),
+    (
+        "a manifest of gigabytes is not read",
+        "larger than any manifest",
+        lambda v: os.truncate(v / "manifest.json", 8 << 30),
+    ),
+    # -- names
+    ("a file name cannot climb", "plain file", text('"golden.safetensors": {', '"../golden.safetensors": {')),
+    ("or start at the root", "plain file", text('"golden.safetensors": {', '"/etc/passwd": {')),
+    ("or use the other slash", "plain file", text('"golden.safetensors": {', '"a\\\\b": {')),
+    ("or hide", "plain file", text('"golden.safetensors": {', '".golden": {')),
+    ("or be a device on Windows", "plain file", text('"golden.safetensors": {', '"nul.bin": {')),
+    ("or end in a line break", "plain file", text('"golden.safetensors": {', '"golden\\n": {')),
+    (
+        "two names that one system takes for one",
+        "one file on some",
+        text('"files": {', f'"files": {{"INVERSE.onnx": {INFO},'),
+    ),
+    ("a graph's file is listed", "not listed", field(f"{GRAPH}.file", "other.onnx")),
+    ("a graph's file cannot climb", "plain file", field(f"{GRAPH}.file", "../inverse.onnx")),
+    ("two graphs in one file", "are both in", field(f"{GRAPH}.file", "log_prob.onnx")),
+    # -- the manifest
+    (
+        "a key that stands twice is read in two ways",
+        "stands twice",
+        text('"levels": null', '"levels": null, "levels": 4'),
+    ),
+    ("NaN is not JSON", "not JSON", text('"levels": null', '"levels": NaN')),
+    ("a number beyond all floats is infinite", "too large", text('"levels": null', '"levels": 1e999')),
+    ("nesting exhausts the stack", "not a manifest", text('"levels": null', '"levels": ' + "[" * 100_000)),
+    ("escape sequences reach terminals", "control character", field("model.name", "\x1b[2J")),
+    ("half a character cannot be written", "control character", text('"good"', '"\\ud800"')),
+    ("a name is no path", "without slashes", field("model.name", "../../x")),
+    ("an unknown field is an unknown meaning", "nothing is called", field("plugin", "os:system")),
+    ("a number is no text", "stands where", field("event_shape", "2")),
+    ("true is no number", "stands where", field("event_shape", [True])),
+    ("a sample of petabytes is not drawn", "at most", field("event_shape", [1 << 40])),
+    ("a sample of many small sizes neither", "more than", field("event_shape", [1 << 20, 1 << 20])),
+    ("a program that this version cannot run", "kind", field("programs.sample.kind", "exec")),
+    ("a program over a graph that is not there", "there is not", field("programs.sample.graph", "other")),
+    ("a newer format may mean anything", "bundle format 2", field("format.version", 2)),
+    ("a digest is 64 digits", "hexadecimal", text('"sha256": "', '"sha256": "0x')),
+    ("an expression is no size", "name of a size", field(f"{GRAPH}.inputs.0.shape", ["__import__('os')", 2])),
+    # -- the protobuf
+    ("an empty file is no graph", "IR version None", lambda v: v.bytes(lambda b: b"")),
+    ("a truncated file is told as such", "cut off", lambda v: v.bytes(lambda b: b[:-3])),
+    ("a varint has ten bytes at most", "64 bits", lambda v: v.bytes(lambda b: b"\xff" * 40)),
+    ("a length beyond the end", "cut off", lambda v: v.bytes(lambda b: b + b"\x3a\xff\xff\xff\xff\x0f")),
+    ("a second graph would be merged with the first", "second value", lambda v: v.bytes(lambda b: b + b"\x3a\x00")),
+    ("a field nobody knows", "does not know", lambda v: v.bytes(lambda b: b + b"\xf8\x06\x01")),
+    ("a group is not used in ONNX", "wire type 3", lambda v: v.bytes(lambda b: b + b"\x3b")),
+    ("a field of the wrong type is unknown to others", "a varint where", lambda v: v.bytes(lambda b: b + b"\x38\x01")),
+    # -- external data
+    ("external data cannot climb", "no weights file", external("location", "../weights.safetensors")),
+    ("or start at the root", "no weights file", external("location", "/etc/passwd")),
+    ("or be a device", "no weights file", external("location", "/dev/zero")),
+    ("or be the runtime's own memory", "no weights file", external("location", "*/_ORT_MEM_ADDR_/*")),
+    ("or be a file that is no weights file", "no weights file", external("location", "manifest.json")),
+    ("external data begins in the file", "from bytes", external("offset", "-8")),
+    ("and ends in it", "from bytes", external("offset", "4096")),
+    ("offsets do not wrap around", "from bytes", external("offset", str(2**64 - 8))),
+    ("offsets are numbers", "from bytes", external("offset", "0x10")),
+    ("its length is that of the tensor", "which has 16", external("length", "8")),
+    ("a petabyte of length", "from bytes", external("length", str(10**15))),
+    ("a key nobody knows", "key 'checksum'", external("checksum", "x")),
+    # -- operators
+    ("random numbers differ everywhere", "RandomNormalLike", node("RandomNormalLike")),
+    ("a custom domain is somebody's code", "not ONNX's own", node("Evil", domain="evil")),
+    ("so is a runtime's own", "not ONNX's own", node("EPContext", domain="com.microsoft")),
+    ("and Python's", "not ONNX's own", node("PythonOp", domain="com.microsoft")),
+    ("an image parser is no network", "ImageDecoder", node("ImageDecoder")),
+    ("a training operator draws numbers", "Dropout", node("Dropout")),
+    (
+        "an import of another domain",
+        "domain 'evil'",
+        proto(lambda m: m.opset_import.append(helper.make_opsetid("evil", 1))),
+    ),
+    ("an opset of the far future", "opset 99", proto(lambda m: setattr(m.opset_import[0], "version", 99))),
+    ("an IR version that the manifest denies", "IR version 11", proto(lambda m: setattr(m, "ir_version", 11))),
+    ("functions hide operators", "functions", proto(lambda m: m.functions.add(name="f", domain="f"))),
+    (
+        "metadata tells of machines and sets options",
+        "metadata",
+        proto(lambda m: m.metadata_props.add(key="ort_config", value="{}")),
+    ),
+    (
+        "a node's metadata holds source code",
+        "metadata",
+        proto(lambda m: m.graph.node[0].metadata_props.add(key="k", value="v")),
+    ),
+    ("a graph as an attribute of an operator without graphs", "has a graph in", node("Relu", body=body())),
+    # -- what never ends, and what never fits
+    ("a while loop need not end", "no constant", loop("")),
+    ("turns that data decide", "no constant", loop("z")),
+    ("a loop of 2^62 turns", "turns", loop(2**62)),
+    ("loops in loops multiply", "turns", loop(1000, lambda: nested(2))),
+    ("graphs in graphs exhaust the stack", "deep", loop(1, lambda: nested(6))),
+    ("a constant of 2^44 numbers", "more than", sized("ConstantOfShape", [2**22, 2**22], before=())),
+    ("an expansion to as many", "more than", sized("Expand", [2**44, 2])),
+    ("tiles", "more than", sized("Tile", [2**44, 2])),
+    ("padding", "more than", sized("Pad", [0, 2**44, 0, 0])),
+    ("a range without end", "Range", range_to(2**60)),
+    ("a convolution that pads", "enlarge", node("Conv", ("z", "factor"), pads=[2**40, 0])),
+    ("a tensor with more data than it says", "12 bytes", tensor(lambda t: setattr(t, "raw_data", b"\0" * 12))),
+    ("a tensor of petabytes", "of data, not", tensor(lambda t: t.dims.__setitem__(0, 1 << 46))),
+    ("a tensor of negative size", "of shape", tensor(lambda t: t.dims.__setitem__(0, -1))),
+    ("a tensor of texts", "type 8", tensor(lambda t: setattr(t, "data_type", 8))),
+    ("a tensor with data twice", "data in", tensor(lambda t: t.float_data.extend([1, 2]))),
+    ("a name that stands for two values", "twice", proto(lambda m: m.graph.initializer.append(m.graph.initializer[1]))),
+    ("an initializer that inputs override", "twice", proto(lambda m: setattr(m.graph.initializer[1], "name", "z"))),
+    ("inputs are those of the manifest", "the manifest says", proto(lambda m: setattr(m.graph.input[0], "name", "y"))),
+    ("and so are their sizes", "the manifest says", field(f"{GRAPH}.inputs.0.shape", ["batch", 3])),
+    # -- safetensors
+    (
+        "a header of exabytes",
+        "claims a header",
+        lambda v: v.bytes(lambda b: b"\xff" * 8 + b[8:], "weights.safetensors"),
+    ),
+    ("a file too short for a header", "too short", lambda v: v.bytes(lambda b: b"abc", "weights.safetensors")),
+    ("a header that is no JSON", "not JSON", header(lambda h: "{nope")),
+    (
+        "a pickle is no weights file",
+        "header",
+        lambda v: v.bytes(lambda b: b"\x80\x04\x95" + b"\0" * 40, "weights.safetensors"),
+    ),
+    ("a tensor beyond the end", "bytes, F32", entry("factor", data_offsets=[0, 1 << 40])),
+    (
+        "a tensor that begins in another",
+        "overlaps",
+        header(lambda h: h.update(other={"dtype": "F32", "shape": [2], "data_offsets": [0, 8]})),
+    ),
+    ("a hole between tensors", "hole", entry("factor", shape=[1, 2], data_offsets=[8, 16])),
+    (
+        "bytes after the last tensor",
+        "tensors end at",
+        lambda v: v.bytes(lambda b: b + b"hidden", "weights.safetensors"),
+    ),
+    ("a shape that is not its bytes", "takes", entry("factor", shape=[1 << 30, 1 << 30])),
+    ("a dtype nobody knows", "dtype", entry("factor", dtype="PICKLE")),
+    ("a negative size", "shape", entry("factor", shape=[-2, -2])),
+    (
+        "weights that are not numbers",
+        "not finite",
+        lambda v: v.bytes(lambda b: b[:-4] + np.float32(np.nan).tobytes(), "weights.safetensors"),
+    ),
+    # -- what fits, and makes no sense
+    ("samples of another shape than the graph's", "shape", field("event_shape", [3])),
+    ("a sampler without noise", "no input for the noise", field("programs.sample.noise", None)),
+]
+
+
+def test_the_good_bundle_is_good(victim):
+    bundle = open_bundle(victim.folder)
+    contract.check(bundle)
+
+
+def test_there_are_fifty_and_each_has_a_lesson():
+    assert len(ATTACKS) >= 50
+    assert len({(lesson, says) for lesson, says, _ in ATTACKS}) == len(ATTACKS)
+
+
+@pytest.mark.parametrize(("lesson", "says", "attack"), ATTACKS, ids=[f"{i}-{a[0]}" for i, a in enumerate(ATTACKS)])
+def test_it_is_refused(victim, lesson, says, attack):
+    attack(victim)
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    with pytest.raises(ZooError) as caught:
+        contract.check(open_bundle(victim.folder))
+    assert time.perf_counter() - began < SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES * 1024
+    message = str(caught.value)
+    assert says in message
+    assert victim.folder.name in message
+    assert "\n" not in message
+    assert len(message) < 1000
+
+
+def test_a_hard_link_gives_the_promised_bytes_or_nothing(victim, good, tmp_path):
+    # package managers install files by linking them from a cache, so a link to the same bytes is as good as a copy
+    (victim / "weights.safetensors").unlink()
+    os.link(good / "weights.safetensors", victim / "weights.safetensors")
+    open_bundle(victim.folder)
+    # a link to a secret has other bytes than the manifest promises, unless its author knew them all
+    (tmp_path / "secret").write_bytes(b"s" * (victim / "weights.safetensors").stat().st_size)
+    (victim / "weights.safetensors").unlink()
+    os.link(tmp_path / "secret", victim / "weights.safetensors")
+    with pytest.raises(ZooError, match="altered"):
+        open_bundle(victim.folder)

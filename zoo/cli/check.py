@@ -1,0 +1,62 @@
+"""``zoo check``: a bundle's files, and its proof repeated on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._text import table
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.runtime.check import Row
+
+FAILED = 3
+
+
+@click.command("check")
+@click.argument("model", metavar="MODEL")
+@click.option("--provider", type=click.Choice(["cpu", "cuda"]), help="Where to run [each that works here].")
+@json_option
+@click.pass_context
+@pass_app
+def command(app: App, context: click.Context, model: str, provider: str | None) -> None:
+    """Check a bundle, and repeat its proof on this machine.
+
+    Every file is checked against the manifest, and every graph against the rules for bundles of strangers. Then the
+    golden inputs that travel in the bundle run through every graph and program, and what comes out is compared with
+    what PyTorch gave when the bundle was written. PyTorch is not needed. Exits with 3 if a difference is beyond the
+    tolerance that the bundle states.
+    """
+    from zoo.bundle import open_bundle
+    from zoo.runtime.check import check
+
+    source = app.registry.resolve(model)
+    if source.bundle is None:
+        raise UsageError(f"{source.name} has no bundle to check", hint=f"`zoo export {model} -o DIR` writes one.")
+    bundle = open_bundle(source.bundle)
+    app.say(f"{source.bundle}: {len(bundle.manifest.files)} files are what the manifest says")
+    with app.progress(f"checking {source.name}", 1) as update:
+        report = check(bundle, provider, progress=update)
+    for name, reason in report.unusable.items():
+        app.say(f"{name} was not checked: {reason}")
+    rows: list[dict[str, Any]] = [{**vars(row), "ok": row.ok} for row in report.rows]
+    if app.json:
+        result = {"ok": report.ok, "model": source.name, "folder": source.bundle}
+        app.emit({**result, "differences": rows, "unusable": report.unusable})
+    else:
+        table(
+            ["provider", "what", "output", "cases", "largest difference", "tolerated", ""],
+            [_cells(row) for row in report.rows],
+        )
+    if not report.ok:
+        app.say(f"{source.name} does not compute here what it computed when it was written")
+        context.exit(FAILED)
+
+
+def _cells(row: Row) -> list[str]:
+    verdict = "ok" if row.ok else "differs"
+    numbers = f"{row.difference:.1e}", f"{row.tolerance:.1e}"
+    return [row.provider, row.what, row.output, str(row.cases), *numbers, verdict]

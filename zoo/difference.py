@@ -1,0 +1,22 @@
+"""How far two arrays are apart, for proofs and for the replay of golden values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: absolute, and relative to the value
+TOLERANCE = 1e-4
+
+
+def relative_difference(actual: NDArray[Any], expected: NDArray[Any], unit: float) -> float:
+    """The largest \\|actual - expected\\| / (unit + \\|expected\\|); ∞ if only one of two is finite."""
+    a, b = actual.astype(np.float64), expected.astype(np.float64)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    both = np.isfinite(a) & np.isfinite(b)
+    if not (same | both).all():
+        return float("inf")
+    a, b = a[both], b[both]
+    return float(np.max(np.abs(a - b) / (unit + np.abs(b)), initial=0.0))

@@ -1,0 +1,65 @@
+"""JSON that comes from strangers: no key twice, no NaN or infinity, no depth or text that breaks whoever shows it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+MAX_DEPTH = 32
+MAX_TEXT = 1 << 16
+
+
+def strict(text: str) -> Any:
+    """The value of a JSON document.
+
+    Raises:
+        ValueError: not JSON, a key that stands twice, a number that is not finite, nesting deeper than
+            :data:`MAX_DEPTH`, a text that is long or holds control characters or half a character.
+        RecursionError: nesting far deeper than that.
+    """
+    value = json.loads(text, object_pairs_hook=_table, parse_constant=_constant, parse_float=_float)
+    _check(value, 0)
+    return value
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check_text(key)
+            _check(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _check(inner, depth + 1)
+
+
+def _check_text(text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"a text has {len(text)} characters")
+    # escape sequences would reach terminals; half of a surrogate pair cannot be written to any file
+    if not text.isprintable() and any(
+        (c < " " and c not in "\n\t") or "\x7f" <= c < "\xa0" or "\ud800" <= c <= "\udfff" for c in text
+    ):
+        raise ValueError(f"the text {text[:40]!r} holds a control character")
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a key stands twice")
+    return table
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:40]} is too large a number")
+    return value

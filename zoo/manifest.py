@@ -1,0 +1,182 @@
+"""What ``manifest.json`` says, and reading it from strangers: every field is checked before anything else is opened.
+
+The fields are those of ``zoo/schema/manifest-1.json``; what one field says of another is checked here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo import schema
+from zoo.conditions import Condition
+from zoo.errors import BundleError, ZooError
+from zoo.jsonfile import strict
+from zoo.programs import Port, Program, describe, program_from
+
+MANIFEST = "manifest.json"
+FORMAT = "genzoo-bundle"
+VERSION = 1
+#: numbers in one sample
+_MAX_EVENT = 1 << 28
+#: names that Windows keeps for devices, whatever their suffix
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """One ONNX file of a bundle."""
+
+    file: str
+    opset: int
+    ir_version: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """Size in bytes and SHA-256 of a file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of ``manifest.json``.
+
+    Attributes:
+        model: name, summary, family, architecture, config, parameters, papers, metrics: for people and for reloading.
+        event_shape: shape of one sample.
+        condition: what it is conditioned on, or None.
+        levels: number of values of discrete data, or None.
+        licenses: ``{"code": SPDX, "weights": SPDX}``.
+        graphs: by name.
+        sample: the program that samples.
+        log_prob: the program that scores, or None.
+        proof: what was compared when the bundle was written, with the largest differences and the tolerances.
+        files: every file but the manifest itself, by name.
+        created_by: the version that wrote it.
+    """
+
+    model: Mapping[str, Any]
+    event_shape: tuple[int, ...]
+    condition: Condition | None
+    levels: int | None
+    licenses: Mapping[str, str]
+    graphs: Mapping[str, GraphInfo]
+    sample: Program
+    log_prob: Program | None
+    proof: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, FileInfo] = field(default_factory=dict)
+    created_by: str = ""
+
+    def to_json(self) -> str:
+        """The file's content; the same manifest gives the same bytes."""
+        values = {
+            "format": {"name": FORMAT, "version": VERSION},
+            "created_by": self.created_by,
+            "model": dict(self.model),
+            "event_shape": list(self.event_shape),
+            "condition": None if self.condition is None else self.condition.describe(),
+            "levels": self.levels,
+            "licenses": dict(self.licenses),
+            "noise": {"generator": "philox4x32-10", "normals": "box-muller", "specification": "zoo.noise"},
+            "graphs": {name: asdict(graph) for name, graph in self.graphs.items()},
+            "programs": {
+                "sample": describe(self.sample),
+                "log_prob": None if self.log_prob is None else describe(self.log_prob),
+            },
+            "proof": dict(self.proof),
+            "files": {name: asdict(info) for name, info in sorted(self.files.items())},
+        }
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, source: Path | str = MANIFEST) -> Manifest:
+        """Read and validate.
+
+        Raises:
+            BundleError: not JSON, not a manifest, a newer format, or names that leave the folder.
+        """
+        try:
+            values = strict(text)
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"{source} is not a manifest: {error}") from error
+        if not isinstance(values, dict) or not isinstance(values.get("format"), dict):
+            raise BundleError(f"{source} is not a manifest of a genzoo bundle")
+        stated = values["format"]
+        if stated.get("name") != FORMAT:
+            raise BundleError(f"{source} is not a manifest of a genzoo bundle")
+        if stated.get("version") != VERSION:
+            raise BundleError(
+                f"{source} is of bundle format {stated.get('version')!r}; this version of genzoo reads {VERSION}",
+                hint="pip install --upgrade genzoo",
+            )
+        try:
+            schema.check(values, f"manifest-{VERSION}")
+            manifest = cls._from_values(values)
+            for problem in manifest._problems():
+                raise BundleError(problem)
+        except (ZooError, ValueError) as error:
+            raise BundleError(f"{source} is not a whole manifest: {error}") from error
+        return manifest
+
+    @classmethod
+    def _from_values(cls, values: Mapping[str, Any]) -> Manifest:
+        """From values that fit the schema."""
+        condition, programs = values["condition"], values["programs"]
+        return cls(
+            model=values["model"],
+            event_shape=tuple(values["event_shape"]),
+            condition=None if condition is None else Condition.from_description(condition),
+            levels=values["levels"],
+            licenses=values["licenses"],
+            graphs={
+                name: GraphInfo(
+                    file=graph["file"],
+                    opset=graph["opset"],
+                    ir_version=graph["ir_version"],
+                    inputs=tuple(_port(p) for p in graph["inputs"]),
+                    outputs=tuple(_port(p) for p in graph["outputs"]),
+                )
+                for name, graph in values["graphs"].items()
+            },
+            sample=program_from(programs["sample"]),
+            log_prob=None if programs["log_prob"] is None else program_from(programs["log_prob"]),
+            proof=values["proof"],
+            files={name: FileInfo(info["size"], info["sha256"]) for name, info in values["files"].items()},
+            created_by=values["created_by"],
+        )
+
+    def _problems(self) -> Iterator[str]:
+        """What the schema cannot see: how one field fits another."""
+        if math.prod(self.event_shape) > _MAX_EVENT:
+            yield f"a sample of shape {self.event_shape} has more than {_MAX_EVENT} numbers"
+        seen: dict[str, str] = {}
+        for name in self.files:
+            if (other := seen.setdefault(name.lower(), name)) != name:
+                yield f"the files {other!r} and {name!r} are one file on some systems"
+            if name.lower() == MANIFEST or name.lower().partition(".")[0] in _DEVICES:
+                yield f"it names a file {name!r}, which is not a plain file of the bundle"
+        graphs: dict[str, str] = {}
+        for name, graph in self.graphs.items():
+            if graph.file not in self.files:
+                yield f"graph {name} is in {graph.file}, which is not listed among the files"
+            if (other := graphs.setdefault(graph.file, name)) != name:
+                yield f"graphs {other} and {name} are both in {graph.file}"
+            for ports in (graph.inputs, graph.outputs):
+                if len({port.name for port in ports}) != len(ports):
+                    yield f"graph {name} has two inputs or outputs of one name"
+        for what, program in (("sample", self.sample), ("log_prob", self.log_prob)):
+            if program is not None and program.graph not in self.graphs:
+                yield f"program {what} uses a graph {program.graph!r} that there is not"
+
+
+def _port(fields: Mapping[str, Any]) -> Port:
+    return Port(fields["name"], fields["dtype"], tuple(fields["shape"]), fields.get("meaning", ""))

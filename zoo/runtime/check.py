@@ -1,0 +1,215 @@
+"""The proof of a bundle, repeated where it runs: golden inputs through every graph and program, without PyTorch.
+
+``golden.safetensors`` holds, for each graph and program, inputs and what PyTorch gave for them::
+
+    <graph>/<case>/in/<port>                      <graph>/<case>/out/<port>
+    program:sample/<case>/in/<seed, n, ...>       program:sample/<case>/out/x
+    program:log_prob/<case>/in/<x, ...>           program:log_prob/<case>/out/log_prob
+
+Two values are the same if they differ by no more than tolerance·(unit + \\|value\\|), with the tolerance that the
+manifest's proof states and the units of the proof: 1 for a graph's outputs, the scale of the data for samples, the
+number of dimensions for log-densities.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo import weights
+from zoo.bundle import GOLDEN, Bundle
+from zoo.difference import TOLERANCE, relative_difference
+from zoo.errors import BundleError, DataError, ProviderError, UsageError
+from zoo.programs import Direct, Iterate
+from zoo.runtime.model import BundledModel
+from zoo.runtime.session import choose_provider
+
+Arrays = dict[str, NDArray[Any]]
+_PROGRAM = "program:"
+#: arguments of programs that golden values may hold
+_ARGUMENTS = {"sample": {"seed", "n", "condition", "steps"}, "log_prob": {"x", "condition", "seed", "steps"}}
+_RESULTS = {"sample": "x", "log_prob": "log_prob"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output of one graph or program on one provider.
+
+    Attributes:
+        provider: where it ran.
+        what: ``"graph step"``, ``"sample"`` or ``"log_prob"``.
+        output: its output.
+        cases: how many golden cases were replayed.
+        difference: the largest, in units of (unit + \\|value\\|).
+        tolerance: the largest that is tolerated.
+    """
+
+    provider: str
+    what: str
+    output: str
+    cases: int
+    difference: float
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is within tolerance."""
+        return self.difference <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`check` found.
+
+    Attributes:
+        rows: one for each provider, graph or program, and output.
+        unusable: providers that this ONNX Runtime was built with and that cannot be used here, and why.
+    """
+
+    rows: tuple[Row, ...]
+    unusable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all of it is within tolerance."""
+        return all(row.ok for row in self.rows)
+
+
+def check(bundle: Bundle, provider: str | None = None, *, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Replay a bundle's golden inputs.
+
+    Args:
+        bundle: an opened bundle, whose files have been checked by that.
+        provider: ``"cpu"`` or ``"cuda"``; None for each that can be used here.
+        progress: called with (cases done, cases in all).
+
+    Raises:
+        BundleError: no golden values, or some that do not fit the bundle.
+        UnknownNameError, MissingDependencyError, ProviderError: see :class:`~zoo.runtime.session.Session`.
+        RuntimeFailure: ONNX Runtime failed.
+    """
+    cases = _cases(bundle)
+    providers = ["cpu", "cuda"] if provider is None and choose_provider("auto") == "cuda" else [provider or "cpu"]
+    rows: list[Row] = []
+    unusable = {}
+    for turn, each in enumerate(providers):
+        model = BundledModel(bundle, each)
+
+        def tick(done: int, turn: int = turn) -> None:
+            if progress is not None:
+                progress(turn * len(cases) + done, len(providers) * len(cases))
+
+        try:
+            rows += _replay(model, each, cases, tick)
+        except ProviderError as error:
+            if provider is not None:
+                raise
+            unusable[each] = str(error)
+    return Report(tuple(rows), unusable)
+
+
+@dataclass
+class _Case:
+    """Inputs and outputs of one call."""
+
+    subject: str
+    given: Arrays = field(default_factory=dict)
+    gives: Arrays = field(default_factory=dict)
+
+
+def _cases(bundle: Bundle) -> list[_Case]:
+    if GOLDEN not in bundle.manifest.files:
+        raise BundleError(f"{bundle.folder} has no {GOLDEN}: there is nothing to replay", hint="Export it again.")
+    cases: dict[tuple[str, str], _Case] = {}
+    for name, array in weights.read(bundle.file(GOLDEN)).items():
+        parts = name.split("/", 3)
+        if len(parts) != 4 or parts[2] not in ("in", "out"):
+            raise _unfit(bundle, f"{name!r} is not named as <graph or program>/<case>/in or out/<name>")
+        case = cases.setdefault((parts[0], parts[1]), _Case(parts[0]))
+        (case.given if parts[2] == "in" else case.gives)[parts[3]] = array
+    for case in cases.values():
+        _check_case(bundle, case)
+    if not cases:
+        raise _unfit(bundle, "it is empty")
+    return [cases[key] for key in sorted(cases)]
+
+
+def _check_case(bundle: Bundle, case: _Case) -> None:
+    """Refuse golden values that no call could have: in particular more samples than there are to compare with."""
+    manifest = bundle.manifest
+    if not case.gives:
+        raise _unfit(bundle, f"{case.subject} has no outputs")
+    if not case.subject.startswith(_PROGRAM):
+        if case.subject not in manifest.graphs:
+            raise _unfit(bundle, f"there is no graph {case.subject!r}")
+        outputs = {port.name for port in manifest.graphs[case.subject].outputs}
+        if unknown := case.gives.keys() - outputs:
+            raise _unfit(bundle, f"graph {case.subject} has no output {min(unknown)!r}")
+        return
+    name = case.subject.removeprefix(_PROGRAM)
+    if name not in _ARGUMENTS or (name == "log_prob" and manifest.log_prob is None):
+        raise _unfit(bundle, f"there is no program {name!r}")
+    if case.gives.keys() != {_RESULTS[name]} or case.given.keys() - _ARGUMENTS[name]:
+        raise _unfit(bundle, f"program {name} has other inputs or outputs than {', '.join(sorted(_ARGUMENTS[name]))}")
+    for argument in ("seed", "n", "steps"):
+        if argument in case.given and not (
+            case.given[argument].shape == () and case.given[argument].dtype.kind in "iu"
+        ):
+            raise _unfit(bundle, f"{argument} of program {name} is no whole number")
+    result = case.gives[_RESULTS[name]]
+    if name == "sample" and ("n" not in case.given or result.shape != (int(case.given["n"]), *manifest.event_shape)):
+        raise _unfit(bundle, f"n samples of shape {manifest.event_shape} are not what program sample gave")
+
+
+def _replay(model: BundledModel, provider: str, cases: Sequence[_Case], tick: Callable[[int], None]) -> list[Row]:
+    tolerance = float(model.manifest.proof.get("tolerance", TOLERANCE))
+    found: dict[tuple[str, str], list[float]] = {}
+    for done, case in enumerate(cases):
+        try:
+            actual = _run(model, case)
+        except (DataError, UsageError) as error:
+            raise _unfit(model.bundle, str(error)) from error
+        for output, expected in case.gives.items():
+            what = case.subject.removeprefix(_PROGRAM) if case.subject.startswith(_PROGRAM) else f"graph {case.subject}"
+            difference = math.inf
+            if actual[output].shape == expected.shape:
+                difference = relative_difference(actual[output], expected, _unit(model, case, expected))
+            found.setdefault((what, output), []).append(difference)
+        tick(done + 1)
+    return [
+        Row(provider, what, output, len(differences), max(differences), tolerance)
+        for (what, output), differences in found.items()
+    ]
+
+
+def _run(model: BundledModel, case: _Case) -> Mapping[str, NDArray[Any]]:
+    if not case.subject.startswith(_PROGRAM):
+        return model.session(case.subject).run(case.given, list(case.gives))
+    arguments: dict[str, Any] = {
+        name: value.item() if value.shape == () else value for name, value in case.given.items()
+    }
+    if case.subject.removeprefix(_PROGRAM) == "sample":
+        return {"x": model.sample(arguments.pop("n"), **arguments)}
+    return {"log_prob": model.log_prob(arguments.pop("x", None), **arguments)}
+
+
+def _unit(model: BundledModel, case: _Case, expected: NDArray[Any]) -> float:
+    """The absolute size of a difference of 1, as the exporter's proof has it."""
+    manifest = model.manifest
+    dimensions = float(math.prod(manifest.event_shape))
+    if case.subject == f"{_PROGRAM}sample":
+        program = manifest.sample
+        return program.scale if isinstance(program, Iterate) else max(float(np.std(expected)), 1.0)
+    if case.subject == f"{_PROGRAM}log_prob":
+        return dimensions
+    scores = isinstance(manifest.log_prob, Direct) and manifest.log_prob.graph == case.subject
+    return dimensions if scores else 1.0
+
+
+def _unfit(bundle: Bundle, what: str) -> BundleError:
+    return BundleError(f"{bundle.folder / GOLDEN} does not fit its bundle: {what}")

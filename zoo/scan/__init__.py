@@ -1,0 +1,17 @@
+"""Reading strangers' files without trusting them: what must hold before anybody else's parser sees a byte.
+
+========================  =====================================================================================
+:mod:`zoo.scan.wire`      protobuf's wire format, as much of it as ONNX files use
+:mod:`zoo.scan.messages`  which fields the messages of an ONNX file have
+:mod:`zoo.scan.operators` which operators a graph may use
+:mod:`zoo.scan.graph`     the rules for a graph
+:mod:`zoo.scan.tensors`   the header of a safetensors file, and finite values
+========================  =====================================================================================
+
+Pure Python and NumPy: neither onnx nor protobuf nor ONNX Runtime is needed or imported. Weights are not loaded.
+"""
+
+from zoo.scan.graph import scan_graph
+from zoo.scan.tensors import check_finite, read_header
+
+__all__ = ["check_finite", "read_header", "scan_graph"]

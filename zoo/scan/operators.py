@@ -1,0 +1,44 @@
+"""The operators that a bundle's graph may use: those of ONNX's default domain that compute tensors from tensors.
+
+Not here, each for a reason: ``Random*``, ``Bernoulli``, ``Multinomial`` and ``Dropout`` draw numbers that differ from
+runtime to runtime; strings, sequences, optionals, maps and images are no business of a network; detection operators
+(``NonMaxSuppression``, ``RoiAlign``) and losses have no use here, and every one less is one less to get wrong.
+Operators of other domains are code of one runtime: ``com.microsoft``, ``EPContext`` (a precompiled blob), ``PythonOp``.
+"""
+
+from __future__ import annotations
+
+_GROUPS = {
+    "arithmetic": "Abs Add Ceil Clip Div Floor Mod Mul Neg Pow Reciprocal Round Sign Sqrt Sub Sum Mean Max Min",
+    "functions": "Acos Acosh Asin Asinh Atan Atanh Cos Cosh Erf Exp Log Sin Sinh Tan Tanh",
+    "activations": "Celu Elu Gelu HardSigmoid HardSwish Hardmax LeakyRelu LogSoftmax Mish PRelu Relu Selu Shrink "
+    "Sigmoid Softmax Softplus Softsign SwiGLU Swish ThresholdedRelu",
+    "comparison and logic": "And Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Not Or Where Xor",
+    "bits": "BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor",
+    "reduction": "ArgMax ArgMin CumProd CumSum ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean "
+    "ReduceMin ReduceProd ReduceSum ReduceSumSquare TopK",
+    "linear algebra": "Det Einsum Gemm MatMul",
+    "convolution and pooling": "AveragePool Col2Im Conv ConvTranspose GlobalAveragePool GlobalLpPool GlobalMaxPool "
+    "LpPool MaxPool",
+    "normalization": "BatchNormalization GroupNormalization InstanceNormalization LRN LayerNormalization "
+    "LpNormalization MeanVarianceNormalization RMSNormalization",
+    "attention and recurrence": "Attention GRU LSTM RNN RotaryEmbedding",
+    "shape": "Concat DepthToSpace Expand Flatten Identity Pad Reshape Shape Size Slice SpaceToDepth Split Squeeze Tile "
+    "Transpose Unsqueeze",
+    "indexing": "Compress Gather GatherElements GatherND NonZero OneHot ReverseSequence ScatterElements ScatterND "
+    "TensorScatter Trilu",
+    "constants": "Constant ConstantOfShape EyeLike Range",
+    "images and signals": "AffineGrid CenterCropPad DFT GridSample Resize STFT",
+    "types and quantization": "Cast CastLike ConvInteger DequantizeLinear DynamicQuantizeLinear MatMulInteger "
+    "QLinearConv QLinearMatMul QuantizeLinear",
+    "control": "If Loop Scan",
+}
+#: what they do -> their names
+OPERATORS: dict[str, frozenset[str]] = {group: frozenset(names.split()) for group, names in _GROUPS.items()}
+ALLOWED = frozenset().union(*OPERATORS.values())
+#: operators whose attributes are graphs, and which
+SUBGRAPHS = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
+#: operators whose output is as large as an input says, and that input. The rest is bounded by what goes in.
+SIZED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "OneHot": 1, "Pad": 1, "Resize": 3, "CenterCropPad": 1}
+#: attributes that enlarge what an operator gives
+SIZING = frozenset({"pads", "kernel_shape", "strides", "dilations", "output_padding", "output_shape", "blocksize"})

@@ -1,0 +1,141 @@
+"""The header of a safetensors file, read within bounds, and whether its numbers are finite.
+
+::
+
+    8 bytes      n, the length of the header, little-endian
+    n bytes      JSON: name -> {"dtype", "shape", "data_offsets": [begin, end]}
+    the rest     the tensors; tensor data stands at 8 + n + begin
+
+Every byte after the header belongs to exactly one tensor. Tensors are looked at a piece at a time, however large.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from zoo.jsonfile import strict
+from zoo.scan.wire import Malformed
+
+MAX_HEADER = 16 << 20
+MAX_TENSORS = 100_000
+MAX_RANK = 16
+_CHUNK = 1 << 22
+
+#: bytes of one number
+DTYPES = {
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "U16": 2,
+    "I16": 2,
+    "F16": 2,
+    "BF16": 2,
+    "U32": 4,
+    "I32": 4,
+    "F32": 4,
+    "U64": 8,
+    "I64": 8,
+    "F64": 8,
+}
+#: the bits of the exponent, all ones in what is not finite
+_EXPONENTS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F800000, "F64": 0x7FF0000000000000}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tensor in a file: where its bytes begin, counted from the beginning of the file, and how many there are."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+def read_header(file: BinaryIO, size: int) -> dict[str, Span]:
+    """The tensors of a safetensors file by name, in the order of their bytes.
+
+    Args:
+        file: at its beginning.
+        size: of the file, in bytes.
+
+    Raises:
+        Malformed: not a safetensors file, or one with holes, overlaps or tensors that are not as large as they say.
+    """
+    prefix = file.read(8)
+    if len(prefix) < 8:
+        raise Malformed("is too short for the length of a header")
+    length = int.from_bytes(prefix, "little")
+    if length > min(MAX_HEADER, size - 8):
+        raise Malformed(f"claims a header of {length} bytes in a file of {size}, at most {MAX_HEADER} are read")
+    raw = file.read(length)
+    if not raw.startswith(b"{"):
+        raise Malformed("has a header that does not begin with {")
+    try:
+        header = strict(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"has a header that is not JSON: {error}") from None
+    if not isinstance(header, dict) or len(header) > MAX_TENSORS:
+        raise Malformed(f"has a header that is no table of at most {MAX_TENSORS} tensors")
+    notes = header.pop("__metadata__", {})
+    if not isinstance(notes, dict) or not all(isinstance(v, str) for v in notes.values()):
+        raise Malformed("has a __metadata__ that is no table of texts")
+    spans = sorted(
+        ((name, _span(name, entry, 8 + length)) for name, entry in header.items()),
+        key=lambda item: (item[1].offset, item[1].length),
+    )
+    at = 8 + length
+    for name, span in spans:
+        if span.offset != at:
+            what = "overlaps what stands before it" if span.offset < at else "leaves a hole before it"
+            raise Malformed(f"has a tensor {name!r} that {what}")
+        at += span.length
+    if at != size:
+        raise Malformed(f"has {size} bytes, and its tensors end at {at}")
+    return dict(spans)
+
+
+def _span(name: str, entry: object, start: int) -> Span:
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise Malformed(f"has a tensor {name!r} without exactly dtype, shape and data_offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise Malformed(f"has a tensor {name!r} of dtype {dtype!r}; there are {', '.join(DTYPES)}")
+    if not _sizes(shape) or len(shape) > MAX_RANK:
+        raise Malformed(f"has a tensor {name!r} whose shape is no list of at most {MAX_RANK} sizes")
+    if not _sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise Malformed(f"has a tensor {name!r} whose data_offsets are no beginning and end")
+    length = math.prod(shape) * DTYPES[dtype]
+    if length != offsets[1] - offsets[0]:
+        raise Malformed(f"has a tensor {name!r} of {offsets[1] - offsets[0]} bytes, {dtype}{shape} takes {length}")
+    return Span(dtype, tuple(shape), start + offsets[0], length)
+
+
+def _sizes(values: object) -> bool:
+    return isinstance(values, list) and all(type(v) is int and 0 <= v < 1 << 48 for v in values)
+
+
+def check_finite(file: BinaryIO, spans: dict[str, Span]) -> None:
+    """Refuse floating-point numbers that are infinite or none.
+
+    Raises:
+        Malformed: with the tensor that has one.
+    """
+    for name, span in spans.items():
+        mask = _EXPONENTS.get(span.dtype)
+        if mask is None:
+            continue
+        unsigned = np.dtype(f"<u{DTYPES[span.dtype]}")
+        file.seek(span.offset)
+        left = span.length
+        while left:
+            piece = file.read(min(left, _CHUNK))
+            if not piece:
+                raise Malformed(f"is cut off within tensor {name!r}")
+            left -= len(piece)
+            words = np.frombuffer(piece, unsigned)
+            if np.any((words & unsigned.type(mask)) == mask):
+                raise Malformed(f"has values that are not finite in {name}")

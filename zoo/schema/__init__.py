@@ -1,0 +1,160 @@
+"""The JSON Schemas of genzoo's files, and the part of JSON Schema that they use.
+
+What a reader enforces *is* the schema that is published: ``manifest-1.json`` is read here, so the two cannot differ. A
+test holds that :func:`check` and the package ``jsonschema`` agree on manifests, whole and broken. One thing is stricter
+here: an integer is written without a fraction (``1.0`` is none), as every typed language reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from functools import cache
+from importlib import resources
+from typing import Any
+
+_TYPES = {
+    "object": "a table",
+    "array": "a list",
+    "string": "a text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+@cache
+def load(name: str) -> dict[str, Any]:
+    """A schema of this package by name, such as ``"manifest-1"``."""
+    text = resources.files(__package__).joinpath(f"{name}.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def check(value: Any, name: str) -> None:
+    """Refuse a JSON value that does not fit a schema of this package.
+
+    Raises:
+        ValueError: with the first place that does not fit, and what should stand there.
+    """
+    schema = load(name)
+    _Checker(schema).check(value, schema, "")
+
+
+class _Checker:
+    def __init__(self, root: dict[str, Any]) -> None:
+        self._root = root
+
+    def check(self, value: Any, schema: dict[str, Any], where: str) -> None:
+        schema = self._resolve(schema)
+        if "oneOf" in schema:
+            self.check(value, self._branch(value, schema["oneOf"], where), where)
+            return
+        if "const" in schema and (type(value) is not type(schema["const"]) or value != schema["const"]):
+            raise ValueError(f"{_at(where)}{_show(value)} stands where {schema['const']!r} should")
+        if "enum" in schema and value not in schema["enum"]:
+            raise ValueError(f"{_at(where)}{_show(value)} is none of {', '.join(map(str, schema['enum']))}")
+        kinds = schema.get("type")
+        if kinds is not None:
+            kinds = [kinds] if isinstance(kinds, str) else kinds
+            if not any(_is(value, kind) for kind in kinds):
+                should = " or ".join(_TYPES[kind] for kind in kinds)
+                raise ValueError(f"{_at(where)}{_show(value)} stands where {should} should")
+        if isinstance(value, dict):
+            self._table(value, schema, where)
+        elif isinstance(value, list):
+            self._list(value, schema, where)
+        elif isinstance(value, str):
+            _text(value, schema, where)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            _number(value, schema, where)
+
+    def _resolve(self, schema: dict[str, Any]) -> dict[str, Any]:
+        while "$ref" in schema:
+            schema = self._root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+        return schema
+
+    def _branch(self, value: Any, branches: list[dict[str, Any]], where: str) -> dict[str, Any]:
+        """The one branch that a value claims to be: by its type, and tables by their ``kind``."""
+        resolved = [self._resolve(branch) for branch in branches]
+        fitting = [b for b in resolved if _is(value, b["type"])]
+        if isinstance(value, dict) and fitting:
+            kinds = {b["properties"]["kind"]["const"]: b for b in fitting}
+            kind = value.get("kind")
+            if not isinstance(kind, str) or kind not in kinds:
+                raise ValueError(f"{_at(where)}the kind {_show(kind)} is none of {', '.join(kinds)}")
+            return kinds[kind]
+        if not fitting:
+            should = " or ".join(dict.fromkeys(_TYPES[b["type"]] for b in resolved))
+            raise ValueError(f"{_at(where)}{_show(value)} stands where {should} should")
+        return fitting[0]
+
+    def _table(self, value: dict[str, Any], schema: dict[str, Any], where: str) -> None:
+        if missing := [name for name in schema.get("required", ()) if name not in value]:
+            raise ValueError(f"{_at(where)}{', '.join(missing)} is missing")
+        if not schema.get("minProperties", 0) <= len(value) <= schema.get("maxProperties", math.inf):
+            raise ValueError(f"{_at(where)}there are {len(value)} entries, which are too many or too few")
+        names = self._resolve(schema.get("propertyNames", {}))
+        known = schema.get("properties", {})
+        others = schema.get("additionalProperties", True)
+        for name, inner in value.items():
+            if ("pattern" in names and not _matches(names["pattern"], name)) or (
+                len(name) > names.get("maxLength", math.inf)
+            ):
+                raise ValueError(f"{_at(where)}{_show(name)} is not {names['title']}")
+            if name in known:
+                self.check(inner, known[name], f"{where}.{name}")
+            elif others is False:
+                raise ValueError(f"{_at(where)}nothing is called {_show(name)} here")
+            elif isinstance(others, dict):
+                self.check(inner, others, f"{where}.{name}")
+
+    def _list(self, value: list[Any], schema: dict[str, Any], where: str) -> None:
+        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", math.inf):
+            raise ValueError(f"{_at(where)}there are {len(value)} entries, which are too many or too few")
+        if "items" in schema:
+            for i, inner in enumerate(value):
+                self.check(inner, schema["items"], f"{where}[{i}]")
+
+
+def _text(value: str, schema: dict[str, Any], where: str) -> None:
+    if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", math.inf):
+        raise ValueError(f"{_at(where)}a text of {len(value)} characters is too long or too short")
+    if "pattern" in schema and not _matches(schema["pattern"], value):
+        raise ValueError(f"{_at(where)}{_show(value)} is not {schema.get('title', 'spelt as it should be')}")
+
+
+def _number(value: float, schema: dict[str, Any], where: str) -> None:
+    name = where.lstrip(".")
+    if "exclusiveMinimum" in schema and not value > schema["exclusiveMinimum"]:
+        raise ValueError(f"{name} must be above {schema['exclusiveMinimum']}, not {_show(value)}")
+    if "minimum" in schema and not value >= schema["minimum"]:
+        raise ValueError(f"{name} must be {schema['minimum']} or more, not {_show(value)}")
+    if "maximum" in schema and not value <= schema["maximum"]:
+        raise ValueError(f"{name} must be at most {schema['maximum']}, not {_show(value)}")
+
+
+def _matches(pattern: str, text: str) -> bool:
+    # in JSON Schema $ is the end of the text, in Python it is also the place before a last line break
+    return re.search(re.sub(r"\$$", r"\\Z", pattern), text) is not None
+
+
+def _is(value: Any, kind: str) -> bool:
+    if kind == "number":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind == "integer":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind == "null":
+        return value is None
+    return isinstance(value, {"object": dict, "array": list, "string": str, "boolean": bool}[kind])
+
+
+def _at(where: str) -> str:
+    return f"{where.lstrip('.')}: " if where else ""
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
