@@ -16,7 +16,7 @@ from zoo import schema
 from zoo.conditions import Condition
 from zoo.errors import BundleError, ZooError
 from zoo.jsonfile import strict
-from zoo.programs import Port, Program, describe, program_from
+from zoo.programs import Fused, Port, Program, describe, fused_from, program_from
 
 MANIFEST = "manifest.json"
 FORMAT = "genzoo-bundle"
@@ -59,6 +59,7 @@ class Manifest:
         graphs: by name.
         sample: the program that samples.
         log_prob: the program that scores, or None.
+        fused: a whole run of ``sample`` in one call, or None.
         proof: what was compared when the bundle was written, with the largest differences and the tolerances.
         files: every file but the manifest itself, by name.
         created_by: the version that wrote it.
@@ -75,6 +76,7 @@ class Manifest:
     proof: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileInfo] = field(default_factory=dict)
     created_by: str = ""
+    fused: Fused | None = None
 
     def to_json(self) -> str:
         """The file's content; the same manifest gives the same bytes."""
@@ -91,6 +93,7 @@ class Manifest:
             "programs": {
                 "sample": describe(self.sample),
                 "log_prob": None if self.log_prob is None else describe(self.log_prob),
+                **({} if self.fused is None else {"fused": describe(self.fused)}),
             },
             "proof": dict(self.proof),
             "files": {name: asdict(info) for name, info in sorted(self.files.items())},
@@ -152,6 +155,7 @@ class Manifest:
             proof=values["proof"],
             files={name: FileInfo(info["size"], info["sha256"]) for name, info in values["files"].items()},
             created_by=values["created_by"],
+            fused=fused_from(programs["fused"]) if "fused" in programs else None,
         )
 
     def _problems(self) -> Iterator[str]:
@@ -173,7 +177,7 @@ class Manifest:
             for ports in (graph.inputs, graph.outputs):
                 if len({port.name for port in ports}) != len(ports):
                     yield f"graph {name} has two inputs or outputs of one name"
-        for what, program in (("sample", self.sample), ("log_prob", self.log_prob)):
+        for what, program in (("sample", self.sample), ("log_prob", self.log_prob), ("fused", self.fused)):
             if program is not None and program.graph not in self.graphs:
                 yield f"program {what} uses a graph {program.graph!r} that there is not"
 

@@ -5,6 +5,8 @@ Programs are plain data that a manifest stores and a runtime in any language fol
 - :class:`Direct`, one call of one graph. A flow samples by ``inverse`` and scores by ``log_prob``.
 - :class:`Iterate`, a :class:`~zoo.samplers.StepTable` run over the graph ``step``. A diffusion samples so.
 - :class:`Integrate`, the probability-flow ODE over the graph ``divergence``. A diffusion scores so.
+- :class:`Fused`, a whole run of ``sample`` in one call, for runtimes where even a short loop is too much. An exporter
+  writes it beside the others if it is asked to.
 
 No torch here; :class:`Graph` holds whatever callable the exporter traces.
 """
@@ -126,6 +128,26 @@ class Integrate:
     kind: ClassVar[str] = "integrate"
 
 
+@dataclass(frozen=True)
+class Fused:
+    """A whole sampling run in one call, noise and all: seed, first and n in, samples in data units out.
+
+    Attributes:
+        graph: name of the graph.
+        sampler: the sampler in it; None for a model that samples in one call, like what follows.
+        steps: its number of steps.
+        guidance: its guidance weight.
+        options: its options.
+    """
+
+    graph: str
+    sampler: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    kind: ClassVar[str] = "fused"
+
+
 Program = Direct | Iterate | Integrate
 _KINDS: dict[str, type[Direct | Iterate | Integrate]] = {c.kind: c for c in (Direct, Iterate, Integrate)}
 
@@ -140,7 +162,7 @@ class Programs:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def describe(program: Program) -> dict[str, Any]:
+def describe(program: Program | Fused) -> dict[str, Any]:
     """A program as JSON values."""
     return {"kind": program.kind, **asdict(program)}
 
@@ -157,3 +179,15 @@ def program_from(fields: Mapping[str, Any]) -> Program:
         return _KINDS[str(kind)](**values)
     except (KeyError, TypeError):
         raise BundleError(f"the manifest describes a program of kind {kind!r} that this version cannot run") from None
+
+
+def fused_from(fields: Mapping[str, Any]) -> Fused:
+    """The inverse of :func:`describe` for a fused run.
+
+    Raises:
+        BundleError: other fields than it has.
+    """
+    try:
+        return Fused(**{name: value for name, value in fields.items() if name != "kind"})
+    except TypeError:
+        raise BundleError("the manifest describes a fused run that this version cannot run") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,11 @@ from zoo.cards import ModelCard
 from zoo.errors import ExportError, ProofError, UsageError
 from zoo.files import write_bytes, write_text
 from zoo.model import GenerativeModel
-from zoo.programs import Iterate, Programs
+from zoo.programs import Direct, Fused, Iterate, Port, Programs
+from zoo.registry import installed
 from zoo.runtime import BundledModel
+from zoo.samplers import StepTable
+from zoo_onnx.fused import OWN, Choice, fuse, fused_program, ports
 from zoo_onnx.golden import golden
 from zoo_onnx.model_card import model_card
 from zoo_onnx.proof import Proof
@@ -47,7 +50,13 @@ Progress = Callable[[str, int, int], None]
 
 
 def export(
-    model: GenerativeModel, card: ModelCard, folder: Path, *, opset: int = OPSET, progress: Progress | None = None
+    model: GenerativeModel,
+    card: ModelCard,
+    folder: Path,
+    *,
+    opset: int = OPSET,
+    fused: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write a bundle into an empty folder, and prove that it computes what the model computes.
 
@@ -58,10 +67,12 @@ def export(
         card: what is known of it; goes into the manifest and the model card.
         folder: exists, and is empty.
         opset: ONNX opset.
+        fused: fields of :class:`~zoo_onnx.fused.Choice`, for one more graph that holds the whole of a sampler; None for
+            no such graph.
         progress: called with (what is being done, parts done, parts in all).
 
     Raises:
-        UsageError: an opset that cannot be written.
+        UsageError: an opset or a fused sampler that cannot be written.
         ExportError: the model uses something that ONNX cannot express.
         ProofError: what was written does not equal the model; the folder is to be thrown away.
         OutputError: the folder cannot be written.
@@ -71,17 +82,22 @@ def export(
     frozen = _frozen(model)
     programs = frozen.programs()
     _check_names(programs)
-    stages = _Stages(progress, 2 * len(programs.graphs) + (3 if programs.log_prob else 2))
+    run, table = (None, None) if fused is None else fused_program(programs, Choice(**fused), installed().samplers())
+    stages = _Stages(progress, 2 * len(programs.graphs) + (3 if programs.log_prob else 2) + (run is not None))
 
     traced = []
     for graph in programs.graphs:
         stages.begin(f"tracing graph {graph.name}")
         traced.append(trace(graph, opset))
     stages.begin("writing")
-    graphs = _write_graphs(traced, programs, weights.state_arrays(frozen), folder)
+    described = [(graph.name, graph.inputs, graph.outputs) for graph in programs.graphs]
+    if run is not None:
+        traced.append(_fused(frozen, programs, traced, table, opset))
+        described.append((run.graph, *ports(tuple(frozen.event_shape), frozen.condition)))
+    graphs = _write_graphs(traced, described, weights.state_arrays(frozen), folder)
     if isinstance(programs.sample, Iterate):
         weights.write(folder / TABLES, tables(programs.sample))
-    manifest = _manifest(frozen, card, programs, graphs)
+    manifest = _manifest(frozen, card, programs, graphs, run)
 
     proof = Proof(frozen, programs, BundledModel(Bundle(folder, _with_files(manifest, folder)), "cpu"))
     for graph in programs.graphs:
@@ -92,6 +108,9 @@ def export(
     if programs.log_prob is not None:
         stages.begin("proving log_prob")
         proof.log_prob()
+    if run is not None:
+        stages.begin("proving the fused run")
+        proof.fused(table)
     weights.write(folder / GOLDEN, golden(frozen, programs, proof.inputs))
     manifest = dataclasses.replace(manifest, proof=proof.summary())
     write_text(folder / MODEL_CARD, model_card(card, manifest))
@@ -135,27 +154,37 @@ def _check_names(programs: Programs) -> None:
             raise ExportError(f"a program uses a graph {program.graph!r} that the model does not have")
 
 
+def _fused(
+    model: GenerativeModel, programs: Programs, traced: list[ir.Model], table: StepTable | None, opset: int
+) -> ir.Model:
+    sample = programs.sample
+    assert isinstance(sample, (Direct, Iterate))
+    (inner,) = (t for t, graph in zip(traced, programs.graphs, strict=True) if graph.name == sample.graph)
+    return fuse(inner, sample, table, tuple(model.event_shape), model.condition, opset)
+
+
 def _write_graphs(
-    models: list[ir.Model], programs: Programs, state: dict[str, Any], folder: Path
+    models: list[ir.Model],
+    described: list[tuple[str, tuple[Port, ...], tuple[Port, ...]]],
+    state: dict[str, Any],
+    folder: Path,
 ) -> dict[str, GraphInfo]:
     store = Store(state)
     for model in models:
-        store.adopt(model)
+        store.adopt(model, inline=OWN)
     store.write(folder / WEIGHTS)
     infos = {}
-    for model, graph in zip(models, programs.graphs, strict=True):
+    for model, (name, inputs, outputs) in zip(models, described, strict=True):
         proto = ir.to_proto(model)
         proto.ir_version = _oldest_ir(model.graph.opset_imports[""])
         del proto.graph.value_info[:]
-        path = folder / f"{graph.name}.onnx"
+        path = folder / f"{name}.onnx"
         write_bytes(path, proto.SerializeToString(deterministic=True))
         try:
             onnx.checker.check_model(str(path), full_check=True)
         except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            raise ProofError(f"graph {graph.name} is no valid ONNX graph: {str(error).splitlines()[0]}") from error
-        infos[graph.name] = GraphInfo(
-            path.name, model.graph.opset_imports[""], proto.ir_version, graph.inputs, graph.outputs
-        )
+            raise ProofError(f"graph {name} is no valid ONNX graph: {str(error).splitlines()[0]}") from error
+        infos[name] = GraphInfo(path.name, model.graph.opset_imports[""], proto.ir_version, inputs, outputs)
     return infos
 
 
@@ -165,7 +194,9 @@ def _oldest_ir(opset: int) -> int:
     return version
 
 
-def _manifest(model: GenerativeModel, card: ModelCard, programs: Programs, graphs: dict[str, GraphInfo]) -> Manifest:
+def _manifest(
+    model: GenerativeModel, card: ModelCard, programs: Programs, graphs: dict[str, GraphInfo], fused: Fused | None
+) -> Manifest:
     levels = card.data.get("levels")
     return Manifest(
         model={**_stated(card), "family": model.family, "parameters": sum(p.numel() for p in model.parameters())},
@@ -177,6 +208,7 @@ def _manifest(model: GenerativeModel, card: ModelCard, programs: Programs, graph
         sample=programs.sample,
         log_prob=programs.log_prob,
         created_by=f"genzoo {zoo.__version__}",
+        fused=fused,
     )
 
 

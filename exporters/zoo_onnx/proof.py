@@ -20,6 +20,7 @@ from zoo.errors import ProofError, RuntimeFailure
 from zoo.model import GenerativeModel
 from zoo.programs import Direct, Graph, Integrate, Iterate, Programs
 from zoo.runtime import BundledModel
+from zoo.samplers import StepTable
 from zoo_onnx.compare import Comparison
 from zoo_onnx.inputs import Feeds, Inputs
 from zoo_onnx.sizes import proven_sizes
@@ -103,6 +104,29 @@ class Proof:
                 _densities(self.model, x, arguments),
                 exact=partial(_densities, self._exact, x, arguments),
                 unit=float(math.prod(self.model.event_shape)),
+            )
+
+    def fused(self, table: StepTable | None) -> None:
+        """Prove that the fused run gives the samples of the model.
+
+        Args:
+            table: the sampler in it, or None.
+
+        Raises:
+            ProofError: it does not.
+        """
+        program = self.programs.sample
+        for n in BATCHES:
+            options = {} if table is None else {"sampler": table}
+            arguments: dict[str, Any] = {"condition": self.inputs.condition(n), "seed": _SEED}
+            expected = _samples(self.model, n, {**arguments, **options})
+            self._compare(
+                "fused",
+                f"for {n} samples in one call",
+                partial(self.bundle.sample, n, fused=True, batch_size=n, **arguments),
+                expected,
+                exact=partial(_samples, self._exact, n, {**arguments, **options}),
+                unit=program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0),
             )
 
     def summary(self) -> dict[str, Any]:

@@ -48,12 +48,17 @@ class Store:
             self._names.setdefault(_content(array), []).append(name)
         self._uses: list[tuple[ir.Value, str]] = []
 
-    def adopt(self, model: ir.Model) -> None:
-        """Name a graph's initializers after the model's tensors, and take over those that are large."""
+    def adopt(self, model: ir.Model, *, inline: tuple[str, ...] = ()) -> None:
+        """Name a graph's initializers after the model's tensors, and take over those that are large.
+
+        Args:
+            model: the graph, and those in it.
+            inline: beginnings of the names of initializers that stay in the graph.
+        """
         for graph in model.graphs():
             kept: dict[tuple[str, tuple[Any, ...]], ir.Value] = {}
             for value in list(graph.initializers.values()):
-                if value.const_value is None:
+                if value.const_value is None or str(value.name).startswith(inline or ("\0",)):
                     continue
                 array = np.asarray(value.const_value.numpy())
                 if array.nbytes < THRESHOLD:

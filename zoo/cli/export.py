@@ -9,6 +9,8 @@ import click
 
 from zoo.cards import ModelCard
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._options import key_values
+from zoo.errors import UsageError
 from zoo.files import check_free
 
 if TYPE_CHECKING:
@@ -20,16 +22,40 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--target", default="onnx", show_default=True, help="What to export to.")
 @click.option("--opset", type=int, help="ONNX opset [18: the most portable, and the fastest on CPUs].")
+@click.option("--fused", is_flag=True, help="Write the whole sampler as one more graph: seed in, samples out.")
+@click.option("--sampler", help="Sampler of the fused graph [the model's own].")
+@click.option("--steps", type=click.IntRange(1), help="Its steps.")
+@click.option("--guidance", type=float, help="Its weight of classifier-free guidance.")
+@click.option("-O", "options", multiple=True, metavar="KEY=VALUE", help="Option of that sampler. Repeatable.")
 @click.option("--force", is_flag=True, help="Replace the folder if it exists.")
 @json_option
 @pass_app
-def command(app: App, model: str, output: Path, target: str, opset: int | None, force: bool) -> None:
+def command(
+    app: App,
+    /,
+    model: str,
+    output: Path,
+    target: str,
+    opset: int | None,
+    fused: bool,
+    force: bool,
+    **choice: Any,
+) -> None:
     """Export a model to a bundle that runs without PyTorch.
 
     The bundle holds ONNX graphs, the weights once, step tables, golden inputs and outputs, and a manifest that a
     runtime in any language follows. What ONNX Runtime computes from it is compared with PyTorch before it gets its
     name: if they differ, the exit code is 3 and there is no bundle.
+
+    One graph serves every sampler, number of steps and guidance, so there is nothing to choose here but for --fused.
+
+    \b
+    zoo export mnist-unet -o digits
+    zoo export mnist-unet -o digits --fused --sampler dpm-solver-pp --steps 10
     """
+    choice["options"] = key_values(choice["options"])
+    if not fused and any(choice.values()):
+        raise UsageError("--sampler, --steps, --guidance and -O choose what --fused writes: give that too")
     exporter = app.registry.exporter(target)
     source = app.registry.resolve(model)
     check_free(output, replace=force)
@@ -39,6 +65,8 @@ def command(app: App, model: str, output: Path, target: str, opset: int | None, 
     from zoo.export import export
 
     options: dict[str, Any] = {} if opset is None else {"opset": opset}
+    if fused:
+        options["fused"] = choice
     with app.progress(f"exporting {source.name}", 100) as update:
 
         def report(what: str, done: int, total: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._options import key_values
 from zoo.errors import ConditionError, MissingDependencyError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Request:
     condition: Path | None
     output: Path | None
     log_prob: Path | None
+    fused: bool
     provider: str
     batch_size: int | None
     threads: int | None
@@ -69,6 +70,7 @@ class Request:
 @click.option(
     "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score this file instead of sampling."
 )
+@click.option("--fused", is_flag=True, help="Run the bundle's fused graph: the sampler that it was exported with.")
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--batch-size", type=click.IntRange(1), help="Samples at a time; does not change them.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
@@ -94,7 +96,7 @@ def command(app: App, /, model: str, options: tuple[str, ...], **given: Any) -> 
 
     Nothing depends on the batch size, and the same seed gives the same samples everywhere.
     """
-    request = Request(options=_options(options), **given)
+    request = Request(options=key_values(options), **given)
     if request.classes and request.condition is not None:
         raise UsageError("--class and --condition exclude each other")
     source = app.registry.resolve(model)
@@ -120,7 +122,9 @@ def _sample(app: App, source: Source, facts: Facts, request: Request, stack: Exi
     output = request.output or Path(_file_name(source.name) + default_suffix(facts.event_shape))
     check_output(output, facts.event_shape, replace=request.force)
     model = _open(app, source, request, stack)
-    table = model.table(request.sampler, request.steps, request.guidance, **request.options)
+    if request.fused and any(v is not None for v in (request.sampler, request.steps, request.guidance)):
+        raise UsageError("--fused runs the sampler that was exported, so it takes no --sampler, --steps or --guidance")
+    table = None if request.fused else model.table(request.sampler, request.steps, request.guidance, **request.options)
     seed = request.seed
     if seed is None:
         seed = fresh_seed()
@@ -129,17 +133,24 @@ def _sample(app: App, source: Source, facts: Facts, request: Request, stack: Exi
     begin = time.perf_counter()
     with app.progress(f"sampling {source.name}", 1) as update:
         samples = model.sample(
-            n, condition=condition, seed=seed, sampler=table, batch_size=request.batch_size, progress=update
+            n,
+            condition=condition,
+            seed=seed,
+            sampler=table,
+            fused=request.fused,
+            batch_size=request.batch_size,
+            progress=update,
         )
     seconds = time.perf_counter() - begin
-    program = model.manifest.sample
-    weight = None if table is None else float(table.guidance[0])
+    program = model.manifest.fused if request.fused else model.manifest.sample
+    # with an interval some rows are not guided
+    weight = getattr(program, "guidance", None) if table is None else float(table.guidance.max())
     told: dict[str, Any] = {
         "model": source.name,
         "n": n,
         "seed": seed,
-        "sampler": None if table is None else request.sampler or getattr(program, "sampler", None),
-        "steps": None if table is None else len(table),
+        "sampler": request.sampler or getattr(program, "sampler", None),
+        "steps": getattr(program, "steps", None) if table is None else len(table),
         "guidance": weight,
         "options": request.options,
         "provider": provider,
@@ -266,24 +277,6 @@ def _facts(source: Source) -> Facts:
     known = source.card if source.card is not None else source.manifest()
     assert known is not None
     return Facts(source.name, known.event_shape, known.condition)
-
-
-def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """``KEY=VALUE`` pairs; values are JSON where they can be, else text."""
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key.isidentifier():
-            raise UsageError(f"-O takes KEY=VALUE, not {pair!r}")
-        if key in options or key in ("sampler", "steps", "guidance"):
-            raise UsageError(
-                f"-O {pair}: {key} is given already" if key in options else f"use --{key} instead of -O {pair}"
-            )
-        try:
-            options[key] = json.loads(text)
-        except ValueError:
-            options[key] = text
-    return options
 
 
 def _condition(request: Request, facts: Facts) -> tuple[int, Any]:

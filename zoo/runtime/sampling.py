@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from zoo.errors import RuntimeFailure, UsageError
 from zoo.noise import check_seed
 from zoo.paths import path_from
-from zoo.programs import Direct, Iterate
+from zoo.programs import Direct, Fused, Iterate
 from zoo.runtime import data, direct, iterate
+from zoo.runtime import fused as fused_run
 from zoo.runtime.opened import LARGEST_COUNT, OpenBundle, Progress, checked_count, fresh_seed, ticker
+from zoo.runtime.session import Session
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
 from zoo.samplers.state import SamplerState, begin, check_event_shape, encoded, spread, to_data
 
@@ -53,6 +55,7 @@ class Sampling(OpenBundle):
         condition: Any = None,
         seed: int | None = None,
         noise: Any = None,
+        fused: bool = False,
         batch_size: int | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
@@ -65,6 +68,7 @@ class Sampling(OpenBundle):
             condition: one class (number or label) or vector for all, or ``n`` of them; None gives every class in turn.
             seed: key of the specified noise; None draws one from the system.
             noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``.
+            fused: run the bundle's fused graph, the whole sampler in one call, with the sampler that is in it.
             batch_size: samples in one call of a graph; None bounds the memory that a batch takes.
             progress: called with (graph calls done, graph calls in all).
             preview: called after each step with (row, slice of the samples, those samples as denoised so far).
@@ -78,11 +82,15 @@ class Sampling(OpenBundle):
             RuntimeFailure: ONNX Runtime failed, or a value is not finite, with the step at which that began.
         """
         n, seed = checked_count("samples", n, LARGEST_COUNT), fresh_seed() if seed is None else check_seed(seed)
-        program = self.manifest.sample
+        program = self.manifest.fused if fused else self.manifest.sample
+        if program is None:
+            raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
         session = self.session(program.graph)
         batches = self._batches(n, batch_size, session)
         draw: Callable[[slice, Callable[[], None]], Samples]
-        if isinstance(program, Iterate):
+        if isinstance(program, Fused):
+            draw, calls = self._fused(session, n, condition, seed, {"noise": noise, "preview": preview, **options}), 1
+        elif isinstance(program, Iterate):
             table, start = self._starting(n, condition=condition, seed=seed, noise=noise, **options)
             calls = len(table)
 
@@ -267,6 +275,21 @@ class Sampling(OpenBundle):
 
         start(slice(0, 1))  # refuses what is wrong before anything runs
         return table, start
+
+    def _fused(
+        self, session: Session, n: int, condition: Any, seed: int, options: dict[str, Any]
+    ) -> Callable[[slice, Callable[[], None]], Samples]:
+        if refused := [name for name, value in options.items() if value is not None]:
+            raise UsageError(f"a fused run has its sampler built in, and takes no {', '.join(refused)}")
+        conditions = self._condition(condition, n)
+
+        def draw(part: slice, tick: Callable[[], None]) -> Samples:
+            given = None if conditions is None else conditions[part]
+            x = fused_run.sample(session, seed=seed, first=part.start, n=part.stop - part.start, condition=given)
+            tick()
+            return x
+
+        return draw
 
     def _in_one_call(
         self,

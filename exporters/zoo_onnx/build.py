@@ -1,0 +1,77 @@
+"""ONNX graphs written as expressions: the little that the exporter writes itself rather than traces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import ArrayLike, NDArray
+
+Operand = ir.Value | NDArray[Any]
+
+
+class Builder:
+    """Nodes, in order, and constants of one graph; names begin with ``prefix``, so that graphs can be put together.
+
+    Args:
+        prefix: of every name.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.nodes: list[ir.Node] = []
+        self.constants: list[ir.Value] = []
+        self._known: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+
+    def __call__(self, operator: str, *inputs: Operand | None, outputs: int = 1, **attributes: Any) -> ir.Value:
+        """The (first) output of a new node."""
+        values = [self.constant(i) if isinstance(i, np.ndarray) else i for i in inputs]
+        node = ir.node(operator, values, attributes, num_outputs=outputs, name=self._name(operator))
+        for i, output in enumerate(node.outputs):
+            output.name = f"{node.name}.{i}" if i else str(node.name)
+        self.nodes.append(node)
+        return node.outputs[0]
+
+    def constant(self, value: ArrayLike, dtype: Any = None, name: str | None = None) -> ir.Value:
+        """A constant, written once however often it is asked for."""
+        array = np.asarray(value, dtype)
+        key = (str(array.dtype), array.shape, array.tobytes())
+        if key not in self._known:
+            title = f"{self.prefix}{name or f'constant_{len(self.constants)}'}"
+            self._known[key] = ir.Value(
+                name=title,
+                type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+                shape=ir.Shape(array.shape),
+                const_value=ir.Tensor(array, name=title),
+            )
+            self.constants.append(self._known[key])
+        return self._known[key]
+
+    def integers(self, *values: int) -> ir.Value:
+        """An int64 vector."""
+        return self.constant(np.array(values, np.int64))
+
+    def adopt(self, graph: ir.Graph) -> None:
+        """Take over the nodes and constants of another graph, which is empty afterwards."""
+        nodes = list(graph)
+        graph.remove(nodes)
+        self.nodes += nodes
+        initializers = list(graph.initializers.values())
+        graph.initializers.clear()
+        self.constants += initializers
+
+    def graph(self, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value], name: str, opset: int | None) -> ir.Graph:
+        """The graph of everything so far; a graph inside another has no opset of its own."""
+        return ir.Graph(
+            inputs,
+            outputs,
+            nodes=self.nodes,
+            initializers=self.constants,
+            opset_imports=None if opset is None else {"": opset},
+            name=name,
+        )
+
+    def _name(self, operator: str) -> str:
+        return f"{self.prefix}{operator}_{len(self.nodes)}"

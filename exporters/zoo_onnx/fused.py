@@ -1,0 +1,274 @@
+"""The whole sampler in one ONNX file: seed in, samples out, in one call of any ONNX runtime.
+
+A diffusion's file is a ``Loop`` over the rows of one step table, with the traced step graph as its body. The weights
+are constants *of the body*: in the outer graph ONNX Runtime would lose its blocked convolutions. A flow's file is its
+inverse graph behind the noise. The noise is :mod:`zoo_onnx.noise`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zoo.conditions import Condition
+from zoo.errors import ExportError, UsageError
+from zoo.noise import Stream
+from zoo.programs import Direct, Fused, Iterate, Port, Programs
+from zoo.samplers import StepTable, evaluations, table_for
+from zoo_onnx import noise
+from zoo_onnx.build import Builder
+
+#: name of the graph
+FUSED = "fused"
+_BODY, _OUTER = "row.", "run."
+#: how the names of constants begin that are the sampler's and not the network's
+OWN = (_BODY, _OUTER)
+_SHAPE_READERS = {"Shape", "Size", "Reshape", "Expand"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The sampler that is fused; None is the model's own choice.
+
+    Attributes:
+        sampler: its name.
+        steps: number of steps.
+        guidance: weight of classifier-free guidance.
+        options: the sampler's own.
+    """
+
+    sampler: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def fused_program(programs: Programs, choice: Choice, samplers: Mapping[str, Any]) -> tuple[Fused, StepTable | None]:
+    """What the manifest says of the fused graph, and the table in it (None for a model that samples in one call).
+
+    Raises:
+        UsageError, UnknownNameError: a choice that the model does not have.
+    """
+    sample = programs.sample
+    if isinstance(sample, Direct):
+        if choice != Choice():
+            raise UsageError("this model samples in one call: there is no sampler, steps or guidance to choose")
+        return Fused(FUSED), None
+    if not isinstance(sample, Iterate):
+        raise ExportError(f"a program of kind {sample.kind} cannot be fused")
+    table = table_for(sample, choice.sampler, choice.steps, choice.guidance, samplers=samplers, **choice.options)
+    fused = Fused(
+        FUSED,
+        sampler=choice.sampler or sample.sampler,
+        steps=choice.steps or sample.steps,
+        guidance=float(sample.guidance if choice.guidance is None else choice.guidance),
+        options=dict(choice.options),
+    )
+    return fused, table
+
+
+def ports(event_shape: tuple[int, ...], condition: Condition | None) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """Inputs and outputs of the fused graph."""
+    inputs = [
+        Port("seed", "int64", (), "key of the noise: the 64 bits of a whole number from 0 to 2⁶⁴ - 1"),
+        Port("first", "int64", (), "index of the first sample; 0 unless batches go on"),
+        Port("n", "int64", (), "how many samples"),
+    ]
+    if condition is not None and condition.kind == "classes":
+        inputs.append(Port("condition", "int32", ("batch",), f"class, 0 to {condition.size - 1}"))
+    elif condition is not None:
+        inputs.append(Port("condition", "float32", ("batch", condition.size), "condition vector"))
+    return tuple(inputs), (Port("x", "float32", ("batch", *event_shape), "samples in data units"),)
+
+
+def fuse(
+    traced: ir.Model,
+    sample: Direct | Iterate,
+    table: StepTable | None,
+    event_shape: tuple[int, ...],
+    condition: Condition | None,
+    opset: int,
+) -> ir.Model:
+    """The fused graph.
+
+    Args:
+        traced: the graph ``step`` or ``inverse``; it is not changed.
+        sample: the program that it belongs to.
+        table: the sampler, for an iterated program.
+        event_shape: shape of one sample.
+        condition: what samples are conditioned on, or None.
+        opset: ONNX opset.
+    """
+    inner = ir.from_proto(ir.to_proto(traced)).graph
+    net = Builder(_OUTER)
+    inputs, (output,) = ports(event_shape, condition)
+    given = {port.name: _value(port) for port in inputs}
+    run = _Run(net, given["seed"], given["first"], given["n"])
+    if isinstance(sample, Iterate):
+        assert table is not None
+        x = _iterated(run, inner, sample, table, event_shape, given.get("condition"))
+    else:
+        x = _direct(run, inner, sample, given.get("condition"))
+    result = net("Identity", x)
+    result.name = output.name
+    result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(output.shape)
+    graph = net.graph([given[port.name] for port in inputs], [result], FUSED, opset)
+    return ir.Model(graph, ir_version=traced.ir_version)
+
+
+class _Run:
+    """The inputs that every run has, and noise made of them."""
+
+    def __init__(self, net: Builder, seed: ir.Value, first: ir.Value, n: ir.Value) -> None:
+        self.net, self.first, self.n = net, first, n
+        self.key = noise.key(net, seed)
+
+    def normal(self, net: Builder, shape: tuple[int, ...], step: ir.Value, stream: Stream) -> ir.Value:
+        return noise.normal(net, self.key, self.first, self.n, shape, step, stream)
+
+    def shape(self, *event: int) -> ir.Value:
+        """[n, *event] as a vector."""
+        return self.net(
+            "Concat", self.net("Unsqueeze", self.n, self.net.integers(0)), self.net.integers(*event), axis=0
+        )
+
+
+def _direct(run: _Run, inner: ir.Graph, sample: Direct, condition: ir.Value | None) -> ir.Value:
+    net = run.net
+    suppliers = {} if condition is None else {"condition": condition}
+    for value in inner.inputs:
+        if value.name == sample.noise:
+            assert value.shape is not None
+            shape = tuple(size for size in list(value.shape)[1:] if isinstance(size, int))
+            suppliers[str(value.name)] = run.normal(net, shape, net.constant(np.array(0)), Stream.INITIAL)
+    (output,) = _inline(net, inner, suppliers)
+    return output
+
+
+def _iterated(
+    run: _Run,
+    inner: ir.Graph,
+    sample: Iterate,
+    table: StepTable,
+    event: tuple[int, ...],
+    condition: ir.Value | None,
+) -> ir.Value:
+    net = run.net
+    start = net(
+        "Mul",
+        run.normal(net, event, net.constant(np.array(0)), Stream.INITIAL),
+        np.array(table.initial_scale, np.float32),
+    )
+    state = net("Unsqueeze", start, net.integers(0))
+    if table.slots > 1:
+        empty = net(
+            "Expand",
+            np.zeros((), np.float32),
+            net("Concat", net.integers(table.slots - 1), run.shape(*event), axis=0),
+        )
+        state = net("Concat", state, empty, axis=0)
+    evaluated, weights = _evaluations(net, table, condition, sample.null_class)
+    body = _body(run, inner, table, event, evaluated, weights)
+    last = net("Loop", np.array(len(table)), np.array(True), state, body=body)
+    x = net("Gather", last, np.array(0), axis=0)
+    x = net("Add", net("Mul", x, np.array(sample.scale, np.float32)), np.array(sample.shift, np.float32))
+    if sample.data_min is not None and sample.data_max is not None:
+        x = net("Clip", x, np.array(sample.data_min, np.float32), np.array(sample.data_max, np.float32))
+    return x
+
+
+def _evaluations(
+    net: Builder, table: StepTable, condition: ir.Value | None, null_class: int | None
+) -> tuple[ir.Value | None, NDArray[np.float32]]:
+    """The conditions ``[evaluations, n]`` of every row, and their weights ``[rows, evaluations]``.
+
+    If some rows are guided and others not, all rows evaluate both, some with weight 0.
+    """
+    if condition is None:
+        return None, np.ones((len(table), 1), np.float32)
+    each = net("Unsqueeze", condition, net.integers(0))
+    if (table.guidance == 1.0).all():
+        return each, np.ones((len(table), 1), np.float32)
+    # what the loop outside does with one sample of a class and one of none
+    rows = [evaluations(np.zeros(1, np.int32), w, np.ones(1, np.int32)) for w in table.guidance.tolist()]
+    null = net("Expand", np.array(null_class, np.int32), net("Shape", each))
+    if (table.guidance == 0.0).all():
+        return null, np.ones((len(table), 1), np.float32)
+    weights = np.zeros((len(table), 2), np.float32)
+    for row, (which, weight) in zip(weights, rows, strict=True):
+        assert which is not None
+        row[which[:, 0]] = weight
+    return net("Concat", each, null, axis=0), weights
+
+
+def _body(
+    run: _Run,
+    inner: ir.Graph,
+    table: StepTable,
+    event: tuple[int, ...],
+    evaluated: ir.Value | None,
+    weights: NDArray[np.float32],
+) -> ir.Graph:
+    """One row: its numbers are gathered by the loop's counter, and everything else comes from outside."""
+    net = Builder(_BODY)
+    index = ir.Value(name=f"{_BODY}index", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(()))
+    going = ir.Value(name=f"{_BODY}going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape(()))
+    state = ir.Value(
+        name=f"{_BODY}state",
+        type=ir.TensorType(ir.DataType.FLOAT),
+        shape=ir.Shape((table.slots, None, *event)),
+    )
+
+    def column(name: str, values: NDArray[Any]) -> ir.Value:
+        return net("Gather", net.constant(values.astype(np.float32), name=f"table.{name}"), index, axis=0)
+
+    def spread(value: float, name: str) -> ir.Value:
+        """A constant for an event-shaped input; one number is enough unless its shape is looked at."""
+        constant = net.constant(np.full((1,) * (1 + len(event)), value, np.float32))
+        (target,) = (v for v in inner.inputs if v.name == name)
+        if any(node.op_type in _SHAPE_READERS for node, _ in target.uses()):
+            return net("Expand", constant, run.shape(*event))
+        return constant
+
+    suppliers = {"state": state, "matrix": column("matrix", table.matrix), "weights": column("weights", weights)}
+    for name in (str(value.name) for value in inner.inputs):
+        if name in ("time", "alpha", "sigma", "clip", "noise_scale", "noise_range", "rescale"):
+            suppliers[name] = column(name, getattr(table, name))
+        elif name in ("known", "mask"):
+            suppliers[name] = spread(float(name == "mask"), name)
+        elif name == "noise":
+            quiet = not table.noise_scale.any()
+            suppliers[name] = spread(0.0, name) if quiet else run.normal(net, event, index, Stream.STEP)
+        elif name == "condition":
+            assert evaluated is not None
+            suppliers[name] = evaluated
+    following, *_ = _inline(net, inner, suppliers)
+    carried = net("Identity", going)
+    carried.type = ir.TensorType(ir.DataType.BOOL)
+    moved = net("Identity", following)
+    moved.type = ir.TensorType(ir.DataType.FLOAT)
+    return net.graph([index, going, state], [carried, moved], "row", None)
+
+
+def _inline(net: Builder, inner: ir.Graph, suppliers: Mapping[str, ir.Value]) -> list[ir.Value]:
+    """Put a graph's nodes into ``net``, with its inputs taken from ``suppliers`` by name; its outputs."""
+    for value in inner.inputs:
+        if str(value.name) not in suppliers:
+            raise ExportError(f"graph {inner.name} cannot be fused: nothing supplies its input {value.name}")
+        ir.convenience.replace_all_uses_with(value, suppliers[str(value.name)])
+    outputs = list(inner.outputs)
+    inner.outputs.clear()
+    for output in outputs:
+        output.name = f"{net.prefix}{output.name}"
+    net.adopt(inner)
+    return outputs
+
+
+def _value(port: Port) -> ir.Value:
+    types = {"float32": ir.DataType.FLOAT, "int32": ir.DataType.INT32, "int64": ir.DataType.INT64}
+    return ir.Value(name=port.name, type=ir.TensorType(types[port.dtype]), shape=ir.Shape(port.shape))
