@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo import noise
+from zoo import noise, noise_torch
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, DataError, UsageError
 from zoo.programs import Direct, Graph, Port, Programs
@@ -131,7 +131,9 @@ class GenerativeModel(nn.Module, ABC):
 
     def noise(self, seed: int, n: int, shape: tuple[int, ...], **counter: Any) -> Tensor:
         """Specified standard normals (:func:`zoo.noise.normal`) in the model's dtype, on its device."""
-        return torch.from_numpy(noise.normal(seed, n, shape, **counter)).to(self.device, self.dtype)
+        if self.device.type == "cpu":
+            return torch.from_numpy(noise.normal(seed, n, shape, **counter)).to(self.dtype)
+        return noise_torch.normal(seed, n, shape, device=self.device, **counter).to(self.dtype)
 
 
 def check_count(n: int) -> int:

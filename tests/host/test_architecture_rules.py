@@ -17,7 +17,7 @@ BUILT_IN = sorted(path for root in SOURCE_ROOTS for path in (ROOT / root).rglob(
 
 #: modules of the host that are about tensors, and so import torch when they are imported
 TENSORS = {
-    *("zoo/model.py", "zoo/derivatives.py"),
+    *("zoo/model.py", "zoo/derivatives.py", "zoo/noise_torch.py"),
     *("zoo/training/loop.py", "zoo/training/checkpoint.py"),
     *("zoo/metrics/density.py", "zoo/metrics/agreement.py"),
 }
