@@ -140,7 +140,7 @@ def _from_bundle(registry: Registry, source: Source) -> GenerativeModel:
     bundle = open_bundle(source.bundle)
     described = bundle.manifest.model
     architecture, config = described.get("architecture"), described.get("config")
-    if not isinstance(architecture, str) or not isinstance(config, Mapping):
+    if not isinstance(architecture, str) or not architecture or not isinstance(config, Mapping):
         raise BundleError(f"{bundle.folder} does not say which architecture and config it was made from")
     built = build(registry, architecture, config)
     path = bundle.file(WEIGHTS)
