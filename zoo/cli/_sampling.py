@@ -101,7 +101,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         assert shown is not None
         shown[part, row - first] = x
 
-    watch = {"batch_size": request.batch_size, "preview": None if shown is None else preview}
+    watch: dict[str, Any] = {"batch_size": request.batch_size, "preview": None if shown is None else preview}
     provider = provider_of(app, model)
     about = {"model": source.name}
     begin = time.perf_counter()
