@@ -203,10 +203,10 @@ def test_failure_is_json_too(zoo, flow, tmp_path):
 
 
 def test_a_model_without_bundle_needs_the_exporter(zoo, tmp_path, monkeypatch):
-    from zoo.cli import run
+    from zoo.cli import _opening
 
     card = ModelCard(name="bare", family="flow", architecture="none", event_shape=(2,))
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "card.json").write_text(card.to_json())
-    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    monkeypatch.setattr(_opening, "find_spec", lambda name: None)
     failed(zoo("run", "./bare"), 1, "torch is needed to run bare, which carries no bundle", "genzoo[onnx]")

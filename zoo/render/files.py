@@ -39,6 +39,7 @@ class Extras:
         levels: number of values of discrete data; samples then lie in [0, levels).
         value_range: (black, white) of a picture; None takes [0, levels - 1], or the samples' own range.
         density: log-density of points, drawn behind samples in one or two dimensions; or None.
+        columns: of a picture of images; None takes what looks well.
         about: how the samples were drawn, as JSON values.
     """
 
@@ -47,6 +48,7 @@ class Extras:
     levels: int | None = None
     value_range: tuple[float, float] | None = None
     density: Density | None = None
+    columns: int | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -138,7 +140,9 @@ def _png(samples: NDArray[Any], extras: Extras) -> bytes:
         from zoo.render.images import draw_images
 
         classes = extras.condition if extras.condition is not None and extras.condition.ndim == 1 else None
-        return draw_images(samples, classes=classes, levels=extras.levels, value_range=extras.value_range)
+        return draw_images(
+            samples, classes=classes, levels=extras.levels, value_range=extras.value_range, columns=extras.columns
+        )
     from zoo.render.points import draw_histogram, draw_scatter
 
     return (draw_scatter if kind == "scatter" else draw_histogram)(samples, extras.density)

@@ -21,6 +21,7 @@ def draw_images(
     classes: NDArray[Any] | None = None,
     levels: int | None = None,
     value_range: tuple[float, float] | None = None,
+    columns: int | None = None,
 ) -> bytes:
     """A PNG of all images, row by row.
 
@@ -29,6 +30,7 @@ def draw_images(
         classes: ``[n]``; when they come in turn (0, 1, ..., k-1, 0, ...) equally often, a column holds one class.
         levels: number of values of discrete data: dequantised values in [v, v + 1) are shown as v.
         value_range: (black, white); None takes [0, levels - 1], or the images' own range.
+        columns: None takes what looks well.
 
     Returns:
         the file's content.
@@ -38,7 +40,7 @@ def draw_images(
     shades = to_bytes(images, levels=levels, value_range=value_range)
     n, _, height, width = shades.shape
     factor = max(1, round(_WANTED_TILE / max(height, width)))
-    columns = grid_columns(n, classes, height / width)
+    columns = columns or grid_columns(n, classes, height / width)
     rows = -(-n // columns)
     longest = max(rows * (height * factor + _GAP), columns * (width * factor + _GAP))
     if longest > _LARGEST_SIDE:

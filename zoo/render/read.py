@@ -44,6 +44,31 @@ def read_samples(path: Path, event_shape: tuple[int, ...]) -> tuple[NDArray[Any]
     return x, arrays.get("condition")
 
 
+def read_image(path: Path, event_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """One image ``[1, *event_shape]``, 0 ... 255, of a PNG of exactly that size; RGB becomes grey and back.
+
+    Raises:
+        DataError: the file is missing or damaged, or of another size, or the events are no images.
+    """
+    from PIL import Image
+
+    if len(event_shape) != 3 or event_shape[0] not in (1, 3):
+        raise DataError(f"{path} is an image, and events of shape {event_shape} are none")
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    channels, height, width = event_shape
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            size = opened.size
+            if size == (width, height):  # nothing larger is unpacked
+                pixels = np.array(opened.convert("L" if channels == 1 else "RGB"), np.uint8)
+    except Exception as error:  # Pillow tells damage by many classes
+        raise DataError(f"cannot read {path}: {error}") from error
+    if size != (width, height):
+        raise DataError(f"{path} is {size[0]} x {size[1]} pixels, expected {width} x {height}")
+    return pixels.reshape(1, height, width, channels).transpose(0, 3, 1, 2)
+
+
 def read_condition(path: Path) -> NDArray[Any]:
     """The array ``condition`` of a file, or the only one. Raises as :func:`read_samples` does."""
     arrays = read_arrays(path)

@@ -1,0 +1,69 @@
+"""What ``zoo run`` starts from besides a seed: data, masks, noise, and noises in between."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo import noise
+from zoo.errors import DataError, UsageError
+from zoo.programs import Direct, Iterate
+from zoo.samplers.slerp import slerp
+
+if TYPE_CHECKING:
+    from zoo.runtime import BundledModel
+
+
+def read_data(path: Path, event_shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Data ``[n, *event]`` (one event becomes n = 1) and its condition, if any; a PNG is left as bytes."""
+    from zoo.render.read import read_image, read_samples
+
+    if path.suffix.lower() == ".png":
+        return read_image(path, event_shape), None
+    x, condition = read_samples(path, event_shape)
+    return (x[None] if x.shape == event_shape else x), condition
+
+
+def data_of(x: NDArray[Any], path: Path, model: BundledModel) -> NDArray[Any]:
+    """Data in the model's units: those of a PNG are scaled from 0 ... 255 to the range of the model's data."""
+    if path.suffix.lower() != ".png":
+        return x
+    unit = x / 255.0
+    if model.levels is not None:
+        return np.rint(unit * (model.levels - 1)).astype(np.int64)
+    program = model.manifest.sample
+    if not isinstance(program, Iterate) or program.data_min is None or program.data_max is None:
+        raise DataError(f"{model.name} does not say the range of its data, so that {path} cannot be scaled to it")
+    return np.asarray(program.data_min + unit * (program.data_max - program.data_min), np.float32)
+
+
+def read_mask(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any]:
+    """A mask, 1 where to sample; white in a PNG."""
+    x, _ = read_data(path, event_shape)
+    return x / np.float32(255) if path.suffix.lower() == ".png" else x
+
+
+def noise_shape(model: BundledModel) -> tuple[int, ...]:
+    """Shape of the noise that one sample is made from."""
+    program = model.manifest.sample
+    if not isinstance(program, Direct):
+        return model.event_shape
+    (port,) = (p for p in model.manifest.graphs[program.graph].inputs if p.name == program.noise)
+    return tuple(int(size) for size in port.shape[1:])
+
+
+def between(ends: NDArray[Any], pictures: int) -> NDArray[Any]:
+    """Noises ``[rows * pictures, *noise]``: each row goes from one of the ``rows + 1`` ends to the next."""
+    if len(ends) < 2:
+        raise UsageError("--interpolate needs two samples at least to go between")
+    ways = [slerp(a, b, u) for a, b in itertools.pairwise(ends) for u in np.linspace(0.0, 1.0, pictures)]
+    return np.stack(ways)
+
+
+def noises(model: BundledModel, seed: int, n: int) -> NDArray[Any]:
+    """The noise of the first ``n`` samples of a seed."""
+    return noise.normal(seed, n, noise_shape(model))

@@ -1,0 +1,47 @@
+"""A model opened for ``zoo run``."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.cli._app import App
+from zoo.cli._request import Request
+from zoo.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from zoo.runtime import BundledModel
+    from zoo.sources import Source
+
+
+def open_model(app: App, source: Source, request: Request, stack: ExitStack) -> BundledModel:
+    """The model's bundle; one is exported to a temporary folder for a model that has none."""
+    from zoo.runtime import load
+    from zoo.runtime.session import choose_provider
+
+    choose_provider(request.provider)
+    folder = source.bundle
+    if folder is None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-"))) / "bundle"
+        _export(app, source, folder)
+    return load(folder, request.provider, request.threads, samplers=app.registry.samplers())
+
+
+def _export(app: App, source: Source, folder: Path) -> None:
+    for package in ("torch", "onnx"):
+        if find_spec(package) is None:
+            raise MissingDependencyError(package, f"run {source.name}, which carries no bundle", extra="onnx")
+    app.say(f"{source.name} carries no bundle: exporting it to a temporary one (`zoo export` makes one that stays)")
+    exporter = app.registry.load_entry(app.registry.exporter("onnx"))
+    folder.mkdir()
+    exporter(app.registry.load(source), source.card, folder)
+
+
+def provider_of(app: App, model: BundledModel) -> str:
+    """The provider in use, having told why it is not CUDA where that was to be expected."""
+    if model.fallback is not None:
+        app.say(f"Warning: running on the CPU: {model.fallback}")
+    return model.provider

@@ -1,0 +1,189 @@
+"""What a command line of ``zoo run`` asks for, checked as far as it can be before a model is opened."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ConditionError, UsageError
+from zoo.samplers.guidance import Guidance
+
+if TYPE_CHECKING:
+    from zoo.conditions import Condition
+    from zoo.sources import Source
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command line, parsed; None is what was not given."""
+
+    n: int | None
+    seed: int | None
+    sampler: str | None
+    steps: int | None
+    guidance: float | None
+    guidance_interval: str | None
+    guidance_rescale: float | None
+    negative: str | None
+    init: Path | None
+    strength: float | None
+    mask: Path | None
+    encode: Path | None
+    noise: Path | None
+    interpolate: int | None
+    previews: Path | None
+    stop_after: int | None
+    resume: Path | None
+    options: dict[str, Any]
+    classes: tuple[str, ...]
+    condition: Path | None
+    output: Path | None
+    log_prob: Path | None
+    fused: bool
+    provider: str
+    batch_size: int | None
+    threads: int | None
+    force: bool
+
+    def guided(self, weight: float) -> Guidance | None:
+        """All about guidance, its weight being ``weight`` unless given; None where nothing was asked for."""
+        if self.guidance is None and self.guidance_interval is None and self.guidance_rescale is None:
+            return None
+        interval = {} if self.guidance_interval is None else {"interval": _interval(self.guidance_interval)}
+        chosen = weight if self.guidance is None else self.guidance
+        return Guidance(chosen, rescale=self.guidance_rescale or 0.0, **interval)
+
+
+#: what starts a run or changes its course
+_STARTING = ("init", "strength", "mask", "noise", "interpolate")
+_GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative")
+SAMPLING_ONLY = ("n", "sampler", *_GUIDING, *_STARTING, "encode", "previews", "stop_after", "resume")
+#: option -> what it cannot be given with
+_EXCLUDED = {
+    "encode": ("n", "seed", "sampler", *_GUIDING, *_STARTING, "previews", "stop_after", "resume"),
+    "resume": ("n", "seed", "sampler", "steps", *_GUIDING, *_STARTING, "condition"),
+    "interpolate": ("mask", "strength", "stop_after"),
+    "noise": ("init",),
+}
+
+
+def flag(name: str) -> str:
+    """How an option is written."""
+    return "-n" if name == "n" else "--" + name.replace("_", "-")
+
+
+def check_request(request: Request) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        UsageError: naming two of them, or what is missing.
+    """
+    if request.classes and request.condition is not None:
+        raise UsageError("--class and --condition exclude each other")
+    for name, others in _EXCLUDED.items():
+        if getattr(request, name) is None:
+            continue
+        for other in others:
+            if getattr(request, other) is not None:
+                raise UsageError(f"{flag(name)} and {flag(other)} exclude each other")
+    if request.resume is not None and (request.classes or request.options):
+        raise UsageError("--resume goes on as it began, so it takes neither --class nor -O")
+    chosen = ("sampler", "steps", *_GUIDING, *_STARTING, "encode", "previews", "stop_after", "resume", "log_prob")
+    if request.fused and (given := [flag(n) for n in chosen if getattr(request, n) is not None]):
+        raise UsageError(f"--fused runs the sampler that was exported as it is, so it takes no {', '.join(given)}")
+    if request.fused and request.options:
+        raise UsageError("--fused runs the sampler that was exported as it is, so it takes no -O")
+    for name in ("strength", "mask"):
+        if getattr(request, name) is not None and request.init is None:
+            raise UsageError(f"{flag(name)} needs data to start from", hint="Give it with --init FILE.")
+    if request.strength is not None and not 0 <= request.strength <= 1:
+        raise UsageError(
+            f"strength lies in [0, 1], from the given data to pure noise, not {request.strength}",
+        )
+    if request.stop_after is not None and (request.output is None or request.output.suffix != ".safetensors"):
+        raise UsageError("--stop-after writes a state, so it needs -o with a file named .safetensors")
+    if request.encode is not None and request.output is not None and request.output.suffix in (".png", ".csv"):
+        raise UsageError("--encode writes noise, to a file named .npy, .npz or .safetensors")
+    if request.previews is not None and request.previews.suffix not in (".png", ".npy"):
+        raise UsageError(f"previews go to a .png or .npy file, not {request.previews.name}")
+    request.guided(1.0)
+
+
+def _interval(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--guidance-interval takes two noise levels LOW,HIGH, not {text!r}") from None
+    return low, high
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a model before it is opened."""
+
+    name: str
+    event_shape: tuple[int, ...]
+    condition: Condition | None
+
+
+def facts_of(source: Source) -> Facts:
+    """From its card, or its bundle."""
+    known = source.card if source.card is not None else source.manifest()
+    assert known is not None
+    return Facts(source.name, known.event_shape, known.condition)
+
+
+def condition_of(request: Request, facts: Facts, count: int | None = None, found: Any = None) -> tuple[int, Any]:
+    """How many samples, and the condition array for them (None for a model without).
+
+    ``count`` is how many there are unless ``-n`` says, ``found`` the condition of data that was given.
+    """
+    from zoo.render.read import read_condition
+
+    n = count if request.n is None else request.n
+    if n is None and request.condition is not None:
+        values = read_condition(request.condition)
+        each = 1 if facts.condition is None or facts.condition.kind == "classes" else 2
+        n = len(values) if values.ndim == each else None
+    if n is None:
+        n = _default_count(facts, in_turn=not request.classes)
+    if facts.condition is None or request.classes or request.condition is not None:
+        return n, given_condition(request, facts, n, cycle=True)
+    return n, facts.condition.array(found, n)
+
+
+def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = False) -> Any:
+    """The array that ``--class`` or ``--condition`` stand for. With ``cycle`` several classes come in turn."""
+    from zoo.render.read import read_condition
+
+    if not request.classes and request.condition is None:
+        return None
+    if facts.condition is None:
+        raise ConditionError(f"{facts.name} takes no condition")
+    if request.condition is not None:
+        return facts.condition.array(read_condition(request.condition), n)
+    labels = facts.condition.labels
+    # a label may hold a comma itself
+    names = [name for text in request.classes for name in ([text] if text in labels else text.split(","))]
+    numbers = [facts.condition.index(name.strip()) for name in names]
+    if cycle and len(numbers) > 1:
+        numbers = [numbers[i % len(numbers)] for i in range(n)]
+    return facts.condition.array(numbers if len(numbers) > 1 else numbers[0], n)
+
+
+def _default_count(facts: Facts, *, in_turn: bool) -> int:
+    from zoo.render.files import picture_of
+
+    if picture_of(facts.event_shape) in ("scatter", "histogram"):
+        return 1000
+    c = facts.condition
+    if c is not None and c.kind == "classes" and in_turn and c.size <= 16:
+        return c.size * -(-16 // c.size)  # every class equally often
+    return 16
+
+
+def file_name(name: str) -> str:
+    """A model's name as a file name; a bundle may be named anything."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "samples"

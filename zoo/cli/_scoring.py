@@ -1,0 +1,80 @@
+"""``zoo run --log-prob``: data scored."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli._app import App
+from zoo.cli._opening import open_model, provider_of
+from zoo.cli._request import SAMPLING_ONLY, Facts, Request, flag, given_condition
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.sources import Source
+
+
+def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
+    """Score the file; densities go to stdout, or to ``-o``."""
+    import math
+
+    import numpy as np
+
+    from zoo.render.files import FORMATS, Extras, check_suffix, check_writable, write
+    from zoo.render.read import read_samples
+    from zoo.runtime.data import is_discrete
+
+    for name in SAMPLING_ONLY:
+        if getattr(request, name) is not None:
+            raise UsageError(f"--log-prob scores data; {flag(name)} is for sampling")
+    if unknown := request.options.keys() - {"probes"}:
+        raise UsageError(f"--log-prob has no option {', '.join(sorted(unknown))}", hint="There is: probes.")
+    if request.output is not None:
+        check_suffix(request.output, {suffix: what for suffix, what in FORMATS.items() if suffix != ".png"})
+        check_writable(request.output, replace=request.force)
+    assert request.log_prob is not None
+    x, found = read_samples(request.log_prob, facts.event_shape)
+    n = len(x) if x.ndim else 0
+    condition = None
+    if request.classes or request.condition is not None:
+        condition = given_condition(request, facts, n)
+    elif facts.condition is not None and found is not None:
+        condition = facts.condition.array(found, n)
+        app.say(f"conditions are those of {request.log_prob}")
+    model = open_model(app, source, request, stack)
+    seed = request.seed or 0
+    if is_discrete(x, model.levels):
+        app.say(f"whole numbers are dequantised with uniform noise of seed {seed}")
+    begin = time.perf_counter()
+    with app.progress(f"scoring with {source.name}", 1) as update:
+        density = model.log_prob(
+            x,
+            condition=condition,
+            seed=seed,
+            steps=request.steps,
+            batch_size=request.batch_size,
+            progress=update,
+            **request.options,
+        )
+    seconds = time.perf_counter() - begin
+    provider = provider_of(app, model)
+    mean = float(density.mean())
+    bits = -mean / (math.prod(facts.event_shape) * math.log(2)) if model.levels is not None else None
+    told = {"model": source.name, "n": n, "seed": seed, "steps": request.steps, "provider": provider}
+    summary = {"mean_log_prob": mean, "bits_per_dim": bits, "output": request.output, "seconds": seconds}
+    if request.output is not None:
+        write(density, request.output, Extras(about=told), replace=request.force)
+    elif not app.json:
+        click.echo("\n".join(f"{value:.9g}" for value in density.tolist()))
+    error = f" ± {float(density.std(ddof=1)) / math.sqrt(n):.2g}" if n > 1 and np.isfinite(density).all() else ""
+    app.say(
+        f"{'' if request.output is None else f'wrote {request.output}: '}mean {mean:.6g}{error} nats"
+        f"{'' if bits is None else f', {bits:.4f} bits/dim'}; {n} data on {provider} in {seconds:.2f} s, "
+        f"{n / seconds:.3g} a second"
+    )
+    if app.json:
+        values = {"log_prob": density} if request.output is None else {}
+        app.emit({**told, "fallback": model.fallback, **summary, **values})

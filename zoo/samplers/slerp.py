@@ -1,0 +1,31 @@
+"""Between two noises along a great circle (Shoemake 1985, "Animating rotation with quaternion curves", section 3.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def slerp(a: NDArray[Any], b: NDArray[Any], u: float) -> NDArray[Any]:
+    """The point at ``u`` on the way from ``a`` (0) to ``b`` (1), with θ the angle between them::
+
+        (sin((1 - u)·θ)·a + sin(u·θ)·b) / sin θ
+
+    A straight line would leave the sphere where standard normal noise of many dimensions lies: halfway between two such
+    noises its norm is too small by √2. Parallel vectors are joined by a straight line, which the formula tends to.
+
+    Args:
+        a: one event of any shape.
+        b: likewise.
+        u: in [0, 1].
+    """
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    norms = np.linalg.norm(x) * np.linalg.norm(y)
+    angle = np.arccos(np.clip((x * y).sum() / norms, -1.0, 1.0)) if norms > 0 else 0.0
+    if np.sin(angle) < 1e-6:
+        between = (1.0 - u) * x + u * y
+    else:
+        between = (np.sin((1.0 - u) * angle) * x + np.sin(u * angle) * y) / np.sin(angle)
+    return np.asarray(between, np.asarray(a).dtype)
