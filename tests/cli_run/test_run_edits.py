@@ -72,7 +72,7 @@ def test_negative_interval_and_previews(zoo, classes, tmp_path):
     [
         (["--strength", "0.5"], "--strength needs data to start from"),
         (["--init", "i.npy", "--strength", "1.5"], "strength lies in [0, 1]"),
-        (["--init", "i.npy", "--mask", "m.npy"], "the data has shape"),
+        (["--init", "i.npy", "--mask", "m.npy"], "the mask has shape (3, 5), expected"),
         (["-O", "spacing=odd"], "spacing"),
         (["--guidance-interval", "3"], "two noise levels"),
         (["--guidance-rescale", "2"], "rescale lies in [0, 1]"),
