@@ -53,14 +53,8 @@ def main() -> None:
             for steps, (times, theirs) in trajectories.items():
                 key = f"{len(known)}/{steps}"
                 arrays[f"{key}/times"], arrays[f"{key}/states"] = times, np.stack(theirs)
-            fields = {
-                "sampler": case.sampler,
-                "options": case.options,
-                "path": case.path,
-                "reference": case.reference,
-                "differs": case.differs,
-            }
-            known.append({**fields, "final_order": case.final_order})
+            fields = ("sampler", "options", "path", "reference", "final_order", "differs")
+            known.append({name: getattr(case, name) for name in fields})
     head = ["sampler", "reference", "prediction", "as it is", "in float64", "but for"]
     fill(DOCUMENT, "parity", f"Compared with {versions()}.\n\n{table(head, rows)}\n\n{with_half()}")
     GOLDEN.parent.mkdir(exist_ok=True)
