@@ -18,7 +18,8 @@ import numpy as np
 from cases import Case, cases
 from ours import difference, halved, trajectory
 from peers import PEERS, versions
-from safetensors.numpy import save_file
+
+from zoo import weights
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from document import fill, table
@@ -58,7 +59,7 @@ def main() -> None:
     head = ["sampler", "reference", "prediction", "as it is", "in float64", "but for"]
     fill(DOCUMENT, "parity", f"Compared with {versions()}.\n\n{table(head, rows)}\n\n{with_half()}")
     GOLDEN.parent.mkdir(exist_ok=True)
-    save_file(arrays, GOLDEN, metadata={"cases": json.dumps(known), "peers": versions()})
+    weights.write(GOLDEN, arrays, metadata={"cases": json.dumps(known), "peers": versions()})
     print(f"{len(rows)} comparisons in {DOCUMENT}; {len(known)} trajectories, {GOLDEN.stat().st_size / 1e3:.0f} kB")
 
 

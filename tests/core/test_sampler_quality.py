@@ -140,6 +140,35 @@ def test_a_stochastic_sampler_reaches_mean_and_covariance(name, options, steps, 
     np.testing.assert_allclose(np.cov(x.T), COVARIANCE, atol=0.01 + 5 * COVARIANCE.max() * np.sqrt(2 / n))
 
 
+def mean_discrepancy(x, y):
+    """MMD² without bias (Gretton et al. 2012, eq. 3) under the kernel exp(-|x - y|²/2h²), h = 0.3."""
+
+    def kernel(a, b):
+        squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2.0 * a @ b.T
+        return np.exp(squares / (-2 * 0.3**2))
+
+    n, m = len(x), len(y)
+    within = [(kernel(a, a).sum() - len(a)) / (len(a) * (len(a) - 1)) for a in (x, y)]
+    return sum(within) - 2.0 * kernel(x, y).sum() / (n * m)
+
+
+def drawn(rng, n):
+    """Samples of the target."""
+    part = rng.choice(len(WEIGHTS), n, p=WEIGHTS)
+    return MEANS[part] + STDS[part, None] * rng.normal(size=(n, 2))
+
+
+@pytest.mark.parametrize(("name", "options", "steps", "order"), STOCHASTIC, ids=lambda v: str(v))
+def test_a_stochastic_sampler_reaches_the_distribution(name, options, steps, order):
+    """Ten times closer to it than the normal distribution of the same mean and covariance, as sampling itself allows."""
+    rng, n = np.random.default_rng(3), 3000
+    spacing = {"name": "karras", "noise_min": 0.02, "noise_max": 30.0}
+    table = BUILTIN[name](RectifiedFlow(), steps, spacing=spacing, **options)
+    x = run_table(table, denoise, table.initial_scale * rng.normal(size=(n, 2)), lambda _: rng.normal(size=(n, 2)))
+    normal, target = rng.multivariate_normal(MEAN, COVARIANCE, n), drawn(rng, n)
+    assert mean_discrepancy(x, target) < 0.1 * mean_discrepancy(normal, target)
+
+
 def gaussian_variance(table, std):
     """The exact variance of what a table makes of Gaussian data: D = gain·x, so the covariance is just propagated."""
     covariance = np.zeros((table.slots, table.slots))
