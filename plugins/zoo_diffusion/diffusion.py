@@ -254,7 +254,7 @@ class Diffusion(GenerativeModel):
         with RowInputs(self.sampling, state, self._numpy_dtype) as inputs:
             for row in state.remaining(rows):
                 given = inputs(row)
-                slots, d = step(slots, *(torch.from_numpy(given[name]).to(self.device) for name in step.names))
+                slots, d = step(slots, *(_tensor(given[name]).to(self.device) for name in step.names))
                 index = row.index + 1
                 if preview is not None:
                     preview(row.index, in_data_units(self.sampling, d.cpu().numpy()))
@@ -397,6 +397,11 @@ class Diffusion(GenerativeModel):
                 null_class=self.null_class,
             ),
         )
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    """An array as a tensor, copied where it is somebody else's to write."""
+    return torch.from_numpy(np.require(array, requirements=("C", "W")))
 
 
 def _numpy(value: Any) -> Any:

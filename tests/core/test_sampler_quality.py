@@ -160,7 +160,7 @@ def drawn(rng, n):
 
 @pytest.mark.parametrize(("name", "options", "steps", "order"), STOCHASTIC, ids=lambda v: str(v))
 def test_a_stochastic_sampler_reaches_the_distribution(name, options, steps, order):
-    """Ten times closer to it than the normal distribution of the same mean and covariance, as sampling itself allows."""
+    """Ten times closer to it than the normal distribution of the same mean and covariance."""
     rng, n = np.random.default_rng(3), 3000
     spacing = {"name": "karras", "noise_min": 0.02, "noise_max": 30.0}
     table = BUILTIN[name](RectifiedFlow(), steps, spacing=spacing, **options)

@@ -115,7 +115,7 @@ def test_a_third_party_package_from_install_to_uninstall(environment, example):
     assert listed["plugin"] == {"name": "example", "distribution": "zoo-example", "version": "0.1.0"}
     assert listed["unavailable"] is None
     (record,) = [p for p in environment.json("plugins")["plugins"] if p["name"] == "example"]
-    assert (record["status"], record["brings"], record["builtin"]) == ("ok", ["1 architecture"], False)
+    assert (record["status"], record["brings"], record["builtin"]) == ("ok", ["1 architecture", "1 sampler"], False)
 
     # trained, exported, run, scored: no line of the plugin is about any of these
     trained = environment.json("train", str(example / "gaussian.toml"), "-o", "runs/gaussian", "--steps", "40")
@@ -135,6 +135,12 @@ def test_a_third_party_package_from_install_to_uninstall(environment, example):
     z = (samples - arrays["mean"]) / np.exp(arrays["log_std"])
     expected = -0.5 * (z**2 + np.log(2 * np.pi)).sum(1) - arrays["log_std"].sum()
     np.testing.assert_allclose(densities, expected, atol=1e-5)
+
+    # its sampler runs with a bundle that was exported before anybody had thought of it
+    environment.zoo(
+        "run", "mnist-unet", "--sampler", "two-step", "--steps", "6", *(["-n", "2", "--seed", "0", "-o", "digits.npy"])
+    )
+    assert np.load(environment.work / "digits.npy").shape == (2, 1, 28, 28)
 
     # disabled: as if it were not there
     assert "gaussian" not in names(environment.json("--no-plugins=example", "list", "--architectures"))

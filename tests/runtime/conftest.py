@@ -109,10 +109,20 @@ def denoiser(net, x, mean, std, alpha="alpha", sigma="sigma"):
     return net("Add", mean, net("Mul", gain, net("Sub", x, net("Mul", alpha, mean)))), gain
 
 
-def advance(net, x_d, event):
+def deviation(net, x, event):
+    """Standard deviation of each sample, with the rank of the batch."""
+    axes = net.constant(list(range(1, len(event) + 1)), np.int64)
+    centred = net("Sub", x, net("ReduceMean", x, axes, keepdims=1))
+    return net("Sqrt", net("Add", net("ReduceMean", net("Mul", centred, centred), axes, keepdims=1), 1e-12))
+
+
+def advance(net, x_d, event, *, edits=False):
     """From D: bound it, multiply [state, D] by the matrix, add noise to the first slot."""
     rank = len(event)
-    d = net("Min", net("Max", x_d, net("Neg", "clip")), "clip", name="denoised")
+    d = net("Min", net("Max", x_d, net("Neg", "clip")), "clip", name=None if edits else "denoised")
+    if edits:
+        kept = net("Mul", net("Sub", 1.0, "mask"), "known")
+        d = net("Add", net("Mul", "mask", d), kept, name="denoised")
     zero = net.constant([0], np.int64)
     columns = net("Concat", "state", net("Unsqueeze", d, zero), axis=0)
     flat = net("Flatten", columns, axis=1)
@@ -125,7 +135,7 @@ def advance(net, x_d, event):
     return rank
 
 
-def step_ports(event, conditional):
+def step_ports(event, conditional, *, edits=False):
     return [
         f32("state", "slots", "batch", *event),
         *ROW,
@@ -134,6 +144,7 @@ def step_ports(event, conditional):
         f32("matrix", "slots", "columns"),
         f32("noise", "batch", *event),
         f32("weights", "evaluations"),
+        *([f32("rescale"), f32("known", "batch", *event), f32("mask", "batch", *event)] if edits else []),
         *([Port("condition", "int32", ("evaluations", "batch"))] if conditional else []),
     ], [f32("next_state", "slots", "batch", *event), f32("denoised", "batch", *event)]
 
@@ -194,7 +205,10 @@ def class_bundle(folder: Path) -> Path:
     x = step("Unsqueeze", row_zero(step, "state"), step.constant([0], np.int64))
     each, _ = denoiser(step, x, means, CLASS_STD)
     weights = step("Unsqueeze", "weights", step.constant([1, 2, 3, 4], np.int64))
-    advance(step, step("ReduceSum", step("Mul", each, weights), step.constant([0], np.int64), keepdims=0), event)
+    guided = step("ReduceSum", step("Mul", each, weights), step.constant([0], np.int64), keepdims=0)
+    contrast = step("Div", deviation(step, row_zero(step, each), event), deviation(step, guided, event))
+    share = step("Add", step("Mul", "rescale", contrast), step("Sub", 1.0, "rescale"))
+    advance(step, step("Mul", guided, share), event, edits=True)
     divergence = Net()
     per_sample = divergence.constant([-1, 1, 1, 1], np.int64)
     means = divergence("Reshape", divergence("Gather", MEANS, "condition"), per_sample)
@@ -203,7 +217,7 @@ def class_bundle(folder: Path) -> Path:
     trace(divergence, gain, event)
     path = CosineLogSNR().describe()
     graphs = {
-        "step": step.save(folder / "step.onnx", *step_ports(event, conditional=True)),
+        "step": step.save(folder / "step.onnx", *step_ports(event, conditional=True, edits=True)),
         "divergence": divergence.save(folder / "divergence.onnx", *divergence_ports(event, conditional=True)),
     }
     common = {"path": path, "shift": 2.0, "scale": 2.0, "null_class": 3}

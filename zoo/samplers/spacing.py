@@ -135,12 +135,18 @@ def spaced_times(path: Path, steps: int, spacing: Spacing = "trailing") -> Array
     return _custom(path, steps, spacing)
 
 
+#: the most steps of a path that could be cut anywhere, beyond which nothing is gained
+MAX_STEPS = 10_000
+
+
 def check_steps(path: Path, steps: int) -> None:
     """Refuse a number of steps that is none, or more than the path has."""
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
         raise UsageError(f"steps must be a whole number from 1 up, not {steps!r}")
     if path.timesteps is not None and steps > path.timesteps:
         raise UsageError(f"path {path.name} has {path.timesteps} timesteps, so it cannot be sampled in {steps} steps")
+    if steps > MAX_STEPS:
+        raise UsageError(f"a path is sampled in {MAX_STEPS} steps at most, not {steps}")
 
 
 def _custom(path: Path, steps: int, spacing: Sequence[float]) -> Array:

@@ -4,3 +4,8 @@ import zoo
 @zoo.hookimpl
 def zoo_architectures():
     return [zoo.Architecture(name="gaussian", family="flow", entry="zoo_example.gaussian:Gaussian")]
+
+
+@zoo.hookimpl
+def zoo_samplers():
+    return [zoo.Sampler(name="two-step", entry="zoo_example.two_step:two_step")]
