@@ -1,0 +1,131 @@
+"""Draw the README's figures of samplers and of editing with the shipped mnist-unet, or measure class agreement.
+
+python scripts/figures.py                 # docs/images/samplers.png and docs/images/editing.png
+python scripts/figures.py --agreement     # how often a classifier agrees, for few evaluations (needs MNIST)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from zoo.registry import Registry
+from zoo.runtime import BundledModel, load
+from zoo.samplers.slerp import slerp
+
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
+EVALUATIONS = (5, 8, 10, 20, 50)
+#: samplers, and evaluations of each of their steps
+SAMPLERS = {"ddpm": 1, "ddim": 1, "heun": 2, "deis": 1, "unipc": 1, "dpm-solver-pp": 1}
+CLASSES = [2, 5, 8]
+SCALE, GAP, LABEL = 2, 2, 108
+
+
+@click.command()
+@click.option("--agreement", is_flag=True, help="Measure class agreement instead of drawing.")
+@click.option("--samples", default=200, show_default=True, help="Samples that are judged.")
+def main(agreement: bool, samples: int) -> None:
+    """Draw, or measure."""
+    registry = Registry.discover()
+    folder = registry.resolve("mnist-unet").bundle
+    assert folder is not None
+    model = load(folder, "cpu")
+    if agreement:
+        measure(model, registry, samples)
+    else:
+        few_steps(model)
+        editing(model)
+
+
+def few_steps(model: BundledModel) -> None:
+    """Samplers by evaluations: the same three digits of one seed."""
+    rows = []
+    for name, each in SAMPLERS.items():
+        cells = []
+        for evaluations in EVALUATIONS:
+            # the last step of Heun's method takes one evaluation
+            steps = -(-(evaluations + each - 1) // each)
+            x = model.sample(len(CLASSES), seed=0, condition=CLASSES, sampler=name, steps=steps, guidance=1.0)
+            cells.append(strip(x))
+        rows.append((name, cells))
+    save(rows, [f"{n} evaluations" for n in EVALUATIONS], IMAGES / "samplers.png")
+
+
+def editing(model: BundledModel) -> None:
+    """From data, around data, back to noise, and in between."""
+    solver: dict[str, Any] = {"sampler": "dpm-solver-pp", "steps": 20}
+    n = 10
+    digits = model.sample(n, seed=0, condition=range(n), **solver)
+    strengths = np.linspace(0.1, 1.0, n)
+    turned = [
+        model.sample(1, seed=5, condition=3, init=digits[8], strength=float(s), guidance=2.0, **solver)[0]
+        for s in strengths
+    ]
+    mask = np.zeros(model.event_shape)
+    mask[..., 14:] = 1
+    cut = np.where(mask == 1, np.float32(96), digits)
+    filled = model.sample(n, seed=1, condition=range(n), init=digits, mask=mask, **solver)
+    noise = model.encode(digits, condition=list(range(n)), steps=30)
+    back = model.sample(
+        n, condition=range(n), noise=noise, seed=0, guidance=1.0, sampler="heun", steps=30, spacing="karras"
+    )
+    ends = model.encode(digits[[4, 9]], condition=[4, 9], steps=30)
+    way = np.stack([slerp(ends[0], ends[1], u) for u in np.linspace(0, 1, n)])
+    between = model.sample(n, condition=[4] * 5 + [9] * 5, noise=way, seed=0, guidance=1.0, **solver)
+    rows = [
+        ("samples", digits),
+        ("an 8 to a 3,\nby strength", np.stack(turned)),
+        ("right half\nmasked", cut),
+        ("sampled anew", filled),
+        ("encoded and\ndecoded", back),
+        ("from a 4 to a 9", between),
+    ]
+    save([(name, [strip(x[i : i + 1]) for i in range(n)]) for name, x in rows], [], IMAGES / "editing.png")
+
+
+def strip(x: np.ndarray) -> np.ndarray:
+    """Images ``[n, 1, height, width]`` in 0..256 side by side."""
+    return np.concatenate([np.clip(image[0], 0, 255).astype(np.uint8) for image in x], axis=1)
+
+
+def save(rows: list[tuple[str, list[np.ndarray]]], heads: list[str], path: Path) -> None:
+    """A grid of images with labels at its left and top."""
+    height, width = (SCALE * size for size in rows[0][1][0].shape)
+    top = 22 if heads else 2
+    size = (LABEL + len(rows[0][1]) * (width + GAP * 2), top + len(rows) * (height + GAP * 2))
+    canvas = Image.new("L", size, 255)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    for j, head in enumerate(heads):
+        draw.text((LABEL + j * (width + GAP * 2) + width // 2, 4), head, fill=40, font=font, anchor="ma")
+    for i, (name, cells) in enumerate(rows):
+        y = top + i * (height + GAP * 2)
+        draw.multiline_text((6, y + height // 2), name, fill=40, font=font, anchor="lm")
+        for j, cell in enumerate(cells):
+            image = Image.fromarray(cell).resize((width, height), Image.Resampling.BICUBIC)
+            canvas.paste(image, (LABEL + j * (width + GAP * 2), y))
+    canvas.quantize(32).save(path, optimize=True)
+
+
+def measure(model: BundledModel, registry: Registry, samples: int) -> None:
+    """How often a classifier of real digits sees the class that was asked for."""
+    from zoo.metrics.agreement import judge_samples, train_judge
+    from zoo.training.run import load_data
+
+    data = load_data(registry.dataset("mnist"), {}, registry)
+    judge = train_judge(data)
+    classes = (np.arange(samples) % 10).astype(np.int32)
+    for name, each in SAMPLERS.items():
+        for evaluations in (5, 8, 10):
+            steps = -(-(evaluations + each - 1) // each)
+            x = model.sample(samples, seed=1, condition=classes, sampler=name, steps=steps)
+            verdict = judge_samples(judge, data, x, classes)
+            click.echo(f"{name:<16}{evaluations:>3} evaluations: {verdict.agreement:.1%} of {samples}")
+    click.echo(f"the judge is right on {verdict.test_accuracy:.2%} of the test set")
+
+
+if __name__ == "__main__":
+    main()
