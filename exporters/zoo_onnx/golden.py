@@ -5,7 +5,7 @@
 ``<graph>/<case>/out/<port>``             the output that PyTorch gave in float32
 ``program:sample/<case>/in/seed`` …       arguments of ``sample``: seed, n, condition, steps
 ``program:sample/<case>/out/x``           the samples
-``program:fused/<case>/in/seed`` …         arguments of the fused run: seed, n, condition
+``program:fused/<case>/in/seed`` …        arguments of the fused run: seed, n, condition
 ``program:fused/<case>/out/x``            its samples
 ``program:log_prob/<case>/in/x`` …        arguments of ``log_prob``: x, condition, seed, steps
 ``program:log_prob/<case>/out/log_prob``  the log-densities
@@ -71,13 +71,9 @@ def golden(
         x = model.sample(n, seed=_SEED, **given, **steps).numpy()
         counts = {"seed": np.array(_SEED, np.int64), "n": np.array(n, np.int64)}
         add("program:sample", 0, {**counts, **given, **_numbers(steps)}, {"x": x})
-        if fused is not None:
-            add(
-                "program:fused",
-                0,
-                {**counts, **given},
-                {"x": model.sample(n, seed=_SEED, **given, sampler=fused).numpy()},
-            )
+        if fused:
+            sampler = {} if table is None else {"sampler": table}
+            add("program:fused", 0, {**counts, **given}, {"x": model.sample(n, seed=_SEED, **given, **sampler).numpy()})
         if programs.log_prob is not None:
             steps = {"steps": _STEPS} if isinstance(programs.log_prob, Integrate) else {}
             density = model.log_prob(torch.from_numpy(x), **given, **steps).numpy()
