@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from torch import Tensor, nn
+
+from zoo.writing import Net, Value
+
+Direction = Literal["forward", "inverse"]
+#: how a sequential direction can be written: without control flow, or as a loop
+WAYS = ("unroll", "loop")
 
 
 class Transform(nn.Module, ABC):
@@ -24,7 +31,13 @@ class Transform(nn.Module, ABC):
     export, so there are no branches on values, no boolean indexing, no ``len(x)`` (it bakes the batch size in; use
     ``x.shape[0]``), and no ``log1p``, ``expm1``, ``logsigmoid`` or ``logaddexp``, which ONNX computes inexactly.
     Parameters at zero give the identity, where that makes sense: a deep flow then starts as its preprocessing.
+
+    Attributes:
+        sequential: directions that take many small steps, one after the other. They are written by :meth:`write`
+            instead of traced.
     """
+
+    sequential: frozenset[Direction] = frozenset()
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -40,6 +53,17 @@ class Transform(nn.Module, ABC):
     def frozen(self) -> Transform:
         """An equal transform for export, with everything computed that can be; this one is left as it is."""
         return copy.deepcopy(self).eval().requires_grad_(False)
+
+    def write(self, net: Net, way: str, value: Value, context: Value | None) -> tuple[Value, Value]:
+        """Write the sequential direction of a frozen transform into a graph, with the same inputs and outputs.
+
+        Args:
+            net: the graph.
+            way: of :data:`WAYS`.
+            value: ``[n, d]``.
+            context: ``[n, c]``, or None.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no sequential direction")
 
 
 def constant_log_det(log_det: Tensor, x: Tensor) -> Tensor:

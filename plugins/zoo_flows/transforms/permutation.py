@@ -9,17 +9,23 @@ from zoo_flows.transforms.base import Transform, constant_log_det
 
 
 class Permutation(Transform):
-    """z = x[order], drawn from torch's generator when built; kept as a buffer, so it is saved with the weights.
+    """z = x[order]; kept as a buffer, so it is saved with the weights.
 
     Args:
-        size: length d of the vector; 2 components are always swapped.
+        size: length d of the vector.
+        order: None draws one from torch's generator, which always swaps 2 components.
     """
 
     order: Tensor
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, order: Tensor | None = None) -> None:
         super().__init__()
-        self.register_buffer("order", random_order(size))
+        self.register_buffer("order", random_order(size) if order is None else order)
+
+    @classmethod
+    def reverse(cls, size: int) -> Permutation:
+        """The components from last to first."""
+        return cls(size, torch.arange(size).flip(0))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
