@@ -27,7 +27,7 @@ from zoo.bundle import (
     open_bundle,
 )
 from zoo.cards import ModelCard
-from zoo.errors import ExportError, ProofError, UsageError
+from zoo.errors import ExportError, ProofError, UnknownNameError, UsageError
 from zoo.files import write_bytes, write_text
 from zoo.model import GenerativeModel
 from zoo.programs import Direct, Fused, Iterate, Port, Programs
@@ -41,6 +41,7 @@ from zoo_onnx.proof import Proof
 from zoo_onnx.tables import tables
 from zoo_onnx.trace import trace
 from zoo_onnx.weights import Store
+from zoo_onnx.write import write
 
 #: opset 18 is the most portable, and the fastest on CPUs
 OPSET = 18
@@ -55,6 +56,7 @@ def export(
     folder: Path,
     *,
     opset: int = OPSET,
+    inverse: str | None = None,
     fused: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -67,12 +69,14 @@ def export(
         card: what is known of it; goes into the manifest and the model card.
         folder: exists, and is empty.
         opset: ONNX opset.
+        inverse: how graphs that are written rather than traced are written, such as the inverse of an autoregressive
+            flow: ``"unroll"`` or ``"loop"``; None for what the model names first.
         fused: fields of :class:`~zoo_onnx.fused.Choice`, for one more graph that holds the whole of a sampler; None for
             no such graph.
         progress: called with (what is being done, parts done, parts in all).
 
     Raises:
-        UsageError: an opset or a fused sampler that cannot be written.
+        UsageError: an opset, an inverse or a fused sampler that cannot be written.
         ExportError: the model uses something that ONNX cannot express.
         ProofError: what was written does not equal the model; the folder is to be thrown away.
         OutputError: the folder cannot be written.
@@ -82,13 +86,18 @@ def export(
     frozen = _frozen(model)
     programs = frozen.programs()
     _check_names(programs)
+    ways = _ways(programs, inverse)
     run, table = (None, None) if fused is None else fused_program(programs, Choice(**fused), installed().samplers())
     stages = _Stages(progress, 2 * len(programs.graphs) + (3 if programs.log_prob else 2) + (run is not None))
 
     traced = []
     for graph in programs.graphs:
-        stages.begin(f"tracing graph {graph.name}")
-        traced.append(trace(graph, opset))
+        if (way := ways[graph.name]) is None:
+            stages.begin(f"tracing graph {graph.name}")
+            traced.append(trace(graph, opset))
+        else:
+            stages.begin(f"writing graph {graph.name}")
+            traced.append(write(graph, way, opset))
     stages.begin("writing")
     described = [(graph.name, graph.inputs, graph.outputs) for graph in programs.graphs]
     if run is not None:
@@ -152,6 +161,19 @@ def _check_names(programs: Programs) -> None:
     for program in (programs.sample, programs.log_prob):
         if program is not None and program.graph not in names:
             raise ExportError(f"a program uses a graph {program.graph!r} that the model does not have")
+
+
+def _ways(programs: Programs, inverse: str | None) -> dict[str, str | None]:
+    """How each graph is written; None for those that are traced."""
+    known = {graph.name: list(graph.written) for graph in programs.graphs}
+    if inverse is not None and inverse not in (names := sorted({way for ways in known.values() for way in ways})):
+        if not names:
+            raise UsageError(
+                "this model samples and scores without many small steps: there is no way to write them to choose",
+                hint="Leave --inverse out.",
+            )
+        raise UnknownNameError("way to write an inverse", inverse, names)
+    return {name: (inverse or ways[0]) if ways else None for name, ways in known.items()}
 
 
 def _fused(

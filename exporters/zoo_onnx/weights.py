@@ -28,6 +28,9 @@ from zoo.weights import DERIVED
 #: initializers of this many bytes and more go into the weights file; smaller ones are clearer in the graph
 THRESHOLD = 256
 
+#: operators whose further inputs are sizes, which are read when a graph is loaded, and stay in it however many they are
+_SIZED = {"Expand", "Pad", "Reshape", "Slice", "Split", "Tile"}
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -61,7 +64,7 @@ class Store:
                 if value.const_value is None or str(value.name).startswith(inline or ("\0",)):
                     continue
                 array = np.asarray(value.const_value.numpy())
-                if array.nbytes < THRESHOLD:
+                if array.nbytes < THRESHOLD or _is_size(value):
                     if (known := self._known(str(value.name), array)) is not None:
                         _rename(graph, value, known)
                     continue
@@ -140,6 +143,10 @@ class Store:
         del graph.initializers[str(value.name)]
         graph.register_initializer(source)
         return source, straight
+
+
+def _is_size(value: ir.Value) -> bool:
+    return any(node.op_type in _SIZED and index > 0 for node, index in value.uses())
 
 
 def spans_of(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
