@@ -108,7 +108,10 @@ class Pen(Builder):
             assert value.const_value is not None
             known[value] = self.constant(value.const_value.numpy())
         for node in graph:
-            if any(attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()):
+            if any(
+                attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+                for attribute in node.attributes.values()
+            ):
                 raise ExportError(f"a traced part of a written graph has control flow: {node.op_type}")
             given = [None if value is None else known[value] for value in node.inputs]
             attributes = {name: attribute.value for name, attribute in node.attributes.items()}
@@ -125,7 +128,10 @@ def _graph_of(module: Callable[..., Any], shapes: tuple[tuple[Dim, ...], ...]) -
     names = {size: name for name, size in sizes.items()}
     outputs = []
     for i, (one, other) in enumerate(zip(*ranks, strict=True)):
-        shape = tuple(a if a == b else names.get(a, f"size_{i}_{axis}") for axis, (a, b) in enumerate(zip(one, other, strict=True)))
+        shape = tuple(
+            a if a == b else names.get(a, f"size_{i}_{axis}")
+            for axis, (a, b) in enumerate(zip(one, other, strict=True))
+        )
         outputs.append(Port(f"out_{i}", "float32", shape))
     return Graph("part", module, inputs, tuple(outputs))
 

@@ -55,7 +55,11 @@ class NSFCoupling(Flow):
     ) -> None:
         size = config.event_size(event_shape)
         config.at_least(
-            transforms=(transforms, 1), bins=(bins, 2), hidden=(hidden, 1), blocks=(blocks, 0), marginal_bins=(marginal_bins, 0)
+            transforms=(transforms, 1),
+            bins=(bins, 2),
+            hidden=(hidden, 1),
+            blocks=(blocks, 0),
+            marginal_bins=(marginal_bins, 0),
         )
         if not (bound > 0 and math.isfinite(bound)) or not 0 <= dropout < 1:
             raise ConfigError(f"bound must be above 0 and dropout in [0, 1), not {bound} and {dropout}")

@@ -41,9 +41,7 @@ def log_prob(flow: Flow, way: str, net: Net, inputs: Sequence[Value]) -> list[Va
     return [net("Sub", net("Sub", log_det, constant), net("Mul", squares, np.array(0.5, np.float32)))]
 
 
-def _through(
-    flow: Flow, direction: Direction, way: str, net: Net, inputs: Sequence[Value]
-) -> tuple[Value, Value]:
+def _through(flow: Flow, direction: Direction, way: str, net: Net, inputs: Sequence[Value]) -> tuple[Value, Value]:
     value, *condition = inputs
     if len(flow.event_shape) > 1:
         value = net("Flatten", value, axis=1)

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--target", default="onnx", show_default=True, help="What to export to.")
 @click.option("--opset", type=int, help="ONNX opset [18: the most portable, and the fastest on CPUs].")
+@click.option(
+    "--inverse",
+    metavar="unroll|loop",
+    help="How many small steps in a row are written, as autoregressive flows take [unroll: largest and fastest].",
+)
 @click.option("--fused", is_flag=True, help="Write the whole sampler as one more graph: seed in, samples out.")
 @click.option("--sampler", help="Sampler of the fused graph [the model's own].")
 @click.option("--steps", type=click.IntRange(1), help="Its steps.")
@@ -37,6 +42,7 @@ def command(
     output: Path,
     target: str,
     opset: int | None,
+    inverse: str | None,
     fused: bool,
     force: bool,
     **choice: Any,
@@ -48,6 +54,9 @@ def command(
     name: if they differ, the exit code is 3 and there is no bundle.
 
     One graph serves every sampler, number of steps and guidance, so there is nothing to choose here but for --fused.
+
+    The inverse of an autoregressive flow takes as many small steps as the data have components. They are written one
+    after the other, without control flow (unroll), or as a loop of constant size (loop).
 
     \b
     zoo export mnist-unet -o digits
@@ -65,6 +74,8 @@ def command(
     from zoo.export import export
 
     options: dict[str, Any] = {} if opset is None else {"opset": opset}
+    if inverse is not None:
+        options["inverse"] = inverse
     if fused:
         options["fused"] = choice
     with app.progress(f"exporting {source.name}", 100) as update:

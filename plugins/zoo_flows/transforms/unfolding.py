@@ -77,9 +77,7 @@ def unfold(made: MADE, algebra: Algebra[_Value], z: _Value) -> tuple[_Value, _Va
 class _Block(Generic[_Value]):
     """The degrees from ``low`` to ``high`` (exclusive); ``earlier`` is what each layer read of lower degrees."""
 
-    def __init__(
-        self, made: MADE, algebra: Algebra[_Value], low: int, high: int, earlier: list[_Value | None]
-    ) -> None:
+    def __init__(self, made: MADE, algebra: Algebra[_Value], low: int, high: int, earlier: list[_Value | None]) -> None:
         self.made, self.algebra, self.low, self.high, self.earlier = made, algebra, low, high, earlier
         #: what each layer has read of degrees in this block
         self.recent: list[_Value | None] = [None] * len(made.layers)

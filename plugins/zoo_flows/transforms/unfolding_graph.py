@@ -79,9 +79,7 @@ class _Nodes:
         return self.net("Expand", value, self.column) if rows.start == 0 else value
 
     def product(self, index: int, rows: slice, columns: slice, x: Value, start: Value) -> Value:
-        weight = self._slice(
-            self.weights.weight[index], (rows.start, columns.start), (rows.stop, columns.stop), 0, 1
-        )
+        weight = self._slice(self.weights.weight[index], (rows.start, columns.start), (rows.stop, columns.stop), 0, 1)
         return self.net("Gemm", x, weight, start, transB=1)
 
     def relu(self, x: Value) -> Value:
