@@ -19,7 +19,7 @@ def zoo_architectures() -> list[Architecture]:
         ),
         Architecture(
             name="nsf-ar",
-            summary="Neural spline flow with autoregressive layers: the most flexible, sampling at the cost of one pass",
+            summary="Neural spline flow with autoregressive layers: exact densities, sampling at the cost of one pass",
             family="flow",
             entry="zoo_flows.nsf_ar:NSFAutoregressive",
             paper="Durkan, Bekasov, Murray & Papamakarios 2019, Neural spline flows, arXiv:1906.04032",
@@ -36,6 +36,6 @@ def zoo_architectures() -> list[Architecture]:
             summary="Inverse autoregressive flow: samples in one pass, exact densities in many small steps",
             family="flow",
             entry="zoo_flows.iaf:IAF",
-            paper="Kingma et al. 2016, Improved variational inference with inverse autoregressive flow, arXiv:1606.04934",
+            paper="Kingma et al. 2016, Improving variational inference with IAF, arXiv:1606.04934",
         ),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zoo.conditions import Condition
@@ -57,5 +57,9 @@ def mixing(kind: str, size: int, kinds: Sequence[str] = MIXING) -> list[Transfor
         raise UnknownNameError("linear layer", kind, kinds)
     if kind == "none" or size == 1:
         return []
-    made = {"reverse": Permutation.reverse, "permutation": Permutation, "lu": LULinear}
+    made: dict[str, Callable[[int], Transform]] = {
+        "reverse": Permutation.reverse,
+        "permutation": Permutation,
+        "lu": LULinear,
+    }
     return [made[kind](size)]

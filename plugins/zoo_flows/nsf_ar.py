@@ -1,4 +1,4 @@
-"""Architecture ``nsf-ar``: the autoregressive neural spline flow RQ-NSF (AR) of Durkan et al. 2019, arXiv:1906.04032."""
+"""Architecture ``nsf-ar``: the neural spline flow RQ-NSF (AR) of Durkan et al. 2019, arXiv:1906.04032."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Autoregressive transforms: masked (Papamakarios et al. 2017, arXiv:1705.07057), and their inverses (Kingma et al. 2016).
+"""Autoregressive transforms: masked (Papamakarios et al. 2017, arXiv:1705.07057) and inverse (Kingma et al. 2016).
 
 ::
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -92,7 +93,7 @@ class MADE(nn.Module):
         if residual:
             layers += layers[1:]  # a block has two layers
         degrees = [list(range(1, size + 1)), *layers, [i for i in range(size) for _ in range(outputs)]]
-        self.layers = nn.ModuleList(MaskedLinear(a, b) for a, b in zip(degrees, degrees[1:], strict=False))
+        self.layers = nn.ModuleList(MaskedLinear(a, b) for a, b in pairwise(degrees))
         self.context = nn.Linear(context, hidden[0], bias=False) if context else None
         nn.init.zeros_(self.linear(-1).weight)
         nn.init.zeros_(self.linear(-1).bias)
@@ -131,10 +132,8 @@ class MADE(nn.Module):
         last = len(self.layers) - 1
         h = linear(0, x)
         for index in range(1, last, 2 if self.residual else 1):
-            if self.residual:
-                h = add(h, linear(index + 1, relu(linear(index, relu(h)))))
-            else:
-                h = linear(index, relu(h))
+            inner = linear(index, relu(h))
+            h = add(h, linear(index + 1, relu(inner))) if self.residual else inner
         return linear(last, relu(h))
 
     @torch.no_grad()

@@ -18,6 +18,7 @@ values): both are the same algorithm.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -87,7 +88,7 @@ class _Block(Generic[_Value]):
     def _starts(self, index: int) -> list[_Value | None]:
         layer = self.made.linear(index)
         edges = [layer.outputs_below(degree) for degree in range(self.low, self.high + 1)]
-        sizes = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+        sizes = [b - a for a, b in pairwise(edges)]
         if edges[0] == edges[-1]:
             return [None] * len(sizes)
         rows = slice(edges[0], edges[-1])
