@@ -47,13 +47,14 @@ def _through(flow: Flow, direction: Direction, way: str, net: Net, inputs: Seque
         value = net("Flatten", value, axis=1)
     context = _context(flow, net, condition[0]) if condition else None
     total = None
-    for is_sequential, group in groupby(_in_order(flow, direction), lambda t: direction in t.sequential):
-        for part in group if is_sequential else [_Chain(list(group), direction)]:
+    for is_written, group in groupby(_in_order(flow, direction), lambda t: direction in t.written):
+        for part in group if is_written else [_Chain(list(group), direction)]:
             if isinstance(part, _Chain):
                 value, log_det = _traced(net, part, flow, value, context)
             else:
-                value, log_det = part.write(net, way, value, context)
-            total = log_det if total is None else net("Add", total, log_det)
+                value, log_det = part.write(net, direction, way, value, context)
+            if log_det is not None:
+                total = log_det if total is None else net("Add", total, log_det)
     return value, total
 
 

@@ -21,6 +21,8 @@ from zoo_flows.transforms.made import MADE
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.unfolding import Tensors, unfold
 
+_SWAPPED: dict[Direction, Direction] = {"forward": "inverse", "inverse": "forward"}
+
 
 class Autoregressive(Transform):
     """Data to noise in one pass of a masked network; noise to data component by component, at about the same cost.
@@ -36,7 +38,8 @@ class Autoregressive(Transform):
         residual: see :class:`~zoo_flows.transforms.made.MADE`.
     """
 
-    sequential = frozenset({"inverse"})
+    sequential: frozenset[Direction] = frozenset({"inverse"})
+    written = sequential
 
     def __init__(
         self, size: int, map: Map, *, context: int = 0, hidden: Sequence[int] = (64, 64), residual: bool = False
@@ -62,7 +65,9 @@ class Autoregressive(Transform):
         frozen.map, frozen.network = self.map, self.network.frozen()
         return frozen.eval()
 
-    def write(self, net: Net, way: str, value: Value, context: Value | None) -> tuple[Value, Value]:
+    def write(
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None
+    ) -> tuple[Value, Value | None]:
         """See :class:`Transform`."""
         return unfolding_graph.write(net, way, self.network, self.map, value, context)
 
@@ -79,8 +84,8 @@ class Inverted(Transform):
     def __init__(self, transform: Transform) -> None:
         super().__init__()
         self.transform = transform
-        swapped: dict[Direction, Direction] = {"forward": "inverse", "inverse": "forward"}
-        self.sequential = frozenset(swapped[direction] for direction in transform.sequential)
+        self.sequential = frozenset(_SWAPPED[direction] for direction in transform.sequential)
+        self.written = frozenset(_SWAPPED[direction] for direction in transform.written)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
@@ -95,6 +100,8 @@ class Inverted(Transform):
         """See :class:`Transform`."""
         return Inverted(self.transform.frozen()).eval()
 
-    def write(self, net: Net, way: str, value: Value, context: Value | None) -> tuple[Value, Value]:
+    def write(
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None
+    ) -> tuple[Value, Value | None]:
         """See :class:`Transform`."""
-        return self.transform.write(net, way, value, context)
+        return self.transform.write(net, _SWAPPED[direction], way, value, context)

@@ -33,11 +33,13 @@ class Transform(nn.Module, ABC):
     Parameters at zero give the identity, where that makes sense: a deep flow then starts as its preprocessing.
 
     Attributes:
-        sequential: directions that take many small steps, one after the other. They are written by :meth:`write`
-            instead of traced.
+        sequential: directions that take many small steps, one after the other, which tracing would unroll. A graph with
+            such a direction in it is written; what has no :meth:`write` is traced then, part by part.
+        written: directions that :meth:`write` can write: those, and others where that is easy, which saves a trace.
     """
 
     sequential: frozenset[Direction] = frozenset()
+    written: frozenset[Direction] = frozenset()
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -54,16 +56,22 @@ class Transform(nn.Module, ABC):
         """An equal transform for export, with everything computed that can be; this one is left as it is."""
         return copy.deepcopy(self).eval().requires_grad_(False)
 
-    def write(self, net: Net, way: str, value: Value, context: Value | None) -> tuple[Value, Value]:
-        """Write the sequential direction of a frozen transform into a graph, with the same inputs and outputs.
+    def write(
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None
+    ) -> tuple[Value, Value | None]:
+        """Write a direction of a frozen transform into a graph.
 
         Args:
             net: the graph.
+            direction: of :attr:`written`.
             way: of :data:`WAYS`.
             value: ``[n, d]``.
             context: ``[n, c]``, or None.
+
+        Returns:
+            what the direction's method returns; the log-determinant may be a scalar for all, or None for 0.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no sequential direction")
+        raise NotImplementedError(f"{type(self).__name__} does not write its {direction}")
 
 
 def constant_log_det(log_det: Tensor, x: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo_flows.transforms.base import Transform, constant_log_det
+from zoo.writing import Net, Value
+from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 
 
 class Permutation(Transform):
@@ -47,6 +48,7 @@ def random_order(size: int) -> Tensor:
 
 
 class _FrozenPermutation(Transform):
+    written = frozenset({"forward", "inverse"})
     order: Tensor
     undo: Tensor
 
@@ -60,3 +62,9 @@ class _FrozenPermutation(Transform):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return z.index_select(1, self.undo), constant_log_det(z.new_zeros(()), z)
+
+    def write(
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None
+    ) -> tuple[Value, Value | None]:
+        order = self.order if direction == "forward" else self.undo
+        return net("Gather", value, net.constant(order.numpy()), axis=1), None
