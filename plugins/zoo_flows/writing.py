@@ -52,7 +52,7 @@ def _through(flow: Flow, direction: Direction, way: str, net: Net, inputs: Seque
             if isinstance(part, _Chain):
                 value, log_det = _traced(net, part, flow, value, context)
             else:
-                value, log_det = part.write(net, direction, way, value, context)
+                value, log_det = part.write(net, direction, way, value, context, log_det=direction == "forward")
             if log_det is not None:
                 total = log_det if total is None else net("Add", total, log_det)
     return value, total

@@ -88,11 +88,11 @@ class Counting(Tensors):
 
     def product(self, index, rows, columns, x, start):
         self.multiplications += (rows.stop - rows.start) * (columns.stop - columns.start)
-        assert x.shape[1] == columns.stop - columns.start
+        assert x.shape[0] == columns.stop - columns.start
         return super().product(index, rows, columns, x, start)
 
     def relu(self, x):
-        self.units[0] += x.shape[1]
+        self.units[0] += x.shape[0]
         return super().relu(x)
 
 
@@ -101,9 +101,12 @@ class Counting(Tensors):
 def test_unfolding_computes_each_unit_once(scramble, size):
     made = scramble(MADE(size, 2, hidden=(64, 40)), scale=0.1).double()
     z = torch.randn(3, size, dtype=torch.float64)
-    counting = Counting(made, AffineMap(), z, None)
-    x, _ = unfold(made, counting, z)
-    torch.testing.assert_close(AffineMap().forward(x, made(x))[0], z, rtol=1e-10, atol=1e-10)
+    counting = Counting(made, AffineMap(), 3, None)
+    x, parameters = unfold(made, counting, z.T)
+    expected = made(x.T)
+    torch.testing.assert_close(parameters.T, expected.flatten(1), rtol=1e-10, atol=1e-10)
+    again, _ = AffineMap().forward(x.T[None], expected.movedim(2, 0))
+    torch.testing.assert_close(again[0], z, rtol=1e-10, atol=1e-10)
     assert counting.units[0] == 64 + 40
     nonzero = sum(int(made.linear(i).mask.sum()) for i in range(3))
     # whatever is masked within a block of degrees is multiplied, no more

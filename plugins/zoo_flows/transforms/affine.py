@@ -77,9 +77,9 @@ class _FrozenStandardize(Transform):
         return z * self.scale + self.shift, constant_log_det(-self.log_det, z)
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
     ) -> tuple[Value, Value | None]:
-        shift, scale, log_det = (net.constant(t.numpy()) for t in (self.shift, self.scale, self.log_det))
+        shift, scale, constant = (net.constant(t.numpy()) for t in (self.shift, self.scale, self.log_det))
         if direction == "forward":
-            return net("Div", net("Sub", value, shift), scale), log_det
-        return net("Add", net("Mul", value, scale), shift), net("Neg", log_det)
+            return net("Div", net("Sub", value, shift), scale), constant
+        return net("Add", net("Mul", value, scale), shift), net("Neg", constant)

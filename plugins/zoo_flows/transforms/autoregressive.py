@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
+from zoo.programs import Dim
 from zoo.writing import Net, Value
 from zoo_flows.transforms import unfolding_graph
 from zoo_flows.transforms.base import Direction, Transform
@@ -50,13 +52,16 @@ class Autoregressive(Transform):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        z, log_slope = self.map.forward(x, self.network(x, context))
-        return z, log_slope.sum(1)
+        z, log_slope = self.map.forward(x.unsqueeze(0), self.network(x, context).movedim(2, 0))
+        return z.squeeze(0), log_slope.sum((0, 2))
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        x, log_slope = unfold(self.network, Tensors(self.network, self.map, z, context), z)
-        return x, log_slope.sum(1)
+        x, parameters = unfold(self.network, Tensors(self.network, self.map, z.shape[0], context), z.T)
+        # the slopes of all components together, once, instead of in every small step
+        by_parameter = torch.unflatten(parameters, 0, (self.network.size, -1)).movedim(1, 0)
+        _, log_slope = self.map.forward(x.unsqueeze(0), by_parameter)
+        return x.T, -log_slope.sum((0, 1))
 
     def frozen(self) -> Transform:
         """With the masks multiplied in."""
@@ -66,10 +71,18 @@ class Autoregressive(Transform):
         return frozen.eval()
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
     ) -> tuple[Value, Value | None]:
         """See :class:`Transform`."""
-        return unfolding_graph.write(net, way, self.network, self.map, value, context)
+        x = unfolding_graph.write(net, way, self.network, self.map, value, context)
+        if not log_det:
+            return x, None
+        # one pass over what came out gives the slopes of all components together
+        inputs: list[tuple[Value, tuple[Dim, ...]]] = [(x, ("batch", self.network.size))]
+        if context is not None and self.network.context is not None:
+            inputs.append((context, ("batch", self.network.context.in_features)))
+        _, forward_log_det = net.call(self, *inputs)
+        return x, net("Neg", forward_log_det)
 
 
 class Inverted(Transform):
@@ -101,7 +114,7 @@ class Inverted(Transform):
         return Inverted(self.transform.frozen()).eval()
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
     ) -> tuple[Value, Value | None]:
         """See :class:`Transform`."""
-        return self.transform.write(net, _SWAPPED[direction], way, value, context)
+        return self.transform.write(net, _SWAPPED[direction], way, value, context, log_det=log_det)

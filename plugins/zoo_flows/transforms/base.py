@@ -57,7 +57,7 @@ class Transform(nn.Module, ABC):
         return copy.deepcopy(self).eval().requires_grad_(False)
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
     ) -> tuple[Value, Value | None]:
         """Write a direction of a frozen transform into a graph.
 
@@ -67,9 +67,11 @@ class Transform(nn.Module, ABC):
             way: of :data:`WAYS`.
             value: ``[n, d]``.
             context: ``[n, c]``, or None.
+            log_det: whether the log-determinant is wanted.
 
         Returns:
-            what the direction's method returns; the log-determinant may be a scalar for all, or None for 0.
+            what the direction's method returns; the log-determinant may be a scalar for all, and None if it is 0 or not
+            wanted.
         """
         raise NotImplementedError(f"{type(self).__name__} does not write its {direction}")
 

@@ -93,10 +93,10 @@ class FrozenLinear(Transform):
         return (z - self.bias) @ self.inverse_weight, constant_log_det(-self.log_det, z)
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
     ) -> tuple[Value, Value | None]:
         """See :class:`Transform`."""
-        bias, log_det = net.constant(self.bias.numpy()), net.constant(self.log_det.numpy())
+        bias, constant = net.constant(self.bias.numpy()), net.constant(self.log_det.numpy())
         if direction == "forward":
-            return net("Add", net("MatMul", value, net.constant(self.weight.numpy())), bias), log_det
-        return net("MatMul", net("Sub", value, bias), net.constant(self.inverse_weight.numpy())), net("Neg", log_det)
+            return net("Add", net("MatMul", value, net.constant(self.weight.numpy())), bias), constant
+        return net("MatMul", net("Sub", value, bias), net.constant(self.inverse_weight.numpy())), net("Neg", constant)

@@ -20,17 +20,20 @@ _LOG_LIMIT = math.log(1e3)
 
 
 class Map(Protocol):
-    """z = f(x; parameters), increasing in x; zeros as parameters give the identity. Hashable, and equal if the same."""
+    """z = f(x; parameters), increasing in x; zeros as parameters give the identity. Hashable, and equal if the same.
+
+    Parameters stand along the first axis, ``[P, ...]``, and values have a first axis of 1, ``[1, ...]``.
+    """
 
     @property
     def count(self) -> int:
         """P: how many parameters a component takes."""
 
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """``[...]`` and parameters ``[..., P]`` to z and log dz/dx, both ``[...]``."""
+        """z and log dz/dx."""
 
-    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """``[...]`` and parameters ``[..., P]`` to x and log dx/dz, both ``[...]``."""
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """x, such that f(x) = z."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,19 @@ class AffineMap:
 
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Map`."""
-        shift, log_slope = _shift_and_log_slope(parameters)
-        return x * torch.exp(log_slope) + shift, log_slope.expand_as(x)
+        shift, u = torch.split(parameters, 1)
+        minus_log_slope = _limited(u)
+        return x * torch.exp(-minus_log_slope) + shift, -minus_log_slope.expand_as(x)
 
-    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """See :class:`Map`."""
-        shift, log_slope = _shift_and_log_slope(parameters)
-        return (z - shift) * torch.exp(-log_slope), -log_slope.expand_as(z)
+        shift, u = torch.split(parameters, 1)
+        return (z - shift) * torch.exp(_limited(u))
 
 
-def _shift_and_log_slope(parameters: Tensor) -> tuple[Tensor, Tensor]:
-    shift, u = parameters.unbind(-1)
-    return shift, u / (1.0 + u.abs() / _LOG_LIMIT)
+def _limited(u: Tensor) -> Tensor:
+    """-s, the logarithm of the inverse's slope: in as few operations as there are, since d steps in a row take them."""
+    return u / (u.abs() * (-1.0 / _LOG_LIMIT) - 1.0)
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,13 @@ class SplineMap:
 
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Map`."""
-        return rational_quadratic.spline(x, self._knots(parameters), bound=self.bound)
+        z, log_slope = rational_quadratic.spline(x.squeeze(0), self._knots(parameters), bound=self.bound)
+        return z.unsqueeze(0), log_slope.unsqueeze(0)
 
-    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """See :class:`Map`."""
-        return rational_quadratic.inverse_spline(z, self._knots(parameters), bound=self.bound)
+        x, _ = rational_quadratic.inverse_spline(z.squeeze(0), self._knots(parameters), bound=self.bound)
+        return x.unsqueeze(0)
 
     def _knots(self, parameters: Tensor) -> rational_quadratic.Knots:
-        return rational_quadratic.knots(parameters, bins=self.bins, bound=self.bound)
+        return rational_quadratic.knots(parameters.movedim(0, -1), bins=self.bins, bound=self.bound)

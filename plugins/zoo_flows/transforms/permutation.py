@@ -64,7 +64,7 @@ class _FrozenPermutation(Transform):
         return z.index_select(1, self.undo), constant_log_det(z.new_zeros(()), z)
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
     ) -> tuple[Value, Value | None]:
         order = self.order if direction == "forward" else self.undo
         return net("Gather", value, net.constant(order.numpy()), axis=1), None

@@ -11,8 +11,9 @@ Degrees are taken in blocks of about √d. At a block's beginning one large prod
 contribute to all of its units; within it only the few units of the block itself are to be read. So little is copied,
 and most of the arithmetic is in matrices that are worth a processor's while.
 
-The same function runs in PyTorch (:class:`Tensors`) and writes graphs without control flow (an algebra of a graph's
-values): both are the same algorithm.
+Units stand along the first axis here and samples along the second: then what is put side by side, and cut out, are
+whole runs of memory. The same function runs in PyTorch (:class:`Tensors`) and writes graphs without control flow (an
+algebra of a graph's values): both are the same algorithm.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ _Value = TypeVar("_Value")
 
 
 class Algebra(Protocol[_Value]):
-    """What unfolding computes with: values ``[n, k]``, a layer's weights, and a map."""
+    """What unfolding computes with: values ``[k, n]`` of k units, a layer's weights, and a map."""
 
     def start(self, index: int, rows: slice) -> _Value:
         """The constants of some outputs of a layer: bias, and for the first layer what the context contributes."""
 
     def product(self, index: int, rows: slice, columns: slice, x: _Value, start: _Value) -> _Value:
-        """start + x·Wᵀ with ``weight[rows, columns]`` of a layer."""
+        """start + W·x with ``weight[rows, columns]`` of a layer."""
 
     def relu(self, x: _Value) -> _Value:
         """The activation."""
@@ -47,32 +48,31 @@ class Algebra(Protocol[_Value]):
         """Sum of two values."""
 
     def cat(self, values: list[_Value]) -> _Value:
-        """Values side by side."""
+        """Values one after the other along the first axis."""
 
     def split(self, value: _Value, sizes: list[int]) -> list[_Value]:
-        """A value as pieces that stand side by side; the inverse of :meth:`cat`."""
+        """The inverse of :meth:`cat`."""
 
-    def inverse(self, z: _Value, parameters: _Value) -> tuple[_Value, _Value]:
-        """The map's inverse: ``[n, 1]`` and ``[n, P]`` to x and log dx/dz, both ``[n, 1]``."""
+    def inverse(self, z: _Value, parameters: _Value) -> _Value:
+        """The map's inverse: ``[1, n]`` and ``[P, n]`` to ``[1, n]``."""
 
 
 def unfold(made: MADE, algebra: Algebra[_Value], z: _Value) -> tuple[_Value, _Value]:
-    """Noise ``[n, d]`` to data ``[n, d]`` and the log-slopes ``[n, d]`` of all components."""
+    """Noise ``[d, n]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``."""
     size = made.size
     block = max(1, math.isqrt(size))
     finished: list[_Value | None] = [None] * len(made.layers)
     pieces = algebra.split(z, [1] * size)
     xs: list[_Value] = []
-    log_slopes: list[_Value] = []
+    parameters: list[_Value] = []
     for low in range(0, size, block):
         turn = _Block(made, algebra, low, min(low + block, size), finished)
         for degree in range(low, turn.high):
-            x, log_slope = algebra.inverse(pieces[degree], turn.parameters(degree, xs[-1] if xs else None))
-            xs.append(x)
-            log_slopes.append(log_slope)
+            parameters.append(turn.parameters(degree, xs[-1] if xs else None))
+            xs.append(algebra.inverse(pieces[degree], parameters[-1]))
         if turn.high < size:
             finished = turn.finished()
-    return algebra.cat(xs), algebra.cat(log_slopes)
+    return algebra.cat(xs), algebra.cat(parameters)
 
 
 class _Block(Generic[_Value]):
@@ -137,24 +137,24 @@ class Tensors:
     Args:
         made: the network.
         transform: the map.
-        z: what will be inverted ``[n, d]``.
+        n: how many samples.
         context: ``[n, c]``, or None.
     """
 
-    def __init__(self, made: MADE, transform: Map, z: Tensor, context: Tensor | None) -> None:
-        self.transform = transform
+    def __init__(self, made: MADE, map: Map, n: int, context: Tensor | None) -> None:
+        self.map = map
         self.weights = [made.linear(index).masked() for index in range(len(made.layers))]
-        self.starts = [made.linear(index).bias.expand(z.shape[0], -1) for index in range(len(made.layers))]
+        self.starts = [made.linear(index).bias.unsqueeze(1).expand(-1, n) for index in range(len(made.layers))]
         if made.context is not None and context is not None:
-            self.starts[0] = self.starts[0] + made.context(context)
+            self.starts[0] = self.starts[0] + made.context(context).T
 
     def start(self, index: int, rows: slice) -> Tensor:
         """See :class:`Algebra`."""
-        return self.starts[index][:, rows]
+        return self.starts[index][rows]
 
     def product(self, index: int, rows: slice, columns: slice, x: Tensor, start: Tensor) -> Tensor:
         """See :class:`Algebra`."""
-        return torch.addmm(start, x, self.weights[index][rows, columns].T)
+        return torch.addmm(start, self.weights[index][rows, columns], x)
 
     def relu(self, x: Tensor) -> Tensor:
         """See :class:`Algebra`."""
@@ -166,12 +166,12 @@ class Tensors:
 
     def cat(self, values: list[Tensor]) -> Tensor:
         """See :class:`Algebra`."""
-        return torch.cat(values, dim=1)
+        return torch.cat(values)
 
     def split(self, value: Tensor, sizes: list[int]) -> list[Tensor]:
         """See :class:`Algebra`."""
-        return list(torch.split(value, sizes, dim=1))
+        return list(torch.split(value, sizes))
 
-    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """See :class:`Algebra`."""
-        return self.transform.inverse(z, parameters.unsqueeze(1))
+        return self.map.inverse(z, parameters)

@@ -19,8 +19,8 @@ from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.unfolding import unfold
 
 
-def write(net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> tuple[Value, Value]:
-    """Noise ``[n, d]`` to data ``[n, d]`` and the log-determinant ``[n]``.
+def write(net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> Value:
+    """Noise ``[n, d]`` to data ``[n, d]``.
 
     Args:
         net: the graph.
@@ -30,9 +30,10 @@ def write(net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | N
         z: noise.
         context: ``[n, c]``, or None.
     """
-    weights = _Weights(net, made, map, context)
-    x, log_slope = _looped(net, weights, z) if way == "loop" else unfold(made, _Nodes(net, weights, z), z)
-    return x, net("ReduceSum", log_slope, net.integers(1), keepdims=0)
+    z = net("Transpose", z, perm=[1, 0])
+    nodes = _Nodes(net, made, map, z, context)
+    x = _looped(nodes, z) if way == "loop" else unfold(made, nodes, z)[0]
+    return net("Transpose", x, perm=[1, 0])
 
 
 @dataclass(frozen=True)
@@ -41,46 +42,33 @@ class _MapInverse:
 
     map: Map
 
-    def __call__(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        return self.map.inverse(z, parameters.unsqueeze(1))
-
-
-class _Weights:
-    """A network's constants in a graph."""
-
-    def __init__(self, net: Net, made: MADE, map: Map, context: Value | None) -> None:
-        self.made, self._map = made, map
-        layers = [made.linear(index) for index in range(len(made.layers))]
-        self.weight = [net.constant(layer.weight.numpy()) for layer in layers]
-        #: what is added to a layer's products: ``[1, k]``, or ``[n, k]`` where the context contributes
-        self.start = [net("Unsqueeze", net.constant(layer.bias.numpy()), net.integers(0)) for layer in layers]
-        if made.context is not None and context is not None:
-            weight = net.constant(made.context.weight.numpy())
-            self.start[0] = net("Gemm", context, weight, self.start[0], transB=1)
-
-    def inverse(self, net: Net, z: Value, parameters: Value) -> tuple[Value, Value]:
-        """The map's inverse: ``[n, 1]`` and ``[n, P]`` to x and log dx/dz, both ``[n, 1]``."""
-        shapes = ("batch", 1), ("batch", self._map.count)
-        x, log_slope = net.call(_MapInverse(self._map), (z, shapes[0]), (parameters, shapes[1]))
-        return x, log_slope
+    def __call__(self, z: Tensor, parameters: Tensor) -> Tensor:
+        return self.map.inverse(z, parameters)
 
 
 class _Nodes:
-    """The algebra of unfolding whose values are nodes."""
+    """The algebra of unfolding whose values are nodes ``[k, n]``."""
 
-    def __init__(self, net: Net, weights: _Weights, z: Value) -> None:
-        self.net, self.weights = net, weights
-        n = net("Slice", net("Shape", z), net.integers(0), net.integers(1))
-        self.column = net("Concat", n, net.integers(1), axis=0)  # the shape [n, 1]
+    def __init__(self, net: Net, made: MADE, map: Map, z: Value, context: Value | None) -> None:
+        self.net, self.made, self.map = net, made, map
+        layers = [made.linear(index) for index in range(len(made.layers))]
+        self.weights = [net.constant(layer.weight.numpy()) for layer in layers]
+        #: what is added to a layer's products: ``[k, 1]``, or ``[k, n]`` where the context contributes
+        self.starts = [net("Unsqueeze", net.constant(layer.bias.numpy()), net.integers(1)) for layer in layers]
+        if made.context is not None and context is not None:
+            weight = net.constant(made.context.weight.numpy())
+            self.starts[0] = net("Gemm", weight, context, self.starts[0], transB=1)
+        n = net("Slice", net("Shape", z), net.integers(1), net.integers(2))
+        self.row = net("Concat", net.integers(1), n, axis=0)  # the shape [1, n]
 
     def start(self, index: int, rows: slice) -> Value:
-        value = self._slice(self.weights.start[index], (rows.start,), (rows.stop,), 1)
+        value = self._slice(self.starts[index], (rows.start,), (rows.stop,), 0)
         # the first units of a layer may have nothing to read, and then no product brings in the batch
-        return self.net("Expand", value, self.column) if rows.start == 0 else value
+        return self.net("Expand", value, self.row) if rows.start == 0 else value
 
     def product(self, index: int, rows: slice, columns: slice, x: Value, start: Value) -> Value:
-        weight = self._slice(self.weights.weight[index], (rows.start, columns.start), (rows.stop, columns.stop), 0, 1)
-        return self.net("Gemm", x, weight, start, transB=1)
+        weight = self._slice(self.weights[index], (rows.start, columns.start), (rows.stop, columns.stop), 0, 1)
+        return self.net("Gemm", weight, x, start)
 
     def relu(self, x: Value) -> Value:
         return self.net("Relu", x)
@@ -89,54 +77,56 @@ class _Nodes:
         return self.net("Add", a, b)
 
     def cat(self, values: list[Value]) -> Value:
-        return self.net("Concat", *values, axis=1) if len(values) > 1 else values[0]
+        return self.net("Concat", *values, axis=0) if len(values) > 1 else values[0]
 
     def split(self, value: Value, sizes: list[int]) -> list[Value]:
-        return self.net.split(value, sizes, 1) if len(sizes) > 1 else [value]
+        return self.net.split(value, sizes, 0) if len(sizes) > 1 else [value]
 
-    def inverse(self, z: Value, parameters: Value) -> tuple[Value, Value]:
-        return self.weights.inverse(self.net, z, parameters)
+    def inverse(self, z: Value, parameters: Value) -> Value:
+        return self.inverse_in(self.net, z, parameters)
+
+    def inverse_in(self, net: Net, z: Value, parameters: Value) -> Value:
+        """The map's inverse in another net than this one: the body of a loop."""
+        shapes = (1, "batch"), (self.map.count, "batch")
+        (x,) = net.call(_MapInverse(self.map), (z, shapes[0]), (parameters, shapes[1]))
+        return x
 
     def _slice(self, value: Value, starts: Sequence[int], ends: Sequence[int], *axes: int) -> Value:
         integers = self.net.integers
         return self.net("Slice", value, integers(*starts), integers(*ends), integers(*axes))
 
 
-def _looped(net: Net, weights: _Weights, z: Value) -> tuple[Value, Value]:
+def _looped(nodes: _Nodes, z: Value) -> Value:
     """The first component outside, since no layer has read anything yet, and the others one a turn."""
-    made = weights.made
-    layers = len(made.layers)
-    nothing = net("Slice", z, net.integers(0), net.integers(0), net.integers(1))  # [n, 0]
-    first = _Nodes(net, weights, z)
-    read: list[Value] = [nothing] * layers
+    net, made = nodes.net, nodes.made
+    nothing = net("Slice", z, net.integers(0), net.integers(0), net.integers(0))  # [0, n]
+    read: list[Value] = [nothing] * len(made.layers)
 
     def linear(index: int, value: Value | None) -> Value | None:
         """Units of degree 0: those that read the context alone, and what reads them."""
         rows = slice(0, made.linear(index).outputs_below(1))
         if rows.stop == 0:
             return None
-        start = first.start(index, rows)
+        start = nodes.start(index, rows)
         if value is None:
             return start
         read[index] = value
-        return first.product(index, rows, slice(0, made.linear(index).inputs_below(1)), value, start)
+        return nodes.product(index, rows, slice(0, made.linear(index).inputs_below(1)), value, start)
 
-    start = made.through(None, linear, *_optional(first))
-    x, log_slope = weights.inverse(net, net("Gather", z, net.integers(0), axis=1), start)
+    x = nodes.inverse(net("Gather", z, net.integers(0), axis=0), made.through(None, linear, *_optional(nodes)))
     if made.size == 1:
-        return x, log_slope
-    log_det, before, *read = net.loop(made.size - 1, [log_slope, x, *read], _Turn(weights, z))
-    return net("Concat", read[0], before, axis=1), log_det
+        return x
+    before, *read = net.loop(made.size - 1, [x, *read], _Turn(nodes, z))
+    return net("Concat", read[0], before, axis=0)
 
 
 class _Turn:
     """Writes one turn of the loop: the units of degree turn + 1."""
 
-    def __init__(self, weights: _Weights, z: Value) -> None:
-        self.weights, self.z = weights, z
-        made = weights.made
-        degrees = range(1, made.size)
-        layers = [made.linear(index) for index in range(len(made.layers))]
+    def __init__(self, nodes: _Nodes, z: Value) -> None:
+        self.nodes, self.z = nodes, z
+        degrees = range(1, nodes.made.size)
+        layers = [nodes.made.linear(index) for index in range(len(nodes.made.layers))]
         #: first row and column, and those after the last, of each layer's weights in each turn
         self.begins = [np.array([(layer.outputs_below(i), 0) for i in degrees]) for layer in layers]
         self.ends = [
@@ -144,22 +134,21 @@ class _Turn:
         ]
 
     def __call__(self, net: Net, turn: Value, state: Sequence[Value]) -> list[Value]:
-        total, before, *read = state
+        before, *read = state
 
         def linear(index: int, value: Value) -> Value:
-            read[index] = net("Concat", read[index], value, axis=1)
+            read[index] = net("Concat", read[index], value, axis=0)
             begin, end = (net("Gather", net.constant(table[index]), turn) for table in (self.begins, self.ends))
-            weight = net("Slice", self.weights.weight[index], begin, end, net.integers(0, 1))
+            weight = net("Slice", self.nodes.weights[index], begin, end, net.integers(0, 1))
             rows = [net("Slice", edge, net.integers(0), net.integers(1)) for edge in (begin, end)]
-            start = net("Slice", self.weights.start[index], *rows, net.integers(1))
-            return net("Gemm", read[index], weight, start, transB=1)
+            start = net("Slice", self.nodes.starts[index], *rows, net.integers(0))
+            return net("Gemm", weight, read[index], start)
 
-        parameters = self.weights.made.through(
+        parameters = self.nodes.made.through(
             before, linear, lambda value: net("Relu", value), lambda a, b: net("Add", a, b)
         )
-        column = net("Add", net("Unsqueeze", turn, net.integers(0)), net.integers(1))
-        x, log_slope = self.weights.inverse(net, net("Gather", self.z, column, axis=1), parameters)
-        return [net("Add", total, log_slope), x, *read]
+        row = net("Add", net("Unsqueeze", turn, net.integers(0)), net.integers(1))
+        return [self.nodes.inverse_in(net, net("Gather", self.z, row, axis=0), parameters), *read]
 
 
 def _optional(
