@@ -29,6 +29,7 @@ from zoo_onnx.model_card import model_card
 from zoo_onnx.precision import Precision, loss, precision
 from zoo_onnx.precision.grids import Integers
 from zoo_onnx.precision.lower import calibrated, lowered
+from zoo_onnx.precision.quality import compared, measure
 from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
 from zoo_onnx.trace import trace
@@ -51,6 +52,7 @@ def export(
     dtype: str | None = None,
     quantize: str | None = None,
     bound: float | None = None,
+    quality: bool = True,
     batch: int | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -68,6 +70,8 @@ def export(
         dtype: what weights are stored in, see :mod:`zoo_onnx.precision`.
         quantize: integers that weights are stored in, likewise.
         bound: the loss that either may cost, likewise.
+        quality: whether the card's class agreement and bits/dim are measured again after that, where the card's data
+            can be had.
         batch: the one size of batch that the graphs take; None leaves it open.
         progress: called with (what is being done, parts done, parts in all).
 
@@ -120,14 +124,18 @@ def export(
 
     if chosen is not None and lowers:
         stages.begin(f"lowering arithmetic to {chosen.arithmetic}")
-        kept = [lowered(each, graph, chosen, draft, proof.inputs) for each, graph in zip(kept, programs.graphs, strict=True)]
+        pairs = zip(kept, programs.graphs, strict=True)
+        kept = [lowered(each, graph, chosen, draft, proof.inputs) for each, graph in pairs]
     if lowers or batch is not None:
         manifest, proof = _again(draft, kept, folder, batch, proof, exact=not lowers, stages=stages)
-    stated_loss = None
     if chosen is not None:
         stages.begin("measuring the loss")
-        stated_loss = loss.measure(original, programs, BundledModel(Bundle(folder, manifest), "cpu"))
+        stated_loss = loss.measure(original, original.programs(), BundledModel(Bundle(folder, manifest), "cpu"))
         loss.check(stated_loss, chosen.bound, chosen.name)
+        if quality:
+            found, missing = measure(card, BundledModel(Bundle(folder, manifest), "cpu"))
+            stated_loss |= found
+            stages.say(missing or compared(card, found))
         manifest = dataclasses.replace(manifest, precision=chosen.describe(stated_loss))
     arrays = golden(frozen, programs, proof.inputs, batch=batch, fused=run is not None, table=table)
     weights.write(folder / GOLDEN, arrays)
@@ -216,6 +224,11 @@ class _Stages:
     def begin(self, what: str) -> None:
         self._done += 1
         if self._progress is not None:
+            self._progress(what, self._done, self._total)
+
+    def say(self, what: str) -> None:
+        """Tell something of the part that is being done."""
+        if self._progress is not None and what:
             self._progress(what, self._done, self._total)
 
     def end(self) -> None:

@@ -34,7 +34,8 @@ def proven_sizes(ports: Iterable[Port], fixed: int | None = None) -> list[dict[s
     sizes = []
     for i, batch in enumerate((1, 2, 3, 17)):
         slots, evaluations = i % 3 + 1, i % 2 + 1
-        known = {"batch": batch if fixed is None else fixed, "slots": slots, "columns": slots + 1, "evaluations": evaluations}
+        size = batch if fixed is None else fixed
+        known = {"batch": size, "slots": slots, "columns": slots + 1, "evaluations": evaluations}
         sizes.append({name: known.get(name, slots) for name in names})
     return sizes
 

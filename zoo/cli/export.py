@@ -27,6 +27,23 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(1), help="Its steps.")
 @click.option("--guidance", type=float, help="Its weight of classifier-free guidance.")
 @click.option("-O", "options", multiple=True, metavar="KEY=VALUE", help="Option of that sampler. Repeatable.")
+@click.option(
+    "--dtype",
+    type=click.Choice(("float32", "float16", "bfloat16")),
+    help="What weights are stored in, and products computed in where they can be proven (float16).",
+)
+@click.option(
+    "--quantize",
+    type=click.Choice(("int8", "int8-dynamic", "int8-weights", "int4-weights")),
+    help="Integers: with calibrated activations, with activations scaled as they come, or of the weights alone.",
+)
+@click.option("--bound", type=float, help="Relative error of predictions that is refused beyond [0.05].")
+@click.option(
+    "--quality/--no-quality",
+    default=True,
+    help="Measure the card's class agreement or bits/dim again with fewer bits [where its data can be had].",
+)
+@click.option("--batch", type=click.IntRange(1), help="The one size of batch that graphs take [any].")
 @click.option("--force", is_flag=True, help="Replace the folder if it exists.")
 @json_option
 @pass_app
@@ -39,6 +56,11 @@ def command(
     opset: int | None,
     fused: bool,
     force: bool,
+    dtype: str | None,
+    quantize: str | None,
+    bound: float | None,
+    quality: bool,
+    batch: int | None,
     **choice: Any,
 ) -> None:
     """Export a model to a bundle that runs without PyTorch.
@@ -48,9 +70,12 @@ def command(
     name: if they differ, the exit code is 3 and there is no bundle.
 
     One graph serves every sampler, number of steps and guidance, so there is nothing to choose here but for --fused.
+    With fewer bits (--dtype, --quantize) weights are rounded first, the rounded model is proven as strictly as any, and
+    what rounding costs is measured, stated, and refused beyond --bound.
 
     \b
     zoo export mnist-unet -o digits
+    zoo export mnist-unet -o digits --quantize int8
     zoo export mnist-unet -o digits --fused --sampler dpm-solver-pp --steps 10
     """
     choice["options"] = key_values(choice["options"])
@@ -64,7 +89,10 @@ def command(
 
     from zoo.export import export
 
-    options: dict[str, Any] = {} if opset is None else {"opset": opset}
+    asked = {"opset": opset, "dtype": dtype, "quantize": quantize, "bound": bound, "batch": batch}
+    options: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if not quality:
+        options["quality"] = False
     if fused:
         options["fused"] = choice
     with app.progress(f"exporting {source.name}", 100) as update:
@@ -113,13 +141,18 @@ def _tell(app: App, name: str, folder: Path) -> None:
     files = {p.name: p.stat().st_size for p in sorted(folder.iterdir())}
     size = sum(files.values())
     result: dict[str, Any] = {"model": name, "folder": str(folder), "size": size, "files": files}
+    precision = None
     said = f"wrote {folder}: {len(files)} files, {size / 1e6:.1f} MB"
     if is_bundle(folder):
         result["proof"] = proof = dict(read_manifest(folder).proof)
         result["manifest"] = str(folder / MANIFEST)
+        result["precision"] = precision = read_manifest(folder).precision
         if largest := proof.get("largest_differences"):
             said += f"; equals PyTorch within {max(largest.values()):.1e} in {proof['cases']} cases"
     app.say(said)
+    if precision is not None:
+        loss = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in precision["loss"].items())
+        app.say(f"weights in {precision['weights']}, arithmetic in {precision['arithmetic']}; loss: {loss}")
     if is_bundle(folder):
         app.say(f"try `zoo run {folder}`")
     if app.json:

@@ -126,7 +126,7 @@ class OpenBundle:
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
     def _filled(self, array: Any) -> Any:
-        """A batch as large as the graphs take, if they take one size only; what was filled in is to be cut off again."""
+        """A batch filled up to the one size that the graphs take, if there is one; to be cut off again afterwards."""
         return array if array is None or self.manifest.batch is None else pad(array, self.manifest.batch)
 
     def _scoring_condition(self, condition: Any, n: int) -> NDArray[Any] | None:

@@ -361,4 +361,3 @@ class Sampling(OpenBundle):
         return UsageError(
             f"{n} samples of shape {self.event_shape} do not fit into memory", hint="Draw fewer at a time."
         )
-

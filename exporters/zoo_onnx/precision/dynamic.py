@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zoo_onnx.build import Builder
+from zoo_onnx.precision.storage import numbers, remove_unused, scaled_integers
 
 _LARGEST = 127
 
@@ -28,12 +29,13 @@ def lower(model: ir.Model) -> int:
             assert x is not None
             size = net("ReduceMax", net("Abs", x), net.integers(-1), keepdims=1)
             # a row of zeros has no scale of its own
-            step = net("Max", net("Div", size, np.float32([_LARGEST])), np.float32([np.finfo(np.float32).tiny]))
+            least = np.array([np.finfo(np.float32).tiny], np.float32)
+            step = net("Max", net("Div", size, np.array([_LARGEST], np.float32)), least)
             whole = net("Cast", net("Round", net("Div", x, step)), to=ir.DataType.INT8.value)
             if transposed:
                 weight = net("Transpose", weight, perm=[1, 0])
             product = net("Cast", net("MatMulInteger", whole, weight), to=ir.DataType.FLOAT.value)
-            result = net("Mul", net("Mul", product, step), scale)
+            result = net("Mul", net("Mul", product, step), numbers(scale).reshape(-1))
             if len(node.inputs) > 2 and node.inputs[2] is not None:
                 result = net("Add", result, node.inputs[2])
             graph.insert_before(node, net.nodes)
@@ -43,25 +45,25 @@ def lower(model: ir.Model) -> int:
             _replace(graph, output, result)
             graph.remove(node, safe=True)
             count += 1
+        remove_unused(graph)
     return count
 
 
 def _stored_weight(node: ir.Node) -> tuple[ir.Value, ir.Value, bool] | None:
-    """Integers ``[in, out]`` (or ``[out, in]``, if True), and the scales of the outputs."""
-    if node.op_type not in ("Gemm", "MatMul") or node.inputs[1] is None:
+    """Integers, ``[out, in]`` if True and ``[in, out]`` if not, and the scales of the outputs."""
+    stored = None
+    if node.op_type in ("Gemm", "MatMul") and node.inputs[1] is not None:
+        stored = scaled_integers(node.inputs[1])
+    if stored is None:
         return None
-    source = node.inputs[1].producer()
-    if source is None or source.op_type != "DequantizeLinear" or source.attributes.get_int("block_size", 0):
-        return None
-    weight, scale = source.inputs[:2]
-    if weight is None or scale is None or not weight.is_initializer() or weight.dtype != ir.DataType.INT8:
-        return None
-    plain = node.attributes.get_float("alpha", 1.0) == 1.0 and node.attributes.get_float("beta", 1.0) == 1.0
-    transposed = node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1
+    weight, scale, turned = stored
+    attributes = node.attributes
+    plain = attributes.get_float("alpha", 1.0) == 1.0 and attributes.get_float("beta", 1.0) == 1.0
+    transposed = (node.op_type == "Gemm" and attributes.get_int("transB", 0) == 1) != turned
+    shape, sizes = numbers(weight).shape, numbers(scale).shape
     # the scales must be those of the outputs
-    if not plain or node.attributes.get_int("transA", 0) or source.attributes.get_int("axis", 1) != (not transposed):
-        return None
-    return weight, scale, transposed
+    of_outputs = len(shape) == 2 and sizes == ((shape[0], 1) if transposed else (1, shape[1]))
+    return (weight, scale, transposed) if plain and of_outputs and not attributes.get_int("transA", 0) else None
 
 
 def _replace(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:

@@ -6,7 +6,7 @@ A grid rounds a weight matrix, and recognises a matrix that has been rounded: wh
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
@@ -30,16 +30,14 @@ class Stored:
     """How a grid holds an array.
 
     Attributes:
-        values: in the grid's own dtype.
-        scale: what the values are multiplied by, or None.
-        axis: of the scale: one scale for each index, or for each block of indices.
-        block: how many indices have one scale; 0 for no blocks.
+        values: in the grid's own dtype; the array's shape, or another of as many numbers.
+        scale: what the values are multiplied by, of a shape that can be broadcast to theirs, or None.
+        turned: whether the array is the transpose of what is held.
     """
 
     values: NDArray[Any]
     scale: NDArray[np.float32] | None = None
-    axis: int = 0
-    block: int = 0
+    turned: bool = False
 
 
 class Grid(ABC):
@@ -47,6 +45,7 @@ class Grid(ABC):
 
     name: str
     opset: int = 17
+    dtype: np.dtype[Any]
     #: modules whose ``weight`` is rounded
     modules: tuple[type[nn.Module], ...] = _PRODUCTS
 
@@ -120,10 +119,10 @@ class Integers(Grid):
         """See :class:`Grid`. A matrix may stand transposed."""
         if array.ndim < 2 or array.size < _LEAST:
             return None
-        if (found := self._stored(array)) is not None or array.ndim != 2 or self.bits != 8:
+        if (found := self._stored(array)) is not None or array.ndim != 2:
             return found
-        turned = self._stored(np.ascontiguousarray(array.T))
-        return None if turned is None else Stored(np.ascontiguousarray(turned.values.T), turned.scale, axis=1)
+        held = self._stored(np.ascontiguousarray(array.T))
+        return None if held is None else replace(held, turned=True)
 
     def _stored(self, array: NDArray[np.float32]) -> Stored | None:
         cells = self._cells(array)
@@ -133,10 +132,10 @@ class Integers(Grid):
         whole = np.rint(cells / scale)
         if not np.array_equal(np.asarray(whole * scale, np.float32), cells):
             return None
+        values = whole.astype(np.int8).astype(self.dtype)
         if self.bits == 8:
-            return Stored(whole.astype(np.int8).reshape(array.shape), scale.reshape(-1))
-        values = whole.astype(np.int8).reshape(len(array), -1).astype(self.dtype)
-        return Stored(values, scale.reshape(len(array), -1), axis=1, block=cells.shape[-1])
+            return Stored(values.reshape(array.shape), scale.reshape(-1, *(1,) * (array.ndim - 1)))
+        return Stored(values, scale)
 
     def _cells(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """The array with its last axis the weights of one scale."""
@@ -151,4 +150,4 @@ class Integers(Grid):
         largest = np.abs(cells).max(-1, keepdims=True).astype(np.float64)
         significand, exponent = np.frexp(np.where(largest == 0, 1.0, largest / self.largest))
         short = np.ceil(significand * 2**_SIGNIFICAND) / 2**_SIGNIFICAND
-        return np.ldexp(short, exponent).astype(np.float32)
+        return np.asarray(np.ldexp(short, exponent), np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from zoo_onnx.build import Builder
+from zoo_onnx.precision.storage import remove_unused
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
@@ -36,7 +37,7 @@ def lower(model: ir.Model) -> int:
             graph.insert_before(node, net.nodes)
             _restore(graph, node)
             count += 1
-        _remove_unused(graph)
+        remove_unused(graph)
     return count
 
 
@@ -65,12 +66,3 @@ def _restore(graph: ir.Graph, node: ir.Node) -> None:
             output.name, output.type, restored.name = f"{name}.half", ir.TensorType(_HALF), name
             graph.outputs[index] = restored
     graph.insert_after(node, net.nodes)
-
-
-def _remove_unused(graph: ir.Graph) -> None:
-    kept = {id(output) for output in graph.outputs}
-    for node in reversed(list(graph)):
-        if not any(output.uses() or id(output) in kept for output in node.outputs):
-            graph.remove(node, safe=True)
-
-

@@ -18,7 +18,7 @@ from zoo_onnx.precision.static import trajectories
 from zoo_onnx.proof import call
 
 _SEED = 40_000
-_SAMPLES = 64
+_SAMPLES = 16
 
 
 def measure(model: GenerativeModel, programs: Programs, bundle: BundledModel) -> dict[str, float]:

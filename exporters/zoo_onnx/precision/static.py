@@ -6,6 +6,8 @@ runs, from noise to data, for every class.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from zoo.programs import Graph, Iterate
 from zoo.samplers import table_for
 from zoo.samplers.state import RowInputs, begin
 from zoo_onnx.inputs import Feeds, Inputs
+from zoo_onnx.precision.storage import numbers, remove_unused, scaled_integers
 from zoo_onnx.proof import call
 
 _SEED = 30_000
@@ -70,7 +73,7 @@ def lower(model: ir.Model, feeds: Iterator[Feeds]) -> ir.Model:
         raise ExportError(f"graph {model.graph.name} has no products to quantize")
     _unpack(model.graph, kinds)
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(feeds, None)
 
@@ -80,24 +83,25 @@ def lower(model: ir.Model, feeds: Iterator[Feeds]) -> ir.Model:
         del proto.graph.value_info[:]
         onnx.save(proto, str(plain), save_as_external_data=True, location="float.data")
         quiet = logging.getLogger().level
-        logging.getLogger().setLevel(logging.ERROR)  # it logs to the root logger
+        logging.getLogger().setLevel(logging.ERROR)  # it logs to the root logger, and prints
         try:
-            quantization.quantize_static(
-                str(plain),
-                str(quantized),
-                Reader(),
-                quant_format=quantization.QuantFormat.QDQ,
-                op_types_to_quantize=kinds,
-                per_channel=True,
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-                calibrate_method=quantization.CalibrationMethod.Percentile,
-            )
+            with contextlib.redirect_stdout(io.StringIO()):
+                quantization.quantize_static(
+                    str(plain),
+                    str(quantized),
+                    Reader(),
+                    quant_format=quantization.QuantFormat.QDQ,
+                    op_types_to_quantize=kinds,
+                    per_channel=True,
+                    activation_type=quantization.QuantType.QUInt8,
+                    weight_type=quantization.QuantType.QInt8,
+                    calibrate_method=quantization.CalibrationMethod.Percentile,
+                )
         except ExportError:
             raise
         except Exception as error:  # whatever the quantizer raises
-            said = (str(error).splitlines() or [""])[0]
-            raise ExportError(f"graph {model.graph.name} cannot be quantized: {type(error).__name__}: {said}") from error
+            said = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            raise ExportError(f"graph {model.graph.name} cannot be quantized: {said}") from error
         finally:
             logging.getLogger().setLevel(quiet)
         result = ir.from_proto(onnx.load(str(quantized)))
@@ -109,12 +113,12 @@ def _unpack(graph: ir.Graph, kinds: list[str]) -> None:
     """Give products their weights as float32 again, since the quantizer stores them itself: as the same integers."""
     for node in list(graph):
         value = node.inputs[1] if node.op_type in kinds else None
-        source = None if value is None else value.producer()
-        if value is None or source is None or source.op_type != "DequantizeLinear":
+        stored = None if value is None else scaled_integers(value)
+        if value is None or stored is None:
             continue
-        integers, scale = (_numbers(v) for v in source.inputs[:2])
-        axis = source.attributes.get_int("axis", 1)
-        array = integers.astype(np.float32) * scale.reshape([-1 if i == axis else 1 for i in range(integers.ndim)])
+        integers, scale, turned = stored
+        array = numbers(integers).astype(np.float32) * numbers(scale)
+        array = np.ascontiguousarray(array.T) if turned else array
         name = f"{value.name}.float"
         plain = ir.Value(
             name=name,
@@ -124,15 +128,7 @@ def _unpack(graph: ir.Graph, kinds: list[str]) -> None:
         )
         graph.register_initializer(plain)
         ir.convenience.replace_all_uses_with(value, plain)
-        graph.remove(source, safe=True)
-        for unused in source.inputs[:2]:
-            if unused is not None and not unused.uses():
-                del graph.initializers[str(unused.name)]
-
-
-def _numbers(value: ir.Value | None) -> NDArray[Any]:
-    assert value is not None and value.const_value is not None
-    return value.const_value.numpy()
+    remove_unused(graph)
 
 
 def _copy_interface(result: ir.Model, model: ir.Model) -> None:
@@ -142,13 +138,13 @@ def _copy_interface(result: ir.Model, model: ir.Model) -> None:
     result.metadata_props.clear()
     for domain in set(result.opset_imports) - {""}:
         del result.opset_imports[domain]
-    for mine, theirs in zip(
-        (*result.graph.inputs, *result.graph.outputs), (*model.graph.inputs, *model.graph.outputs), strict=True
-    ):
-        mine.shape, mine.type = theirs.shape, theirs.type
     for node in result.graph:
         node.metadata_props.clear()
         node.doc_string = None
         for value in node.outputs:
             value.metadata_props.clear()
             value.shape = value.type = None
+    for mine, theirs in zip(
+        (*result.graph.inputs, *result.graph.outputs), (*model.graph.inputs, *model.graph.outputs), strict=True
+    ):
+        mine.shape, mine.type = theirs.shape, theirs.type
