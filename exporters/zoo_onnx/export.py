@@ -20,7 +20,7 @@ from zoo.model import GenerativeModel
 from zoo.programs import Programs
 from zoo.registry import installed
 from zoo.runtime import BundledModel
-from zoo.runtime.check import check
+from zoo.runtime.check import check, confirm
 from zoo_onnx.draft import Draft, stated, with_files
 from zoo_onnx.fixed import fix
 from zoo_onnx.fused import Choice, fused_program
@@ -146,6 +146,17 @@ def export(
     write_text(folder / MANIFEST, with_files(manifest, folder).to_json())
     open_bundle(folder)  # what a stranger's bundle is refused for, ours is refused for here
     stages.end()
+
+
+def verify(folder: Path) -> str:
+    """Replay a bundle's golden values.
+
+    Raises:
+        ProofError: they come out differently here.
+        BundleError: the bundle is not whole.
+    """
+    report = confirm(open_bundle(folder))
+    return f"{sum(row.cases for row in report.rows)} golden outputs replayed"
 
 
 def _opset(asked: int | None, chosen: Precision | None) -> int:

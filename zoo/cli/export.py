@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cards import ModelCard
+from zoo.bundle import open_bundle
+from zoo.cards import Exporter, ModelCard
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import key_values
 from zoo.errors import UsageError
 from zoo.files import check_free
@@ -17,10 +19,14 @@ if TYPE_CHECKING:
     from zoo.sources import Source
 
 
+FAILED = 3
+
+
 @click.command("export")
-@click.argument("model", metavar="MODEL")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.argument("model", metavar="MODEL", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--target", default="onnx", show_default=True, help="What to export to.")
+@click.option("-T", "packing", multiple=True, metavar="KEY=VALUE", help="Option of a target that packs. Repeatable.")
 @click.option("--opset", type=int, help="ONNX opset [18: the most portable, and the fastest on CPUs].")
 @click.option("--fused", is_flag=True, help="Write the whole sampler as one more graph: seed in, samples out.")
 @click.option("--sampler", help="Sampler of the fused graph [the model's own].")
@@ -44,15 +50,22 @@ if TYPE_CHECKING:
     help="Measure the card's class agreement or bits/dim again with fewer bits [where its data can be had].",
 )
 @click.option("--batch", type=click.IntRange(1), help="The one size of batch that graphs take [any].")
+@click.option("--check", is_flag=True, help="Run what was written, as far as that can be done here.")
+@click.option("--all", "everything", is_flag=True, help="Export MODEL, or all, in every precision for every target.")
 @click.option("--force", is_flag=True, help="Replace the folder if it exists.")
 @json_option
+@click.pass_context
 @pass_app
 def command(
     app: App,
+    context: click.Context,
     /,
-    model: str,
-    output: Path,
+    model: str | None,
+    output: Path | None,
+    check: bool,
+    everything: bool,
     target: str,
+    packing: tuple[str, ...],
     opset: int | None,
     fused: bool,
     force: bool,
@@ -73,21 +86,42 @@ def command(
     With fewer bits (--dtype, --quantize) weights are rounded first, the rounded model is proven as strictly as any, and
     what rounding costs is measured, stated, and refused beyond --bound.
 
+    Other targets pack a bundle with what runs it: the one that a model comes with, which needs no PyTorch, or a new one
+    if options ask for it.
+
     \b
     zoo export mnist-unet -o digits
     zoo export mnist-unet -o digits --quantize int8
+    zoo export mnist-unet -o digits --target python --check
+    zoo export --all --check
     zoo export mnist-unet -o digits --fused --sampler dpm-solver-pp --steps 10
     """
     choice["options"] = key_values(choice["options"])
+    if everything:
+        given: dict[str, Any] = {
+            "-T": packing,
+            "--opset": opset,
+            "--fused": fused,
+            "--dtype": dtype,
+            "--quantize": quantize,
+        }
+        given |= {"--batch": batch, "--bound": bound}
+        if refused := [name for name, value in given.items() if value]:
+            raise UsageError(f"--all takes all there is, and no {', '.join(refused)}")
+        if not export_all(app, _cards(app, model), check=check, output=output, quality=quality):
+            context.exit(FAILED)
+        return
+    if model is None or output is None:
+        raise UsageError("export takes a MODEL and a folder to write, with -o", hint="Or --all.")
     if not fused and any(choice.values()):
         raise UsageError("--sampler, --steps, --guidance and -O choose what --fused writes: give that too")
     exporter = app.registry.exporter(target)
     source = app.registry.resolve(model)
     check_free(output, replace=force)
     app.registry.load_entry(exporter)  # says what is not installed, before the model is loaded
-    built = app.registry.load(source)
-
-    from zoo.export import export
+    own = key_values(packing, "-T")
+    if own and not exporter.packs:
+        raise UsageError(f"the target {target} packs nothing and takes no -T")
 
     asked = {"opset": opset, "dtype": dtype, "quantize": quantize, "bound": bound, "batch": batch}
     options: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
@@ -95,6 +129,19 @@ def command(
         options["quality"] = False
     if fused:
         options["fused"] = choice
+    if exporter.packs and source.bundle is not None and not options:
+        from zoo.export import pack
+
+        app.say(f"packing {source.bundle}, having checked it")
+        pack(open_bundle(source.bundle), output, target=target, force=force, registry=app.registry, **own)
+        _tell(app, source.name, output)
+        _check(app, exporter, output, check)
+        return
+    if exporter.packs:
+        options["packing"] = own
+    built = app.registry.load(source)
+    from zoo.export import export
+
     with app.progress(f"exporting {source.name}", 100) as update:
 
         def report(what: str, done: int, total: int) -> None:
@@ -113,6 +160,19 @@ def command(
             **options,
         )
     _tell(app, source.name, output)
+    _check(app, exporter, output, check)
+
+
+def _cards(app: App, model: str | None) -> list[ModelCard]:
+    """The cards of one model, or of all that are installed."""
+    if model is not None:
+        return [_card(app.registry.resolve(model))]
+    return [item.description for item in app.registry.items("model") if isinstance(item.description, ModelCard)]
+
+
+def _check(app: App, exporter: Exporter, folder: Path, wanted: bool) -> None:
+    if wanted:
+        app.say(f"checked: {verified(app, exporter, folder)}")
 
 
 def _card(source: Source) -> ModelCard:
