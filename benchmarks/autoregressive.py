@@ -3,7 +3,7 @@
     python benchmarks/autoregressive.py            # --sizes 16 32 64 128 256 --points 256 --threads 1 --repeats 5
     python benchmarks/autoregressive.py --plot benchmarks/autoregressive.png
 
-Draws the same points from the same masked autoregressive flow (64 dimensions, 5 transforms, two hidden layers of 512) by
+Draws the same points from the same masked autoregressive flow (64 dimensions, 5 transforms, hidden layers of 512) by
 zuko, by our PyTorch and by ONNX Runtime, in turn, and prints the ratios of the least times. Then does so for other
 dimensions, without zuko, beside one evaluation of the density. Needs zuko for the first table; says so without it.
 """
@@ -139,7 +139,7 @@ def copied(theirs: torch.nn.Module, ours: MAF) -> None:
             columns = rows
 
 
-def bundle(model: MAF, folder: Path, way: str, threads: int):  # noqa: ANN201 - a loaded bundle
+def bundle(model: MAF, folder: Path, way: str, threads: int):
     """A bundle of the model, loaded."""
     return load(export(model, folder, inverse=way, registry=Registry.discover()), "cpu", threads)
 

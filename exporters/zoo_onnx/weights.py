@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ class Store:
                     continue
                 if array.ndim == 2 and (turned := self._transposed(graph, value, array)) is not None:
                     value, array = turned
-                name = self._stored(str(value.name), array)
+                name = self._stored(str(value.name), _packed(array))
                 if (name, array.shape) in kept:
                     ir.convenience.replace_all_uses_with(value, kept[name, array.shape])
                     del graph.initializers[str(value.name)]
@@ -158,6 +159,15 @@ def spans_of(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
             yield name, (8 + size + begin, end - begin)
+
+
+def _packed(array: NDArray[Any]) -> NDArray[Any]:
+    """An array as a safetensors file can have it: 4-bit integers two to a byte, the first in its lower half."""
+    if array.dtype != ml_dtypes.int4:
+        return array
+    nibbles = array.reshape(-1).view(np.uint8) & 0xF
+    nibbles = np.append(nibbles, np.zeros(len(nibbles) % 2, np.uint8))
+    return nibbles[::2] | nibbles[1::2] << 4
 
 
 def _content(array: NDArray[Any]) -> tuple[str, bytes]:
