@@ -91,7 +91,8 @@ def _inverse(node: fx.Node, known: dict[fx.Node, Any]) -> Tensor | None:
     # a stack of vectors would have to be told from matrices
     if node.meta["val"].dim() < 2 or matrix.dim() > 2:
         return None
-    return torch.linalg.inv(precise).to(matrix.dtype)
+    inverse = torch.linalg.inv(precise)
+    return inverse.to(matrix.dtype)
 
 
 def _dear(node: fx.Node) -> bool:
