@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def open_model(app: App, source: Source, request: Request, stack: ExitStack) -> BundledModel:
     """The model's bundle; one is exported to a temporary folder for a model that has none."""
     from zoo.runtime import load
-    from zoo.runtime.session import choose_provider
+    from zoo.runtime.device import choose_provider
 
     choose_provider(request.provider)
     folder = source.bundle
