@@ -27,7 +27,7 @@ def open_model(app: App, source: Source, request: Request, stack: ExitStack) -> 
     if folder is None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-"))) / "bundle"
         _export(app, source, folder)
-    return load(folder, request.provider, request.threads, samplers=app.registry.samplers())
+    return load(folder, request.device, samplers=app.registry.samplers())
 
 
 def _export(app: App, source: Source, folder: Path) -> None:
