@@ -8,8 +8,22 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """Coupling and autoregressive flows."""
+    """Coupling, autoregressive and planar flows."""
     return [
+        Architecture(
+            name="nice",
+            summary="Additive couplings, which keep volumes, and a scale: the simplest flow with both directions in one pass",
+            family="flow",
+            entry="zoo_flows.nice:NICE",
+            paper="Dinh, Krueger & Bengio 2015, NICE, arXiv:1410.8516",
+        ),
+        Architecture(
+            name="realnvp",
+            summary="Affine couplings: exact densities, sampling in one pass",
+            family="flow",
+            entry="zoo_flows.realnvp:RealNVP",
+            paper="Dinh, Sohl-Dickstein & Bengio 2017, Density estimation using Real NVP, arXiv:1605.08803",
+        ),
         Architecture(
             name="nsf-coupling",
             summary="Neural spline flow with coupling layers: exact densities, sampling in one pass",
@@ -37,5 +51,26 @@ def zoo_architectures() -> list[Architecture]:
             family="flow",
             entry="zoo_flows.iaf:IAF",
             paper="Kingma et al. 2016, Improving variational inference with IAF, arXiv:1606.04934",
+        ),
+        Architecture(
+            name="planar",
+            summary="Many transforms that each stretch space along one direction; for few dimensions",
+            family="flow",
+            entry="zoo_flows.planar:PlanarFlow",
+            paper="Rezende & Mohamed 2015, Variational inference with normalizing flows, arXiv:1505.05770",
+        ),
+        Architecture(
+            name="radial",
+            summary="Many transforms that each stretch space around a centre; for few dimensions",
+            family="flow",
+            entry="zoo_flows.radial:RadialFlow",
+            paper="Rezende & Mohamed 2015, Variational inference with normalizing flows, arXiv:1505.05770",
+        ),
+        Architecture(
+            name="sylvester",
+            summary="Planar transforms of several directions at once",
+            family="flow",
+            entry="zoo_flows.sylvester:SylvesterFlow",
+            paper="van den Berg, Hasenclever, Tomczak & Welling 2018, Sylvester normalizing flows, arXiv:1803.05649",
         ),
     ]

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UnknownNameError
-from zoo_flows.transforms import Logit, LULinear, Permutation, Standardize, Transform
+from zoo_flows.transforms import Coupling, Householder, Logit, LULinear, Map, Permutation, Standardize, Transform
 
 #: layers that mix components, from least to most
-MIXING = ("none", "reverse", "permutation", "lu")
+MIXING = ("none", "reverse", "permutation", "householder", "lu")
 
 
 def event_size(event_shape: Sequence[int]) -> int:
@@ -34,6 +36,17 @@ def at_least(**limits: tuple[float, float]) -> None:
     for name, (value, least) in limits.items():
         if value < least:
             raise ConfigError(f"{name} must be {least} or more, not {value}")
+
+
+def share(**shares: float) -> None:
+    """Refuse what is no share from 0 to below 1.
+
+    Raises:
+        ConfigError: with the first.
+    """
+    for name, value in shares.items():
+        if not 0.0 <= value < 1.0:
+            raise ConfigError(f"{name} must be in [0, 1), not {value}")
 
 
 def described(condition: Mapping[str, Any] | None) -> tuple[Condition | None, int]:
@@ -60,6 +73,18 @@ def mixing(kind: str, size: int, kinds: Sequence[str] = MIXING) -> list[Transfor
     made: dict[str, Callable[[int], Transform]] = {
         "reverse": Permutation.reverse,
         "permutation": Permutation,
+        "householder": Householder,
         "lu": LULinear,
     }
     return [made[kind](size)]
+
+
+def couplings(
+    size: int, map: Map, network: Callable[[int, int], nn.Module], *, count: int, between: str
+) -> list[Transform]:
+    """Couplings with a layer that mixes components between each two."""
+    layers: list[Transform] = []
+    for index in range(count):
+        layers += mixing(between, size) if index else []
+        layers.append(Coupling(size, map, network))
+    return layers

@@ -20,13 +20,15 @@ from zoo.programs import Programs, Value
 from zoo.writing import Writer
 from zoo_flows import writing
 from zoo_flows.transforms import Transform
-from zoo_flows.transforms.base import WAYS, Direction
+from zoo_flows.transforms.base import WAYS, Direction, prepare_in_turn
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 #: base noise in the proof of an export: beyond anything that float32 Box-Muller gives (5.8)
 _FAR_NOISE = 6.0
 #: data in the proof of an export, in standard deviations
 _FAR_DATA = 30.0
+#: learned transforms are prepared on as many numbers, in as many samples at least
+_PREPARED, _PREPARED_SAMPLES = 2**20, 256
 
 
 class Flow(DirectModel):
@@ -35,7 +37,8 @@ class Flow(DirectModel):
     Args:
         event_shape: shape of one sample; transforms see it flattened to d numbers.
         preprocessing: from data to about unit scale, without parameters; fitted to the data by :meth:`prepare`.
-        transforms: what is learned, from data towards noise; each sees the context.
+        transforms: what is learned, from data towards noise; each sees the context. Those that start at what they are
+            given, such as activation normalisation, get it from :meth:`prepare`.
         condition: classes, whose context is one-hot, or a vector, which is the context.
         landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
             of splines. Exported graphs are proven there too.
@@ -107,6 +110,10 @@ class Flow(DirectModel):
         for transform in self.preprocessing:
             _transform(transform).prepare(z)
             z, _ = transform(z)
+        z = z[: max(_PREPARED // self.size, _PREPARED_SAMPLES)]
+        # conditioners start at 0, whatever their context is
+        context = None if self.condition is None else z.new_zeros(z.shape[0], self.condition.size)
+        prepare_in_turn([_transform(t) for t in self.transforms], z, context)
 
     # -- export -----------------------------------------------------------------------------------------------------
 

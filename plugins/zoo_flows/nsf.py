@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from zoo.errors import ConfigError
 from zoo_flows import config
 from zoo_flows.flow import Flow
-from zoo_flows.transforms import ElementwiseSpline, SplineCoupling, Transform
+from zoo_flows.transforms import Coupling, ElementwiseSpline, SplineMap, Transform
+from zoo_flows.transforms.networks import ResidualMLP
 
 LINEAR = ("lu", "permutation")
 
@@ -61,22 +63,16 @@ class NSFCoupling(Flow):
             blocks=(blocks, 0),
             marginal_bins=(marginal_bins, 0),
         )
-        if not (bound > 0 and math.isfinite(bound)) or not 0 <= dropout < 1:
-            raise ConfigError(f"bound must be above 0 and dropout in [0, 1), not {bound} and {dropout}")
+        if not (bound > 0 and math.isfinite(bound)):
+            raise ConfigError(f"bound must be above 0, not {bound}")
+        config.share(dropout=dropout)
         described, context = config.described(condition)
         layers: list[Transform] = [ElementwiseSpline(size, bins=marginal_bins, bound=bound)] if marginal_bins else []
+        network = partial(ResidualMLP, context=context, hidden=hidden, blocks=blocks, dropout=dropout)
         for _ in range(transforms):
             layers += [
                 *config.mixing(linear, size, LINEAR),
-                SplineCoupling(
-                    size,
-                    context=context,
-                    bins=bins,
-                    bound=bound,
-                    hidden=hidden,
-                    blocks=blocks,
-                    dropout=dropout,
-                ),
+                Coupling(size, SplineMap(bins, bound), network),
             ]
         super().__init__(
             event_shape,

@@ -1,30 +1,54 @@
 """Every transform, and small flows, with weights far from where they start."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
+    ActNorm,
+    AdditiveMap,
     AffineMap,
     Autoregressive,
+    Coupling,
     ElementwiseSpline,
+    Householder,
     Inverted,
     Logit,
     LULinear,
     Permutation,
-    SplineCoupling,
+    Planar,
+    Radial,
+    Scale,
     SplineMap,
     Standardize,
+    Sylvester,
     Transform,
 )
+from zoo_flows.transforms.networks import ResidualMLP  # noqa: E402
 
 SPLINE = SplineMap(6, 3.0)
 
+
+def conditioner(context):
+    return partial(ResidualMLP, context=context, hidden=16, blocks=1)
+
+
 #: name -> maker of the transform for vectors of a size and contexts of a size
 MAKERS = {
-    "coupling": lambda size, context: SplineCoupling(size, context=context, bins=6, bound=3.0, hidden=16, blocks=1),
+    "coupling": lambda size, context: Coupling(size, SPLINE, conditioner(context)),
+    "coupling-affine": lambda size, context: Coupling(size, AffineMap(), conditioner(context)),
+    "coupling-additive": lambda size, context: Coupling(size, AdditiveMap(), conditioner(context), swap=True),
+    "scale": lambda size, context: Scale(size),
+    "actnorm": lambda size, context: ActNorm([size]),
+    "householder": lambda size, context: Householder(size),
+    "householder-few": lambda size, context: Householder(size, 2),
+    "planar": lambda size, context: Planar(size, context=context),
+    "radial": lambda size, context: Radial(size, context=context),
+    "sylvester": lambda size, context: Sylvester(size, rank=size, reflections=3, context=context),
+    "sylvester-low-rank": lambda size, context: Sylvester(size, rank=min(size, 2), reflections=0),
     "elementwise": lambda size, context: ElementwiseSpline(size, bins=6, bound=3.0),
     "lu": lambda size, context: LULinear(size),
     "lu-in-place": lambda size, context: LULinear(size, permute=False),

@@ -13,8 +13,13 @@ from zoo import weights  # noqa: E402
 from zoo.errors import ConditionError, ConfigError, DataError, ZooError  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
+from zoo_flows.nice import NICE  # noqa: E402
 from zoo_flows.nsf import NSFCoupling  # noqa: E402
 from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
+from zoo_flows.planar import PlanarFlow  # noqa: E402
+from zoo_flows.radial import RadialFlow  # noqa: E402
+from zoo_flows.realnvp import RealNVP  # noqa: E402
+from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
 from zoo_flows.transforms import FrozenLinear  # noqa: E402
 
 SMALL = {"transforms": 2, "bins": 5, "bound": 3.0, "hidden": 16, "blocks": 1}
@@ -34,13 +39,34 @@ CONFIGS = {
     "iaf-vector": {"event_shape": [2], "condition": VECTOR},
     "nsf-ar": {"event_shape": [2]},
     "nsf-ar-classes": {"event_shape": [2], "condition": CLASSES, "mixing": "reverse"},
+    "nice": {"event_shape": [2]},
+    "nice-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "mixing": "permutation"},
+    "realnvp": {"event_shape": [3], "mixing": "householder"},
+    "realnvp-vector": {"event_shape": [2], "condition": VECTOR},
+    "planar": {"event_shape": [3]},
+    "planar-classes": {"event_shape": [2], "condition": CLASSES},
+    "radial": {"event_shape": [3]},
+    "radial-vector": {"event_shape": [2], "condition": VECTOR},
+    "sylvester": {"event_shape": [3]},
+    "sylvester-vector": {"event_shape": [2], "condition": VECTOR, "rank": 1, "reflections": 1},
 }
 #: architectures by the beginning of a config's name, and what makes them small; a coupling flow without one
 ARCHITECTURES = {
     "maf": (MAF, {"transforms": 2, "hidden": [12, 12]}),
     "iaf": (IAF, {"transforms": 2, "hidden": [12, 8]}),
     "nsf-ar": (NSFAutoregressive, {"transforms": 2, "bins": 5, "bound": 3.0, "hidden": [12]}),
+    "nice": (NICE, {"transforms": 3, "hidden": 12, "blocks": 1}),
+    "realnvp": (RealNVP, {"transforms": 2, "hidden": 12, "blocks": 1}),
+    "planar": (PlanarFlow, {"transforms": 4}),
+    "radial": (RadialFlow, {"transforms": 4}),
+    "sylvester": (SylvesterFlow, {"transforms": 2}),
 }
+#: of two dimensions, whose densities are integrated
+INTEGRATED = [
+    *("plane", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"),
+    *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector"),
+]
+CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values())]
 
 
 def architecture_of(config):
@@ -100,7 +126,7 @@ def test_scoring_inverts_sampling_in_float32(model):
 
 @torch.no_grad()
 @pytest.mark.parametrize("shape", [[2], [1, 8, 8]])
-@pytest.mark.parametrize("cls", [NSFCoupling, MAF, IAF, NSFAutoregressive])
+@pytest.mark.parametrize("cls", CLASSES_OF_FLOWS)
 def test_sampling_inverts_scoring_in_float32_at_default_sizes(scramble, cls, shape):
     torch.manual_seed(0)
     model = scramble(cls(event_shape=shape), scale=0.02).eval()
@@ -122,7 +148,7 @@ def test_log_det_is_that_of_the_jacobian(model):
 
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [0.0, 0.15, 0.3])
-@pytest.mark.parametrize("config", ["plane", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"])
+@pytest.mark.parametrize("config", INTEGRATED)
 def test_the_density_integrates_to_one(make, config, scale):
     model = copy.deepcopy(make(config, scale=scale)).double()
     # the image of a ring of base noise bounds the region that holds all but 1e-7 of the mass
@@ -205,7 +231,7 @@ def test_every_parameter_gets_a_gradient(model):
         assert parameter.grad.abs().max() > 0, key
 
 
-@pytest.mark.parametrize("cls", [NSFCoupling, MAF, IAF, NSFAutoregressive])
+@pytest.mark.parametrize("cls", CLASSES_OF_FLOWS)
 def test_prepared_on_data_a_fresh_flow_is_a_fitted_gaussian(cls):
     x = torch.randn(3000, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 5.0]) + 3.0
     model = cls(event_shape=[2])

@@ -9,11 +9,12 @@ torch = pytest.importorskip("torch")
 
 from zoo.errors import ConfigError, DataError  # noqa: E402 - after the check for torch
 from zoo_flows.transforms import (  # noqa: E402
+    Coupling,
     FrozenLinear,
     Logit,
     LULinear,
     Permutation,
-    SplineCoupling,
+    SplineMap,
     Standardize,
 )
 
@@ -149,7 +150,7 @@ def test_coupling_follows_its_context(make_case):
 
 def test_coupling_needs_two_components():
     with pytest.raises(ConfigError, match="2 components or more, not 1"):
-        SplineCoupling(1)
+        Coupling(1, SplineMap(), torch.nn.Linear)
 
 
 @torch.no_grad()

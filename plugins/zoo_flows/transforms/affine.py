@@ -28,7 +28,7 @@ class Standardize(Transform):
         self.register_buffer("scale", torch.ones(size))
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
         """See :class:`Transform`.
 
         Raises:

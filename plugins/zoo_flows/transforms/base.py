@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor, nn
@@ -25,7 +26,8 @@ class Transform(nn.Module, ABC):
         log p(x)   = log p(z) + log_det
 
     Both take a batch ``[n, d]`` and an optional context ``[n, c]``, and return a batch ``[n, d]`` and the
-    log-determinant ``[n]`` in the dtype and on the device of their input.
+    log-determinant ``[n]`` in the dtype and on the device of their input. Transforms of images take and return
+    ``[n, c, h, w]``; :class:`~zoo_flows.transforms.multiscale.MultiScale` makes one of vectors of them.
 
     Writing one: implement both methods for every real input, finite wherever the mathematics is. They are traced for
     export, so there are no branches on values, no boolean indexing, no ``len(x)`` (it bakes the batch size in; use
@@ -49,8 +51,8 @@ class Transform(nn.Module, ABC):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Noise ``[n, d]`` to data ``[n, d]`` and log |det ∂x/∂z| ``[n]``."""
 
-    def prepare(self, x: Tensor) -> None:
-        """Fit constants such as means to training data ``[n, d]``, once, before training starts."""
+    def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Fit constants such as means to what comes in of training data, ``[n, d]``, once, before training starts."""
 
     def frozen(self) -> Transform:
         """An equal transform for export, with everything computed that can be; this one is left as it is."""
@@ -79,3 +81,11 @@ class Transform(nn.Module, ABC):
 def constant_log_det(log_det: Tensor, x: Tensor) -> Tensor:
     """A scalar log-determinant as one ``[n]`` for the batch ``x``, whatever its size."""
     return log_det.to(x.dtype).expand(x.shape[0])
+
+
+def prepare_in_turn(transforms: Sequence[Transform], x: Tensor, context: Tensor | None) -> None:
+    """Prepare each of ``transforms`` on what those before it make of ``x``; nothing is computed if none has use for it."""
+    users = [index for index, each in enumerate(transforms) if type(each).prepare is not Transform.prepare]
+    for transform in transforms[: users[-1] + 1] if users else ():
+        transform.prepare(x, context)
+        x, _ = transform(x, context)

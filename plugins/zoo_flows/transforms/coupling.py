@@ -1,67 +1,70 @@
-"""Coupling (Dinh et al. 2017, arXiv:1605.08803, section 3.2) with rational-quadratic splines (Durkan et al. 2019)."""
+"""Coupling (Dinh et al. 2015, arXiv:1410.8516; Dinh et al. 2017, arXiv:1605.08803, section 3.2), with any map.
+
+An additive map makes NICE's coupling, an affine one RealNVP's, a spline that of neural spline flows; a convolutional
+network makes one of the channels of an image.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.errors import ConfigError
-from zoo_flows.transforms import rational_quadratic
 from zoo_flows.transforms.base import Transform
-from zoo_flows.transforms.networks import ResidualMLP
+from zoo_flows.transforms.maps import Map
 
 
-class SplineCoupling(Transform):
-    """The first part of a vector chooses the splines that transform the second, and stays as it is::
+class Coupling(Transform):
+    """The first part of a vector chooses the maps that transform the second, and stays as it is::
 
-        z₁ = x₁        z₂ = spline(x₂; knots(network(x₁, context)))
+        z₁ = x₁        z₂ = map(x₂; network(x₁, context))
 
     Both directions cost one evaluation of the network. The parts are slices, not masks, so nothing is computed to be
     multiplied by 0; a linear layer or a permutation in between gives every component its turn.
 
     Args:
-        size: length d of the vector, from 2 up; the first part takes half of it, rounded down.
-        context: length of the context; 0 for none.
-        bins: of each spline.
-        bound: the splines act on [-bound, bound].
-        hidden: width of the network.
-        blocks: residual blocks of the network.
-        dropout: inside the network.
+        size: length d of the vector, or number of channels of an image, from 2 up; the first part takes half of it,
+            rounded down.
+        map: of each component of the second part.
+        network: makes the conditioner from its number of inputs and outputs; it is called with the first part and the
+            context.
+        swap: let the second part choose the maps of the first.
     """
 
     def __init__(
-        self,
-        size: int,
-        *,
-        context: int = 0,
-        bins: int = 8,
-        bound: float = 3.0,
-        hidden: int = 64,
-        blocks: int = 2,
-        dropout: float = 0.0,
+        self, size: int, map: Map, network: Callable[[int, int], nn.Module], *, swap: bool = False
     ) -> None:
         super().__init__()
         if size < 2:
             raise ConfigError(f"coupling needs vectors of 2 components or more, not {size}")
-        self.bins, self.bound = bins, bound
+        self.map, self.swap = map, swap
         self.sizes = [size // 2, size - size // 2]
-        outputs = self.sizes[1] * rational_quadratic.parameter_count(bins)
-        self.network = ResidualMLP(
-            self.sizes[0], outputs, context=context, hidden=hidden, blocks=blocks, dropout=dropout
-        )
+        read, mapped = reversed(self.sizes) if swap else self.sizes
+        self.network = network(read, mapped * map.count)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        x1, x2 = torch.split(x, self.sizes, dim=1)
-        z2, log_slope = rational_quadratic.spline(x2, self._knots(x1, context), bound=self.bound)
-        return torch.cat([x1, z2], dim=1), log_slope.sum(1)
+        read, mapped = self._parts(x)
+        out, log_slope = self.map.forward(mapped.unsqueeze(0), self._conditioned(read, context))
+        return self._joined(read, out.squeeze(0)), log_slope.squeeze(0).flatten(1).sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        z1, z2 = torch.split(z, self.sizes, dim=1)
-        x2, log_slope = rational_quadratic.inverse_spline(z2, self._knots(z1, context), bound=self.bound)
-        return torch.cat([z1, x2], dim=1), log_slope.sum(1)
+        read, mapped = self._parts(z)
+        out, log_slope = self.map.inverse_with_slope(mapped.unsqueeze(0), self._conditioned(read, context))
+        return self._joined(read, out.squeeze(0)), log_slope.squeeze(0).flatten(1).sum(1)
 
-    def _knots(self, first: Tensor, context: Tensor | None) -> rational_quadratic.Knots:
-        parameters = torch.unflatten(self.network(first, context), 1, (self.sizes[1], -1))
-        return rational_quadratic.knots(parameters, bins=self.bins, bound=self.bound)
+    def _parts(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """What is read, and what is mapped."""
+        first, second = torch.split(value, self.sizes, dim=1)
+        return (second, first) if self.swap else (first, second)
+
+    def _joined(self, read: Tensor, mapped: Tensor) -> Tensor:
+        return torch.cat([mapped, read] if self.swap else [read, mapped], dim=1)
+
+    def _conditioned(self, read: Tensor, context: Tensor | None) -> Tensor:
+        """``[P, n, …]``: of each component of what is mapped."""
+        parameters: Tensor = self.network(read, context)
+        return torch.unflatten(parameters, 1, (-1, self.map.count)).movedim(2, 0)

@@ -35,6 +35,31 @@ class Map(Protocol):
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """x, such that f(x) = z."""
 
+    def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """x and log dx/dz."""
+
+
+@dataclass(frozen=True)
+class AdditiveMap:
+    """z = x + t with the parameter t: it keeps volumes (Dinh et al. 2015, section 3.2)."""
+
+    @property
+    def count(self) -> int:
+        """See :class:`Map`."""
+        return 1
+
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Map`."""
+        return x + parameters, torch.zeros_like(x)
+
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """See :class:`Map`."""
+        return z - parameters
+
+    def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Map`."""
+        return z - parameters, torch.zeros_like(z)
+
 
 @dataclass(frozen=True)
 class AffineMap:
@@ -58,6 +83,10 @@ class AffineMap:
         """See :class:`Map`."""
         shift, u = torch.split(parameters, 1)
         return (z - shift) * torch.exp(_limited(u))
+
+    def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Map`."""
+        return self.inverse(z, parameters), _limited(torch.split(parameters, 1)[1]).expand_as(z)
 
 
 def _limited(u: Tensor) -> Tensor:
@@ -89,8 +118,12 @@ class SplineMap:
 
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """See :class:`Map`."""
-        x, _ = rational_quadratic.inverse_spline(z.squeeze(0), self._knots(parameters), bound=self.bound)
-        return x.unsqueeze(0)
+        return self.inverse_with_slope(z, parameters)[0]
+
+    def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Map`."""
+        x, log_slope = rational_quadratic.inverse_spline(z.squeeze(0), self._knots(parameters), bound=self.bound)
+        return x.unsqueeze(0), log_slope.unsqueeze(0)
 
     def _knots(self, parameters: Tensor) -> rational_quadratic.Knots:
         return rational_quadratic.knots(parameters.movedim(0, -1), bins=self.bins, bound=self.bound)

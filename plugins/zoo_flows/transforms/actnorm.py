@@ -1,0 +1,48 @@
+"""Activation normalisation of Glow (Kingma & Dhariwal 2018, arXiv:1807.03039, section 3.1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zoo_flows.transforms.base import Transform, constant_log_det
+
+
+class ActNorm(Transform):
+    """z = (x - shift)·exp(-log_scale), of each component of a vector or each channel of an image.
+
+    Both are learned. :meth:`prepare` starts them at the data's mean and standard deviation, so that what follows sees
+    about unit scale; a component that does not vary is only shifted.
+
+    Args:
+        shape: ``[d]``, or ``[c, h, w]`` of an image, whose pixels share what their channel has.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.positions = math.prod(shape[1:])
+        each = (shape[0], *(1 for _ in shape[1:]))
+        self.shift = nn.Parameter(torch.zeros(each))
+        self.log_scale = nn.Parameter(torch.zeros(each))
+
+    @torch.no_grad()
+    def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
+        """See :class:`Transform`."""
+        values = x.double().transpose(0, 1).flatten(1)
+        std, mean = torch.std_mean(values, dim=1)
+        self.shift.copy_(mean.reshape(self.shift.shape))
+        self.log_scale.copy_(torch.where(std > 0, std, 1.0).log().reshape(self.shift.shape))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        return (x - self.shift) * (-self.log_scale).exp(), constant_log_det(-self._log_det(), x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        return z * self.log_scale.exp() + self.shift, constant_log_det(self._log_det(), z)
+
+    def _log_det(self) -> Tensor:
+        return self.log_scale.sum() * self.positions
