@@ -12,7 +12,7 @@ def zoo_architectures() -> list[Architecture]:
     return [
         Architecture(
             name="nice",
-            summary="Additive couplings, which keep volumes, and a scale: the simplest flow with both directions in one pass",
+            summary="Additive couplings, which keep volumes, and a scale: the simplest flow of both directions in one pass",
             family="flow",
             entry="zoo_flows.nice:NICE",
             paper="Dinh, Krueger & Bengio 2015, NICE, arXiv:1410.8516",

@@ -19,7 +19,8 @@ class AutoregressiveFlow(Flow):
         transforms: how many autoregressive transforms.
         hidden: widths of their hidden layers.
         residual: whether hidden layers after the first are residual blocks.
-        mixing: ``"reverse"``, ``"permutation"`` (drawn once), ``"householder"`` (a learned rotation), ``"lu"`` (a learned matrix) or ``"none"``.
+        mixing: ``"reverse"``, ``"permutation"`` (drawn once), ``"householder"`` (a learned rotation), ``"lu"`` (a
+            learned matrix) or ``"none"``.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
@@ -74,7 +75,8 @@ class MAF(AutoregressiveFlow):
         transforms: how many autoregressive transforms.
         hidden: widths of the masked networks' hidden layers.
         residual: whether hidden layers after the first are residual blocks, all of one width.
-        mixing: between transforms: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or ``"none"``.
+        mixing: between transforms: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or
+            ``"none"``.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.

@@ -23,7 +23,8 @@ class NICE(Flow):
         hidden: width of the conditioners.
         blocks: residual blocks of a conditioner.
         dropout: inside the conditioners.
-        mixing: between couplings: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or ``"none"``.
+        mixing: between couplings: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or
+            ``"none"``.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.

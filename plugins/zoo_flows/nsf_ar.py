@@ -24,7 +24,8 @@ class NSFAutoregressive(AutoregressiveFlow):
         bound: splines act on [-bound, bound], in standard deviations; the tails are linear.
         hidden: widths of the masked networks' hidden layers.
         residual: whether hidden layers after the first are residual blocks, all of one width.
-        mixing: between transforms: ``"reverse"``, ``"permutation"``, ``"householder"``, ``"lu"`` (the paper's) or ``"none"``.
+        mixing: between transforms: ``"reverse"``, ``"permutation"``, ``"householder"``, ``"lu"`` (the paper's) or
+            ``"none"``.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.

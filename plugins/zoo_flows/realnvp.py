@@ -24,7 +24,8 @@ class RealNVP(Flow):
         hidden: width of the conditioners.
         blocks: residual blocks of a conditioner.
         dropout: inside the conditioners.
-        mixing: between couplings: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or ``"none"``.
+        mixing: between couplings: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or
+            ``"none"``.
         actnorm: whether activation normalisation follows every coupling.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.

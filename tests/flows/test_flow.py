@@ -242,6 +242,17 @@ def test_prepared_on_data_a_fresh_flow_is_a_fitted_gaussian(cls):
         model.prepare(torch.ones(5, 2))
 
 
+def test_activation_normalisation_starts_at_what_it_is_given(scramble):
+    """Behind couplings that are not fresh, the base noise of the data it was prepared on has mean 0 and deviation 1."""
+    torch.manual_seed(0)
+    model = scramble(RealNVP(event_shape=[3], transforms=2, condition=VECTOR), scale=0.3)
+    x = torch.randn(3000, 3, generator=torch.Generator().manual_seed(0)).exp()
+    model.prepare(x)
+    z, _ = model.to_noise(x, torch.zeros(3000, 2))
+    torch.testing.assert_close(z.mean(0), torch.zeros(3), rtol=0, atol=1e-4)
+    torch.testing.assert_close(z.std(0), torch.ones(3), rtol=1e-4, atol=0)
+
+
 def test_weights_and_config_make_the_same_model(make, tmp_path):
     model = make("image")
     weights.write(tmp_path / "w.safetensors", weights.state_arrays(model))
@@ -260,7 +271,7 @@ def test_weights_and_config_make_the_same_model(make, tmp_path):
         ({"event_shape": [2], "transforms": 0}, "transforms must be 1 or more"),
         ({"event_shape": [2], "bins": 1}, "bins must be 2 or more"),
         ({"event_shape": [2], "bound": 0.0}, "bound must be above 0"),
-        ({"event_shape": [2], "dropout": 1.0}, "dropout in"),
+        ({"event_shape": [2], "dropout": 1.0}, "dropout must be in"),
         ({"event_shape": [2], "linear": "qr"}, "no linear layer named 'qr'"),
         ({"event_shape": [2], "levels": 1}, "2 levels or more"),
         ({"event_shape": [2], "condition": {"kind": "classes", "size": 0}}, "size 1 up"),
@@ -286,6 +297,25 @@ def test_what_cannot_be_built_is_refused(config, message):
 @pytest.mark.parametrize("cls", [MAF, IAF, NSFAutoregressive])
 def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
     with pytest.raises(ZooError, match=message):
+        cls(**config)
+
+
+@pytest.mark.parametrize(
+    ("cls", "config", "message"),
+    [
+        (NICE, {"event_shape": [1]}, "2 components or more"),
+        (NICE, {"event_shape": [2], "blocks": -1}, "blocks must be 0 or more"),
+        (NICE, {"event_shape": [2], "mixing": "qr"}, "no linear layer named 'qr'"),
+        (RealNVP, {"event_shape": [2], "hidden": 0}, "hidden must be 1 or more"),
+        (RealNVP, {"event_shape": [2], "dropout": -0.1}, "dropout must be in"),
+        (PlanarFlow, {"event_shape": [2], "transforms": 0}, "transforms must be 1 or more"),
+        (RadialFlow, {"event_shape": []}, "event_shape"),
+        (SylvesterFlow, {"event_shape": [2], "rank": 3}, "rank from 1 to 2, not 3"),
+        (SylvesterFlow, {"event_shape": [2], "reflections": -1}, "reflections must be 0 or more"),
+    ],
+)
+def test_what_no_flow_can_be_is_refused(cls, config, message):
+    with pytest.raises(ConfigError if "qr" not in message else ZooError, match=message):
         cls(**config)
 
 

@@ -9,14 +9,19 @@ torch = pytest.importorskip("torch")
 
 from zoo.errors import ConfigError, DataError  # noqa: E402 - after the check for torch
 from zoo_flows.transforms import (  # noqa: E402
+    ActNorm,
     Coupling,
     FrozenLinear,
+    Householder,
     Logit,
     LULinear,
     Permutation,
+    Planar,
     SplineMap,
     Standardize,
+    Sylvester,
 )
+from zoo_flows.transforms.root import LEAST_SLOPE, invertible, root  # noqa: E402
 
 EXTREMES = (0.0, 1.0, 3.0, math.nextafter(3.0, 0), math.nextafter(3.0, 4), 17.0, math.nextafter(17.0, 18), 30.0, 1e4)
 
@@ -151,6 +156,68 @@ def test_coupling_follows_its_context(make_case):
 def test_coupling_needs_two_components():
     with pytest.raises(ConfigError, match="2 components or more, not 1"):
         Coupling(1, SplineMap(), torch.nn.Linear)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_root_is_found_whatever_the_equation(dtype):
+    up = torch.logspace(-8, 4, 241, dtype=dtype)
+    a = torch.cat([-up, torch.zeros(1, dtype=dtype), up])
+    c = torch.cat([-1 + torch.logspace(math.log10(LEAST_SLOPE), 0, 81, dtype=dtype), up])[:, None]
+    s = root(c, a)
+    residual = (s + c * torch.tanh(s) - a).abs() / (1 + a.abs() + c.abs())
+    assert residual.max() < 4 * torch.finfo(dtype).eps
+
+
+def test_what_is_made_invertible_is_so_and_0_stays_0():
+    a = torch.tensor([-1e4, -5.0, -1.0, 0.0, 20.0, 1e4], dtype=torch.float64)
+    c = invertible(a)
+    assert (c >= -1 + LEAST_SLOPE).all()
+    assert (c.diff() >= 0).all()
+    assert abs(c[3].item()) < 1e-15
+    torch.testing.assert_close(c[4:], a[4:], rtol=0, atol=1.0)
+
+
+@torch.no_grad()
+def test_additive_coupling_keeps_volumes(make_case):
+    case = make_case("coupling-additive", 5)
+    assert torch.equal(case.transform(case.x, case.context)[1], torch.zeros(64, dtype=torch.float64))
+
+
+@torch.no_grad()
+def test_householder_is_orthogonal_and_one_vector_mirrors():
+    made = Householder(5).double()
+    matrix, _ = made(torch.eye(5, dtype=torch.float64))
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-14)
+    one = Householder(3, 1).double()
+    torch.testing.assert_close(one(one.vectors)[0], -one.vectors)
+
+
+@torch.no_grad()
+def test_sylvester_of_one_direction_is_planar(make_case):
+    """Q the unit vector along w, R̃ = ‖w‖, and R·Q the part of û along w; û has no other part here."""
+    planar, sylvester = Planar(4).double(), Sylvester(4, rank=1, reflections=1).double()
+    planar.u.copy_(0.7 * planar.w)
+    planar.bias.fill_(0.3)
+    unit = planar.w / planar.w.norm()
+    sylvester.vectors.copy_((torch.eye(4, dtype=torch.float64)[0] - unit)[None])  # mirrors the first axis to it
+    sylvester.inner.copy_(planar.w.norm().log())
+    sylvester.outer.copy_(planar.w @ planar.u)
+    sylvester.bias.fill_(0.3)
+    x = torch.randn(20, 4, dtype=torch.float64)
+    for one, other in zip(planar(x), sylvester(x), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shape", [(4,), (4, 2, 3)])
+def test_activation_normalisation_makes_mean_0_and_deviation_1(shape):
+    x = 3.0 + 5.0 * torch.rand(50, *shape, generator=torch.Generator().manual_seed(0))
+    x[:, 1] = 7.0
+    layer = ActNorm(shape)
+    layer.prepare(x)
+    z = layer(x)[0].transpose(0, 1).flatten(1)
+    torch.testing.assert_close(z.mean(1), torch.zeros(4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(z.std(1), torch.tensor([1.0, 0.0, 1.0, 1.0]), rtol=0, atol=1e-5)
 
 
 @torch.no_grad()

@@ -84,7 +84,7 @@ def constant_log_det(log_det: Tensor, x: Tensor) -> Tensor:
 
 
 def prepare_in_turn(transforms: Sequence[Transform], x: Tensor, context: Tensor | None) -> None:
-    """Prepare each of ``transforms`` on what those before it make of ``x``; nothing is computed if none has use for it."""
+    """Prepare each of ``transforms`` on what those before it make of ``x``, as far as one of them has use for it."""
     users = [index for index, each in enumerate(transforms) if type(each).prepare is not Transform.prepare]
     for transform in transforms[: users[-1] + 1] if users else ():
         transform.prepare(x, context)

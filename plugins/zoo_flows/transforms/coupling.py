@@ -33,9 +33,7 @@ class Coupling(Transform):
         swap: let the second part choose the maps of the first.
     """
 
-    def __init__(
-        self, size: int, map: Map, network: Callable[[int, int], nn.Module], *, swap: bool = False
-    ) -> None:
+    def __init__(self, size: int, map: Map, network: Callable[[int, int], nn.Module], *, swap: bool = False) -> None:
         super().__init__()
         if size < 2:
             raise ConfigError(f"coupling needs vectors of 2 components or more, not {size}")

@@ -1,12 +1,13 @@
 """The root of s + c·tanh(s) = a, which planar and Sylvester flows need to go back (Rezende & Mohamed 2015, appendix A).
 
-The left side f(s) increases from c > -1 on, so there is one root; it is odd, so a ≥ 0 will do, where the root is ≥ 0. There f is
-concave for c > 0 and convex for c < 0, and the root lies between the two ends where tanh(s) is taken to be s and 1::
+The left side f(s) increases from c > -1 on, so there is one root; it is odd, so a ≥ 0 will do, where the root is ≥ 0.
+There f is concave for c > 0 and convex for c < 0, and the root lies between the two values that it has where tanh(s) is
+taken to be s and 1::
 
     a/(1 + c)  and  a - c
 
-Newton's method that starts at the end where f, being concave, is below a, or being convex, above, moves towards the root
-and never past it. So a fixed number of steps is enough, without a branch on values: it exports.
+Newton's method that starts below the root where f is concave, and above it where f is convex, moves towards it and
+never past it. So a fixed number of steps is enough, without a branch on values: it exports.
 """
 
 from __future__ import annotations
