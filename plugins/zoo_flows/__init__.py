@@ -8,21 +8,28 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """Coupling, autoregressive and planar flows."""
+    """Flows of couplings, of autoregressive transforms, of images, and of planes and spheres."""
     return [
         Architecture(
             name="nice",
-            summary="Additive couplings, which keep volumes, and a scale: the simplest flow of both directions in one pass",
+            summary="Additive couplings, which keep volumes, and a scale: both directions in one pass",
             family="flow",
             entry="zoo_flows.nice:NICE",
             paper="Dinh, Krueger & Bengio 2015, NICE, arXiv:1410.8516",
         ),
         Architecture(
             name="realnvp",
-            summary="Affine couplings: exact densities, sampling in one pass",
+            summary="Affine couplings, of vectors or of images at several scales: both directions in one pass",
             family="flow",
             entry="zoo_flows.realnvp:RealNVP",
             paper="Dinh, Sohl-Dickstein & Bengio 2017, Density estimation using Real NVP, arXiv:1605.08803",
+        ),
+        Architecture(
+            name="glow",
+            summary="Images through invertible 1×1 convolutions and couplings of channels, at several scales",
+            family="flow",
+            entry="zoo_flows.glow:Glow",
+            paper="Kingma & Dhariwal 2018, Glow: generative flow with invertible 1×1 convolutions, arXiv:1807.03039",
         ),
         Architecture(
             name="nsf-coupling",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UnknownNameError
 from zoo_flows.transforms import Coupling, Householder, Logit, LULinear, Map, Permutation, Standardize, Transform
+
+_Choice = TypeVar("_Choice")
 
 #: layers that mix components, from least to most
 MIXING = ("none", "reverse", "permutation", "householder", "lu")
@@ -25,6 +27,22 @@ def event_size(event_shape: Sequence[int]) -> int:
     if not event_shape or min(event_shape) < 1:
         raise ConfigError(f"event_shape must be sizes from 1 up, not {list(event_shape)}")
     return math.prod(event_shape)
+
+
+def image_shape(event_shape: Sequence[int], scales: int) -> tuple[int, int, int]:
+    """Channels, height and width of images that can be halved ``scales`` times.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    event_size(event_shape)
+    if len(event_shape) != 3 or event_shape[1] % 2**scales or event_shape[2] % 2**scales:
+        raise ConfigError(
+            f"{scales} scales need an event_shape [channels, height, width] whose height and width are multiples of "
+            f"{2**scales}, not {list(event_shape)}"
+        )
+    channels, height, width = event_shape
+    return channels, height, width
 
 
 def at_least(**limits: tuple[float, float]) -> None:
@@ -58,6 +76,17 @@ def described(condition: Mapping[str, Any] | None) -> tuple[Condition | None, in
 def preprocessing(size: int, levels: int | None, alpha: float) -> list[Transform]:
     """A logit, for discrete data, and standardisation."""
     return [*([Logit(levels, alpha)] if levels is not None else []), Standardize(size)]
+
+
+def one_of(kind: str, name: str, choices: Mapping[str, _Choice]) -> _Choice:
+    """The choice of that name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    if name not in choices:
+        raise UnknownNameError(kind, name, choices)
+    return choices[name]
 
 
 def mixing(kind: str, size: int, kinds: Sequence[str] = MIXING) -> list[Transform]:

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from zoo.errors import ConfigError
 from zoo_flows import config
 from zoo_flows.flow import Flow
-from zoo_flows.transforms import ActNorm, AffineMap, Coupling, Transform
+from zoo_flows.transforms import ActNorm, AffineMap, Checkered, Coupling, MultiScale, Squeeze, Transform
+from zoo_flows.transforms.convolutional import ResidualCNN
 from zoo_flows.transforms.networks import ResidualMLP
 
 
 class RealNVP(Flow):
     """Affine couplings, with the components changing their order in between; sampling and scoring cost one pass each.
 
+    With ``scales`` it is the paper's multi-scale architecture of images: on every scale couplings between the colours
+    of a checkerboard, a squeeze of 2×2 pixels into channels, couplings between channels, after which half of them
+    leave; on the last, checkerboard couplings alone.
+
     Data are standardised (after a logit, when discrete). Where the paper has batch normalisation there is activation
     normalisation, which does the same for every batch.
 
     Args:
-        event_shape: shape of one sample, flattened inside.
-        transforms: how many couplings.
-        hidden: width of the conditioners.
+        event_shape: shape of one sample, flattened inside; with scales ``[channels, height, width]``, where height and
+            width are multiples of 2^scales.
+        scales: 0 for vectors, or how many scales of images.
+        transforms: how many couplings, or with scales how many of each kind on a scale, and one more on the last; None
+            takes 8, or the paper's 3.
+        hidden: width, or channels, of the conditioners.
         blocks: residual blocks of a conditioner.
         dropout: inside the conditioners.
-        mixing: between couplings: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or
-            ``"none"``.
+        mixing: between couplings of vectors: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``,
+            ``"lu"`` or ``"none"``. Those of images map the two parts in turn.
         actnorm: whether activation normalisation follows every coupling.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
@@ -36,7 +45,8 @@ class RealNVP(Flow):
         self,
         *,
         event_shape: Sequence[int],
-        transforms: int = 8,
+        scales: int = 0,
+        transforms: int | None = None,
         hidden: int = 64,
         blocks: int = 2,
         dropout: float = 0.0,
@@ -47,16 +57,54 @@ class RealNVP(Flow):
         alpha: float = 0.01,
     ) -> None:
         size = config.event_size(event_shape)
-        config.at_least(transforms=(transforms, 1), hidden=(hidden, 1), blocks=(blocks, 0))
+        transforms = (3 if scales else 8) if transforms is None else transforms
+        config.at_least(scales=(scales, 0), transforms=(transforms, 1), hidden=(hidden, 1), blocks=(blocks, 0))
         config.share(dropout=dropout)
         described, context = config.described(condition)
-        network = partial(ResidualMLP, context=context, hidden=hidden, blocks=blocks, dropout=dropout)
-        layers: list[Transform] = []
-        for layer in config.couplings(size, AffineMap(), network, count=transforms, between=mixing):
-            layers += [layer, ActNorm([size])] if actnorm and isinstance(layer, Coupling) else [layer]
+        settings: dict[str, Any] = {"context": context, "hidden": hidden, "blocks": blocks, "dropout": dropout}
+        layers: list[Transform]
+        if scales:
+            if mixing != "reverse":
+                raise ConfigError(f"couplings of images map their parts in turn, without mixing {mixing!r} in between")
+            image = config.image_shape(event_shape, scales)
+            network = partial(ResidualCNN, **settings)
+            layers = [MultiScale(image, _levels(image, scales, transforms, network, actnorm))]
+        else:
+            layers = []
+            for layer in config.couplings(
+                size, AffineMap(), partial(ResidualMLP, **settings), count=transforms, between=mixing
+            ):
+                layers += [layer, ActNorm([size])] if actnorm and isinstance(layer, Coupling) else [layer]
         super().__init__(
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
             transforms=layers,
             condition=described,
         )
+
+
+def _levels(
+    shape: tuple[int, int, int],
+    scales: int,
+    transforms: int,
+    network: Callable[[int, int], ResidualCNN],
+    actnorm: bool,
+) -> list[list[Transform]]:
+    """The transforms of every scale (section 3.6)."""
+    channels, height, width = shape
+    made: list[list[Transform]] = []
+    for scale in range(scales):
+        last = scale == scales - 1
+        level: list[Transform] = []
+        for turn in range(transforms + last):
+            level.append(Checkered(Coupling(2 * channels, AffineMap(), network, swap=turn % 2 == 1)))
+            level += [ActNorm([channels, height, width])] if actnorm else []
+        if not last:
+            channels, height, width = 4 * channels, height // 2, width // 2
+            level.append(Squeeze())
+            for turn in range(transforms):
+                level.append(Coupling(channels, AffineMap(), network, swap=turn % 2 == 1))
+                level += [ActNorm([channels, height, width])] if actnorm else []
+            channels //= 2
+        made.append(level)
+    return made

@@ -1,5 +1,6 @@
 """Every transform, and small flows, with weights far from where they start."""
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,21 +13,26 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     AdditiveMap,
     AffineMap,
     Autoregressive,
+    Checkered,
     Coupling,
     ElementwiseSpline,
     Householder,
     Inverted,
+    InvertibleConv1x1,
     Logit,
     LULinear,
+    MultiScale,
     Permutation,
     Planar,
     Radial,
     Scale,
     SplineMap,
+    Squeeze,
     Standardize,
     Sylvester,
     Transform,
 )
+from zoo_flows.transforms.convolutional import ResidualCNN  # noqa: E402
 from zoo_flows.transforms.networks import ResidualMLP  # noqa: E402
 
 SPLINE = SplineMap(6, 3.0)
@@ -34,6 +40,15 @@ SPLINE = SplineMap(6, 3.0)
 
 def conditioner(context):
     return partial(ResidualMLP, context=context, hidden=16, blocks=1)
+
+
+def image(channels, *levels):
+    """Transforms of ``[channels, 2, 2]`` as one of vectors."""
+    return MultiScale((channels, 2, 2), levels)
+
+
+def convolutional(context):
+    return partial(ResidualCNN, context=context, hidden=6, blocks=1)
 
 
 #: name -> maker of the transform for vectors of a size and contexts of a size
@@ -63,17 +78,31 @@ MAKERS = {
         Autoregressive(size, AffineMap(), context=context, hidden=(12, 8))
     ),
     "inverse-autoregressive-spline": lambda size, context: Inverted(Autoregressive(size, SPLINE, hidden=(8,))),
+    "image-squeeze": lambda c, context: image(c, [Squeeze()]),
+    "image-actnorm": lambda c, context: image(c, [ActNorm([c, 2, 2])]),
+    "image-conv1x1": lambda c, context: image(c, [InvertibleConv1x1(c)]),
+    "image-coupling": lambda c, context: image(c, [Coupling(c, AffineMap(), convolutional(context))]),
+    "image-checkered": lambda c, context: image(
+        c, [Checkered(Coupling(2 * c, AffineMap(), convolutional(context), swap=True))]
+    ),
+    "image-levels": lambda c, context: image(
+        c,
+        [InvertibleConv1x1(c), Squeeze(), Coupling(4 * c, AffineMap(), convolutional(context))],
+        [Coupling(2 * c, AffineMap(), convolutional(context), swap=True)],
+    ),
     "standardize": lambda size, context: Standardize(size),
     "logit": lambda size, context: Logit(17, 0.01),
 }
 
 
 def scramble(module, *, seed=0, scale=0.4):
-    """Give all parameters, and what is fitted to data, random values."""
+    """Give all parameters, and what is fitted to data, random values; a convolution sums so many more of them."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+            positions = math.prod(parameter.shape[2:])
+            values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(scale / math.sqrt(positions) * values)
         for part in module.modules():
             if isinstance(part, Standardize):
                 part.shift.copy_(torch.randn(part.shift.shape, generator=generator))
@@ -112,7 +141,7 @@ def make_case():
     def make(name, size, *, n=64, context=2):
         torch.manual_seed(1)
         transform = scramble(MAKERS[name](size, context)).double()
-        x = 2.0 * torch.randn(n, size, dtype=torch.float64)
+        x = 2.0 * torch.randn(n, 4 * size if name.startswith("image") else size, dtype=torch.float64)
         if name == "logit":
             x = 6.0 * x + 8.5  # inside and outside of [0, 17]
         return Case(name, transform, x, torch.randn(n, context, dtype=torch.float64))

@@ -9,6 +9,7 @@ pytest.importorskip("onnxruntime")
 
 from zoo.export import export  # noqa: E402 - after the checks
 from zoo.runtime import load  # noqa: E402
+from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
@@ -21,6 +22,8 @@ FLOWS = {
     "nice": lambda: NICE(event_shape=[1, 2, 2], levels=17, condition=CLASSES, mixing="permutation", **SMALL),
     "realnvp": lambda: RealNVP(event_shape=[3], mixing="householder", **SMALL),
     "realnvp-vector": lambda: RealNVP(event_shape=[3], condition=VECTOR, **SMALL),
+    "realnvp-image": lambda: RealNVP(event_shape=[1, 4, 4], scales=2, hidden=4, levels=17, transforms=1, blocks=1),
+    "glow": lambda: Glow(event_shape=[1, 4, 4], scales=2, steps=1, hidden=4, levels=17, condition=CLASSES),
     "planar": lambda: PlanarFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "radial": lambda: RadialFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "sylvester": lambda: SylvesterFlow(event_shape=[3], transforms=2, rank=2, condition=VECTOR),

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 import zoo_flows  # noqa: E402 - after the check for torch
 from zoo import weights  # noqa: E402
 from zoo.errors import ConditionError, ConfigError, DataError, ZooError  # noqa: E402
+from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402
@@ -43,6 +44,9 @@ CONFIGS = {
     "nice-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "mixing": "permutation"},
     "realnvp": {"event_shape": [3], "mixing": "householder"},
     "realnvp-vector": {"event_shape": [2], "condition": VECTOR},
+    "realnvp-image": {"event_shape": [1, 4, 4], "scales": 2, "transforms": 1, "levels": 17, "condition": CLASSES},
+    "glow": {"event_shape": [1, 4, 4], "levels": 17},
+    "glow-additive": {"event_shape": [1, 2, 4], "scales": 1, "coupling": "additive", "condition": VECTOR},
     "planar": {"event_shape": [3]},
     "planar-classes": {"event_shape": [2], "condition": CLASSES},
     "radial": {"event_shape": [3]},
@@ -57,6 +61,7 @@ ARCHITECTURES = {
     "nsf-ar": (NSFAutoregressive, {"transforms": 2, "bins": 5, "bound": 3.0, "hidden": [12]}),
     "nice": (NICE, {"transforms": 3, "hidden": 12, "blocks": 1}),
     "realnvp": (RealNVP, {"transforms": 2, "hidden": 12, "blocks": 1}),
+    "glow": (Glow, {"scales": 2, "steps": 1, "hidden": 6}),
     "planar": (PlanarFlow, {"transforms": 4}),
     "radial": (RadialFlow, {"transforms": 4}),
     "sylvester": (SylvesterFlow, {"transforms": 2}),
@@ -66,7 +71,7 @@ INTEGRATED = [
     *("plane", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"),
     *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector"),
 ]
-CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values())]
+CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls is not Glow)]
 
 
 def architecture_of(config):
@@ -122,6 +127,32 @@ def test_scoring_inverts_sampling_in_float32(model):
     back, _ = model.to_data(z, condition)
     again, _ = model.to_noise(back, condition)
     assert ((again - z).abs() <= 1e-4 * (1 + z.abs())).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cls", [RealNVP, Glow])
+def test_sampling_inverts_scoring_of_images_in_float32_at_default_sizes(scramble, cls):
+    torch.manual_seed(0)
+    model = cls(event_shape=[1, 8, 8], scales=2).eval()
+    for name, parameter in model.named_parameters():
+        if "packed" not in name:  # 1×1 convolutions begin as rotations
+            parameter.copy_(0.02 * torch.randn(parameter.shape))
+    x, _ = inputs(model, 50)
+    z, _ = model.to_noise(x)
+    torch.testing.assert_close(model.to_data(z)[0], x, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cls", [RealNVP, Glow])
+def test_a_fresh_flow_of_images_is_a_fitted_gaussian(cls):
+    """1×1 convolutions begin as rotations and couplings as the identity, so the base stays what it is."""
+    x = 3.0 + 0.2 * torch.randn(3000, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    model = cls(event_shape=[1, 4, 4], scales=2)
+    model.prepare(x)
+    expected = torch.distributions.Normal(x.mean(0), x.std(0)).log_prob(x).flatten(1).sum(1)
+    difference = (model.log_prob(x) - expected).abs()
+    assert difference.mean() < 0.1
+    assert difference.max() < 1.0
 
 
 @torch.no_grad()
@@ -310,6 +341,11 @@ def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
         (RealNVP, {"event_shape": [2], "dropout": -0.1}, "dropout must be in"),
         (PlanarFlow, {"event_shape": [2], "transforms": 0}, "transforms must be 1 or more"),
         (RadialFlow, {"event_shape": []}, "event_shape"),
+        (RealNVP, {"event_shape": [1, 6, 4], "scales": 2}, "multiples of 4, not .1, 6, 4."),
+        (RealNVP, {"event_shape": [1, 4, 4], "scales": 2, "mixing": "lu"}, "in turn, without mixing 'lu'"),
+        (Glow, {"event_shape": [4, 4]}, "channels, height, width"),
+        (Glow, {"event_shape": [1, 4, 4], "steps": 0}, "steps must be 1 or more"),
+        (Glow, {"event_shape": [1, 4, 4], "coupling": "qr"}, "no coupling named 'qr'"),
         (SylvesterFlow, {"event_shape": [2], "rank": 3}, "rank from 1 to 2, not 3"),
         (SylvesterFlow, {"event_shape": [2], "reflections": -1}, "reflections must be 0 or more"),
     ],

@@ -94,6 +94,10 @@ def test_zero_parameters_are_the_identity_up_to_order(name, make_case):
         for parameter in case.transform.parameters():
             parameter.zero_()
         z, log_det = case.transform(case.x, case.context)
+    if name.startswith("image"):  # up to order and, in 1×1 convolutions, sign
+        torch.testing.assert_close(z.abs().sort(1)[0], case.x.abs().sort(1)[0], rtol=0, atol=1e-14)
+        torch.testing.assert_close(log_det, torch.zeros_like(log_det), rtol=0, atol=1e-14)
+        return
     order = getattr(case.transform, "order", torch.arange(5))
     torch.testing.assert_close(z, case.x[:, order], rtol=0, atol=1e-14)
     torch.testing.assert_close(log_det, torch.zeros_like(log_det), rtol=0, atol=1e-14)
@@ -129,7 +133,7 @@ def test_frozen_is_equal_and_leaves_the_original_alone(case):
 def test_a_batch_of_none_and_of_one(case):
     for n in (0, 1):
         z, log_det = case.transform(case.x[:n], case.context[:n])
-        assert z.shape == (n, 5)
+        assert z.shape == (n, case.x.shape[1])
         assert log_det.shape == (n,)
 
 

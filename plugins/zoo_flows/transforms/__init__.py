@@ -4,16 +4,20 @@ from zoo_flows.transforms.actnorm import ActNorm
 from zoo_flows.transforms.affine import Standardize
 from zoo_flows.transforms.autoregressive import Autoregressive, Inverted
 from zoo_flows.transforms.base import Transform
+from zoo_flows.transforms.checkered import Checkered
+from zoo_flows.transforms.conv1x1 import InvertibleConv1x1
 from zoo_flows.transforms.coupling import Coupling
 from zoo_flows.transforms.elementwise import ElementwiseSpline
 from zoo_flows.transforms.householder import Householder
 from zoo_flows.transforms.logit import Logit
 from zoo_flows.transforms.lu_linear import FrozenLinear, LULinear
 from zoo_flows.transforms.maps import AdditiveMap, AffineMap, Map, SplineMap
+from zoo_flows.transforms.multiscale import MultiScale
 from zoo_flows.transforms.permutation import Permutation
 from zoo_flows.transforms.planar import Planar
 from zoo_flows.transforms.radial import Radial
 from zoo_flows.transforms.scaling import Scale
+from zoo_flows.transforms.squeeze import Squeeze
 from zoo_flows.transforms.sylvester import Sylvester
 
 __all__ = [
@@ -21,19 +25,23 @@ __all__ = [
     "AdditiveMap",
     "AffineMap",
     "Autoregressive",
+    "Checkered",
     "Coupling",
     "ElementwiseSpline",
     "FrozenLinear",
     "Householder",
     "Inverted",
+    "InvertibleConv1x1",
     "LULinear",
     "Logit",
     "Map",
+    "MultiScale",
     "Permutation",
     "Planar",
     "Radial",
     "Scale",
     "SplineMap",
+    "Squeeze",
     "Standardize",
     "Sylvester",
     "Transform",

@@ -83,9 +83,22 @@ def constant_log_det(log_det: Tensor, x: Tensor) -> Tensor:
     return log_det.to(x.dtype).expand(x.shape[0])
 
 
-def prepare_in_turn(transforms: Sequence[Transform], x: Tensor, context: Tensor | None) -> None:
-    """Prepare each of ``transforms`` on what those before it make of ``x``, as far as one of them has use for it."""
+def prepare_in_turn(
+    transforms: Sequence[Transform], x: Tensor, context: Tensor | None, *, whole: bool = False
+) -> Tensor:
+    """Prepare each of ``transforms`` on what those before it make of ``x``.
+
+    Args:
+        transforms: in the order of ``forward``.
+        x: what the first gets.
+        context: of all.
+        whole: go through all of them; or no further than to the last that has use for it.
+
+    Returns:
+        what the last that was gone through makes of it.
+    """
     users = [index for index, each in enumerate(transforms) if type(each).prepare is not Transform.prepare]
-    for transform in transforms[: users[-1] + 1] if users else ():
+    for transform in transforms if whole else transforms[: users[-1] + 1] if users else ():
         transform.prepare(x, context)
         x, _ = transform(x, context)
+    return x

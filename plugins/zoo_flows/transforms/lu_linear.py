@@ -34,9 +34,7 @@ class LULinear(Transform):
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """L and U, ``[d, d]`` each."""
-        log_diagonal = self.packed.diagonal()
-        lower = torch.tril(self.packed, -1) + torch.diag(torch.ones_like(log_diagonal))
-        return lower, torch.triu(self.packed, 1) + torch.diag(log_diagonal.exp())
+        return triangles(self.packed)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
@@ -59,6 +57,19 @@ class LULinear(Transform):
         weight = (lower @ upper)[:, torch.argsort(self.order)]
         log_det = double.packed.diagonal().sum()
         return FrozenLinear(weight, double.bias, log_det, dtype=self.bias.dtype).eval()
+
+
+def triangles(packed: Tensor, sign: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """L and U, ``[d, d]`` each, of which ``packed`` holds all that is not 0 or 1, with logarithms on the diagonal.
+
+    Args:
+        packed: ``[d, d]``.
+        sign: of U's diagonal, ``[d]``; None for positive.
+    """
+    log_diagonal = packed.diagonal()
+    diagonal = log_diagonal.exp() if sign is None else log_diagonal.exp() * sign
+    lower = torch.tril(packed, -1) + torch.diag(torch.ones_like(log_diagonal))
+    return lower, torch.triu(packed, 1) + torch.diag(diagonal)
 
 
 class FrozenLinear(Transform):
