@@ -14,13 +14,14 @@ from zoo_flows.transforms import (
     AffineMap,
     Coupling,
     InvertibleConv1x1,
+    Map,
     MultiScale,
     Squeeze,
     Transform,
 )
 from zoo_flows.transforms.convolutional import ResidualCNN
 
-COUPLINGS = {"affine": AffineMap(), "additive": AdditiveMap()}
+COUPLINGS: dict[str, Map] = {"affine": AffineMap(), "additive": AdditiveMap()}
 
 
 class Glow(Flow):
