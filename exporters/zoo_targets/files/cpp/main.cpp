@@ -67,13 +67,17 @@ std::vector<std::string> parts(const std::string& text) {
   return found;
 }
 
-Arguments parse(const std::vector<std::string>& given) {
+Arguments parse(std::vector<std::string> given) {
   Arguments found;
   for (std::size_t i = 0; i < given.size(); ++i) {
-    const std::string& option = given[i];
+    std::string option = given[i];
     if (option == "--fused") {
       found.options.fused = true;
       continue;
+    }
+    if (const auto equals = option.find('='); option.rfind("--", 0) == 0 && equals != std::string::npos) {
+      given.insert(given.begin() + static_cast<std::ptrdiff_t>(i) + 1, option.substr(equals + 1));
+      option.resize(equals);
     }
     if (i + 1 == given.size()) throw genzoo::Error(option + " is unknown or lacks its value; --help tells what there is");
     const std::string& value = given[++i];
