@@ -142,23 +142,16 @@ class Model:
         (session, takes), matrix = self.graph(program["graph"]), table["matrix"]
         state = np.zeros((matrix.shape[1], len(i), *self.event), np.float32)
         state[0] = np.float32(table["initial_scale"]) * normal(seed, i, self.event)
-        silence, ones, null = np.zeros_like(state[0]), np.ones_like(state[0]), program.get("null_class")
+        zeros, ones, null = np.zeros_like(state[0]), np.ones_like(state[0]), program.get("null_class")
         for row in range(len(matrix)):
             w = float(table["guidance"][row] if guidance is None else guidance)
             weights, c = np.ones(1, np.float32), None if classes is None else classes[None]
             if w != 1:
                 require(null is not None, "guidance needs a model with a null class, which this one has not")
                 weights, c = np.array([w, 1 - w], np.float32), np.stack([classes, np.full_like(classes, null)])
+            noise = normal(seed, i, self.event, row, 1) if table["noise_scale"][row] else zeros
             feeds = {k: np.array(table[k][row], np.float32) for k in table.keys() & takes}
-            noise = normal(seed, i, self.event, row, 1) if table["noise_scale"][row] else silence
-            feeds |= {
-                "state": state,
-                "weights": weights,
-                "noise": noise,
-                "condition": c,
-                "known": silence,
-                "mask": ones,
-            }
+            feeds |= {"state": state, "weights": weights, "noise": noise, "known": zeros, "mask": ones, "condition": c}
             state = session.run(["next_state"], {k: v for k, v in feeds.items() if k in takes})[0]
         x = np.float32(program.get("shift", 0)) + np.float32(program.get("scale", 1)) * state[0]
         low, high = program.get("data_min"), program.get("data_max")
