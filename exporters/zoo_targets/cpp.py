@@ -13,6 +13,7 @@ library that the installed package ``onnxruntime`` brings.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
@@ -34,8 +35,8 @@ PROGRAM = Path(__file__).parent / "files" / "cpp"
 HEADERS = "GENZOO_ONNXRUNTIME_INCLUDE"
 _HEADER = "onnxruntime_c_api.h"
 _BUILD_SECONDS = 600
-#: folders of the programs that this process has built, by what they were built from
-_builds: dict[tuple[str, str, str], tempfile.TemporaryDirectory[str]] = {}
+#: where this process has built programs, by what they were built from
+_builds: dict[tuple[str, str, str], Path] = {}
 
 
 def pack(bundle: Bundle, folder: Path) -> None:
@@ -89,14 +90,15 @@ def build(folder: Path) -> Path:
     key = (content.hexdigest(), headers, library)
     if key not in _builds:
         _builds[key] = _build(folder, cmake, headers, library)
-    return Path(_builds[key].name) / "sample"
+    return _builds[key] / "sample"
 
 
-def _build(folder: Path, cmake: str, headers: str, library: str) -> tempfile.TemporaryDirectory[str]:
-    made = tempfile.TemporaryDirectory(prefix="genzoo-")
+def _build(folder: Path, cmake: str, headers: str, library: str) -> Path:
+    made = Path(tempfile.mkdtemp(prefix="genzoo-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
     where = [f"-DONNXRUNTIME_INCLUDE={headers}", f"-DONNXRUNTIME_LIBRARY={library}"]
-    configure = [cmake, "-S", str(folder), "-B", made.name, "-DCMAKE_BUILD_TYPE=Release", *where]
-    for command in (configure, [cmake, "--build", made.name]):
+    configure = [cmake, "-S", str(folder), "-B", str(made), "-DCMAKE_BUILD_TYPE=Release", *where]
+    for command in (configure, [cmake, "--build", str(made)]):
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_BUILD_SECONDS)
         except subprocess.TimeoutExpired as error:

@@ -15,10 +15,10 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from zoo.bundle import open_bundle  # noqa: E402 - after the checks for what they need
-from zoo.errors import MissingDependencyError  # noqa: E402
-from zoo.export import export, pack  # noqa: E402
-from zoo_diffusion.unet import UNetDiffusion  # noqa: E402
+from zoo.bundle import open_bundle
+from zoo.errors import MissingDependencyError
+from zoo.export import export, pack
+from zoo_diffusion.unet import UNetDiffusion
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "plugins" / "zoo_models"
@@ -134,12 +134,22 @@ def built(packed):
         pytest.skip(str(error))
 
 
+@pytest.fixture
+def cpp(built, tmp_path):
+    """The C++ program."""
+    return Program("the C++ program", [built], tmp_path)
+
+
+@pytest.fixture
+def python(packed, tmp_path):
+    """Its sibling ``sample.py``, isolated."""
+    return Program("sample.py", [sys.executable, "-I", packed("python", "moons-nsf") / "sample.py"], tmp_path)
+
+
 @pytest.fixture(params=["python", "cpp"])
-def program(request, packed, tmp_path):
-    """``sample.py``, isolated, and its sibling in C++."""
-    if request.param == "cpp":
-        return Program("cpp", [request.getfixturevalue("built")], tmp_path)
-    return Program("python", [sys.executable, "-I", packed("python", "moons-nsf") / "sample.py"], tmp_path)
+def program(request):
+    """Each of the two."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

@@ -79,18 +79,29 @@ Arguments parse(std::vector<std::string> given) {
       given.insert(given.begin() + static_cast<std::ptrdiff_t>(i) + 1, option.substr(equals + 1));
       option.resize(equals);
     }
-    if (i + 1 == given.size()) throw genzoo::Error(option + " is unknown or lacks its value; --help tells what there is");
+    if (i + 1 == given.size())
+      throw genzoo::Error(option + " is unknown or lacks its value; --help tells what there is");
     const std::string& value = given[++i];
-    if (option == "-n") found.n = whole(option, value);
-    else if (option == "--seed") found.options.seed = whole(option, value);
-    else if (option == "--class") found.label = value;
-    else if (option == "--table") found.options.table = value;
-    else if (option == "--guidance") found.options.guidance = real(option, value);
-    else if (option == "--score") found.score = value;
-    else if (option == "-o") found.output = value;
-    else if (option == "--bundle") found.bundle = value;
-    else if (option == "--threads") found.threads = whole(option, value);
-    else throw genzoo::Error("there is no option " + option + "; --help tells what there is");
+    if (option == "-n")
+      found.n = whole(option, value);
+    else if (option == "--seed")
+      found.options.seed = whole(option, value);
+    else if (option == "--class")
+      found.label = value;
+    else if (option == "--table")
+      found.options.table = value;
+    else if (option == "--guidance")
+      found.options.guidance = real(option, value);
+    else if (option == "--score")
+      found.score = value;
+    else if (option == "-o")
+      found.output = value;
+    else if (option == "--bundle")
+      found.bundle = value;
+    else if (option == "--threads")
+      found.threads = whole(option, value);
+    else
+      throw genzoo::Error("there is no option " + option + "; --help tells what there is");
   }
   if (found.threads > 1024) throw genzoo::Error("--threads takes at most 1024");
   return found;

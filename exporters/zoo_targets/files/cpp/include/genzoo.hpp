@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "genzoo/array.hpp"
+#include "genzoo/conditions.hpp"
 #include "genzoo/error.hpp"
 #include "genzoo/files.hpp"
 #include "genzoo/manifest.hpp"
@@ -32,13 +33,6 @@
 #include "genzoo/table.hpp"
 
 namespace genzoo {
-
-struct Options {
-  std::uint64_t seed = 0;
-  std::vector<std::string> classes;  // numbers or labels: one for all, or one for each; none: every class in turn
-  std::vector<float> vector;         // the condition's numbers: for all, or for one after the other
-  std::size_t batch = 0;             // samples in one call of a graph; 0 bounds the memory that a call takes
-};
 
 struct SampleOptions : Options {
   std::string table;               // such as "ddim-20"; empty for the model's own choice
@@ -64,8 +58,8 @@ class Model {
   Array sample(std::size_t n, const SampleOptions& options = {}) const {
     const Program& program = options.fused ? fused() : manifest_.sample;
     const Shape shape = with(checked(n), manifest_.event_shape);
-    const std::vector<float> vectors = vectors_of(options, n);
-    const std::vector<std::int32_t> classes = classes_of(options, n);
+    const std::vector<float> vectors = vectors_of(manifest_.condition, options, n);
+    const std::vector<std::int32_t> classes = classes_of(manifest_.condition, options, n);
     std::optional<StepTable> table;
     if (!options.fused && program.kind == "iterate") {
       const std::string own = program.sampler + "-" + std::to_string(program.steps);
@@ -73,23 +67,25 @@ class Model {
       if (options.guidance) table->rowed["guidance"].assign(table->rows, *options.guidance);
       check_table(program, *table);
     } else if (!options.table.empty() || options.guidance) {
-      throw Error(std::string(options.fused ? "a fused run has its sampler built in" : "the model samples in one call") +
-                  ", and takes no table or guidance");
+      throw Error(
+          std::string(options.fused ? "a fused run has its sampler built in" : "the model samples in one call") +
+          ", and takes no table or guidance");
     } else if (!options.fused && program.kind != "direct") {
       throw Error("the model samples by a program of the unknown kind " + program.kind);
     }
-    Array x{shape, std::vector<float>(count(shape)), false};
+    const std::size_t size = count(manifest_.event_shape);
+    Array x{shape, {}, false};
+    x.values.reserve(count(shape));
     for (const Batch& batch : batches(n, options.batch)) {
       const Given given = conditions(batch, classes, vectors);
       const std::vector<float> part = options.fused ? run_fused(program, batch, given, options.seed)
                                       : table       ? iterate(program, *table, batch, given, options.seed)
                                                     : direct(program, batch, given, options.seed);
-      const std::size_t size = count(manifest_.event_shape);
-      std::copy_n(part.begin(), batch.count * size, x.values.begin() + static_cast<std::ptrdiff_t>(batch.first * size));
+      x.values.insert(x.values.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(batch.count * size));
     }
     for (std::size_t i = 0; i < x.values.size(); ++i)
       if (!std::isfinite(x.values[i]))
-        throw Error("sample " + std::to_string(i / count(manifest_.event_shape)) + " is not finite");
+        throw Error("sample " + std::to_string(i / size) + " is not finite");
     return x;
   }
 
@@ -100,16 +96,17 @@ class Model {
       throw Error("the model does not score in one call, which is all that this program does");
     const Program& program = *manifest_.log_prob;
     const std::size_t n = x.shape.empty() ? 0 : static_cast<std::size_t>(x.shape[0]);
-    if (x.shape != with(static_cast<std::int64_t>(n), manifest_.event_shape) || n == 0 || x.values.size() != count(x.shape))
+    if (x.shape != with(static_cast<std::int64_t>(n), manifest_.event_shape) || n == 0 ||
+        x.values.size() != count(x.shape))
       throw Error("the data has shape " + text(x.shape) + ", and samples have " + text(manifest_.event_shape));
     if (manifest_.condition && options.classes.empty() && options.vector.empty())
       throw Error("scoring needs the condition of the data");
-    const std::vector<float> values = scored(x, options.seed), vectors = vectors_of(options, n);
-    const std::vector<std::int32_t> classes = classes_of(options, n);
+    const std::vector<float> values = scored(x, options.seed), vectors = vectors_of(manifest_.condition, options, n);
+    const std::vector<std::int32_t> classes = classes_of(manifest_.condition, options, n);
     const Session& session = this->session(program);
     const Graph& graph = manifest_.graphs.at(program.graph);
-    const auto port = std::find_if(graph.inputs.begin(), graph.inputs.end(),
-                                   [](const Port& p) { return p.name != "condition"; });
+    const auto port =
+        std::find_if(graph.inputs.begin(), graph.inputs.end(), [](const Port& p) { return p.name != "condition"; });
     if (port == graph.inputs.end()) throw Error("graph " + program.graph + " takes no data");
     const std::size_t size = count(manifest_.event_shape);
     std::vector<double> density;
@@ -190,49 +187,12 @@ class Model {
 
   // -- conditions ----------------------------------------------------------------------------------------------------
 
-  std::int32_t class_number(const std::string& asked) const {
-    const Conditioning& c = *manifest_.condition;
-    const auto label = std::find(c.labels.begin(), c.labels.end(), asked);
-    if (label != c.labels.end()) return static_cast<std::int32_t>(label - c.labels.begin());
-    const bool digits = !asked.empty() && asked.size() < 10 && asked.find_first_not_of("0123456789") == std::string::npos;
-    if (digits && std::stoul(asked) < c.size) return static_cast<std::int32_t>(std::stoul(asked));
-    throw Error("there is no class " + asked + "; classes are 0 to " + std::to_string(c.size - 1) + ", or their labels");
-  }
-
-  /// A class for each of n samples; nothing for a model of no classes.
-  std::vector<std::int32_t> classes_of(const Options& options, std::size_t n) const {
-    if (!manifest_.condition || manifest_.condition->vector) {
-      if (!options.classes.empty()) throw Error("the model takes no class");
-      return {};
-    }
-    std::vector<std::int32_t> found(n), known;
-    for (const std::string& asked : options.classes) known.push_back(class_number(asked));
-    if (known.size() > 1 && known.size() != n)
-      throw Error(std::to_string(n) + " samples need one class or as many, not " + std::to_string(known.size()));
-    for (std::size_t i = 0; i < n; ++i)
-      found[i] = known.empty() ? static_cast<std::int32_t>(i % manifest_.condition->size) : known[known.size() > 1 ? i : 0];
-    return found;
-  }
-
-  /// The numbers of a vector for each of n samples, or for all; nothing for a model of no vectors.
-  std::vector<float> vectors_of(const Options& options, std::size_t n) const {
-    if (!manifest_.condition || !manifest_.condition->vector) {
-      if (!options.vector.empty()) throw Error("the model takes no vector");
-      return {};
-    }
-    const std::size_t size = manifest_.condition->size, given = options.vector.size();
-    if (given != size && (given != n * size))
-      throw Error("the model needs a condition of " + std::to_string(size) + " numbers, for all samples or for each, not " +
-                  std::to_string(given));
-    for (const float value : options.vector)
-      if (!std::isfinite(value)) throw Error("the condition has numbers that are not finite");
-    return options.vector;
-  }
-
-  Given conditions(const Batch& batch, const std::vector<std::int32_t>& classes, const std::vector<float>& vectors) const {
+  Given conditions(const Batch& batch, const std::vector<std::int32_t>& classes,
+                   const std::vector<float>& vectors) const {
     Given given;
     const std::size_t size = manifest_.condition ? manifest_.condition->size : 0;
-    for (std::size_t i = 0; i < batch.filled && !classes.empty(); ++i) given.classes.push_back(classes[batch.sample(i)]);
+    for (std::size_t i = 0; i < batch.filled && !classes.empty(); ++i)
+      given.classes.push_back(classes[batch.sample(i)]);
     for (std::size_t i = 0; i < batch.filled && !vectors.empty(); ++i) {
       const std::size_t start = vectors.size() == size ? 0 : batch.sample(i) * size;
       for (std::size_t j = 0; j < size; ++j) given.vectors.push_back(vectors[start + j]);
@@ -271,7 +231,8 @@ class Model {
 
   /// x = graph(seed, first, n, condition)
   std::vector<float> run_fused(const Program& program, const Batch& batch, Given given, std::uint64_t seed) const {
-    std::vector<std::int64_t> word{static_cast<std::int64_t>(seed)}, first{static_cast<std::int64_t>(batch.first)}, n{batch.size()};
+    std::vector<std::int64_t> word{static_cast<std::int64_t>(seed)}, first{static_cast<std::int64_t>(batch.first)},
+        n{batch.size()};
     std::map<std::string, Tensor> feeds;
     feeds.emplace("seed", Tensor(word, {}));
     feeds.emplace("first", Tensor(first, {}));
@@ -311,7 +272,8 @@ class Model {
     double last = NAN;
     for (std::size_t row = 0; row < table.rows; ++row) {
       for (auto& [name, value] : scalars) value[0] = static_cast<float>(table.at(name, row));
-      for (std::size_t i = 0; i < matrix.size(); ++i) matrix[i] = static_cast<float>(table.matrix[row * matrix.size() + i]);
+      for (std::size_t i = 0; i < matrix.size(); ++i)
+        matrix[i] = static_cast<float>(table.matrix[row * matrix.size() + i]);
       if (const double w = table.at("guidance", row); w != last) {
         // (class, null class) weigh (w, 1 - w); at w = 1 the null class is not evaluated
         weights = w == 1 ? std::vector<float>{1} : std::vector<float>{static_cast<float>(w), static_cast<float>(1 - w)};

@@ -109,8 +109,8 @@ inline Array read_npy(const std::filesystem::path& path) {
     if (length > content.size() - start) throw Error("it is cut off");
     const std::string header = content.substr(start, length), type = detail::field(header, "descr");
     if (detail::field(header, "fortran_order") != "False") throw Error("its order is Fortran's");
-    static const std::string known[] = {"'<f4'", "'<f8'", "'|u1'", "'|i1'", "'<u2'", "'<i2'",
-                                        "'<u4'", "'<i4'", "'<u8'", "'<i8'"};
+    static const std::string known[] = {"'<f4'", "'<f8'", "'|u1'", "'|i1'", "'<u2'",
+                                        "'<i2'", "'<u4'", "'<i4'", "'<u8'", "'<i8'"};
     if (std::find(std::begin(known), std::end(known), type) == std::end(known)) throw Error("it is of type " + type);
     const char kind = type[2];
     const auto width = static_cast<std::size_t>(type[3] - '0');

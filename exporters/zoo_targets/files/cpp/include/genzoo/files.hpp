@@ -29,7 +29,8 @@ inline std::uint64_t plain_size(const fs::path& path) {
 /// The content of a plain file of at most so many bytes. Throws Error.
 inline std::string read(const fs::path& path, std::uint64_t most) {
   const std::uint64_t size = plain_size(path);
-  if (size > most) throw Error(path.string() + " is larger than any such file: it has " + std::to_string(size) + " bytes");
+  if (size > most)
+    throw Error(path.string() + " is larger than any such file: it has " + std::to_string(size) + " bytes");
   std::string content(static_cast<std::size_t>(size), '\0');
   std::ifstream file(path, std::ios::binary);
   if (!file.read(content.data(), static_cast<std::streamsize>(size))) throw Error("cannot read " + path.string());
@@ -61,7 +62,8 @@ inline Manifest open_bundle(const fs::path& folder) {
     throw Error(path.string() + " is not a whole manifest: " + error.what());
   }
   for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem))
-    if (const std::string name = entry->path().filename().string(); name != "manifest.json" && !manifest.files.count(name))
+    if (const std::string name = entry->path().filename().string();
+        name != "manifest.json" && !manifest.files.count(name))
       throw Error(entry->path().string() + " is not listed by the bundle's manifest");
   if (problem) throw Error("cannot read " + folder.string() + ": " + problem.message());
   for (const auto& [name, info] : manifest.files)

@@ -1,4 +1,4 @@
-// JSON that comes from strangers (RFC 8259): no key twice, no numbers beyond double, no control characters, bounded depth.
+// JSON that comes from strangers (RFC 8259): no key twice, no control characters, finite numbers, bounded depth.
 #pragma once
 
 #include <cmath>
@@ -104,13 +104,20 @@ class Parser {
     if (depth > max_depth) fail("is nested too deep");
     space();
     switch (peek()) {
-      case '{': return Value{object(depth)};
-      case '[': return Value{array(depth)};
-      case '"': return Value{text()};
-      case 't': return word("true"), Value{true};
-      case 'f': return word("false"), Value{false};
-      case 'n': return word("null"), Value{nullptr};
-      default: return Value{number()};
+      case '{':
+        return Value{object(depth)};
+      case '[':
+        return Value{array(depth)};
+      case '"':
+        return Value{text()};
+      case 't':
+        return word("true"), Value{true};
+      case 'f':
+        return word("false"), Value{false};
+      case 'n':
+        return word("null"), Value{nullptr};
+      default:
+        return Value{number()};
     }
   }
 
@@ -198,11 +205,19 @@ class Parser {
     switch (const char c = at_ < text_.size() ? text_[at_++] : '\0'; c) {
       case '"':
       case '\\':
-      case '/': into += c; return;
-      case 'n': into += '\n'; return;
-      case 't': into += '\t'; return;
-      case 'u': break;
-      default: fail("has an escape that it may not have");
+      case '/':
+        into += c;
+        return;
+      case 'n':
+        into += '\n';
+        return;
+      case 't':
+        into += '\t';
+        return;
+      case 'u':
+        break;
+      default:
+        fail("has an escape that it may not have");
     }
     std::uint32_t point = unit();
     if (point >= 0xd800 && point < 0xdc00 && text_.substr(at_, 2) == "\\u") {
@@ -241,7 +256,10 @@ class Parser {
       return at_ + i < text_.size() ? static_cast<unsigned char>(text_[at_ + i]) : 0;
     };
     const std::uint32_t first = byte(0);
-    const int more = first >= 0xf0 && first < 0xf5 ? 3 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xc2 && first < 0xe0 ? 1 : 0;
+    const int more = first >= 0xf0 && first < 0xf5   ? 3
+                     : first >= 0xe0 && first < 0xf0 ? 2
+                     : first >= 0xc2 && first < 0xe0 ? 1
+                                                     : 0;
     std::uint32_t point = more == 3 ? first & 0x07 : more == 2 ? first & 0x0f : first & 0x1f;
     for (int i = 1; i <= more; ++i) {
       if ((byte(static_cast<std::size_t>(i)) & 0xc0) != 0x80) fail("is not UTF-8");

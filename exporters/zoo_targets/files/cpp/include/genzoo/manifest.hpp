@@ -113,6 +113,7 @@ inline Conditioning conditioning(const json::Value& value) {
   if (kind != "classes" && kind != "vector") throw Error("its condition is of the unknown kind " + kind);
   found.vector = kind == "vector";
   found.size = static_cast<std::size_t>(size_of(value.at("size")));
+  if (found.size < 1) throw Error("its condition has no size");
   if (const auto* labels = value.find("labels"))
     for (const json::Value& label : labels->items()) found.labels.push_back(label.text());
   return found;
@@ -151,11 +152,14 @@ inline void check(const Manifest& manifest, const Program& program) {
 inline Manifest manifest_from(const json::Value& value) {
   const json::Value& format = value.at("format");
   if (format.at("name").text() != "genzoo-bundle") throw Error("it is not that of a genzoo bundle");
-  if (format.at("version").whole() != 1) throw Error("it is of another version than 1, the one that this program reads");
+  if (format.at("version").whole() != 1)
+    throw Error("it is of another version than 1, the one that this program reads");
   Manifest found;
   if (const auto* name = value.at("model").find("name")) found.name = name->text();
   found.event_shape = detail::shape_of(value.at("event_shape"));
-  if (count(found.event_shape) > static_cast<std::size_t>(detail::largest_size)) throw Error("its samples are too large");
+  if (std::count(found.event_shape.begin(), found.event_shape.end(), 0)) throw Error("its samples have no numbers");
+  if (count(found.event_shape) > static_cast<std::size_t>(detail::largest_size))
+    throw Error("its samples are too large");
   if (const auto* condition = value.find("condition")) found.condition = detail::conditioning(*condition);
   if (value.find("levels")) found.levels = detail::size_of(value.at("levels"));
   if (value.find("batch")) found.batch = detail::size_of(value.at("batch"));

@@ -1,4 +1,5 @@
-// The specified random numbers (docs/bundle-format.md, "Noise"): Philox4x32-10 of Salmon et al. 2011, then Box and Muller.
+// The specified random numbers (docs/bundle-format.md of genzoo, "Noise"): Philox4x32-10 of Salmon et al. 2011, then
+// the transform of Box and Muller 1958.
 #pragma once
 
 #include <array>

@@ -65,8 +65,8 @@ class Tensor {
     check(api().CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory), "describe memory");
     const Handle<OrtMemoryInfo> owned(memory);
     OrtValue* made = nullptr;
-    check(api().CreateTensorWithDataAsOrtValue(memory, data.data(), data.size() * sizeof(T), shape.data(),
-                                               shape.size(), element_type<T>, &made),
+    check(api().CreateTensorWithDataAsOrtValue(memory, data.data(), data.size() * sizeof(T), shape.data(), shape.size(),
+                                               element_type<T>, &made),
           "make a tensor");
     value_.reset(made);
   }

@@ -15,9 +15,9 @@
 namespace genzoo {
 
 struct StepTable {
-  std::size_t rows = 0, slots = 0;                  // slots: x and its history
+  std::size_t rows = 0, slots = 0;                   // slots: x and its history
   std::map<std::string, std::vector<double>> rowed;  // column -> a number for each row
-  std::vector<double> matrix;                       // [rows, slots, slots + 1]
+  std::vector<double> matrix;                        // [rows, slots, slots + 1]
   double initial_scale = 0;
 
   double at(const std::string& column, std::size_t row) const { return rowed.at(column)[row]; }
