@@ -65,8 +65,11 @@ def verify(folder: Path) -> str:
     bundle, cases = open_bundle(folder / "bundle"), 0
     for name, graph in bundle.manifest.graphs.items():
         model = folder / REPOSITORY / model_name(bundle.manifest, name)
-        if (model / "config.pbtxt").read_text("utf-8") != config(bundle.manifest, name, graph):
-            raise ProofError(f"{model / 'config.pbtxt'} does not describe graph {name}")
+        described = model / "config.pbtxt"
+        if not described.is_file():
+            raise ProofError(f"{described} is missing")
+        if described.read_bytes() != config(bundle.manifest, name, graph).encode():
+            raise ProofError(f"{described} does not describe graph {name}")
         session = Session(model / "1" / "model.onnx", inputs=graph.inputs, outputs=graph.outputs)
         cases += replay(session, name, bundle.manifest, bundle.folder / GOLDEN)
     return f"{cases} golden cases of {len(bundle.manifest.graphs)} models in the repository, without a server"
