@@ -9,7 +9,8 @@
     README.md
 
 Graphs whose inputs and outputs all begin with the batch are batched by the server, whoever's requests they come from.
-The step of a diffusion is not: its rows are one request each, for as many samples as that run has.
+The step of a diffusion is not: its rows are one request each, for as many samples as that run has. It takes scalars,
+which the backend has since release 23.10.
 """
 
 from __future__ import annotations
@@ -103,9 +104,10 @@ def _port(port: Port, batched: bool) -> Iterator[str]:
     yield f"data_type: {_TYPES[port.dtype]}"
     if shape:
         yield f"dims: [ {sizes} ]"
-    else:  # a configuration has no tensors without sizes, and reshapes them
+    else:  # a configuration has no tensors without sizes
         yield "dims: [ 1 ]"
-        yield "reshape { shape: [ ] }"
+        if batched:  # of a graph that is not batched, the server refuses this and makes scalars by itself
+            yield "reshape { shape: [ ] }"
 
 
 def _readme(manifest: Manifest) -> str:
@@ -128,5 +130,6 @@ python client.py --url localhost:8000 -n 4 --seed 0 -o samples.npy
 
 `client.py` runs the bundle's program, noise and step table included, and asks the server for the graphs alone; the same
 seed gives the samples that genzoo gives. Requests of several clients are batched by the server where every input begins
-with the batch. `bundle/MODEL_CARD.md` says more of the model.
+with the batch. `<release>` is 23.10 or later, for graphs that take scalars. `bundle/MODEL_CARD.md` says more of the
+model.
 """
