@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "plugins" / "zoo_models"
 
 
-def _models():
+@pytest.fixture(scope="session")
+def small():
     """The small models that exports are tested with."""
     spec = importlib.util.spec_from_file_location("small_models", ROOT / "tests" / "onnx" / "conftest.py")
     module = importlib.util.module_from_spec(spec)
@@ -42,9 +43,9 @@ class Steps(UNetDiffusion):
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory):
+def bundles(small, tmp_path_factory):
     """A function from a name to the folder of a bundle."""
-    small, made = _models(), {}
+    made = {}
 
     def steps(**changes):
         model = small.unet(**changes)
