@@ -78,7 +78,7 @@ def command(card, targets, monkeypatch):
         return Registry([*others, Plugin(record, {"model": (card,), "exporter": (python, *targets.described)})])
 
     monkeypatch.setattr(App, "find_registry", registry)
-    lossy = {"quantize": "int4-weights", "bound": 1e-9}
+    lossy = {"quantize": "int4-weights", "bound": 1e-3}
     monkeypatch.setattr(_export_all, "PRECISIONS", {"float32": {}, "int4-weights": lossy})
 
     def run(*arguments):
@@ -173,7 +173,7 @@ def test_a_check_that_fails_has_its_exit_code(command, targets, bundles, tmp_pat
 
 
 def test_all_is_one_table_with_numbered_reasons(command, targets, tmp_path):
-    """A target that refuses, one whose check fails, one with a bug, and a precision that is too lossy: the rest goes on."""
+    """A target that refuses, one with a bug, one whose check fails, a precision that is too lossy: the rest goes on."""
     targets("bad", raises(ZeroDivisionError("division by zero")))
     targets("odd", raises(ExportError("this target cannot express flows")))
     targets("sad", lambda bundle, folder: None, raises(ProofError("its samples differ")))
@@ -194,7 +194,7 @@ def test_all_is_one_table_with_numbered_reasons(command, targets, tmp_path):
         "(3) its samples differ",
     ]
     assert reasons[3].startswith("(4) ")
-    assert "1e-09" in reasons[3]
+    assert "0.1% is the bound" in reasons[3]
     assert reasons[4:] == ["(5) there is no bundle to pack"]
     assert "small float32 python: 3 samples by sample.py" in err
     assert "small float32 odd: NOT OK: this target cannot express flows" in err
