@@ -13,18 +13,17 @@ import onnx_ir as ir
 from zoo import weights
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, Bundle, Manifest, open_bundle
 from zoo.cards import ModelCard
-from zoo.difference import TOLERANCE
 from zoo.errors import ExportError, UnknownNameError, UsageError
 from zoo.files import write_text
 from zoo.model import GenerativeModel
 from zoo.programs import Programs
 from zoo.registry import installed
 from zoo.runtime import BundledModel
-from zoo.runtime.check import check, confirm
+from zoo.runtime.check import confirm
 from zoo_onnx.draft import Draft, stated, with_files
 from zoo_onnx.fixed import fix
 from zoo_onnx.fused import Choice, fused_program
-from zoo_onnx.golden import golden
+from zoo_onnx.golden import golden, relived
 from zoo_onnx.model_card import model_card
 from zoo_onnx.precision import Precision, loss, precision
 from zoo_onnx.precision.grids import Integers
@@ -97,8 +96,7 @@ def export(
     _check_names(programs)
     ways = _ways(programs, inverse)
     run, table = (None, None) if fused is None else fused_program(programs, Choice(**fused), installed().samplers())
-    if chosen is not None and chosen.arithmetic == "int8" and not calibrated(programs):
-        chosen = dataclasses.replace(chosen, arithmetic="float32")  # a flow: its weights alone
+    chosen = _possible(chosen, programs, written=any(ways.values()))
     draft = Draft(frozen, card, programs, run, table, state)
     lowers = chosen is not None and chosen.arithmetic != "float32"
     parts = 2 * len(programs.graphs) + (3 if programs.log_prob else 2) + (run is not None)
@@ -147,10 +145,11 @@ def export(
             stages.say(missing or compared(card, found))
         manifest = dataclasses.replace(manifest, precision=chosen.describe(stated_loss))
     arrays = golden(frozen, programs, proof.inputs, batch=batch, fused=run is not None, table=table)
-    weights.write(folder / GOLDEN, arrays)
     manifest = dataclasses.replace(manifest, proof=proof.summary())
     if lowers:
-        manifest = _with_replayed_tolerance(with_files(manifest, folder), folder)
+        arrays, tolerances = relived(BundledModel(Bundle(folder, manifest), "cpu"), arrays)
+        manifest = dataclasses.replace(manifest, proof={**manifest.proof, "tolerances": tolerances})
+    weights.write(folder / GOLDEN, arrays)
     write_text(folder / MODEL_CARD, model_card(card, manifest))
     write_text(folder / MANIFEST, with_files(manifest, folder).to_json())
     open_bundle(folder)  # what a stranger's bundle is refused for, ours is refused for here
@@ -176,6 +175,21 @@ def _opset(asked: int | None, chosen: Precision | None) -> int:
     if chosen is not None and opset < chosen.opset:
         raise UsageError(f"{chosen.name} needs opset {chosen.opset}, not {opset}")
     return opset
+
+
+def _possible(chosen: Precision | None, programs: Programs, *, written: bool) -> Precision | None:
+    """The choice, with arithmetic in float32 where lowering it would leave a flow's two directions no inverses."""
+    if chosen is None:
+        return None
+    if written and chosen.arithmetic == "int8-dynamic":
+        raise UsageError(
+            "the small steps of this model's inverse stay in float32: int8-dynamic would change its density alone",
+            hint="int8-weights stores its weights in 8 bits.",
+        )
+    weights_only = written if chosen.arithmetic == "float16" else not calibrated(programs)
+    if chosen.arithmetic in ("float16", "int8") and weights_only:
+        return dataclasses.replace(chosen, arithmetic="float32")
+    return chosen
 
 
 def _check_batch(batch: int | None, fused: bool) -> None:
@@ -226,13 +240,6 @@ def _again(
     fixed.sample()
     fixed.log_prob()
     return manifest, fixed
-
-
-def _with_replayed_tolerance(manifest: Manifest, folder: Path) -> Manifest:
-    """State as tolerance twice what golden values differ by here: rounding differs from device to device."""
-    rows = check(Bundle(folder, manifest), "cpu").rows
-    tolerance = max(TOLERANCE, 2 * max(row.difference for row in rows))
-    return dataclasses.replace(manifest, proof={**manifest.proof, "tolerance": float(f"{tolerance:.1e}")})
 
 
 class _Stages:
