@@ -1,6 +1,7 @@
 """``zoo export`` with targets that pack: options, checks, the table of everything, and exit codes."""
 
 import json
+import shutil
 import sys
 from types import ModuleType
 
@@ -119,6 +120,14 @@ def test_the_size_that_is_told_is_that_of_everything(command, bundles, tmp_path)
     assert said["size"] == sum(path.stat().st_size for path in files)
     assert said["files"] == {path.relative_to(tmp_path / "p").as_posix(): path.stat().st_size for path in files}
     assert "checked" not in said
+
+
+def test_what_is_no_bundle_is_not_said_to_run(command, targets, bundles, tmp_path):
+    targets("apart", lambda bundle, folder: shutil.copy(bundle.folder / "manifest.json", folder) and None)
+    code, out, err = command(bundles("moons-nsf"), "-o", tmp_path / "p", "--target", "apart", "--json")
+    assert code == 0
+    assert "zoo run" not in err
+    assert "manifest" not in json.loads(out)
 
 
 def test_options_that_change_graphs_make_a_new_bundle(command, tmp_path):

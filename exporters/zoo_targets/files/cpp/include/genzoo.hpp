@@ -84,8 +84,7 @@ class Model {
       x.values.insert(x.values.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(batch.count * size));
     }
     for (std::size_t i = 0; i < x.values.size(); ++i)
-      if (!std::isfinite(x.values[i]))
-        throw Error("sample " + std::to_string(i / size) + " is not finite");
+      if (!std::isfinite(x.values[i])) throw Error("sample " + std::to_string(i / size) + " is not finite");
     return x;
   }
 

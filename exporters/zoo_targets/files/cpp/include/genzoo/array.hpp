@@ -77,8 +77,8 @@ inline float npy_number(const char* bytes, char kind, std::size_t width) {
 
 /// Write an array as float32. Throws Error.
 inline void write_npy(const std::filesystem::path& path, const Array& array) {
-  std::string shape;
-  for (const std::int64_t size : array.shape) shape += std::to_string(size) + ", ";
+  std::string shape = text(array.shape);
+  shape = shape.substr(1, shape.size() - 2) + (array.shape.size() == 1 ? "," : "");  // Python's tuples
   std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + shape + "), }";
   header.append(63 - (10 + header.size()) % 64, ' ');
   header += '\n';
