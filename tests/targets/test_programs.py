@@ -140,7 +140,7 @@ def link(folder):
 
 def another_version(folder):
     _change(folder, lambda values: values["format"].update(version=2))
-    return "2"
+    return "version"
 
 
 def name_outside(folder):

@@ -152,8 +152,8 @@ inline void check(const Manifest& manifest, const Program& program) {
 inline Manifest manifest_from(const json::Value& value) {
   const json::Value& format = value.at("format");
   if (format.at("name").text() != "genzoo-bundle") throw Error("it is not that of a genzoo bundle");
-  if (format.at("version").whole() != 1)
-    throw Error("it is of another version than 1, the one that this program reads");
+  if (const std::uint64_t version = format.at("version").whole(); version != 1)
+    throw Error("it is of version " + std::to_string(version) + ", and this program reads 1");
   Manifest found;
   if (const auto* name = value.at("model").find("name")) found.name = name->text();
   found.event_shape = detail::shape_of(value.at("event_shape"));
