@@ -71,5 +71,5 @@ def write_page(package: onnxruntime_web.Vendored, backends: tuple[str, ...], fol
     copy_files(FILES, RUNTIME, folder)
     copy_files(FILES / "web", PAGE, folder)
     onnxruntime_web.write(package, backends, folder / ORT)
-    modules = {backend: f"{ORT}/{onnxruntime_web.BACKENDS[backend][0]}" for backend in backends}
-    write_text(folder / "page.json", json.dumps({"ort": {"version": package.version, **modules}}, indent=2) + "\n")
+    files = {backend: dict(zip(("module", "wasm"), onnxruntime_web.BACKENDS[backend], strict=True)) for backend in backends}
+    write_text(folder / "page.json", json.dumps({"ort": {"version": package.version, **files}}, indent=2) + "\n")

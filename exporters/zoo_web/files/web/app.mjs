@@ -187,7 +187,7 @@ async function begin() {
   const { ort } = await response.json();
   const wanted = new URLSearchParams(location.search).get("backend");
   const backend = wanted === "webgpu" && ort.webgpu && navigator.gpu ? "webgpu" : "wasm";
-  const opened = await client.call("open", { backend, module: ort[backend] });
+  const opened = await client.call("open", { backend, ...ort[backend] });
   Object.assign(state, opened);
   fillForm(opened);
   tellAbout(opened, backend, ort);

@@ -7,21 +7,21 @@
 
 import { ZooError, fetchReader, load } from "./genzoo.mjs";
 
-const here = new URL("./", import.meta.url);
+const bundle = new URL("bundle/", import.meta.url), ortFolder = new URL("ort/", import.meta.url);
 let model, stopping = new AbortController();
 
 const calls = {
-  /** Load ONNX Runtime and the bundle. `backend`: "wasm" or "webgpu". */
-  async open({ backend, module }) {
-    const ort = await import(new URL(module, here)).catch((error) => {
+  /** Load ONNX Runtime and the bundle. `backend`: "wasm" or "webgpu"; `module`, `wasm`: its files. */
+  async open({ backend, module, wasm }) {
+    const ort = await import(new URL(module, ortFolder)).catch((error) => {
       throw new ZooError(`ONNX Runtime cannot be loaded: ${error.message}`);
     });
-    ort.env.wasm.wasmPaths = new URL("ort/", here).href;
+    ort.env.wasm.wasmPaths = { wasm: new URL(wasm, ortFolder).href };
     // threads need shared memory, which browsers give only to pages served with certain headers
     ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency ?? 1) : 1;
     ort.env.logLevel = "error";
     const session = { executionProviders: backend === "webgpu" ? ["webgpu", "wasm"] : ["wasm"] };
-    model = await load(fetchReader(new URL("bundle/", here)), ort, { session });
+    model = await load(fetchReader(bundle), ort, { session });
     return { manifest: model.manifest, tables: model.tables, scores: model.scores, threads: ort.env.wasm.numThreads };
   },
 
