@@ -111,7 +111,7 @@ def export(
     if run is not None:
         stages.begin("proving the fused run")
         proof.fused(table)
-    weights.write(folder / GOLDEN, golden(frozen, programs, proof.inputs))
+    weights.write(folder / GOLDEN, golden(frozen, programs, proof.inputs, fused=run is not None, table=table))
     manifest = dataclasses.replace(manifest, proof=proof.summary())
     write_text(folder / MODEL_CARD, model_card(card, manifest))
     write_text(folder / MANIFEST, _with_files(manifest, folder).to_json())

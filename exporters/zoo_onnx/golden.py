@@ -5,6 +5,8 @@
 ``<graph>/<case>/out/<port>``             the output that PyTorch gave in float32
 ``program:sample/<case>/in/seed`` …       arguments of ``sample``: seed, n, condition, steps
 ``program:sample/<case>/out/x``           the samples
+``program:fused/<case>/in/seed`` …        arguments of the fused run: seed, n, condition
+``program:fused/<case>/out/x``            its samples
 ``program:log_prob/<case>/in/x`` …        arguments of ``log_prob``: x, condition, seed, steps
 ``program:log_prob/<case>/out/log_prob``  the log-densities
 ========================================  ==============================================================
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 from zoo.model import GenerativeModel
 from zoo.programs import Integrate, Iterate, Programs
+from zoo.samplers import StepTable
 from zoo_onnx.inputs import Inputs
 from zoo_onnx.proof import call
 
@@ -28,8 +31,23 @@ _STEPS = 4
 _BATCHES = (1, 2)
 
 
-def golden(model: GenerativeModel, programs: Programs, inputs: Inputs) -> dict[str, NDArray[Any]]:
-    """All golden tensors of a model."""
+def golden(
+    model: GenerativeModel,
+    programs: Programs,
+    inputs: Inputs,
+    *,
+    fused: bool = False,
+    table: StepTable | None = None,
+) -> dict[str, NDArray[Any]]:
+    """All golden tensors of a model.
+
+    Args:
+        model: in float32, on the CPU.
+        programs: its programs.
+        inputs: where inputs are drawn.
+        fused: whether there is a fused graph.
+        table: the table in it, or None for a model that samples in one call.
+    """
     arrays: dict[str, NDArray[Any]] = {}
 
     def add(subject: str, case: int, given: dict[str, Any], outputs: dict[str, Any]) -> None:
@@ -53,6 +71,9 @@ def golden(model: GenerativeModel, programs: Programs, inputs: Inputs) -> dict[s
         x = model.sample(n, seed=_SEED, **given, **steps).numpy()
         counts = {"seed": np.array(_SEED, np.int64), "n": np.array(n, np.int64)}
         add("program:sample", 0, {**counts, **given, **_numbers(steps)}, {"x": x})
+        if fused:
+            sampler = {} if table is None else {"sampler": table}
+            add("program:fused", 0, {**counts, **given}, {"x": model.sample(n, seed=_SEED, **given, **sampler).numpy()})
         if programs.log_prob is not None:
             steps = {"steps": _STEPS} if isinstance(programs.log_prob, Integrate) else {}
             density = model.log_prob(torch.from_numpy(x), **given, **steps).numpy()

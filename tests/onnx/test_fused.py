@@ -7,10 +7,12 @@ import onnxruntime
 import pytest
 
 from zoo import noise
+from zoo.bundle import open_bundle
 from zoo.errors import UnknownNameError, UsageError
 from zoo.export import export
 from zoo.noise import Stream
 from zoo.runtime import load
+from zoo.runtime.check import check
 from zoo_onnx import noise as noise_graph
 from zoo_onnx.build import Builder
 
@@ -97,6 +99,7 @@ def test_a_flow_is_its_inverse_behind_the_noise(gaussian, tmp_path):
     folder = export(gaussian, tmp_path / "bundle", fused={})
     bundle = load(folder, "cpu")
     np.testing.assert_allclose(bundle.sample(4, seed=9, fused=True), bundle.sample(4, seed=9), atol=1e-6)
+    assert "fused" in {row.what for row in check(open_bundle(folder), "cpu").rows}
     again = export(gaussian, tmp_path / "again", fused={})
     assert (again / "fused.onnx").read_bytes() == (folder / "fused.onnx").read_bytes()
 
@@ -118,3 +121,9 @@ def test_what_cannot_be_fused_is_refused(gaussian, diffusion, gaussian_bundle, f
         load(gaussian_bundle, "cpu").sample(1, fused=True)
     with pytest.raises(UsageError, match="takes no steps"):
         load(fused[0], "cpu").sample(1, fused=True, steps=3)
+
+
+def test_the_golden_run_is_replayed(fused):
+    report = check(open_bundle(fused[0]), "cpu")
+    assert report.ok
+    assert "fused" in {row.what for row in report.rows}

@@ -4,6 +4,7 @@
 
     <graph>/<case>/in/<port>                      <graph>/<case>/out/<port>
     program:sample/<case>/in/<seed, n, ...>       program:sample/<case>/out/x
+    program:fused/<case>/in/<seed, n, ...>        program:fused/<case>/out/x
     program:log_prob/<case>/in/<x, ...>           program:log_prob/<case>/out/log_prob
 
 Two values are the same if they differ by no more than tolerance·(unit + \\|value\\|), with the tolerance that the
@@ -32,8 +33,12 @@ from zoo.runtime.session import choose_provider
 Arrays = dict[str, NDArray[Any]]
 _PROGRAM = "program:"
 #: arguments of programs that golden values may hold
-_ARGUMENTS = {"sample": {"seed", "n", "condition", "steps"}, "log_prob": {"x", "condition", "seed", "steps"}}
-_RESULTS = {"sample": "x", "log_prob": "log_prob"}
+_ARGUMENTS = {
+    "sample": {"seed", "n", "condition", "steps"},
+    "log_prob": {"x", "condition", "seed", "steps"},
+    "fused": {"seed", "n", "condition"},
+}
+_RESULTS = {"sample": "x", "log_prob": "log_prob", "fused": "x"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Row:
 
     Attributes:
         provider: where it ran.
-        what: ``"graph step"``, ``"sample"`` or ``"log_prob"``.
+        what: ``"graph step"``, ``"sample"``, ``"fused"`` or ``"log_prob"``.
         output: its output.
         cases: how many golden cases were replayed.
         difference: the largest, in units of (unit + \\|value\\|).
@@ -152,7 +157,7 @@ def _check_case(bundle: Bundle, case: _Case) -> None:
             raise _unfit(bundle, f"graph {case.subject} has no output {min(unknown)!r}")
         return
     name = case.subject.removeprefix(_PROGRAM)
-    if name not in _ARGUMENTS or (name == "log_prob" and manifest.log_prob is None):
+    if name not in _ARGUMENTS or (name != "sample" and getattr(manifest, name) is None):
         raise _unfit(bundle, f"there is no program {name!r}")
     if case.gives.keys() != {_RESULTS[name]} or case.given.keys() - _ARGUMENTS[name]:
         raise _unfit(bundle, f"program {name} has other inputs or outputs than {', '.join(sorted(_ARGUMENTS[name]))}")
@@ -162,8 +167,8 @@ def _check_case(bundle: Bundle, case: _Case) -> None:
         ):
             raise _unfit(bundle, f"{argument} of program {name} is no whole number")
     result = case.gives[_RESULTS[name]]
-    if name == "sample" and ("n" not in case.given or result.shape != (int(case.given["n"]), *manifest.event_shape)):
-        raise _unfit(bundle, f"n samples of shape {manifest.event_shape} are not what program sample gave")
+    if name != "log_prob" and ("n" not in case.given or result.shape != (int(case.given["n"]), *manifest.event_shape)):
+        raise _unfit(bundle, f"n samples of shape {manifest.event_shape} are not what program {name} gave")
 
 
 def _replay(model: BundledModel, provider: str, cases: Sequence[_Case], tick: Callable[[int], None]) -> list[Row]:
@@ -193,8 +198,9 @@ def _run(model: BundledModel, case: _Case) -> Mapping[str, NDArray[Any]]:
     arguments: dict[str, Any] = {
         name: value.item() if value.shape == () else value for name, value in case.given.items()
     }
-    if case.subject.removeprefix(_PROGRAM) == "sample":
-        return {"x": model.sample(arguments.pop("n"), **arguments)}
+    name = case.subject.removeprefix(_PROGRAM)
+    if name != "log_prob":
+        return {"x": model.sample(arguments.pop("n"), fused=name == "fused", **arguments)}
     return {"log_prob": model.log_prob(arguments.pop("x", None), **arguments)}
 
 
@@ -202,7 +208,7 @@ def _unit(model: BundledModel, case: _Case, expected: NDArray[Any]) -> float:
     """The absolute size of a difference of 1, as the exporter's proof has it."""
     manifest = model.manifest
     dimensions = float(math.prod(manifest.event_shape))
-    if case.subject == f"{_PROGRAM}sample":
+    if case.subject in (f"{_PROGRAM}sample", f"{_PROGRAM}fused"):
         program = manifest.sample
         return program.scale if isinstance(program, Iterate) else max(float(np.std(expected)), 1.0)
     if case.subject == f"{_PROGRAM}log_prob":

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from zoo.bundle import Bundle, Manifest
 from zoo.errors import BundleError, ZooError
 from zoo.paths import path_from
-from zoo.programs import Direct, Integrate, Iterate, Program
+from zoo.programs import Direct, Fused, Integrate, Iterate, Program
 
 _ROW = ("time", "alpha", "sigma")
 _STEP = ("state", *_ROW, "clip", "noise_scale", "matrix", "noise", "weights")
 _STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them serves fewer edits
 _DIVERGENCE = ("x", *_ROW, "probe")
+_FUSED = ("seed", "first", "n")
 
 
 def check(bundle: Bundle) -> None:
@@ -27,6 +28,8 @@ def check(bundle: Bundle) -> None:
         _check_sample(manifest)
         if manifest.log_prob is not None:
             _check_log_prob(manifest, manifest.log_prob)
+        if manifest.fused is not None:
+            _check_ports(manifest, manifest.fused, _FUSED, ("x",))
         _check_event_shapes(manifest)
     except BundleError as error:
         raise BundleError(f"{bundle.folder} cannot be run: {error}", hint=error.hint) from error
@@ -75,7 +78,7 @@ def _check_log_prob(manifest: Manifest, program: Program) -> None:
 
 def _check_ports(
     manifest: Manifest,
-    program: Program,
+    program: Program | Fused,
     inputs: Iterable[str],
     outputs: Iterable[str] | None,
     *,
