@@ -138,6 +138,11 @@ def _from_card(registry: Registry, card: ModelCard) -> GenerativeModel:
 def _from_bundle(registry: Registry, source: Source) -> GenerativeModel:
     assert source.bundle is not None, "a source has a card or a bundle"
     bundle = open_bundle(source.bundle)
+    if bundle.manifest.precision is not None:
+        raise BundleError(
+            f"{bundle.folder} has its weights in {bundle.manifest.precision['weights']}: it is for running",
+            hint="Load the model that it was exported from.",
+        )
     described = bundle.manifest.model
     architecture, config = described.get("architecture"), described.get("config")
     if not isinstance(architecture, str) or not architecture or not isinstance(config, Mapping):

@@ -83,13 +83,20 @@ class DataSource(Description):
 
 @dataclass(frozen=True, kw_only=True)
 class Exporter(Description):
-    """A target of export.
+    """A target of export: written from a model, or packed around a bundle.
 
     Attributes:
-        entry: ``"module:function"``, a function ``(model, card, folder, **options) -> None`` that fills a folder.
+        entry: ``"module:function"``, a function ``(model, card, folder, *, progress, **options) -> None`` that fills
+            a folder; of a target that packs, a function ``(bundle, folder, **options) -> None`` that gets an opened
+            bundle, which is already in ``folder/bundle``, and adds what runs it. That needs no PyTorch.
+        packs: whether the target packs a bundle.
+        verify: ``"module:function"``, a function ``(folder) -> str`` that runs what was written, raises a
+            :class:`~zoo.errors.ZooError` if it is wrong, and says what was run; empty where nothing can.
     """
 
     entry: str
+    packs: bool = False
+    verify: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

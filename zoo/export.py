@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.bundle import MANIFEST, Bundle, open_bundle
 from zoo.cards import ModelCard
-from zoo.files import atomic_folder, check_free
+from zoo.errors import OutputError, UsageError
+from zoo.files import atomic_folder, check_free, copy_file
 from zoo.registry import Registry, installed
 
 if TYPE_CHECKING:
     from zoo.model import GenerativeModel
+
+#: the target that writes bundles, and where targets that pack one have it
+BUNDLES, BUNDLE = "onnx", "bundle"
 
 #: called with (what is being done, parts done, parts in all)
 Progress = Callable[[str, int, int], None]
@@ -27,6 +32,7 @@ def export(
     force: bool = False,
     registry: Registry | None = None,
     progress: Progress | None = None,
+    packing: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Path:
     """Export a model.
@@ -39,7 +45,9 @@ def export(
         force: whether an existing folder is replaced.
         registry: where exporters are looked up; None for all that are installed.
         progress: called before each part.
-        options: the exporter's own, such as ``opset``.
+        packing: options of a target that packs a bundle.
+        options: the exporter's own, such as ``opset``; for a target that packs, those of ``onnx``, which writes the
+            bundle.
 
     Returns:
         the folder.
@@ -54,9 +62,70 @@ def export(
     folder = Path(folder)
     registry = registry or installed()
     check_free(folder, replace=force)
-    write = registry.load_entry(registry.exporter(target))
+    exporter = registry.exporter(target)
+    write = registry.load_entry(exporter)
+    card = card or card_of(model, folder.name)
+    if not exporter.packs:
+        with atomic_folder(folder, replace=force) as temporary:
+            write(model, card, temporary, progress=progress, **options)
+        return folder
+    write_bundle = registry.load_entry(registry.exporter(BUNDLES))
     with atomic_folder(folder, replace=force) as temporary:
-        write(model, card or card_of(model, folder.name), temporary, progress=progress, **options)
+        inner = _made(temporary / BUNDLE)
+        write_bundle(model, card, inner, progress=progress, **options)
+        write(open_bundle(inner), temporary, **(packing or {}))
+    return folder
+
+
+def pack(
+    bundle: Bundle,
+    folder: str | os.PathLike[str],
+    *,
+    target: str,
+    force: bool = False,
+    registry: Registry | None = None,
+    **options: Any,
+) -> Path:
+    """Pack a finished bundle for a target. No PyTorch, and no tracing: its golden values are replayed instead.
+
+    Args:
+        bundle: an opened bundle, whose files have been checked by that.
+        folder: what to write. It appears when everything in it is written.
+        target: name of an exporter that packs.
+        force: whether an existing folder is replaced.
+        registry: where exporters are looked up; None for all that are installed.
+        options: the exporter's own.
+
+    Raises:
+        OutputError: the folder exists, or cannot be written.
+        UnknownNameError: no such exporter.
+        UsageError: one that does not pack bundles.
+        MissingDependencyError: something that the exporter requires is not installed.
+        ProofError: the bundle does not compute here what it computed when it was written.
+    """
+    from zoo.runtime.check import confirm
+
+    folder = Path(folder)
+    registry = registry or installed()
+    check_free(folder, replace=force)
+    exporter = registry.exporter(target)
+    if not exporter.packs:
+        raise UsageError(f"the target {target} is written from a model, not from a bundle")
+    write = registry.load_entry(exporter)
+    confirm(bundle)
+    with atomic_folder(folder, replace=force) as temporary:
+        inner = _made(temporary / BUNDLE)
+        for name in (MANIFEST, *bundle.manifest.files):
+            copy_file(bundle.folder / name, inner / name)
+        write(open_bundle(inner), temporary, **options)
+    return folder
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror}") from error
     return folder
 
 

@@ -59,6 +59,16 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def copy_file(source: Path, path: Path) -> None:
+    """Copy a file atomically.
+
+    Raises:
+        OutputError: it cannot be read or written.
+    """
+    with atomic_file(path) as temporary:
+        shutil.copyfile(source, temporary)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file atomically."""
     write_bytes(path, text.encode())

@@ -63,6 +63,8 @@ class Manifest:
         proof: what was compared when the bundle was written, with the largest differences and the tolerances.
         files: every file but the manifest itself, by name.
         created_by: the version that wrote it.
+        batch: the one size of batch that the graphs take, or None for any.
+        precision: formats of weights and arithmetic other than float32, and what they cost, or None.
     """
 
     model: Mapping[str, Any]
@@ -77,6 +79,8 @@ class Manifest:
     files: Mapping[str, FileInfo] = field(default_factory=dict)
     created_by: str = ""
     fused: Fused | None = None
+    batch: int | None = None
+    precision: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         """The file's content; the same manifest gives the same bytes."""
@@ -95,6 +99,8 @@ class Manifest:
                 "log_prob": None if self.log_prob is None else describe(self.log_prob),
                 **({} if self.fused is None else {"fused": describe(self.fused)}),
             },
+            **({} if self.batch is None else {"batch": self.batch}),
+            **({} if self.precision is None else {"precision": dict(self.precision)}),
             "proof": dict(self.proof),
             "files": {name: asdict(info) for name, info in sorted(self.files.items())},
         }
@@ -156,6 +162,8 @@ class Manifest:
             files={name: FileInfo(info["size"], info["sha256"]) for name, info in values["files"].items()},
             created_by=values["created_by"],
             fused=fused_from(programs["fused"]) if "fused" in programs else None,
+            batch=values.get("batch"),
+            precision=values.get("precision"),
         )
 
     def _problems(self) -> Iterator[str]:

@@ -15,11 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from zoo.errors import BundleError
 
+if TYPE_CHECKING:
+    from zoo.writing import Writer
+
 Dim = int | str
+#: a tensor in a graph that is being written; what it is, only the exporter knows
+Value = Any
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Graph:
         outputs: what it gives.
         extremes: inputs at which the proof must hold too (a list of ``{port name: array}`` makers taking the batch
             size), beyond ordinary random ones.
+        written: ways to write the graph instead of tracing the module, by name, the usual one first; see
+            :mod:`zoo.writing`. The module is then what it is compared with.
     """
 
     name: str
@@ -57,6 +64,7 @@ class Graph:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     extremes: tuple[Callable[[int], Mapping[str, Any]], ...] = ()
+    written: Mapping[str, Writer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ def zoo_exporters() -> Iterable[zoo.Exporter]:
             name="onnx",
             summary="A bundle: ONNX graphs, one weights file, and the proof that they equal the model.",
             entry="zoo_onnx.export:export",
+            verify="zoo_onnx.export:verify",
             requires=("torch", "onnx", "onnxscript", "onnxruntime"),
         )
     ]

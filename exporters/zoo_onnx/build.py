@@ -25,14 +25,18 @@ class Builder:
         self.constants: list[ir.Value] = []
         self._known: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
 
-    def __call__(self, operator: str, *inputs: Operand | None, outputs: int = 1, **attributes: Any) -> ir.Value:
+    def __call__(self, operator: str, *inputs: Operand | None, **attributes: Any) -> ir.Value:
         """The (first) output of a new node."""
+        return self.outputs(operator, *inputs, **attributes)[0]
+
+    def outputs(self, operator: str, *inputs: Operand | None, outputs: int = 1, **attributes: Any) -> list[ir.Value]:
+        """All outputs of a new node."""
         values = [self.constant(i) if isinstance(i, np.ndarray) else i for i in inputs]
         node = ir.node(operator, values, attributes, num_outputs=outputs, name=self._name(operator))
         for i, output in enumerate(node.outputs):
             output.name = f"{node.name}.{i}" if i else str(node.name)
         self.nodes.append(node)
-        return node.outputs[0]
+        return list(node.outputs)
 
     def constant(self, value: ArrayLike, dtype: Any = None, name: str | None = None) -> ir.Value:
         """A constant, written once however often it is asked for."""

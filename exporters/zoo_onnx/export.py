@@ -8,43 +8,37 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import onnx
 import onnx_ir as ir
 
-import zoo
 from zoo import weights
-from zoo.bundle import (
-    GOLDEN,
-    MANIFEST,
-    MODEL_CARD,
-    TABLES,
-    WEIGHTS,
-    Bundle,
-    FileInfo,
-    GraphInfo,
-    Manifest,
-    file_info,
-    open_bundle,
-)
+from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, Bundle, Manifest, open_bundle
 from zoo.cards import ModelCard
-from zoo.errors import ExportError, ProofError, UsageError
-from zoo.files import write_bytes, write_text
+from zoo.difference import TOLERANCE
+from zoo.errors import ExportError, UnknownNameError, UsageError
+from zoo.files import write_text
 from zoo.model import GenerativeModel
-from zoo.programs import Direct, Fused, Iterate, Port, Programs
+from zoo.programs import Programs
 from zoo.registry import installed
 from zoo.runtime import BundledModel
-from zoo.samplers import StepTable
-from zoo_onnx.fused import OWN, Choice, fuse, fused_program, ports
+from zoo.runtime.check import check, confirm
+from zoo_onnx.draft import Draft, stated, with_files
+from zoo_onnx.fixed import fix
+from zoo_onnx.fused import Choice, fused_program
 from zoo_onnx.golden import golden
 from zoo_onnx.model_card import model_card
+from zoo_onnx.precision import Precision, loss, precision
+from zoo_onnx.precision.grids import Integers
+from zoo_onnx.precision.lower import calibrated, lowered
+from zoo_onnx.precision.quality import compared, measure
+from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
-from zoo_onnx.tables import tables
 from zoo_onnx.trace import trace
-from zoo_onnx.weights import Store
+from zoo_onnx.write import write
 
 #: opset 18 is the most portable, and the fastest on CPUs
 OPSET = 18
 _OPSETS = range(18, 24)
+_LARGEST_BATCH = 1 << 16
 
 Progress = Callable[[str, int, int], None]
 
@@ -54,8 +48,14 @@ def export(
     card: ModelCard,
     folder: Path,
     *,
-    opset: int = OPSET,
+    opset: int | None = None,
+    inverse: str | None = None,
     fused: Mapping[str, Any] | None = None,
+    dtype: str | None = None,
+    quantize: str | None = None,
+    bound: float | None = None,
+    quality: bool = True,
+    batch: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write a bundle into an empty folder, and prove that it computes what the model computes.
@@ -66,40 +66,59 @@ def export(
         model: the model.
         card: what is known of it; goes into the manifest and the model card.
         folder: exists, and is empty.
-        opset: ONNX opset.
+        opset: ONNX opset; None is :data:`OPSET`, or the first that has what is asked for.
+        inverse: how graphs that are written rather than traced are written, such as the inverse of an autoregressive
+            flow: ``"unroll"`` or ``"loop"``; None for what the model names first.
         fused: fields of :class:`~zoo_onnx.fused.Choice`, for one more graph that holds the whole of a sampler; None for
             no such graph.
+        dtype: what weights are stored in, see :mod:`zoo_onnx.precision`.
+        quantize: integers that weights are stored in, likewise.
+        bound: the loss that either may cost, likewise.
+        quality: whether the card's class agreement and bits/dim are measured again after that, where the card's data
+            can be had.
+        batch: the one size of batch that the graphs take; None leaves it open.
         progress: called with (what is being done, parts done, parts in all).
 
     Raises:
-        UsageError: an opset or a fused sampler that cannot be written.
+        UsageError, UnknownNameError: options that are wrong or exclude one another.
         ExportError: the model uses something that ONNX cannot express.
         ProofError: what was written does not equal the model; the folder is to be thrown away.
         OutputError: the folder cannot be written.
     """
-    if opset not in _OPSETS:
-        raise UsageError(f"opset {opset} cannot be written", hint=f"There are {_OPSETS[0]} to {_OPSETS[-1]}.")
-    frozen = _frozen(model)
+    chosen = precision(dtype, quantize, bound)
+    opset = _opset(opset, chosen)
+    _check_batch(batch, fused is not None)
+    original = frozen = _frozen(model)
+    state = weights.state_arrays(frozen)
+    if chosen is not None:
+        frozen = copy.deepcopy(original)
+        state = _rounded(frozen, chosen)
     programs = frozen.programs()
     _check_names(programs)
+    ways = _ways(programs, inverse)
     run, table = (None, None) if fused is None else fused_program(programs, Choice(**fused), installed().samplers())
-    stages = _Stages(progress, 2 * len(programs.graphs) + (3 if programs.log_prob else 2) + (run is not None))
+    if chosen is not None and chosen.arithmetic == "int8" and not calibrated(programs):
+        chosen = dataclasses.replace(chosen, arithmetic="float32")  # a flow: its weights alone
+    draft = Draft(frozen, card, programs, run, table, state)
+    lowers = chosen is not None and chosen.arithmetic != "float32"
+    parts = 2 * len(programs.graphs) + (3 if programs.log_prob else 2) + (run is not None)
+    stages = _Stages(progress, parts + (chosen is not None) + (lowers or batch is not None))
 
     traced = []
     for graph in programs.graphs:
-        stages.begin(f"tracing graph {graph.name}")
-        traced.append(trace(graph, opset))
+        if (way := ways[graph.name]) is None:
+            stages.begin(f"tracing graph {graph.name}")
+            traced.append(trace(graph, opset))
+        else:
+            stages.begin(f"writing graph {graph.name}")
+            traced.append(write(graph, way, opset))
+    if chosen is not None and not sum(store(each, chosen.grid) for each in traced):
+        raise UsageError(f"{card.name} has no weights to store in {chosen.grid.name}")
     stages.begin("writing")
-    described = [(graph.name, graph.inputs, graph.outputs) for graph in programs.graphs]
-    if run is not None:
-        traced.append(_fused(frozen, programs, traced, table, opset))
-        described.append((run.graph, *ports(tuple(frozen.event_shape), frozen.condition)))
-    graphs = _write_graphs(traced, described, weights.state_arrays(frozen), folder)
-    if isinstance(programs.sample, Iterate):
-        weights.write(folder / TABLES, tables(programs.sample))
-    manifest = _manifest(frozen, card, programs, graphs, run)
+    kept = [each.clone() for each in traced]  # the files that the others point into are written anew
+    manifest = draft.write(traced, folder)
 
-    proof = Proof(frozen, programs, BundledModel(Bundle(folder, _with_files(manifest, folder)), "cpu"))
+    proof = Proof(frozen, programs, BundledModel(Bundle(folder, manifest), "cpu"))
     for graph in programs.graphs:
         stages.begin(f"proving graph {graph.name}")
         proof.graph(graph)
@@ -111,12 +130,109 @@ def export(
     if run is not None:
         stages.begin("proving the fused run")
         proof.fused(table)
-    weights.write(folder / GOLDEN, golden(frozen, programs, proof.inputs, fused=run is not None, table=table))
+
+    if chosen is not None and lowers:
+        stages.begin(f"lowering arithmetic to {chosen.arithmetic}")
+        pairs = zip(kept, programs.graphs, strict=True)
+        kept = [lowered(each, graph, chosen, draft, proof.inputs) for each, graph in pairs]
+    if lowers or batch is not None:
+        manifest, proof = _again(draft, kept, folder, batch, proof, exact=not lowers, stages=stages)
+    if chosen is not None:
+        stages.begin("measuring the loss")
+        stated_loss = loss.measure(original, original.programs(), BundledModel(Bundle(folder, manifest), "cpu"))
+        loss.check(stated_loss, chosen.bound, chosen.name)
+        if quality:
+            found, missing = measure(card, BundledModel(Bundle(folder, manifest), "cpu"))
+            stated_loss |= found
+            stages.say(missing or compared(card, found))
+        manifest = dataclasses.replace(manifest, precision=chosen.describe(stated_loss))
+    arrays = golden(frozen, programs, proof.inputs, batch=batch, fused=run is not None, table=table)
+    weights.write(folder / GOLDEN, arrays)
     manifest = dataclasses.replace(manifest, proof=proof.summary())
+    if lowers:
+        manifest = _with_replayed_tolerance(with_files(manifest, folder), folder)
     write_text(folder / MODEL_CARD, model_card(card, manifest))
-    write_text(folder / MANIFEST, _with_files(manifest, folder).to_json())
+    write_text(folder / MANIFEST, with_files(manifest, folder).to_json())
     open_bundle(folder)  # what a stranger's bundle is refused for, ours is refused for here
     stages.end()
+
+
+def verify(folder: Path) -> str:
+    """Replay a bundle's golden values.
+
+    Raises:
+        ProofError: they come out differently here.
+        BundleError: the bundle is not whole.
+    """
+    report = confirm(open_bundle(folder))
+    return f"{sum(row.cases for row in report.rows)} golden outputs replayed"
+
+
+def _opset(asked: int | None, chosen: Precision | None) -> int:
+    least = OPSET if chosen is None else max(OPSET, chosen.opset)
+    opset = least if asked is None else asked
+    if opset not in _OPSETS:
+        raise UsageError(f"opset {opset} cannot be written", hint=f"There are {_OPSETS[0]} to {_OPSETS[-1]}.")
+    if chosen is not None and opset < chosen.opset:
+        raise UsageError(f"{chosen.name} needs opset {chosen.opset}, not {opset}")
+    return opset
+
+
+def _check_batch(batch: int | None, fused: bool) -> None:
+    if batch is None:
+        return
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= _LARGEST_BATCH:
+        raise UsageError(f"the batch is a whole number from 1 to {_LARGEST_BATCH}, not {batch!r}")
+    if fused:
+        raise UsageError("a fused graph takes the number of samples as an input: it has no fixed batch")
+
+
+def _rounded(model: GenerativeModel, chosen: Precision) -> dict[str, Any]:
+    """Round a model's weights in place, and return what the weights file has of them."""
+    names = chosen.grid.round(model)
+    if not names:
+        raise UsageError(f"the model has no weights to store in {chosen.grid.name}")
+    state = weights.state_arrays(model)
+    if isinstance(chosen.grid, Integers):
+        return {name: array for name, array in state.items() if name not in names}
+    dtype = chosen.grid.dtype
+    return {name: array.astype(dtype) if name in names else array for name, array in state.items()}
+
+
+def _again(
+    draft: Draft,
+    graphs: list[ir.Model],
+    folder: Path,
+    batch: int | None,
+    proof: Proof,
+    *,
+    exact: bool,
+    stages: _Stages,
+) -> tuple[Manifest, Proof]:
+    """Write other forms of proven graphs; of those that should compute the same, prove that they do.
+
+    What is lowered cannot be as near: its loss is measured by whoever asked for it.
+    """
+    if batch is not None:
+        for each in graphs:
+            fix(each, batch)
+    if not exact:
+        return draft.write(graphs, folder, batch=batch), proof
+    stages.begin(f"proving batches of {batch}")
+    manifest = draft.write(graphs, folder, batch=batch)
+    fixed = proof.of(BundledModel(Bundle(folder, manifest), "cpu"), batch)
+    for graph in draft.programs.graphs:
+        fixed.graph(graph)
+    fixed.sample()
+    fixed.log_prob()
+    return manifest, fixed
+
+
+def _with_replayed_tolerance(manifest: Manifest, folder: Path) -> Manifest:
+    """State as tolerance twice what golden values differ by here: rounding differs from device to device."""
+    rows = check(Bundle(folder, manifest), "cpu").rows
+    tolerance = max(TOLERANCE, 2 * max(row.difference for row in rows))
+    return dataclasses.replace(manifest, proof={**manifest.proof, "tolerance": float(f"{tolerance:.1e}")})
 
 
 class _Stages:
@@ -128,6 +244,11 @@ class _Stages:
     def begin(self, what: str) -> None:
         self._done += 1
         if self._progress is not None:
+            self._progress(what, self._done, self._total)
+
+    def say(self, what: str) -> None:
+        """Tell something of the part that is being done."""
+        if self._progress is not None and what:
             self._progress(what, self._done, self._total)
 
     def end(self) -> None:
@@ -154,75 +275,17 @@ def _check_names(programs: Programs) -> None:
             raise ExportError(f"a program uses a graph {program.graph!r} that the model does not have")
 
 
-def _fused(
-    model: GenerativeModel, programs: Programs, traced: list[ir.Model], table: StepTable | None, opset: int
-) -> ir.Model:
-    sample = programs.sample
-    assert isinstance(sample, (Direct, Iterate))
-    (inner,) = (t for t, graph in zip(traced, programs.graphs, strict=True) if graph.name == sample.graph)
-    return fuse(inner, sample, table, tuple(model.event_shape), model.condition, opset)
-
-
-def _write_graphs(
-    models: list[ir.Model],
-    described: list[tuple[str, tuple[Port, ...], tuple[Port, ...]]],
-    state: dict[str, Any],
-    folder: Path,
-) -> dict[str, GraphInfo]:
-    store = Store(state)
-    for model in models:
-        store.adopt(model, inline=OWN)
-    store.write(folder / WEIGHTS)
-    infos = {}
-    for model, (name, inputs, outputs) in zip(models, described, strict=True):
-        proto = ir.to_proto(model)
-        proto.ir_version = _oldest_ir(model.graph.opset_imports[""])
-        del proto.graph.value_info[:]
-        path = folder / f"{name}.onnx"
-        write_bytes(path, proto.SerializeToString(deterministic=True))
-        try:
-            onnx.checker.check_model(str(path), full_check=True)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            raise ProofError(f"graph {name} is no valid ONNX graph: {str(error).splitlines()[0]}") from error
-        infos[name] = GraphInfo(path.name, model.graph.opset_imports[""], proto.ir_version, inputs, outputs)
-    return infos
-
-
-def _oldest_ir(opset: int) -> int:
-    """The oldest ONNX file format that knows an opset, so that old runtimes read the file too."""
-    version: int = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
-    return version
-
-
-def _manifest(
-    model: GenerativeModel, card: ModelCard, programs: Programs, graphs: dict[str, GraphInfo], fused: Fused | None
-) -> Manifest:
-    levels = card.data.get("levels")
-    return Manifest(
-        model={**_stated(card), "family": model.family, "parameters": sum(p.numel() for p in model.parameters())},
-        event_shape=tuple(model.event_shape),
-        condition=model.condition,
-        levels=None if levels is None else int(levels),
-        licenses=dict(card.license),
-        graphs=graphs,
-        sample=programs.sample,
-        log_prob=programs.log_prob,
-        created_by=f"genzoo {zoo.__version__}",
-        fused=fused,
-    )
-
-
-def _stated(card: ModelCard) -> dict[str, Any]:
-    """What a manifest takes from a card as it is."""
-    return {
-        "name": card.name,
-        "summary": card.summary,
-        "architecture": card.architecture,
-        "config": dict(card.config),
-        "data": dict(card.data),
-        "metrics": dict(card.metrics),
-        "papers": list(card.papers),
-    }
+def _ways(programs: Programs, inverse: str | None) -> dict[str, str | None]:
+    """How each graph is written; None for those that are traced."""
+    known = {graph.name: list(graph.written) for graph in programs.graphs}
+    if inverse is not None and inverse not in (names := sorted({way for ways in known.values() for way in ways})):
+        if not names:
+            raise UsageError(
+                "this model samples and scores without many small steps: there is no way to write them to choose",
+                hint="Leave --inverse out.",
+            )
+        raise UnknownNameError("way to write an inverse", inverse, names)
+    return {name: (inverse or ways[0]) if ways else None for name, ways in known.items()}
 
 
 def restate(folder: Path, card: ModelCard) -> None:
@@ -237,11 +300,6 @@ def restate(folder: Path, card: ModelCard) -> None:
         OutputError: the folder cannot be written.
     """
     manifest = open_bundle(folder).manifest
-    manifest = dataclasses.replace(manifest, model={**manifest.model, **_stated(card)}, licenses=dict(card.license))
+    manifest = dataclasses.replace(manifest, model={**manifest.model, **stated(card)}, licenses=dict(card.license))
     write_text(folder / MODEL_CARD, model_card(card, manifest))
-    write_text(folder / MANIFEST, _with_files(manifest, folder).to_json())
-
-
-def _with_files(manifest: Manifest, folder: Path) -> Manifest:
-    files: dict[str, FileInfo] = {p.name: file_info(p) for p in sorted(folder.iterdir()) if p.name != MANIFEST}
-    return dataclasses.replace(manifest, files=files)
+    write_text(folder / MANIFEST, with_files(manifest, folder).to_json())

@@ -36,6 +36,7 @@ def golden(
     programs: Programs,
     inputs: Inputs,
     *,
+    batch: int | None = None,
     fused: bool = False,
     table: StepTable | None = None,
 ) -> dict[str, NDArray[Any]]:
@@ -45,6 +46,7 @@ def golden(
         model: in float32, on the CPU.
         programs: its programs.
         inputs: where inputs are drawn.
+        batch: the only batch that graphs take, or None.
         fused: whether there is a fused graph.
         table: the table in it, or None for a model that samples in one call.
     """
@@ -57,8 +59,8 @@ def golden(
             arrays.update({f"{subject}/{case}/out/{name}": np.asarray(value) for name, value in outputs.items()})
 
     for graph in programs.graphs:
-        for case, batch in enumerate(_BATCHES):
-            sizes = {"batch": batch, "slots": batch, "columns": batch + 1, "evaluations": batch}
+        for case, size in enumerate(_BATCHES):
+            sizes = {"batch": batch or size, "slots": size, "columns": size + 1, "evaluations": size}
             names = {d for p in (*graph.inputs, *graph.outputs) for d in p.shape if isinstance(d, str)}
             feeds = inputs.ordinary(graph, {name: sizes.get(name, 2) for name in names})
             add(graph.name, case, feeds, call(graph, feeds))

@@ -20,6 +20,7 @@ def model_card(card: ModelCard, manifest: Manifest) -> str:
         _programs(manifest),
         *(_graph(name, info) for name, info in manifest.graphs.items()),
         _metrics(manifest),
+        _precision(manifest.precision),
         _proof(manifest.proof),
         _papers(card.papers),
     ]
@@ -35,6 +36,7 @@ def _facts(card: ModelCard, manifest: Manifest) -> str:
         ("parameters", f"{manifest.model['parameters']:,}"),
         ("one sample", f"float32 {list(manifest.event_shape)}"),
         ("values", f"whole numbers 0 to {manifest.levels - 1}, dequantised" if manifest.levels else "real numbers"),
+        *([] if manifest.batch is None else [("batch", f"{manifest.batch} samples in each call")]),
         ("condition", "none" if condition is None else f"{condition.kind} of size {condition.size}"),
         ("trained on", " ".join(str(data[k]) for k in ("name", "source") if data.get(k)) or "not stated"),
         ("licence of the data", data.get("license") or "not stated"),
@@ -110,6 +112,18 @@ def _metrics(manifest: Manifest) -> str:
         else:
             rows.append((_text(name), str(metric), ""))
     return "## Metrics\n\n" + _table(("", "value", "of"), rows) if rows else ""
+
+
+def _precision(precision: Mapping[str, Any] | None) -> str:
+    if precision is None:
+        return ""
+    rows = [(_text(name), f"{value:g}") for name, value in precision["loss"].items()]
+    return (
+        "## Precision\n\n"
+        f"Weights in {precision['weights']}, products in {precision['arithmetic']}, the rest in float32. What that "
+        "costs: the relative error of predictions (root mean square, at most "
+        f"{precision['bound']:g}), and what else was measured:\n\n" + _table(("", "value"), rows)
+    )
 
 
 def _proof(proof: Mapping[str, Any]) -> str:

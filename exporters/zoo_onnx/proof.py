@@ -41,11 +41,21 @@ class Proof:
 
     def __init__(self, model: GenerativeModel, programs: Programs, bundle: BundledModel) -> None:
         self.model, self.programs, self.bundle = model, programs, bundle
+        self.batch: int | None = None
         self.inputs = Inputs(model, programs)
         self.comparison = Comparison()
         self._exact = copy.deepcopy(model).double()
         self._exact_graphs = {g.name: g for g in self._exact.programs().graphs}
         self.cases = 0
+
+    def of(self, bundle: BundledModel, batch: int | None) -> Proof:
+        """The same proof of another form of the bundle, whose graphs take one size of batch or any (None).
+
+        What it finds is added to what this one found.
+        """
+        other = copy.copy(self)
+        other.bundle, other.batch = bundle, batch
+        return other
 
     def graph(self, graph: Graph) -> None:
         """Prove one graph.
@@ -53,7 +63,7 @@ class Proof:
         Raises:
             ProofError: it differs, or ONNX Runtime cannot run it.
         """
-        for sizes in proven_sizes((*graph.inputs, *graph.outputs)):
+        for sizes in proven_sizes((*graph.inputs, *graph.outputs), self.batch):
             at = ", ".join(f"{name} {size}" for name, size in sizes.items())
             self._case(graph, f"at {at}", self.inputs.ordinary(graph, sizes))
             for what, feeds in self.inputs.extremes(graph, sizes):

@@ -23,13 +23,19 @@ def traced_sizes(ports: Iterable[Port]) -> dict[str, int]:
     return {name: _TRACED[name] if name in _TRACED else next(free) for name in names}
 
 
-def proven_sizes(ports: Iterable[Port]) -> list[dict[str, int]]:
-    """Sizes to prove a graph at: batches of 1, 2, 3 and 17 samples, and other dimensions of 1, 2 and 3."""
+def proven_sizes(ports: Iterable[Port], fixed: int | None = None) -> list[dict[str, int]]:
+    """Sizes to prove a graph at: batches of 1, 2, 3 and 17 samples, and other dimensions of 1, 2 and 3.
+
+    Args:
+        ports: of the graph.
+        fixed: the only batch that the graph takes, or None.
+    """
     names = dict.fromkeys(d for p in ports for d in p.shape if isinstance(d, str))
     sizes = []
     for i, batch in enumerate((1, 2, 3, 17)):
         slots, evaluations = i % 3 + 1, i % 2 + 1
-        known = {"batch": batch, "slots": slots, "columns": slots + 1, "evaluations": evaluations}
+        size = batch if fixed is None else fixed
+        known = {"batch": size, "slots": slots, "columns": slots + 1, "evaluations": evaluations}
         sizes.append({name: known.get(name, slots) for name in names})
     return sizes
 

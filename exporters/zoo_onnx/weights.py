@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from zoo.weights import DERIVED
 
 #: initializers of this many bytes and more go into the weights file; smaller ones are clearer in the graph
 THRESHOLD = 256
+
+#: operators whose further inputs are sizes, which are read when a graph is loaded, and stay in it however many they are
+_SIZED = {"Expand", "Pad", "Reshape", "Slice", "Split", "Tile"}
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -61,13 +65,13 @@ class Store:
                 if value.const_value is None or str(value.name).startswith(inline or ("\0",)):
                     continue
                 array = np.asarray(value.const_value.numpy())
-                if array.nbytes < THRESHOLD:
+                if array.nbytes < THRESHOLD or _is_size(value):
                     if (known := self._known(str(value.name), array)) is not None:
                         _rename(graph, value, known)
                     continue
                 if array.ndim == 2 and (turned := self._transposed(graph, value, array)) is not None:
                     value, array = turned
-                name = self._stored(str(value.name), array)
+                name = self._stored(str(value.name), _packed(array))
                 if (name, array.shape) in kept:
                     ir.convenience.replace_all_uses_with(value, kept[name, array.shape])
                     del graph.initializers[str(value.name)]
@@ -142,6 +146,10 @@ class Store:
         return source, straight
 
 
+def _is_size(value: ir.Value) -> bool:
+    return any(node.op_type in _SIZED and index > 0 for node, index in value.uses())
+
+
 def spans_of(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
     """Name, offset from the beginning of the file, and length in bytes of each tensor of a safetensors file."""
     with path.open("rb") as file:
@@ -151,6 +159,15 @@ def spans_of(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
             yield name, (8 + size + begin, end - begin)
+
+
+def _packed(array: NDArray[Any]) -> NDArray[Any]:
+    """An array as a safetensors file can have it: 4-bit integers two to a byte, the first in its lower half."""
+    if array.dtype != ml_dtypes.int4:
+        return array
+    nibbles = array.reshape(-1).view(np.uint8) & 0xF
+    nibbles = np.append(nibbles, np.zeros(len(nibbles) % 2, np.uint8))
+    return nibbles[::2] | nibbles[1::2] << 4
 
 
 def _content(array: NDArray[Any]) -> tuple[str, bytes]:

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.model import DirectModel
-from zoo.programs import Programs
+from zoo.programs import Programs, Value
+from zoo.writing import Writer
+from zoo_flows import writing
 from zoo_flows.transforms import Transform
+from zoo_flows.transforms.base import WAYS, Direction
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 #: base noise in the proof of an export: beyond anything that float32 Box-Muller gives (5.8)
@@ -121,7 +125,19 @@ class Flow(DirectModel):
         frozen = self.frozen()
         made = DirectModel.programs(frozen)
         extremes = {"inverse": frozen._noise_extremes(), "log_prob": frozen._data_extremes()}
-        return replace(made, graphs=tuple(replace(g, extremes=extremes[g.name]) for g in made.graphs))
+        written = {
+            "inverse": frozen._writers("inverse", writing.inverse),
+            "log_prob": frozen._writers("forward", writing.log_prob),
+        }
+        return replace(
+            made,
+            graphs=tuple(replace(g, extremes=extremes[g.name], written=written[g.name]) for g in made.graphs),
+        )
+
+    def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
+        """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
+        sequential = any(direction in _transform(t).sequential for t in (*self.preprocessing, *self.transforms))
+        return {way: partial(write, self, way) for way in WAYS} if sequential else {}
 
     def _noise_extremes(self) -> tuple[_Maker, ...]:
         """Base noise at its ends, at the landmarks, and at 0."""

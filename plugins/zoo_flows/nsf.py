@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo.conditions import Condition
-from zoo.errors import ConfigError, UnknownNameError
+from zoo.errors import ConfigError
+from zoo_flows import config
 from zoo_flows.flow import Flow
-from zoo_flows.transforms import ElementwiseSpline, Logit, LULinear, Permutation, SplineCoupling, Standardize, Transform
+from zoo_flows.transforms import ElementwiseSpline, SplineCoupling, Transform
 
 LINEAR = ("lu", "permutation")
 
@@ -53,30 +53,24 @@ class NSFCoupling(Flow):
         levels: int | None = None,
         alpha: float = 0.01,
     ) -> None:
-        if not event_shape or min(event_shape) < 1:
-            raise ConfigError(f"event_shape must be sizes from 1 up, not {list(event_shape)}")
-        if linear not in LINEAR:
-            raise UnknownNameError("linear layer", linear, LINEAR)
-        for name, value, least in (
-            ("transforms", transforms, 1),
-            ("bins", bins, 2),
-            ("hidden", hidden, 1),
-            ("blocks", blocks, 0),
-            ("marginal_bins", marginal_bins, 0),
-        ):
-            if value < least:
-                raise ConfigError(f"{name} must be {least} or more, not {value}")
+        size = config.event_size(event_shape)
+        config.at_least(
+            transforms=(transforms, 1),
+            bins=(bins, 2),
+            hidden=(hidden, 1),
+            blocks=(blocks, 0),
+            marginal_bins=(marginal_bins, 0),
+        )
         if not (bound > 0 and math.isfinite(bound)) or not 0 <= dropout < 1:
             raise ConfigError(f"bound must be above 0 and dropout in [0, 1), not {bound} and {dropout}")
-        size = math.prod(event_shape)
-        described = None if condition is None else Condition.from_description(condition)
+        described, context = config.described(condition)
         layers: list[Transform] = [ElementwiseSpline(size, bins=marginal_bins, bound=bound)] if marginal_bins else []
         for _ in range(transforms):
             layers += [
-                _linear(linear, size),
+                *config.mixing(linear, size, LINEAR),
                 SplineCoupling(
                     size,
-                    context=described.size if described else 0,
+                    context=context,
                     bins=bins,
                     bound=bound,
                     hidden=hidden,
@@ -86,12 +80,8 @@ class NSFCoupling(Flow):
             ]
         super().__init__(
             event_shape,
-            preprocessing=[*([Logit(levels, alpha)] if levels is not None else []), Standardize(size)],
-            transforms=[*layers, _linear(linear, size)],
+            preprocessing=config.preprocessing(size, levels, alpha),
+            transforms=[*layers, *config.mixing(linear, size, LINEAR)],
             condition=described,
             landmarks=np.linspace(-bound, bound, bins + 1).tolist(),
         )
-
-
-def _linear(kind: str, size: int) -> Transform:
-    return LULinear(size) if kind == "lu" else Permutation(size)

@@ -7,14 +7,20 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
+    AffineMap,
+    Autoregressive,
     ElementwiseSpline,
+    Inverted,
     Logit,
     LULinear,
     Permutation,
     SplineCoupling,
+    SplineMap,
     Standardize,
     Transform,
 )
+
+SPLINE = SplineMap(6, 3.0)
 
 #: name -> maker of the transform for vectors of a size and contexts of a size
 MAKERS = {
@@ -23,6 +29,16 @@ MAKERS = {
     "lu": lambda size, context: LULinear(size),
     "lu-in-place": lambda size, context: LULinear(size, permute=False),
     "permutation": lambda size, context: Permutation(size),
+    "reverse": lambda size, context: Permutation.reverse(size),
+    "autoregressive": lambda size, context: Autoregressive(size, AffineMap(), context=context, hidden=(12, 8)),
+    "autoregressive-alone": lambda size, context: Autoregressive(size, AffineMap(), hidden=(3,)),
+    "autoregressive-spline": lambda size, context: Autoregressive(
+        size, SPLINE, context=context, hidden=(8, 8, 8), residual=True
+    ),
+    "inverse-autoregressive": lambda size, context: Inverted(
+        Autoregressive(size, AffineMap(), context=context, hidden=(12, 8))
+    ),
+    "inverse-autoregressive-spline": lambda size, context: Inverted(Autoregressive(size, SPLINE, hidden=(8,))),
     "standardize": lambda size, context: Standardize(size),
     "logit": lambda size, context: Logit(17, 0.01),
 }

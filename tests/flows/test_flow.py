@@ -1,4 +1,4 @@
-"""The flow and its architecture: proper densities, conditions, dtypes, frozen copies and the graphs for export."""
+"""Flows and their architectures: proper densities, conditions, dtypes, frozen copies and the graphs for export."""
 
 import copy
 import math
@@ -8,9 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo import weights  # noqa: E402 - after the check for torch
+import zoo_flows  # noqa: E402 - after the check for torch
+from zoo import weights  # noqa: E402
 from zoo.errors import ConditionError, ConfigError, DataError, ZooError  # noqa: E402
+from zoo_flows.iaf import IAF  # noqa: E402
+from zoo_flows.maf import MAF  # noqa: E402
 from zoo_flows.nsf import NSFCoupling  # noqa: E402
+from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
 from zoo_flows.transforms import FrozenLinear  # noqa: E402
 
 SMALL = {"transforms": 2, "bins": 5, "bound": 3.0, "hidden": 16, "blocks": 1}
@@ -24,14 +28,35 @@ CONFIGS = {
     "classes": {"event_shape": [2], "condition": CLASSES},
     "vector": {"event_shape": [2], "condition": VECTOR},
     "image": {"event_shape": [1, 2, 3], "levels": 17, "condition": CLASSES, "marginal_bins": 4, "dropout": 0.5},
+    "maf": {"event_shape": [2], "mixing": "lu"},
+    "maf-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "residual": True},
+    "iaf": {"event_shape": [2], "mixing": "permutation"},
+    "iaf-vector": {"event_shape": [2], "condition": VECTOR},
+    "nsf-ar": {"event_shape": [2]},
+    "nsf-ar-classes": {"event_shape": [2], "condition": CLASSES, "mixing": "reverse"},
 }
+#: architectures by the beginning of a config's name, and what makes them small; a coupling flow without one
+ARCHITECTURES = {
+    "maf": (MAF, {"transforms": 2, "hidden": [12, 12]}),
+    "iaf": (IAF, {"transforms": 2, "hidden": [12, 8]}),
+    "nsf-ar": (NSFAutoregressive, {"transforms": 2, "bins": 5, "bound": 3.0, "hidden": [12]}),
+}
+
+
+def architecture_of(config):
+    """Class and arguments of a config."""
+    for name, (cls, small) in ARCHITECTURES.items():
+        if config.startswith(name):
+            return cls, {**small, **CONFIGS[config]}
+    return NSFCoupling, {**SMALL, **CONFIGS.get(config, {})}
 
 
 @pytest.fixture(scope="session")
 def make(scramble):
     def make(config, *, scale=0.3, **changes):
         torch.manual_seed(0)
-        return scramble(NSFCoupling(**SMALL, **{**CONFIGS.get(config, {}), **changes}), scale=scale).eval()
+        cls, arguments = architecture_of(config)
+        return scramble(cls(**{**arguments, **changes}), scale=scale).eval()
 
     return make
 
@@ -75,9 +100,10 @@ def test_scoring_inverts_sampling_in_float32(model):
 
 @torch.no_grad()
 @pytest.mark.parametrize("shape", [[2], [1, 8, 8]])
-def test_sampling_inverts_scoring_in_float32_at_default_sizes(scramble, shape):
+@pytest.mark.parametrize("cls", [NSFCoupling, MAF, IAF, NSFAutoregressive])
+def test_sampling_inverts_scoring_in_float32_at_default_sizes(scramble, cls, shape):
     torch.manual_seed(0)
-    model = scramble(NSFCoupling(event_shape=shape), scale=0.02).eval()
+    model = scramble(cls(event_shape=shape), scale=0.02).eval()
     x, _ = inputs(model, 200)
     z, _ = model.to_noise(x)
     assert (z - x).abs().max() > 0.1
@@ -96,14 +122,14 @@ def test_log_det_is_that_of_the_jacobian(model):
 
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [0.0, 0.15, 0.3])
-@pytest.mark.parametrize("config", ["plane", "classes", "vector"])
+@pytest.mark.parametrize("config", ["plane", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"])
 def test_the_density_integrates_to_one(make, config, scale):
     model = copy.deepcopy(make(config, scale=scale)).double()
     # the image of a ring of base noise bounds the region that holds all but 1e-7 of the mass
     ring = 6.0 * torch.nn.functional.normalize(torch.randn(400, 2, dtype=torch.float64), dim=1)
     for label in (0, 2):
-        value = [0.7 * label, -label] if config == "vector" else label
-        condition = None if config == "plane" else model.condition_tensor(value, 1)
+        value = [0.7 * label, -label] if config.endswith("vector") else label
+        condition = None if model.condition is None else model.condition_tensor(value, 1)
         ends = model.inverse(ring, None if condition is None else condition.expand(400, *condition.shape[1:]))
         low, high = ends.min(0).values - 0.5, ends.max(0).values + 0.5
         axes = [
@@ -118,10 +144,11 @@ def test_the_density_integrates_to_one(make, config, scale):
 
 
 @torch.no_grad()
-def test_samples_follow_the_density(make):
+@pytest.mark.parametrize("config", ["plane", "maf", "iaf", "nsf-ar"])
+def test_samples_follow_the_density(make, config):
     """Half of them lie where the density says that half of the mass lies: in the ball of that radius in z."""
     torch.manual_seed(0)
-    model = make("plane")
+    model = make(config)
     x = model.sample(20_000, seed=3)
     inside = model.to_noise(x)[0].square().sum(1) < 2 * math.log(2)
     assert inside.double().mean().item() == pytest.approx(0.5, abs=0.02)
@@ -178,9 +205,10 @@ def test_every_parameter_gets_a_gradient(model):
         assert parameter.grad.abs().max() > 0, key
 
 
-def test_prepared_on_data_a_fresh_flow_is_a_fitted_gaussian():
+@pytest.mark.parametrize("cls", [NSFCoupling, MAF, IAF, NSFAutoregressive])
+def test_prepared_on_data_a_fresh_flow_is_a_fitted_gaussian(cls):
     x = torch.randn(3000, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 5.0]) + 3.0
-    model = NSFCoupling(event_shape=[2], **SMALL)
+    model = cls(event_shape=[2])
     model.prepare(x)
     expected = torch.distributions.Normal(x.mean(0), x.std(0)).log_prob(x).sum(1)
     torch.testing.assert_close(model.log_prob(x).detach(), expected, rtol=1e-4, atol=1e-4)
@@ -216,6 +244,33 @@ def test_what_cannot_be_built_is_refused(config, message):
     with pytest.raises(ZooError, match=message) as caught:
         NSFCoupling(**config)
     assert isinstance(caught.value, ConfigError) or "qr" in message
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"event_shape": [0]}, "event_shape"),
+        ({"event_shape": [2], "transforms": 0}, "transforms must be 1 or more"),
+        ({"event_shape": [2], "hidden": []}, r"hidden layers of width 1 or more, not \[\]"),
+        ({"event_shape": [2], "hidden": [8, 9], "residual": True}, r"one width, not \[8, 9\]"),
+        ({"event_shape": [2], "mixing": "qr"}, "no linear layer named 'qr'"),
+        ({"event_shape": [2], "levels": 1}, "2 levels or more"),
+    ],
+)
+@pytest.mark.parametrize("cls", [MAF, IAF, NSFAutoregressive])
+def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
+    with pytest.raises(ZooError, match=message):
+        cls(**config)
+
+
+@pytest.mark.parametrize(
+    ("name", "cls"), [("nsf-coupling", NSFCoupling), *((n, c) for n, (c, _) in ARCHITECTURES.items())]
+)
+def test_architectures_are_described(name, cls):
+    (description,) = (a for a in zoo_flows.zoo_architectures() if a.name == name)
+    assert description.entry == f"{cls.__module__}:{cls.__name__}"
+    assert description.family == "flow"
+    assert "arXiv:" in description.paper
 
 
 @torch.no_grad()

@@ -14,6 +14,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SOURCE_ROOTS = ("plugins", "exporters")
 HOST = sorted((ROOT / "zoo").rglob("*.py"))
 BUILT_IN = sorted(path for root in SOURCE_ROOTS for path in (ROOT / root).rglob("*.py"))
+#: all but the programs that exporters copy, which run by themselves
+IMPORTED = [path for path in (*HOST, *BUILT_IN) if "files" not in path.relative_to(ROOT).parts]
 
 #: modules of the host that are about tensors, and so import torch when they are imported
 TENSORS = {
@@ -25,13 +27,19 @@ TENSORS = {
 
 def imports(path, *, late=True):
     """Top-level names of the modules that a file imports; without ``late`` only when it is imported itself."""
+    return {module.partition(".")[0] for module in modules(path, late=late)}
+
+
+def modules(path, *, late=True):
+    """Whole names of the modules that a file imports."""
     found = set()
 
     def visit(node):
         if isinstance(node, ast.Import):
-            found.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            found.add((node.module or "").partition(".")[0])
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            # what is imported from a package may be a module of it
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
         typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
         if late or not (typing_only or function):
@@ -53,6 +61,7 @@ def test_this_reads_imports_rightly(tmp_path):
         "try:\n    import i\nexcept ImportError:\n    pass\nclass J:\n    import j\n"
     )
     assert imports(path) == {"a", "c", "f", "h", "i", "j"}
+    assert modules(path) >= {"a.b", "c.d"}
     assert imports(path, late=False) == {"a", "c", "i", "j"}
 
 
@@ -65,10 +74,20 @@ def test_torch_is_imported_only_where_tensors_are():
     assert {name(path) for path in HOST if "torch" in imports(path, late=False)} <= TENSORS
 
 
-def test_onnxruntime_is_imported_in_one_module_and_late():
-    everywhere = [*HOST, *BUILT_IN]
-    assert {name(path) for path in everywhere if "onnxruntime" in imports(path)} == {"zoo/runtime/session.py"}
-    assert "onnxruntime" not in imports(ROOT / "zoo" / "runtime" / "session.py", late=False)
+def test_onnxruntime_runs_graphs_in_one_module():
+    """The tools that its package brings for writing graphs, which run none of ours, are for exporters."""
+    tools = ("onnxruntime.quantization", "onnxruntime.tools")
+    runs = {
+        name(path)
+        for path in IMPORTED
+        for module in modules(path)
+        if module.partition(".")[0] == "onnxruntime" and not (path in BUILT_IN and module.startswith(tools))
+    }
+    assert runs == {"zoo/runtime/session.py"}
+
+
+def test_onnxruntime_is_imported_late():
+    assert [name(path) for path in IMPORTED if "onnxruntime" in imports(path, late=False)] == []
 
 
 def test_the_host_never_imports_onnx_when_it_is_imported():

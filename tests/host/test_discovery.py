@@ -172,10 +172,10 @@ def test_only_allowed_plugins_are_loaded_and_always_the_built_in_ones(site, good
 
 
 def test_disabling_what_does_not_exist_is_an_error(site, good):
-    site.install("rings", good)
+    site.install("octopus", good)
     with pytest.raises(UnknownNameError) as caught:
-        discover(disabled=["rnigs"])
-    assert caught.value.hint == "Did you mean rings?"
+        discover(disabled=["octopsu"])
+    assert caught.value.hint == "Did you mean octopus?"
 
 
 def test_a_distribution_found_twice_is_loaded_once(site, good, tmp_path):

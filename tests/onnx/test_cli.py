@@ -104,6 +104,32 @@ def test_unknown_names_are_usage_errors(model_folder, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
+def test_an_inverse_is_chosen_where_there_is_a_choice(model_folder, tmp_path):
+    code, _, err = zoo(model_folder, "-o", tmp_path / "b", "--inverse", "loop")
+    assert code == 2
+    assert "there is no way to write them to choose" in err
+    maf = pytest.importorskip("zoo_flows.maf")
+    config = {"event_shape": [3], "transforms": 1, "hidden": [8]}
+    model = maf.MAF(**config)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = folder / "weights.safetensors"
+    weights.write(path, weights.state_arrays(model))
+    card = ModelCard(
+        name="maf",
+        family="flow",
+        architecture="maf",
+        config=config,
+        event_shape=(3,),
+        weights=WeightsFile(path.name, sha256(path), path.stat().st_size),
+    )
+    (folder / "card.json").write_text(card.to_json())
+    code, _, err = zoo(folder, "-o", tmp_path / "b", "--inverse", "loop")
+    assert code == 0, err
+    assert "writing graph inverse" in err
+    assert b"Loop" in (tmp_path / "b" / "inverse.onnx").read_bytes()
+
+
 def test_a_failed_proof_exits_3(model_folder, tmp_path, monkeypatch):
     import zoo_onnx.proof
 

@@ -8,8 +8,8 @@ from typing import Any
 from zoo.errors import UsageError
 
 
-def key_values(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """``KEY=VALUE`` pairs of -O; values are JSON where they can be, else text.
+def key_values(pairs: tuple[str, ...], option: str = "-O") -> dict[str, Any]:
+    """``KEY=VALUE`` pairs of an option; values are JSON where they can be, else text.
 
     Raises:
         UsageError: no such pair, a key given twice, or one that has an option of its own.
@@ -18,10 +18,10 @@ def key_values(pairs: tuple[str, ...]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key.isidentifier():
-            raise UsageError(f"-O takes KEY=VALUE, not {pair!r}")
-        if key in options or key in ("sampler", "steps", "guidance"):
+            raise UsageError(f"{option} takes KEY=VALUE, not {pair!r}")
+        if key in options or (option == "-O" and key in ("sampler", "steps", "guidance")):
             raise UsageError(
-                f"-O {pair}: {key} is given already" if key in options else f"use --{key} instead of -O {pair}"
+                f"{option} {pair}: {key} is given already" if key in options else f"use --{key} instead of -O {pair}"
             )
         try:
             options[key] = json.loads(text)

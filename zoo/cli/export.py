@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cards import ModelCard
+from zoo.bundle import open_bundle
+from zoo.cards import Exporter, ModelCard
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import key_values
 from zoo.errors import UsageError
 from zoo.files import check_free
@@ -17,28 +19,67 @@ if TYPE_CHECKING:
     from zoo.sources import Source
 
 
+FAILED = 3
+
+
 @click.command("export")
-@click.argument("model", metavar="MODEL")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.argument("model", metavar="MODEL", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--target", default="onnx", show_default=True, help="What to export to.")
+@click.option("-T", "packing", multiple=True, metavar="KEY=VALUE", help="Option of a target that packs. Repeatable.")
 @click.option("--opset", type=int, help="ONNX opset [18: the most portable, and the fastest on CPUs].")
+@click.option(
+    "--inverse",
+    metavar="unroll|loop",
+    help="How many small steps in a row are written, as autoregressive flows take [unroll: largest and fastest].",
+)
 @click.option("--fused", is_flag=True, help="Write the whole sampler as one more graph: seed in, samples out.")
 @click.option("--sampler", help="Sampler of the fused graph [the model's own].")
 @click.option("--steps", type=click.IntRange(1), help="Its steps.")
 @click.option("--guidance", type=float, help="Its weight of classifier-free guidance.")
 @click.option("-O", "options", multiple=True, metavar="KEY=VALUE", help="Option of that sampler. Repeatable.")
+@click.option(
+    "--dtype",
+    type=click.Choice(("float32", "float16", "bfloat16")),
+    help="What weights are stored in, and products computed in where they can be proven (float16).",
+)
+@click.option(
+    "--quantize",
+    type=click.Choice(("int8", "int8-dynamic", "int8-weights", "int4-weights")),
+    help="Integers: with calibrated activations, with activations scaled as they come, or of the weights alone.",
+)
+@click.option("--bound", type=float, help="Relative error of predictions that is refused beyond [0.05].")
+@click.option(
+    "--quality/--no-quality",
+    default=True,
+    help="Measure the card's class agreement or bits/dim again with fewer bits [where its data can be had].",
+)
+@click.option("--batch", type=click.IntRange(1), help="The one size of batch that graphs take [any].")
+@click.option("--check", is_flag=True, help="Run what was written, as far as that can be done here.")
+@click.option("--all", "everything", is_flag=True, help="Export MODEL, or all, in every precision for every target.")
 @click.option("--force", is_flag=True, help="Replace the folder if it exists.")
 @json_option
+@click.pass_context
 @pass_app
 def command(
     app: App,
+    context: click.Context,
     /,
-    model: str,
-    output: Path,
+    model: str | None,
+    output: Path | None,
+    check: bool,
+    everything: bool,
     target: str,
+    packing: tuple[str, ...],
     opset: int | None,
+    inverse: str | None,
     fused: bool,
     force: bool,
+    dtype: str | None,
+    quantize: str | None,
+    bound: float | None,
+    quality: bool,
+    batch: int | None,
     **choice: Any,
 ) -> None:
     """Export a model to a bundle that runs without PyTorch.
@@ -48,25 +89,75 @@ def command(
     name: if they differ, the exit code is 3 and there is no bundle.
 
     One graph serves every sampler, number of steps and guidance, so there is nothing to choose here but for --fused.
+    With fewer bits (--dtype, --quantize) weights are rounded first, the rounded model is proven as strictly as any, and
+    what rounding costs is measured, stated, and refused beyond --bound.
+
+    Other targets pack a bundle with what runs it: the one that a model comes with, which needs no PyTorch, or a new one
+    if options ask for it.
+
+    The inverse of an autoregressive flow takes as many small steps as the data have components. They are written one
+    after the other, without control flow (unroll), or as a loop of constant size (loop).
 
     \b
     zoo export mnist-unet -o digits
+    zoo export mnist-unet -o digits --quantize int8
+    zoo export mnist-unet -o digits --target python --check
+    zoo export --all --check
     zoo export mnist-unet -o digits --fused --sampler dpm-solver-pp --steps 10
     """
     choice["options"] = key_values(choice["options"])
+    if everything:
+        given: dict[str, Any] = {
+            "-T": packing,
+            "--opset": opset,
+            "--fused": fused,
+            "--dtype": dtype,
+            "--quantize": quantize,
+        }
+        given |= {"--batch": batch, "--bound": bound}
+        if refused := [name for name, value in given.items() if value]:
+            raise UsageError(f"--all takes all there is, and no {', '.join(refused)}")
+        if not export_all(app, _cards(app, model), check=check, output=output, quality=quality):
+            context.exit(FAILED)
+        return
+    if model is None or output is None:
+        raise UsageError("export takes a MODEL and a folder to write, with -o", hint="Or --all.")
     if not fused and any(choice.values()):
         raise UsageError("--sampler, --steps, --guidance and -O choose what --fused writes: give that too")
     exporter = app.registry.exporter(target)
     source = app.registry.resolve(model)
     check_free(output, replace=force)
     app.registry.load_entry(exporter)  # says what is not installed, before the model is loaded
-    built = app.registry.load(source)
+    own = key_values(packing, "-T")
+    if own and not exporter.packs:
+        raise UsageError(f"the target {target} packs nothing and takes no -T")
 
-    from zoo.export import export
-
-    options: dict[str, Any] = {} if opset is None else {"opset": opset}
+    asked = {
+        "opset": opset,
+        "inverse": inverse,
+        "dtype": dtype,
+        "quantize": quantize,
+        "bound": bound,
+        "batch": batch,
+    }
+    options: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if not quality:
+        options["quality"] = False
     if fused:
         options["fused"] = choice
+    if exporter.packs and source.bundle is not None and not options:
+        from zoo.export import pack
+
+        app.say(f"packing {source.bundle}, having checked it")
+        pack(open_bundle(source.bundle), output, target=target, force=force, registry=app.registry, **own)
+        _tell(app, source.name, output)
+        _check(app, exporter, output, check)
+        return
+    if exporter.packs:
+        options["packing"] = own
+    built = app.registry.load(source)
+    from zoo.export import export
+
     with app.progress(f"exporting {source.name}", 100) as update:
 
         def report(what: str, done: int, total: int) -> None:
@@ -85,6 +176,19 @@ def command(
             **options,
         )
     _tell(app, source.name, output)
+    _check(app, exporter, output, check)
+
+
+def _cards(app: App, model: str | None) -> list[ModelCard]:
+    """The cards of one model, or of all that are installed."""
+    if model is not None:
+        return [_card(app.registry.resolve(model))]
+    return [item.description for item in app.registry.items("model") if isinstance(item.description, ModelCard)]
+
+
+def _check(app: App, exporter: Exporter, folder: Path, wanted: bool) -> None:
+    if wanted:
+        app.say(f"checked: {verified(app, exporter, folder)}")
 
 
 def _card(source: Source) -> ModelCard:
@@ -113,13 +217,18 @@ def _tell(app: App, name: str, folder: Path) -> None:
     files = {p.name: p.stat().st_size for p in sorted(folder.iterdir())}
     size = sum(files.values())
     result: dict[str, Any] = {"model": name, "folder": str(folder), "size": size, "files": files}
+    precision = None
     said = f"wrote {folder}: {len(files)} files, {size / 1e6:.1f} MB"
     if is_bundle(folder):
         result["proof"] = proof = dict(read_manifest(folder).proof)
         result["manifest"] = str(folder / MANIFEST)
+        result["precision"] = precision = read_manifest(folder).precision
         if largest := proof.get("largest_differences"):
             said += f"; equals PyTorch within {max(largest.values()):.1e} in {proof['cases']} cases"
     app.say(said)
+    if precision is not None:
+        loss = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in precision["loss"].items())
+        app.say(f"weights in {precision['weights']}, arithmetic in {precision['arithmetic']}; loss: {loss}")
     if is_bundle(folder):
         app.say(f"try `zoo run {folder}`")
     if app.json:

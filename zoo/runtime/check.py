@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle
 from zoo.difference import TOLERANCE, relative_difference
-from zoo.errors import BundleError, DataError, ProviderError, UsageError
+from zoo.errors import BundleError, DataError, ProofError, ProviderError, UsageError
 from zoo.programs import Direct, Iterate
 from zoo.runtime.model import BundledModel
 from zoo.runtime.session import choose_provider
@@ -116,6 +116,23 @@ def check(bundle: Bundle, provider: str | None = None, *, progress: Callable[[in
                 raise
             unusable[each] = str(error)
     return Report(tuple(rows), unusable)
+
+
+def confirm(bundle: Bundle, provider: str = "cpu") -> Report:
+    """Replay a bundle's golden inputs, and refuse it if anything comes out differently.
+
+    Raises:
+        ProofError: something does, with what.
+        BundleError, ProviderError, RuntimeFailure: as for :func:`check`.
+    """
+    report = check(bundle, provider)
+    for row in report.rows:
+        if not row.ok:
+            raise ProofError(
+                f"{bundle.folder} does not compute here what it computed when it was written: {row.what}, output "
+                f"{row.output}, is off by {row.difference:.1e}; {row.tolerance:.1e} is tolerated"
+            )
+    return report
 
 
 @dataclass

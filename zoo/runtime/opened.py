@@ -18,6 +18,7 @@ from zoo.errors import ConditionError, UsageError
 from zoo.runtime import contract
 from zoo.runtime.session import Session, choose_provider
 from zoo.samplers import BUILTIN, SamplerFunction
+from zoo.samplers.state import pad
 
 Progress = Callable[[int, int], None]
 
@@ -118,9 +119,15 @@ class OpenBundle:
             size = min(max(size, 1), _LARGEST_BATCH)
         else:
             size = checked_count("samples in a batch", batch_size)
+        if self.manifest.batch is not None:
+            size = min(size, self.manifest.batch)
         parts = -(-n // size)
         edges = [n * i // parts for i in range(parts + 1)]
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+    def _filled(self, array: Any) -> Any:
+        """A batch filled up to the one size that the graphs take, if there is one; to be cut off again afterwards."""
+        return array if array is None or self.manifest.batch is None else pad(array, self.manifest.batch)
 
     def _scoring_condition(self, condition: Any, n: int) -> NDArray[Any] | None:
         """The condition of data: what is given, or the null class."""

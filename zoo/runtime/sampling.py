@@ -96,9 +96,7 @@ class Sampling(OpenBundle):
 
             def draw(part: slice, tick: Callable[[], None]) -> Samples:
                 # a batch is begun when its turn comes, so that only one takes memory
-                shown = _of_part(preview, part)
-                moved = iterate.advance(session, program, start(part), None, tick=tick, preview=shown)
-                return to_data(program, moved)
+                return to_data(program, self._advanced(session, program, start(part), None, part, tick, preview))
 
         else:
             draw, calls = self._in_one_call(n, condition, seed, noise, preview, options), 1
@@ -174,8 +172,7 @@ class Sampling(OpenBundle):
         tick = ticker(progress, len(batches) * rows)
         slots = np.empty_like(state.slots)
         for part in batches:
-            shown = _of_part(preview, part)
-            slots[:, part] = iterate.advance(session, program, state.part(part), rows, tick=tick, preview=shown).slots
+            slots[:, part] = self._advanced(session, program, state.part(part), rows, part, tick, preview).slots
         return state.moved(slots, state.row + rows)
 
     def finish(
@@ -276,6 +273,27 @@ class Sampling(OpenBundle):
         start(slice(0, 1))  # refuses what is wrong before anything runs
         return table, start
 
+    def _advanced(
+        self,
+        session: Session,
+        program: Iterate,
+        state: SamplerState,
+        rows: int | None,
+        part: slice,
+        tick: Callable[[], None],
+        preview: Preview | None,
+    ) -> SamplerState:
+        """The state of one batch after its next rows."""
+        n, whole = state.n, state if self.manifest.batch is None else state.padded(self.manifest.batch)
+        shown: iterate.Preview | None = None
+        if preview is not None:
+            see = preview
+
+            def shown(row: int, x: NDArray[Any]) -> None:
+                see(row, part, x[:n])
+
+        return iterate.advance(session, program, whole, rows, tick=tick, preview=shown).part(slice(0, n))
+
     def _fused(
         self, session: Session, n: int, condition: Any, seed: int, options: dict[str, Any]
     ) -> Callable[[slice, Callable[[], None]], Samples]:
@@ -311,7 +329,8 @@ class Sampling(OpenBundle):
 
         def draw(part: slice, tick: Callable[[], None]) -> Samples:
             z = direct.noise_of(session, program, seed, part) if given is None else given[part]
-            x = direct.sample(session, program, z, None if conditions is None else conditions[part])
+            chosen = None if conditions is None else conditions[part]
+            x = direct.sample(session, program, self._filled(z), self._filled(chosen))[: len(z)]
             tick()
             return x
 
@@ -342,8 +361,3 @@ class Sampling(OpenBundle):
         return UsageError(
             f"{n} samples of shape {self.event_shape} do not fit into memory", hint="Draw fewer at a time."
         )
-
-
-def _of_part(preview: Preview | None, part: slice) -> iterate.Preview | None:
-    """A preview of one batch."""
-    return None if preview is None else lambda row, x: preview(row, part, x)

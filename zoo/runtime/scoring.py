@@ -66,21 +66,22 @@ class Scoring(OpenBundle):
         batches = self._batches(len(values), batch_size, session)
         tick = ticker(progress, len(batches) * calls)
         for part in batches:
-            given = None if conditions is None else conditions[part]
+            given = self._filled(None if conditions is None else conditions[part])
+            filled, n = self._filled(values[part]), part.stop - part.start
             if isinstance(program, Integrate) and steps is not None and probes is not None:
                 density[part] = integrate.log_prob(
                     session,
                     program,
-                    values[part],
+                    filled,
                     given,
                     seed=seed,
                     steps=steps,
                     probes=probes,
                     first=part.start,
                     tick=tick,
-                )
+                )[:n]
             else:
-                density[part] = direct.log_prob(session, values[part], given)
+                density[part] = direct.log_prob(session, filled, given)[:n]
                 tick()
         wrong = np.isnan(density) | (density == np.inf)
         if wrong.any():

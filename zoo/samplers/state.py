@@ -99,6 +99,11 @@ class SamplerState:
         taken: dict[str, Any] = {name: None if (a := getattr(self, name)) is None else a[samples] for name in _OPTIONAL}
         return replace(self, slots=self.slots[:, samples], first=self.first + first, **taken)
 
+    def padded(self, n: int) -> SamplerState:
+        """The state with its last sample repeated until there are ``n``; those that there were go on as they would."""
+        taken: dict[str, Any] = {name: None if (a := getattr(self, name)) is None else pad(a, n) for name in _OPTIONAL}
+        return replace(self, slots=pad(self.slots, n, axis=1), **taken)
+
     def save(self, path: Path, *, about: Mapping[str, str] | None = None) -> None:
         """Write the state to a safetensors file.
 
@@ -260,6 +265,12 @@ def spread(values: Any, event_shape: tuple[int, ...], n: int, what: str, dtype: 
     if not np.isfinite(array).all():
         raise DataError(f"{what} has values that are not finite")
     return full
+
+
+def pad(array: Array, n: int, axis: int = 0) -> Array:
+    """An array with its last entry repeated until there are ``n``; the array itself if it has as many."""
+    missing = n - array.shape[axis]
+    return array if missing <= 0 else np.concatenate([array, array.take([-1] * missing, axis)], axis)
 
 
 class RowInputs:

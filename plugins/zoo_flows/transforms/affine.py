@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from zoo.errors import DataError
-from zoo_flows.transforms.base import Transform, constant_log_det
+from zoo.writing import Net, Value
+from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 
 
 class Standardize(Transform):
@@ -58,6 +59,7 @@ class Standardize(Transform):
 
 
 class _FrozenStandardize(Transform):
+    written = frozenset({"forward", "inverse"})
     shift: Tensor
     scale: Tensor
     log_det: Tensor
@@ -73,3 +75,11 @@ class _FrozenStandardize(Transform):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return z * self.scale + self.shift, constant_log_det(-self.log_det, z)
+
+    def write(
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+    ) -> tuple[Value, Value | None]:
+        shift, scale, constant = (net.constant(t.numpy()) for t in (self.shift, self.scale, self.log_det))
+        if direction == "forward":
+            return net("Div", net("Sub", value, shift), scale), constant
+        return net("Add", net("Mul", value, scale), shift), net("Neg", constant)

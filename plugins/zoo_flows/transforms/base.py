@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from torch import Tensor, nn
+
+from zoo.writing import Net, Value
+
+Direction = Literal["forward", "inverse"]
+#: how a sequential direction can be written: without control flow, or as a loop
+WAYS = ("unroll", "loop")
 
 
 class Transform(nn.Module, ABC):
@@ -24,7 +31,15 @@ class Transform(nn.Module, ABC):
     export, so there are no branches on values, no boolean indexing, no ``len(x)`` (it bakes the batch size in; use
     ``x.shape[0]``), and no ``log1p``, ``expm1``, ``logsigmoid`` or ``logaddexp``, which ONNX computes inexactly.
     Parameters at zero give the identity, where that makes sense: a deep flow then starts as its preprocessing.
+
+    Attributes:
+        sequential: directions that take many small steps, one after the other, which tracing would unroll. A graph with
+            such a direction in it is written; what has no :meth:`write` is traced then, part by part.
+        written: directions that :meth:`write` can write: those, and others where that is easy, which saves a trace.
     """
+
+    sequential: frozenset[Direction] = frozenset()
+    written: frozenset[Direction] = frozenset()
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -40,6 +55,25 @@ class Transform(nn.Module, ABC):
     def frozen(self) -> Transform:
         """An equal transform for export, with everything computed that can be; this one is left as it is."""
         return copy.deepcopy(self).eval().requires_grad_(False)
+
+    def write(
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+    ) -> tuple[Value, Value | None]:
+        """Write a direction of a frozen transform into a graph.
+
+        Args:
+            net: the graph.
+            direction: of :attr:`written`.
+            way: of :data:`WAYS`.
+            value: ``[n, d]``.
+            context: ``[n, c]``, or None.
+            log_det: whether the log-determinant is wanted.
+
+        Returns:
+            what the direction's method returns; the log-determinant may be a scalar for all, and None if it is 0 or not
+            wanted.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not write its {direction}")
 
 
 def constant_log_det(log_det: Tensor, x: Tensor) -> Tensor:

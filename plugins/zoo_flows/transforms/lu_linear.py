@@ -7,7 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from zoo_flows.transforms.base import Transform, constant_log_det
+from zoo.writing import Net, Value
+from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 from zoo_flows.transforms.permutation import random_order
 
 
@@ -70,6 +71,7 @@ class FrozenLinear(Transform):
         dtype: to keep them in.
     """
 
+    written = frozenset({"forward", "inverse"})
     weight: Tensor
     inverse_weight: Tensor
     bias: Tensor
@@ -89,3 +91,12 @@ class FrozenLinear(Transform):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
         return (z - self.bias) @ self.inverse_weight, constant_log_det(-self.log_det, z)
+
+    def write(
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+    ) -> tuple[Value, Value | None]:
+        """See :class:`Transform`."""
+        bias, constant = net.constant(self.bias.numpy()), net.constant(self.log_det.numpy())
+        if direction == "forward":
+            return net("Add", net("MatMul", value, net.constant(self.weight.numpy())), bias), constant
+        return net("MatMul", net("Sub", value, bias), net.constant(self.inverse_weight.numpy())), net("Neg", constant)

@@ -5,21 +5,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo_flows.transforms.base import Transform, constant_log_det
+from zoo.writing import Net, Value
+from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 
 
 class Permutation(Transform):
-    """z = x[order], drawn from torch's generator when built; kept as a buffer, so it is saved with the weights.
+    """z = x[order]; kept as a buffer, so it is saved with the weights.
 
     Args:
-        size: length d of the vector; 2 components are always swapped.
+        size: length d of the vector.
+        order: None draws one from torch's generator, which always swaps 2 components.
     """
 
     order: Tensor
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, order: Tensor | None = None) -> None:
         super().__init__()
-        self.register_buffer("order", random_order(size))
+        self.register_buffer("order", random_order(size) if order is None else order)
+
+    @classmethod
+    def reverse(cls, size: int) -> Permutation:
+        """The components from last to first."""
+        return cls(size, torch.arange(size).flip(0))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
@@ -41,6 +48,7 @@ def random_order(size: int) -> Tensor:
 
 
 class _FrozenPermutation(Transform):
+    written = frozenset({"forward", "inverse"})
     order: Tensor
     undo: Tensor
 
@@ -54,3 +62,9 @@ class _FrozenPermutation(Transform):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return z.index_select(1, self.undo), constant_log_det(z.new_zeros(()), z)
+
+    def write(
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+    ) -> tuple[Value, Value | None]:
+        order = self.order if direction == "forward" else self.undo
+        return net("Gather", value, net.constant(order.numpy()), axis=1), None

@@ -1,0 +1,141 @@
+"""The files of a bundle, written from graphs: all but the proof and what says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+
+import zoo
+from zoo import weights
+from zoo.bundle import MANIFEST, TABLES, WEIGHTS, FileInfo, GraphInfo, Manifest, file_info
+from zoo.cards import ModelCard
+from zoo.errors import ProofError
+from zoo.files import write_bytes
+from zoo.model import GenerativeModel
+from zoo.programs import Direct, Fused, Iterate, Port, Programs
+from zoo.samplers import StepTable
+from zoo_onnx.fixed import fixed_ports
+from zoo_onnx.fused import OWN, fuse, ports
+from zoo_onnx.tables import tables
+from zoo_onnx.weights import Store
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a bundle is made of, whatever form its graphs have.
+
+    Attributes:
+        model: as it is traced: in float32, on the CPU, its weights rounded if they are to be.
+        card: what is known of it.
+        programs: its programs.
+        fused: the program of the fused graph, or None.
+        table: the sampler in that, or None.
+        state: the model's tensors by name, as they are stored; those that only graphs keep are missing.
+    """
+
+    model: GenerativeModel
+    card: ModelCard
+    programs: Programs
+    fused: Fused | None
+    table: StepTable | None
+    state: Mapping[str, Any]
+
+    def write(self, graphs: Sequence[ir.Model], folder: Path, *, batch: int | None = None) -> Manifest:
+        """Write graphs, weights and tables, and return what a manifest says of them.
+
+        Args:
+            graphs: those of the programs, in order; they point into the weights file afterwards.
+            folder: where; files of an earlier writing are replaced.
+            batch: the size that the graphs' batch has been fixed to, or None.
+
+        Raises:
+            ProofError: a graph is not valid.
+            OutputError: the folder cannot be written.
+        """
+        models = list(graphs)
+        described = [
+            (g.name, fixed_ports(g.inputs, batch), fixed_ports(g.outputs, batch)) for g in self.programs.graphs
+        ]
+        if self.fused is not None:
+            sample = self.programs.sample
+            assert isinstance(sample, (Direct, Iterate))
+            inner = next(m for m, g in zip(graphs, self.programs.graphs, strict=True) if g.name == sample.graph)
+            event, condition = tuple(self.model.event_shape), self.model.condition
+            models.append(fuse(inner, sample, self.table, event, condition, inner.graph.opset_imports[""]))
+            described.append((self.fused.graph, *ports(event, condition)))
+        infos = _write_graphs(models, described, self.state, folder)
+        if isinstance(self.programs.sample, Iterate):
+            weights.write(folder / TABLES, tables(self.programs.sample))
+        return with_files(dataclasses.replace(self._manifest(infos), batch=batch), folder)
+
+    def _manifest(self, graphs: dict[str, GraphInfo]) -> Manifest:
+        levels = self.card.data.get("levels")
+        parameters = sum(p.numel() for p in self.model.parameters())
+        return Manifest(
+            model={**stated(self.card), "family": self.model.family, "parameters": parameters},
+            event_shape=tuple(self.model.event_shape),
+            condition=self.model.condition,
+            levels=None if levels is None else int(levels),
+            licenses=dict(self.card.license),
+            graphs=graphs,
+            sample=self.programs.sample,
+            log_prob=self.programs.log_prob,
+            created_by=f"genzoo {zoo.__version__}",
+            fused=self.fused,
+        )
+
+
+def _write_graphs(
+    models: list[ir.Model],
+    described: list[tuple[str, tuple[Port, ...], tuple[Port, ...]]],
+    state: Mapping[str, Any],
+    folder: Path,
+) -> dict[str, GraphInfo]:
+    store = Store(state)
+    for model in models:
+        store.adopt(model, inline=OWN)
+    store.write(folder / WEIGHTS)
+    infos = {}
+    for model, (name, inputs, outputs) in zip(models, described, strict=True):
+        proto = ir.to_proto(model)
+        proto.ir_version = _oldest_ir(model.graph.opset_imports[""])
+        del proto.graph.value_info[:]
+        path = folder / f"{name}.onnx"
+        write_bytes(path, proto.SerializeToString(deterministic=True))
+        try:
+            onnx.checker.check_model(str(path), full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            raise ProofError(f"graph {name} is no valid ONNX graph: {str(error).splitlines()[0]}") from error
+        infos[name] = GraphInfo(path.name, model.graph.opset_imports[""], proto.ir_version, inputs, outputs)
+    return infos
+
+
+def _oldest_ir(opset: int) -> int:
+    """The oldest ONNX file format that knows an opset, so that old runtimes read the file too."""
+    version: int = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
+    return version
+
+
+def stated(card: ModelCard) -> dict[str, Any]:
+    """What a manifest takes from a card as it is."""
+    return {
+        "name": card.name,
+        "summary": card.summary,
+        "architecture": card.architecture,
+        "config": dict(card.config),
+        "data": dict(card.data),
+        "metrics": dict(card.metrics),
+        "papers": list(card.papers),
+    }
+
+
+def with_files(manifest: Manifest, folder: Path) -> Manifest:
+    """The manifest with the sizes and digests of a folder's files."""
+    files: dict[str, FileInfo] = {p.name: file_info(p) for p in sorted(folder.iterdir()) if p.name != MANIFEST}
+    return dataclasses.replace(manifest, files=files)

@@ -1,0 +1,27 @@
+"""A batch of one fixed size, for runtimes and accelerators that want every shape in numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import onnx_ir as ir
+
+from zoo.programs import Port
+
+BATCH = "batch"
+
+
+def fixed_ports(ports: Iterable[Port], batch: int | None) -> tuple[Port, ...]:
+    """Ports with ``batch`` in the place of the symbolic batch; as they are if it is None."""
+    if batch is None:
+        return tuple(ports)
+    return tuple(dataclasses.replace(p, shape=tuple(batch if d == BATCH else d for d in p.shape)) for p in ports)
+
+
+def fix(model: ir.Model, batch: int) -> None:
+    """Fix the batch of a graph in place."""
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        if value.shape is not None:
+            sizes = [batch if isinstance(d, ir.SymbolicDim) and d.value == BATCH else d for d in value.shape]
+            value.shape = ir.Shape(sizes)

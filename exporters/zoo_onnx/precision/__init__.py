@@ -1,0 +1,93 @@
+"""Bundles in fewer bits: what is rounded, where, and what that changes.
+
+Rounding is never hidden in the tolerance of a proof. In order:
+
+1. The model's weights are rounded, in PyTorch (:mod:`~zoo_onnx.precision.grids`): what is exported from here on is a
+   model whose weights the smaller format holds exactly.
+2. Its graphs are traced as ever, and their weights stored in that format, losslessly
+   (:mod:`~zoo_onnx.precision.storage`). The proof holds them to the rounded model as strictly as it holds any bundle.
+3. If arithmetic is to be lowered too, it is lowered then, by a rewriting of the proven graphs: products in float16
+   (:mod:`~zoo_onnx.precision.half`), of int8 by ranges calibrated on the model's own runs
+   (:mod:`~zoo_onnx.precision.static`), or of int8 by each row's own range (:mod:`~zoo_onnx.precision.dynamic`).
+4. The loss against the model before rounding is measured and stated, and refused beyond a bound
+   (:mod:`~zoo_onnx.precision.loss`).
+
+Everything else stays in float32: normalizations, softmaxes, embeddings of time, splines, log-determinants, the state
+of a sampler and its table; and the graph of a diffusion's ``log_prob``, which is a derivative, keeps its arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.errors import UnknownNameError, UsageError
+from zoo_onnx.precision.grids import Float, Grid, Integers
+
+DTYPES = ("float32", "float16", "bfloat16")
+QUANTIZATIONS = ("int8", "int8-dynamic", "int8-weights", "int4-weights")
+
+#: relative error of what the network predicts, root mean square, that is refused beyond
+BOUND = 0.05
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A choice of formats.
+
+    Attributes:
+        name: as it was asked for.
+        grid: the numbers that weights are rounded to.
+        arithmetic: ``"float32"``, ``"float16"``, ``"int8"`` (ranges calibrated) or ``"int8-dynamic"``.
+        bound: largest loss, see :data:`BOUND`.
+    """
+
+    name: str
+    grid: Grid
+    arithmetic: str
+    bound: float = BOUND
+
+    @property
+    def opset(self) -> int:
+        """The least opset that has the operators."""
+        return max(self.grid.opset, 18 if self.arithmetic == "int8-dynamic" else 0)
+
+    def describe(self, loss: Mapping[str, float]) -> dict[str, Any]:
+        """What a manifest says of it."""
+        return {"weights": self.grid.name, "arithmetic": self.arithmetic, "bound": self.bound, "loss": dict(loss)}
+
+
+def precision(dtype: str | None = None, quantize: str | None = None, bound: float | None = None) -> Precision | None:
+    """The choice that these options stand for; None for float32.
+
+    Args:
+        dtype: one of :data:`DTYPES`.
+        quantize: one of :data:`QUANTIZATIONS`.
+        bound: largest loss; None is :data:`BOUND`.
+
+    Raises:
+        UnknownNameError: none of these.
+        UsageError: both, a bound without either, or one that is no number above 0.
+    """
+    if dtype is not None and dtype not in DTYPES:
+        raise UnknownNameError("dtype", dtype, DTYPES)
+    if quantize is not None and quantize not in QUANTIZATIONS:
+        raise UnknownNameError("quantization", quantize, QUANTIZATIONS)
+    lowered = dtype not in (None, "float32")
+    if quantize is not None and dtype is not None:
+        raise UsageError("a bundle is either quantized or of a dtype: give one of the two")
+    if bound is not None and not 0 < bound < float("inf"):
+        raise UsageError(f"the bound on the loss is a number above 0, not {bound!r}")
+    if not lowered and quantize is None:
+        if bound is not None:
+            raise UsageError("a bound on the loss needs something that is lossy: a dtype or a quantization")
+        return None
+    bound = BOUND if bound is None else bound
+    if quantize is None:
+        assert dtype is not None
+        # ONNX Runtime's CPU has no products in bfloat16, so that nothing could be proven of them
+        return Precision(dtype, Float(dtype), dtype if dtype == "float16" else "float32", bound)
+    width, _, how = quantize.partition("-")
+    arithmetic = {"": "int8", "dynamic": "int8-dynamic", "weights": "float32"}[how]
+    return Precision(quantize, Integers(int(width.removeprefix("int"))), arithmetic, bound)

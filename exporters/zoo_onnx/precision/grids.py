@@ -1,0 +1,153 @@
+"""The numbers that weights are rounded to, and how ONNX holds them.
+
+A grid rounds a weight matrix, and recognises a matrix that has been rounded: what it stores, it stores losslessly.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+_PRODUCTS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_OTHERS: tuple[type[nn.Module], ...] = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Embedding)
+#: weights of one scale in a row of 4-bit integers, the most that divide the row
+_BLOCKS = (32, 16)
+#: weights with fewer numbers are not worth their scales
+_LEAST = 256
+#: bits of a scale's significand: few enough that the products of scales and integers are exact in float32
+_SIGNIFICAND = 12
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a grid holds an array.
+
+    Attributes:
+        values: in the grid's own dtype; the array's shape, or another of as many numbers.
+        scale: what the values are multiplied by, of a shape that can be broadcast to theirs, or None.
+        turned: whether the array is the transpose of what is held.
+    """
+
+    values: NDArray[Any]
+    scale: NDArray[np.float32] | None = None
+    turned: bool = False
+
+
+class Grid(ABC):
+    """Numbers that weights are rounded to."""
+
+    name: str
+    opset: int = 17
+    dtype: np.dtype[Any]
+    #: modules whose ``weight`` is rounded
+    modules: tuple[type[nn.Module], ...] = _PRODUCTS
+
+    @abstractmethod
+    def stored(self, array: NDArray[np.float32]) -> Stored | None:
+        """What holds ``array`` exactly, or None if nothing does."""
+
+    @abstractmethod
+    def rounded(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """The nearest that :meth:`stored` takes, or None for an array that stays as it is."""
+
+    def round(self, model: nn.Module) -> frozenset[str]:
+        """Round a model's weights in place, and return their names."""
+        names = set()
+        for prefix, module in model.named_modules(remove_duplicate=False):
+            weight = getattr(module, "weight", None)
+            if not isinstance(module, self.modules) or not isinstance(weight, torch.Tensor):
+                continue
+            new = self.rounded(weight.detach().numpy())
+            if new is not None:
+                with torch.no_grad():
+                    weight.copy_(torch.from_numpy(new))
+                names.add(f"{prefix}.weight" if prefix else "weight")
+        return frozenset(names)
+
+
+class Float(Grid):
+    """A smaller floating-point format.
+
+    Args:
+        name: ``"float16"`` or ``"bfloat16"``.
+    """
+
+    modules = (*_PRODUCTS, *_OTHERS)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.dtype = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else np.float16)
+
+    def rounded(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """See :class:`Grid`. Values that the format does not reach become infinite, which the proof refuses."""
+        return array.astype(self.dtype).astype(np.float32) if array.size >= _LEAST else None
+
+    def stored(self, array: NDArray[np.float32]) -> Stored | None:
+        """See :class:`Grid`."""
+        with np.errstate(over="ignore"):
+            values = array.astype(self.dtype)
+        return Stored(values) if np.array_equal(values.astype(np.float32), array) else None
+
+
+class Integers(Grid):
+    """Symmetric integers with a scale for each output (8 bits) or for each block of a row (4 bits).
+
+    Args:
+        bits: 8 or 4.
+    """
+
+    def __init__(self, bits: int) -> None:
+        self.name, self.bits, self.largest = f"int{bits}", bits, 2 ** (bits - 1) - 1
+        self.opset = 17 if bits == 8 else 21  # blocks came with opset 21
+        self.dtype = np.dtype(np.int8 if bits == 8 else ml_dtypes.int4)
+
+    def rounded(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """See :class:`Grid`."""
+        if array.size < _LEAST or (cells := self._cells(array)) is None:
+            return None
+        scale = self._scale(cells)
+        return np.asarray(np.rint(cells / scale) * scale, np.float32).reshape(array.shape)
+
+    def stored(self, array: NDArray[np.float32]) -> Stored | None:
+        """See :class:`Grid`. A matrix may stand transposed."""
+        if array.ndim < 2 or array.size < _LEAST:
+            return None
+        if (found := self._stored(array)) is not None or array.ndim != 2:
+            return found
+        held = self._stored(np.ascontiguousarray(array.T))
+        return None if held is None else replace(held, turned=True)
+
+    def _stored(self, array: NDArray[np.float32]) -> Stored | None:
+        cells = self._cells(array)
+        if cells is None:
+            return None
+        scale = self._scale(cells)
+        whole = np.rint(cells / scale)
+        if not np.array_equal(np.asarray(whole * scale, np.float32), cells):
+            return None
+        values = whole.astype(np.int8).astype(self.dtype)
+        if self.bits == 8:
+            return Stored(values.reshape(array.shape), scale.reshape(-1, *(1,) * (array.ndim - 1)))
+        return Stored(values, scale)
+
+    def _cells(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """The array with its last axis the weights of one scale."""
+        rows = array.reshape(len(array), -1)
+        if self.bits == 8:
+            return rows
+        block = next((b for b in _BLOCKS if rows.shape[1] % b == 0), None)
+        return None if block is None else rows.reshape(len(rows), -1, block)
+
+    def _scale(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Largest value over largest integer, rounded up to a short significand so that it is found again exactly."""
+        largest = np.abs(cells).max(-1, keepdims=True).astype(np.float64)
+        significand, exponent = np.frexp(np.where(largest == 0, 1.0, largest / self.largest))
+        short = np.ceil(significand * 2**_SIGNIFICAND) / 2**_SIGNIFICAND
+        return np.asarray(np.ldexp(short, exponent), np.float32)

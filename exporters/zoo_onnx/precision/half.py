@@ -1,0 +1,68 @@
+"""Products in float16: convolutions and matrix products with stored float16 weights take float16 activations too.
+
+Inputs are rounded before and outputs restored after each, so that everything between them stays in float32. Where a
+GPU is, the products run on its tensor cores; ONNX Runtime's CPU computes them in float32 from the rounded numbers.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from zoo_onnx.build import Builder
+from zoo_onnx.precision.storage import remove_unused
+
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
+
+
+def lower(model: ir.Model) -> int:
+    """Rewrite a graph's products in place, and return how many there are."""
+    count = 0
+    for graph in model.graphs():
+        rounded: dict[ir.Value, ir.Value] = {}
+        for node in list(graph):
+            if node.op_type not in _PRODUCTS or (weight := _half_weight(node)) is None:
+                continue
+            net = Builder(f"{node.outputs[0].name}.half.")
+            for index, value in enumerate(node.inputs):
+                if value is None:
+                    continue
+                if index == 1:
+                    node.replace_input_with(1, weight)
+                elif value in rounded:
+                    node.replace_input_with(index, rounded[value])
+                else:
+                    rounded[value] = net("Cast", value, to=_HALF.value)
+                    node.replace_input_with(index, rounded[value])
+            graph.insert_before(node, net.nodes)
+            _restore(graph, node)
+            count += 1
+        remove_unused(graph)
+    return count
+
+
+def _half_weight(node: ir.Node) -> ir.Value | None:
+    """The stored float16 weight of a product, if it has one and has no other activations in its place."""
+    value = node.inputs[1]
+    source = None if value is None else value.producer()
+    if source is None or source.op_type != "Cast":
+        return None
+    stored = source.inputs[0]
+    return stored if stored is not None and stored.dtype == _HALF and stored.is_initializer() else None
+
+
+def _restore(graph: ir.Graph, node: ir.Node) -> None:
+    """Let what uses a product see float32."""
+    output = node.outputs[0]
+    net = Builder(f"{output.name}.float.")
+    restored = net("Cast", output, to=_FLOAT.value)
+    (cast,) = net.nodes
+    for user, index in list(output.uses()):
+        if user is not cast:
+            user.replace_input_with(index, restored)
+    for index, result in enumerate(graph.outputs):
+        if result is output:
+            name, restored.type, restored.shape = output.name, output.type, output.shape
+            output.name, output.type, restored.name = f"{name}.half", ir.TensorType(_HALF), name
+            graph.outputs[index] = restored
+    graph.insert_after(node, net.nodes)

@@ -1,0 +1,99 @@
+"""Weights of a graph in fewer bits, the same numbers: a ``Cast`` and a ``Mul`` by scales stand between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zoo_onnx.build import Builder
+from zoo_onnx.precision.grids import Grid, Stored
+from zoo_onnx.weights import THRESHOLD
+
+
+def store(model: ir.Model, grid: Grid) -> int:
+    """Store those weights of a graph that a grid holds exactly, and return how many there are."""
+    count = 0
+    for graph in model.graphs():
+        net = Builder("stored.")
+        for value in list(graph.initializers.values()):
+            tensor = value.const_value
+            if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) < 2:
+                continue
+            array = np.ascontiguousarray(tensor.numpy())
+            held = None if array.nbytes < THRESHOLD else grid.stored(array)
+            if held is None:
+                continue
+            ir.convenience.replace_all_uses_with(value, _restored(net, str(value.name), held, array.shape))
+            del graph.initializers[str(value.name)]
+            count += 1
+        for constant in net.constants:
+            graph.register_initializer(constant)
+        if net.nodes:
+            graph.insert_before(graph[0], net.nodes)
+    return count
+
+
+def _restored(net: Builder, name: str, held: Stored, shape: tuple[int, ...]) -> ir.Value:
+    """What gives the float32 weights, once, when a runtime loads the graph.
+
+    Integers are multiplied by their scales rather than dequantized: ONNX Runtime takes a ``DequantizeLinear`` before a
+    product as leave to round the activations to 8 bits too.
+    """
+    values = net("Cast", _constant(net, f"{name}.{held.values.dtype.name}", held.values), to=ir.DataType.FLOAT.value)
+    if held.scale is None:
+        return values
+    restored = net("Mul", values, _constant(net, f"{name}.scale", held.scale))
+    straight = shape[::-1] if held.turned else shape
+    if held.values.shape != straight:
+        restored = net("Reshape", restored, net.integers(*straight))
+    return net("Transpose", restored, perm=[1, 0]) if held.turned else restored
+
+
+def _constant(net: Builder, name: str, array: Any) -> ir.Value:
+    """An initializer of exactly this name, which the builder does not share with another."""
+    kind = ir.DataType.INT4 if array.dtype == ml_dtypes.int4 else ir.DataType.from_numpy(array.dtype)
+    value = ir.Value(
+        name=name,
+        type=ir.TensorType(kind),
+        shape=ir.Shape(array.shape),
+        const_value=ir.Tensor(array, dtype=kind, name=name),
+    )
+    net.constants.append(value)
+    return value
+
+
+def scaled_integers(value: ir.Value) -> tuple[ir.Value, ir.Value, bool] | None:
+    """The 8-bit integers and scales that a value is the product of, and whether turned, if :func:`store` made it."""
+    product = value.producer()
+    turned = product is not None and product.op_type == "Transpose"
+    if product is not None and turned:
+        product = None if product.inputs[0] is None else product.inputs[0].producer()
+    if product is None or product.op_type != "Mul":
+        return None
+    cast, scale = product.inputs
+    source = None if cast is None else cast.producer()
+    integers = source.inputs[0] if source is not None and source.op_type == "Cast" else None
+    if integers is None or scale is None or not integers.is_initializer() or not scale.is_initializer():
+        return None
+    return (integers, scale, turned) if integers.dtype == ir.DataType.INT8 else None
+
+
+def numbers(value: ir.Value) -> NDArray[Any]:
+    """An initializer's numbers."""
+    assert value.const_value is not None
+    return value.const_value.numpy()
+
+
+def remove_unused(graph: ir.Graph) -> None:
+    """Remove nodes and initializers whose values nobody uses."""
+    outputs = {id(output) for output in graph.outputs}
+    for node in reversed(list(graph)):
+        if not any(output.uses() or id(output) in outputs for output in node.outputs):
+            graph.remove(node, safe=True)
+    for name, value in list(graph.initializers.items()):
+        if not value.uses() and id(value) not in outputs:
+            del graph.initializers[name]

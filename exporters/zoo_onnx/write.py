@@ -1,0 +1,149 @@
+"""From the writer of a :class:`zoo.programs.Graph` to an ONNX graph: the exporter's side of :mod:`zoo.writing`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import ArrayLike
+from onnx_ir.passes import common
+
+from zoo.errors import ExportError
+from zoo.programs import Dim, Graph, Port, Value
+from zoo.writing import Net
+from zoo_onnx.build import Builder
+from zoo_onnx.sizes import traced_sizes
+from zoo_onnx.trace import trace
+
+_TYPES = {"float32": ir.DataType.FLOAT, "int32": ir.DataType.INT32}
+
+
+def write(graph: Graph, way: str, opset: int) -> ir.Model:
+    """The ONNX graph that one of a graph's writers writes.
+
+    Args:
+        graph: a graph that can be written so.
+        way: name of the writer.
+        opset: ONNX opset.
+
+    Raises:
+        ExportError: the writer gives another number of outputs than the graph has, or a part cannot be traced.
+    """
+    net = Pen(f"{way}.", opset)
+    inputs = [_value(port) for port in graph.inputs]
+    outputs = list(graph.written[way](net, inputs))
+    if len(outputs) != len(graph.outputs):
+        raise ExportError(f"graph {graph.name} is written with {len(outputs)} outputs, {len(graph.outputs)} expected")
+    results = []
+    for value, port in zip(outputs, graph.outputs, strict=True):
+        result = net("Identity", value)
+        result.name, result.type, result.shape = port.name, ir.TensorType(_TYPES[port.dtype]), ir.Shape(port.shape)
+        results.append(result)
+    model = ir.Model(net.graph(inputs, results, graph.name, opset), ir_version=10)
+    common.RemoveUnusedNodesPass()(model)
+    return model
+
+
+class Pen(Builder):
+    """A graph being written: see :class:`zoo.writing.Net`.
+
+    Args:
+        prefix: of every name.
+        opset: of the parts that are traced.
+        outer: the graph around this one, if it is the body of a loop: it keeps the constants of both.
+    """
+
+    def __init__(self, prefix: str, opset: int, outer: Pen | None = None) -> None:
+        super().__init__(prefix)
+        self.opset, self.outer = opset, outer
+        self._traced: dict[Hashable, ir.Graph] = {} if outer is None else outer._traced
+        self._loops = 0
+
+    def constant(self, value: ArrayLike, dtype: Any = None, name: str | None = None) -> ir.Value:
+        """See :class:`zoo.writing.Net`."""
+        return super().constant(value, dtype, name) if self.outer is None else self.outer.constant(value, dtype, name)
+
+    def split(self, value: Value, sizes: Sequence[int], axis: int) -> list[Value]:
+        """See :class:`zoo.writing.Net`."""
+        return self.outputs("Split", value, self.integers(*sizes), outputs=len(sizes), axis=axis)
+
+    def call(self, module: Callable[..., Any], *inputs: tuple[Value, tuple[Dim, ...]]) -> list[Value]:
+        """See :class:`zoo.writing.Net`."""
+        shapes = tuple(shape for _, shape in inputs)
+        if (module, shapes) not in self._traced:
+            self._traced[module, shapes] = trace(_graph_of(module, shapes), self.opset).graph
+        return self._copy(self._traced[module, shapes], [value for value, _ in inputs])
+
+    def loop(
+        self, turns: int, state: Sequence[Value], body: Callable[[Net, Value, Sequence[Value]], Sequence[Value]]
+    ) -> list[Value]:
+        """See :class:`zoo.writing.Net`."""
+        self._loops += 1
+        inner = Pen(f"{self.prefix}loop_{self._loops}.", self.opset, self)
+        turn = ir.Value(name=f"{inner.prefix}turn", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(()))
+        going = ir.Value(name=f"{inner.prefix}going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape(()))
+        before = [
+            ir.Value(name=f"{inner.prefix}state_{i}", type=ir.TensorType(ir.DataType.FLOAT)) for i in range(len(state))
+        ]
+        after = [inner._own(value) for value in body(inner, turn, before)]
+        carried = inner("Identity", going)
+        carried.type = ir.TensorType(ir.DataType.BOOL)
+        for value in after:
+            value.type = ir.TensorType(ir.DataType.FLOAT)
+        graph = inner.graph([turn, going, *before], [carried, *after], "turn", None)
+        return self.outputs("Loop", np.array(turns), np.array(True), *state, outputs=len(state), body=graph)
+
+    def _own(self, value: Value) -> ir.Value:
+        """A value as output of this graph: that of a node in it."""
+        produced = isinstance(value, ir.Value) and value.producer() in self.nodes
+        return value if produced else self("Identity", value)
+
+    def _copy(self, graph: ir.Graph, inputs: Sequence[Value]) -> list[Value]:
+        """Put a copy of a traced graph's nodes here; what becomes of its outputs."""
+        known: dict[ir.Value, Value] = dict(zip(graph.inputs, inputs, strict=True))
+        for value in graph.initializers.values():
+            assert value.const_value is not None
+            known[value] = self.constant(value.const_value.numpy())
+        for node in graph:
+            if any(
+                attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+                for attribute in node.attributes.values()
+            ):
+                raise ExportError(f"a traced part of a written graph has control flow: {node.op_type}")
+            given = [None if value is None else known[value] for value in node.inputs]
+            attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+            made = self.outputs(node.op_type, *given, outputs=len(node.outputs), **attributes)
+            known.update(zip(node.outputs, made, strict=True))
+        return [known[value] for value in graph.outputs]
+
+
+def _graph_of(module: Callable[..., Any], shapes: tuple[tuple[Dim, ...], ...]) -> Graph:
+    """A callable as a graph; the sizes of its outputs are those that change with those of its inputs."""
+    inputs = tuple(Port(f"in_{i}", "float32", shape) for i, shape in enumerate(shapes))
+    sizes = traced_sizes(inputs)
+    ranks = [_output_shapes(module, shapes, {name: size + more for name, size in sizes.items()}) for more in (0, 1000)]
+    names = {size: name for name, size in sizes.items()}
+    outputs = []
+    for i, (one, other) in enumerate(zip(*ranks, strict=True)):
+        shape = tuple(
+            a if a == b else names.get(a, f"size_{i}_{axis}")
+            for axis, (a, b) in enumerate(zip(one, other, strict=True))
+        )
+        outputs.append(Port(f"out_{i}", "float32", shape))
+    return Graph("part", module, inputs, tuple(outputs))
+
+
+def _output_shapes(
+    module: Callable[..., Any], shapes: tuple[tuple[Dim, ...], ...], sizes: dict[str, int]
+) -> list[tuple[int, ...]]:
+    with torch.no_grad():
+        given = [torch.zeros([sizes[d] if isinstance(d, str) else d for d in shape]) for shape in shapes]
+        result = module(*given)
+    return [tuple(each.shape) for each in (result if isinstance(result, (tuple, list)) else (result,))]
+
+
+def _value(port: Port) -> ir.Value:
+    return ir.Value(name=port.name, type=ir.TensorType(_TYPES[port.dtype]), shape=ir.Shape(port.shape))

@@ -1,0 +1,66 @@
+"""Whether what a target gives is what the bundle gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo import weights
+from zoo.bundle import Manifest
+from zoo.difference import TOLERANCE, relative_difference
+from zoo.errors import ProofError
+from zoo.programs import Direct, Iterate
+from zoo.runtime import BundledModel
+from zoo.runtime.session import Session
+
+
+def agree(what: str, given: NDArray[Any], expected: NDArray[Any], model: BundledModel) -> None:
+    """Refuse samples that differ by more than the bundle tolerates.
+
+    Raises:
+        ProofError: they do.
+    """
+    program = model.manifest.sample
+    unit = program.scale if isinstance(program, Iterate) else max(float(np.std(expected)), 1.0)
+    tolerance = float(model.manifest.proof.get("tolerance", TOLERANCE))
+    difference = relative_difference(given, expected, unit) if given.shape == expected.shape else float("inf")
+    if not difference <= tolerance:
+        raise ProofError(
+            f"{what} gives samples that differ by {difference:.1e} from those of genzoo's runtime; "
+            f"{tolerance:.1e} is tolerated"
+        )
+
+
+def replay(session: Session, name: str, manifest: Manifest, golden: Path) -> int:
+    """Run a graph in another form on the bundle's golden inputs, and return how many there are.
+
+    Args:
+        session: the graph as the target has it.
+        name: the graph's name.
+        manifest: of the bundle.
+        golden: its golden values.
+
+    Raises:
+        ProofError: it gives other outputs than the model gave.
+    """
+    scores = manifest.log_prob
+    density = isinstance(scores, Direct) and scores.graph == name
+    unit = float(np.prod(manifest.event_shape)) if density else 1.0
+    tolerance = float(manifest.proof.get("tolerance", TOLERANCE))
+    cases: dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]] = {}
+    for key, array in weights.read(golden).items():
+        subject, case, way, port = key.split("/", 3)
+        if subject == name:
+            cases.setdefault(case, ({}, {}))[way == "out"][port] = array
+    for feeds, expected in cases.values():
+        for output, given in session.run(feeds, list(expected)).items():
+            difference = relative_difference(given, expected[output], unit)
+            if not difference <= tolerance:
+                raise ProofError(
+                    f"{session.graph.name} gives another {output} than the model gave: it differs by {difference:.1e}, "
+                    f"{tolerance:.1e} is tolerated"
+                )
+    return len(cases)

@@ -1,0 +1,68 @@
+"""The target ``python``: a bundle and one file that runs it.
+
+::
+
+    sample.py       at most 200 lines; needs numpy and onnxruntime
+    bundle/         the proven bundle
+    README.md
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from zoo.bundle import Bundle, open_bundle
+from zoo.errors import ProofError
+from zoo.files import copy_file, write_text
+from zoo.runtime import BundledModel
+from zoo_targets.compare import agree
+
+RUNTIME = Path(__file__).parent / "files" / "sample.py"
+_SEED, _SAMPLES = 5, 3
+
+
+def pack(bundle: Bundle, folder: Path) -> None:
+    """Add the runtime to a folder that has the bundle.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    copy_file(RUNTIME, folder / RUNTIME.name)
+    name = bundle.manifest.model.get("name", "this model")
+    chosen = " --class 0" if bundle.manifest.condition and bundle.manifest.condition.kind == "classes" else ""
+    text = f"""# {name}
+
+```sh
+pip install numpy onnxruntime
+python sample.py -n 4 --seed 0{chosen} -o samples.npy
+```
+
+`sample.py` is the whole runtime, to be read and copied; `python sample.py --help` says what it does. The same seed
+gives the same samples in PyTorch and in every other runtime of the bundle. `bundle/MODEL_CARD.md` says more of the
+model.
+"""
+    write_text(folder / "README.md", text)
+
+
+def verify(folder: Path) -> str:
+    """Run ``sample.py`` by itself, and compare its samples with those of :mod:`zoo.runtime`.
+
+    Raises:
+        ProofError: it fails, or gives others.
+    """
+    with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
+        output = Path(scratch) / "x.npy"
+        command = [sys.executable, "-I", str(folder / RUNTIME.name), "-n", str(_SAMPLES), "--seed", str(_SEED)]
+        done = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+            raise ProofError(f"{folder / RUNTIME.name} fails: {last}")
+        given = np.load(output)
+    model = BundledModel(open_bundle(folder / "bundle"), "cpu")
+    agree("sample.py", given, model.sample(_SAMPLES, seed=_SEED), model)
+    return f"{_SAMPLES} samples by sample.py"

@@ -1,0 +1,105 @@
+"""Architecture ``maf``: the masked autoregressive flow of Papamakarios, Pavlakou & Murray 2017, arXiv:1705.07057."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo_flows import config
+from zoo_flows.flow import Flow
+from zoo_flows.transforms import AffineMap, Autoregressive, Map, Transform
+
+
+class AutoregressiveFlow(Flow):
+    """Autoregressive transforms with a mixing layer between each two: the skeleton of MAF, IAF and NSF (AR).
+
+    Args:
+        event_shape: shape of one sample, flattened inside.
+        map: of every component.
+        transforms: how many autoregressive transforms.
+        hidden: widths of their hidden layers.
+        residual: whether hidden layers after the first are residual blocks.
+        mixing: ``"reverse"``, ``"permutation"`` (drawn once), ``"lu"`` (a learned matrix) or ``"none"``.
+        condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        levels: number of values of discrete data, which then pass a logit; None for continuous data.
+        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        landmarks: see :class:`~zoo_flows.flow.Flow`.
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        map: Map,
+        *,
+        transforms: int,
+        hidden: Sequence[int],
+        residual: bool,
+        mixing: str,
+        condition: Mapping[str, Any] | None,
+        levels: int | None,
+        alpha: float,
+        landmarks: Sequence[float] = (),
+    ) -> None:
+        size = config.event_size(event_shape)
+        config.at_least(transforms=(transforms, 1))
+        described, context = config.described(condition)
+        layers: list[Transform] = []
+        for index in range(transforms):
+            if index:
+                layers += config.mixing(mixing, size)
+            layers.append(
+                self.autoregressive(Autoregressive(size, map, context=context, hidden=hidden, residual=residual))
+            )
+        super().__init__(
+            event_shape,
+            preprocessing=config.preprocessing(size, levels, alpha),
+            transforms=layers,
+            condition=described,
+            landmarks=landmarks,
+        )
+
+    def autoregressive(self, transform: Autoregressive) -> Transform:
+        """The transform in the direction in which the architecture uses it: density in one pass."""
+        return transform
+
+
+class MAF(AutoregressiveFlow):
+    """Affine autoregressive transforms: densities in one pass, samples in d small steps that cost about as much.
+
+    Standardised data pass ``transforms`` times through zᵢ = xᵢ·exp(s) + t, where s and t are made of the components
+    before xᵢ by a masked network. Between transforms the components change their order.
+
+    Args:
+        event_shape: shape of one sample, flattened inside.
+        transforms: how many autoregressive transforms.
+        hidden: widths of the masked networks' hidden layers.
+        residual: whether hidden layers after the first are residual blocks, all of one width.
+        mixing: between transforms: ``"reverse"`` (the paper's), ``"permutation"``, ``"lu"`` or ``"none"``.
+        condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        levels: number of values of discrete data, which then pass a logit; None for continuous data.
+        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+    """
+
+    def __init__(
+        self,
+        *,
+        event_shape: Sequence[int],
+        transforms: int = 5,
+        hidden: Sequence[int] = (64, 64),
+        residual: bool = False,
+        mixing: str = "reverse",
+        condition: Mapping[str, Any] | None = None,
+        levels: int | None = None,
+        alpha: float = 0.01,
+    ) -> None:
+        super().__init__(
+            event_shape,
+            AffineMap(),
+            transforms=transforms,
+            hidden=hidden,
+            residual=residual,
+            mixing=mixing,
+            condition=condition,
+            levels=levels,
+            alpha=alpha,
+        )

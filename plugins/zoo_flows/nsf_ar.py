@@ -1,0 +1,61 @@
+"""Architecture ``nsf-ar``: the neural spline flow RQ-NSF (AR) of Durkan et al. 2019, arXiv:1906.04032."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo.errors import ConfigError
+from zoo_flows import config
+from zoo_flows.maf import AutoregressiveFlow
+from zoo_flows.transforms import SplineMap
+
+
+class NSFAutoregressive(AutoregressiveFlow):
+    """Spline autoregressive transforms: densities in one pass, samples in d small steps that cost about as much.
+
+    Args:
+        event_shape: shape of one sample, flattened inside.
+        transforms: how many autoregressive transforms.
+        bins: of each spline.
+        bound: splines act on [-bound, bound], in standard deviations; the tails are linear.
+        hidden: widths of the masked networks' hidden layers.
+        residual: whether hidden layers after the first are residual blocks, all of one width.
+        mixing: between transforms: ``"reverse"``, ``"permutation"``, ``"lu"`` (the paper's) or ``"none"``.
+        condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        levels: number of values of discrete data, which then pass a logit; None for continuous data.
+        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+    """
+
+    def __init__(
+        self,
+        *,
+        event_shape: Sequence[int],
+        transforms: int = 3,
+        bins: int = 8,
+        bound: float = 5.0,
+        hidden: Sequence[int] = (64, 64),
+        residual: bool = False,
+        mixing: str = "lu",
+        condition: Mapping[str, Any] | None = None,
+        levels: int | None = None,
+        alpha: float = 0.01,
+    ) -> None:
+        config.at_least(bins=(bins, 2))
+        if not (bound > 0 and math.isfinite(bound)):
+            raise ConfigError(f"bound must be above 0, not {bound}")
+        super().__init__(
+            event_shape,
+            SplineMap(bins, bound),
+            transforms=transforms,
+            hidden=hidden,
+            residual=residual,
+            mixing=mixing,
+            condition=condition,
+            levels=levels,
+            alpha=alpha,
+            landmarks=np.linspace(-bound, bound, bins + 1).tolist(),
+        )

@@ -1,0 +1,147 @@
+"""The masked autoencoder for distribution estimation, MADE (Germain et al. 2015, arXiv:1502.03509).
+
+Every unit has a degree: how many components, counted from the first, it may know of. Component xⱼ (j = 0 … d-1) has
+degree j + 1, hidden units have degrees up to d - 1, and the parameters of component i have degree i, since they depend
+on x₀ … xᵢ₋₁ alone. A unit reads those of its own degree or less (eq. 13), and that is the whole of masking.
+
+Units stand in order of degree. What a degree reads is then the beginning of the layer before it, so sampling, which
+learns one component at a time, computes each unit once, when its degree's turn comes, with a slice of the weights:
+:mod:`zoo_flows.transforms.unfolding`.
+"""
+
+from __future__ import annotations
+
+import copy
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.errors import ConfigError
+
+_Value = TypeVar("_Value")
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer whose outputs read the inputs of their own degree or less.
+
+    Weights that are masked begin at 0 and get no gradient, so they stay there, and a frozen layer's weights are those
+    that are saved.
+
+    Args:
+        inputs: degree of each input, ascending.
+        outputs: degree of each output, ascending.
+    """
+
+    mask: Tensor | None
+
+    def __init__(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        super().__init__(len(inputs), len(outputs))
+        self.degrees_in, self.degrees_out = tuple(inputs), tuple(outputs)
+        mask = torch.tensor(self.degrees_in) <= torch.tensor(self.degrees_out).unsqueeze(1)
+        self.register_buffer("mask", mask, persistent=False)
+        with torch.no_grad():
+            self.weight.mul_(mask)
+
+    def masked(self) -> Tensor:
+        """The weights ``[outputs, inputs]``, 0 where nothing is read."""
+        return self.weight if self.mask is None else self.weight * self.mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[n, inputs]`` to ``[n, outputs]``."""
+        return F.linear(x, self.masked(), self.bias)
+
+    def inputs_below(self, degree: int) -> int:
+        """How many inputs have a lower degree: they come first."""
+        return bisect_right(self.degrees_in, degree - 1)
+
+    def outputs_below(self, degree: int) -> int:
+        """How many outputs have a lower degree: they come first."""
+        return bisect_right(self.degrees_out, degree - 1)
+
+
+class MADE(nn.Module):
+    """A network whose outputs for component i depend on the components before it, and on the context.
+
+    The last layer starts at zero, so that whatever is conditioned starts at its zero parameters. The degrees of a
+    hidden layer are spread evenly; they begin at 1, or with a context at 0, for units that read it alone.
+
+    Args:
+        size: number d of components.
+        outputs: P, for each component.
+        context: length of the context, which every first hidden unit reads; 0 for none.
+        hidden: widths of the hidden layers.
+        residual: after the first hidden layer, each further one is a pre-activation block h + W₂·relu(W₁·relu(h)); the
+            widths are then equal.
+    """
+
+    def __init__(
+        self, size: int, outputs: int, *, context: int = 0, hidden: Sequence[int] = (64, 64), residual: bool = False
+    ) -> None:
+        super().__init__()
+        if not hidden or min(hidden) < 1:
+            raise ConfigError(f"a masked network has hidden layers of width 1 or more, not {list(hidden)}")
+        if residual and len(set(hidden)) > 1:
+            raise ConfigError(f"residual hidden layers have one width, not {list(hidden)}")
+        self.size, self.outputs, self.residual = size, outputs, residual
+        lowest = 0 if context or size == 1 else 1
+        layers = [sorted(lowest + unit % (size - lowest) for unit in range(width)) for width in hidden]
+        if residual:
+            layers += layers[1:]  # a block has two layers
+        degrees = [list(range(1, size + 1)), *layers, [i for i in range(size) for _ in range(outputs)]]
+        self.layers = nn.ModuleList(MaskedLinear(a, b) for a, b in pairwise(degrees))
+        self.context = nn.Linear(context, hidden[0], bias=False) if context else None
+        nn.init.zeros_(self.linear(-1).weight)
+        nn.init.zeros_(self.linear(-1).bias)
+
+    def linear(self, index: int) -> MaskedLinear:
+        """One of the layers."""
+        layer = self.layers[index]
+        assert isinstance(layer, MaskedLinear)
+        return layer
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """``[n, d]`` and ``[n, context]`` to ``[n, d, outputs]``."""
+        extra = None if self.context is None or context is None else self.context(context)
+
+        def linear(index: int, value: Tensor) -> Tensor:
+            out: Tensor = self.layers[index](value)
+            return out + extra if index == 0 and extra is not None else out
+
+        return torch.unflatten(self.through(x, linear, F.relu, torch.add), 1, (self.size, self.outputs))
+
+    def through(
+        self,
+        x: _Value,
+        linear: Callable[[int, _Value], _Value],
+        relu: Callable[[_Value], _Value],
+        add: Callable[[_Value, _Value], _Value],
+    ) -> _Value:
+        """The network's structure, whatever a value is: the whole of a layer, or the units of one degree.
+
+        Args:
+            x: the input.
+            linear: layer ``index`` applied to its input.
+            relu: the activation.
+            add: sum of two values.
+        """
+        last = len(self.layers) - 1
+        h = linear(0, x)
+        for index in range(1, last, 2 if self.residual else 1):
+            inner = linear(index, relu(h))
+            h = add(h, linear(index + 1, relu(inner))) if self.residual else inner
+        return linear(last, relu(h))
+
+    @torch.no_grad()
+    def frozen(self) -> MADE:
+        """An equal network whose masks are multiplied in; this one is left as it is."""
+        made = copy.deepcopy(self).eval().requires_grad_(False)
+        for index in range(len(made.layers)):
+            layer = made.linear(index)
+            layer.weight.copy_(layer.masked())
+            layer.mask = None
+        return made

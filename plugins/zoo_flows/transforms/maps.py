@@ -1,0 +1,96 @@
+"""Increasing maps of the real line, one for each component: what a network's outputs are the parameters of.
+
+Pure mathematics without weights, so that couplings and autoregressive transforms share it, and so that a graph that is
+written rather than traced needs each only once: equal maps are equal values.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from zoo_flows.transforms import rational_quadratic
+
+#: log of the largest slope of an affine map; the least is its inverse
+_LOG_LIMIT = math.log(1e3)
+
+
+class Map(Protocol):
+    """z = f(x; parameters), increasing in x; zeros as parameters give the identity. Hashable, and equal if the same.
+
+    Parameters stand along the first axis, ``[P, ...]``, and values have a first axis of 1, ``[1, ...]``.
+    """
+
+    @property
+    def count(self) -> int:
+        """P: how many parameters a component takes."""
+
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """z and log dz/dx."""
+
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """x, such that f(x) = z."""
+
+
+@dataclass(frozen=True)
+class AffineMap:
+    """z = x·exp(s) + t with parameters (t, u), where s = u/(1 + \\|u\\|/ln 1000).
+
+    The logarithm s of the slope is about u when small and never beyond ±ln 1000, so that neither direction overflows.
+    """
+
+    @property
+    def count(self) -> int:
+        """See :class:`Map`."""
+        return 2
+
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Map`."""
+        shift, u = torch.split(parameters, 1)
+        minus_log_slope = _limited(u)
+        return x * torch.exp(-minus_log_slope) + shift, -minus_log_slope.expand_as(x)
+
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """See :class:`Map`."""
+        shift, u = torch.split(parameters, 1)
+        return (z - shift) * torch.exp(_limited(u))
+
+
+def _limited(u: Tensor) -> Tensor:
+    """-s, the logarithm of the inverse's slope: in as few operations as there are, since d steps in a row take them."""
+    return u / (u.abs() * (-1.0 / _LOG_LIMIT) - 1.0)
+
+
+@dataclass(frozen=True)
+class SplineMap:
+    """The monotonic rational-quadratic spline of :mod:`~zoo_flows.transforms.rational_quadratic`.
+
+    Attributes:
+        bins: of the spline.
+        bound: it acts on [-bound, bound]; outside it is the identity.
+    """
+
+    bins: int = 8
+    bound: float = 3.0
+
+    @property
+    def count(self) -> int:
+        """See :class:`Map`."""
+        return rational_quadratic.parameter_count(self.bins)
+
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Map`."""
+        z, log_slope = rational_quadratic.spline(x.squeeze(0), self._knots(parameters), bound=self.bound)
+        return z.unsqueeze(0), log_slope.unsqueeze(0)
+
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """See :class:`Map`."""
+        x, _ = rational_quadratic.inverse_spline(z.squeeze(0), self._knots(parameters), bound=self.bound)
+        return x.unsqueeze(0)
+
+    def _knots(self, parameters: Tensor) -> rational_quadratic.Knots:
+        return rational_quadratic.knots(parameters.movedim(0, -1), bins=self.bins, bound=self.bound)

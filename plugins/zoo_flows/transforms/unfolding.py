@@ -1,0 +1,177 @@
+"""Inverting a masked autoregressive transform at about the cost of one pass.
+
+Component i of the inverse needs the parameters that the network makes of x₀ … xᵢ₋₁. Passing the whole network d times
+computes every unit d times, though it changes once: when the last component that it reads gets known. Unfolded, the
+units of degree i are computed when degree i has its turn, so each once::
+
+    for i = 0 … d-1:   in every layer, the units of degree i, from the units of degree ≤ i of the layer before
+                       xᵢ = inverse map of zᵢ with the parameters of degree i
+
+Degrees are taken in blocks of about √d. At a block's beginning one large product brings in all that earlier blocks
+contribute to all of its units; within it only the few units of the block itself are to be read. So little is copied,
+and most of the arithmetic is in matrices that are worth a processor's while.
+
+Units stand along the first axis here and samples along the second: then what is put side by side, and cut out, are
+whole runs of memory. The same function runs in PyTorch (:class:`Tensors`) and writes graphs without control flow (an
+algebra of a graph's values): both are the same algorithm.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo_flows.transforms.made import MADE
+from zoo_flows.transforms.maps import Map
+
+_Value = TypeVar("_Value")
+
+
+class Algebra(Protocol[_Value]):
+    """What unfolding computes with: values ``[k, n]`` of k units, a layer's weights, and a map."""
+
+    def start(self, index: int, rows: slice) -> _Value:
+        """The constants of some outputs of a layer: bias, and for the first layer what the context contributes."""
+
+    def product(self, index: int, rows: slice, columns: slice, x: _Value, start: _Value) -> _Value:
+        """start + W·x with ``weight[rows, columns]`` of a layer."""
+
+    def relu(self, x: _Value) -> _Value:
+        """The activation."""
+
+    def add(self, a: _Value, b: _Value) -> _Value:
+        """Sum of two values."""
+
+    def cat(self, values: list[_Value]) -> _Value:
+        """Values one after the other along the first axis."""
+
+    def split(self, value: _Value, sizes: list[int]) -> list[_Value]:
+        """The inverse of :meth:`cat`."""
+
+    def inverse(self, z: _Value, parameters: _Value) -> _Value:
+        """The map's inverse: ``[1, n]`` and ``[P, n]`` to ``[1, n]``."""
+
+
+def unfold(made: MADE, algebra: Algebra[_Value], z: _Value) -> tuple[_Value, _Value]:
+    """Noise ``[d, n]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``."""
+    size = made.size
+    block = max(1, math.isqrt(size))
+    finished: list[_Value | None] = [None] * len(made.layers)
+    pieces = algebra.split(z, [1] * size)
+    xs: list[_Value] = []
+    parameters: list[_Value] = []
+    for low in range(0, size, block):
+        turn = _Block(made, algebra, low, min(low + block, size), finished)
+        for degree in range(low, turn.high):
+            parameters.append(turn.parameters(degree, xs[-1] if xs else None))
+            xs.append(algebra.inverse(pieces[degree], parameters[-1]))
+        if turn.high < size:
+            finished = turn.finished()
+    return algebra.cat(xs), algebra.cat(parameters)
+
+
+class _Block(Generic[_Value]):
+    """The degrees from ``low`` to ``high`` (exclusive); ``earlier`` is what each layer read of lower degrees."""
+
+    def __init__(self, made: MADE, algebra: Algebra[_Value], low: int, high: int, earlier: list[_Value | None]) -> None:
+        self.made, self.algebra, self.low, self.high, self.earlier = made, algebra, low, high, earlier
+        #: what each layer has read of degrees in this block
+        self.recent: list[_Value | None] = [None] * len(made.layers)
+        #: for each layer, what the units of each degree get from lower blocks
+        self.starts = [self._starts(index) for index in range(len(made.layers))]
+
+    def _starts(self, index: int) -> list[_Value | None]:
+        layer = self.made.linear(index)
+        edges = [layer.outputs_below(degree) for degree in range(self.low, self.high + 1)]
+        sizes = [b - a for a, b in pairwise(edges)]
+        if edges[0] == edges[-1]:
+            return [None] * len(sizes)
+        rows = slice(edges[0], edges[-1])
+        start = self.algebra.start(index, rows)
+        if (before := self.earlier[index]) is not None:
+            start = self.algebra.product(index, rows, slice(0, layer.inputs_below(self.low)), before, start)
+        pieces = iter(self.algebra.split(start, [size for size in sizes if size]))
+        return [next(pieces) if size else None for size in sizes]
+
+    def parameters(self, degree: int, x: _Value | None) -> _Value:
+        """The parameters of a component; ``x`` is the component before it."""
+
+        def linear(index: int, value: _Value | None) -> _Value | None:
+            self.recent[index] = recent = self._joined(self.recent[index], value)
+            start = self.starts[index][degree - self.low]
+            if start is None or recent is None:
+                return start
+            layer = self.made.linear(index)
+            rows = slice(layer.outputs_below(degree), layer.outputs_below(degree + 1))
+            columns = slice(layer.inputs_below(self.low), layer.inputs_below(degree + 1))
+            return self.algebra.product(index, rows, columns, recent, start)
+
+        def relu(value: _Value | None) -> _Value | None:
+            return None if value is None else self.algebra.relu(value)
+
+        def add(a: _Value | None, b: _Value | None) -> _Value | None:
+            return None if a is None or b is None else self.algebra.add(a, b)
+
+        parameters = self.made.through(x, linear, relu, add)
+        assert parameters is not None  # every component has parameters
+        return parameters
+
+    def finished(self) -> list[_Value | None]:
+        """What each layer has read up to the end of this block."""
+        return [self._joined(a, b) for a, b in zip(self.earlier, self.recent, strict=True)]
+
+    def _joined(self, a: _Value | None, b: _Value | None) -> _Value | None:
+        if a is None or b is None:
+            return b if a is None else a
+        return self.algebra.cat([a, b])
+
+
+class Tensors:
+    """Unfolding with PyTorch.
+
+    Args:
+        made: the network.
+        transform: the map.
+        n: how many samples.
+        context: ``[n, c]``, or None.
+    """
+
+    def __init__(self, made: MADE, map: Map, n: int, context: Tensor | None) -> None:
+        self.map = map
+        self.weights = [made.linear(index).masked() for index in range(len(made.layers))]
+        self.starts = [made.linear(index).bias.unsqueeze(1).expand(-1, n) for index in range(len(made.layers))]
+        if made.context is not None and context is not None:
+            self.starts[0] = self.starts[0] + made.context(context).T
+
+    def start(self, index: int, rows: slice) -> Tensor:
+        """See :class:`Algebra`."""
+        return self.starts[index][rows]
+
+    def product(self, index: int, rows: slice, columns: slice, x: Tensor, start: Tensor) -> Tensor:
+        """See :class:`Algebra`."""
+        return torch.addmm(start, self.weights[index][rows, columns], x)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """See :class:`Algebra`."""
+        return F.relu(x)
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        """See :class:`Algebra`."""
+        return a + b
+
+    def cat(self, values: list[Tensor]) -> Tensor:
+        """See :class:`Algebra`."""
+        return torch.cat(values)
+
+    def split(self, value: Tensor, sizes: list[int]) -> list[Tensor]:
+        """See :class:`Algebra`."""
+        return list(torch.split(value, sizes))
+
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """See :class:`Algebra`."""
+        return self.map.inverse(z, parameters)

@@ -1,0 +1,161 @@
+"""The unfolded inverse of :mod:`~zoo_flows.transforms.unfolding`, written into a graph: small products or a loop.
+
+``unroll`` writes what PyTorch computes, product by product, without control flow: largest, and fastest. ``loop`` writes
+one turn of a ``Loop`` whose state is what each layer has read so far, and which grows from turn to turn: a graph of a
+constant size, whatever d is. Both cut their weights out of the dense ones, which stand in the bundle once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from zoo.writing import Net, Value
+from zoo_flows.transforms.made import MADE
+from zoo_flows.transforms.maps import Map
+from zoo_flows.transforms.unfolding import unfold
+
+
+def write(net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> Value:
+    """Noise ``[n, d]`` to data ``[n, d]``.
+
+    Args:
+        net: the graph.
+        way: ``"unroll"`` or ``"loop"``.
+        made: the network, frozen.
+        map: whose parameters it makes.
+        z: noise.
+        context: ``[n, c]``, or None.
+    """
+    z = net("Transpose", z, perm=[1, 0])
+    nodes = _Nodes(net, made, map, z, context)
+    x = _looped(nodes, z) if way == "loop" else unfold(made, nodes, z)[0]
+    return net("Transpose", x, perm=[1, 0])
+
+
+@dataclass(frozen=True)
+class _MapInverse:
+    """A map's inverse as what is traced; equal for equal maps."""
+
+    map: Map
+
+    def __call__(self, z: Tensor, parameters: Tensor) -> Tensor:
+        return self.map.inverse(z, parameters)
+
+
+class _Nodes:
+    """The algebra of unfolding whose values are nodes ``[k, n]``."""
+
+    def __init__(self, net: Net, made: MADE, map: Map, z: Value, context: Value | None) -> None:
+        self.net, self.made, self.map = net, made, map
+        layers = [made.linear(index) for index in range(len(made.layers))]
+        self.weights = [net.constant(layer.weight.numpy()) for layer in layers]
+        #: what is added to a layer's products: ``[k, 1]``, or ``[k, n]`` where the context contributes
+        self.starts = [net("Unsqueeze", net.constant(layer.bias.numpy()), net.integers(1)) for layer in layers]
+        if made.context is not None and context is not None:
+            weight = net.constant(made.context.weight.numpy())
+            self.starts[0] = net("Gemm", weight, context, self.starts[0], transB=1)
+        n = net("Slice", net("Shape", z), net.integers(1), net.integers(2))
+        self.row = net("Concat", net.integers(1), n, axis=0)  # the shape [1, n]
+
+    def start(self, index: int, rows: slice) -> Value:
+        value = self._slice(self.starts[index], (rows.start,), (rows.stop,), 0)
+        # the first units of a layer may have nothing to read, and then no product brings in the batch
+        return self.net("Expand", value, self.row) if rows.start == 0 else value
+
+    def product(self, index: int, rows: slice, columns: slice, x: Value, start: Value) -> Value:
+        weight = self._slice(self.weights[index], (rows.start, columns.start), (rows.stop, columns.stop), 0, 1)
+        return self.net("Gemm", weight, x, start)
+
+    def relu(self, x: Value) -> Value:
+        return self.net("Relu", x)
+
+    def add(self, a: Value, b: Value) -> Value:
+        return self.net("Add", a, b)
+
+    def cat(self, values: list[Value]) -> Value:
+        return self.net("Concat", *values, axis=0) if len(values) > 1 else values[0]
+
+    def split(self, value: Value, sizes: list[int]) -> list[Value]:
+        return self.net.split(value, sizes, 0) if len(sizes) > 1 else [value]
+
+    def inverse(self, z: Value, parameters: Value) -> Value:
+        return self.inverse_in(self.net, z, parameters)
+
+    def inverse_in(self, net: Net, z: Value, parameters: Value) -> Value:
+        """The map's inverse in another net than this one: the body of a loop."""
+        shapes = (1, "batch"), (self.map.count, "batch")
+        (x,) = net.call(_MapInverse(self.map), (z, shapes[0]), (parameters, shapes[1]))
+        return x
+
+    def _slice(self, value: Value, starts: Sequence[int], ends: Sequence[int], *axes: int) -> Value:
+        integers = self.net.integers
+        return self.net("Slice", value, integers(*starts), integers(*ends), integers(*axes))
+
+
+def _looped(nodes: _Nodes, z: Value) -> Value:
+    """The first component outside, since no layer has read anything yet, and the others one a turn."""
+    net, made = nodes.net, nodes.made
+    nothing = net("Slice", z, net.integers(0), net.integers(0), net.integers(0))  # [0, n]
+    read: list[Value] = [nothing] * len(made.layers)
+
+    def linear(index: int, value: Value | None) -> Value | None:
+        """Units of degree 0: those that read the context alone, and what reads them."""
+        rows = slice(0, made.linear(index).outputs_below(1))
+        if rows.stop == 0:
+            return None
+        start = nodes.start(index, rows)
+        if value is None:
+            return start
+        read[index] = value
+        return nodes.product(index, rows, slice(0, made.linear(index).inputs_below(1)), value, start)
+
+    x = nodes.inverse(net("Gather", z, net.integers(0), axis=0), made.through(None, linear, *_optional(nodes)))
+    if made.size == 1:
+        return x
+    before, *read = net.loop(made.size - 1, [x, *read], _Turn(nodes, z))
+    return net("Concat", read[0], before, axis=0)
+
+
+class _Turn:
+    """Writes one turn of the loop: the units of degree turn + 1."""
+
+    def __init__(self, nodes: _Nodes, z: Value) -> None:
+        self.nodes, self.z = nodes, z
+        degrees = range(1, nodes.made.size)
+        layers = [nodes.made.linear(index) for index in range(len(nodes.made.layers))]
+        #: first row and column, and those after the last, of each layer's weights in each turn
+        self.begins = [np.array([(layer.outputs_below(i), 0) for i in degrees]) for layer in layers]
+        self.ends = [
+            np.array([(layer.outputs_below(i + 1), layer.inputs_below(i + 1)) for i in degrees]) for layer in layers
+        ]
+
+    def __call__(self, net: Net, turn: Value, state: Sequence[Value]) -> list[Value]:
+        before, *read = state
+
+        def linear(index: int, value: Value) -> Value:
+            read[index] = net("Concat", read[index], value, axis=0)
+            begin, end = (net("Gather", net.constant(table[index]), turn) for table in (self.begins, self.ends))
+            weight = net("Slice", self.nodes.weights[index], begin, end, net.integers(0, 1))
+            rows = [net("Slice", edge, net.integers(0), net.integers(1)) for edge in (begin, end)]
+            start = net("Slice", self.nodes.starts[index], *rows, net.integers(0))
+            return net("Gemm", weight, read[index], start)
+
+        parameters = self.nodes.made.through(
+            before, linear, lambda value: net("Relu", value), lambda a, b: net("Add", a, b)
+        )
+        row = net("Add", net("Unsqueeze", turn, net.integers(0)), net.integers(1))
+        return [self.nodes.inverse_in(net, net("Gather", self.z, row, axis=0), parameters), *read]
+
+
+def _optional(
+    nodes: _Nodes,
+) -> tuple[Callable[[Value | None], Value | None], Callable[[Value | None, Value | None], Value | None]]:
+    """Relu and sum of values that may be of no units, and then are None."""
+    return (
+        lambda value: None if value is None else nodes.relu(value),
+        lambda a, b: None if a is None or b is None else nodes.add(a, b),
+    )

@@ -1,0 +1,98 @@
+"""The graphs of flows with sequential transforms: those are written, and what stands between them is traced."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.writing import Net, Value
+from zoo_flows.transforms.base import Direction, Transform
+
+if TYPE_CHECKING:
+    from zoo_flows.flow import Flow
+
+_FLOAT = 1  # as ONNX numbers its types
+
+
+def inverse(flow: Flow, way: str, net: Net, inputs: Sequence[Value]) -> list[Value]:
+    """Base noise and condition to data.
+
+    Args:
+        flow: frozen.
+        way: in which sequential transforms are written.
+        net: the graph.
+        inputs: of the graph ``inverse``.
+    """
+    x, _ = _through(flow, "inverse", way, net, inputs)
+    return [net("Reshape", x, net.integers(-1, *flow.event_shape)) if len(flow.event_shape) > 1 else x]
+
+
+def log_prob(flow: Flow, way: str, net: Net, inputs: Sequence[Value]) -> list[Value]:
+    """Data and condition to log-density; arguments as for :func:`inverse`."""
+    z, log_det = _through(flow, "forward", way, net, inputs)
+    squares = net("ReduceSum", net("Mul", z, z), net.integers(1), keepdims=0)
+    constant = np.array(0.5 * flow.size * math.log(2.0 * math.pi), np.float32)
+    return [net("Sub", net("Sub", log_det, constant), net("Mul", squares, np.array(0.5, np.float32)))]
+
+
+def _through(flow: Flow, direction: Direction, way: str, net: Net, inputs: Sequence[Value]) -> tuple[Value, Value]:
+    value, *condition = inputs
+    if len(flow.event_shape) > 1:
+        value = net("Flatten", value, axis=1)
+    context = _context(flow, net, condition[0]) if condition else None
+    total = None
+    for is_written, group in groupby(_in_order(flow, direction), lambda t: direction in t.written):
+        for part in group if is_written else [_Chain(list(group), direction)]:
+            if isinstance(part, _Chain):
+                value, log_det = _traced(net, part, flow, value, context)
+            else:
+                value, log_det = part.write(net, direction, way, value, context, log_det=direction == "forward")
+            if log_det is not None:
+                total = log_det if total is None else net("Add", total, log_det)
+    return value, total
+
+
+def _in_order(flow: Flow, direction: Direction) -> Iterator[Transform]:
+    transforms = [t for t in (*flow.preprocessing, *flow.transforms) if isinstance(t, Transform)]
+    return iter(transforms if direction == "forward" else transforms[::-1])
+
+
+def _context(flow: Flow, net: Net, condition: Value) -> Value:
+    """See :meth:`Flow.context`."""
+    assert flow.condition is not None
+    if flow.condition.kind == "vector":
+        return condition
+    classes = np.arange(flow.condition.size, dtype=np.int32)
+    return net("Cast", net("Equal", net("Unsqueeze", condition, net.integers(1)), classes), to=_FLOAT)
+
+
+def _traced(net: Net, chain: _Chain, flow: Flow, value: Value, context: Value | None) -> tuple[Value, Value]:
+    inputs = [(value, ("batch", flow.size))]
+    if context is not None and flow.condition is not None:
+        inputs.append((context, ("batch", flow.condition.size)))
+    out, log_det = net.call(chain, *inputs)
+    return out, log_det
+
+
+class _Chain(nn.Module):
+    """Transforms one after the other, in one direction."""
+
+    def __init__(self, transforms: Sequence[Transform], direction: Direction) -> None:
+        super().__init__()
+        self.transforms = nn.ModuleList(transforms)
+        self.direction = direction
+
+    def forward(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total = torch.zeros_like(value[:, 0])
+        for transform in self.transforms:
+            assert isinstance(transform, Transform)
+            step = transform.forward if self.direction == "forward" else transform.inverse
+            value, log_det = step(value, context)
+            total = total + log_det
+        return value, total

@@ -1,0 +1,84 @@
+"""With the weights of zuko's MAF and NSF, ours are the same models: densities to 1e-5, samples too. Needs zuko."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+zuko = pytest.importorskip("zuko", reason="zuko, whose flows are compared, is not installed")
+
+from zoo_flows.maf import MAF  # noqa: E402 - after the checks
+from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
+from zoo_flows.transforms import Autoregressive  # noqa: E402
+
+
+@torch.no_grad()
+def copy_weights(theirs, ours):
+    """Give ours the weights of theirs.
+
+    Their odd transforms take the components from last to first, where ours reverse the components in between; their
+    hidden units of a degree are spread over a layer, where ours stand side by side; their context is part of the input.
+    """
+    transforms = [t for t in ours.transforms if isinstance(t, Autoregressive)]
+    for turn, (source, target) in enumerate(zip(theirs.transform.transforms, transforms, strict=True)):
+        network = target.network
+        d, p = network.size, network.outputs
+        order = torch.arange(d) if turn % 2 == 0 else torch.arange(d).flip(0)
+        layers = [layer for layer in source.hyper if isinstance(layer, torch.nn.Linear)]
+        columns = order
+        for index, layer in enumerate(layers):
+            own = network.linear(index)
+            if index == len(layers) - 1:
+                rows = (order[:, None] * p + torch.arange(p)).flatten()
+            else:
+                count = d if network.context is not None or d == 1 else d - 1
+                rows = torch.argsort(torch.arange(len(own.bias)) % count, stable=True)
+            weight = layer.weight * layer.mask
+            if index == 0 and network.context is not None:
+                network.context.weight.copy_(weight[rows, d:])
+                weight = weight[:, :d]
+            weight = weight[rows][:, columns]
+            assert torch.equal(weight * own.mask, weight)  # nothing that they read is masked here
+            own.weight.copy_(weight)
+            own.bias.copy_(layer.bias[rows])
+            columns = rows
+
+
+def pair(kind, size, context, hidden, *, factor=1.0):
+    """A flow of theirs, whose weights are those of a fresh one times ``factor``, and ours."""
+    torch.manual_seed(0)
+    condition = {"kind": "vector", "size": context} if context else None
+    common = {"event_shape": [size], "transforms": 3, "hidden": hidden, "mixing": "reverse", "condition": condition}
+    if kind == "maf":
+        theirs = zuko.flows.MAF(size, context, transforms=3, hidden_features=hidden)
+        ours = MAF(**common)
+    else:
+        theirs = zuko.flows.NSF(size, context, transforms=3, bins=8, hidden_features=hidden)
+        ours = NSFAutoregressive(**common, bins=8, bound=5.0)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.mul_(factor)
+    copy_weights(theirs, ours)
+    return theirs, ours.eval()
+
+
+@pytest.mark.parametrize("context", [0, 2])
+@pytest.mark.parametrize(("size", "hidden"), [(2, [16]), (5, [64, 64]), (16, [40, 24, 32])])
+@pytest.mark.parametrize("kind", ["maf", "nsf"])
+class TestSame:
+    @torch.no_grad()
+    def check(self, theirs, ours, x, z, c, tolerance):
+        expected = theirs(c).log_prob(x)
+        torch.testing.assert_close(ours.log_prob(x, condition=c), expected, rtol=tolerance, atol=tolerance)
+        # three transforms reverse twice, so the base's components stand in the same order
+        torch.testing.assert_close(ours.inverse(z, c), theirs(c).transform.inv(z), rtol=tolerance, atol=tolerance)
+        assert (expected - ours.log_prob(x + 0.1, condition=c)).abs().max() > 1e-2
+
+    def test_in_float32(self, kind, size, hidden, context):
+        theirs, ours = pair(kind, size, context, hidden)
+        c = torch.randn(200, context) if context else None
+        self.check(theirs, ours, torch.randn(200, size), torch.randn(200, size), c, 1e-5)
+
+    def test_far_from_a_gaussian_in_float64(self, kind, size, hidden, context):
+        theirs, ours = (model.double() for model in pair(kind, size, context, hidden, factor=2.0))
+        x, z = 2.0 * torch.randn(2, 200, size, dtype=torch.float64)
+        c = torch.randn(200, context).double() if context else None  # as float32 as conditions are
+        self.check(theirs, ours, x, z, c, 1e-9)
