@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 import zoo
 
-_NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
-
 
 @zoo.hookimpl
 def zoo_exporters() -> Iterable[zoo.Exporter]:
@@ -16,13 +14,17 @@ def zoo_exporters() -> Iterable[zoo.Exporter]:
         zoo.Exporter(
             name="web",
             summary="A static page that draws samples in the browser; any web server can serve it.",
-            entry="zoo_web.page:export",
-            requires=_NEEDED,
+            entry="zoo_web.page:pack",
+            verify="zoo_web.page:verify",
+            packs=True,
+            requires=("onnxruntime",),
         ),
         zoo.Exporter(
             name="node",
             summary="An npm package that draws samples in Node, from the command line or from a program.",
-            entry="zoo_web.package:export",
-            requires=_NEEDED,
+            entry="zoo_web.package:pack",
+            verify="zoo_web.package:verify",
+            packs=True,
+            requires=("onnxruntime",),
         ),
     ]

@@ -1,51 +1,35 @@
-"""What both targets are made of: a proven bundle, and files of ours as they are."""
+"""What both targets are made of: files of ours as they are, and what is said when something to run them is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.bundle import read_manifest
-from zoo.cards import ModelCard
-from zoo.errors import OutputError
-from zoo.files import write_bytes
+from zoo.errors import MissingDependencyError, OutputError, UsageError
+from zoo.files import copy_file
 from zoo.manifest import Manifest
-from zoo.model import GenerativeModel
 
 FILES = Path(__file__).parent / "files"
-#: the JavaScript runtime, which both targets have beside their own files
-RUNTIME = ("genzoo.mjs", "errors.mjs", "files.mjs", "noise.mjs")
-BUNDLE = "bundle"
-
-Progress = Callable[[str, int, int], None]
+#: folder of the runtime in what both targets write, and in :data:`FILES`
+RUNTIME = "genzoo"
 
 
-def write_bundle(
-    model: GenerativeModel, card: ModelCard, folder: Path, *, progress: Progress | None, options: dict[str, Any]
-) -> Manifest:
-    """Export the model into ``folder/bundle`` by the target ``onnx``, which proves it, and return its manifest.
-
-    Args:
-        model: the model.
-        card: what is known of it.
-        folder: exists, and has no such folder.
-        progress: called before each part.
-        options: those of the target ``onnx``.
+def copy_folder(source: Path, folder: Path) -> None:
+    """Copy a folder's files, and those of the folders in it, into an existing folder.
 
     Raises:
-        UsageError, ExportError, ProofError, OutputError: as the target ``onnx`` does.
+        OutputError: they cannot be read or written.
     """
-    from zoo_onnx.export import export  # torch and onnx are there: the target says that it requires them
+    for path in sorted(source.iterdir()):
+        if path.is_dir():
+            copy_folder(path, make_folder(folder / path.name))
+        else:
+            copy_file(path, folder / path.name)
 
-    bundle = folder / BUNDLE
-    make_folder(bundle)
-    export(model, card, bundle, progress=progress, **options)
-    return read_manifest(bundle)
 
-
-def make_folder(path: Path) -> None:
-    """Make a folder.
+def make_folder(path: Path) -> Path:
+    """Make a folder, and return it.
 
     Raises:
         OutputError: it cannot be made.
@@ -54,17 +38,28 @@ def make_folder(path: Path) -> None:
         path.mkdir()
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    return path
 
 
-def copy_files(source: Path, names: Iterable[str], folder: Path) -> None:
-    """Copy files of ``source`` into ``folder``.
+def refuse_unknown(target: str, options: Mapping[str, Any], known: tuple[str, ...] = ()) -> None:
+    """Refuse options that a target does not have.
 
     Raises:
-        OutputError: they cannot be read or written.
+        UsageError: there are some.
     """
-    for name in names:
-        try:
-            content = (source / name).read_bytes()
-        except OSError as error:
-            raise OutputError(f"cannot read {source / name}: {error.strerror}") from error
-        write_bytes(folder / name, content)
+    if options:
+        has = f"Its options are {', '.join(known)}." if known else "It has no options."
+        raise UsageError(f"the target {target} has no option {', '.join(options)}", hint=has)
+
+
+def missing(what: str, purpose: str, hint: str) -> MissingDependencyError:
+    """The error for something that Python's packages do not bring."""
+    error = MissingDependencyError(what, purpose, extra="")
+    error.hint = hint
+    return error
+
+
+def some_condition(manifest: Manifest) -> list[float] | None:
+    """What a check gives a model as its condition: zeros for a vector, which has no default; else None."""
+    condition = manifest.condition
+    return [0.0] * condition.size if condition is not None and condition.kind == "vector" else None

@@ -5,7 +5,7 @@
  *     const model = await open();
  *     const { data, shape } = await model.sample(4, { seed: 0 });
  *
- * See genzoo.mjs for what a model can do.
+ * See genzoo/genzoo.mjs for what a model can do.
  *
  * @license Apache-2.0
  */
@@ -14,9 +14,9 @@ import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
-import { ZooError, load } from "./genzoo.mjs";
+import { ZooError, load } from "./genzoo/genzoo.mjs";
 
-export * from "./genzoo.mjs";
+export * from "./genzoo/genzoo.mjs";
 
 const RUNTIMES = ["onnxruntime-node", "onnxruntime-web"];
 
@@ -31,7 +31,7 @@ export function folderReader(folder) {
  * Open the bundle of this package, or another one.
  * @param {{folder?: string, runtime?: string, threads?: number}} [options] `folder`: of another bundle; `runtime`:
  *     "onnxruntime-node" or "onnxruntime-web", by default the first of them that is installed; `threads`: of the CPU
- * @returns {Promise<import("./genzoo.mjs").Model>}
+ * @returns {Promise<import("./genzoo/genzoo.mjs").Model>}
  */
 export async function open({ folder = join(dirname(fileURLToPath(import.meta.url)), "bundle"), runtime, threads } = {}) {
   const { name, ort } = await findRuntime(runtime ? [runtime] : RUNTIMES);

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * Draw samples from the command line: `node sample.mjs --n 4 --seed 0 --class 3 -o samples.npy`
+ * Draw samples from the command line: `node sample.mjs -n 4 --seed 0 --class 3 -o samples.npy`
  *
  * @license Apache-2.0
  */
@@ -18,6 +18,7 @@ const HELP = `usage: node sample.mjs [options]
   --vector A,B,...     condition of a model that takes a vector
   --table NAME         step table, such as ddim-20 [the model's own choice]
   --guidance W         weight of classifier-free guidance; 1 is none [as in the table]
+  --fused              run the bundle's fused graph
   -o, --output FILE    .npy or .json [JSON on stdout]
   --bundle FOLDER      another bundle [the one of this package]
   --runtime NAME       onnxruntime-node or onnxruntime-web [what is installed]
@@ -28,6 +29,7 @@ const OPTIONS = {
   n: { type: "string", short: "n", default: "1" },
   output: { type: "string", short: "o" },
   help: { type: "boolean" },
+  fused: { type: "boolean" },
   ...Object.fromEntries(
     ["seed", "class", "vector", "table", "guidance", "bundle", "runtime", "threads"].map((name) => [name, { type: "string" }]),
   ),
@@ -75,6 +77,7 @@ async function main() {
     seed,
     condition: values.class ?? values.vector?.split(",").map((v) => number("vector", v)),
     table: values.table,
+    fused: values.fused,
     guidance: values.guidance === undefined ? undefined : number("guidance", values.guidance),
     progress: process.stderr.isTTY ? (done, total) => process.stderr.write(`\r${done}/${total}${done === total ? "\n" : ""}`) : undefined,
   });

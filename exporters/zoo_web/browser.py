@@ -1,4 +1,4 @@
-"""Headless Chromium for tests and figures: a page served on localhost, looked at through the DevTools protocol.
+"""Headless Chromium for checks and tests: a page served on this machine, looked at through the DevTools protocol.
 
 The protocol runs over two pipes (``--remote-debugging-pipe``), so nothing but the standard library is needed.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import functools
 import http.server
 import json
@@ -19,25 +18,44 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+#: of files whose types the system may not know
+TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm"}
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # Chromium reads commands from descriptor 3 and answers on 4, which a child gets only by its own doing
-_LAUNCH = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+_LAUNCH = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+)
 
 
 def find_browser() -> str | None:
-    """The program, or None: $CHROMIUM, or what is installed."""
+    """The program, or None: $CHROMIUM, or what is installed. None on Windows, which passes no pipes on."""
+    if os.name != "posix":
+        return None
     return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 @contextlib.contextmanager
-def served(folder: Path, requests: list[str] | None = None) -> Iterator[str]:
-    """The address of a folder on a static server that lives as long as the block; paths asked for go to ``requests``."""
+def served(folder: Path, requests: list[str] | None = None, headers: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of a folder on a static server that lives as long as the block.
+
+    Args:
+        folder: what is served.
+        requests: gets "status path" of each request.
+        headers: more of them, for every answer.
+    """
 
     class Handler(http.server.SimpleHTTPRequestHandler):
+        extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | TYPES
+
+        def end_headers(self) -> None:
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            super().end_headers()
+
         def log_request(self, code: Any = "-", size: Any = "-") -> None:
             if requests is not None:
                 requests.append(f"{getattr(code, 'value', code)} {self.path}")
@@ -87,7 +105,7 @@ class Browser:
         self._in, child_out = (_high(fd) for fd in os.pipe())
         command = [
             *(sys.executable, "-c", _LAUNCH, str(child_in), str(child_out), program),
-            *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
+            *("--headless=new", *_sandbox(), "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
             *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
             *(f"--user-data-dir={self._profile.name}", *flags, "about:blank"),
         ]
@@ -220,8 +238,15 @@ class Browser:
             self.requests.append(of["request"]["url"])
 
 
+def _sandbox() -> tuple[str, ...]:
+    """Chromium refuses to run as root with its sandbox; what it opens here is only ever a page of ours."""
+    return ("--no-sandbox",) if os.geteuid() == 0 else ()
+
+
 def _high(descriptor: int) -> int:
     """The same pipe under a number that does not stand in the way of 3 and 4."""
+    import fcntl  # not on Windows, where find_browser() finds none
+
     try:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
     finally:

@@ -4,6 +4,7 @@
  * @license Apache-2.0
  */
 
+import { count } from "./data.mjs";
 import { ZooError } from "./errors.mjs";
 
 /**
@@ -41,22 +42,19 @@ export function readSafetensors(bytes) {
     throw wrong(error.message);
   }
   const tensors = new Map();
-  for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(header)) {
+  for (const [name, { dtype, shape = [], data_offsets: [begin, end] = [] }] of Object.entries(header ?? {})) {
     if (name === "__metadata__") continue;
-    const Kind = SAFETENSORS[dtype], [begin, end] = offsets ?? [];
+    const Kind = Object.hasOwn(SAFETENSORS, dtype) ? SAFETENSORS[dtype] : null;
     if (!Kind) throw wrong(`${name} is of type ${dtype}`);
     if (!(begin >= 0 && start + end <= bytes.byteLength && end - begin === count(shape) * Kind.BYTES_PER_ELEMENT)) {
       throw wrong(`${name} does not lie in it`);
     }
-    // a copy: the file does not align its tensors
-    const data = new Kind(bytes.slice(start + begin, start + end).buffer);
+    // a copy, since the file does not align its tensors; not by bytes.slice, which is a view in a Buffer of Node
+    const data = new Kind(bytes.buffer.slice(bytes.byteOffset + start + begin, bytes.byteOffset + start + end));
     tensors.set(name, { shape, data: Kind === BigInt64Array ? Array.from(data, Number) : data });
   }
   return tensors;
 }
-
-/** Numbers in an array of a shape. */
-export const count = (shape) => shape.reduce((product, size) => product * size, 1);
 
 /** SHA-256 as hexadecimal digits. Browsers keep `crypto.subtle` from pages without https: there it is computed here. */
 export async function sha256(bytes, subtle = globalThis.crypto?.subtle) {
