@@ -5,9 +5,9 @@
  * @license Apache-2.0
  */
 
-import { ZooError, fetchReader, load } from "./genzoo.mjs";
+import { ZooError, fetchReader, load } from "../genzoo/genzoo.mjs";
 
-const bundle = new URL("bundle/", import.meta.url), ortFolder = new URL("ort/", import.meta.url);
+const bundle = new URL("../bundle/", import.meta.url), ortFolder = new URL("../ort/", import.meta.url);
 let model, stopping = new AbortController();
 
 const calls = {
