@@ -34,7 +34,7 @@ export class Images {
     const label = (i) => (captions ? `Sample ${i + 1}, class ${captions[i]}` : `Sample ${i + 1}`);
     this.canvases = Array.from({ length: n }, (_, i) => canvasOf(this.width, this.height, label(i)));
     const tiles = element("div", { className: "tiles" });
-    tiles.style.setProperty("--tile", n <= 4 ? "9rem" : n <= 40 ? "5.5rem" : "3.5rem");
+    tiles.style.setProperty("--tile", n <= 4 ? "9rem" : n <= 12 ? "7.5rem" : "3.75rem"); // ten in a row where there is room
     tiles.append(...this.canvases.map((canvas, i) => {
       return element("figure", {}, canvas, ...(captions ? [element("figcaption", { textContent: captions[i] })] : []));
     }));

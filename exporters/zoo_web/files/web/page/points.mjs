@@ -8,7 +8,7 @@ import { canvasOf, colour, element } from "./dom.mjs";
 
 const GRID = 128; // cells of the density along a side
 const PIXELS = 900;
-const LIGHTEST = 30, DARKEST = 230; // opacity of the density at its faintest and at its peak, of 255
+const OPAQUE = 230; // opacity of the density at its peak, of 255
 
 /** A square around points [n, 2], a little larger than they are. */
 export function extentOf(data) {
@@ -83,8 +83,8 @@ function heat(logDensity) {
   context.fillRect(0, 0, GRID, GRID);
   const pixels = context.getImageData(0, 0, GRID, GRID), largest = logDensity.reduce((a, b) => Math.max(a, b), -Infinity);
   logDensity.forEach((value, cell) => {
-    const row = GRID - 1 - Math.floor(cell / GRID), relative = Math.exp((value - largest) / 2);
-    pixels.data[4 * (row * GRID + (cell % GRID)) + 3] = relative < 0.01 ? 0 : LIGHTEST + (DARKEST - LIGHTEST) * relative;
+    const row = GRID - 1 - Math.floor(cell / GRID);
+    pixels.data[4 * (row * GRID + (cell % GRID)) + 3] = OPAQUE * Math.exp((value - largest) / 2);
   });
   context.putImageData(pixels, 0, 0);
   return canvas;
