@@ -63,9 +63,9 @@ def pack(
     """
     refuse_unknown("web", unknown, _OPTIONS)
     if not isinstance(webgpu, bool):
-        raise UsageError(f"webgpu is true or false, not {webgpu!r}")
+        raise UsageError(f"webgpu is true or false, not {webgpu!r}", hint="-T webgpu=true")
     if ort is not None and not isinstance(ort, (str, os.PathLike)):
-        raise UsageError(f"ort is the folder of an npm package, not {ort!r}")
+        raise UsageError(f"ort is the folder of an npm package, not {ort!r}", hint="-T ort=FOLDER")
     backends = ("wasm", "webgpu") if webgpu else ("wasm",)
     with onnxruntime_web.obtained(backends, ort) as package:
         onnxruntime_web.write(package, backends, make_folder(folder / ORT))

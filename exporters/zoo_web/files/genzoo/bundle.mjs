@@ -6,6 +6,7 @@
 
 import { ZooError } from "./errors.mjs";
 import { sha256 } from "./files.mjs";
+import { inlined } from "./inline.mjs";
 
 const FIELDS = ["format", "created_by", "model", "event_shape", "condition", "levels", "licenses", "noise", "graphs",
   "programs", "batch", "precision", "proof", "files"];
@@ -87,7 +88,8 @@ export class Bundle {
   }
 
   async _open(file) {
-    const externalData = await this._external(), bytes = await this.file(file);
+    const externalData = await this._external();
+    const bytes = inlined(await this.file(file), new Map(externalData.map(({ path, data }) => [path, data])));
     try {
       return await this.ort.InferenceSession.create(bytes, { ...this._options, ...(externalData.length ? { externalData } : {}) });
     } catch (error) {
