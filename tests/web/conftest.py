@@ -131,12 +131,27 @@ def unet():
     return model.eval()
 
 
-MODELS = {"sound": sound, "plane": plane, "unet": unet}
+def maf():
+    """A masked autoregressive flow in six dimensions, whose small steps are a loop with weights in its body."""
+    import torch
+
+    from zoo_flows.maf import MAF
+
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = MAF(event_shape=[6], transforms=2, hidden=[32, 32])
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+MODELS = {"sound": sound, "plane": plane, "unet": unet, "maf": maf}
 #: bundle -> its model, and the options of its export
 BUNDLES = {
     "sound": ("sound", {}),
     "plane": ("plane", {}),
     "plane-fixed": ("plane", {"batch": 3}),
+    "maf-loop": ("maf", {"inverse": "loop"}),
     "unet": ("unet", {"fused": {"sampler": "ddpm", "steps": 3}}),
     "unet-fixed": ("unet", {"batch": 3}),
     "unet-float16": ("unet", {"dtype": "float16"}),

@@ -116,6 +116,12 @@ def test_the_fused_graph(both, node, runtime):
     same(found, model.sample(5, seed=2**64 - 3, fused=True), 8.0)
 
 
+def test_a_loop_with_weights_in_its_body(both, node, runtime):
+    """ONNX Runtime takes such weights from a disk only, so they are put into the graph."""
+    package, model = both("maf-loop")
+    same(node(package, SAMPLE, runtime=runtime, n=6, options={}), model.sample(6, seed=0))
+
+
 @pytest.mark.parametrize("n", [1, 3, 7])
 def test_a_fixed_batch_is_filled_up(both, node, n):
     package, model = both("plane-fixed")
