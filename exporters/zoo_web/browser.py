@@ -138,13 +138,18 @@ class Browser:
         """Go to an address."""
         self.send("Page.navigate", url=url)
 
-    def evaluate(self, expression: str) -> Any:
+    def evaluate(self, expression: str, *, gesture: bool = False) -> Any:
         """The value of a JavaScript expression in the page, awaited if it is a promise.
+
+        Args:
+            expression: what is evaluated.
+            gesture: whether the page takes it for what a visitor does, as it has to for sounds.
 
         Raises:
             RuntimeError: it throws.
         """
-        answer = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        options = {"awaitPromise": True, "returnByValue": True, "userGesture": gesture}
+        answer = self.send("Runtime.evaluate", expression=expression, **options)
         if "exceptionDetails" in answer:
             details = answer["exceptionDetails"]
             raise RuntimeError(details.get("exception", {}).get("description") or details["text"])
