@@ -99,7 +99,7 @@ def test_mnist_is_that_of_python_and_is_seen_to_become(visit, bundle):
 
 
 def test_moons_are_those_of_python(visit, bundle):
-    """Within 1e-4 as golden values are (of 1 + \|value\|), and nearly all of them much closer.
+    """Within 1e-4 as golden values are (of 1 + the value), and nearly all of them much closer.
 
     Where this flow is steep, float32 itself is less exact: of 5000 points, Python's runtime has one that is 1.6e-4 from
     what float64 gives.
