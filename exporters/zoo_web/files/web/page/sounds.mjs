@@ -54,7 +54,9 @@ function wave(canvas, samples) {
   context.clearRect(0, 0, width, height);
   context.fillStyle = colour("accent");
   for (let x = 0; x < width; x++) {
-    const from = Math.floor((x * samples.length) / width), to = Math.max(from + 1, Math.floor(((x + 1) * samples.length) / width));
+    // to the next column's first sample, so that the line has no gaps
+    const from = Math.floor((x * samples.length) / width);
+    const to = Math.min(samples.length, Math.floor(((x + 1) * samples.length) / width) + 1);
     let low = Infinity, top = -Infinity;
     for (let i = from; i < to; i++) {
       low = Math.min(low, samples[i]);
