@@ -62,9 +62,7 @@ def main() -> None:
     bundle = open_bundle(folder)
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        page, package = (
-            pack(bundle, scratch / target, target=target, registry=registry) for target in ("web", "node")
-        )
+        page, package = (pack(bundle, scratch / target, target=target, registry=registry) for target in ("web", "node"))
         runs: dict[tuple[str, int], Draw] = {}
         for threads in given.threads:
             runs["zoo.runtime", threads] = in_python(bundle, threads, given)

@@ -13,6 +13,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,9 @@ class Browser:
         scale: pixels of the screen for one of the page.
         flags: more of Chromium's.
     """
+
+    #: seconds that it has to end by itself
+    patience = 5.0
 
     def __init__(
         self,
@@ -173,18 +177,18 @@ class Browser:
         """What is seen, as a PNG."""
         return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
 
-    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """A command of the protocol, to the page."""
-        return self._send(method, parameters, session=self._session)
+    def send(self, method: str, *, seconds: float = 300, **parameters: Any) -> dict[str, Any]:
+        """A command of the protocol, to the page; it has this many seconds to answer."""
+        return self._send(method, parameters, session=self._session, seconds=seconds)
 
     def close(self) -> None:
-        """End the browser."""
-        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
-            self._send("Browser.close", {}, seconds=5)
+        """End the browser, and whatever it has begun."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self._send("Browser.close", {}, seconds=self.patience)
         try:
-            self._process.wait(10)
+            self._process.wait(self.patience)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         for fd in (self._in, self._out):
             with contextlib.suppress(OSError):

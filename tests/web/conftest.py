@@ -185,7 +185,9 @@ def bundle(tmp_path_factory, shipped):
                 condition=built.condition,
                 data=data,
             )
-            made[name] = export(built, tmp_path_factory.mktemp(name) / "bundle", card=card, registry=registry(), **options)
+            made[name] = export(
+                built, tmp_path_factory.mktemp(name) / "bundle", card=card, registry=registry(), **options
+            )
         return open_bundle(made[name])
 
     return give

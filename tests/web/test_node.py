@@ -93,7 +93,9 @@ def test_guidance_is_that_of_python(both, node, given, guidance):
 def test_one_can_guide_away_from_a_class(both, node):
     package, model = both("unet")
     options = {"guidance": 2, "condition": "a", "negative": "c"}
-    same(node(package, SAMPLE, n=2, options=options), model.sample(2, seed=0, guidance=2.0, condition=0, negative=2), 8.0)
+    same(
+        node(package, SAMPLE, n=2, options=options), model.sample(2, seed=0, guidance=2.0, condition=0, negative=2), 8.0
+    )
 
 
 def test_a_table_of_ones_own(both, node):

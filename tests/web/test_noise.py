@@ -53,7 +53,9 @@ def test_noise_is_that_of_the_specification(node, package):
     np.testing.assert_allclose(z, [0.991138, -0.924663, -0.617609, -0.482068], atol=5e-7)
 
 
-@pytest.mark.parametrize(("seed", "said"), [("-1", "0 to"), ("0.5", "whole number"), ("2 ** 53", "whole"), ("2n ** 64n", "0 to")])
+@pytest.mark.parametrize(
+    ("seed", "said"), [("-1", "0 to"), ("0.5", "whole number"), ("2 ** 53", "whole"), ("2n ** 64n", "0 to")]
+)
 def test_what_is_no_seed_is_refused(node, package, seed, said):
     name, message, _ = node(package, f"return refused(() => genzoo.normal({seed}, 1, 1));")
     assert name == "ZooError"
@@ -97,7 +99,10 @@ def test_safetensors_are_read_wherever_they_lie(node, package):
         (struct.pack("<Q", 1 << 40) + b"{}", "longer than the file"),
         (tensors(b"{]"), "JSON"),
         (tensors(b"null"), None),
-        (tensors({"a": {"dtype": "constructor", "shape": [], "data_offsets": [0, 4]}}, bytes(4)), "of type constructor"),
+        (
+            tensors({"a": {"dtype": "constructor", "shape": [], "data_offsets": [0, 4]}}, bytes(4)),
+            "of type constructor",
+        ),
         (tensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, bytes(8)), "does not lie in it"),
         (tensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}, bytes(8)), "does not lie in it"),
         (tensors({"a": {"dtype": "F32", "shape": [1]}}, bytes(8)), "does not lie in it"),

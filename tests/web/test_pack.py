@@ -127,7 +127,9 @@ def test_an_altered_onnxruntime_is_refused(shipped, registry, ort, tmp_path):
 def test_without_npm_the_page_cannot_be_written(shipped, registry, tmp_path, monkeypatch):
     monkeypatch.delenv(onnxruntime_web.VARIABLE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingDependencyError, match=r"onnxruntime-web is needed .* \(npm is not installed\)") as caught:
+    with pytest.raises(
+        MissingDependencyError, match=r"onnxruntime-web is needed .* \(npm is not installed\)"
+    ) as caught:
         web(shipped, registry, tmp_path / "page")
     assert onnxruntime_web.VARIABLE in caught.value.hint
 
@@ -211,7 +213,9 @@ def test_no_module_makes_markup_or_code_of_texts(path):
 
 def luminance(colour):
     """Relative luminance as WCAG 2.2 defines it."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in bytes.fromhex(colour))]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in bytes.fromhex(colour))
+    ]
     return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
@@ -271,7 +275,9 @@ def test_checking_says_what_is_missing(shipped, registry, ort, tmp_path, monkeyp
     other = pack(shipped("moons-nsf"), tmp_path / "package", target="node", registry=registry)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CHROMIUM", raising=False)
-    with pytest.raises(MissingDependencyError, match="^Chromium is needed to run the page and is not installed$") as one:
+    with pytest.raises(
+        MissingDependencyError, match="^Chromium is needed to run the page and is not installed$"
+    ) as one:
         page.verify(folder)
     with pytest.raises(MissingDependencyError, match="^Node is needed to run the package and is not installed$") as two:
         package.verify(other)

@@ -150,7 +150,9 @@ READY = "globalThis.genzoo && (genzoo.ready || genzoo.error)"
 def test_the_form_does_what_it_says(visit, bundle):
     model = BundledModel(bundle("digits-nsf"), "cpu")
     browser = visit("digits-nsf", until=READY)
-    fields = "for (const [name, value] of Object.entries({ class: '7', n: 3, seed: 5 })) form.elements[name].value = value;"
+    fields = (
+        "for (const [name, value] of Object.entries({ class: '7', n: 3, seed: 5 })) form.elements[name].value = value;"
+    )
     browser.evaluate(f"(() => {{ const form = document.getElementById('form'); {fields} }})()")
     browser.evaluate("document.getElementById('go').click()")
     browser.wait(DONE, SECONDS)
@@ -162,8 +164,14 @@ def test_the_form_does_what_it_says(visit, bundle):
     browser.wait(DONE, SECONDS)
     assert browser.evaluate("genzoo.last.seed") != "5"
     # the form refuses what makes no sense before anything runs
-    browser.evaluate("genzoo.last = null; document.getElementById('n').value = 0; document.getElementById('go').click()")
-    assert browser.evaluate("[genzoo.running, genzoo.last, document.querySelector(':invalid').id]") == [False, None, "form"]
+    browser.evaluate(
+        "genzoo.last = null; document.getElementById('n').value = 0; document.getElementById('go').click()"
+    )
+    assert browser.evaluate("[genzoo.running, genzoo.last, document.querySelector(':invalid').id]") == [
+        False,
+        None,
+        "form",
+    ]
 
 
 def test_a_run_can_be_stopped(visit):
@@ -173,7 +181,11 @@ def test_a_run_can_be_stopped(visit):
     browser.evaluate("document.getElementById('stop').click()")
     browser.wait("!genzoo.running", SECONDS)
     assert text(browser, "status") == "Stopped."
-    assert browser.evaluate("[genzoo.error, genzoo.last, document.getElementById('go').disabled]") == [None, None, False]
+    assert browser.evaluate("[genzoo.error, genzoo.last, document.getElementById('go').disabled]") == [
+        None,
+        None,
+        False,
+    ]
     assert browser.evaluate("genzoo.previews") < 100
     # what was seen so far stays
     assert len(browser.evaluate(PIXELS)) == 4
