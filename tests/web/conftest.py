@@ -43,7 +43,7 @@ def shipped():
     return lambda name: open_bundle(SHIPPED / name / "bundle")
 
 
-# -- models whose bundles have what the shipped ones lack ----------------------------------------------------------------
+# -- models whose bundles have what the shipped ones lack -------------------------------------------------------------
 
 
 def sound():
@@ -193,7 +193,7 @@ def bundle(tmp_path_factory, shipped):
     return give
 
 
-# -- Node ----------------------------------------------------------------------------------------------------------------
+# -- Node -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")

@@ -149,7 +149,7 @@ def test_fewer_bits_and_a_fixed_batch(both, node, runtime, name):
     assert np.abs(array(found) - expected).max() <= tolerance * (8.0 + np.abs(expected).max())
 
 
-# -- scores --------------------------------------------------------------------------------------------------------------
+# -- scores -----------------------------------------------------------------------------------------------------------
 
 SCORE = """const model = await genzoo.open({ runtime: given.runtime });
 const Kind = { u: Uint8Array, f: Float32Array }[given.kind];
@@ -185,7 +185,7 @@ def test_scores_given_vectors_in_a_fixed_batch(both, node):
     np.testing.assert_allclose(found, model.log_prob(x, condition=vectors), rtol=1e-4, atol=1e-4)
 
 
-# -- runs ----------------------------------------------------------------------------------------------------------------
+# -- runs -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_sample_is_the_same_alone_or_among_many(both, node):
@@ -233,7 +233,7 @@ def test_a_model_can_be_released_and_used_again(both, node):
     assert first == second
 
 
-# -- the command ---------------------------------------------------------------------------------------------------------
+# -- the command ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

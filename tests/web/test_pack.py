@@ -52,7 +52,7 @@ def web(shipped, registry, folder, name="moons-nsf", **options):
     return pack(shipped(name), folder, target="web", registry=registry, **options)
 
 
-# -- the page ------------------------------------------------------------------------------------------------------------
+# -- the page ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("options", "added"), [({}, WASM), ({"webgpu": True}, WASM | WEBGPU)], ids=["wasm", "webgpu"])
@@ -152,7 +152,7 @@ def test_the_real_package_has_the_stated_digests(modules):
             assert set(re.findall(r"https?://[\w.-]+", text)) <= {"https://web.dev"}
 
 
-# -- what the files say --------------------------------------------------------------------------------------------------
+# -- what the files say -----------------------------------------------------------------------------------------------
 
 
 class Links(HTMLParser):
@@ -233,7 +233,7 @@ def test_texts_can_be_read(ink, paper, mode):
     assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
-# -- the package ---------------------------------------------------------------------------------------------------------
+# -- the package ------------------------------------------------------------------------------------------------------
 
 
 def test_the_package_is_one_that_npm_takes(shipped, registry, tmp_path):
@@ -261,7 +261,7 @@ def test_any_name_becomes_one_that_npm_takes(shipped, name, expected):
     assert package.package_name(changed) == expected
 
 
-# -- what is missing to check with ---------------------------------------------------------------------------------------
+# -- what is missing to check with ------------------------------------------------------------------------------------
 
 
 def test_the_targets_can_be_had_by_name(registry, shipped, tmp_path):

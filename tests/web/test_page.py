@@ -78,7 +78,7 @@ def assert_pixels(browser, model, expected):
     assert np.ptp(wanted) > 200  # there is something to see
 
 
-# -- what is drawn -------------------------------------------------------------------------------------------------------
+# -- what is drawn ----------------------------------------------------------------------------------------------------
 
 
 def test_digits_are_those_of_python(visit, bundle):
@@ -142,7 +142,7 @@ def test_vectors_are_asked_for_by_name(visit, bundle):
     assert text(browser, "vector-label") == "east, north, spare"
 
 
-# -- what a visitor does -------------------------------------------------------------------------------------------------
+# -- what a visitor does ----------------------------------------------------------------------------------------------
 
 READY = "globalThis.genzoo && (genzoo.ready || genzoo.error)"
 
@@ -234,7 +234,7 @@ def test_texts_of_a_bundle_are_texts(visit, packed, tmp_path):
     assert browser.evaluate("document.title") == "digits-nsf"
 
 
-# -- where it comes from -------------------------------------------------------------------------------------------------
+# -- where it comes from ----------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_fetched_but_the_folders_own_files(visit):
@@ -289,7 +289,7 @@ def test_the_target_checks_itself(chromium, packed):
     assert page.verify(packed("digits-nsf", "web")) == "2 samples by the page in Chromium"
 
 
-# -- for everybody -------------------------------------------------------------------------------------------------------
+# -- for everybody ----------------------------------------------------------------------------------------------------
 
 
 def test_every_control_has_a_name(visit):
