@@ -221,7 +221,7 @@ def packed(bundle, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def node(modules):
-    """Runs JavaScript in Node and gives what it returns; ``given`` has the keyword arguments, ``genzoo`` the package."""
+    """Runs JavaScript in Node and gives what it returns; ``given`` has the keyword arguments."""
     program = shutil.which("node")
     if program is None:
         pytest.skip("Node is not installed")

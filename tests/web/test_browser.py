@@ -40,12 +40,18 @@ def ended(group):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked for in /proc")
 def test_nothing_is_left_running(program):
-    with pytest.raises(ZeroDivisionError), Browser(program) as browser:
-        group = browser._process.pid
-        assert os.getpgid(group) == group
-        assert alive(group)
-        raise ZeroDivisionError
-    assert ended(group)
+    groups = []
+
+    def fail():
+        with Browser(program) as browser:
+            groups.append(browser._process.pid)
+            assert os.getpgid(groups[0]) == groups[0]
+            assert alive(groups[0])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert ended(groups[0])
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked for in /proc")

