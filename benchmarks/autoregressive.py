@@ -23,7 +23,7 @@ import torch
 from zoo.export import export
 from zoo.registry import Registry
 from zoo.runtime import load
-from zoo.runtime.session import onnxruntime
+from zoo.runtime.ort import onnxruntime
 from zoo_flows.maf import MAF
 from zoo_flows.transforms import Autoregressive
 

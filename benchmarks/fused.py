@@ -20,7 +20,7 @@ import numpy as np
 from zoo.export import export
 from zoo.registry import Registry
 from zoo.runtime import load
-from zoo.runtime.session import onnxruntime
+from zoo.runtime.ort import onnxruntime
 
 
 def main() -> None:

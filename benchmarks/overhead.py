@@ -20,7 +20,8 @@ from typing import Any
 
 from zoo.registry import Registry
 from zoo.runtime import BundledModel, load
-from zoo.runtime.session import Session, onnxruntime
+from zoo.runtime.ort import onnxruntime
+from zoo.runtime.session import Session
 
 WARM_UP = 2
 

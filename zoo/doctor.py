@@ -84,7 +84,7 @@ def runtimes() -> Iterator[Finding]:
             repair=_reinstall(installed),
         )
     from zoo.errors import MissingDependencyError
-    from zoo.runtime.session import onnxruntime
+    from zoo.runtime.ort import onnxruntime
 
     try:
         ort = onnxruntime()

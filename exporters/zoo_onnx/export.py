@@ -97,8 +97,7 @@ def export(
     _check_names(programs)
     ways = _ways(programs, inverse)
     run, table = (None, None) if fused is None else fused_program(programs, Choice(**fused), installed().samplers())
-    if chosen is not None and chosen.arithmetic == "int8" and not calibrated(programs):
-        chosen = dataclasses.replace(chosen, arithmetic="float32")  # a flow: its weights alone
+    chosen = _possible(chosen, programs, written=any(ways.values()))
     draft = Draft(frozen, card, programs, run, table, state)
     lowers = chosen is not None and chosen.arithmetic != "float32"
     parts = 2 * len(programs.graphs) + (3 if programs.log_prob else 2) + (run is not None)
@@ -176,6 +175,21 @@ def _opset(asked: int | None, chosen: Precision | None) -> int:
     if chosen is not None and opset < chosen.opset:
         raise UsageError(f"{chosen.name} needs opset {chosen.opset}, not {opset}")
     return opset
+
+
+def _possible(chosen: Precision | None, programs: Programs, *, written: bool) -> Precision | None:
+    """The choice, with arithmetic in float32 where lowering it would leave a flow's two directions no inverses."""
+    if chosen is None:
+        return None
+    if written and chosen.arithmetic == "int8-dynamic":
+        raise UsageError(
+            "the small steps of this model's inverse stay in float32: int8-dynamic would change its density alone",
+            hint="int8-weights stores its weights in 8 bits.",
+        )
+    weights_only = written if chosen.arithmetic == "float16" else not calibrated(programs)
+    if chosen.arithmetic in ("float16", "int8") and weights_only:
+        return dataclasses.replace(chosen, arithmetic="float32")
+    return chosen
 
 
 def _check_batch(batch: int | None, fused: bool) -> None:

@@ -141,7 +141,7 @@ class Proof:
 
     def summary(self) -> dict[str, Any]:
         """What was compared, for the manifest."""
-        from zoo.runtime.session import onnxruntime
+        from zoo.runtime.ort import onnxruntime
 
         return {
             "cases": self.cases,

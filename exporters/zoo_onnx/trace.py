@@ -15,6 +15,7 @@ from zoo import derivatives
 from zoo.errors import ExportError, ProofError, ZooError
 from zoo.programs import Graph, Port
 from zoo_onnx import forward_mode
+from zoo_onnx.folding import folded
 from zoo_onnx.quiet import quiet
 from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.translations import TRANSLATIONS
@@ -84,7 +85,10 @@ def _exported(graph: Graph, inputs: list[Tensor]) -> torch.export.ExportedProgra
     )
     try:
         with derivatives.method(_signal):
-            return torch.export.export(_Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False)
+            program = torch.export.export(
+                _Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False
+            )
+        return folded(program, inputs, dims)
     except Exception as error:
         if not isinstance(_root(error), _NeedsForwardMode):
             raise

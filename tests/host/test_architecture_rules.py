@@ -83,7 +83,7 @@ def test_onnxruntime_runs_graphs_in_one_module():
         for module in modules(path)
         if module.partition(".")[0] == "onnxruntime" and not (path in BUILT_IN and module.startswith(tools))
     }
-    assert runs == {"zoo/runtime/session.py"}
+    assert runs == {"zoo/runtime/ort.py"}
 
 
 def test_onnxruntime_is_imported_late():

@@ -1,6 +1,5 @@
 """Graphs keep their symbolic sizes, say nothing of the machine, and what cannot be exported is refused."""
 
-import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
@@ -61,7 +60,7 @@ def test_a_batch_that_became_a_number_is_refused(graph, function):
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x: torch.linalg.inv(x.T @ x)[:1] + x,
+        lambda x: torch.linalg.pinv(x.T @ x)[:1] + x,
         lambda x: x if x.sum() > 0 else -x,
         lambda x: torch.tensor(x.numpy()),
     ],
@@ -70,27 +69,3 @@ def test_a_batch_that_became_a_number_is_refused(graph, function):
 def test_what_onnx_cannot_express_is_refused_with_the_graph_named(graph, function):
     with pytest.raises(ExportError, match="graph g cannot be exported"):
         trace(graph(function), 18)
-
-
-@pytest.mark.parametrize(
-    ("function", "points"),
-    [
-        (F.logsigmoid, [-200.0, -30.0, 1e-8, 30.0]),
-        (lambda x: torch.logaddexp(x, -x), [-200.0, 0.0, 1e-8, 200.0]),
-        (torch.log1p, [1e-8, -1e-6, -0.9999, 1e30]),
-        (torch.expm1, [1e-8, -1e-6, -50.0, 80.0]),
-    ],
-    ids=["logsigmoid", "logaddexp", "log1p", "expm1"],
-)
-def test_functions_that_are_easy_to_get_wrong_are_right(graph, tmp_path, function, points):
-    x = np.array([points], np.float32)
-    exact = function(torch.from_numpy(x).double()).numpy()
-    np.testing.assert_allclose(run(graph(function), tmp_path, x), exact, rtol=1e-5)
-
-
-def test_infinities_stay_infinities(graph, tmp_path):
-    x = np.array([[np.inf, -np.inf, -1.0, 0.0]], np.float32)
-    for function in (F.logsigmoid, torch.log1p, torch.expm1):
-        np.testing.assert_array_equal(
-            np.isfinite(run(graph(function), tmp_path, x)), torch.isfinite(function(torch.from_numpy(x))).numpy()
-        )

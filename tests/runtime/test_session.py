@@ -18,8 +18,8 @@ from zoo.errors import (
     UsageError,
 )
 from zoo.programs import Port
-from zoo.runtime import Session, load
-from zoo.runtime.session import onnxruntime
+from zoo.runtime import Device, Session, load
+from zoo.runtime.ort import onnxruntime
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_an_unknown_provider_is_refused(graph):
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True])
 def test_threads_are_counted_from_one(graph, threads):
     with pytest.raises(UsageError, match="threads"):
-        Session(graph, threads=threads)
+        Session(graph, Device(threads=threads))
 
 
 def test_onnxruntime_missing_names_both_extras(graph, monkeypatch):

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def open_model(app: App, source: Source, request: Request, stack: ExitStack) -> BundledModel:
     """The model's bundle; one is exported to a temporary folder for a model that has none."""
     from zoo.runtime import load
-    from zoo.runtime.session import choose_provider
+    from zoo.runtime.device import choose_provider
 
     choose_provider(request.provider)
     folder = source.bundle
     if folder is None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-"))) / "bundle"
         _export(app, source, folder)
-    return load(folder, request.provider, request.threads, samplers=app.registry.samplers())
+    return load(folder, request.device, samplers=app.registry.samplers())
 
 
 def _export(app: App, source: Source, folder: Path) -> None:

@@ -12,6 +12,7 @@ from zoo.samplers.guidance import Guidance
 
 if TYPE_CHECKING:
     from zoo.conditions import Condition
+    from zoo.runtime import Device
     from zoo.sources import Source
 
 
@@ -45,7 +46,18 @@ class Request:
     provider: str
     batch_size: int | None
     threads: int | None
+    gpu: int
+    tf32: bool
+    provider_options: dict[str, Any]
     force: bool
+
+    @property
+    def device(self) -> Device:
+        """Where to run."""
+        from zoo.runtime.device import Device
+
+        options = {name: str(value) for name, value in self.provider_options.items()}
+        return Device(self.provider, self.threads, index=self.gpu, tf32=self.tf32, options=options)
 
     def guided(self, weight: float) -> Guidance | None:
         """All about guidance, its weight being ``weight`` unless given; None where nothing was asked for."""

@@ -18,7 +18,7 @@ FAILED = 3
 
 @click.command("check")
 @click.argument("model", metavar="MODEL")
-@click.option("--provider", type=click.Choice(["cpu", "cuda"]), help="Where to run [each that works here].")
+@click.option("--provider", help="Where to run: cpu, cuda, or another of this machine's [cpu, and cuda if it works].")
 @json_option
 @click.pass_context
 @pass_app

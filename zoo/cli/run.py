@@ -54,13 +54,18 @@ _PATH = click.Path(path_type=Path)
     "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score this file instead of sampling."
 )
 @click.option("--fused", is_flag=True, help="Run the bundle's fused graph: the sampler that it was exported with.")
-@click.option("--provider", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another of this machine's.")
+@click.option("--gpu", type=click.IntRange(0), default=0, show_default=True, help="Which GPU.")
+@click.option("--tf32", is_flag=True, help="Let CUDA round products to 10 bits: faster, beyond the proven tolerance.")
+@click.option(
+    "-P", "provider_options", multiple=True, metavar="KEY=VALUE", help="Option of the provider itself. Repeatable."
+)
 @click.option("--batch-size", type=click.IntRange(1), help="Samples at a time; does not change them.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 @json_option
 @pass_app
-def command(app: App, /, model: str, options: tuple[str, ...], **given: Any) -> None:
+def command(app: App, /, model: str, options: tuple[str, ...], provider_options: tuple[str, ...], **given: Any) -> None:
     """Sample from a model, or score data with it.
 
     Without -o, samples go to a file named after the model in this folder: NAME.png when they are images, points in
@@ -85,7 +90,7 @@ def command(app: App, /, model: str, options: tuple[str, ...], **given: Any) -> 
     """
     from zoo.cli import _sampling, _scoring
 
-    request = Request(options=key_values(options), **given)
+    request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **given)
     check_request(request)
     source = app.registry.resolve(model)
     facts = facts_of(source)

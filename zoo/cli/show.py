@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
+from zoo.bundle import Bundle
 from zoo.cards import ModelCard
 from zoo.cli._app import App, json_option, pass_app, plain
+from zoo.cli._bundle import described, explained
 from zoo.cli._text import facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
@@ -40,7 +42,7 @@ _NOT_STATED: dict[str, Any] = {
 @json_option
 @pass_app
 def command(app: App, name: str, part: str | None) -> None:
-    """Show a model's card.
+    """Show a model's card, and explain its bundle.
 
     MODEL is a model's name, or the path of a model's folder or of a bundle. Names of architectures, samplers, data
     sets, exporters and importers are shown too, when no model has that name.
@@ -64,7 +66,7 @@ def command(app: App, name: str, part: str | None) -> None:
     elif app.json:
         values["unavailable"] = lacks
     else:
-        _print_model(values, lacks)
+        _print_model(values, lacks, source)
     if app.json:
         app.emit(values)
 
@@ -88,20 +90,15 @@ def model_facts(source: Source) -> dict[str, Any]:
         }
         values["data"] = {"levels": manifest.levels, **values["data"]} if isinstance(values["data"], Mapping) else {}
     values["bundle"] = None
-    if manifest is not None:
-        values["bundle"] = {
-            "folder": source.bundle,
-            "graphs": sorted(manifest.graphs),
-            "scores": manifest.log_prob is not None,
-            "size": sum(info.size for info in manifest.files.values()),
-            "created_by": manifest.created_by,
-        }
+    if manifest is not None and source.bundle is not None:
+        values["bundle"] = described(Bundle(source.bundle, manifest))
     return values
 
 
-def _print_model(values: Mapping[str, Any], lacks: str | None) -> None:
+def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -> None:
     condition = values["condition"]
-    weights, bundle, data = values["weights"], values["bundle"], values["data"]
+    weights, data, manifest = values["weights"], values["data"], source.manifest()
+    bundle = None if manifest is None or source.bundle is None else Bundle(source.bundle, manifest)
     levels = f", {data['levels']} levels" if data.get("levels") else ""
     facts(
         [
@@ -122,10 +119,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None) -> None:
                 f"{weights['file']}, {size(weights['size'])}, sha256 {weights['sha256'][:16]}…" if weights else "",
             ),
             ("folder", str(values.get("folder") or "")),
-            (
-                "bundle",
-                f"{bundle['folder']}, {size(bundle['size'])}, graphs {', '.join(bundle['graphs'])}" if bundle else "",
-            ),
+            *(explained(bundle) if bundle else []),
             ("not usable here", lacks or ""),
         ]
     )

@@ -13,16 +13,19 @@ from os import PathLike
 from pathlib import Path
 
 from zoo.bundle import open_bundle
+from zoo.runtime.device import Device
 from zoo.runtime.model import BundledModel
 from zoo.runtime.opened import Progress, fresh_seed
 from zoo.runtime.sampling import Preview
-from zoo.runtime.session import PROVIDERS, Session
+from zoo.runtime.session import Session
+from zoo.runtime.streaming import Frame
 from zoo.samplers import BUILTIN, Guidance, SamplerFunction
 from zoo.samplers.state import SamplerState
 
 __all__ = [
-    "PROVIDERS",
     "BundledModel",
+    "Device",
+    "Frame",
     "Guidance",
     "Preview",
     "Progress",
@@ -35,7 +38,7 @@ __all__ = [
 
 def load(
     folder: str | PathLike[str],
-    provider: str = "auto",
+    device: Device | str = "auto",
     threads: int | None = None,
     *,
     samplers: Mapping[str, SamplerFunction] = BUILTIN,
@@ -44,7 +47,8 @@ def load(
 
     Args:
         folder: the bundle.
-        provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where it works and the CPU elsewhere.
+        device: a :class:`Device`, or the name of a provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA
+            where it works and the CPU elsewhere.
         threads: CPU threads, or None for ONNX Runtime's choice.
         samplers: where samplers are looked up by name, for those that plugins bring.
 
@@ -54,4 +58,4 @@ def load(
         UnknownNameError: no such provider.
         ProviderError: CUDA was asked for, and ONNX Runtime was built without it.
     """
-    return BundledModel(open_bundle(Path(folder)), provider, threads, samplers=samplers)
+    return BundledModel(open_bundle(Path(folder)), device, threads, samplers=samplers)

@@ -27,8 +27,8 @@ from zoo.bundle import GOLDEN, Bundle
 from zoo.difference import TOLERANCE, relative_difference
 from zoo.errors import BundleError, DataError, ProofError, ProviderError, UsageError
 from zoo.programs import Direct, Iterate
+from zoo.runtime.device import choose_provider
 from zoo.runtime.model import BundledModel
-from zoo.runtime.session import choose_provider
 
 Arrays = dict[str, NDArray[Any]]
 _PROGRAM = "program:"
@@ -90,7 +90,7 @@ def check(bundle: Bundle, provider: str | None = None, *, progress: Callable[[in
 
     Args:
         bundle: an opened bundle, whose files have been checked by that.
-        provider: ``"cpu"`` or ``"cuda"``; None for each that can be used here.
+        provider: ``"cpu"``, ``"cuda"`` or another; None for each that can be used here.
         progress: called with (cases done, cases in all).
 
     Raises:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from zoo.runtime.sampling import Sampling
 from zoo.runtime.scoring import Scoring
+from zoo.runtime.streaming import Streaming
 
 
-class BundledModel(Sampling, Scoring):
+class BundledModel(Streaming, Scoring):
     """What :func:`zoo.runtime.load` returns. The same seed gives the same samples, whatever the batch size.
 
     Threads may share one: sessions are loaded once, and nothing else changes after that.
 
     Args:
         bundle: an opened bundle.
-        provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where it works and the CPU elsewhere.
+        device: where it runs: a :class:`~zoo.runtime.device.Device`, or the name of a provider.
         threads: CPU threads, or None for ONNX Runtime's choice.
         samplers: where samplers are looked up by name.
 

@@ -16,7 +16,8 @@ from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, UsageError
 from zoo.runtime import contract
-from zoo.runtime.session import Session, choose_provider
+from zoo.runtime.device import Device, choose_provider
+from zoo.runtime.session import Session
 from zoo.samplers import BUILTIN, SamplerFunction
 from zoo.samplers.state import pad
 
@@ -25,7 +26,7 @@ Progress = Callable[[int, int], None]
 #: the sample's index is one 32-bit word of the noise's counter
 LARGEST_COUNT = 1 << 32
 #: numbers in one batch of states: networks hold some hundred times as many in between (100 MB or so at this size)
-_BATCH_NUMBERS = {"cpu": 1 << 16, "cuda": 1 << 20}
+_BATCH_NUMBERS = {"cpu": 1 << 16, "gpu": 1 << 20}
 _LARGEST_BATCH = 4096
 
 
@@ -35,16 +36,16 @@ class OpenBundle:
     def __init__(
         self,
         bundle: Bundle,
-        provider: str = "auto",
+        device: Device | str = "auto",
         threads: int | None = None,
         *,
         samplers: Mapping[str, SamplerFunction] = BUILTIN,
     ) -> None:
         contract.check(bundle)
-        choose_provider(provider)
+        self.device = Device.of(device, threads)
+        choose_provider(self.device.provider)
         self.bundle = bundle
         self.samplers = samplers
-        self._asked, self._threads = provider, threads
         self._sessions: dict[str, Session] = {}
         self._loading = threading.Lock()
 
@@ -75,7 +76,7 @@ class OpenBundle:
 
     @property
     def provider(self) -> str:
-        """The provider in use, ``"cpu"`` or ``"cuda"``."""
+        """The provider in use, ``"cpu"``, ``"cuda"`` or another."""
         return self._some_session().provider
 
     @property
@@ -96,7 +97,7 @@ class OpenBundle:
             if graph not in self._sessions:
                 info = self.manifest.graphs[graph]
                 self._sessions[graph] = Session(
-                    self.bundle.file(info.file), self._asked, self._threads, inputs=info.inputs, outputs=info.outputs
+                    self.bundle.file(info.file), self.device, inputs=info.inputs, outputs=info.outputs
                 )
         return self._sessions[graph]
 
@@ -115,7 +116,7 @@ class OpenBundle:
     def _batches(self, n: int, batch_size: int | None, session: Session) -> list[slice]:
         """Slices of nearly equal size that cover ``n`` samples."""
         if batch_size is None:
-            size = _BATCH_NUMBERS[session.provider] // max(math.prod(self.event_shape), 1)
+            size = _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"] // max(math.prod(self.event_shape), 1)
             size = min(max(size, 1), _LARGEST_BATCH)
         else:
             size = checked_count("samples in a batch", batch_size)

@@ -1,4 +1,4 @@
-"""One ONNX graph in ONNX Runtime: the only module that imports ``onnxruntime``, and that only when it is needed.
+"""One ONNX graph in ONNX Runtime.
 
 ONNX Runtime falls back to the CPU without a word when a provider cannot be had, prints to stdout when it retries, and
 raises a dozen unrelated exception classes. Here a provider that was asked for and is not in use is an error, nothing
@@ -20,26 +20,17 @@ from numpy.typing import NDArray
 from zoo.errors import (
     BundleError,
     DataError,
-    MissingDependencyError,
     ProviderError,
     RuntimeFailure,
-    UnknownNameError,
-    UsageError,
     ZooError,
 )
 from zoo.programs import Port
+from zoo.runtime.device import Device, choose_provider, execution_provider
+from zoo.runtime.ort import onnxruntime
 
-#: what ``provider`` can be
-PROVIDERS = ("auto", "cpu", "cuda")
-
-_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-# TF32 rounds products to 10 bits, which is beyond the tolerance that the export was proven to.
-_CUDA_OPTIONS = {"use_tf32": "0"}
-_FATAL = 4  # ONNX Runtime's log severity; what matters is raised as well
 _DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(double)": "float64"}
 _NUMPY = {name: np.dtype(name) for name in _DTYPES.values()}
 _DAMAGED = ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NoModel")
-_CPU_OR_GPU = "pip install 'genzoo[cpu]', or 'genzoo[gpu]' on a machine with CUDA"
 
 
 class Session:
@@ -47,13 +38,12 @@ class Session:
 
     Args:
         graph: the ONNX file.
-        provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where it works and the CPU elsewhere.
-        threads: CPU threads for one operator; None leaves the choice to ONNX Runtime.
+        device: where it runs; the name of a provider stands for its first device.
         inputs: what a manifest says that the graph takes; checked against the graph itself.
         outputs: likewise what it gives.
 
     Attributes:
-        provider: the provider in use, ``"cpu"`` or ``"cuda"``.
+        provider: the provider in use, ``"cpu"``, ``"cuda"`` or another.
         fallback: why ``"auto"`` uses the CPU although this ONNX Runtime was built with CUDA, or None.
         inputs: what the graph takes.
         outputs: what it gives.
@@ -61,7 +51,7 @@ class Session:
     Raises:
         UnknownNameError: no such provider.
         MissingDependencyError: ONNX Runtime is not installed.
-        ProviderError: CUDA was asked for and is not in use.
+        ProviderError: the provider was asked for and is not in use.
         BundleError: the file is not an ONNX graph, or not the one that the manifest describes.
         RuntimeFailure: this version of ONNX Runtime cannot load it.
     """
@@ -69,22 +59,23 @@ class Session:
     def __init__(
         self,
         graph: Path,
-        provider: str = "cpu",
-        threads: int | None = None,
+        device: Device | str = "cpu",
         *,
         inputs: Sequence[Port] | None = None,
         outputs: Sequence[Port] | None = None,
     ) -> None:
         self.graph = Path(graph)
         self.fallback: str | None = None
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            raise UsageError(f"the number of threads is a whole number from 1 up, not {threads!r}")
-        self._threads = threads
-        if choose_provider(provider) == "cpu":
-            self._session = self._create([_CPU])
+        self.device = Device.of(device)
+        chosen = choose_provider(self.device.provider)
+        if chosen == "cpu":
+            self._session = self._create("cpu")
         else:
-            self._session = self._with_cuda(required=provider == "cuda")
-        self.provider = "cuda" if self._session.get_providers()[0] == _CUDA else "cpu"
+            self._session = self._accelerated(chosen, required=self.device.provider != "auto")
+        in_use = self._session.get_providers()[0]
+        self.provider = chosen if in_use == execution_provider(chosen) else "cpu"
+        #: where ``value`` puts things
+        self._place = ("cuda", self.device.index) if self.provider == "cuda" else ("cpu", 0)
         self.inputs = self._ports("input", self._session.get_inputs(), inputs)
         self.outputs = self._ports("output", self._session.get_outputs(), outputs)
 
@@ -110,7 +101,7 @@ class Session:
         """A copy of an array where the graph runs, for :meth:`run_on`; :meth:`fetch` brings it back."""
         ort = onnxruntime()
         try:
-            return ort.OrtValue.ortvalue_from_numpy(np.array(array, order="C"), self.provider, 0)
+            return ort.OrtValue.ortvalue_from_numpy(np.array(array, order="C"), *self._place)
         except Exception as error:
             raise self._failure("take its inputs", error) from error
 
@@ -149,15 +140,16 @@ class Session:
 
     # -- loading ----------------------------------------------------------------------------------------------------
 
-    def _with_cuda(self, *, required: bool) -> Any:
-        reason = "ONNX Runtime could not load its CUDA libraries, or found no GPU"
+    def _accelerated(self, chosen: str, *, required: bool) -> Any:
+        name = {"cuda": "CUDA"}.get(chosen, chosen)
+        reason = f"ONNX Runtime could not load its {name} libraries, or found no device"
         try:
             ort = onnxruntime()
-            if hasattr(ort, "preload_dlls"):
+            if chosen in ("cuda", "tensorrt") and hasattr(ort, "preload_dlls"):
                 with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot find
                     ort.preload_dlls()
-            session = self._create([(_CUDA, _CUDA_OPTIONS), _CPU])
-            if session.get_providers()[0] == _CUDA:
+            session = self._create(chosen)
+            if session.get_providers()[0] == execution_provider(chosen):
                 return session
         except BundleError:
             raise
@@ -165,23 +157,15 @@ class Session:
             reason = str(error)
         if required:
             raise ProviderError(
-                f"CUDA was asked for and is not in use for {self.graph.name}: {reason}",
+                f"{name} was asked for and is not in use for {self.graph.name}: {reason}",
                 hint="`zoo doctor` looks for the cause; --provider auto falls back to the CPU.",
             )
         self.fallback = reason
-        return self._create([_CPU])
+        return self._create("cpu")
 
-    def _create(self, providers: list[Any]) -> Any:
+    def _create(self, chosen: str) -> Any:
         ort = onnxruntime()
-        options = ort.SessionOptions()
-        options.log_severity_level = _FATAL
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        # idle threads that spin take the processor from everybody else, torch's pool in this process included
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.inter_op_num_threads = 1
-        if self._threads is not None:
-            options.intra_op_num_threads = self._threads
+        options, providers = self.device.session_options(), self.device.providers(chosen)
         try:
             with warnings.catch_warnings():  # it warns of a missing provider and goes on; we look at the outcome
                 warnings.simplefilter("ignore")
@@ -250,51 +234,6 @@ class Session:
         elif "alloc" in text.lower():
             hint = "Try a smaller batch size."
         return RuntimeFailure(f"ONNX Runtime cannot {doing} {self.graph.name}: {reason}", hint=hint)
-
-
-def choose_provider(provider: str) -> str:
-    """The provider to try for ``"cpu"``, ``"cuda"`` or ``"auto"``.
-
-    Raises:
-        UnknownNameError: none of these.
-        MissingDependencyError: ONNX Runtime is not installed.
-        ProviderError: CUDA was asked for, and this ONNX Runtime was built without.
-    """
-    if provider not in PROVIDERS:
-        raise UnknownNameError("provider", str(provider), PROVIDERS)
-    ort = onnxruntime()
-    built_with_cuda = _CUDA in ort.get_available_providers()
-    if provider == "cuda" and not built_with_cuda:
-        raise ProviderError(
-            f"CUDA was asked for, and the installed ONNX Runtime {ort.__version__} was built without it",
-            hint="pip uninstall onnxruntime, then pip install 'genzoo[gpu]'; `zoo doctor` shows what is installed.",
-        )
-    return "cuda" if built_with_cuda and provider != "cpu" else "cpu"
-
-
-def onnxruntime() -> Any:
-    """The module ``onnxruntime``, quiet.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-        RuntimeFailure: it is installed and broken.
-    """
-    try:
-        import onnxruntime as ort
-    except ModuleNotFoundError as error:
-        missing = MissingDependencyError("ONNX Runtime", "run a bundle", extra="cpu")
-        missing.hint = _CPU_OR_GPU
-        raise missing from error
-    except ImportError as error:
-        raise RuntimeFailure(f"ONNX Runtime is installed but cannot be imported: {error}", hint=_REPAIR) from error
-    # uninstalling one of the two packages leaves the other's folder without its modules
-    if not hasattr(ort, "InferenceSession"):
-        raise RuntimeFailure("ONNX Runtime is only half installed: it has no InferenceSession", hint=_REPAIR)
-    ort.set_default_logger_severity(_FATAL)
-    return ort
-
-
-_REPAIR = "`zoo doctor` shows what is installed and how to mend it."
 
 
 def _signature(port: Port) -> tuple[str, str, tuple[int | None, ...]]:

@@ -1,0 +1,8 @@
+"""Operators that torch's exporter lacks, or translates into something that is wrong in float32."""
+
+from __future__ import annotations
+
+from zoo_onnx.translations import exponentials, linear_algebra, search, special
+from zoo_onnx.translations.parts import Table
+
+TRANSLATIONS: Table = {**exponentials.TABLE, **special.TABLE, **search.TABLE, **linear_algebra.TABLE}

@@ -1,0 +1,187 @@
+"""Linear algebra on small matrices that are themselves computed; what depends on weights alone is folded before.
+
+ONNX has ``MatMul`` and ``Det``. Elimination is written out column by column, so a graph grows with the matrix: up to
+:data:`LARGEST` rows. Every operation is the backward stable one: substitution, and elimination with row pivoting.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import onnx_ir as ir
+import torch
+
+from zoo.errors import ExportError
+from zoo_onnx.translations.parts import Table, integers, like, op, part, size
+
+aten = torch.ops.aten
+
+#: rows of the largest matrix that is inverted or factored in a graph
+LARGEST = 64
+
+
+def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
+    """X with A·X = B, or X·A = B, for a triangular A ``[..., n, n]``: substitution, half by half."""
+    n, rank = _rows(a, "solve_triangular"), max(len(a.shape), len(b.shape))
+    if left:
+        return _substitute(a, b, n, upper, unitriangular)
+    # (X·A)ᵀ = Aᵀ·Xᵀ
+    solved = _substitute(_turned(a, len(a.shape)), _turned(b, len(b.shape)), n, not upper, unitriangular)
+    return _turned(solved, rank)
+
+
+def slogdet(a: Any) -> tuple[Any, Any]:
+    """Sign and logarithm of |det A|."""
+    n = _rows(a, "slogdet")
+    pivots, order, _ = _eliminate(a, None, n)
+    magnitude = op.ReduceSum(op.Log(op.Abs(pivots)), integers(-1), keepdims=0)
+    return op.Mul(_parity(order, n), _signs(pivots)), magnitude
+
+
+def logdet(a: Any) -> Any:
+    """log det A, NaN where the determinant is negative; unlike ``Det``'s, it neither overflows nor vanishes."""
+    sign, magnitude = slogdet(a)
+    return op.Where(op.Less(sign, like(0.0, a)), like(math.nan, a), magnitude)
+
+
+def inverse(a: Any) -> Any:
+    """A⁻¹; of a singular matrix it is infinite or NaN, for a graph cannot raise."""
+    n = _rows(a, "inv")
+    eye = op.CastLike(op.Constant(value=ir.tensor([[float(i == j) for j in range(n)] for i in range(n)])), a)
+    return _eliminate(a, eye, n)[2]
+
+
+def solve(a: Any, b: Any, *, left: bool = True) -> Any:
+    """X with A·X = B, or X·A = B."""
+    ranks = len(a.shape), len(b.shape)
+    vector = ranks[1] == 1 or list(b.shape) == list(a.shape)[:-1]
+    columns = op.Unsqueeze(b, integers(-1)) if vector else b
+    n = _rows(a, "solve")
+    if left or vector:
+        solved = _eliminate(a, columns, n)[2]
+        return op.Squeeze(solved, integers(-1)) if vector else solved
+    return _turned(_eliminate(_turned(a, ranks[0]), _turned(b, ranks[1]), n)[2], max(ranks))
+
+
+def cholesky(a: Any, *, upper: bool = False) -> Any:
+    """L with L·Lᵀ = A, column by column; upper: Lᵀ."""
+    n, rank = _rows(a, "cholesky"), len(a.shape)
+    columns = []
+    for k in range(n):
+        column = part(a, k, k + 1, -1)
+        pivot = part(column, k, k + 1, -2)
+        column = op.Div(column, op.Sqrt(pivot))
+        if k:
+            column = op.Mul(column, op.Unsqueeze(_from_row(k, n, column), integers(-1)))
+        columns.append(column)
+        if k + 1 < n:
+            a = op.Sub(a, op.MatMul(column, _turned(column, rank)))
+    lower = op.Concat(*columns, axis=-1) if n > 1 else columns[0]
+    return _turned(lower, rank) if upper else lower
+
+
+def _rows(a: Any, operator: str) -> int:
+    n = size(a, -1, operator)
+    if n > LARGEST:
+        raise ExportError(
+            f"{operator} of a matrix of {n} rows is too much for a graph, which has {LARGEST} at most",
+            hint="Of weights alone it is computed when the model is exported.",
+        )
+    return n
+
+
+def _turned(x: Any, rank: int) -> Any:
+    """The transpose of the last two axes."""
+    axes = list(range(rank))
+    axes[-2:] = axes[-1], axes[-2]
+    return op.Transpose(x, perm=axes)
+
+
+def _substitute(a: Any, b: Any, n: int, upper: bool, unit: bool) -> Any:
+    if n == 1:
+        return b if unit else op.Div(b, a)
+    half = n // 2
+    ranges = (0, half), (half, n)
+    first, last = ranges[::-1] if upper else ranges
+    block = part(part(a, *first, -2), *first, -1)
+    solved = _substitute(block, part(b, *first, -2), first[1] - first[0], upper, unit)
+    across = part(part(a, *last, -2), *first, -1)
+    rest = op.Sub(part(b, *last, -2), op.MatMul(across, solved))
+    block = part(part(a, *last, -2), *last, -1)
+    others = _substitute(block, rest, last[1] - last[0], upper, unit)
+    return op.Concat(others, solved, axis=-2) if upper else op.Concat(solved, others, axis=-2)
+
+
+def _eliminate(a: Any, b: Any, n: int) -> tuple[Any, Any, Any]:
+    """Gauss and Jordan's elimination with the largest pivot of each column.
+
+    Rows stay where they are: a row that has been a pivot is marked, which is the same as swapping it away.
+
+    Returns:
+        The pivots ``[..., n]``; the row of each, int64 ``[..., n]``; A⁻¹·B, or None without B.
+    """
+    index = op.Unsqueeze(op.Constant(value_ints=list(range(n))), integers(-1))  # [n, 1]
+    zero, passed = like(0.0, a), like(-1.0, a)
+    used: Any = None
+    pivots, order, rows = [], [], []
+    for k in range(n):
+        column = part(a, k, k + 1, -1)
+        height = op.Abs(column) if used is None else op.Where(used, passed, op.Abs(column))
+        at = op.ArgMax(height, axis=-2, keepdims=1)  # [..., 1, 1]
+        here = op.Equal(index, at)  # [..., n, 1]
+        pivot = op.ReduceSum(op.Where(here, column, zero), integers(-2), keepdims=1)
+        row = op.ReduceSum(op.Where(here, a, zero), integers(-2), keepdims=1)
+        used = here if used is None else op.Or(used, here)
+        # without B only the rows below matter
+        stays = op.Or(here, used) if b is None else here
+        factor = op.Where(stays, zero, op.Div(column, pivot))
+        a = op.Sub(a, op.Mul(factor, row))
+        pivots.append(op.Squeeze(pivot, integers(-1)))
+        order.append(op.Squeeze(at, integers(-1)))
+        if b is not None:
+            mine = op.ReduceSum(op.Where(here, b, zero), integers(-2), keepdims=1)
+            b = op.Sub(b, op.Mul(factor, mine))
+        rows.append(here)
+    solved = None
+    if b is not None:
+        # row k of the result is what stands in the row of pivot k
+        solved = [
+            op.Div(op.ReduceSum(op.Where(here, b, zero), integers(-2), keepdims=1), op.Unsqueeze(pivot, integers(-1)))
+            for here, pivot in zip(rows, pivots, strict=True)
+        ]
+        solved = op.Concat(*solved, axis=-2) if n > 1 else solved[0]
+    joined = op.Concat(*pivots, axis=-1) if n > 1 else pivots[0]
+    return joined, (op.Concat(*order, axis=-1) if n > 1 else order[0]), solved
+
+
+def _parity(order: Any, n: int) -> Any:
+    """1 for an even permutation ``[..., n]`` and -1 for an odd one, by its inversions."""
+    earlier = op.Unsqueeze(order, integers(-1))
+    later = op.Unsqueeze(order, integers(-2))
+    above = op.Constant(value=ir.tensor([[j > i for j in range(n)] for i in range(n)], dtype=ir.DataType.BOOL))
+    inversions = op.Cast(op.And(op.Greater(earlier, later), above), to=ir.DataType.FLOAT)
+    count = op.ReduceSum(inversions, integers(-2, -1), keepdims=0)
+    two = op.Constant(value_float=2.0)
+    return op.Sub(op.Constant(value_float=1.0), op.Mul(two, op.Mod(count, two, fmod=1)))
+
+
+def _signs(pivots: Any) -> Any:
+    return op.ReduceProd(op.Sign(pivots), integers(-1), keepdims=0)
+
+
+def _from_row(k: int, n: int, x: Any) -> Any:
+    """``[n]``: 0 above row k and 1 from there."""
+    return op.CastLike(op.Constant(value_floats=[float(i >= k) for i in range(n)]), x)
+
+
+TABLE: Table = {
+    aten.linalg_solve_triangular.default: solve_triangular,
+    aten.linalg_slogdet.default: slogdet,
+    aten.slogdet.default: slogdet,
+    aten.logdet.default: logdet,
+    aten.linalg_inv.default: inverse,
+    aten.inverse.default: inverse,
+    aten.linalg_solve.default: solve,
+    aten.linalg_cholesky.default: cholesky,
+}

@@ -1,0 +1,72 @@
+"""What translations are put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from onnxscript import opset18
+
+from zoo.errors import ExportError
+
+#: ONNX's operators; the types that they are declared with know nothing of what is traced
+op: Any = opset18
+
+#: operator -> its translation, as ``torch.onnx.export`` takes them
+Table = dict[Callable[..., Any], Callable[..., Any]]
+
+
+def like(value: float, x: Any) -> Any:
+    """A constant of the type of ``x``."""
+    return op.CastLike(op.Constant(value_float=value), x)
+
+
+def integers(*values: int) -> Any:
+    """An int64 vector."""
+    return op.Constant(value_ints=list(values))
+
+
+def polynomial(x: Any, coefficients: Sequence[float]) -> Any:
+    """c₀ + c₁x + c₂x² + … by Horner's scheme."""
+    result = like(coefficients[-1], x)
+    for coefficient in reversed(coefficients[:-1]):
+        result = op.Add(op.Mul(result, x), like(coefficient, x))
+    return result
+
+
+def size(x: Any, axis: int, operator: str) -> int:
+    """The size of an axis.
+
+    Raises:
+        ExportError: it is symbolic.
+    """
+    found = x.shape[axis]
+    if not isinstance(found, int):
+        raise ExportError(f"{operator} can be exported along axes of known sizes only, and this one is {found}")
+    return found
+
+
+def part(x: Any, start: int, stop: int, axis: int) -> Any:
+    """``x[start:stop]`` along an axis."""
+    return op.Slice(x, integers(start), integers(stop), integers(axis))
+
+
+def scan(combine: Callable[[Any, Any], Any], x: Any, axis: int, fill: float) -> Any:
+    """combine(x₁, …, xᵢ) for each i along an axis, in ⌈log₂ n⌉ rounds (Hillis & Steele 1986).
+
+    Args:
+        combine: associative.
+        x: what is scanned.
+        axis: along which.
+        fill: what changes nothing.
+    """
+    # asked for once: what is computed on the way does not know its shape
+    rank, n, reach = len(x.shape), size(x, axis, "a scan"), 1
+    axis %= rank
+    while reach < n:
+        before = [0] * (2 * rank)
+        before[axis] = reach
+        shifted = op.Pad(part(x, 0, n - reach, axis), integers(*before), like(fill, x))
+        x = combine(x, shifted)
+        reach *= 2
+    return x

@@ -1,0 +1,57 @@
+"""Products and searches along an axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+import torch
+
+from zoo_onnx.translations.parts import Table, integers, op, scan
+
+aten = torch.ops.aten
+
+
+def searchsorted(
+    boundaries: Any,
+    x: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Any = None,
+) -> Any:
+    """How many boundaries are below ``x``, or from the right up to it: each is compared with all, all at once.
+
+    ``boundaries`` is ``[..., b]`` with ``x`` ``[..., k]``, or ``[b]`` with any ``x``.
+    """
+    batched = len(boundaries.shape) > 1
+    if sorter is not None:
+        boundaries = op.GatherElements(boundaries, sorter, axis=-1)
+    if batched:
+        boundaries = op.Unsqueeze(boundaries, integers(-2))
+    return _count(boundaries, x, right or side == "right", out_int32)
+
+
+def bucketize(x: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
+    """:func:`searchsorted` with the arguments the other way round."""
+    return _count(boundaries, x, right, out_int32)
+
+
+def cumprod(x: Any, dim: int, *, dtype: Any = None) -> Any:
+    """x₁·…·xᵢ, zeros and signs included."""
+    return scan(op.Mul, x, dim, fill=1.0)
+
+
+def _count(boundaries: Any, x: Any, right: bool, short: bool) -> Any:
+    x = op.Unsqueeze(x, integers(-1))
+    passed = op.LessOrEqual(boundaries, x) if right else op.Less(boundaries, x)
+    kind = ir.DataType.INT32 if short else ir.DataType.INT64
+    return op.ReduceSum(op.Cast(passed, to=kind), integers(-1), keepdims=0)
+
+
+TABLE: Table = {
+    aten.searchsorted.Tensor: searchsorted,
+    aten.bucketize.Tensor: bucketize,
+    aten.cumprod.default: cumprod,
+}

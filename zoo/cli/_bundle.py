@@ -1,0 +1,98 @@
+"""A bundle explained: what its graphs and programs do, in how many bits, and what was proven of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.bundle import Bundle, GraphInfo, Manifest
+from zoo.cli._text import size
+from zoo.programs import Direct, Fused, Iterate, Port
+
+
+def described(bundle: Bundle) -> dict[str, Any]:
+    """What ``zoo show --json`` says of a bundle beside its model."""
+    manifest = bundle.manifest
+    return {
+        "folder": bundle.folder,
+        "graphs": sorted(manifest.graphs),
+        "programs": json.loads(manifest.to_json())["programs"],
+        "scores": manifest.log_prob is not None,
+        "batch": manifest.batch,
+        "precision": manifest.precision,
+        "proof": dict(manifest.proof),
+        "size": sum(info.size for info in manifest.files.values()),
+        "created_by": manifest.created_by,
+    }
+
+
+def explained(bundle: Bundle) -> list[tuple[str, str]]:
+    """The same for people: names and lines."""
+    manifest = bundle.manifest
+    whole = size(sum(info.size for info in manifest.files.values()))
+    return [
+        ("bundle", f"{bundle.folder}, {whole} in {len(manifest.files)} files, by {manifest.created_by}"),
+        ("graphs", "\n".join(_graph(name, graph) for name, graph in manifest.graphs.items())),
+        ("samples by", _sampling(manifest)),
+        ("scores by", _scoring(manifest)),
+        ("batch", "any" if manifest.batch is None else f"{manifest.batch}, filled up and cut off as needed"),
+        ("precision", _precision(manifest.precision)),
+        ("proven", _proof(manifest.proof)),
+    ]
+
+
+def _graph(name: str, graph: GraphInfo) -> str:
+    return f"{name} (opset {graph.opset}): {_ports(graph.inputs)} → {_ports(graph.outputs)}"
+
+
+def _ports(ports: tuple[Port, ...]) -> str:
+    return ", ".join(port.name for port in ports)
+
+
+def _sampling(manifest: Manifest) -> str:
+    lines = []
+    program = manifest.sample
+    if isinstance(program, Direct):
+        lines.append(f"one call of {program.graph}")
+    elif isinstance(program, Iterate):
+        guided = f", guidance {program.guidance:g}" if program.guidance not in (None, 1) else ""
+        lines.append(
+            f"calls of {program.graph}, one a step: {program.steps} of {program.sampler}{guided}, or any other"
+        )
+    fused = manifest.fused
+    if isinstance(fused, Fused):
+        built_in = f": {fused.steps} steps of {fused.sampler}" if fused.sampler else ""
+        lines.append(f"one call of {fused.graph}, noise included{built_in}")
+    return "\n".join(lines)
+
+
+def _scoring(manifest: Manifest) -> str:
+    program = manifest.log_prob
+    if program is None:
+        return "nothing: this model does not score"
+    if isinstance(program, Direct):
+        return f"one call of {program.graph}"
+    return f"the probability-flow ODE: {program.steps} steps of {program.graph}"
+
+
+def _precision(precision: Mapping[str, Any] | None) -> str:
+    if precision is None:
+        return "float32"
+    losses = ", ".join(f"{name} {value:.2g}" for name, value in precision["loss"].items())
+    return f"weights {precision['weights']}, arithmetic {precision['arithmetic']}; relative loss: {losses}"
+
+
+def _proof(proof: Mapping[str, Any]) -> str:
+    differences = proof.get("largest_differences")
+    if not differences:
+        return ""
+    what = max(differences, key=differences.__getitem__)
+    # a manifest may leave the others out
+    cases = f"{proof['cases']} cases" if "cases" in proof else "cases"
+    where = "".join(f" {preposition} {name} {proof[key]}" for preposition, name, key in _MADE_WITH if key in proof)
+    tolerated = f", {proof['tolerance']:.1e} tolerated" if "tolerance" in proof else ""
+    return f"{cases}{where}: at most {differences[what]:.1e} apart ({what}){tolerated}; `zoo check` repeats it"
+
+
+_MADE_WITH = ("beside", "PyTorch", "torch"), ("in", "ONNX Runtime", "onnxruntime")

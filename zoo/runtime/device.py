@@ -1,0 +1,123 @@
+"""Where graphs run, and how: a provider of ONNX Runtime, its device, threads and precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.errors import ProviderError, UnknownNameError, UsageError
+from zoo.runtime.ort import FATAL, onnxruntime
+
+_SUFFIX = "ExecutionProvider"
+#: providers that always have a name here: absent from a build, they are worth another message than a misspelling
+_USUAL = ("cpu", "cuda")
+#: sends tensors to a server on the internet
+_REMOTE = ("azure",)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a session runs on.
+
+    Attributes:
+        provider: ``"cpu"``, ``"cuda"``, ``"auto"`` for CUDA where it works and the CPU elsewhere, or another one that
+            the installed ONNX Runtime was built with, by its name in lower case: ``"coreml"``, ``"openvino"``, …
+        threads: CPU threads for one operator; None leaves the choice to ONNX Runtime.
+        index: which GPU, where the provider numbers them.
+        tf32: whether CUDA may round the factors of products to 10 bits (TF32): faster, and beyond the tolerance that an
+            export was proven to.
+        options: the provider's own, as ONNX Runtime documents them.
+
+    Raises:
+        UsageError: a number of threads or a device that is none.
+    """
+
+    provider: str = "auto"
+    threads: int | None = None
+    index: int = 0
+    tf32: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and (not _whole(self.threads) or self.threads < 1):
+            raise UsageError(f"the number of threads is a whole number from 1 up, not {self.threads!r}")
+        if not _whole(self.index) or self.index < 0:
+            raise UsageError(f"devices are numbered from 0 up, not {self.index!r}")
+
+    @classmethod
+    def of(cls, device: Device | str, threads: int | None = None) -> Device:
+        """A device, or that of a provider's name.
+
+        Raises:
+            UsageError: threads besides a device, which says itself how many it uses.
+        """
+        if isinstance(device, str):
+            return cls(device, threads)
+        if threads is not None:
+            raise UsageError("a device says itself how many threads it uses")
+        return device
+
+    def session_options(self) -> Any:
+        """ONNX Runtime's ``SessionOptions``."""
+        ort = onnxruntime()
+        options = ort.SessionOptions()
+        options.log_severity_level = FATAL
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        # idle threads that spin take the processor from everybody else, torch's pool in this process included
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.inter_op_num_threads = 1
+        if self.threads is not None:
+            options.intra_op_num_threads = self.threads
+        return options
+
+    def providers(self, chosen: str) -> list[Any]:
+        """ONNX Runtime's ``providers``: the chosen one with its options, and the CPU for what it cannot do."""
+        own = dict(self.options)
+        if chosen == "cuda":
+            own = {"device_id": str(self.index), "use_tf32": str(int(self.tf32)), **own}
+        elif self.index:
+            own = {"device_id": str(self.index), **own}
+        first = execution_provider(chosen)
+        return [(first, own) if own else first, *([execution_provider("cpu")] if chosen != "cpu" else [])]
+
+
+def available() -> dict[str, str]:
+    """Names of the providers that the installed ONNX Runtime was built with, each with ONNX Runtime's own name.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
+    """
+    found = {name.removesuffix(_SUFFIX).lower(): name for name in onnxruntime().get_available_providers()}
+    return {name: own for name, own in found.items() if name not in _REMOTE}
+
+
+def execution_provider(name: str) -> str:
+    """What ONNX Runtime calls a provider."""
+    return available().get(name, f"{name.upper()}{_SUFFIX}")
+
+
+def choose_provider(provider: str) -> str:
+    """The provider to try for a name or ``"auto"``.
+
+    Raises:
+        UnknownNameError: no such provider.
+        MissingDependencyError: ONNX Runtime is not installed.
+        ProviderError: CUDA was asked for, and this ONNX Runtime was built without.
+    """
+    found = available()
+    if provider == "auto":
+        return "cuda" if "cuda" in found else "cpu"
+    if provider in found or provider == "cpu":
+        return provider
+    if provider not in _USUAL:
+        raise UnknownNameError("provider", str(provider), sorted({"auto", *_USUAL, *found}))
+    raise ProviderError(
+        f"CUDA was asked for, and the installed ONNX Runtime {onnxruntime().__version__} was built without it",
+        hint="pip uninstall onnxruntime, then pip install 'genzoo[gpu]'; `zoo doctor` shows what is installed.",
+    )
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,34 @@
+"""ONNX Runtime itself: the only module that imports ``onnxruntime``, and that only when it is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.errors import MissingDependencyError, RuntimeFailure
+
+#: ONNX Runtime's log severity; what matters is raised as well
+FATAL = 4
+
+_REPAIR = "`zoo doctor` shows what is installed and how to mend it."
+
+
+def onnxruntime() -> Any:
+    """The module ``onnxruntime``, quiet.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+        RuntimeFailure: it is installed and broken.
+    """
+    try:
+        import onnxruntime as ort
+    except ModuleNotFoundError as error:
+        missing = MissingDependencyError("ONNX Runtime", "run a bundle", extra="cpu")
+        missing.hint = "pip install 'genzoo[cpu]', or 'genzoo[gpu]' on a machine with CUDA"
+        raise missing from error
+    except ImportError as error:
+        raise RuntimeFailure(f"ONNX Runtime is installed but cannot be imported: {error}", hint=_REPAIR) from error
+    # uninstalling one of the two packages leaves the other's folder without its modules
+    if not hasattr(ort, "InferenceSession"):
+        raise RuntimeFailure("ONNX Runtime is only half installed: it has no InferenceSession", hint=_REPAIR)
+    ort.set_default_logger_severity(FATAL)
+    return ort

@@ -1,0 +1,92 @@
+"""Sampling that can be watched and waited for: frames as they come, and ``await`` for servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.programs import Iterate
+from zoo.runtime.sampling import Samples, Sampling
+from zoo.samplers.state import SamplerState
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Samples on their way.
+
+    Attributes:
+        step: of how many steps this is the outcome, from 1 up.
+        steps: how many there are.
+        x: what the network takes the samples for by now (x̂₀), float32 ``[n, *event_shape]`` in data units; in the last
+            frame the samples.
+    """
+
+    step: int
+    steps: int
+    x: NDArray[np.float32]
+
+    @property
+    def final(self) -> bool:
+        """Whether these are the samples."""
+        return self.step == self.steps
+
+
+class Streaming(Sampling):
+    """What of a bundle's model can be watched and waited for."""
+
+    def stream(self, n: int, *, batch_size: int | None = None, **options: Any) -> Iterator[Frame]:
+        """Draw samples, and give a frame after each step. A model that samples in one call does so here, for one frame.
+
+        Args:
+            n: how many; all of them go through a step before the next, so that all are in memory.
+            batch_size: as for :meth:`sample`.
+            options: of :meth:`sample` or :meth:`begin`. Whoever does not take all frames stops the run.
+
+        Raises:
+            UsageError, DataError, ConditionError: as for :meth:`sample`, before the first frame is asked for.
+            RuntimeFailure: with a frame.
+        """
+        if isinstance(self.manifest.sample, Iterate) and not options.get("fused"):
+            options.pop("fused", None)
+            return self._frames(self.begin(n, **options), batch_size)
+        return iter([Frame(1, 1, self.sample(n, batch_size=batch_size, **options))])
+
+    async def stream_async(self, n: int, **options: Any) -> AsyncIterator[Frame]:
+        """:meth:`stream` for ``async for``; each step runs in a thread, and others may run between."""
+        frames = self.stream(n, **options)
+        while (frame := await asyncio.to_thread(next, frames, None)) is not None:
+            yield frame
+
+    async def sample_async(self, n: int, **options: Any) -> Samples:
+        """:meth:`sample` in a thread, for ``await``."""
+        return await asyncio.to_thread(self.sample, n, **options)
+
+    def warm_up(self, n: int = 1) -> None:
+        """Load what sampling and scoring take, and run a step, so that the first request is as fast as the next.
+
+        Args:
+            n: samples in a request, where the device prepares itself for sizes.
+        """
+        if isinstance(self.manifest.sample, Iterate):
+            self.advance(self.begin(n, seed=0), 1)
+        else:
+            self.sample(n, seed=0)
+        if self.manifest.log_prob is not None:
+            self.session(self.manifest.log_prob.graph)
+
+    def _frames(self, state: SamplerState, batch_size: int | None) -> Iterator[Frame]:
+        seen = np.empty((state.n, *self.event_shape), np.float32)
+
+        def look(_: int, part: slice, x: NDArray[Any]) -> None:
+            seen[part] = x
+
+        steps = len(state.table)
+        for row in range(state.row, steps - 1):
+            state = self.advance(state, 1, batch_size=batch_size, preview=look)
+            yield Frame(row + 1, steps, seen.copy())
+        yield Frame(steps, steps, self.finish(state, batch_size=batch_size))
