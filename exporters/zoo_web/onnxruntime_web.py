@@ -115,11 +115,11 @@ def _fetch(folder: Path, files: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, cwd=folder, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise _missing(f"npm failed: {type(error).__name__}") from error
+        raise _missing(f"npm fails with {type(error).__name__}") from error
     archives = list(folder.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no archive")
-        raise _missing(f"npm could not fetch it: {last.strip()}")
+        raise _missing(f"npm says {last.strip()!r}")
     wanted = {"package.json", *(f"dist/{name}" for name in files)}
     (folder / "dist").mkdir()
     try:
@@ -134,7 +134,7 @@ def _fetch(folder: Path, files: list[str]) -> None:
 
 
 def _missing(why: str) -> MissingDependencyError:
-    return missing(PACKAGE, f"write a page ({why})", _HINT)
+    return missing(PACKAGE, "write a page", f"It cannot be fetched: {why}. {_HINT}")
 
 
 _HINT = f"Where npm works: npm install {PACKAGE}@{VERSION}; then name its node_modules folder in {VARIABLE}."

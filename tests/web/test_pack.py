@@ -127,10 +127,9 @@ def test_an_altered_onnxruntime_is_refused(shipped, registry, ort, tmp_path):
 def test_without_npm_the_page_cannot_be_written(shipped, registry, tmp_path, monkeypatch):
     monkeypatch.delenv(onnxruntime_web.VARIABLE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        MissingDependencyError, match=r"onnxruntime-web is needed .* \(npm is not installed\)"
-    ) as caught:
+    with pytest.raises(MissingDependencyError, match=r"^onnxruntime-web is needed to write a page and is") as caught:
         web(shipped, registry, tmp_path / "page")
+    assert "It cannot be fetched: npm is not installed." in caught.value.hint
     assert onnxruntime_web.VARIABLE in caught.value.hint
 
 
@@ -140,8 +139,9 @@ def test_npm_that_fails_says_why(shipped, registry, tmp_path, monkeypatch):
     npm.chmod(0o755)
     monkeypatch.delenv(onnxruntime_web.VARIABLE, raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    with pytest.raises(MissingDependencyError, match="npm could not fetch it: npm error no such package"):
+    with pytest.raises(MissingDependencyError) as caught:
         web(shipped, registry, tmp_path / "page")
+    assert "npm says 'npm error no such package'." in caught.value.hint
 
 
 def test_the_real_package_has_the_stated_digests(modules):

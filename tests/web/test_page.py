@@ -15,6 +15,7 @@ SECONDS = 60
 OFFLINE = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",)
 #: what browsers give shared memory, and so threads, for
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
+READY = "globalThis.genzoo && (genzoo.ready || genzoo.error)"
 DONE = "globalThis.genzoo && !genzoo.running && (genzoo.last || genzoo.error)"
 PIXELS = """Array.from(document.querySelectorAll("#view canvas"), (canvas) => Array.from(
     canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.filter((_, i) => i % 4 === 0)))"""
@@ -142,9 +143,59 @@ def test_vectors_are_asked_for_by_name(visit, bundle):
     assert text(browser, "vector-label") == "east, north, spare"
 
 
-# -- what a visitor does ----------------------------------------------------------------------------------------------
+def test_other_numbers_are_written_down(visit, bundle):
+    """Of a flow whose steps are a loop, with weights in its body."""
+    model = BundledModel(bundle("maf-loop"), "cpu")
+    browser = visit("maf-loop", "#n=3&seed=2")
+    expected = drawn(browser, model, seed=2)
+    cells = "Array.from(document.querySelectorAll('#view tr'), (row) => Array.from(row.cells, (c) => c.textContent))"
+    head, *rows = browser.evaluate(cells)
+    assert head == ["", "x0", "x1", "x2", "x3", "x4", "x5"]
+    assert [row[0] for row in rows] == ["1", "2", "3"]
+    np.testing.assert_allclose([[float(text) for text in row[1:]] for row in rows], expected, rtol=1e-3, atol=1e-4)
 
-READY = "globalThis.genzoo && (genzoo.ready || genzoo.error)"
+
+def test_colours_are_those_of_python(visit):
+    """Three channels, of real data whose range is its own."""
+    images = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
+    browser = visit("moons-nsf", until=READY)
+    script = f"""import("./page/images.mjs").then(({{ Images }}) => {{
+        const manifest = {{ event_shape: [3, 4, 5], levels: null, programs: {{ sample: {{}} }} }};
+        const images = new Images(document.getElementById("view"), manifest, 2, null);
+        images.show(Float32Array.from({images.ravel().tolist()}));
+        return images.canvases.map((canvas) => Array.from(canvas.getContext("2d").getImageData(0, 0, 5, 4).data));
+    }})"""
+    shown = np.array(browser.evaluate(script)).reshape(2, 4, 5, 4)
+    assert np.abs(shown[..., :3].transpose(0, 3, 1, 2) - to_bytes(images).astype(int)).max() <= 1
+    assert (shown[..., 3] == 255).all()
+
+
+def test_points_and_sounds_are_seen_to_become(visit):
+    """What no shipped model needs: previews of some of the samples, then of the others."""
+    browser = visit("moons-nsf", until=READY)
+    points = """import("./page/points.mjs").then(({ Points }) => {
+        const plot = new Points(document.getElementById("view"), 3);
+        plot.show(Float32Array.of(0, 0, 2, 1), 0);
+        const first = plot.extent;
+        plot.show(Float32Array.of(4, 0), 2);
+        return [first.corner, first.side, plot.extent.side, plot.caption.textContent];
+    })"""
+    corner, side, later, caption = browser.evaluate(points)
+    assert (side, later) == (pytest.approx(1.16 * 2), pytest.approx(1.16 * 4))
+    assert corner == [pytest.approx(1 - side / 2), pytest.approx(0.5 - side / 2)]
+    assert caption == "x from -0.32 to 4.32, y from -1.82 to 2.82"
+    sounds = """import("./page/sounds.mjs").then(({ Sounds, wav }) => {
+        const manifest = { event_shape: [4], model: { data: { sample_rate: 9 } } };
+        const made = new Sounds(document.getElementById("view"), manifest, 2, null);
+        made.show(Float32Array.of(0, 1, -1, 0), 1);
+        const ink = made.canvases.map((c) => c.getContext("2d").getImageData(0, 0, 900, 120).data.some((v) => v > 0));
+        return [ink, Array.from(new Int16Array(wav(Float32Array.of(0, 0.5, -2), 9).slice(44)))];
+    })"""
+    assert browser.evaluate(sounds) == [[False, True], [0, 8192, -32767]]
+    assert browser.console == []
+
+
+# -- what a visitor does ----------------------------------------------------------------------------------------------
 
 
 def test_the_form_does_what_it_says(visit, bundle):
