@@ -334,6 +334,7 @@ def test_the_gpu_where_there_is_one(chromium, modules, bundle, registry, tmp_pat
             pytest.skip("this Chromium has no WebGPU here")
         assert browser.evaluate("document.getElementById('backend').value") == "webgpu"
         assert_pixels(browser, model, drawn(browser, model, seed=3))
+        assert browser.console == []
 
 
 def test_the_target_checks_itself(chromium, packed):

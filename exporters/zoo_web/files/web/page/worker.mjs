@@ -20,7 +20,7 @@ const calls = {
     // threads need shared memory, which browsers give only to pages served with certain headers
     ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency ?? 1) : 1;
     ort.env.logLevel = "error";
-    const session = { executionProviders: backend === "webgpu" ? ["webgpu", "wasm"] : ["wasm"] };
+    const session = { executionProviders: backend === "webgpu" ? ["webgpu", "wasm"] : ["wasm"], logSeverityLevel: 3 };
     model = await load(fetchReader(bundle), ort, { session });
     return { manifest: model.manifest, tables: model.tables, scores: model.scores, threads: ort.env.wasm.numThreads };
   },
