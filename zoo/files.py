@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from zoo.errors import OutputError
 
 _CHUNK = 1 << 20
 _ATTEMPTS = 10
+#: seconds after which a temporary folder is nobody's
+_ABANDONED = 24 * 3600
 
 
 def sha256(path: Path) -> str:
@@ -89,6 +93,7 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     check_free(path, replace=replace)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {_reason(error)}") from error
@@ -100,6 +105,18 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         raise OutputError(f"cannot write {path}: {_reason(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left of this folder: a temporary one that nothing has been added to for a day."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError):  # somebody else is doing the same
+            if left.is_dir() and not left.is_symlink() and time.time() - _last_change(left) > _ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _last_change(folder: Path) -> float:
+    return max(each.lstat().st_mtime for each in (folder, *folder.rglob("*")))
 
 
 def _publish(temporary: Path, path: Path, *, replace: bool) -> None:

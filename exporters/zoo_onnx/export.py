@@ -13,18 +13,17 @@ import onnx_ir as ir
 from zoo import weights
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, Bundle, Manifest, open_bundle
 from zoo.cards import ModelCard
-from zoo.difference import TOLERANCE
 from zoo.errors import ExportError, UnknownNameError, UsageError
 from zoo.files import write_text
 from zoo.model import GenerativeModel
 from zoo.programs import Programs
 from zoo.registry import installed
 from zoo.runtime import BundledModel
-from zoo.runtime.check import check, confirm
+from zoo.runtime.check import confirm
 from zoo_onnx.draft import Draft, stated, with_files
 from zoo_onnx.fixed import fix
 from zoo_onnx.fused import Choice, fused_program
-from zoo_onnx.golden import golden
+from zoo_onnx.golden import golden, relived
 from zoo_onnx.model_card import model_card
 from zoo_onnx.precision import Precision, loss, precision
 from zoo_onnx.precision.grids import Integers
@@ -146,10 +145,11 @@ def export(
             stages.say(missing or compared(card, found))
         manifest = dataclasses.replace(manifest, precision=chosen.describe(stated_loss))
     arrays = golden(frozen, programs, proof.inputs, batch=batch, fused=run is not None, table=table)
-    weights.write(folder / GOLDEN, arrays)
     manifest = dataclasses.replace(manifest, proof=proof.summary())
     if lowers:
-        manifest = _with_replayed_tolerance(with_files(manifest, folder), folder)
+        arrays, tolerances = relived(BundledModel(Bundle(folder, manifest), "cpu"), arrays)
+        manifest = dataclasses.replace(manifest, proof={**manifest.proof, "tolerances": tolerances})
+    weights.write(folder / GOLDEN, arrays)
     write_text(folder / MODEL_CARD, model_card(card, manifest))
     write_text(folder / MANIFEST, with_files(manifest, folder).to_json())
     open_bundle(folder)  # what a stranger's bundle is refused for, ours is refused for here
@@ -240,13 +240,6 @@ def _again(
     fixed.sample()
     fixed.log_prob()
     return manifest, fixed
-
-
-def _with_replayed_tolerance(manifest: Manifest, folder: Path) -> Manifest:
-    """State as tolerance twice what golden values differ by here: rounding differs from device to device."""
-    rows = check(Bundle(folder, manifest), "cpu").rows
-    tolerance = max(TOLERANCE, 2 * max(row.difference for row in rows))
-    return dataclasses.replace(manifest, proof={**manifest.proof, "tolerance": float(f"{tolerance:.1e}")})
 
 
 class _Stages:

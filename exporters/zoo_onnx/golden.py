@@ -1,4 +1,7 @@
-"""Golden inputs and outputs: what PyTorch gave when the bundle was written, to be replayed where it runs.
+"""Golden inputs and outputs: what was computed when the bundle was written, to be replayed where it runs.
+
+That is what PyTorch gave, or, for a bundle whose arithmetic is lowered, what the bundle itself gave: PyTorch does not
+compute in its arithmetic.
 
 ========================================  ==============================================================
 ``<graph>/<case>/in/<port>``              an input of a graph
@@ -20,8 +23,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo import noise
+from zoo.difference import TOLERANCE, relative_difference
 from zoo.model import GenerativeModel
-from zoo.programs import Integrate, Iterate, Programs
+from zoo.programs import Direct, Integrate, Iterate, Programs
+from zoo.runtime import BundledModel
+from zoo.runtime.check import Case, grouped, run_case, unit_of, what_of
 from zoo.samplers import StepTable
 from zoo_onnx.inputs import Inputs
 from zoo_onnx.proof import call
@@ -29,6 +36,10 @@ from zoo_onnx.proof import call
 _SEED = 1234
 _STEPS = 4
 _BATCHES = (1, 2)
+#: what float32 computations on two devices differ by, relative
+_DIGIT = np.float32(1e-6)
+
+Arrays = dict[str, NDArray[Any]]
 
 
 def golden(
@@ -81,6 +92,48 @@ def golden(
             density = model.log_prob(torch.from_numpy(x), **given, **steps).numpy()
             add("program:log_prob", 0, {"x": x, **given, **_numbers(steps)}, {"log_prob": density})
     return arrays
+
+
+def relived(model: BundledModel, arrays: Arrays) -> tuple[Arrays, dict[str, float]]:
+    """Golden values as a bundle computes them itself, and tolerances where rounding differently matters.
+
+    Rounding to few bits turns a difference in the last digit into one of a whole step, here and there. So inputs are
+    shaken by as little as devices differ, and four times what that does is tolerated.
+
+    Args:
+        model: the bundle.
+        arrays: golden tensors; inputs are taken from them.
+    """
+    random = np.random.default_rng(0)
+    lived = dict(arrays)
+    tolerances: dict[str, float] = {}
+    for (subject, number), case in grouped(arrays).items():
+        gives = run_case(model, case)
+        lived |= {f"{subject}/{number}/out/{name}": np.asarray(gives[name]) for name in case.gives}
+        shaken = run_case(model, Case(subject, _shaken(model, case, random), case.gives))
+        for name in case.gives:
+            unit = unit_of(model, case, gives[name])
+            tolerated = 4 * relative_difference(shaken[name], gives[name], unit)
+            if tolerated > tolerances.get(what_of(case), TOLERANCE):
+                tolerances[what_of(case)] = float(f"{tolerated:.1e}")
+    return lived, tolerances
+
+
+def _shaken(model: BundledModel, case: Case, random: np.random.Generator) -> Arrays:
+    given = dict(case.given)
+    if case.subject == "program:sample":
+        program = model.manifest.sample
+        shape = model.event_shape
+        if isinstance(program, Direct):
+            (port,) = (p for p in model.manifest.graphs[program.graph].inputs if p.name == program.noise)
+            shape = tuple(int(size) for size in port.shape[1:])
+        given["noise"] = noise.normal(int(given["seed"]), int(given["n"]), shape)
+    return {
+        name: array * (1 + _DIGIT * random.uniform(-1, 1, array.shape).astype(np.float32))
+        if array.dtype == np.float32
+        else array
+        for name, array in given.items()
+    }
 
 
 def _numbers(options: dict[str, int]) -> dict[str, NDArray[Any]]:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from zoo import weights
 from zoo.bundle import Manifest
-from zoo.difference import TOLERANCE, relative_difference
+from zoo.difference import relative_difference
 from zoo.errors import ProofError
 from zoo.programs import Direct, Iterate
 from zoo.runtime import BundledModel
+from zoo.runtime.check import tolerance_of
 from zoo.runtime.session import Session
 
 
@@ -25,7 +26,7 @@ def agree(what: str, given: NDArray[Any], expected: NDArray[Any], model: Bundled
     """
     program = model.manifest.sample
     unit = program.scale if isinstance(program, Iterate) else max(float(np.std(expected)), 1.0)
-    tolerance = float(model.manifest.proof.get("tolerance", TOLERANCE))
+    tolerance = tolerance_of(model.manifest, "sample")
     difference = relative_difference(given, expected, unit) if given.shape == expected.shape else float("inf")
     if not difference <= tolerance:
         raise ProofError(
@@ -49,7 +50,7 @@ def replay(session: Session, name: str, manifest: Manifest, golden: Path) -> int
     scores = manifest.log_prob
     density = isinstance(scores, Direct) and scores.graph == name
     unit = float(np.prod(manifest.event_shape)) if density else 1.0
-    tolerance = float(manifest.proof.get("tolerance", TOLERANCE))
+    tolerance = tolerance_of(manifest, f"graph {name}")
     cases: dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]] = {}
     for key, array in weights.read(golden).items():
         subject, case, way, port = key.split("/", 3)

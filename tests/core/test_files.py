@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,19 @@ def test_sha256_is_that_of_the_content(tmp_path):
     path = tmp_path / "abc"
     path.write_bytes(b"abc")
     assert files.sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_what_a_killed_process_left_a_day_ago_is_swept_away_and_nothing_else(tmp_path):
+    left, fresh, others, old = (
+        tmp_path / name for name in (".out.a1.tmp", ".out.b2.tmp", ".outer.c3.tmp", ".out.d.old")
+    )
+    for folder in (left, fresh, others, old):
+        folder.mkdir()
+        (folder / "weights").write_bytes(b"half")
+    two_days_ago = time.time() - 2 * 86_400
+    for path in (left / "weights", left, others / "weights", others, old / "weights", old, fresh):
+        os.utime(path, (two_days_ago, two_days_ago))
+    with files.atomic_folder(tmp_path / "out") as temporary:
+        (temporary / "whole").write_text("x")
+    # one whose file was written just now is somebody's still; an old folder moved aside may be the only copy
+    assert {path.name for path in tmp_path.iterdir()} == {"out", fresh.name, others.name, old.name}

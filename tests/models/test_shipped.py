@@ -139,3 +139,12 @@ def test_mnist_digits_show_the_class_that_was_asked_for(bundles):
 
 def test_all_weights_together_stay_below_forty_megabytes():
     assert sum(card.weights.size for card in CARDS) < 40e6
+
+
+@pytest.mark.parametrize("card", CARDS, ids=IDS)
+def test_graphs_add_little_to_the_weights(card):
+    """Structure and constants beside the weights, which all graphs share: at most 5 % and 1 MB."""
+    parameters = 4 * card.parameters
+    files = [*card.bundle_path.glob("*.onnx"), card.bundle_path / "weights.safetensors"]
+    assert len(files) >= 2
+    assert parameters < sum(file.stat().st_size for file in files) <= 1.05 * parameters + 1e6

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import shutil
 
 import numpy as np
 import onnx
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
-from zoo.bundle import open_bundle
+from zoo import weights
+from zoo.bundle import GOLDEN, Bundle, open_bundle
 from zoo.errors import BundleError, ProofError, UnknownNameError, UsageError
 from zoo.export import export
 from zoo.runtime import load
@@ -186,3 +188,29 @@ def test_metrics_whose_data_are_missing_are_told():
     found, missing = measure(dataclasses.replace(card, data={"name": "nowhere"}), bundle)
     assert not found
     assert "nowhere" in missing
+
+
+def test_golden_values_are_held_to_what_rounding_differently_does(lowered):
+    choice, folder = lowered
+    manifest = open_bundle(folder).manifest
+    assert manifest.proof["tolerance"] == 1e-4
+    if manifest.precision["arithmetic"] == "float32":
+        assert "tolerances" not in manifest.proof, choice
+    else:
+        assert set(manifest.proof["tolerances"]) <= {"graph step", "sample"}, choice
+        assert all(1e-4 < value < 0.5 for value in manifest.proof["tolerances"].values()), choice
+    # here it computes what it computed
+    assert max(row.difference for row in check(open_bundle(folder)).rows) <= 1e-5
+
+
+def test_another_network_is_not_taken_for_the_lowered_one(lowered, tmp_path):
+    choice, folder = lowered
+    copied = tmp_path / "bundle"
+    shutil.copytree(folder, copied)
+    arrays = weights.read(copied / GOLDEN)
+    for name, array in arrays.items():
+        if name.startswith("step/") and name.endswith("/out/denoised"):
+            arrays[name] = np.clip(array + 1, -2, 2)
+    weights.write(copied / GOLDEN, arrays)
+    report = check(Bundle(copied, open_bundle(folder).manifest))
+    assert {row.what for row in report.rows if not row.ok} == {"graph step"}, choice

@@ -1,6 +1,7 @@
 """The proof of a bundle, repeated where it runs: golden inputs through every graph and program, without PyTorch.
 
-``golden.safetensors`` holds, for each graph and program, inputs and what PyTorch gave for them::
+``golden.safetensors`` holds, for each graph and program, inputs and what PyTorch gave for them (or, where arithmetic is
+lowered, what the bundle gave)::
 
     <graph>/<case>/in/<port>                      <graph>/<case>/out/<port>
     program:sample/<case>/in/<seed, n, ...>       program:sample/<case>/out/x
@@ -8,8 +9,8 @@
     program:log_prob/<case>/in/<x, ...>           program:log_prob/<case>/out/log_prob
 
 Two values are the same if they differ by no more than tolerance·(unit + \\|value\\|), with the tolerance that the
-manifest's proof states and the units of the proof: 1 for a graph's outputs, the scale of the data for samples, the
-number of dimensions for log-densities.
+manifest's proof states (for that graph or program, or for all) and the units of the proof: 1 for a graph's outputs, the
+scale of the data for samples, the number of dimensions for log-densities.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import weights
-from zoo.bundle import GOLDEN, Bundle
+from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.difference import TOLERANCE, relative_difference
 from zoo.errors import BundleError, DataError, ProofError, ProviderError, UsageError
 from zoo.programs import Direct, Iterate
@@ -136,24 +137,27 @@ def confirm(bundle: Bundle, provider: str = "cpu") -> Report:
 
 
 @dataclass
-class _Case:
-    """Inputs and outputs of one call."""
+class Case:
+    """Inputs and outputs of one call.
+
+    Attributes:
+        subject: a graph, or ``program:`` and a program.
+        given: its inputs or arguments by name.
+        gives: its outputs by name.
+    """
 
     subject: str
     given: Arrays = field(default_factory=dict)
     gives: Arrays = field(default_factory=dict)
 
 
-def _cases(bundle: Bundle) -> list[_Case]:
+def _cases(bundle: Bundle) -> list[Case]:
     if GOLDEN not in bundle.manifest.files:
         raise BundleError(f"{bundle.folder} has no {GOLDEN}: there is nothing to replay", hint="Export it again.")
-    cases: dict[tuple[str, str], _Case] = {}
-    for name, array in weights.read(bundle.file(GOLDEN)).items():
-        parts = name.split("/", 3)
-        if len(parts) != 4 or parts[2] not in ("in", "out"):
-            raise _unfit(bundle, f"{name!r} is not named as <graph or program>/<case>/in or out/<name>")
-        case = cases.setdefault((parts[0], parts[1]), _Case(parts[0]))
-        (case.given if parts[2] == "in" else case.gives)[parts[3]] = array
+    try:
+        cases = grouped(weights.read(bundle.file(GOLDEN)))
+    except ValueError as error:
+        raise _unfit(bundle, str(error)) from error
     for case in cases.values():
         _check_case(bundle, case)
     if not cases:
@@ -161,7 +165,23 @@ def _cases(bundle: Bundle) -> list[_Case]:
     return [cases[key] for key in sorted(cases)]
 
 
-def _check_case(bundle: Bundle, case: _Case) -> None:
+def grouped(arrays: Arrays) -> dict[tuple[str, str], Case]:
+    """The cases of golden tensors, by subject and number.
+
+    Raises:
+        ValueError: a tensor's name.
+    """
+    cases: dict[tuple[str, str], Case] = {}
+    for name, array in arrays.items():
+        parts = name.split("/", 3)
+        if len(parts) != 4 or parts[2] not in ("in", "out"):
+            raise ValueError(f"{name!r} is not named as <graph or program>/<case>/in or out/<name>")
+        case = cases.setdefault((parts[0], parts[1]), Case(parts[0]))
+        (case.given if parts[2] == "in" else case.gives)[parts[3]] = array
+    return cases
+
+
+def _check_case(bundle: Bundle, case: Case) -> None:
     """Refuse golden values that no call could have: in particular more samples than there are to compare with."""
     manifest = bundle.manifest
     if not case.gives:
@@ -188,28 +208,40 @@ def _check_case(bundle: Bundle, case: _Case) -> None:
         raise _unfit(bundle, f"n samples of shape {manifest.event_shape} are not what program {name} gave")
 
 
-def _replay(model: BundledModel, provider: str, cases: Sequence[_Case], tick: Callable[[int], None]) -> list[Row]:
-    tolerance = float(model.manifest.proof.get("tolerance", TOLERANCE))
+def _replay(model: BundledModel, provider: str, cases: Sequence[Case], tick: Callable[[int], None]) -> list[Row]:
     found: dict[tuple[str, str], list[float]] = {}
     for done, case in enumerate(cases):
         try:
-            actual = _run(model, case)
+            actual = run_case(model, case)
         except (DataError, UsageError) as error:
             raise _unfit(model.bundle, str(error)) from error
         for output, expected in case.gives.items():
-            what = case.subject.removeprefix(_PROGRAM) if case.subject.startswith(_PROGRAM) else f"graph {case.subject}"
+            what = what_of(case)
             difference = math.inf
             if actual[output].shape == expected.shape:
-                difference = relative_difference(actual[output], expected, _unit(model, case, expected))
+                difference = relative_difference(actual[output], expected, unit_of(model, case, expected))
             found.setdefault((what, output), []).append(difference)
         tick(done + 1)
     return [
-        Row(provider, what, output, len(differences), max(differences), tolerance)
+        Row(provider, what, output, len(differences), max(differences), tolerance_of(model.manifest, what))
         for (what, output), differences in found.items()
     ]
 
 
-def _run(model: BundledModel, case: _Case) -> Mapping[str, NDArray[Any]]:
+def what_of(case: Case) -> str:
+    """What a case is of, as :attr:`Row.what` has it."""
+    program = case.subject.startswith(_PROGRAM)
+    return case.subject.removeprefix(_PROGRAM) if program else f"graph {case.subject}"
+
+
+def tolerance_of(manifest: Manifest, what: str) -> float:
+    """The difference that a bundle tolerates in what a graph or program gives."""
+    own = manifest.proof.get("tolerances", {})
+    return float(own.get(what, manifest.proof.get("tolerance", TOLERANCE)))
+
+
+def run_case(model: BundledModel, case: Case) -> Mapping[str, NDArray[Any]]:
+    """What a bundle's model gives for a case's inputs."""
     if not case.subject.startswith(_PROGRAM):
         return model.session(case.subject).run(case.given, list(case.gives))
     arguments: dict[str, Any] = {
@@ -221,7 +253,7 @@ def _run(model: BundledModel, case: _Case) -> Mapping[str, NDArray[Any]]:
     return {"log_prob": model.log_prob(arguments.pop("x", None), **arguments)}
 
 
-def _unit(model: BundledModel, case: _Case, expected: NDArray[Any]) -> float:
+def unit_of(model: BundledModel, case: Case, expected: NDArray[Any]) -> float:
     """The absolute size of a difference of 1, as the exporter's proof has it."""
     manifest = model.manifest
     dimensions = float(math.prod(manifest.event_shape))
