@@ -21,7 +21,7 @@ export function fill({ manifest, tables }, n, most) {
   show("class-field", condition?.kind === "classes");
   show("vector-field", condition?.kind === "vector");
   if (condition?.kind === "classes") {
-    $("class").replaceChildren(new Option("every class in turn", ""), ...labelsOf(condition).map((label) => new Option(label, label)));
+    $("class").replaceChildren(new Option("each in turn", ""), ...labelsOf(condition).map((label) => new Option(label, label)));
   }
   if (condition?.kind === "vector") {
     $("vector-label").textContent = condition.labels.length ? condition.labels.join(", ") : `Condition, ${condition.size} numbers`;
