@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ def export(
     Raises:
         OutputError: the folder exists, or cannot be written.
         UnknownNameError: no such exporter.
+        UsageError: an option that a target that packs has not.
         MissingDependencyError: something that the exporter requires is not installed.
         ExportError: the target cannot express the model.
         ProofError: what was written does not equal the model; nothing is left.
@@ -69,6 +71,7 @@ def export(
         with atomic_folder(folder, replace=force) as temporary:
             write(model, card, temporary, progress=progress, **options)
         return folder
+    _check_options(target, write, packing or {})
     write_bundle = registry.load_entry(registry.exporter(BUNDLES))
     with atomic_folder(folder, replace=force) as temporary:
         inner = _made(temporary / BUNDLE)
@@ -99,7 +102,7 @@ def pack(
     Raises:
         OutputError: the folder exists, or cannot be written.
         UnknownNameError: no such exporter.
-        UsageError: one that does not pack bundles.
+        UsageError: one that does not pack bundles, or that has no such option.
         MissingDependencyError: something that the exporter requires is not installed.
         ProofError: the bundle does not compute here what it computed when it was written.
     """
@@ -112,6 +115,7 @@ def pack(
     if not exporter.packs:
         raise UsageError(f"the target {target} is written from a model, not from a bundle")
     write = registry.load_entry(exporter)
+    _check_options(target, write, options)
     confirm(bundle)
     with atomic_folder(folder, replace=force) as temporary:
         inner = _made(temporary / BUNDLE)
@@ -119,6 +123,19 @@ def pack(
             copy_file(bundle.folder / name, inner / name)
         write(open_bundle(inner), temporary, **options)
     return folder
+
+
+def _check_options(target: str, write: Callable[..., Any], options: Iterable[str]) -> None:
+    """Refuse options that a function ``(bundle, folder, **options)`` does not take."""
+    parameters = list(inspect.signature(write).parameters.values())
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters[2:]]
+    if unknown := [name for name in options if name not in known]:
+        raise UsageError(
+            f"the target {target} has no option {', '.join(unknown)}",
+            hint=f"It has: {', '.join(known)}." if known else "It has none.",
+        )
 
 
 def _made(folder: Path) -> Path:

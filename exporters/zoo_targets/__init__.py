@@ -1,4 +1,4 @@
-"""Targets that pack a bundle: ``python``, one file that runs it; ``mobile``, ORT format; ``triton``, for a fleet."""
+"""Targets that pack a bundle: ``python`` and ``cpp``, programs that run it; ``mobile``; ``triton``, for a fleet."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ import zoo
 
 @zoo.hookimpl
 def zoo_exporters() -> Iterable[zoo.Exporter]:
-    """The targets ``python``, ``mobile`` and ``triton``."""
+    """The targets ``python``, ``cpp``, ``mobile`` and ``triton``."""
     return [
         zoo.Exporter(
             name="python",
             summary="A folder that runs with numpy and onnxruntime alone, by one file of 200 lines.",
             entry="zoo_targets.python:pack",
             verify="zoo_targets.python:verify",
+            packs=True,
+            requires=("onnxruntime",),
+        ),
+        zoo.Exporter(
+            name="cpp",
+            summary="A C++17 program and header library that run the bundle with ONNX Runtime's C API.",
+            entry="zoo_targets.cpp:pack",
+            verify="zoo_targets.cpp:verify",
             packs=True,
             requires=("onnxruntime",),
         ),

@@ -17,6 +17,22 @@ from zoo.runtime import BundledModel
 from zoo.runtime.check import tolerance_of
 from zoo.runtime.session import Session
 
+#: what a target's program is asked for when it is checked
+SEED, SAMPLES = 5, 3
+
+
+def chosen(model: BundledModel) -> tuple[NDArray[np.float32] | None, list[str]]:
+    """A condition to check a program with, and the program's arguments for it: vectors have no default, classes do."""
+    if model.condition is None or model.condition.kind == "classes":
+        return None, []
+    vector = np.linspace(-0.5, 0.5, model.condition.size, dtype=np.float32)
+    return vector, [f"--class={','.join(map(str, vector.tolist()))}"]
+
+
+def last_line(said: str) -> str:
+    """The sentence with which a program ended."""
+    return (said.strip().splitlines() or ["it says nothing"])[-1].removeprefix("Error: ")
+
 
 def agree(what: str, given: NDArray[Any], expected: NDArray[Any], model: BundledModel) -> None:
     """Refuse samples that differ by more than the bundle tolerates.

@@ -7,6 +7,9 @@
     manifest.json, tables.safetensors, golden.safetensors, MODEL_CARD.md
                                  as in the bundle
     README.md
+
+The same bundle gives the same files but for the order in which ``.ort`` files list the names of values, which ONNX
+Runtime keeps in a hash table.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import io
 import logging
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, TABLES, Bundle, read_manifest
@@ -68,9 +72,14 @@ def verify(folder: Path) -> str:
 def _convert(source: Path, target: Path) -> None:
     from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 
-    logging.getLogger("ort_format_model").setLevel(logging.ERROR)
+    logging.getLogger("ort_format_model.utils").setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),  # it leaves files for the garbage collector to close
+        ):
+            warnings.simplefilter("ignore", ResourceWarning)
             convert_onnx_models_to_ort(
                 source, target, optimization_styles=[OptimizationStyle.Fixed], enable_type_reduction=True
             )

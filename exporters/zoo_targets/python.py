@@ -20,10 +20,9 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ProofError
 from zoo.files import copy_file, write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import agree
+from zoo_targets.compare import SAMPLES, SEED, agree, chosen, last_line
 
 RUNTIME = Path(__file__).parent / "files" / "sample.py"
-_SEED, _SAMPLES = 5, 3
 
 
 def pack(bundle: Bundle, folder: Path) -> None:
@@ -55,14 +54,14 @@ def verify(folder: Path) -> str:
     Raises:
         ProofError: it fails, or gives others.
     """
+    model = BundledModel(open_bundle(folder / "bundle"), "cpu")
+    condition, given = chosen(model)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         output = Path(scratch) / "x.npy"
-        command = [sys.executable, "-I", str(folder / RUNTIME.name), "-n", str(_SAMPLES), "--seed", str(_SEED)]
+        command = [sys.executable, "-I", str(folder / RUNTIME.name), "-n", str(SAMPLES), "--seed", str(SEED), *given]
         done = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, check=False)
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-            raise ProofError(f"{folder / RUNTIME.name} fails: {last}")
-        given = np.load(output)
-    model = BundledModel(open_bundle(folder / "bundle"), "cpu")
-    agree("sample.py", given, model.sample(_SAMPLES, seed=_SEED), model)
-    return f"{_SAMPLES} samples by sample.py"
+            raise ProofError(f"{RUNTIME.name} fails: {last_line(done.stderr)}")
+        samples = np.load(output)
+    agree(RUNTIME.name, samples, model.sample(SAMPLES, seed=SEED, condition=condition), model)
+    return f"{SAMPLES} samples by {RUNTIME.name}"

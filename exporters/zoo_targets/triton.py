@@ -9,7 +9,8 @@
     README.md
 
 Graphs whose inputs and outputs all begin with the batch are batched by the server, whoever's requests they come from.
-The step of a diffusion is not: its rows are one request each, for as many samples as that run has.
+The step of a diffusion is not: its rows are one request each, for as many samples as that run has. It takes scalars,
+which the backend has since release 23.10.
 """
 
 from __future__ import annotations
@@ -65,8 +66,11 @@ def verify(folder: Path) -> str:
     bundle, cases = open_bundle(folder / "bundle"), 0
     for name, graph in bundle.manifest.graphs.items():
         model = folder / REPOSITORY / model_name(bundle.manifest, name)
-        if (model / "config.pbtxt").read_text("utf-8") != config(bundle.manifest, name, graph):
-            raise ProofError(f"{model / 'config.pbtxt'} does not describe graph {name}")
+        described = model / "config.pbtxt"
+        if not described.is_file():
+            raise ProofError(f"{described} is missing")
+        if described.read_bytes() != config(bundle.manifest, name, graph).encode():
+            raise ProofError(f"{described} does not describe graph {name}")
         session = Session(model / "1" / "model.onnx", inputs=graph.inputs, outputs=graph.outputs)
         cases += replay(session, name, bundle.manifest, bundle.folder / GOLDEN)
     return f"{cases} golden cases of {len(bundle.manifest.graphs)} models in the repository, without a server"
@@ -100,9 +104,10 @@ def _port(port: Port, batched: bool) -> Iterator[str]:
     yield f"data_type: {_TYPES[port.dtype]}"
     if shape:
         yield f"dims: [ {sizes} ]"
-    else:  # a configuration has no tensors without sizes, and reshapes them
+    else:  # a configuration has no tensors without sizes
         yield "dims: [ 1 ]"
-        yield "reshape { shape: [ ] }"
+        if batched:  # of a graph that is not batched, the server refuses this and makes scalars by itself
+            yield "reshape { shape: [ ] }"
 
 
 def _readme(manifest: Manifest) -> str:
@@ -125,5 +130,6 @@ python client.py --url localhost:8000 -n 4 --seed 0 -o samples.npy
 
 `client.py` runs the bundle's program, noise and step table included, and asks the server for the graphs alone; the same
 seed gives the samples that genzoo gives. Requests of several clients are batched by the server where every input begins
-with the batch. `bundle/MODEL_CARD.md` says more of the model.
+with the batch. `<release>` is 23.10 or later, for graphs that take scalars. `bundle/MODEL_CARD.md` says more of the
+model.
 """

@@ -152,10 +152,16 @@ def test_the_wheel_holds_zoo_and_the_plugins_and_nothing_else(tmp_path):
     assert expected <= set(files)
     typed = {f"{package}/py.typed" for package in {"zoo", *packages}}
     assert typed <= set(files)
-    # what else there is are schemas, and the pretrained models: folders with a card and a bundle
+    # what else there is are schemas, what targets copy, and the pretrained models: folders with a card and a bundle
     others = set(files) - expected - typed - {file for file in files if file.startswith("genzoo-")}
     schemas = {name(path) for path in (ROOT / "zoo" / "schema").glob("*.json")}
     assert schemas <= others
-    assert {file.partition("/")[0] for file in others - schemas} == {"zoo_models"}
+    copied = {
+        path.relative_to(ROOT / "exporters").as_posix()
+        for path in (ROOT / "exporters").glob("*/files/**/*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert copied <= set(files)
+    assert {file.partition("/")[0] for file in others - schemas - copied} == {"zoo_models"}
     shipped = {path.relative_to(ROOT / "plugins").as_posix() for path in (ROOT / "plugins/zoo_models").rglob("*.onnx")}
     assert shipped <= others

@@ -91,8 +91,8 @@ def _of_model(
             said = "written and proven"
             if check:
                 said += f", {verified(app, bundles, made)}"
-        except ZooError as error:
-            yield Cell(card.name, precision, BUNDLES, False, str(error))
+        except Exception as error:  # whatever one raises, the others go on
+            yield Cell(card.name, precision, BUNDLES, False, _reason(bundles, error))
             for target in packing:
                 yield Cell(card.name, precision, target.name, False, "there is no bundle to pack")
             continue
@@ -102,10 +102,16 @@ def _of_model(
             try:
                 pack(open_bundle(made), packed, target=target.name, registry=app.registry, force=True)
                 said = verified(app, target, packed) if check else "packed"
-            except ZooError as error:
-                yield Cell(card.name, precision, target.name, False, str(error))
+            except Exception as error:
+                yield Cell(card.name, precision, target.name, False, _reason(target, error))
             else:
                 yield Cell(card.name, precision, target.name, True, said)
+
+
+def _reason(target: Exporter, error: Exception) -> str:
+    if isinstance(error, ZooError):
+        return str(error)
+    return f"the target {target.name} fails: {type(error).__name__}: {error}"
 
 
 def verified(app: App, target: Exporter, folder: Path) -> str:

@@ -19,7 +19,7 @@ from zoo.cli._errors import guarded
 #: name -> what it does. Kept here so that ``zoo --help`` imports no command; a test compares them with the commands.
 COMMANDS = {
     "list": "List models and everything else that is installed.",
-    "show": "Show a model's card.",
+    "show": "Show a model's card, and explain its bundle.",
     "run": "Sample from a model, or score data with it.",
     "export": "Export a model to a bundle that runs without PyTorch.",
     "check": "Check a bundle, and repeat its proof on this machine.",

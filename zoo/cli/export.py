@@ -150,8 +150,7 @@ def command(
 
         app.say(f"packing {source.bundle}, having checked it")
         pack(open_bundle(source.bundle), output, target=target, force=force, registry=app.registry, **own)
-        _tell(app, source.name, output)
-        _check(app, exporter, output, check)
+        _tell(app, source.name, output, exporter, check=check)
         return
     if exporter.packs:
         options["packing"] = own
@@ -175,8 +174,7 @@ def command(
             progress=report,
             **options,
         )
-    _tell(app, source.name, output)
-    _check(app, exporter, output, check)
+    _tell(app, source.name, output, exporter, check=check)
 
 
 def _cards(app: App, model: str | None) -> list[ModelCard]:
@@ -184,11 +182,6 @@ def _cards(app: App, model: str | None) -> list[ModelCard]:
     if model is not None:
         return [_card(app.registry.resolve(model))]
     return [item.description for item in app.registry.items("model") if isinstance(item.description, ModelCard)]
-
-
-def _check(app: App, exporter: Exporter, folder: Path, wanted: bool) -> None:
-    if wanted:
-        app.say(f"checked: {verified(app, exporter, folder)}")
 
 
 def _card(source: Source) -> ModelCard:
@@ -211,15 +204,18 @@ def _card(source: Source) -> ModelCard:
     )
 
 
-def _tell(app: App, name: str, folder: Path) -> None:
+def _tell(app: App, name: str, folder: Path, exporter: Exporter, *, check: bool) -> None:
+    """Say what was written, having checked it if that is wanted."""
     from zoo.bundle import MANIFEST, is_bundle, read_manifest
 
-    files = {p.name: p.stat().st_size for p in sorted(folder.iterdir())}
+    runs = is_bundle(folder) and not exporter.packs  # what packs may have taken a bundle apart
+
+    files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
     size = sum(files.values())
     result: dict[str, Any] = {"model": name, "folder": str(folder), "size": size, "files": files}
     precision = None
     said = f"wrote {folder}: {len(files)} files, {size / 1e6:.1f} MB"
-    if is_bundle(folder):
+    if runs:
         result["proof"] = proof = dict(read_manifest(folder).proof)
         result["manifest"] = str(folder / MANIFEST)
         result["precision"] = precision = read_manifest(folder).precision
@@ -229,7 +225,10 @@ def _tell(app: App, name: str, folder: Path) -> None:
     if precision is not None:
         loss = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in precision["loss"].items())
         app.say(f"weights in {precision['weights']}, arithmetic in {precision['arithmetic']}; loss: {loss}")
-    if is_bundle(folder):
+    if check:
+        result["checked"] = checked = verified(app, exporter, folder)
+        app.say(f"checked: {checked}")
+    if runs:
         app.say(f"try `zoo run {folder}`")
     if app.json:
         app.emit(result)

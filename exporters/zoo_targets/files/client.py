@@ -10,24 +10,20 @@ The program runs here, with the noise and the step table of the bundle; the serv
 import argparse
 import pathlib
 import re
-from types import SimpleNamespace
 
 import numpy as np
-from sample import Model
+from sample import Model, main
 
 TYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64"}
 
 
 class Remote:
-    """A graph on the server, with the two methods of an ONNX Runtime session that a model uses."""
+    """A graph on the server, with the method of an ONNX Runtime session that a model uses."""
 
     def __init__(self, client, module, name, info):
         self.client, self.module, self.name, self.info = client, module, name, info
         # the server's batching sees no scalars: a size of one stands for none
         self.batched = all(port["shape"][:1] == ["batch"] for port in (*info["inputs"], *info["outputs"]))
-
-    def get_inputs(self):
-        return [SimpleNamespace(name=port["name"], shape=port["shape"]) for port in self.info["inputs"]]
 
     def run(self, outputs, feeds):
         inputs = []
@@ -56,24 +52,15 @@ class ServedModel(Model):
         self.module, self.client = module, module.InferenceServerClient(url)
 
     def graph(self, name):
-        """A session, made when first asked for."""
+        """A session, made when first asked for, and the shapes of its inputs by name."""
+        info = self.manifest["graphs"][name]
         if name not in self.sessions:
             model = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.manifest["model"].get("name") or "model")
-            info = self.manifest["graphs"][name]
             self.sessions[name] = Remote(self.client, self.module, f"{model}-{name}", info)
-        return self.sessions[name]
+        return self.sessions[name], {port["name"]: port["shape"] for port in info["inputs"]}
 
 
 if __name__ == "__main__":
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--url", default="localhost:8000")
-    cli.add_argument("-n", type=int, default=1)
-    cli.add_argument("--seed", type=int, default=0)
-    cli.add_argument("--class", dest="label")
-    cli.add_argument("--table")
-    cli.add_argument("-o", default="samples.npy")
-    args = cli.parse_args()
-    model = ServedModel(pathlib.Path(__file__).parent / "bundle", args.url)
-    x = model.sample(args.n, args.seed, args.label, args.table)
-    np.save(args.o, x)
-    print(f"{args.o}: float32 {list(x.shape)}, seed {args.seed}")
+    main(cli, lambda args: ServedModel(pathlib.Path(__file__).parent / "bundle", args.url))

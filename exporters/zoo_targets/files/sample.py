@@ -2,29 +2,33 @@
 """Run the genzoo bundle beside this file. All that it needs is numpy and onnxruntime: `pip install numpy onnxruntime`.
 
     python sample.py -n 4 --seed 0 --class 3 -o samples.npy       the same samples as genzoo gives for this seed
-    python sample.py --score data.npy                             log-densities, of models that score in one call
+    python sample.py --score data.npy --class 3                   log-densities, of models that score in one call
 
     from sample import Model
     x = Model("bundle").sample(4, seed=0, condition=3)            float32 [4, *event], in data units
 
-It follows docs/bundle-format.md of genzoo, version 1: sampling in one call, by a step table, or fused; scoring in one
-call. Copy it, read it, change it: Apache-2.0.
+It follows docs/bundle-format.md of genzoo, version 1. Copy it, read it, change it: Apache-2.0.
 """
 
 import argparse
 import hashlib
 import json
 import pathlib
+import sys
 
 import numpy as np
 import onnxruntime
 
 ROUNDS, KEYS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)
-DTYPES = {"F64": "<f8", "F32": "<f4", "I32": "<i4", "I64": "<i8"}
 
 
-def words(seed, samples, size, step, stream):
-    """Philox4x32-10: uint32 [len(samples), size], element e of sample i being word e mod 4 of block e // 4."""
+def require(holds, otherwise):
+    if not holds:
+        raise ValueError(otherwise)
+
+
+def uniform(seed, samples, size, step=0, stream=0):
+    """Uniforms in (0, 1) by Philox4x32-10: of element e of a sample, word e mod 4 of block e // 4; whole blocks."""
     blocks = -(-size // 4)
     c = [np.tile(np.arange(blocks, dtype=np.uint64), len(samples)), np.repeat(samples.astype(np.uint64), blocks)]
     c += [np.full_like(c[0], step), np.full_like(c[0], stream)]
@@ -34,12 +38,7 @@ def words(seed, samples, size, step, stream):
         mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
         c = [(b >> shift) ^ c[1] ^ np.uint64(low), b & mask, (a >> shift) ^ c[3] ^ np.uint64(high), a & mask]
         low, high = (low + KEYS[0]) & 0xFFFFFFFF, (high + KEYS[1]) & 0xFFFFFFFF
-    return np.stack(c, 1).reshape(len(samples), -1)
-
-
-def uniform(seed, samples, size, step=0, stream=0):
-    """Uniforms strictly inside (0, 1)."""
-    return ((words(seed, samples, size, step, stream) >> np.uint64(9)) + 0.5) * 2.0**-23
+    return ((np.stack(c, 1).reshape(len(samples), -1) >> np.uint64(9)) + 0.5) * 2.0**-23
 
 
 def normal(seed, samples, shape, step=0, stream=0):
@@ -52,148 +51,150 @@ def normal(seed, samples, shape, step=0, stream=0):
 
 
 def tensors(path):
-    """The tensors of a safetensors file by name."""
+    """The float64 tensors of a safetensors file by name."""
     data = path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:start])
-    header.pop("__metadata__", None)
-    return {
-        name: np.frombuffer(data[start + t["data_offsets"][0] : start + t["data_offsets"][1]], DTYPES[t["dtype"]])
-        .reshape(t["shape"]) for name, t in header.items()
-    }  # fmt: skip
+    header = {name: t for name, t in json.loads(data[8:start]).items() if name != "__metadata__"}
+    parts = {name: data[start:][slice(*t["data_offsets"])] for name, t in header.items()}
+    return {name: np.frombuffer(parts[name], "<f8").reshape(t["shape"]) for name, t in header.items()}
 
 
 class Model:
-    """A bundle, every file of which is what its manifest says."""
+    """A bundle, every file of which is what its manifest says. What cannot be done raises a ValueError."""
 
     def __init__(self, folder, providers=("CPUExecutionProvider",)):
-        self.folder, self.providers = pathlib.Path(folder), list(providers)
+        self.folder, self.providers, self.sessions = pathlib.Path(folder), list(providers), {}
+        require((self.folder / "manifest.json").is_file(), f"{folder} is not a bundle: it has no manifest.json")
         self.manifest = m = json.loads((self.folder / "manifest.json").read_text("utf-8"))
-        if m["format"] != {"name": "genzoo-bundle", "version": 1}:
-            raise SystemExit(f"{folder} is of format {m['format']}; this program reads genzoo-bundle 1")
-        for name, known in m["files"].items():
-            if "/" in name or "\\" in name or (self.folder / name).is_symlink():
-                raise SystemExit(f"{name} is no plain file of the bundle")
-            if hashlib.sha256((self.folder / name).read_bytes()).hexdigest() != known["sha256"]:
-                raise SystemExit(f"{name} has been altered or damaged: copy the bundle again")
-        self.event, self.sessions = tuple(m["event_shape"]), {}
+        require(m["format"] == {"name": "genzoo-bundle", "version": 1}, f"{folder} is of another format: {m['format']}")
+        for name, info in m["files"].items():
+            file = self.folder / name
+            require(not ({"/", "\\"} & set(name) or file.is_symlink()), f"{name} is no plain file of the bundle")
+            same = file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == info["sha256"]
+            require(same, f"{name} has been altered, damaged or lost: copy the bundle again")
+        self.event = tuple(m["event_shape"])
 
     def graph(self, name):
-        """A session, loaded when first asked for."""
+        """A session, loaded when first asked for, and the shapes of its inputs by name."""
         if name not in self.sessions:
-            file = self.folder / self.manifest["graphs"][name]["file"]
-            self.sessions[name] = onnxruntime.InferenceSession(str(file), providers=self.providers)
-        return self.sessions[name]
+            file = str(self.folder / self.manifest["graphs"][name]["file"])
+            self.sessions[name] = onnxruntime.InferenceSession(file, providers=self.providers)
+        return self.sessions[name], {p["name"]: p["shape"] for p in self.manifest["graphs"][name]["inputs"]}
 
-    def conditions(self, given, n):
-        """int32 [n] or float32 [n, d], or None; by default every class in turn."""
+    def conditions(self, given, n, needed=False):
+        """int32 [n] or float32 [n, d], or None; by default every class in turn, unless one is needed."""
         c = self.manifest["condition"]
-        if c is None:
-            return None
+        if c is None or (given is None and c["kind"] == "classes" and not needed):
+            require(given is None, "the model takes no class")
+            return None if c is None else (np.arange(n) % c["size"]).astype(np.int32)
+        size, labels = c["size"], {label: i for i, label in enumerate(c.get("labels", ()))}
+        require(given is not None, f"this needs a condition: {c['kind']} of {size}")
+        given = np.array(given.split(",") if isinstance(given, str) and given not in labels else given)
         if c["kind"] == "vector":
-            vector = np.zeros(c["size"]) if given is None else given
-            return np.broadcast_to(np.asarray(vector, np.float32), (n, c["size"]))
-        if given is None:
-            return (np.arange(n) % c["size"]).astype(np.int32)
-        labels = {label: i for i, label in enumerate(c["labels"])}
-        classes = np.array([labels.get(g) if g in labels else int(g) for g in np.ravel(given).tolist()], np.int32)
-        if ((classes < 0) | (classes >= c["size"])).any():
-            raise SystemExit(f"classes are 0 to {c['size'] - 1}")
-        return np.broadcast_to(classes, n)
+            fits = given.shape in ((size,), (n, size)) and np.isfinite(given.astype(np.float32)).all()
+            require(fits, f"a condition is {size} numbers, for all samples or for each")
+            return np.broadcast_to(given.astype(np.float32), (n, size))
+        known = {str(i): i for i in range(size)} | labels
+        unknown = [one for one in map(str, given.ravel().tolist()) if one not in known]
+        require(not unknown, f"there is no class {', '.join(unknown)}; classes are 0 to {size - 1}, or their labels")
+        require(given.size in (1, n), f"{n} samples need one class or as many, not {given.size}")
+        return np.broadcast_to(np.array([known[str(one)] for one in given.ravel().tolist()], np.int32), n)
 
-    def table(self, name=None):
+    def table(self, program, name=None):
         """The columns of a step table."""
-        program, found = self.manifest["programs"]["sample"], tensors(self.folder / "tables.safetensors")
-        name = name or f"{program['sampler']}-{program['steps']}"
+        found = tensors(self.folder / "tables.safetensors")
+        name = name or f"{program.get('sampler', 'ddim')}-{program.get('steps', 50)}"
         table = {key.split("/")[1]: value for key, value in found.items() if key.split("/")[0] == name}
-        if not table:
-            raise SystemExit(f"no table {name}; there are {', '.join(sorted({k.split('/')[0] for k in found}))}")
-        rows = len(table["time"])
-        default = {"guidance": 1.0, "clip": np.finfo(np.float32).max}
-        names = ("noise_scale", "noise_range", "rescale", "guidance", "clip")
-        return {**{k: np.full(rows, default.get(k, 0.0)) for k in names}, **table}
+        require(table, f"there is no table {name}; there are {', '.join(sorted({k.split('/')[0] for k in found}))}")
+        missing = {"noise_scale": 0, "noise_range": 0, "rescale": 0, "guidance": 1, "clip": np.finfo(np.float32).max}
+        return {**{k: np.full(len(table["time"]), value) for k, value in missing.items()}, **table}
+
+    def batches(self, n, batch, c):
+        """Indices, how many of them count (graphs of one size are filled up with the last sample), and conditions."""
+        fixed = self.manifest.get("batch")
+        for first in range(0, n, fixed or batch):
+            count = min(fixed or batch, n - first)
+            i = np.minimum(np.arange(first, first + (fixed or count)), n - 1)
+            yield i, count, {} if c is None else {"condition": np.ascontiguousarray(c[i])}
 
     def sample(self, n, seed=0, condition=None, table=None, guidance=None, fused=False, batch=64):
         """Draw n samples: float32 [n, *event] in data units. Sample i is the same alone or among a thousand."""
-        program, c = self.manifest["programs"]["fused" if fused else "sample"], self.conditions(condition, n)
-        fixed, parts = self.manifest.get("batch"), []
-        size = fixed or batch
-        for first in range(0, n, size):
-            count = min(size, n - first)
-            # a graph of one size of batch is filled up with copies of the last sample
-            i = np.minimum(np.arange(first, first + (fixed or count)), n - 1)
-            given = {} if c is None else {"condition": np.ascontiguousarray(c[i])}
+        require(0 < n <= 2**32 and 0 <= seed < 2**64, "samples are 1 to 2**32, and a seed is 0 to 2**64 - 1")
+        program, parts = self.manifest["programs"].get("fused" if fused else "sample"), []
+        require(program, "the bundle has no fused graph")
+        steps, c = program["kind"] == "iterate", self.conditions(condition, n)
+        require(steps or (not table and guidance is None), "what samples in one call takes no table or guidance")
+        session, takes = self.graph(program["graph"])
+        for i, count, given in self.batches(n, batch, c):
             if fused:
-                word = np.array(seed, np.uint64).view(np.int64)
-                feeds = {"seed": word, "first": np.array(first), "n": np.array(count), **given}
-                x = self.graph(program["graph"]).run(None, feeds)[0]
-            elif program["kind"] == "direct":
-                port = next(
-                    p for p in self.manifest["graphs"][program["graph"]]["inputs"] if p["name"] == program["noise"]
-                )
-                z = normal(seed, i, port["shape"][1:])
-                x = self.graph(program["graph"]).run(None, {port["name"]: z, **given})[0]
+                key = {"seed": np.array(seed, np.uint64).view(np.int64), "first": np.array(i[0]), "n": np.array(count)}
+                x = session.run(None, key | given)[0]
+            elif steps:
+                x = self.iterate(program, self.table(program, table), i, seed, given.get("condition"), guidance)
             else:
-                x = self.iterate(program, self.table(table), i, seed, given.get("condition"), guidance)
+                x = session.run(None, {program["noise"]: normal(seed, i, takes[program["noise"]][1:]), **given})[0]
             parts.append(x[:count])
+        require(all(np.isfinite(x).all() for x in parts), "some samples are not finite")
         return np.concatenate(parts)
 
     def iterate(self, program, table, i, seed, classes, guidance):
         """A step table over a graph: one row, one evaluation of the network."""
-        session, matrix = self.graph(program["graph"]), table["matrix"].astype(np.float32)
-        takes = {port.name for port in session.get_inputs()}
+        (session, takes), matrix = self.graph(program["graph"]), table["matrix"]
         state = np.zeros((matrix.shape[1], len(i), *self.event), np.float32)
         state[0] = np.float32(table["initial_scale"]) * normal(seed, i, self.event)
-        silence = np.zeros_like(state[0])
+        zeros, ones, null = np.zeros_like(state[0]), np.ones_like(state[0]), program.get("null_class")
         for row in range(len(matrix)):
             w = float(table["guidance"][row] if guidance is None else guidance)
-            weights, condition = np.ones(1, np.float32), None if classes is None else classes[None]
+            weights, c = np.ones(1, np.float32), None if classes is None else classes[None]
             if w != 1:
-                weights, null = np.array([w, 1 - w], np.float32), np.full_like(classes, program["null_class"])
-                condition = np.stack([classes, null])
-            feeds = {k: np.array(table[k][row], np.float32) for k in table if k not in ("matrix", "initial_scale")}
-            noise = normal(seed, i, self.event, row, 1) if table["noise_scale"][row] else silence
-            feeds |= {"state": state, "matrix": matrix[row], "weights": weights, "noise": noise, "condition": condition}
-            feeds |= {"known": silence, "mask": np.ones_like(silence)}
+                require(null is not None, "guidance needs a model with a null class, which this one has not")
+                weights, c = np.array([w, 1 - w], np.float32), np.stack([classes, np.full_like(classes, null)])
+            noise = normal(seed, i, self.event, row, 1) if table["noise_scale"][row] else zeros
+            feeds = {k: np.array(table[k][row], np.float32) for k in table.keys() & takes}
+            feeds |= {"state": state, "weights": weights, "noise": noise, "known": zeros, "mask": ones, "condition": c}
             state = session.run(["next_state"], {k: v for k, v in feeds.items() if k in takes})[0]
-        x = np.float32(program["shift"]) + np.float32(program["scale"]) * state[0]
-        low, high = program["data_min"], program["data_max"]
+        x = np.float32(program.get("shift", 0)) + np.float32(program.get("scale", 1)) * state[0]
+        low, high = program.get("data_min"), program.get("data_max")
         return x if low is None or high is None else x.clip(np.float32(low), np.float32(high))
 
     def log_prob(self, x, condition=None, seed=0, batch=64):
         """Log-densities in nats, [n]; whole numbers of a model of discrete data get the specified uniform noise."""
-        program, x = self.manifest["programs"]["log_prob"], np.asarray(x)
-        if program is None or program["kind"] != "direct":
-            raise SystemExit("this model does not score in one call, which is all that this program does")
-        if self.manifest["levels"] and x.dtype.kind in "iu":
-            u = uniform(seed, np.arange(len(x)), int(np.prod(self.event)), 0, 3)[:, : int(np.prod(self.event))]
-            noisy = x.astype(np.float32) + u.reshape(x.shape).astype(np.float32)
-            x = np.minimum(noisy, np.nextafter(x.astype(np.float32) + 1, np.float32(0)))
-        session, c, parts = self.graph(program["graph"]), self.conditions(condition, len(x)), []
-        name = next(port.name for port in session.get_inputs() if port.name != "condition")
-        fixed = self.manifest.get("batch")
-        for first in range(0, len(x), fixed or batch):
-            count = min(fixed or batch, len(x) - first)
-            i = np.minimum(np.arange(first, first + (fixed or count)), len(x) - 1)
-            given = {} if c is None else {"condition": np.ascontiguousarray(c[i])}
+        program, levels, x = self.manifest["programs"]["log_prob"], self.manifest["levels"], np.asarray(x)
+        require(program and program["kind"] == "direct", "the model does not score in one call, as this program does")
+        fits = x.shape[1:] == self.event and x.size and np.isfinite(x).all()
+        require(fits, f"data is finite numbers of shape [n, {', '.join(map(str, self.event))}], not {list(x.shape)}")
+        if levels and x.dtype.kind in "iu":
+            require(x.min() >= 0 and x.max() < levels, f"the data has numbers outside 0 to {levels - 1}")
+            u = uniform(seed, np.arange(len(x)), x[0].size, 0, 3)[:, : x[0].size].reshape(x.shape).astype(np.float32)
+            x = np.minimum(x.astype(np.float32) + u, np.nextafter(x.astype(np.float32) + 1, np.float32(0)))
+        (session, takes), c, parts = self.graph(program["graph"]), self.conditions(condition, len(x), True), []
+        name = next(name for name in takes if name != "condition")
+        for i, count, given in self.batches(len(x), batch, c):
             parts.append(session.run(None, {name: x[i].astype(np.float32), **given})[0][:count])
         return np.concatenate(parts).astype(np.float64)
 
 
-if __name__ == "__main__":
-    here = pathlib.Path(__file__).parent / "bundle"
-    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for flags, options in {
-        ("-n",): {"type": int, "default": 1}, ("--seed",): {"type": int, "default": 0}, ("--class",): {"dest": "label"},
-        ("--table",): {}, ("--guidance",): {"type": float}, ("--fused",): {"action": "store_true"},
-        ("--score",): {}, ("--bundle",): {"default": here}, ("-o",): {"default": "samples.npy"},
-    }.items():  # fmt: skip
-        cli.add_argument(*flags, **options)
+def main(cli, model):
+    """Ask a model, which is made of the arguments, for what the arguments say."""
+    cli.add_argument("-n", type=int, default=1)
+    cli.add_argument("--seed", type=int, default=0)
+    for flag, name in ("--class", "label"), ("--table", "table"), ("--score", "score"):
+        cli.add_argument(flag, dest=name)
+    cli.add_argument("-o", default="samples.npy")
+    cli.add_argument("--guidance", type=float)
+    cli.add_argument("--fused", action="store_true")
     args = cli.parse_args()
-    model, label = Model(args.bundle), args.label
-    if args.score:
-        print(*model.log_prob(np.load(args.score, allow_pickle=False), label, args.seed), sep="\n")
-    else:
-        x = model.sample(args.n, args.seed, label, args.table, args.guidance, args.fused)
+    try:
+        if args.score:
+            return print(*model(args).log_prob(np.load(args.score), args.label, args.seed), sep="\n")
+        x = model(args).sample(args.n, args.seed, args.label, args.table, args.guidance, args.fused)
         np.save(args.o, x)
         print(f"{args.o}: float32 {list(x.shape)}, {x.min():.3g} to {x.max():.3g}, seed {args.seed}")
+    except Exception as error:  # whoever raises it, ONNX Runtime included
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--bundle", default=pathlib.Path(__file__).parent / "bundle")
+    main(cli, lambda args: Model(args.bundle))

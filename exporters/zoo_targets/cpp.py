@@ -1,0 +1,196 @@
+"""The target ``cpp``: a bundle, and a C++17 program that runs it with ONNX Runtime's C API.
+
+::
+
+    CMakeLists.txt, main.cpp      the program `sample`
+    include/genzoo.hpp, genzoo/   the header library that it is made of
+    bundle/                       the proven bundle
+    README.md
+
+To check it here, the program is built against the headers in the folder that :data:`HEADERS` names and linked to the
+library that the installed package ``onnxruntime`` brings.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from zoo.bundle import Bundle, open_bundle
+from zoo.errors import ExportError, MissingDependencyError, OutputError, ProofError
+from zoo.files import copy_file, write_text
+from zoo.runtime import BundledModel
+from zoo_targets.compare import SAMPLES, SEED, agree, chosen, last_line
+
+PROGRAM = Path(__file__).parent / "files" / "cpp"
+#: environment variable: the folder of onnxruntime_c_api.h, which Python's package does not bring
+HEADERS = "GENZOO_ONNXRUNTIME_INCLUDE"
+_HEADER = "onnxruntime_c_api.h"
+_BUILD_SECONDS = 600
+#: where this process has built programs, by what they were built from
+_builds: dict[tuple[str, str, str], Path] = {}
+
+
+def pack(bundle: Bundle, folder: Path) -> None:
+    """Add the program to a folder that has the bundle.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    for source in _sources(PROGRAM):
+        target = folder / source.relative_to(PROGRAM)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {target.parent}: {error.strerror}") from error
+        copy_file(source, target)
+    write_text(folder / "README.md", _readme(bundle))
+
+
+def verify(folder: Path) -> str:
+    """Build the program, run it, and compare its samples with those of :mod:`zoo.runtime`.
+
+    Raises:
+        MissingDependencyError: there is no compiler, CMake, header or library here.
+        ProofError: it does not build, fails, or gives others.
+    """
+    program = build(folder)
+    model = BundledModel(open_bundle(folder / "bundle"), "cpu")
+    condition, given = chosen(model)
+    with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
+        output = Path(scratch) / "x.npy"
+        command = [str(program), "--bundle", str(folder / "bundle"), "-n", str(SAMPLES), "--seed", str(SEED), *given]
+        done = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ProofError(f"the C++ program fails: {last_line(done.stderr)}")
+        samples = np.load(output)
+    agree("the C++ program", samples, model.sample(SAMPLES, seed=SEED, condition=condition), model)
+    return f"{SAMPLES} samples by the C++ program"
+
+
+def build(folder: Path) -> Path:
+    """The program of a packed folder, built outside of it; once for the same sources, and kept to the end of Python.
+
+    Raises:
+        MissingDependencyError: there is no compiler, CMake, header or library here.
+        ProofError: it does not build.
+    """
+    cmake, headers, library = _tools()
+    content = hashlib.sha256()
+    for source in _sources(folder):
+        content.update(f"{source.relative_to(folder)}\0".encode() + source.read_bytes())
+    key = (content.hexdigest(), headers, library)
+    if key not in _builds:
+        _builds[key] = _build(folder, cmake, headers, library)
+    return _builds[key] / "sample"
+
+
+def _build(folder: Path, cmake: str, headers: str, library: str) -> Path:
+    made = Path(tempfile.mkdtemp(prefix="genzoo-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    where = [f"-DONNXRUNTIME_INCLUDE={headers}", f"-DONNXRUNTIME_LIBRARY={library}"]
+    configure = [cmake, "-S", str(folder), "-B", str(made), "-DCMAKE_BUILD_TYPE=Release", *where]
+    for command in (configure, [cmake, "--build", str(made)]):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_BUILD_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise ProofError(f"the C++ program does not build within {_BUILD_SECONDS} s") from error
+        if done.returncode:
+            said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "error" in line.lower()]
+            raise ProofError(f"the C++ program does not build: {said[0] if said else last_line(done.stderr)}")
+    return made
+
+
+def _tools() -> tuple[str, str, str]:
+    """CMake, the folder of ONNX Runtime's headers, and its library."""
+    cmake = shutil.which("cmake")
+    compilers = (os.environ.get("CXX") or "no", "c++", "g++", "clang++")
+    if cmake is None or not any(map(shutil.which, compilers)):
+        raise _missing("CMake and a C++ compiler", "Install them, or build the program where they are.")
+    headers = os.environ.get(HEADERS)
+    if not headers:
+        raise _missing(
+            f"the header {_HEADER}, in the folder that {HEADERS} names,",
+            f"Unpack a release of ONNX Runtime and set {HEADERS} to its folder `include`.",
+        )
+    if not (Path(headers) / _HEADER).is_file():
+        raise ExportError(f"{HEADERS} is {headers}, where there is no {_HEADER}")
+    found = find_spec("onnxruntime")
+    places = list(found.submodule_search_locations or ()) if found else []
+    libraries = [
+        path
+        for place in places
+        for pattern in ("libonnxruntime.so*", "libonnxruntime*.dylib")
+        for path in sorted((Path(place) / "capi").glob(pattern))
+    ]
+    if not libraries:
+        raise _missing("ONNX Runtime's shared library, of its package for Linux or macOS,", "pip install onnxruntime")
+    return cmake, str(Path(headers).resolve()), str(libraries[0])
+
+
+def _missing(what: str, hint: str) -> MissingDependencyError:
+    missing = MissingDependencyError(what, "build the C++ program", extra="cpu")
+    missing.hint = hint
+    return missing
+
+
+def _sources(folder: Path) -> list[Path]:
+    headers = sorted((folder / "include").rglob("*.hpp"))
+    return [folder / "CMakeLists.txt", folder / "main.cpp", *headers]
+
+
+def _readme(bundle: Bundle) -> str:
+    name = bundle.manifest.model.get("name", "this model")
+    shape = f"[{', '.join(map(str, (4, *bundle.manifest.event_shape)))}]"
+    return f"""# {name} in C++
+
+A C++17 program for the bundle in `bundle/`, on ONNX Runtime's C API (1.17 or newer, for graphs of opset 18; a
+[release](https://github.com/microsoft/onnxruntime/releases) has the library and its headers):
+
+```sh
+cmake -S . -B build -DONNXRUNTIME_ROOT=/path/to/onnxruntime-linux-x64-<version>
+cmake --build build
+build/sample -n 4 --seed 0{_example(bundle)} -o samples.npy
+build/sample --help
+```
+
+With `onnxruntime_c_api.h` and the library in other places, give `-DONNXRUNTIME_INCLUDE=<folder>` and
+`-DONNXRUNTIME_LIBRARY=<file>`; the library in Python's package `onnxruntime` (`capi/libonnxruntime.so.*`) will do.
+
+In a program of your own, `add_subdirectory` of this folder gives the header library `genzoo::genzoo`:
+
+```cpp
+#include <genzoo.hpp>
+
+genzoo::Model model("bundle");                 // checks every file against the manifest
+genzoo::SampleOptions options;
+options.seed = 0;{_embedded(bundle)}
+genzoo::Array x = model.sample(4, options);    // float32 {shape}, in data units
+```
+
+Threads may share a model. Everything that goes wrong is a `genzoo::Error` of one sentence. The same seed gives the same
+samples in PyTorch and in every other runtime of the bundle. `bundle/MODEL_CARD.md` says more of the model.
+"""
+
+
+def _example(bundle: Bundle) -> str:
+    condition = bundle.manifest.condition
+    if condition is None:
+        return ""
+    return " --class 0" if condition.kind == "classes" else f" --class {','.join(['0'] * condition.size)}"
+
+
+def _embedded(bundle: Bundle) -> str:
+    condition = bundle.manifest.condition
+    if condition is None:
+        return ""
+    value = 'classes = {"0"}' if condition.kind == "classes" else f"vector = std::vector<float>({condition.size})"
+    return f"\noptions.{value};"

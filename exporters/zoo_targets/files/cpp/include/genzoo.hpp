@@ -1,0 +1,355 @@
+// Run a genzoo bundle: the samples are those that genzoo gives for the same seed, in Python and everywhere else.
+//
+//     genzoo::Model model("bundle");
+//     genzoo::SampleOptions options;
+//     options.seed = 7;
+//     options.classes = {"3"};
+//     genzoo::Array x = model.sample(4, options);      // float32 [4, *event], in data units
+//     std::vector<double> nats = model.log_prob(x, options);
+//
+// Needs C++17 and ONNX Runtime. Everything that goes wrong is a genzoo::Error, whose what() is one sentence.
+// It follows docs/bundle-format.md of genzoo, version 1. Copy it, read it, change it: Apache-2.0.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "genzoo/array.hpp"
+#include "genzoo/conditions.hpp"
+#include "genzoo/error.hpp"
+#include "genzoo/files.hpp"
+#include "genzoo/manifest.hpp"
+#include "genzoo/noise.hpp"
+#include "genzoo/session.hpp"
+#include "genzoo/table.hpp"
+
+namespace genzoo {
+
+struct SampleOptions : Options {
+  std::string table;               // such as "ddim-20"; empty for the model's own choice
+  std::optional<double> guidance;  // weight of classifier-free guidance, instead of the table's
+  bool fused = false;              // run the graph that holds the whole sampler
+};
+
+/// A bundle, every file of which is what its manifest says. Threads may share it.
+class Model {
+ public:
+  /// `threads` for one operator on the CPU; 0 leaves the choice to ONNX Runtime. Throws Error.
+  explicit Model(std::filesystem::path folder, int threads = 0)
+      : folder_(std::move(folder)), threads_(threads), manifest_(open_bundle(folder_)) {
+    if (manifest_.files.count(tables)) columns_ = read_columns(folder_ / tables);
+  }
+
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const Manifest& manifest() const { return manifest_; }
+
+  /// `n` samples, float32 [n, *event] in data units. Sample i is the same alone or among a thousand. Throws Error.
+  Array sample(std::size_t n, const SampleOptions& options = {}) const {
+    const Program& program = options.fused ? fused() : manifest_.sample;
+    const Shape shape = with(checked(n), manifest_.event_shape);
+    const std::vector<float> vectors = vectors_of(manifest_.condition, options, n);
+    const std::vector<std::int32_t> classes = classes_of(manifest_.condition, options, n);
+    std::optional<StepTable> table;
+    if (!options.fused && program.kind == "iterate") {
+      const std::string own = program.sampler + "-" + std::to_string(program.steps);
+      table = step_table(columns_, options.table.empty() ? own : options.table);
+      if (options.guidance) table->rowed["guidance"].assign(table->rows, *options.guidance);
+      check_table(program, *table);
+    } else if (!options.table.empty() || options.guidance) {
+      throw Error(
+          std::string(options.fused ? "a fused run has its sampler built in" : "the model samples in one call") +
+          ", and takes no table or guidance");
+    } else if (!options.fused && program.kind != "direct") {
+      throw Error("the model samples by a program of the unknown kind " + program.kind);
+    }
+    const std::size_t size = count(manifest_.event_shape);
+    Array x{shape, {}, false};
+    x.values.reserve(count(shape));
+    for (const Batch& batch : batches(n, options.batch)) {
+      const Given given = conditions(batch, classes, vectors);
+      const std::vector<float> part = options.fused ? run_fused(program, batch, given, options.seed)
+                                      : table       ? iterate(program, *table, batch, given, options.seed)
+                                                    : direct(program, batch, given, options.seed);
+      x.values.insert(x.values.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(batch.count * size));
+    }
+    for (std::size_t i = 0; i < x.values.size(); ++i)
+      if (!std::isfinite(x.values[i])) throw Error("sample " + std::to_string(i / size) + " is not finite");
+    return x;
+  }
+
+  /// Log-densities in nats of data [n, *event], of a model that scores in one call. Throws Error.
+  /// Whole numbers of a model of discrete data get the specified uniform noise of the seed.
+  std::vector<double> log_prob(const Array& x, const Options& options = {}) const {
+    if (!manifest_.log_prob || manifest_.log_prob->kind != "direct")
+      throw Error("the model does not score in one call, which is all that this program does");
+    const Program& program = *manifest_.log_prob;
+    const std::size_t n = x.shape.empty() ? 0 : static_cast<std::size_t>(x.shape[0]);
+    if (x.shape != with(static_cast<std::int64_t>(n), manifest_.event_shape) || n == 0 ||
+        x.values.size() != count(x.shape))
+      throw Error("the data has shape " + text(x.shape) + ", and samples have " + text(manifest_.event_shape));
+    if (manifest_.condition && options.classes.empty() && options.vector.empty())
+      throw Error("scoring needs the condition of the data");
+    const std::vector<float> values = scored(x, options.seed), vectors = vectors_of(manifest_.condition, options, n);
+    const std::vector<std::int32_t> classes = classes_of(manifest_.condition, options, n);
+    const Session& session = this->session(program);
+    const Graph& graph = manifest_.graphs.at(program.graph);
+    const auto port =
+        std::find_if(graph.inputs.begin(), graph.inputs.end(), [](const Port& p) { return p.name != "condition"; });
+    if (port == graph.inputs.end()) throw Error("graph " + program.graph + " takes no data");
+    const std::size_t size = count(manifest_.event_shape);
+    std::vector<double> density;
+    for (const Batch& batch : batches(n, options.batch)) {
+      Given given = conditions(batch, classes, vectors);
+      std::vector<float> part(batch.filled * size);
+      for (std::size_t i = 0; i < batch.filled; ++i)
+        std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(batch.sample(i) * size), size,
+                    part.begin() + static_cast<std::ptrdiff_t>(i * size));
+      std::map<std::string, Tensor> feeds;
+      feeds.emplace(port->name, Tensor(part, with(batch.size(), manifest_.event_shape)));
+      feed_condition(feeds, given, {});
+      const Tensor found = session.run(feeds, graph.outputs[0].name);
+      const float* nats = found.floats({batch.size()}, graph.outputs[0].name);
+      for (std::size_t i = 0; i < batch.count; ++i) {
+        if (std::isnan(nats[i]) || nats[i] == INFINITY)
+          throw Error("the log-density of datum " + std::to_string(batch.first + i) + " is not a number");
+        density.push_back(nats[i]);
+      }
+    }
+    return density;
+  }
+
+ private:
+  static constexpr const char* tables = "tables.safetensors";
+  static constexpr std::uint64_t largest_count = std::uint64_t{1} << 32;  // samples are counted by 32 bits of noise
+  static constexpr std::size_t batch_numbers = 1 << 16, largest_batch = 4096;
+
+  std::filesystem::path folder_;
+  int threads_;
+  Manifest manifest_;
+  std::map<std::string, Column> columns_;
+  mutable std::mutex loading_;
+  mutable std::map<std::string, std::unique_ptr<Session>> sessions_;
+
+  /// Samples first … first + count - 1, filled up with copies of the last one for graphs of one size of batch.
+  struct Batch {
+    std::size_t first, count, filled;
+    std::size_t sample(std::size_t i) const { return first + std::min(i, count - 1); }
+    std::int64_t size() const { return static_cast<std::int64_t>(filled); }
+  };
+
+  /// The condition of a batch: int32 [filled] or float32 [filled, size], or neither.
+  struct Given {
+    std::vector<std::int32_t> classes;
+    std::vector<float> vectors;
+  };
+
+  static std::int64_t checked(std::size_t n) {
+    if (n < 1 || n > largest_count) throw Error("the number of samples is from 1 to " + std::to_string(largest_count));
+    return static_cast<std::int64_t>(n);
+  }
+
+  const Program& fused() const {
+    if (!manifest_.fused) throw Error("the bundle has no fused graph");
+    return *manifest_.fused;
+  }
+
+  /// One of the bundle's graphs, loaded when first asked for.
+  const Session& session(const Program& program) const {
+    const std::lock_guard<std::mutex> alone(loading_);
+    std::unique_ptr<Session>& found = sessions_[program.graph];
+    if (!found) found = std::make_unique<Session>(folder_ / manifest_.graphs.at(program.graph).file, threads_);
+    return *found;
+  }
+
+  std::vector<Batch> batches(std::size_t n, std::size_t asked) const {
+    const std::size_t usual = batch_numbers / std::max<std::size_t>(count(manifest_.event_shape), 1);
+    std::size_t size = asked ? asked : std::clamp<std::size_t>(usual, 1, largest_batch);
+    if (manifest_.batch) size = std::min(size, static_cast<std::size_t>(*manifest_.batch));
+    std::vector<Batch> found;
+    for (std::size_t first = 0; first < n; first += size) {
+      const std::size_t part = std::min(size, n - first);
+      found.push_back({first, part, manifest_.batch ? static_cast<std::size_t>(*manifest_.batch) : part});
+    }
+    return found;
+  }
+
+  // -- conditions ----------------------------------------------------------------------------------------------------
+
+  Given conditions(const Batch& batch, const std::vector<std::int32_t>& classes,
+                   const std::vector<float>& vectors) const {
+    Given given;
+    const std::size_t size = manifest_.condition ? manifest_.condition->size : 0;
+    for (std::size_t i = 0; i < batch.filled && !classes.empty(); ++i)
+      given.classes.push_back(classes[batch.sample(i)]);
+    for (std::size_t i = 0; i < batch.filled && !vectors.empty(); ++i) {
+      const std::size_t start = vectors.size() == size ? 0 : batch.sample(i) * size;
+      for (std::size_t j = 0; j < size; ++j) given.vectors.push_back(vectors[start + j]);
+    }
+    return given;
+  }
+
+  /// Feed the condition, with more sizes before that of the batch.
+  void feed_condition(std::map<std::string, Tensor>& feeds, Given& given, Shape shape) const {
+    if (!manifest_.condition) return;
+    const std::size_t size = manifest_.condition->size, outer = count(shape);
+    if (manifest_.condition->vector) {
+      shape.push_back(static_cast<std::int64_t>(given.vectors.size() / size / outer));
+      shape.push_back(static_cast<std::int64_t>(size));
+      feeds.insert_or_assign("condition", Tensor(given.vectors, shape));
+    } else {
+      shape.push_back(static_cast<std::int64_t>(given.classes.size() / outer));
+      feeds.insert_or_assign("condition", Tensor(given.classes, shape));
+    }
+  }
+
+  // -- programs ------------------------------------------------------------------------------------------------------
+
+  /// x = graph(normals, condition)
+  std::vector<float> direct(const Program& program, const Batch& batch, Given given, std::uint64_t seed) const {
+    const Graph& graph = manifest_.graphs.at(program.graph);
+    const Port* port = program.noise.empty() ? nullptr : graph.input(program.noise);
+    if (port == nullptr) throw Error("the program that samples takes no noise");
+    const Shape shape(port->shape.begin() + 1, port->shape.end());
+    std::vector<float> z = normals(seed, batch, count(shape), 0, noise::initial);
+    std::map<std::string, Tensor> feeds;
+    feeds.emplace(port->name, Tensor(z, with(batch.size(), shape)));
+    feed_condition(feeds, given, {});
+    return samples(session(program).run(feeds, graph.outputs[0].name), batch, graph.outputs[0].name);
+  }
+
+  /// x = graph(seed, first, n, condition)
+  std::vector<float> run_fused(const Program& program, const Batch& batch, Given given, std::uint64_t seed) const {
+    std::vector<std::int64_t> word{static_cast<std::int64_t>(seed)}, first{static_cast<std::int64_t>(batch.first)},
+        n{batch.size()};
+    std::map<std::string, Tensor> feeds;
+    feeds.emplace("seed", Tensor(word, {}));
+    feeds.emplace("first", Tensor(first, {}));
+    feeds.emplace("n", Tensor(n, {}));
+    feed_condition(feeds, given, {});
+    return samples(session(program).run(feeds, "x"), batch, "x");
+  }
+
+  /// One row of the table, one evaluation of the network.
+  std::vector<float> iterate(const Program& program, const StepTable& table, const Batch& batch, Given given,
+                             std::uint64_t seed) const {
+    const Session& session = this->session(program);
+    const Graph& graph = manifest_.graphs.at(program.graph);
+    const std::size_t size = count(manifest_.event_shape), all = batch.filled * size;
+    const Shape events = with(batch.size(), manifest_.event_shape);
+    const Shape shape = with(static_cast<std::int64_t>(table.slots), events);
+    const auto slots = static_cast<std::int64_t>(table.slots);
+
+    // what follows is fed by reference: a row changes the numbers in place
+    std::map<std::string, std::vector<float>> scalars;
+    std::vector<float> matrix(table.slots * (table.slots + 1)), fresh(all), known(all), mask(all, 1);
+    std::map<std::string, Tensor> feeds;
+    const auto feed = [&](const std::string& name, std::vector<float>& values, const Shape& of) {
+      if (graph.input(name)) feeds.emplace(name, Tensor(values, of));
+    };
+    for (const std::string& name : row_inputs()) feed(name, scalars[name] = {0}, {});
+    feed("matrix", matrix, {slots, slots + 1});
+    feed("noise", fresh, events);
+    feed("known", known, events);
+    feed("mask", mask, events);
+
+    std::vector<float> start = normals(seed, batch, size, 0, noise::initial), weights;
+    for (float& value : start) value *= static_cast<float>(table.initial_scale);
+    start.resize(table.slots * all);  // no history yet
+    Tensor state(start, shape);
+    Given evaluated;
+    double last = NAN;
+    for (std::size_t row = 0; row < table.rows; ++row) {
+      for (auto& [name, value] : scalars) value[0] = static_cast<float>(table.at(name, row));
+      for (std::size_t i = 0; i < matrix.size(); ++i)
+        matrix[i] = static_cast<float>(table.matrix[row * matrix.size() + i]);
+      if (const double w = table.at("guidance", row); w != last) {
+        // (class, null class) weigh (w, 1 - w); at w = 1 the null class is not evaluated
+        weights = w == 1 ? std::vector<float>{1} : std::vector<float>{static_cast<float>(w), static_cast<float>(1 - w)};
+        evaluated = given;
+        if (w != 1) evaluated.classes.resize(2 * batch.filled, *program.null_class);
+        const auto evaluations = static_cast<std::int64_t>(weights.size());
+        feeds.insert_or_assign("weights", Tensor(weights, {evaluations}));
+        feed_condition(feeds, evaluated, {evaluations});
+        last = w;
+      }
+      if (table.at("noise_scale", row) != 0)
+        fresh_normals(seed, batch, size, static_cast<std::uint32_t>(row), noise::step, fresh);
+      else
+        std::fill(fresh.begin(), fresh.end(), 0.0F);
+      feeds.insert_or_assign("state", std::move(state));
+      state = session.run(feeds, "next_state");
+    }
+    const float* end = state.floats(shape, "next_state");
+    std::vector<float> x(all);
+    for (std::size_t i = 0; i < all; ++i) {
+      x[i] = program.shift + program.scale * end[i];
+      if (program.data_min && program.data_max) x[i] = std::min(std::max(x[i], *program.data_min), *program.data_max);
+    }
+    return x;
+  }
+
+  /// Refuses what the model or its graph cannot do, before anything runs.
+  void check_table(const Program& program, const StepTable& table) const {
+    const Graph& graph = manifest_.graphs.at(program.graph);
+    const bool guides = manifest_.condition && !manifest_.condition->vector && program.null_class;
+    for (std::size_t row = 0; row < table.rows; ++row) {
+      const double w = table.at("guidance", row);
+      if (!std::isfinite(w)) throw Error("guidance is a finite number");
+      if (w != 1 && !guides) throw Error("guidance needs a model with a null class, which this one has not");
+      if (table.at("rescale", row) != 0 && !graph.input("rescale"))
+        throw Error("graph " + program.graph + " cannot rescale guidance: it has no input rescale");
+    }
+  }
+
+  std::vector<float> samples(const Tensor& tensor, const Batch& batch, const std::string& what) const {
+    const Shape shape = with(batch.size(), manifest_.event_shape);
+    const float* found = tensor.floats(shape, what);
+    return {found, found + count(shape)};
+  }
+
+  static std::vector<float> normals(std::uint64_t seed, const Batch& batch, std::size_t size, std::uint32_t row,
+                                    noise::Stream stream) {
+    std::vector<float> values(batch.filled * size);
+    fresh_normals(seed, batch, size, row, stream, values);
+    return values;
+  }
+
+  static void fresh_normals(std::uint64_t seed, const Batch& batch, std::size_t size, std::uint32_t row,
+                            noise::Stream stream, std::vector<float>& into) {
+    for (std::size_t i = 0; i < batch.filled; ++i)
+      noise::normal(seed, static_cast<std::uint32_t>(batch.sample(i)), size, row, stream, into.data() + i * size);
+  }
+
+  /// Data as the float32 that graphs take.
+  std::vector<float> scored(const Array& x, std::uint64_t seed) const {
+    const std::size_t size = count(manifest_.event_shape);
+    const bool discrete = manifest_.levels && x.whole;
+    std::vector<float> values = x.values, uniform(size);
+    for (const float value : values) {
+      if (!std::isfinite(value)) throw Error("the data has numbers that are not finite");
+      if (discrete && !(value >= 0 && value < static_cast<float>(*manifest_.levels)))
+        throw Error("the data has numbers outside 0 to " + std::to_string(*manifest_.levels - 1));
+    }
+    for (std::size_t i = 0; discrete && i < values.size() / size; ++i) {
+      noise::uniform(seed, static_cast<std::uint32_t>(i), size, noise::dequantize, uniform.data());
+      for (std::size_t j = 0; j < size; ++j) {
+        float& value = values[i * size + j];
+        value = std::min(value + uniform[j], std::nextafter(value + 1, 0.0F));  // 255 + 0.9999999 may round up to 256
+      }
+    }
+    return values;
+  }
+};
+
+}  // namespace genzoo

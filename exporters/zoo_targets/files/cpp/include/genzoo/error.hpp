@@ -1,0 +1,13 @@
+// The one exception of this library: a sentence that a user can act on.
+#pragma once
+
+#include <stdexcept>
+
+namespace genzoo {
+
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace genzoo

@@ -1,0 +1,186 @@
+// What manifest.json says, as far as sampling and scoring need it. docs/bundle-format.md of genzoo specifies it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "genzoo/error.hpp"
+#include "genzoo/json.hpp"
+#include "genzoo/shape.hpp"
+
+namespace genzoo {
+
+struct Port {
+  std::string name;
+  Shape shape;  // -1 for a size that has a name, such as the batch
+};
+
+struct Graph {
+  std::string file;
+  std::vector<Port> inputs, outputs;
+
+  const Port* input(std::string_view name) const {
+    const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const Port& p) { return p.name == name; });
+    return found == inputs.end() ? nullptr : &*found;
+  }
+};
+
+/// What samples are conditioned on: one of `size` classes, or a vector of `size` numbers.
+struct Conditioning {
+  bool vector = false;
+  std::size_t size = 0;
+  std::vector<std::string> labels;  // empty, or one for each
+};
+
+struct Program {
+  std::string kind, graph, noise, sampler = "ddim";
+  std::uint64_t steps = 50;
+  float shift = 0, scale = 1;
+  std::optional<float> data_min, data_max;
+  std::optional<std::int32_t> null_class;
+};
+
+struct FileInfo {
+  std::uint64_t size;
+  std::string sha256;
+};
+
+struct Manifest {
+  std::string name;
+  Shape event_shape;
+  std::optional<Conditioning> condition;
+  std::optional<std::int64_t> levels;
+  std::map<std::string, Graph> graphs;
+  Program sample;
+  std::optional<Program> log_prob, fused;
+  std::optional<std::int64_t> batch;  // the one size that graphs take, if they take no other
+  std::map<std::string, FileInfo> files;
+};
+
+namespace detail {
+
+constexpr std::int64_t largest_size = std::int64_t{1} << 28;
+
+inline std::int64_t size_of(const json::Value& value) {
+  if (value.is_text()) return -1;
+  const std::uint64_t size = value.whole();
+  if (size > static_cast<std::uint64_t>(largest_size)) throw Error("a size in it is too large");
+  return static_cast<std::int64_t>(size);
+}
+
+inline Shape shape_of(const json::Value& value) {
+  Shape shape;
+  for (const json::Value& size : value.items()) shape.push_back(size_of(size));
+  return shape;
+}
+
+inline std::vector<Port> ports(const json::Value& list) {
+  std::vector<Port> found;
+  for (const json::Value& port : list.items()) found.push_back({port.at("name").text(), shape_of(port.at("shape"))});
+  return found;
+}
+
+inline Program program(const json::Value& value) {
+  Program found;
+  found.kind = value.at("kind").text();
+  found.graph = value.at("graph").text();
+  const auto number = [&](const char* key, float otherwise) {
+    const json::Value* given = value.find(key);
+    return given ? static_cast<float>(given->number()) : otherwise;
+  };
+  const auto bound = [&](const char* key) -> std::optional<float> {
+    return value.find(key) ? std::optional<float>(number(key, 0)) : std::nullopt;
+  };
+  if (const auto* noise = value.find("noise")) found.noise = noise->text();
+  if (const auto* sampler = value.find("sampler")) found.sampler = sampler->text();
+  if (const auto* steps = value.find("steps")) found.steps = steps->whole();
+  if (value.find("null_class")) found.null_class = static_cast<std::int32_t>(size_of(value.at("null_class")));
+  found.shift = number("shift", 0);
+  found.scale = number("scale", 1);
+  found.data_min = bound("data_min");
+  found.data_max = bound("data_max");
+  return found;
+}
+
+inline Conditioning conditioning(const json::Value& value) {
+  Conditioning found;
+  const std::string& kind = value.at("kind").text();
+  if (kind != "classes" && kind != "vector") throw Error("its condition is of the unknown kind " + kind);
+  found.vector = kind == "vector";
+  found.size = static_cast<std::size_t>(size_of(value.at("size")));
+  if (found.size < 1) throw Error("its condition has no size");
+  if (const auto* labels = value.find("labels"))
+    for (const json::Value& label : labels->items()) found.labels.push_back(label.text());
+  return found;
+}
+
+/// Whether a name can only be that of a file in the folder itself.
+inline bool plain(const std::string& name) {
+  constexpr std::string_view allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  return !name.empty() && name.size() <= 100 && name.front() != '.' && name.front() != '-' && name.back() != '.' &&
+         name.find_first_not_of(allowed) == std::string::npos && name != "manifest.json";
+}
+
+inline const Graph& graph_of(const Manifest& manifest, const Program& program) {
+  const auto found = manifest.graphs.find(program.graph);
+  if (found == manifest.graphs.end()) throw Error("a program uses a graph " + program.graph + " that there is not");
+  return found->second;
+}
+
+/// Refuses programs that do not fit their graphs.
+inline void check(const Manifest& manifest, const Program& program) {
+  const Graph& graph = graph_of(manifest, program);
+  if (graph.outputs.empty()) throw Error("graph " + program.graph + " has no output");
+  if (manifest.condition && graph.input("condition") == nullptr)
+    throw Error("graph " + program.graph + " takes no condition");
+  if (!program.noise.empty()) {
+    const Port* noise = graph.input(program.noise);
+    if (noise == nullptr || noise->shape.empty()) throw Error("graph " + program.graph + " takes no " + program.noise);
+    for (std::size_t i = 1; i < noise->shape.size(); ++i)
+      if (noise->shape[i] < 0) throw Error("the noise of graph " + program.graph + " has no definite shape");
+  }
+}
+
+}  // namespace detail
+
+/// A manifest. Throws Error for what is none, or of another version.
+inline Manifest manifest_from(const json::Value& value) {
+  const json::Value& format = value.at("format");
+  if (format.at("name").text() != "genzoo-bundle") throw Error("it is not that of a genzoo bundle");
+  if (const std::uint64_t version = format.at("version").whole(); version != 1)
+    throw Error("it is of version " + std::to_string(version) + ", and this program reads 1");
+  Manifest found;
+  if (const auto* name = value.at("model").find("name")) found.name = name->text();
+  found.event_shape = detail::shape_of(value.at("event_shape"));
+  if (std::count(found.event_shape.begin(), found.event_shape.end(), 0)) throw Error("its samples have no numbers");
+  if (count(found.event_shape) > static_cast<std::size_t>(detail::largest_size))
+    throw Error("its samples are too large");
+  if (const auto* condition = value.find("condition")) found.condition = detail::conditioning(*condition);
+  if (value.find("levels")) found.levels = detail::size_of(value.at("levels"));
+  if (value.find("batch")) found.batch = detail::size_of(value.at("batch"));
+  if (found.batch && *found.batch < 1) throw Error("its batch has no samples");
+  for (const auto& [name, info] : value.at("files").fields()) {
+    if (!detail::plain(name)) throw Error("it names a file that is not a plain file of the bundle");
+    found.files[name] = {info.at("size").whole(), info.at("sha256").text()};
+  }
+  for (const auto& [name, graph] : value.at("graphs").fields()) {
+    Graph& one = found.graphs[name];
+    one = {graph.at("file").text(), detail::ports(graph.at("inputs")), detail::ports(graph.at("outputs"))};
+    if (found.files.count(one.file) == 0) throw Error("graph " + name + " is in a file that is not listed");
+  }
+  const json::Value& programs = value.at("programs");
+  found.sample = detail::program(programs.at("sample"));
+  if (const auto* scores = programs.find("log_prob")) found.log_prob = detail::program(*scores);
+  if (const auto* fused = programs.find("fused")) found.fused = detail::program(*fused);
+  detail::check(found, found.sample);
+  if (found.log_prob) detail::check(found, *found.log_prob);
+  if (found.fused) detail::check(found, *found.fused);
+  return found;
+}
+
+}  // namespace genzoo

@@ -1,0 +1,159 @@
+// The command line of genzoo.hpp: samples and log-densities of the bundle in this folder.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+#include <locale>
+#include <new>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "genzoo.hpp"
+
+namespace {
+
+constexpr const char* usage = R"(usage: sample [options]
+
+  -n N              how many samples [1]
+  --seed S          key of the noise, 0 to 2^64 - 1 [0]
+  --class A[,B...]  number or label of a class, one for all samples or one for each [every class in turn];
+                    of a model that is conditioned on a vector, its numbers
+  --table NAME      step table, such as ddim-20 [the model's own choice]
+  --guidance W      weight of classifier-free guidance [the table's]
+  --fused           run the graph that holds the whole sampler
+  --score FILE.npy  print log-densities of data, in nats, of models that score in one call
+  -o FILE.npy       where samples go [samples.npy]
+  --bundle FOLDER   the bundle [bundle]
+  --threads T       threads of the processor [ONNX Runtime's choice]
+)";
+
+struct Arguments {
+  std::uint64_t n = 1, threads = 0;
+  std::string label, score, output = "samples.npy", bundle = "bundle";
+  genzoo::SampleOptions options;
+};
+
+std::uint64_t whole(const std::string& option, const std::string& text) {
+  std::size_t used = 0;
+  std::uint64_t value = 0;
+  try {
+    value = std::stoull(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  // stoull takes -1 for the largest number of all
+  if (used == 0 || used != text.size() || text.find_first_not_of("0123456789") != std::string::npos)
+    throw genzoo::Error(option + " takes a whole number, not " + text);
+  return value;
+}
+
+double real(const std::string& option, const std::string& text) {
+  std::istringstream stream(text);
+  stream.imbue(std::locale::classic());
+  double value = 0;
+  if (!(stream >> value) || !(stream >> std::ws).eof()) throw genzoo::Error(option + " takes a number, not " + text);
+  return value;
+}
+
+std::vector<std::string> parts(const std::string& text) {
+  std::vector<std::string> found;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, ',');) found.push_back(part);
+  return found;
+}
+
+Arguments parse(std::vector<std::string> given) {
+  Arguments found;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    std::string option = given[i];
+    if (option == "--fused") {
+      found.options.fused = true;
+      continue;
+    }
+    if (const auto equals = option.find('='); option.rfind("--", 0) == 0 && equals != std::string::npos) {
+      given.insert(given.begin() + static_cast<std::ptrdiff_t>(i) + 1, option.substr(equals + 1));
+      option.resize(equals);
+    }
+    if (i + 1 == given.size())
+      throw genzoo::Error(option + " is unknown or lacks its value; --help tells what there is");
+    const std::string& value = given[++i];
+    if (option == "-n")
+      found.n = whole(option, value);
+    else if (option == "--seed")
+      found.options.seed = whole(option, value);
+    else if (option == "--class")
+      found.label = value;
+    else if (option == "--table")
+      found.options.table = value;
+    else if (option == "--guidance")
+      found.options.guidance = real(option, value);
+    else if (option == "--score")
+      found.score = value;
+    else if (option == "-o")
+      found.output = value;
+    else if (option == "--bundle")
+      found.bundle = value;
+    else if (option == "--threads")
+      found.threads = whole(option, value);
+    else
+      throw genzoo::Error("there is no option " + option + "; --help tells what there is");
+  }
+  if (found.threads > 1024) throw genzoo::Error("--threads takes at most 1024");
+  return found;
+}
+
+/// What --class means depends on the model: a label may hold a comma.
+void condition(Arguments& arguments, const genzoo::Manifest& manifest) {
+  if (arguments.label.empty()) return;
+  if (!manifest.condition) throw genzoo::Error("the model takes no class");
+  const std::vector<std::string>& labels = manifest.condition->labels;
+  const bool label = std::find(labels.begin(), labels.end(), arguments.label) != labels.end();
+  const std::vector<std::string> all = label ? std::vector<std::string>{arguments.label} : parts(arguments.label);
+  if (!manifest.condition->vector) {
+    arguments.options.classes = all;
+    return;
+  }
+  for (const std::string& part : parts(arguments.label))
+    arguments.options.vector.push_back(static_cast<float>(real("--class", part)));
+}
+
+void run(Arguments arguments) {
+  const genzoo::Model model(arguments.bundle, static_cast<int>(arguments.threads));
+  condition(arguments, model.manifest());
+  if (!arguments.score.empty()) {
+    std::cout << std::setprecision(9);
+    for (const double nats : model.log_prob(genzoo::read_npy(arguments.score), arguments.options))
+      std::cout << nats << '\n';
+    return;
+  }
+  const genzoo::Array x = model.sample(arguments.n, arguments.options);
+  genzoo::write_npy(arguments.output, x);
+  const auto [low, high] = std::minmax_element(x.values.begin(), x.values.end());
+  std::cout << arguments.output << ": float32 " << genzoo::text(x.shape) << std::setprecision(3);
+  if (!x.values.empty()) std::cout << ", " << *low << " to " << *high;
+  std::cout << ", seed " << arguments.options.seed << '\n';
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  const std::vector<std::string> given(values + 1, values + count);
+  if (std::find(given.begin(), given.end(), "--help") != given.end()) {
+    std::cout << usage;
+    return EXIT_SUCCESS;
+  }
+  try {
+    run(parse(given));
+    return EXIT_SUCCESS;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "Error: this does not fit into memory: draw fewer samples at a time\n";
+  } catch (const std::exception& error) {
+    std::cerr << "Error: " << error.what() << '\n';
+  }
+  return EXIT_FAILURE;
+}

@@ -1,0 +1,297 @@
+/**
+ * genzoo.mjs: run a genzoo bundle in JavaScript, in a browser or in Node.
+ *
+ *     import * as ort from "onnxruntime-web";              // or "onnxruntime-node"
+ *     import { load, fetchReader } from "./genzoo.mjs";
+ *
+ *     const model = await load(fetchReader("bundle/"), ort);
+ *     const { data, shape } = await model.sample(4, { seed: 0, condition: 3 });
+ *
+ * The same seed gives the samples that PyTorch and Python's ONNX Runtime give, up to rounding: sample i is the same
+ * alone or among a thousand. What a bundle is stands in docs/bundle-format.md of genzoo, version 1; this module follows
+ * the programs `direct`, `iterate` and `fused`, and scores by `direct`. It needs nothing but ONNX Runtime, which is
+ * passed in, and has no build step.
+ *
+ * @license Apache-2.0
+ */
+
+import { Bundle, manifestOf } from "./bundle.mjs";
+import { conditionOf } from "./conditions.mjs";
+import { batchesOf, checkFinite, count, dequantised, filled, inDataUnits } from "./data.mjs";
+import { ZooError } from "./errors.mjs";
+import { readSafetensors } from "./files.mjs";
+import { Stream, keyOf, normal, randomSeed } from "./noise.mjs";
+import { evaluations, guided, tablesOf } from "./tables.mjs";
+
+export { labelsOf } from "./conditions.mjs";
+export { ZooError } from "./errors.mjs";
+export { fetchReader, readSafetensors, sha256 } from "./files.mjs";
+export { Stream, normal, philox4x32, randomSeed, uniform } from "./noise.mjs";
+
+/**
+ * Open a bundle and load the graph that samples.
+ * @param {(name: string) => Promise<Uint8Array>} read gives a file of the bundle, see {@link fetchReader}
+ * @param {object} ort the module `onnxruntime-web` or `onnxruntime-node`
+ * @param {{session?: object}} options `session`: ONNX Runtime's session options, such as its execution providers
+ * @returns {Promise<Model>}
+ */
+export async function load(read, ort, { session = {} } = {}) {
+  const manifest = manifestOf(await read("manifest.json"));
+  try {
+    const bundle = new Bundle(manifest, read, ort, session), { kind, graph } = manifest.programs.sample;
+    if (kind !== "direct" && kind !== "iterate") throw new ZooError(`a program of kind ${kind} cannot be run here`);
+    const tables = kind === "iterate" ? tablesOf(readSafetensors(await bundle.file("tables.safetensors"))) : new Map();
+    await bundle.session(graph);
+    return new Model(bundle, tables);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new ZooError(`the bundle is not whole: ${error.message}`, "Copy or export it again.", error);
+  }
+}
+
+const ROW_INPUTS = ["time", "alpha", "sigma", "clip", "noise_scale", "noise_range", "rescale"];
+const NUMBERS_IN_A_BATCH = 1 << 14;
+const given = (value) => value !== undefined && value !== null;
+
+/** A bundle as a model. Made by {@link load}. */
+export class Model {
+  constructor(bundle, tables) {
+    /** What `manifest.json` says. */
+    this.manifest = bundle.manifest;
+    /** Shape of one sample. */
+    this.eventShape = bundle.manifest.event_shape;
+    this._bundle = bundle;
+    this._tables = tables;
+  }
+
+  /** The model's name. */
+  get name() { return this.manifest.model.name; }
+
+  /** Numbers in one sample. */
+  get size() { return count(this.eventShape); }
+
+  /** Names of the step tables, "<sampler>-<steps>", the model's own choice first; empty for a model of one call. */
+  get tables() {
+    const { sampler, steps } = this.manifest.programs.sample, own = `${sampler}-${steps}`;
+    return [...this._tables.keys()].sort((a, b) => (b === own) - (a === own) || a.localeCompare(b, "en", { numeric: true }));
+  }
+
+  /** Whether {@link Model#logProb} can be used. */
+  get scores() { return this.manifest.programs.log_prob?.kind === "direct"; }
+
+  /** One step table, as an object of columns that may be changed and given to {@link Model#sample}. */
+  table(name = this.tables[0]) {
+    const table = this._tables.get(name);
+    if (!table) throw new ZooError(`there is no step table ${name}`, `There are: ${this.tables.join(", ")}.`);
+    return { ...table };
+  }
+
+  /**
+   * Draw samples.
+   * @param {number} n how many
+   * @param {object} [options]
+   * @param {number|bigint} [options.seed] key of the noise; by default a random one
+   * @param {*} [options.condition] one class (number or label) or vector for all, or an array of n; by default every
+   *     class in turn
+   * @param {string|object} [options.table] a step table or its name; by default the model's own choice
+   * @param {number|{weight: number, interval?: number[], rescale?: number}} [options.guidance] weight of classifier-free
+   *     guidance; `interval`: lowest and highest noise level σ/α that are guided; by default as in the table
+   * @param {*} [options.negative] class to guide away from, instead of from no class
+   * @param {boolean} [options.fused] run the bundle's fused graph, a whole run in one call; it has no options
+   * @param {number} [options.batchSize] samples in one call of a graph
+   * @param {(done: number, total: number) => void} [options.progress] called after each call of a graph
+   * @param {(row: number, first: number, x: {data: Float32Array, shape: number[]}) => void} [options.preview] called after
+   *     each row with the denoised samples, in data units, from sample `first` on
+   * @param {AbortSignal} [options.signal] stops between two calls of a graph
+   * @returns {Promise<{data: Float32Array, shape: number[], seed: number|bigint}>} in data units; shape [n, ...event]
+   */
+  async sample(n, { seed = randomSeed(), condition, batchSize, progress, signal, fused = false, ...options } = {}) {
+    if (!Number.isInteger(n) || n < 1) throw new ZooError(`the number of samples is a whole number from 1 up, not ${n}`);
+    keyOf(seed);
+    const program = this.manifest.programs[fused ? "fused" : "sample"];
+    if (!program) throw new ZooError(`${this.name} has no fused graph`, "Export it with --fused.");
+    const classes = conditionOf(this, condition, n);
+    const table = this._choices(program, options), other = this._other(program, table, options.negative, classes, n);
+    const batches = batchesOf(n, this._batchSize(batchSize)), session = await this._bundle.session(program.graph);
+    const run = this._runner(session, batches.length * (table?.rows ?? 1), progress, signal), data = new Float32Array(n * this.size);
+    for (const [first, end] of batches) {
+      const part = { first, n: end - first, seed, preview: options.preview };
+      part.condition = this._part(classes, n, first, end);
+      part.other = this._part(other, n, first, end);
+      const how = { direct: "_direct", iterate: "_iterate", fused: "_fused" }[program.kind];
+      data.set((await this[how](program, run, part, table)).subarray(0, part.n * this.size), first * this.size);
+    }
+    checkFinite(data, `${this.name}'s samples`);
+    return { data, shape: [n, ...this.eventShape], seed };
+  }
+
+  /**
+   * Log-densities in nats, of a model that scores in one call.
+   * @param {ArrayLike<number>} x n events one after another, in data units. Integers of a model of discrete data (a
+   *     Uint8Array, say) get the specified uniform noise of `seed` added.
+   * @param {{condition?: *, seed?: number|bigint, batchSize?: number, progress?: Function, signal?: AbortSignal}} [options]
+   *     as for {@link Model#sample}, but a model with classes needs the classes of its data
+   * @returns {Promise<Float64Array>} n values; data outside the support of the model has -∞
+   */
+  async logProb(x, { condition, seed = 0, batchSize, progress, signal } = {}) {
+    if (!this.scores) throw new ZooError(`${this.name} does not score in one call, which is all that this module does`);
+    const n = x.length / this.size, { graph } = this.manifest.programs.log_prob;
+    if (!Number.isInteger(n) || n < 1) throw new ZooError(`${x.length} numbers are no events of ${this.size} numbers each`);
+    if (this.manifest.condition && !given(condition)) {
+      throw new ZooError(`scoring with ${this.name} needs the ${this.manifest.condition.kind} of the data`);
+    }
+    const values = dequantised(x, n, this.manifest.levels, seed), classes = conditionOf(this, condition, n);
+    checkFinite(values, "the data");
+    const { inputs, outputs: [output] } = this._bundle.graph(graph), port = inputs.find(({ name }) => name !== "condition");
+    const batches = batchesOf(n, this._batchSize(batchSize)), session = await this._bundle.session(graph);
+    const run = this._runner(session, batches.length, progress, signal), result = new Float64Array(n);
+    for (const [first, end] of batches) {
+      const m = this._rows(end - first), feeds = {};
+      feeds[port.name] = this._tensor(filled(values.subarray(first * this.size, end * this.size), this.size, m), [m, ...this.eventShape]);
+      if (classes) feeds.condition = this._conditions(this._part(classes, n, first, end), [m]);
+      result.set((await run(feeds, [output.name]))[output.name].data.subarray(0, end - first), first);
+    }
+    const wrong = result.findIndex((value) => Number.isNaN(value) || value === Infinity);
+    if (wrong >= 0) throw new ZooError(`log-densities of ${this.name} are not numbers, the first is that of datum ${wrong}`);
+    return result;
+  }
+
+  /** Free the memory of the graphs. */
+  async release() { await this._bundle.release(); }
+
+  // -- programs -------------------------------------------------------------------------------------------------------
+
+  /** One call: standard normals in, samples out. */
+  async _direct({ graph, noise }, run, { first, n, seed, condition }) {
+    const { inputs, outputs: [output] } = this._bundle.graph(graph), m = this._rows(n);
+    const shape = inputs.find(({ name }) => name === noise).shape.slice(1), size = count(shape);
+    const feeds = { [noise]: this._tensor(filled(normal(seed, n, size, { first }), size, m), [m, ...shape]) };
+    if (condition) feeds.condition = this._conditions(condition, [m]);
+    return (await run(feeds, [output.name]))[output.name].data;
+  }
+
+  /** A whole run in one call: seed in, samples out. */
+  async _fused({ graph }, run, { first, n, seed, condition }) {
+    const [output] = this._bundle.graph(graph).outputs, whole = (value) => this._tensor(BigInt64Array.of(BigInt.asIntN(64, BigInt(value))), []);
+    const feeds = { seed: whole(seed), first: whole(first), n: whole(n) };
+    if (condition) feeds.condition = this._conditions(condition, [this._rows(n)]);
+    return (await run(feeds, [output.name]))[output.name].data;
+  }
+
+  /** A step table over a graph: one row, one call. */
+  async _iterate(program, run, { first, n, seed, condition, other, preview }, table) {
+    const m = this._rows(n), size = m * this.size, shape = [m, ...this.eventShape];
+    const taken = new Set(this._bundle.graph(program.graph).inputs.map(({ name }) => name));
+    const noise = (place) => filled(normal(seed, n, this.size, { first, ...place }), this.size, m);
+    const slots = new Float32Array(table.slots * size), scale = Math.fround(table.initial_scale);
+    noise().forEach((z, i) => { slots[i] = scale * z; });
+    let state = this._tensor(slots, [table.slots, ...shape]);
+    const silence = this._tensor(new Float32Array(size), shape), ones = this._tensor(new Float32Array(size).fill(1), shape);
+    const classes = condition && this._filledConditions(condition, m), others = other && this._filledConditions(other, m);
+    for (let row = 0; row < table.rows; row++) {
+      const evaluated = evaluations(classes, table.guidance[row], others), { weights } = evaluated;
+      const cells = table.slots * (table.slots + 1);
+      const feeds = {
+        state,
+        matrix: this._tensor(Float32Array.from(table.matrix.slice(row * cells, (row + 1) * cells)), [table.slots, table.slots + 1]),
+        noise: table.noise_scale[row] ? this._tensor(noise({ step: row, stream: Stream.STEP }), shape) : silence,
+        weights: this._tensor(weights, [weights.length]),
+        known: silence,
+        mask: ones,
+      };
+      for (const name of ROW_INPUTS) feeds[name] = this._tensor(Float32Array.of(table[name][row]), []);
+      if (evaluated.classes) feeds.condition = this._conditions(evaluated.classes, [weights.length, m]);
+      for (const name of Object.keys(feeds)) if (!taken.has(name)) delete feeds[name];
+      const results = await run(feeds, preview ? ["next_state", "denoised"] : ["next_state"]);
+      state = results.next_state;
+      checkFinite(state.data, `the state after step ${row + 1} of ${table.rows}`);
+      preview?.(row, first, { data: inDataUnits(program, results.denoised.data.subarray(0, n * this.size)), shape: [n, ...this.eventShape] });
+    }
+    return inDataUnits(program, state.data.subarray(0, size));
+  }
+
+  // -- arguments ------------------------------------------------------------------------------------------------------
+
+  /** The table to run, guided as asked for; null for a program of one call, which has no such choices. */
+  _choices({ kind, graph }, { table: choice, guidance, negative, preview, ...unknown }) {
+    const [name] = Object.keys(unknown);
+    if (name) throw new ZooError(`sampling has no option ${name}`);
+    if (kind !== "iterate") {
+      const refused = Object.entries({ table: choice, guidance, negative, preview }).find(([, value]) => given(value));
+      if (refused) throw new ZooError(`${this.name} samples in one call${kind === "fused" ? " of its fused graph" : ""} and takes no ${refused[0]}`);
+      return null;
+    }
+    const table = typeof choice === "object" && choice !== null ? choice : this.table(choice ?? undefined);
+    const made = given(guidance) ? guided(table, guidance) : table;
+    if (made.rescale.some((share) => share !== 0) && !this._bundle.graph(graph).inputs.some(({ name }) => name === "rescale")) {
+      throw new ZooError(`graph ${graph} cannot rescale guidance: it has no input rescale`);
+    }
+    return made;
+  }
+
+  /** What n samples are guided away from, or null where nothing is. */
+  _other({ null_class: nothing }, table, negative, classes, n) {
+    if (table === null) return null;
+    if (given(negative)) return conditionOf(this, negative, n);
+    if (classes && Number.isInteger(nothing)) return new Int32Array(n).fill(nothing);
+    if (table.guidance.some((w) => w !== 1)) throw new ZooError(`guidance needs a null class, which ${this.name} has not`);
+    return null;
+  }
+
+  /** Samples in one call: what is asked for, and no more than the one size that graphs of a fixed batch take. */
+  _batchSize(asked) {
+    const size = asked ?? Math.min(Math.max(Math.floor(NUMBERS_IN_A_BATCH / this.size), 1), 4096);
+    return given(this.manifest.batch) ? Math.min(size, this.manifest.batch) : size;
+  }
+
+  /** How many rows a call for n samples has: graphs of a fixed batch are filled up with copies of the last sample. */
+  _rows(n) { return this.manifest.batch ?? n; }
+
+  /** The conditions of samples first … end - 1 of n. */
+  _part(values, n, first, end) {
+    const each = values && values.length / n;
+    return values && values.slice(each * first, each * end);
+  }
+
+  _filledConditions(values, m) {
+    return filled(values, values instanceof Int32Array ? 1 : this.manifest.condition.size, m);
+  }
+
+  // -- tensors and calls ----------------------------------------------------------------------------------------------
+
+  _conditions(values, shape) {
+    const whole = values instanceof Int32Array ? shape : [...shape, this.manifest.condition.size];
+    return this._tensor(shape.length === 1 ? this._filledConditions(values, shape[0]) : values, whole);
+  }
+
+  _tensor(data, shape) {
+    const type = data instanceof Int32Array ? "int32" : data instanceof BigInt64Array ? "int64" : "float32";
+    return new this._bundle.ort.Tensor(type, data, shape);
+  }
+
+  /** Calls a graph, and between two calls tells of progress and listens whether to stop. */
+  _runner(session, total, progress, signal) {
+    let done = 0;
+    return async (feeds, outputs) => {
+      signal?.throwIfAborted();
+      let results;
+      try {
+        results = await session.run(feeds, outputs);
+      } catch (error) {
+        throw new ZooError(`ONNX Runtime failed: ${error.message ?? error}`, "Try fewer samples at a time.", error);
+      }
+      progress?.(++done, total);
+      await breathe();
+      return results;
+    };
+  }
+}
+
+/** Let waiting messages and clicks be served. Not by a timer: hidden pages slow those down. */
+function breathe() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => { port1.close(); resolve(); };
+    port2.postMessage(null);
+  });
+}

@@ -1,0 +1,69 @@
+/**
+ * Step tables: what a model that samples in steps does in each of them, and guidance.
+ *
+ * @license Apache-2.0
+ */
+
+import { ZooError } from "./errors.mjs";
+
+const LARGEST = 3.4028234663852886e38; // of float32
+/** Columns that a file may lack, and what they are then. */
+const MISSING = { noise_scale: 0, noise_range: 0, rescale: 0, guidance: 1, clip: LARGEST };
+
+/**
+ * Tables by name, "<sampler>-<steps>", each an object of columns.
+ * @param {Map<string, {shape: number[], data: ArrayLike<number>}>} tensors of tables.safetensors
+ */
+export function tablesOf(tensors) {
+  const tables = new Map();
+  for (const [path, tensor] of tensors) {
+    const [name, column] = path.split("/");
+    if (!tables.has(name)) tables.set(name, new Map());
+    tables.get(name).set(column, tensor);
+  }
+  return new Map(Array.from(tables, ([name, columns]) => [name, tableOf(name, columns)]));
+}
+
+function tableOf(name, columns) {
+  const lacks = ["time", "alpha", "sigma", "matrix", "initial_scale"].filter((column) => !columns.has(column));
+  if (lacks.length) throw new ZooError(`the step table ${name} has no ${lacks.join(", ")}`);
+  const [rows, slots] = columns.get("matrix").shape, table = { name, rows, slots };
+  for (const [column, { data }] of columns) table[column] = column === "initial_scale" ? data[0] : data;
+  for (const [column, value] of Object.entries(MISSING)) table[column] ??= new Float64Array(rows).fill(value);
+  return table;
+}
+
+/**
+ * A table with other guidance.
+ * @param {object} table
+ * @param {number|{weight: number, interval?: number[], rescale?: number}} guidance as of {@link Model#sample}
+ */
+export function guided(table, guidance) {
+  const { weight, interval = [0, Infinity], rescale = 0 } = typeof guidance === "object" ? guidance : { weight: guidance };
+  const [low, highest] = interval;
+  if (!Number.isFinite(weight)) throw new ZooError(`guidance must be a finite number, not ${weight}`);
+  if (!(low >= 0 && low < highest)) throw new ZooError(`a guidance interval is two noise levels, the lowest first, not ${interval}`);
+  if (!(rescale >= 0 && rescale <= 1)) throw new ZooError(`guidance rescale lies in [0, 1], not ${rescale}`);
+  const column = (inside, outside) => Float64Array.from({ length: table.rows }, (_, row) => {
+    const level = table.sigma[row] / table.alpha[row];
+    return level >= low && level <= highest ? inside : outside;
+  });
+  return { ...table, guidance: column(weight, 1), rescale: column(rescale, 0) };
+}
+
+/**
+ * The conditions that one guided step evaluates, and their weights: (class, other) weigh (w, 1 - w). At w = 1 the other
+ * is not evaluated, and at w = 0 the class is not.
+ */
+export function evaluations(condition, w, other) {
+  if (w === 1 || !condition) return { classes: condition, weights: Float32Array.of(1) };
+  if (w === 0) return { classes: other, weights: Float32Array.of(1) };
+  return { classes: joined(condition, other), weights: Float32Array.of(w, 1 - w) };
+}
+
+function joined(a, b) {
+  const both = new a.constructor(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}

@@ -1,0 +1,87 @@
+/**
+ * The form: what can be chosen of this model, and what has been.
+ *
+ * @license Apache-2.0
+ */
+
+import { labelsOf } from "../genzoo/conditions.mjs";
+
+export const $ = (id) => document.getElementById(id);
+export const show = (id, shown) => $(id).classList.toggle("hidden", !shown);
+
+/** Where the slider is at first, which stands for the guidance that is in the table: sliders have coarser steps. */
+let ownGuidance = null;
+
+/** Set the form up for a model. `n`: how many samples are asked for at first; `most`: how many can be. */
+export function fill({ manifest, tables }, n, most) {
+  const { condition, model } = manifest, program = manifest.programs.sample;
+  document.title = model.name;
+  $("name").textContent = model.name;
+  $("summary").textContent = model.summary ?? "";
+  show("class-field", condition?.kind === "classes");
+  show("vector-field", condition?.kind === "vector");
+  if (condition?.kind === "classes") {
+    $("class").replaceChildren(new Option("each in turn", ""), ...labelsOf(condition).map((label) => new Option(label, label)));
+  }
+  if (condition?.kind === "vector") {
+    $("vector-label").textContent = condition.labels.length ? condition.labels.join(", ") : `Condition, ${condition.size} numbers`;
+    $("vector").value = new Array(condition.size).fill(0).join(", ");
+  }
+  show("table-field", tables.length > 0);
+  $("table").replaceChildren(...tables.map((name) => new Option(name.replace(/-(\d+)$/, ", $1 steps"), name)));
+  const guided = Number.isInteger(program.null_class);
+  show("guidance-field", guided);
+  if (guided) $("guidance").value = program.guidance;
+  ownGuidance = $("guidance").value;
+  $("n").max = most;
+  $("n").value = n;
+  tellGuidance();
+}
+
+/** Write the slider's value beside it. */
+export function tellGuidance() {
+  $("guidance-value").textContent = Number($("guidance").value).toFixed(1);
+}
+
+/** The choices that are in use, as texts by name. */
+export function choices() {
+  const used = Array.from($("fields").elements).filter((field) => field.name && !field.closest(".hidden"));
+  return Object.fromEntries(used.map((field) => [field.name, field.value]));
+}
+
+/** Take choices over, from the address say; what there is not is left as it is. */
+export function choose(given) {
+  const fields = $("form").elements;
+  for (const [name, value] of given) if (Object.hasOwn(choices(), name)) fields[name].value = value;
+  tellGuidance();
+}
+
+/**
+ * Choices as the arguments of Model.sample. They may come from an address, which no form has looked at.
+ * @param {object} chosen texts
+ * @param {number} most samples
+ */
+export function optionsOf({ n, seed, class: label, vector, table, guidance }, most) {
+  if (!/^\d+$/.test(n) || Number(n) < 1 || Number(n) > most) throw new Error(`the number of samples is 1 to ${most}, not ${n}`);
+  if (!/^\d+$/.test(seed)) throw new Error(`a seed is a whole number from 0 up, not ${seed}`);
+  return {
+    n: Number(n),
+    seed,
+    condition: label || vector?.split(/[\s,;]+/).filter(Boolean).map(Number) || undefined,
+    table,
+    guidance: guidance === undefined || guidance === ownGuidance ? undefined : Number(guidance),
+  };
+}
+
+/** Labels of n samples' classes, or null. */
+export function captionsOf({ condition }, n, chosen) {
+  if (condition?.kind !== "classes") return null;
+  const labels = labelsOf(condition);
+  return Array.from({ length: n }, (_, i) => chosen || labels[i % labels.length]);
+}
+
+/** Lock the form while samples are drawn. */
+export function lock(locked) {
+  $("go").disabled = $("fields").disabled = locked;
+  $("stop").disabled = !locked;
+}

@@ -1,0 +1,33 @@
+/**
+ * Samples that are no picture, sound or point: a table of their numbers.
+ *
+ * @license Apache-2.0
+ */
+
+import { element } from "./dom.mjs";
+
+const ROWS = 100, COLUMNS = 16;
+
+/** The first numbers of the first samples; `done(data)` writes them. */
+export class Numbers {
+  constructor(view, { event_shape: shape, model }, n, captions) {
+    this.view = view;
+    this.size = shape.reduce((product, size) => product * size, 1);
+    this.captions = captions;
+    const names = model.data?.columns;
+    this.names = Array.isArray(names) && names.length === this.size ? names.map(String) : null;
+  }
+
+  done(data) {
+    const shown = Math.min(this.size, COLUMNS), more = this.size > COLUMNS ? ["…"] : [];
+    const row = (first, cells, name) => element("tr", {}, element("th", { textContent: first }), ...cells.map((text) => element(name, { textContent: text })));
+    const heads = Array.from({ length: shown }, (_, i) => this.names?.[i] ?? `x${i}`);
+    const table = element("table", {}, row("", [...heads, ...more], "th"));
+    for (let i = 0; i < Math.min(data.length / this.size, ROWS); i++) {
+      const values = Array.from(data.subarray(i * this.size, i * this.size + shown), (v) => v.toPrecision(5));
+      table.append(row(this.captions ? `${i + 1} · ${this.captions[i]}` : i + 1, [...values, ...more], "td"));
+    }
+    const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Numbers of the samples" }, table);
+    this.view.replaceChildren(scroll);
+  }
+}

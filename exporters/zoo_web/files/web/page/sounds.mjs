@@ -1,0 +1,82 @@
+/**
+ * Samples as sounds: a wave and a player each.
+ *
+ * @license Apache-2.0
+ */
+
+import { canvasOf, colour, element, sheet } from "./dom.mjs";
+
+/** Samples a second of what is sound, or null. */
+export function sampleRate({ event_shape: shape, model }) {
+  const rate = model.data?.sample_rate, mono = shape.length === 1 || (shape.length === 2 && shape[0] === 1);
+  return mono && Number.isFinite(rate) && rate > 0 ? rate : null;
+}
+
+/** n sounds; `show(data, first)` draws waves from number `first` on, `done(data)` adds the players. */
+export class Sounds {
+  constructor(view, manifest, n, captions) {
+    this.rate = sampleRate(manifest);
+    this.length = manifest.event_shape.at(-1);
+    const title = (i) => (captions ? `Sound ${i + 1}, class ${captions[i]}` : `Sound ${i + 1}`);
+    this.canvases = Array.from({ length: n }, (_, i) => canvasOf(900, 120, `Wave of ${title(i)}`));
+    this.players = Array.from({ length: n }, (_, i) => element("audio", { controls: true, ariaLabel: title(i) }));
+    this.parts = new Array(n).fill(null);
+    view.replaceChildren(...this.canvases.map((canvas, i) => {
+      return element("figure", { className: "sound" }, element("figcaption", { textContent: title(i) }), canvas, this.players[i]);
+    }));
+  }
+
+  show(data, first = 0) {
+    for (let i = 0; i < data.length / this.length; i++) {
+      this.parts[first + i] = data.subarray(i * this.length, (i + 1) * this.length);
+      wave(this.canvases[first + i], this.parts[first + i]);
+    }
+  }
+
+  done(data) {
+    this.show(data);
+    this.players.forEach((player, i) => {
+      player.src = URL.createObjectURL(new Blob([wav(this.parts[i], this.rate)], { type: "audio/wav" }));
+    });
+  }
+
+  /** Free what the players hold. */
+  close() { for (const player of this.players) URL.revokeObjectURL(player.src); }
+
+  redraw() { this.canvases.forEach((canvas, i) => this.parts[i] && wave(canvas, this.parts[i])); }
+
+  picture() { return sheet(this.canvases, 1, 1); }
+}
+
+function wave(canvas, samples) {
+  const context = canvas.getContext("2d"), { width, height } = canvas;
+  const largest = samples.reduce((a, v) => Math.max(a, Math.abs(v)), 1e-9);
+  context.clearRect(0, 0, width, height);
+  context.fillStyle = colour("accent");
+  for (let x = 0; x < width; x++) {
+    // to the next column's first sample, so that the line has no gaps
+    const from = Math.floor((x * samples.length) / width);
+    const to = Math.min(samples.length, Math.floor(((x + 1) * samples.length) / width) + 1);
+    let low = Infinity, top = -Infinity;
+    for (let i = from; i < to; i++) {
+      low = Math.min(low, samples[i]);
+      top = Math.max(top, samples[i]);
+    }
+    context.fillRect(x, (height / 2) * (1 - top / largest), 1, Math.max(1, (height / 2) * ((top - low) / largest)));
+  }
+}
+
+/** A WAV file of 16-bit PCM; what is louder than full scale is scaled down as a whole. */
+export function wav(samples, rate) {
+  const bytes = 2 * samples.length, view = new DataView(new ArrayBuffer(44 + bytes));
+  const largest = samples.reduce((a, v) => Math.max(a, Math.abs(v)), 1);
+  let at = 0;
+  const text = (letters) => { for (const letter of letters) view.setUint8(at++, letter.charCodeAt(0)); };
+  const long = (value) => { view.setUint32(at, value, true); at += 4; };
+  const short = (value) => { view.setUint16(at, value, true); at += 2; };
+  text("RIFF"); long(36 + bytes); text("WAVE");
+  text("fmt "); long(16); short(1); short(1); long(Math.round(rate)); long(2 * Math.round(rate)); short(2); short(16);
+  text("data"); long(bytes);
+  samples.forEach((v, i) => view.setInt16(44 + 2 * i, Math.round((v / largest) * 32767), true));
+  return view.buffer;
+}

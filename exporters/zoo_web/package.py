@@ -1,0 +1,157 @@
+"""The target ``node``: an npm package.
+
+::
+
+    package.json, README.md     what npm and people read
+    index.mjs                   opens the bundle with the ONNX Runtime that is installed
+    sample.mjs                  the command
+    genzoo/                     the runtime
+    bundle/                     the proven bundle
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import zoo
+from zoo.bundle import Bundle, open_bundle
+from zoo.errors import ProofError
+from zoo.files import write_text
+from zoo.manifest import Manifest
+from zoo.runtime import BundledModel
+from zoo_targets.compare import agree
+from zoo_web.onnxruntime_web import VARIABLE, VERSION
+from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
+
+#: what can run the graphs in Node
+RUNTIMES = ("onnxruntime-node", "onnxruntime-web")
+_SEED, _SAMPLES = 5, 3
+_SECONDS = 600
+
+
+def pack(bundle: Bundle, folder: Path, **unknown: Any) -> None:
+    """Add an npm package to a folder that has the bundle.
+
+    Raises:
+        UsageError: an option; it has none.
+        OutputError: the folder cannot be written.
+    """
+    refuse_unknown("node", unknown)
+    manifest = bundle.manifest
+    copy_folder(FILES / "node", folder)
+    copy_folder(FILES / RUNTIME, make_folder(folder / RUNTIME))
+    write_text(folder / "package.json", json.dumps(describe(manifest), indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / "README.md", readme(manifest))
+
+
+def verify(folder: Path) -> str:
+    """Run the package's command in Node, and compare its samples with those of :mod:`zoo.runtime`.
+
+    Raises:
+        MissingDependencyError: there is no Node, or no ONNX Runtime for it.
+        ProofError: the command fails, or gives others.
+    """
+    node, modules = shutil.which("node"), os.environ.get(VARIABLE)
+    if node is None:
+        raise missing("Node", "run the package", "Install Node 18 or newer.")
+    places = [folder.resolve() / "node_modules", *(parent / "node_modules" for parent in folder.resolve().parents)]
+    if not any(
+        (place / name).is_dir() for place in (*places, *([Path(modules)] if modules else [])) for name in RUNTIMES
+    ):
+        hint = f"`npm install` in {folder}, or name a folder of npm packages that has it in {VARIABLE}."
+        raise missing("onnxruntime-node", "run the package", hint)
+    model = BundledModel(open_bundle(folder / "bundle"), "cpu")
+    condition = some_condition(model.manifest)
+    with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
+        output = Path(scratch) / "x.npy"
+        command = [node, str(folder / "sample.mjs"), "-n", str(_SAMPLES), "--seed", str(_SEED), "-o", str(output)]
+        if condition is not None:
+            command += ["--vector", ",".join(map(str, condition))]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ProofError(f"the package of {model.name} cannot be run in Node: {error}") from error
+        if done.returncode or not output.is_file():
+            said = next(
+                (line for line in done.stderr.splitlines() if line.startswith("Error: ")), "it does not say why"
+            )
+            raise ProofError(f"the package of {model.name} fails in Node: {said.removeprefix('Error: ')}")
+        given = np.load(output, allow_pickle=False)
+    agree("sample.mjs", given, model.sample(_SAMPLES, seed=_SEED, condition=condition), model)
+    return f"{_SAMPLES} samples by sample.mjs in Node"
+
+
+def _places(folder: Path) -> list[Path]:
+    """Folders of npm packages in which Node looks, as index.mjs does."""
+    modules, whole = os.environ.get(VARIABLE), folder.resolve()
+    return [place / "node_modules" for place in (whole, *whole.parents)] + ([Path(modules)] if modules else [])
+
+
+def describe(manifest: Manifest) -> dict[str, Any]:
+    """The content of ``package.json``."""
+    name, licenses = package_name(manifest), [manifest.licenses.get(of) for of in ("code", "weights")]
+    spdx = " AND ".join(dict.fromkeys(str(license) for license in licenses)) if all(licenses) else ""
+    return {
+        "name": name,
+        "version": zoo.__version__,
+        "description": str(manifest.model.get("summary", "")),
+        "type": "module",
+        "license": spdx or "SEE LICENSE IN README.md",
+        "exports": {".": "./index.mjs", "./genzoo/*": "./genzoo/*", "./bundle/*": "./bundle/*"},
+        "bin": {name: "sample.mjs"},
+        "files": ["index.mjs", "sample.mjs", RUNTIME, "bundle"],
+        "engines": {"node": ">=18"},
+        "dependencies": {"onnxruntime-node": VERSION},
+    }
+
+
+def package_name(manifest: Manifest) -> str:
+    """The model's name as npm takes it: lower-case letters, digits and hyphens."""
+    name = re.sub(r"[^a-z0-9]+", "-", str(manifest.model.get("name", "")).lower()).strip("-")
+    return name[:200] or "genzoo-model"
+
+
+def readme(manifest: Manifest) -> str:
+    """The content of ``README.md``."""
+    name, known = package_name(manifest), manifest.model
+    chosen, given = "", ""
+    if manifest.condition is not None and manifest.condition.kind == "classes":
+        chosen, given = " --class 0", ", condition: 0"
+    elif manifest.condition is not None:
+        zeros = ", ".join(["0"] * manifest.condition.size)
+        chosen, given = f" --vector {zeros.replace(' ', '')}", f", condition: [{zeros}]"
+    shape = ", ".join(map(str, manifest.event_shape))
+    licenses = ", ".join(f"{of}: {spdx}" for of, spdx in manifest.licenses.items() if spdx) or "not stated"
+    return f"""# {name}
+
+{known.get("summary", "")}
+
+```sh
+npm install
+node sample.mjs -n 4 --seed 0{chosen} -o samples.npy
+```
+
+On machines that reach nothing but an npm registry, `npm install --ignore-scripts`: the install script of
+onnxruntime-node fetches CUDA libraries from elsewhere, and the CPU needs none.
+
+```js
+import {{ open }} from "{name}";
+
+const model = await open();
+const {{ data, shape }} = await model.sample(4, {{ seed: 0{given} }}); // Float32Array, [4, {shape}]
+```
+
+The same seed gives the same samples in PyTorch, in Python's ONNX Runtime and here. `genzoo/genzoo.mjs` says what else a
+model can do. With `onnxruntime-web` installed instead of `onnxruntime-node`, it runs on WebAssembly.
+
+Licences: {licenses}. Made by {manifest.created_by}; `bundle/MODEL_CARD.md` says more of the model.
+"""

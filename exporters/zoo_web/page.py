@@ -1,0 +1,108 @@
+"""The target ``web``: a folder that any static web server can serve.
+
+::
+
+    index.html, style.css       the page
+    page/                       what it does and draws; page/worker.mjs has the model
+    genzoo/                     the runtime, which can be used without the page
+    bundle/                     the proven bundle
+    ort/                        ONNX Runtime for browsers, and its licence
+    page.json                   which ONNX Runtime that is
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.bundle import Bundle, open_bundle
+from zoo.errors import ProofError, UsageError
+from zoo.files import write_text
+from zoo.runtime import BundledModel
+from zoo_targets.compare import agree
+from zoo_web import onnxruntime_web
+from zoo_web.browser import Browser, find_browser, served
+from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
+
+ORT = "ort"
+_OPTIONS = ("ort", "webgpu")
+_SEED, _SAMPLES = 5, 2
+_SECONDS = 300
+
+#: the numbers of the page's last samples, as text that the DevTools protocol carries
+_LAST = """(() => {
+  const bytes = new Uint8Array(genzoo.last.data.buffer);
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return { shape: genzoo.last.shape, data: btoa(text) };
+})()"""
+
+
+def pack(
+    bundle: Bundle, folder: Path, *, ort: str | os.PathLike[str] | None = None, webgpu: bool = False, **unknown: Any
+) -> None:
+    """Add the page to a folder that has the bundle.
+
+    Args:
+        bundle: the bundle.
+        folder: has it as ``bundle``.
+        ort: folder of the npm package ``onnxruntime-web``; None for that of the environment variable
+            ``GENZOO_NODE_MODULES``, or else the one that npm fetches.
+        webgpu: whether ONNX Runtime's WebGPU build is added (27 MB more), for browsers and visitors that want it.
+        unknown: refused.
+
+    Raises:
+        UsageError: an option that there is not, or a value that it cannot take, such as another package as ``ort``.
+        MissingDependencyError: there is no ``onnxruntime-web``, and npm cannot fetch it.
+        OutputError: the folder cannot be written.
+    """
+    refuse_unknown("web", unknown, _OPTIONS)
+    if not isinstance(webgpu, bool):
+        raise UsageError(f"webgpu is true or false, not {webgpu!r}", hint="-T webgpu=true")
+    if ort is not None and not isinstance(ort, (str, os.PathLike)):
+        raise UsageError(f"ort is the folder of an npm package, not {ort!r}", hint="-T ort=FOLDER")
+    backends = ("wasm", "webgpu") if webgpu else ("wasm",)
+    with onnxruntime_web.obtained(backends, ort) as package:
+        onnxruntime_web.write(package, backends, make_folder(folder / ORT))
+    copy_folder(FILES / "web", folder)
+    copy_folder(FILES / RUNTIME, make_folder(folder / RUNTIME))
+    files = {name: dict(zip(("module", "wasm"), onnxruntime_web.BACKENDS[name], strict=True)) for name in backends}
+    known = {"ort": {"version": onnxruntime_web.VERSION, **files}}
+    write_text(folder / "page.json", json.dumps(known, indent=2) + "\n")
+
+
+def verify(folder: Path) -> str:
+    """Serve the page on this machine, draw in Chromium as a visitor does, and compare with :mod:`zoo.runtime`.
+
+    Raises:
+        MissingDependencyError: there is no Chromium.
+        ProofError: the page fails, or draws something else.
+    """
+    program = find_browser()
+    if program is None:
+        hint = "Install Chromium or Chrome, or name the program in the environment variable CHROMIUM."
+        raise missing("Chromium", "run the page", hint)
+    model = BundledModel(open_bundle(folder / "bundle"), "cpu")
+    try:
+        with served(folder) as address, Browser(program) as browser:
+            browser.open(f"{address}#n={_SAMPLES}&seed={_SEED}")
+            browser.wait("globalThis.genzoo && (genzoo.last || genzoo.error)", _SECONDS)
+            if error := browser.evaluate("genzoo.error"):
+                raise ProofError(f"the page of {model.name} fails in Chromium: {error}")
+            given = drawn(browser)
+    except (OSError, RuntimeError) as error:  # of the browser, which also says so when it takes too long
+        raise ProofError(f"the page of {model.name} cannot be run in Chromium: {error}") from error
+    expected = model.sample(_SAMPLES, seed=_SEED, condition=some_condition(model.manifest))
+    agree("the page", given, expected, model)
+    return f"{_SAMPLES} samples by the page in Chromium"
+
+
+def drawn(browser: Browser) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """What a page has drawn last, float32 ``[n, *event]`` in data units."""
+    last = browser.evaluate(_LAST)
+    return np.frombuffer(base64.b64decode(last["data"]), "<f4").reshape(last["shape"])

@@ -1,0 +1,65 @@
+"""What both targets are made of: files of ours as they are, and what is said when something to run them is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import MissingDependencyError, OutputError, UsageError
+from zoo.files import copy_file
+from zoo.manifest import Manifest
+
+FILES = Path(__file__).parent / "files"
+#: folder of the runtime in what both targets write, and in :data:`FILES`
+RUNTIME = "genzoo"
+
+
+def copy_folder(source: Path, folder: Path) -> None:
+    """Copy a folder's files, and those of the folders in it, into an existing folder.
+
+    Raises:
+        OutputError: they cannot be read or written.
+    """
+    for path in sorted(source.iterdir()):
+        if path.is_dir():
+            copy_folder(path, make_folder(folder / path.name))
+        else:
+            copy_file(path, folder / path.name)
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder, and return it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        path.mkdir()
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def refuse_unknown(target: str, options: Mapping[str, Any], known: tuple[str, ...] = ()) -> None:
+    """Refuse options that a target does not have.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if options:
+        has = f"Its options are {', '.join(known)}." if known else "It has no options."
+        raise UsageError(f"the target {target} has no option {', '.join(options)}", hint=has)
+
+
+def missing(what: str, purpose: str, hint: str) -> MissingDependencyError:
+    """The error for something that Python's packages do not bring."""
+    error = MissingDependencyError(what, purpose, extra="")
+    error.hint = hint
+    return error
+
+
+def some_condition(manifest: Manifest) -> list[float] | None:
+    """What a check gives a model as its condition: zeros for a vector, which has no default; else None."""
+    condition = manifest.condition
+    return [0.0] * condition.size if condition is not None and condition.kind == "vector" else None

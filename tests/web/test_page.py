@@ -1,0 +1,377 @@
+"""The page in headless Chromium, from a static server on this machine: what a visitor sees is what Python gives."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from zoo.render.images import to_bytes
+from zoo.runtime import BundledModel
+from zoo_web import page
+from zoo_web.browser import Browser, find_browser, served
+
+SECONDS = 60
+#: no name but this machine's has an address
+OFFLINE = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",)
+#: what browsers give shared memory, and so threads, for
+ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
+READY = "globalThis.genzoo && (genzoo.ready || genzoo.error)"
+DONE = "globalThis.genzoo && !genzoo.running && (genzoo.last || genzoo.error)"
+PIXELS = """Array.from(document.querySelectorAll("#view canvas"), (canvas) => Array.from(
+    canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.filter((_, i) => i % 4 === 0)))"""
+
+
+@pytest.fixture(scope="module")
+def chromium(modules):
+    program = find_browser()
+    if program is None:
+        pytest.skip("Chromium is not installed, and CHROMIUM names no other")
+    return program
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """One for all tests that need no particular one."""
+    with Browser(chromium, flags=OFFLINE) as opened:
+        yield opened
+
+
+@pytest.fixture
+def visit(browser, packed):
+    """Opens a bundle's page at a fragment of its address, and waits until it is done; gives the browser."""
+    servers = []
+
+    def go(name, fragment="", *, folder=None, until=DONE, headers=None):
+        server = served(folder or packed(name, "web"), visit.requests, headers)
+        servers.append(server)
+        browser.console.clear()
+        browser.open("about:blank")
+        browser.open(f"{server.__enter__()}index.html{fragment}")
+        browser.wait(until, SECONDS)
+        return browser
+
+    visit = go
+    visit.requests = []
+    yield go
+    for server in servers:
+        server.__exit__(None, None, None)
+
+
+def text(browser, name):
+    return browser.evaluate(f"document.getElementById({name!r}).textContent")
+
+
+def drawn(browser, model, **options):
+    """What the page has drawn, after a look at whether Python draws the same."""
+    assert browser.evaluate("genzoo.error") is None
+    found = page.drawn(browser)
+    expected = model.sample(len(found), **options)
+    unit = getattr(model.manifest.sample, "scale", 1.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * unit)
+    return expected
+
+
+def assert_pixels(browser, model, expected):
+    """Each canvas shows its sample, to 1 of 255."""
+    shown = np.array(browser.evaluate(PIXELS), int).reshape(expected.shape)
+    wanted = to_bytes(expected, levels=model.levels).astype(int)
+    assert np.abs(shown - wanted).max() <= 1
+    assert np.ptp(wanted) > 200  # there is something to see
+
+
+# -- what is drawn ----------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_those_of_python(visit, bundle):
+    model = BundledModel(bundle("digits-nsf"), "cpu")
+    browser = visit("digits-nsf", "#n=20&seed=3")
+    assert_pixels(browser, model, drawn(browser, model, seed=3))
+    assert browser.console == []
+    captions = browser.evaluate("Array.from(document.querySelectorAll('figcaption'), (c) => c.textContent)")
+    assert captions == [str(i % 10) for i in range(20)]
+
+
+def test_mnist_is_that_of_python_and_is_seen_to_become(visit, bundle):
+    model = BundledModel(bundle("mnist-unet"), "cpu")
+    browser = visit("mnist-unet", "#n=2&seed=7&table=ddim-10&class=4&guidance=2")
+    assert_pixels(browser, model, drawn(browser, model, seed=7, sampler="ddim", steps=10, condition=4, guidance=2.0))
+    assert browser.evaluate("genzoo.previews") == 10
+    assert browser.console == []
+
+
+def test_moons_are_those_of_python(visit, bundle):
+    """Within 1e-4 as golden values are (of 1 + the value), and nearly all of them much closer.
+
+    Where this flow is steep, float32 itself is less exact: of 5000 points, Python's runtime has one that is 1.6e-4 from
+    what float64 gives.
+    """
+    model = BundledModel(bundle("moons-nsf"), "cpu")
+    browser = visit("moons-nsf", "#n=500&seed=11")
+    expected = drawn(browser, model, seed=11)
+    assert np.quantile(np.abs(page.drawn(browser) - expected), 0.99) <= 1e-5
+    # the density beneath is the model's, on the grid that is shown
+    found = browser.evaluate("[genzoo.view.extent.corner, genzoo.view.extent.side, Array.from(genzoo.view.logDensity)]")
+    (x, y), side, density = found
+    cells = (np.arange(128) + 0.5) / 128 * side
+    grid = np.stack(np.meshgrid(x + cells, y + cells), -1).reshape(-1, 2).astype(np.float32)
+    some = slice(None, None, 97)
+    np.testing.assert_allclose(np.array(density)[some], model.log_prob(grid[some]), rtol=1e-3, atol=1e-2)
+    # and where it is densest there is the most ink
+    ink = np.array(browser.evaluate(PIXELS.replace("i % 4 === 0", "i % 4 === 3")), float).reshape(900, 900)
+    i = int(np.argmax(density))
+    row, column = 900 - int((i // 128 + 0.5) / 128 * 900), int((i % 128 + 0.5) / 128 * 900)
+    assert ink[row, column] > 200
+    assert ink[5, 5] < 5
+
+
+def test_sounds_can_be_played(visit, bundle):
+    model = BundledModel(bundle("sound"), "cpu")
+    browser = visit("sound", "#n=2&seed=1&class=low")
+    drawn(browser, model, seed=1, condition="low")
+    browser.wait("Array.from(document.querySelectorAll('audio')).every((a) => a.duration > 0)", SECONDS)
+    assert browser.evaluate("Array.from(document.querySelectorAll('audio'), (a) => a.duration)") == [0.05, 0.05]
+    played = """(async () => { const a = document.querySelector("audio"); a.muted = true; await a.play();
+        await new Promise((resolve) => a.addEventListener("ended", resolve)); return a.currentTime; })()"""
+    assert browser.evaluate(played, gesture=True) == pytest.approx(0.05)
+    assert browser.console == []
+
+
+def test_vectors_are_asked_for_by_name(visit, bundle):
+    model = BundledModel(bundle("plane-fixed"), "cpu")
+    browser = visit("plane-fixed", "#n=4&seed=1&vector=1,-2,0.5")
+    drawn(browser, model, seed=1, condition=[1.0, -2.0, 0.5])
+    assert text(browser, "vector-label") == "east, north, spare"
+
+
+def test_other_numbers_are_written_down(visit, bundle):
+    """Of a flow whose steps are a loop, with weights in its body."""
+    model = BundledModel(bundle("maf-loop"), "cpu")
+    browser = visit("maf-loop", "#n=3&seed=2")
+    expected = drawn(browser, model, seed=2)
+    cells = "Array.from(document.querySelectorAll('#view tr'), (row) => Array.from(row.cells, (c) => c.textContent))"
+    head, *rows = browser.evaluate(cells)
+    assert head == ["", "x0", "x1", "x2", "x3", "x4", "x5"]
+    assert [row[0] for row in rows] == ["1", "2", "3"]
+    np.testing.assert_allclose([[float(text) for text in row[1:]] for row in rows], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_colours_are_those_of_python(visit):
+    """Three channels, of real data whose range is its own."""
+    images = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
+    browser = visit("moons-nsf", until=READY)
+    script = f"""import("./page/images.mjs").then(({{ Images }}) => {{
+        const manifest = {{ event_shape: [3, 4, 5], levels: null, programs: {{ sample: {{}} }} }};
+        const images = new Images(document.getElementById("view"), manifest, 2, null);
+        images.show(Float32Array.from({images.ravel().tolist()}));
+        return images.canvases.map((canvas) => Array.from(canvas.getContext("2d").getImageData(0, 0, 5, 4).data));
+    }})"""
+    shown = np.array(browser.evaluate(script)).reshape(2, 4, 5, 4)
+    assert np.abs(shown[..., :3].transpose(0, 3, 1, 2) - to_bytes(images).astype(int)).max() <= 1
+    assert (shown[..., 3] == 255).all()
+
+
+def test_points_and_sounds_are_seen_to_become(visit):
+    """What no shipped model needs: previews of some of the samples, then of the others."""
+    browser = visit("moons-nsf", until=READY)
+    points = """import("./page/points.mjs").then(({ Points }) => {
+        const plot = new Points(document.getElementById("view"), 3);
+        plot.show(Float32Array.of(0, 0, 2, 1), 0);
+        const first = plot.extent;
+        plot.show(Float32Array.of(4, 0), 2);
+        return [first.corner, first.side, plot.extent.side, plot.caption.textContent];
+    })"""
+    corner, side, later, caption = browser.evaluate(points)
+    assert (side, later) == (pytest.approx(1.16 * 2), pytest.approx(1.16 * 4))
+    assert corner == [pytest.approx(1 - side / 2), pytest.approx(0.5 - side / 2)]
+    assert caption == "x from -0.32 to 4.32, y from -1.82 to 2.82"
+    sounds = """import("./page/sounds.mjs").then(({ Sounds, wav }) => {
+        const manifest = { event_shape: [4], model: { data: { sample_rate: 9 } } };
+        const made = new Sounds(document.getElementById("view"), manifest, 2, null);
+        made.show(Float32Array.of(0, 1, -1, 0), 1);
+        const ink = made.canvases.map((c) => c.getContext("2d").getImageData(0, 0, 900, 120).data.some((v) => v > 0));
+        return [ink, Array.from(new Int16Array(wav(Float32Array.of(0, 0.5, -2), 9).slice(44)))];
+    })"""
+    assert browser.evaluate(sounds) == [[False, True], [0, 8192, -32767]]
+    assert browser.console == []
+
+
+# -- what a visitor does ----------------------------------------------------------------------------------------------
+
+
+def test_the_form_does_what_it_says(visit, bundle):
+    model = BundledModel(bundle("digits-nsf"), "cpu")
+    browser = visit("digits-nsf", until=READY)
+    fields = (
+        "for (const [name, value] of Object.entries({ class: '7', n: 3, seed: 5 })) form.elements[name].value = value;"
+    )
+    browser.evaluate(f"(() => {{ const form = document.getElementById('form'); {fields} }})()")
+    browser.evaluate("document.getElementById('go').click()")
+    browser.wait(DONE, SECONDS)
+    drawn(browser, model, seed=5, condition=7)
+    assert browser.evaluate("location.hash") == "#class=7&n=3&seed=5"
+    assert text(browser, "status").startswith("3 in ")
+    assert browser.evaluate("document.getElementById('progress').value") == 1
+    browser.evaluate("genzoo.last = null; document.getElementById('dice').click()")
+    browser.wait(DONE, SECONDS)
+    assert browser.evaluate("genzoo.last.seed") != "5"
+    # the form refuses what makes no sense before anything runs
+    browser.evaluate(
+        "genzoo.last = null; document.getElementById('n').value = 0; document.getElementById('go').click()"
+    )
+    assert browser.evaluate("[genzoo.running, genzoo.last, document.querySelector(':invalid').id]") == [
+        False,
+        None,
+        "form",
+    ]
+
+
+def test_a_run_can_be_stopped(visit):
+    browser = visit("mnist-unet", "#n=4&seed=0&table=ddpm-100", until="globalThis.genzoo && genzoo.previews >= 2")
+    assert 0 < browser.evaluate("document.getElementById('progress').value") < 1
+    assert browser.evaluate("document.getElementById('go').disabled") is True
+    browser.evaluate("document.getElementById('stop').click()")
+    browser.wait("!genzoo.running", SECONDS)
+    assert text(browser, "status") == "Stopped."
+    assert browser.evaluate("[genzoo.error, genzoo.last, document.getElementById('go').disabled]") == [
+        None,
+        None,
+        False,
+    ]
+    assert browser.evaluate("genzoo.previews") < 100
+    # what was seen so far stays
+    assert len(browser.evaluate(PIXELS)) == 4
+
+
+@pytest.mark.parametrize(
+    ("fragment", "sentence"),
+    [
+        ("#n=0&seed=1", "The number of samples is 1 to 1000, not 0."),
+        ("#n=9999&seed=1", "The number of samples is 1 to 1000, not 9999."),
+        ("#n=1&seed=one", "A seed is a whole number from 0 up, not one."),
+        ("#n=1&seed=18446744073709551616", "A seed lies in 0 to 2**64 - 1, not 18446744073709551616."),
+    ],
+)
+def test_a_link_that_makes_no_sense(visit, fragment, sentence):
+    browser = visit("digits-nsf", fragment)
+    assert text(browser, "error") == sentence
+    assert browser.evaluate("getComputedStyle(document.getElementById('error')).display") != "none"
+    assert browser.evaluate("document.getElementById('go').disabled") is False
+
+
+def test_a_damaged_bundle_is_not_run(visit, packed, tmp_path):
+    folder = shutil.copytree(packed("moons-nsf", "web"), tmp_path / "page")
+    path = folder / "bundle" / "inverse.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    browser = visit("", folder=folder, until=READY)
+    said = "Inverse.onnx has been altered or damaged: its sha256 differs. Copy or export the bundle again."
+    assert text(browser, "error") == said
+    assert text(browser, "name") == "The model cannot be loaded"
+    path.unlink()
+    browser = visit("", folder=folder, until=READY)
+    assert text(browser, "error") == "Inverse.onnx cannot be fetched: the server says 404."
+
+
+def test_texts_of_a_bundle_are_texts(visit, packed, tmp_path):
+    """A bundle's author may call it anything."""
+    folder = shutil.copytree(packed("digits-nsf", "web"), tmp_path / "page")
+    path = folder / "bundle" / "manifest.json"
+    wicked = "<img src=x onerror=document.title=1>"
+    path.write_text(path.read_text("utf-8").replace("Class-conditional neural spline", wicked), "utf-8")
+    browser = visit("", "#n=1&seed=0", folder=folder)
+    assert wicked in text(browser, "summary")
+    assert browser.evaluate("document.querySelectorAll('header img').length") == 0
+    assert browser.evaluate("document.title") == "digits-nsf"
+
+
+# -- where it comes from ----------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_fetched_but_the_folders_own_files(visit):
+    """Without any of the headers that give a page shared memory."""
+    browser = visit("moons-nsf", "#n=5&seed=0")
+    assert browser.evaluate("crossOriginIsolated") is False
+    assert [line for line in visit.requests if not line.startswith(("200 ", "304 "))] == []
+    paths = {line.split(" ")[1].split("?")[0] for line in visit.requests}
+    assert {"/index.html", "/page.json", "/bundle/manifest.json", "/ort/ort.wasm.bundle.min.mjs"} <= paths
+    origin = browser.evaluate("location.origin")
+    asked = browser.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert [url for url in asked if not url.startswith((origin, "data:"))] == []
+    assert browser.console == []
+
+
+def test_elsewhere_nothing_may_be_fetched_from(visit):
+    browser = visit("moons-nsf", until=READY)
+    answer = browser.evaluate("fetch('http://127.0.0.1:9/').then(() => 'fetched', (error) => error.name)")
+    assert answer == "TypeError"
+    assert any("Content Security Policy" in line for line in browser.console)
+
+
+def test_threads_where_the_server_allows_them(visit, bundle):
+    model = BundledModel(bundle("digits-nsf"), "cpu")
+    browser = visit("digits-nsf", "#n=10&seed=3", headers=ISOLATED)
+    assert browser.evaluate("crossOriginIsolated") is True
+    threads = browser.evaluate("Math.min(4, navigator.hardwareConcurrency)")
+    assert browser.evaluate("genzoo.threads") == threads
+    assert f"{threads} thread" in text(browser, "about")
+    assert_pixels(browser, model, drawn(browser, model, seed=3))
+    assert browser.console == []
+
+
+@pytest.mark.slow
+def test_the_gpu_where_there_is_one(chromium, modules, bundle, registry, tmp_path):
+    """Through Chromium's own software renderer, where it has that."""
+    from zoo.export import pack
+
+    folder = pack(bundle("digits-nsf"), tmp_path / "page", target="web", registry=registry, webgpu=True)
+    model = BundledModel(bundle("digits-nsf"), "cpu")
+    flags = (*OFFLINE, "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+    with served(folder) as address, Browser(chromium, flags=flags) as browser:
+        browser.open(f"{address}?backend=webgpu#n=4&seed=3")
+        browser.wait(DONE, 2 * SECONDS)
+        if "WebGPU" not in text(browser, "about"):
+            pytest.skip("this Chromium has no WebGPU here")
+        assert browser.evaluate("document.getElementById('backend').value") == "webgpu"
+        assert_pixels(browser, model, drawn(browser, model, seed=3))
+        assert browser.console == []
+
+
+def test_the_target_checks_itself(chromium, packed):
+    assert page.verify(packed("digits-nsf", "web")) == "2 samples by the page in Chromium"
+
+
+# -- for everybody ----------------------------------------------------------------------------------------------------
+
+
+def test_every_control_has_a_name(visit):
+    browser = visit("mnist-unet", until=READY)
+    nameless = """Array.from(document.querySelectorAll("input, select, button, progress, canvas, audio"))
+        .filter((e) => !(e.labels?.length || e.ariaLabel || e.textContent.trim())).map((e) => e.outerHTML)"""
+    assert browser.evaluate(nameless) == []
+    assert browser.evaluate("document.documentElement.lang") == "en"
+    assert browser.evaluate("document.getElementById('status').getAttribute('aria-live')") == "polite"
+
+
+@pytest.mark.parametrize("name", ["digits-nsf", "moons-nsf", "sound"])
+def test_nothing_sticks_out_of_a_narrow_window(visit, name):
+    browser = visit(name, "#n=3&seed=0&class=")
+    size = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+    browser.send("Emulation.setDeviceMetricsOverride", **size)
+    try:
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 320
+        wide = "Array.from(document.querySelectorAll('main *')).filter((e) => e.getBoundingClientRect().right > 320)"
+        assert browser.evaluate(f"{wide}.map((e) => e.tagName)") == []
+    finally:
+        browser.send("Emulation.clearDeviceMetricsOverride")
+
+
+def test_points_follow_the_choice_of_light_or_dark(visit):
+    browser = visit("moons-nsf", "#n=200&seed=0")
+    ink = f"{PIXELS}[0].reduce((a, b) => a + b, 0)"
+    shown = f"new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done({ink}))))"
+    seen = []
+    for mode in ("dark", "light"):
+        browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}])
+        seen.append(browser.evaluate(shown))
+    assert seen[0] > 1.5 * seen[1]
