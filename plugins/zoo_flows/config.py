@@ -10,6 +10,7 @@ from torch import nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UnknownNameError
+from zoo_flows.bases import Base, DiagonalNormal, Mixture, StandardNormal
 from zoo_flows.transforms import Coupling, Householder, Logit, LULinear, Map, Permutation, Standardize, Transform
 
 _Choice = TypeVar("_Choice")
@@ -87,6 +88,27 @@ def one_of(kind: str, name: str, choices: Mapping[str, _Choice]) -> _Choice:
     if name not in choices:
         raise UnknownNameError(kind, name, choices)
     return choices[name]
+
+
+def base(kind: str, size: int, *, components: int = 8, context: int = 0) -> Base:
+    """The base distribution of a kind.
+
+    Args:
+        kind: ``"normal"``, N(0, I); ``"learned"``, normals whose means and deviations are learned, given the context;
+            or ``"mixture"``.
+        size: length d of z.
+        components: of a mixture.
+        context: length of the context; 0 for none.
+
+    Raises:
+        UnknownNameError: another kind.
+    """
+    made: dict[str, Callable[[], Base]] = {
+        "normal": lambda: StandardNormal(size),
+        "learned": lambda: DiagonalNormal(size, context=context),
+        "mixture": lambda: Mixture(size, components=components),
+    }
+    return one_of("base distribution", kind, made)()
 
 
 def mixing(kind: str, size: int, kinds: Sequence[str] = MIXING) -> list[Transform]:

@@ -1,4 +1,4 @@
-"""A normalizing flow: a standard normal seen through invertible transforms."""
+"""A normalizing flow: a distribution that is known seen through invertible transforms."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from zoo.model import DirectModel
 from zoo.programs import Programs, Value
 from zoo.writing import Writer
 from zoo_flows import writing
+from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.transforms import Transform
 from zoo_flows.transforms.base import WAYS, Direction, prepare_in_turn
 
-_LOG_TWO_PI = math.log(2.0 * math.pi)
 #: base noise in the proof of an export: beyond anything that float32 Box-Muller gives (5.8)
 _FAR_NOISE = 6.0
 #: data in the proof of an export, in standard deviations
@@ -32,13 +32,14 @@ _PREPARED, _PREPARED_SAMPLES = 2**20, 256
 
 
 class Flow(DirectModel):
-    """p(x | c) = N(z; 0, I)·|det ∂z/∂x| with z the composition of all transforms (Papamakarios et al. 2021, eq. 7).
+    """p(x | c) = p(z | c)·|det ∂z/∂x| with z the composition of all transforms (Papamakarios et al. 2021, eq. 7).
 
     Args:
         event_shape: shape of one sample; transforms see it flattened to d numbers.
         preprocessing: from data to about unit scale, without parameters; fitted to the data by :meth:`prepare`.
         transforms: what is learned, from data towards noise; each sees the context. Those that start at what they are
             given, such as activation normalisation, get it from :meth:`prepare`.
+        base: the distribution of z; None takes N(0, I).
         condition: classes, whose context is one-hot, or a vector, which is the context.
         landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
             of splines. Exported graphs are proven there too.
@@ -52,6 +53,7 @@ class Flow(DirectModel):
         preprocessing: Iterable[Transform],
         transforms: Iterable[Transform],
         *,
+        base: Base | None = None,
         condition: Condition | None = None,
         landmarks: Sequence[float] = (),
     ) -> None:
@@ -60,6 +62,7 @@ class Flow(DirectModel):
         self.condition = condition
         self.preprocessing = nn.ModuleList(preprocessing)
         self.transforms = nn.ModuleList(transforms)
+        self.base = StandardNormal(self.size) if base is None else base
         self.landmarks = tuple(landmarks)
 
     @property
@@ -67,8 +70,13 @@ class Flow(DirectModel):
         """d: how many numbers an event holds."""
         return math.prod(self.event_shape)
 
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """See :class:`~zoo.model.DirectModel`: that of an event, unless the base takes more or fewer numbers."""
+        return self.event_shape if self.base.noise_size == self.size else (self.base.noise_size,)
+
     def to_noise(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Data ``[n, *event]`` to base noise ``[n, *event]`` and log |det ∂z/∂x| ``[n]``."""
+        """Data ``[n, *event]`` to z, of the base, ``[n, *event]`` and log |det ∂z/∂x| ``[n]``."""
         z, context = x.flatten(1), self.context(condition)
         total = torch.zeros_like(z[:, 0])
         for transform in (*self.preprocessing, *self.transforms):
@@ -77,7 +85,7 @@ class Flow(DirectModel):
         return torch.unflatten(z, 1, self.event_shape), total
 
     def to_data(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Base noise ``[n, *event]`` to data ``[n, *event]`` and log |det ∂x/∂z| ``[n]``."""
+        """z, of the base, ``[n, *event]`` to data ``[n, *event]`` and log |det ∂x/∂z| ``[n]``."""
         x, context = z.flatten(1), self.context(condition)
         total = torch.zeros_like(x[:, 0])
         for transform in reversed((*self.preprocessing, *self.transforms)):
@@ -87,12 +95,13 @@ class Flow(DirectModel):
 
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """See :class:`~zoo.model.DirectModel`."""
-        return self.to_data(z, condition)[0]
+        value = self.base.from_noise(z.flatten(1), self.context(condition))
+        return self.to_data(torch.unflatten(value, 1, self.event_shape), condition)[0]
 
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """See :class:`~zoo.model.DirectModel`."""
         z, log_det = self.to_noise(x, condition)
-        return -0.5 * (z.square().flatten(1).sum(1) + self.size * _LOG_TWO_PI) + log_det
+        return self.base.log_prob(z.flatten(1), self.context(condition)) + log_det
 
     def context(self, condition: Tensor | None) -> Tensor | None:
         """What transforms see of a condition: ``[n, c]``, or None without one."""
@@ -125,6 +134,7 @@ class Flow(DirectModel):
             name: nn.ModuleList(_transform(t).frozen() for t in part)
             for name, part in (("preprocessing", self.preprocessing), ("transforms", self.transforms))
         }
+        flow._modules["base"] = self.base.frozen()
         return flow.eval()
 
     def programs(self) -> Programs:
@@ -161,12 +171,13 @@ class Flow(DirectModel):
 
         @torch.no_grad()
         def make(n: int) -> dict[str, NDArray[Any]]:
-            turn = np.add.outer(np.arange(n), np.arange(self.size)) % len(values)
+            shape = self.event_shape if port == "x" else self.noise_shape
+            turn = np.add.outer(np.arange(n), np.arange(math.prod(shape))) % len(values)
             event = torch.from_numpy(np.asarray(values)[turn]).to(self.device, self.dtype)
             if port == "x":
                 for transform in reversed(self.preprocessing):
                     event, _ = _transform(transform).inverse(event)
-            inputs = {port: torch.unflatten(event, 1, self.event_shape).cpu().numpy().astype(np.float32)}
+            inputs = {port: torch.unflatten(event, 1, shape).cpu().numpy().astype(np.float32)}
             if self.condition is not None:
                 unconditional = np.zeros((n, self.condition.size)) if self.condition.kind == "vector" else None
                 inputs["condition"] = self.condition.array(unconditional, n)

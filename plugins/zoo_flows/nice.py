@@ -25,6 +25,8 @@ class NICE(Flow):
         dropout: inside the conditioners.
         mixing: between couplings: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or
             ``"none"``.
+        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
+        components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
@@ -39,6 +41,8 @@ class NICE(Flow):
         blocks: int = 2,
         dropout: float = 0.0,
         mixing: str = "reverse",
+        base: str = "normal",
+        components: int = 8,
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
@@ -52,5 +56,6 @@ class NICE(Flow):
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
             transforms=[*config.couplings(size, AdditiveMap(), network, count=transforms, between=mixing), Scale(size)],
+            base=config.base(base, size, components=components, context=context),
             condition=described,
         )

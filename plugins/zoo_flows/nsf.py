@@ -34,6 +34,8 @@ class NSFCoupling(Flow):
         dropout: inside the conditioners.
         linear: ``"lu"``, a learned matrix with a permutation, or ``"permutation"`` alone.
         marginal_bins: bins of a spline for each component before all else, which models the marginals; 0 for none.
+        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
+        components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
@@ -51,6 +53,8 @@ class NSFCoupling(Flow):
         dropout: float = 0.0,
         linear: str = "lu",
         marginal_bins: int = 0,
+        base: str = "normal",
+        components: int = 8,
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
@@ -78,6 +82,7 @@ class NSFCoupling(Flow):
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
             transforms=[*layers, *config.mixing(linear, size, LINEAR)],
+            base=config.base(base, size, components=components, context=context),
             condition=described,
             landmarks=np.linspace(-bound, bound, bins + 1).tolist(),
         )

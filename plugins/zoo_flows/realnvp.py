@@ -36,6 +36,8 @@ class RealNVP(Flow):
         mixing: between couplings of vectors: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``,
             ``"lu"`` or ``"none"``. Those of images map the two parts in turn.
         actnorm: whether activation normalisation follows every coupling.
+        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
+        components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
@@ -52,6 +54,8 @@ class RealNVP(Flow):
         dropout: float = 0.0,
         mixing: str = "reverse",
         actnorm: bool = True,
+        base: str = "normal",
+        components: int = 8,
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
@@ -79,6 +83,7 @@ class RealNVP(Flow):
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
             transforms=layers,
+            base=config.base(base, size, components=components, context=context),
             condition=described,
         )
 

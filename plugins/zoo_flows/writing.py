@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.programs import Dim
 from zoo.writing import Net, Value
+from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.transforms.base import Direction, Transform
 
 if TYPE_CHECKING:
@@ -29,13 +31,22 @@ def inverse(flow: Flow, way: str, net: Net, inputs: Sequence[Value]) -> list[Val
         net: the graph.
         inputs: of the graph ``inverse``.
     """
-    x, _ = _through(flow, "inverse", way, net, inputs)
+    noise, *condition = inputs
+    if not isinstance(flow.base, StandardNormal):
+        if len(flow.noise_shape) > 1:
+            noise = net("Flatten", noise, axis=1)
+        noise = _of_base(net, "from_noise", flow, noise, condition)
+        if len(flow.event_shape) > 1:
+            noise = net("Reshape", noise, net.integers(-1, *flow.event_shape))
+    x, _ = _through(flow, "inverse", way, net, [noise, *condition])
     return [net("Reshape", x, net.integers(-1, *flow.event_shape)) if len(flow.event_shape) > 1 else x]
 
 
 def log_prob(flow: Flow, way: str, net: Net, inputs: Sequence[Value]) -> list[Value]:
     """Data and condition to log-density; arguments as for :func:`inverse`."""
     z, log_det = _through(flow, "forward", way, net, inputs)
+    if not isinstance(flow.base, StandardNormal):
+        return [net("Add", log_det, _of_base(net, "log_prob", flow, z, inputs[1:]))]
     squares = net("ReduceSum", net("Mul", z, z), net.integers(1), keepdims=0)
     constant = np.array(0.5 * flow.size * math.log(2.0 * math.pi), np.float32)
     return [net("Sub", net("Sub", log_det, constant), net("Mul", squares, np.array(0.5, np.float32)))]
@@ -58,6 +69,13 @@ def _through(flow: Flow, direction: Direction, way: str, net: Net, inputs: Seque
     return value, total
 
 
+def _of_base(net: Net, method: str, flow: Flow, value: Value, condition: Sequence[Value]) -> Value:
+    size = flow.base.noise_size if method == "from_noise" else flow.size
+    context = _context(flow, net, condition[0]) if condition else None
+    (out,) = net.call(_Base(flow.base, method), *_with_context(flow, (value, ("batch", size)), context))
+    return out
+
+
 def _in_order(flow: Flow, direction: Direction) -> Iterator[Transform]:
     transforms = [t for t in (*flow.preprocessing, *flow.transforms) if isinstance(t, Transform)]
     return iter(transforms if direction == "forward" else transforms[::-1])
@@ -73,11 +91,29 @@ def _context(flow: Flow, net: Net, condition: Value) -> Value:
 
 
 def _traced(net: Net, chain: _Chain, flow: Flow, value: Value, context: Value | None) -> tuple[Value, Value]:
-    inputs = [(value, ("batch", flow.size))]
+    out, log_det = net.call(chain, *_with_context(flow, (value, ("batch", flow.size)), context))
+    return out, log_det
+
+
+def _with_context(
+    flow: Flow, first: tuple[Value, tuple[Dim, ...]], context: Value | None
+) -> list[tuple[Value, tuple[Dim, ...]]]:
+    inputs = [first]
     if context is not None and flow.condition is not None:
         inputs.append((context, ("batch", flow.condition.size)))
-    out, log_det = net.call(chain, *inputs)
-    return out, log_det
+    return inputs
+
+
+class _Base(nn.Module):
+    """A method of a base distribution."""
+
+    def __init__(self, base: Base, method: str) -> None:
+        super().__init__()
+        self.base, self.method = base, method
+
+    def forward(self, value: Tensor, context: Tensor | None = None) -> Tensor:
+        result: Tensor = getattr(self.base, self.method)(value, context)
+        return result
 
 
 class _Chain(nn.Module):

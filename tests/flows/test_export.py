@@ -24,6 +24,8 @@ FLOWS = {
     "realnvp-vector": lambda: RealNVP(event_shape=[3], condition=VECTOR, **SMALL),
     "realnvp-image": lambda: RealNVP(event_shape=[1, 4, 4], scales=2, hidden=4, levels=17, transforms=1, blocks=1),
     "glow": lambda: Glow(event_shape=[1, 4, 4], scales=2, steps=1, hidden=4, levels=17, condition=CLASSES),
+    "learned": lambda: NICE(event_shape=[2], base="learned", condition=CLASSES, **SMALL),
+    "mixture": lambda: RealNVP(event_shape=[3], base="mixture", components=4, **SMALL),
     "planar": lambda: PlanarFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "radial": lambda: RadialFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "sylvester": lambda: SylvesterFlow(event_shape=[3], transforms=2, rank=2, condition=VECTOR),

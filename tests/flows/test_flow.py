@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 import zoo_flows  # noqa: E402 - after the check for torch
 from zoo import weights  # noqa: E402
 from zoo.errors import ConditionError, ConfigError, DataError, ZooError  # noqa: E402
+from zoo_flows.bases import DiagonalNormal, Mixture  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
@@ -33,6 +34,9 @@ CONFIGS = {
     "marginals": {"event_shape": [3], "marginal_bins": 4},
     "classes": {"event_shape": [2], "condition": CLASSES},
     "vector": {"event_shape": [2], "condition": VECTOR},
+    "learned": {"event_shape": [2], "base": "learned", "condition": VECTOR},
+    "mixture": {"event_shape": [2], "base": "mixture", "components": 3},
+    "mixture-image": {"event_shape": [1, 2, 2], "base": "mixture", "components": 2},
     "image": {"event_shape": [1, 2, 3], "levels": 17, "condition": CLASSES, "marginal_bins": 4, "dropout": 0.5},
     "maf": {"event_shape": [2], "mixing": "lu"},
     "maf-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "residual": True},
@@ -49,6 +53,8 @@ CONFIGS = {
     "glow-additive": {"event_shape": [1, 2, 4], "scales": 1, "coupling": "additive", "condition": VECTOR},
     "planar": {"event_shape": [3]},
     "planar-classes": {"event_shape": [2], "condition": CLASSES},
+    "planar-plane": {"event_shape": [2]},
+    "sylvester-plane": {"event_shape": [2]},
     "radial": {"event_shape": [3]},
     "radial-vector": {"event_shape": [2], "condition": VECTOR},
     "sylvester": {"event_shape": [3]},
@@ -68,7 +74,7 @@ ARCHITECTURES = {
 }
 #: of two dimensions, whose densities are integrated
 INTEGRATED = [
-    *("plane", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"),
+    *("plane", "learned", "mixture", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"),
     *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector"),
 ]
 CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls is not Glow)]
@@ -107,6 +113,23 @@ def inputs(model, n, *, dtype=torch.float32):
     return x, condition
 
 
+def density_of_base(base, z, condition):
+    """As torch's own distributions have it."""
+    distributions = torch.distributions
+    if isinstance(base, Mixture):
+        parts = distributions.Normal(base.means, base._log_deviations().exp())
+        mixture = distributions.MixtureSameFamily(
+            distributions.Categorical(logits=base.logits), distributions.Independent(parts, 1)
+        )
+        return mixture.log_prob(z.flatten(1))
+    mean, deviation = torch.zeros(()), torch.ones(())
+    if isinstance(base, DiagonalNormal):  # z standardised is z·exp(s) + t
+        shift, u = base._maps(condition)
+        deviation = torch.exp(-u / (1 + u.abs() / math.log(1e3)))
+        mean = -shift * deviation
+    return distributions.Normal(mean, deviation).log_prob(z.flatten(1)).sum(1)
+
+
 @torch.no_grad()
 def test_sampling_inverts_scoring_in_float64(model):
     model = copy.deepcopy(model).double()
@@ -115,7 +138,7 @@ def test_sampling_inverts_scoring_in_float64(model):
     back, inverse_log_det = model.to_data(z, condition)
     torch.testing.assert_close(back, x, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(inverse_log_det, -log_det, rtol=1e-8, atol=1e-8)
-    base = torch.distributions.Normal(0.0, 1.0).log_prob(z).flatten(1).sum(1)
+    base = density_of_base(model.base, z, condition)
     torch.testing.assert_close(model.log_density(x, condition), base + log_det)
 
 
@@ -183,9 +206,9 @@ def test_log_det_is_that_of_the_jacobian(model):
 def test_the_density_integrates_to_one(make, config, scale):
     model = copy.deepcopy(make(config, scale=scale)).double()
     # the image of a ring of base noise bounds the region that holds all but 1e-7 of the mass
-    ring = 6.0 * torch.nn.functional.normalize(torch.randn(400, 2, dtype=torch.float64), dim=1)
+    ring = 6.0 * torch.nn.functional.normalize(torch.randn(400, *model.noise_shape, dtype=torch.float64), dim=1)
     for label in (0, 2):
-        value = [0.7 * label, -label] if config.endswith("vector") else label
+        value = [0.7 * label, -label] if config in ("learned", "vector") or config.endswith("-vector") else label
         condition = None if model.condition is None else model.condition_tensor(value, 1)
         ends = model.inverse(ring, None if condition is None else condition.expand(400, *condition.shape[1:]))
         low, high = ends.min(0).values - 0.5, ends.max(0).values + 0.5
@@ -201,14 +224,17 @@ def test_the_density_integrates_to_one(make, config, scale):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("config", ["plane", "maf", "iaf", "nsf-ar"])
+@pytest.mark.parametrize(
+    "config", ["plane", "mixture", "maf", "iaf", "nsf-ar", "nice", "planar-plane", "sylvester-plane"]
+)
 def test_samples_follow_the_density(make, config):
     """Half of them lie where the density says that half of the mass lies: in the ball of that radius in z."""
     torch.manual_seed(0)
     model = make(config)
     x = model.sample(20_000, seed=3)
-    inside = model.to_noise(x)[0].square().sum(1) < 2 * math.log(2)
-    assert inside.double().mean().item() == pytest.approx(0.5, abs=0.02)
+    if config != "mixture":
+        inside = model.to_noise(x)[0].square().sum(1) < 2 * math.log(2)
+        assert inside.double().mean().item() == pytest.approx(0.5, abs=0.02)
     # and independently of the inverse: importance weights against a wide Gaussian make the density's mean of x
     wide = torch.distributions.Normal(x.mean(0), 2.5 * x.std(0))
     y = wide.sample((200_000,))
@@ -341,6 +367,8 @@ def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
         (RealNVP, {"event_shape": [2], "dropout": -0.1}, "dropout must be in"),
         (PlanarFlow, {"event_shape": [2], "transforms": 0}, "transforms must be 1 or more"),
         (RadialFlow, {"event_shape": []}, "event_shape"),
+        (RealNVP, {"event_shape": [2], "base": "qr"}, "no base distribution named 'qr'"),
+        (RealNVP, {"event_shape": [2], "base": "mixture", "components": 0}, "1 component or more"),
         (RealNVP, {"event_shape": [1, 6, 4], "scales": 2}, "multiples of 4, not .1, 6, 4."),
         (RealNVP, {"event_shape": [1, 4, 4], "scales": 2, "mixing": "lu"}, "in turn, without mixing 'lu'"),
         (Glow, {"event_shape": [4, 4]}, "channels, height, width"),
@@ -378,7 +406,8 @@ def test_frozen_is_equal_and_leaves_the_model_alone(model):
     model.eval()
     x, condition = inputs(model, 20, dtype=torch.float64)
     torch.testing.assert_close(frozen.log_density(x, condition), model.log_density(x, condition))
-    torch.testing.assert_close(frozen.inverse(x, condition), model.inverse(x, condition))
+    noise = torch.randn(20, *model.noise_shape, dtype=torch.float64)
+    torch.testing.assert_close(frozen.inverse(noise, condition), model.inverse(noise, condition))
     if any(isinstance(t, FrozenLinear) for t in frozen.transforms):
         assert not any("packed" in key for key in frozen.state_dict())
 
