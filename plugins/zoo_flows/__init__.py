@@ -39,6 +39,13 @@ def zoo_architectures() -> list[Architecture]:
             paper="Durkan, Bekasov, Murray & Papamakarios 2019, Neural spline flows, arXiv:1906.04032",
         ),
         Architecture(
+            name="nsf-circular",
+            summary="Circular splines with coupling layers, for angles and other periodic variables",
+            family="flow",
+            entry="zoo_flows.nsf_circular:NSFCircular",
+            paper="Rezende et al. 2020, Normalizing flows on tori and spheres, arXiv:2002.02428",
+        ),
+        Architecture(
             name="nsf-ar",
             summary="Neural spline flow with autoregressive layers: exact densities, sampling at the cost of one pass",
             family="flow",

@@ -21,6 +21,8 @@ class AutoregressiveFlow(Flow):
         residual: whether hidden layers after the first are residual blocks.
         mixing: ``"reverse"``, ``"permutation"`` (drawn once), ``"householder"`` (a learned rotation), ``"lu"`` (a
             learned matrix) or ``"none"``.
+        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
+        components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
@@ -36,6 +38,8 @@ class AutoregressiveFlow(Flow):
         hidden: Sequence[int],
         residual: bool,
         mixing: str,
+        base: str,
+        components: int,
         condition: Mapping[str, Any] | None,
         levels: int | None,
         alpha: float,
@@ -55,6 +59,7 @@ class AutoregressiveFlow(Flow):
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
             transforms=layers,
+            base=config.base(base, size, components=components, context=context),
             condition=described,
             landmarks=landmarks,
         )
@@ -77,6 +82,8 @@ class MAF(AutoregressiveFlow):
         residual: whether hidden layers after the first are residual blocks, all of one width.
         mixing: between transforms: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or
             ``"none"``.
+        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
+        components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
@@ -90,6 +97,8 @@ class MAF(AutoregressiveFlow):
         hidden: Sequence[int] = (64, 64),
         residual: bool = False,
         mixing: str = "reverse",
+        base: str = "normal",
+        components: int = 8,
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
@@ -101,6 +110,8 @@ class MAF(AutoregressiveFlow):
             hidden=hidden,
             residual=residual,
             mixing=mixing,
+            base=base,
+            components=components,
             condition=condition,
             levels=levels,
             alpha=alpha,

@@ -26,6 +26,8 @@ class NSFAutoregressive(AutoregressiveFlow):
         residual: whether hidden layers after the first are residual blocks, all of one width.
         mixing: between transforms: ``"reverse"``, ``"permutation"``, ``"householder"``, ``"lu"`` (the paper's) or
             ``"none"``.
+        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
+        components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
@@ -41,6 +43,8 @@ class NSFAutoregressive(AutoregressiveFlow):
         hidden: Sequence[int] = (64, 64),
         residual: bool = False,
         mixing: str = "lu",
+        base: str = "normal",
+        components: int = 8,
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
@@ -55,6 +59,8 @@ class NSFAutoregressive(AutoregressiveFlow):
             hidden=hidden,
             residual=residual,
             mixing=mixing,
+            base=base,
+            components=components,
             condition=condition,
             levels=levels,
             alpha=alpha,

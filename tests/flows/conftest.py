@@ -12,8 +12,10 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     ActNorm,
     AdditiveMap,
     AffineMap,
+    Angles,
     Autoregressive,
     Checkered,
+    CircularMap,
     Coupling,
     ElementwiseSpline,
     Householder,
@@ -32,6 +34,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     Sylvester,
     Transform,
 )
+from zoo_flows.transforms.circular import OfAngles, wrapped  # noqa: E402
 from zoo_flows.transforms.convolutional import ResidualCNN  # noqa: E402
 from zoo_flows.transforms.networks import ResidualMLP  # noqa: E402
 
@@ -56,6 +59,10 @@ MAKERS = {
     "coupling": lambda size, context: Coupling(size, SPLINE, conditioner(context)),
     "coupling-affine": lambda size, context: Coupling(size, AffineMap(), conditioner(context)),
     "coupling-additive": lambda size, context: Coupling(size, AdditiveMap(), conditioner(context), swap=True),
+    "coupling-circular": lambda size, context: Coupling(
+        size, CircularMap(6), partial(OfAngles, conditioner(context)), swap=True
+    ),
+    "angles": lambda size, context: Angles(0.0, 24.0),
     "scale": lambda size, context: Scale(size),
     "actnorm": lambda size, context: ActNorm([size]),
     "householder": lambda size, context: Householder(size),
@@ -144,6 +151,10 @@ def make_case():
         x = 2.0 * torch.randn(n, 4 * size if name.startswith("image") else size, dtype=torch.float64)
         if name == "logit":
             x = 6.0 * x + 8.5  # inside and outside of [0, 17]
+        if name == "angles":
+            x = 24.0 * torch.rand(n, size, dtype=torch.float64)
+        if name == "coupling-circular":
+            x = wrapped(x)
         return Case(name, transform, x, torch.randn(n, context, dtype=torch.float64))
 
     return make

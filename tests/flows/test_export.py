@@ -10,7 +10,10 @@ pytest.importorskip("onnxruntime")
 from zoo.export import export  # noqa: E402 - after the checks
 from zoo.runtime import load  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
+from zoo_flows.iaf import IAF  # noqa: E402
+from zoo_flows.maf import MAF  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402
+from zoo_flows.nsf_circular import NSFCircular  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
@@ -26,6 +29,12 @@ FLOWS = {
     "glow": lambda: Glow(event_shape=[1, 4, 4], scales=2, steps=1, hidden=4, levels=17, condition=CLASSES),
     "learned": lambda: NICE(event_shape=[2], base="learned", condition=CLASSES, **SMALL),
     "mixture": lambda: RealNVP(event_shape=[3], base="mixture", components=4, **SMALL),
+    "maf-mixture": lambda: MAF(event_shape=[3], transforms=2, hidden=[8], base="mixture"),
+    "maf-learned": lambda: MAF(
+        event_shape=[1, 2, 2], transforms=1, hidden=[8], base="learned", condition=CLASSES, levels=17
+    ),
+    "iaf-mixture": lambda: IAF(event_shape=[3], transforms=1, hidden=[8], base="mixture", condition=VECTOR),
+    "nsf-circular": lambda: NSFCircular(event_shape=[3], bins=4, low=0.0, period=24.0, condition=CLASSES, **SMALL),
     "planar": lambda: PlanarFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "radial": lambda: RadialFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "sylvester": lambda: SylvesterFlow(event_shape=[3], transforms=2, rank=2, condition=VECTOR),

@@ -11,13 +11,14 @@ torch = pytest.importorskip("torch")
 import zoo_flows  # noqa: E402 - after the check for torch
 from zoo import weights  # noqa: E402
 from zoo.errors import ConditionError, ConfigError, DataError, ZooError  # noqa: E402
-from zoo_flows.bases import DiagonalNormal, Mixture  # noqa: E402
+from zoo_flows.bases import DiagonalNormal, Mixture, Uniform  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402
 from zoo_flows.nsf import NSFCoupling  # noqa: E402
 from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
+from zoo_flows.nsf_circular import NSFCircular  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
@@ -40,10 +41,13 @@ CONFIGS = {
     "image": {"event_shape": [1, 2, 3], "levels": 17, "condition": CLASSES, "marginal_bins": 4, "dropout": 0.5},
     "maf": {"event_shape": [2], "mixing": "lu"},
     "maf-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "residual": True},
+    "maf-mixture": {"event_shape": [3], "base": "mixture", "components": 3},
     "iaf": {"event_shape": [2], "mixing": "permutation"},
     "iaf-vector": {"event_shape": [2], "condition": VECTOR},
     "nsf-ar": {"event_shape": [2]},
     "nsf-ar-classes": {"event_shape": [2], "condition": CLASSES, "mixing": "reverse"},
+    "nsf-circular": {"event_shape": [3]},
+    "nsf-circular-vector": {"event_shape": [2], "low": 0.0, "period": 24.0, "condition": VECTOR},
     "nice": {"event_shape": [2]},
     "nice-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "mixing": "permutation"},
     "realnvp": {"event_shape": [3], "mixing": "householder"},
@@ -65,6 +69,7 @@ ARCHITECTURES = {
     "maf": (MAF, {"transforms": 2, "hidden": [12, 12]}),
     "iaf": (IAF, {"transforms": 2, "hidden": [12, 8]}),
     "nsf-ar": (NSFAutoregressive, {"transforms": 2, "bins": 5, "bound": 3.0, "hidden": [12]}),
+    "nsf-circular": (NSFCircular, {"transforms": 2, "bins": 5, "hidden": 12, "blocks": 1}),
     "nice": (NICE, {"transforms": 3, "hidden": 12, "blocks": 1}),
     "realnvp": (RealNVP, {"transforms": 2, "hidden": 12, "blocks": 1}),
     "glow": (Glow, {"scales": 2, "steps": 1, "hidden": 6}),
@@ -77,7 +82,7 @@ INTEGRATED = [
     *("plane", "learned", "mixture", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"),
     *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector"),
 ]
-CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls is not Glow)]
+CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls not in (Glow, NSFCircular))]
 
 
 def architecture_of(config):
@@ -106,6 +111,8 @@ def model(request, make):
 def inputs(model, n, *, dtype=torch.float32):
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(n, *model.event_shape, generator=generator, dtype=dtype) * 2
+    if isinstance(model, NSFCircular):
+        x = model.to_data(x.clamp(-3.1, 3.1))[0] if model.condition is None else 12.0 + 2.0 * x
     condition = None
     if model.condition is not None:
         given = np.full((n, 2), 0.5) if model.condition.kind == "vector" else None
@@ -116,6 +123,8 @@ def inputs(model, n, *, dtype=torch.float32):
 def density_of_base(base, z, condition):
     """As torch's own distributions have it."""
     distributions = torch.distributions
+    if isinstance(base, Uniform):
+        return torch.full_like(z[:, 0], -base.size * math.log(2 * math.pi))
     if isinstance(base, Mixture):
         parts = distributions.Normal(base.means, base._log_deviations().exp())
         mixture = distributions.MixtureSameFamily(
@@ -374,6 +383,8 @@ def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
         (Glow, {"event_shape": [4, 4]}, "channels, height, width"),
         (Glow, {"event_shape": [1, 4, 4], "steps": 0}, "steps must be 1 or more"),
         (Glow, {"event_shape": [1, 4, 4], "coupling": "qr"}, "no coupling named 'qr'"),
+        (NSFCircular, {"event_shape": [2], "period": 0.0}, "length above 0"),
+        (NSFCircular, {"event_shape": [2], "bins": 1}, "bins must be 2 or more"),
         (SylvesterFlow, {"event_shape": [2], "rank": 3}, "rank from 1 to 2, not 3"),
         (SylvesterFlow, {"event_shape": [2], "reflections": -1}, "reflections must be 0 or more"),
     ],

@@ -2,9 +2,11 @@
 
 from zoo_flows.transforms.actnorm import ActNorm
 from zoo_flows.transforms.affine import Standardize
+from zoo_flows.transforms.angles import Angles
 from zoo_flows.transforms.autoregressive import Autoregressive, Inverted
 from zoo_flows.transforms.base import Transform
 from zoo_flows.transforms.checkered import Checkered
+from zoo_flows.transforms.circular import CircularMap
 from zoo_flows.transforms.conv1x1 import InvertibleConv1x1
 from zoo_flows.transforms.coupling import Coupling
 from zoo_flows.transforms.elementwise import ElementwiseSpline
@@ -24,8 +26,10 @@ __all__ = [
     "ActNorm",
     "AdditiveMap",
     "AffineMap",
+    "Angles",
     "Autoregressive",
     "Checkered",
+    "CircularMap",
     "Coupling",
     "ElementwiseSpline",
     "FrozenLinear",

@@ -54,6 +54,21 @@ def knots(parameters: Tensor, *, bins: int, bound: float) -> Knots:
     return Knots(_positions(widths, bound), _positions(heights, bound), F.pad(inner, (1, 1), value=1.0))
 
 
+def circular_parameter_count(bins: int) -> int:
+    """Numbers a circular spline takes: one derivative more, at the two ends, which are one point."""
+    return 3 * bins
+
+
+def circular_knots(parameters: Tensor, *, bins: int, bound: float) -> Knots:
+    """``parameters`` ``[..., 3·bins]`` to the knots of a spline of the circle (Rezende et al. 2020, arXiv:2002.02428).
+
+    The ends of [-bound, bound] are one point, so the derivatives there are equal; zeros give the identity.
+    """
+    widths, heights, derivatives = torch.split(parameters, [bins, bins, bins], dim=-1)
+    slopes = torch.exp(_limited(derivatives, _LOG_LIMIT))
+    return Knots(_positions(widths, bound), _positions(heights, bound), torch.cat([slopes, slopes[..., :1]], dim=-1))
+
+
 def _positions(logits: Tensor, bound: float) -> Tensor:
     sizes = torch.softmax(_limited(logits, _LOG_LIMIT / 2), dim=-1)
     inner = bound * (2.0 * torch.cumsum(sizes, dim=-1)[..., :-1] - 1.0)
@@ -66,13 +81,14 @@ def _limited(u: Tensor, limit: float) -> Tensor:
     return u / (1.0 + u.abs() / limit)
 
 
-def spline(x: Tensor, knots: Knots, *, bound: float) -> tuple[Tensor, Tensor]:
+def spline(x: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tuple[Tensor, Tensor]:
     """The spline of each element.
 
     Args:
         x: ``[...]``, any real numbers.
         knots: of each element.
         bound: the spline acts on [-bound, bound].
+        tails: go on outside as the identity; without tails there is nothing outside, as on a circle.
 
     Returns:
         y and log dy/dx, both ``[...]``.
@@ -84,10 +100,11 @@ def spline(x: Tensor, knots: Knots, *, bound: float) -> tuple[Tensor, Tensor]:
     s = h / w
     rest = xi * (1.0 - xi)
     y = y0 + h * (s * xi * xi + d0 * rest) / (s + (d0 + d1 - 2.0 * s) * rest)
-    return _with_tails(x, y, _log_slope(xi, s, d0, d1), bound)
+    log_slope = _log_slope(xi, s, d0, d1)
+    return _with_tails(x, y, log_slope, bound) if tails else (y, log_slope)
 
 
-def inverse_spline(y: Tensor, knots: Knots, *, bound: float) -> tuple[Tensor, Tensor]:
+def inverse_spline(y: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tuple[Tensor, Tensor]:
     """The inverse of :func:`spline`: x and log dx/dy."""
     inside = y.clamp(-bound, bound)
     chosen = _bin(inside, knots.y)
@@ -101,7 +118,8 @@ def inverse_spline(y: Tensor, knots: Knots, *, bound: float) -> tuple[Tensor, Te
     ahead = 2.0 * s * eta / torch.where(positive, b + root, torch.ones_like(b))
     behind = (root - b) / (2.0 * torch.where(positive, torch.ones_like(b), s - b))
     xi = torch.where(positive, ahead, behind).clamp(0.0, 1.0)
-    return _with_tails(y, x0 + w * xi, -_log_slope(xi, s, d0, d1), bound)
+    x, log_slope = x0 + w * xi, -_log_slope(xi, s, d0, d1)
+    return _with_tails(y, x, log_slope, bound) if tails else (x, log_slope)
 
 
 def _bin(value: Tensor, positions: Tensor) -> Tensor:
