@@ -7,12 +7,15 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from zoo.export import export  # noqa: E402 - after the checks
+import zoo_flows  # noqa: E402 - after the checks
+from zoo.export import export  # noqa: E402
 from zoo.runtime import load  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402
+from zoo_flows.nsf import NSFCoupling  # noqa: E402
+from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
 from zoo_flows.nsf_circular import NSFCircular  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
@@ -27,6 +30,8 @@ FLOWS = {
     "realnvp-vector": lambda: RealNVP(event_shape=[3], condition=VECTOR, **SMALL),
     "realnvp-image": lambda: RealNVP(event_shape=[1, 4, 4], scales=2, hidden=4, levels=17, transforms=1, blocks=1),
     "glow": lambda: Glow(event_shape=[1, 4, 4], scales=2, steps=1, hidden=4, levels=17, condition=CLASSES),
+    "nsf-coupling": lambda: NSFCoupling(event_shape=[3], bins=4, marginal_bins=3, condition=VECTOR, **SMALL),
+    "nsf-ar": lambda: NSFAutoregressive(event_shape=[3], transforms=1, bins=4, hidden=[8], condition=CLASSES),
     "learned": lambda: NICE(event_shape=[2], base="learned", condition=CLASSES, **SMALL),
     "mixture": lambda: RealNVP(event_shape=[3], base="mixture", components=4, **SMALL),
     "maf-mixture": lambda: MAF(event_shape=[3], transforms=2, hidden=[8], base="mixture"),
@@ -39,6 +44,11 @@ FLOWS = {
     "radial": lambda: RadialFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "sylvester": lambda: SylvesterFlow(event_shape=[3], transforms=2, rank=2, condition=VECTOR),
 }
+
+
+def test_no_architecture_is_left_out():
+    here = {f"{type(made).__module__}:{type(made).__name__}" for made in (make() for make in FLOWS.values())}
+    assert {each.entry for each in zoo_flows.zoo_architectures()} <= here
 
 
 @pytest.mark.parametrize("name", FLOWS)

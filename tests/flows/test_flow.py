@@ -404,6 +404,11 @@ def test_architectures_are_described(name, cls):
     assert "arXiv:" in description.paper
 
 
+def test_every_architecture_has_a_config_here():
+    entries = {f"{cls.__module__}:{cls.__name__}" for cls, _ in map(architecture_of, CONFIGS)}
+    assert {each.entry for each in zoo_flows.zoo_architectures()} == entries
+
+
 @torch.no_grad()
 def test_frozen_is_equal_and_leaves_the_model_alone(model):
     model = copy.deepcopy(model).double().train()
