@@ -1,5 +1,7 @@
 """With the weights of zuko's MAF and NSF, ours are the same models: densities to 1e-5, samples too. Needs zuko."""
 
+import math
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -7,7 +9,7 @@ zuko = pytest.importorskip("zuko", reason="zuko, whose flows are compared, is no
 
 from zoo_flows.maf import MAF  # noqa: E402 - after the checks
 from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
-from zoo_flows.transforms import Autoregressive  # noqa: E402
+from zoo_flows.transforms import Autoregressive, CircularMap  # noqa: E402
 
 
 @torch.no_grad()
@@ -82,3 +84,18 @@ class TestSame:
         x, z = 2.0 * torch.randn(2, 200, size, dtype=torch.float64)
         c = torch.randn(200, context).double() if context else None  # as float32 as conditions are
         self.check(theirs, ours, x, z, c, 1e-9)
+
+
+@torch.no_grad()
+def test_circular_splines():
+    """Theirs turn by π, and have slope 1 at the ends."""
+    bins, n = 6, 300
+    widths, heights, inner = (torch.randn(n, k, dtype=torch.float64) for k in (bins, bins, bins - 1))
+    theirs = zuko.flows.spline.CircularRQSTransform(widths, heights, inner)
+    ends = torch.zeros(n, 1, dtype=torch.float64)
+    parameters = torch.cat([ends + math.pi, widths, heights, ends, inner], dim=1).T
+    x = math.pi * (2 * torch.rand(n, dtype=torch.float64) - 1)
+    z, log_slope = CircularMap(bins).forward(x[None], parameters)
+    expected, expected_log_slope = theirs.call_and_ladj(x)
+    torch.testing.assert_close(z[0], expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(log_slope[0], expected_log_slope, rtol=1e-9, atol=1e-9)
