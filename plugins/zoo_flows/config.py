@@ -13,6 +13,9 @@ from zoo.errors import ConfigError, UnknownNameError
 from zoo_flows.bases import Base, DiagonalNormal, Mixture, StandardNormal
 from zoo_flows.transforms import Coupling, Householder, Logit, LULinear, Map, Permutation, Standardize, Transform
 
+#: largest slope of one affine map of an image, which passes many
+IMAGE_SLOPE = 8.0
+
 _Choice = TypeVar("_Choice")
 
 #: layers that mix components, from least to most

@@ -21,7 +21,7 @@ from zoo_flows.transforms import (
 )
 from zoo_flows.transforms.convolutional import ResidualCNN
 
-COUPLINGS: dict[str, Map] = {"affine": AffineMap(), "additive": AdditiveMap()}
+COUPLINGS: dict[str, Map] = {"affine": AffineMap(config.IMAGE_SLOPE), "additive": AdditiveMap()}
 
 
 class Glow(Flow):
@@ -75,7 +75,7 @@ class Glow(Flow):
                 ]
             if scale < scales - 1:
                 # what leaves, given what stays
-                level.append(Coupling(channels, AffineMap(), network))
+                level.append(Coupling(channels, COUPLINGS["affine"], network))
                 channels //= 2
             made.append(level)
         super().__init__(

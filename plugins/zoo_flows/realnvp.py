@@ -97,18 +97,19 @@ def _levels(
 ) -> list[list[Transform]]:
     """The transforms of every scale (section 3.6)."""
     channels, height, width = shape
+    map = AffineMap(config.IMAGE_SLOPE)
     made: list[list[Transform]] = []
     for scale in range(scales):
         last = scale == scales - 1
         level: list[Transform] = []
         for turn in range(transforms + last):
-            level.append(Checkered(Coupling(2 * channels, AffineMap(), network, swap=turn % 2 == 1)))
+            level.append(Checkered(Coupling(2 * channels, map, network, swap=turn % 2 == 1)))
             level += [ActNorm([channels, height, width])] if actnorm else []
         if not last:
             channels, height, width = 4 * channels, height // 2, width // 2
             level.append(Squeeze())
             for turn in range(transforms):
-                level.append(Coupling(channels, AffineMap(), network, swap=turn % 2 == 1))
+                level.append(Coupling(channels, map, network, swap=turn % 2 == 1))
                 level += [ActNorm([channels, height, width])] if actnorm else []
             channels //= 2
         made.append(level)

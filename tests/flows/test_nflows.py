@@ -21,14 +21,14 @@ from zoo_flows.transforms import ActNorm, Coupling, Householder, InvertibleConv1
 #: they use a function of torch that is no more recommended
 pytestmark = pytest.mark.filterwarnings("ignore:torch.triangular_solve")
 VECTOR = {"kind": "vector", "size": 2}
-_LIMIT = math.log(1e3)
 
 
 class Theirs(torch.nn.Module):
     """The conditioner of one of their couplings, whose scales sigmoid(v + 2) + 0.001 are told as our u."""
 
-    def __init__(self, coupling):
+    def __init__(self, coupling, map):
         super().__init__()
+        self.limit = math.log(getattr(map, "largest", math.inf))
         self.coupling = coupling
         self.affine = not isinstance(coupling, their.AdditiveCouplingTransform)
 
@@ -38,7 +38,7 @@ class Theirs(torch.nn.Module):
             return made
         scale, shift = self.coupling._scale_and_shift(made)
         log_scale = scale.log()
-        return torch.stack([shift, log_scale / (1 - log_scale.abs() / _LIMIT)], dim=2).flatten(1, 2)
+        return torch.stack([shift, log_scale / (1 - log_scale.abs() / self.limit)], dim=2).flatten(1, 2)
 
 
 def mask(size):
@@ -62,7 +62,7 @@ def scrambled(flow):
 def copy_one(source, target):
     """Give one of our transforms what one of theirs has."""
     if isinstance(target, Coupling):
-        target.network = Theirs(source)
+        target.network = Theirs(source, target.map)
     elif isinstance(target, ActNorm):
         target.log_scale.copy_(-source.log_scale.reshape(target.log_scale.shape))
         target.shift.copy_((-source.shift / source.scale).reshape(target.shift.shape))

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from zoo_flows.transforms import rational_quadratic
 
-#: log of the largest slope of an affine map; the least is its inverse
-_LOG_LIMIT = math.log(1e3)
+#: largest slope of an affine map, unless said otherwise
+LARGEST_SLOPE = 1e3
 
 
 class Map(Protocol):
@@ -63,10 +63,16 @@ class AdditiveMap:
 
 @dataclass(frozen=True)
 class AffineMap:
-    """z = x·exp(s) + t with parameters (t, u), where s = u/(1 + \\|u\\|/ln 1000).
+    """z = x·exp(s) + t with parameters (t, u), where s = u/(1 + \\|u\\|/ln(largest)).
 
-    The logarithm s of the slope is about u when small and never beyond ±ln 1000, so that neither direction overflows.
+    The logarithm s of the slope is about u when small and never beyond ±ln(largest), so that neither direction
+    overflows.
+
+    Attributes:
+        largest: slope; the least is its inverse.
     """
+
+    largest: float = LARGEST_SLOPE
 
     @property
     def count(self) -> int:
@@ -76,22 +82,21 @@ class AffineMap:
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Map`."""
         shift, u = torch.split(parameters, 1)
-        minus_log_slope = _limited(u)
+        minus_log_slope = self._limited(u)
         return x * torch.exp(-minus_log_slope) + shift, -minus_log_slope.expand_as(x)
 
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """See :class:`Map`."""
         shift, u = torch.split(parameters, 1)
-        return (z - shift) * torch.exp(_limited(u))
+        return (z - shift) * torch.exp(self._limited(u))
 
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Map`."""
-        return self.inverse(z, parameters), _limited(torch.split(parameters, 1)[1]).expand_as(z)
+        return self.inverse(z, parameters), self._limited(torch.split(parameters, 1)[1]).expand_as(z)
 
-
-def _limited(u: Tensor) -> Tensor:
-    """-s, the logarithm of the inverse's slope: in as few operations as there are, since d steps in a row take them."""
-    return u / (u.abs() * (-1.0 / _LOG_LIMIT) - 1.0)
+    def _limited(self, u: Tensor) -> Tensor:
+        """-s, the logarithm of the inverse's slope: in as few operations as there are, since d steps in a row do it."""
+        return u / (u.abs() * (-1.0 / math.log(self.largest)) - 1.0)
 
 
 @dataclass(frozen=True)
