@@ -11,7 +11,7 @@ from zoo_flows import config
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import ActNorm, AffineMap, Checkered, Coupling, MultiScale, Squeeze, Transform
 from zoo_flows.transforms.convolutional import ResidualCNN
-from zoo_flows.transforms.networks import ResidualMLP
+from zoo_flows.transforms.networks import SEEN, ResidualMLP
 
 
 class RealNVP(Flow):
@@ -76,7 +76,7 @@ class RealNVP(Flow):
         else:
             layers = []
             for layer in config.couplings(
-                size, AffineMap(), partial(ResidualMLP, **settings), count=transforms, between=mixing
+                size, AffineMap(), partial(ResidualMLP, seen=SEEN, **settings), count=transforms, between=mixing
             ):
                 layers += [layer, ActNorm([size])] if actnorm and isinstance(layer, Coupling) else [layer]
         super().__init__(

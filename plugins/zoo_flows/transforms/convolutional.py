@@ -5,16 +5,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: inputs look no larger than this: what is far out in noise then meets about the map of what is near, instead of one
-#: that grows with it, coupling after coupling, until neither samples nor exported graphs have digits left
-_SEEN = 8.0
+from zoo_flows.transforms.networks import bounded
 
 
 class ResidualCNN(nn.Module):
     """Pre-activation blocks of a 3×3 and a 1×1 convolution between 3×3 convolutions, at one resolution.
 
-    Inputs pass x/(1 + |x|/8) first. Without blocks it has two layers; Glow's conditioner has three (Kingma & Dhariwal
-    2018, appendix B). The last layer starts at zero, so that whatever is conditioned starts at its zero parameters.
+    Inputs are :func:`~zoo_flows.transforms.networks.bounded` first. Without blocks it has two layers; Glow's
+    conditioner has three (Kingma & Dhariwal 2018, appendix B). The last layer starts at zero, so that whatever is
+    conditioned starts at its zero parameters.
 
     Args:
         inputs: channels of the input.
@@ -40,8 +39,7 @@ class ResidualCNN(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """``[n, inputs, h, w]`` and ``[n, context]`` to ``[n, outputs, h, w]``."""
-        # smooth, increasing, and about x where data are
-        h: Tensor = self.first(x / (1.0 + x.abs() / _SEEN))
+        h: Tensor = self.first(bounded(x))
         if self.context is not None and context is not None:
             h = h + self.context(context).unsqueeze(2).unsqueeze(3)
         for block in self.blocks:
