@@ -20,7 +20,7 @@ MODELS = """
     @zoo.hookimpl
     def zoo_architectures():
         return [
-            zoo.Architecture(name="glow", family="flow", summary="Glow", entry="surely_not_there:Glow"),
+            zoo.Architecture(name="shimmer", family="flow", summary="Glow", entry="surely_not_there:Glow"),
             zoo.Architecture(name="other", family="vae", entry="surely_not_there:VAE", requires=("surely_not_there",)),
         ]
 
@@ -35,7 +35,7 @@ LICENCE = {"code": "MIT", "weights": "CC-BY-4.0"}
 def models(site):
     """Two models of a third party; the first carries a bundle folder, the second lacks its architecture."""
     site.install("zoo-faces", MODELS, version="1.2", points={"faces": "zoo_faces"})
-    for name, architecture in (("faces-glow", "glow"), ("digits-flow", "unheard-of")):
+    for name, architecture in (("faces-glow", "shimmer"), ("digits-flow", "unheard-of")):
         folder = site.folder / name
         folder.mkdir()
         (folder / "w.safetensors").write_bytes(b"x")
@@ -216,8 +216,8 @@ def test_showing_a_part_of_a_model(zoo_command, models):
 
 
 def test_showing_other_things_by_name(zoo_command, models):
-    assert "kind" in zoo_command("show", "glow", check=0).stdout
-    document = zoo_command.json("show", "glow", check=0)
+    assert "kind" in zoo_command("show", "shimmer", check=0).stdout
+    document = zoo_command.json("show", "shimmer", check=0)
     assert (document["kind"], document["entry"]) == ("architecture", "surely_not_there:Glow")
     assert zoo_command.json("show", "faces", check=0)["kind"] == "data set"
     assert zoo_command.json("show", "ddim", check=0)["kind"] == "sampler"
