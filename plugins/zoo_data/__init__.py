@@ -13,10 +13,33 @@ _GENERATED = {
     "pinwheel": ("pinwheel", "five bent Gaussian arms (Johnson et al. 2016)"),
 }
 
+_UCI = "UCI Machine Learning Repository, doi:{}, as scikit-learn distributes it"
+_TABLES = {
+    "wine": (
+        "wine",
+        "178 wines, 13 chemical measurements, three cultivars",
+        "CC-BY-4.0",
+        "S. Aeberhard & M. Forina, Wine, " + _UCI.format("10.24432/C5PC7J"),
+    ),
+    "breast-cancer": (
+        "breast_cancer",
+        "569 biopsies, 30 measurements of cell nuclei, two diagnoses",
+        "CC-BY-4.0",
+        "W. Wolberg, O. Mangasarian, N. Street & W. Street, Breast Cancer Wisconsin (Diagnostic), "
+        + _UCI.format("10.24432/C5DW2B"),
+    ),
+    "diabetes": (
+        "diabetes",
+        "442 patients, 10 measurements",
+        "not stated",
+        "B. Efron, T. Hastie, I. Johnstone & R. Tibshirani 2004, Least angle regression; from scikit-learn",
+    ),
+}
+
 
 @hookimpl
 def zoo_datasets() -> list[DataSource]:
-    """Two sets of handwritten digits, and densities in the plane."""
+    """Two sets of handwritten digits, tables of measurements, and densities in the plane."""
     return [
         DataSource(
             name="mnist",
@@ -35,6 +58,17 @@ def zoo_datasets() -> list[DataSource]:
                 "E. Alpaydin & C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
                 "doi:10.24432/C50P49; the test set, as scikit-learn distributes it"
             ),
+        ),
+        *(
+            DataSource(
+                name=name,
+                summary=f"table: {summary}; comes with scikit-learn",
+                requires=("sklearn",),
+                entry=f"zoo_data.tables:{function}",
+                license=license,
+                source=source,
+            )
+            for name, (function, summary, license, source) in _TABLES.items()
         ),
         *(
             DataSource(

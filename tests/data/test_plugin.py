@@ -17,6 +17,9 @@ def test_every_data_set_says_where_it_comes_from_and_may_be_used():
         "eight-gaussians",
         "checkerboard",
         "pinwheel",
+        "wine",
+        "breast-cancer",
+        "diabetes",
     }
     for source in sources.values():
         assert source.license

@@ -13,7 +13,7 @@ from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import ConfigError, DataError, WeightsError  # noqa: E402
 from zoo.metrics.density import held_out_density  # noqa: E402
 from zoo.model import DirectModel  # noqa: E402
-from zoo.training.loop import evaluate, learning_rate_factor, step_seed, train, update_average  # noqa: E402
+from zoo.training.loop import batch, evaluate, learning_rate_factor, step_seed, train, update_average  # noqa: E402
 from zoo.training.recipe import Recipe, TrainingRecipe  # noqa: E402
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
@@ -160,6 +160,18 @@ def test_held_out_density_of_continuous_data():
     exact = -torch.distributions.Normal(0.0, 1.0).log_prob(torch.from_numpy(toy.test.x)).sum(1).mean().item()
     assert metrics["test_nll"]["value"] == pytest.approx(exact, abs=1e-3)
     assert metrics["test_gap"]["value"] == pytest.approx(exact - 1.0, abs=1e-3)
+
+
+def test_rounded_numbers_get_noise_as_wide_as_their_grain():
+    grain = np.array([0.5, 0.01], np.float32)
+    rounded = replace(data(), grain=grain)
+    with step_seed(0, 0):
+        x, _ = batch(rounded, rounded.train, np.arange(len(rounded.train)), Gaussian())
+    noise = (x.numpy() - rounded.train.x) / grain
+    assert noise.min() >= -1e-3
+    assert noise.max() <= 1 + 1e-3
+    np.testing.assert_allclose(noise.mean(0), 0.5, atol=0.1)
+    np.testing.assert_allclose(noise.std(0), 12**-0.5, atol=0.05)
 
 
 def test_bits_per_dim_of_a_uniform_density_is_the_log_of_its_levels():

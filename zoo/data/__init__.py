@@ -47,6 +47,9 @@ class Dataset:
         test: what results are quoted on, and nothing else.
         levels: for discrete data the number of values, which are 0 … levels - 1; None for continuous data. Training
             dequantises discrete data with uniform noise, so a sample lies in [0, levels) and its density has unit bins.
+        grain: for numbers that were rounded, such as measurements in a table, the widths to which they were, of the
+            shape of an event; None for what is continuous, or has levels. Training and scoring add uniform noise of
+            these widths, since a density of rounded numbers can be made as large as one likes.
         labels: names of the classes.
         entropy: differential entropy in nats where it is known, the best negative log-likelihood there can be.
         extra: whatever else is known, as JSON values.
@@ -57,9 +60,15 @@ class Dataset:
     validation: Split
     test: Split
     levels: int | None = None
+    grain: NDArray[np.float32] | None = None
     labels: tuple[str, ...] = ()
     entropy: float | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def widths(self) -> NDArray[np.float32] | float | None:
+        """Of the noise that makes discrete data continuous: 1 for levels, the grain, or None for continuous data."""
+        return 1.0 if self.levels else self.grain
 
     @property
     def event_shape(self) -> tuple[int, ...]:

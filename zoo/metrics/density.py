@@ -19,8 +19,8 @@ _DEQUANTISATIONS = 5
 def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) -> dict[str, Any]:
     """Negative log-likelihood of the test split, in nats, and for discrete data in bits per dimension.
 
-    Discrete data are dequantised five times with uniform noise and the average quoted, which bounds the negative
-    log-likelihood of the whole numbers from above (Theis et al. 2016, eq. 6).
+    Discrete and rounded data are dequantised five times with uniform noise and the average quoted, which bounds the
+    negative log-likelihood of the numbers themselves from above (Theis et al. 2016, eq. 6).
 
     Returns:
         metrics by name, as a card holds them: ``test_nll`` (nats a sample, with its standard error), for discrete data
@@ -31,7 +31,7 @@ def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) ->
 
     model.eval()
     split = data.test
-    repeats = _DEQUANTISATIONS if data.levels else 1
+    repeats = 1 if data.widths is None else _DEQUANTISATIONS
     values = np.zeros((repeats, len(split)))
     for r in range(repeats):
         with step_seed(seed, r):

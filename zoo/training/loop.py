@@ -211,13 +211,13 @@ def check_fit(model: GenerativeModel, data: Dataset) -> None:
 def batch(
     data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel
 ) -> tuple[Tensor, Tensor | None]:
-    """The samples at ``indices`` as model input, dequantised when the data is discrete.
+    """The samples at ``indices`` as model input, dequantised when the data is discrete or rounded.
 
     Uniform noise in [0, 1) makes a density of the whole numbers (Theis et al. 2016, section 3.1).
     """
     x = torch.from_numpy(split.x[indices]).to(model.device, model.dtype)
-    if data.levels:
-        x = x + torch.rand_like(x)
+    if data.widths is not None:
+        x = x + torch.rand_like(x) * torch.as_tensor(data.widths, dtype=x.dtype, device=x.device)
     condition = None
     if model.condition is not None and split.condition is not None:
         condition = torch.from_numpy(split.condition[indices]).to(model.device)

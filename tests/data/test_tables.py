@@ -1,0 +1,58 @@
+"""scikit-learn's tables: folds, grains, and what cannot be."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from zoo.errors import ConfigError, MissingDependencyError
+from zoo_data import tables
+
+LOADERS = {"load_wine": tables.wine, "load_breast_cancer": tables.breast_cancer, "load_diabetes": tables.diabetes}
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_every_row_is_tested_on_once_and_never_trained_on_meanwhile(loader):
+    datasets = pytest.importorskip("sklearn.datasets")
+    whole = getattr(datasets, loader)(**({"scaled": False} if loader == "load_diabetes" else {}))
+    tested = []
+    for fold in range(5):
+        data = LOADERS[loader](fold=fold)
+        rows = np.concatenate([split.x for split in (data.train, data.validation, data.test)])
+        np.testing.assert_array_equal(np.sort(rows, 0), np.sort(whole.data.astype(np.float32), 0))
+        assert len(data.test) == pytest.approx(len(rows) / 5, abs=1)
+        assert len(data.validation) == pytest.approx(0.2 * 0.8 * len(rows), abs=2)
+        tested.append(data.test.x)
+        assert data.extra["columns"] == list(whole.feature_names)
+    np.testing.assert_array_equal(np.sort(np.concatenate(tested), 0), np.sort(whole.data.astype(np.float32), 0))
+
+
+def test_classes_come_with_their_rows():
+    datasets = pytest.importorskip("sklearn.datasets")
+    values, target = datasets.load_wine(return_X_y=True)
+    data = tables.wine(fold=3)
+    assert data.labels == ("class_0", "class_1", "class_2")
+    by_row = {tuple(row.astype(np.float32)): label for row, label in zip(values, target, strict=True)}
+    for split in (data.train, data.validation, data.test):
+        assert [by_row[tuple(row)] for row in split.x] == split.condition.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([3.0, 4.0, 7.0, 9.0, 11.0], 1.0), ([0.12, 0.13, 0.15, 0.16], 0.01), ([10.0, 40.0, 60.0, 90.0], 10.0)],
+)
+def test_a_grain_is_the_last_decimal(values, expected):
+    assert tables.grain(np.array(values)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("fold", "folds"), [(5, 5), (-1, 5), (0, 1)])
+def test_a_fold_that_is_not_there_is_refused(fold, folds):
+    with pytest.raises(ConfigError, match=f"no fold {fold} of {folds}"):
+        tables.wine(fold=fold, folds=folds)
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingDependencyError, match="wine") as caught:
+        tables.wine()
+    assert "data" in str(caught.value.hint)
