@@ -60,6 +60,17 @@ def at_least(**limits: tuple[float, float]) -> None:
             raise ConfigError(f"{name} must be {least} or more, not {value}")
 
 
+def positive(**values: float) -> None:
+    """Refuse numbers that are not finite and above 0, given by name.
+
+    Raises:
+        ConfigError: with the first.
+    """
+    for name, value in values.items():
+        if not (value > 0 and math.isfinite(value)):
+            raise ConfigError(f"{name} must be above 0, not {value}")
+
+
 def share(**shares: float) -> None:
     """Refuse what is no share from 0 to below 1.
 

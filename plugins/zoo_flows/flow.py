@@ -22,6 +22,7 @@ from zoo_flows import writing
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.transforms import Transform
 from zoo_flows.transforms.base import WAYS, Direction, prepare_in_turn
+from zoo_flows.transforms.precision import lowered_conditioners
 
 #: base noise in the proof of an export: beyond anything that float32 Box-Muller gives (5.8)
 _FAR_NOISE = 6.0
@@ -102,6 +103,11 @@ class Flow(DirectModel):
         """See :class:`~zoo.model.DirectModel`."""
         z, log_det = self.to_noise(x, condition)
         return self.base.log_prob(z.flatten(1), self.context(condition)) + log_det
+
+    def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
+        """See :meth:`zoo.model.GenerativeModel.loss`; under autocast, conditioners alone compute in fewer bits."""
+        with lowered_conditioners(self.device):
+            return super().loss(x, condition=condition)
 
     def context(self, condition: Tensor | None) -> Tensor | None:
         """What transforms see of a condition: ``[n, c]``, or None without one."""

@@ -13,15 +13,17 @@ from zoo_flows.transforms import (
     AdditiveMap,
     AffineMap,
     Coupling,
+    ElementwiseSpline,
     InvertibleConv1x1,
     Map,
     MultiScale,
+    SplineMap,
     Squeeze,
     Transform,
 )
 from zoo_flows.transforms.convolutional import ResidualCNN
 
-COUPLINGS: dict[str, Map] = {"affine": AffineMap(config.IMAGE_SLOPE), "additive": AdditiveMap()}
+COUPLINGS = ("affine", "additive", "spline")
 
 
 class Glow(Flow):
@@ -37,7 +39,12 @@ class Glow(Flow):
         hidden: channels of the conditioners.
         blocks: residual blocks of a conditioner.
         dropout: inside the conditioners.
-        coupling: ``"affine"`` or ``"additive"``.
+        coupling: ``"affine"`` or ``"additive"``, as in the paper, or ``"spline"``, rational-quadratic (Durkan et al.
+            2019, arXiv:1906.04032, section 5.3).
+        bins: of each spline.
+        bound: splines act on [-bound, bound]; the tails are the identity.
+        marginal_bins: bins of a spline for each pixel before all else, which models the marginals; 0 for none. What
+            dequantisation makes of a constant background is far from normal, and costs an affine flow bits.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
@@ -53,14 +60,28 @@ class Glow(Flow):
         blocks: int = 1,
         dropout: float = 0.0,
         coupling: str = "affine",
+        bins: int = 8,
+        bound: float = 5.0,
+        marginal_bins: int = 0,
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
     ) -> None:
-        config.at_least(scales=(scales, 1), steps=(steps, 1), hidden=(hidden, 1), blocks=(blocks, 0))
+        config.at_least(
+            scales=(scales, 1),
+            steps=(steps, 1),
+            hidden=(hidden, 1),
+            blocks=(blocks, 0),
+            bins=(bins, 2),
+            marginal_bins=(marginal_bins, 0),
+        )
+        config.positive(bound=bound)
         config.share(dropout=dropout)
         channels, height, width = config.image_shape(event_shape, scales)
-        map = config.one_of("coupling", coupling, COUPLINGS)
+        size = config.event_size(event_shape)
+        affine = AffineMap(config.IMAGE_SLOPE)
+        maps: dict[str, Map] = dict(zip(COUPLINGS, (affine, AdditiveMap(), SplineMap(bins, bound)), strict=True))
+        map = config.one_of("coupling", coupling, maps)
         described, context = config.described(condition)
         network = partial(ResidualCNN, context=context, hidden=hidden, blocks=blocks, dropout=dropout)
         made: list[list[Transform]] = []
@@ -75,12 +96,13 @@ class Glow(Flow):
                 ]
             if scale < scales - 1:
                 # what leaves, given what stays
-                level.append(Coupling(channels, COUPLINGS["affine"], network))
+                level.append(Coupling(channels, affine, network))
                 channels //= 2
             made.append(level)
+        marginals: list[Transform] = [ElementwiseSpline(size, bins=marginal_bins, bound=bound)] if marginal_bins else []
         super().__init__(
             event_shape,
-            preprocessing=config.preprocessing(config.event_size(event_shape), levels, alpha),
-            transforms=[MultiScale(event_shape, made)],
+            preprocessing=config.preprocessing(size, levels, alpha),
+            transforms=[*marginals, MultiScale(event_shape, made)],
             condition=described,
         )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from zoo.errors import ConfigError
 from zoo_flows import config
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import Coupling, ElementwiseSpline, SplineMap, Transform
@@ -67,8 +65,7 @@ class NSFCoupling(Flow):
             blocks=(blocks, 0),
             marginal_bins=(marginal_bins, 0),
         )
-        if not (bound > 0 and math.isfinite(bound)):
-            raise ConfigError(f"bound must be above 0, not {bound}")
+        config.positive(bound=bound)
         config.share(dropout=dropout)
         described, context = config.described(condition)
         layers: list[Transform] = [ElementwiseSpline(size, bins=marginal_bins, bound=bound)] if marginal_bins else []

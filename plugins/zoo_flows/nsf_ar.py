@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from zoo.errors import ConfigError
 from zoo_flows import config
 from zoo_flows.maf import AutoregressiveFlow
 from zoo_flows.transforms import SplineMap
@@ -50,8 +48,7 @@ class NSFAutoregressive(AutoregressiveFlow):
         alpha: float = 0.01,
     ) -> None:
         config.at_least(bins=(bins, 2))
-        if not (bound > 0 and math.isfinite(bound)):
-            raise ConfigError(f"bound must be above 0, not {bound}")
+        config.positive(bound=bound)
         super().__init__(
             event_shape,
             SplineMap(bins, bound),

@@ -21,6 +21,7 @@ from zoo_flows.transforms import unfolding_graph
 from zoo_flows.transforms.base import Direction, Transform
 from zoo_flows.transforms.made import MADE
 from zoo_flows.transforms.maps import Map
+from zoo_flows.transforms.precision import conditioned
 from zoo_flows.transforms.unfolding import Tensors, unfold
 
 _SWAPPED: dict[Direction, Direction] = {"forward": "inverse", "inverse": "forward"}
@@ -52,7 +53,7 @@ class Autoregressive(Transform):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        z, log_slope = self.map.forward(x.unsqueeze(0), self.network(x, context).movedim(2, 0))
+        z, log_slope = self.map.forward(x.unsqueeze(0), conditioned(self.network, x, context).movedim(2, 0))
         return z.squeeze(0), log_slope.sum((0, 2))
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zoo.errors import ConfigError
 from zoo_flows.transforms.base import Transform
 from zoo_flows.transforms.maps import Map
+from zoo_flows.transforms.precision import conditioned
 
 
 class Coupling(Transform):
@@ -64,5 +65,5 @@ class Coupling(Transform):
 
     def _conditioned(self, read: Tensor, context: Tensor | None) -> Tensor:
         """``[P, n, …]``: of each component of what is mapped."""
-        parameters: Tensor = self.network(read, context)
+        parameters = conditioned(self.network, read, context)
         return torch.unflatten(parameters, 1, (-1, self.map.count)).movedim(2, 0)

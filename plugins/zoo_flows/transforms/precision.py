@@ -1,0 +1,45 @@
+"""Fewer bits for conditioners while training, and for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor, nn
+
+_LOWERED: ContextVar[torch.dtype | None] = ContextVar("lowered", default=None)
+
+
+@contextmanager
+def lowered_conditioners(device: torch.device) -> Iterator[None]:
+    """Narrow an autocast around this block to what is called by :func:`conditioned`.
+
+    A flow's values must keep their bits: what autocast would round on the way through a linear layer, the change of
+    variables takes for exact, and eight bits do not tell 256 dequantised levels apart. Conditioners can stand it; they
+    choose maps, and any map is exact.
+
+    Args:
+        device: of the flow.
+    """
+    if not torch.is_autocast_enabled(device.type):
+        yield
+        return
+    token = _LOWERED.set(torch.get_autocast_dtype(device.type))
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        _LOWERED.reset(token)
+
+
+def conditioned(network: nn.Module, read: Tensor, context: Tensor | None) -> Tensor:
+    """``network(read, context)`` in the precision of the block, returned in that of ``read``."""
+    lowered = _LOWERED.get()
+    if lowered is None:
+        full: Tensor = network(read, context)
+        return full
+    with torch.autocast(read.device.type, lowered):
+        parameters: Tensor = network(read, context)
+    return parameters.to(read.dtype)
