@@ -114,7 +114,8 @@ def flow(size: int) -> MAF:
         for transform in model.transforms:
             if isinstance(transform, Autoregressive):
                 last = transform.network.linear(-1)
-                last.weight.normal_(0.0, 0.02)
+                # outputs of the same size whatever the width of what they read
+                last.weight.normal_(0.0, 0.4 * last.in_features**-0.5)
                 last.weight.copy_(last.masked())
     return model.eval()
 
