@@ -8,7 +8,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """The U-Net."""
+    """One for each network."""
     return [
         Architecture(
             name="unet",
@@ -19,5 +19,19 @@ def zoo_architectures() -> list[Architecture]:
                 "Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239; "
                 "Dhariwal & Nichol 2021, Diffusion models beat GANs on image synthesis, arXiv:2105.05233"
             ),
-        )
+        ),
+        Architecture(
+            name="unet2d",
+            summary="U-Net diffusion over images whose network has the layout of diffusers' UNet2DModel",
+            family="diffusion",
+            entry="zoo_diffusion.unet2d:UNet2DDiffusion",
+            paper="Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239",
+        ),
+        Architecture(
+            name="dit",
+            summary="Transformer diffusion over images or latents, in the layout of DiT-XL/2",
+            family="diffusion",
+            entry="zoo_diffusion.dit:DiTDiffusion",
+            paper="Peebles & Xie 2023, Scalable diffusion models with transformers, arXiv:2212.09748",
+        ),
     ]
