@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.cards import Architecture
+from zoo.cards import Architecture, Importer
 from zoo.hookspecs import hookimpl
 
 
@@ -34,4 +34,18 @@ def zoo_architectures() -> list[Architecture]:
             entry="zoo_diffusion.dit:DiTDiffusion",
             paper="Peebles & Xie 2023, Scalable diffusion models with transformers, arXiv:2212.09748",
         ),
+    ]
+
+
+@hookimpl
+def zoo_importers() -> list[Importer]:
+    """Models of diffusers."""
+    return [
+        Importer(
+            name="diffusers",
+            summary="folders with a UNet2DModel or DiTTransformer2DModel and its scheduler, in safetensors",
+            entry="zoo_diffusion.from_diffusers.importer:load",
+            describe="zoo_diffusion.from_diffusers.importer:describe",
+            requires=("torch",),
+        )
     ]
