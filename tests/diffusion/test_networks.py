@@ -51,7 +51,9 @@ CASES = {
     ),
     "unet2d-fourier": (
         "unet2d",
-        UNET2D | {"time_embedding_type": "fourier", "path": "ve", "prediction": "epsilon", "act_fn": "mish"},
+        UNET2D
+        | {"time_embedding_type": "fourier", "prediction": "epsilon", "act_fn": "mish"}
+        | {"path": {"name": "ve", "sigma_min": 0.1, "sigma_max": 5.0}},
     ),
     "unet2d-number": ("unet2d", UNET2D | {"class_embed_type": "timestep", "condition": {"kind": "vector", "size": 1}}),
     "dit": ("dit", DIT | CLASSES),
@@ -123,7 +125,7 @@ def test_it_learns(name):
     condition = None if condition is None else condition.expand(32, *condition.shape[1:])
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
-    for _ in range(30):
+    for _ in range(40):
         optimizer.zero_grad()
         loss = model.loss(x, condition=condition)
         loss.backward()
