@@ -21,7 +21,7 @@ from zoo.writing import Writer
 from zoo_flows import writing
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.transforms import Transform
-from zoo_flows.transforms.base import WAYS, Direction, prepare_in_turn
+from zoo_flows.transforms.base import Direction, prepare_in_turn
 from zoo_flows.transforms.precision import lowered_conditioners
 
 #: base noise in the proof of an export: beyond anything that float32 Box-Muller gives (5.8)
@@ -159,8 +159,10 @@ class Flow(DirectModel):
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
-        sequential = any(direction in _transform(t).sequential for t in (*self.preprocessing, *self.transforms))
-        return {way: partial(write, self, way) for way in WAYS} if sequential else {}
+        for transform in (*self.preprocessing, *self.transforms):
+            if direction in _transform(transform).sequential:
+                return {way: partial(write, self, way) for way in _transform(transform).ways}
+        return {}
 
     def _noise_extremes(self) -> tuple[_Maker, ...]:
         """Base noise at its ends, at the landmarks, and at 0."""

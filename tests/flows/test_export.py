@@ -20,6 +20,7 @@ from zoo_flows.nsf_circular import NSFCircular  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
+from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
 
 VECTOR, CLASSES = {"kind": "vector", "size": 2}, {"kind": "classes", "size": 3}
@@ -40,6 +41,10 @@ FLOWS = {
     ),
     "iaf-mixture": lambda: IAF(event_shape=[3], transforms=1, hidden=[8], base="mixture", condition=VECTOR),
     "nsf-circular": lambda: NSFCircular(event_shape=[3], bins=4, low=0.0, period=24.0, condition=CLASSES, **SMALL),
+    "residual": lambda: ResidualFlow(event_shape=[3], transforms=2, hidden=8, condition=VECTOR),
+    "residual-classes": lambda: ResidualFlow(
+        event_shape=[1, 3, 4], transforms=1, hidden=8, layers=1, activation="elu", levels=17, condition=CLASSES
+    ),
     "planar": lambda: PlanarFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "radial": lambda: RadialFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "sylvester": lambda: SylvesterFlow(event_shape=[3], transforms=2, rank=2, condition=VECTOR),

@@ -22,6 +22,7 @@ from zoo_flows.nsf_circular import NSFCircular  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
+from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
 from zoo_flows.transforms import FrozenLinear  # noqa: E402
 
@@ -55,6 +56,9 @@ CONFIGS = {
     "realnvp-image": {"event_shape": [1, 4, 4], "scales": 2, "transforms": 1, "levels": 17, "condition": CLASSES},
     "glow": {"event_shape": [1, 4, 4], "levels": 17},
     "glow-additive": {"event_shape": [1, 2, 4], "scales": 1, "coupling": "additive", "condition": VECTOR},
+    "residual": {"event_shape": [3], "base": "learned"},
+    "residual-vector": {"event_shape": [2], "condition": VECTOR},
+    "residual-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "activation": "elu"},
     "planar": {"event_shape": [3]},
     "planar-classes": {"event_shape": [2], "condition": CLASSES},
     "planar-plane": {"event_shape": [2]},
@@ -73,6 +77,7 @@ ARCHITECTURES = {
     "nice": (NICE, {"transforms": 3, "hidden": 12, "blocks": 1}),
     "realnvp": (RealNVP, {"transforms": 2, "hidden": 12, "blocks": 1}),
     "glow": (Glow, {"scales": 2, "steps": 1, "hidden": 6}),
+    "residual": (ResidualFlow, {"transforms": 2, "hidden": 12}),
     "planar": (PlanarFlow, {"transforms": 4}),
     "radial": (RadialFlow, {"transforms": 4}),
     "sylvester": (SylvesterFlow, {"transforms": 2}),
@@ -80,7 +85,7 @@ ARCHITECTURES = {
 #: of two dimensions, whose densities are integrated
 INTEGRATED = [
     *("plane", "learned", "mixture", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"),
-    *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector"),
+    *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector", "residual-vector"),
 ]
 CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls not in (Glow, NSFCircular))]
 
@@ -374,6 +379,9 @@ def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
         (NICE, {"event_shape": [2], "mixing": "qr"}, "no linear layer named 'qr'"),
         (RealNVP, {"event_shape": [2], "hidden": 0}, "hidden must be 1 or more"),
         (RealNVP, {"event_shape": [2], "dropout": -0.1}, "dropout must be in"),
+        (ResidualFlow, {"event_shape": [2], "lipschitz": 1.0}, "between 0 and 1, not 1.0"),
+        (ResidualFlow, {"event_shape": [2], "layers": 0}, "layers must be 1 or more"),
+        (ResidualFlow, {"event_shape": [2], "activation": "qr"}, "no activation named 'qr'"),
         (PlanarFlow, {"event_shape": [2], "transforms": 0}, "transforms must be 1 or more"),
         (RadialFlow, {"event_shape": []}, "event_shape"),
         (RealNVP, {"event_shape": [2], "base": "qr"}, "no base distribution named 'qr'"),
