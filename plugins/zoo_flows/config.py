@@ -11,7 +11,18 @@ from torch import nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UnknownNameError
 from zoo_flows.bases import Base, DiagonalNormal, Mixture, StandardNormal
-from zoo_flows.transforms import Coupling, Householder, Logit, LULinear, Map, Permutation, Standardize, Transform
+from zoo_flows.transforms import (
+    ActNorm,
+    BatchNorm,
+    Coupling,
+    Householder,
+    Logit,
+    LULinear,
+    Map,
+    Permutation,
+    Standardize,
+    Transform,
+)
 
 #: largest slope of one affine map of an image, which passes many
 IMAGE_SLOPE = 8.0
@@ -142,6 +153,13 @@ def mixing(kind: str, size: int, kinds: Sequence[str] = MIXING) -> list[Transfor
         "lu": LULinear,
     }
     return [made[kind](size)]
+
+
+def normalization(shape: Sequence[int], *, actnorm: bool, batchnorm: bool) -> list[Transform]:
+    """The layer that brings what passes to about unit scale, or no layer; that of batches goes before the other."""
+    if batchnorm:
+        return [BatchNorm(shape)]
+    return [ActNorm(shape)] if actnorm else []
 
 
 def couplings(

@@ -9,7 +9,7 @@ from typing import Any
 from zoo.errors import ConfigError
 from zoo_flows import config
 from zoo_flows.flow import Flow
-from zoo_flows.transforms import ActNorm, AffineMap, Checkered, Coupling, MultiScale, Squeeze, Transform
+from zoo_flows.transforms import AffineMap, Checkered, Coupling, MultiScale, Squeeze, Transform
 from zoo_flows.transforms.convolutional import ResidualCNN
 from zoo_flows.transforms.networks import SEEN, ResidualMLP
 
@@ -22,7 +22,7 @@ class RealNVP(Flow):
     leave; on the last, checkerboard couplings alone.
 
     Data are standardised (after a logit, when discrete). Where the paper has batch normalisation there is activation
-    normalisation, which does the same for every batch.
+    normalisation, unless asked for, which does the same for every batch.
 
     Args:
         event_shape: shape of one sample, flattened inside; with scales ``[channels, height, width]``, where height and
@@ -36,6 +36,7 @@ class RealNVP(Flow):
         mixing: between couplings of vectors: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``,
             ``"lu"`` or ``"none"``. Those of images map the two parts in turn.
         actnorm: whether activation normalisation follows every coupling.
+        batchnorm: let batch normalisation follow every coupling instead, as in the paper.
         base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
         components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
@@ -54,6 +55,7 @@ class RealNVP(Flow):
         dropout: float = 0.0,
         mixing: str = "reverse",
         actnorm: bool = True,
+        batchnorm: bool = False,
         base: str = "normal",
         components: int = 8,
         condition: Mapping[str, Any] | None = None,
@@ -66,19 +68,20 @@ class RealNVP(Flow):
         config.share(dropout=dropout)
         described, context = config.described(condition)
         settings: dict[str, Any] = {"context": context, "hidden": hidden, "blocks": blocks, "dropout": dropout}
+        normalization = partial(config.normalization, actnorm=actnorm, batchnorm=batchnorm)
         layers: list[Transform]
         if scales:
             if mixing != "reverse":
                 raise ConfigError(f"couplings of images map their parts in turn, without mixing {mixing!r} in between")
             image = config.image_shape(event_shape, scales)
             network = partial(ResidualCNN, **settings)
-            layers = [MultiScale(image, _levels(image, scales, transforms, network, actnorm))]
+            layers = [MultiScale(image, _levels(image, scales, transforms, network, normalization))]
         else:
             layers = []
             for layer in config.couplings(
                 size, AffineMap(), partial(ResidualMLP, seen=SEEN, **settings), count=transforms, between=mixing
             ):
-                layers += [layer, ActNorm([size])] if actnorm and isinstance(layer, Coupling) else [layer]
+                layers += [layer, *(normalization([size]) if isinstance(layer, Coupling) else [])]
         super().__init__(
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
@@ -93,7 +96,7 @@ def _levels(
     scales: int,
     transforms: int,
     network: Callable[[int, int], ResidualCNN],
-    actnorm: bool,
+    normalization: Callable[[Sequence[int]], list[Transform]],
 ) -> list[list[Transform]]:
     """The transforms of every scale (section 3.6)."""
     channels, height, width = shape
@@ -104,13 +107,13 @@ def _levels(
         level: list[Transform] = []
         for turn in range(transforms + last):
             level.append(Checkered(Coupling(2 * channels, map, network, swap=turn % 2 == 1)))
-            level += [ActNorm([channels, height, width])] if actnorm else []
+            level += normalization([channels, height, width])
         if not last:
             channels, height, width = 4 * channels, height // 2, width // 2
             level.append(Squeeze())
             for turn in range(transforms):
                 level.append(Coupling(channels, map, network, swap=turn % 2 == 1))
-                level += [ActNorm([channels, height, width])] if actnorm else []
+                level += normalization([channels, height, width])
             channels //= 2
         made.append(level)
     return made

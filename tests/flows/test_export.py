@@ -39,6 +39,7 @@ FLOWS = {
     "maf-learned": lambda: MAF(
         event_shape=[1, 2, 2], transforms=1, hidden=[8], base="learned", condition=CLASSES, levels=17
     ),
+    "maf-batchnorm": lambda: MAF(event_shape=[3], transforms=2, hidden=[8], batchnorm=True),
     "iaf-mixture": lambda: IAF(event_shape=[3], transforms=1, hidden=[8], base="mixture", condition=VECTOR),
     "nsf-circular": lambda: NSFCircular(event_shape=[3], bins=4, low=0.0, period=24.0, condition=CLASSES, **SMALL),
     "residual": lambda: ResidualFlow(event_shape=[3], transforms=2, hidden=8, condition=VECTOR),

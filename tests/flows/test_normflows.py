@@ -1,4 +1,4 @@
-"""With the weights of normflows' planar, radial, residual and checkerboard transforms, ours are the same. Needs normflows."""
+"""With the weights of normflows' planar, radial, residual and checkerboard transforms, ours are the same."""
 
 import math
 import warnings

@@ -1,4 +1,4 @@
-"""Contractions: bounded whatever their weights, their determinants exact or estimated without bias, and their inverse."""
+"""Contractions: bounded whatever their weights are, with determinants exact or estimated, and an inverse."""
 
 import math
 

@@ -5,6 +5,7 @@ from zoo_flows.transforms.affine import Standardize
 from zoo_flows.transforms.angles import Angles
 from zoo_flows.transforms.autoregressive import Autoregressive, Inverted
 from zoo_flows.transforms.base import Transform
+from zoo_flows.transforms.batchnorm import BatchNorm
 from zoo_flows.transforms.checkered import Checkered
 from zoo_flows.transforms.circular import CircularMap
 from zoo_flows.transforms.conv1x1 import InvertibleConv1x1
@@ -30,6 +31,7 @@ __all__ = [
     "AffineMap",
     "Angles",
     "Autoregressive",
+    "BatchNorm",
     "Checkered",
     "CircularMap",
     "Coupling",
