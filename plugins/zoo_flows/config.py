@@ -11,6 +11,7 @@ from torch import nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UnknownNameError
 from zoo_flows.bases import Base, DiagonalNormal, Mixture, StandardNormal
+from zoo_flows.dequantisation import VariationalDequantisation
 from zoo_flows.transforms import (
     ActNorm,
     BatchNorm,
@@ -134,6 +135,23 @@ def base(kind: str, size: int, *, components: int = 8, context: int = 0) -> Base
         "mixture": lambda: Mixture(size, components=components),
     }
     return one_of("base distribution", kind, made)()
+
+
+def dequantisation(kind: str, event_shape: Sequence[int], levels: int | None) -> VariationalDequantisation | None:
+    """Learned noise for discrete data, or none: ``"variational"`` or ``"uniform"``.
+
+    Raises:
+        UnknownNameError: another kind.
+        ConfigError: learned noise for continuous data.
+    """
+    if not one_of("dequantisation", kind, {"uniform": False, "variational": True}):
+        return None
+    if levels is None:
+        raise ConfigError(
+            "variational dequantisation is for whole numbers, and this model's data are continuous",
+            hint="Say how many levels the data have, or leave the dequantisation out.",
+        )
+    return VariationalDequantisation(event_shape, levels)
 
 
 def mixing(kind: str, size: int, kinds: Sequence[str] = MIXING) -> list[Transform]:

@@ -42,6 +42,8 @@ class RealNVP(Flow):
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        dequantisation: of discrete data in training: ``"uniform"`` noise, or ``"variational"``, learned beside the flow
+            (:class:`~zoo_flows.dequantisation.VariationalDequantisation`).
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class RealNVP(Flow):
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
+        dequantisation: str = "uniform",
     ) -> None:
         size = config.event_size(event_shape)
         transforms = (3 if scales else 8) if transforms is None else transforms
@@ -88,6 +91,7 @@ class RealNVP(Flow):
             transforms=layers,
             base=config.base(base, size, components=components, context=context),
             condition=described,
+            dequantisation=config.dequantisation(dequantisation, event_shape, levels),
         )
 
 
