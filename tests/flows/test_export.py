@@ -31,6 +31,9 @@ FLOWS = {
     "realnvp-vector": lambda: RealNVP(event_shape=[3], condition=VECTOR, **SMALL),
     "realnvp-image": lambda: RealNVP(event_shape=[1, 4, 4], scales=2, hidden=4, levels=17, transforms=1, blocks=1),
     "glow": lambda: Glow(event_shape=[1, 4, 4], scales=2, steps=1, hidden=4, levels=17, condition=CLASSES),
+    "variational": lambda: RealNVP(
+        event_shape=[1, 2, 2], levels=17, dequantisation="variational", condition=VECTOR, **SMALL
+    ),
     "nsf-coupling": lambda: NSFCoupling(event_shape=[3], bins=4, marginal_bins=3, condition=VECTOR, **SMALL),
     "nsf-ar": lambda: NSFAutoregressive(event_shape=[3], transforms=1, bins=4, hidden=[8], condition=CLASSES),
     "learned": lambda: NICE(event_shape=[2], base="learned", condition=CLASSES, **SMALL),
