@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,8 @@ from zoo_onnx.sizes import proven_sizes
 
 BATCHES = (1, 2, 3, 17)
 _SEED = 7
+#: inputs that differ in their last bits, where a model amplifies rounding
+_NEARBY = 8
 _RUNGE_KUTTA_STEPS = 8  # of the smaller batches
 
 
@@ -168,8 +170,21 @@ class Proof:
                 actual[port.name],
                 expected[port.name],
                 exact=partial(self._exact_output, graph.name, feeds, port.name),
+                nearby=partial(self._nearby, graph, feeds, port.name),
                 unit=float(math.prod(self.model.event_shape)) if log_density else 1.0,
             )
+
+    def _nearby(self, graph: Graph, feeds: Feeds, output: str) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """An output in float32 and in float64 for inputs that were rounded differently."""
+        generator = np.random.default_rng(0)
+        for _ in range(_NEARBY):
+            moved = {
+                name: np.nextafter(value, generator.choice([-np.inf, np.inf], value.shape).astype(value.dtype))
+                if np.issubdtype(value.dtype, np.floating)
+                else value
+                for name, value in feeds.items()
+            }
+            yield call(graph, moved)[output], self._exact_output(graph.name, moved, output)
 
     def _exact_output(self, graph: str, feeds: Feeds, output: str) -> NDArray[Any]:
         return call(self._exact_graphs[graph], feeds, torch.float64)[output]

@@ -182,3 +182,15 @@ def name(request):
 def case(name, make_case):
     """Each transform on vectors of 5 components, in float64."""
     return make_case(name, 5)
+
+
+@pytest.fixture
+def same(request):
+    """Compares with another library, and keeps the largest difference for ``scripts/flow_parity.py``."""
+
+    def compare(quantity, given, expected, tolerance=1e-5):
+        torch.testing.assert_close(given, expected, rtol=tolerance, atol=tolerance)
+        difference = float(((given - expected).abs() / (1 + expected.abs())).max())
+        request.node.user_properties.append((quantity, difference))
+
+    return compare

@@ -75,23 +75,29 @@ def copy_one(source, target):
         target.packed.copy_(packed)
 
 
-def check(theirs, ours, x, c, tolerance):
+def check(theirs, ours, x, c, same):
     ours.eval()
     condition = {} if c is None else {"condition": c}
     expected = theirs.log_prob(x, c)
-    torch.testing.assert_close(ours.log_prob(x, **condition), expected, rtol=tolerance, atol=tolerance)
+    same("log-density", ours.log_prob(x, **condition), expected)
     assert (expected - ours.log_prob(x + 0.1, **condition)).abs().max() > 1e-2
     noise, _ = theirs._transform(x, c)
     given, _ = ours.to_noise(x, c)
-    torch.testing.assert_close(given.flatten(1).sort(1)[0], noise.flatten(1).sort(1)[0], rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(given.flatten(1).sort(1)[0], noise.flatten(1).sort(1)[0], rtol=1e-5, atol=1e-5)
     samples = theirs._transform.inverse(noise, c)[0]
-    torch.testing.assert_close(ours.inverse(given, c), samples, rtol=tolerance, atol=tolerance)
+    same("samples", ours.inverse(given, c), samples)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("context", [None, 2])
-@pytest.mark.parametrize("kind", [NICE, RealNVP])
-def test_vectors(kind, context):
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(NICE, marks=pytest.mark.parity("nice", "nflows", "whole flows, with and without context")),
+        pytest.param(RealNVP, marks=pytest.mark.parity("realnvp", "nflows", "whole flows, with and without context")),
+    ],
+)
+def test_vectors(kind, context, same):
     torch.manual_seed(0)
     d = 5
     condition = VECTOR if context else None
@@ -110,12 +116,13 @@ def test_vectors(kind, context):
     for source, target in zip(layers, ours.transforms, strict=True):
         copy_one(source, target)
     c = torch.randn(100, 2) if context else None
-    check(theirs, ours, torch.randn(100, d), c, 1e-5)
+    check(theirs, ours, torch.randn(100, d), c, same)
 
 
 @torch.no_grad()
+@pytest.mark.parity("glow", "nflows", "whole flows of two scales, affine and additive")
 @pytest.mark.parametrize("coupling", ["affine", "additive"])
-def test_images(coupling):
+def test_images(coupling, same):
     torch.manual_seed(0)
     multiscale = their.MultiscaleCompositeTransform(2)
     ours = Glow(event_shape=[1, 8, 8], scales=2, steps=2, coupling=coupling)
@@ -144,14 +151,15 @@ def test_images(coupling):
     for level, mine in zip(levels, ours.transforms[0].levels, strict=True):
         for source, target in zip(level, mine, strict=False):
             copy_one(source, target)
-    check(theirs, ours, torch.randn(50, 1, 8, 8), None, 1e-5)
+    check(theirs, ours, torch.randn(50, 1, 8, 8), None, same)
 
 
 @torch.no_grad()
-def test_householder():
+@pytest.mark.parity("householder", "nflows", "mixing by a product of three reflections")
+def test_householder(same):
     theirs = their.HouseholderSequence(5, 3)
     theirs.q_vectors.copy_(torch.randn(3, 5))
     ours = Householder(5, 3)
     ours.vectors.copy_(theirs.q_vectors)
     x = torch.randn(20, 5)
-    torch.testing.assert_close(ours(x)[0], theirs(x)[0], rtol=1e-5, atol=1e-5)
+    same("samples", ours(x)[0], theirs(x)[0])

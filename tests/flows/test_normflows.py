@@ -25,7 +25,7 @@ def unconstrained(c):
     return torch.log(torch.expm1(c + 1 - LEAST_SLOPE)) - offset
 
 
-def check(theirs, ours, x):
+def check(theirs, ours, x, same):
     """Their flow from base to samples is ours from data to base noise: both evaluate eq. 10, or 14, there."""
     z, total = x, 0.0
     for layer in theirs:
@@ -33,13 +33,14 @@ def check(theirs, ours, x):
         total = total + log_det
     given, given_log_det = ours.to_noise(x)
     torch.testing.assert_close(given, z, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(given_log_det, total, rtol=1e-5, atol=1e-5)
+    same("log-density", given_log_det, total)
     assert (given - x).abs().max() > 0.1
-    torch.testing.assert_close(ours.to_data(z)[0], x, rtol=1e-5, atol=1e-5)
+    same("samples", ours.to_data(z)[0], x)
 
 
 @torch.no_grad()
-def test_planar():
+@pytest.mark.parity("planar", "normflows", "chains of five transforms")
+def test_planar(same):
     torch.manual_seed(0)
     theirs = [normflows.flows.Planar((4,)) for _ in range(5)]
     ours = PlanarFlow(event_shape=[4], transforms=5)
@@ -51,11 +52,12 @@ def test_planar():
         along = w @ u
         free = unconstrained(torch.log1p(along.exp()) - 1)
         target.u.copy_(u + (free - along) / w.square().sum() * w)
-    check(theirs, ours, 2 * torch.randn(200, 4))
+    check(theirs, ours, 2 * torch.randn(200, 4), same)
 
 
 @torch.no_grad()
-def test_radial():
+@pytest.mark.parity("radial", "normflows", "chains of five transforms")
+def test_radial(same):
     torch.manual_seed(0)
     theirs = [normflows.flows.Radial((4,)) for _ in range(5)]
     ours = RadialFlow(event_shape=[4], transforms=5)
@@ -67,11 +69,12 @@ def test_radial():
         target.log_alpha.copy_(log_alpha / (1 - log_alpha.abs() / _LIMIT))
         beta = torch.log1p(source.beta.exp()) - source.alpha.abs()
         target.strength.copy_(unconstrained(beta / source.alpha.abs()))
-    check(theirs, ours, 2 * torch.randn(200, 4))
+    check(theirs, ours, 2 * torch.randn(200, 4), same)
 
 
 @torch.no_grad()
-def test_residual():
+@pytest.mark.parity("residual", "normflows", "chains of four blocks of two components")
+def test_residual(same):
     """Of two components, whose determinants they have exactly. Their networks begin with an activation, ours do not."""
     torch.manual_seed(0)
     theirs, ours = [], ResidualFlow(event_shape=[2], transforms=4, hidden=16, lipschitz=0.99, actnorm=False)
@@ -85,12 +88,13 @@ def test_residual():
             linear.bias.copy_(source.bias)
         for source, activation in zip(layers[1::2], target.network.activations, strict=True):
             activation.raw.copy_(source.beta)
-    check(theirs, ours, 2 * torch.randn(200, 2))
+    check(theirs, ours, 2 * torch.randn(200, 2), same)
 
 
 @torch.no_grad()
+@pytest.mark.parity("realnvp", "normflows", "with scales, a coupling of a checkerboard's colours")
 @pytest.mark.parametrize("swap", [False, True])
-def test_a_coupling_of_the_colours_of_a_checkerboard(swap):
+def test_a_coupling_of_the_colours_of_a_checkerboard(swap, same):
     torch.manual_seed(0)
     network = torch.nn.Conv2d(1, 1, 3, padding=1)  # their colours change from channel to channel, too
 
@@ -107,4 +111,6 @@ def test_a_coupling_of_the_colours_of_a_checkerboard(swap):
         z, _ = ours(x)
         torch.testing.assert_close(ours.inverse(z)[0], x)
         found.append(torch.allclose(z, theirs(x)[0], rtol=1e-5, atol=1e-5))
+        if found[-1]:
+            same("samples", z, theirs(x)[0])
     assert sorted(found) == [False, True]  # which colour is the first is a convention

@@ -64,30 +64,37 @@ def pair(kind, size, context, hidden, *, factor=1.0):
 
 @pytest.mark.parametrize("context", [0, 2])
 @pytest.mark.parametrize(("size", "hidden"), [(2, [16]), (5, [64, 64]), (16, [40, 24, 32])])
-@pytest.mark.parametrize("kind", ["maf", "nsf"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("maf", marks=pytest.mark.parity("maf", "zuko", "whole flows, with and without context")),
+        pytest.param("nsf", marks=pytest.mark.parity("nsf-ar", "zuko", "whole flows, with and without context")),
+    ],
+)
 class TestSame:
     @torch.no_grad()
-    def check(self, theirs, ours, x, z, c, tolerance):
+    def check(self, theirs, ours, x, z, c, same, tolerance):
         expected = theirs(c).log_prob(x)
-        torch.testing.assert_close(ours.log_prob(x, condition=c), expected, rtol=tolerance, atol=tolerance)
+        same("log-density", ours.log_prob(x, condition=c), expected, tolerance)
         # three transforms reverse twice, so the base's components stand in the same order
-        torch.testing.assert_close(ours.inverse(z, c), theirs(c).transform.inv(z), rtol=tolerance, atol=tolerance)
+        same("samples", ours.inverse(z, c), theirs(c).transform.inv(z), tolerance)
         assert (expected - ours.log_prob(x + 0.1, condition=c)).abs().max() > 1e-2
 
-    def test_in_float32(self, kind, size, hidden, context):
+    def test_in_float32(self, kind, size, hidden, context, same):
         theirs, ours = pair(kind, size, context, hidden)
         c = torch.randn(200, context) if context else None
-        self.check(theirs, ours, torch.randn(200, size), torch.randn(200, size), c, 1e-5)
+        self.check(theirs, ours, torch.randn(200, size), torch.randn(200, size), c, same, 1e-5)
 
-    def test_far_from_a_gaussian_in_float64(self, kind, size, hidden, context):
+    def test_far_from_a_gaussian_in_float64(self, kind, size, hidden, context, same):
         theirs, ours = (model.double() for model in pair(kind, size, context, hidden, factor=2.0))
         x, z = 2.0 * torch.randn(2, 200, size, dtype=torch.float64)
         c = torch.randn(200, context).double() if context else None  # as float32 as conditions are
-        self.check(theirs, ours, x, z, c, 1e-9)
+        self.check(theirs, ours, x, z, c, same, 1e-9)
 
 
 @torch.no_grad()
-def test_circular_splines():
+@pytest.mark.parity("nsf-circular", "zuko", "its spline, in float64")
+def test_circular_splines(same):
     """Theirs turn by π, and have slope 1 at the ends."""
     bins, n = 6, 300
     widths, heights, inner = (torch.randn(n, k, dtype=torch.float64) for k in (bins, bins, bins - 1))
@@ -97,5 +104,5 @@ def test_circular_splines():
     x = math.pi * (2 * torch.rand(n, dtype=torch.float64) - 1)
     z, log_slope = CircularMap(bins).forward(x[None], parameters)
     expected, expected_log_slope = theirs.call_and_ladj(x)
-    torch.testing.assert_close(z[0], expected, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(log_slope[0], expected_log_slope, rtol=1e-9, atol=1e-9)
+    same("samples", z[0], expected, 1e-9)
+    same("log-density", log_slope[0], expected_log_slope, 1e-9)

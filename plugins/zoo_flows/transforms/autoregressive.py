@@ -17,12 +17,11 @@ from torch import Tensor
 
 from zoo.programs import Dim
 from zoo.writing import Net, Value
-from zoo_flows.transforms import unfolding_graph
+from zoo_flows.transforms import unfolding, unfolding_graph
 from zoo_flows.transforms.base import Direction, Transform
 from zoo_flows.transforms.made import MADE
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.precision import conditioned
-from zoo_flows.transforms.unfolding import Tensors, unfold
 
 _SWAPPED: dict[Direction, Direction] = {"forward": "inverse", "inverse": "forward"}
 
@@ -58,7 +57,7 @@ class Autoregressive(Transform):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        x, parameters = unfold(self.network, Tensors(self.network, self.map, z.shape[0], context), z.T)
+        x, parameters = unfolding.data(self.network, self.map, z, context)
         # the slopes of all components together, once, instead of in every small step
         by_parameter = torch.unflatten(parameters, 0, (self.network.size, -1)).movedim(1, 0)
         _, log_slope = self.map.forward(x.unsqueeze(0), by_parameter)

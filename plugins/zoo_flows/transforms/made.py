@@ -12,7 +12,7 @@ learns one component at a time, computes each unit once, when its degree's turn 
 from __future__ import annotations
 
 import copy
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -35,14 +35,16 @@ class MaskedLinear(nn.Linear):
     Args:
         inputs: degree of each input, ascending.
         outputs: degree of each output, ascending.
+        highest: degree that there is anywhere.
     """
 
     mask: Tensor | None
 
-    def __init__(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], highest: int) -> None:
         super().__init__(len(inputs), len(outputs))
-        self.degrees_in, self.degrees_out = tuple(inputs), tuple(outputs)
-        mask = torch.tensor(self.degrees_in) <= torch.tensor(self.degrees_out).unsqueeze(1)
+        #: for each degree, how many inputs, or outputs, have a lower one: they come first
+        self.inputs_below, self.outputs_below = _below(inputs, highest), _below(outputs, highest)
+        mask = torch.tensor(inputs) <= torch.tensor(outputs).unsqueeze(1)
         self.register_buffer("mask", mask, persistent=False)
         with torch.no_grad():
             self.weight.mul_(mask)
@@ -55,13 +57,10 @@ class MaskedLinear(nn.Linear):
         """``[n, inputs]`` to ``[n, outputs]``."""
         return F.linear(x, self.masked(), self.bias)
 
-    def inputs_below(self, degree: int) -> int:
-        """How many inputs have a lower degree: they come first."""
-        return bisect_right(self.degrees_in, degree - 1)
 
-    def outputs_below(self, degree: int) -> int:
-        """How many outputs have a lower degree: they come first."""
-        return bisect_right(self.degrees_out, degree - 1)
+def _below(degrees: Sequence[int], highest: int) -> list[int]:
+    """How many of ascending degrees are lower than 0, 1, … highest."""
+    return [bisect_left(degrees, degree) for degree in range(highest + 1)]
 
 
 class MADE(nn.Module):
@@ -93,7 +92,7 @@ class MADE(nn.Module):
         if residual:
             layers += layers[1:]  # a block has two layers
         degrees = [list(range(1, size + 1)), *layers, [i for i in range(size) for _ in range(outputs)]]
-        self.layers = nn.ModuleList(MaskedLinear(a, b) for a, b in pairwise(degrees))
+        self.layers = nn.ModuleList(MaskedLinear(a, b, size) for a, b in pairwise(degrees))
         self.context = nn.Linear(context, hidden[0], bias=False) if context else None
         nn.init.zeros_(self.linear(-1).weight)
         nn.init.zeros_(self.linear(-1).bias)

@@ -81,13 +81,13 @@ class AffineMap:
 
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Map`."""
-        shift, u = torch.split(parameters, 1)
+        shift, u = parameters.chunk(2)
         minus_log_slope = self._limited(u)
         return x * torch.exp(-minus_log_slope) + shift, -minus_log_slope.expand_as(x)
 
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """See :class:`Map`."""
-        shift, u = torch.split(parameters, 1)
+        shift, u = parameters.chunk(2)
         return (z - shift) * torch.exp(self._limited(u))
 
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,7 +96,7 @@ class AffineMap:
 
     def _limited(self, u: Tensor) -> Tensor:
         """-s, the logarithm of the inverse's slope: in as few operations as there are, since d steps in a row do it."""
-        return u / (u.abs() * (-1.0 / math.log(self.largest)) - 1.0)
+        return u / torch.rsub(u.abs(), -1.0, alpha=1.0 / math.log(self.largest))
 
 
 @dataclass(frozen=True)

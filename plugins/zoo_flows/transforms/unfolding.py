@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo_flows.transforms.made import MADE
+from zoo_flows.transforms.made import MADE, MaskedLinear
 from zoo_flows.transforms.maps import Map
 
 _Value = TypeVar("_Value")
@@ -61,12 +61,13 @@ def unfold(made: MADE, algebra: Algebra[_Value], z: _Value) -> tuple[_Value, _Va
     """Noise ``[d, n]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``."""
     size = made.size
     block = max(1, math.isqrt(size))
-    finished: list[_Value | None] = [None] * len(made.layers)
+    layers = [made.linear(index) for index in range(len(made.layers))]
+    finished: list[_Value | None] = [None] * len(layers)
     pieces = algebra.split(z, [1] * size)
     xs: list[_Value] = []
     parameters: list[_Value] = []
     for low in range(0, size, block):
-        turn = _Block(made, algebra, low, min(low + block, size), finished)
+        turn = _Block(made, layers, algebra, low, min(low + block, size), finished)
         for degree in range(low, turn.high):
             parameters.append(turn.parameters(degree, xs[-1] if xs else None))
             xs.append(algebra.inverse(pieces[degree], parameters[-1]))
@@ -78,23 +79,32 @@ def unfold(made: MADE, algebra: Algebra[_Value], z: _Value) -> tuple[_Value, _Va
 class _Block(Generic[_Value]):
     """The degrees from ``low`` to ``high`` (exclusive); ``earlier`` is what each layer read of lower degrees."""
 
-    def __init__(self, made: MADE, algebra: Algebra[_Value], low: int, high: int, earlier: list[_Value | None]) -> None:
-        self.made, self.algebra, self.low, self.high, self.earlier = made, algebra, low, high, earlier
+    def __init__(
+        self,
+        made: MADE,
+        layers: list[MaskedLinear],
+        algebra: Algebra[_Value],
+        low: int,
+        high: int,
+        earlier: list[_Value | None],
+    ) -> None:
+        self.made, self.layers, self.algebra = made, layers, algebra
+        self.low, self.high, self.earlier = low, high, earlier
         #: what each layer has read of degrees in this block
-        self.recent: list[_Value | None] = [None] * len(made.layers)
+        self.recent: list[_Value | None] = [None] * len(layers)
         #: for each layer, what the units of each degree get from lower blocks
-        self.starts = [self._starts(index) for index in range(len(made.layers))]
+        self.starts = [self._starts(index) for index in range(len(layers))]
 
     def _starts(self, index: int) -> list[_Value | None]:
-        layer = self.made.linear(index)
-        edges = [layer.outputs_below(degree) for degree in range(self.low, self.high + 1)]
+        layer = self.layers[index]
+        edges = [layer.outputs_below[degree] for degree in range(self.low, self.high + 1)]
         sizes = [b - a for a, b in pairwise(edges)]
         if edges[0] == edges[-1]:
             return [None] * len(sizes)
         rows = slice(edges[0], edges[-1])
         start = self.algebra.start(index, rows)
         if (before := self.earlier[index]) is not None:
-            start = self.algebra.product(index, rows, slice(0, layer.inputs_below(self.low)), before, start)
+            start = self.algebra.product(index, rows, slice(0, layer.inputs_below[self.low]), before, start)
         pieces = iter(self.algebra.split(start, [size for size in sizes if size]))
         return [next(pieces) if size else None for size in sizes]
 
@@ -106,9 +116,9 @@ class _Block(Generic[_Value]):
             start = self.starts[index][degree - self.low]
             if start is None or recent is None:
                 return start
-            layer = self.made.linear(index)
-            rows = slice(layer.outputs_below(degree), layer.outputs_below(degree + 1))
-            columns = slice(layer.inputs_below(self.low), layer.inputs_below(degree + 1))
+            layer = self.layers[index]
+            rows = slice(layer.outputs_below[degree], layer.outputs_below[degree + 1])
+            columns = slice(layer.inputs_below[self.low], layer.inputs_below[degree + 1])
             return self.algebra.product(index, rows, columns, recent, start)
 
         def relu(value: _Value | None) -> _Value | None:
@@ -143,7 +153,8 @@ class Tensors:
 
     def __init__(self, made: MADE, map: Map, n: int, context: Tensor | None) -> None:
         self.map = map
-        self.weights = [made.linear(index).masked() for index in range(len(made.layers))]
+        # what is masked is not read either
+        self.weights = [made.linear(index).weight for index in range(len(made.layers))]
         self.starts = [made.linear(index).bias.unsqueeze(1).expand(-1, n) for index in range(len(made.layers))]
         if made.context is not None and context is not None:
             self.starts[0] = self.starts[0] + made.context(context).T
@@ -175,3 +186,43 @@ class Tensors:
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """See :class:`Algebra`."""
         return self.map.inverse(z, parameters)
+
+
+class InPlace(Tensors):
+    """Unfolding without gradients or residual blocks: a unit's memory holds its constants, then its value.
+
+    A layer is one matrix ``[units, n]`` in order of degree, and what has been read of it is its beginning; so putting
+    values one after the other is looking at more of it, and nothing is copied. The noise becomes the data in its place.
+    """
+
+    def __init__(self, made: MADE, map: Map, n: int, context: Tensor | None) -> None:
+        super().__init__(made, map, n, context)
+        self.n = n
+        self.starts = [start.clone(memory_format=torch.contiguous_format) for start in self.starts]
+
+    def product(self, index: int, rows: slice, columns: slice, x: Tensor, start: Tensor) -> Tensor:
+        """See :class:`Algebra`."""
+        weight = self.weights[index]
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        first = rows.start * weight.shape[1] + columns.start
+        return start.addmm_(weight.as_strided(shape, (weight.shape[1], 1), first), x)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """See :class:`Algebra`."""
+        return x.relu_()
+
+    def cat(self, values: list[Tensor]) -> Tensor:
+        """See :class:`Algebra`; values are neighbours in memory already."""
+        units = sum([value.shape[0] for value in values])
+        return values[0].as_strided((units, self.n), (self.n, 1))
+
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """See :class:`Algebra`."""
+        return z.copy_(self.map.inverse(z, parameters))
+
+
+def data(made: MADE, map: Map, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Noise ``[n, d]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``, in PyTorch."""
+    # gradients, and residual blocks, need what memory held before
+    algebra = Tensors if torch.is_grad_enabled() or made.residual else InPlace
+    return unfold(made, algebra(made, map, z.shape[0], context), z.T.clone(memory_format=torch.contiguous_format))

@@ -104,14 +104,14 @@ def _looped(nodes: _Nodes, z: Value) -> Value:
 
     def linear(index: int, value: Value | None) -> Value | None:
         """Units of degree 0: those that read the context alone, and what reads them."""
-        rows = slice(0, made.linear(index).outputs_below(1))
+        rows = slice(0, made.linear(index).outputs_below[1])
         if rows.stop == 0:
             return None
         start = nodes.start(index, rows)
         if value is None:
             return start
         read[index] = value
-        return nodes.product(index, rows, slice(0, made.linear(index).inputs_below(1)), value, start)
+        return nodes.product(index, rows, slice(0, made.linear(index).inputs_below[1]), value, start)
 
     x = nodes.inverse(net("Gather", z, net.integers(0), axis=0), made.through(None, linear, *_optional(nodes)))
     if made.size == 1:
@@ -128,9 +128,9 @@ class _Turn:
         degrees = range(1, nodes.made.size)
         layers = [nodes.made.linear(index) for index in range(len(nodes.made.layers))]
         #: first row and column, and those after the last, of each layer's weights in each turn
-        self.begins = [np.array([(layer.outputs_below(i), 0) for i in degrees]) for layer in layers]
+        self.begins = [np.array([(layer.outputs_below[i], 0) for i in degrees]) for layer in layers]
         self.ends = [
-            np.array([(layer.outputs_below(i + 1), layer.inputs_below(i + 1)) for i in degrees]) for layer in layers
+            np.array([(layer.outputs_below[i + 1], layer.inputs_below[i + 1]) for i in degrees]) for layer in layers
         ]
 
     def __call__(self, net: Net, turn: Value, state: Sequence[Value]) -> list[Value]:
