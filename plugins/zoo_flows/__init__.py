@@ -8,7 +8,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """Flows of couplings, of autoregressive transforms, of images, and of planes and spheres."""
+    """Flows of couplings, of autoregressive transforms, of images, of contractions, and of planes and spheres."""
     return [
         Architecture(
             name="nice",
@@ -65,6 +65,13 @@ def zoo_architectures() -> list[Architecture]:
             family="flow",
             entry="zoo_flows.iaf:IAF",
             paper="Kingma et al. 2016, Improving variational inference with IAF, arXiv:1606.04934",
+        ),
+        Architecture(
+            name="residual",
+            summary="Contractive residual networks without masks or parts: exact densities, samples by a fixed point",
+            family="flow",
+            entry="zoo_flows.residual:ResidualFlow",
+            paper="Chen, Behrmann, Duvenaud & Jacobsen 2019, Residual flows, arXiv:1906.02735",
         ),
         Architecture(
             name="planar",

@@ -14,6 +14,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     AffineMap,
     Angles,
     Autoregressive,
+    BatchNorm,
     Checkered,
     CircularMap,
     Coupling,
@@ -21,12 +22,14 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     Householder,
     Inverted,
     InvertibleConv1x1,
+    LipschitzMLP,
     Logit,
     LULinear,
     MultiScale,
     Permutation,
     Planar,
     Radial,
+    Residual,
     Scale,
     SplineMap,
     Squeeze,
@@ -65,12 +68,17 @@ MAKERS = {
     "angles": lambda size, context: Angles(0.0, 24.0),
     "scale": lambda size, context: Scale(size),
     "actnorm": lambda size, context: ActNorm([size]),
+    "batchnorm": lambda size, context: BatchNorm([size]).eval(),
     "householder": lambda size, context: Householder(size),
     "householder-few": lambda size, context: Householder(size, 2),
     "planar": lambda size, context: Planar(size, context=context),
     "radial": lambda size, context: Radial(size, context=context),
     "sylvester": lambda size, context: Sylvester(size, rank=size, reflections=3, context=context),
     "sylvester-low-rank": lambda size, context: Sylvester(size, rank=min(size, 2), reflections=0),
+    "residual": lambda size, context: Residual(LipschitzMLP(size, context=context, hidden=12), size),
+    "residual-elu": lambda size, context: Residual(
+        LipschitzMLP(size, hidden=8, layers=1, bound=0.5, activation="elu"), size
+    ),
     "elementwise": lambda size, context: ElementwiseSpline(size, bins=6, bound=3.0),
     "lu": lambda size, context: LULinear(size),
     "lu-in-place": lambda size, context: LULinear(size, permute=False),
@@ -87,6 +95,7 @@ MAKERS = {
     "inverse-autoregressive-spline": lambda size, context: Inverted(Autoregressive(size, SPLINE, hidden=(8,))),
     "image-squeeze": lambda c, context: image(c, [Squeeze()]),
     "image-actnorm": lambda c, context: image(c, [ActNorm([c, 2, 2])]),
+    "image-batchnorm": lambda c, context: image(c, [BatchNorm([c, 2, 2]).eval()]),
     "image-conv1x1": lambda c, context: image(c, [InvertibleConv1x1(c)]),
     "image-coupling": lambda c, context: image(c, [Coupling(c, AffineMap(), convolutional(context))]),
     "image-checkered": lambda c, context: image(
@@ -114,6 +123,9 @@ def scramble(module, *, seed=0, scale=0.4):
             if isinstance(part, Standardize):
                 part.shift.copy_(torch.randn(part.shift.shape, generator=generator))
                 part.scale.copy_(0.5 + torch.rand(part.scale.shape, generator=generator))
+            if isinstance(part, BatchNorm):
+                part.mean.copy_(torch.randn(part.mean.shape, generator=generator))
+                part.variance.copy_(0.5 + torch.rand(part.variance.shape, generator=generator))
     return module
 
 

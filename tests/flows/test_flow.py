@@ -22,6 +22,7 @@ from zoo_flows.nsf_circular import NSFCircular  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
+from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
 from zoo_flows.transforms import FrozenLinear  # noqa: E402
 
@@ -41,6 +42,7 @@ CONFIGS = {
     "image": {"event_shape": [1, 2, 3], "levels": 17, "condition": CLASSES, "marginal_bins": 4, "dropout": 0.5},
     "maf": {"event_shape": [2], "mixing": "lu"},
     "maf-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "residual": True},
+    "maf-batchnorm": {"event_shape": [3], "batchnorm": True, "condition": VECTOR},
     "maf-mixture": {"event_shape": [3], "base": "mixture", "components": 3},
     "iaf": {"event_shape": [2], "mixing": "permutation"},
     "iaf-vector": {"event_shape": [2], "condition": VECTOR},
@@ -53,8 +55,14 @@ CONFIGS = {
     "realnvp": {"event_shape": [3], "mixing": "householder"},
     "realnvp-vector": {"event_shape": [2], "condition": VECTOR},
     "realnvp-image": {"event_shape": [1, 4, 4], "scales": 2, "transforms": 1, "levels": 17, "condition": CLASSES},
+    "realnvp-variational": {"event_shape": [1, 2, 3], "levels": 17, "dequantisation": "variational"},
+    "realnvp-batchnorm": {"event_shape": [1, 2, 2], "scales": 1, "transforms": 1, "batchnorm": True},
     "glow": {"event_shape": [1, 4, 4], "levels": 17},
+    "glow-variational": {"event_shape": [1, 4, 4], "levels": 17, "dequantisation": "variational", "condition": CLASSES},
     "glow-additive": {"event_shape": [1, 2, 4], "scales": 1, "coupling": "additive", "condition": VECTOR},
+    "residual": {"event_shape": [3], "base": "learned"},
+    "residual-vector": {"event_shape": [2], "condition": VECTOR},
+    "residual-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "activation": "elu"},
     "planar": {"event_shape": [3]},
     "planar-classes": {"event_shape": [2], "condition": CLASSES},
     "planar-plane": {"event_shape": [2]},
@@ -73,6 +81,7 @@ ARCHITECTURES = {
     "nice": (NICE, {"transforms": 3, "hidden": 12, "blocks": 1}),
     "realnvp": (RealNVP, {"transforms": 2, "hidden": 12, "blocks": 1}),
     "glow": (Glow, {"scales": 2, "steps": 1, "hidden": 6}),
+    "residual": (ResidualFlow, {"transforms": 2, "hidden": 12}),
     "planar": (PlanarFlow, {"transforms": 4}),
     "radial": (RadialFlow, {"transforms": 4}),
     "sylvester": (SylvesterFlow, {"transforms": 2}),
@@ -80,7 +89,7 @@ ARCHITECTURES = {
 #: of two dimensions, whose densities are integrated
 INTEGRATED = [
     *("plane", "learned", "mixture", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"),
-    *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector"),
+    *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector", "residual-vector"),
 ]
 CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls not in (Glow, NSFCircular))]
 
@@ -374,6 +383,9 @@ def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
         (NICE, {"event_shape": [2], "mixing": "qr"}, "no linear layer named 'qr'"),
         (RealNVP, {"event_shape": [2], "hidden": 0}, "hidden must be 1 or more"),
         (RealNVP, {"event_shape": [2], "dropout": -0.1}, "dropout must be in"),
+        (ResidualFlow, {"event_shape": [2], "lipschitz": 1.0}, "between 0 and 1, not 1.0"),
+        (ResidualFlow, {"event_shape": [2], "layers": 0}, "layers must be 1 or more"),
+        (ResidualFlow, {"event_shape": [2], "activation": "qr"}, "no activation named 'qr'"),
         (PlanarFlow, {"event_shape": [2], "transforms": 0}, "transforms must be 1 or more"),
         (RadialFlow, {"event_shape": []}, "event_shape"),
         (RealNVP, {"event_shape": [2], "base": "qr"}, "no base distribution named 'qr'"),
@@ -383,6 +395,8 @@ def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
         (Glow, {"event_shape": [4, 4]}, "channels, height, width"),
         (Glow, {"event_shape": [1, 4, 4], "steps": 0}, "steps must be 1 or more"),
         (Glow, {"event_shape": [1, 4, 4], "coupling": "qr"}, "no coupling named 'qr'"),
+        (Glow, {"event_shape": [1, 4, 4], "dequantisation": "variational"}, "for whole numbers"),
+        (RealNVP, {"event_shape": [4], "levels": 4, "dequantisation": "qr"}, "no dequantisation named 'qr'"),
         (NSFCircular, {"event_shape": [2], "period": 0.0}, "length above 0"),
         (NSFCircular, {"event_shape": [2], "bins": 1}, "bins must be 2 or more"),
         (SylvesterFlow, {"event_shape": [2], "rank": 3}, "rank from 1 to 2, not 3"),

@@ -38,10 +38,12 @@ class Transform(nn.Module, ABC):
         sequential: directions that take many small steps, one after the other, which tracing would unroll. A graph with
             such a direction in it is written; what has no :meth:`write` is traced then, part by part.
         written: directions that :meth:`write` can write: those, and others where that is easy, which saves a trace.
+        ways: how sequential directions are written, best first.
     """
 
     sequential: frozenset[Direction] = frozenset()
     written: frozenset[Direction] = frozenset()
+    ways: tuple[str, ...] = WAYS
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
