@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ class Flow(DirectModel):
     """
 
     family = "flow"
+    #: in which sequential directions can be written, the usual one first
+    ways: ClassVar[Sequence[str]] = WAYS
 
     def __init__(
         self,
@@ -160,7 +162,7 @@ class Flow(DirectModel):
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
         sequential = any(direction in _transform(t).sequential for t in (*self.preprocessing, *self.transforms))
-        return {way: partial(write, self, way) for way in WAYS} if sequential else {}
+        return {way: partial(write, self, way) for way in self.ways} if sequential else {}
 
     def _noise_extremes(self) -> tuple[_Maker, ...]:
         """Base noise at its ends, at the landmarks, and at 0."""

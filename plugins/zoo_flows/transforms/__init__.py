@@ -19,6 +19,7 @@ from zoo_flows.transforms.permutation import Permutation
 from zoo_flows.transforms.planar import Planar
 from zoo_flows.transforms.radial import Radial
 from zoo_flows.transforms.scaling import Scale
+from zoo_flows.transforms.sigmoidal import SigmoidalMap
 from zoo_flows.transforms.squeeze import Squeeze
 from zoo_flows.transforms.sylvester import Sylvester
 
@@ -44,6 +45,7 @@ __all__ = [
     "Planar",
     "Radial",
     "Scale",
+    "SigmoidalMap",
     "SplineMap",
     "Squeeze",
     "Standardize",

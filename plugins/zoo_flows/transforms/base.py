@@ -14,6 +14,8 @@ from zoo.writing import Net, Value
 Direction = Literal["forward", "inverse"]
 #: how a sequential direction can be written: without control flow, or as a loop
 WAYS = ("unroll", "loop")
+#: the same, the usual one first, where a step is long itself, such as one that finds a root
+ITERATIVE_WAYS = ("loop", "unroll")
 
 
 class Transform(nn.Module, ABC):
