@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
-from zoo.likelihood import hutchinson_log_prob
+from zoo.likelihood import Evaluator, LogDensity, default_probes, log_density, log_density_with_errors
 from zoo.model import GenerativeModel, check_count, check_seed
 from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
@@ -345,48 +345,55 @@ class Diffusion(GenerativeModel):
         *,
         condition: Any = None,
         steps: int = 32,
-        probes: int = 1,
+        probes: int | None = None,
         seed: int = 0,
         **options: Any,
     ) -> Tensor:
-        """Log-density by the probability-flow ODE with Hutchinson's trace estimate; see :mod:`zoo.likelihood`.
+        """Log-density by the probability-flow ODE; see :mod:`zoo.likelihood`.
 
         Args:
             x: data ``[n, *event]``.
             condition: classes or vectors; None scores under the null class, if there is one.
             steps: Runge-Kutta steps of four evaluations each.
-            probes: Rademacher probes averaged for each sample.
+            probes: Rademacher probes averaged for each sample's trace, or 0 for the exact trace, which costs as many
+                evaluations as dimensions; None is exact for few dimensions.
             seed: key of the probes.
             options: none.
 
         Returns:
-            ``[n]``, nats, in data units: an estimate that is unbiased over probes up to the error of the steps.
+            ``[n]``, nats, in data units: unbiased over probes up to the error of the steps.
         """
         if options:
             raise UsageError(f"this model has no option {', '.join(sorted(options))}")
-        n = len(self.check_data(x))
-        conditions = self.scoring_condition(condition, n)
+        evaluate, states, volume = self._ode(x, condition)
+        given = default_probes(states[0].size) if probes is None else probes
+        density = log_density(evaluate, states, self.path, seed=seed, steps=steps, probes=given) - volume
+        return torch.from_numpy(density).to(self.device, self.dtype)
+
+    def log_prob_with_errors(
+        self, x: Tensor, *, condition: Any = None, steps: int = 32, probes: int | None = None, seed: int = 0
+    ) -> LogDensity:
+        """The log-density, the error of its steps and that of its probes; arguments as for :meth:`log_prob`."""
+        evaluate, states, volume = self._ode(x, condition)
+        given = default_probes(states[0].size) if probes is None else probes
+        found = log_density_with_errors(evaluate, states, self.path, seed=seed, steps=steps, probes=given)
+        return found._replace(value=found.value - volume)
+
+    def _ode(self, x: Tensor, condition: Any) -> tuple[Evaluator, NDArray[np.float64], float]:
+        """What the likelihood evaluates, the states of the data, and by how much their log-density is larger."""
+        conditions = self.scoring_condition(condition, len(self.check_data(x)))
         divergence = DivergenceModule(self)
 
         def evaluate(state: Any, time: float, alpha: float, sigma: float, probe: Any) -> tuple[Any, Any]:
             tensors = [torch.from_numpy(np.ascontiguousarray(state)).to(self.device, self.dtype)]
             tensors += [torch.tensor(v, device=self.device, dtype=self.dtype) for v in (time, alpha, sigma)]
-            tensors.append(torch.from_numpy(probe).to(self.device, self.dtype))
+            tensors.append(_tensor(probe).to(self.device, self.dtype))
             with torch.no_grad():
                 d, trace = divergence(*tensors, *([] if conditions is None else [conditions]))
             return d.cpu().numpy(), trace.cpu().numpy()
 
-        return torch.from_numpy(
-            hutchinson_log_prob(
-                evaluate,
-                (x.detach().cpu().double().numpy() - self.shift) / self.scale,
-                self.path,
-                seed=seed,
-                steps=steps,
-                probes=probes,
-            )
-            - math.prod(self.event_shape) * math.log(self.scale)
-        ).to(self.device, self.dtype)
+        states = (x.detach().cpu().double().numpy() - self.shift) / self.scale
+        return evaluate, states, math.prod(self.event_shape) * math.log(self.scale)
 
     def scoring_condition(self, condition: Any, n: int) -> Tensor | None:
         """The condition to score under: what is given, or the null class."""
@@ -409,6 +416,7 @@ class Diffusion(GenerativeModel):
                 shift=self.shift,
                 scale=self.scale,
                 null_class=self.null_class,
+                probes=default_probes(math.prod(self.event_shape)),
             ),
         )
 

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import RuntimeFailure
-from zoo.likelihood import hutchinson_log_prob
+from zoo.likelihood import evaluations, log_density, log_density_with_errors
 from zoo.paths import path_from
 from zoo.programs import Integrate
 from zoo.runtime.session import Session
-
-EVALUATIONS_PER_STEP = 4  # of the classical Runge-Kutta method
 
 
 def log_prob(
@@ -29,6 +27,7 @@ def log_prob(
     probes: int,
     first: int,
     tick: Callable[[], None],
+    errors: bool = False,
 ) -> NDArray[np.float64]:
     """Log-density of data ``first`` to ``first + n`` of a run.
 
@@ -39,12 +38,13 @@ def log_prob(
         condition: ``[n]`` or ``[n, d]``, or None.
         seed: key of the probes.
         steps: Runge-Kutta steps.
-        probes: probes averaged for each sample.
+        probes: probes averaged for each sample, or 0 for the exact trace.
         first: index of the first sample.
         tick: called after each evaluation.
+        errors: whether to take twice the steps as well, see :class:`~zoo.likelihood.LogDensity`.
 
     Returns:
-        float64 ``[n]``, nats in data units.
+        float64 ``[n]``, nats in data units; with errors ``[3, n]``, the value and both errors.
 
     Raises:
         RuntimeFailure: an evaluation is not finite, or ONNX Runtime failed.
@@ -68,15 +68,23 @@ def log_prob(
         done += 1
         if not all(np.isfinite(output).all() for output in outputs.values()):
             raise RuntimeFailure(
-                f"scoring broke down at evaluation {done} of {steps * probes * EVALUATIONS_PER_STEP}: "
+                f"scoring broke down at evaluation {done} of {calls(x.shape[1:], steps, probes, errors)}: "
                 f"graph {session.graph.name} gives values that are not finite"
             )
         tick()
         return outputs["denoised"], outputs["trace"]
 
     states = (x.astype(np.float64) - program.shift) / program.scale
-    density = hutchinson_log_prob(
-        evaluate, states, path_from(program.path), seed=seed, steps=steps, probes=probes, first=first
-    )
+    arguments: dict[str, Any] = {"seed": seed, "steps": steps, "probes": probes, "first": first}
+    path = path_from(program.path)
     # data = shift + scale · state, so each dimension divides the density by `scale`
-    return density - math.prod(x.shape[1:]) * math.log(program.scale)
+    volume = math.prod(x.shape[1:]) * math.log(program.scale)
+    if not errors:
+        return log_density(evaluate, states, path, **arguments) - volume
+    value, numerical_error, standard_error = log_density_with_errors(evaluate, states, path, **arguments)
+    return np.stack([value - volume, numerical_error, standard_error])
+
+
+def calls(event_shape: tuple[int, ...], steps: int, probes: int, errors: bool) -> int:
+    """How often the graph is called for a batch."""
+    return evaluations(steps, probes, math.prod(event_shape)) * (3 if errors else 1)
