@@ -159,6 +159,15 @@ def test_gradients_of_the_inverse_are_those_of_all_its_turns(scramble):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
 
 
+@torch.no_grad()
+def test_large_events_are_scored_in_parts(scramble, monkeypatch):
+    transform = Residual(network(scramble), 4)
+    x = torch.randn(10, 4, dtype=torch.float64)
+    _, whole = transform(x)
+    monkeypatch.setattr("zoo_flows.transforms.residual._ENTRIES", 3 * 4 * 12)
+    torch.testing.assert_close(transform(x)[1], whole, rtol=1e-12, atol=1e-12)
+
+
 def test_what_is_no_contraction_is_refused():
     with pytest.raises(ConfigError, match="between 0 and 1, not 1"):
         Residual(LipschitzMLP(3, bound=1.0), 3)

@@ -148,12 +148,11 @@ class LipschitzMLP(nn.Module):
         return value, slopes
 
     def write_jacobian(self, net: Net, slopes: Sequence[Value]) -> Value:
-        """Write ∂g/∂x of a frozen network into a graph, from the slopes that :meth:`write` gives."""
-        product: Value = self._constants(net, 0)[0]
-        for index, slope in enumerate(slopes, 1):
-            product = net("Mul", net("Unsqueeze", slope, net.integers(2)), product)
-            product = net("MatMul", self._constants(net, index)[0], product)
-        return product
+        """Write the transpose of ∂g/∂x of a frozen network into a graph, from the slopes that :meth:`write` gives."""
+        rows, *weights = (net("Transpose", self._constants(net, i)[0], perm=[1, 0]) for i in range(len(self.layers)))
+        for weight, slope in zip(weights, slopes, strict=True):
+            rows = net("MatMul", net("Mul", net("Unsqueeze", slope, net.integers(1)), rows), weight)
+        return rows
 
     def frozen(self) -> LipschitzMLP:
         """An equal network whose weights are within their limits, made so in float64 and rounded once."""
@@ -176,10 +175,11 @@ class LipschitzMLP(nn.Module):
 
 def jacobian(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
     """∂g/∂x ``[n, d, d]``: the product of the layers' weights and the diagonal matrices of the slopes between them."""
-    product: Tensor = weights[0]
+    # a row for each component of x, on which layers act as on samples: one product of matrices a layer
+    rows = weights[0].T
     for weight, slope in zip(weights[1:], slopes, strict=True):
-        product = weight @ (slope.unsqueeze(2) * product)
-    return product
+        rows = F.linear(slope.unsqueeze(1) * rows, weight)
+    return rows.transpose(-1, -2)
 
 
 def pulled_back(v: Tensor, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
