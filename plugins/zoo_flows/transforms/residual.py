@@ -126,7 +126,7 @@ class Residual(Transform):
 def _log_det(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
     """log |det ∂z/∂x| ``[n]``, of no more samples at once than memory should be given for."""
     each = weights[0].shape[1] * max(*weights[0].shape)
-    parts = zip(*(slope.split(max(1, _ENTRIES // each)) for slope in slopes), strict=True)
+    parts = zip(*(torch.split(slope, max(1, _ENTRIES // each)) for slope in slopes), strict=True)
     return torch.cat([torch.linalg.slogdet(_plus_identity(jacobian(weights, part)))[1] for part in parts])
 
 
