@@ -8,7 +8,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """The U-Net."""
+    """One for each network."""
     return [
         Architecture(
             name="unet",
@@ -19,5 +19,16 @@ def zoo_architectures() -> list[Architecture]:
                 "Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239; "
                 "Dhariwal & Nichol 2021, Diffusion models beat GANs on image synthesis, arXiv:2105.05233"
             ),
-        )
+        ),
+        Architecture(
+            name="mlp",
+            summary="residual network diffusion or rectified flow over vectors",
+            family="diffusion",
+            entry="zoo_diffusion.mlp:MLPDiffusion",
+            paper=(
+                "Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239; "
+                "Liu, Gong & Liu 2023, Flow straight and fast: learning to generate and transfer data with rectified "
+                "flow, arXiv:2209.03003"
+            ),
+        ),
     ]

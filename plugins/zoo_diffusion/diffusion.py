@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -20,7 +19,9 @@ from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
 from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, encoded, in_data_units, to_data
+from zoo_diffusion import variance
 from zoo_diffusion.graphs import DivergenceModule, StepModule, divergence_graph, step_graph
+from zoo_diffusion.objectives import Objective
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 
 Progress = Callable[[int, int], None]
@@ -51,6 +52,7 @@ class Diffusion(GenerativeModel):
         data_std: standard deviation of the data in state units, which prediction ``edm`` assumes.
         variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, the second half of which
             say where in its range the variance of sampler ``ddpm`` lies (Nichol & Dhariwal 2021, section 3.1).
+        objective: weighting, times and coupling of training, see :mod:`zoo_diffusion.objectives`.
         sampling: defaults of ``sampler``, ``steps`` and ``guidance``.
     """
 
@@ -71,6 +73,7 @@ class Diffusion(GenerativeModel):
         class_dropout: float = 0.1,
         data_std: float = DATA_STD,
         variance: str = "fixed",
+        objective: Mapping[str, Any] | None = None,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -91,6 +94,7 @@ class Diffusion(GenerativeModel):
         self.data_min, self.data_max = data_min, data_max
         self.class_dropout = class_dropout
         self.data_std = data_std
+        self.objective = Objective.from_config(objective)
         self.learned_variance = variance == "learned-range"
         self.sampling = Iterate(
             "step",
@@ -136,7 +140,10 @@ class Diffusion(GenerativeModel):
             both ``[n, *event]``; the second is None unless the variance is learned.
         """
         shown = network_input(self.prediction, x, alpha, sigma, self.data_std)
-        output = self.network(shown, time.expand(x.shape[0]), condition)
+        return self._parts(self.network(shown, time.expand(x.shape[0]), condition))
+
+    def _parts(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The prediction, and the share of the variance's range unless it is fixed."""
         if not self.learned_variance:
             return output, None
         output, where = output.chunk(2, dim=1)
@@ -154,34 +161,41 @@ class Diffusion(GenerativeModel):
     # -- training ---------------------------------------------------------------------------------------------------
 
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """Mean squared error of the prediction at times spread evenly over the batch.
+        """Weighted mean squared error of the prediction, see :mod:`zoo_diffusion.objectives`. Noise comes from torch.
 
-        The times are one uniform offset plus multiples of 1/n (Kingma et al. 2021, appendix I.1), which covers [0, 1]
-        in every batch and lowers the variance of the gradient. Noise comes from torch's global generator.
+        A learned variance adds its share of the variational bound (Nichol & Dhariwal 2021, eq. 16; see
+        :mod:`zoo_diffusion.variance`).
 
         Args:
             x: data ``[n, *event]``.
             condition: int ``[n]`` or float ``[n, d]``, or None.
         """
-        if self.learned_variance:
-            raise UsageError(
-                "there is no objective for a learned variance here yet: it is for weights trained elsewhere"
-            )
         n = len(self.check_data(x))
         state = (x - self.shift) / self.scale
-        offset = torch.rand((), dtype=torch.float64)
-        t = ((offset + torch.arange(n, dtype=torch.float64) / n) % 1.0).numpy()
-        shape = (n, *[1] * len(self.event_shape))
-        alpha, sigma = (torch.from_numpy(a).to(x).reshape(shape) for a in self.path.alpha_sigma(t))
+        t = self.objective.draw_times(n, self.path)
+        alpha, sigma = self._levels(t, x)
         time = torch.from_numpy(self.path.network_time(t)).to(x)
-        eps = torch.randn_like(state)
+        eps = self.objective.paired(torch.randn_like(state), state)
         condition = self.condition_tensor(condition, n)
         if self.null_class is not None and condition is not None:
             hidden = torch.rand(n, device=x.device) < self.class_dropout
             condition = torch.where(hidden, torch.full_like(condition, self.null_class), condition)
-        shown = network_input(self.prediction, alpha * state + sigma * eps, alpha, sigma, self.data_std)
-        output = self.network(shown, time, condition)
-        return F.mse_loss(output.to(state.dtype), target(self.prediction, state, eps, alpha, sigma, self.data_std))
+        noisy = alpha * state + sigma * eps
+        output = self.network(network_input(self.prediction, noisy, alpha, sigma, self.data_std), time, condition)
+        output, where = self._parts(output.to(state.dtype))
+        errors = (output - target(self.prediction, state, eps, alpha, sigma, self.data_std)).square()
+        loss = (self.objective.weights(self.prediction, alpha, sigma, self.data_std) * errors).mean()
+        if where is None:
+            return loss
+        before = self._levels(np.maximum(t - 1.0 / variance.STEPS, self.path.t_min), x)
+        d = self.denoised(output, noisy, alpha, sigma).detach()
+        return loss + variance.bound(state, d, where, before, (alpha, sigma))
+
+    def _levels(self, t: NDArray[np.float64], x: Tensor) -> tuple[Tensor, Tensor]:
+        """α and σ at times ``[n]``, as tensors that broadcast against ``x``."""
+        alpha, sigma = self.path.alpha_sigma(t)
+        shape = (len(t), *[1] * len(self.event_shape))
+        return torch.from_numpy(alpha).to(x).reshape(shape), torch.from_numpy(sigma).to(x).reshape(shape)
 
     # -- sampling ---------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,13 @@ def zoo_architectures() -> list[Architecture]:
             paper="Chen, Behrmann, Duvenaud & Jacobsen 2019, Residual flows, arXiv:1906.02735",
         ),
         Architecture(
+            name="naf",
+            summary="Mixtures of sigmoids as autoregressive maps: exact densities in one pass, samples by root finding",
+            family="flow",
+            entry="zoo_flows.naf:NAF",
+            paper="Huang, Krueger, Lacoste & Courville 2018, Neural autoregressive flows, arXiv:1804.00779",
+        ),
+        Architecture(
             name="planar",
             summary="Many transforms that each stretch space along one direction; for few dimensions",
             family="flow",

@@ -31,6 +31,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     Radial,
     Residual,
     Scale,
+    SigmoidalMap,
     SplineMap,
     Squeeze,
     Standardize,
@@ -88,6 +89,9 @@ MAKERS = {
     "autoregressive-alone": lambda size, context: Autoregressive(size, AffineMap(), hidden=(3,)),
     "autoregressive-spline": lambda size, context: Autoregressive(
         size, SPLINE, context=context, hidden=(8, 8, 8), residual=True
+    ),
+    "autoregressive-sigmoidal": lambda size, context: Autoregressive(
+        size, SigmoidalMap(5), context=context, hidden=(12, 8)
     ),
     "inverse-autoregressive": lambda size, context: Inverted(
         Autoregressive(size, AffineMap(), context=context, hidden=(12, 8))

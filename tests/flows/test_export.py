@@ -13,6 +13,7 @@ from zoo.runtime import load  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
+from zoo_flows.naf import NAF  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402
 from zoo_flows.nsf import NSFCoupling  # noqa: E402
 from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
@@ -44,6 +45,7 @@ FLOWS = {
     ),
     "maf-batchnorm": lambda: MAF(event_shape=[3], transforms=2, hidden=[8], batchnorm=True),
     "iaf-mixture": lambda: IAF(event_shape=[3], transforms=1, hidden=[8], base="mixture", condition=VECTOR),
+    "naf": lambda: NAF(event_shape=[3], transforms=2, units=4, hidden=[8], condition=VECTOR),
     "nsf-circular": lambda: NSFCircular(event_shape=[3], bins=4, low=0.0, period=24.0, condition=CLASSES, **SMALL),
     "residual": lambda: ResidualFlow(event_shape=[3], transforms=2, hidden=8, condition=VECTOR),
     "residual-classes": lambda: ResidualFlow(

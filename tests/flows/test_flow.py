@@ -15,6 +15,7 @@ from zoo_flows.bases import DiagonalNormal, Mixture, Uniform  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
+from zoo_flows.naf import NAF  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402
 from zoo_flows.nsf import NSFCoupling  # noqa: E402
 from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
@@ -48,6 +49,9 @@ CONFIGS = {
     "iaf-vector": {"event_shape": [2], "condition": VECTOR},
     "nsf-ar": {"event_shape": [2]},
     "nsf-ar-classes": {"event_shape": [2], "condition": CLASSES, "mixing": "reverse"},
+    "naf": {"event_shape": [2]},
+    "naf-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "mixing": "lu"},
+    "naf-vector": {"event_shape": [2], "condition": VECTOR},
     "nsf-circular": {"event_shape": [3]},
     "nsf-circular-vector": {"event_shape": [2], "low": 0.0, "period": 24.0, "condition": VECTOR},
     "nice": {"event_shape": [2]},
@@ -78,6 +82,7 @@ ARCHITECTURES = {
     "iaf": (IAF, {"transforms": 2, "hidden": [12, 8]}),
     "nsf-ar": (NSFAutoregressive, {"transforms": 2, "bins": 5, "bound": 3.0, "hidden": [12]}),
     "nsf-circular": (NSFCircular, {"transforms": 2, "bins": 5, "hidden": 12, "blocks": 1}),
+    "naf": (NAF, {"transforms": 2, "units": 5, "hidden": [12]}),
     "nice": (NICE, {"transforms": 3, "hidden": 12, "blocks": 1}),
     "realnvp": (RealNVP, {"transforms": 2, "hidden": 12, "blocks": 1}),
     "glow": (Glow, {"scales": 2, "steps": 1, "hidden": 6}),
@@ -88,7 +93,7 @@ ARCHITECTURES = {
 }
 #: of two dimensions, whose densities are integrated
 INTEGRATED = [
-    *("plane", "learned", "mixture", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"),
+    *("plane", "learned", "mixture", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes", "naf-vector"),
     *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector", "residual-vector"),
 ]
 CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls not in (Glow, NSFCircular))]
@@ -243,7 +248,7 @@ def test_the_density_integrates_to_one(make, config, scale):
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    "config", ["plane", "mixture", "maf", "iaf", "nsf-ar", "nice", "planar-plane", "sylvester-plane"]
+    "config", ["plane", "mixture", "maf", "iaf", "nsf-ar", "naf", "nice", "planar-plane", "sylvester-plane"]
 )
 def test_samples_follow_the_density(make, config):
     """Half of them lie where the density says that half of the mass lies: in the ball of that radius in z."""
@@ -369,7 +374,7 @@ def test_what_cannot_be_built_is_refused(config, message):
         ({"event_shape": [2], "levels": 1}, "2 levels or more"),
     ],
 )
-@pytest.mark.parametrize("cls", [MAF, IAF, NSFAutoregressive])
+@pytest.mark.parametrize("cls", [MAF, IAF, NSFAutoregressive, NAF])
 def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
     with pytest.raises(ZooError, match=message):
         cls(**config)
@@ -386,6 +391,7 @@ def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
         (ResidualFlow, {"event_shape": [2], "lipschitz": 1.0}, "between 0 and 1, not 1.0"),
         (ResidualFlow, {"event_shape": [2], "layers": 0}, "layers must be 1 or more"),
         (ResidualFlow, {"event_shape": [2], "activation": "qr"}, "no activation named 'qr'"),
+        (NAF, {"event_shape": [2], "units": 0}, "units must be 1 or more"),
         (PlanarFlow, {"event_shape": [2], "transforms": 0}, "transforms must be 1 or more"),
         (RadialFlow, {"event_shape": []}, "event_shape"),
         (RealNVP, {"event_shape": [2], "base": "qr"}, "no base distribution named 'qr'"),

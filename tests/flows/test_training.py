@@ -17,6 +17,7 @@ from zoo.training.recipe import Recipe  # noqa: E402
 from zoo_data.densities import moons  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
+from zoo_flows.naf import NAF  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402
 from zoo_flows.nsf import NSFCoupling  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
@@ -98,12 +99,13 @@ def test_it_approaches_the_entropy_and_never_passes_it(data, tmp_path):
         lambda: RealNVP(event_shape=[2], transforms=4, hidden=24, blocks=1),
         lambda: RealNVP(event_shape=[2], transforms=4, hidden=24, blocks=1, batchnorm=True),
         lambda: MAF(event_shape=[2], hidden=[24], batchnorm=True),
+        lambda: NAF(event_shape=[2], transforms=2, hidden=[24]),
         lambda: PlanarFlow(event_shape=[2], transforms=8),
         lambda: RadialFlow(event_shape=[2], transforms=8),
         lambda: SylvesterFlow(event_shape=[2], transforms=4),
         lambda: ResidualFlow(event_shape=[2], transforms=4, hidden=24),
     ],
-    ids=["nice", "realnvp", "realnvp-batchnorm", "maf-batchnorm", "planar", "radial", "sylvester", "residual"],
+    ids=["nice", "realnvp", "realnvp-batchnorm", "maf-batchnorm", "naf", "planar", "radial", "sylvester", "residual"],
 )
 def test_what_begins_as_a_gaussian_learns_that_moons_are_none(make, data, tmp_path):
     torch.manual_seed(0)

@@ -22,6 +22,7 @@ from zoo_flows.transforms.planar import Planar
 from zoo_flows.transforms.radial import Radial
 from zoo_flows.transforms.residual import Residual
 from zoo_flows.transforms.scaling import Scale
+from zoo_flows.transforms.sigmoidal import SigmoidalMap
 from zoo_flows.transforms.squeeze import Squeeze
 from zoo_flows.transforms.sylvester import Sylvester
 
@@ -50,6 +51,7 @@ __all__ = [
     "Radial",
     "Residual",
     "Scale",
+    "SigmoidalMap",
     "SplineMap",
     "Squeeze",
     "Standardize",

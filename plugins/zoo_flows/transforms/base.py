@@ -14,6 +14,8 @@ from zoo.writing import Net, Value
 Direction = Literal["forward", "inverse"]
 #: how a sequential direction can be written: without control flow, or as a loop
 WAYS = ("unroll", "loop")
+#: the same, the usual one first, where a step is long itself, such as one that finds a root
+ITERATIVE_WAYS = ("loop", "unroll")
 
 
 class Transform(nn.Module, ABC):
@@ -38,7 +40,7 @@ class Transform(nn.Module, ABC):
         sequential: directions that take many small steps, one after the other, which tracing would unroll. A graph with
             such a direction in it is written; what has no :meth:`write` is traced then, part by part.
         written: directions that :meth:`write` can write: those, and others where that is easy, which saves a trace.
-        ways: how sequential directions are written, best first.
+        ways: how sequential directions can be written, the usual one first.
     """
 
     sequential: frozenset[Direction] = frozenset()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError
 from zoo.writing import Net, Value
-from zoo_flows.transforms.base import Direction, Transform
+from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.elimination import log_det as write_log_det
 from zoo_flows.transforms.lipschitz import LipschitzMLP, jacobian, pulled_back
 from zoo_flows.transforms.roulette import estimated_log_det
@@ -43,7 +43,7 @@ class Residual(Transform):
 
     sequential: frozenset[Direction] = frozenset({"forward", "inverse"})
     written = sequential
-    ways = ("loop", "unroll")
+    ways = ITERATIVE_WAYS
 
     def __init__(self, network: LipschitzMLP, size: int, *, exact: int = 64) -> None:
         super().__init__()
