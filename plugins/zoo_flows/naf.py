@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from zoo_flows import config
 from zoo_flows.maf import AutoregressiveFlow
-from zoo_flows.transforms import SigmoidalMap
+from zoo_flows.transforms import Autoregressive, SigmoidalMap, Transform
 
 
 class NAF(AutoregressiveFlow):
@@ -21,8 +23,7 @@ class NAF(AutoregressiveFlow):
         units: sigmoids of each map.
         hidden: widths of the masked networks' hidden layers.
         residual: whether hidden layers after the first are residual blocks, all of one width.
-        mixing: between transforms: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or
-            ``"none"``.
+        mixing: between transforms: ``"reverse"``, ``"permutation"``, ``"householder"``, ``"lu"`` or ``"none"``.
         base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
         components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
@@ -38,7 +39,7 @@ class NAF(AutoregressiveFlow):
         units: int = 8,
         hidden: Sequence[int] = (64, 64),
         residual: bool = False,
-        mixing: str = "reverse",
+        mixing: str = "lu",
         base: str = "normal",
         components: int = 8,
         condition: Mapping[str, Any] | None = None,
@@ -59,3 +60,11 @@ class NAF(AutoregressiveFlow):
             levels=levels,
             alpha=alpha,
         )
+
+    @torch.no_grad()
+    def autoregressive(self, transform: Autoregressive) -> Transform:
+        """One whose sigmoids begin apart."""
+        assert isinstance(transform.map, SigmoidalMap)
+        network = transform.network
+        network.linear(-1).bias.copy_(transform.map.apart().repeat(network.size))
+        return transform

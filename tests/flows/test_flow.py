@@ -311,7 +311,7 @@ def test_every_parameter_gets_a_gradient(model):
         assert parameter.grad.abs().max() > 0, key
 
 
-@pytest.mark.parametrize("cls", CLASSES_OF_FLOWS)
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES_OF_FLOWS if cls is not NAF])  # whose sigmoids begin apart
 def test_prepared_on_data_a_fresh_flow_is_a_fitted_gaussian(cls):
     x = torch.randn(3000, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.2, 5.0]) + 3.0
     model = cls(event_shape=[2])
