@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.bound import variational_bound
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
 from zoo.likelihood import Evaluator, LogDensity, default_probes, log_density, log_density_with_errors
@@ -379,6 +380,38 @@ class Diffusion(GenerativeModel):
         found = log_density_with_errors(evaluate, states, self.path, seed=seed, steps=steps, probes=given)
         return found._replace(value=found.value - volume)
 
+    def log_prob_bound(
+        self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0
+    ) -> Tensor:
+        """What the log-density under ancestral sampling is at least: the variational bound, see :mod:`zoo.bound`.
+
+        Args:
+            x: data ``[n, *event]``.
+            condition: as for :meth:`log_prob`.
+            steps: of the chain.
+            terms: how many of the steps are evaluated; the others are estimated from them.
+            seed: key of the noise.
+
+        Returns:
+            ``[n]``, nats, in data units.
+        """
+        given = self.scoring_condition(condition, len(self.check_data(x)))
+
+        def denoise(state: Any, *levels: float) -> Any:
+            time, alpha, sigma = (torch.tensor(v, device=self.device, dtype=self.dtype) for v in levels)
+            with torch.no_grad():
+                d = self.denoise(_tensor(state).to(self.device, self.dtype), time, alpha, sigma, given)
+            return d.cpu().numpy()
+
+        states, volume = self._states(x)
+        bound = variational_bound(denoise, states, self.path, steps=steps, terms=terms, seed=seed) - volume
+        return torch.from_numpy(bound).to(self.device, self.dtype)
+
+    def _states(self, x: Tensor) -> tuple[NDArray[np.float64], float]:
+        """The states of data, and by how much their log-density is larger."""
+        states = (x.detach().cpu().double().numpy() - self.shift) / self.scale
+        return states, math.prod(self.event_shape) * math.log(self.scale)
+
     def _ode(self, x: Tensor, condition: Any) -> tuple[Evaluator, NDArray[np.float64], float]:
         """What the likelihood evaluates, the states of the data, and by how much their log-density is larger."""
         conditions = self.scoring_condition(condition, len(self.check_data(x)))
@@ -392,8 +425,7 @@ class Diffusion(GenerativeModel):
                 d, trace = divergence(*tensors, *([] if conditions is None else [conditions]))
             return d.cpu().numpy(), trace.cpu().numpy()
 
-        states = (x.detach().cpu().double().numpy() - self.shift) / self.scale
-        return evaluate, states, math.prod(self.event_shape) * math.log(self.scale)
+        return evaluate, *self._states(x)
 
     def scoring_condition(self, condition: Any, n: int) -> Tensor | None:
         """The condition to score under: what is given, or the null class."""

@@ -108,3 +108,6 @@ def test_onnx_runtime_samples_and_scores_what_torch_does(model, tmp_path):
     with torch.no_grad():
         expected = model.log_prob(x, condition=condition, steps=3).numpy()
     np.testing.assert_allclose(bundle.log_prob(x.numpy(), condition=given, steps=3), expected, atol=1e-3, rtol=1e-4)
+    options = {"steps": 50, "terms": 4, "seed": 2}
+    expected = model.log_prob_bound(x, condition=condition, **options).numpy()
+    np.testing.assert_allclose(bundle.log_prob_bound(x.numpy(), condition=given, **options), expected, rtol=1e-4)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.bound import variational_bound
 from zoo.errors import RuntimeFailure
 from zoo.likelihood import evaluations, log_density, log_density_with_errors
 from zoo.paths import path_from
@@ -55,15 +56,7 @@ def log_prob(
         state: NDArray[np.float32], time: float, alpha: float, sigma: float, probe: NDArray[np.float32]
     ) -> tuple[Any, Any]:
         nonlocal done
-        feeds: dict[str, NDArray[Any]] = {
-            "x": state,
-            "time": np.array(time, np.float32),
-            "alpha": np.array(alpha, np.float32),
-            "sigma": np.array(sigma, np.float32),
-            "probe": probe,
-        }
-        if condition is not None:
-            feeds["condition"] = condition
+        feeds = _feeds(state, time, alpha, sigma, probe, condition)
         outputs = session.run(feeds, ["denoised", "trace"])
         done += 1
         if not all(np.isfinite(output).all() for output in outputs.values()):
@@ -88,3 +81,49 @@ def log_prob(
 def calls(event_shape: tuple[int, ...], steps: int, probes: int, errors: bool) -> int:
     """How often the graph is called for a batch."""
     return evaluations(steps, probes, math.prod(event_shape)) * (3 if errors else 1)
+
+
+def bound(
+    session: Session,
+    program: Integrate,
+    x: NDArray[np.float32],
+    condition: NDArray[Any] | None,
+    *,
+    seed: int,
+    steps: int,
+    terms: int,
+    first: int,
+    tick: Callable[[], None],
+) -> NDArray[np.float64]:
+    """The variational bound of data ``first`` to ``first + n`` of a run, see :mod:`zoo.bound`.
+
+    The graph's trace is not used, and its probe is zero. For the rest see :func:`log_prob`.
+    """
+    probe = np.zeros_like(x)
+
+    def denoise(state: NDArray[np.float32], time: float, alpha: float, sigma: float) -> Any:
+        feeds = _feeds(state, time, alpha, sigma, probe, condition)
+        d = session.run(feeds, ["denoised"])["denoised"]
+        if not np.isfinite(d).all():
+            raise RuntimeFailure(f"scoring broke down: graph {session.graph.name} gives values that are not finite")
+        tick()
+        return d
+
+    states = (x.astype(np.float64) - program.shift) / program.scale
+    found = variational_bound(
+        denoise, states, path_from(program.path), steps=steps, terms=terms, seed=seed, first=first
+    )
+    return found - math.prod(x.shape[1:]) * math.log(program.scale)
+
+
+def _feeds(
+    state: NDArray[np.float32],
+    time: float,
+    alpha: float,
+    sigma: float,
+    probe: NDArray[np.float32],
+    condition: NDArray[Any] | None,
+) -> dict[str, NDArray[Any]]:
+    numbers = {"time": time, "alpha": alpha, "sigma": sigma}
+    feeds = {"x": state, **{name: np.array(value, np.float32) for name, value in numbers.items()}, "probe": probe}
+    return feeds if condition is None else {**feeds, "condition": condition}

@@ -68,6 +68,61 @@ class Scoring(OpenBundle):
         """
         return LogDensity(*self._scored(x, condition, seed, steps, probes, batch_size, progress, errors=True))
 
+    def log_prob_bound(
+        self,
+        x: Any,
+        *,
+        condition: Any = None,
+        seed: int = 0,
+        steps: int = 1000,
+        terms: int = 100,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float64]:
+        """What a diffusion's log-density under ancestral sampling is at least, see :mod:`zoo.bound`.
+
+        Args:
+            x: as for :meth:`log_prob`, and so are ``condition``, ``batch_size`` and ``progress``.
+            condition: see ``x``.
+            seed: key of the dequantisation, the terms and their noise.
+            steps: of the chain.
+            terms: how many of the steps are evaluated; the others are estimated from them.
+            batch_size: see ``x``.
+            progress: see ``x``.
+
+        Returns:
+            float64 ``[n]``, nats in the units of the data.
+
+        Raises:
+            UsageError: the model scores in one call, or an argument makes no sense; nothing was run.
+            RuntimeFailure: ONNX Runtime failed, or a value is not finite.
+        """
+        seed = check_seed(seed)
+        program = self.manifest.log_prob
+        if not isinstance(program, Integrate):
+            raise UsageError(f"{self.name} has no chain of steps, so no variational bound")
+        steps = checked_count("steps", steps)
+        terms = checked_count("terms", terms, steps)
+        values = data.events(x, self.event_shape, self.levels, seed=seed)
+        conditions = self._scoring_condition(condition, len(values))
+        session = self.session(program.graph)
+        bound = np.empty(len(values))
+        batches = self._batches(len(values), batch_size, session)
+        tick = ticker(progress, len(batches) * terms)
+        for part in batches:
+            bound[part] = integrate.bound(
+                session,
+                program,
+                self._filled(values[part]),
+                self._filled(None if conditions is None else conditions[part]),
+                seed=seed,
+                steps=steps,
+                terms=terms,
+                first=part.start,
+                tick=tick,
+            )[: part.stop - part.start]
+        return bound
+
     def _scored(
         self,
         x: Any,
