@@ -81,6 +81,13 @@ def zoo_architectures() -> list[Architecture]:
             paper="Huang, Krueger, Lacoste & Courville 2018, Neural autoregressive flows, arXiv:1804.00779",
         ),
         Architecture(
+            name="umnn",
+            summary="Integrals of a positive network as autoregressive maps: exact densities, samples by root finding",
+            family="flow",
+            entry="zoo_flows.umnn:UMNN",
+            paper="Wehenkel & Louppe 2019, Unconstrained monotonic neural networks, arXiv:1908.05164",
+        ),
+        Architecture(
             name="planar",
             summary="Many transforms that each stretch space along one direction; for few dimensions",
             family="flow",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ class NAF(AutoregressiveFlow):
         config.at_least(units=(units, 1))
         super().__init__(
             event_shape,
-            SigmoidalMap(units),
+            partial(SigmoidalMap, units),
             transforms=transforms,
             hidden=hidden,
             residual=residual,

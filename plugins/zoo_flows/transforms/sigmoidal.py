@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -44,8 +43,6 @@ class SigmoidalMap(IterativeMap):
 
     units: int = 8
     largest: float = 100.0
-    #: of the root finder; a test looks for parameters that need more
-    steps: ClassVar[int] = 24
 
     @property
     def count(self) -> int:
