@@ -8,7 +8,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """Flows of couplings, of autoregressive transforms, of images, of contractions, and of planes and spheres."""
+    """Flows of couplings, of autoregressive transforms, of images, of contractions, of equations, and of planes and spheres."""
     return [
         Architecture(
             name="nice",
@@ -79,6 +79,13 @@ def zoo_architectures() -> list[Architecture]:
             family="flow",
             entry="zoo_flows.naf:NAF",
             paper="Huang, Krueger, Lacoste & Courville 2018, Neural autoregressive flows, arXiv:1804.00779",
+        ),
+        Architecture(
+            name="cnf",
+            summary="A differential equation from data to noise, trained by flow matching or by likelihood",
+            family="flow",
+            entry="zoo_flows.cnf:CNF",
+            paper="Grathwohl et al. 2019, FFJORD, arXiv:1810.01367; Lipman et al. 2023, arXiv:2210.02747",
         ),
         Architecture(
             name="planar",
