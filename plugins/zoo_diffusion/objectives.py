@@ -39,8 +39,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.errors import ConfigError, MissingDependencyError
+from zoo.errors import ConfigError
 from zoo.paths import Path
+from zoo.training.pairing import paired
 from zoo_diffusion.prediction import Prediction, slope
 
 WEIGHTINGS = ("prediction", "min-snr", "p2", "edm")
@@ -128,10 +129,4 @@ class Objective:
         """The noise in the order in which it meets the data."""
         if self.coupling == "independent":
             return noise
-        try:
-            from scipy.optimize import linear_sum_assignment
-        except ImportError as error:
-            raise MissingDependencyError("scipy", "pair noise and data by optimal transport", extra="data") from error
-        distances = torch.cdist(state.flatten(1), noise.flatten(1)).square()
-        _, order = linear_sum_assignment(distances.detach().cpu().numpy())
-        return noise[torch.from_numpy(order).to(noise.device)]
+        return paired(noise, state)

@@ -8,7 +8,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """Flows of couplings, of autoregressive transforms, of images, of contractions, and of planes and spheres."""
+    """Flows of couplings, of autoregressive transforms, of images, of contractions, of equations, and of planes and spheres."""
     return [
         Architecture(
             name="nice",
@@ -86,6 +86,13 @@ def zoo_architectures() -> list[Architecture]:
             family="flow",
             entry="zoo_flows.umnn:UMNN",
             paper="Wehenkel & Louppe 2019, Unconstrained monotonic neural networks, arXiv:1908.05164",
+        ),
+        Architecture(
+            name="cnf",
+            summary="A differential equation from data to noise, trained by flow matching or by likelihood",
+            family="flow",
+            entry="zoo_flows.cnf:CNF",
+            paper="Grathwohl et al. 2019, FFJORD, arXiv:1810.01367; Lipman et al. 2023, arXiv:2210.02747",
         ),
         Architecture(
             name="planar",

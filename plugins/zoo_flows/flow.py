@@ -101,8 +101,11 @@ class Flow(DirectModel):
 
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """See :class:`~zoo.model.DirectModel`."""
-        value = self.base.from_noise(z.flatten(1), self.context(condition))
-        return self.to_data(torch.unflatten(value, 1, self.event_shape), condition)[0]
+        context = self.context(condition)
+        x = self.base.from_noise(z.flatten(1), context)
+        for transform in reversed((*self.preprocessing, *self.transforms)):
+            x = _transform(transform).data(x, context)
+        return torch.unflatten(x, 1, self.event_shape)
 
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """See :class:`~zoo.model.DirectModel`."""

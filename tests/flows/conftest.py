@@ -17,6 +17,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     BatchNorm,
     Checkered,
     CircularMap,
+    Continuous,
     Coupling,
     ElementwiseSpline,
     Householder,
@@ -38,6 +39,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     Standardize,
     Sylvester,
     Transform,
+    VelocityMLP,
 )
 from zoo_flows.transforms.circular import OfAngles, wrapped  # noqa: E402
 from zoo_flows.transforms.convolutional import ResidualCNN  # noqa: E402
@@ -81,6 +83,7 @@ MAKERS = {
     "residual-elu": lambda size, context: Residual(
         LipschitzMLP(size, hidden=8, layers=1, bound=0.5, activation="elu"), size
     ),
+    "continuous": lambda size, context: Continuous(VelocityMLP(size, context=context, hidden=4, layers=1), steps=96),
     "elementwise": lambda size, context: ElementwiseSpline(size, bins=6, bound=3.0),
     "lu": lambda size, context: LULinear(size),
     "lu-in-place": lambda size, context: LULinear(size, permute=False),
@@ -117,6 +120,10 @@ MAKERS = {
     "standardize": lambda size, context: Standardize(size),
     "logit": lambda size, context: Logit(17, 0.01),
 }
+
+
+#: round trips in float64 of what is inverted by steps of a differential equation, and not in closed form
+INTEGRATED = {"continuous": 1e-6}
 
 
 def scramble(module, *, seed=0, scale=0.4):
@@ -178,6 +185,12 @@ def make_case():
         return Case(name, transform, x, torch.randn(n, context, dtype=torch.float64))
 
     return make
+
+
+@pytest.fixture
+def closeness(name):
+    """How near to where it started a round trip in float64 ends."""
+    return INTEGRATED.get(name, 1e-10)
 
 
 @pytest.fixture(params=MAKERS)

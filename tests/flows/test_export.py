@@ -10,6 +10,7 @@ pytest.importorskip("onnxruntime")
 import zoo_flows  # noqa: E402 - after the checks
 from zoo.export import export  # noqa: E402
 from zoo.runtime import load  # noqa: E402
+from zoo_flows.cnf import CNF  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
@@ -52,6 +53,18 @@ FLOWS = {
     "residual": lambda: ResidualFlow(event_shape=[3], transforms=2, hidden=8, condition=VECTOR),
     "residual-classes": lambda: ResidualFlow(
         event_shape=[1, 3, 4], transforms=1, hidden=8, layers=1, activation="elu", levels=17, condition=CLASSES
+    ),
+    "cnf": lambda: CNF(event_shape=[3], hidden=8, steps=6, condition=VECTOR),
+    "cnf-classes": lambda: CNF(
+        event_shape=[1, 2, 2],
+        hidden=8,
+        layers=1,
+        activation="softplus",
+        steps=6,
+        levels=17,
+        condition=CLASSES,
+        objective="likelihood",
+        base="learned",
     ),
     "planar": lambda: PlanarFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "radial": lambda: RadialFlow(event_shape=[3], transforms=2, condition=VECTOR),

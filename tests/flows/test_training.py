@@ -15,6 +15,7 @@ from zoo.metrics.density import held_out_density  # noqa: E402
 from zoo.training.loop import train  # noqa: E402
 from zoo.training.recipe import Recipe  # noqa: E402
 from zoo_data.densities import moons  # noqa: E402
+from zoo_flows.cnf import CNF  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
 from zoo_flows.naf import NAF  # noqa: E402
@@ -106,10 +107,11 @@ def test_it_approaches_the_entropy_and_never_passes_it(data, tmp_path):
         lambda: RadialFlow(event_shape=[2], transforms=8),
         lambda: SylvesterFlow(event_shape=[2], transforms=4),
         lambda: ResidualFlow(event_shape=[2], transforms=4, hidden=24),
+        lambda: CNF(event_shape=[2], hidden=24, layers=2, steps=6, objective="likelihood"),
     ],
     ids=[
         *("nice", "realnvp", "realnvp-batchnorm", "maf-batchnorm", "naf", "umnn"),
-        *("planar", "radial", "sylvester", "residual"),
+        *("planar", "radial", "sylvester", "residual", "cnf"),
     ],
 )
 def test_what_begins_as_a_gaussian_learns_that_moons_are_none(make, data, tmp_path):

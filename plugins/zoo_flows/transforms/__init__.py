@@ -8,6 +8,7 @@ from zoo_flows.transforms.base import Transform
 from zoo_flows.transforms.batchnorm import BatchNorm
 from zoo_flows.transforms.checkered import Checkered
 from zoo_flows.transforms.circular import CircularMap
+from zoo_flows.transforms.continuous import Continuous
 from zoo_flows.transforms.conv1x1 import InvertibleConv1x1
 from zoo_flows.transforms.coupling import Coupling
 from zoo_flows.transforms.elementwise import ElementwiseSpline
@@ -26,6 +27,7 @@ from zoo_flows.transforms.scaling import Scale
 from zoo_flows.transforms.sigmoidal import SigmoidalMap
 from zoo_flows.transforms.squeeze import Squeeze
 from zoo_flows.transforms.sylvester import Sylvester
+from zoo_flows.transforms.velocity import VelocityMLP
 
 __all__ = [
     "ActNorm",
@@ -36,6 +38,7 @@ __all__ = [
     "BatchNorm",
     "Checkered",
     "CircularMap",
+    "Continuous",
     "Coupling",
     "ElementwiseSpline",
     "FrozenLinear",
@@ -59,4 +62,5 @@ __all__ = [
     "Standardize",
     "Sylvester",
     "Transform",
+    "VelocityMLP",
 ]

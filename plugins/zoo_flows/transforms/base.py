@@ -55,6 +55,10 @@ class Transform(nn.Module, ABC):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Noise ``[n, d]`` to data ``[n, d]`` and log |det ∂x/∂z| ``[n]``."""
 
+    def data(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """:meth:`inverse` without its log-determinant, which sampling has no use for; for those that save by it."""
+        return self.inverse(z, context)[0]
+
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
         """Fit constants such as means to what comes in of training data, ``[n, d]``, once, before training starts."""
 
