@@ -49,6 +49,8 @@ class Diffusion(GenerativeModel):
         scale: data units of one unit of state.
         data_min: samples are clipped to [data_min, data_max], and so is the denoised sample at every step; or None.
         data_max: see ``data_min``.
+        clip_denoised: whether the denoised sample is bounded at every step: by the range of the data if True, or by
+            this number in state units; samples are clipped at the end all the same.
         class_dropout: probability that training hides the class.
         data_std: standard deviation of the data in state units, which prediction ``edm`` assumes.
         variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, the second half of which
@@ -71,6 +73,7 @@ class Diffusion(GenerativeModel):
         scale: float = 1.0,
         data_min: float | None = None,
         data_max: float | None = None,
+        clip_denoised: bool | float = True,
         class_dropout: float = 0.1,
         data_std: float = DATA_STD,
         variance: str = "fixed",
@@ -86,6 +89,8 @@ class Diffusion(GenerativeModel):
             raise ConfigError(f"data_std must be above 0, not {data_std}")
         if (data_min is None) != (data_max is None):
             raise ConfigError("data_min and data_max come together")
+        if clip_denoised is not False and not clip_denoised > 0:
+            raise ConfigError(f"clip_denoised is true, false or a bound above 0, not {clip_denoised}")
         self.network = network
         self.event_shape = event_shape
         self.condition = condition
@@ -93,6 +98,7 @@ class Diffusion(GenerativeModel):
         self.prediction: Prediction = check_prediction(prediction, self.path)
         self.shift, self.scale = shift, scale
         self.data_min, self.data_max = data_min, data_max
+        self.clip_denoised = clip_denoised
         self.class_dropout = class_dropout
         self.data_std = data_std
         self.objective = Objective.from_config(objective)
@@ -120,7 +126,11 @@ class Diffusion(GenerativeModel):
 
     @property
     def state_clip(self) -> float | None:
-        """Bound on the denoised state, or None for unbounded data."""
+        """Bound on the denoised state, or None for none."""
+        if not isinstance(self.clip_denoised, bool):
+            return float(self.clip_denoised)
+        if not self.clip_denoised:
+            return None
         if self.data_min is None or self.data_max is None:
             return None
         return max(abs(self.data_min - self.shift), abs(self.data_max - self.shift)) / self.scale

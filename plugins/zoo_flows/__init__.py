@@ -8,7 +8,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """Flows of couplings, of autoregressive transforms, of images, of contractions, of equations, and of planes and spheres."""
+    """One for each way to be invertible."""
     return [
         Architecture(
             name="nice",
