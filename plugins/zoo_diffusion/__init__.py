@@ -21,6 +21,17 @@ def zoo_architectures() -> list[Architecture]:
             ),
         ),
         Architecture(
+            name="mlp",
+            summary="residual network diffusion or rectified flow over vectors",
+            family="diffusion",
+            entry="zoo_diffusion.mlp:MLPDiffusion",
+            paper=(
+                "Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239; "
+                "Liu, Gong & Liu 2023, Flow straight and fast: learning to generate and transfer data with rectified "
+                "flow, arXiv:2209.03003"
+            ),
+        ),
+        Architecture(
             name="unet2d",
             summary="U-Net diffusion over images whose network has the layout of diffusers' UNet2DModel",
             family="diffusion",

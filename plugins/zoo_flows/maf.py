@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zoo_flows import config
@@ -15,12 +15,13 @@ class AutoregressiveFlow(Flow):
 
     Args:
         event_shape: shape of one sample, flattened inside.
-        map: of every component.
+        maps: makes the map of every component, for each transform.
         transforms: how many autoregressive transforms.
         hidden: widths of their hidden layers.
         residual: whether hidden layers after the first are residual blocks.
         mixing: ``"reverse"``, ``"permutation"`` (drawn once), ``"householder"`` (a learned rotation), ``"lu"`` (a
             learned matrix) or ``"none"``.
+        batchnorm: whether batch normalisation follows every transform.
         base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
         components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
@@ -32,12 +33,13 @@ class AutoregressiveFlow(Flow):
     def __init__(
         self,
         event_shape: Sequence[int],
-        map: Map,
+        maps: Callable[[], Map],
         *,
         transforms: int,
         hidden: Sequence[int],
         residual: bool,
         mixing: str,
+        batchnorm: bool = False,
         base: str,
         components: int,
         condition: Mapping[str, Any] | None,
@@ -53,8 +55,9 @@ class AutoregressiveFlow(Flow):
             if index:
                 layers += config.mixing(mixing, size)
             layers.append(
-                self.autoregressive(Autoregressive(size, map, context=context, hidden=hidden, residual=residual))
+                self.autoregressive(Autoregressive(size, maps(), context=context, hidden=hidden, residual=residual))
             )
+            layers += config.normalization([size], actnorm=False, batchnorm=batchnorm)
         super().__init__(
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
@@ -82,6 +85,7 @@ class MAF(AutoregressiveFlow):
         residual: whether hidden layers after the first are residual blocks, all of one width.
         mixing: between transforms: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or
             ``"none"``.
+        batchnorm: whether batch normalisation follows every transform, as in the paper.
         base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
         components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
@@ -97,6 +101,7 @@ class MAF(AutoregressiveFlow):
         hidden: Sequence[int] = (64, 64),
         residual: bool = False,
         mixing: str = "reverse",
+        batchnorm: bool = False,
         base: str = "normal",
         components: int = 8,
         condition: Mapping[str, Any] | None = None,
@@ -105,11 +110,12 @@ class MAF(AutoregressiveFlow):
     ) -> None:
         super().__init__(
             event_shape,
-            AffineMap(),
+            AffineMap,
             transforms=transforms,
             hidden=hidden,
             residual=residual,
             mixing=mixing,
+            batchnorm=batchnorm,
             base=base,
             components=components,
             condition=condition,

@@ -33,6 +33,7 @@ RESNET = {
     "up_block_types": ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"],
 }
 DIT = {**IMAGE, "hidden_size": 16, "depth": 2, "num_heads": 2}
+MLP = {"event_shape": [3], "hidden": 16, "blocks": 2, "sampling": {"steps": 4}}
 #: name -> (architecture, config)
 CASES = {
     "unet": ("unet", UNET | CLASSES),
@@ -61,6 +62,9 @@ CASES = {
         "dit",
         DIT | VECTOR | {"event_shape": [1, 4, 8], "path": "rectified-flow", "prediction": "velocity"},
     ),
+    "mlp": ("mlp", MLP | {"path": "rectified-flow", "prediction": "velocity"}),
+    "mlp-classes": ("mlp", MLP | CLASSES | {"shift": 1.0, "scale": 2.0}),
+    "mlp-vector": ("mlp", MLP | VECTOR | {"event_shape": [2, 2], "prediction": "edm", "path": "edm"}),
 }
 LEARNED = {
     "unet2d-learned-variance": ("unet2d", UNET2D | {"variance": "learned-range"}),
@@ -204,6 +208,9 @@ def test_onnx_runtime_samples_and_scores_what_torch_does(made, tmp_path):
     np.testing.assert_allclose(
         scores, made.log_prob(torch.from_numpy(x), condition=condition, steps=4).numpy(), rtol=1e-4, atol=1e-3
     )
+    options = {"condition": condition, "steps": 50, "terms": 3, "seed": 2}
+    bounds = made.log_prob_bound(torch.from_numpy(x), **options).numpy()
+    np.testing.assert_allclose(bundle.log_prob_bound(x, **options), bounds, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.slow

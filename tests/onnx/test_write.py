@@ -19,7 +19,9 @@ from zoo_onnx.write import write
 pytest.importorskip("zoo_flows.maf")
 from zoo_flows.iaf import IAF
 from zoo_flows.maf import MAF
+from zoo_flows.naf import NAF
 from zoo_flows.nsf_ar import NSFAutoregressive
+from zoo_flows.umnn import UMNN
 
 CLASSES, VECTOR = {"kind": "classes", "size": 3}, {"kind": "vector", "size": 2}
 FLOWS = {
@@ -28,6 +30,9 @@ FLOWS = {
     "maf-narrow": lambda: MAF(event_shape=[9], transforms=1, hidden=[3, 5]),
     "maf-one": lambda: MAF(event_shape=[1], transforms=2, hidden=[4]),
     "maf-image": lambda: MAF(event_shape=[1, 2, 3], transforms=1, hidden=[8], levels=17, condition=CLASSES),
+    "naf": lambda: NAF(event_shape=[3], transforms=2, units=3, hidden=[8]),
+    "naf-classes": lambda: NAF(event_shape=[2], transforms=1, units=4, hidden=[8], condition=CLASSES),
+    "umnn": lambda: UMNN(event_shape=[3], transforms=2, signal=3, integrand=[6, 5], hidden=[8]),
     "nsf-ar": lambda: NSFAutoregressive(event_shape=[3], transforms=2, bins=4, hidden=[8]),
     "iaf-classes": lambda: IAF(event_shape=[5], transforms=2, hidden=[8], condition=CLASSES, mixing="lu"),
 }

@@ -11,12 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from zoo.writing import Net, Value
+from zoo_flows.transforms.bracket import IterativeMap, State
 from zoo_flows.transforms.made import MADE
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.unfolding import unfold
+
+#: values of a state of the root finder
+_STATE = 4
 
 
 def write(net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> Value:
@@ -31,7 +36,7 @@ def write(net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | N
         context: ``[n, c]``, or None.
     """
     z = net("Transpose", z, perm=[1, 0])
-    nodes = _Nodes(net, made, map, z, context)
+    nodes = _Nodes(net, way, made, map, z, context)
     x = _looped(nodes, z) if way == "loop" else unfold(made, nodes, z)[0]
     return net("Transpose", x, perm=[1, 0])
 
@@ -46,11 +51,32 @@ class _MapInverse:
         return self.map.inverse(z, parameters)
 
 
+@dataclass(frozen=True)
+class _MapBegin:
+    """What the steps of a map's inverse begin with: their state, and what they all compute with."""
+
+    map: IterativeMap
+
+    def __call__(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:
+        prepared = self.map.prepared(parameters)
+        return *self.map.begin(z, prepared), *prepared
+
+
+@dataclass(frozen=True)
+class _MapStep:
+    """A step of a map's inverse, from state to state."""
+
+    map: IterativeMap
+
+    def __call__(self, z: Tensor, x: Tensor, low: Tensor, high: Tensor, before: Tensor, *prepared: Tensor) -> State:
+        return self.map.step(z, prepared, (x, low, high, before))
+
+
 class _Nodes:
     """The algebra of unfolding whose values are nodes ``[k, n]``."""
 
-    def __init__(self, net: Net, made: MADE, map: Map, z: Value, context: Value | None) -> None:
-        self.net, self.made, self.map = net, made, map
+    def __init__(self, net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> None:
+        self.net, self.way, self.made, self.map = net, way, made, map
         layers = [made.linear(index) for index in range(len(made.layers))]
         self.weights = [net.constant(layer.weight.numpy()) for layer in layers]
         #: what is added to a layer's products: ``[k, 1]``, or ``[k, n]`` where the context contributes
@@ -88,8 +114,27 @@ class _Nodes:
     def inverse_in(self, net: Net, z: Value, parameters: Value) -> Value:
         """The map's inverse in another net than this one: the body of a loop."""
         shapes = (1, "batch"), (self.map.count, "batch")
+        if isinstance(self.map, IterativeMap):
+            return self._root_in(net, self.map, z, parameters)
         (x,) = net.call(_MapInverse(self.map), (z, shapes[0]), (parameters, shapes[1]))
         return x
+
+    def _root_in(self, net: Net, map: IterativeMap, z: Value, parameters: Value) -> Value:
+        """The same by steps that are alike, so that one of them is traced."""
+        shape = (1, "batch")
+        made = net.call(_MapBegin(map), (z, shape), (parameters, (map.count, "batch")))
+        state, prepared = made[:_STATE], made[_STATE:]
+        sizes = [each.shape[0] for each in map.prepared(torch.zeros(map.count, 1))]
+        given = [(each, (size, "batch")) for each, size in zip(prepared, sizes, strict=True)]
+
+        def step(net: Net, _: Value, state: Sequence[Value]) -> list[Value]:
+            return net.call(_MapStep(map), (z, shape), *((each, shape) for each in state), *given)
+
+        if self.way == "loop":
+            return net.loop(map.steps, state, step)[0]
+        for _ in range(map.steps):
+            state = step(net, None, state)
+        return state[0]
 
     def _slice(self, value: Value, starts: Sequence[int], ends: Sequence[int], *axes: int) -> Value:
         integers = self.net.integers

@@ -1,0 +1,112 @@
+"""The root of an increasing function inside a bracket, in a fixed number of steps and without a branch on values.
+
+Newton's method converges fast, where it converges; bisection always does, slowly. Each step here takes Newton's,
+unless that leaves the bracket that shrinks around the root, or shortens the way too little, and then the middle of it.
+So it is never worse than a bisection of half as many steps, and near the root the digits double with each.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+#: steps as short, in terms of 1 + |x|, are Newton's whatever the bracket is
+_SMALL = 1e-4
+
+#: x, low, high, and how long the way to x was
+State = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def begin(low: Tensor, high: Tensor) -> State:
+    """Before the first step: x is in the middle of [low, high], which holds the root."""
+    return 0.5 * (low + high), low, high, high - low
+
+
+def step(function: Callable[[Tensor], tuple[Tensor, Tensor]], target: Tensor, state: State) -> State:
+    """One step towards function(x) = target.
+
+    Args:
+        function: from x to its value, which increases, and its slope, above 0.
+        target: of values.
+        state: before the step.
+    """
+    x, low, high, before = state
+    value, slope = function(x)
+    short = target - value
+    low, high = torch.where(short > 0, x, low), torch.where(short < 0, x, high)
+    newton = x + short / slope
+    inside = (newton >= low) & (newton <= high) & (2.0 * short.abs() <= before * slope)
+    # where digits end, steps shorten no more, and the root may lie an ulp outside
+    near = short.abs() <= _SMALL * (1.0 + x.abs()) * slope
+    after = torch.where(inside | near, newton, 0.5 * (low + high))
+    return after, low, high, (after - x).abs()
+
+
+class IterativeMap(ABC):
+    """A :class:`~zoo_flows.transforms.maps.Map` whose inverse is found so; graphs repeat one step of it.
+
+    Attributes:
+        steps: how many, at most; a test looks for parameters that need more.
+    """
+
+    steps: ClassVar[int] = 32
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """See :class:`~zoo_flows.transforms.maps.Map`."""
+
+    @abstractmethod
+    def prepared(self, parameters: Tensor) -> tuple[Tensor, ...]:
+        """What all steps compute with, ``[k, ...]`` each, made of the parameters."""
+
+    @abstractmethod
+    def ends(self, z: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Two numbers between which the inverse of z lies."""
+
+    @abstractmethod
+    def values(self, x: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """z and its slope."""
+
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`~zoo_flows.transforms.maps.Map`."""
+        z, slope = self.values(x, self.prepared(parameters))
+        return z, torch.log(slope)
+
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """See :class:`~zoo_flows.transforms.maps.Map`; gradients are those of (z - f(x))/f'(x), at the root x."""
+        target, prepared = z.detach(), self.prepared(parameters.detach())
+        state = self.begin(target, prepared)
+        for _ in range(self.steps):
+            state = self.step(target, prepared, state)
+            if not torch.compiler.is_compiling() and _arrived(state):
+                break  # all samples have: what is left are graphs' steps, in which nothing moves any more
+        x = state[0]
+        if z.requires_grad or parameters.requires_grad:
+            value, slope = self.values(x, self.prepared(parameters))
+            move = (z - value) / slope.detach()
+            x = x + (move - move.detach())
+        return x
+
+    def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`~zoo_flows.transforms.maps.Map`."""
+        x = self.inverse(z, parameters)
+        return x, -self.forward(x, parameters)[1]
+
+    def begin(self, z: Tensor, prepared: Sequence[Tensor]) -> State:
+        """Before the first step."""
+        return begin(*self.ends(z, prepared))
+
+    def step(self, z: Tensor, prepared: Sequence[Tensor], state: State) -> State:
+        """One step towards f(x) = z."""
+        return step(lambda x: self.values(x, prepared), z, state)
+
+
+def _arrived(state: State) -> bool:
+    """Whether the last step was one of rounding, for all."""
+    x, *_, last = state
+    return bool((last <= 4.0 * torch.finfo(x.dtype).eps * (1.0 + x.abs())).all())
