@@ -272,6 +272,19 @@ def test_another_sampler_can_be_asked_for(registry, tmp_path):
     assert (model.path.name, model.sampling.sampler, len(model.table())) == ("ddpm-cosine", "dpm-solver-pp", 7)
 
 
+def test_of_some_schedulers_the_noise_schedule_can_be_had(registry, tmp_path):
+    scheduler = {"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear", "prediction_type": "v_prediction"}
+    folder = write(tmp_path / "a", scheduler=scheduler)
+    with pytest.raises(ConfigError) as caught:
+        registry.resolve(folder)
+    assert "-I sampler=plms" in caught.value.hint
+    model = registry.load(folder, sampler="plms")
+    assert (model.path.name, model.prediction, model.sampling.sampler) == ("ddpm-scaled-linear", "v", "plms")
+    flow = write(tmp_path / "b", scheduler={"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True})
+    with pytest.raises(ConfigError, match="use_flow_sigmas True"):
+        registry.resolve(flow, sampler="unipc")
+
+
 def test_data_can_be_states_instead_of_shades(registry, folder):
     shades, states = (registry.load(folder, units=units) for units in ("picture", "state"))
     given = {"seed": 0, "steps": 3}
@@ -359,7 +372,8 @@ def test_a_dit_with_several_embeddings_is_refused(registry, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"_class_name": "PNDMScheduler"}, "scheduler PNDMScheduler, which is not known here"),
+        ({"_class_name": "PNDMScheduler"}, "scheduler PNDMScheduler, whose steps are not those of a sampler here"),
+        ({"_class_name": "KarrasVeScheduler"}, "scheduler KarrasVeScheduler, which is not known here"),
         ({"_class_name": None}, "scheduler None, which is not known"),
         ({"trained_betas": [0.1, 0.2]}, "trained_betas of its own"),
         ({"beta_schedule": "sigmoid"}, "beta_schedule 'sigmoid'; linear, scaled_linear, squaredcos_cap_v2 can be"),

@@ -9,6 +9,7 @@ EulerDiscreteScheduler           euler                                          
 EulerAncestralDiscreteScheduler  euler-ancestral                                    spacing leading or trailing
 DPMSolverMultistepScheduler      dpm-solver-pp (or -sde), order 1 and 2             spacing trailing
 FlowMatchEulerDiscreteScheduler  flow-euler                                         a fixed shift
+PNDM, UniPC, DEIS, LMS, ...      only if another sampler is asked for               the noise schedule alone
 ===============================  =================================================  ====================================
 """
 
@@ -116,7 +117,12 @@ def schedule(config: Mapping[str, Any], where: Path, *, learned_variance: bool, 
     given, name = Given(config, where), config.get("_class_name")
     # those with Parallel in their name compute the same
     kind = str(name).replace("ParallelScheduler", "Scheduler")
-    if kind not in _SCHEDULERS:
+    if kind in _SIMILAR and sampler is None:
+        raise ConfigError(
+            f"{where} is of the scheduler {name}, whose steps are not those of a sampler here",
+            hint=f"With -I sampler={_SIMILAR[kind]}, or any other, only its noise schedule is taken.",
+        )
+    if kind not in _SCHEDULERS and kind not in _SIMILAR:
         raise ConfigError(
             f"{where} is of the scheduler {name}, which is not known here",
             hint=f"Known are {', '.join(_SCHEDULERS)}.",
@@ -136,6 +142,8 @@ def schedule(config: Mapping[str, Any], where: Path, *, learned_variance: bool, 
 
 
 def _discrete_path(given: Given) -> dict[str, Any]:
+    if given("use_flow_sigmas", False):
+        raise given.refuse("use_flow_sigmas", "which only FlowMatchEulerDiscreteScheduler can have here", hint="")
     if given("trained_betas", None) is not None:
         raise ConfigError(f"{given.where} has trained_betas of its own; only schedules with a name can be imported")
     name, ends = given.one_of("beta_schedule", "linear", _PATHS)
@@ -250,6 +258,14 @@ _SCHEDULERS: dict[str, Callable[[Given, bool, bool], _Sampler]] = {
     "EulerAncestralDiscreteScheduler": _euler_ancestral,
     "DPMSolverMultistepScheduler": _dpm_solver,
     "FlowMatchEulerDiscreteScheduler": _flow_euler,
+}
+#: those with the same keys for betas, and the same defaults, and the sampler here that is most like them
+_SIMILAR = {
+    "DEISMultistepScheduler": "deis",
+    "DPMSolverSinglestepScheduler": "dpm-solver-pp-2s",
+    "LMSDiscreteScheduler": "lms",
+    "PNDMScheduler": "plms",
+    "UniPCMultistepScheduler": "unipc",
 }
 #: those that clip the denoised sample unless told otherwise
 _CLIPPING = ("DDPMScheduler", "DDIMScheduler")
