@@ -8,7 +8,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """Flows of couplings, of autoregressive transforms, of images, of contractions, of equations, and of planes and spheres."""
+    """Flows of couplings, autoregressive transforms, images, contractions, equations, and planes and spheres."""
     return [
         Architecture(
             name="nice",
