@@ -1,4 +1,4 @@
-"""Architecture ``umnn``: the unconstrained monotonic autoregressive flow of Wehenkel & Louppe 2019, arXiv:1908.05164."""
+"""Architecture ``umnn``: the UMNN autoregressive flow of Wehenkel & Louppe 2019, arXiv:1908.05164."""
 
 from __future__ import annotations
 

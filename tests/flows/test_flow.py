@@ -89,19 +89,8 @@ ARCHITECTURES = {
 }
 #: of two dimensions, whose densities are integrated
 INTEGRATED = [
-    *(
-        "plane",
-        "learned",
-        "mixture",
-        "classes",
-        "vector",
-        "maf",
-        "iaf-vector",
-        "nsf-ar-classes",
-        "naf-vector",
-        "umnn-vector",
-    ),
-    *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector"),
+    *("plane", "learned", "mixture", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes"),
+    *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector", "naf-vector", "umnn-vector"),
 ]
 CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls not in (Glow, NSFCircular))]
 

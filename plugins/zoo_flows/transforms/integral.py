@@ -1,4 +1,4 @@
-"""The unconstrained monotonic map (Wehenkel & Louppe 2019, arXiv:1908.05164, section 3): an integral of what is positive."""
+"""The unconstrained monotonic map (Wehenkel & Louppe 2019, arXiv:1908.05164): an integral of what is positive."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class IntegralMap(IterativeMap, nn.Module):
 
         g = exp(u/(1 + |u|/ln(largest)))        u = network(t, h)
 
-    Beyond ±bound z goes on as a straight line with the slope there, so no x is out of reach of the nodes. The slope is g
-    itself: log-determinants, and gradients for x, are those of the integral, from which the quadrature differs by less the
-    smoother g is; hence tanh between the layers.
+    Beyond ±bound z goes on as a straight line with the slope there, so no x is out of reach of the nodes. The slope is
+    g itself: log-determinants, and gradients for x, are those of the integral, from which the quadrature differs by
+    less the smoother g is; hence tanh between the layers.
 
     Parameters of a component are the signal h and the shift. The network is one for all components, and its last layer
     starts at 0, where the map is the identity.
