@@ -114,7 +114,8 @@ def flow(size: int) -> MAF:
         for transform in model.transforms:
             if isinstance(transform, Autoregressive):
                 last = transform.network.linear(-1)
-                last.weight.normal_(0.0, 0.02)
+                # outputs of the same size whatever the width of what they read
+                last.weight.normal_(0.0, 0.4 * last.in_features**-0.5)
                 last.weight.copy_(last.masked())
     return model.eval()
 
@@ -158,16 +159,19 @@ def least(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, flo
 
 def plot(sizes: list[int], rows: list[dict[str, float]], path: Path) -> None:
     """Draw milliseconds against the dimension."""
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for name in rows[0]:
         style = "--" if "density" in name else "-"
         colour = "tab:blue" if name.startswith("PyTorch") else "tab:orange"
         axes.plot(sizes, [1e3 * row[name] for row in rows], style, marker="o", label=name, color=colour)
-    axes.set(xlabel="dimension", ylabel="ms", xscale="log", yscale="log", xticks=sizes)
-    axes.set_xticklabels(map(str, sizes))
-    axes.grid(alpha=0.3, which="both")
+    axes.set(xlabel="dimension", ylabel="ms", xscale="log", yscale="log")
+    axes.set_xticks(sizes, labels=[str(size) for size in sizes])
+    axes.set_yticks(milliseconds := [5, 10, 20, 50, 100], labels=[str(each) for each in milliseconds])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(ticker.NullLocator())
+    axes.grid(alpha=0.3)
     axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -123,6 +123,9 @@ def quoted(card: ModelCard) -> str:
         "test_gap": "{:.3f} nats above the entropy",
         "class_agreement": "{:.1%} of samples show their class",
     }
+    if not shown.keys() & card.metrics.keys():
+        # data of unknown entropy
+        shown["test_nll"] = "{:.3f} nats" + given
     return ", ".join(text.format(card.metrics[name]["value"]) for name, text in shown.items() if name in card.metrics)
 
 

@@ -29,11 +29,13 @@ class GenerativeModel(nn.Module, ABC):
         family: ``"flow"``, ``"diffusion"``, or what a plugin adds.
         event_shape: shape of one sample, without the batch.
         condition: what samples are conditioned on, or None.
+        learns_noise: whether :meth:`log_mass_bound` is made with noise of the model's own.
     """
 
     family: ClassVar[str]
     event_shape: tuple[int, ...]
     condition: Condition | None = None
+    learns_noise: bool = False
 
     @abstractmethod
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
@@ -69,6 +71,21 @@ class GenerativeModel(nn.Module, ABC):
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
         """The training objective, a scalar: the negative log-likelihood unless a family has a better one."""
         return -self.log_prob(x, condition=condition).mean()
+
+    def log_mass_bound(self, x: Tensor, *, condition: Any = None) -> Tensor:
+        """An estimate of a lower bound of the log-probability of whole numbers, which held-out scores are made of.
+
+        With uniform noise it is the density of the numbers with their noise (Theis et al. 2016, eq. 6). Models that
+        learn noise for whole numbers override this.
+
+        Args:
+            x: whole numbers with uniform noise in [0, 1) added, ``[n, *event_shape]``.
+            condition: as for :meth:`sample`.
+
+        Returns:
+            float tensor ``[n]``, in nats.
+        """
+        return self.log_prob(x, condition=condition)
 
     def prepare(self, x: Tensor) -> None:
         """Fit constants, such as means and scales, to training data before the first step; nothing, unless overridden.

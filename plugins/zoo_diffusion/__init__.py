@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from zoo.cards import Architecture
+from zoo.cards import Architecture, Importer
 from zoo.hookspecs import hookimpl
 
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """The U-Net."""
+    """One for each network."""
     return [
         Architecture(
             name="unet",
@@ -19,5 +19,44 @@ def zoo_architectures() -> list[Architecture]:
                 "Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239; "
                 "Dhariwal & Nichol 2021, Diffusion models beat GANs on image synthesis, arXiv:2105.05233"
             ),
+        ),
+        Architecture(
+            name="mlp",
+            summary="residual network diffusion or rectified flow over vectors",
+            family="diffusion",
+            entry="zoo_diffusion.mlp:MLPDiffusion",
+            paper=(
+                "Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239; "
+                "Liu, Gong & Liu 2023, Flow straight and fast: learning to generate and transfer data with rectified "
+                "flow, arXiv:2209.03003"
+            ),
+        ),
+        Architecture(
+            name="unet2d",
+            summary="U-Net diffusion over images whose network has the layout of diffusers' UNet2DModel",
+            family="diffusion",
+            entry="zoo_diffusion.unet2d:UNet2DDiffusion",
+            paper="Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239",
+        ),
+        Architecture(
+            name="dit",
+            summary="Transformer diffusion over images or latents, in the layout of DiT-XL/2",
+            family="diffusion",
+            entry="zoo_diffusion.dit:DiTDiffusion",
+            paper="Peebles & Xie 2023, Scalable diffusion models with transformers, arXiv:2212.09748",
+        ),
+    ]
+
+
+@hookimpl
+def zoo_importers() -> list[Importer]:
+    """Models of diffusers."""
+    return [
+        Importer(
+            name="diffusers",
+            summary="folders with a UNet2DModel or DiTTransformer2DModel and its scheduler, in safetensors",
+            entry="zoo_diffusion.from_diffusers.importer:load",
+            describe="zoo_diffusion.from_diffusers.importer:describe",
+            requires=("torch",),
         )
     ]

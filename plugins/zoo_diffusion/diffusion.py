@@ -8,19 +8,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.bound import variational_bound
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
-from zoo.likelihood import hutchinson_log_prob
+from zoo.likelihood import Evaluator, LogDensity, default_probes, log_density, log_density_with_errors
 from zoo.model import GenerativeModel, check_count, check_seed
 from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
 from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, encoded, in_data_units, to_data
+from zoo_diffusion import variance
 from zoo_diffusion.graphs import DivergenceModule, StepModule, divergence_graph, step_graph
+from zoo_diffusion.objectives import Objective
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 
 Progress = Callable[[int, int], None]
@@ -47,10 +49,13 @@ class Diffusion(GenerativeModel):
         scale: data units of one unit of state.
         data_min: samples are clipped to [data_min, data_max], and so is the denoised sample at every step; or None.
         data_max: see ``data_min``.
+        clip_denoised: whether the denoised sample is bounded at every step: by the range of the data if True, or by
+            this number in state units; samples are clipped at the end all the same.
         class_dropout: probability that training hides the class.
         data_std: standard deviation of the data in state units, which prediction ``edm`` assumes.
         variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, the second half of which
             say where in its range the variance of sampler ``ddpm`` lies (Nichol & Dhariwal 2021, section 3.1).
+        objective: weighting, times and coupling of training, see :mod:`zoo_diffusion.objectives`.
         sampling: defaults of ``sampler``, ``steps`` and ``guidance``.
     """
 
@@ -68,9 +73,11 @@ class Diffusion(GenerativeModel):
         scale: float = 1.0,
         data_min: float | None = None,
         data_max: float | None = None,
+        clip_denoised: bool | float = True,
         class_dropout: float = 0.1,
         data_std: float = DATA_STD,
         variance: str = "fixed",
+        objective: Mapping[str, Any] | None = None,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -82,6 +89,8 @@ class Diffusion(GenerativeModel):
             raise ConfigError(f"data_std must be above 0, not {data_std}")
         if (data_min is None) != (data_max is None):
             raise ConfigError("data_min and data_max come together")
+        if clip_denoised is not False and not clip_denoised > 0:
+            raise ConfigError(f"clip_denoised is true, false or a bound above 0, not {clip_denoised}")
         self.network = network
         self.event_shape = event_shape
         self.condition = condition
@@ -89,8 +98,10 @@ class Diffusion(GenerativeModel):
         self.prediction: Prediction = check_prediction(prediction, self.path)
         self.shift, self.scale = shift, scale
         self.data_min, self.data_max = data_min, data_max
+        self.clip_denoised = clip_denoised
         self.class_dropout = class_dropout
         self.data_std = data_std
+        self.objective = Objective.from_config(objective)
         self.learned_variance = variance == "learned-range"
         self.sampling = Iterate(
             "step",
@@ -115,7 +126,11 @@ class Diffusion(GenerativeModel):
 
     @property
     def state_clip(self) -> float | None:
-        """Bound on the denoised state, or None for unbounded data."""
+        """Bound on the denoised state, or None for none."""
+        if not isinstance(self.clip_denoised, bool):
+            return float(self.clip_denoised)
+        if not self.clip_denoised:
+            return None
         if self.data_min is None or self.data_max is None:
             return None
         return max(abs(self.data_min - self.shift), abs(self.data_max - self.shift)) / self.scale
@@ -136,7 +151,10 @@ class Diffusion(GenerativeModel):
             both ``[n, *event]``; the second is None unless the variance is learned.
         """
         shown = network_input(self.prediction, x, alpha, sigma, self.data_std)
-        output = self.network(shown, time.expand(x.shape[0]), condition)
+        return self._parts(self.network(shown, time.expand(x.shape[0]), condition))
+
+    def _parts(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The prediction, and the share of the variance's range unless it is fixed."""
         if not self.learned_variance:
             return output, None
         output, where = output.chunk(2, dim=1)
@@ -154,34 +172,41 @@ class Diffusion(GenerativeModel):
     # -- training ---------------------------------------------------------------------------------------------------
 
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """Mean squared error of the prediction at times spread evenly over the batch.
+        """Weighted mean squared error of the prediction, see :mod:`zoo_diffusion.objectives`. Noise comes from torch.
 
-        The times are one uniform offset plus multiples of 1/n (Kingma et al. 2021, appendix I.1), which covers [0, 1]
-        in every batch and lowers the variance of the gradient. Noise comes from torch's global generator.
+        A learned variance adds its share of the variational bound (Nichol & Dhariwal 2021, eq. 16; see
+        :mod:`zoo_diffusion.variance`).
 
         Args:
             x: data ``[n, *event]``.
             condition: int ``[n]`` or float ``[n, d]``, or None.
         """
-        if self.learned_variance:
-            raise UsageError(
-                "there is no objective for a learned variance here yet: it is for weights trained elsewhere"
-            )
         n = len(self.check_data(x))
         state = (x - self.shift) / self.scale
-        offset = torch.rand((), dtype=torch.float64)
-        t = ((offset + torch.arange(n, dtype=torch.float64) / n) % 1.0).numpy()
-        shape = (n, *[1] * len(self.event_shape))
-        alpha, sigma = (torch.from_numpy(a).to(x).reshape(shape) for a in self.path.alpha_sigma(t))
+        t = self.objective.draw_times(n, self.path)
+        alpha, sigma = self._levels(t, x)
         time = torch.from_numpy(self.path.network_time(t)).to(x)
-        eps = torch.randn_like(state)
+        eps = self.objective.paired(torch.randn_like(state), state)
         condition = self.condition_tensor(condition, n)
         if self.null_class is not None and condition is not None:
             hidden = torch.rand(n, device=x.device) < self.class_dropout
             condition = torch.where(hidden, torch.full_like(condition, self.null_class), condition)
-        shown = network_input(self.prediction, alpha * state + sigma * eps, alpha, sigma, self.data_std)
-        output = self.network(shown, time, condition)
-        return F.mse_loss(output.to(state.dtype), target(self.prediction, state, eps, alpha, sigma, self.data_std))
+        noisy = alpha * state + sigma * eps
+        output = self.network(network_input(self.prediction, noisy, alpha, sigma, self.data_std), time, condition)
+        output, where = self._parts(output.to(state.dtype))
+        errors = (output - target(self.prediction, state, eps, alpha, sigma, self.data_std)).square()
+        loss = (self.objective.weights(self.prediction, alpha, sigma, self.data_std) * errors).mean()
+        if where is None:
+            return loss
+        before = self._levels(np.maximum(t - 1.0 / variance.STEPS, self.path.t_min), x)
+        d = self.denoised(output, noisy, alpha, sigma).detach()
+        return loss + variance.bound(state, d, where, before, (alpha, sigma))
+
+    def _levels(self, t: NDArray[np.float64], x: Tensor) -> tuple[Tensor, Tensor]:
+        """α and σ at times ``[n]``, as tensors that broadcast against ``x``."""
+        alpha, sigma = self.path.alpha_sigma(t)
+        shape = (len(t), *[1] * len(self.event_shape))
+        return torch.from_numpy(alpha).to(x).reshape(shape), torch.from_numpy(sigma).to(x).reshape(shape)
 
     # -- sampling ---------------------------------------------------------------------------------------------------
 
@@ -331,48 +356,86 @@ class Diffusion(GenerativeModel):
         *,
         condition: Any = None,
         steps: int = 32,
-        probes: int = 1,
+        probes: int | None = None,
         seed: int = 0,
         **options: Any,
     ) -> Tensor:
-        """Log-density by the probability-flow ODE with Hutchinson's trace estimate; see :mod:`zoo.likelihood`.
+        """Log-density by the probability-flow ODE; see :mod:`zoo.likelihood`.
 
         Args:
             x: data ``[n, *event]``.
             condition: classes or vectors; None scores under the null class, if there is one.
             steps: Runge-Kutta steps of four evaluations each.
-            probes: Rademacher probes averaged for each sample.
+            probes: Rademacher probes averaged for each sample's trace, or 0 for the exact trace, which costs as many
+                evaluations as dimensions; None is exact for few dimensions.
             seed: key of the probes.
             options: none.
 
         Returns:
-            ``[n]``, nats, in data units: an estimate that is unbiased over probes up to the error of the steps.
+            ``[n]``, nats, in data units: unbiased over probes up to the error of the steps.
         """
         if options:
             raise UsageError(f"this model has no option {', '.join(sorted(options))}")
-        n = len(self.check_data(x))
-        conditions = self.scoring_condition(condition, n)
+        evaluate, states, volume = self._ode(x, condition)
+        given = default_probes(states[0].size) if probes is None else probes
+        density = log_density(evaluate, states, self.path, seed=seed, steps=steps, probes=given) - volume
+        return torch.from_numpy(density).to(self.device, self.dtype)
+
+    def log_prob_with_errors(
+        self, x: Tensor, *, condition: Any = None, steps: int = 32, probes: int | None = None, seed: int = 0
+    ) -> LogDensity:
+        """The log-density, the error of its steps and that of its probes; arguments as for :meth:`log_prob`."""
+        evaluate, states, volume = self._ode(x, condition)
+        given = default_probes(states[0].size) if probes is None else probes
+        found = log_density_with_errors(evaluate, states, self.path, seed=seed, steps=steps, probes=given)
+        return found._replace(value=found.value - volume)
+
+    def log_prob_bound(
+        self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0
+    ) -> Tensor:
+        """What the log-density under ancestral sampling is at least: the variational bound, see :mod:`zoo.bound`.
+
+        Args:
+            x: data ``[n, *event]``.
+            condition: as for :meth:`log_prob`.
+            steps: of the chain.
+            terms: how many of the steps are evaluated; the others are estimated from them.
+            seed: key of the noise.
+
+        Returns:
+            ``[n]``, nats, in data units.
+        """
+        given = self.scoring_condition(condition, len(self.check_data(x)))
+
+        def denoise(state: Any, *levels: float) -> Any:
+            time, alpha, sigma = (torch.tensor(v, device=self.device, dtype=self.dtype) for v in levels)
+            with torch.no_grad():
+                d = self.denoise(_tensor(state).to(self.device, self.dtype), time, alpha, sigma, given)
+            return d.cpu().numpy()
+
+        states, volume = self._states(x)
+        bound = variational_bound(denoise, states, self.path, steps=steps, terms=terms, seed=seed) - volume
+        return torch.from_numpy(bound).to(self.device, self.dtype)
+
+    def _states(self, x: Tensor) -> tuple[NDArray[np.float64], float]:
+        """The states of data, and by how much their log-density is larger."""
+        states = (x.detach().cpu().double().numpy() - self.shift) / self.scale
+        return states, math.prod(self.event_shape) * math.log(self.scale)
+
+    def _ode(self, x: Tensor, condition: Any) -> tuple[Evaluator, NDArray[np.float64], float]:
+        """What the likelihood evaluates, the states of the data, and by how much their log-density is larger."""
+        conditions = self.scoring_condition(condition, len(self.check_data(x)))
         divergence = DivergenceModule(self)
 
         def evaluate(state: Any, time: float, alpha: float, sigma: float, probe: Any) -> tuple[Any, Any]:
             tensors = [torch.from_numpy(np.ascontiguousarray(state)).to(self.device, self.dtype)]
             tensors += [torch.tensor(v, device=self.device, dtype=self.dtype) for v in (time, alpha, sigma)]
-            tensors.append(torch.from_numpy(probe).to(self.device, self.dtype))
+            tensors.append(_tensor(probe).to(self.device, self.dtype))
             with torch.no_grad():
                 d, trace = divergence(*tensors, *([] if conditions is None else [conditions]))
             return d.cpu().numpy(), trace.cpu().numpy()
 
-        return torch.from_numpy(
-            hutchinson_log_prob(
-                evaluate,
-                (x.detach().cpu().double().numpy() - self.shift) / self.scale,
-                self.path,
-                seed=seed,
-                steps=steps,
-                probes=probes,
-            )
-            - math.prod(self.event_shape) * math.log(self.scale)
-        ).to(self.device, self.dtype)
+        return evaluate, *self._states(x)
 
     def scoring_condition(self, condition: Any, n: int) -> Tensor | None:
         """The condition to score under: what is given, or the null class."""
@@ -395,6 +458,7 @@ class Diffusion(GenerativeModel):
                 shift=self.shift,
                 scale=self.scale,
                 null_class=self.null_class,
+                probes=default_probes(math.prod(self.event_shape)),
             ),
         )
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
@@ -81,6 +82,19 @@ def denoised(
         norm = _norm(alpha, sigma, data_std)
         return (alpha * data_std**2 / norm * x + sigma * data_std * output) / norm
     return (alpha * x - sigma * output) / (alpha * alpha + sigma * sigma)
+
+
+def slope(prediction: Prediction, alpha: Tensor, sigma: Tensor, data_std: float = DATA_STD) -> Tensor:
+    """∂D/∂F: how an error of the network's output becomes one of the denoised sample."""
+    if prediction == "epsilon":
+        return -sigma / alpha
+    if prediction == "x0":
+        return torch.ones_like(sigma)
+    if prediction == "velocity":
+        return -sigma / (alpha + sigma)
+    if prediction == "edm":
+        return sigma * data_std / _norm(alpha, sigma, data_std)
+    return -sigma / (alpha * alpha + sigma * sigma)
 
 
 def output_for(

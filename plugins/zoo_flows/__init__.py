@@ -8,7 +8,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """Flows of couplings, of autoregressive transforms, of images, and of planes and spheres."""
+    """One for each way to be invertible."""
     return [
         Architecture(
             name="nice",
@@ -67,6 +67,13 @@ def zoo_architectures() -> list[Architecture]:
             paper="Kingma et al. 2016, Improving variational inference with IAF, arXiv:1606.04934",
         ),
         Architecture(
+            name="residual",
+            summary="Contractive residual networks without masks or parts: exact densities, samples by a fixed point",
+            family="flow",
+            entry="zoo_flows.residual:ResidualFlow",
+            paper="Chen, Behrmann, Duvenaud & Jacobsen 2019, Residual flows, arXiv:1906.02735",
+        ),
+        Architecture(
             name="naf",
             summary="Mixtures of sigmoids as autoregressive maps: exact densities in one pass, samples by root finding",
             family="flow",
@@ -79,6 +86,13 @@ def zoo_architectures() -> list[Architecture]:
             family="flow",
             entry="zoo_flows.umnn:UMNN",
             paper="Wehenkel & Louppe 2019, Unconstrained monotonic neural networks, arXiv:1908.05164",
+        ),
+        Architecture(
+            name="cnf",
+            summary="A differential equation from data to noise, trained by flow matching or by likelihood",
+            family="flow",
+            entry="zoo_flows.cnf:CNF",
+            paper="Grathwohl et al. 2019, FFJORD, arXiv:1810.01367; Lipman et al. 2023, arXiv:2210.02747",
         ),
         Architecture(
             name="planar",

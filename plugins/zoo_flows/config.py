@@ -11,7 +11,19 @@ from torch import nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UnknownNameError
 from zoo_flows.bases import Base, DiagonalNormal, Mixture, StandardNormal
-from zoo_flows.transforms import Coupling, Householder, Logit, LULinear, Map, Permutation, Standardize, Transform
+from zoo_flows.dequantisation import VariationalDequantisation
+from zoo_flows.transforms import (
+    ActNorm,
+    BatchNorm,
+    Coupling,
+    Householder,
+    Logit,
+    LULinear,
+    Map,
+    Permutation,
+    Standardize,
+    Transform,
+)
 
 #: largest slope of one affine map of an image, which passes many
 IMAGE_SLOPE = 8.0
@@ -125,6 +137,23 @@ def base(kind: str, size: int, *, components: int = 8, context: int = 0) -> Base
     return one_of("base distribution", kind, made)()
 
 
+def dequantisation(kind: str, event_shape: Sequence[int], levels: int | None) -> VariationalDequantisation | None:
+    """Learned noise for discrete data, or none: ``"variational"`` or ``"uniform"``.
+
+    Raises:
+        UnknownNameError: another kind.
+        ConfigError: learned noise for continuous data.
+    """
+    if not one_of("dequantisation", kind, {"uniform": False, "variational": True}):
+        return None
+    if levels is None:
+        raise ConfigError(
+            "variational dequantisation is for whole numbers, and this model's data are continuous",
+            hint="Say how many levels the data have, or leave the dequantisation out.",
+        )
+    return VariationalDequantisation(event_shape, levels)
+
+
 def mixing(kind: str, size: int, kinds: Sequence[str] = MIXING) -> list[Transform]:
     """The layer of a kind, or no layer.
 
@@ -142,6 +171,13 @@ def mixing(kind: str, size: int, kinds: Sequence[str] = MIXING) -> list[Transfor
         "lu": LULinear,
     }
     return [made[kind](size)]
+
+
+def normalization(shape: Sequence[int], *, actnorm: bool, batchnorm: bool) -> list[Transform]:
+    """The layer that brings what passes to about unit scale, or no layer; that of batches goes before the other."""
+    if batchnorm:
+        return [BatchNorm(shape)]
+    return [ActNorm(shape)] if actnorm else []
 
 
 def couplings(

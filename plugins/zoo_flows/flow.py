@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +20,9 @@ from zoo.programs import Programs, Value
 from zoo.writing import Writer
 from zoo_flows import writing
 from zoo_flows.bases import Base, StandardNormal
+from zoo_flows.dequantisation import VariationalDequantisation
 from zoo_flows.transforms import Transform
-from zoo_flows.transforms.base import WAYS, Direction, prepare_in_turn
+from zoo_flows.transforms.base import Direction, prepare_in_turn
 from zoo_flows.transforms.precision import lowered_conditioners
 
 #: base noise in the proof of an export: beyond anything that float32 Box-Muller gives (5.8)
@@ -42,13 +43,13 @@ class Flow(DirectModel):
             given, such as activation normalisation, get it from :meth:`prepare`.
         base: the distribution of z; None takes N(0, I).
         condition: classes, whose context is one-hot, or a vector, which is the context.
+        dequantisation: noise that is learned for whole numbers, for training and for the bound that it maximises; None
+            takes data with the noise that they come with. The density of x with noise is :meth:`log_prob` either way.
         landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
             of splines. Exported graphs are proven there too.
     """
 
     family = "flow"
-    #: in which sequential directions can be written, the usual one first
-    ways: ClassVar[Sequence[str]] = WAYS
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Flow(DirectModel):
         *,
         base: Base | None = None,
         condition: Condition | None = None,
+        dequantisation: VariationalDequantisation | None = None,
         landmarks: Sequence[float] = (),
     ) -> None:
         super().__init__()
@@ -66,6 +68,7 @@ class Flow(DirectModel):
         self.preprocessing = nn.ModuleList(preprocessing)
         self.transforms = nn.ModuleList(transforms)
         self.base = StandardNormal(self.size) if base is None else base
+        self.dequantisation, self.learns_noise = dequantisation, dequantisation is not None
         self.landmarks = tuple(landmarks)
 
     @property
@@ -98,8 +101,11 @@ class Flow(DirectModel):
 
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """See :class:`~zoo.model.DirectModel`."""
-        value = self.base.from_noise(z.flatten(1), self.context(condition))
-        return self.to_data(torch.unflatten(value, 1, self.event_shape), condition)[0]
+        context = self.context(condition)
+        x = self.base.from_noise(z.flatten(1), context)
+        for transform in reversed((*self.preprocessing, *self.transforms)):
+            x = _transform(transform).data(x, context)
+        return torch.unflatten(x, 1, self.event_shape)
 
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """See :class:`~zoo.model.DirectModel`."""
@@ -109,7 +115,17 @@ class Flow(DirectModel):
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
         """See :meth:`zoo.model.GenerativeModel.loss`; under autocast, conditioners alone compute in fewer bits."""
         with lowered_conditioners(self.device):
-            return super().loss(x, condition=condition)
+            return -self.log_mass_bound(x, condition=condition).mean()
+
+    def log_mass_bound(self, x: Tensor, *, condition: Any = None) -> Tensor:
+        """See :meth:`zoo.model.GenerativeModel.log_mass_bound`."""
+        if self.dequantisation is None:
+            return super().log_mass_bound(x, condition=condition)
+        # a number with noise may have been rounded up to the next
+        whole = torch.floor(self.check_data(x)).clamp(0.0, self.dequantisation.levels - 1.0)
+        noise, log_q = self.dequantisation(whole)
+        bound: Tensor = self.log_prob(whole + noise, condition=condition) - log_q
+        return bound
 
     def context(self, condition: Tensor | None) -> Tensor | None:
         """What transforms see of a condition: ``[n, c]``, or None without one."""
@@ -161,8 +177,10 @@ class Flow(DirectModel):
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
-        sequential = any(direction in _transform(t).sequential for t in (*self.preprocessing, *self.transforms))
-        return {way: partial(write, self, way) for way in self.ways} if sequential else {}
+        for transform in (*self.preprocessing, *self.transforms):
+            if direction in _transform(transform).sequential:
+                return {way: partial(write, self, way) for way in _transform(transform).ways}
+        return {}
 
     def _noise_extremes(self) -> tuple[_Maker, ...]:
         """Base noise at its ends, at the landmarks, and at 0."""

@@ -48,6 +48,8 @@ class Glow(Flow):
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        dequantisation: of discrete data in training: ``"uniform"`` noise, or ``"variational"``, learned beside the flow
+            (:class:`~zoo_flows.dequantisation.VariationalDequantisation`).
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Glow(Flow):
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
+        dequantisation: str = "uniform",
     ) -> None:
         config.at_least(
             scales=(scales, 1),
@@ -105,4 +108,5 @@ class Glow(Flow):
             preprocessing=config.preprocessing(size, levels, alpha),
             transforms=[*marginals, MultiScale(event_shape, made)],
             condition=described,
+            dequantisation=config.dequantisation(dequantisation, event_shape, levels),
         )

@@ -21,6 +21,7 @@ class AutoregressiveFlow(Flow):
         residual: whether hidden layers after the first are residual blocks.
         mixing: ``"reverse"``, ``"permutation"`` (drawn once), ``"householder"`` (a learned rotation), ``"lu"`` (a
             learned matrix) or ``"none"``.
+        batchnorm: whether batch normalisation follows every transform.
         base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
         components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
@@ -38,6 +39,7 @@ class AutoregressiveFlow(Flow):
         hidden: Sequence[int],
         residual: bool,
         mixing: str,
+        batchnorm: bool = False,
         base: str,
         components: int,
         condition: Mapping[str, Any] | None,
@@ -55,6 +57,7 @@ class AutoregressiveFlow(Flow):
             layers.append(
                 self.autoregressive(Autoregressive(size, maps(), context=context, hidden=hidden, residual=residual))
             )
+            layers += config.normalization([size], actnorm=False, batchnorm=batchnorm)
         super().__init__(
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
@@ -82,6 +85,7 @@ class MAF(AutoregressiveFlow):
         residual: whether hidden layers after the first are residual blocks, all of one width.
         mixing: between transforms: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or
             ``"none"``.
+        batchnorm: whether batch normalisation follows every transform, as in the paper.
         base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
         components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
@@ -97,6 +101,7 @@ class MAF(AutoregressiveFlow):
         hidden: Sequence[int] = (64, 64),
         residual: bool = False,
         mixing: str = "reverse",
+        batchnorm: bool = False,
         base: str = "normal",
         components: int = 8,
         condition: Mapping[str, Any] | None = None,
@@ -110,6 +115,7 @@ class MAF(AutoregressiveFlow):
             hidden=hidden,
             residual=residual,
             mixing=mixing,
+            batchnorm=batchnorm,
             base=base,
             components=components,
             condition=condition,

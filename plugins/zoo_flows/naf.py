@@ -11,7 +11,6 @@ import torch
 from zoo_flows import config
 from zoo_flows.maf import AutoregressiveFlow
 from zoo_flows.transforms import Autoregressive, SigmoidalMap, Transform
-from zoo_flows.transforms.base import ITERATIVE_WAYS
 
 
 class NAF(AutoregressiveFlow):
@@ -32,8 +31,6 @@ class NAF(AutoregressiveFlow):
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
     """
-
-    ways = ITERATIVE_WAYS
 
     def __init__(
         self,

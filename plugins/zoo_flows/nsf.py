@@ -37,6 +37,8 @@ class NSFCoupling(Flow):
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        dequantisation: of discrete data in training: ``"uniform"`` noise, or ``"variational"``, learned beside the flow
+            (:class:`~zoo_flows.dequantisation.VariationalDequantisation`).
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class NSFCoupling(Flow):
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
+        dequantisation: str = "uniform",
     ) -> None:
         size = config.event_size(event_shape)
         config.at_least(
@@ -81,5 +84,6 @@ class NSFCoupling(Flow):
             transforms=[*layers, *config.mixing(linear, size, LINEAR)],
             base=config.base(base, size, components=components, context=context),
             condition=described,
+            dequantisation=config.dequantisation(dequantisation, event_shape, levels),
             landmarks=np.linspace(-bound, bound, bins + 1).tolist(),
         )

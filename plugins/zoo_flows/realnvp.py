@@ -9,7 +9,7 @@ from typing import Any
 from zoo.errors import ConfigError
 from zoo_flows import config
 from zoo_flows.flow import Flow
-from zoo_flows.transforms import ActNorm, AffineMap, Checkered, Coupling, MultiScale, Squeeze, Transform
+from zoo_flows.transforms import AffineMap, Checkered, Coupling, MultiScale, Squeeze, Transform
 from zoo_flows.transforms.convolutional import ResidualCNN
 from zoo_flows.transforms.networks import SEEN, ResidualMLP
 
@@ -22,7 +22,7 @@ class RealNVP(Flow):
     leave; on the last, checkerboard couplings alone.
 
     Data are standardised (after a logit, when discrete). Where the paper has batch normalisation there is activation
-    normalisation, which does the same for every batch.
+    normalisation, unless asked for, which does the same for every batch.
 
     Args:
         event_shape: shape of one sample, flattened inside; with scales ``[channels, height, width]``, where height and
@@ -36,11 +36,14 @@ class RealNVP(Flow):
         mixing: between couplings of vectors: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``,
             ``"lu"`` or ``"none"``. Those of images map the two parts in turn.
         actnorm: whether activation normalisation follows every coupling.
+        batchnorm: let batch normalisation follow every coupling instead, as in the paper.
         base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
         components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        dequantisation: of discrete data in training: ``"uniform"`` noise, or ``"variational"``, learned beside the flow
+            (:class:`~zoo_flows.dequantisation.VariationalDequantisation`).
     """
 
     def __init__(
@@ -54,11 +57,13 @@ class RealNVP(Flow):
         dropout: float = 0.0,
         mixing: str = "reverse",
         actnorm: bool = True,
+        batchnorm: bool = False,
         base: str = "normal",
         components: int = 8,
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
+        dequantisation: str = "uniform",
     ) -> None:
         size = config.event_size(event_shape)
         transforms = (3 if scales else 8) if transforms is None else transforms
@@ -66,25 +71,27 @@ class RealNVP(Flow):
         config.share(dropout=dropout)
         described, context = config.described(condition)
         settings: dict[str, Any] = {"context": context, "hidden": hidden, "blocks": blocks, "dropout": dropout}
+        normalization = partial(config.normalization, actnorm=actnorm, batchnorm=batchnorm)
         layers: list[Transform]
         if scales:
             if mixing != "reverse":
                 raise ConfigError(f"couplings of images map their parts in turn, without mixing {mixing!r} in between")
             image = config.image_shape(event_shape, scales)
             network = partial(ResidualCNN, **settings)
-            layers = [MultiScale(image, _levels(image, scales, transforms, network, actnorm))]
+            layers = [MultiScale(image, _levels(image, scales, transforms, network, normalization))]
         else:
             layers = []
             for layer in config.couplings(
                 size, AffineMap(), partial(ResidualMLP, seen=SEEN, **settings), count=transforms, between=mixing
             ):
-                layers += [layer, ActNorm([size])] if actnorm and isinstance(layer, Coupling) else [layer]
+                layers += [layer, *(normalization([size]) if isinstance(layer, Coupling) else [])]
         super().__init__(
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
             transforms=layers,
             base=config.base(base, size, components=components, context=context),
             condition=described,
+            dequantisation=config.dequantisation(dequantisation, event_shape, levels),
         )
 
 
@@ -93,7 +100,7 @@ def _levels(
     scales: int,
     transforms: int,
     network: Callable[[int, int], ResidualCNN],
-    actnorm: bool,
+    normalization: Callable[[Sequence[int]], list[Transform]],
 ) -> list[list[Transform]]:
     """The transforms of every scale (section 3.6)."""
     channels, height, width = shape
@@ -104,13 +111,13 @@ def _levels(
         level: list[Transform] = []
         for turn in range(transforms + last):
             level.append(Checkered(Coupling(2 * channels, map, network, swap=turn % 2 == 1)))
-            level += [ActNorm([channels, height, width])] if actnorm else []
+            level += normalization([channels, height, width])
         if not last:
             channels, height, width = 4 * channels, height // 2, width // 2
             level.append(Squeeze())
             for turn in range(transforms):
                 level.append(Coupling(channels, map, network, swap=turn % 2 == 1))
-                level += [ActNorm([channels, height, width])] if actnorm else []
+                level += normalization([channels, height, width])
             channels //= 2
         made.append(level)
     return made

@@ -1,4 +1,4 @@
-"""Architecture ``umnn``: the UMNN autoregressive flow of Wehenkel & Louppe 2019, arXiv:1908.05164."""
+"""Architecture ``umnn``: unconstrained monotonic autoregressive flows, Wehenkel & Louppe 2019, arXiv:1908.05164."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from zoo_flows import config
 from zoo_flows.maf import AutoregressiveFlow
 from zoo_flows.transforms import IntegralMap
-from zoo_flows.transforms.base import ITERATIVE_WAYS
 
 
 class UMNN(AutoregressiveFlow):
@@ -33,8 +32,6 @@ class UMNN(AutoregressiveFlow):
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
     """
-
-    ways = ITERATIVE_WAYS
 
     def __init__(
         self,

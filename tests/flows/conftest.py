@@ -14,20 +14,24 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     AffineMap,
     Angles,
     Autoregressive,
+    BatchNorm,
     Checkered,
     CircularMap,
+    Continuous,
     Coupling,
     ElementwiseSpline,
     Householder,
     IntegralMap,
     Inverted,
     InvertibleConv1x1,
+    LipschitzMLP,
     Logit,
     LULinear,
     MultiScale,
     Permutation,
     Planar,
     Radial,
+    Residual,
     Scale,
     SigmoidalMap,
     SplineMap,
@@ -35,6 +39,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     Standardize,
     Sylvester,
     Transform,
+    VelocityMLP,
 )
 from zoo_flows.transforms.circular import OfAngles, wrapped  # noqa: E402
 from zoo_flows.transforms.convolutional import ResidualCNN  # noqa: E402
@@ -67,12 +72,18 @@ MAKERS = {
     "angles": lambda size, context: Angles(0.0, 24.0),
     "scale": lambda size, context: Scale(size),
     "actnorm": lambda size, context: ActNorm([size]),
+    "batchnorm": lambda size, context: BatchNorm([size]).eval(),
     "householder": lambda size, context: Householder(size),
     "householder-few": lambda size, context: Householder(size, 2),
     "planar": lambda size, context: Planar(size, context=context),
     "radial": lambda size, context: Radial(size, context=context),
     "sylvester": lambda size, context: Sylvester(size, rank=size, reflections=3, context=context),
     "sylvester-low-rank": lambda size, context: Sylvester(size, rank=min(size, 2), reflections=0),
+    "residual": lambda size, context: Residual(LipschitzMLP(size, context=context, hidden=12), size),
+    "residual-elu": lambda size, context: Residual(
+        LipschitzMLP(size, hidden=8, layers=1, bound=0.5, activation="elu"), size
+    ),
+    "continuous": lambda size, context: Continuous(VelocityMLP(size, context=context, hidden=4, layers=1), steps=96),
     "elementwise": lambda size, context: ElementwiseSpline(size, bins=6, bound=3.0),
     "lu": lambda size, context: LULinear(size),
     "lu-in-place": lambda size, context: LULinear(size, permute=False),
@@ -95,6 +106,7 @@ MAKERS = {
     "inverse-autoregressive-spline": lambda size, context: Inverted(Autoregressive(size, SPLINE, hidden=(8,))),
     "image-squeeze": lambda c, context: image(c, [Squeeze()]),
     "image-actnorm": lambda c, context: image(c, [ActNorm([c, 2, 2])]),
+    "image-batchnorm": lambda c, context: image(c, [BatchNorm([c, 2, 2]).eval()]),
     "image-conv1x1": lambda c, context: image(c, [InvertibleConv1x1(c)]),
     "image-coupling": lambda c, context: image(c, [Coupling(c, AffineMap(), convolutional(context))]),
     "image-checkered": lambda c, context: image(
@@ -110,6 +122,10 @@ MAKERS = {
 }
 
 
+#: round trips in float64 of what is inverted by steps of a differential equation, and not in closed form
+INTEGRATED = {"continuous": 1e-6}
+
+
 def scramble(module, *, seed=0, scale=0.4):
     """Give all parameters, and what is fitted to data, random values; a convolution sums so many more of them."""
     generator = torch.Generator().manual_seed(seed)
@@ -122,6 +138,9 @@ def scramble(module, *, seed=0, scale=0.4):
             if isinstance(part, Standardize):
                 part.shift.copy_(torch.randn(part.shift.shape, generator=generator))
                 part.scale.copy_(0.5 + torch.rand(part.scale.shape, generator=generator))
+            if isinstance(part, BatchNorm):
+                part.mean.copy_(torch.randn(part.mean.shape, generator=generator))
+                part.variance.copy_(0.5 + torch.rand(part.variance.shape, generator=generator))
     return module
 
 
@@ -166,6 +185,12 @@ def make_case():
         return Case(name, transform, x, torch.randn(n, context, dtype=torch.float64))
 
     return make
+
+
+@pytest.fixture
+def closeness(name):
+    """How near to where it started a round trip in float64 ends."""
+    return INTEGRATED.get(name, 1e-10)
 
 
 @pytest.fixture(params=MAKERS)

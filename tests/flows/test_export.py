@@ -10,6 +10,7 @@ pytest.importorskip("onnxruntime")
 import zoo_flows  # noqa: E402 - after the checks
 from zoo.export import export  # noqa: E402
 from zoo.runtime import load  # noqa: E402
+from zoo_flows.cnf import CNF  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
@@ -21,6 +22,7 @@ from zoo_flows.nsf_circular import NSFCircular  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
+from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
 from zoo_flows.umnn import UMNN  # noqa: E402
 
@@ -32,6 +34,9 @@ FLOWS = {
     "realnvp-vector": lambda: RealNVP(event_shape=[3], condition=VECTOR, **SMALL),
     "realnvp-image": lambda: RealNVP(event_shape=[1, 4, 4], scales=2, hidden=4, levels=17, transforms=1, blocks=1),
     "glow": lambda: Glow(event_shape=[1, 4, 4], scales=2, steps=1, hidden=4, levels=17, condition=CLASSES),
+    "variational": lambda: RealNVP(
+        event_shape=[1, 2, 2], levels=17, dequantisation="variational", condition=VECTOR, **SMALL
+    ),
     "nsf-coupling": lambda: NSFCoupling(event_shape=[3], bins=4, marginal_bins=3, condition=VECTOR, **SMALL),
     "nsf-ar": lambda: NSFAutoregressive(event_shape=[3], transforms=1, bins=4, hidden=[8], condition=CLASSES),
     "learned": lambda: NICE(event_shape=[2], base="learned", condition=CLASSES, **SMALL),
@@ -40,10 +45,27 @@ FLOWS = {
     "maf-learned": lambda: MAF(
         event_shape=[1, 2, 2], transforms=1, hidden=[8], base="learned", condition=CLASSES, levels=17
     ),
+    "maf-batchnorm": lambda: MAF(event_shape=[3], transforms=2, hidden=[8], batchnorm=True),
     "iaf-mixture": lambda: IAF(event_shape=[3], transforms=1, hidden=[8], base="mixture", condition=VECTOR),
     "naf": lambda: NAF(event_shape=[3], transforms=2, units=4, hidden=[8], condition=VECTOR),
     "umnn": lambda: UMNN(event_shape=[3], transforms=1, signal=3, integrand=[6], hidden=[8], condition=CLASSES),
     "nsf-circular": lambda: NSFCircular(event_shape=[3], bins=4, low=0.0, period=24.0, condition=CLASSES, **SMALL),
+    "residual": lambda: ResidualFlow(event_shape=[3], transforms=2, hidden=8, condition=VECTOR),
+    "residual-classes": lambda: ResidualFlow(
+        event_shape=[1, 3, 4], transforms=1, hidden=8, layers=1, activation="elu", levels=17, condition=CLASSES
+    ),
+    "cnf": lambda: CNF(event_shape=[3], hidden=8, steps=6, condition=VECTOR),
+    "cnf-classes": lambda: CNF(
+        event_shape=[1, 2, 2],
+        hidden=8,
+        layers=1,
+        activation="softplus",
+        steps=6,
+        levels=17,
+        condition=CLASSES,
+        objective="likelihood",
+        base="learned",
+    ),
     "planar": lambda: PlanarFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "radial": lambda: RadialFlow(event_shape=[3], transforms=2, condition=VECTOR),
     "sylvester": lambda: SylvesterFlow(event_shape=[3], transforms=2, rank=2, condition=VECTOR),

@@ -1,4 +1,4 @@
-"""With the weights of normflows' planar, radial and checkerboard transforms, ours are the same. Needs normflows."""
+"""With the weights of normflows' planar, radial, residual and checkerboard transforms, ours are the same."""
 
 import math
 import warnings
@@ -12,6 +12,7 @@ with warnings.catch_warnings():
 
 from zoo_flows.planar import PlanarFlow  # noqa: E402 - after the checks
 from zoo_flows.radial import RadialFlow  # noqa: E402
+from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.transforms import AdditiveMap, Checkered, Coupling  # noqa: E402
 from zoo_flows.transforms.root import LEAST_SLOPE  # noqa: E402
 
@@ -69,6 +70,25 @@ def test_radial(same):
         beta = torch.log1p(source.beta.exp()) - source.alpha.abs()
         target.strength.copy_(unconstrained(beta / source.alpha.abs()))
     check(theirs, ours, 2 * torch.randn(200, 4), same)
+
+
+@torch.no_grad()
+@pytest.mark.parity("residual", "normflows", "chains of four blocks of two components")
+def test_residual(same):
+    """Of two components, whose determinants they have exactly. Their networks begin with an activation, ours do not."""
+    torch.manual_seed(0)
+    theirs, ours = [], ResidualFlow(event_shape=[2], transforms=4, hidden=16, lipschitz=0.99, actnorm=False)
+    for target in ours.transforms:
+        made = normflows.nets.LipschitzMLP([2, 16, 16, 2], lipschitz_const=0.9, init_zeros=False)
+        _, *layers = made.net
+        theirs.append(normflows.flows.Residual(torch.nn.Sequential(*layers), reverse=False).eval())
+        for source, linear in zip(layers[::2], target.network.layers, strict=True):
+            source.weight.mul_(4.0)
+            linear.weight.copy_(source.compute_weight(n_iterations=500))
+            linear.bias.copy_(source.bias)
+        for source, activation in zip(layers[1::2], target.network.activations, strict=True):
+            activation.raw.copy_(source.beta)
+    check(theirs, ours, 2 * torch.randn(200, 2), same)
 
 
 @torch.no_grad()

@@ -15,13 +15,16 @@ from zoo.metrics.density import held_out_density  # noqa: E402
 from zoo.training.loop import train  # noqa: E402
 from zoo.training.recipe import Recipe  # noqa: E402
 from zoo_data.densities import moons  # noqa: E402
+from zoo_flows.cnf import CNF  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
+from zoo_flows.maf import MAF  # noqa: E402
 from zoo_flows.naf import NAF  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402
 from zoo_flows.nsf import NSFCoupling  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
+from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
 from zoo_flows.umnn import UMNN  # noqa: E402
 
@@ -96,13 +99,20 @@ def test_it_approaches_the_entropy_and_never_passes_it(data, tmp_path):
     [
         lambda: NICE(event_shape=[2], hidden=24, blocks=1),
         lambda: RealNVP(event_shape=[2], transforms=4, hidden=24, blocks=1),
+        lambda: RealNVP(event_shape=[2], transforms=4, hidden=24, blocks=1, batchnorm=True),
+        lambda: MAF(event_shape=[2], hidden=[24], batchnorm=True),
         lambda: NAF(event_shape=[2], transforms=2, hidden=[24]),
         lambda: UMNN(event_shape=[2], transforms=2, hidden=[24], integrand=[16, 16], nodes=16),
         lambda: PlanarFlow(event_shape=[2], transforms=8),
         lambda: RadialFlow(event_shape=[2], transforms=8),
         lambda: SylvesterFlow(event_shape=[2], transforms=4),
+        lambda: ResidualFlow(event_shape=[2], transforms=4, hidden=24),
+        lambda: CNF(event_shape=[2], hidden=24, layers=2, steps=6, objective="likelihood"),
     ],
-    ids=["nice", "realnvp", "naf", "umnn", "planar", "radial", "sylvester"],
+    ids=[
+        *("nice", "realnvp", "realnvp-batchnorm", "maf-batchnorm", "naf", "umnn"),
+        *("planar", "radial", "sylvester", "residual", "cnf"),
+    ],
 )
 def test_what_begins_as_a_gaussian_learns_that_moons_are_none(make, data, tmp_path):
     torch.manual_seed(0)

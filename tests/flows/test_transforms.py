@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from zoo.errors import ConfigError, DataError  # noqa: E402 - after the check for torch
 from zoo_flows.transforms import (  # noqa: E402
     ActNorm,
+    BatchNorm,
     Coupling,
     FrozenLinear,
     Householder,
@@ -36,11 +37,11 @@ def extremes(case):
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [2, 3, 7])
-def test_round_trip_in_float64(name, make_case, size):
+def test_round_trip_in_float64(name, make_case, size, closeness):
     case = make_case(name, size)
     z, log_det = case.transform(case.x, case.context)
     x, inverse_log_det = case.transform.inverse(z, case.context)
-    torch.testing.assert_close(x, case.x, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(x, case.x, rtol=closeness, atol=closeness)
     torch.testing.assert_close(inverse_log_det, -log_det, rtol=1e-8, atol=1e-8)
     assert log_det.shape == (len(case.x),)
 
@@ -90,6 +91,8 @@ def test_zero_parameters_are_the_identity_up_to_order(name, make_case):
     case = make_case(name, 5)
     if name in ("logit", "standardize", "angles"):
         pytest.skip("preprocessing has no parameters")
+    if "batchnorm" in name:
+        pytest.skip("batch normalisation is what its batches were")
     with torch.no_grad():
         for parameter in case.transform.parameters():
             parameter.zero_()
@@ -222,6 +225,59 @@ def test_activation_normalisation_makes_mean_0_and_deviation_1(shape):
     z = layer(x)[0].transpose(0, 1).flatten(1)
     torch.testing.assert_close(z.mean(1), torch.zeros(4), rtol=0, atol=1e-5)
     torch.testing.assert_close(z.std(1), torch.tensor([1.0, 0.0, 1.0, 1.0]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 2, 3)])
+def test_batch_normalisation_takes_its_batch_in_training_and_the_average_of_batches_in_use(shape):
+    layer = BatchNorm(shape, momentum=0.5).double()
+    x = torch.randn(50, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    identity, log_det = layer.eval()(x)
+    assert torch.equal(identity, x)
+    assert not log_det.any()
+    layer.train()
+    batches = 3.0 + 5.0 * x, 1.0 + x
+    for batch in batches:
+        z, log_det = layer(batch)
+        values = z.transpose(0, 1).flatten(1)
+        torch.testing.assert_close(values.mean(1), torch.zeros(4, dtype=torch.float64), rtol=0, atol=1e-12)
+        torch.testing.assert_close(values.var(1, correction=0), torch.ones(4, dtype=torch.float64))
+    means, variances = (
+        [getattr(batch.transpose(0, 1).flatten(1), method)(1, **kw) for batch in batches]
+        for method, kw in (("mean", {}), ("var", {"correction": 0}))
+    )
+    mean, variance = ((start / 4 + a / 4 + b / 2) for start, (a, b) in ((0.0, means), (1.0, variances)))
+    torch.testing.assert_close(layer.mean.flatten(), mean)
+    torch.testing.assert_close(layer.variance.flatten(), variance)
+    each = (slice(None), *(None for _ in shape[1:]))
+    for used in (layer.eval(), layer.frozen()):
+        z, log_det = used(batches[0])
+        torch.testing.assert_close(z, (batches[0] - mean[each]) / variance[each].sqrt())
+        torch.testing.assert_close(log_det, (-0.5 * variance.log().sum() * math.prod(shape[1:])).expand(50))
+
+
+def test_batch_normalisation_has_the_gradients_of_torch():
+    layer, reference = BatchNorm((3,)).double(), torch.nn.BatchNorm1d(3, eps=1e-30).double()
+    x = torch.randn(20, 3, dtype=torch.float64)
+    weighting = torch.randn(20, 3, dtype=torch.float64)
+    gradients = []
+    for each in (lambda y: layer(y)[0], reference):
+        given = x.clone().requires_grad_()
+        gradients.append(torch.autograd.grad((weighting * each(given)).sum(), given)[0])
+    torch.testing.assert_close(*gradients)
+
+
+def test_batch_normalisation_of_a_constant_batch_is_finite_and_prepared_it_starts_at_the_data():
+    layer = BatchNorm((2,))
+    x = torch.tensor([[7.0, 1.0], [7.0, 3.0]], requires_grad=True)
+    z, log_det = layer(x)
+    (z.sum() + log_det.sum()).backward()
+    assert x.grad.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+    layer.prepare(x.detach())
+    assert layer.mean.tolist() == [7.0, 2.0]
+    assert layer.variance.tolist() == [0.0, 1.0]
+    z, _ = layer.eval()(x)
+    torch.testing.assert_close(z, torch.tensor([[0.0, -1.0], [0.0, 1.0]]))
 
 
 @torch.no_grad()

@@ -182,6 +182,14 @@ def test_the_cards_metrics_are_measured_again():
     assert f"the card says {metric['value']:g}" in compared(card, found)
 
 
+def test_bits_that_were_measured_with_learned_noise_are_not_measured_without_it():
+    card = zoo.registry.installed().resolve("digits-nsf").card
+    learned = {**card.metrics["test_bits_per_dim"], "noise": "learned"}
+    bundle = load(card.folder / card.bundle, "cpu")
+    found, _ = measure(dataclasses.replace(card, metrics={"test_bits_per_dim": learned}), bundle)
+    assert not found
+
+
 def test_metrics_whose_data_are_missing_are_told():
     card = zoo.registry.installed().resolve("digits-nsf").card
     bundle = load(card.folder / card.bundle, "cpu")

@@ -41,6 +41,9 @@ def measure(card: ModelCard, bundle: BundledModel) -> tuple[dict[str, float], st
     wanted = {"class_agreement", "test_bits_per_dim"} & card.metrics.keys()
     if not isinstance(bundle.manifest.log_prob, Direct):
         wanted.discard("test_bits_per_dim")  # an ODE for each sample: hours
+    bits = card.metrics.get("test_bits_per_dim")
+    if isinstance(bits, Mapping) and bits.get("noise") == "learned":
+        wanted.discard("test_bits_per_dim")  # the network that makes the noise stays in PyTorch
     if not wanted:
         return {}, None
     try:

@@ -5,13 +5,16 @@ from zoo_flows.transforms.affine import Standardize
 from zoo_flows.transforms.angles import Angles
 from zoo_flows.transforms.autoregressive import Autoregressive, Inverted
 from zoo_flows.transforms.base import Transform
+from zoo_flows.transforms.batchnorm import BatchNorm
 from zoo_flows.transforms.checkered import Checkered
 from zoo_flows.transforms.circular import CircularMap
+from zoo_flows.transforms.continuous import Continuous
 from zoo_flows.transforms.conv1x1 import InvertibleConv1x1
 from zoo_flows.transforms.coupling import Coupling
 from zoo_flows.transforms.elementwise import ElementwiseSpline
 from zoo_flows.transforms.householder import Householder
 from zoo_flows.transforms.integral import IntegralMap
+from zoo_flows.transforms.lipschitz import LipschitzMLP
 from zoo_flows.transforms.logit import Logit
 from zoo_flows.transforms.lu_linear import FrozenLinear, LULinear
 from zoo_flows.transforms.maps import AdditiveMap, AffineMap, Map, SplineMap
@@ -19,10 +22,12 @@ from zoo_flows.transforms.multiscale import MultiScale
 from zoo_flows.transforms.permutation import Permutation
 from zoo_flows.transforms.planar import Planar
 from zoo_flows.transforms.radial import Radial
+from zoo_flows.transforms.residual import Residual
 from zoo_flows.transforms.scaling import Scale
 from zoo_flows.transforms.sigmoidal import SigmoidalMap
 from zoo_flows.transforms.squeeze import Squeeze
 from zoo_flows.transforms.sylvester import Sylvester
+from zoo_flows.transforms.velocity import VelocityMLP
 
 __all__ = [
     "ActNorm",
@@ -30,8 +35,10 @@ __all__ = [
     "AffineMap",
     "Angles",
     "Autoregressive",
+    "BatchNorm",
     "Checkered",
     "CircularMap",
+    "Continuous",
     "Coupling",
     "ElementwiseSpline",
     "FrozenLinear",
@@ -40,12 +47,14 @@ __all__ = [
     "Inverted",
     "InvertibleConv1x1",
     "LULinear",
+    "LipschitzMLP",
     "Logit",
     "Map",
     "MultiScale",
     "Permutation",
     "Planar",
     "Radial",
+    "Residual",
     "Scale",
     "SigmoidalMap",
     "SplineMap",
@@ -53,4 +62,5 @@ __all__ = [
     "Standardize",
     "Sylvester",
     "Transform",
+    "VelocityMLP",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zoo_flows.transforms.affine import FrozenAffine
 from zoo_flows.transforms.base import Transform, constant_log_det
 
 
@@ -43,6 +44,10 @@ class ActNorm(Transform):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
         return z * self.log_scale.exp() + self.shift, constant_log_det(self._log_det(), z)
+
+    def frozen(self) -> Transform:
+        """With the scale and the log-determinant as constants."""
+        return FrozenAffine(self.shift, self.log_scale.double().exp(), self.positions).eval()
 
     def _log_det(self) -> Tensor:
         return self.log_scale.sum() * self.positions

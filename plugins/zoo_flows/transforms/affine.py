@@ -55,30 +55,41 @@ class Standardize(Transform):
 
     def frozen(self) -> Transform:
         """With the log-determinant as a constant."""
-        return _FrozenStandardize(self).eval()
+        return FrozenAffine(self.shift, self.scale.double()).eval()
 
 
-class _FrozenStandardize(Transform):
+class FrozenAffine(Transform):
+    """z = (x - shift) / scale with constants.
+
+    Args:
+        shift: ``[d]``, or ``[c, 1, 1]`` of an image; its dtype is kept.
+        scale: above 0, float64, of the same shape.
+        positions: of an image, which share them.
+    """
+
     written = frozenset({"forward", "inverse"})
     shift: Tensor
     scale: Tensor
     log_det: Tensor
 
-    def __init__(self, original: Standardize) -> None:
+    def __init__(self, shift: Tensor, scale: Tensor, positions: int = 1) -> None:
         super().__init__()
-        self.register_buffer("shift", original.shift.clone())
-        self.register_buffer("scale", original.scale.clone())
-        self.register_buffer("log_det", -original.scale.double().log().sum().to(original.scale.dtype))
+        self.register_buffer("shift", shift.detach().clone())
+        self.register_buffer("scale", scale.detach().to(shift.dtype, copy=True))
+        self.register_buffer("log_det", (-positions * scale.detach().log().sum()).to(shift.dtype))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
         return (x - self.shift) / self.scale, constant_log_det(self.log_det, x)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
         return z * self.scale + self.shift, constant_log_det(-self.log_det, z)
 
     def write(
         self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
     ) -> tuple[Value, Value | None]:
+        """See :class:`Transform`."""
         shift, scale, constant = (net.constant(t.numpy()) for t in (self.shift, self.scale, self.log_det))
         if direction == "forward":
             return net("Div", net("Sub", value, shift), scale), constant

@@ -19,7 +19,8 @@ from torch import Tensor
 from zoo.programs import Dim
 from zoo.writing import Net, Value
 from zoo_flows.transforms import unfolding, unfolding_graph
-from zoo_flows.transforms.base import Direction, Transform
+from zoo_flows.transforms.base import ITERATIVE_WAYS, WAYS, Direction, Transform
+from zoo_flows.transforms.bracket import IterativeMap
 from zoo_flows.transforms.made import MADE
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.precision import conditioned
@@ -49,6 +50,7 @@ class Autoregressive(Transform):
     ) -> None:
         super().__init__()
         self.map = map
+        self.ways = ITERATIVE_WAYS if isinstance(map, IterativeMap) else WAYS
         self.network = MADE(size, map.count, context=context, hidden=hidden, residual=residual)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -68,7 +70,7 @@ class Autoregressive(Transform):
         """With the masks multiplied in."""
         frozen = Autoregressive.__new__(Autoregressive)
         Transform.__init__(frozen)
-        frozen.map, frozen.network = copy.deepcopy(self.map), self.network.frozen()
+        frozen.map, frozen.ways, frozen.network = copy.deepcopy(self.map), self.ways, self.network.frozen()
         return frozen.eval().requires_grad_(False)
 
     def write(
@@ -100,6 +102,7 @@ class Inverted(Transform):
         self.transform = transform
         self.sequential = frozenset(_SWAPPED[direction] for direction in transform.sequential)
         self.written = frozenset(_SWAPPED[direction] for direction in transform.written)
+        self.ways = transform.ways
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""

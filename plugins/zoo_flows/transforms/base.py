@@ -40,10 +40,12 @@ class Transform(nn.Module, ABC):
         sequential: directions that take many small steps, one after the other, which tracing would unroll. A graph with
             such a direction in it is written; what has no :meth:`write` is traced then, part by part.
         written: directions that :meth:`write` can write: those, and others where that is easy, which saves a trace.
+        ways: how sequential directions can be written, the usual one first.
     """
 
     sequential: frozenset[Direction] = frozenset()
     written: frozenset[Direction] = frozenset()
+    ways: tuple[str, ...] = WAYS
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -52,6 +54,10 @@ class Transform(nn.Module, ABC):
     @abstractmethod
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Noise ``[n, d]`` to data ``[n, d]`` and log |det ∂x/∂z| ``[n]``."""
+
+    def data(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """:meth:`inverse` without its log-determinant, which sampling has no use for; for those that save by it."""
+        return self.inverse(z, context)[0]
 
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
         """Fit constants such as means to what comes in of training data, ``[n, d]``, once, before training starts."""

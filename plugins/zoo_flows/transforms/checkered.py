@@ -25,24 +25,25 @@ class Checkered(Transform):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        z, log_det = self.transform(_by_colour(x), context)
+        z, log_det = self.transform(by_colour(x), context)
         return _by_place(z), log_det
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        x, log_det = self.transform.inverse(_by_colour(z), context)
+        x, log_det = self.transform.inverse(by_colour(z), context)
         return _by_place(x), log_det
 
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
         """See :class:`Transform`."""
-        self.transform.prepare(_by_colour(x), context)
+        self.transform.prepare(by_colour(x), context)
 
     def frozen(self) -> Transform:
         """See :class:`Transform`."""
         return Checkered(self.transform.frozen()).eval()
 
 
-def _by_colour(x: Tensor) -> Tensor:
+def by_colour(x: Tensor) -> Tensor:
+    """``[n, c, h, w]`` to ``[n, 2c, h, w/2]``, see :class:`Checkered`."""
     left, right = torch.unflatten(x, 3, (-1, 2)).unbind(4)
     odd = _odd_rows(x)
     return torch.cat([torch.where(odd, right, left), torch.where(odd, left, right)], dim=1)

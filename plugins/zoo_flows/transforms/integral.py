@@ -1,4 +1,4 @@
-"""The unconstrained monotonic map (Wehenkel & Louppe 2019, arXiv:1908.05164): an integral of what is positive."""
+"""The unconstrained monotonic map: an integral of what is positive (Wehenkel & Louppe 2019, arXiv:1908.05164)."""
 
 from __future__ import annotations
 

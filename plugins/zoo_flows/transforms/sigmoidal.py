@@ -62,7 +62,7 @@ class SigmoidalMap(IterativeMap):
         return slopes, shifts, logits
 
     def apart(self) -> Tensor:
-        """Parameters ``[3·K]`` of sigmoids that differ, and of a map that differs from the identity by < 0.1."""
+        """Parameters ``[3·K]`` that differ from sigmoid to sigmoid, of a map within 0.1 of the identity."""
         parameters = torch.zeros(3, self.units)
         if self.units > 1:
             parameters[1] = torch.linspace(-_APART, _APART, self.units)

@@ -153,7 +153,8 @@ class Tensors:
 
     def __init__(self, made: MADE, map: Map, n: int, context: Tensor | None) -> None:
         self.map = map
-        self.weights = [made.linear(index).masked() for index in range(len(made.layers))]
+        # what is masked is not read either
+        self.weights = [made.linear(index).weight for index in range(len(made.layers))]
         self.starts = [made.linear(index).bias.unsqueeze(1).expand(-1, n) for index in range(len(made.layers))]
         if made.context is not None and context is not None:
             self.starts[0] = self.starts[0] + made.context(context).T
@@ -196,11 +197,15 @@ class InPlace(Tensors):
 
     def __init__(self, made: MADE, map: Map, n: int, context: Tensor | None) -> None:
         super().__init__(made, map, n, context)
+        self.n = n
         self.starts = [start.clone(memory_format=torch.contiguous_format) for start in self.starts]
 
     def product(self, index: int, rows: slice, columns: slice, x: Tensor, start: Tensor) -> Tensor:
         """See :class:`Algebra`."""
-        return start.addmm_(self.weights[index][rows, columns], x)
+        weight = self.weights[index]
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        first = rows.start * weight.shape[1] + columns.start
+        return start.addmm_(weight.as_strided(shape, (weight.shape[1], 1), first), x)
 
     def relu(self, x: Tensor) -> Tensor:
         """See :class:`Algebra`."""
@@ -209,7 +214,7 @@ class InPlace(Tensors):
     def cat(self, values: list[Tensor]) -> Tensor:
         """See :class:`Algebra`; values are neighbours in memory already."""
         units = sum([value.shape[0] for value in values])
-        return values[0].as_strided((units, values[0].shape[1]), values[0].stride())
+        return values[0].as_strided((units, self.n), (self.n, 1))
 
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """See :class:`Algebra`."""

@@ -1,0 +1,132 @@
+"""What training weighs, at which times, and which noise meets which data.
+
+The loss is a weighted mean of \\|F - target\\|², with F what the network says. Weightings are told by what they make of
+the error of the denoised sample D, w(σ̃)·\\|D - x₀\\|² with the noise level σ̃ = σ/α and SNR = 1/σ̃²:
+
+==========  ==============================  ==========================================================
+name        w                               source
+==========  ==============================  ==========================================================
+prediction  what is 1 for F                 Ho et al. 2020, eq. 14, for ε; and likewise for the others
+min-snr     min(SNR, γ), γ = 5              Hang et al. 2023, arXiv:2303.09556, eq. 8
+p2          SNR/(k + SNR)^γ, k = 1, γ = 1   Choi et al. 2022, arXiv:2204.00227, eq. 8
+edm         (σ̃² + s²)/(σ̃·s)²                Karras et al. 2022, arXiv:2206.00364, table 1
+==========  ==============================  ==========================================================
+
+Times are drawn from
+
+=============  ==============================================  ===============================================
+name           t                                               source
+=============  ==============================================  ===============================================
+uniform        U(0, 1)                                         Ho et al. 2020, algorithm 1
+logit-normal   1/(1 + exp(-n)), n ~ N(mean, std²); 0 and 1     Esser et al. 2024, arXiv:2403.03206, section 3.1
+noise-level    where ln σ̃ ~ N(mean, std²); -1.2 and 1.2        Karras et al. 2022, table 1
+=============  ==============================================  ===============================================
+
+Noise is independent of the data, or paired with it so that the sum of squared distances in a batch is the least
+(``coupling = "optimal-transport"``; Tong et al. 2024, arXiv:2302.00482, section 3.2): paths then cross less, and few
+steps suffice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.errors import ConfigError
+from zoo.paths import Path
+from zoo.training.pairing import paired
+from zoo_diffusion.prediction import Prediction, slope
+
+WEIGHTINGS = ("prediction", "min-snr", "p2", "edm")
+TIMES = ("uniform", "logit-normal", "noise-level")
+COUPLINGS = ("independent", "optimal-transport")
+#: mean and standard deviation, unless given
+_SPREAD = {"logit-normal": (0.0, 1.0), "noise-level": (-1.2, 1.2)}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """How a diffusion is trained.
+
+    Attributes:
+        weighting: one of the above.
+        gamma: γ of ``min-snr`` and ``p2``; None for their own.
+        times: one of the above.
+        mean: of the normal variable behind the times; None for that of the source.
+        std: its standard deviation; likewise.
+        coupling: ``independent`` or ``optimal-transport``.
+    """
+
+    weighting: str = "prediction"
+    gamma: float | None = None
+    times: str = "uniform"
+    mean: float | None = None
+    std: float | None = None
+    coupling: str = "independent"
+
+    def __post_init__(self) -> None:
+        for name, known in (("weighting", WEIGHTINGS), ("times", TIMES), ("coupling", COUPLINGS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"the objective's {name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.gamma is not None and (self.weighting not in ("min-snr", "p2") or not self.gamma > 0):
+            raise ConfigError("the objective's gamma belongs to min-snr and p2, and is above 0")
+        if self.times == "uniform" and (self.mean, self.std) != (None, None):
+            raise ConfigError("uniform times have no mean and no std")
+        if self.std is not None and not self.std > 0:
+            raise ConfigError(f"the objective's std is above 0, not {self.std!r}")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | None) -> Objective:
+        """From a config's table.
+
+        Raises:
+            ConfigError: something in it is unknown.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := (config or {}).keys() - known:
+            raise ConfigError(f"an objective has no {', '.join(sorted(unknown))}: it has {', '.join(sorted(known))}")
+        return cls(**(config or {}))
+
+    def draw_times(self, n: int, path: Path) -> NDArray[np.float64]:
+        """Times ``[n]`` in [0, 1]: the quantiles at one uniform offset plus multiples of 1/n.
+
+        That covers the distribution in every batch and lowers the variance of the gradient (Kingma et al. 2021,
+        appendix I.1). The offset comes from torch's global generator.
+        """
+        offset = torch.rand((), dtype=torch.float64)
+        quantiles = ((offset + torch.arange(n, dtype=torch.float64) / n) % 1.0).numpy()
+        if self.times == "uniform":
+            return quantiles
+        mean, std = (a if b is None else b for a, b in zip(_SPREAD[self.times], (self.mean, self.std), strict=True))
+        normal = NormalDist(mean, std)
+        # the ends of the line are not in the distribution
+        drawn = np.array([normal.inv_cdf(min(max(q, 1e-9), 1 - 1e-9)) for q in quantiles])
+        if self.times == "logit-normal":
+            return np.asarray(1.0 / (1.0 + np.exp(-drawn)))
+        return np.asarray(path.time_at(-2.0 * drawn)).clip(0.0, 1.0)
+
+    def weights(self, prediction: Prediction, alpha: Tensor, sigma: Tensor, data_std: float) -> Tensor:
+        """Of \\|F - target\\|², shaped as ``alpha``."""
+        if self.weighting == "prediction":
+            return torch.ones_like(alpha)
+        level2 = (sigma / alpha).square()
+        if self.weighting == "min-snr":
+            of_denoised = torch.clamp(1 / level2, max=5.0 if self.gamma is None else self.gamma)
+        elif self.weighting == "p2":
+            of_denoised = (1 / level2) / (1 + 1 / level2) ** (1.0 if self.gamma is None else self.gamma)
+        else:
+            of_denoised = (level2 + data_std**2) / (level2 * data_std**2)
+        return of_denoised * slope(prediction, alpha, sigma, data_std).square()
+
+    def paired(self, noise: Tensor, state: Tensor) -> Tensor:
+        """The noise in the order in which it meets the data."""
+        if self.coupling == "independent":
+            return noise
+        return paired(noise, state)

@@ -1,0 +1,177 @@
+"""Architecture ``cnf``: continuous normalizing flows of vectors.
+
+Chen et al. 2018 (arXiv:1806.07366) and Grathwohl et al. 2019 (FFJORD, arXiv:1810.01367) train them by likelihood,
+Finlay et al. 2020 (arXiv:2002.02798) with short and straight ways, Lipman et al. 2023 (arXiv:2210.02747) and Tong et
+al. 2024 (arXiv:2302.00482) without integrating anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ConfigError
+from zoo.training.pairing import paired
+from zoo_flows import config
+from zoo_flows.flow import Flow
+from zoo_flows.transforms import Continuous, VelocityMLP
+from zoo_flows.transforms.base import Direction
+from zoo_flows.transforms.continuous import step_doubling_error
+from zoo_flows.transforms.precision import lowered_conditioners
+from zoo_flows.transforms.velocity import ACTIVATIONS
+
+OBJECTIVES = {"flow-matching": True, "likelihood": False}
+COUPLINGS = {"independent": False, "optimal-transport": True}
+
+
+class CNF(Flow):
+    """One differential equation dx/dt = f(x, t; context) from data to noise, whose f is any smooth network.
+
+    Both directions take four evaluations of the network a step; a density carries d derivatives along. Samples and
+    densities of the same model agree as far as the steps are short enough: see :meth:`integration_error`.
+
+    Args:
+        event_shape: shape of one sample, flattened inside.
+        hidden: width of the network's hidden layers.
+        layers: how many hidden layers.
+        activation: ``"silu"``, ``"tanh"`` or ``"softplus"``.
+        steps: Runge-Kutta steps from data to noise; another number of steps is another model of the same weights.
+        objective: ``"flow-matching"``, regression to the velocities of straight lines between data and noise, which
+            integrates nothing; or ``"likelihood"``, which integrates, and differentiates what was integrated.
+        coupling: of flow matching: which noise a line goes to, ``"independent"`` of the data, or by
+            ``"optimal-transport"`` in the batch, which makes straighter ways.
+        exact: the largest number of components whose divergence is exact in training by likelihood; above it it is
+            estimated without bias. Evaluation is exact.
+        kinetic: of likelihood: weight of the kinetic energy of a way, per sample, beside nats.
+        jacobian: of likelihood: weight of the squared norm of the Jacobian along a way, likewise.
+        base: ``"normal"``, N(0, I); by likelihood also ``"learned"``, normals that see the condition, or ``"mixture"``,
+            of normals.
+        components: of a mixture.
+        condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        levels: number of values of discrete data, which then pass a logit; None for continuous data.
+        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+    """
+
+    def __init__(
+        self,
+        *,
+        event_shape: Sequence[int],
+        hidden: int = 64,
+        layers: int = 3,
+        activation: str = "silu",
+        steps: int = 32,
+        objective: str = "flow-matching",
+        coupling: str = "independent",
+        exact: int = 16,
+        kinetic: float = 0.0,
+        jacobian: float = 0.0,
+        base: str = "normal",
+        components: int = 8,
+        condition: Mapping[str, Any] | None = None,
+        levels: int | None = None,
+        alpha: float = 0.01,
+    ) -> None:
+        size = config.event_size(event_shape)
+        config.at_least(
+            hidden=(hidden, 1),
+            layers=(layers, 1),
+            steps=(steps, 1),
+            exact=(exact, 0),
+            kinetic=(kinetic, 0),
+            jacobian=(jacobian, 0),
+        )
+        config.one_of("activation", activation, ACTIVATIONS)
+        described, context = config.described(condition)
+        matches = config.one_of("objective", objective, OBJECTIVES)
+        pairs = config.one_of("coupling", coupling, COUPLINGS)
+        if matches and (kinetic or jacobian):
+            raise ConfigError("kinetic and jacobian regularise the likelihood objective, not flow matching")
+        if matches and base != "normal":
+            raise ConfigError(f"flow matching starts from the base distribution 'normal', not {base!r}")
+        if pairs and not matches:
+            raise ConfigError("the optimal-transport coupling belongs to the flow-matching objective")
+        if pairs and described is not None and described.kind == "vector":
+            raise ConfigError(
+                "the optimal-transport coupling pairs noise and data without looking at a condition that is a vector",
+                hint='Leave coupling at "independent", or condition on classes, within which it pairs.',
+            )
+        network = VelocityMLP(size, context=context, hidden=hidden, layers=layers, activation=activation)
+        super().__init__(
+            event_shape,
+            preprocessing=config.preprocessing(size, levels, alpha),
+            transforms=[Continuous(network, steps=steps, exact=exact)],
+            base=config.base(base, size, components=components, context=context),
+            condition=described,
+        )
+        self.matches, self.pairs = matches, pairs
+        self.kinetic, self.jacobian = kinetic, jacobian
+
+    @property
+    def continuous(self) -> Continuous:
+        """The only transform."""
+        transform = self.transforms[0]
+        assert isinstance(transform, Continuous)
+        return transform
+
+    def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
+        """See :meth:`zoo.model.GenerativeModel.loss`; the objective of the config."""
+        if self.matches:
+            return self._matching(x, condition)
+        if not self.kinetic and not self.jacobian:
+            return super().loss(x, condition=condition)
+        with lowered_conditioners(self.device):
+            return self._regularised(x, condition)
+
+    def integration_error(
+        self, x: Tensor, *, condition: Any = None, direction: Direction = "forward"
+    ) -> tuple[Tensor, Tensor]:
+        """How far the steps are from the differential equation, see :func:`step_doubling_error`.
+
+        Args:
+            x: data ``[n, *event]``, or noise for the inverse.
+            condition: as for :meth:`log_prob`.
+            direction: ``"forward"``, as densities go, or ``"inverse"``, as samples do.
+
+        Returns:
+            estimates of the largest error of a component at the end, in standard deviations of the data, and of the
+            log-density's, in nats; ``[n]`` each.
+        """
+        context = self.context(self.condition_tensor(condition, x.shape[0]))
+        start = self._preprocessed(self.check_data(x), context)[0] if direction == "forward" else x.flatten(1)
+        return step_doubling_error(self.continuous, start, context, direction=direction)
+
+    def _matching(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """E ‖f(x_t, t) - (ε - x)‖²/d with x_t = (1 - t)·x + t·ε (Lipman et al. 2023, eq. 23, whose time goes back).
+
+        Times are one uniform offset and multiples of 1/n, which covers [0, 1] in every batch.
+        """
+        condition = self.condition_tensor(condition, x.shape[0])
+        context = self.context(condition)
+        start, _ = self._preprocessed(self.check_data(x), context)
+        noise = torch.randn_like(start)
+        if self.pairs:
+            noise = paired(noise, start, condition)
+        n = start.shape[0]
+        t = (torch.rand_like(start[:1, 0]) + torch.arange(n, dtype=start.dtype, device=start.device) / n) % 1.0
+        at = start + t.unsqueeze(1) * (noise - start)
+        velocity: Tensor = self.continuous.network(at, t, context)
+        return (velocity - (noise - start)).square().mean()
+
+    def _regularised(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """-log p(x) + λ·∫‖f‖² + μ·∫‖∂f/∂x‖² (Finlay et al. 2020, eq. 16, times d)."""
+        context = self.context(self.condition_tensor(condition, x.shape[0]))
+        start, log_det = self._preprocessed(self.check_data(x), context)
+        way = self.continuous.way(start, context)
+        log_prob = self.base.log_prob(way.z, context) + way.log_det + log_det
+        return (self.kinetic * way.kinetic + self.jacobian * way.frobenius - log_prob).mean()
+
+    def _preprocessed(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Data as the equation sees them, ``[n, d]``, and how volumes changed, ``[n]``."""
+        value, total = x.flatten(1), torch.zeros_like(x.flatten(1)[:, 0])
+        for transform in self.preprocessing:
+            value, log_det = transform(value, context)
+            total = total + log_det
+        return value, total

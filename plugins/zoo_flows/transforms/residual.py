@@ -1,0 +1,134 @@
+"""Contractive residual transforms (Behrmann et al. 2019, arXiv:1811.00995; Chen et al. 2019, arXiv:1906.02735)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.errors import ConfigError
+from zoo.writing import Net, Value
+from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
+from zoo_flows.transforms.elimination import log_det as write_log_det
+from zoo_flows.transforms.lipschitz import LipschitzMLP, jacobian, pulled_back
+from zoo_flows.transforms.roulette import estimated_log_det
+
+#: of a fixed point's distance from where it was looked for first, what may be left of it
+_TOLERANCES = {torch.float32: 1e-6, torch.float64: 1e-13}
+
+#: of Jacobians, and of what they are made of, at once: 256 MB in float32
+_ENTRIES = 2**26
+
+
+class Residual(Transform):
+    """z = x + g(x; context), where g brings points nearer to one another, by a factor of at most ``network.bound`` < 1.
+
+    Any network will do for g: no masks, no parts that stay. The inverse is the fixed point of x = z - g(x), which
+    repeating it finds from everywhere, with an error of at most ‖g‖·Lᵏ after k turns (Behrmann et al. 2019, theorem 1
+    and algorithm 1). How many turns are made follows from the Lipschitz constant L that g's weights have: enough for
+    Lᵏ = 1e-6 in float32 and 1e-13 in float64.
+
+    log |det ∂z/∂x| is exact, of the Jacobian that a chain of products makes. Where ``exact`` is less than d, training
+    takes an unbiased estimate instead (:mod:`~zoo_flows.transforms.roulette`), from data to noise; in evaluation, in
+    the inverse and in exported graphs it is exact whatever d is.
+
+    Args:
+        network: g.
+        size: length d of the vector.
+        exact: the largest d whose log-determinant is exact in training.
+    """
+
+    sequential: frozenset[Direction] = frozenset({"forward", "inverse"})
+    written = sequential
+    ways = ITERATIVE_WAYS
+
+    def __init__(self, network: LipschitzMLP, size: int, *, exact: int = 64) -> None:
+        super().__init__()
+        if not 0.0 < network.bound < 1.0:
+            raise ConfigError(f"a contraction has a Lipschitz constant between 0 and 1, not {network.bound}")
+        self.network, self.size, self.exact = network, size, exact
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        weights = self.network.weights()
+        change, slopes = self._change(x, context, weights)
+        if self.training and self.size > self.exact:
+            log_det = estimated_log_det(lambda v: pulled_back(v, weights, slopes), x, bound=self.network.bound)
+        else:
+            log_det = _log_det(weights, slopes)
+        return x + change, log_det
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        weights = self.network.weights()
+        with torch.no_grad():
+            x = z
+            for _ in range(self.turns(z.dtype)):
+                x = z - self._change(x, context, weights)[0]
+        if torch.is_grad_enabled():
+            x = self._differentiable(x, z, context, weights)
+        _, slopes = self._change(x, context, weights)
+        return x, -_log_det(weights, slopes)
+
+    def turns(self, dtype: torch.dtype) -> int:
+        """How often x = z - g(x) is repeated in ``dtype``: L to its power is the tolerance."""
+        lipschitz, tolerance = self.network.lipschitz(), _TOLERANCES.get(dtype, 1e-6)
+        return 1 if lipschitz <= tolerance else math.ceil(math.log(tolerance) / math.log(lipschitz))
+
+    def frozen(self) -> Transform:
+        """With weights that are within their limits."""
+        return Residual(self.network.frozen(), self.size, exact=self.exact).eval()
+
+    def write(
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+    ) -> tuple[Value, Value | None]:
+        """See :class:`Transform`; the fixed point is a ``Loop``, or turn after turn without one."""
+        if direction == "forward":
+            return self._write_forward(net, way, value, context)
+
+        def turn(inner: Net, _: Value, state: Sequence[Value]) -> list[Value]:
+            change, _ = self.network.write(inner, state[0], context)
+            return [inner("Sub", value, change)]
+
+        turns, state = self.turns(torch.float32), [value]
+        if way == "loop":
+            state = net.loop(turns, state, turn)
+        else:
+            for _ in range(turns):
+                state = turn(net, None, state)
+        if not log_det:
+            return state[0], None
+        return state[0], net("Neg", self._write_forward(net, way, state[0], context)[1])
+
+    def _write_forward(self, net: Net, way: str, x: Value, context: Value | None) -> tuple[Value, Value]:
+        change, slopes = self.network.write(net, x, context)
+        matrix = net("Add", self.network.write_jacobian(net, slopes), np.eye(self.size, dtype=np.float32))
+        return net("Add", x, change), write_log_det(net, way, matrix, self.size)
+
+    def _change(self, x: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        change, slopes = self.network(x, context, weights)
+        return change, slopes
+
+    def _differentiable(self, found: Tensor, z: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
+        """The fixed point with the gradient that the implicit function theorem gives it: one step of Newton's method.
+
+        Nothing of the turns that found it is kept for the backward pass.
+        """
+        change, slopes = self._change(found, context, weights)
+        matrix = _plus_identity(jacobian(weights, slopes)).detach()
+        step: Tensor = torch.linalg.solve(matrix, (found + change - z).unsqueeze(2))
+        return found - step.squeeze(2)
+
+
+def _log_det(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
+    """log |det ∂z/∂x| ``[n]``, of no more samples at once than memory should be given for."""
+    each = weights[0].shape[1] * max(*weights[0].shape)
+    parts = zip(*(torch.split(slope, max(1, _ENTRIES // each)) for slope in slopes), strict=True)
+    return torch.cat([torch.linalg.slogdet(_plus_identity(jacobian(weights, part)))[1] for part in parts])
+
+
+def _plus_identity(matrix: Tensor) -> Tensor:
+    return matrix + torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)

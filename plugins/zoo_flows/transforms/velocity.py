@@ -1,0 +1,127 @@
+"""The velocity field of a continuous flow: a network of x and of time whose derivatives are carried along by hand.
+
+Forward mode: beside the values of a layer go the derivatives of these values along some directions v, each layer's made
+of the last one's by the chain rule. With all unit vectors for directions that is the Jacobian, and its trace is exact;
+with one random direction it is Hutchinson's estimate. No automatic differentiation is needed, so the divergence exports
+like any other computation, and training differentiates it once like any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Activation(NamedTuple):
+    """A smooth function, and its slope made of x and of its value."""
+
+    value: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor, Tensor], Tensor]
+
+
+def _silu_slope(x: Tensor, y: Tensor) -> Tensor:
+    gate = torch.sigmoid(x)
+    return gate + y * (1.0 - gate)
+
+
+ACTIVATIONS = {
+    "tanh": Activation(torch.tanh, lambda x, y: 1.0 - y * y),
+    "softplus": Activation(F.softplus, lambda x, y: torch.sigmoid(x)),
+    "silu": Activation(F.silu, _silu_slope),
+}
+#: half periods of time in [0, 1] that its features have
+_FREQUENCIES = 4
+
+
+class VelocityMLP(nn.Module):
+    """f(x, t; context) of vectors, a perceptron whose hidden layers are shifted by time and context.
+
+    The last layer starts at zero, so nothing moves at first.
+
+    Args:
+        size: length d of the vector.
+        context: length of the context; 0 for none.
+        hidden: width of the hidden layers.
+        layers: how many hidden layers, from 1 up.
+        activation: of :data:`ACTIVATIONS`.
+    """
+
+    def __init__(
+        self, size: int, *, context: int = 0, hidden: int = 64, layers: int = 3, activation: str = "silu"
+    ) -> None:
+        super().__init__()
+        self.size, self.hidden = size, hidden
+        self.activation = ACTIVATIONS[activation]
+        self.first = nn.Linear(size, hidden)
+        self.inner = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([hidden] * layers))
+        self.last = nn.Linear(hidden, size)
+        self.time = nn.Linear(1 + 2 * _FREQUENCIES, layers * hidden, bias=False)
+        self.context = nn.Linear(context, layers * hidden, bias=False) if context else None
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
+        """The velocity.
+
+        Args:
+            x: ``[n, d]``.
+            t: time in [0, 1], ``[n]``, or ``[1]`` for all.
+            context: ``[n, c]``, or None.
+
+        Returns:
+            ``[n, d]``.
+        """
+        return self._through(x, t, context, None)[0]
+
+    def pushed(self, x: Tensor, t: Tensor, context: Tensor | None, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """The velocity and its derivatives along directions.
+
+        Args:
+            x: ``[n, d]``.
+            t: as for :meth:`forward`.
+            context: ``[n, c]``, or None.
+            directions: v, ``[k, n, d]``, or ``[k, 1, d]`` for all.
+
+        Returns:
+            f ``[n, d]``, and ∂f/∂x·v ``[k, n, d]``.
+        """
+        value, derivatives = self._through(x, t, context, directions)
+        assert derivatives is not None
+        return value, derivatives
+
+    def _through(
+        self, x: Tensor, t: Tensor, context: Tensor | None, along: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        shifts = self.time(_features(t))
+        if self.context is not None and context is not None:
+            shifts = shifts + self.context(context)
+        value = x
+        for layer, shift in zip((self.first, *self.inner), shifts.split(self.hidden, dim=1), strict=True):
+            before = layer(value) + shift
+            value = self.activation.value(before)
+            if along is not None:
+                along = F.linear(along, layer.weight) * self.activation.slope(before, value)
+        return self.last(value), None if along is None else F.linear(along, self.last.weight)
+
+
+def unit_vectors(x: Tensor) -> Tensor:
+    """The directions ``[d, 1, d]`` along which derivatives make up the Jacobian, for ``x`` ``[n, d]``."""
+    return torch.eye(x.shape[1], dtype=x.dtype, device=x.device).unsqueeze(1)
+
+
+def random_signs(x: Tensor) -> Tensor:
+    """One direction ``[1, n, d]`` for each of ``x`` ``[n, d]``, of components ±1 (Hutchinson 1990)."""
+    return torch.randint(0, 2, (1, *x.shape), device=x.device).to(x.dtype) * 2.0 - 1.0
+
+
+def _features(t: Tensor) -> Tensor:
+    """Time, and sines and cosines of it: ``[n]`` to ``[n, 9]``."""
+    t = t.unsqueeze(1)
+    angles = t * (math.pi * torch.arange(1, _FREQUENCIES + 1, dtype=t.dtype, device=t.device))
+    return torch.cat([t, torch.cos(angles), torch.sin(angles)], dim=1)

@@ -1,0 +1,34 @@
+"""Noise and data of a batch paired by optimal transport (Tong et al. 2024, arXiv:2302.00482, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.errors import MissingDependencyError
+
+
+def paired(noise: Tensor, data: Tensor, classes: Tensor | None = None) -> Tensor:
+    """The noise in the order in which the sum of its squared distances from the data is the least.
+
+    Args:
+        noise: ``[n, *event]``.
+        data: ``[n, *event]``.
+        classes: of the data, ``[n]``. Noise then changes places within a class, so that in each class it is as normal
+            as in all: what a model of data given their class starts from.
+
+    Raises:
+        MissingDependencyError: scipy is not installed.
+    """
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError as error:
+        raise MissingDependencyError("scipy", "pair noise and data by optimal transport", extra="data") from error
+    distances = torch.cdist(data.flatten(1), noise.flatten(1)).square().detach().cpu()
+    order = torch.arange(noise.shape[0])
+    labels = torch.zeros_like(order) if classes is None else classes.cpu()
+    groups = [(labels == label).nonzero().squeeze(1) for label in set(labels.tolist())]
+    for members in groups:
+        _, best = linear_sum_assignment(distances[members][:, members].numpy())
+        order[members] = members[torch.from_numpy(best)]
+    return noise[order.to(noise.device)]
