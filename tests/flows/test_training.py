@@ -26,6 +26,7 @@ from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
 from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
+from zoo_flows.tarflow import TarFlow  # noqa: E402
 from zoo_flows.umnn import UMNN  # noqa: E402
 
 RECIPES = Path(__file__).parents[2] / "recipes"
