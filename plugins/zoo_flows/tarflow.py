@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, UsageError
 from zoo_flows import config
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, Permutation, Transform
@@ -82,9 +83,50 @@ class TarFlow(Flow):
             base=config.base(base, size, components=components, context=context),
             condition=described,
         )
+        self.deviation = noise
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, *, condition: Any = None, seed: int | None = None, denoise: bool = False, **options: Any
+    ) -> Tensor:
+        """See :meth:`zoo.model.GenerativeModel.sample`; ``denoise`` takes the noise of training away again."""
+        x = super().sample(n, condition=condition, seed=seed, **options)
+        return self.denoised(x, condition) if denoise else x
+
+    @torch.no_grad()
+    def denoised(self, x: Tensor, condition: Any = None) -> Tensor:
+        """The mean of what samples were before the noise of training (Tweedie's formula)::
+
+            E[u | u + σε] = u + σε + σ²·∇log p(u + σε)        u the standardised data
+
+        Args:
+            x: samples ``[n, *event]``.
+            condition: that they were drawn with.
+
+        Raises:
+            UsageError: the model was trained without noise.
+        """
+        if not self.deviation:
+            raise UsageError("this model was trained without noise, so there is none to take away")
+        context = self.context(self.condition_tensor(condition, x.shape[0]))
+        preprocessing = [t for t in self.preprocessing if isinstance(t, Transform)]
+        u = x.flatten(1)
+        for transform in preprocessing:
+            u, _ = transform(u)
+        with torch.enable_grad():
+            z = u.requires_grad_()
+            density = torch.zeros_like(z[:, 0])
+            for layer in self.transforms:
+                z, log_det = layer(z, context)
+                density = density + log_det
+            (score,) = torch.autograd.grad((density + self.base.log_prob(z, context)).sum(), u)
+        u = u.detach() + self.deviation**2 * score
+        for transform in reversed(preprocessing):
+            u, _ = transform.inverse(u)
+        return u.view_as(x)
 
 
-def _patches(event_shape: Sequence[int], patch: int | None) -> tuple[torch.Tensor | None, int]:
+def _patches(event_shape: Sequence[int], patch: int | None) -> tuple[Tensor | None, int]:
     """The order that puts an image's patches side by side, or None for vectors; and the length of a patch."""
     if len(event_shape) != 3:
         return None, 1 if patch is None else patch

@@ -4,7 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo_flows.tarflow import TarFlow  # noqa: E402 - after the check for torch
+from zoo.errors import UsageError  # noqa: E402 - after the check for torch
+from zoo_flows.tarflow import TarFlow  # noqa: E402
 from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise  # noqa: E402
 from zoo_flows.transforms.causal import Block, CausalTransformer  # noqa: E402
 
@@ -75,3 +76,19 @@ def test_noise_is_for_training_alone():
     assert noise.std().item() == pytest.approx(0.2, rel=0.05)
     assert not torch.equal(noise, model.to_noise(x)[0] - x)
     assert not [part for part in TarFlow(event_shape=[3]).modules() if isinstance(part, NoiseAugmentation)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("condition", [None, {"kind": "classes", "size": 3}])
+def test_noise_is_taken_away_by_tweedies_formula(condition):
+    """Of normal data, to which a fresh flow is fitted, remains the share 1 - σ² of what they deviate by."""
+    x = 3.0 + 2.0 * torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
+    model = TarFlow(event_shape=[4], noise=0.3, condition=condition)
+    model.prepare(x)
+    model.eval()
+    expected = x.mean(0) + (1 - 0.3**2) * (x - x.mean(0))
+    torch.testing.assert_close(model.denoised(x), expected, rtol=1e-4, atol=1e-4)
+    noisy, clean = (model.sample(6, seed=1, denoise=denoise) for denoise in (False, True))
+    torch.testing.assert_close(clean, model.denoised(noisy))
+    with pytest.raises(UsageError, match="trained without noise"):
+        TarFlow(event_shape=[4]).sample(2, denoise=True)

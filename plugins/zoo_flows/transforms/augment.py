@@ -1,4 +1,4 @@
-"""Noise that is added in training (Zhai et al. 2024, arXiv:2412.06329, section 2.3)."""
+"""Noise that is added in training (Zhai et al. 2024, arXiv:2412.06329)."""
 
 from __future__ import annotations
 

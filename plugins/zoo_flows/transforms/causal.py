@@ -1,4 +1,4 @@
-"""The conditioner of TarFlow: a causal transformer over patches (Zhai et al. 2024, arXiv:2412.06329, section 2.2)."""
+"""The conditioner of TarFlow: a causal transformer over patches (Zhai et al. 2024, arXiv:2412.06329)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from zoo_flows.transforms.precision import conditioned
 
 
 class Patchwise(Transform):
-    """Data to noise in one pass of a causal transformer; noise to data patch by patch (eqs. 4-5)::
+    """Data to noise in one pass of a causal transformer; noise to data patch by patch::
 
         zᵢ = f(xᵢ; parameters(x₀ … xᵢ₋₁, context))        for patches xᵢ, component by component
 
