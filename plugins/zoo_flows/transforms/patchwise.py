@@ -54,8 +54,7 @@ class Patchwise(Transform):
         network = self.network
         n = z.shape[0]
         extend: list[Extend] = [
-            _Grown() if torch.is_grad_enabled() else _Kept(z.new_empty(2, n, block.heads, network.tokens, 0))
-            for block in network.layers()
+            _Grown() if torch.is_grad_enabled() else _Kept(network.tokens) for _ in network.layers()
         ]
         shift = network.position.unsqueeze(1).expand(-1, n, -1)
         if network.context is not None and context is not None:
@@ -101,16 +100,17 @@ class _Grown:
 
 
 class _Kept:
-    """Keys and values of all tokens so far, in memory that holds all there will be: ``[2, n, heads, tokens, *]``."""
+    """Keys and values of all tokens so far, in memory that holds as many as there will be."""
 
-    def __init__(self, memory: Tensor) -> None:
-        self.memory, self.known = memory, 0
+    def __init__(self, tokens: int) -> None:
+        self.tokens, self.known = tokens, 0
+        self.memory: list[Tensor] = []
 
     def __call__(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        if self.known == 0:
-            self.memory = self.memory.new_empty(*self.memory.shape[:4], k.shape[-1])
-        self.memory[0, :, :, self.known] = k[:, :, 0]
-        self.memory[1, :, :, self.known] = v[:, :, 0]
+        if not self.memory:
+            self.memory = [each.new_empty(*each.shape[:2], self.tokens, each.shape[3]) for each in (k, v)]
+        for memory, each in zip(self.memory, (k, v), strict=True):
+            memory[:, :, self.known] = each[:, :, 0]
         self.known += 1
-        keys, values = self.memory[:, :, :, : self.known].unbind(0)
+        keys, values = (memory[:, :, : self.known] for memory in self.memory)
         return keys, values
