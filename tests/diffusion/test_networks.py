@@ -17,15 +17,16 @@ from zoo.registry import Registry  # noqa: E402
 IMAGE = {"event_shape": [1, 8, 8], "sampling": {"steps": 4}}
 CLASSES = {"condition": {"kind": "classes", "size": 3, "labels": [], "required": False}}
 VECTOR = {"condition": {"kind": "vector", "size": 2}}
-UNET = {**IMAGE, "base": 8, "multipliers": [1, 2], "attention": [1], "head_channels": 8}
+UNET = {**IMAGE, "base": 8, "multipliers": [1, 2], "attention": [], "head_channels": 8}
 UNET2D = {
     **IMAGE,
     "block_out_channels": [8, 16],
-    "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
-    "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+    "down_block_types": ["DownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "UpBlock2D"],
     "norm_num_groups": 4,
     "attention_head_dim": 8,
 }
+ATTENTION = {"down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"]}
 RESNET = {
     "block_out_channels": [8, 8, 16],
     "down_block_types": ["ResnetDownsampleBlock2D", "AttnDownBlock2D", "DownBlock2D"],
@@ -39,7 +40,9 @@ CASES = {
     "unet2d": ("unet2d", UNET2D | CLASSES | {"path": "ddpm-linear", "prediction": "epsilon"}),
     "unet2d-as-ddpm": (
         "unet2d",
-        UNET2D | {"downsample_padding": 0, "attention_head_dim": None, "freq_shift": 1, "flip_sin_to_cos": False},
+        UNET2D
+        | ATTENTION
+        | {"downsample_padding": 0, "attention_head_dim": None, "freq_shift": 1, "flip_sin_to_cos": False},
     ),
     "unet2d-scale-shift": (
         "unet2d",
@@ -49,7 +52,9 @@ CASES = {
     ),
     "unet2d-fourier": (
         "unet2d",
-        UNET2D | {"time_embedding_type": "fourier", "path": "ve", "prediction": "epsilon", "act_fn": "mish"},
+        UNET2D
+        | {"time_embedding_type": "fourier", "prediction": "epsilon", "act_fn": "mish"}
+        | {"path": {"name": "ve", "sigma_min": 0.1, "sigma_max": 5.0}},
     ),
     "unet2d-number": ("unet2d", UNET2D | {"class_embed_type": "timestep", "condition": {"kind": "vector", "size": 1}}),
     "dit": ("dit", DIT | CLASSES),
@@ -124,7 +129,7 @@ def test_it_learns(name):
     condition = None if condition is None else condition.expand(32, *condition.shape[1:])
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
-    for _ in range(30):
+    for _ in range(40):
         optimizer.zero_grad()
         loss = model.loss(x, condition=condition)
         loss.backward()
@@ -191,6 +196,7 @@ def exported(model, folder):
     return load(export(model, folder), "cpu")
 
 
+@pytest.mark.slow  # an export traces two graphs, one with a derivative
 def test_onnx_runtime_samples_and_scores_what_torch_does(made, tmp_path):
     bundle = exported(made, tmp_path / "bundle")
     for sampler in ("ddim", "ddpm"):
@@ -207,6 +213,7 @@ def test_onnx_runtime_samples_and_scores_what_torch_does(made, tmp_path):
     np.testing.assert_allclose(bundle.log_prob_bound(x, **options), bounds, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LEARNED)
 def test_a_learned_variance_scales_the_noise(case, tmp_path):
     model = scrambled(case)

@@ -108,7 +108,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > _MAX_SIZE:
             raise ConfigError(f"{path} is too large for a config")
-        values = jsonfile.strict(path.read_text("utf-8"))
+        values = jsonfile.strict(path.read_text("utf-8"), infinite=True)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

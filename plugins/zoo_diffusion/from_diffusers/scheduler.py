@@ -14,6 +14,7 @@ FlowMatchEulerDiscreteScheduler  flow-euler                                     
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,6 +213,7 @@ def _dpm_solver(given: Given, learned_variance: bool, clipped: bool) -> _Sampler
         euler_at_final=False,
         final_sigmas_type="zero",
         variance_type=None,
+        lambda_min_clipped=-math.inf,
     )
     algorithms = {"dpmsolver++": "dpm-solver-pp", "sde-dpmsolver++": "dpm-solver-pp-sde"}
     sampler = given.one_of("algorithm_type", "dpmsolver++", algorithms)

@@ -172,8 +172,10 @@ class Downsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[n, c, h, w]`` to ``[n, c, h/2, w/2]``."""
         if self.conv.padding == (0, 0):
-            # one pixel below and to the right: the convolution of TensorFlow's "SAME", with which DDPM was trained
-            x = F.pad(x, (0, 1, 0, 1))
+            # one pixel below and to the right: the convolution of TensorFlow's "SAME", with which DDPM was trained.
+            # F.pad, while its derivative is traced, asks about memory in a way that fixes the batch.
+            x = torch.cat([x, torch.zeros_like(x[:, :, :1])], dim=2)
+            x = torch.cat([x, torch.zeros_like(x[:, :, :, :1])], dim=3)
         result: Tensor = self.conv(x)
         return result
 
