@@ -11,19 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.bound import variational_bound
 from zoo.conditions import Condition
-from zoo.errors import ConditionError, ConfigError, UsageError
-from zoo.likelihood import Evaluator, LogDensity, default_probes, log_density, log_density_with_errors
-from zoo.model import GenerativeModel, check_count, check_seed
+from zoo.errors import ConfigError
+from zoo.likelihood import default_probes
+from zoo.model import check_count, check_seed
 from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
 from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, encoded, in_data_units, to_data
 from zoo_diffusion import variance
-from zoo_diffusion.graphs import DivergenceModule, StepModule, divergence_graph, step_graph
+from zoo_diffusion.graphs import StepModule, divergence_graph, step_graph
 from zoo_diffusion.objectives import Objective
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
+from zoo_diffusion.scored import Scored, tensor_of
 
 Progress = Callable[[int, int], None]
 Preview = Callable[[int, NDArray[Any]], None]
@@ -31,7 +31,7 @@ Preview = Callable[[int, NDArray[Any]], None]
 VARIANCES = ("fixed", "learned-range")
 
 
-class Diffusion(GenerativeModel):
+class Diffusion(Scored):
     """A diffusion model around any network ``(x [n, *event], time [n], condition) -> [n, *event]``.
 
     The network works on states (x - shift) / scale, which should lie about in [-1, 1]; everything that users see is
@@ -117,12 +117,6 @@ class Diffusion(GenerativeModel):
         )
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
-
-    @property
-    def null_class(self) -> int | None:
-        """The number of the class that stands for none, or None when there is no such class."""
-        c = self.condition
-        return c.size if c is not None and c.kind == "classes" and not c.required else None
 
     @property
     def state_clip(self) -> float | None:
@@ -279,7 +273,7 @@ class Diffusion(GenerativeModel):
         with RowInputs(self.sampling, state, self._numpy_dtype) as inputs:
             for row in state.remaining(rows):
                 given = inputs(row)
-                slots, d = step(slots, *(_tensor(given[name]).to(self.device) for name in step.names))
+                slots, d = step(slots, *(tensor_of(given[name]).to(self.device) for name in step.names))
                 index = row.index + 1
                 if preview is not None:
                     preview(row.index, in_data_units(self.sampling, d.cpu().numpy()))
@@ -348,103 +342,6 @@ class Diffusion(GenerativeModel):
     def _numpy_dtype(self) -> Any:
         return np.float64 if self.dtype == torch.float64 else np.float32
 
-    # -- likelihood -------------------------------------------------------------------------------------------------
-
-    def log_prob(
-        self,
-        x: Tensor,
-        *,
-        condition: Any = None,
-        steps: int = 32,
-        probes: int | None = None,
-        seed: int = 0,
-        **options: Any,
-    ) -> Tensor:
-        """Log-density by the probability-flow ODE; see :mod:`zoo.likelihood`.
-
-        Args:
-            x: data ``[n, *event]``.
-            condition: classes or vectors; None scores under the null class, if there is one.
-            steps: Runge-Kutta steps of four evaluations each.
-            probes: Rademacher probes averaged for each sample's trace, or 0 for the exact trace, which costs as many
-                evaluations as dimensions; None is exact for few dimensions.
-            seed: key of the probes.
-            options: none.
-
-        Returns:
-            ``[n]``, nats, in data units: unbiased over probes up to the error of the steps.
-        """
-        if options:
-            raise UsageError(f"this model has no option {', '.join(sorted(options))}")
-        evaluate, states, volume = self._ode(x, condition)
-        given = default_probes(states[0].size) if probes is None else probes
-        density = log_density(evaluate, states, self.path, seed=seed, steps=steps, probes=given) - volume
-        return torch.from_numpy(density).to(self.device, self.dtype)
-
-    def log_prob_with_errors(
-        self, x: Tensor, *, condition: Any = None, steps: int = 32, probes: int | None = None, seed: int = 0
-    ) -> LogDensity:
-        """The log-density, the error of its steps and that of its probes; arguments as for :meth:`log_prob`."""
-        evaluate, states, volume = self._ode(x, condition)
-        given = default_probes(states[0].size) if probes is None else probes
-        found = log_density_with_errors(evaluate, states, self.path, seed=seed, steps=steps, probes=given)
-        return found._replace(value=found.value - volume)
-
-    def log_prob_bound(
-        self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0
-    ) -> Tensor:
-        """What the log-density under ancestral sampling is at least: the variational bound, see :mod:`zoo.bound`.
-
-        Args:
-            x: data ``[n, *event]``.
-            condition: as for :meth:`log_prob`.
-            steps: of the chain.
-            terms: how many of the steps are evaluated; the others are estimated from them.
-            seed: key of the noise.
-
-        Returns:
-            ``[n]``, nats, in data units.
-        """
-        given = self.scoring_condition(condition, len(self.check_data(x)))
-
-        def denoise(state: Any, *levels: float) -> Any:
-            time, alpha, sigma = (torch.tensor(v, device=self.device, dtype=self.dtype) for v in levels)
-            with torch.no_grad():
-                d = self.denoise(_tensor(state).to(self.device, self.dtype), time, alpha, sigma, given)
-            return d.cpu().numpy()
-
-        states, volume = self._states(x)
-        bound = variational_bound(denoise, states, self.path, steps=steps, terms=terms, seed=seed) - volume
-        return torch.from_numpy(bound).to(self.device, self.dtype)
-
-    def _states(self, x: Tensor) -> tuple[NDArray[np.float64], float]:
-        """The states of data, and by how much their log-density is larger."""
-        states = (x.detach().cpu().double().numpy() - self.shift) / self.scale
-        return states, math.prod(self.event_shape) * math.log(self.scale)
-
-    def _ode(self, x: Tensor, condition: Any) -> tuple[Evaluator, NDArray[np.float64], float]:
-        """What the likelihood evaluates, the states of the data, and by how much their log-density is larger."""
-        conditions = self.scoring_condition(condition, len(self.check_data(x)))
-        divergence = DivergenceModule(self)
-
-        def evaluate(state: Any, time: float, alpha: float, sigma: float, probe: Any) -> tuple[Any, Any]:
-            tensors = [torch.from_numpy(np.ascontiguousarray(state)).to(self.device, self.dtype)]
-            tensors += [torch.tensor(v, device=self.device, dtype=self.dtype) for v in (time, alpha, sigma)]
-            tensors.append(_tensor(probe).to(self.device, self.dtype))
-            with torch.no_grad():
-                d, trace = divergence(*tensors, *([] if conditions is None else [conditions]))
-            return d.cpu().numpy(), trace.cpu().numpy()
-
-        return evaluate, *self._states(x)
-
-    def scoring_condition(self, condition: Any, n: int) -> Tensor | None:
-        """The condition to score under: what is given, or the null class."""
-        if self.condition is not None and condition is None:
-            if self.null_class is None:
-                raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
-            return torch.full((n,), self.null_class, dtype=torch.int32, device=self.device)
-        return self.condition_tensor(condition, n)
-
     # -- export -----------------------------------------------------------------------------------------------------
 
     def programs(self) -> Programs:
@@ -461,11 +358,6 @@ class Diffusion(GenerativeModel):
                 probes=default_probes(math.prod(self.event_shape)),
             ),
         )
-
-
-def _tensor(array: NDArray[Any]) -> Tensor:
-    """An array as a tensor, copied where it is somebody else's to write."""
-    return torch.from_numpy(np.require(array, requirements=("C", "W")))
 
 
 def _numpy(value: Any) -> Any:

@@ -95,6 +95,13 @@ def zoo_architectures() -> list[Architecture]:
             paper="Grathwohl et al. 2019, FFJORD, arXiv:1810.01367; Lipman et al. 2023, arXiv:2210.02747",
         ),
         Architecture(
+            name="tarflow",
+            summary="Transformers over patches of vectors or images: densities in one pass, samples patch by patch",
+            family="flow",
+            entry="zoo_flows.tarflow:TarFlow",
+            paper="Zhai et al. 2024, Normalizing flows are capable generative models, arXiv:2412.06329",
+        ),
+        Architecture(
             name="planar",
             summary="Many transforms that each stretch space along one direction; for few dimensions",
             family="flow",

@@ -222,3 +222,10 @@ def test_a_learned_variance_scales_the_noise(case, tmp_path):
     learned = bundle.sample(3, variance="learned", **options)
     np.testing.assert_allclose(learned, model.sample(3, variance="learned", **options).numpy(), rtol=1e-4, atol=1e-4)
     assert np.abs(learned - bundle.sample(3, variance="small", **options)).max() > 1e-3
+
+
+def test_a_fresh_network_exports(tmp_path):
+    """Its output is zero, and so is the deviation that guidance's contrast is divided by."""
+    model = build(REGISTRY, "mlp", MLP)
+    bundle = exported(model, tmp_path / "bundle")
+    np.testing.assert_allclose(bundle.sample(3, seed=0), model.sample(3, seed=0).numpy(), atol=1e-5)

@@ -28,6 +28,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     Logit,
     LULinear,
     MultiScale,
+    Patchwise,
     Permutation,
     Planar,
     Radial,
@@ -83,7 +84,7 @@ MAKERS = {
     "residual-elu": lambda size, context: Residual(
         LipschitzMLP(size, hidden=8, layers=1, bound=0.5, activation="elu"), size
     ),
-    "continuous": lambda size, context: Continuous(VelocityMLP(size, context=context, hidden=4, layers=1), steps=96),
+    "continuous": lambda size, context: Continuous(VelocityMLP(size, context=context, hidden=4, layers=1), steps=64),
     "elementwise": lambda size, context: ElementwiseSpline(size, bins=6, bound=3.0),
     "lu": lambda size, context: LULinear(size),
     "lu-in-place": lambda size, context: LULinear(size, permute=False),
@@ -99,6 +100,12 @@ MAKERS = {
     ),
     "autoregressive-integral": lambda size, context: Autoregressive(
         size, IntegralMap(3, hidden=(6, 5), nodes=24, bound=3.0), context=context, hidden=(8,)
+    ),
+    "patchwise": lambda size, context: Patchwise(
+        size, AffineMap(), patch=1, context=context, width=8, layers=2, heads=2
+    ),
+    "inverse-patchwise": lambda size, context: Inverted(
+        Patchwise(size, SPLINE, patch=1, context=context, width=4, layers=1, heads=1)
     ),
     "inverse-autoregressive": lambda size, context: Inverted(
         Autoregressive(size, AffineMap(), context=context, hidden=(12, 8))

@@ -26,6 +26,7 @@ from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
 from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
+from zoo_flows.tarflow import TarFlow  # noqa: E402
 from zoo_flows.transforms import FrozenLinear  # noqa: E402
 from zoo_flows.umnn import UMNN  # noqa: E402
 
@@ -57,6 +58,9 @@ CONFIGS = {
     "umnn": {"event_shape": [2]},
     "umnn-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES},
     "umnn-vector": {"event_shape": [2], "condition": VECTOR, "mixing": "permutation"},
+    "tarflow": {"event_shape": [2]},
+    "tarflow-vector": {"event_shape": [6], "patch": 2, "condition": VECTOR, "base": "learned"},
+    "tarflow-image": {"event_shape": [1, 2, 4], "patch": 2, "levels": 17, "condition": CLASSES, "noise": 0.1},
     "nsf-circular": {"event_shape": [3]},
     "nsf-circular-vector": {"event_shape": [2], "low": 0.0, "period": 24.0, "condition": VECTOR},
     "nice": {"event_shape": [2]},
@@ -92,6 +96,7 @@ ARCHITECTURES = {
     "nsf-circular": (NSFCircular, {"transforms": 2, "bins": 5, "hidden": 12, "blocks": 1}),
     "naf": (NAF, {"transforms": 2, "units": 5, "hidden": [12]}),
     "umnn": (UMNN, {"transforms": 2, "signal": 3, "integrand": [6, 5], "hidden": [12]}),
+    "tarflow": (TarFlow, {"transforms": 2, "width": 8, "layers": 1}),
     "nice": (NICE, {"transforms": 3, "hidden": 12, "blocks": 1}),
     "realnvp": (RealNVP, {"transforms": 2, "hidden": 12, "blocks": 1}),
     "glow": (Glow, {"scales": 2, "steps": 1, "hidden": 6}),
@@ -105,7 +110,7 @@ ARCHITECTURES = {
 INTEGRATED = [
     *("plane", "learned", "mixture", "classes", "vector", "maf", "iaf-vector", "nsf-ar-classes", "naf-vector"),
     *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector", "residual-vector"),
-    "umnn-vector",
+    *("umnn-vector", "tarflow"),
 ]
 CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls not in (Glow, NSFCircular))]
 
@@ -260,7 +265,8 @@ def test_the_density_integrates_to_one(make, config, scale):
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    "config", ["plane", "mixture", "maf", "iaf", "nsf-ar", "naf", "umnn", "nice", "planar-plane", "sylvester-plane"]
+    "config",
+    ["plane", "mixture", "maf", "iaf", "nsf-ar", "naf", "umnn", "tarflow", "nice", "planar-plane", "sylvester-plane"],
 )
 def test_samples_follow_the_density(make, config):
     """Half of them lie where the density says that half of the mass lies: in the ball of that radius in z."""
@@ -407,6 +413,11 @@ def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
         (UMNN, {"event_shape": [2], "integrand": []}, "integrand must be 1 or more"),
         (UMNN, {"event_shape": [2], "nodes": 1}, "nodes must be 2 or more"),
         (UMNN, {"event_shape": [2], "bound": 0.0}, "bound must be above 0"),
+        (TarFlow, {"event_shape": [1]}, "1 components are not two or more patches of 1"),
+        (TarFlow, {"event_shape": [5], "patch": 2}, "5 components are not two or more patches of 2"),
+        (TarFlow, {"event_shape": [1, 4, 6], "patch": 4}, "4×6 pixels do not divide into patches of 4×4"),
+        (TarFlow, {"event_shape": [4], "heads": 3}, "width of 64 cannot be divided among 3 heads"),
+        (TarFlow, {"event_shape": [4], "noise": -0.1}, "noise must be 0.0 or more"),
         (PlanarFlow, {"event_shape": [2], "transforms": 0}, "transforms must be 1 or more"),
         (RadialFlow, {"event_shape": []}, "event_shape"),
         (RealNVP, {"event_shape": [2], "base": "qr"}, "no base distribution named 'qr'"),

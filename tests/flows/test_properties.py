@@ -12,7 +12,7 @@ from hypothesis import strategies as st  # noqa: E402
 LIMITED = [
     *("coupling", "coupling-affine", "coupling-additive", "coupling-circular", "elementwise", "planar", "radial"),
     *("autoregressive", "autoregressive-spline", "autoregressive-sigmoidal", "autoregressive-integral"),
-    *("image-coupling", "image-checkered", "residual"),
+    *("image-coupling", "image-checkered", "residual", "patchwise"),
 ]
 
 

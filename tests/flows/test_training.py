@@ -26,6 +26,7 @@ from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
 from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
+from zoo_flows.tarflow import TarFlow  # noqa: E402
 from zoo_flows.umnn import UMNN  # noqa: E402
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -130,8 +131,9 @@ def test_what_begins_as_a_gaussian_learns_that_moons_are_none(make, data, tmp_pa
         lambda: Glow(event_shape=[1, 4, 4], scales=2, steps=2, hidden=8),
         lambda: RealNVP(event_shape=[1, 4, 4], scales=2, transforms=2, hidden=8, blocks=1),
         lambda: RealNVP(event_shape=[1, 4, 4], transforms=6, hidden=24, blocks=1),
+        lambda: TarFlow(event_shape=[1, 4, 4], patch=1, transforms=2, width=16, layers=1),
     ],
-    ids=["glow", "realnvp-image", "realnvp"],
+    ids=["glow", "realnvp-image", "realnvp", "tarflow"],
 )
 def test_flows_of_images_learn_that_pixels_are_alike(make, tmp_path):
     """Pixels share a brightness: of 16 independent normals of deviation √1.04 the entropy is far from the truth's."""

@@ -10,6 +10,7 @@ zuko = pytest.importorskip("zuko", reason="zuko, whose flows are compared, is no
 from zoo_flows.maf import MAF  # noqa: E402 - after the checks
 from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
 from zoo_flows.transforms import Autoregressive, CircularMap  # noqa: E402
+from zoo_flows.umnn import UMNN  # noqa: E402
 
 
 @torch.no_grad()
@@ -106,3 +107,34 @@ def test_circular_splines(same):
     expected, expected_log_slope = theirs.call_and_ladj(x)
     same("samples", z[0], expected, 1e-9)
     same("log-density", log_slope[0], expected_log_slope, 1e-9)
+
+
+@torch.no_grad()
+@pytest.mark.parity("umnn", "zuko", "one transform, the integrand shared by all components, in float64")
+@pytest.mark.parametrize("context", [0, 2])
+def test_unconstrained_monotonic_networks(context, same):
+    """Theirs has an integrand for each component, limits its slope to e⁷, and knows no tails."""
+    torch.manual_seed(0)
+    integrand = {"hidden_features": [8, 6], "activation": torch.nn.Tanh}
+    theirs = zuko.flows.UNAF(3, context, transforms=1, signal=4, hidden_features=[16], network=integrand)
+    condition = {"kind": "vector", "size": context} if context else None
+    ours = UMNN(event_shape=[3], transforms=1, signal=4, hidden=[16], integrand=[8, 6], bound=10.0, condition=condition)
+    theirs, ours = theirs.double().eval(), ours.double().eval()
+    copy_weights(theirs, ours)
+    map = ours.transforms[0].map
+    map.largest = math.exp(7.0)
+    source = [layer for layer in theirs.transform.transforms[0].univariate.integrand if hasattr(layer, "weight")]
+    for index, (layer, own) in enumerate(zip(source, map.layers, strict=True)):
+        for theirs_of, value in ((layer.weight, 2.0 * layer.weight[0]), (layer.bias, 1.0 * layer.bias[0])):
+            theirs_of.copy_(value.expand_as(theirs_of))
+        own.bias.copy_(layer.bias[0].flatten())
+        own.weight.copy_(layer.weight[0] if index else layer.weight[0, :, 1:])
+    map.time.weight.copy_(source[0].weight[0, :, :1])
+    x = 2.0 * torch.randn(200, 3, dtype=torch.float64)
+    c = torch.randn(200, context).double() if context else None
+    expected = theirs(c).log_prob(x)
+    same("log-density", ours.log_prob(x, condition=c), expected, 1e-9)
+    # they halve [-10, 10] until it is 1e-6 wide
+    z = theirs(c).transform(x)
+    same("samples", ours.inverse(z, c), theirs(c).transform.inv(z), 1e-5)
+    assert (expected - ours.log_prob(x + 0.1, condition=c)).abs().max() > 1e-2

@@ -3,6 +3,7 @@
 from zoo_flows.transforms.actnorm import ActNorm
 from zoo_flows.transforms.affine import Standardize
 from zoo_flows.transforms.angles import Angles
+from zoo_flows.transforms.augment import NoiseAugmentation
 from zoo_flows.transforms.autoregressive import Autoregressive, Inverted
 from zoo_flows.transforms.base import Transform
 from zoo_flows.transforms.batchnorm import BatchNorm
@@ -19,6 +20,7 @@ from zoo_flows.transforms.logit import Logit
 from zoo_flows.transforms.lu_linear import FrozenLinear, LULinear
 from zoo_flows.transforms.maps import AdditiveMap, AffineMap, Map, SplineMap
 from zoo_flows.transforms.multiscale import MultiScale
+from zoo_flows.transforms.patchwise import Patchwise
 from zoo_flows.transforms.permutation import Permutation
 from zoo_flows.transforms.planar import Planar
 from zoo_flows.transforms.radial import Radial
@@ -51,6 +53,8 @@ __all__ = [
     "Logit",
     "Map",
     "MultiScale",
+    "NoiseAugmentation",
+    "Patchwise",
     "Permutation",
     "Planar",
     "Radial",

@@ -14,7 +14,7 @@ from zoo_flows.transforms.bracket import IterativeMap
 
 
 class IntegralMap(IterativeMap, nn.Module):
-    """z = shift + ∫₀ˣ g(t; h) dt with a network's g > 0, by Gauss-Legendre quadrature with fixed nodes (eq. 3)::
+    """z = shift + ∫₀ˣ g(t; h) dt with a network's g > 0, by Gauss-Legendre quadrature with fixed nodes::
 
         g = exp(u/(1 + |u|/ln(largest)))        u = network(t, h)
 

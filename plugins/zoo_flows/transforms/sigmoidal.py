@@ -1,4 +1,4 @@
-"""The deep sigmoidal map of neural autoregressive flows (Huang et al. 2018, arXiv:1804.00779, section 3.1)."""
+"""The deep sigmoidal map of neural autoregressive flows (Huang et al. 2018, arXiv:1804.00779)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _APART = 0.6
 
 @dataclass(frozen=True)
 class SigmoidalMap(IterativeMap):
-    """The logit of a mixture of K sigmoids, and a little of the identity (eq. 8)::
+    """The logit of a mixture of K sigmoids, and a little of the identity::
 
         z = (1 - ε)·y + ε·x        y = logit(Σ wₖ·σ(cₖ))        cₖ = aₖ·(x + mₖ)
 

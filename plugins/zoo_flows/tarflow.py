@@ -1,0 +1,139 @@
+"""Architecture ``tarflow``: the transformer autoregressive flow of Zhai et al. 2024, arXiv:2412.06329."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ConfigError, UsageError
+from zoo_flows import config
+from zoo_flows.flow import Flow
+from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, Permutation, Transform
+from zoo_flows.transforms.base import ITERATIVE_WAYS
+
+
+class TarFlow(Flow):
+    """Affine autoregressive transforms over patches, whose parameters causal transformers make, in alternating order.
+
+    Densities take one pass; samples pass the patches through each transformer one after the other, with the keys and
+    values of earlier patches kept.
+
+    Args:
+        event_shape: shape of one sample: a vector is a sequence of patches of ``patch`` components, an image
+            ``[channels, height, width]`` one of ``patch`` × ``patch`` pixels.
+        transforms: how many; each second one takes the sequence from its end.
+        patch: see ``event_shape``; None takes 1 for vectors, and for images the largest of 4, 2 and 1 that fits.
+        width: of the transformers' tokens.
+        layers: of each transformer.
+        heads: of attention; None takes one for each 64 of width.
+        noise: deviation of the noise that training adds to data, in standard deviations (after a logit, of the logits).
+        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
+        components: of a mixture.
+        condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        levels: number of values of discrete data, which then pass a logit; None for continuous data.
+        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+    """
+
+    ways = ITERATIVE_WAYS
+
+    def __init__(
+        self,
+        *,
+        event_shape: Sequence[int],
+        transforms: int = 4,
+        patch: int | None = None,
+        width: int = 64,
+        layers: int = 2,
+        heads: int | None = None,
+        noise: float = 0.0,
+        base: str = "normal",
+        components: int = 8,
+        condition: Mapping[str, Any] | None = None,
+        levels: int | None = None,
+        alpha: float = 0.01,
+    ) -> None:
+        size = config.event_size(event_shape)
+        config.at_least(transforms=(transforms, 1), layers=(layers, 1), width=(width, 1), noise=(noise, 0.0))
+        described, context = config.described(condition)
+        order, length = _patches(event_shape, patch)
+        layout: list[Transform] = [] if order is None else [Permutation(size, order)]
+        for index in range(transforms):
+            layout += config.mixing("reverse", size) if index else []
+            layout.append(
+                Patchwise(
+                    size,
+                    AffineMap(),
+                    patch=length,
+                    context=context,
+                    width=width,
+                    layers=layers,
+                    heads=max(1, width // 64) if heads is None else heads,
+                )
+            )
+        super().__init__(
+            event_shape,
+            preprocessing=[
+                *config.preprocessing(size, levels, alpha),
+                *([NoiseAugmentation(noise)] if noise else []),
+            ],
+            transforms=layout,
+            base=config.base(base, size, components=components, context=context),
+            condition=described,
+        )
+        self.deviation = noise
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, *, condition: Any = None, seed: int | None = None, denoise: bool = False, **options: Any
+    ) -> Tensor:
+        """See :meth:`zoo.model.GenerativeModel.sample`; ``denoise`` takes the noise of training away again."""
+        x = super().sample(n, condition=condition, seed=seed, **options)
+        return self.denoised(x, condition) if denoise else x
+
+    @torch.no_grad()
+    def denoised(self, x: Tensor, condition: Any = None) -> Tensor:
+        """The mean of what samples were before the noise of training (Tweedie's formula)::
+
+            E[u | u + σε] = u + σε + σ²·∇log p(u + σε)        u the standardised data
+
+        Args:
+            x: samples ``[n, *event]``.
+            condition: that they were drawn with.
+
+        Raises:
+            UsageError: the model was trained without noise.
+        """
+        if not self.deviation:
+            raise UsageError("this model was trained without noise, so there is none to take away")
+        context = self.context(self.condition_tensor(condition, x.shape[0]))
+        preprocessing = [t for t in self.preprocessing if isinstance(t, Transform)]
+        u = x.flatten(1)
+        for transform in preprocessing:
+            u, _ = transform(u)
+        with torch.enable_grad():
+            z = u.requires_grad_()
+            density = torch.zeros_like(z[:, 0])
+            for layer in self.transforms:
+                z, log_det = layer(z, context)
+                density = density + log_det
+            (score,) = torch.autograd.grad((density + self.base.log_prob(z, context)).sum(), u)
+        u = u.detach() + self.deviation**2 * score
+        for transform in reversed(preprocessing):
+            u, _ = transform.inverse(u)
+        return u.view_as(x)
+
+
+def _patches(event_shape: Sequence[int], patch: int | None) -> tuple[Tensor | None, int]:
+    """The order that puts an image's patches side by side, or None for vectors; and the length of a patch."""
+    if len(event_shape) != 3:
+        return None, 1 if patch is None else patch
+    channels, height, width = event_shape
+    if patch is None:
+        patch = next(p for p in (4, 2, 1) if height % p == 0 and width % p == 0 and height * width > p * p)
+    if patch < 1 or height % patch or width % patch:
+        raise ConfigError(f"images of {height}×{width} pixels do not divide into patches of {patch}×{patch}")
+    index = torch.arange(channels * height * width).view(channels, height // patch, patch, width // patch, patch)
+    return index.permute(1, 3, 0, 2, 4).flatten(), channels * patch * patch

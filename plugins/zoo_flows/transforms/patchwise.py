@@ -1,0 +1,116 @@
+"""Autoregressive over patches, conditioned by a transformer (Zhai et al. 2024, arXiv:2412.06329)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.programs import Dim
+from zoo.writing import Net, Value
+from zoo_flows.transforms import patchwise_graph
+from zoo_flows.transforms.base import Direction, Transform
+from zoo_flows.transforms.causal import CausalTransformer, Extend
+from zoo_flows.transforms.maps import Map
+from zoo_flows.transforms.precision import conditioned
+
+
+class Patchwise(Transform):
+    """Data to noise in one pass of a causal transformer; noise to data patch by patch::
+
+        zᵢ = f(xᵢ; parameters(x₀ … xᵢ₋₁, context))        for patches xᵢ, component by component
+
+    The inverse passes each token through the transformer once: the keys and values of those before it are kept. So it
+    takes as many steps as there are patches, and the arithmetic of one pass.
+
+    Args:
+        size: length d of the vector.
+        map: of each component.
+        patch: components of a patch.
+        context: length of the context; 0 for none.
+        width: see :class:`~zoo_flows.transforms.causal.CausalTransformer`.
+        layers: see there.
+        heads: see there.
+    """
+
+    sequential: frozenset[Direction] = frozenset({"inverse"})
+    written = sequential
+
+    def __init__(
+        self, size: int, map: Map, *, patch: int, context: int = 0, width: int = 64, layers: int = 2, heads: int = 2
+    ) -> None:
+        super().__init__()
+        self.map = map
+        self.network = CausalTransformer(
+            size, patch, map.count, context=context, width=width, layers=layers, heads=heads
+        )
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        z, log_slope = self.map.forward(x.unsqueeze(0), conditioned(self.network, x, context).movedim(2, 0))
+        return z.squeeze(0), log_slope.sum((0, 2))
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        network = self.network
+        n = z.shape[0]
+        extend: list[Extend] = [
+            _Grown() if torch.is_grad_enabled() else _Kept(network.tokens) for _ in network.layers()
+        ]
+        shift = network.position.unsqueeze(1).expand(-1, n, -1)
+        if network.context is not None and context is not None:
+            shift = shift + network.context(context)
+        token = shift[0]
+        patches: list[Tensor] = []
+        parameters: list[Tensor] = []
+        for i, part in enumerate(torch.split(z, network.patch, dim=1)):
+            parameters.append(network.step(token, extend).movedim(2, 0))
+            patches.append(self.map.inverse(part.unsqueeze(0), parameters[-1]).squeeze(0))
+            if i + 1 < network.tokens:
+                token = network.token(patches[-1]) + shift[i + 1]
+        x = torch.cat(patches, dim=1)
+        # the slopes of all components together, once, instead of in every step
+        _, log_slope = self.map.forward(x.unsqueeze(0), torch.cat(parameters, dim=2))
+        return x, -log_slope.sum((0, 2))
+
+    def write(
+        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+    ) -> tuple[Value, Value | None]:
+        """See :class:`Transform`."""
+        x = patchwise_graph.write(net, way, self.network, self.map, value, context)
+        if not log_det:
+            return x, None
+        inputs: list[tuple[Value, tuple[Dim, ...]]] = [(x, ("batch", self.network.size))]
+        if context is not None and self.network.context is not None:
+            inputs.append((context, ("batch", self.network.context.in_features)))
+        _, forward_log_det = net.call(self, *inputs)
+        return x, net("Neg", forward_log_det)
+
+
+class _Grown:
+    """Keys and values of all tokens so far, each time in new memory, so that gradients pass."""
+
+    def __init__(self) -> None:
+        self.kept: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        if self.kept is not None:
+            k, v = torch.cat([self.kept[0], k], dim=2), torch.cat([self.kept[1], v], dim=2)
+        self.kept = (k, v)
+        return k, v
+
+
+class _Kept:
+    """Keys and values of all tokens so far, in memory that holds as many as there will be."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens, self.known = tokens, 0
+        self.memory: list[Tensor] = []
+
+    def __call__(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.memory:
+            self.memory = [each.new_empty(*each.shape[:2], self.tokens, each.shape[3]) for each in (k, v)]
+        for memory, each in zip(self.memory, (k, v), strict=True):
+            memory[:, :, self.known] = each[:, :, 0]
+        self.known += 1
+        keys, values = (memory[:, :, : self.known] for memory in self.memory)
+        return keys, values

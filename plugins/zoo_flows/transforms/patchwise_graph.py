@@ -1,0 +1,115 @@
+"""The inverse of :class:`~zoo_flows.transforms.patchwise.Patchwise`, written into a graph with a key/value cache.
+
+A step takes a token, and the keys and values of those before it, to the patch and the next token. It is traced once for
+all transforms of a flow: their weights are inputs of what is traced. ``loop`` writes a ``Loop`` of as many turns as
+there are patches, whose state is the cache; ``unroll`` writes the steps one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.programs import Dim
+from zoo.writing import Net, Value
+from zoo_flows.transforms.causal import CausalTransformer, Extend
+from zoo_flows.transforms.maps import Map
+
+
+def write(net: Net, way: str, network: CausalTransformer, map: Map, z: Value, context: Value | None) -> Value:
+    """Noise ``[n, d]`` to data ``[n, d]``.
+
+    Args:
+        net: the graph.
+        way: ``"unroll"`` or ``"loop"``.
+        network: frozen.
+        map: whose parameters it makes.
+        z: noise.
+        context: ``[n, c]``, or None.
+    """
+    n = net("Slice", net("Shape", z), net.integers(0), net.integers(1))
+    heads, width, patch = network.heads, network.width, network.patch
+
+    def zeros(*sizes: int) -> Value:
+        return net("ConstantOfShape", net("Concat", n, net.integers(*sizes), axis=0))
+
+    parts = net("Reshape", z, net.integers(-1, network.tokens, patch))
+    position = net.constant(network.position.numpy())
+    shift = zeros(width)
+    if network.context is not None and context is not None:
+        shift = net("MatMul", context, net.constant(np.ascontiguousarray(network.context.weight.numpy().T)))
+    step = _Step.of(network, map)
+    weights = [(net.constant(w.numpy()), tuple(w.shape)) for w in dict(network.named_parameters()).values()]
+    cache: tuple[Dim, ...] = ("batch", heads, "past", width // heads)
+
+    def turn(net: Net, index: Value, state: Sequence[Value]) -> list[Value]:
+        done, embedded, *past = state
+        here = net("Gather", position, index, axis=0)
+        out = net.call(
+            step,
+            (net("Add", net("Add", embedded, shift), here), ("batch", width)),
+            (net("Gather", parts, index, axis=1), ("batch", patch)),
+            *((each, cache) for each in past),
+            *weights,
+        )
+        x, *rest = out
+        return [net("Concat", done, net("Unsqueeze", x, net.integers(1)), axis=1), *rest]
+
+    # the first token is made of no patch, and there is nothing before it
+    state = [zeros(0, patch), zeros(width), *(zeros(heads, 0, width // heads) for _ in range(2 * len(network.blocks)))]
+    if way == "loop":
+        done = net.loop(network.tokens, state, turn)[0]
+    else:
+        for index in range(network.tokens):
+            state = turn(net, net.constant(np.array(index)), state)
+        done = state[0]
+    return net("Reshape", done, net.integers(-1, network.size))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step with its weights as inputs; equal for networks of the same sizes and the same map."""
+
+    sizes: tuple[int, ...]
+    map: Map
+    module: nn.Module = field(compare=False)
+    names: tuple[str, ...] = field(compare=False)
+
+    @classmethod
+    def of(cls, network: CausalTransformer, map: Map) -> _Step:
+        shapes = {name: tuple(weight.shape) for name, weight in network.named_parameters()}
+        sizes = (network.heads, network.patch, *(size for shape in shapes.values() for size in shape))
+        return cls(sizes, map, _Module(network, map), tuple(f"network.{name}" for name in shapes))
+
+    def __call__(self, token: Tensor, z: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        past, weights = rest[: -len(self.names)], rest[-len(self.names) :]
+        named = dict(zip(self.names, weights, strict=True))
+        made: tuple[Tensor, ...] = torch.func.functional_call(self.module, named, (token, z, *past))
+        return made
+
+
+class _Module(nn.Module):
+    """A token, the noise of its patch and the cache to the patch, what it embeds to, and the cache."""
+
+    def __init__(self, network: CausalTransformer, map: Map) -> None:
+        super().__init__()
+        self.network, self.map = network, map
+
+    def forward(self, token: Tensor, z: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
+        caches: list[Tensor] = []
+
+        def extend(keys: Tensor, values: Tensor) -> Extend:
+            def add(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+                caches.extend((torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)))
+                return caches[-2], caches[-1]
+
+            return add
+
+        pairs = zip(past[::2], past[1::2], strict=True)
+        parameters = self.network.step(token, [extend(keys, values) for keys, values in pairs])
+        x = self.map.inverse(z.unsqueeze(0), parameters.movedim(2, 0)).squeeze(0)
+        return x, self.network.token(x), *caches

@@ -1,0 +1,94 @@
+"""TarFlow: nothing looks ahead, samples need each token once, and noise is for training alone."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from zoo.errors import UsageError  # noqa: E402 - after the check for torch
+from zoo_flows.tarflow import TarFlow  # noqa: E402
+from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise  # noqa: E402
+from zoo_flows.transforms.causal import Block, CausalTransformer  # noqa: E402
+
+
+@pytest.fixture
+def network(scramble):
+    torch.manual_seed(0)
+    return scramble(CausalTransformer(12, 3, 2, context=2, width=8, layers=2, heads=2), scale=0.5).double()
+
+
+def test_parameters_depend_on_the_patches_before_alone(network):
+    x, context = torch.randn(12, dtype=torch.float64), torch.randn(1, 2, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda v: network(v[None], context)[0], x)  # [12, 2, 12]
+    blocks = jacobian.abs().amax(1).unflatten(0, (4, 3)).amax(1).unflatten(1, (4, 3)).amax(2)
+    assert torch.equal(blocks > 0, torch.ones(4, 4).tril(-1).bool())
+    by_context = torch.autograd.functional.jacobian(lambda c: network(x[None], c)[0], context)
+    assert (by_context != 0).all()
+
+
+@torch.no_grad()
+def test_sampling_passes_each_token_once(scramble, monkeypatch):
+    torch.manual_seed(0)
+    transform = scramble(Patchwise(12, AffineMap(), patch=3, width=8, layers=2, heads=2), scale=0.5).double()
+    seen = []
+    forward = Block.forward
+    monkeypatch.setattr(
+        Block, "forward", lambda self, h, extend=None: seen.append(h.shape[1]) or forward(self, h, extend)
+    )
+    z = torch.randn(5, 12, dtype=torch.float64)
+    x, _ = transform.inverse(z)
+    assert seen == [1] * (4 * 2)
+    torch.testing.assert_close(transform(x)[0], z, rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_pass_through_the_inverse(scramble):
+    transform = scramble(Patchwise(6, AffineMap(), patch=2, width=4, layers=1, heads=1), scale=0.5).double()
+    z = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z: transform.inverse(z), (z,))
+    with torch.no_grad():
+        kept = transform.inverse(z)
+    for a, b in zip(kept, transform.inverse(z), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@torch.no_grad()
+def test_patches_of_images_are_squares():
+    model = TarFlow(event_shape=[2, 4, 6], patch=2)
+    image = torch.arange(48.0).view(2, 4, 6)
+    patches, _ = model.transforms[0](image.view(1, -1))
+    torch.testing.assert_close(patches.view(6, 2, 2, 2)[4], image[:, 2:4, 2:4])
+
+
+@torch.no_grad()
+def test_patches_that_were_not_asked_for_fit():
+    lengths = {shape: TarFlow(event_shape=shape).transforms[-1].network.patch for shape in [(5,), (1, 8, 8), (3, 4, 6)]}
+    assert lengths == {(5,): 1, (1, 8, 8): 16, (3, 4, 6): 12}
+    assert TarFlow(event_shape=[1, 4, 4]).transforms[-1].network.patch == 4  # not 16, which would be one patch alone
+
+
+@torch.no_grad()
+def test_noise_is_for_training_alone():
+    model = TarFlow(event_shape=[3], transforms=1, noise=0.2)
+    x = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0))
+    model.eval()
+    assert torch.equal(model.to_noise(x)[0], x)
+    model.train()
+    noise = model.to_noise(x)[0] - x
+    assert noise.std().item() == pytest.approx(0.2, rel=0.05)
+    assert not torch.equal(noise, model.to_noise(x)[0] - x)
+    assert not [part for part in TarFlow(event_shape=[3]).modules() if isinstance(part, NoiseAugmentation)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("condition", [None, {"kind": "classes", "size": 3}])
+def test_noise_is_taken_away_by_tweedies_formula(condition):
+    """Of normal data, to which a fresh flow is fitted, remains the share 1 - σ² of what they deviate by."""
+    x = 3.0 + 2.0 * torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
+    model = TarFlow(event_shape=[4], noise=0.3, condition=condition)
+    model.prepare(x)
+    model.eval()
+    expected = x.mean(0) + (1 - 0.3**2) * (x - x.mean(0))
+    torch.testing.assert_close(model.denoised(x), expected, rtol=1e-4, atol=1e-4)
+    noisy, clean = (model.sample(6, seed=1, denoise=denoise) for denoise in (False, True))
+    torch.testing.assert_close(clean, model.denoised(noisy))
+    with pytest.raises(UsageError, match="trained without noise"):
+        TarFlow(event_shape=[4]).sample(2, denoise=True)
