@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from zoo import bundle, runtime
 from zoo.cards import CARD_FILE, ModelCard, WeightsFile
 from zoo.data import Dataset
 from zoo.export import export
 from zoo.files import sha256, write_text
+from zoo.metrics import evaluation
 from zoo.registry import Registry
 from zoo.training.recipe import Recipe
 from zoo.training.run import load_data
@@ -69,33 +69,13 @@ def ship(folder: Path, *, samples: int, scored: int) -> None:
 
 
 def measure(model: Any, card: ModelCard, data: Dataset, samples: int, scored: int) -> dict[str, Any]:
-    """Class agreement of conditional images, and for diffusions the likelihood, both by the exported bundle."""
-    metrics: dict[str, Any] = {}
-    if card.family != "diffusion":
-        return metrics
-    from zoo.metrics.agreement import judge_samples, train_judge
-
+    """What `zoo eval` measures, by the exported bundle; a flow's likelihood is that of its training run."""
+    if card.family == "flow":
+        return evaluation.judged(model, data, samples=samples) if card.condition is not None else {}
     started = time.monotonic()
-    judge = train_judge(data)
-    classes = (np.arange(samples) % len(data.labels)).astype(np.int32)
-    verdict = judge_samples(judge, data, model.sample(samples, condition=classes, seed=1), classes)
-    metrics["class_agreement"] = {
-        "value": round(verdict.agreement, 4),
-        "of": "samples with the default sampler whose class a judge trained on real data sees",
-        "samples": verdict.samples,
-        "judge_test_accuracy": round(verdict.test_accuracy, 4),
-    }
-    split = data.test
-    assert split.condition is not None
-    x, labels = split.x[:scored], split.condition[:scored]
-    bits = -model.log_prob(x, condition=labels, seed=0) / (np.prod(model.event_shape) * np.log(2))
-    metrics["test_bits_per_dim"] = {
-        "value": round(float(bits.mean()), 4),
-        "standard_error": round(float(bits.std() / np.sqrt(scored)), 4),
-        "unit": "bits/dim",
-        "samples": scored,
-        "of": "the first test samples given their classes: probability-flow ODE, one probe, dequantised",
-    }
+    metrics = evaluation.likelihood(model, data, scored=scored)
+    metrics |= evaluation.bound(model, data, scored=scored)
+    metrics |= evaluation.judged(model, data, samples=samples)
     click.echo(f"measured in {time.monotonic() - started:.0f} s: {metrics}")
     return metrics
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import weights
 from zoo.bundle import WEIGHTS, open_bundle
-from zoo.cards import ModelCard
+from zoo.cards import Importer, ModelCard
+from zoo.discovery import last_line
 from zoo.entries import importable, missing
 from zoo.errors import BundleError, ConfigError, PluginError, WeightsError, ZooError
 from zoo.sources import Source
@@ -99,12 +100,15 @@ def _takes(architecture: str, accepted: Mapping[str, Any] | None) -> str | None:
     return f"{architecture} takes {', '.join(shown)}."
 
 
-def load(registry: Registry, model: str | os.PathLike[str] | ModelCard | Source) -> GenerativeModel:
+def load(
+    registry: Registry, model: str | os.PathLike[str] | ModelCard | Source, /, **importing: Any
+) -> GenerativeModel:
     """Build a model and load its weights, digest checked.
 
     Args:
         registry: where names are looked up.
-        model: a card, a source, a registered name, or the path of a model folder or a bundle.
+        model: a card, a source, a registered name, or the path of a model folder, a bundle, or what an importer reads.
+        importing: options of the importer.
 
     Returns:
         the model, in evaluation mode.
@@ -113,13 +117,42 @@ def load(registry: Registry, model: str | os.PathLike[str] | ModelCard | Source)
         what :meth:`~zoo.registry.Registry.resolve` and :func:`build` do, and
         WeightsError: a weights file that is missing, damaged, or does not fit.
         ConfigError: a card that does not fit what is built from it.
+        PluginError: an importer that fails.
     """
     if isinstance(model, ModelCard):
         source = Source(model.name, model, None)
     else:
-        source = model if isinstance(model, Source) else registry.resolve(model)
-    built = _from_bundle(registry, source) if source.card is None else _from_card(registry, source.card)
+        source = model if isinstance(model, Source) else registry.resolve(model, **importing)
+    if source.card is None:
+        built = _from_bundle(registry, source)
+    elif source.importer is not None:
+        built = _from_importer(registry, source.importer, source.card)
+    else:
+        built = _from_card(registry, source.card)
     return built.eval()
+
+
+def _from_importer(registry: Registry, importer: Importer, card: ModelCard) -> GenerativeModel:
+    from zoo.model import GenerativeModel
+
+    read = registry.load_entry(importer)
+    try:
+        built = read(card)
+    except ZooError:
+        raise
+    except Exception as error:
+        raise PluginError(f"the importer {importer.name} fails on {card.folder}: {last_line(error)}") from error
+    if not isinstance(built, GenerativeModel):
+        raise PluginError(f"the importer {importer.name} gives {type(built).__name__}, no zoo.GenerativeModel")
+    _check_shape(card, built)
+    return built
+
+
+def _check_shape(card: ModelCard, built: GenerativeModel) -> None:
+    if tuple(built.event_shape) != card.event_shape:
+        raise ConfigError(
+            f"the card of {card.name} says events of shape {card.event_shape}, its config builds {built.event_shape}"
+        )
 
 
 def _from_card(registry: Registry, card: ModelCard) -> GenerativeModel:
@@ -127,10 +160,7 @@ def _from_card(registry: Registry, card: ModelCard) -> GenerativeModel:
     if path is None or card.weights is None:
         raise WeightsError(f"the model {card.name} has no weights", hint="Train it: `zoo train`.")
     built = build(registry, card.architecture, card.config)
-    if tuple(built.event_shape) != card.event_shape:
-        raise ConfigError(
-            f"the card of {card.name} says events of shape {card.event_shape}, its config builds {built.event_shape}"
-        )
+    _check_shape(card, built)
     weights.load_into(built, weights.read(path, digest=card.weights.sha256), source=path)
     return built
 

@@ -104,10 +104,15 @@ class Importer(Description):
     """A format of other people's models.
 
     Attributes:
-        entry: ``"module:function"``, a function ``(source, **options) -> GenerativeModel``.
+        entry: ``"module:function"``, a function ``(card) -> GenerativeModel`` that builds what a card of ``describe``
+            says, with the weights that are in ``card.folder``.
+        describe: ``"module:function"``, a function ``(path, **options) -> ModelCard | None`` that says what is in a
+            folder or file without reading its weights, and without torch: None if it is of another format. Its keywords
+            are the options of ``zoo export -I KEY=VALUE``.
     """
 
     entry: str
+    describe: str
 
 
 @dataclass(frozen=True, kw_only=True)

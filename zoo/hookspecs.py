@@ -85,13 +85,13 @@ def zoo_exporters() -> Iterable[Exporter]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_importers() -> Iterable[Importer]:  # type: ignore[empty-body]
-    """Formats of other people's models.
+    """Formats of other people's models: paths of them can then be given wherever a model is.
 
     Example::
 
         @zoo.hookimpl
         def zoo_importers():
-            return [zoo.Importer(name="nflows", entry="my_plugin.nflows:load", requires=("nflows",))]
+            return [zoo.Importer(name="nflows", entry="my_plugin.nflows:load", describe="my_plugin.nflows:describe")]
     """
 
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 MAX_DEPTH = 32
 MAX_TEXT = 1 << 16
 
 
-def strict(text: str) -> Any:
+def strict(text: str, *, infinite: bool = False) -> Any:
     """The value of a JSON document.
+
+    Args:
+        text: the document.
+        infinite: whether Infinity and -Infinity are numbers, as Python's own writer has them.
 
     Raises:
         ValueError: not JSON, a key that stands twice, a number that is not finite, nesting deeper than
             :data:`MAX_DEPTH`, a text that is long or holds control characters or half a character.
         RecursionError: nesting far deeper than that.
     """
-    value = json.loads(text, object_pairs_hook=_table, parse_constant=_constant, parse_float=_float)
+    constant = _infinity if infinite else _constant
+    value = json.loads(text, object_pairs_hook=_table, parse_constant=constant, parse_float=_float)
     _check(value, 0)
     return value
 
@@ -54,8 +59,12 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _constant(name: str) -> Any:
+def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _infinity(name: str) -> float:
+    return float(name) if name != "NaN" else _constant(name)
 
 
 def _float(digits: str) -> float:

@@ -41,6 +41,7 @@ class Stream(IntEnum):
     PROBE = 2  # probe vectors of a trace estimate
     DEQUANTIZE = 3  # uniform dequantisation of discrete data
     CONDITION = 4  # classes drawn when none are asked for
+    BOUND = 5  # times and noise of a variational bound
 
 
 def philox4x32(counter: NDArray[np.uint32], key: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -123,7 +123,7 @@ class Integrate:
         scale: see ``shift``.
         null_class: the class that stands for "no class", or None.
         steps: Runge-Kutta steps unless another number is asked for.
-        probes: Rademacher probes averaged for the trace unless another number is asked for.
+        probes: Rademacher probes averaged for the trace unless another number is asked for; 0 for the exact trace.
     """
 
     graph: str

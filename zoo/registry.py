@@ -185,15 +185,20 @@ class Registry:
             return "its weights file is missing"
         return entries.lacking(architecture.requires)
 
-    def resolve(self, model: str | os.PathLike[str]) -> Source:
-        """What MODEL stands for: a registered model, a model folder, or a bundle.
+    def resolve(self, model: str | os.PathLike[str], /, **importing: Any) -> Source:
+        """What MODEL stands for: a registered model, a model folder, a bundle, or what an importer reads.
+
+        Args:
+            model: a name or a path.
+            importing: options of the importer.
 
         Raises:
             UnknownNameError: neither a name nor a path.
-            NameConflictError: a name that two plugins claim.
+            UsageError: a path of nothing that can be read, or an option that does not fit it.
+            NameConflictError: a name or path that two plugins claim.
             ConfigError, BundleError: a folder whose card or manifest cannot be read.
         """
-        return resolve(self, os.fspath(model))
+        return resolve(self, os.fspath(model), importing)
 
     def build(self, architecture: str, config: Mapping[str, Any]) -> GenerativeModel:
         """A model with fresh weights; see :func:`zoo.building.build`."""
@@ -201,11 +206,11 @@ class Registry:
 
         return build(self, architecture, config)
 
-    def load(self, model: str | os.PathLike[str] | ModelCard | Source) -> GenerativeModel:
+    def load(self, model: str | os.PathLike[str] | ModelCard | Source, /, **importing: Any) -> GenerativeModel:
         """A model with its weights, in evaluation mode; see :func:`zoo.building.load`."""
         from zoo.building import load
 
-        return load(self, model)
+        return load(self, model, **importing)
 
 
 class _Functions(Mapping[str, "Callable[..., Any]"]):
@@ -242,8 +247,10 @@ def allowed_plugins() -> list[str] | None:
     return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]
 
 
-def load(model: str | Path) -> GenerativeModel:
-    """A PyTorch model with its weights, by its name or by the path of its folder or bundle.
+def load(model: str | Path, /, **importing: Any) -> GenerativeModel:
+    """A PyTorch model with its weights, by its name or by the path of its folder or bundle, or of another project's.
+
+    ``importing`` are options of the importer that reads the latter.
 
     >>> import zoo
     >>> model = zoo.load("moons-nsf")                   # doctest: +SKIP
@@ -255,4 +262,4 @@ def load(model: str | Path) -> GenerativeModel:
         MissingDependencyError: torch, or something else that it needs, is not installed.
         ConfigError, WeightsError, BundleError: its files do not fit together.
     """
-    return installed().load(model)
+    return installed().load(model, **importing)

@@ -1,18 +1,22 @@
-"""What MODEL stands for: the name of a registered model, a model folder, or a bundle."""
+"""What MODEL stands for: the name of a registered model, a model folder, a bundle, or another project's model."""
 
 from __future__ import annotations
 
+import inspect
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from zoo import entries
 from zoo.bundle import MANIFEST, Manifest, is_bundle, read_manifest
-from zoo.cards import CARD_FILE, ModelCard
-from zoo.errors import UnknownNameError, UsageError
+from zoo.cards import CARD_FILE, Importer, ModelCard
+from zoo.discovery import last_line
+from zoo.errors import NameConflictError, PluginError, UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
-    from zoo.registry import Registry
+    from zoo.registry import Item, Registry
 
 
 @dataclass(frozen=True)
@@ -23,20 +27,48 @@ class Source:
         name: the model's.
         card: its card; None when there is only a bundle.
         bundle: the bundle that it carries or is, if there is one.
+        importer: what reads it, if it is another project's; the card is then this importer's.
     """
 
     name: str
     card: ModelCard | None
     bundle: Path | None
+    importer: Importer | None = None
 
     def manifest(self) -> Manifest | None:
         """The bundle's manifest, if there is a bundle; its other files are not looked at."""
         return None if self.bundle is None else read_manifest(self.bundle)
 
 
-def resolve(registry: Registry, model: str) -> Source:
+def resolve(registry: Registry, model: str, options: Mapping[str, Any]) -> Source:
     """See :meth:`zoo.registry.Registry.resolve`. A registered name goes before a folder of that name; ``./name`` is
     always the folder.
+    """
+    source = _own(registry, model)
+    if source is not None:
+        if options:
+            raise UsageError(
+                f"{source.name} is not imported, so it takes no option {', '.join(options)} of an importer"
+            )
+        return source
+    path = Path(model).expanduser()
+    source = _imported(registry, path, options)
+    if source is not None:
+        return source
+    kind = "folder" if path.is_dir() else "file"
+    formats = [item.description.name for item in registry.items("importer")]
+    other = f" Other formats that can be read: {', '.join(formats)}." if formats else ""
+    raise UsageError(
+        f"{path} is a {kind}, but no model",
+        hint=f"A model's folder holds {CARD_FILE}; a bundle, which `zoo export` writes, holds {MANIFEST}.{other}",
+    )
+
+
+def _own(registry: Registry, model: str) -> Source | None:
+    """A model of genzoo, or None for a path of something else.
+
+    Raises:
+        UsageError: nothing is there.
     """
     path = Path(model)
     looks_like_path = os.sep in model or "/" in model or model.startswith((".", "~"))
@@ -55,11 +87,57 @@ def resolve(registry: Registry, model: str) -> Source:
         return Source(str(read_manifest(path).model.get("name") or path.name), None, path)
     if not path.exists():
         raise UsageError(f"there is no model at {path}", hint="`zoo list` shows the models that are installed.")
-    kind = "folder" if path.is_dir() else "file"
-    raise UsageError(
-        f"{path} is a {kind}, but no model",
-        hint=f"A model's folder holds {CARD_FILE}; a bundle, which `zoo export` writes, holds {MANIFEST}.",
-    )
+    return None
+
+
+def _imported(registry: Registry, path: Path, options: Mapping[str, Any]) -> Source | None:
+    """What an importer makes of a path, or None if none knows it.
+
+    Raises:
+        UsageError: an option that the importer does not have.
+        NameConflictError: more than one knows it.
+        PluginError: an importer that fails.
+        ZooError: whatever the importer has to say.
+    """
+    found = []
+    for item in registry.items("importer"):
+        if (card := _described(item, path, options)) is not None:
+            found.append((item, card))
+    if not found:
+        return None
+    if len(found) > 1:
+        names = " and ".join(f"{item.description.name} of {item.plugin.origin}" for item, _ in found)
+        raise NameConflictError(
+            f"{path} can be read by more than one importer: {names}",
+            hint=f"Disable one: `zoo --no-plugins={found[-1][0].plugin.name} ...`",
+        )
+    ((item, card),) = found
+    return Source(card.name, card, None, cast(Importer, item.description))
+
+
+def _described(item: Item, path: Path, options: Mapping[str, Any]) -> ModelCard | None:
+    importer = cast(Importer, item.description)
+    # what an importer requires, only its entry does: a model can be shown where it cannot be loaded
+    entry = replace(importer, entry=importer.describe, requires=())
+    describe = entries.load_entry("importer", entry, item.plugin)
+    try:
+        known = list(inspect.signature(describe).parameters)[1:]
+        card = describe(path, **{name: value for name, value in options.items() if name in known})
+    except ZooError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"the importer {importer.name} of {item.plugin.origin} fails on {path}: {last_line(error)}"
+        ) from error
+    if card is not None and not isinstance(card, ModelCard):
+        raise PluginError(f"the importer {importer.name} of {item.plugin.origin} gives {card!r}, not a ModelCard")
+    unknown = [name for name in options if name not in known]
+    if card is not None and unknown:
+        raise UsageError(
+            f"the importer {importer.name} has no option {', '.join(unknown)}",
+            hint=f"It has: {', '.join(known)}." if known else "It has none.",
+        )
+    return card
 
 
 def _of_card(card: ModelCard) -> Source:

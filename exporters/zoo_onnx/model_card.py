@@ -7,6 +7,7 @@ from typing import Any
 
 from zoo.bundle import GraphInfo, Manifest
 from zoo.cards import ModelCard
+from zoo.likelihood import EXACT
 from zoo.programs import Direct, Integrate, Iterate, Port, Program
 
 
@@ -88,10 +89,10 @@ def _program(program: Program) -> str:
             f"{'' if program.guidance == 1 else f' and guidance {program.guidance:g}'} unless another is asked for."
         )
     assert isinstance(program, Integrate)
-    return (
-        f"the probability-flow ODE over `{program.graph}`, {program.steps} Runge-Kutta steps and {program.probes} "
-        "probe vector(s) unless more are asked for: an estimate, not the exact density."
-    )
+    ode = f"the probability-flow ODE over `{program.graph}`, {program.steps} Runge-Kutta steps"
+    if program.probes == EXACT:
+        return f"{ode} and the exact trace unless others are asked for: exact up to the error of the steps."
+    return f"{ode} and {program.probes} probe vector(s) unless more are asked for: an estimate, not the exact density."
 
 
 def _graph(name: str, info: GraphInfo) -> str:

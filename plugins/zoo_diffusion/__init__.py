@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.cards import Architecture
+from zoo.cards import Architecture, Importer
 from zoo.hookspecs import hookimpl
 
 
@@ -31,4 +31,32 @@ def zoo_architectures() -> list[Architecture]:
                 "flow, arXiv:2209.03003"
             ),
         ),
+        Architecture(
+            name="unet2d",
+            summary="U-Net diffusion over images whose network has the layout of diffusers' UNet2DModel",
+            family="diffusion",
+            entry="zoo_diffusion.unet2d:UNet2DDiffusion",
+            paper="Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239",
+        ),
+        Architecture(
+            name="dit",
+            summary="Transformer diffusion over images or latents, in the layout of DiT-XL/2",
+            family="diffusion",
+            entry="zoo_diffusion.dit:DiTDiffusion",
+            paper="Peebles & Xie 2023, Scalable diffusion models with transformers, arXiv:2212.09748",
+        ),
+    ]
+
+
+@hookimpl
+def zoo_importers() -> list[Importer]:
+    """Models of diffusers."""
+    return [
+        Importer(
+            name="diffusers",
+            summary="folders with a UNet2DModel or DiTTransformer2DModel and its scheduler, in safetensors",
+            entry="zoo_diffusion.from_diffusers.importer:load",
+            describe="zoo_diffusion.from_diffusers.importer:describe",
+            requires=("torch",),
+        )
     ]

@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
-from zoo.errors import ConditionError, ConfigError, UsageError
-from zoo.likelihood import hutchinson_log_prob
-from zoo.model import GenerativeModel, check_count, check_seed
+from zoo.errors import ConfigError
+from zoo.likelihood import default_probes
+from zoo.model import check_count, check_seed
 from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
 from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, encoded, in_data_units, to_data
 from zoo_diffusion import variance
-from zoo_diffusion.graphs import DivergenceModule, StepModule, divergence_graph, step_graph
+from zoo_diffusion.graphs import StepModule, divergence_graph, step_graph
 from zoo_diffusion.objectives import Objective
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
+from zoo_diffusion.scored import Scored, tensor_of
 
 Progress = Callable[[int, int], None]
 Preview = Callable[[int, NDArray[Any]], None]
@@ -30,7 +31,7 @@ Preview = Callable[[int, NDArray[Any]], None]
 VARIANCES = ("fixed", "learned-range")
 
 
-class Diffusion(GenerativeModel):
+class Diffusion(Scored):
     """A diffusion model around any network ``(x [n, *event], time [n], condition) -> [n, *event]``.
 
     The network works on states (x - shift) / scale, which should lie about in [-1, 1]; everything that users see is
@@ -48,6 +49,8 @@ class Diffusion(GenerativeModel):
         scale: data units of one unit of state.
         data_min: samples are clipped to [data_min, data_max], and so is the denoised sample at every step; or None.
         data_max: see ``data_min``.
+        clip_denoised: whether the denoised sample is bounded at every step: by the range of the data if True, or by
+            this number in state units; samples are clipped at the end all the same.
         class_dropout: probability that training hides the class.
         data_std: standard deviation of the data in state units, which prediction ``edm`` assumes.
         variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, the second half of which
@@ -70,6 +73,7 @@ class Diffusion(GenerativeModel):
         scale: float = 1.0,
         data_min: float | None = None,
         data_max: float | None = None,
+        clip_denoised: bool | float = True,
         class_dropout: float = 0.1,
         data_std: float = DATA_STD,
         variance: str = "fixed",
@@ -85,6 +89,8 @@ class Diffusion(GenerativeModel):
             raise ConfigError(f"data_std must be above 0, not {data_std}")
         if (data_min is None) != (data_max is None):
             raise ConfigError("data_min and data_max come together")
+        if clip_denoised is not False and not clip_denoised > 0:
+            raise ConfigError(f"clip_denoised is true, false or a bound above 0, not {clip_denoised}")
         self.network = network
         self.event_shape = event_shape
         self.condition = condition
@@ -92,6 +98,7 @@ class Diffusion(GenerativeModel):
         self.prediction: Prediction = check_prediction(prediction, self.path)
         self.shift, self.scale = shift, scale
         self.data_min, self.data_max = data_min, data_max
+        self.clip_denoised = clip_denoised
         self.class_dropout = class_dropout
         self.data_std = data_std
         self.objective = Objective.from_config(objective)
@@ -112,14 +119,12 @@ class Diffusion(GenerativeModel):
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
 
     @property
-    def null_class(self) -> int | None:
-        """The number of the class that stands for none, or None when there is no such class."""
-        c = self.condition
-        return c.size if c is not None and c.kind == "classes" and not c.required else None
-
-    @property
     def state_clip(self) -> float | None:
-        """Bound on the denoised state, or None for unbounded data."""
+        """Bound on the denoised state, or None for none."""
+        if not isinstance(self.clip_denoised, bool):
+            return float(self.clip_denoised)
+        if not self.clip_denoised:
+            return None
         if self.data_min is None or self.data_max is None:
             return None
         return max(abs(self.data_min - self.shift), abs(self.data_max - self.shift)) / self.scale
@@ -268,7 +273,7 @@ class Diffusion(GenerativeModel):
         with RowInputs(self.sampling, state, self._numpy_dtype) as inputs:
             for row in state.remaining(rows):
                 given = inputs(row)
-                slots, d = step(slots, *(_tensor(given[name]).to(self.device) for name in step.names))
+                slots, d = step(slots, *(tensor_of(given[name]).to(self.device) for name in step.names))
                 index = row.index + 1
                 if preview is not None:
                     preview(row.index, in_data_units(self.sampling, d.cpu().numpy()))
@@ -337,65 +342,6 @@ class Diffusion(GenerativeModel):
     def _numpy_dtype(self) -> Any:
         return np.float64 if self.dtype == torch.float64 else np.float32
 
-    # -- likelihood -------------------------------------------------------------------------------------------------
-
-    def log_prob(
-        self,
-        x: Tensor,
-        *,
-        condition: Any = None,
-        steps: int = 32,
-        probes: int = 1,
-        seed: int = 0,
-        **options: Any,
-    ) -> Tensor:
-        """Log-density by the probability-flow ODE with Hutchinson's trace estimate; see :mod:`zoo.likelihood`.
-
-        Args:
-            x: data ``[n, *event]``.
-            condition: classes or vectors; None scores under the null class, if there is one.
-            steps: Runge-Kutta steps of four evaluations each.
-            probes: Rademacher probes averaged for each sample.
-            seed: key of the probes.
-            options: none.
-
-        Returns:
-            ``[n]``, nats, in data units: an estimate that is unbiased over probes up to the error of the steps.
-        """
-        if options:
-            raise UsageError(f"this model has no option {', '.join(sorted(options))}")
-        n = len(self.check_data(x))
-        conditions = self.scoring_condition(condition, n)
-        divergence = DivergenceModule(self)
-
-        def evaluate(state: Any, time: float, alpha: float, sigma: float, probe: Any) -> tuple[Any, Any]:
-            tensors = [torch.from_numpy(np.ascontiguousarray(state)).to(self.device, self.dtype)]
-            tensors += [torch.tensor(v, device=self.device, dtype=self.dtype) for v in (time, alpha, sigma)]
-            tensors.append(torch.from_numpy(probe).to(self.device, self.dtype))
-            with torch.no_grad():
-                d, trace = divergence(*tensors, *([] if conditions is None else [conditions]))
-            return d.cpu().numpy(), trace.cpu().numpy()
-
-        return torch.from_numpy(
-            hutchinson_log_prob(
-                evaluate,
-                (x.detach().cpu().double().numpy() - self.shift) / self.scale,
-                self.path,
-                seed=seed,
-                steps=steps,
-                probes=probes,
-            )
-            - math.prod(self.event_shape) * math.log(self.scale)
-        ).to(self.device, self.dtype)
-
-    def scoring_condition(self, condition: Any, n: int) -> Tensor | None:
-        """The condition to score under: what is given, or the null class."""
-        if self.condition is not None and condition is None:
-            if self.null_class is None:
-                raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
-            return torch.full((n,), self.null_class, dtype=torch.int32, device=self.device)
-        return self.condition_tensor(condition, n)
-
     # -- export -----------------------------------------------------------------------------------------------------
 
     def programs(self) -> Programs:
@@ -409,13 +355,9 @@ class Diffusion(GenerativeModel):
                 shift=self.shift,
                 scale=self.scale,
                 null_class=self.null_class,
+                probes=default_probes(math.prod(self.event_shape)),
             ),
         )
-
-
-def _tensor(array: NDArray[Any]) -> Tensor:
-    """An array as a tensor, copied where it is somebody else's to write."""
-    return torch.from_numpy(np.require(array, requirements=("C", "W")))
 
 
 def _numpy(value: Any) -> Any:

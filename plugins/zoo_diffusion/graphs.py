@@ -16,8 +16,16 @@ _ROW = ("time", "alpha", "sigma")
 _LEAST_VARIANCE = 1e-12
 
 
-class Denoiser(Protocol):
-    """What the graphs need of a diffusion model, which is a torch module."""
+class Denoises(Protocol):
+    """What the likelihood needs of a diffusion model, which is a torch module."""
+
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
+        """D(x, t)."""
+        ...
+
+
+class Denoiser(Denoises, Protocol):
+    """What sampling needs of it besides."""
 
     event_shape: tuple[int, ...]
     condition: Condition | None
@@ -36,10 +44,6 @@ class Denoiser(Protocol):
 
     def denoised(self, output: Tensor, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         """D from it."""
-        ...
-
-    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
-        """Both at once: D(x, t)."""
         ...
 
 
@@ -105,13 +109,14 @@ def _deviation(output: Tensor) -> Tensor:
     """Standard deviation of each sample ``[n, *event]``, with the shape of one number a sample; never 0."""
     axes = tuple(range(1, output.ndim))
     centred = output - output.mean(axes, keepdim=True)
-    return ((centred * centred).mean(axes, keepdim=True) + _LEAST_VARIANCE).sqrt()
+    # not a sum with the least: the exporter's optimiser takes what it adds, below 1e-8, for nothing
+    return (centred * centred).mean(axes, keepdim=True).clamp(min=_LEAST_VARIANCE).sqrt()
 
 
 class DivergenceModule(nn.Module):
     """The denoised sample and probe·J·probe of its Jacobian, by one forward-mode derivative."""
 
-    def __init__(self, model: Denoiser) -> None:
+    def __init__(self, model: Denoises) -> None:
         super().__init__()
         self.model = model
 

@@ -8,7 +8,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_architectures() -> list[Architecture]:
-    """Flows of couplings, autoregressive transforms, images, contractions, equations, and planes and spheres."""
+    """One for each way to be invertible."""
     return [
         Architecture(
             name="nice",
@@ -79,6 +79,13 @@ def zoo_architectures() -> list[Architecture]:
             family="flow",
             entry="zoo_flows.naf:NAF",
             paper="Huang, Krueger, Lacoste & Courville 2018, Neural autoregressive flows, arXiv:1804.00779",
+        ),
+        Architecture(
+            name="umnn",
+            summary="Integrals of a positive network as autoregressive maps: exact densities, samples by root finding",
+            family="flow",
+            entry="zoo_flows.umnn:UMNN",
+            paper="Wehenkel & Louppe 2019, Unconstrained monotonic neural networks, arXiv:1908.05164",
         ),
         Architecture(
             name="cnf",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zoo_flows import config
@@ -15,7 +15,7 @@ class AutoregressiveFlow(Flow):
 
     Args:
         event_shape: shape of one sample, flattened inside.
-        map: of every component.
+        maps: makes the map of every component, for each transform.
         transforms: how many autoregressive transforms.
         hidden: widths of their hidden layers.
         residual: whether hidden layers after the first are residual blocks.
@@ -33,7 +33,7 @@ class AutoregressiveFlow(Flow):
     def __init__(
         self,
         event_shape: Sequence[int],
-        map: Map,
+        maps: Callable[[], Map],
         *,
         transforms: int,
         hidden: Sequence[int],
@@ -55,7 +55,7 @@ class AutoregressiveFlow(Flow):
             if index:
                 layers += config.mixing(mixing, size)
             layers.append(
-                self.autoregressive(Autoregressive(size, map, context=context, hidden=hidden, residual=residual))
+                self.autoregressive(Autoregressive(size, maps(), context=context, hidden=hidden, residual=residual))
             )
             layers += config.normalization([size], actnorm=False, batchnorm=batchnorm)
         super().__init__(
@@ -110,7 +110,7 @@ class MAF(AutoregressiveFlow):
     ) -> None:
         super().__init__(
             event_shape,
-            AffineMap(),
+            AffineMap,
             transforms=transforms,
             hidden=hidden,
             residual=residual,

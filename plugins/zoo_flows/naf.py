@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import torch
 
 from zoo_flows import config
 from zoo_flows.maf import AutoregressiveFlow
-from zoo_flows.transforms import SigmoidalMap
+from zoo_flows.transforms import Autoregressive, SigmoidalMap, Transform
 
 
 class NAF(AutoregressiveFlow):
@@ -21,8 +24,7 @@ class NAF(AutoregressiveFlow):
         units: sigmoids of each map.
         hidden: widths of the masked networks' hidden layers.
         residual: whether hidden layers after the first are residual blocks, all of one width.
-        mixing: between transforms: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``, ``"lu"`` or
-            ``"none"``.
+        mixing: between transforms: ``"reverse"``, ``"permutation"``, ``"householder"``, ``"lu"`` or ``"none"``.
         base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
         components: of a mixture.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
@@ -38,7 +40,7 @@ class NAF(AutoregressiveFlow):
         units: int = 8,
         hidden: Sequence[int] = (64, 64),
         residual: bool = False,
-        mixing: str = "reverse",
+        mixing: str = "lu",
         base: str = "normal",
         components: int = 8,
         condition: Mapping[str, Any] | None = None,
@@ -48,7 +50,7 @@ class NAF(AutoregressiveFlow):
         config.at_least(units=(units, 1))
         super().__init__(
             event_shape,
-            SigmoidalMap(units),
+            partial(SigmoidalMap, units),
             transforms=transforms,
             hidden=hidden,
             residual=residual,
@@ -59,3 +61,11 @@ class NAF(AutoregressiveFlow):
             levels=levels,
             alpha=alpha,
         )
+
+    @torch.no_grad()
+    def autoregressive(self, transform: Autoregressive) -> Transform:
+        """One whose sigmoids begin apart."""
+        assert isinstance(transform.map, SigmoidalMap)
+        network = transform.network
+        network.linear(-1).bias.copy_(transform.map.apart().repeat(network.size))
+        return transform

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class NSFAutoregressive(AutoregressiveFlow):
         config.positive(bound=bound)
         super().__init__(
             event_shape,
-            SplineMap(bins, bound),
+            partial(SplineMap, bins, bound),
             transforms=transforms,
             hidden=hidden,
             residual=residual,

@@ -130,6 +130,25 @@ def test_probes_and_steps_of_the_likelihood(zoo, diffusion, tmp_path):
     np.testing.assert_allclose(json.loads(result.stdout)["log_prob"], expected)
 
 
+def test_errors_of_the_likelihood(zoo, diffusion, tmp_path):
+    np.save(tmp_path / "x.npy", np.full((2, 3), 3.4))
+    result = zoo("run", diffusion, "--log-prob", "x.npy", "--steps", 4, "-O", "errors=true", "--json")
+    expected = load(diffusion, "cpu").log_prob_with_errors(np.full((2, 3), 3.4), steps=4)
+    told = json.loads(result.stdout)
+    for name, values in expected._asdict().items():
+        # not a number is null in JSON
+        given = np.array(told["log_prob" if name == "value" else name], float)
+        np.testing.assert_allclose(given, values)
+    assert "error of the steps at most" in result.stderr
+
+
+def test_a_flow_has_no_errors_to_tell(zoo, flow, tmp_path):
+    zoo("run", flow, "-n", 2, "-o", "x.npy")
+    result = zoo("run", flow, "--log-prob", "x.npy", "-O", "errors=true")
+    assert result.exit_code == 2
+    assert "scores exactly" in result.stderr
+
+
 def test_quiet_says_nothing(zoo, flow):
     result = zoo("--quiet", "run", flow, "-n", 2, "-o", "x.npy")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import UsageError
-from zoo.likelihood import LOG_NOISE_MAX, hutchinson_log_prob
+from zoo.likelihood import LOG_NOISE_MAX, log_density, log_density_with_errors
 from zoo.paths import PATHS
 
 MEAN, STD = 0.2, 0.4
@@ -27,7 +27,7 @@ def test_a_gaussian_is_scored_exactly(path):
     end = alpha[1] * MEAN + std[1] / std[0] * (X - alpha[0] * MEAN)
     unit = np.hypot(alpha[1], sigma[1])  # the prior's standard deviation: that of data of unit scale
     expected = (-0.5 * (end / unit) ** 2 - 0.5 * np.log(2 * np.pi) + np.log(std[1] / std[0] / unit)).sum(1)
-    np.testing.assert_allclose(hutchinson_log_prob(evaluate, X, path, steps=256), expected, atol=5e-5)
+    np.testing.assert_allclose(log_density(evaluate, X, path, steps=256), expected, atol=5e-5)
     # and that differs from the density itself by the standard normal prior, which the ends of the path nearly reach,
     # and by the scale and the noise of x at the first of them
     first = 2 * (sigma[0] / STD) ** 2 + 10 * (1 - alpha[0])
@@ -36,8 +36,8 @@ def test_a_gaussian_is_scored_exactly(path):
 
 def test_the_error_falls_with_the_fourth_power_of_the_steps():
     path = PATHS["cosine-log-snr"]()
-    fine = hutchinson_log_prob(evaluate, X, path, steps=256)
-    errors = [np.abs(hutchinson_log_prob(evaluate, X, path, steps=n) - fine).max() for n in (16, 32)]
+    fine = log_density(evaluate, X, path, steps=256)
+    errors = [np.abs(log_density(evaluate, X, path, steps=n) - fine).max() for n in (16, 32)]
     assert 3.5 < np.log2(errors[0] / errors[1]) < 5.0
 
 
@@ -47,12 +47,50 @@ def test_probes_do_not_depend_on_the_batch():
         return denoised, trace + probe.prod(1) * 0.01
 
     path = PATHS["cosine-log-snr"]()
-    whole = hutchinson_log_prob(noisy, X, path, seed=3, steps=4, probes=2)
-    parts = [hutchinson_log_prob(noisy, X[i : i + 7], path, seed=3, steps=4, probes=2, first=i) for i in (0, 7, 14)]
+    whole = log_density(noisy, X, path, seed=3, steps=4, probes=2)
+    parts = [log_density(noisy, X[i : i + 7], path, seed=3, steps=4, probes=2, first=i) for i in (0, 7, 14)]
     np.testing.assert_allclose(whole, np.concatenate(parts), rtol=1e-12)
 
 
-@pytest.mark.parametrize(("steps", "probes"), [(0, 1), (1, 0), (-3, 1)])
+def correlated(x, time, alpha, sigma, probe):
+    """The denoiser of a Gaussian of covariance ``COVARIANCE``, whose Jacobian is not diagonal."""
+    gain = alpha * COVARIANCE @ np.linalg.inv(alpha**2 * COVARIANCE + sigma**2 * np.eye(3))
+    return x @ gain.T, np.einsum("ni,ij,nj->n", probe, gain, probe)
+
+
+COVARIANCE = np.array([[0.3, 0.2, 0.0], [0.2, 0.4, 0.1], [0.0, 0.1, 0.2]])
+
+
+class TestErrors:
+    PATH = PATHS["cosine-log-snr"]()
+
+    def density(self, probes, **options):
+        return log_density_with_errors(correlated, X, self.PATH, probes=probes, **options)
+
+    def test_the_exact_trace_has_the_error_of_the_steps_alone(self):
+        covariance = COVARIANCE + 1e-5 * np.eye(3)
+        quadratic = np.einsum("ni,ij,nj->n", X, np.linalg.inv(covariance), X)
+        expected = -0.5 * (quadratic + np.linalg.slogdet(2 * np.pi * covariance)[1])
+        found = self.density(0, steps=128)
+        np.testing.assert_allclose(found.value, expected, atol=1e-3)
+        assert (found.standard_error == 0).all()
+
+    def test_the_numerical_error_is_seen_from_half_the_steps(self):
+        fine = log_density(correlated, X, self.PATH, steps=512, probes=0)
+        for steps in (16, 32):
+            found = self.density(0, steps=steps)
+            np.testing.assert_array_equal(found.value, log_density(correlated, X, self.PATH, steps=2 * steps, probes=0))
+            assert (np.abs(found.value - fine) < found.numerical_error).all()
+
+    def test_probes_are_off_by_their_standard_error(self):
+        exact = log_density(correlated, X, self.PATH, steps=32, probes=0)
+        found = self.density(64, steps=16)
+        scores = (found.value - exact) / found.standard_error
+        assert 0.5 < np.sqrt((scores**2).mean()) < 1.6
+        assert np.isnan(self.density(1, steps=2).standard_error).all()
+
+
+@pytest.mark.parametrize(("steps", "probes"), [(0, 1), (1, -1), (-3, 1)])
 def test_nothing_to_do_is_refused(steps, probes):
-    with pytest.raises(UsageError, match="1 or more"):
-        hutchinson_log_prob(evaluate, X, PATHS["vp-linear"](), steps=steps, probes=probes)
+    with pytest.raises(UsageError, match="must be 1 or more"):
+        log_density(evaluate, X, PATHS["vp-linear"](), steps=steps, probes=probes)

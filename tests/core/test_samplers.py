@@ -60,6 +60,46 @@ def test_ddim_with_eta_one_adds_the_noise_of_ddpm():
     np.testing.assert_allclose(a.matrix, b.matrix, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("eta", [0.0, 0.6])
+def test_an_unclipped_epsilon_is_the_network_s_own(eta):
+    """Against eq. 12 of Song et al. with D clipped where it stands alone, and not in ε̂."""
+    path, bound, steps = DDPMLinear(), 0.4, 5
+    program = Iterate("step", path=path.describe(), clip=bound)
+    table = table_for(program, "ddim", steps, epsilon="unclipped", eta=eta, spacing="leading")
+    assert len(table) == 2 * steps - 1
+    assert np.isfinite(table.clip).all()
+    x = noise.normal(0, 50, ()).astype(np.float64)
+    drawn = np.random.default_rng(0).standard_normal((len(table), 50))
+    got = run_table(
+        table,
+        lambda y, row: gaussian_denoiser(y, row.alpha, row.sigma),
+        x * table.initial_scale,
+        lambda row: drawn[row],
+    )
+    grid = [*path.alpha_sigma(np.arange(steps)[::-1] * 200 / 999)]
+    x = x * table.initial_scale
+    for i in range(steps):
+        alpha, sigma = grid[0][i], grid[1][i]
+        d = gaussian_denoiser(x, alpha, sigma)
+        epsilon = (x - alpha * d) / sigma
+        if i == steps - 1:
+            x = np.clip(d, -bound, bound)
+            continue
+        alpha_s, sigma_s = grid[0][i + 1], grid[1][i + 1]
+        variance = eta**2 * (sigma_s / sigma) ** 2 * (1 - (alpha / alpha_s) ** 2)
+        x = alpha_s * np.clip(d, -bound, bound) + np.sqrt(sigma_s**2 - variance) * epsilon
+        x = x + np.sqrt(variance) * drawn[2 * i + 1]
+    np.testing.assert_allclose(got, x, rtol=1e-9, atol=1e-12)
+
+
+def test_without_a_bound_both_epsilons_are_the_same():
+    a, b = ddim(PATH, 7), ddim(PATH, 7, epsilon="unclipped")
+    assert not np.isfinite(b.with_clip(np.inf).clip).any()
+    x = a.initial_scale * noise.normal(0, 50, ()).astype(np.float64)
+    once, twice = (run_table(t, lambda y, row: gaussian_denoiser(y, row.alpha, row.sigma), x) for t in (a, b))
+    np.testing.assert_allclose(once, twice, rtol=1e-9, atol=1e-12)
+
+
 def test_ddpm_is_the_posterior_of_ho_et_al():
     """Ho et al. 2020, eqs. 6-7, written with discrete betas, on the same noise levels."""
     table = ddpm(PATH, 10)
@@ -93,6 +133,7 @@ def test_a_number_of_steps_that_is_none_is_refused(steps):
     ("sampler", "options", "message"),
     [
         ("ddim", {"eta": 1.5}, "eta"),
+        ("ddim", {"epsilon": "free"}, "'clipped' or 'unclipped'"),
         ("ddpm", {"variance": "medium"}, "variance"),
         ("euler-ancestral", {"eta": -0.1}, "eta"),
         ("edm", {"churn": -1.0}, "churn"),
@@ -233,6 +274,15 @@ def test_a_program_fills_in_its_defaults():
     np.testing.assert_array_equal(table.guidance, 2.0)
     assert len(table_for(program, "ddim", 9, 1.0, eta=0.5)) == 9
     assert table_for(program, ddim(path_from("vp-linear"), 2)).guidance.tolist() == [1.0, 1.0]
+
+
+def test_sampling_starts_from_the_scale_that_is_asked_for():
+    program = Iterate("step", path=DDPMLinear().describe(), options={"spacing": "leading", "initial_scale": 1.0})
+    assert table_for(program, steps=10).initial_scale == 1.0
+    assert table_for(program, steps=10, initial_scale=0.5).initial_scale == 0.5
+    assert table_for(program, "ddpm", 10).initial_scale == DDPMLinear().alpha_sigma(1.0)[1]
+    with pytest.raises(UsageError, match="initial_scale is a number above 0, not -1"):
+        table_for(program, initial_scale=-1)
 
 
 def test_a_request_that_a_program_cannot_take_is_refused():

@@ -21,6 +21,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     Coupling,
     ElementwiseSpline,
     Householder,
+    IntegralMap,
     Inverted,
     InvertibleConv1x1,
     LipschitzMLP,
@@ -95,6 +96,9 @@ MAKERS = {
     ),
     "autoregressive-sigmoidal": lambda size, context: Autoregressive(
         size, SigmoidalMap(5), context=context, hidden=(12, 8)
+    ),
+    "autoregressive-integral": lambda size, context: Autoregressive(
+        size, IntegralMap(3, hidden=(6, 5), nodes=24, bound=3.0), context=context, hidden=(8,)
     ),
     "inverse-autoregressive": lambda size, context: Inverted(
         Autoregressive(size, AffineMap(), context=context, hidden=(12, 8))

@@ -24,6 +24,7 @@ from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
 from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
+from zoo_flows.umnn import UMNN  # noqa: E402
 
 VECTOR, CLASSES = {"kind": "vector", "size": 2}, {"kind": "classes", "size": 3}
 SMALL = {"transforms": 2, "hidden": 8, "blocks": 1}
@@ -47,6 +48,7 @@ FLOWS = {
     "maf-batchnorm": lambda: MAF(event_shape=[3], transforms=2, hidden=[8], batchnorm=True),
     "iaf-mixture": lambda: IAF(event_shape=[3], transforms=1, hidden=[8], base="mixture", condition=VECTOR),
     "naf": lambda: NAF(event_shape=[3], transforms=2, units=4, hidden=[8], condition=VECTOR),
+    "umnn": lambda: UMNN(event_shape=[3], transforms=1, signal=3, integrand=[6], hidden=[8], condition=CLASSES),
     "nsf-circular": lambda: NSFCircular(event_shape=[3], bins=4, low=0.0, period=24.0, condition=CLASSES, **SMALL),
     "residual": lambda: ResidualFlow(event_shape=[3], transforms=2, hidden=8, condition=VECTOR),
     "residual-classes": lambda: ResidualFlow(

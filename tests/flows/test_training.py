@@ -26,6 +26,7 @@ from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
 from zoo_flows.residual import ResidualFlow  # noqa: E402
 from zoo_flows.sylvester import SylvesterFlow  # noqa: E402
+from zoo_flows.umnn import UMNN  # noqa: E402
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SMALL = {"transforms": 2, "bins": 6, "hidden": 24, "blocks": 1}
@@ -101,6 +102,7 @@ def test_it_approaches_the_entropy_and_never_passes_it(data, tmp_path):
         lambda: RealNVP(event_shape=[2], transforms=4, hidden=24, blocks=1, batchnorm=True),
         lambda: MAF(event_shape=[2], hidden=[24], batchnorm=True),
         lambda: NAF(event_shape=[2], transforms=2, hidden=[24]),
+        lambda: UMNN(event_shape=[2], transforms=2, hidden=[24], integrand=[16, 16], nodes=16),
         lambda: PlanarFlow(event_shape=[2], transforms=8),
         lambda: RadialFlow(event_shape=[2], transforms=8),
         lambda: SylvesterFlow(event_shape=[2], transforms=4),
@@ -108,8 +110,8 @@ def test_it_approaches_the_entropy_and_never_passes_it(data, tmp_path):
         lambda: CNF(event_shape=[2], hidden=24, layers=2, steps=6, objective="likelihood"),
     ],
     ids=[
-        *("nice", "realnvp", "realnvp-batchnorm", "maf-batchnorm", "naf", "planar", "radial", "sylvester", "residual"),
-        "cnf",
+        *("nice", "realnvp", "realnvp-batchnorm", "maf-batchnorm", "naf", "umnn"),
+        *("planar", "radial", "sylvester", "residual", "cnf"),
     ],
 )
 def test_what_begins_as_a_gaussian_learns_that_moons_are_none(make, data, tmp_path):

@@ -21,6 +21,7 @@ from zoo_flows.iaf import IAF
 from zoo_flows.maf import MAF
 from zoo_flows.naf import NAF
 from zoo_flows.nsf_ar import NSFAutoregressive
+from zoo_flows.umnn import UMNN
 
 CLASSES, VECTOR = {"kind": "classes", "size": 3}, {"kind": "vector", "size": 2}
 FLOWS = {
@@ -31,6 +32,7 @@ FLOWS = {
     "maf-image": lambda: MAF(event_shape=[1, 2, 3], transforms=1, hidden=[8], levels=17, condition=CLASSES),
     "naf": lambda: NAF(event_shape=[3], transforms=2, units=3, hidden=[8]),
     "naf-classes": lambda: NAF(event_shape=[2], transforms=1, units=4, hidden=[8], condition=CLASSES),
+    "umnn": lambda: UMNN(event_shape=[3], transforms=2, signal=3, integrand=[6, 5], hidden=[8]),
     "nsf-ar": lambda: NSFAutoregressive(event_shape=[3], transforms=2, bins=4, hidden=[8]),
     "iaf-classes": lambda: IAF(event_shape=[5], transforms=2, hidden=[8], condition=CLASSES, mixing="lu"),
 }

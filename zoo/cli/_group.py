@@ -21,6 +21,7 @@ COMMANDS = {
     "list": "List models and everything else that is installed.",
     "show": "Show a model's card, and explain its bundle.",
     "run": "Sample from a model, or score data with it.",
+    "eval": "Measure a model on held-out data.",
     "export": "Export a model to a bundle that runs without PyTorch.",
     "check": "Check a bundle, and repeat its proof on this machine.",
     "train": "Train a model.",

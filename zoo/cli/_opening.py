@@ -23,11 +23,16 @@ def open_model(app: App, source: Source, request: Request, stack: ExitStack) -> 
     from zoo.runtime.device import choose_provider
 
     choose_provider(request.provider)
-    folder = source.bundle
-    if folder is None:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-"))) / "bundle"
-        _export(app, source, folder)
-    return load(folder, request.device, samplers=app.registry.samplers())
+    return load(bundle_folder(app, source, stack), request.device, samplers=app.registry.samplers())
+
+
+def bundle_folder(app: App, source: Source, stack: ExitStack) -> Path:
+    """Where the model's bundle is, or is written for as long as the stack lasts."""
+    if source.bundle is not None:
+        return source.bundle
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-"))) / "bundle"
+    _export(app, source, folder)
+    return folder
 
 
 def _export(app: App, source: Source, folder: Path) -> None:

@@ -1,11 +1,17 @@
-"""Options of samplers on the command line."""
+"""Options given as KEY=VALUE on the command line: those of samplers, importers, providers and targets."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import click
+
 from zoo.errors import UsageError
+
+importing_option = click.option(
+    "-I", "importing", multiple=True, metavar="KEY=VALUE", help="Option of the importer of a MODEL. Repeatable."
+)
 
 
 def key_values(pairs: tuple[str, ...], option: str = "-O") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,7 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
 
     import numpy as np
 
+    from zoo.likelihood import LogDensity
     from zoo.render.files import FORMATS, Extras, check_suffix, check_writable, write
     from zoo.render.read import read_samples
     from zoo.runtime.data import is_discrete
@@ -30,8 +31,8 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     for name in SAMPLING_ONLY:
         if getattr(request, name) is not None:
             raise UsageError(f"--log-prob scores data; {flag(name)} is for sampling")
-    if unknown := request.options.keys() - {"probes"}:
-        raise UsageError(f"--log-prob has no option {', '.join(sorted(unknown))}", hint="There is: probes.")
+    if unknown := request.options.keys() - {"probes", "errors"}:
+        raise UsageError(f"--log-prob has no option {', '.join(sorted(unknown))}", hint="There are: probes, errors.")
     if request.output is not None:
         check_suffix(request.output, {suffix: what for suffix, what in FORMATS.items() if suffix != ".png"})
         check_writable(request.output, replace=request.force)
@@ -48,18 +49,29 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     seed = request.seed or 0
     if is_discrete(x, model.levels):
         app.say(f"whole numbers are dequantised with uniform noise of seed {seed}")
+    options = dict(request.options)
+    score_data = model.log_prob_with_errors if options.pop("errors", False) else model.log_prob
     begin = time.perf_counter()
     with app.progress(f"scoring with {source.name}", 1) as update:
-        density = model.log_prob(
+        density = score_data(
             x,
             condition=condition,
             seed=seed,
             steps=request.steps,
             batch_size=request.batch_size,
             progress=update,
-            **request.options,
+            **options,
         )
     seconds = time.perf_counter() - begin
+    trust: dict[str, Any] = {}
+    if isinstance(density, LogDensity):
+        density, numerical, standard = density
+        trust = {"numerical_error": numerical, "standard_error": standard}
+        probes = "unknown from one" if np.isnan(standard).any() else f"{standard.mean():.2g} on average"
+        app.say(
+            f"error of the steps at most {numerical.max():.2g} nats, {numerical.mean():.2g} on average; "
+            f"standard error of the probes {probes}"
+        )
     provider = provider_of(app, model)
     mean = float(density.mean())
     bits = -mean / (math.prod(facts.event_shape) * math.log(2)) if model.levels is not None else None
@@ -76,5 +88,5 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
         f"{n / seconds:.3g} a second"
     )
     if app.json:
-        values = {"log_prob": density} if request.output is None else {}
+        values = {"log_prob": density, **trust} if request.output is None else {}
         app.emit({**told, "fallback": model.fallback, **summary, **values})

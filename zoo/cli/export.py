@@ -11,7 +11,7 @@ from zoo.bundle import open_bundle
 from zoo.cards import Exporter, ModelCard
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._export_all import export_all, verified
-from zoo.cli._options import key_values
+from zoo.cli._options import importing_option, key_values
 from zoo.errors import UsageError
 from zoo.files import check_free
 
@@ -55,6 +55,7 @@ FAILED = 3
     help="Measure the card's class agreement or bits/dim again with fewer bits [where its data can be had].",
 )
 @click.option("--batch", type=click.IntRange(1), help="The one size of batch that graphs take [any].")
+@importing_option
 @click.option("--check", is_flag=True, help="Run what was written, as far as that can be done here.")
 @click.option("--all", "everything", is_flag=True, help="Export MODEL, or all, in every precision for every target.")
 @click.option("--force", is_flag=True, help="Replace the folder if it exists.")
@@ -80,6 +81,7 @@ def command(
     bound: float | None,
     quality: bool,
     batch: int | None,
+    importing: tuple[str, ...],
     **choice: Any,
 ) -> None:
     """Export a model to a bundle that runs without PyTorch.
@@ -94,6 +96,8 @@ def command(
 
     Other targets pack a bundle with what runs it: the one that a model comes with, which needs no PyTorch, or a new one
     if options ask for it.
+
+    MODEL can also be what an importer reads, such as a folder of diffusers (`zoo list importers`).
 
     The inverse of an autoregressive flow takes as many small steps as the data have components. They are written one
     after the other, without control flow (unroll), or as a loop of constant size (loop).
@@ -113,6 +117,7 @@ def command(
             "--fused": fused,
             "--dtype": dtype,
             "--quantize": quantize,
+            "-I": importing,
         }
         given |= {"--batch": batch, "--bound": bound}
         if refused := [name for name, value in given.items() if value]:
@@ -125,7 +130,7 @@ def command(
     if not fused and any(choice.values()):
         raise UsageError("--sampler, --steps, --guidance and -O choose what --fused writes: give that too")
     exporter = app.registry.exporter(target)
-    source = app.registry.resolve(model)
+    source = app.registry.resolve(model, **key_values(importing, "-I"))
     check_free(output, replace=force)
     app.registry.load_entry(exporter)  # says what is not installed, before the model is loaded
     own = key_values(packing, "-T")
@@ -180,7 +185,10 @@ def command(
 def _cards(app: App, model: str | None) -> list[ModelCard]:
     """The cards of one model, or of all that are installed."""
     if model is not None:
-        return [_card(app.registry.resolve(model))]
+        source = app.registry.resolve(model)
+        if source.importer is not None:
+            raise UsageError("--all takes models that are installed", hint=f"`zoo export {model} -o DIR` imports one.")
+        return [_card(source)]
     return [item.description for item in app.registry.items("model") if isinstance(item.description, ModelCard)]
 
 

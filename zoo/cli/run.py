@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._options import key_values
+from zoo.cli._options import importing_option, key_values
 from zoo.cli._request import Request, check_request, facts_of
 
 _PATH = click.Path(path_type=Path)
@@ -62,10 +62,19 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--batch-size", type=click.IntRange(1), help="Samples at a time; does not change them.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
+@importing_option
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 @json_option
 @pass_app
-def command(app: App, /, model: str, options: tuple[str, ...], provider_options: tuple[str, ...], **given: Any) -> None:
+def command(
+    app: App,
+    /,
+    model: str,
+    options: tuple[str, ...],
+    provider_options: tuple[str, ...],
+    importing: tuple[str, ...],
+    **given: Any,
+) -> None:
     """Sample from a model, or score data with it.
 
     Without -o, samples go to a file named after the model in this folder: NAME.png when they are images, points in
@@ -92,7 +101,7 @@ def command(app: App, /, model: str, options: tuple[str, ...], provider_options:
 
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **given)
     check_request(request)
-    source = app.registry.resolve(model)
+    source = app.registry.resolve(model, **key_values(importing, "-I"))
     facts = facts_of(source)
     with ExitStack() as stack:
         if request.log_prob is not None:

@@ -44,8 +44,8 @@ _NOT_STATED: dict[str, Any] = {
 def command(app: App, name: str, part: str | None) -> None:
     """Show a model's card, and explain its bundle.
 
-    MODEL is a model's name, or the path of a model's folder or of a bundle. Names of architectures, samplers, data
-    sets, exporters and importers are shown too, when no model has that name.
+    MODEL is a model's name, or the path of a model's folder, of a bundle, or of what an importer reads. Names of
+    architectures, samplers, data sets, exporters and importers are shown too, when no model has that name.
     """
     registry = app.registry
     try:
@@ -54,7 +54,8 @@ def command(app: App, name: str, part: str | None) -> None:
         _show_other(app, registry, name)
         return
     values = model_facts(source)
-    lacks = None if source.card is None else registry.unavailable(source.card)
+    described = source.importer or source.card
+    lacks = None if described is None else registry.unavailable(described)
     if part == "config":
         values = {"config": values["config"]}
         if not app.json:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.bound import variational_bound
 from zoo.errors import RuntimeFailure
-from zoo.likelihood import hutchinson_log_prob
+from zoo.likelihood import evaluations, log_density, log_density_with_errors
 from zoo.paths import path_from
 from zoo.programs import Integrate
 from zoo.runtime.session import Session
-
-EVALUATIONS_PER_STEP = 4  # of the classical Runge-Kutta method
 
 
 def log_prob(
@@ -29,6 +28,7 @@ def log_prob(
     probes: int,
     first: int,
     tick: Callable[[], None],
+    errors: bool = False,
 ) -> NDArray[np.float64]:
     """Log-density of data ``first`` to ``first + n`` of a run.
 
@@ -39,12 +39,13 @@ def log_prob(
         condition: ``[n]`` or ``[n, d]``, or None.
         seed: key of the probes.
         steps: Runge-Kutta steps.
-        probes: probes averaged for each sample.
+        probes: probes averaged for each sample, or 0 for the exact trace.
         first: index of the first sample.
         tick: called after each evaluation.
+        errors: whether to take twice the steps as well, see :class:`~zoo.likelihood.LogDensity`.
 
     Returns:
-        float64 ``[n]``, nats in data units.
+        float64 ``[n]``, nats in data units; with errors ``[3, n]``, the value and both errors.
 
     Raises:
         RuntimeFailure: an evaluation is not finite, or ONNX Runtime failed.
@@ -55,28 +56,74 @@ def log_prob(
         state: NDArray[np.float32], time: float, alpha: float, sigma: float, probe: NDArray[np.float32]
     ) -> tuple[Any, Any]:
         nonlocal done
-        feeds: dict[str, NDArray[Any]] = {
-            "x": state,
-            "time": np.array(time, np.float32),
-            "alpha": np.array(alpha, np.float32),
-            "sigma": np.array(sigma, np.float32),
-            "probe": probe,
-        }
-        if condition is not None:
-            feeds["condition"] = condition
+        feeds = _feeds(state, time, alpha, sigma, probe, condition)
         outputs = session.run(feeds, ["denoised", "trace"])
         done += 1
         if not all(np.isfinite(output).all() for output in outputs.values()):
             raise RuntimeFailure(
-                f"scoring broke down at evaluation {done} of {steps * probes * EVALUATIONS_PER_STEP}: "
+                f"scoring broke down at evaluation {done} of {calls(x.shape[1:], steps, probes, errors)}: "
                 f"graph {session.graph.name} gives values that are not finite"
             )
         tick()
         return outputs["denoised"], outputs["trace"]
 
     states = (x.astype(np.float64) - program.shift) / program.scale
-    density = hutchinson_log_prob(
-        evaluate, states, path_from(program.path), seed=seed, steps=steps, probes=probes, first=first
-    )
+    arguments: dict[str, Any] = {"seed": seed, "steps": steps, "probes": probes, "first": first}
+    path = path_from(program.path)
     # data = shift + scale · state, so each dimension divides the density by `scale`
-    return density - math.prod(x.shape[1:]) * math.log(program.scale)
+    volume = math.prod(x.shape[1:]) * math.log(program.scale)
+    if not errors:
+        return log_density(evaluate, states, path, **arguments) - volume
+    value, numerical_error, standard_error = log_density_with_errors(evaluate, states, path, **arguments)
+    return np.stack([value - volume, numerical_error, standard_error])
+
+
+def calls(event_shape: tuple[int, ...], steps: int, probes: int, errors: bool) -> int:
+    """How often the graph is called for a batch."""
+    return evaluations(steps, probes, math.prod(event_shape)) * (3 if errors else 1)
+
+
+def bound(
+    session: Session,
+    program: Integrate,
+    x: NDArray[np.float32],
+    condition: NDArray[Any] | None,
+    *,
+    seed: int,
+    steps: int,
+    terms: int,
+    first: int,
+    tick: Callable[[], None],
+) -> NDArray[np.float64]:
+    """The variational bound of data ``first`` to ``first + n`` of a run, see :mod:`zoo.bound`.
+
+    The graph's trace is not used, and its probe is zero. For the rest see :func:`log_prob`.
+    """
+    probe = np.zeros_like(x)
+
+    def denoise(state: NDArray[np.float32], time: float, alpha: float, sigma: float) -> Any:
+        feeds = _feeds(state, time, alpha, sigma, probe, condition)
+        d = session.run(feeds, ["denoised"])["denoised"]
+        if not np.isfinite(d).all():
+            raise RuntimeFailure(f"scoring broke down: graph {session.graph.name} gives values that are not finite")
+        tick()
+        return d
+
+    states = (x.astype(np.float64) - program.shift) / program.scale
+    found = variational_bound(
+        denoise, states, path_from(program.path), steps=steps, terms=terms, seed=seed, first=first
+    )
+    return found - math.prod(x.shape[1:]) * math.log(program.scale)
+
+
+def _feeds(
+    state: NDArray[np.float32],
+    time: float,
+    alpha: float,
+    sigma: float,
+    probe: NDArray[np.float32],
+    condition: NDArray[Any] | None,
+) -> dict[str, NDArray[Any]]:
+    numbers = {"time": time, "alpha": alpha, "sigma": sigma}
+    feeds = {"x": state, **{name: np.array(value, np.float32) for name, value in numbers.items()}, "probe": probe}
+    return feeds if condition is None else {**feeds, "condition": condition}

@@ -145,10 +145,10 @@ def fresh_seed() -> int:
     return secrets.randbits(32)
 
 
-def checked_count(what: str, value: Any, largest: int | None = None) -> int:
+def checked_count(what: str, value: Any, largest: int | None = None, least: int = 1) -> int:
     """Return ``value`` if it is a number of ``what``, else raise UsageError."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise UsageError(f"the number of {what} is a whole number from 1 up, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise UsageError(f"the number of {what} is a whole number from {least} up, not {value!r}")
     if largest is not None and value > largest:
         raise UsageError(f"the number of {what} is at most {largest}, not {value}")
     return int(value)

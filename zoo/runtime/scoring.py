@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import RuntimeFailure, UsageError
+from zoo.likelihood import EXACT, LogDensity
 from zoo.noise import check_seed
 from zoo.programs import Integrate
 from zoo.runtime import data, direct, integrate
@@ -36,7 +37,7 @@ class Scoring(OpenBundle):
             condition: one class or vector for all, or ``n`` of them; None scores under the null class of a diffusion.
             seed: key of the dequantisation and of the probes.
             steps: Runge-Kutta steps of a diffusion's ODE; None is the model's own choice.
-            probes: Rademacher probes averaged for a diffusion's trace; likewise.
+            probes: Rademacher probes averaged for a diffusion's trace, or 0 for the exact trace; likewise.
             batch_size: data in one call of a graph.
             progress: called with (graph calls done, graph calls in all).
 
@@ -48,6 +49,93 @@ class Scoring(OpenBundle):
             UsageError: the bundle cannot score, or an argument makes no sense; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
+        return self._scored(x, condition, seed, steps, probes, batch_size, progress, errors=False)
+
+    def log_prob_with_errors(
+        self,
+        x: Any,
+        *,
+        condition: Any = None,
+        seed: int = 0,
+        steps: int | None = None,
+        probes: int | None = None,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> LogDensity:
+        """Log-density of data under a diffusion, and how far it can be trusted, which takes three times as long.
+
+        Arguments and errors are those of :meth:`log_prob`.
+        """
+        return LogDensity(*self._scored(x, condition, seed, steps, probes, batch_size, progress, errors=True))
+
+    def log_prob_bound(
+        self,
+        x: Any,
+        *,
+        condition: Any = None,
+        seed: int = 0,
+        steps: int = 1000,
+        terms: int = 100,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float64]:
+        """What a diffusion's log-density under ancestral sampling is at least, see :mod:`zoo.bound`.
+
+        Args:
+            x: as for :meth:`log_prob`, and so are ``condition``, ``batch_size`` and ``progress``.
+            condition: see ``x``.
+            seed: key of the dequantisation, the terms and their noise.
+            steps: of the chain.
+            terms: how many of the steps are evaluated; the others are estimated from them.
+            batch_size: see ``x``.
+            progress: see ``x``.
+
+        Returns:
+            float64 ``[n]``, nats in the units of the data.
+
+        Raises:
+            UsageError: the model scores in one call, or an argument makes no sense; nothing was run.
+            RuntimeFailure: ONNX Runtime failed, or a value is not finite.
+        """
+        seed = check_seed(seed)
+        program = self.manifest.log_prob
+        if not isinstance(program, Integrate):
+            raise UsageError(f"{self.name} has no chain of steps, so no variational bound")
+        steps = checked_count("steps", steps)
+        terms = checked_count("terms", terms, steps)
+        values = data.events(x, self.event_shape, self.levels, seed=seed)
+        conditions = self._scoring_condition(condition, len(values))
+        session = self.session(program.graph)
+        bound = np.empty(len(values))
+        batches = self._batches(len(values), batch_size, session)
+        tick = ticker(progress, len(batches) * terms)
+        for part in batches:
+            bound[part] = integrate.bound(
+                session,
+                program,
+                self._filled(values[part]),
+                self._filled(None if conditions is None else conditions[part]),
+                seed=seed,
+                steps=steps,
+                terms=terms,
+                first=part.start,
+                tick=tick,
+            )[: part.stop - part.start]
+        return bound
+
+    def _scored(
+        self,
+        x: Any,
+        condition: Any,
+        seed: int,
+        steps: int | None,
+        probes: int | None,
+        batch_size: int | None,
+        progress: Progress | None,
+        *,
+        errors: bool,
+    ) -> NDArray[np.float64]:
+        """Log-densities ``[n]``, or with errors ``[3, n]``."""
         seed = check_seed(seed)
         program = self.manifest.log_prob
         if program is None:
@@ -57,19 +145,21 @@ class Scoring(OpenBundle):
         calls = 1
         if isinstance(program, Integrate):
             steps = checked_count("steps", program.steps if steps is None else steps)
-            probes = checked_count("probes", program.probes if probes is None else probes)
-            calls = steps * probes * integrate.EVALUATIONS_PER_STEP
+            probes = checked_count("probes", program.probes if probes is None else probes, least=EXACT)
+            calls = integrate.calls(self.event_shape, steps, probes, errors)
+        elif errors:
+            raise UsageError(f"{self.name} scores exactly, in one call: there are no errors to tell")
         elif refused := [name for name, value in {"steps": steps, "probes": probes}.items() if value is not None]:
             raise UsageError(f"{self.name} scores exactly, in one call, and has no option {', '.join(refused)}")
         session = self.session(program.graph)
-        density = np.empty(len(values))
+        density = np.empty((3, len(values)) if errors else len(values))
         batches = self._batches(len(values), batch_size, session)
         tick = ticker(progress, len(batches) * calls)
         for part in batches:
             given = self._filled(None if conditions is None else conditions[part])
             filled, n = self._filled(values[part]), part.stop - part.start
             if isinstance(program, Integrate) and steps is not None and probes is not None:
-                density[part] = integrate.log_prob(
+                density[..., part] = integrate.log_prob(
                     session,
                     program,
                     filled,
@@ -79,14 +169,16 @@ class Scoring(OpenBundle):
                     probes=probes,
                     first=part.start,
                     tick=tick,
-                )[:n]
+                    errors=errors,
+                )[..., :n]
             else:
                 density[part] = direct.log_prob(session, filled, given)[:n]
                 tick()
-        wrong = np.isnan(density) | (density == np.inf)
+        value = density[0] if errors else density
+        wrong = np.isnan(value) | (value == np.inf)
         if wrong.any():
             raise RuntimeFailure(
-                f"{np.count_nonzero(wrong)} of {len(density)} log-densities of {self.name} are not numbers, "
+                f"{np.count_nonzero(wrong)} of {len(value)} log-densities of {self.name} are not numbers, "
                 f"the first is that of datum {int(np.argmax(wrong))}"
             )
         return density

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from zoo.errors import UnknownNameError, UsageError
@@ -116,7 +117,8 @@ def table_for(
         guidance: weight of classifier-free guidance, or all about it.
         strength: in (0, 1], to start from noised data: the share of the steps, counted from the end, that are taken.
         samplers: where names are looked up.
-        options: the sampler's own.
+        options: the sampler's own, and for every sampler ``initial_scale``: what the noise that sampling starts from is
+            multiplied by, instead of the path's σ; many published networks start from 1.
 
     Raises:
         UnknownNameError: no such sampler.
@@ -153,6 +155,9 @@ def _made(
     count = program.steps if steps is None else steps
     if name == program.sampler:
         options = {**program.options, **options}
+    initial = options.pop("initial_scale", None)
+    if initial is not None and not (isinstance(initial, (int, float)) and initial > 0):
+        raise UsageError(f"initial_scale is a number above 0, not {initial!r}")
     try:
         if strength is not None and check_strength(strength) < 1:
             # any sampler, on the end of its own grid
@@ -160,7 +165,8 @@ def _made(
             times = spaced_times(path, count, spacing)
             count = max(1, round(strength * count))
             options = {**options, "spacing": [float(t) for t in times[-count:]]}
-        return function(path, count, **options)
+        table = function(path, count, **options)
+        return table if initial is None else replace(table, initial_scale=float(initial))
     except KeyError:
         raise UsageError(f"sampler {name} takes no spacing, so it cannot start in between") from None
     except TypeError as error:

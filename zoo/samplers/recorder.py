@@ -54,11 +54,12 @@ def _added(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
 
 @dataclass
 class _Row:
-    """One evaluation: its place, the numbers of x and D, values defined after it, and what x becomes."""
+    """One evaluation: place, numbers of x and D, freedom of D, values defined after it, and what x becomes."""
 
     at: Point
     x: int
     d: int
+    free: bool = False
     kept: dict[int, Linear] = field(default_factory=dict)
     after: Linear | None = None
 
@@ -98,10 +99,13 @@ class Recorder:
         self._fresh.add(number)
         return Linear(noises={number: 1.0})
 
-    def denoise(self, x: Linear, at: Point) -> tuple[Linear, Linear]:
-        """Evaluate D at ``x``. Returns (x, D), this x standing for the old one and the noise in it."""
+    def denoise(self, x: Linear, at: Point, *, free: bool = False) -> tuple[Linear, Linear]:
+        """Evaluate D at ``x``. Returns (x, D), this x standing for the old one and the noise in it.
+
+        With ``free``, D is not bounded here, whatever bound the table is given later.
+        """
         self._close(x)
-        row = _Row(at, self._number(), self._number())
+        row = _Row(at, self._number(), self._number(), free)
         self._rows.append(row)
         return Linear({row.x: 1.0}), Linear({row.d: 1.0})
 
@@ -140,6 +144,7 @@ class Recorder:
             initial_scale=self._initial_scale,
             guidance=np.ones(len(points)),
             clip=np.full(len(points), np.inf),
+            free=np.array([row.free for row in self._rows]),
         )
 
     def _number(self) -> int:

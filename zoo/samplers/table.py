@@ -25,7 +25,8 @@ from zoo.samplers.guidance import Guidance
 
 Array = NDArray[np.float64]
 
-
+#: a bound that bounds nothing, where another row has one: a finite number, which a file of ours can hold
+FREE = 1e30
 #: the columns that hold one number a row
 COLUMNS = ("time", "alpha", "sigma", "noise_scale", "noise_range", "guidance", "rescale", "clip")
 
@@ -62,6 +63,7 @@ class StepTable:
         noise_range: ``[N]``, r = ln(largest/smallest scale of the noise), for networks that predict where in between it
             lies; 0 means that the scale is ``noise_scale``. Zeros unless given.
         rescale: ``[N]``, φ of :class:`~zoo.samplers.guidance.Guidance`; 0 means none. Zeros unless given.
+        free: ``[N]``, the rows in which the sampler wants D without any bound; none unless given.
     """
 
     time: Array
@@ -74,6 +76,7 @@ class StepTable:
     clip: Array
     noise_range: Array = field(default_factory=lambda: np.zeros(0))
     rescale: Array = field(default_factory=lambda: np.zeros(0))
+    free: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     def __post_init__(self) -> None:
         """Refuse tables that no loop could run."""
@@ -81,6 +84,8 @@ class StepTable:
         for name in ("noise_range", "rescale"):
             if len(getattr(self, name)) == 0:
                 object.__setattr__(self, name, np.zeros(rows))
+        if len(self.free) == 0:
+            object.__setattr__(self, "free", np.zeros(rows, bool))
         for name in COLUMNS:
             column = getattr(self, name)
             if column.shape != (rows,):
@@ -135,10 +140,10 @@ class StepTable:
         )
 
     def with_clip(self, bound: float) -> StepTable:
-        """The same table with \\|D\\| bounded by ``bound`` (∞ for no bound) in every row."""
+        """The same table with \\|D\\| bounded by ``bound`` (∞ for no bound) in every row that is not free of it."""
         if not bound > 0:
             raise UsageError(f"a bound on the denoised sample must be above 0, not {bound}")
-        return replace(self, clip=np.full(len(self), float(bound)))
+        return replace(self, clip=np.where(self.free, max(FREE, float(bound)), float(bound)))
 
 
 def single_step_table(

@@ -100,10 +100,14 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[n, c, h, w]`` to ``[n, c, 2h, 2w]``."""
-        c, h, w = x.shape[1:]
-        x = x[:, :, :, None, :, None].expand(-1, c, h, 2, w, 2).reshape(-1, c, 2 * h, 2 * w)
-        result: Tensor = self.conv(x)
+        result: Tensor = self.conv(enlarged(x))
         return result
+
+
+def enlarged(x: Tensor) -> Tensor:
+    """Every pixel twice in both directions: ``[n, c, h, w]`` to ``[n, c, 2h, 2w]``."""
+    c, h, w = x.shape[1:]
+    return x[:, :, :, None, :, None].expand(-1, c, h, 2, w, 2).reshape(-1, c, 2 * h, 2 * w)
 
 
 class Level(nn.Module):

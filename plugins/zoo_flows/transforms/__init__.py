@@ -13,6 +13,7 @@ from zoo_flows.transforms.conv1x1 import InvertibleConv1x1
 from zoo_flows.transforms.coupling import Coupling
 from zoo_flows.transforms.elementwise import ElementwiseSpline
 from zoo_flows.transforms.householder import Householder
+from zoo_flows.transforms.integral import IntegralMap
 from zoo_flows.transforms.lipschitz import LipschitzMLP
 from zoo_flows.transforms.logit import Logit
 from zoo_flows.transforms.lu_linear import FrozenLinear, LULinear
@@ -42,6 +43,7 @@ __all__ = [
     "ElementwiseSpline",
     "FrozenLinear",
     "Householder",
+    "IntegralMap",
     "Inverted",
     "InvertibleConv1x1",
     "LULinear",

@@ -10,6 +10,7 @@ log-determinant is the sum of the maps' log-slopes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -69,8 +70,8 @@ class Autoregressive(Transform):
         """With the masks multiplied in."""
         frozen = Autoregressive.__new__(Autoregressive)
         Transform.__init__(frozen)
-        frozen.map, frozen.ways, frozen.network = self.map, self.ways, self.network.frozen()
-        return frozen.eval()
+        frozen.map, frozen.ways, frozen.network = copy.deepcopy(self.map), self.ways, self.network.frozen()
+        return frozen.eval().requires_grad_(False)
 
     def write(
         self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool

@@ -19,6 +19,9 @@ from zoo_flows.transforms.roulette import estimated_log_det
 #: of a fixed point's distance from where it was looked for first, what may be left of it
 _TOLERANCES = {torch.float32: 1e-6, torch.float64: 1e-13}
 
+#: of Jacobians, and of what they are made of, at once: 256 MB in float32
+_ENTRIES = 2**26
+
 
 class Residual(Transform):
     """z = x + g(x; context), where g brings points nearer to one another, by a factor of at most ``network.bound`` < 1.
@@ -55,7 +58,7 @@ class Residual(Transform):
         if self.training and self.size > self.exact:
             log_det = estimated_log_det(lambda v: pulled_back(v, weights, slopes), x, bound=self.network.bound)
         else:
-            log_det = torch.linalg.slogdet(_plus_identity(jacobian(weights, slopes)))[1]
+            log_det = _log_det(weights, slopes)
         return x + change, log_det
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -68,7 +71,7 @@ class Residual(Transform):
         if torch.is_grad_enabled():
             x = self._differentiable(x, z, context, weights)
         _, slopes = self._change(x, context, weights)
-        return x, -torch.linalg.slogdet(_plus_identity(jacobian(weights, slopes)))[1]
+        return x, -_log_det(weights, slopes)
 
     def turns(self, dtype: torch.dtype) -> int:
         """How often x = z - g(x) is repeated in ``dtype``: L to its power is the tolerance."""
@@ -118,6 +121,13 @@ class Residual(Transform):
         matrix = _plus_identity(jacobian(weights, slopes)).detach()
         step: Tensor = torch.linalg.solve(matrix, (found + change - z).unsqueeze(2))
         return found - step.squeeze(2)
+
+
+def _log_det(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
+    """log |det ∂z/∂x| ``[n]``, of no more samples at once than memory should be given for."""
+    each = weights[0].shape[1] * max(*weights[0].shape)
+    parts = zip(*(torch.split(slope, max(1, _ENTRIES // each)) for slope in slopes), strict=True)
+    return torch.cat([torch.linalg.slogdet(_plus_identity(jacobian(weights, part)))[1] for part in parts])
 
 
 def _plus_identity(matrix: Tensor) -> Tensor:

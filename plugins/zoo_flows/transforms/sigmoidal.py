@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,8 +13,8 @@ from zoo_flows.transforms.bracket import IterativeMap
 
 #: how much of the map is the identity: no slope is below it, whatever the weights
 _LINEAR = 1e-3
-#: the largest factor of a shift
-_SPREAD = 2.0
+#: largest shift of sigmoids that begin apart
+_APART = 0.6
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class SigmoidalMap(IterativeMap):
     (:mod:`~zoo_flows.transforms.bracket`).
 
     Parameters of a component are K logarithms of slopes, K shifts and K logits of weights. Zeros give the identity, in
-    which all sigmoids are the same; each takes its shift times another factor, so that they do not stay so.
+    which all sigmoids are the same. What is the same gets the same gradient, so training begins at :meth:`apart`.
 
     Attributes:
         units: K.
@@ -44,8 +43,6 @@ class SigmoidalMap(IterativeMap):
 
     units: int = 8
     largest: float = 100.0
-    #: of the root finder; a test looks for parameters that need more
-    steps: ClassVar[int] = 20
 
     @property
     def count(self) -> int:
@@ -62,8 +59,14 @@ class SigmoidalMap(IterativeMap):
         """Slopes, shifts and logits, ``[K, ...]`` each; see :class:`~zoo_flows.transforms.bracket.IterativeMap`."""
         u, shifts, logits = parameters.chunk(3)
         slopes = torch.exp(u / (1.0 + u.abs() / math.log(self.largest)))
-        factors = torch.linspace(-_SPREAD, _SPREAD, self.units) if self.units > 1 else torch.ones(1)
-        return slopes, shifts * factors.to(shifts).view(-1, *[1] * (shifts.dim() - 1)), logits
+        return slopes, shifts, logits
+
+    def apart(self) -> Tensor:
+        """Parameters ``[3·K]`` that differ from sigmoid to sigmoid, of a map within 0.1 of the identity."""
+        parameters = torch.zeros(3, self.units)
+        if self.units > 1:
+            parameters[1] = torch.linspace(-_APART, _APART, self.units)
+        return parameters.flatten()
 
     def values(self, x: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """See :class:`~zoo_flows.transforms.bracket.IterativeMap`."""

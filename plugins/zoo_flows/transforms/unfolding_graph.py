@@ -36,7 +36,7 @@ def write(net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | N
         context: ``[n, c]``, or None.
     """
     z = net("Transpose", z, perm=[1, 0])
-    nodes = _Nodes(net, made, map, z, context)
+    nodes = _Nodes(net, way, made, map, z, context)
     x = _looped(nodes, z) if way == "loop" else unfold(made, nodes, z)[0]
     return net("Transpose", x, perm=[1, 0])
 
@@ -75,8 +75,8 @@ class _MapStep:
 class _Nodes:
     """The algebra of unfolding whose values are nodes ``[k, n]``."""
 
-    def __init__(self, net: Net, made: MADE, map: Map, z: Value, context: Value | None) -> None:
-        self.net, self.made, self.map = net, made, map
+    def __init__(self, net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> None:
+        self.net, self.way, self.made, self.map = net, way, made, map
         layers = [made.linear(index) for index in range(len(made.layers))]
         self.weights = [net.constant(layer.weight.numpy()) for layer in layers]
         #: what is added to a layer's products: ``[k, 1]``, or ``[k, n]`` where the context contributes
@@ -126,8 +126,14 @@ class _Nodes:
         state, prepared = made[:_STATE], made[_STATE:]
         sizes = [each.shape[0] for each in map.prepared(torch.zeros(map.count, 1))]
         given = [(each, (size, "batch")) for each, size in zip(prepared, sizes, strict=True)]
+
+        def step(net: Net, _: Value, state: Sequence[Value]) -> list[Value]:
+            return net.call(_MapStep(map), (z, shape), *((each, shape) for each in state), *given)
+
+        if self.way == "loop":
+            return net.loop(map.steps, state, step)[0]
         for _ in range(map.steps):
-            state = net.call(_MapStep(map), (z, shape), *((each, shape) for each in state), *given)
+            state = step(net, None, state)
         return state[0]
 
     def _slice(self, value: Value, starts: Sequence[int], ends: Sequence[int], *axes: int) -> Value:

@@ -1,0 +1,143 @@
+"""The likelihood of a diffusion in PyTorch: the probability-flow ODE, and the variational bound."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.bound import variational_bound
+from zoo.errors import ConditionError, UsageError
+from zoo.likelihood import Evaluator, LogDensity, default_probes, log_density, log_density_with_errors
+from zoo.model import GenerativeModel
+from zoo.paths import Path
+from zoo_diffusion.graphs import DivergenceModule
+
+
+def tensor_of(array: NDArray[Any]) -> Tensor:
+    """An array as a tensor, copied where it is somebody else's to write."""
+    return torch.from_numpy(np.require(array, requirements=("C", "W")))
+
+
+class Scored(GenerativeModel):
+    """What of a diffusion scores data, around its denoiser.
+
+    Attributes:
+        path: the Gaussian path.
+        shift: data units of state 0.
+        scale: data units of one unit of state.
+    """
+
+    path: Path
+    shift: float
+    scale: float
+
+    @abstractmethod
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
+        """D(x, t), the expected clean state: ``[n, *event]`` and scalars to ``[n, *event]``."""
+
+    @property
+    def null_class(self) -> int | None:
+        """The number of the class that stands for none, or None when there is no such class."""
+        c = self.condition
+        return c.size if c is not None and c.kind == "classes" and not c.required else None
+
+    def log_prob(
+        self,
+        x: Tensor,
+        *,
+        condition: Any = None,
+        steps: int = 32,
+        probes: int | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Tensor:
+        """Log-density by the probability-flow ODE; see :mod:`zoo.likelihood`.
+
+        Args:
+            x: data ``[n, *event]``.
+            condition: classes or vectors; None scores under the null class, if there is one.
+            steps: Runge-Kutta steps of four evaluations each.
+            probes: Rademacher probes averaged for each sample's trace, or 0 for the exact trace, which costs as many
+                evaluations as dimensions; None is exact for few dimensions.
+            seed: key of the probes.
+            options: none.
+
+        Returns:
+            ``[n]``, nats, in data units: unbiased over probes up to the error of the steps.
+        """
+        if options:
+            raise UsageError(f"this model has no option {', '.join(sorted(options))}")
+        evaluate, states, volume = self._ode(x, condition)
+        given = default_probes(states[0].size) if probes is None else probes
+        density = log_density(evaluate, states, self.path, seed=seed, steps=steps, probes=given) - volume
+        return torch.from_numpy(density).to(self.device, self.dtype)
+
+    def log_prob_with_errors(
+        self, x: Tensor, *, condition: Any = None, steps: int = 32, probes: int | None = None, seed: int = 0
+    ) -> LogDensity:
+        """The log-density, the error of its steps and that of its probes; arguments as for :meth:`log_prob`."""
+        evaluate, states, volume = self._ode(x, condition)
+        given = default_probes(states[0].size) if probes is None else probes
+        found = log_density_with_errors(evaluate, states, self.path, seed=seed, steps=steps, probes=given)
+        return found._replace(value=found.value - volume)
+
+    def log_prob_bound(
+        self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0
+    ) -> Tensor:
+        """What the log-density under ancestral sampling is at least: the variational bound, see :mod:`zoo.bound`.
+
+        Args:
+            x: data ``[n, *event]``.
+            condition: as for :meth:`log_prob`.
+            steps: of the chain.
+            terms: how many of the steps are evaluated; the others are estimated from them.
+            seed: key of the noise.
+
+        Returns:
+            ``[n]``, nats, in data units.
+        """
+        given = self.scoring_condition(condition, len(self.check_data(x)))
+
+        def denoise(state: Any, *levels: float) -> Any:
+            time, alpha, sigma = (torch.tensor(v, device=self.device, dtype=self.dtype) for v in levels)
+            with torch.no_grad():
+                d = self.denoise(tensor_of(state).to(self.device, self.dtype), time, alpha, sigma, given)
+            return d.cpu().numpy()
+
+        states, volume = self._states(x)
+        bound = variational_bound(denoise, states, self.path, steps=steps, terms=terms, seed=seed) - volume
+        return torch.from_numpy(bound).to(self.device, self.dtype)
+
+    def _states(self, x: Tensor) -> tuple[NDArray[np.float64], float]:
+        """The states of data, and by how much their log-density is larger."""
+        states = (x.detach().cpu().double().numpy() - self.shift) / self.scale
+        return states, math.prod(self.event_shape) * math.log(self.scale)
+
+    def _ode(self, x: Tensor, condition: Any) -> tuple[Evaluator, NDArray[np.float64], float]:
+        """What the likelihood evaluates, the states of the data, and by how much their log-density is larger."""
+        conditions = self.scoring_condition(condition, len(self.check_data(x)))
+        divergence = DivergenceModule(self)
+
+        def evaluate(state: Any, time: float, alpha: float, sigma: float, probe: Any) -> tuple[Any, Any]:
+            tensors = [torch.from_numpy(np.ascontiguousarray(state)).to(self.device, self.dtype)]
+            tensors += [torch.tensor(v, device=self.device, dtype=self.dtype) for v in (time, alpha, sigma)]
+            tensors.append(tensor_of(probe).to(self.device, self.dtype))
+            with torch.no_grad():
+                d, trace = divergence(*tensors, *([] if conditions is None else [conditions]))
+            return d.cpu().numpy(), trace.cpu().numpy()
+
+        return evaluate, *self._states(x)
+
+    def scoring_condition(self, condition: Any, n: int) -> Tensor | None:
+        """The condition to score under: what is given, or the null class."""
+        if self.condition is not None and condition is None:
+            if self.null_class is None:
+                raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
+            return torch.full((n,), self.null_class, dtype=torch.int32, device=self.device)
+        return self.condition_tensor(condition, n)

@@ -1,0 +1,136 @@
+"""What is measured of a bundle: against numbers that are known."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+from zoo.data import Dataset, Split  # noqa: E402 - after the checks
+from zoo.export import export  # noqa: E402
+from zoo.metrics import evaluation  # noqa: E402
+from zoo.metrics.agreement import Judge  # noqa: E402
+from zoo.metrics.distance import frechet_distance  # noqa: E402
+from zoo.runtime import load  # noqa: E402
+from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402
+from zoo_flows.nice import NICE  # noqa: E402
+
+STD = 0.5
+
+
+def test_the_distance_of_normals_is_that_of_the_formula():
+    random = np.random.default_rng(0)
+    a = random.normal(0.0, 1.0, (60_000, 3))
+    b = random.normal(0.5, 2.0, (60_000, 3)) * [1.0, 1.0, 0.5]
+    expected = 3 * 0.25 - 0.25 + 0.0625 + (1 - 2) ** 2 * 2 + (1 - 1) ** 2
+    assert frechet_distance(a, b) == pytest.approx(expected, abs=0.05)
+    assert frechet_distance(a, a) == pytest.approx(0.0, abs=1e-9)
+    mixed = a @ random.normal(size=(3, 3))
+    assert frechet_distance(mixed, b) == pytest.approx(frechet_distance(b, mixed), rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def gaussian():
+    """A data set whose entropy is known."""
+    x = STD * np.random.default_rng(0).standard_normal((400, 2)).astype(np.float32)
+    split = Split(x, None)
+    return Dataset("gaussian", split, split, split, entropy=math.log(2 * math.pi * math.e * STD**2))
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory, gaussian):
+    model = NICE(event_shape=[2], transforms=1, hidden=4, blocks=1).eval()
+    model.prepare(torch.from_numpy(gaussian.train.x))
+    return load(export(model, tmp_path_factory.mktemp("flow") / "bundle"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def diffusion(tmp_path_factory):
+    torch.manual_seed(0)
+    model = MLPDiffusion(event_shape=[2], hidden=8, blocks=1, sampling={"steps": 4}).eval()
+    return load(export(model, tmp_path_factory.mktemp("diffusion") / "bundle"), "cpu")
+
+
+class TestLikelihood:
+    def test_a_fitted_gaussian_has_no_gap(self, flow, gaussian):
+        metrics = evaluation.likelihood(flow, gaussian)
+        assert abs(metrics["test_gap"]["value"]) < 4 * metrics["test_nll"]["standard_error"]
+        assert metrics["test_nll"]["samples"] == 400
+        assert "numerical_error" not in metrics["test_nll"]
+
+    def test_only_the_first_are_scored(self, flow, gaussian):
+        expected = -flow.log_prob(gaussian.test.x[:7]).mean()
+        assert evaluation.likelihood(flow, gaussian, scored=7)["test_nll"]["value"] == pytest.approx(expected, abs=1e-4)
+
+    def test_rounded_numbers_get_noise_as_wide_as_their_grain(self, flow, gaussian):
+        rounded = replace(gaussian, grain=np.array([1e-6, 3.0], np.float32))
+        assert evaluation.likelihood(flow, rounded)["test_nll"]["value"] > 1 + gaussian.entropy
+
+    def test_that_of_a_diffusion_comes_with_its_errors(self, diffusion, gaussian):
+        metrics = evaluation.likelihood(diffusion, gaussian, scored=20, steps=8)
+        found = diffusion.log_prob_with_errors(gaussian.test.x[:20], steps=8)
+        assert metrics["test_nll"]["value"] == pytest.approx(-found.value.mean(), abs=1e-4)
+        assert metrics["test_nll"]["numerical_error"] == pytest.approx(found.numerical_error.mean(), abs=1e-4)
+        assert metrics["test_nll"]["probes_standard_error"] == 0  # the exact trace
+        assert "ODE" in metrics["test_nll"]["by"]
+
+
+class TestBound:
+    def test_it_is_above_the_likelihood(self, diffusion, gaussian):
+        nll = evaluation.likelihood(diffusion, gaussian, scored=50)["test_nll"]["value"]
+        bound = evaluation.bound(diffusion, gaussian, scored=50, terms=200)["test_bound_nll"]
+        assert bound["value"] > nll
+        assert bound["samples"] == 50
+
+    def test_a_flow_has_none(self, flow, gaussian):
+        assert evaluation.bound(flow, gaussian) == {}
+
+
+class TestJudged:
+    """Two classes of images: dark and light."""
+
+    @pytest.fixture
+    def data(self):
+        random = np.random.default_rng(0)
+        labels = (np.arange(60) % 2).astype(np.int32)
+        x = (random.integers(0, 4, (60, 1, 4, 4)) + 10 * labels[:, None, None, None]).astype(np.float32)
+        split = Split(x, labels)
+        return Dataset("shades", split, split, split, levels=16, labels=("dark", "light"))
+
+    class Model:
+        """Draws what it is asked for, but every fourth wrongly."""
+
+        condition = type("Classes", (), {"kind": "classes"})
+
+        def sample(self, n, *, seed, condition, progress):
+            shown = np.where(np.arange(n) % 4 == 3, 1 - condition, condition)
+            noise = np.random.default_rng(seed).random((n, 1, 4, 4)) * 4
+            return (noise + 10 * shown[:, None, None, None]).astype(np.float32)
+
+    @pytest.fixture
+    def judge(self, data):
+        """By the mean brightness: of the first layers any function of it will do."""
+
+        class Brightness(Judge):
+            def features(self, x):
+                return x.flatten(1).mean(1, keepdim=True)
+
+            def forward(self, x):
+                return torch.cat([6 - self.features(x), self.features(x) - 6], dim=1)
+
+        return Brightness(data.event_shape, 2, 16)
+
+    def test_agreement_and_distance(self, data, judge):
+        metrics = evaluation.judged(self.Model(), data, samples=60, judge=judge)
+        assert metrics["class_agreement"]["value"] == 0.75
+        assert metrics["class_agreement"]["judge_test_accuracy"] == 1.0
+        # three quarters of what is drawn are dark: means 2.5 apart, and variances of 5² and (2.5·√3)²
+        assert metrics["frechet_distance"]["value"] == pytest.approx(2.5**2 + (5 - 2.5 * 3**0.5) ** 2, rel=0.1)
+        assert metrics["frechet_distance"]["of_training_data"] == 0  # the same images here
+
+    def test_what_is_no_labelled_image_is_not_judged(self, flow, gaussian):
+        assert evaluation.judged(flow, gaussian) == {}
