@@ -12,7 +12,6 @@ from zoo.errors import ConfigError, UsageError
 from zoo_flows import config
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, Permutation, Transform
-from zoo_flows.transforms.base import ITERATIVE_WAYS
 
 
 class TarFlow(Flow):
@@ -36,8 +35,6 @@ class TarFlow(Flow):
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
     """
-
-    ways = ITERATIVE_WAYS
 
     def __init__(
         self,

@@ -94,6 +94,11 @@ def test_it_computes_what_torch_computes(name, way):
         assert given.shape == (n, *graph.outputs[0].shape[1:])
 
 
+@pytest.mark.parametrize(("name", "way"), [("maf", "unroll"), ("naf", "loop"), ("umnn", "loop"), ("tarflow", "loop")])
+def test_long_steps_are_a_loop_unless_asked_otherwise(name, way):
+    assert next(iter(written(flow(name)).written)) == way
+
+
 @pytest.mark.parametrize("way", ["unroll", "loop"])
 def test_what_is_written_keeps_to_the_rules_of_bundles(way):
     graph = written(flow("maf"))

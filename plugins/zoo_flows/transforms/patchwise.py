@@ -8,7 +8,7 @@ from torch import Tensor
 from zoo.programs import Dim
 from zoo.writing import Net, Value
 from zoo_flows.transforms import patchwise_graph
-from zoo_flows.transforms.base import Direction, Transform
+from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.causal import CausalTransformer, Extend
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.precision import conditioned
@@ -34,6 +34,7 @@ class Patchwise(Transform):
 
     sequential: frozenset[Direction] = frozenset({"inverse"})
     written = sequential
+    ways = ITERATIVE_WAYS
 
     def __init__(
         self, size: int, map: Map, *, patch: int, context: int = 0, width: int = 64, layers: int = 2, heads: int = 2
