@@ -162,7 +162,7 @@ class ModelCard(Description):
         condition: what it is conditioned on, or None.
         parameters: how many numbers were fitted.
         weights: the safetensors file.
-        data: ``name``, ``license``, ``source`` and, for discrete data, ``levels``.
+        data: ``name``, ``license``, ``source``, for discrete data ``levels``, and its ``kind`` (:mod:`zoo.kinds`).
         license: ``{"code": SPDX, "weights": SPDX}``.
         metrics: name to value, or to ``{"value", "unit", "of", ...}``.
         papers: citations.

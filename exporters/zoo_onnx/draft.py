@@ -17,6 +17,7 @@ from zoo.bundle import MANIFEST, TABLES, WEIGHTS, FileInfo, GraphInfo, Manifest,
 from zoo.cards import ModelCard
 from zoo.errors import ProofError
 from zoo.files import write_bytes
+from zoo.kinds import kind_from
 from zoo.model import GenerativeModel
 from zoo.programs import Direct, Fused, Iterate, Port, Programs
 from zoo.samplers import StepTable
@@ -88,6 +89,7 @@ class Draft:
             log_prob=self.programs.log_prob,
             created_by=f"genzoo {zoo.__version__}",
             fused=self.fused,
+            kind=kind_from(self.card.data.get("kind")),
         )
 
 

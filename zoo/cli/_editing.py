@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from zoo import noise
 from zoo.errors import DataError, UsageError
+from zoo.kinds import Kind
 from zoo.programs import Direct, Iterate
 from zoo.samplers.slerp import slerp
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     from zoo.runtime import BundledModel
 
 
-def read_data(path: Path, event_shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def read_data(
+    path: Path, event_shape: tuple[int, ...], kind: Kind | None = None
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Data ``[n, *event]`` (one event becomes n = 1) and its condition, if any; a PNG is left as bytes."""
     from zoo.render.read import read_image, read_samples
 
     if path.suffix.lower() == ".png":
         return read_image(path, event_shape), None
-    x, condition = read_samples(path, event_shape)
+    x, condition = read_samples(path, event_shape, kind)
     return (x[None] if x.shape == event_shape else x), condition
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ConditionError, UsageError
+from zoo.kinds import Kind, kind_from
+from zoo.manifest import Manifest
 from zoo.samplers.guidance import Guidance
 
 if TYPE_CHECKING:
@@ -138,13 +140,15 @@ class Facts:
     name: str
     event_shape: tuple[int, ...]
     condition: Condition | None
+    kind: Kind | None = None
 
 
 def facts_of(source: Source) -> Facts:
     """From its card, or its bundle."""
     known = source.card if source.card is not None else source.manifest()
     assert known is not None
-    return Facts(source.name, known.event_shape, known.condition)
+    kind = known.kind if isinstance(known, Manifest) else kind_from(known.data.get("kind"))
+    return Facts(source.name, known.event_shape, known.condition, kind)
 
 
 def condition_of(request: Request, facts: Facts, count: int | None = None, found: Any = None) -> tuple[int, Any]:

@@ -29,17 +29,17 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
 
     if request.sampler is not None and request.sampler not in app.registry.samplers():
         raise UnknownNameError("sampler", request.sampler, app.registry.samplers())
-    output = request.output or Path(file_name(source.name) + default_suffix(facts.event_shape))
+    output = request.output or Path(file_name(source.name) + default_suffix(facts.event_shape, facts.kind))
     if request.stop_after is None:
-        check_output(output, facts.event_shape, replace=request.force)
+        check_output(output, facts.event_shape, facts.kind, replace=request.force)
     else:
         check_writable(output, replace=request.force)
     if request.previews is not None:
-        check_output(request.previews, facts.event_shape, replace=request.force)
+        check_output(request.previews, facts.event_shape, facts.kind, replace=request.force)
     state = None if request.resume is None else SamplerState.load(request.resume)
     init = found = mask = start = None
     if request.init is not None:
-        init, found = editing.read_data(request.init, facts.event_shape)
+        init, found = editing.read_data(request.init, facts.event_shape, facts.kind)
     if request.mask is not None:
         mask = editing.read_mask(request.mask, facts.event_shape)
     if request.noise is not None:
@@ -148,11 +148,13 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     labels = () if facts.condition is None else facts.condition.labels
     if samples is not None:
         density = None if edited else _density(app, model, condition, weight)
-        extras = Extras(condition, labels, model.levels, density=density, columns=request.interpolate, about=told)
+        extras = Extras(
+            condition, labels, model.levels, model.kind, density=density, columns=request.interpolate, about=told
+        )
         write(samples, output, extras, replace=request.force)
     if shown is not None and request.previews is not None:
         pictures = shown.reshape(-1, *facts.event_shape) if request.previews.suffix == ".png" else shown
-        extras = Extras(levels=model.levels, columns=shown.shape[1])
+        extras = Extras(levels=model.levels, kind=model.kind, columns=shown.shape[1])
         write(pictures, request.previews, extras, replace=request.force)
     app.say(f"wrote {output}: {n} samples on {provider} in {seconds:.2f} s, {n / seconds:.3g} a second")
     if app.json:
@@ -169,7 +171,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     assert request.encode is not None
     output = request.output or Path(file_name(source.name) + "-noise.npz")
     check_writable(output, replace=request.force)
-    x, found = editing.read_data(request.encode, facts.event_shape)
+    x, found = editing.read_data(request.encode, facts.event_shape, facts.kind)
     condition = given_condition(request, facts, len(x))
     if condition is None and facts.condition is not None and found is not None:
         condition = facts.condition.array(found, len(x))

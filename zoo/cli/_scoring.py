@@ -23,7 +23,9 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
 
     import numpy as np
 
+    from zoo.kinds import Table
     from zoo.likelihood import LogDensity
+    from zoo.render import tables
     from zoo.render.files import FORMATS, Extras, check_suffix, check_writable, write
     from zoo.render.read import read_samples
     from zoo.runtime.data import is_discrete
@@ -37,7 +39,7 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
         check_suffix(request.output, {suffix: what for suffix, what in FORMATS.items() if suffix != ".png"})
         check_writable(request.output, replace=request.force)
     assert request.log_prob is not None
-    x, found = read_samples(request.log_prob, facts.event_shape)
+    x, found = read_samples(request.log_prob, facts.event_shape, facts.kind)
     n = len(x) if x.ndim else 0
     condition = None
     if request.classes or request.condition is not None:
@@ -49,6 +51,9 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     seed = request.seed or 0
     if is_discrete(x, model.levels):
         app.say(f"whole numbers are dequantised with uniform noise of seed {seed}")
+    elif isinstance(facts.kind, Table):
+        app.say(f"what was rounded is dequantised with uniform noise of seed {seed}")
+        x = x + tables.rounding(n, facts.kind, seed)
     options = dict(request.options)
     score_data = model.log_prob_with_errors if options.pop("errors", False) else model.log_prob
     begin = time.perf_counter()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError
+from zoo.kinds import Kind
 
 __all__ = ["Dataset", "Split"]
 
@@ -50,6 +51,7 @@ class Dataset:
         grain: for numbers that were rounded, such as measurements in a table, the widths to which they were, of the
             shape of an event; None for what is continuous, or has levels. Training and scoring add uniform noise of
             these widths, since a density of rounded numbers can be made as large as one likes.
+        kind: what the numbers of a sample mean, where its shape does not say.
         labels: names of the classes.
         entropy: differential entropy in nats where it is known, the best negative log-likelihood there can be.
         extra: whatever else is known, as JSON values.
@@ -61,6 +63,7 @@ class Dataset:
     test: Split
     levels: int | None = None
     grain: NDArray[np.float32] | None = None
+    kind: Kind | None = None
     labels: tuple[str, ...] = ()
     entropy: float | None = None
     extra: dict[str, Any] = field(default_factory=dict)

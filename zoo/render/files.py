@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from zoo.errors import OutputError, UsageError
 from zoo.files import atomic_file, check_free
+from zoo.kinds import Kind, Table
+from zoo.render import tables
 
 #: extension -> what it holds
 FORMATS = {
@@ -37,6 +39,7 @@ class Extras:
         condition: int ``[n]`` or float ``[n, d]``, or None.
         labels: names of the classes.
         levels: number of values of discrete data; samples then lie in [0, levels).
+        kind: what the numbers mean, where the shape of a sample does not say.
         value_range: (black, white) of a picture; None takes [0, levels - 1], or the samples' own range.
         density: log-density of points, drawn behind samples in one or two dimensions; or None.
         columns: of a picture of images; None takes what looks well.
@@ -46,6 +49,7 @@ class Extras:
     condition: NDArray[Any] | None = None
     labels: Sequence[str] = ()
     levels: int | None = None
+    kind: Kind | None = None
     value_range: tuple[float, float] | None = None
     density: Density | None = None
     columns: int | None = None
@@ -66,13 +70,13 @@ def write(samples: NDArray[Any], path: Path, extras: Extras | None = None, *, re
         OutputError: the file exists and may not be replaced, or cannot be written.
     """
     path, extras = Path(path), extras or Extras()
-    check_output(path, samples.shape[1:], replace=replace)
+    check_output(path, samples.shape[1:], extras.kind, replace=replace)
     content = _WRITERS[path.suffix.lower()](samples, extras)
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
-def check_output(path: Path, event_shape: tuple[int, ...], *, replace: bool = False) -> None:
+def check_output(path: Path, event_shape: tuple[int, ...], kind: Kind | None = None, *, replace: bool = False) -> None:
     """Refuse, before any work is done, a file that :func:`write` could not write.
 
     Raises:
@@ -129,8 +133,10 @@ def picture_of(event_shape: tuple[int, ...]) -> str | None:
     return "histogram" if event_shape in ((), (1,)) else None
 
 
-def default_suffix(event_shape: tuple[int, ...]) -> str:
-    """``".png"`` where there is a picture, else ``".npy"``."""
+def default_suffix(event_shape: tuple[int, ...], kind: Kind | None = None) -> str:
+    """What people look at or listen to such samples in: ``".png"`` where there is a picture, else ``".npy"``."""
+    if isinstance(kind, Table):
+        return ".csv"
     return ".npy" if picture_of(event_shape) is None else ".png"
 
 
@@ -173,10 +179,13 @@ def _safetensors(samples: NDArray[Any], extras: Extras) -> bytes:
 
 
 def _csv(samples: NDArray[Any], extras: Extras) -> bytes:
-    """Columns x0, x1, ... (x_0_1 for element [0, 1] of an event), then condition."""
+    """The columns of a table, or x0, x1, ... (x_0_1 for element [0, 1] of an event); then condition."""
     event_shape = samples.shape[1:]
-    columns = ["x" + "_".join(map(str, index)) for index in np.ndindex(event_shape)]
-    rows = [[_shortest(v) for v in sample] for sample in samples.reshape(len(samples), -1)]
+    if isinstance(extras.kind, Table):
+        columns, rows = tables.texts(samples, extras.kind)
+    else:
+        columns = ["x" + "_".join(map(str, index)) for index in np.ndindex(event_shape)]
+        rows = [[_shortest(v) for v in sample] for sample in samples.reshape(len(samples), -1)]
     condition = extras.condition
     if condition is not None:
         columns += ["condition"] if condition.ndim == 1 else [f"condition{i}" for i in range(condition.shape[1])]

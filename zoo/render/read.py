@@ -6,15 +6,18 @@ import csv
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError, WeightsError
+from zoo.kinds import Kind, Table
+from zoo.render import tables
 from zoo.render.files import check_suffix
 
 Arrays = dict[str, NDArray[Any]]
+Content = TypeVar("Content")
 
 #: extension -> what is read
 FORMATS = {
@@ -25,15 +28,20 @@ FORMATS = {
 }
 
 
-def read_samples(path: Path, event_shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def read_samples(
+    path: Path, event_shape: tuple[int, ...], kind: Kind | None = None
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Data ``[n, *event_shape]`` of a file, and the condition that the file has with it, if any.
 
-    Rows of a CSV file are flattened events; its columns named condition are not part of them.
+    Rows of a CSV file are flattened events; its columns named condition are not part of them. Those of a table are
+    found by their headings, and categories by their names.
 
     Raises:
         UsageError: unknown extension.
         DataError: the file is missing, damaged, needs unpickling, or holds no such data.
     """
+    if isinstance(kind, Table) and path.suffix.lower() == ".csv":
+        return _table(path, kind)
     arrays = read_arrays(path)
     x = _main(path, arrays)
     if path.suffix.lower() == ".csv":
@@ -80,10 +88,15 @@ def read_condition(path: Path) -> NDArray[Any]:
 def read_arrays(path: Path) -> Arrays:
     """All arrays of a file by name. Raises as :func:`read_samples` does."""
     check_suffix(path, FORMATS)
+    return _guarded(path, _READERS[path.suffix.lower()])
+
+
+def _guarded(path: Path, read: Callable[[Path], Content]) -> Content:
+    """What a reader makes of a file, and a DataError of whatever it raises."""
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     try:
-        return _READERS[path.suffix.lower()](path)
+        return read(path)
     except DataError:
         raise
     # NumPy tells damage by many classes, some of them those of its tokenizer and of zlib
@@ -128,7 +141,17 @@ def _safetensors(path: Path) -> Arrays:
         raise DataError(f"{path} is not a safetensors file that can be read: {error}") from error
 
 
-def _csv(path: Path) -> Arrays:
+def _table(path: Path, kind: Table) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Rows of a table, and their condition, of a CSV file with headings."""
+    header, rows = _guarded(path, _rows)
+    given = {name: [row[i] for row in rows] for i, name in enumerate(header)}
+    conditions = [_column(t, f"{path}, column {name}") for name, t in given.items() if name.startswith("condition")]
+    condition = None if not conditions else conditions[0] if len(conditions) == 1 else np.stack(conditions, axis=1)
+    return tables.numbers(given, kind, str(path)), condition
+
+
+def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Headings (x0, x1, ... if there are none) and rows, all of one length."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.reader(file) if row]
     if not rows:
@@ -138,6 +161,11 @@ def _csv(path: Path) -> Arrays:
     for number, row in enumerate(rows, start=1):
         if len(row) != width:
             raise DataError(f"{path}: row {number} has {len(row)} columns, the first line has {width}")
+    return header, rows
+
+
+def _csv(path: Path) -> Arrays:
+    header, rows = _rows(path)
     columns: dict[bool, list[NDArray[Any]]] = {False: [], True: []}
     for i, name in enumerate(header):
         columns[name.startswith("condition")].append(_column([row[i] for row in rows], f"{path}, column {name}"))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, UsageError
+from zoo.kinds import Kind
 from zoo.runtime import contract
 from zoo.runtime.device import Device, choose_provider
 from zoo.runtime.session import Session
@@ -73,6 +74,11 @@ class OpenBundle:
     def levels(self) -> int | None:
         """Number of values of discrete data, or None."""
         return self.manifest.levels
+
+    @property
+    def kind(self) -> Kind | None:
+        """What the numbers of a sample mean, where its shape does not say."""
+        return self.manifest.kind
 
     @property
     def provider(self) -> str:

@@ -12,6 +12,7 @@ from zoo.cards import CARD_FILE, Architecture, DataSource, ModelCard, WeightsFil
 from zoo.data import Dataset
 from zoo.errors import ConfigError, OutputError, UsageError
 from zoo.files import write_text
+from zoo.kinds import describe
 from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -153,7 +154,13 @@ def finished_card(
         event_shape=model.event_shape,
         condition=model.condition,
         parameters=sum(p.numel() for p in model.parameters()),
-        data={"name": data.name, "license": source.license, "source": source.source, "levels": data.levels},
+        data={
+            "name": data.name,
+            "license": source.license,
+            "source": source.source,
+            "levels": data.levels,
+            **({} if data.kind is None else {"kind": describe(data.kind)}),
+        },
         license={"code": "Apache-2.0", "weights": recipe.license},
         metrics=metrics,
         papers=(architecture.paper,) if architecture.paper else (),

@@ -9,7 +9,8 @@ import { sha256 } from "./files.mjs";
 import { inlined } from "./inline.mjs";
 
 const FIELDS = ["format", "created_by", "model", "event_shape", "condition", "levels", "licenses", "noise", "graphs",
-  "programs", "batch", "precision", "proof", "files"];
+  "programs", "batch", "precision", "kind", "proof", "files"];
+const OPTIONAL = ["batch", "precision", "kind"];
 /** What no graph takes weights from. */
 const OTHERS = ["tables.safetensors", "golden.safetensors"];
 const AGAIN = "Copy or export the bundle again.";
@@ -26,7 +27,7 @@ export function manifestOf(bytes) {
   const { version } = manifest.format;
   if (version !== 1) throw new ZooError(`the bundle is of format ${version}; this module reads 1`, "Get a newer genzoo.mjs.");
   const unknown = Object.keys(manifest).filter((field) => !FIELDS.includes(field));
-  const lacking = FIELDS.filter((field) => !Object.hasOwn(manifest, field) && field !== "batch" && field !== "precision");
+  const lacking = FIELDS.filter((field) => !Object.hasOwn(manifest, field) && !OPTIONAL.includes(field));
   if (unknown.length) throw new ZooError(`the manifest has the fields ${unknown.join(", ")}, which format 1 has not`);
   if (lacking.length) throw new ZooError(`the manifest has no ${lacking.join(", ")}`, AGAIN);
   const { generator, normals } = manifest.noise;

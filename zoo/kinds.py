@@ -1,0 +1,167 @@
+"""What the numbers of a sample mean where their shape does not say: a recording, a text, a row of a table. No torch.
+
+A data set says its kind, a card and a manifest keep it, and whoever writes samples to a file or reads them from one
+goes by it. Images, points and plain numbers need none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from zoo.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A recording in one channel: events ``[1, length]`` in [-1, 1].
+
+    Attributes:
+        sample_rate: samples a second.
+    """
+
+    sample_rate: int
+    kind: ClassVar[str] = "audio"
+
+    def __post_init__(self) -> None:
+        """Refuse a rate that no file states."""
+        if not _whole(self.sample_rate) or not 1 <= self.sample_rate <= 1_000_000:
+            raise ConfigError(f"a sample rate is a whole number from 1 to a million, not {self.sample_rate!r}")
+
+    def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
+        """Why events of this shape are no recordings, or None if they may be."""
+        return None if len(event_shape) == 2 and event_shape[0] == 1 else "recordings have shape [1, length]"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A short text: events ``[length]`` of whole numbers, each the place of a symbol in an alphabet.
+
+    Attributes:
+        alphabet: the symbols, a character each; the first ends a text and fills what is left.
+    """
+
+    alphabet: str
+    kind: ClassVar[str] = "text"
+
+    def __post_init__(self) -> None:
+        """Refuse an alphabet that cannot be told apart when read, or would break lines when written."""
+        if not isinstance(self.alphabet, str) or not 2 <= len(self.alphabet) <= 65_536:
+            raise ConfigError("an alphabet is a text of at least two characters")
+        if len(set(self.alphabet)) != len(self.alphabet):
+            raise ConfigError("an alphabet has each character once")
+        if not self.alphabet[1:].isprintable():
+            raise ConfigError("the characters of an alphabet, but for the first, are printable")
+
+    def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
+        """Why such events are no texts, or None if they may be."""
+        if len(event_shape) != 1:
+            return "texts have shape [length]"
+        return None if levels == len(self.alphabet) else f"texts of {len(self.alphabet)} symbols have as many levels"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: its heading.
+        values: names of the categories that whole numbers 0, 1, ... stand for; empty for a column of numbers.
+        grain: the width that its numbers were rounded to, or None; 1 for categories. A number x of a sample stands for
+            ``grain * floor(x / grain)``, since models see the numbers with uniform noise of that width.
+        minimum: the least number there can be, or None.
+        maximum: the largest number there can be, as it is written, or None.
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+    grain: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if not isinstance(self.name, str) or not all(isinstance(value, str) for value in self.values):
+            raise ConfigError("a column's heading and the names of its categories are texts")
+        if len(set(self.values)) != len(self.values):
+            raise ConfigError(f"column {self.name!r} has two categories of one name")
+        for what in ("grain", "minimum", "maximum"):
+            number = getattr(self, what)
+            if number is not None and not (_number(number) and (what != "grain" or number > 0)):
+                raise ConfigError(f"column {self.name!r}: {what} is a number, not {number!r}")
+        if self.minimum is not None and self.maximum is not None and not self.minimum <= self.maximum:
+            raise ConfigError(f"column {self.name!r} goes from {self.minimum} to {self.maximum}")
+        if self.values and (self.grain, self.minimum, self.maximum) != (1.0, 0.0, len(self.values) - 1.0):
+            raise ConfigError(f"column {self.name!r}: categories are the whole numbers 0 to {len(self.values) - 1}")
+
+    @classmethod
+    def categories(cls, name: str, values: tuple[str, ...]) -> Column:
+        """A column of categories."""
+        return cls(name, values, 1.0, 0.0, len(values) - 1.0)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A row of a table: events ``[columns]``.
+
+    Attributes:
+        columns: what stands in each.
+    """
+
+    columns: tuple[Column, ...]
+    kind: ClassVar[str] = "table"
+
+    def __post_init__(self) -> None:
+        """Refuse headings that cannot be told apart."""
+        if not self.columns or len({column.name for column in self.columns}) != len(self.columns):
+            raise ConfigError("a table has one column at least, and each has a heading of its own")
+
+    def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
+        """Why such events are no rows of this table, or None if they may be."""
+        return None if event_shape == (len(self.columns),) else f"rows of this table have shape [{len(self.columns)}]"
+
+
+Kind = Audio | Text | Table
+_PLAIN: dict[str, type[Audio] | type[Text]] = {Audio.kind: Audio, Text.kind: Text}
+
+
+def describe(kind: Kind | None) -> dict[str, Any] | None:
+    """As JSON values; :func:`kind_from` reads them back."""
+    if kind is None:
+        return None
+    values: dict[str, Any] = {"kind": kind.kind, **asdict(kind)}
+    if isinstance(kind, Table):
+        values["columns"] = [
+            {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(c).items() if v not in (None, ())}
+            for c in kind.columns
+        ]
+    return values
+
+
+def kind_from(values: Mapping[str, Any] | None) -> Kind | None:
+    """The inverse of :func:`describe`.
+
+    Raises:
+        ConfigError: no such kind, or fields that it does not have.
+    """
+    if values is None:
+        return None
+    try:
+        fields = dict(values)
+        name = fields.pop("kind")
+        if name == Table.kind:
+            columns = (Column(**{**c, "values": tuple(c.get("values", ()))}) for c in fields.pop("columns"))
+            return Table(tuple(columns), **fields)
+        return _PLAIN[name](**fields)
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise ConfigError(f"{str(values)[:80]} describes no kind of data") from None
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
