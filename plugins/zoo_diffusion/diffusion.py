@@ -20,6 +20,7 @@ from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
 from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, encoded, in_data_units, to_data
 from zoo_diffusion import variance
+from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import StepModule, divergence_graph, step_graph
 from zoo_diffusion.objectives import Objective
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
@@ -56,6 +57,8 @@ class Diffusion(Scored):
         variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, the second half of which
             say where in its range the variance of sampler ``ddpm`` lies (Nichol & Dhariwal 2021, section 3.1).
         objective: weighting, times and coupling of training, see :mod:`zoo_diffusion.objectives`.
+        coding: from data to what is diffused and back, for which shift, scale and range are then meant; None diffuses
+            the data itself.
         sampling: defaults of ``sampler``, ``steps`` and ``guidance``.
     """
 
@@ -78,6 +81,7 @@ class Diffusion(Scored):
         data_std: float = DATA_STD,
         variance: str = "fixed",
         objective: Mapping[str, Any] | None = None,
+        coding: Coding | None = None,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -93,6 +97,8 @@ class Diffusion(Scored):
             raise ConfigError(f"clip_denoised is true, false or a bound above 0, not {clip_denoised}")
         self.network = network
         self.event_shape = event_shape
+        self.coding = coding
+        self.state_shape = event_shape if coding is None else coding.latent_shape
         self.condition = condition
         self.path: Path = path_from(path)
         self.prediction: Prediction = check_prediction(prediction, self.path)
@@ -113,6 +119,8 @@ class Diffusion(Scored):
             clip=self.state_clip,
             null_class=self.null_class,
             learned_variance=self.learned_variance,
+            encoder=None if coding is None else "encoder",
+            decoder=None if coding is None else "decoder",
             **_sampling_defaults(sampling or {}),
         )
         if self.sampling.guidance != 1.0 and self.null_class is None:
@@ -176,7 +184,7 @@ class Diffusion(Scored):
             condition: int ``[n]`` or float ``[n, d]``, or None.
         """
         n = len(self.check_data(x))
-        state = (x - self.shift) / self.scale
+        state = (self.encoded(x)[0] - self.shift) / self.scale
         t = self.objective.draw_times(n, self.path)
         alpha, sigma = self._levels(t, x)
         time = torch.from_numpy(self.path.network_time(t)).to(x)
@@ -199,7 +207,7 @@ class Diffusion(Scored):
     def _levels(self, t: NDArray[np.float64], x: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ at times ``[n]``, as tensors that broadcast against ``x``."""
         alpha, sigma = self.path.alpha_sigma(t)
-        shape = (len(t), *[1] * len(self.event_shape))
+        shape = (len(t), *[1] * len(self.state_shape))
         return torch.from_numpy(alpha).to(x).reshape(shape), torch.from_numpy(sigma).to(x).reshape(shape)
 
     # -- sampling ---------------------------------------------------------------------------------------------------
@@ -237,12 +245,12 @@ class Diffusion(Scored):
         return begin(
             self.sampling,
             self.table(sampler, steps, guidance, strength=strength or None, **options),
-            self.event_shape,
+            self.state_shape,
             n,
             seed=seed,
             condition=self.condition_array(condition, n),
             other=None if negative is None else self.condition_array(negative, n),
-            init=_numpy(init),
+            init=self._starting(init),
             strength=strength,
             mask=_numpy(mask),
             noise=_numpy(noise),
@@ -266,7 +274,7 @@ class Diffusion(Scored):
             progress: called with (rows done, rows in all).
             preview: called after each row with (row, the denoised samples ``[n, *event]`` in data units).
         """
-        check_event_shape(state, self.event_shape)
+        check_event_shape(state, self.state_shape)
         step = StepModule(self)
         slots = torch.from_numpy(state.slots).to(self.device, self.dtype)
         index = state.row
@@ -276,15 +284,14 @@ class Diffusion(Scored):
                 slots, d = step(slots, *(tensor_of(given[name]).to(self.device) for name in step.names))
                 index = row.index + 1
                 if preview is not None:
-                    preview(row.index, in_data_units(self.sampling, d.cpu().numpy()))
+                    preview(row.index, _numpy(self._decoded(in_data_units(self.sampling, d.cpu().numpy()))))
                 if progress is not None:
                     progress(index, len(state.table))
         return state.moved(slots.cpu().numpy(), index)
 
     def finish(self, state: SamplerState, **watching: Any) -> Tensor:
         """Take the rows that are left and return the samples ``[n, *event_shape]`` in data units."""
-        x = to_data(self.sampling, self.advance(state, **watching))
-        return torch.from_numpy(x).to(self.device)
+        return self._decoded(to_data(self.sampling, self.advance(state, **watching)))
 
     def sample(
         self,
@@ -315,7 +322,7 @@ class Diffusion(Scored):
         return self.finish(self.begin(n, condition=condition, seed=seed, **options), progress=progress, preview=preview)
 
     def encode(self, x: Tensor, *, condition: Any = None, steps: int | None = None, order: int = 2) -> Tensor:
-        """The noise ``[n, *event_shape]`` from which deterministic sampling gives ``x``: ``sample(noise=...)`` undone.
+        """The noise ``[n, *state_shape]`` from which deterministic sampling gives ``x``: ``sample(noise=...)`` undone.
 
         Args:
             x: data ``[n, *event_shape]``.
@@ -329,14 +336,32 @@ class Diffusion(Scored):
         state = begin(
             self.sampling,
             table,
-            self.event_shape,
+            self.state_shape,
             n,
             seed=0,
             condition=_numpy(given),
-            init=_numpy(x),
+            init=self._starting(x),
             dtype=self._numpy_dtype,
         )
         return torch.from_numpy(encoded(self.advance(state), self.path)).to(self.device)
+
+    def _starting(self, init: Any) -> Any:
+        """Data to start from, one event or many, as an array of what is diffused; None if there are none."""
+        if init is None or self.coding is None:
+            return _numpy(init)
+        x = torch.as_tensor(_numpy(init)).to(self.device, self.dtype)
+        latents = self.encoded(x.reshape(-1, *self.event_shape))[0]
+        return _numpy(latents if x.ndim > len(self.event_shape) else latents[0])
+
+    @torch.no_grad()
+    def _decoded(self, latents: NDArray[Any]) -> Tensor:
+        values = torch.from_numpy(latents).to(self.device)
+        return values if self.coding is None else self.coding.decode(values.to(self.dtype))
+
+    def prepare(self, x: Tensor) -> None:
+        """See :meth:`zoo.model.GenerativeModel.prepare`."""
+        if self.coding is not None:
+            self.coding.prepare(self.check_data(x))
 
     @property
     def _numpy_dtype(self) -> Any:
@@ -345,9 +370,12 @@ class Diffusion(Scored):
     # -- export -----------------------------------------------------------------------------------------------------
 
     def programs(self) -> Programs:
-        """Graphs ``step``, for every sampler, and ``divergence``, for the likelihood."""
+        """Graphs ``step``, for every sampler, ``divergence``, for the likelihood, and those of the coding."""
+        coders = () if self.coding is None else self.coding.graphs(self.event_shape)
+        if self.coding is not None and not self.coding.reversible:
+            return Programs(graphs=(step_graph(self), *coders), sample=self.sampling)
         return Programs(
-            graphs=(step_graph(self), divergence_graph(self)),
+            graphs=(step_graph(self), divergence_graph(self), *coders),
             sample=self.sampling,
             log_prob=Integrate(
                 "divergence",
@@ -355,7 +383,8 @@ class Diffusion(Scored):
                 shift=self.shift,
                 scale=self.scale,
                 null_class=self.null_class,
-                probes=default_probes(math.prod(self.event_shape)),
+                probes=default_probes(math.prod(self.state_shape)),
+                encoder=self.sampling.encoder,
             ),
         )
 
