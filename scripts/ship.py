@@ -24,6 +24,7 @@ from zoo.data import Dataset
 from zoo.export import export
 from zoo.files import sha256, write_text
 from zoo.metrics import evaluation
+from zoo.metrics.tabular import tabular
 from zoo.registry import Registry
 from zoo.training.recipe import Recipe
 from zoo.training.run import load_data
@@ -71,11 +72,12 @@ def ship(folder: Path, *, samples: int, scored: int) -> None:
 def measure(model: Any, card: ModelCard, data: Dataset, samples: int, scored: int) -> dict[str, Any]:
     """What `zoo eval` measures, by the exported bundle; a flow's likelihood is that of its training run."""
     if card.family == "flow":
-        return evaluation.judged(model, data, samples=samples) if card.condition is not None else {}
+        judged = evaluation.judged(model, data, samples=samples) if card.condition is not None else {}
+        return {**judged, **tabular(model, data, samples=samples)}
     started = time.monotonic()
     metrics = evaluation.likelihood(model, data, scored=scored)
     metrics |= evaluation.bound(model, data, scored=scored)
-    metrics |= evaluation.judged(model, data, samples=samples)
+    metrics |= evaluation.judged(model, data, samples=samples) | tabular(model, data, samples=samples)
     click.echo(f"measured in {time.monotonic() - started:.0f} s: {metrics}")
     return metrics
 

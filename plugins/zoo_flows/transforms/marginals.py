@@ -23,8 +23,8 @@ class Marginals(Transform):
     Between knots x₀ < … < x_K, fitted to the data, and z₀ < … < z_K the map is straight, and beyond them it goes on as
     it is there. For a column of numbers the knots are quantiles of the data, at whose ranks z has those of N(0, 1): the
     marginal Gaussianization of Chen & Gopinath 2000. For a column of categories 0 … k - 1, dequantised with uniform
-    noise, they are the whole numbers, so that a category gets a piece of the line as wide as it is frequent: what is
-    left to learn is how columns go together. Until it is fitted it is the identity.
+    noise, they are the whole numbers and some in between, so that a category gets a part of the line that is as
+    probable as it is frequent. What is left to learn is how columns go together. Until it is fitted it is the identity.
 
     Args:
         size: number d of columns.
@@ -67,7 +67,7 @@ class Marginals(Transform):
         values = x.detach().cpu().double().numpy()
         for column, count in enumerate(self.categories):
             make = _of_categories if count else _of_numbers
-            knots, heights = make(values[:, column], count or self.pieces, f"column {column}")
+            knots, heights = make(values[:, column], count, self.pieces, f"column {column}")
             fill = np.linspace(knots[-2], knots[-1], self.knots.shape[1] - len(knots) + 2)[1:-1]
             self._place(column, knots, heights, fill)
 
@@ -96,7 +96,9 @@ def _through(x: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
     return y, log_det.sum(1)
 
 
-def _of_numbers(x: NDArray[np.float64], pieces: int, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _of_numbers(
+    x: NDArray[np.float64], _: int, pieces: int, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     span = float(np.ptp(x))
     if not span > 0:
         raise DataError(f"{where} has the same value throughout, {x[0]:g}", hint="Leave it out.")
@@ -109,14 +111,24 @@ def _of_numbers(x: NDArray[np.float64], pieces: int, where: str) -> tuple[NDArra
     return np.quantile(x, ranks) + np.arange(len(ranks)) * span * _NARROWEST, heights
 
 
-def _of_categories(x: NDArray[np.float64], count: int, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _of_categories(
+    x: NDArray[np.float64], count: int, pieces: int, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     found = np.floor(x)
     if found.min() < 0 or found.max() >= count:
         raise DataError(f"{where} has {count} categories, 0 to {count - 1}, and values from {x.min():g} to {x.max():g}")
     # half a sample more of each, so that one that is not in the data has a place too (Krichevsky & Trofimov 1981)
     shares = np.bincount(found.astype(np.int64), minlength=count) + 0.5
     ranks = np.concatenate([[0.0], np.cumsum(shares) / shares.sum()])
-    return np.arange(count + 1.0), _normal_quantiles(ranks, len(x))
+    ends = _normal_quantiles(ranks, len(x))
+    # within a category, dequantised numbers are uniform: their ranks say where they are
+    each = max(1, pieces // count)
+    heights = np.interp(np.arange(count * each + 1) / each, np.arange(count + 1.0), ends)
+    within = np.asarray(torch.special.ndtr(torch.from_numpy(heights)))
+    within[[0, -1]] = 0.0, 1.0
+    knots = np.interp(within, ranks, np.arange(count + 1.0))
+    knots[::each] = np.arange(count + 1.0)
+    return knots, heights
 
 
 def _normal_quantiles(ranks: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
