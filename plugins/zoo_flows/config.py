@@ -46,17 +46,18 @@ def event_size(event_shape: Sequence[int]) -> int:
     return math.prod(event_shape)
 
 
-def image_shape(event_shape: Sequence[int], scales: int) -> tuple[int, int, int]:
-    """Channels, height and width of images that can be halved ``scales`` times.
+def image_shape(event_shape: Sequence[int], scales: int, *, halvings: int | None = None) -> tuple[int, int, int]:
+    """Channels, height and width of images that can be halved ``scales`` times, or as often as is said.
 
     Raises:
         ConfigError: they cannot.
     """
     event_size(event_shape)
-    if len(event_shape) != 3 or event_shape[1] % 2**scales or event_shape[2] % 2**scales:
+    factor = 2 ** (scales if halvings is None else halvings)
+    if len(event_shape) != 3 or event_shape[1] % factor or event_shape[2] % factor:
         raise ConfigError(
             f"{scales} scales need an event_shape [channels, height, width] whose height and width are multiples of "
-            f"{2**scales}, not {list(event_shape)}"
+            f"{factor}, not {list(event_shape)}"
         )
     channels, height, width = event_shape
     return channels, height, width

@@ -24,6 +24,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     IntegralMap,
     Inverted,
     InvertibleConv1x1,
+    LipschitzCNN,
     LipschitzMLP,
     Logit,
     LULinear,
@@ -129,6 +130,7 @@ MAKERS = {
     "image-actnorm": lambda c, context: image(c, [ActNorm([c, 2, 2])]),
     "image-batchnorm": lambda c, context: image(c, [BatchNorm([c, 2, 2]).eval()]),
     "image-conv1x1": lambda c, context: image(c, [InvertibleConv1x1(c)]),
+    "image-residual": lambda c, context: Residual(LipschitzCNN((c, 2, 2), context=context, hidden=4), 4 * c),
     "image-coupling": lambda c, context: image(c, [Coupling(c, AffineMap(), convolutional(context))]),
     "image-checkered": lambda c, context: image(
         c, [Checkered(Coupling(2 * c, AffineMap(), convolutional(context), swap=True))]

@@ -15,7 +15,7 @@ from zoo_flows.transforms.coupling import Coupling
 from zoo_flows.transforms.elementwise import ElementwiseSpline
 from zoo_flows.transforms.householder import Householder
 from zoo_flows.transforms.integral import IntegralMap
-from zoo_flows.transforms.lipschitz import LipschitzMLP
+from zoo_flows.transforms.lipschitz import LipschitzCNN, LipschitzMLP
 from zoo_flows.transforms.logit import Logit
 from zoo_flows.transforms.lu_linear import FrozenLinear, LULinear
 from zoo_flows.transforms.maps import AdditiveMap, AffineMap, Map, SplineMap
@@ -50,6 +50,7 @@ __all__ = [
     "Inverted",
     "InvertibleConv1x1",
     "LULinear",
+    "LipschitzCNN",
     "LipschitzMLP",
     "Logit",
     "Map",

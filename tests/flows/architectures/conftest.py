@@ -68,6 +68,7 @@ CONFIGS = {
     "residual": {"event_shape": [3], "base": "learned"},
     "residual-vector": {"event_shape": [2], "condition": VECTOR},
     "residual-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "activation": "elu"},
+    "residual-image": {"event_shape": [1, 4, 2], "scales": 2, "transforms": 1, "levels": 17, "condition": CLASSES},
     "cnf": {"event_shape": [3], "objective": "likelihood", "base": "learned"},
     "cnf-vector": {"event_shape": [2], "condition": VECTOR, "activation": "tanh"},
     "cnf-classes": {"event_shape": [1, 2, 2], "levels": 17, "condition": CLASSES, "activation": "softplus"},

@@ -79,6 +79,7 @@ def test_what_cannot_be_autoregressive_is_refused(cls, config, message):
         (RealNVP, {"event_shape": [2], "hidden": 0}, "hidden must be 1 or more"),
         (RealNVP, {"event_shape": [2], "dropout": -0.1}, "dropout must be in"),
         (ResidualFlow, {"event_shape": [2], "lipschitz": 1.0}, "between 0 and 1, not 1.0"),
+        (ResidualFlow, {"event_shape": [1, 6, 6], "scales": 3}, "3 scales need .* multiples of 4, not .1, 6, 6."),
         (ResidualFlow, {"event_shape": [2], "layers": 0}, "layers must be 1 or more"),
         (ResidualFlow, {"event_shape": [2], "activation": "qr"}, "no activation named 'qr'"),
         (NAF, {"event_shape": [2], "units": 0}, "units must be 1 or more"),
