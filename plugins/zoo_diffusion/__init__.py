@@ -32,6 +32,16 @@ def zoo_architectures() -> list[Architecture]:
             ),
         ),
         Architecture(
+            name="masked",
+            summary="masked diffusion over texts and other sequences of symbols",
+            family="diffusion",
+            entry="zoo_diffusion.masked:MaskedDiffusion",
+            paper=(
+                "Austin et al. 2021, Structured denoising diffusion models in discrete state-spaces, arXiv:2107.03006; "
+                "Sahoo et al. 2024, Simple and effective masked diffusion language models, arXiv:2406.07524"
+            ),
+        ),
+        Architecture(
             name="unet2d",
             summary="U-Net diffusion over images whose network has the layout of diffusers' UNet2DModel",
             family="diffusion",

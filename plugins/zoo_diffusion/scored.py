@@ -18,11 +18,7 @@ from zoo.model import GenerativeModel
 from zoo.paths import Path
 from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import DivergenceModule
-
-
-def tensor_of(array: NDArray[Any]) -> Tensor:
-    """An array as a tensor, copied where it is somebody else's to write."""
-    return torch.from_numpy(np.require(array, requirements=("C", "W")))
+from zoo_diffusion.iterated import tensor_of
 
 
 class Scored(GenerativeModel):
