@@ -38,10 +38,18 @@ KEEP = ("last", "best")
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """Which architecture, built with which config."""
+    """Which architecture, built with which config.
+
+    Attributes:
+        architecture: its name.
+        config: keywords that build it.
+        parts: of submodules by their names, such as ``"coding.autoencoder"``, the models (name or folder) whose weights
+            they start with.
+    """
 
     architecture: str
     config: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

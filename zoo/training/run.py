@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoo import weights
 from zoo.cards import CARD_FILE, Architecture, DataSource, ModelCard, WeightsFile
 from zoo.data import Dataset
-from zoo.errors import ConfigError, OutputError, UsageError
+from zoo.errors import ConfigError, OutputError, UsageError, WeightsError
 from zoo.files import write_text
 from zoo.kinds import describe
 from zoo.training.recipe import Recipe
@@ -92,6 +92,9 @@ def train_recipe(
     with torch.random.fork_rng():
         torch.manual_seed(recipe.training.seed)
         model = registry.build(architecture.name, recipe.model.config)
+    for name, source_model in recipe.model.parts.items():
+        begin_with(model, name, registry.load(source_model))
+        say(f"{name} starts with the weights of {source_model}")
     try:
         model.to(device)
     except (RuntimeError, AssertionError) as error:
@@ -118,6 +121,19 @@ def train_recipe(
     write_text(folder / CARD_FILE, card.to_json())
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return card
+
+
+def begin_with(model: GenerativeModel, name: str, other: GenerativeModel) -> None:
+    """Give a submodule the weights of another model.
+
+    Raises:
+        ConfigError: there is no such submodule, or they do not fit.
+    """
+    try:
+        part = model.get_submodule(name)
+        weights.load_into(part, weights.state_arrays(other), source="that model")
+    except (AttributeError, WeightsError) as error:
+        raise ConfigError(f"model.parts: {name} cannot start with another model's weights: {error}") from error
 
 
 def measure(
