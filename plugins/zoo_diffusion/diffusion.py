@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo.likelihood import default_probes
-from zoo.model import check_count, check_seed
+from zoo.model import GenerativeModel, check_count, check_seed
 from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
 from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, encoded, in_data_units, to_data
+from zoo.training.distillation import Lesson
 from zoo_diffusion import variance
 from zoo_diffusion.graphs import StepModule, divergence_graph, step_graph
 from zoo_diffusion.objectives import Objective
@@ -57,6 +58,8 @@ class Diffusion(Scored):
             say where in its range the variance of sampler ``ddpm`` lies (Nichol & Dhariwal 2021, section 3.1).
         objective: weighting, times and coupling of training, see :mod:`zoo_diffusion.objectives`.
         sampling: defaults of ``sampler``, ``steps`` and ``guidance``.
+        consistency: whether D is a consistency function, which says where the ODE ends instead of what to expect of
+            it: such a model is distilled from another (:mod:`zoo_diffusion.distillation`), and has no likelihood.
     """
 
     family: ClassVar[str] = "diffusion"
@@ -79,6 +82,7 @@ class Diffusion(Scored):
         variance: str = "fixed",
         objective: Mapping[str, Any] | None = None,
         sampling: Mapping[str, Any] | None = None,
+        consistency: bool = False,
     ) -> None:
         super().__init__()
         if variance not in VARIANCES:
@@ -102,6 +106,7 @@ class Diffusion(Scored):
         self.class_dropout = class_dropout
         self.data_std = data_std
         self.objective = Objective.from_config(objective)
+        self.consistency = consistency
         self.learned_variance = variance == "learned-range"
         self.sampling = Iterate(
             "step",
@@ -113,7 +118,7 @@ class Diffusion(Scored):
             clip=self.state_clip,
             null_class=self.null_class,
             learned_variance=self.learned_variance,
-            **_sampling_defaults(sampling or {}),
+            **_sampling_defaults(sampling or {}, consistency),
         )
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
@@ -165,7 +170,7 @@ class Diffusion(Scored):
 
     # -- training ---------------------------------------------------------------------------------------------------
 
-    def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """Weighted mean squared error of the prediction, see :mod:`zoo_diffusion.objectives`. Noise comes from torch.
 
         A learned variance adds its share of the variational bound (Nichol & Dhariwal 2021, eq. 16; see
@@ -174,17 +179,24 @@ class Diffusion(Scored):
         Args:
             x: data ``[n, *event]``.
             condition: int ``[n]`` or float ``[n, d]``, or None.
+            noise: standard normal ``[n, *event]`` that belongs to the data; None draws it.
+
+        Raises:
+            ConfigError: a consistency model, which is distilled.
         """
         n = len(self.check_data(x))
+        if self.consistency:
+            raise ConfigError(
+                "a consistency model is not trained by a loss of its own",
+                hint='Give the recipe a table [distillation] with method = "consistency".',
+            )
         state = (x - self.shift) / self.scale
         t = self.objective.draw_times(n, self.path)
         alpha, sigma = self._levels(t, x)
         time = torch.from_numpy(self.path.network_time(t)).to(x)
-        eps = self.objective.paired(torch.randn_like(state), state)
         condition = self.condition_tensor(condition, n)
-        if self.null_class is not None and condition is not None:
-            hidden = torch.rand(n, device=x.device) < self.class_dropout
-            condition = torch.where(hidden, torch.full_like(condition, self.null_class), condition)
+        eps = self.objective.paired(torch.randn_like(state), state, condition) if noise is None else noise
+        condition = self.hidden(condition)
         noisy = alpha * state + sigma * eps
         output = self.network(network_input(self.prediction, noisy, alpha, sigma, self.data_std), time, condition)
         output, where = self._parts(output.to(state.dtype))
@@ -195,6 +207,19 @@ class Diffusion(Scored):
         before = self._levels(np.maximum(t - 1.0 / variance.STEPS, self.path.t_min), x)
         d = self.denoised(output, noisy, alpha, sigma).detach()
         return loss + variance.bound(state, d, where, before, (alpha, sigma))
+
+    def hidden(self, condition: Tensor | None) -> Tensor | None:
+        """Classes with a random share of them, ``class_dropout``, replaced by the null class, if there is one."""
+        if self.null_class is None or condition is None:
+            return condition
+        hide = torch.rand(len(condition), device=condition.device) < self.class_dropout
+        return torch.where(hide, torch.full_like(condition, self.null_class), condition)
+
+    def lesson(self, teacher: GenerativeModel, method: str, options: Mapping[str, Any]) -> Lesson:
+        """Methods ``consistency`` and ``reflow``; see :mod:`zoo_diffusion.distillation`."""
+        from zoo_diffusion.distillation import lesson
+
+        return lesson(self, teacher, method, options)
 
     def _levels(self, t: NDArray[np.float64], x: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ at times ``[n]``, as tensors that broadcast against ``x``."""
@@ -324,6 +349,7 @@ class Diffusion(Scored):
             order: 1 or 2.
         """
         n = len(self.check_data(x))
+        self.check_ode("encode")
         table = inversion(self.path, self.sampling.steps if steps is None else steps, order=order)
         given = self.scoring_condition(condition, n)
         state = begin(
@@ -345,7 +371,9 @@ class Diffusion(Scored):
     # -- export -----------------------------------------------------------------------------------------------------
 
     def programs(self) -> Programs:
-        """Graphs ``step``, for every sampler, and ``divergence``, for the likelihood."""
+        """Graphs ``step``, for every sampler, and ``divergence``, for a likelihood, if the model has one."""
+        if self.consistency:
+            return Programs(graphs=(step_graph(self),), sample=self.sampling)
         return Programs(
             graphs=(step_graph(self), divergence_graph(self)),
             sample=self.sampling,
@@ -364,9 +392,10 @@ def _numpy(value: Any) -> Any:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
 
 
-def _sampling_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+def _sampling_defaults(given: Mapping[str, Any], consistency: bool) -> dict[str, Any]:
     """Checked defaults of ``sampler``, ``steps``, ``guidance`` and the sampler's ``options``."""
     if unknown := given.keys() - {"sampler", "steps", "guidance", "options"}:
         raise ConfigError(f"sampling takes sampler, steps, guidance and options, not {', '.join(sorted(unknown))}")
-    defaults = {"sampler": "ddim", "steps": 50, "guidance": 1.0, **given}
+    usual = {"sampler": "consistency", "steps": 2} if consistency else {"sampler": "ddim", "steps": 50}
+    defaults = {**usual, "guidance": 1.0, **given}
     return {**defaults, "guidance": float(defaults["guidance"])}

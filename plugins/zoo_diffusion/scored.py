@@ -31,11 +31,13 @@ class Scored(GenerativeModel):
         path: the Gaussian path.
         shift: data units of state 0.
         scale: data units of one unit of state.
+        consistency: whether D is a consistency function, and no expected clean state.
     """
 
     path: Path
     shift: float
     scale: float
+    consistency: bool = False
 
     @abstractmethod
     def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
@@ -102,6 +104,7 @@ class Scored(GenerativeModel):
         Returns:
             ``[n]``, nats, in data units.
         """
+        self.check_ode("score")
         given = self.scoring_condition(condition, len(self.check_data(x)))
 
         def denoise(state: Any, *levels: float) -> Any:
@@ -114,6 +117,18 @@ class Scored(GenerativeModel):
         bound = variational_bound(denoise, states, self.path, steps=steps, terms=terms, seed=seed) - volume
         return torch.from_numpy(bound).to(self.device, self.dtype)
 
+    def check_ode(self, purpose: str) -> None:
+        """Refuse what takes the probability-flow ODE of a model whose denoiser defines none.
+
+        Raises:
+            UsageError: a consistency model.
+        """
+        if self.consistency:
+            raise UsageError(
+                f"a consistency model cannot {purpose} data: it has no probability-flow ODE",
+                hint=f"Let its teacher {purpose} the data.",
+            )
+
     def _states(self, x: Tensor) -> tuple[NDArray[np.float64], float]:
         """The states of data, and by how much their log-density is larger."""
         states = (x.detach().cpu().double().numpy() - self.shift) / self.scale
@@ -121,6 +136,7 @@ class Scored(GenerativeModel):
 
     def _ode(self, x: Tensor, condition: Any) -> tuple[Evaluator, NDArray[np.float64], float]:
         """What the likelihood evaluates, the states of the data, and by how much their log-density is larger."""
+        self.check_ode("score")
         conditions = self.scoring_condition(condition, len(self.check_data(x)))
         divergence = DivergenceModule(self)
 
