@@ -73,8 +73,10 @@ def measure(model: Any, card: ModelCard, data: Dataset, samples: int, scored: in
     if card.family == "flow":
         return evaluation.judged(model, data, samples=samples) if card.condition is not None else {}
     started = time.monotonic()
-    metrics = evaluation.likelihood(model, data, scored=scored)
-    metrics |= evaluation.bound(model, data, scored=scored)
+    metrics: dict[str, Any] = {}
+    if model.manifest.log_prob is not None:
+        metrics |= evaluation.likelihood(model, data, scored=scored)
+        metrics |= evaluation.bound(model, data, scored=scored)
     metrics |= evaluation.judged(model, data, samples=samples)
     click.echo(f"measured in {time.monotonic() - started:.0f} s: {metrics}")
     return metrics

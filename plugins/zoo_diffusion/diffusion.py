@@ -18,18 +18,19 @@ from zoo.model import GenerativeModel, check_count, check_seed
 from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
+from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, encoded, in_data_units, to_data
 from zoo.training.distillation import Lesson
 from zoo_diffusion import variance
+from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import StepModule, divergence_graph, step_graph
-from zoo_diffusion.objectives import Objective
+from zoo_diffusion.objectives import Objective, hidden
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 from zoo_diffusion.scored import Scored, tensor_of
+from zoo_diffusion.settings import check_settings, sampling_defaults
 
 Progress = Callable[[int, int], None]
 Preview = Callable[[int, NDArray[Any]], None]
-
-VARIANCES = ("fixed", "learned-range")
 
 
 class Diffusion(Scored):
@@ -57,9 +58,14 @@ class Diffusion(Scored):
         variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, the second half of which
             say where in its range the variance of sampler ``ddpm`` lies (Nichol & Dhariwal 2021, section 3.1).
         objective: weighting, times and coupling of training, see :mod:`zoo_diffusion.objectives`.
-        sampling: defaults of ``sampler``, ``steps`` and ``guidance``.
-        consistency: whether D is a consistency function, which says where the ODE ends instead of what to expect of
-            it: such a model is distilled from another (:mod:`zoo_diffusion.distillation`), and has no likelihood.
+        coding: from data to what is diffused and back, for which shift, scale and range are then meant; None diffuses
+            the data itself.
+        sampling: defaults of ``sampler``, ``steps`` and ``guidance``. A model whose own sampler is ``consistency`` or
+            ``lcm`` is a consistency model: D says where the ODE of another model ends, not what is to be expected of
+            the data. It is distilled (:mod:`zoo_diffusion.distillation`), and has no likelihood.
+
+    Attributes:
+        consistency: whether it is a consistency model.
     """
 
     family: ClassVar[str] = "diffusion"
@@ -81,22 +87,22 @@ class Diffusion(Scored):
         data_std: float = DATA_STD,
         variance: str = "fixed",
         objective: Mapping[str, Any] | None = None,
+        coding: Coding | None = None,
         sampling: Mapping[str, Any] | None = None,
-        consistency: bool = False,
     ) -> None:
         super().__init__()
-        if variance not in VARIANCES:
-            raise ConfigError(f"variance is one of {', '.join(VARIANCES)}, not {variance!r}")
-        if not scale > 0:
-            raise ConfigError(f"scale must be above 0, not {scale}")
-        if not data_std > 0:
-            raise ConfigError(f"data_std must be above 0, not {data_std}")
-        if (data_min is None) != (data_max is None):
-            raise ConfigError("data_min and data_max come together")
-        if clip_denoised is not False and not clip_denoised > 0:
-            raise ConfigError(f"clip_denoised is true, false or a bound above 0, not {clip_denoised}")
+        check_settings(
+            scale=scale,
+            data_min=data_min,
+            data_max=data_max,
+            clip_denoised=clip_denoised,
+            data_std=data_std,
+            variance=variance,
+        )
         self.network = network
         self.event_shape = event_shape
+        self.coding = coding
+        self.state_shape = event_shape if coding is None else coding.latent_shape
         self.condition = condition
         self.path: Path = path_from(path)
         self.prediction: Prediction = check_prediction(prediction, self.path)
@@ -106,7 +112,6 @@ class Diffusion(Scored):
         self.class_dropout = class_dropout
         self.data_std = data_std
         self.objective = Objective.from_config(objective)
-        self.consistency = consistency
         self.learned_variance = variance == "learned-range"
         self.sampling = Iterate(
             "step",
@@ -118,8 +123,11 @@ class Diffusion(Scored):
             clip=self.state_clip,
             null_class=self.null_class,
             learned_variance=self.learned_variance,
-            **_sampling_defaults(sampling or {}, consistency),
+            encoder=None if coding is None else "encoder",
+            decoder=None if coding is None else "decoder",
+            **sampling_defaults(sampling or {}),
         )
+        self.consistency = self.sampling.sampler in CONSISTENCY
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
 
@@ -141,9 +149,9 @@ class Diffusion(Scored):
 
         Args:
             x: state ``[n, *event]``.
-            time: the network's time, scalar.
-            alpha: α, scalar.
-            sigma: σ, scalar.
+            time: the network's time, scalar or ``[n]``.
+            alpha: α, scalar or one for each sample, as σ is; they broadcast against ``x``.
+            sigma: σ.
             condition: ``[n]`` or ``[n, d]``, or None.
 
         Returns:
@@ -190,13 +198,13 @@ class Diffusion(Scored):
                 "a consistency model is not trained by a loss of its own",
                 hint='Give the recipe a table [distillation] with method = "consistency".',
             )
-        state = (x - self.shift) / self.scale
+        state = (self.encoded(x)[0] - self.shift) / self.scale
         t = self.objective.draw_times(n, self.path)
         alpha, sigma = self._levels(t, x)
         time = torch.from_numpy(self.path.network_time(t)).to(x)
         condition = self.condition_tensor(condition, n)
         eps = self.objective.paired(torch.randn_like(state), state, condition) if noise is None else noise
-        condition = self.hidden(condition)
+        condition = hidden(condition, self.null_class, self.class_dropout)
         noisy = alpha * state + sigma * eps
         output = self.network(network_input(self.prediction, noisy, alpha, sigma, self.data_std), time, condition)
         output, where = self._parts(output.to(state.dtype))
@@ -208,13 +216,6 @@ class Diffusion(Scored):
         d = self.denoised(output, noisy, alpha, sigma).detach()
         return loss + variance.bound(state, d, where, before, (alpha, sigma))
 
-    def hidden(self, condition: Tensor | None) -> Tensor | None:
-        """Classes with a random share of them, ``class_dropout``, replaced by the null class, if there is one."""
-        if self.null_class is None or condition is None:
-            return condition
-        hide = torch.rand(len(condition), device=condition.device) < self.class_dropout
-        return torch.where(hide, torch.full_like(condition, self.null_class), condition)
-
     def lesson(self, teacher: GenerativeModel, method: str, options: Mapping[str, Any]) -> Lesson:
         """Methods ``consistency`` and ``reflow``; see :mod:`zoo_diffusion.distillation`."""
         from zoo_diffusion.distillation import lesson
@@ -224,7 +225,7 @@ class Diffusion(Scored):
     def _levels(self, t: NDArray[np.float64], x: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ at times ``[n]``, as tensors that broadcast against ``x``."""
         alpha, sigma = self.path.alpha_sigma(t)
-        shape = (len(t), *[1] * len(self.event_shape))
+        shape = (len(t), *[1] * len(self.state_shape))
         return torch.from_numpy(alpha).to(x).reshape(shape), torch.from_numpy(sigma).to(x).reshape(shape)
 
     # -- sampling ---------------------------------------------------------------------------------------------------
@@ -262,12 +263,12 @@ class Diffusion(Scored):
         return begin(
             self.sampling,
             self.table(sampler, steps, guidance, strength=strength or None, **options),
-            self.event_shape,
+            self.state_shape,
             n,
             seed=seed,
             condition=self.condition_array(condition, n),
             other=None if negative is None else self.condition_array(negative, n),
-            init=_numpy(init),
+            init=self._starting(init),
             strength=strength,
             mask=_numpy(mask),
             noise=_numpy(noise),
@@ -291,7 +292,7 @@ class Diffusion(Scored):
             progress: called with (rows done, rows in all).
             preview: called after each row with (row, the denoised samples ``[n, *event]`` in data units).
         """
-        check_event_shape(state, self.event_shape)
+        check_event_shape(state, self.state_shape)
         step = StepModule(self)
         slots = torch.from_numpy(state.slots).to(self.device, self.dtype)
         index = state.row
@@ -301,15 +302,14 @@ class Diffusion(Scored):
                 slots, d = step(slots, *(tensor_of(given[name]).to(self.device) for name in step.names))
                 index = row.index + 1
                 if preview is not None:
-                    preview(row.index, in_data_units(self.sampling, d.cpu().numpy()))
+                    preview(row.index, _numpy(self._decoded(in_data_units(self.sampling, d.cpu().numpy()))))
                 if progress is not None:
                     progress(index, len(state.table))
         return state.moved(slots.cpu().numpy(), index)
 
     def finish(self, state: SamplerState, **watching: Any) -> Tensor:
         """Take the rows that are left and return the samples ``[n, *event_shape]`` in data units."""
-        x = to_data(self.sampling, self.advance(state, **watching))
-        return torch.from_numpy(x).to(self.device)
+        return self._decoded(to_data(self.sampling, self.advance(state, **watching)))
 
     def sample(
         self,
@@ -340,7 +340,7 @@ class Diffusion(Scored):
         return self.finish(self.begin(n, condition=condition, seed=seed, **options), progress=progress, preview=preview)
 
     def encode(self, x: Tensor, *, condition: Any = None, steps: int | None = None, order: int = 2) -> Tensor:
-        """The noise ``[n, *event_shape]`` from which deterministic sampling gives ``x``: ``sample(noise=...)`` undone.
+        """The noise ``[n, *state_shape]`` from which deterministic sampling gives ``x``: ``sample(noise=...)`` undone.
 
         Args:
             x: data ``[n, *event_shape]``.
@@ -355,14 +355,32 @@ class Diffusion(Scored):
         state = begin(
             self.sampling,
             table,
-            self.event_shape,
+            self.state_shape,
             n,
             seed=0,
             condition=_numpy(given),
-            init=_numpy(x),
+            init=self._starting(x),
             dtype=self._numpy_dtype,
         )
         return torch.from_numpy(encoded(self.advance(state), self.path)).to(self.device)
+
+    def _starting(self, init: Any) -> Any:
+        """Data to start from, one event or many, as an array of what is diffused; None if there are none."""
+        if init is None or self.coding is None:
+            return _numpy(init)
+        x = torch.as_tensor(_numpy(init)).to(self.device, self.dtype)
+        latents = self.encoded(x.reshape(-1, *self.event_shape))[0]
+        return _numpy(latents if x.ndim > len(self.event_shape) else latents[0])
+
+    @torch.no_grad()
+    def _decoded(self, latents: NDArray[Any]) -> Tensor:
+        values = torch.from_numpy(latents).to(self.device)
+        return values if self.coding is None else self.coding.decode(values.to(self.dtype))
+
+    def prepare(self, x: Tensor) -> None:
+        """See :meth:`zoo.model.GenerativeModel.prepare`."""
+        if self.coding is not None:
+            self.coding.prepare(self.check_data(x))
 
     @property
     def _numpy_dtype(self) -> Any:
@@ -371,11 +389,12 @@ class Diffusion(Scored):
     # -- export -----------------------------------------------------------------------------------------------------
 
     def programs(self) -> Programs:
-        """Graphs ``step``, for every sampler, and ``divergence``, for a likelihood, if the model has one."""
-        if self.consistency:
-            return Programs(graphs=(step_graph(self),), sample=self.sampling)
+        """Graphs ``step``, for every sampler, ``divergence``, for a likelihood if there is one, and the coding's."""
+        coders = () if self.coding is None else self.coding.graphs(self.event_shape)
+        if self.consistency or (self.coding is not None and not self.coding.reversible):
+            return Programs(graphs=(step_graph(self), *coders), sample=self.sampling)
         return Programs(
-            graphs=(step_graph(self), divergence_graph(self)),
+            graphs=(step_graph(self), divergence_graph(self), *coders),
             sample=self.sampling,
             log_prob=Integrate(
                 "divergence",
@@ -383,19 +402,11 @@ class Diffusion(Scored):
                 shift=self.shift,
                 scale=self.scale,
                 null_class=self.null_class,
-                probes=default_probes(math.prod(self.event_shape)),
+                probes=default_probes(math.prod(self.state_shape)),
+                encoder=self.sampling.encoder,
             ),
         )
 
 
 def _numpy(value: Any) -> Any:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-
-
-def _sampling_defaults(given: Mapping[str, Any], consistency: bool) -> dict[str, Any]:
-    """Checked defaults of ``sampler``, ``steps``, ``guidance`` and the sampler's ``options``."""
-    if unknown := given.keys() - {"sampler", "steps", "guidance", "options"}:
-        raise ConfigError(f"sampling takes sampler, steps, guidance and options, not {', '.join(sorted(unknown))}")
-    usual = {"sampler": "consistency", "steps": 2} if consistency else {"sampler": "ddim", "steps": 50}
-    defaults = {**usual, "guidance": 1.0, **given}
-    return {**defaults, "guidance": float(defaults["guidance"])}

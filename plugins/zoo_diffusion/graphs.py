@@ -27,7 +27,7 @@ class Denoises(Protocol):
 class Denoiser(Denoises, Protocol):
     """What sampling needs of it besides."""
 
-    event_shape: tuple[int, ...]
+    state_shape: tuple[int, ...]
     condition: Condition | None
     learned_variance: bool
 
@@ -81,7 +81,7 @@ class StepModule(nn.Module):
         *rest: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """State ``[slots, n, *event]`` to the next state and D; the evaluations of guidance run as one batch."""
-        event = self.model.event_shape
+        event = self.model.state_shape
         optional = dict(zip(self._optional, rest, strict=True))
         x = state[0]
         repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
@@ -140,7 +140,7 @@ class DivergenceModule(nn.Module):
 
 def step_graph(model: Denoiser) -> Graph:
     """The graph ``step``, for every sampler, guidance and edit."""
-    event = model.event_shape
+    event = model.state_shape
     module = StepModule(model)
     ports = {
         "time": Port("time", "float32", (), "the network's time"),
@@ -175,7 +175,7 @@ def step_graph(model: Denoiser) -> Graph:
 
 def divergence_graph(model: Denoiser) -> Graph:
     """The graph ``divergence``, for the likelihood."""
-    event = model.event_shape
+    event = model.state_shape
     return Graph(
         "divergence",
         DivergenceModule(model),

@@ -130,3 +130,11 @@ class Objective:
         if self.coupling == "independent":
             return noise
         return paired(noise, state, condition if condition is not None and condition.ndim == 1 else None)
+
+
+def hidden(condition: Tensor | None, null_class: int | None, share: float) -> Tensor | None:
+    """Classes ``[n]`` with a random share of them replaced by the null class, if there is one (Ho & Salimans 2022)."""
+    if null_class is None or condition is None:
+        return condition
+    hide = torch.rand(len(condition), device=condition.device) < share
+    return torch.where(hide, torch.full_like(condition, null_class), condition)

@@ -20,6 +20,7 @@ from zoo_flows.transforms import (
     Logit,
     LULinear,
     Map,
+    Marginals,
     Permutation,
     Standardize,
     Transform,
@@ -100,9 +101,40 @@ def described(condition: Mapping[str, Any] | None) -> tuple[Condition | None, in
     return made, made.size if made else 0
 
 
-def preprocessing(size: int, levels: int | None, alpha: float) -> list[Transform]:
-    """A logit, for discrete data, and standardisation."""
+def preprocessing(
+    size: int, levels: int | None, alpha: float, marginals: Mapping[str, Any] | None = None
+) -> list[Transform]:
+    """What brings data to about unit scale, fitted to them.
+
+    Args:
+        size: numbers in an event.
+        levels: of discrete data, which pass a logit; None for others.
+        alpha: of the logit.
+        marginals: arguments of :class:`Marginals`, for tables; None for standardisation.
+
+    Raises:
+        ConfigError: both levels and marginals, or arguments that there are not.
+    """
+    if marginals is not None:
+        if levels is not None:
+            raise ConfigError("levels are of data that are all whole numbers; categories of a table go into marginals")
+        return [columns(size, marginals)]
     return [*([Logit(levels, alpha)] if levels is not None else []), Standardize(size)]
+
+
+def columns(size: int, marginals: Mapping[str, Any]) -> Marginals:
+    """The columns of a table brought to one scale.
+
+    Args:
+        size: how many.
+        marginals: ``knots`` and ``categories``, see :class:`Marginals`.
+
+    Raises:
+        ConfigError: other arguments.
+    """
+    if unknown := marginals.keys() - {"knots", "categories"}:
+        raise ConfigError(f"marginals takes knots and categories, not {', '.join(sorted(unknown))}")
+    return Marginals(size, **marginals)
 
 
 def one_of(kind: str, name: str, choices: Mapping[str, _Choice]) -> _Choice:

@@ -27,6 +27,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     LipschitzMLP,
     Logit,
     LULinear,
+    Marginals,
     MultiScale,
     Patchwise,
     Permutation,
@@ -56,6 +57,19 @@ def conditioner(context):
 def image(channels, *levels):
     """Transforms of ``[channels, 2, 2]`` as one of vectors."""
     return MultiScale((channels, 2, 2), levels)
+
+
+def fitted(marginals):
+    """Prepared on numbers of different scales, and on categories."""
+    generator = torch.Generator().manual_seed(0)
+    columns = [
+        torch.randint(count, (60,), generator=generator) + torch.rand(60, generator=generator, dtype=torch.float64)
+        if count
+        else 3.0 * torch.randn(60, generator=generator, dtype=torch.float64).exp()
+        for count in marginals.categories
+    ]
+    marginals.double().prepare(torch.stack(columns, 1))
+    return marginals
 
 
 def convolutional(context):
@@ -126,6 +140,7 @@ MAKERS = {
     ),
     "standardize": lambda size, context: Standardize(size),
     "logit": lambda size, context: Logit(17, 0.01),
+    "marginals": lambda size, context: fitted(Marginals(size, knots=5, categories=[0, 3, *[0] * (size - 2)][:size])),
 }
 
 

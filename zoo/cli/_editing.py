@@ -54,7 +54,7 @@ def noise_shape(model: BundledModel) -> tuple[int, ...]:
     """Shape of the noise that one sample is made from."""
     program = model.manifest.sample
     if not isinstance(program, Direct):
-        return model.event_shape
+        return model.state_shape
     (port,) = (p for p in model.manifest.graphs[program.graph].inputs if p.name == program.noise)
     return tuple(int(size) for size in port.shape[1:])
 

@@ -8,8 +8,9 @@ becomes f, on N + 1 times t_0 = 1 > … > t_N = t_min, by the loss::
     f(x, t_N) = x/α(t_N), and f = D at all the other times
 
 d is the pseudo-Huber distance (Song & Dhariwal 2024, arXiv:2310.14189, eq. 13) per dimension, √(mean|a - b|² + c²) - c;
-every interval is drawn as often and weighed the same (λ ≡ 1 in Song et al.); the target network is the student itself
-(section 3.2 there), not an average; and N may double during the run (section 3.4 there).
+every interval is drawn as often; the target network is the student itself (section 3.2 there), not an average; and N
+may double during the run (section 3.4 there). Errors near data are what all targets before them inherit, so that they
+weigh (α + σ)/σ: about as 1/(σ_i - σ_{i+1}), the papers' weight on their times, but finite at pure noise.
 
 The papers write f = c_skip·x + c_out·F so that f(x, t_min) = x whatever the network says. Here the targets hold the
 boundary, the only place where it is asked for: no network is evaluated at t_min, neither in training nor by sampler
@@ -32,6 +33,7 @@ from zoo.paths import Path
 from zoo.samplers.spacing import spaced_times
 from zoo.training.distillation import Lesson
 from zoo_diffusion.distillation.teacher import Levels, Teacher, bounded, check_teacher
+from zoo_diffusion.objectives import hidden
 
 if TYPE_CHECKING:
     from zoo.model import GenerativeModel
@@ -47,7 +49,7 @@ class Consistency(Lesson):
     """The lesson of a consistency model.
 
     Args:
-        student: with ``consistency = true`` in its config.
+        student: whose own sampler is ``consistency`` or ``lcm``.
         teacher: a diffusion on the same path, in the same units.
         steps: N, or [first, last] to double it in the course of the run.
         solver: ``"ddim"`` or ``"heun"``, the teacher's step.
@@ -80,7 +82,7 @@ class Consistency(Lesson):
         if not student.consistency:
             raise ConfigError(
                 "the student of consistency distillation is a consistency model",
-                hint="Set `consistency = true` in its config.",
+                hint='Set sampling = { sampler = "consistency", steps = 2 } in its config.',
             )
         mine, theirs = ((m.path.describe(), m.shift, m.scale) for m in (student, teacher))
         if mine != theirs:
@@ -110,8 +112,8 @@ class Consistency(Lesson):
         """Algorithm 2, lines 4-7; arguments as for :meth:`zoo.training.distillation.Lesson.loss`."""
         n = len(student.check_data(x))
         times = self.doublings[min(int(done * len(self.doublings)), len(self.doublings) - 1)]
-        state = (x - student.shift) / student.scale
-        condition = student.hidden(student.condition_tensor(condition, n))
+        state = (student.encoded(x)[0] - student.shift) / student.scale
+        condition = hidden(student.condition_tensor(condition, n), student.null_class, student.class_dropout)
         # every interval as often as another, in every batch
         index = ((torch.rand((), dtype=torch.float64) + torch.arange(n) / n) % 1.0 * (len(times) - 1)).long().numpy()
         here, there = (Levels.at(student.path, times[i], state) for i in (index, index + 1))
@@ -126,7 +128,7 @@ class Consistency(Lesson):
         squared = (d - target).square().flatten(1).mean(1)
         # no root of 0, whose slope is infinite
         distance: Tensor = (squared + max(self.huber, 1e-8) ** 2).sqrt() - self.huber
-        return distance.mean()
+        return (distance / here.place.flatten()).mean()
 
 
 def trajectory(path: Path, steps: int, spacing: Any) -> NDArray[np.float64]:

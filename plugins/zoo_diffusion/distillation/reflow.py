@@ -67,6 +67,8 @@ class Reflow(Lesson):
         check_teacher(student, teacher, guidance=guidance)
         if student.consistency:
             raise ConfigError("a reflowed student is a diffusion, no consistency model")
+        if student.coding is not None:
+            raise ConfigError("reflow of latents is not there: what the teacher's noise becomes is known as data only")
         if student.objective.coupling != "independent":
             raise ConfigError("reflow couples noise and data itself: the student's objective.coupling must not")
         if pairs < 2:

@@ -54,6 +54,8 @@ def check_teacher(student: Diffusion, teacher: Any, *, guidance: float) -> None:
         raise ConfigError(f"a diffusion learns from a diffusion, not from a {type(teacher).__name__}")
     if teacher.event_shape != student.event_shape:
         raise ConfigError(f"the teacher has events of shape {teacher.event_shape}, the student {student.event_shape}")
+    if teacher.state_shape != student.state_shape:
+        raise ConfigError(f"the teacher has states of shape {teacher.state_shape}, the student {student.state_shape}")
     kinds = [None if c is None else (c.kind, c.size) for c in (teacher.condition, student.condition)]
     if kinds[0] != kinds[1]:
         raise ConfigError(f"teacher and student take different conditions: {kinds[0]} and {kinds[1]}")

@@ -19,6 +19,7 @@ from zoo_flows.transforms.lipschitz import LipschitzMLP
 from zoo_flows.transforms.logit import Logit
 from zoo_flows.transforms.lu_linear import FrozenLinear, LULinear
 from zoo_flows.transforms.maps import AdditiveMap, AffineMap, Map, SplineMap
+from zoo_flows.transforms.marginals import Marginals
 from zoo_flows.transforms.multiscale import MultiScale
 from zoo_flows.transforms.patchwise import Patchwise
 from zoo_flows.transforms.permutation import Permutation
@@ -52,6 +53,7 @@ __all__ = [
     "LipschitzMLP",
     "Logit",
     "Map",
+    "Marginals",
     "MultiScale",
     "NoiseAugmentation",
     "Patchwise",
