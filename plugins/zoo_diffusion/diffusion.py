@@ -14,22 +14,24 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo.likelihood import default_probes
+from zoo.model import GenerativeModel
 from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import inversion
+from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.state import begin, encoded
+from zoo.training.distillation import Lesson
 from zoo_diffusion import variance
 from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
 from zoo_diffusion.iterated import Iterated, as_numpy
-from zoo_diffusion.objectives import Objective
+from zoo_diffusion.objectives import Objective, hidden
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 from zoo_diffusion.scored import Scored
+from zoo_diffusion.settings import check_settings, sampling_defaults
 
 Progress = Callable[[int, int], None]
 Preview = Callable[[int, NDArray[Any]], None]
-
-VARIANCES = ("fixed", "learned-range")
 
 
 class Diffusion(Iterated, Scored):
@@ -59,7 +61,12 @@ class Diffusion(Iterated, Scored):
         objective: weighting, times and coupling of training, see :mod:`zoo_diffusion.objectives`.
         coding: from data to what is diffused and back, for which shift, scale and range are then meant; None diffuses
             the data itself.
-        sampling: defaults of ``sampler``, ``steps`` and ``guidance``.
+        sampling: defaults of ``sampler``, ``steps`` and ``guidance``. A model whose own sampler is ``consistency`` or
+            ``lcm`` is a consistency model: D says where the ODE of another model ends, not what is to be expected of
+            the data. It is distilled (:mod:`zoo_diffusion.distillation`), and has no likelihood.
+
+    Attributes:
+        consistency: whether it is a consistency model.
     """
 
     family: ClassVar[str] = "diffusion"
@@ -85,16 +92,14 @@ class Diffusion(Iterated, Scored):
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if variance not in VARIANCES:
-            raise ConfigError(f"variance is one of {', '.join(VARIANCES)}, not {variance!r}")
-        if not scale > 0:
-            raise ConfigError(f"scale must be above 0, not {scale}")
-        if not data_std > 0:
-            raise ConfigError(f"data_std must be above 0, not {data_std}")
-        if (data_min is None) != (data_max is None):
-            raise ConfigError("data_min and data_max come together")
-        if clip_denoised is not False and not clip_denoised > 0:
-            raise ConfigError(f"clip_denoised is true, false or a bound above 0, not {clip_denoised}")
+        check_settings(
+            scale=scale,
+            data_min=data_min,
+            data_max=data_max,
+            clip_denoised=clip_denoised,
+            data_std=data_std,
+            variance=variance,
+        )
         self.network = network
         self.event_shape = event_shape
         self.coding = coding
@@ -121,8 +126,9 @@ class Diffusion(Iterated, Scored):
             learned_variance=self.learned_variance,
             encoder=None if coding is None else "encoder",
             decoder=None if coding is None else "decoder",
-            **_sampling_defaults(sampling or {}),
+            **sampling_defaults(sampling or {}),
         )
+        self.consistency = self.sampling.sampler in CONSISTENCY
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
 
@@ -144,9 +150,9 @@ class Diffusion(Iterated, Scored):
 
         Args:
             x: state ``[n, *event]``.
-            time: the network's time, scalar.
-            alpha: α, scalar.
-            sigma: σ, scalar.
+            time: the network's time, scalar or ``[n]``.
+            alpha: α, scalar or one for each sample, as σ is; they broadcast against ``x``.
+            sigma: σ.
             condition: ``[n]`` or ``[n, d]``, or None.
 
         Returns:
@@ -173,7 +179,7 @@ class Diffusion(Iterated, Scored):
 
     # -- training ---------------------------------------------------------------------------------------------------
 
-    def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """Weighted mean squared error of the prediction, see :mod:`zoo_diffusion.objectives`. Noise comes from torch.
 
         A learned variance adds its share of the variational bound (Nichol & Dhariwal 2021, eq. 16; see
@@ -182,17 +188,24 @@ class Diffusion(Iterated, Scored):
         Args:
             x: data ``[n, *event]``.
             condition: int ``[n]`` or float ``[n, d]``, or None.
+            noise: standard normal ``[n, *event]`` that belongs to the data; None draws it.
+
+        Raises:
+            ConfigError: a consistency model, which is distilled.
         """
         n = len(self.check_data(x))
+        if self.consistency:
+            raise ConfigError(
+                "a consistency model is not trained by a loss of its own",
+                hint='Give the recipe a table [distillation] with method = "consistency".',
+            )
         state = (self.encoded(x)[0] - self.shift) / self.scale
         t = self.objective.draw_times(n, self.path)
         alpha, sigma = self._levels(t, x)
         time = torch.from_numpy(self.path.network_time(t)).to(x)
-        eps = self.objective.paired(torch.randn_like(state), state)
         condition = self.condition_tensor(condition, n)
-        if self.null_class is not None and condition is not None:
-            hidden = torch.rand(n, device=x.device) < self.class_dropout
-            condition = torch.where(hidden, torch.full_like(condition, self.null_class), condition)
+        eps = self.objective.paired(torch.randn_like(state), state, condition) if noise is None else noise
+        condition = hidden(condition, self.null_class, self.class_dropout)
         noisy = alpha * state + sigma * eps
         output = self.network(network_input(self.prediction, noisy, alpha, sigma, self.data_std), time, condition)
         output, where = self._parts(output.to(state.dtype))
@@ -203,6 +216,12 @@ class Diffusion(Iterated, Scored):
         before = self._levels(np.maximum(t - 1.0 / variance.STEPS, self.path.t_min), x)
         d = self.denoised(output, noisy, alpha, sigma).detach()
         return loss + variance.bound(state, d, where, before, (alpha, sigma))
+
+    def lesson(self, teacher: GenerativeModel, method: str, options: Mapping[str, Any]) -> Lesson:
+        """Methods ``consistency`` and ``reflow``; see :mod:`zoo_diffusion.distillation`."""
+        from zoo_diffusion.distillation import lesson
+
+        return lesson(self, teacher, method, options)
 
     def _levels(self, t: NDArray[np.float64], x: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ at times ``[n]``, as tensors that broadcast against ``x``."""
@@ -226,6 +245,7 @@ class Diffusion(Iterated, Scored):
             order: 1 or 2.
         """
         n = len(self.check_data(x))
+        self.check_ode("encode")
         table = inversion(self.path, self.sampling.steps if steps is None else steps, order=order)
         given = self.scoring_condition(condition, n)
         state = begin(
@@ -261,9 +281,9 @@ class Diffusion(Iterated, Scored):
     # -- export -----------------------------------------------------------------------------------------------------
 
     def programs(self) -> Programs:
-        """Graphs ``step``, for every sampler, ``divergence``, for the likelihood, and those of the coding."""
+        """Graphs ``step``, for every sampler, ``divergence``, for a likelihood if there is one, and the coding's."""
         coders = () if self.coding is None else self.coding.graphs(self.event_shape)
-        if self.coding is not None and not self.coding.reversible:
+        if self.consistency or (self.coding is not None and not self.coding.reversible):
             return Programs(graphs=(step_graph(self, self.step_module()), *coders), sample=self.sampling)
         return Programs(
             graphs=(step_graph(self, self.step_module()), divergence_graph(self), *coders),
@@ -278,11 +298,3 @@ class Diffusion(Iterated, Scored):
                 encoder=self.sampling.encoder,
             ),
         )
-
-
-def _sampling_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Checked defaults of ``sampler``, ``steps``, ``guidance`` and the sampler's ``options``."""
-    if unknown := given.keys() - {"sampler", "steps", "guidance", "options"}:
-        raise ConfigError(f"sampling takes sampler, steps, guidance and options, not {', '.join(sorted(unknown))}")
-    defaults = {"sampler": "ddim", "steps": 50, "guidance": 1.0, **given}
-    return {**defaults, "guidance": float(defaults["guidance"])}

@@ -8,7 +8,7 @@ import pytest
 
 from zoo import runtime
 from zoo.bundle import open_bundle
-from zoo.errors import DataError, MissingDependencyError
+from zoo.errors import DataError, MissingDependencyError, UsageError
 from zoo.files import sha256
 from zoo.registry import Registry
 from zoo.training.recipe import Recipe
@@ -89,6 +89,12 @@ class TestEveryModel:
         condition = None if card.condition is None else np.arange(5, dtype=np.int32) % card.condition.size
         options = {"steps": 4} if program.kind == "integrate" else {}
         torch = pytest.importorskip("torch")
+        if bundles(card).manifest.log_prob is None:
+            with pytest.raises(UsageError, match="cannot score data"):
+                models(card).log_prob(torch.from_numpy(x), condition=condition, **options)
+            with pytest.raises(UsageError, match="cannot score data"):
+                bundles(card).log_prob(x, condition=condition, **options)
+            return
         with torch.no_grad():
             in_torch = models(card).log_prob(torch.from_numpy(x), condition=condition, **options).numpy()
         in_onnx = bundles(card).log_prob(x, condition=condition, **options)

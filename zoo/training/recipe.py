@@ -1,4 +1,4 @@
-"""A recipe: everything that a training run depends on, as a TOML file of four tables.
+"""A recipe: everything that a training run depends on, as a TOML file of a few tables.
 
 .. code-block:: toml
 
@@ -17,6 +17,8 @@
     steps = 3000
     batch_size = 512
 
+A student that learns from another model has a table ``[distillation]`` besides, see :mod:`zoo.training.distillation`.
+
 Every key is checked: an unknown or ill-typed one is an error, not a default.
 """
 
@@ -27,9 +29,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from zoo.errors import ConfigError, UnknownNameError
+from zoo.training.distillation import DistillationRecipe
 
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "constant")
@@ -129,6 +132,7 @@ class Recipe:
     model: ModelRecipe
     data: DataRecipe
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
+    distillation: DistillationRecipe | None = None
     summary: str = ""
     license: str = ""
 
@@ -159,6 +163,8 @@ class Recipe:
         """As JSON values; :meth:`from_dict` reads them back."""
         described = dataclasses.asdict(self)
         described["training"]["betas"] = list(self.training.betas)
+        if self.distillation is None:
+            del described["distillation"]
         return described
 
 
@@ -181,6 +187,9 @@ def _build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
+    if type(None) in get_args(hint):
+        # an optional table: absent, or whole
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
