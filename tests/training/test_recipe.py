@@ -82,3 +82,18 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path):
         Recipe.from_file(tmp_path / "r.toml")
     with pytest.raises(ConfigError, match="cannot read the recipe"):
         Recipe.from_file(tmp_path / "none.toml")
+
+
+def test_parts_are_texts_by_name():
+    values = {
+        "name": "x",
+        "model": {"architecture": "a", "parts": {"coding.autoencoder": "runs/one"}},
+        "data": {"name": "d"},
+    }
+    recipe = Recipe.from_dict(values)
+    assert recipe.model.parts == {"coding.autoencoder": "runs/one"}
+    assert Recipe.from_dict(recipe.describe()) == recipe
+    assert "parts" not in Recipe.from_dict({**values, "model": {"architecture": "a"}}).describe()["model"]
+    for wrong in ("runs/one", {"network": 3}):
+        with pytest.raises(ConfigError, match="parts"):
+            Recipe.from_dict({**values, "model": {"architecture": "a", "parts": wrong}})

@@ -165,6 +165,8 @@ class Recipe:
         described["training"]["betas"] = list(self.training.betas)
         if self.distillation is None:
             del described["distillation"]
+        if not self.model.parts:
+            del described["model"]["parts"]
         return described
 
 
@@ -198,7 +200,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
             return (float(value[0]), float(value[1]))
         raise ConfigError(f"{where} must be two numbers, not {value!r}")
-    plain = dict if hint == dict[str, Any] else hint
+    if hint == dict[str, str] and isinstance(value, dict) and not all(isinstance(v, str) for v in value.values()):
+        raise ConfigError(f"{where} must be texts by name, not {value!r}")
+    plain = dict if hint in (dict[str, Any], dict[str, str]) else hint
     if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
         raise ConfigError(f"{where} must be {plain.__name__}, not {value!r}")
     return value
