@@ -69,6 +69,20 @@ def zoo_architectures() -> list[Architecture]:
             entry="zoo_diffusion.dit:DiTDiffusion",
             paper="Peebles & Xie 2023, Scalable diffusion models with transformers, arXiv:2212.09748",
         ),
+        Architecture(
+            name="uvit",
+            summary="Transformer diffusion with the long skips of a U-Net, in the layout of U-ViT",
+            family="diffusion",
+            entry="zoo_diffusion.uvit:UViTDiffusion",
+            paper="Bao et al. 2023, All are worth words: a ViT backbone for diffusion models, arXiv:2209.12152",
+        ),
+        Architecture(
+            name="adm",
+            summary="U-Net diffusion over images, in the layout of ADM",
+            family="diffusion",
+            entry="zoo_diffusion.adm:ADMDiffusion",
+            paper="Dhariwal & Nichol 2021, Diffusion models beat GANs on image synthesis, arXiv:2105.05233",
+        ),
     ]
 
 

@@ -33,6 +33,8 @@ RESNET = {
     "up_block_types": ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"],
 }
 DIT = {**IMAGE, "hidden_size": 16, "depth": 2, "num_heads": 2}
+UVIT = {**IMAGE, "embed_dim": 16, "depth": 2, "num_heads": 2}
+ADM = {**IMAGE, "model_channels": 8, "channel_mult": [1, 2], "attention_resolutions": [2], "num_head_channels": 8}
 MLP = {"event_shape": [3], "hidden": 16, "blocks": 2, "sampling": {"steps": 4}}
 #: name -> (architecture, config)
 CASES = {
@@ -62,6 +64,22 @@ CASES = {
         "dit",
         DIT | VECTOR | {"event_shape": [1, 4, 8], "path": "rectified-flow", "prediction": "velocity"},
     ),
+    "uvit": ("uvit", UVIT | CLASSES),
+    "uvit-velocity": (
+        "uvit",
+        UVIT
+        | VECTOR
+        | {"event_shape": [1, 4, 8], "path": "rectified-flow", "prediction": "velocity"}
+        | {"mlp_time_embed": True, "qkv_bias": True, "conv": False},
+    ),
+    "adm": ("adm", ADM | CLASSES | {"path": "ddpm-linear", "prediction": "epsilon"}),
+    "adm-plain": (
+        "adm",
+        ADM
+        | VECTOR
+        | {"use_scale_shift_norm": False, "resblock_updown": False, "use_new_attention_order": True}
+        | {"num_head_channels": None, "num_heads": 2, "event_shape": [1, 8, 4]},
+    ),
     "mlp": ("mlp", MLP | {"path": "rectified-flow", "prediction": "velocity"}),
     "mlp-classes": ("mlp", MLP | CLASSES | {"shift": 1.0, "scale": 2.0}),
     "mlp-table": ("mlp", MLP | {"marginals": {"knots": 4, "categories": [0, 2, 0]}}),
@@ -69,6 +87,8 @@ CASES = {
 }
 LEARNED = {
     "unet2d-learned-variance": ("unet2d", UNET2D | {"variance": "learned-range"}),
+    "uvit-learned-variance": ("uvit", UVIT | CLASSES | {"variance": "learned-range"}),
+    "adm-learned-variance": ("adm", ADM | CLASSES | {"variance": "learned-range"}),
     "dit-learned-variance": ("dit", DIT | CLASSES | {"variance": "learned-range"}),
 }
 REGISTRY = Registry(

@@ -98,7 +98,7 @@ MAKERS = {
     "residual-elu": lambda size, context: Residual(
         LipschitzMLP(size, hidden=8, layers=1, bound=0.5, activation="elu"), size
     ),
-    "continuous": lambda size, context: Continuous(VelocityMLP(size, context=context, hidden=4, layers=1), steps=64),
+    "continuous": lambda size, context: Continuous(VelocityMLP(size, context=context, hidden=4, layers=1), steps=192),
     "elementwise": lambda size, context: ElementwiseSpline(size, bins=6, bound=3.0),
     "lu": lambda size, context: LULinear(size),
     "lu-in-place": lambda size, context: LULinear(size, permute=False),
