@@ -69,10 +69,17 @@ class Graph:
 
 @dataclass(frozen=True)
 class Direct:
-    """One call. ``noise`` names the input that takes standard normals (sampling) or is None (scoring)."""
+    """One call.
+
+    Attributes:
+        graph: name of the graph.
+        noise: the input that takes standard normals (sampling), or None (scoring).
+        work: how many times the numbers of a sample it works on at once; a runtime's batches are smaller by it.
+    """
 
     graph: str
     noise: str | None = None
+    work: int = 1
     kind: ClassVar[str] = "direct"
 
 

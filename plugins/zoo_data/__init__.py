@@ -59,6 +59,13 @@ def zoo_datasets() -> list[DataSource]:
                 "doi:10.24432/C50P49; the test set, as scikit-learn distributes it"
             ),
         ),
+        DataSource(
+            name="names",
+            summary="29,494 first names of 2 to 15 letters, as whole numbers",
+            entry="zoo_data.names:names",
+            license="public domain",
+            source="US Social Security Administration, by way of Andrej Karpathy's makemore",
+        ),
         *(
             DataSource(
                 name=name,

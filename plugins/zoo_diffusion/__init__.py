@@ -32,6 +32,30 @@ def zoo_architectures() -> list[Architecture]:
             ),
         ),
         Architecture(
+            name="kl-autoencoder",
+            summary="variational autoencoder of images, for diffusions of its latents",
+            family="autoencoder",
+            entry="zoo_diffusion.kl_autoencoder:KLAutoencoder",
+            paper="Kingma & Welling 2014, Auto-encoding variational Bayes, arXiv:1312.6114",
+        ),
+        Architecture(
+            name="latent",
+            summary="diffusion of an autoencoder's latents, the decoder included",
+            family="diffusion",
+            entry="zoo_diffusion.latent:LatentDiffusion",
+            paper="Rombach et al. 2022, High-resolution image synthesis with latent diffusion models, arXiv:2112.10752",
+        ),
+        Architecture(
+            name="masked",
+            summary="masked diffusion over texts and other sequences of symbols",
+            family="diffusion",
+            entry="zoo_diffusion.masked:MaskedDiffusion",
+            paper=(
+                "Austin et al. 2021, Structured denoising diffusion models in discrete state-spaces, arXiv:2107.03006; "
+                "Sahoo et al. 2024, Simple and effective masked diffusion language models, arXiv:2406.07524"
+            ),
+        ),
+        Architecture(
             name="unet2d",
             summary="U-Net diffusion over images whose network has the layout of diffusers' UNet2DModel",
             family="diffusion",

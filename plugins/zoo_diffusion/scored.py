@@ -18,11 +18,7 @@ from zoo.model import GenerativeModel
 from zoo.paths import Path
 from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import DivergenceModule
-
-
-def tensor_of(array: NDArray[Any]) -> Tensor:
-    """An array as a tensor, copied where it is somebody else's to write."""
-    return torch.from_numpy(np.require(array, requirements=("C", "W")))
+from zoo_diffusion.iterated import tensor_of
 
 
 class Scored(GenerativeModel):
@@ -32,6 +28,7 @@ class Scored(GenerativeModel):
         path: the Gaussian path.
         shift: data units of state 0.
         scale: data units of one unit of state.
+        consistency: whether D is a consistency function, and no expected clean state.
         coding: from data to what is diffused, or None.
         state_shape: shape of one state.
     """
@@ -39,6 +36,7 @@ class Scored(GenerativeModel):
     path: Path
     shift: float
     scale: float
+    consistency: bool
     coding: Coding | None
     state_shape: tuple[int, ...]
 
@@ -107,6 +105,7 @@ class Scored(GenerativeModel):
         Returns:
             ``[n]``, nats, in data units.
         """
+        self.check_ode("score")
         given = self.scoring_condition(condition, len(self.check_data(x)))
 
         def denoise(state: Any, *levels: float) -> Any:
@@ -126,6 +125,18 @@ class Scored(GenerativeModel):
         with torch.no_grad():
             return self.coding.encode(x)
 
+    def check_ode(self, purpose: str) -> None:
+        """Refuse what takes the probability-flow ODE of a model whose denoiser defines none.
+
+        Raises:
+            UsageError: a consistency model.
+        """
+        if self.consistency:
+            raise UsageError(
+                f"a consistency model cannot {purpose} data: it has no probability-flow ODE",
+                hint=f"Let its teacher {purpose} the data.",
+            )
+
     def _states(self, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The states of data, and by how much ``[n]`` their log-density is larger."""
         if self.coding is not None and not self.coding.reversible:
@@ -136,6 +147,7 @@ class Scored(GenerativeModel):
 
     def _ode(self, x: Tensor, condition: Any) -> tuple[Evaluator, NDArray[np.float64], NDArray[np.float64]]:
         """What the likelihood evaluates, the states of the data, and by how much their log-density is larger."""
+        self.check_ode("score")
         conditions = self.scoring_condition(condition, len(self.check_data(x)))
         divergence = DivergenceModule(self)
 

@@ -95,3 +95,14 @@ def test_bad_columns_are_refused():
         Marginals(1).prepare(torch.ones(9, 1))
     with pytest.raises(DataError, match="3 categories"):
         Marginals(1, categories=[3]).prepare(torch.tensor([[0.5], [3.2]]))
+
+
+def test_tails_are_those_of_a_standardisation():
+    """However close together the largest data are, what is a little larger is not impossible."""
+    x = torch.cat([torch.randn(400, generator=torch.Generator().manual_seed(0)).clamp(max=1.0), torch.ones(40)])
+    transform = Marginals(1, knots=16).double()
+    transform.prepare(x.double()[:, None])
+    deviation = float(x.std(correction=0))
+    z, _ = transform(torch.tensor([[1.1], [1.1 + deviation]], dtype=torch.float64))
+    assert float(z[1] - z[0]) == pytest.approx(1.0, rel=1e-3)
+    assert float(z[0]) < 4

@@ -22,7 +22,7 @@ def test_the_same_rows_are_at_no_distance(rows):
 
 
 def test_distances_of_columns_are_known_ones(rows):
-    moved = rows + [[1.0, 0.0]]
+    moved = rows + np.array([1.0, 0.0])
     # of N(0, 1) and N(1, 1): 2·Φ(1/2) - 1 = 0.3829, half of it for the mean over two columns
     assert column_distance(rows, moved, TABLE) == pytest.approx(0.3829 / 2, abs=0.02)
     swapped = rows.copy()

@@ -35,8 +35,8 @@ def tabular(model: BundledModel, data: Dataset, *, samples: int = 1000, seed: in
         "column_distance": {
             "value": round(column_distance(drawn, real, kind), 4),
             "of_training_data": round(column_distance(training, real, kind), 4),
-            "of": "the largest difference of the distribution functions of a column, averaged over columns; categories: "
-            "half the sum of the differences of their shares",
+            "of": "the largest difference of the distribution functions of a column, averaged over columns; for "
+            "categories half the sum of the differences of their shares",
             **told,
         },
         "correlation_difference": {

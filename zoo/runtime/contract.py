@@ -12,6 +12,7 @@ from zoo.programs import Direct, Fused, Integrate, Iterate, Program, graphs_of
 
 _ROW = ("time", "alpha", "sigma")
 _STEP = ("state", *_ROW, "clip", "noise_scale", "matrix", "noise", "weights")
+_REVEALING = ("state", "alpha", "matrix", "noise", "weights")
 _STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them serves fewer edits
 _DIVERGENCE = ("x", *_ROW, "probe")
 _FUSED = ("seed", "first", "n")
@@ -48,7 +49,9 @@ def _check_sample(manifest: Manifest) -> None:
             raise BundleError(f"input {port.name} of graph {program.graph} has no fixed event shape")
     elif isinstance(program, Iterate):
         learned = ("noise_range",) if program.learned_variance else ()
-        _check_ports(manifest, program, (*_STEP, *learned), ("next_state", "denoised"), optional=_STEP_OPTIONAL)
+        required = (*_STEP, *learned) if path_from(program.path).gaussian else _REVEALING
+        optional = (*_STEP_OPTIONAL, *(name for name in _STEP if name not in required))
+        _check_ports(manifest, program, required, ("next_state", "denoised"), optional=optional)
         _check_numbers(program.shift, program.scale, program.guidance)
         _check_numbers(*(v for v in (program.data_min, program.data_max, program.clip) if v is not None))
         _check_path(program)

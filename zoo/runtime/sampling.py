@@ -18,6 +18,7 @@ from zoo.runtime.coding import Coding
 from zoo.runtime.opened import LARGEST_COUNT, Progress, checked_count, fresh_seed, ticker
 from zoo.runtime.session import Session
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
+from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.state import SamplerState, begin, check_event_shape, encoded, spread, to_data
 
 #: (row, slice of the samples, the denoised samples [n, *event] of that slice in data units)
@@ -216,10 +217,12 @@ class Sampling(Coding):
 
         Raises:
             DataError: data of the wrong shape or content.
-            UsageError: a model that samples in one call, or one that decodes and cannot encode.
+            UsageError: a model that samples in one call, one that decodes and cannot encode, or a consistency model.
             RuntimeFailure: as for :meth:`sample`.
         """
         program = self._iterated()
+        if program.sampler in CONSISTENCY:
+            raise UsageError(f"{self.name} is a consistency model: it has no ODE that turns data into noise")
         path = path_from(program.path)
         values = data.events(data.centred(x, self.levels), self.event_shape, None)
         table = inversion(path, program.steps if steps is None else steps, order=order)

@@ -156,7 +156,7 @@ class Scoring(Coding):
             raise UsageError(f"{self.name} scores exactly, in one call, and has no option {', '.join(refused)}")
         session = self.session(program.graph)
         density = np.empty((3, len(values)) if errors else len(values))
-        batches = self._batches(len(values), batch_size, session)
+        batches = self._batches(len(values), batch_size, session, getattr(program, "work", 1))
         tick = ticker(progress, len(batches) * calls)
         for part in batches:
             given = self._filled(None if conditions is None else conditions[part])

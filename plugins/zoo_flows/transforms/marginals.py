@@ -20,11 +20,12 @@ _NARROWEST = 1e-4
 class Marginals(Transform):
     """Each column by a piecewise linear map of its own, under which training data are about standard normal.
 
-    Between knots x₀ < … < x_K, fitted to the data, and z₀ < … < z_K the map is straight, and beyond them it goes on as
-    it is there. For a column of numbers the knots are quantiles of the data, at whose ranks z has those of N(0, 1): the
-    marginal Gaussianization of Chen & Gopinath 2000. For a column of categories 0 … k - 1, dequantised with uniform
-    noise, they are the whole numbers and some in between, so that a category gets a part of the line that is as
-    probable as it is frequent. What is left to learn is how columns go together. Until it is fitted it is the identity.
+    Between knots x₀ < … < x_K, fitted to the data, and z₀ < … < z_K the map is straight, and beyond them it goes on
+    with the slope of a standardisation, however close together the last data are. For a column of numbers the knots are
+    quantiles of the data, at whose ranks z has those of N(0, 1): the marginal Gaussianization of Chen & Gopinath 2000.
+    For a column of categories 0 … k - 1, dequantised with uniform noise, they are the whole numbers and some in
+    between, so that a category gets a part of the line that is as probable as it is frequent. What is left to learn is
+    how columns go together. Until it is fitted it is the identity.
 
     Args:
         size: number d of columns.
@@ -34,6 +35,7 @@ class Marginals(Transform):
 
     knots: Tensor
     heights: Tensor
+    tails: Tensor
 
     def __init__(self, size: int, *, knots: int = 16, categories: Sequence[int] | None = None) -> None:
         super().__init__()
@@ -49,14 +51,15 @@ class Marginals(Transform):
         even = torch.linspace(-1.0, 1.0, most + 1).repeat(size, 1)
         self.register_buffer("knots", even)
         self.register_buffer("heights", even.clone())
+        self.register_buffer("tails", torch.ones(size))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        return _through(x, self.knots, self.heights)
+        return _through(x, self.knots, self.heights, self.tails)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        return _through(z, self.heights, self.knots)
+        return _through(z, self.heights, self.knots, 1.0 / self.tails)
 
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
         """Put the knots where the data are.
@@ -70,6 +73,7 @@ class Marginals(Transform):
             knots, heights = make(values[:, column], count, self.pieces, f"column {column}")
             fill = np.linspace(knots[-2], knots[-1], self.knots.shape[1] - len(knots) + 2)[1:-1]
             self._place(column, knots, heights, fill)
+            self.tails[column] = 1.0 / float(values[:, column].std())
 
     def _place(
         self, column: int, knots: NDArray[np.float64], heights: NDArray[np.float64], fill: NDArray[np.float64]
@@ -80,18 +84,27 @@ class Marginals(Transform):
         self.heights[column] = torch.from_numpy(np.interp(more, knots, heights)).to(self.heights)
 
 
-def _through(x: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-    """``[n, d]`` through the straight pieces from (start, end) ``[d, K + 1]``, and the log-determinant ``[n]``."""
+def _through(x: Tensor, start: Tensor, end: Tensor, tails: Tensor) -> tuple[Tensor, Tensor]:
+    """Along the straight pieces from ``start`` to ``end``, and with the slopes ``tails`` beyond them.
+
+    Args:
+        x: ``[n, d]``.
+        start: ``[d, K + 1]``.
+        end: ``[d, K + 1]``.
+        tails: ``[d]``.
+
+    Returns:
+        where x goes ``[n, d]``, and the log-determinant ``[n]``.
+    """
     widths = start.diff(dim=1)
     slopes = end.diff(dim=1) / widths
     given = x.unsqueeze(2)
     # what lies in each piece: no piece is looked for, so nothing depends on the data but numbers
     inside = torch.minimum((given - start[:, :-1]).clamp(min=0.0), widths)
-    below = (x - start[:, 0]).clamp(max=0.0) * slopes[:, 0]
-    above = (x - start[:, -1]).clamp(min=0.0) * slopes[:, -1]
-    y = end[:, 0] + (inside * slopes).sum(2) + below + above
-    log_slopes = slopes.log()
-    passed = (given >= start[:, 1:-1]).to(x.dtype)
+    outside = (x - start[:, 0]).clamp(max=0.0) + (x - start[:, -1]).clamp(min=0.0)
+    y = end[:, 0] + (inside * slopes).sum(2) + outside * tails
+    log_slopes = torch.cat([tails[:, None], slopes, tails[:, None]], dim=1).log()
+    passed = (given >= start).to(x.dtype)
     log_det = log_slopes[:, 0] + (passed * log_slopes.diff(dim=1)).sum(2)
     return y, log_det.sum(1)
 
