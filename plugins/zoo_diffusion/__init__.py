@@ -45,6 +45,13 @@ def zoo_architectures() -> list[Architecture]:
             entry="zoo_diffusion.dit:DiTDiffusion",
             paper="Peebles & Xie 2023, Scalable diffusion models with transformers, arXiv:2212.09748",
         ),
+        Architecture(
+            name="unet1d",
+            summary="1-D U-Net diffusion over signals such as recordings, conditional on classes or a vector",
+            family="diffusion",
+            entry="zoo_diffusion.unet1d:UNet1dDiffusion",
+            paper="Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239",
+        ),
     ]
 
 
