@@ -173,7 +173,9 @@ def _samples(content: bytes, where: str) -> NDArray[np.int16]:
     except (EOFError, wave.Error) as error:
         raise DataError(f"{where} is not a .wav file: {error}") from error
     if (rate, channels, width) != (SAMPLE_RATE, 1, 2):
-        raise DataError(f"{where} has {channels} channels of {8 * width} bits at {rate} Hz, expected 1 of 16 at 8000 Hz")
+        raise DataError(
+            f"{where} has {channels} channels of {8 * width} bits at {rate} Hz, expected 1 of 16 at 8000 Hz"
+        )
     if not frames or len(frames) % 2:
         raise DataError(f"{where} is empty or truncated")
     return np.frombuffer(frames, "<i2").astype(np.int16)

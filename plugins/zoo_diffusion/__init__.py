@@ -46,6 +46,13 @@ def zoo_architectures() -> list[Architecture]:
             paper="Peebles & Xie 2023, Scalable diffusion models with transformers, arXiv:2212.09748",
         ),
         Architecture(
+            name="diffwave",
+            summary="DiffWave over signals such as recordings: gated dilated convolutions, conditional on classes or a vector",
+            family="diffusion",
+            entry="zoo_diffusion.diffwave:DiffWaveDiffusion",
+            paper="Kong et al. 2021, DiffWave: a versatile diffusion model for audio synthesis, arXiv:2009.09761",
+        ),
+        Architecture(
             name="unet1d",
             summary="1-D U-Net diffusion over signals such as recordings, conditional on classes or a vector",
             family="diffusion",

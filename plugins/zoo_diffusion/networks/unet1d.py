@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zoo.errors import ConfigError
+from zoo_diffusion.networks.patches import check_patch, patched, unpatched
 from zoo_diffusion.networks.unet import UNet
 
 
@@ -25,8 +25,7 @@ class UNet1d(nn.Module):
 
     def __init__(self, *, channels: int, length: int, patch: int = 1, **unet: Any) -> None:
         super().__init__()
-        if patch < 1 or length % patch:
-            raise ConfigError(f"patch ({patch}) must divide the length {length}")
+        check_patch(patch, length)
         self.patch = patch
         # an image one pixel high: convolutions over images are what CPUs are fastest at
         self.unet = UNet(channels=channels * patch, size=(1, length // patch), kernel=(1, 3), **unet)
@@ -39,15 +38,3 @@ class UNet1d(nn.Module):
         """
         predicted = self.unet(patched(x, self.patch)[:, :, None], time, condition)
         return unpatched(predicted.squeeze(2), self.patch)
-
-
-def patched(x: Tensor, patch: int) -> Tensor:
-    """Neighbours as channels: ``[n, c, length]`` to ``[n, c·patch, length/patch]``."""
-    c, length = x.shape[1:]
-    return x.reshape(-1, c, length // patch, patch).transpose(2, 3).reshape(-1, c * patch, length // patch)
-
-
-def unpatched(x: Tensor, patch: int) -> Tensor:
-    """The inverse of :func:`patched`."""
-    c, positions = x.shape[1] // patch, x.shape[2]
-    return x.reshape(-1, c, patch, positions).transpose(2, 3).reshape(-1, c, positions * patch)
