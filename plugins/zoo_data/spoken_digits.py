@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import wave
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,14 +17,14 @@ from zoo.data import Dataset, Split
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import ConfigError, DataError
 from zoo.kinds import Audio
+from zoo.render.audio import GRAIN, decoded
 
 SAMPLE_RATE = 8_000
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 #: loudness of every recording after :func:`prepared`: root mean square, -20 dB of full scale
 LOUDNESS = 0.1
-#: the width of a number: recordings have 16 bits
-GRAIN = 1 / 32_768
 
+_KIND = Audio(SAMPLE_RATE)
 _REMOTE = Remote(
     "recordings.zip",
     ("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip",),
@@ -79,7 +77,7 @@ def spoken_digits(length: int = 4096, speakers: Sequence[str] = SPEAKERS) -> Dat
         validation=split(5, 6),
         test=split(0, 4),
         grain=np.full((1, length), GRAIN, np.float32),
-        kind=Audio(SAMPLE_RATE),
+        kind=_KIND,
         labels=tuple("0123456789"),
         extra={"speakers": sorted(set(speakers))},
     )
@@ -88,9 +86,9 @@ def spoken_digits(length: int = 4096, speakers: Sequence[str] = SPEAKERS) -> Dat
 def prepared(recording: NDArray[np.int16], length: int) -> NDArray[np.float32]:
     """A recording as an event: its mean taken away, its quiet ends cut, of one length and loudness.
 
-    What begins and ends 35 dB below its loudest hundredth of a second is silence. Of a recording that is still too long,
-    the loudest ``length`` samples are kept; one that is shorter is put in the middle of silence. Its root mean square, without that
-    silence, becomes :data:`LOUDNESS`, or less where its peak would not fit into [-1, 1).
+    What at its ends is 35 dB below its loudest hundredth of a second is taken for silence. Of a recording that is still
+    too long, the loudest ``length`` samples in a row are kept; one that is shorter is put in the middle of silence. Its
+    root mean square, without that silence, becomes :data:`LOUDNESS`, or less where its peak would leave [-1, 1).
 
     Args:
         recording: ``[any]``, 16 bits.
@@ -118,7 +116,7 @@ def prepared(recording: NDArray[np.int16], length: int) -> NDArray[np.float32]:
 
 
 def read_recordings(path: Path, *, digest: str | None = None) -> dict[Take, NDArray[np.int16]]:
-    """All recordings ``{digit}_{speaker}_{take}.wav`` of an archive, in any folder of it. Nothing is unpacked to a disk.
+    """All recordings ``{digit}_{speaker}_{take}.wav`` of an archive, in any folder of it. None is unpacked to a disk.
 
     Args:
         path: a zip archive.
@@ -155,27 +153,10 @@ def read_recordings(path: Path, *, digest: str | None = None) -> dict[Take, NDAr
             f"the recordings in {path} are not the published ones: their sha256 differs",
             hint="Remove the file, so that it is fetched again.",
         )
-    return {take: _samples(content, f"{take} in {path}") for take, content in files.items()}
+    return {take: decoded(content, _KIND, f"{take} in {path}") for take, content in files.items()}
 
 
 def _digest(files: Mapping[Take, bytes]) -> str:
     """The sha256 of all recordings, each as its digit, speaker, take and own sha256 on a line, in this order."""
     lines = (f"{t.digit} {t.speaker} {t.index} {hashlib.sha256(files[t]).hexdigest()}\n" for t in sorted(files))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _samples(content: bytes, where: str) -> NDArray[np.int16]:
-    """The samples of a .wav file, at least one."""
-    try:
-        with wave.open(io.BytesIO(content)) as file:
-            rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
-            frames = file.readframes(file.getnframes())
-    except (EOFError, wave.Error) as error:
-        raise DataError(f"{where} is not a .wav file: {error}") from error
-    if (rate, channels, width) != (SAMPLE_RATE, 1, 2):
-        raise DataError(
-            f"{where} has {channels} channels of {8 * width} bits at {rate} Hz, expected 1 of 16 at 8000 Hz"
-        )
-    if not frames or len(frames) % 2:
-        raise DataError(f"{where} is empty or truncated")
-    return np.frombuffer(frames, "<i2").astype(np.int16)

@@ -47,7 +47,7 @@ def zoo_architectures() -> list[Architecture]:
         ),
         Architecture(
             name="diffwave",
-            summary="DiffWave over signals such as recordings: gated dilated convolutions, conditional on classes or a vector",
+            summary="DiffWave over signals: gated dilated convolutions, conditional on classes or a vector",
             family="diffusion",
             entry="zoo_diffusion.diffwave:DiffWaveDiffusion",
             paper="Kong et al. 2021, DiffWave: a versatile diffusion model for audio synthesis, arXiv:2009.09761",

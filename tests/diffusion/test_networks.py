@@ -35,7 +35,7 @@ RESNET = {
 DIT = {**IMAGE, "hidden_size": 16, "depth": 2, "num_heads": 2}
 SIGNAL = {"event_shape": [1, 32], "sampling": {"steps": 4}}
 UNET1D = {**SIGNAL, "patch": 4, "base": 8, "multipliers": [1, 2], "head_channels": 8}
-DIFFWAVE = {**SIGNAL, "residual_channels": 8, "layers": 4, "cycle": 3, "embedding": 16}
+DIFFWAVE = {**SIGNAL, "residual_channels": 16, "layers": 4, "cycle": 3, "embedding": 16}
 MLP = {"event_shape": [3], "hidden": 16, "blocks": 2, "sampling": {"steps": 4}}
 #: name -> (architecture, config)
 CASES = {

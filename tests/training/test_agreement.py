@@ -33,5 +33,5 @@ def test_the_judge_agrees_with_true_classes_and_not_with_false_ones():
 
 def test_data_without_labels_cannot_be_judged():
     split = Split(np.zeros((4, 2), np.float32))
-    with pytest.raises(DataError, match="no labelled images"):
+    with pytest.raises(DataError, match="no labelled images or recordings"):
         train_judge(Dataset("points", split, split, split))

@@ -48,7 +48,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--condition", type=click.Path(path_type=Path), help="File with a class or a vector for each sample.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="File to write: .png, .npy, .npz, .csv, .safetensors."
+    "-o", "--output", type=click.Path(path_type=Path), help="File to write: .png, .wav, .npy, .npz, .csv, .safetensors."
 )
 @click.option(
     "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score this file instead of sampling."

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.errors import DataError, WeightsError
-from zoo.kinds import Kind, Table
-from zoo.render import tables
+from zoo.errors import DataError, UsageError, WeightsError
+from zoo.kinds import Audio, Kind, Table
+from zoo.render import audio, tables
 from zoo.render.files import check_suffix
 
 Arrays = dict[str, NDArray[Any]]
@@ -34,14 +34,18 @@ def read_samples(
     """Data ``[n, *event_shape]`` of a file, and the condition that the file has with it, if any.
 
     Rows of a CSV file are flattened events; its columns named condition are not part of them. Those of a table are
-    found by their headings, and categories by their names.
+    found by their headings, and categories by their names. A .wav file holds recordings.
 
     Raises:
-        UsageError: unknown extension.
+        UsageError: unknown extension, or a recording where the data are none.
         DataError: the file is missing, damaged, needs unpickling, or holds no such data.
     """
     if isinstance(kind, Table) and path.suffix.lower() == ".csv":
         return _table(path, kind)
+    if path.suffix.lower() == ".wav":
+        if not isinstance(kind, Audio):
+            raise UsageError(f"{path} is a recording, and events of shape {event_shape} are none")
+        return audio.read(path, kind, event_shape[-1]), None
     arrays = read_arrays(path)
     x = _main(path, arrays)
     if path.suffix.lower() == ".csv":

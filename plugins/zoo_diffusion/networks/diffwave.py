@@ -101,9 +101,10 @@ class DiffWave(nn.Module):
             ``[n, channels, length]``.
         """
         embedding = self.time(sinusoidal_embedding(time, _FEATURES))
-        for layer in (self.classes, self.vector):
-            if layer is not None:
-                condition = layer(condition)
+        if self.classes is not None:
+            condition = self.classes(condition)
+        if self.vector is not None:
+            condition = self.vector(condition)
         h = F.relu(self.conv_in(patched(x, self.patch)))
         total = torch.zeros_like(h)
         for layer in self.layers:
