@@ -24,6 +24,9 @@ from zoo.data import Dataset
 from zoo.export import export
 from zoo.files import sha256, write_text
 from zoo.metrics import evaluation
+from zoo.metrics.tabular import tabular
+from zoo.metrics.texts import textual
+from zoo.programs import Integrate
 from zoo.registry import Registry
 from zoo.training.recipe import Recipe
 from zoo.training.run import load_data
@@ -70,12 +73,16 @@ def ship(folder: Path, *, samples: int, scored: int) -> None:
 
 def measure(model: Any, card: ModelCard, data: Dataset, samples: int, scored: int) -> dict[str, Any]:
     """What `zoo eval` measures, by the exported bundle; a flow's likelihood is that of its training run."""
-    if card.family == "flow":
-        return evaluation.judged(model, data, samples=samples) if card.condition is not None else {}
     started = time.monotonic()
-    metrics = evaluation.likelihood(model, data, scored=scored)
-    metrics |= evaluation.bound(model, data, scored=scored)
-    metrics |= evaluation.judged(model, data, samples=samples)
+    metrics: dict[str, Any] = {}
+    if card.family != "flow" and model.manifest.log_prob is not None:
+        # what is exact and quick is scored whole
+        few = scored if isinstance(model.manifest.log_prob, Integrate) else None
+        metrics |= evaluation.likelihood(model, data, scored=few)
+        metrics |= evaluation.bound(model, data, scored=few)
+    if card.family != "flow" or card.condition is not None:
+        metrics |= evaluation.judged(model, data, samples=samples)
+    metrics |= tabular(model, data, samples=samples) | textual(model, data, samples=samples)
     click.echo(f"measured in {time.monotonic() - started:.0f} s: {metrics}")
     return metrics
 
@@ -103,6 +110,8 @@ def quoted(card: ModelCard) -> str:
         "test_gap": "{:.3f} nats above the entropy",
         "class_agreement": "{:.1%} of samples show their class",
     }
+    if "pronounceable" in card.metrics:
+        shown = {"pronounceable": "{:.1%} of samples look like names", "novel": "{:.1%} are new"}
     if not shown.keys() & card.metrics.keys():
         # data of unknown entropy
         shown["test_nll"] = "{:.3f} nats" + given

@@ -69,10 +69,17 @@ class Graph:
 
 @dataclass(frozen=True)
 class Direct:
-    """One call. ``noise`` names the input that takes standard normals (sampling) or is None (scoring)."""
+    """One call.
+
+    Attributes:
+        graph: name of the graph.
+        noise: the input that takes standard normals (sampling), or None (scoring).
+        work: how many times the numbers of a sample it works on at once; a runtime's batches are smaller by it.
+    """
 
     graph: str
     noise: str | None = None
+    work: int = 1
     kind: ClassVar[str] = "direct"
 
 
@@ -94,6 +101,9 @@ class Iterate:
         guidance: its guidance weight.
         options: options of that sampler.
         learned_variance: whether the network predicts the variance of a sampler's noise.
+        encoder: name of the graph that turns data ``x`` into what shift and scale then make a state of, ``latent``, for
+            a diffusion of something else than the data itself; None where there is none.
+        decoder: name of the graph that turns such a ``latent`` into data ``x``, or None.
     """
 
     graph: str
@@ -109,6 +119,8 @@ class Iterate:
     guidance: float = 1.0
     options: Mapping[str, Any] = field(default_factory=dict)
     learned_variance: bool = False
+    encoder: str | None = None
+    decoder: str | None = None
     kind: ClassVar[str] = "iterate"
 
 
@@ -124,6 +136,8 @@ class Integrate:
         null_class: the class that stands for "no class", or None.
         steps: Runge-Kutta steps unless another number is asked for.
         probes: Rademacher probes averaged for the trace unless another number is asked for; 0 for the exact trace.
+        encoder: name of the graph that turns data ``x`` into ``latent``, as in :class:`Iterate`, and gives
+            ``log_det``, the logarithm of the determinant of its Jacobian; None where the data is diffused itself.
     """
 
     graph: str
@@ -133,6 +147,7 @@ class Integrate:
     null_class: int | None = None
     steps: int = 32
     probes: int = 1
+    encoder: str | None = None
     kind: ClassVar[str] = "integrate"
 
 
@@ -157,6 +172,14 @@ class Fused:
 
 
 Program = Direct | Iterate | Integrate
+
+
+def graphs_of(program: Program | Fused) -> tuple[str, ...]:
+    """The names of the graphs that a program calls."""
+    others = (getattr(program, name, None) for name in ("encoder", "decoder"))
+    return (program.graph, *(name for name in others if name is not None))
+
+
 _KINDS: dict[str, type[Direct | Iterate | Integrate]] = {c.kind: c for c in (Direct, Iterate, Integrate)}
 
 

@@ -61,6 +61,11 @@ def fused_program(programs: Programs, choice: Choice, samplers: Mapping[str, Any
         return Fused(FUSED), None
     if not isinstance(sample, Iterate):
         raise ExportError(f"a program of kind {sample.kind} cannot be fused")
+    if sample.decoder is not None:
+        raise ExportError(
+            "a model with a decoder has no fused graph",
+            hint="Leave out --fused: its steps and its decoder are graphs of their own.",
+        )
     table = table_for(sample, choice.sampler, choice.steps, choice.guidance, samplers=samplers, **choice.options)
     fused = Fused(
         FUSED,

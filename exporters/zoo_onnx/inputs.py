@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zoo.model import GenerativeModel
 from zoo.paths import path_from
-from zoo.programs import Direct, Graph, Integrate, Iterate, Port, Programs
+from zoo.programs import Direct, Graph, Integrate, Iterate, Port, Programs, graphs_of
 
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]
@@ -32,6 +32,9 @@ class Inputs:
     def __init__(self, model: GenerativeModel, programs: Programs) -> None:
         self.model, self.programs = model, programs
         self._random = np.random.default_rng(0)
+        self._coders = {
+            name for p in (programs.log_prob, programs.sample) if p is not None for name in graphs_of(p)[1:]
+        }
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
 
     def ordinary(self, graph: Graph, sizes: Sizes, *, time: float | None = None) -> Feeds:
@@ -109,9 +112,13 @@ class Inputs:
                 return self._random.integers(2, size=shape).astype(np.float32)
             if port.name == "probe":
                 return np.where(self._normal(shape) < 0, np.float32(-1), np.float32(1))
-        if isinstance(role, Direct) and role.noise is None and shape[1:] == self.model.event_shape:
+        coder = graph.name in self._coders
+        scores = isinstance(role, Direct) and role.noise is None
+        if (scores or (coder and port.name == "x")) and shape[1:] == self.model.event_shape:
             x = self.data[0]
             return x[self._random.integers(len(x), size=shape[0])]
+        if coder and isinstance(sample := self.programs.sample, Iterate):
+            return np.float32(sample.shift) + np.float32(sample.scale) * self._normal(shape)
         return self._normal(shape)
 
     def _normal(self, shape: tuple[int, ...]) -> NDArray[np.float32]:

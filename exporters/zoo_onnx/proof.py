@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import ProofError, RuntimeFailure
 from zoo.model import GenerativeModel
+from zoo.paths import path_from
 from zoo.programs import Direct, Graph, Integrate, Iterate, Programs
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable
@@ -211,6 +212,8 @@ class Proof:
         program = self.programs.sample
         if not isinstance(program, Iterate):
             return [{}]
+        if not path_from(program.path).gaussian:
+            return [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
         short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
         if program.null_class is not None:
             short["guidance"] = 2.0

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.paths import path_from
 from zoo.programs import Iterate
 from zoo.samplers import StepTable, table_for
 from zoo.samplers.table import COLUMNS
@@ -21,7 +22,8 @@ def tables(program: Iterate) -> dict[str, NDArray[Any]]:
     ``clip`` is missing where nothing is clipped, since a safetensors file of ours holds finite numbers only.
     """
     arrays = {}
-    for sampler, steps in dict.fromkeys(((program.sampler, program.steps), *USUAL)):
+    usual = USUAL if path_from(program.path).gaussian else ()
+    for sampler, steps in dict.fromkeys(((program.sampler, program.steps), *usual)):
         for column, values in columns(table_for(program, sampler, steps)).items():
             arrays[f"{sampler}-{steps}/{column}"] = values
     return arrays

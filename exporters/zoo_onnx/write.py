@@ -14,10 +14,12 @@ from onnx_ir.passes import common
 from zoo.errors import ExportError
 from zoo.programs import Dim, Graph, Port, Value
 from zoo.writing import Net
-from zoo_onnx.build import Builder
+from zoo_onnx.build import Builder, Operand
 from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.trace import trace
 
+#: of a graph with the bodies of its loops; a session of as many took 20 seconds to start, and its proof starts several
+MOST_NODES = 50_000
 _TYPES = {"float32": ir.DataType.FLOAT, "int32": ir.DataType.INT32}
 
 
@@ -30,11 +32,19 @@ def write(graph: Graph, way: str, opset: int) -> ir.Model:
         opset: ONNX opset.
 
     Raises:
-        ExportError: the writer gives another number of outputs than the graph has, or a part cannot be traced.
+        ExportError: the writer gives another number of outputs than the graph has, or more than :data:`MOST_NODES`
+            nodes, or a part cannot be traced.
     """
     net = Pen(f"{way}.", opset)
     inputs = [_value(port) for port in graph.inputs]
-    outputs = list(graph.written[way](net, inputs))
+    try:
+        outputs = list(graph.written[way](net, inputs))
+    except _Full:
+        others = [other for other in graph.written if other != way]
+        raise ExportError(
+            f"graph {graph.name} has more than {MOST_NODES:,} nodes when it is written as {way!r}",
+            hint=f"Export it with --inverse {others[0]}." if others else None,
+        ) from None
     if len(outputs) != len(graph.outputs):
         raise ExportError(f"graph {graph.name} is written with {len(outputs)} outputs, {len(graph.outputs)} expected")
     results = []
@@ -45,6 +55,10 @@ def write(graph: Graph, way: str, opset: int) -> ir.Model:
     model = ir.Model(net.graph(inputs, results, graph.name, opset), ir_version=10)
     common.RemoveUnusedNodesPass()(model)
     return model
+
+
+class _Full(Exception):  # noqa: N818 - no error of anybody's: it ends the writing
+    """As many nodes as there may be have been written."""
 
 
 class Pen(Builder):
@@ -61,6 +75,20 @@ class Pen(Builder):
         self.opset, self.outer = opset, outer
         self._traced: dict[Hashable, ir.Graph] = {} if outer is None else outer._traced
         self._loops = 0
+        #: nodes so far, in the outermost graph also those of all bodies
+        self._written = 0
+
+    def outputs(self, operator: str, *inputs: Operand | None, outputs: int = 1, **attributes: Any) -> list[ir.Value]:
+        """See :class:`~zoo_onnx.build.Builder`."""
+        self._count()
+        return super().outputs(operator, *inputs, outputs=outputs, **attributes)
+
+    def _count(self) -> None:
+        self._written += 1
+        if self.outer is not None:
+            self.outer._count()
+        elif self._written > MOST_NODES:
+            raise _Full
 
     def constant(self, value: ArrayLike, dtype: Any = None, name: str | None = None) -> ir.Value:
         """See :class:`zoo.writing.Net`."""

@@ -66,6 +66,13 @@ def zoo_datasets() -> list[DataSource]:
             license="CC-BY-SA-4.0",
             source="Zohar Jackson and contributors, Free Spoken Digit Dataset v1.0.10, doi:10.5281/zenodo.1342401",
         ),
+        DataSource(
+            name="names",
+            summary="29,494 first names of 2 to 15 letters, as whole numbers",
+            entry="zoo_data.names:names",
+            license="public domain",
+            source="US Social Security Administration, by way of Andrej Karpathy's makemore",
+        ),
         *(
             DataSource(
                 name=name,

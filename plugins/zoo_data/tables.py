@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,28 +10,41 @@ from numpy.typing import NDArray
 
 from zoo.data import Dataset, Split
 from zoo.errors import ConfigError, MissingDependencyError
+from zoo.kinds import Column, Table
 
 _SPLIT_SEED = 0
 #: share of what is not tested on that choices are made by
 _VALIDATION = 0.2
 
 
-def wine(*, fold: int = 0, folds: int = 5) -> Dataset:
+def wine(*, fold: int = 0, folds: int = 5, class_column: bool = False) -> Dataset:
     """178 wines: 13 chemical measurements, and which of three cultivars. See :func:`_table` for the rest."""
-    return _table("wine", "load_wine", fold, folds)
+    return _table("wine", "load_wine", fold, folds, class_column="cultivar" if class_column else "")
 
 
-def breast_cancer(*, fold: int = 0, folds: int = 5) -> Dataset:
+def breast_cancer(*, fold: int = 0, folds: int = 5, class_column: bool = False) -> Dataset:
     """569 biopsies: 30 measurements of cell nuclei, and the diagnosis. See :func:`_table` for the rest."""
-    return _table("breast-cancer", "load_breast_cancer", fold, folds)
+    return _table("breast-cancer", "load_breast_cancer", fold, folds, class_column="diagnosis" if class_column else "")
 
 
 def diabetes(*, fold: int = 0, folds: int = 5) -> Dataset:
-    """442 patients: age, sex, body mass index, blood pressure and six serum measurements, as they were written down."""
-    return _table("diabetes", "load_diabetes", fold, folds, scaled=False)
+    """442 patients: age, sex, body mass index, blood pressure and six serum measurements, as they were written down.
+
+    Which of the two sexes is which is not on record, so they are called 1 and 2, as in the file.
+    """
+    return _table("diabetes", "load_diabetes", fold, folds, categories={"sex": ("1", "2")}, scaled=False)
 
 
-def _table(name: str, loader: str, fold: int, folds: int, **options: Any) -> Dataset:
+def _table(
+    name: str,
+    loader: str,
+    fold: int,
+    folds: int,
+    *,
+    class_column: str = "",
+    categories: Mapping[str, tuple[str, ...]] | None = None,
+    **options: Any,
+) -> Dataset:
     """Rows shuffled once and for all, of which one fold is the test set and a fifth of the others the validation set.
 
     Values are float32 ``[n, d]`` in their own units. They were written down with so many decimals, and the probability
@@ -43,6 +56,8 @@ def _table(name: str, loader: str, fold: int, folds: int, **options: Any) -> Dat
         loader: in ``sklearn.datasets``.
         fold: which one is tested on, from 0 up.
         folds: how many.
+        class_column: heading of a last column that holds the class, which is then no condition; empty for none.
+        categories: of columns that hold categories, which are counted from 1 in the file, their names.
         options: of the loader.
 
     Raises:
@@ -60,11 +75,20 @@ def _table(name: str, loader: str, fold: int, folds: int, **options: Any) -> Dat
     load: Callable[..., Any] = getattr(datasets, loader)
     table = load(**options)
     values = np.asarray(table.data, np.float64)
+    headings = [str(heading) for heading in table.feature_names]
+    named = dict(categories or {})
+    for heading in named:
+        values[:, headings.index(heading)] -= 1.0
     rows = np.random.default_rng(_SPLIT_SEED).permutation(len(values))
     of_fold = np.arange(len(rows)) * folds // len(rows)
     test, others = rows[of_fold == fold], np.roll(rows[of_fold != fold], -fold)
     validation, train = np.split(others, [int(len(others) * _VALIDATION)])
     classes = np.asarray(table.target, np.int32) if "target_names" in table else None
+    labels = tuple(str(label) for label in table.target_names) if classes is not None else ()
+    if class_column and classes is not None:
+        values = np.column_stack([values, classes])
+        headings, named, classes, labels = [*headings, class_column], {**named, class_column: labels}, None, ()
+    grains = [1.0 if heading in named else grain(column) for heading, column in zip(headings, values.T, strict=True)]
 
     def split(chosen: NDArray[np.int64]) -> Split:
         return Split(values[chosen].astype(np.float32), None if classes is None else classes[chosen])
@@ -74,9 +98,16 @@ def _table(name: str, loader: str, fold: int, folds: int, **options: Any) -> Dat
         split(train),
         split(validation),
         split(test),
-        labels=tuple(str(label) for label in table.target_names) if classes is not None else (),
-        grain=np.array([grain(column) for column in values.T], np.float32),
-        extra={"columns": [str(column) for column in table.feature_names]},
+        labels=labels,
+        grain=np.array(grains, np.float32),
+        kind=Table(
+            tuple(
+                Column.categories(heading, named[heading])
+                if heading in named
+                else Column(heading, grain=width, minimum=float(column.min()), maximum=float(column.max()))
+                for heading, width, column in zip(headings, grains, values[train].T, strict=True)
+            )
+        ),
     )
 
 

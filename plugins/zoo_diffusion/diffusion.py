@@ -14,24 +14,27 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo.likelihood import default_probes
-from zoo.model import check_count, check_seed
+from zoo.model import GenerativeModel
 from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
-from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
-from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, encoded, in_data_units, to_data
+from zoo.samplers import inversion
+from zoo.samplers.consistency import CONSISTENCY
+from zoo.samplers.state import begin, encoded
+from zoo.training.distillation import Lesson
 from zoo_diffusion import variance
-from zoo_diffusion.graphs import StepModule, divergence_graph, step_graph
-from zoo_diffusion.objectives import Objective
+from zoo_diffusion.coding import Coding
+from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
+from zoo_diffusion.iterated import Iterated, as_numpy
+from zoo_diffusion.objectives import Objective, hidden
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
-from zoo_diffusion.scored import Scored, tensor_of
+from zoo_diffusion.scored import Scored
+from zoo_diffusion.settings import check_settings, sampling_defaults
 
 Progress = Callable[[int, int], None]
 Preview = Callable[[int, NDArray[Any]], None]
 
-VARIANCES = ("fixed", "learned-range")
 
-
-class Diffusion(Scored):
+class Diffusion(Iterated, Scored):
     """A diffusion model around any network ``(x [n, *event], time [n], condition) -> [n, *event]``.
 
     The network works on states (x - shift) / scale, which should lie about in [-1, 1]; everything that users see is
@@ -56,7 +59,14 @@ class Diffusion(Scored):
         variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, the second half of which
             say where in its range the variance of sampler ``ddpm`` lies (Nichol & Dhariwal 2021, section 3.1).
         objective: weighting, times and coupling of training, see :mod:`zoo_diffusion.objectives`.
-        sampling: defaults of ``sampler``, ``steps`` and ``guidance``.
+        coding: from data to what is diffused and back, for which shift, scale and range are then meant; None diffuses
+            the data itself.
+        sampling: defaults of ``sampler``, ``steps`` and ``guidance``. A model whose own sampler is ``consistency`` or
+            ``lcm`` is a consistency model: D says where the ODE of another model ends, not what is to be expected of
+            the data. It is distilled (:mod:`zoo_diffusion.distillation`), and has no likelihood.
+
+    Attributes:
+        consistency: whether it is a consistency model.
     """
 
     family: ClassVar[str] = "diffusion"
@@ -78,21 +88,22 @@ class Diffusion(Scored):
         data_std: float = DATA_STD,
         variance: str = "fixed",
         objective: Mapping[str, Any] | None = None,
+        coding: Coding | None = None,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if variance not in VARIANCES:
-            raise ConfigError(f"variance is one of {', '.join(VARIANCES)}, not {variance!r}")
-        if not scale > 0:
-            raise ConfigError(f"scale must be above 0, not {scale}")
-        if not data_std > 0:
-            raise ConfigError(f"data_std must be above 0, not {data_std}")
-        if (data_min is None) != (data_max is None):
-            raise ConfigError("data_min and data_max come together")
-        if clip_denoised is not False and not clip_denoised > 0:
-            raise ConfigError(f"clip_denoised is true, false or a bound above 0, not {clip_denoised}")
+        check_settings(
+            scale=scale,
+            data_min=data_min,
+            data_max=data_max,
+            clip_denoised=clip_denoised,
+            data_std=data_std,
+            variance=variance,
+        )
         self.network = network
         self.event_shape = event_shape
+        self.coding = coding
+        self.state_shape = event_shape if coding is None else coding.latent_shape
         self.condition = condition
         self.path: Path = path_from(path)
         self.prediction: Prediction = check_prediction(prediction, self.path)
@@ -113,8 +124,11 @@ class Diffusion(Scored):
             clip=self.state_clip,
             null_class=self.null_class,
             learned_variance=self.learned_variance,
-            **_sampling_defaults(sampling or {}),
+            encoder=None if coding is None else "encoder",
+            decoder=None if coding is None else "decoder",
+            **sampling_defaults(sampling or {}),
         )
+        self.consistency = self.sampling.sampler in CONSISTENCY
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
 
@@ -136,9 +150,9 @@ class Diffusion(Scored):
 
         Args:
             x: state ``[n, *event]``.
-            time: the network's time, scalar.
-            alpha: α, scalar.
-            sigma: σ, scalar.
+            time: the network's time, scalar or ``[n]``.
+            alpha: α, scalar or one for each sample, as σ is; they broadcast against ``x``.
+            sigma: σ.
             condition: ``[n]`` or ``[n, d]``, or None.
 
         Returns:
@@ -165,7 +179,7 @@ class Diffusion(Scored):
 
     # -- training ---------------------------------------------------------------------------------------------------
 
-    def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """Weighted mean squared error of the prediction, see :mod:`zoo_diffusion.objectives`. Noise comes from torch.
 
         A learned variance adds its share of the variational bound (Nichol & Dhariwal 2021, eq. 16; see
@@ -174,17 +188,24 @@ class Diffusion(Scored):
         Args:
             x: data ``[n, *event]``.
             condition: int ``[n]`` or float ``[n, d]``, or None.
+            noise: standard normal ``[n, *event]`` that belongs to the data; None draws it.
+
+        Raises:
+            ConfigError: a consistency model, which is distilled.
         """
         n = len(self.check_data(x))
-        state = (x - self.shift) / self.scale
+        if self.consistency:
+            raise ConfigError(
+                "a consistency model is not trained by a loss of its own",
+                hint='Give the recipe a table [distillation] with method = "consistency".',
+            )
+        state = (self.encoded(x)[0] - self.shift) / self.scale
         t = self.objective.draw_times(n, self.path)
         alpha, sigma = self._levels(t, x)
         time = torch.from_numpy(self.path.network_time(t)).to(x)
-        eps = self.objective.paired(torch.randn_like(state), state)
         condition = self.condition_tensor(condition, n)
-        if self.null_class is not None and condition is not None:
-            hidden = torch.rand(n, device=x.device) < self.class_dropout
-            condition = torch.where(hidden, torch.full_like(condition, self.null_class), condition)
+        eps = self.objective.paired(torch.randn_like(state), state, condition) if noise is None else noise
+        condition = hidden(condition, self.null_class, self.class_dropout)
         noisy = alpha * state + sigma * eps
         output = self.network(network_input(self.prediction, noisy, alpha, sigma, self.data_std), time, condition)
         output, where = self._parts(output.to(state.dtype))
@@ -196,126 +217,26 @@ class Diffusion(Scored):
         d = self.denoised(output, noisy, alpha, sigma).detach()
         return loss + variance.bound(state, d, where, before, (alpha, sigma))
 
+    def lesson(self, teacher: GenerativeModel, method: str, options: Mapping[str, Any]) -> Lesson:
+        """Methods ``consistency`` and ``reflow``; see :mod:`zoo_diffusion.distillation`."""
+        from zoo_diffusion.distillation import lesson
+
+        return lesson(self, teacher, method, options)
+
     def _levels(self, t: NDArray[np.float64], x: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ at times ``[n]``, as tensors that broadcast against ``x``."""
         alpha, sigma = self.path.alpha_sigma(t)
-        shape = (len(t), *[1] * len(self.event_shape))
+        shape = (len(t), *[1] * len(self.state_shape))
         return torch.from_numpy(alpha).to(x).reshape(shape), torch.from_numpy(sigma).to(x).reshape(shape)
 
     # -- sampling ---------------------------------------------------------------------------------------------------
 
-    def table(
-        self,
-        sampler: str | StepTable | None = None,
-        steps: int | None = None,
-        guidance: float | Guidance | None = None,
-        **options: Any,
-    ) -> StepTable:
-        """The table of a sampler, with the model's defaults for what is None; see :func:`zoo.samplers.table_for`."""
-        return table_for(self.sampling, sampler, steps, guidance, **options)
-
-    def begin(
-        self,
-        n: int,
-        *,
-        condition: Any = None,
-        seed: int | None = None,
-        sampler: str | StepTable | None = None,
-        steps: int | None = None,
-        guidance: float | Guidance | None = None,
-        negative: Any = None,
-        init: Any = None,
-        strength: float | None = None,
-        mask: Any = None,
-        noise: Any = None,
-        **options: Any,
-    ) -> SamplerState:
-        """The state before the first step; arguments as for :meth:`sample`."""
-        seed, n = check_seed(seed), check_count(n)
-        if strength is not None:
-            check_strength(strength)
-        return begin(
-            self.sampling,
-            self.table(sampler, steps, guidance, strength=strength or None, **options),
-            self.event_shape,
-            n,
-            seed=seed,
-            condition=self.condition_array(condition, n),
-            other=None if negative is None else self.condition_array(negative, n),
-            init=_numpy(init),
-            strength=strength,
-            mask=_numpy(mask),
-            noise=_numpy(noise),
-            dtype=self._numpy_dtype,
-        )
-
-    @torch.no_grad()
-    def advance(
-        self,
-        state: SamplerState,
-        rows: int | None = None,
-        *,
-        progress: Progress | None = None,
-        preview: Preview | None = None,
-    ) -> SamplerState:
-        """Take the next ``rows`` rows of the table, or all that are left. ``state`` itself is not changed.
-
-        Args:
-            state: from :meth:`begin`, :meth:`advance`, or a file that either wrote, PyTorch or not.
-            rows: how many.
-            progress: called with (rows done, rows in all).
-            preview: called after each row with (row, the denoised samples ``[n, *event]`` in data units).
-        """
-        check_event_shape(state, self.event_shape)
-        step = StepModule(self)
-        slots = torch.from_numpy(state.slots).to(self.device, self.dtype)
-        index = state.row
-        with RowInputs(self.sampling, state, self._numpy_dtype) as inputs:
-            for row in state.remaining(rows):
-                given = inputs(row)
-                slots, d = step(slots, *(tensor_of(given[name]).to(self.device) for name in step.names))
-                index = row.index + 1
-                if preview is not None:
-                    preview(row.index, in_data_units(self.sampling, d.cpu().numpy()))
-                if progress is not None:
-                    progress(index, len(state.table))
-        return state.moved(slots.cpu().numpy(), index)
-
-    def finish(self, state: SamplerState, **watching: Any) -> Tensor:
-        """Take the rows that are left and return the samples ``[n, *event_shape]`` in data units."""
-        x = to_data(self.sampling, self.advance(state, **watching))
-        return torch.from_numpy(x).to(self.device)
-
-    def sample(
-        self,
-        n: int,
-        *,
-        condition: Any = None,
-        seed: int | None = None,
-        progress: Progress | None = None,
-        preview: Preview | None = None,
-        **options: Any,
-    ) -> Tensor:
-        """Draw ``n`` samples by a step table.
-
-        Args:
-            n: how many.
-            condition: classes or vectors; None gives every class in turn.
-            seed: key of the specified noise.
-            progress: called with (steps done, steps in all).
-            preview: called after each step with (step, the denoised samples so far).
-            options: those of :meth:`begin`: ``sampler`` (a name or a finished table), ``steps``, ``guidance`` (a weight
-                or :class:`~zoo.samplers.Guidance`), ``negative`` (a class to guide away from), ``init`` (data to start
-                from) with ``strength`` and ``mask``, ``noise`` (to start from, instead of that of ``seed``), and the
-                sampler's own.
-
-        Returns:
-            ``[n, *event_shape]`` in data units.
-        """
-        return self.finish(self.begin(n, condition=condition, seed=seed, **options), progress=progress, preview=preview)
+    def step_module(self) -> GaussianStep:
+        """See :class:`Iterated`."""
+        return GaussianStep(self)
 
     def encode(self, x: Tensor, *, condition: Any = None, steps: int | None = None, order: int = 2) -> Tensor:
-        """The noise ``[n, *event_shape]`` from which deterministic sampling gives ``x``: ``sample(noise=...)`` undone.
+        """The noise ``[n, *state_shape]`` from which deterministic sampling gives ``x``: ``sample(noise=...)`` undone.
 
         Args:
             x: data ``[n, *event_shape]``.
@@ -324,30 +245,48 @@ class Diffusion(Scored):
             order: 1 or 2.
         """
         n = len(self.check_data(x))
+        self.check_ode("encode")
         table = inversion(self.path, self.sampling.steps if steps is None else steps, order=order)
         given = self.scoring_condition(condition, n)
         state = begin(
             self.sampling,
             table,
-            self.event_shape,
+            self.state_shape,
             n,
             seed=0,
-            condition=_numpy(given),
-            init=_numpy(x),
+            condition=as_numpy(given),
+            init=self._starting(x),
             dtype=self._numpy_dtype,
         )
         return torch.from_numpy(encoded(self.advance(state), self.path)).to(self.device)
 
-    @property
-    def _numpy_dtype(self) -> Any:
-        return np.float64 if self.dtype == torch.float64 else np.float32
+    def _starting(self, init: Any) -> Any:
+        """Data to start from, one event or many, as an array of what is diffused; None if there are none."""
+        if init is None or self.coding is None:
+            return as_numpy(init)
+        x = torch.as_tensor(as_numpy(init)).to(self.device, self.dtype)
+        latents = self.encoded(x.reshape(-1, *self.event_shape))[0]
+        return as_numpy(latents if x.ndim > len(self.event_shape) else latents[0])
+
+    @torch.no_grad()
+    def _decoded(self, latents: NDArray[Any]) -> Tensor:
+        values = torch.from_numpy(latents).to(self.device)
+        return values if self.coding is None else self.coding.decode(values.to(self.dtype))
+
+    def prepare(self, x: Tensor) -> None:
+        """See :meth:`zoo.model.GenerativeModel.prepare`."""
+        if self.coding is not None:
+            self.coding.prepare(self.check_data(x))
 
     # -- export -----------------------------------------------------------------------------------------------------
 
     def programs(self) -> Programs:
-        """Graphs ``step``, for every sampler, and ``divergence``, for the likelihood."""
+        """Graphs ``step``, for every sampler, ``divergence``, for a likelihood if there is one, and the coding's."""
+        coders = () if self.coding is None else self.coding.graphs(self.event_shape)
+        if self.consistency or (self.coding is not None and not self.coding.reversible):
+            return Programs(graphs=(step_graph(self, self.step_module()), *coders), sample=self.sampling)
         return Programs(
-            graphs=(step_graph(self), divergence_graph(self)),
+            graphs=(step_graph(self, self.step_module()), divergence_graph(self), *coders),
             sample=self.sampling,
             log_prob=Integrate(
                 "divergence",
@@ -355,18 +294,7 @@ class Diffusion(Scored):
                 shift=self.shift,
                 scale=self.scale,
                 null_class=self.null_class,
-                probes=default_probes(math.prod(self.event_shape)),
+                probes=default_probes(math.prod(self.state_shape)),
+                encoder=self.sampling.encoder,
             ),
         )
-
-
-def _numpy(value: Any) -> Any:
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-
-
-def _sampling_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Checked defaults of ``sampler``, ``steps``, ``guidance`` and the sampler's ``options``."""
-    if unknown := given.keys() - {"sampler", "steps", "guidance", "options"}:
-        raise ConfigError(f"sampling takes sampler, steps, guidance and options, not {', '.join(sorted(unknown))}")
-    defaults = {"sampler": "ddim", "steps": 50, "guidance": 1.0, **given}
-    return {**defaults, "guidance": float(defaults["guidance"])}

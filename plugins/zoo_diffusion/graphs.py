@@ -16,6 +16,18 @@ _ROW = ("time", "alpha", "sigma")
 _LEAST_VARIANCE = 1e-12
 
 
+class Conditional(Protocol):
+    """What the inputs of graphs depend on."""
+
+    state_shape: tuple[int, ...]
+    condition: Condition | None
+
+    @property
+    def null_class(self) -> int | None:
+        """The class that stands for none."""
+        ...
+
+
 class Denoises(Protocol):
     """What the likelihood needs of a diffusion model, which is a torch module."""
 
@@ -24,17 +36,10 @@ class Denoises(Protocol):
         ...
 
 
-class Denoiser(Denoises, Protocol):
+class Denoiser(Denoises, Conditional, Protocol):
     """What sampling needs of it besides."""
 
-    event_shape: tuple[int, ...]
-    condition: Condition | None
     learned_variance: bool
-
-    @property
-    def null_class(self) -> int | None:
-        """The class that stands for none."""
-        ...
 
     def predict(
         self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None
@@ -48,11 +53,17 @@ class Denoiser(Denoises, Protocol):
 
 
 class StepModule(nn.Module):
-    """One row of a step table, for every sampler: see :mod:`zoo.samplers.table` for the equations.
+    """One row of a step table: state and row to the next state and the denoised sample.
 
     Attributes:
         names: of the inputs after the state, in order.
     """
+
+    names: tuple[str, ...]
+
+
+class GaussianStep(StepModule):
+    """One row of a step table, for every sampler: see :mod:`zoo.samplers.table` for the equations."""
 
     def __init__(self, model: Denoiser) -> None:
         super().__init__()
@@ -81,7 +92,7 @@ class StepModule(nn.Module):
         *rest: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """State ``[slots, n, *event]`` to the next state and D; the evaluations of guidance run as one batch."""
-        event = self.model.event_shape
+        event = self.model.state_shape
         optional = dict(zip(self._optional, rest, strict=True))
         x = state[0]
         repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
@@ -138,10 +149,9 @@ class DivergenceModule(nn.Module):
         return d, (tangent * probe).flatten(1).sum(1)
 
 
-def step_graph(model: Denoiser) -> Graph:
+def step_graph(model: Conditional, module: StepModule) -> Graph:
     """The graph ``step``, for every sampler, guidance and edit."""
-    event = model.event_shape
-    module = StepModule(model)
+    event = model.state_shape
     ports = {
         "time": Port("time", "float32", (), "the network's time"),
         "alpha": Port("alpha", "float32", (), "α at that time"),
@@ -175,7 +185,7 @@ def step_graph(model: Denoiser) -> Graph:
 
 def divergence_graph(model: Denoiser) -> Graph:
     """The graph ``divergence``, for the likelihood."""
-    event = model.event_shape
+    event = model.state_shape
     return Graph(
         "divergence",
         DivergenceModule(model),
@@ -194,7 +204,7 @@ def divergence_graph(model: Denoiser) -> Graph:
     )
 
 
-def condition_port(model: Denoiser, leading: tuple[str, ...]) -> tuple[Port, ...]:
+def condition_port(model: Conditional, leading: tuple[str, ...]) -> tuple[Port, ...]:
     """The input that carries the condition: none, or one."""
     c = model.condition
     if c is None:

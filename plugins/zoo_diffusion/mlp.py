@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
+from zoo_diffusion.columns import Columns
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.networks.mlp import ResidualMLP
 
@@ -21,6 +22,8 @@ class MLPDiffusion(Diffusion):
         blocks: how many.
         dropout: inside blocks.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        marginals: for rows of tables: ``knots`` and ``categories`` of
+            :class:`~zoo_flows.transforms.marginals.Marginals`, which brings the columns to one scale; or None.
         diffusion: the other arguments of :class:`~zoo_diffusion.diffusion.Diffusion`.
     """
 
@@ -32,6 +35,7 @@ class MLPDiffusion(Diffusion):
         blocks: int = 4,
         dropout: float = 0.0,
         condition: Mapping[str, Any] | None = None,
+        marginals: Mapping[str, Any] | None = None,
         **diffusion: Any,
     ) -> None:
         if not event_shape or min(event_shape) < 1:
@@ -47,4 +51,7 @@ class MLPDiffusion(Diffusion):
             classes=described.size + (not described.required) if described and described.kind == "classes" else None,
             vector=described.size if described and described.kind == "vector" else None,
         )
-        super().__init__(network, tuple(event_shape), condition=described, **diffusion)
+        if marginals is not None and len(event_shape) != 1:
+            raise ConfigError(f"marginals are of rows of a table, and {tuple(event_shape)} is not the shape of one")
+        coding = None if marginals is None else Columns(event_shape[0], marginals)
+        super().__init__(network, tuple(event_shape), condition=described, coding=coding, **diffusion)

@@ -125,8 +125,16 @@ class Objective:
             of_denoised = (level2 + data_std**2) / (level2 * data_std**2)
         return of_denoised * slope(prediction, alpha, sigma, data_std).square()
 
-    def paired(self, noise: Tensor, state: Tensor) -> Tensor:
-        """The noise in the order in which it meets the data."""
+    def paired(self, noise: Tensor, state: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The noise in the order in which it meets the data: within each class, where there are classes."""
         if self.coupling == "independent":
             return noise
-        return paired(noise, state)
+        return paired(noise, state, condition if condition is not None and condition.ndim == 1 else None)
+
+
+def hidden(condition: Tensor | None, null_class: int | None, share: float) -> Tensor | None:
+    """Classes ``[n]`` with a random share of them replaced by the null class, if there is one (Ho & Salimans 2022)."""
+    if null_class is None or condition is None:
+        return condition
+    hide = torch.rand(len(condition), device=condition.device) < share
+    return torch.where(hide, torch.full_like(condition, null_class), condition)

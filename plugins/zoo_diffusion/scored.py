@@ -16,12 +16,9 @@ from zoo.errors import ConditionError, UsageError
 from zoo.likelihood import Evaluator, LogDensity, default_probes, log_density, log_density_with_errors
 from zoo.model import GenerativeModel
 from zoo.paths import Path
+from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import DivergenceModule
-
-
-def tensor_of(array: NDArray[Any]) -> Tensor:
-    """An array as a tensor, copied where it is somebody else's to write."""
-    return torch.from_numpy(np.require(array, requirements=("C", "W")))
+from zoo_diffusion.iterated import tensor_of
 
 
 class Scored(GenerativeModel):
@@ -31,11 +28,17 @@ class Scored(GenerativeModel):
         path: the Gaussian path.
         shift: data units of state 0.
         scale: data units of one unit of state.
+        consistency: whether D is a consistency function, and no expected clean state.
+        coding: from data to what is diffused, or None.
+        state_shape: shape of one state.
     """
 
     path: Path
     shift: float
     scale: float
+    consistency: bool
+    coding: Coding | None
+    state_shape: tuple[int, ...]
 
     @abstractmethod
     def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
@@ -102,6 +105,7 @@ class Scored(GenerativeModel):
         Returns:
             ``[n]``, nats, in data units.
         """
+        self.check_ode("score")
         given = self.scoring_condition(condition, len(self.check_data(x)))
 
         def denoise(state: Any, *levels: float) -> Any:
@@ -114,13 +118,36 @@ class Scored(GenerativeModel):
         bound = variational_bound(denoise, states, self.path, steps=steps, terms=terms, seed=seed) - volume
         return torch.from_numpy(bound).to(self.device, self.dtype)
 
-    def _states(self, x: Tensor) -> tuple[NDArray[np.float64], float]:
-        """The states of data, and by how much their log-density is larger."""
-        states = (x.detach().cpu().double().numpy() - self.shift) / self.scale
-        return states, math.prod(self.event_shape) * math.log(self.scale)
+    def encoded(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Data ``[n, *event]`` as what is diffused ``[n, *state_shape]``, and log |det| ``[n]`` of the Jacobian."""
+        if self.coding is None:
+            return x, torch.zeros_like(x.flatten(1)[:, 0])
+        with torch.no_grad():
+            return self.coding.encode(x)
 
-    def _ode(self, x: Tensor, condition: Any) -> tuple[Evaluator, NDArray[np.float64], float]:
+    def check_ode(self, purpose: str) -> None:
+        """Refuse what takes the probability-flow ODE of a model whose denoiser defines none.
+
+        Raises:
+            UsageError: a consistency model.
+        """
+        if self.consistency:
+            raise UsageError(
+                f"a consistency model cannot {purpose} data: it has no probability-flow ODE",
+                hint=f"Let its teacher {purpose} the data.",
+            )
+
+    def _states(self, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The states of data, and by how much ``[n]`` their log-density is larger."""
+        if self.coding is not None and not self.coding.reversible:
+            raise UsageError("this model's latents are not the data, so it has no likelihood of the data")
+        latents, log_det = (value.detach().cpu().double().numpy() for value in self.encoded(x))
+        states = (latents - self.shift) / self.scale
+        return states, math.prod(self.state_shape) * math.log(self.scale) - log_det
+
+    def _ode(self, x: Tensor, condition: Any) -> tuple[Evaluator, NDArray[np.float64], NDArray[np.float64]]:
         """What the likelihood evaluates, the states of the data, and by how much their log-density is larger."""
+        self.check_ode("score")
         conditions = self.scoring_condition(condition, len(self.check_data(x)))
         divergence = DivergenceModule(self)
 

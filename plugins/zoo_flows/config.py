@@ -20,6 +20,7 @@ from zoo_flows.transforms import (
     Logit,
     LULinear,
     Map,
+    Marginals,
     Permutation,
     Standardize,
     Transform,
@@ -45,17 +46,18 @@ def event_size(event_shape: Sequence[int]) -> int:
     return math.prod(event_shape)
 
 
-def image_shape(event_shape: Sequence[int], scales: int) -> tuple[int, int, int]:
-    """Channels, height and width of images that can be halved ``scales`` times.
+def image_shape(event_shape: Sequence[int], scales: int, *, halvings: int | None = None) -> tuple[int, int, int]:
+    """Channels, height and width of images that can be halved ``scales`` times, or as often as is said.
 
     Raises:
         ConfigError: they cannot.
     """
     event_size(event_shape)
-    if len(event_shape) != 3 or event_shape[1] % 2**scales or event_shape[2] % 2**scales:
+    factor = 2 ** (scales if halvings is None else halvings)
+    if len(event_shape) != 3 or event_shape[1] % factor or event_shape[2] % factor:
         raise ConfigError(
             f"{scales} scales need an event_shape [channels, height, width] whose height and width are multiples of "
-            f"{2**scales}, not {list(event_shape)}"
+            f"{factor}, not {list(event_shape)}"
         )
     channels, height, width = event_shape
     return channels, height, width
@@ -100,9 +102,40 @@ def described(condition: Mapping[str, Any] | None) -> tuple[Condition | None, in
     return made, made.size if made else 0
 
 
-def preprocessing(size: int, levels: int | None, alpha: float) -> list[Transform]:
-    """A logit, for discrete data, and standardisation."""
+def preprocessing(
+    size: int, levels: int | None, alpha: float, marginals: Mapping[str, Any] | None = None
+) -> list[Transform]:
+    """What brings data to about unit scale, fitted to them.
+
+    Args:
+        size: numbers in an event.
+        levels: of discrete data, which pass a logit; None for others.
+        alpha: of the logit.
+        marginals: arguments of :class:`Marginals`, for tables; None for standardisation.
+
+    Raises:
+        ConfigError: both levels and marginals, or arguments that there are not.
+    """
+    if marginals is not None:
+        if levels is not None:
+            raise ConfigError("levels are of data that are all whole numbers; categories of a table go into marginals")
+        return [columns(size, marginals)]
     return [*([Logit(levels, alpha)] if levels is not None else []), Standardize(size)]
+
+
+def columns(size: int, marginals: Mapping[str, Any]) -> Marginals:
+    """The columns of a table brought to one scale.
+
+    Args:
+        size: how many.
+        marginals: ``knots`` and ``categories``, see :class:`Marginals`.
+
+    Raises:
+        ConfigError: other arguments.
+    """
+    if unknown := marginals.keys() - {"knots", "categories"}:
+        raise ConfigError(f"marginals takes knots and categories, not {', '.join(sorted(unknown))}")
+    return Marginals(size, **marginals)
 
 
 def one_of(kind: str, name: str, choices: Mapping[str, _Choice]) -> _Choice:

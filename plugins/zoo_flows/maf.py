@@ -27,6 +27,8 @@ class AutoregressiveFlow(Flow):
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        marginals: for tables: ``knots`` and ``categories`` of :class:`~zoo_flows.transforms.marginals.Marginals`, which
+            then takes the place of standardisation; or None.
         landmarks: see :class:`~zoo_flows.flow.Flow`.
     """
 
@@ -45,6 +47,7 @@ class AutoregressiveFlow(Flow):
         condition: Mapping[str, Any] | None,
         levels: int | None,
         alpha: float,
+        marginals: Mapping[str, Any] | None = None,
         landmarks: Sequence[float] = (),
     ) -> None:
         size = config.event_size(event_shape)
@@ -60,7 +63,7 @@ class AutoregressiveFlow(Flow):
             layers += config.normalization([size], actnorm=False, batchnorm=batchnorm)
         super().__init__(
             event_shape,
-            preprocessing=config.preprocessing(size, levels, alpha),
+            preprocessing=config.preprocessing(size, levels, alpha, marginals),
             transforms=layers,
             base=config.base(base, size, components=components, context=context),
             condition=described,
@@ -91,6 +94,8 @@ class MAF(AutoregressiveFlow):
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        marginals: for tables: ``knots`` and ``categories`` of :class:`~zoo_flows.transforms.marginals.Marginals`, which
+            then takes the place of standardisation; or None.
     """
 
     def __init__(
@@ -107,6 +112,7 @@ class MAF(AutoregressiveFlow):
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
+        marginals: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(
             event_shape,
@@ -121,4 +127,5 @@ class MAF(AutoregressiveFlow):
             condition=condition,
             levels=levels,
             alpha=alpha,
+            marginals=marginals,
         )

@@ -37,6 +37,8 @@ class NSFCoupling(Flow):
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        marginals: for tables: ``knots`` and ``categories`` of :class:`~zoo_flows.transforms.marginals.Marginals`, which
+            then takes the place of standardisation; or None.
         dequantisation: of discrete data in training: ``"uniform"`` noise, or ``"variational"``, learned beside the flow
             (:class:`~zoo_flows.dequantisation.VariationalDequantisation`).
     """
@@ -59,6 +61,7 @@ class NSFCoupling(Flow):
         levels: int | None = None,
         alpha: float = 0.01,
         dequantisation: str = "uniform",
+        marginals: Mapping[str, Any] | None = None,
     ) -> None:
         size = config.event_size(event_shape)
         config.at_least(
@@ -80,7 +83,7 @@ class NSFCoupling(Flow):
             ]
         super().__init__(
             event_shape,
-            preprocessing=config.preprocessing(size, levels, alpha),
+            preprocessing=config.preprocessing(size, levels, alpha, marginals),
             transforms=[*layers, *config.mixing(linear, size, LINEAR)],
             base=config.base(base, size, components=components, context=context),
             condition=described,

@@ -30,6 +30,8 @@ class NSFAutoregressive(AutoregressiveFlow):
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        marginals: for tables: ``knots`` and ``categories`` of :class:`~zoo_flows.transforms.marginals.Marginals`, which
+            then takes the place of standardisation; or None.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class NSFAutoregressive(AutoregressiveFlow):
         condition: Mapping[str, Any] | None = None,
         levels: int | None = None,
         alpha: float = 0.01,
+        marginals: Mapping[str, Any] | None = None,
     ) -> None:
         config.at_least(bins=(bins, 2))
         config.positive(bound=bound)
@@ -62,5 +65,6 @@ class NSFAutoregressive(AutoregressiveFlow):
             condition=condition,
             levels=levels,
             alpha=alpha,
+            marginals=marginals,
             landmarks=np.linspace(-bound, bound, bins + 1).tolist(),
         )

@@ -15,16 +15,47 @@ LOADERS = {"load_wine": tables.wine, "load_breast_cancer": tables.breast_cancer,
 def test_every_row_is_tested_on_once_and_never_trained_on_meanwhile(loader):
     datasets = pytest.importorskip("sklearn.datasets")
     whole = getattr(datasets, loader)(**({"scaled": False} if loader == "load_diabetes" else {}))
+    expected = np.sort(whole.data.astype(np.float32), 0)
+    if loader == "load_diabetes":
+        expected[:, 1] -= 1  # the sexes, 1 and 2 in the file
     tested = []
     for fold in range(5):
         data = LOADERS[loader](fold=fold)
         rows = np.concatenate([split.x for split in (data.train, data.validation, data.test)])
-        np.testing.assert_array_equal(np.sort(rows, 0), np.sort(whole.data.astype(np.float32), 0))
+        np.testing.assert_array_equal(np.sort(rows, 0), expected)
         assert len(data.test) == pytest.approx(len(rows) / 5, abs=1)
         assert len(data.validation) == pytest.approx(0.2 * 0.8 * len(rows), abs=2)
         tested.append(data.test.x)
-        assert data.extra["columns"] == list(whole.feature_names)
-    np.testing.assert_array_equal(np.sort(np.concatenate(tested), 0), np.sort(whole.data.astype(np.float32), 0))
+        assert [column.name for column in data.kind.columns] == list(whole.feature_names)
+    np.testing.assert_array_equal(np.sort(np.concatenate(tested), 0), expected)
+
+
+def test_categories_are_counted_from_zero_and_have_names():
+    pytest.importorskip("sklearn")
+    data = tables.diabetes()
+    (sex,) = (i for i, column in enumerate(data.kind.columns) if column.values)
+    assert data.kind.columns[sex].name == "sex"
+    assert set(data.train.x[:, sex]) == {0.0, 1.0}
+    assert data.grain[sex] == 1.0
+
+
+def test_a_class_can_be_a_column():
+    pytest.importorskip("sklearn")
+    plain, data = tables.wine(), tables.wine(class_column=True)
+    assert data.event_shape == (14,)
+    assert data.train.condition is None
+    np.testing.assert_array_equal(data.test.x[:, :13], plain.test.x)
+    np.testing.assert_array_equal(data.test.x[:, 13], plain.test.condition)
+    assert data.kind.columns[13].name == "cultivar"
+    assert data.kind.columns[13].values == plain.labels
+
+
+def test_ranges_are_those_of_training_rows():
+    pytest.importorskip("sklearn")
+    data = tables.breast_cancer()
+    for column, values in zip(data.kind.columns, data.train.x.T, strict=True):
+        assert column.minimum == pytest.approx(values.min())
+        assert column.maximum == pytest.approx(values.max())
 
 
 def test_classes_come_with_their_rows():

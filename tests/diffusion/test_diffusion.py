@@ -8,7 +8,7 @@ from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, DataError, UnknownNameError, UsageError
 from zoo.paths import CosineLogSNR
 from zoo_diffusion.diffusion import Diffusion
-from zoo_diffusion.graphs import DivergenceModule, StepModule
+from zoo_diffusion.graphs import DivergenceModule, GaussianStep
 
 MEAN, STD = 0.25, 0.5
 PATH = CosineLogSNR()
@@ -126,7 +126,7 @@ def test_the_step_keeps_history(tiny):
     scalars = [torch.tensor(v) for v in (500.0, 0.7, 0.7, float("inf"), 3.0, 0.0)]
     matrix = torch.tensor([[0.5, 2.0, 1.0], [1.0, 0.0, 0.0]])
     with torch.no_grad():
-        out, d = StepModule(model)(state, *scalars, matrix, fresh, torch.ones(1), torch.zeros(()), torch.ones(()))
+        out, d = GaussianStep(model)(state, *scalars, matrix, fresh, torch.ones(1), torch.zeros(()), torch.ones(()))
         expected = model.denoise(state[0], *scalars[:3], None)
     torch.testing.assert_close(d, expected)
     torch.testing.assert_close(out[0], 0.5 * state[0] + 2 * state[1] + d + 3 * fresh)

@@ -88,6 +88,34 @@ def test_optimal_transport_pairs_what_is_near():
     assert torch.equal(Objective(coupling="optimal-transport").paired(swapped, state), state)
 
 
+def test_optimal_transport_stays_within_classes():
+    """Across them, noise would say which class it is to become, and samples of a class start from all noise."""
+    pytest.importorskip("scipy")
+    torch.manual_seed(0)
+    state, noise, classes = torch.randn(64, 2), torch.randn(64, 2), torch.arange(64) % 3
+    state[:, 0] += 3.0 * classes
+    coupled = Objective(coupling="optimal-transport")
+    paired = coupled.paired(noise, state, classes)
+    for label in range(3):
+        members = classes == label
+        assert torch.equal(paired[members].sort(0)[0], noise[members].sort(0)[0])
+    assert not torch.equal(paired, coupled.paired(noise, state))
+    vectors = torch.randn(64, 5)
+    assert torch.equal(coupled.paired(noise, state, vectors), coupled.paired(noise, state))
+
+
+def test_samples_whose_class_is_hidden_are_paired_within_it(monkeypatch):
+    given = []
+    monkeypatch.setattr("zoo_diffusion.objectives.paired", lambda noise, data, classes: given.append(classes) or noise)
+    condition = {"kind": "classes", "size": 3, "labels": [], "required": False}
+    model = MLPDiffusion(
+        event_shape=[2], hidden=8, condition=condition, class_dropout=1.0, objective={"coupling": "optimal-transport"}
+    )
+    classes = torch.arange(12) % 3
+    model.loss(torch.randn(12, 2), condition=classes)
+    assert torch.equal(given[0], classes)
+
+
 class TestLearnedVariance:
     """Against the divergence of two Gaussians written out."""
 

@@ -24,9 +24,11 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     IntegralMap,
     Inverted,
     InvertibleConv1x1,
+    LipschitzCNN,
     LipschitzMLP,
     Logit,
     LULinear,
+    Marginals,
     MultiScale,
     Patchwise,
     Permutation,
@@ -58,6 +60,19 @@ def image(channels, *levels):
     return MultiScale((channels, 2, 2), levels)
 
 
+def fitted(marginals):
+    """Prepared on numbers of different scales, and on categories."""
+    generator = torch.Generator().manual_seed(0)
+    columns = [
+        torch.randint(count, (60,), generator=generator) + torch.rand(60, generator=generator, dtype=torch.float64)
+        if count
+        else 3.0 * torch.randn(60, generator=generator, dtype=torch.float64).exp()
+        for count in marginals.categories
+    ]
+    marginals.double().prepare(torch.stack(columns, 1))
+    return marginals
+
+
 def convolutional(context):
     return partial(ResidualCNN, context=context, hidden=6, blocks=1)
 
@@ -84,7 +99,7 @@ MAKERS = {
     "residual-elu": lambda size, context: Residual(
         LipschitzMLP(size, hidden=8, layers=1, bound=0.5, activation="elu"), size
     ),
-    "continuous": lambda size, context: Continuous(VelocityMLP(size, context=context, hidden=4, layers=1), steps=64),
+    "continuous": lambda size, context: Continuous(VelocityMLP(size, context=context, hidden=4, layers=1), steps=192),
     "elementwise": lambda size, context: ElementwiseSpline(size, bins=6, bound=3.0),
     "lu": lambda size, context: LULinear(size),
     "lu-in-place": lambda size, context: LULinear(size, permute=False),
@@ -115,6 +130,7 @@ MAKERS = {
     "image-actnorm": lambda c, context: image(c, [ActNorm([c, 2, 2])]),
     "image-batchnorm": lambda c, context: image(c, [BatchNorm([c, 2, 2]).eval()]),
     "image-conv1x1": lambda c, context: image(c, [InvertibleConv1x1(c)]),
+    "image-residual": lambda c, context: Residual(LipschitzCNN((c, 2, 2), context=context, hidden=4), 4 * c),
     "image-coupling": lambda c, context: image(c, [Coupling(c, AffineMap(), convolutional(context))]),
     "image-checkered": lambda c, context: image(
         c, [Checkered(Coupling(2 * c, AffineMap(), convolutional(context), swap=True))]
@@ -126,6 +142,7 @@ MAKERS = {
     ),
     "standardize": lambda size, context: Standardize(size),
     "logit": lambda size, context: Logit(17, 0.01),
+    "marginals": lambda size, context: fitted(Marginals(size, knots=5, categories=[0, 3, *[0] * (size - 2)][:size])),
 }
 
 

@@ -55,6 +55,9 @@ FLOWS = {
     ),
     "nsf-circular": lambda: NSFCircular(event_shape=[3], bins=4, low=0.0, period=24.0, condition=CLASSES, **SMALL),
     "residual": lambda: ResidualFlow(event_shape=[3], transforms=2, hidden=8, condition=VECTOR),
+    "residual-image": lambda: ResidualFlow(
+        event_shape=[1, 4, 4], scales=2, transforms=1, hidden=4, levels=17, condition=CLASSES
+    ),
     "residual-classes": lambda: ResidualFlow(
         event_shape=[1, 3, 4], transforms=1, hidden=8, layers=1, activation="elu", levels=17, condition=CLASSES
     ),

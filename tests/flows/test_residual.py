@@ -1,6 +1,7 @@
 """Contractions: bounded whatever their weights are, with determinants exact or estimated, and an inverse."""
 
 import math
+from functools import partial
 
 import pytest
 
@@ -8,13 +9,21 @@ torch = pytest.importorskip("torch")
 
 from zoo.errors import ConfigError  # noqa: E402 - after the check for torch
 from zoo_flows.residual import ResidualFlow  # noqa: E402
-from zoo_flows.transforms import LipschitzMLP, Residual  # noqa: E402
-from zoo_flows.transforms.lipschitz import ACTIVATIONS, jacobian, pulled_back, spectral_bound  # noqa: E402
+from zoo_flows.transforms import LipschitzCNN, LipschitzMLP, Residual  # noqa: E402
+from zoo_flows.transforms.lipschitz import ACTIVATIONS  # noqa: E402
 from zoo_flows.transforms.roulette import estimated_log_det  # noqa: E402
+from zoo_flows.transforms.spectral import convolution_bound, spectral_bound  # noqa: E402
+
+#: of four components each
+KINDS = {
+    "mlp": partial(LipschitzMLP, 4),
+    "cnn": partial(LipschitzCNN, (1, 2, 2)),
+    "rgb": partial(LipschitzCNN, (2, 1, 2)),
+}
 
 
-def network(scramble, *, scale=0.4, **changes):
-    return scramble(LipschitzMLP(4, **{"hidden": 12, **changes}), scale=scale).double()
+def network(scramble, *, scale=0.4, kind="mlp", **changes):
+    return scramble(KINDS[kind](**{"hidden": 12, **changes}), scale=scale).double()
 
 
 @torch.no_grad()
@@ -35,11 +44,52 @@ def test_the_spectral_bound_has_a_gradient_where_singular_values_are_equal_or_0(
     assert spectral_bound(torch.eye(64)).item() == pytest.approx(64 ** (1 / 512), rel=1e-5)
 
 
+def matrix_of(kernel, height, width):
+    """What a convolution with zeros around does to images of a size."""
+    channels = kernel.shape[1]
+    unit = torch.eye(channels * height * width, dtype=kernel.dtype).reshape(-1, channels, height, width)
+    return torch.nn.functional.conv2d(unit, kernel, padding=kernel.shape[-1] // 2).flatten(1).T
+
+
 @torch.no_grad()
+@pytest.mark.parametrize("shape", [(5, 3, 3, 3), (1, 8, 3, 3), (6, 6, 1, 1), (2, 2, 5, 5)])
+def test_the_bound_of_a_convolution_holds_for_images_of_every_size_and_is_hardly_too_large(shape):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        kernel = torch.randn(shape, generator=generator, dtype=torch.float64)
+        bound = convolution_bound(kernel).item()
+        for size in ((1, 1), (3, 2), (14, 14)):
+            assert torch.linalg.matrix_norm(matrix_of(kernel, *size), 2).item() <= bound * (1 + 1e-12)
+        spectrum = torch.fft.fft2(kernel, s=(160, 160)).permute(2, 3, 0, 1)
+        between = 1.0 / math.cos(math.pi * (shape[-1] // 2) / 16) ** 2
+        count = 1 if shape[-1] == 1 else 16 * 9
+        exact = torch.linalg.matrix_norm(spectrum, 2).max().item()
+        assert exact * (1 - 1e-12) <= bound <= exact * between * (count * min(shape[:2])) ** (1 / 512)
+
+
+@torch.no_grad()
+def test_the_bound_of_a_convolution_is_no_less_than_its_spectrum_anywhere():
+    """The worst case between the frequencies that are looked at: a kernel whose spectrum peaks halfway."""
+    for peak in torch.linspace(0, 2 * math.pi / 16, 9, dtype=torch.float64):
+        wave = torch.exp(1j * peak * torch.arange(3))
+        # a pair of channels is a complex number, whose waves are turned onto one another
+        real = torch.stack([torch.stack([wave.real, -wave.imag]), torch.stack([wave.imag, wave.real])])
+        kernel = torch.einsum("abk,bcl->ackl", real, real)
+        assert 9.0 <= convolution_bound(kernel).item() <= 9.0 * 1.06
+
+
+def test_the_bound_of_a_convolution_has_a_gradient_where_it_is_0():
+    kernel = torch.zeros(3, 2, 3, 3, requires_grad=True)
+    convolution_bound(kernel).backward()
+    assert kernel.grad.isfinite().all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "rgb"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
-def test_points_come_nearer_by_the_bound_whatever_the_weights(scramble, activation, scale):
-    made = network(scramble, scale=scale, activation=activation, context=2, bound=0.7)
+def test_points_come_nearer_by_the_bound_whatever_the_weights(scramble, kind, activation, scale):
+    made = network(scramble, kind=kind, scale=scale, activation=activation, context=2, bound=0.7)
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(4000, 4, generator=generator, dtype=torch.float64)
     y = x + 10 ** torch.linspace(-4, 2, 4000)[:, None] * torch.randn(4000, 4, generator=generator)
@@ -60,14 +110,16 @@ def test_slopes_are_derivatives_and_at_most_1(scramble, activation):
     assert slope.abs().max() <= 1.0
 
 
-def test_the_jacobian_and_its_products_are_those_of_autograd(scramble):
-    made = network(scramble)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_the_jacobian_and_its_products_are_those_of_autograd(scramble, kind, layers):
+    made = network(scramble, kind=kind, layers=layers)
     x, v = torch.randn(2, 4, dtype=torch.float64)
     expected = torch.autograd.functional.jacobian(lambda y: made(y[None], None, made.weights())[0][0], x)
     weights = made.weights()
     _, slopes = made(x[None], None, weights)
-    torch.testing.assert_close(jacobian(weights, slopes)[0], expected, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(pulled_back(v[None], weights, slopes)[0], v @ expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(made.jacobian(weights, slopes)[0], expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(made.pulled_back(v[None], weights, slopes)[0], v @ expected, rtol=1e-10, atol=1e-12)
 
 
 def test_the_estimator_and_its_gradient_are_unbiased():
@@ -160,8 +212,24 @@ def test_gradients_of_the_inverse_are_those_of_all_its_turns(scramble):
 
 
 @torch.no_grad()
-def test_large_events_are_scored_in_parts(scramble, monkeypatch):
-    transform = Residual(network(scramble), 4)
+def test_blocks_of_images_hold_at_the_size_of_digits(scramble):
+    """Contractive, and inverted to 1e-6 in float64, where the Jacobian has 784 rows that nobody wants to see."""
+    made = scramble(LipschitzCNN((1, 28, 28), hidden=8), scale=2.0).double()
+    transform = Residual(made, 784)
+    x, y = torch.randn(2, 20, 784, dtype=torch.float64)
+    values = [made(each, None, made.weights())[0] for each in (x, y)]
+    assert ((values[0] - values[1]).norm(dim=1) / (x - y).norm(dim=1)).max() <= made.lipschitz() <= 0.9
+    z, weights = x + values[0], made.weights()
+    back = z
+    for _ in range(transform.turns(torch.float64)):
+        back = z - made(back, None, weights)[0]
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-10)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+def test_large_events_are_scored_in_parts(scramble, monkeypatch, kind):
+    transform = Residual(network(scramble, kind=kind), 4)
     x = torch.randn(10, 4, dtype=torch.float64)
     _, whole = transform(x)
     monkeypatch.setattr("zoo_flows.transforms.residual._ENTRIES", 3 * 4 * 12)
@@ -174,14 +242,15 @@ def test_what_is_no_contraction_is_refused():
 
 
 @pytest.mark.parametrize("way", ["loop", "unroll"])
-def test_both_ways_of_writing_it_are_proven(scramble, tmp_path, way):
+@pytest.mark.parametrize("shape", [{"event_shape": [9]}, {"event_shape": [1, 3, 3], "scales": 1}])
+def test_both_ways_of_writing_it_are_proven(scramble, tmp_path, way, shape):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     from zoo.export import export
 
     torch.manual_seed(0)
-    model = scramble(ResidualFlow(event_shape=[9], transforms=1, hidden=6, layers=1, lipschitz=0.5)).eval()
+    model = scramble(ResidualFlow(**shape, transforms=1, hidden=6, layers=1, lipschitz=0.5)).eval()
     folder = export(model, tmp_path / "bundle", inverse=way)
     for name in ("inverse", "log_prob"):
         operators = [node.op_type for node in onnx.load(folder / f"{name}.onnx", load_external_data=False).graph.node]

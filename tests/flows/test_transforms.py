@@ -42,8 +42,7 @@ def test_round_trip_in_float64(name, make_case, size, closeness):
     z, log_det = case.transform(case.x, case.context)
     x, inverse_log_det = case.transform.inverse(z, case.context)
     torch.testing.assert_close(x, case.x, rtol=closeness, atol=closeness)
-    tolerance = max(1e-8, closeness)
-    torch.testing.assert_close(inverse_log_det, -log_det, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(inverse_log_det, -log_det, rtol=1e-8, atol=1e-8)
     assert log_det.shape == (len(case.x),)
 
 
@@ -58,18 +57,15 @@ def test_round_trip_in_float32(case):
 
 
 @pytest.mark.parametrize("size", [2, 3, 7])
-def test_log_det_is_that_of_the_jacobian(name, make_case, size, closeness):
+def test_log_det_is_that_of_the_jacobian(name, make_case, size):
     case = make_case(name, size, n=12)
     for method in (case.transform.forward, case.transform.inverse):
-        _, log_det = method(case.x, case.context)
-        for i in range(len(case.x)):
-
-            def one(x, i=i, method=method):
-                return method(x[None], case.context[i : i + 1])[0][0]
-
-            jacobian = torch.autograd.functional.jacobian(one, case.x[i])
-            expected, tolerance = torch.linalg.slogdet(jacobian)[1], max(1e-8, closeness)
-            torch.testing.assert_close(expected, log_det[i], rtol=tolerance, atol=tolerance)
+        x = case.x.clone().requires_grad_()
+        y, log_det = method(x, case.context)
+        # no sample sees another, so the gradients of a sum over them are rows of all their Jacobians
+        rows = [torch.autograd.grad(y[:, j].sum(), x, retain_graph=True)[0] for j in range(y.shape[1])]
+        expected = torch.linalg.slogdet(torch.stack(rows, 1))[1]
+        torch.testing.assert_close(log_det, expected, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -91,7 +87,7 @@ def test_extremes_give_finite_values_and_gradients_and_come_back(case, dtype, cl
 
 def test_zero_parameters_are_the_identity_up_to_order(name, make_case):
     case = make_case(name, 5)
-    if name in ("logit", "standardize", "angles"):
+    if name in ("logit", "standardize", "angles", "marginals"):
         pytest.skip("preprocessing has no parameters")
     if "batchnorm" in name:
         pytest.skip("batch normalisation is what its batches were")

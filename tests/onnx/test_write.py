@@ -289,3 +289,21 @@ def test_a_writer_that_computes_something_else_is_not_exported(gaussian, tmp_pat
     with pytest.raises(ProofError, match="inverse"):
         export(model, tmp_path / "b")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_would_never_be_done_is_refused_with_the_way_that_is():
+    """Steps within steps without a loop, for 16 components: of 100,000 nodes, writing ends at the most there may be."""
+    graph, _ = NAF(event_shape=[16]).eval().programs().graphs
+    with pytest.raises(
+        ExportError, match="inverse has more than 50,000 nodes when it is written as 'unroll'"
+    ) as caught:
+        write(graph, "unroll", 18)
+    assert caught.value.hint == "Export it with --inverse loop."
+    assert len(list(write(graph, "loop", 18).graph)) < 500
+
+
+def test_nodes_in_the_bodies_of_loops_count(monkeypatch):
+    graph, _ = MAF(event_shape=[4], transforms=1, hidden=[4]).eval().programs().graphs
+    monkeypatch.setattr("zoo_onnx.write.MOST_NODES", 20)
+    with pytest.raises(ExportError, match="more than 20 nodes when it is written as 'loop'"):
+        write(graph, "loop", 18)

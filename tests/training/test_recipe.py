@@ -21,6 +21,15 @@ def test_a_recipe_comes_back():
     assert Recipe.from_dict(recipe.describe()) == recipe
 
 
+def test_a_table_of_distillation_comes_back_and_is_left_out_when_there_is_none():
+    teacher = {"teacher": "moons-rectified-flow", "method": "reflow", "options": {"pairs": 100}}
+    recipe = Recipe.from_dict({**RECIPE, "distillation": teacher})
+    assert recipe.distillation is not None
+    assert recipe.distillation.start == "teacher"
+    assert Recipe.from_dict(recipe.describe()) == recipe
+    assert "distillation" not in Recipe.from_dict(RECIPE).describe()
+
+
 def test_a_recipe_is_read_from_toml(tmp_path):
     path = tmp_path / "r.toml"
     path.write_text('name = "x"\n[model]\narchitecture = "unet"\n[data]\nname = "mnist"\n')
@@ -39,6 +48,8 @@ def test_a_recipe_is_read_from_toml(tmp_path):
         ("training", "keep", "best", "evaluate_every"),
         ("model", "config", [1], "config must be dict"),
         (None, "data", 3, "data must be a table"),
+        (None, "distillation", "mnist-unet", "distillation must be a table"),
+        (None, "distillation", {"teacher": "mnist-unet"}, "method is missing"),
         (None, "colour", 3, "no key named 'colour'"),
     ],
 )
@@ -55,6 +66,11 @@ def test_unknown_choices_are_refused(key, value):
         Recipe.from_dict({**RECIPE, "training": {key: value}})
 
 
+def test_an_unknown_start_is_refused():
+    with pytest.raises(UnknownNameError, match="middle"):
+        Recipe.from_dict({**RECIPE, "distillation": {"teacher": "a", "method": "b", "start": "middle"}})
+
+
 def test_missing_tables_are_named():
     with pytest.raises(ConfigError, match="model is missing"):
         Recipe.from_dict({"name": "x", "data": {"name": "moons"}})
@@ -66,3 +82,18 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path):
         Recipe.from_file(tmp_path / "r.toml")
     with pytest.raises(ConfigError, match="cannot read the recipe"):
         Recipe.from_file(tmp_path / "none.toml")
+
+
+def test_parts_are_texts_by_name():
+    values = {
+        "name": "x",
+        "model": {"architecture": "a", "parts": {"coding.autoencoder": "runs/one"}},
+        "data": {"name": "d"},
+    }
+    recipe = Recipe.from_dict(values)
+    assert recipe.model.parts == {"coding.autoencoder": "runs/one"}
+    assert Recipe.from_dict(recipe.describe()) == recipe
+    assert "parts" not in Recipe.from_dict({**values, "model": {"architecture": "a"}}).describe()["model"]
+    for wrong in ("runs/one", {"network": 3}):
+        with pytest.raises(ConfigError, match="parts"):
+            Recipe.from_dict({**values, "model": {"architecture": "a", "parts": wrong}})

@@ -50,11 +50,17 @@ def read_mask(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any]:
     return x / np.float32(255) if path.suffix.lower() == ".png" else x
 
 
+def gaps(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Texts without their gaps, which are -1, and a mask that is 1 there; None where there are none."""
+    missing = x < 0
+    return np.where(missing, 0, x), missing.astype(np.float32) if missing.any() else None
+
+
 def noise_shape(model: BundledModel) -> tuple[int, ...]:
     """Shape of the noise that one sample is made from."""
     program = model.manifest.sample
     if not isinstance(program, Direct):
-        return model.event_shape
+        return model.state_shape
     (port,) = (p for p in model.manifest.graphs[program.graph].inputs if p.name == program.noise)
     return tuple(int(size) for size in port.shape[1:])
 

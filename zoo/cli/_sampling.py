@@ -14,6 +14,7 @@ from zoo.cli._app import App
 from zoo.cli._opening import open_model, provider_of
 from zoo.cli._request import Facts, Request, condition_of, file_name, given_condition
 from zoo.errors import UnknownNameError, UsageError
+from zoo.kinds import Text
 
 if TYPE_CHECKING:
     from zoo.runtime import BundledModel
@@ -40,6 +41,8 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     init = found = mask = start = None
     if request.init is not None:
         init, found = editing.read_data(request.init, facts.event_shape, facts.kind)
+        if isinstance(facts.kind, Text):
+            init, mask = editing.gaps(init)
     if request.mask is not None:
         mask = editing.read_mask(request.mask, facts.event_shape)
     if request.noise is not None:

@@ -23,7 +23,8 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
 
     import numpy as np
 
-    from zoo.kinds import Audio, Table
+    from zoo.errors import DataError
+    from zoo.kinds import Audio, Table, Text
     from zoo.likelihood import LogDensity
     from zoo.render import audio, tables
     from zoo.render.files import FORMATS, Extras, check_suffix, check_writable, write
@@ -43,6 +44,8 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     assert request.log_prob is not None
     x, found = read_samples(request.log_prob, facts.event_shape, facts.kind)
     n = len(x) if x.ndim else 0
+    if isinstance(facts.kind, Text) and (x < 0).any():
+        raise DataError(f"{request.log_prob} has gaps, and a text with gaps has no probability")
     condition = None
     if request.classes or request.condition is not None:
         condition = given_condition(request, facts, n)

@@ -34,7 +34,8 @@ def command(
 
     Its bundle is what is measured: the negative log-likelihood of test samples, for a diffusion by its ODE, with the
     errors of steps and probes, and its variational bound; of labelled images, whether samples show their class, and how
-    far they are from real ones in the features of a classifier that is trained on real ones first.
+    far they are from real ones in the features of a classifier that is trained on real ones first; of tables, how far
+    the columns of samples are from real ones; of texts, whether they look like real ones and are new.
 
     \b
     zoo eval moons-nsf
@@ -42,6 +43,8 @@ def command(
     """
     from zoo.cli._opening import bundle_folder
     from zoo.metrics import evaluation
+    from zoo.metrics.tabular import tabular
+    from zoo.metrics.texts import textual
     from zoo.programs import Integrate
     from zoo.runtime import load
     from zoo.training.recipe import Recipe
@@ -74,6 +77,8 @@ def command(
         if samples:
             with app.progress("judging", 1) as update:
                 metrics |= evaluation.judged(bundle, dataset, samples=samples, seed=seed + 1, progress=update)
+                metrics |= textual(bundle, dataset, samples=samples, seed=seed + 1, progress=update)
+                metrics |= tabular(bundle, dataset, samples=samples, seed=seed + 1, progress=update)
     if app.json:
         app.emit({"model": source.name, "data": name, "seed": seed, "metrics": metrics})
     else:

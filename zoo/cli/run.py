@@ -48,7 +48,10 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--condition", type=click.Path(path_type=Path), help="File with a class or a vector for each sample.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="File to write: .png, .wav, .npy, .npz, .csv, .safetensors."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors.",
 )
 @click.option(
     "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score this file instead of sampling."
@@ -78,7 +81,8 @@ def command(
     """Sample from a model, or score data with it.
 
     Without -o, samples go to a file named after the model in this folder: NAME.png when they are images, points in
-    the plane or single numbers, else NAME.npy. A file that exists is not replaced without --force.
+    the plane or single numbers, NAME.csv when they are rows of a table, NAME.txt when they are texts, else NAME.npy. A
+    file that exists is not replaced without --force.
 
     \b
     zoo run mnist-unet -n 20 --seed 0                        20 digits, each class in turn
@@ -90,6 +94,8 @@ def command(
     zoo run mnist-unet --resume half.safetensors
     zoo run moons-nsf -n 100000 -o moons.csv
     zoo run moons-nsf --log-prob moons.csv
+    zoo run names-masked -n 30 -o names.txt
+    echo "an??a" > gaps.txt; zoo run names-masked --init gaps.txt -n 5 -o filled.txt
 
     With --log-prob, DATA is .npy, .npz, .csv or .safetensors; log-densities in nats go to stdout, one a line, or to
     -o. Whole numbers are dequantised for models of discrete data; --seed decides how (0 if not given). Without a class,

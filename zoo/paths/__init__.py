@@ -21,6 +21,8 @@ edm                   EDM                 α = 1, σ^(1/ρ) linear              
 rectified-flow        RectifiedFlow       α = 1 - u, σ = u, u = t shifted          1000·u
 ====================  ==================  =======================================  ================================
 
+Beside them stands ``masking`` (:class:`Masking`), which hides symbols of a text and adds no noise.
+
 A path is data too: ``path.describe()`` is what a manifest stores and :func:`path_from` reads back. A named path never
 changes after release; a better one gets a new name.
 """
@@ -39,6 +41,7 @@ from zoo.paths.ddpm_scaled_linear import DDPMScaledLinear
 from zoo.paths.ddpm_sigmoid import DDPMSigmoid
 from zoo.paths.discrete import Discrete
 from zoo.paths.edm import EDM
+from zoo.paths.masking import Masking
 from zoo.paths.rectified_flow import RectifiedFlow
 from zoo.paths.sub_vp import SubVP
 from zoo.paths.ve import VE
@@ -56,6 +59,7 @@ __all__ = [
     "DDPMSigmoid",
     "Discrete",
     "LinearBeta",
+    "Masking",
     "Path",
     "RectifiedFlow",
     "SubVP",
@@ -64,6 +68,7 @@ __all__ = [
     "path_from",
 ]
 
+#: the Gaussian ones
 PATHS: dict[str, type[Path]] = {
     cls.name: cls
     for cls in (
@@ -90,9 +95,10 @@ def path_from(description: Mapping[str, Any] | str) -> Path:
     """
     fields = {"name": description} if isinstance(description, str) else dict(description)
     name = fields.pop("name", None)
-    if name not in PATHS:
-        raise UnknownNameError("path", str(name), PATHS)
+    known: dict[str, type[Path]] = {**PATHS, Masking.name: Masking}
+    if name not in known:
+        raise UnknownNameError("path", str(name), known)
     try:
-        return PATHS[name](**fields)
+        return known[name](**fields)
     except TypeError as error:
         raise ConfigError(f"path {name!r}: {error}") from None

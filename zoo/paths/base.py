@@ -16,6 +16,8 @@ class Path(ABC):
     """A Gaussian path. Subclasses are frozen dataclasses whose fields are the path's parameters."""
 
     name: ClassVar[str]
+    #: whether noise is added to what is diffused; a path that hides symbols has samplers of its own
+    gaussian: ClassVar[bool] = True
     #: whether noise levels beyond σ(1)/α(1) make sense, as they do where the state is never rescaled
     unbounded: ClassVar[bool] = False
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from zoo.errors import OutputError, UsageError
 from zoo.files import atomic_file, check_free
-from zoo.kinds import Audio, Kind, Table
-from zoo.render import audio, tables
+from zoo.kinds import Audio, Kind, Table, Text
+from zoo.render import audio, tables, text
 
 #: extension -> what it holds
 FORMATS = {
@@ -25,6 +25,7 @@ FORMATS = {
     ".npy": "one NumPy array",
     ".npz": "NumPy arrays: samples, condition, and how they were drawn",
     ".png": "a picture",
+    ".txt": "one text a line, of models of texts",
     ".safetensors": "tensors samples and condition, and how they were drawn as metadata",
     ".wav": "recordings, one after another",
 }
@@ -81,14 +82,19 @@ def check_output(path: Path, event_shape: tuple[int, ...], kind: Kind | None = N
     """Refuse, before any work is done, a file that :func:`write` could not write.
 
     Raises:
-        UsageError: unknown extension, events of a shape that a picture cannot show, or no recordings for a .wav file.
+        UsageError: unknown extension, events of a shape that a picture cannot show, or of another kind.
         OutputError: the file exists and may not be replaced, or its folder is missing or cannot be written.
     """
     path = Path(path)
     check_suffix(path, FORMATS)
+    if path.suffix.lower() == ".txt" and not isinstance(kind, Text):
+        raise UsageError(
+            "these samples are no texts",
+            hint=f"Write them to {path.with_suffix(default_suffix(event_shape, kind)).name} instead.",
+        )
     if path.suffix.lower() == ".wav" and not isinstance(kind, Audio):
         raise UsageError(
-            f"{path.name} would be a recording, and these samples are none",
+            "these samples are no recordings",
             hint=f"Write them to {path.with_suffix(default_suffix(event_shape, kind)).name} instead.",
         )
     if path.suffix.lower() == ".png" and picture_of(event_shape, kind) is None:
@@ -147,6 +153,8 @@ def default_suffix(event_shape: tuple[int, ...], kind: Kind | None = None) -> st
         return ".wav"
     if isinstance(kind, Table):
         return ".csv"
+    if isinstance(kind, Text):
+        return ".txt"
     return ".npy" if picture_of(event_shape) is None else ".png"
 
 
@@ -212,9 +220,14 @@ def _csv(samples: NDArray[Any], extras: Extras) -> bytes:
         names = np.array(extras.labels) if condition.ndim == 1 and extras.labels else None
         for row, value in zip(rows, condition, strict=True):
             row += [str(names[value])] if names is not None else [_shortest(v) for v in np.atleast_1d(value)]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    return text.getvalue().encode()
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+    return file.getvalue().encode()
+
+
+def _txt(samples: NDArray[Any], extras: Extras) -> bytes:
+    assert isinstance(extras.kind, Text)
+    return "".join(f"{line}\n" for line in text.texts(samples, extras.kind)).encode()
 
 
 def _shortest(value: Any) -> str:
@@ -227,6 +240,7 @@ _WRITERS: dict[str, Callable[[NDArray[Any], Extras], bytes]] = {
     ".npy": _npy,
     ".npz": _npz,
     ".png": _png,
+    ".txt": _txt,
     ".safetensors": _safetensors,
     ".wav": _wav,
 }

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.errors import DataError, UsageError, WeightsError
-from zoo.kinds import Audio, Kind, Table
-from zoo.render import audio, tables
+from zoo.errors import DataError, WeightsError
+from zoo.kinds import Audio, Kind, Table, Text
+from zoo.render import audio, tables, text
 from zoo.render.files import check_suffix
 
 Arrays = dict[str, NDArray[Any]]
@@ -25,6 +25,7 @@ FORMATS = {
     ".npy": "one NumPy array",
     ".npz": "NumPy arrays, of which samples or the only one is taken",
     ".safetensors": "tensors, of which samples or the only one is taken",
+    ".txt": "one text a line, for models of texts",
 }
 
 
@@ -37,15 +38,17 @@ def read_samples(
     found by their headings, and categories by their names. A .wav file holds recordings.
 
     Raises:
-        UsageError: unknown extension, or a recording where the data are none.
+        UsageError: unknown extension.
         DataError: the file is missing, damaged, needs unpickling, or holds no such data.
     """
     if isinstance(kind, Table) and path.suffix.lower() == ".csv":
         return _table(path, kind)
     if path.suffix.lower() == ".wav":
         if not isinstance(kind, Audio):
-            raise UsageError(f"{path} is a recording, and events of shape {event_shape} are none")
+            raise DataError(f"{path} is a recording, which this model is not of")
         return audio.read(path, kind, event_shape[-1]), None
+    if path.suffix.lower() == ".txt":
+        return _text(path, event_shape, kind), None
     arrays = read_arrays(path)
     x = _main(path, arrays)
     if path.suffix.lower() == ".csv":
@@ -91,7 +94,7 @@ def read_condition(path: Path) -> NDArray[Any]:
 
 def read_arrays(path: Path) -> Arrays:
     """All arrays of a file by name. Raises as :func:`read_samples` does."""
-    check_suffix(path, FORMATS)
+    check_suffix(path, {suffix: what for suffix, what in FORMATS.items() if suffix in _READERS})
     return _guarded(path, _READERS[path.suffix.lower()])
 
 
@@ -152,6 +155,16 @@ def _table(path: Path, kind: Table) -> tuple[NDArray[Any], NDArray[Any] | None]:
     conditions = [_column(t, f"{path}, column {name}") for name, t in given.items() if name.startswith("condition")]
     condition = None if not conditions else conditions[0] if len(conditions) == 1 else np.stack(conditions, axis=1)
     return tables.numbers(given, kind, str(path)), condition
+
+
+def _text(path: Path, event_shape: tuple[int, ...], kind: Kind | None) -> NDArray[Any]:
+    """Texts as whole numbers ``[n, length]``, -1 where a character is not known."""
+    if not isinstance(kind, Text):
+        raise DataError(f"{path} holds texts, which this model is not of")
+    lines = _guarded(path, lambda file: file.read_text("utf-8").splitlines())
+    if not lines:
+        raise DataError(f"{path} is empty")
+    return text.numbers(lines, kind, event_shape[0], str(path))
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -119,10 +119,11 @@ class OpenBundle:
             return None
         return self.condition.array(condition, n)
 
-    def _batches(self, n: int, batch_size: int | None, session: Session) -> list[slice]:
-        """Slices of nearly equal size that cover ``n`` samples."""
+    def _batches(self, n: int, batch_size: int | None, session: Session, work: int = 1) -> list[slice]:
+        """Slices of nearly equal size that cover ``n`` samples; smaller ones where a call does more work on each."""
         if batch_size is None:
-            size = _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"] // max(math.prod(self.event_shape), 1)
+            numbers = _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"]
+            size = numbers // max(math.prod(self.event_shape) * work, 1)
             size = min(max(size, 1), _LARGEST_BATCH)
         else:
             size = checked_count("samples in a batch", batch_size)

@@ -14,9 +14,11 @@ from zoo.paths import path_from
 from zoo.programs import Direct, Fused, Iterate
 from zoo.runtime import data, direct, iterate
 from zoo.runtime import fused as fused_run
-from zoo.runtime.opened import LARGEST_COUNT, OpenBundle, Progress, checked_count, fresh_seed, ticker
+from zoo.runtime.coding import Coding
+from zoo.runtime.opened import LARGEST_COUNT, Progress, checked_count, fresh_seed, ticker
 from zoo.runtime.session import Session
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
+from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.state import SamplerState, begin, check_event_shape, encoded, spread, to_data
 
 #: (row, slice of the samples, the denoised samples [n, *event] of that slice in data units)
@@ -24,7 +26,7 @@ Preview = Callable[[int, slice, NDArray[Any]], None]
 Samples = NDArray[np.float32]
 
 
-class Sampling(OpenBundle):
+class Sampling(Coding):
     """What of a bundle's model draws samples."""
 
     def table(
@@ -96,7 +98,8 @@ class Sampling(OpenBundle):
 
             def draw(part: slice, tick: Callable[[], None]) -> Samples:
                 # a batch is begun when its turn comes, so that only one takes memory
-                return to_data(program, self._advanced(session, program, start(part), None, part, tick, preview))
+                ended = self._advanced(session, program, start(part), None, part, tick, preview)
+                return self._to_data(to_data(program, ended))
 
         else:
             draw, calls = self._in_one_call(n, condition, seed, noise, preview, options), 1
@@ -164,7 +167,7 @@ class Sampling(OpenBundle):
             RuntimeFailure: as for :meth:`sample`.
         """
         program = self._iterated()
-        check_event_shape(state, self.event_shape)
+        check_event_shape(state, self.state_shape)
         left = len(state.table) - state.row
         rows = left if rows is None else min(left, checked_count("rows", rows))
         session = self.session(program.graph)
@@ -185,7 +188,7 @@ class Sampling(OpenBundle):
     ) -> Samples:
         """Take the rows that are left and return the samples; arguments and errors as for :meth:`advance`."""
         ended = self.advance(state, batch_size=batch_size, progress=progress, preview=preview)
-        return self._finite(to_data(self._iterated(), ended))
+        return self._finite(self._to_data(to_data(self._iterated(), ended)))
 
     # -- back to noise ----------------------------------------------------------------------------------------------
 
@@ -210,19 +213,22 @@ class Sampling(OpenBundle):
             progress: likewise.
 
         Returns:
-            float32 ``[n, *event_shape]``.
+            float32 ``[n, *state_shape]``, which is ``[n, *event_shape]`` unless the model has a decoder.
 
         Raises:
             DataError: data of the wrong shape or content.
-            UsageError: a model that samples in one call.
+            UsageError: a model that samples in one call, one that decodes and cannot encode, or a consistency model.
             RuntimeFailure: as for :meth:`sample`.
         """
         program = self._iterated()
+        if program.sampler in CONSISTENCY:
+            raise UsageError(f"{self.name} is a consistency model: it has no ODE that turns data into noise")
         path = path_from(program.path)
         values = data.events(data.centred(x, self.levels), self.event_shape, None)
         table = inversion(path, program.steps if steps is None else steps, order=order)
         given = self._scoring_condition(condition, len(values))
-        state = begin(program, table, self.event_shape, len(values), seed=0, condition=given, init=values)
+        latents = self._to_latent(values)
+        state = begin(program, table, self.state_shape, len(values), seed=0, condition=given, init=latents)
         return self._finite(encoded(self.advance(state, batch_size=batch_size, progress=progress), path))
 
     # -- helpers ----------------------------------------------------------------------------------------------------
@@ -257,17 +263,20 @@ class Sampling(OpenBundle):
         }
         if init is not None:
             values = data.centred(init, self.levels)
-            arrays["init"] = spread(values, self.event_shape, n, "the data to start from")
+            spread_out = spread(values, self.event_shape, n, "the data to start from")
+            arrays["init"] = self._to_latent(spread_out)
         if mask is not None:
+            if self.state_shape != self.event_shape:
+                raise UsageError(f"{self.name} keeps no part of its data: one number of a state is of all of a sample")
             arrays["mask"] = spread(mask, self.event_shape, n, "the mask")
         if noise is not None:
-            arrays["noise"] = spread(noise, self.event_shape, n, "the noise to start from")
+            arrays["noise"] = spread(noise, self.state_shape, n, "the noise to start from")
 
         def start(part: slice) -> SamplerState:
             given: dict[str, Any] = {name: None if a is None else a[part] for name, a in arrays.items()}
             size = part.stop - part.start
             return begin(
-                program, table, self.event_shape, size, seed=seed, first=part.start, strength=strength, **given
+                program, table, self.state_shape, size, seed=seed, first=part.start, strength=strength, **given
             )
 
         start(slice(0, 1))  # refuses what is wrong before anything runs
@@ -290,7 +299,7 @@ class Sampling(OpenBundle):
             see = preview
 
             def shown(row: int, x: NDArray[Any]) -> None:
-                see(row, part, x[:n])
+                see(row, part, self._to_data(x[:n]))
 
         return iterate.advance(session, program, whole, rows, tick=tick, preview=shown).part(slice(0, n))
 

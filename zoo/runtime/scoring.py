@@ -12,10 +12,11 @@ from zoo.likelihood import EXACT, LogDensity
 from zoo.noise import check_seed
 from zoo.programs import Integrate
 from zoo.runtime import data, direct, integrate
-from zoo.runtime.opened import OpenBundle, Progress, checked_count, ticker
+from zoo.runtime.coding import Coding
+from zoo.runtime.opened import Progress, checked_count, ticker
 
 
-class Scoring(OpenBundle):
+class Scoring(Coding):
     """What of a bundle's model scores data."""
 
     def log_prob(
@@ -105,6 +106,7 @@ class Scoring(OpenBundle):
         terms = checked_count("terms", terms, steps)
         values = data.events(x, self.event_shape, self.levels, seed=seed)
         conditions = self._scoring_condition(condition, len(values))
+        values, volume = self._to_latent_with_volume(program, values)
         session = self.session(program.graph)
         bound = np.empty(len(values))
         batches = self._batches(len(values), batch_size, session)
@@ -121,7 +123,7 @@ class Scoring(OpenBundle):
                 first=part.start,
                 tick=tick,
             )[: part.stop - part.start]
-        return bound
+        return bound + volume
 
     def _scored(
         self,
@@ -142,18 +144,19 @@ class Scoring(OpenBundle):
             raise UsageError(f"{self.name} cannot score data: its bundle has no program for log_prob")
         values = data.events(x, self.event_shape, self.levels, seed=seed)
         conditions = self._scoring_condition(condition, len(values))
-        calls = 1
+        calls, volume = 1, np.zeros(len(values))
         if isinstance(program, Integrate):
             steps = checked_count("steps", program.steps if steps is None else steps)
             probes = checked_count("probes", program.probes if probes is None else probes, least=EXACT)
-            calls = integrate.calls(self.event_shape, steps, probes, errors)
+            values, volume = self._to_latent_with_volume(program, values)
+            calls = integrate.calls(self.state_shape, steps, probes, errors)
         elif errors:
             raise UsageError(f"{self.name} scores exactly, in one call: there are no errors to tell")
         elif refused := [name for name, value in {"steps": steps, "probes": probes}.items() if value is not None]:
             raise UsageError(f"{self.name} scores exactly, in one call, and has no option {', '.join(refused)}")
         session = self.session(program.graph)
         density = np.empty((3, len(values)) if errors else len(values))
-        batches = self._batches(len(values), batch_size, session)
+        batches = self._batches(len(values), batch_size, session, getattr(program, "work", 1))
         tick = ticker(progress, len(batches) * calls)
         for part in batches:
             given = self._filled(None if conditions is None else conditions[part])
@@ -175,6 +178,7 @@ class Scoring(OpenBundle):
                 density[part] = direct.log_prob(session, filled, given)[:n]
                 tick()
         value = density[0] if errors else density
+        value += volume
         wrong = np.isnan(value) | (value == np.inf)
         if wrong.any():
             raise RuntimeFailure(

@@ -30,6 +30,7 @@ from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import SPACINGS, Grid, Point, spaced_times
 from zoo.samplers.table import Step, StepTable
 from zoo.samplers.unipc import unipc
+from zoo.samplers.unmasking import unmasking
 
 SamplerFunction = Callable[..., StepTable]
 
@@ -57,10 +58,15 @@ BUILTIN: dict[str, SamplerFunction] = {
     "flow-rk4": flow_rk4,
     "consistency": consistency,
     "lcm": lcm,
+    "unmasking": unmasking,
 }
+
+#: those for models of Gaussian paths
+GAUSSIAN: dict[str, SamplerFunction] = {name: made for name, made in BUILTIN.items() if made is not unmasking}
 
 __all__ = [
     "BUILTIN",
+    "GAUSSIAN",
     "SPACINGS",
     "Grid",
     "Guidance",
@@ -95,6 +101,7 @@ __all__ = [
     "pndm",
     "table_for",
     "unipc",
+    "unmasking",
 ]
 
 

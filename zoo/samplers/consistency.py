@@ -9,6 +9,9 @@ from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing
 from zoo.samplers.table import StepTable
 
+#: their names: a model whose own sampler is one of these is a consistency model, without an ODE to score or encode by
+CONSISTENCY = ("consistency", "lcm")
+
 
 def consistency(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """Multistep consistency sampling (Song et al. 2023, "Consistency models", algorithm 1).

@@ -15,6 +15,7 @@ _PNDM = "Liu et al. 2022, Pseudo numerical methods for diffusion models on manif
 _DEIS = "Zhang & Chen 2023, Fast sampling of diffusion models with exponential integrator, arXiv:2204.13902"
 _FLOW = "Liu, Gong & Liu 2023, Flow straight and fast, arXiv:2209.03003"
 _CONSISTENCY = "Song et al. 2023, Consistency models, arXiv:2303.01469"
+_MASKED = "Sahoo et al. 2024, Simple and effective masked diffusion language models, arXiv:2406.07524"
 _LCM = "Luo et al. 2023, Latent consistency models, arXiv:2310.04378"
 
 #: (name, what it is, module:function under zoo.samplers, stochastic, paper)
@@ -40,6 +41,7 @@ _SAMPLERS = (
     ("flow-heun", "Heun along the straight path", "flow:flow_heun", False, _FLOW),
     ("flow-rk4", "classical Runge-Kutta along the straight path", "flow:flow_rk4", False, _FLOW),
     ("consistency", "multistep consistency sampling", "consistency:consistency", True, _CONSISTENCY),
+    ("unmasking", "reveals what a masked diffusion hides", "unmasking:unmasking", True, _MASKED),
     ("lcm", "multistep latent consistency sampling", "consistency:lcm", True, _LCM),
 )
 

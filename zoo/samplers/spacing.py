@@ -117,10 +117,15 @@ def spaced_times(path: Path, steps: int, spacing: Spacing = "trailing") -> Array
     """Path times ``[steps]``, falling.
 
     Raises:
-        UsageError: ``steps`` is not a whole number from 1 up or more than a discrete path has, or options or custom
-            times out of range.
+        UsageError: a path that is not Gaussian, ``steps`` is not a whole number from 1 up or more than a discrete path
+            has, or options or custom times out of range.
         UnknownNameError: no such spacing.
     """
+    if not path.gaussian:
+        raise UsageError(
+            f"path {path.name} has no noise levels, so this needs a model of a Gaussian path",
+            hint="A model that hides symbols samples with sampler unmasking, from noise alone.",
+        )
     check_steps(path, steps)
     if isinstance(spacing, (str, Mapping)):
         options = {"name": spacing} if isinstance(spacing, str) else dict(spacing)

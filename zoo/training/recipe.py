@@ -1,4 +1,4 @@
-"""A recipe: everything that a training run depends on, as a TOML file of four tables.
+"""A recipe: everything that a training run depends on, as a TOML file of a few tables.
 
 .. code-block:: toml
 
@@ -17,6 +17,8 @@
     steps = 3000
     batch_size = 512
 
+A student that learns from another model has a table ``[distillation]`` besides, see :mod:`zoo.training.distillation`.
+
 Every key is checked: an unknown or ill-typed one is an error, not a default.
 """
 
@@ -27,9 +29,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from zoo.errors import ConfigError, UnknownNameError
+from zoo.training.distillation import DistillationRecipe
 
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "constant")
@@ -38,10 +41,18 @@ KEEP = ("last", "best")
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """Which architecture, built with which config."""
+    """Which architecture, built with which config.
+
+    Attributes:
+        architecture: its name.
+        config: keywords that build it.
+        parts: of submodules by their names, such as ``"coding.autoencoder"``, the models (name or folder) whose weights
+            they start with.
+    """
 
     architecture: str
     config: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,7 @@ class Recipe:
     model: ModelRecipe
     data: DataRecipe
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
+    distillation: DistillationRecipe | None = None
     summary: str = ""
     license: str = ""
 
@@ -151,6 +163,10 @@ class Recipe:
         """As JSON values; :meth:`from_dict` reads them back."""
         described = dataclasses.asdict(self)
         described["training"]["betas"] = list(self.training.betas)
+        if self.distillation is None:
+            del described["distillation"]
+        if not self.model.parts:
+            del described["model"]["parts"]
         return described
 
 
@@ -173,6 +189,9 @@ def _build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
+    if type(None) in get_args(hint):
+        # an optional table: absent, or whole
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -181,7 +200,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
             return (float(value[0]), float(value[1]))
         raise ConfigError(f"{where} must be two numbers, not {value!r}")
-    plain = dict if hint == dict[str, Any] else hint
+    if hint == dict[str, str] and isinstance(value, dict) and not all(isinstance(v, str) for v in value.values()):
+        raise ConfigError(f"{where} must be texts by name, not {value!r}")
+    plain = dict if hint in (dict[str, Any], dict[str, str]) else hint
     if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
         raise ConfigError(f"{where} must be {plain.__name__}, not {value!r}")
     return value

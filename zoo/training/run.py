@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import weights
 from zoo.cards import CARD_FILE, Architecture, DataSource, ModelCard, WeightsFile
 from zoo.data import Dataset
-from zoo.errors import ConfigError, OutputError, UsageError
+from zoo.errors import ConfigError, OutputError, UsageError, WeightsError
 from zoo.files import write_text
 from zoo.kinds import describe
 from zoo.training.recipe import Recipe
@@ -18,6 +19,7 @@ from zoo.training.recipe import Recipe
 if TYPE_CHECKING:
     from zoo.model import GenerativeModel
     from zoo.registry import Registry
+    from zoo.training.distillation import Lesson
     from zoo.training.loop import Reporter
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -92,6 +94,9 @@ def train_recipe(
     with torch.random.fork_rng():
         torch.manual_seed(recipe.training.seed)
         model = registry.build(architecture.name, recipe.model.config)
+    for name, source_model in recipe.model.parts.items():
+        begin_with(model, name, registry.load(source_model))
+        say(f"{name} starts with the weights of {source_model}")
     try:
         model.to(device)
     except (RuntimeError, AssertionError) as error:
@@ -102,14 +107,20 @@ def train_recipe(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror}") from error
+    lesson = taught(model, recipe, registry, device=device)
+    if lesson is not None:
+        lesson.prepare(data, seed=recipe.training.seed, folder=folder, say=say)
     if (folder / CHECKPOINT_FILE).exists():
         say(f"resuming from {folder / CHECKPOINT_FILE}")
-    result = loop.train(model, data, recipe, folder / CHECKPOINT_FILE, report=report, stop=stop)
+    result = loop.train(model, data, recipe, folder / CHECKPOINT_FILE, lesson=lesson, report=report, stop=stop)
     if result is None:
         return None
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
-    card = finished_card(model, recipe, architecture, source, data, metrics=measure(model, data, recipe, say=say))
+    metrics = measure(model, data, recipe, lesson=lesson, say=say)
+    card = finished_card(model, recipe, architecture, source, data, metrics=metrics)
+    if lesson is not None:
+        card = replace(card, papers=(*card.papers, lesson.paper))
     digest = weights.write(folder / WEIGHTS_FILE, result.arrays)
     size = (folder / WEIGHTS_FILE).stat().st_size
     card = ModelCard.from_description(
@@ -117,11 +128,44 @@ def train_recipe(
     )
     write_text(folder / CARD_FILE, card.to_json())
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    if lesson is not None:
+        lesson.finish(folder)
     return card
 
 
+def begin_with(model: GenerativeModel, name: str, other: GenerativeModel) -> None:
+    """Give a submodule the weights of another model.
+
+    Raises:
+        ConfigError: there is no such submodule, or they do not fit.
+    """
+    try:
+        part = model.get_submodule(name)
+        weights.load_into(part, weights.state_arrays(other), source="that model")
+    except (AttributeError, WeightsError) as error:
+        raise ConfigError(f"model.parts: {name} cannot start with another model's weights: {error}") from error
+
+
+def taught(model: GenerativeModel, recipe: Recipe, registry: Registry, *, device: str = "cpu") -> Lesson | None:
+    """What a recipe's student learns from its teacher, or None for a recipe without one.
+
+    Raises:
+        UnknownNameError: no such teacher.
+        ConfigError: a method, options or a teacher that the student's family does not take.
+    """
+    if recipe.distillation is None:
+        return None
+    teacher = registry.load(recipe.distillation.teacher).to(device).requires_grad_(False)
+    return model.lesson(teacher, recipe.distillation.method, recipe.distillation.options)
+
+
 def measure(
-    model: GenerativeModel, data: Dataset, recipe: Recipe, *, say: Callable[[str], None] = lambda text: None
+    model: GenerativeModel,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    lesson: Lesson | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """What a finished model is worth on the test split: its loss, and its density where scoring is one call."""
     from zoo.metrics.density import held_out_density
@@ -131,8 +175,9 @@ def measure(
     say("measuring on the test split")
     if isinstance(model, DirectModel):
         return held_out_density(model, data, seed=recipe.training.seed)
-    loss = loop.evaluate(model, data, data.test, seed=recipe.training.seed)
-    return {"test_loss": {"value": round(loss, 5), "of": "the training objective", "samples": len(data.test)}}
+    loss = loop.evaluate(model, data, data.test, seed=recipe.training.seed, lesson=lesson)
+    of = "the training objective" if lesson is None else lesson.measures
+    return {"test_loss": {"value": round(loss, 5), "of": of, "samples": len(data.test)}}
 
 
 def finished_card(

@@ -140,8 +140,9 @@ class Model:
     def iterate(self, program, table, i, seed, classes, guidance):
         """A step table over a graph: one row, one evaluation of the network."""
         (session, takes), matrix = self.graph(program["graph"]), table["matrix"]
-        state = np.zeros((matrix.shape[1], len(i), *self.event), np.float32)
-        state[0] = np.float32(table["initial_scale"]) * normal(seed, i, self.event)
+        event, decoder = takes["state"][2:], program.get("decoder")  # which makes samples of what steps are of
+        state = np.zeros((matrix.shape[1], len(i), *event), np.float32)
+        state[0] = np.float32(table["initial_scale"]) * normal(seed, i, event)
         zeros, ones, null = np.zeros_like(state[0]), np.ones_like(state[0]), program.get("null_class")
         for row in range(len(matrix)):
             w = float(table["guidance"][row] if guidance is None else guidance)
@@ -149,13 +150,14 @@ class Model:
             if w != 1:
                 require(null is not None, "guidance needs a model with a null class, which this one has not")
                 weights, c = np.array([w, 1 - w], np.float32), np.stack([classes, np.full_like(classes, null)])
-            noise = normal(seed, i, self.event, row, 1) if table["noise_scale"][row] else zeros
+            noise = normal(seed, i, event, row, 1) if table["noise_scale"][row] else zeros
             feeds = {k: np.array(table[k][row], np.float32) for k in table.keys() & takes}
             feeds |= {"state": state, "weights": weights, "noise": noise, "known": zeros, "mask": ones, "condition": c}
             state = session.run(["next_state"], {k: v for k, v in feeds.items() if k in takes})[0]
         x = np.float32(program.get("shift", 0)) + np.float32(program.get("scale", 1)) * state[0]
         low, high = program.get("data_min"), program.get("data_max")
-        return x if low is None or high is None else x.clip(np.float32(low), np.float32(high))
+        x = x if low is None or high is None else x.clip(np.float32(low), np.float32(high))
+        return self.graph(decoder)[0].run(["x"], {"latent": x})[0] if decoder else x
 
     def log_prob(self, x, condition=None, seed=0, batch=64):
         """Log-densities in nats, [n]; whole numbers of a model of discrete data get the specified uniform noise."""
@@ -176,12 +178,10 @@ class Model:
 
 def main(cli, model):
     """Ask a model, which is made of the arguments, for what the arguments say."""
-    cli.add_argument("-n", type=int, default=1)
-    cli.add_argument("--seed", type=int, default=0)
-    for flag, name in ("--class", "label"), ("--table", "table"), ("--score", "score"):
-        cli.add_argument(flag, dest=name)
-    cli.add_argument("-o", default="samples.npy")
-    cli.add_argument("--guidance", type=float)
+    options = ("-n", "n", int, 1), ("--seed", "seed", int, 0), ("--guidance", "guidance", float, None)
+    files = ("--class", "label", str, None), ("--table", "table", str, None), ("--score", "score", str, None)
+    for flag, name, kind, value in (*options, *files, ("-o", "o", str, "samples.npy")):
+        cli.add_argument(flag, dest=name, type=kind, default=value)
     cli.add_argument("--fused", action="store_true")
     args = cli.parse_args()
     try:

@@ -42,6 +42,23 @@ def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
+def unpatched(tokens: Tensor, grid: tuple[int, int], patch: int) -> Tensor:
+    """The image of which each token holds a patch, its pixels row by row and the channels of each together.
+
+    Args:
+        tokens: ``[n, rows · columns, patch² · channels]``.
+        grid: (rows, columns).
+        patch: pixels along the side of a patch.
+
+    Returns:
+        ``[n, channels, rows · patch, columns · patch]``.
+    """
+    rows, columns = grid
+    channels = tokens.shape[-1] // patch**2
+    pixels = tokens.reshape(-1, rows, columns, patch, patch, channels).permute(0, 5, 1, 3, 2, 4)
+    return pixels.reshape(-1, channels, rows * patch, columns * patch)
+
+
 class PatchEmbedding(nn.Module):
     """A patch of pixels to a token."""
 
@@ -83,12 +100,18 @@ class LabelEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over the tokens, written out as matmul and softmax."""
+    """Multi-head self-attention over the tokens, written out as matmul and softmax.
 
-    def __init__(self, width: int, heads: int) -> None:
+    Args:
+        width: length of a token.
+        heads: how many.
+        qkv_bias: whether queries, keys and values have a bias.
+    """
+
+    def __init__(self, width: int, heads: int, *, qkv_bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,16 +125,23 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Linear, GELU by its tanh approximation, linear, on each token."""
+    """Linear, GELU, linear, on each token.
 
-    def __init__(self, width: int, hidden: int) -> None:
+    Args:
+        width: length of a token.
+        hidden: units in between.
+        gelu: ``"tanh"`` for its approximation, as in DiT, or ``"none"`` for the function itself.
+    """
+
+    def __init__(self, width: int, hidden: int, *, gelu: str = "tanh") -> None:
         super().__init__()
+        self.gelu = gelu
         self.fc1 = nn.Linear(width, hidden)
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[n, tokens, width]`` to the same."""
-        result: Tensor = self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+        result: Tensor = self.fc2(F.gelu(self.fc1(x), approximate=self.gelu))
         return result
 
 
@@ -192,7 +222,7 @@ class DiT(nn.Module):
             raise ConfigError(f"hidden_size ({hidden_size}) must be divisible by 4 and by num_heads ({num_heads})")
         if time_embedding not in TIME_EMBEDDINGS:
             raise ConfigError(f"time_embedding is {' or '.join(TIME_EMBEDDINGS)}, not {time_embedding!r}")
-        self.patch, self.out_channels = patch_size, out_channels
+        self.patch = patch_size
         self.grid = (size[0] // patch_size, size[1] // patch_size)
         self.x_embedder = PatchEmbedding(in_channels, patch_size, hidden_size)
         self.t_embedder = TimestepEmbedding(hidden_size, TIME_EMBEDDINGS[time_embedding])
@@ -225,7 +255,4 @@ class DiT(nn.Module):
         h = self.x_embedder(x) + self.pos_embed
         for block in self.blocks:
             h = block(h, embedding)
-        (rows, columns), patch = self.grid, self.patch
-        pixels = self.final_layer(h, embedding).reshape(-1, rows, columns, patch, patch, self.out_channels)
-        result: Tensor = pixels.permute(0, 5, 1, 3, 2, 4).reshape(-1, self.out_channels, rows * patch, columns * patch)
-        return result
+        return unpatched(self.final_layer(h, embedding), self.grid, self.patch)

@@ -15,10 +15,11 @@ from zoo_flows.transforms.coupling import Coupling
 from zoo_flows.transforms.elementwise import ElementwiseSpline
 from zoo_flows.transforms.householder import Householder
 from zoo_flows.transforms.integral import IntegralMap
-from zoo_flows.transforms.lipschitz import LipschitzMLP
+from zoo_flows.transforms.lipschitz import LipschitzCNN, LipschitzMLP
 from zoo_flows.transforms.logit import Logit
 from zoo_flows.transforms.lu_linear import FrozenLinear, LULinear
 from zoo_flows.transforms.maps import AdditiveMap, AffineMap, Map, SplineMap
+from zoo_flows.transforms.marginals import Marginals
 from zoo_flows.transforms.multiscale import MultiScale
 from zoo_flows.transforms.patchwise import Patchwise
 from zoo_flows.transforms.permutation import Permutation
@@ -49,9 +50,11 @@ __all__ = [
     "Inverted",
     "InvertibleConv1x1",
     "LULinear",
+    "LipschitzCNN",
     "LipschitzMLP",
     "Logit",
     "Map",
+    "Marginals",
     "MultiScale",
     "NoiseAugmentation",
     "Patchwise",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -18,9 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.writing import Net, Value
-
-#: of a matrix with n rows or columns, whichever are fewer, the norm is overestimated by at most n^(1/2^(1 + this))
-_SQUARINGS = 8
+from zoo_flows.transforms.spectral import limited, norm_bound
 
 
 class LipSwish(nn.Module):
@@ -64,10 +63,166 @@ class ELU(nn.Module):
 ACTIVATIONS: dict[str, type[LipSwish] | type[ELU]] = {"lipswish": LipSwish, "elu": ELU}
 
 
-class LipschitzMLP(nn.Module):
-    """g(x; context) of vectors, with ‖g(x) - g(y)‖ ≤ bound·‖x - y‖ whatever its parameters are.
+class Lipschitz(nn.Module, ABC):
+    """g(x; context) of vectors ``[n, d]``, with ‖g(x) - g(y)‖ ≤ bound·‖x - y‖ whatever its parameters are.
 
-    The last layer starts at zero. The context shifts what the first layer sees, which is not bounded.
+    The last layer starts at zero. The context shifts what the first layer makes of x, which is not bounded.
+
+    Args:
+        shape: in which the layers see a vector.
+        layers: linear ones, with an activation between each two.
+        context: length of the context; 0 for none.
+        bound: of the Lipschitz constant, in (0, 1).
+        activation: of :data:`ACTIVATIONS`.
+
+    Attributes:
+        shape: see above.
+        bound: see above.
+        limit: of each layer's spectral norm.
+        is_frozen: whether the weights are within their limits already.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], layers: Sequence[nn.Module], *, context: int, bound: float, activation: str
+    ) -> None:
+        super().__init__()
+        self.shape, self.bound = tuple(shape), bound
+        self.limit = bound ** (1.0 / len(layers))
+        self.is_frozen = False
+        self.layers = nn.ModuleList(layers)
+        self.activations = nn.ModuleList(ACTIVATIONS[activation]() for _ in layers[1:])
+        self.context = nn.Linear(context, self._bias(0).shape[0], bias=False) if context else None
+        nn.init.zeros_(self._weight(len(layers) - 1))
+        nn.init.zeros_(self._bias(len(layers) - 1))
+
+    @staticmethod
+    @abstractmethod
+    def through(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """What a layer makes of ``value``."""
+
+    @staticmethod
+    @abstractmethod
+    def back(value: Tensor, weight: Tensor) -> Tensor:
+        """What a layer's transpose makes of ``value``, without bias."""
+
+    @abstractmethod
+    def write_through(self, net: Net, value: Value, index: int, *, bias: bool) -> Value:
+        """Write :meth:`through` of a layer into a graph, with its bias or without."""
+
+    @property
+    def size(self) -> int:
+        """d."""
+        return math.prod(self.shape)
+
+    @property
+    def entries(self) -> int:
+        """Of what a Jacobian is made of, how many numbers there are at most for one sample."""
+        positions = math.prod(self.shape[1:])
+        return self.size * positions * max(len(self._bias(index)) for index in range(len(self.layers)))
+
+    def weights(self) -> list[Tensor]:
+        """Weights of all layers, made smaller where their spectral norm is beyond the limit."""
+        raw = [self._weight(index) for index in range(len(self.layers))]
+        return raw if self.is_frozen else [limited(weight, self.limit) for weight in raw]
+
+    @torch.no_grad()
+    def lipschitz(self) -> float:
+        """A bound of the Lipschitz constant that these parameters have, at most :attr:`bound`."""
+        return min(math.prod(norm_bound(weight).item() for weight in self.weights()), self.bound)
+
+    def forward(self, x: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """``[n, d]`` to ``[n, d]``.
+
+        Args:
+            x: ``[n, d]``.
+            context: ``[n, c]``, or None.
+            weights: of :meth:`weights`.
+
+        Returns:
+            g(x), and the slopes of the hidden layers' activations, each in its layer's shape.
+        """
+        slopes: list[Tensor] = []
+        value = self.through(x.reshape(-1, *self.shape), weights[0], self._bias(0))
+        if self.context is not None and context is not None:
+            value = value + self.context(context).reshape(-1, value.shape[1], *(1 for _ in self.shape[1:]))
+        for index, activation in enumerate(self.activations, 1):
+            value, slope = activation(value)
+            slopes.append(slope)
+            value = self.through(value, weights[index], self._bias(index))
+        return value.flatten(1), slopes
+
+    def jacobian(self, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
+        """∂g/∂x ``[n, d, d]``: the product of the layers and the diagonal matrices of the slopes between them."""
+        # a row for each component of x, on which layers act as on samples
+        unit = torch.eye(self.size, dtype=weights[0].dtype, device=weights[0].device)
+        rows = self.through(unit.reshape(-1, *self.shape), weights[0])
+        for weight, slope in zip(weights[1:], slopes, strict=True):
+            rows = self.through((slope.unsqueeze(1) * rows).flatten(0, 1), weight)
+            rows = torch.unflatten(rows, 0, (-1, self.size))
+        return rows.flatten(2).transpose(-1, -2)
+
+    def pulled_back(self, v: Tensor, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
+        """vᵀ·∂g/∂x ``[n, d]`` of row vectors ``[n, d]``, without the Jacobian."""
+        v = v.reshape(-1, *self.shape)
+        for weight, slope in zip(reversed(weights[1:]), reversed(slopes), strict=True):
+            v = self.back(v, weight) * slope
+        return self.back(v, weights[0]).flatten(1)
+
+    def write(self, net: Net, x: Value, context: Value | None) -> tuple[Value, list[Value]]:
+        """Write :meth:`forward`, with slopes, of a frozen network into a graph; unused slopes cost nothing."""
+        slopes: list[Value] = []
+        value = self.write_through(net, self._reshaped(net, x, *self.shape), 0, bias=True)
+        if self.context is not None and context is not None:
+            shift = net("Gemm", context, net.constant(self.context.weight.numpy()), transB=1)
+            value = net("Add", value, self._reshaped(net, shift, -1, *(1 for _ in self.shape[1:]), batch=0))
+        for index, activation in enumerate(self.activations, 1):
+            assert isinstance(activation, (LipSwish, ELU))
+            value, slope = activation.write(net, value)
+            slopes.append(slope)
+            value = self.write_through(net, value, index, bias=True)
+        return self._reshaped(net, value, self.size), slopes
+
+    def write_jacobian(self, net: Net, slopes: Sequence[Value]) -> Value:
+        """Write the transpose of ∂g/∂x of a frozen network into a graph, from the slopes that :meth:`write` gives."""
+        unit = np.eye(self.size, dtype=np.float32).reshape(-1, *self.shape)
+        rows = self.write_through(net, net.constant(unit), 0, bias=False)
+        hidden = [len(self._bias(index)) for index in range(len(self.layers) - 1)]
+        for index, slope in enumerate(slopes):
+            inner, outer = ((c, *self.shape[1:]) for c in (hidden[index], [*hidden, self.shape[0]][index + 1]))
+            rows = net("Mul", net("Unsqueeze", slope, net.integers(1)), rows)
+            rows = self.write_through(net, net("Reshape", rows, net.integers(-1, *inner)), index + 1, bias=False)
+            rows = net("Reshape", rows, net.integers(-1, self.size, *outer))
+        return self._reshaped(net, rows, self.size, self.size)
+
+    def frozen(self) -> Lipschitz:
+        """An equal network whose weights are within their limits, made so in float64 and rounded once."""
+        frozen = copy.deepcopy(self).eval().requires_grad_(False)
+        double = copy.deepcopy(frozen).double()
+        for index, weight in enumerate(double.weights()):
+            frozen._weight(index).copy_(weight)
+        frozen.is_frozen = True
+        return frozen
+
+    def _reshaped(self, net: Net, value: Value, *shape: int, batch: int = -1) -> Value:
+        return value if len(self.shape) == 1 else net("Reshape", value, net.integers(batch, *shape))
+
+    def _constants(self, net: Net, index: int, *, bias: bool) -> list[Value]:
+        each = [self._weight(index), self._bias(index)] if bias else [self._weight(index)]
+        return [net.constant(tensor.numpy()) for tensor in each]
+
+    def _weight(self, index: int) -> Tensor:
+        weight = self.layers[index].weight
+        assert isinstance(weight, Tensor)
+        return weight
+
+    def _bias(self, index: int) -> Tensor:
+        bias = self.layers[index].bias
+        assert isinstance(bias, Tensor)
+        return bias
+
+
+class LipschitzMLP(Lipschitz):
+    """A perceptron.
 
     Args:
         size: length d of the vector.
@@ -88,128 +243,63 @@ class LipschitzMLP(nn.Module):
         bound: float = 0.9,
         activation: str = "lipswish",
     ) -> None:
-        super().__init__()
-        self.bound = bound
-        #: of each layer
-        self.limit = bound ** (1.0 / (layers + 1))
         sizes = [size, *(hidden for _ in range(layers)), size]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.activations = nn.ModuleList(ACTIVATIONS[activation]() for _ in range(layers))
-        self.context = nn.Linear(context, hidden, bias=False) if context else None
-        #: whether the weights are within their limits already
-        self.is_frozen = False
-        last = self._linear(layers)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        made = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        super().__init__([size], made, context=context, bound=bound, activation=activation)
 
-    def weights(self) -> list[Tensor]:
-        """Weights of all layers, made smaller where their spectral norm is beyond the limit."""
-        raw = [self._linear(index).weight for index in range(len(self.layers))]
-        return raw if self.is_frozen else [limited(weight, self.limit) for weight in raw]
+    @staticmethod
+    def through(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """See :class:`Lipschitz`."""
+        return F.linear(value, weight, bias)
 
-    @torch.no_grad()
-    def lipschitz(self) -> float:
-        """A bound of the Lipschitz constant that these parameters have, at most :attr:`bound`."""
-        norms = (spectral_bound(weight).item() for weight in self.weights())
-        return min(math.prod(norms), self.bound)
+    @staticmethod
+    def back(value: Tensor, weight: Tensor) -> Tensor:
+        """See :class:`Lipschitz`."""
+        return value @ weight
 
-    def forward(self, x: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """``[n, d]`` to ``[n, d]``.
-
-        Args:
-            x: ``[n, d]``.
-            context: ``[n, c]``, or None.
-            weights: of :meth:`weights`.
-
-        Returns:
-            g(x), and the slopes of the hidden layers' activations, ``[n, hidden]`` each.
-        """
-        slopes: list[Tensor] = []
-        value = F.linear(x, weights[0], self._linear(0).bias)
-        if self.context is not None and context is not None:
-            value = value + self.context(context)
-        for index, activation in enumerate(self.activations, 1):
-            value, slope = activation(value)
-            slopes.append(slope)
-            value = F.linear(value, weights[index], self._linear(index).bias)
-        return value, slopes
-
-    def write(self, net: Net, x: Value, context: Value | None) -> tuple[Value, list[Value]]:
-        """Write :meth:`forward`, with slopes, of a frozen network into a graph; unused slopes cost nothing."""
-        slopes: list[Value] = []
-        value = net("Gemm", x, *self._constants(net, 0), transB=1)
-        if self.context is not None and context is not None:
-            value = net("Gemm", context, net.constant(self.context.weight.numpy()), value, transB=1)
-        for index, activation in enumerate(self.activations, 1):
-            assert isinstance(activation, (LipSwish, ELU))
-            value, slope = activation.write(net, value)
-            slopes.append(slope)
-            value = net("Gemm", value, *self._constants(net, index), transB=1)
-        return value, slopes
-
-    def write_jacobian(self, net: Net, slopes: Sequence[Value]) -> Value:
-        """Write the transpose of ∂g/∂x of a frozen network into a graph, from the slopes that :meth:`write` gives."""
-        rows, *weights = (net("Transpose", self._constants(net, i)[0], perm=[1, 0]) for i in range(len(self.layers)))
-        for weight, slope in zip(weights, slopes, strict=True):
-            rows = net("MatMul", net("Mul", net("Unsqueeze", slope, net.integers(1)), rows), weight)
-        return rows
-
-    def frozen(self) -> LipschitzMLP:
-        """An equal network whose weights are within their limits, made so in float64 and rounded once."""
-        frozen = copy.deepcopy(self).eval().requires_grad_(False)
-        double = copy.deepcopy(frozen).double()
-        for index, weight in enumerate(double.weights()):
-            frozen._linear(index).weight.copy_(weight)
-        frozen.is_frozen = True
-        return frozen
-
-    def _constants(self, net: Net, index: int) -> tuple[Value, Value]:
-        layer = self._linear(index)
-        return net.constant(layer.weight.numpy()), net.constant(layer.bias.numpy())
-
-    def _linear(self, index: int) -> nn.Linear:
-        layer = self.layers[index]
-        assert isinstance(layer, nn.Linear)
-        return layer
+    def write_through(self, net: Net, value: Value, index: int, *, bias: bool) -> Value:
+        """See :class:`Lipschitz`."""
+        return net("Gemm", value, *self._constants(net, index, bias=bias), transB=1)
 
 
-def jacobian(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
-    """∂g/∂x ``[n, d, d]``: the product of the layers' weights and the diagonal matrices of the slopes between them."""
-    # a row for each component of x, on which layers act as on samples: one product of matrices a layer
-    rows = weights[0].T
-    for weight, slope in zip(weights[1:], slopes, strict=True):
-        rows = F.linear(slope.unsqueeze(1) * rows, weight)
-    return rows.transpose(-1, -2)
+class LipschitzCNN(Lipschitz):
+    """Convolutions of 3×3 pixels first and last and of 1×1 between, with zeros around (Chen et al. 2019, appendix E).
 
-
-def pulled_back(v: Tensor, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
-    """vᵀ·∂g/∂x ``[n, d]`` of row vectors ``[n, d]``, without the Jacobian."""
-    for weight, slope in zip(reversed(weights[1:]), reversed(slopes), strict=True):
-        v = (v @ weight) * slope
-    return v @ weights[0]
-
-
-def limited(weight: Tensor, limit: float) -> Tensor:
-    """A matrix, made smaller where its spectral norm is beyond ``limit``."""
-    return weight * torch.clamp(limit / spectral_bound(weight), max=1.0)
-
-
-def spectral_bound(weight: Tensor) -> Tensor:
-    """An upper bound of the largest singular value of ``[m, k]``, a scalar: the Schatten norm of order 2^(1 + 8) = 512.
-
-    tr(Gᵖ)^(1/2p) with G = WᵀW or WWᵀ, and p a power of two by squaring. It is never too small, at most 0.8 % too large
-    for 64 rows, and smooth even where singular values are equal. Power iteration is none of that: it comes from below,
-    keeps vectors from step to step, and training and use differ by how far it got.
+    Args:
+        shape: ``[c, h, w]``, in which a vector is an image.
+        context: length of the context; 0 for none.
+        hidden: channels of the hidden layers.
+        layers: how many hidden layers, from 1 up.
+        bound: of the Lipschitz constant, in (0, 1).
+        activation: of :data:`ACTIVATIONS`.
     """
-    rows, columns = weight.shape
-    gram = weight @ weight.T if rows <= columns else weight.T @ weight
-    # a matrix of zeros has a logarithm, too
-    gram = gram + 1e-30 * torch.eye(min(rows, columns), dtype=weight.dtype, device=weight.device)
-    log, share = weight.new_zeros(()), 0.5
-    for _ in range(_SQUARINGS):
-        trace = gram.diagonal().sum()
-        log = log + share * trace.log()
-        share = 0.5 * share
-        gram = gram / trace
-        gram = gram @ gram
-    return torch.exp(log + share * gram.diagonal().sum().log())
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        *,
+        context: int = 0,
+        hidden: int = 64,
+        layers: int = 2,
+        bound: float = 0.9,
+        activation: str = "lipswish",
+    ) -> None:
+        channels = [shape[0], *(hidden for _ in range(layers)), shape[0]]
+        kernels = [3, *(1 for _ in range(layers - 1)), 3]
+        made = [nn.Conv2d(a, b, k, padding=k // 2) for (a, b), k in zip(pairwise(channels), kernels, strict=True)]
+        super().__init__(shape, made, context=context, bound=bound, activation=activation)
+
+    @staticmethod
+    def through(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """See :class:`Lipschitz`."""
+        return F.conv2d(value, weight, bias, padding=weight.shape[-1] // 2)
+
+    @staticmethod
+    def back(value: Tensor, weight: Tensor) -> Tensor:
+        """See :class:`Lipschitz`."""
+        return F.conv_transpose2d(value, weight, padding=weight.shape[-1] // 2)
+
+    def write_through(self, net: Net, value: Value, index: int, *, bias: bool) -> Value:
+        """See :class:`Lipschitz`."""
+        half = self._weight(index).shape[-1] // 2
+        return net("Conv", value, *self._constants(net, index, bias=bias), pads=[half] * 4)

@@ -13,7 +13,7 @@ from zoo.errors import ConfigError
 from zoo.writing import Net, Value
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.elimination import log_det as write_log_det
-from zoo_flows.transforms.lipschitz import LipschitzMLP, jacobian, pulled_back
+from zoo_flows.transforms.lipschitz import Lipschitz
 from zoo_flows.transforms.roulette import estimated_log_det
 
 #: of a fixed point's distance from where it was looked for first, what may be left of it
@@ -45,7 +45,7 @@ class Residual(Transform):
     written = sequential
     ways = ITERATIVE_WAYS
 
-    def __init__(self, network: LipschitzMLP, size: int, *, exact: int = 64) -> None:
+    def __init__(self, network: Lipschitz, size: int, *, exact: int = 64) -> None:
         super().__init__()
         if not 0.0 < network.bound < 1.0:
             raise ConfigError(f"a contraction has a Lipschitz constant between 0 and 1, not {network.bound}")
@@ -56,9 +56,11 @@ class Residual(Transform):
         weights = self.network.weights()
         change, slopes = self._change(x, context, weights)
         if self.training and self.size > self.exact:
-            log_det = estimated_log_det(lambda v: pulled_back(v, weights, slopes), x, bound=self.network.bound)
+            log_det = estimated_log_det(
+                lambda v: self.network.pulled_back(v, weights, slopes), x, bound=self.network.bound
+            )
         else:
-            log_det = _log_det(weights, slopes)
+            log_det = self._log_det(weights, slopes)
         return x + change, log_det
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -71,7 +73,7 @@ class Residual(Transform):
         if torch.is_grad_enabled():
             x = self._differentiable(x, z, context, weights)
         _, slopes = self._change(x, context, weights)
-        return x, -_log_det(weights, slopes)
+        return x, -self._log_det(weights, slopes)
 
     def turns(self, dtype: torch.dtype) -> int:
         """How often x = z - g(x) is repeated in ``dtype``: L to its power is the tolerance."""
@@ -118,16 +120,17 @@ class Residual(Transform):
         Nothing of the turns that found it is kept for the backward pass.
         """
         change, slopes = self._change(found, context, weights)
-        matrix = _plus_identity(jacobian(weights, slopes)).detach()
+        matrix = _plus_identity(self.network.jacobian(weights, slopes)).detach()
         step: Tensor = torch.linalg.solve(matrix, (found + change - z).unsqueeze(2))
         return found - step.squeeze(2)
 
-
-def _log_det(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
-    """log |det ∂z/∂x| ``[n]``, of no more samples at once than memory should be given for."""
-    each = weights[0].shape[1] * max(*weights[0].shape)
-    parts = zip(*(torch.split(slope, max(1, _ENTRIES // each)) for slope in slopes), strict=True)
-    return torch.cat([torch.linalg.slogdet(_plus_identity(jacobian(weights, part)))[1] for part in parts])
+    def _log_det(self, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
+        """log |det ∂z/∂x| ``[n]``, of no more samples at once than memory should be given for."""
+        each = max(1, _ENTRIES // self.network.entries)
+        parts = zip(*(torch.split(slope, each) for slope in slopes), strict=True)
+        return torch.cat(
+            [torch.linalg.slogdet(_plus_identity(self.network.jacobian(weights, part)))[1] for part in parts]
+        )
 
 
 def _plus_identity(matrix: Tensor) -> Tensor:

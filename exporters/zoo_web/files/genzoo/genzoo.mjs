@@ -180,9 +180,11 @@ export class Model {
 
   /** A step table over a graph: one row, one call. */
   async _iterate(program, run, { first, n, seed, condition, other, preview }, table) {
-    const m = this._rows(n), size = m * this.size, shape = [m, ...this.eventShape];
-    const taken = new Set(this._bundle.graph(program.graph).inputs.map(({ name }) => name));
-    const noise = (place) => filled(normal(seed, n, this.size, { first, ...place }), this.size, m);
+    const { inputs } = this._bundle.graph(program.graph), taken = new Set(inputs.map(({ name }) => name));
+    // a state may be of something else than a sample, which a decoder makes samples of
+    const event = inputs.find(({ name }) => name === "state").shape.slice(2), numbers = count(event);
+    const m = this._rows(n), size = m * numbers, shape = [m, ...event];
+    const noise = (place) => filled(normal(seed, n, numbers, { first, ...place }), numbers, m);
     const slots = new Float32Array(table.slots * size), scale = Math.fround(table.initial_scale);
     noise().forEach((z, i) => { slots[i] = scale * z; });
     let state = this._tensor(slots, [table.slots, ...shape]);
@@ -205,9 +207,19 @@ export class Model {
       const results = await run(feeds, preview ? ["next_state", "denoised"] : ["next_state"]);
       state = results.next_state;
       checkFinite(state.data, `the state after step ${row + 1} of ${table.rows}`);
-      preview?.(row, first, { data: inDataUnits(program, results.denoised.data.subarray(0, n * this.size)), shape: [n, ...this.eventShape] });
+      if (preview) {
+        const seen = await this._decoded(program, inDataUnits(program, results.denoised.data), shape);
+        preview(row, first, { data: seen.subarray(0, n * this.size), shape: [n, ...this.eventShape] });
+      }
     }
-    return inDataUnits(program, state.data.subarray(0, size));
+    return this._decoded(program, inDataUnits(program, state.data.subarray(0, size)), shape);
+  }
+
+  /** Data of latents, where a model has a decoder; else they are the data. */
+  async _decoded({ decoder }, latent, shape) {
+    if (!decoder) return latent;
+    const run = this._runner(await this._bundle.session(decoder), 1);
+    return (await run({ latent: this._tensor(latent, shape) }, ["x"])).x.data;
   }
 
   // -- arguments ------------------------------------------------------------------------------------------------------

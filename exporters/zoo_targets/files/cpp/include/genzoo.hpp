@@ -165,10 +165,12 @@ class Model {
   }
 
   /// One of the bundle's graphs, loaded when first asked for.
-  const Session& session(const Program& program) const {
+  const Session& session(const Program& program) const { return session(program.graph); }
+
+  const Session& session(const std::string& graph) const {
     const std::lock_guard<std::mutex> alone(loading_);
-    std::unique_ptr<Session>& found = sessions_[program.graph];
-    if (!found) found = std::make_unique<Session>(folder_ / manifest_.graphs.at(program.graph).file, threads_);
+    std::unique_ptr<Session>& found = sessions_[graph];
+    if (!found) found = std::make_unique<Session>(folder_ / manifest_.graphs.at(graph).file, threads_);
     return *found;
   }
 
@@ -245,8 +247,10 @@ class Model {
                              std::uint64_t seed) const {
     const Session& session = this->session(program);
     const Graph& graph = manifest_.graphs.at(program.graph);
-    const std::size_t size = count(manifest_.event_shape), all = batch.filled * size;
-    const Shape events = with(batch.size(), manifest_.event_shape);
+    // a state may be of something else than a sample, which a decoder makes samples of
+    const Shape event = manifest_.state_shape(program);
+    const std::size_t size = count(event), all = batch.filled * size;
+    const Shape events = with(batch.size(), event);
     const Shape shape = with(static_cast<std::int64_t>(table.slots), events);
     const auto slots = static_cast<std::int64_t>(table.slots);
 
@@ -296,7 +300,10 @@ class Model {
       x[i] = program.shift + program.scale * end[i];
       if (program.data_min && program.data_max) x[i] = std::min(std::max(x[i], *program.data_min), *program.data_max);
     }
-    return x;
+    if (program.decoder.empty()) return x;
+    std::map<std::string, Tensor> latents;
+    latents.emplace("latent", Tensor(x, events));
+    return samples(this->session(program.decoder).run(latents, "x"), batch, "x");
   }
 
   /// Refuses what the model or its graph cannot do, before anything runs.

@@ -38,7 +38,7 @@ struct Conditioning {
 };
 
 struct Program {
-  std::string kind, graph, noise, sampler = "ddim";
+  std::string kind, graph, noise, decoder, sampler = "ddim";
   std::uint64_t steps = 50;
   float shift = 0, scale = 1;
   std::optional<float> data_min, data_max;
@@ -60,6 +60,13 @@ struct Manifest {
   std::optional<Program> log_prob, fused;
   std::optional<std::int64_t> batch;  // the one size that graphs take, if they take no other
   std::map<std::string, FileInfo> files;
+
+  /// Shape of one state of a program that steps: that of a sample, or of what its decoder makes samples of.
+  Shape state_shape(const Program& program) const {
+    if (program.decoder.empty()) return event_shape;
+    const Shape& whole = graphs.at(program.decoder).input("latent")->shape;
+    return {whole.begin() + 1, whole.end()};
+  }
 };
 
 namespace detail {
@@ -97,6 +104,7 @@ inline Program program(const json::Value& value) {
     return value.find(key) ? std::optional<float>(number(key, 0)) : std::nullopt;
   };
   if (const auto* noise = value.find("noise")) found.noise = noise->text();
+  if (const auto* decoder = value.find("decoder")) found.decoder = decoder->text();
   if (const auto* sampler = value.find("sampler")) found.sampler = sampler->text();
   if (const auto* steps = value.find("steps")) found.steps = steps->whole();
   if (value.find("null_class")) found.null_class = static_cast<std::int32_t>(size_of(value.at("null_class")));
@@ -143,6 +151,13 @@ inline void check(const Manifest& manifest, const Program& program) {
     if (noise == nullptr || noise->shape.empty()) throw Error("graph " + program.graph + " takes no " + program.noise);
     for (std::size_t i = 1; i < noise->shape.size(); ++i)
       if (noise->shape[i] < 0) throw Error("the noise of graph " + program.graph + " has no definite shape");
+  }
+  if (!program.decoder.empty()) {
+    const auto decoder = manifest.graphs.find(program.decoder);
+    const Port* latent = decoder == manifest.graphs.end() ? nullptr : decoder->second.input("latent");
+    if (latent == nullptr || latent->shape.empty()) throw Error("there is no decoder " + program.decoder);
+    for (std::size_t i = 1; i < latent->shape.size(); ++i)
+      if (latent->shape[i] < 0) throw Error("the latents of graph " + program.decoder + " have no definite shape");
   }
 }
 

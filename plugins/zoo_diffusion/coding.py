@@ -1,0 +1,65 @@
+"""What is diffused where it is not the data itself: latents of an autoencoder, columns brought to one scale."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from zoo.programs import Graph, Port
+
+
+class Coding(nn.Module, ABC):
+    """From data to latents and back.
+
+    Attributes:
+        latent_shape: shape of one latent.
+        reversible: whether it is a bijection, so that densities of latents are densities of data.
+    """
+
+    latent_shape: tuple[int, ...]
+    reversible: ClassVar[bool] = False
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Data ``[n, *event]`` to latents ``[n, *latent_shape]`` and log |det ∂latent/∂x| ``[n]``.
+
+        The determinant is that of a bijection; what is none gives 0.
+        """
+
+    @abstractmethod
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latents to data ``[n, *event]``."""
+
+    def prepare(self, x: Tensor) -> None:
+        """Fit what training data decides, see :meth:`zoo.model.GenerativeModel.prepare`; nothing, unless overridden."""
+
+    def graphs(self, event_shape: tuple[int, ...]) -> tuple[Graph, Graph]:
+        """The graphs ``encoder`` and ``decoder``."""
+        data = Port("x", "float32", ("batch", *event_shape), "data")
+        latent = Port("latent", "float32", ("batch", *self.latent_shape), "what is diffused")
+        volume = Port("log_det", "float32", ("batch",), "log |det ∂latent/∂x|")
+        return (
+            Graph("encoder", _Encode(self), (data,), (latent, *((volume,) if self.reversible else ()))),
+            Graph("decoder", _Decode(self), (latent,), (data,)),
+        )
+
+
+class _Encode(nn.Module):
+    def __init__(self, coding: Coding) -> None:
+        super().__init__()
+        self.coding = coding
+
+    def forward(self, x: Tensor) -> Any:
+        latent, log_det = self.coding.encode(x)
+        return (latent, log_det) if self.coding.reversible else latent
+
+
+class _Decode(nn.Module):
+    def __init__(self, coding: Coding) -> None:
+        super().__init__()
+        self.coding = coding
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.coding.decode(latent)

@@ -1,0 +1,44 @@
+"""The columns of a table as what a diffusion is of: each brought to about a standard normal distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from zoo_diffusion.coding import Coding
+from zoo_flows import config
+from zoo_flows.transforms import Marginals
+
+
+class Columns(Coding):
+    """A row of a table and :class:`~zoo_flows.transforms.marginals.Marginals` of it: the same map that flows use.
+
+    Diffusions of tables bring numbers to normal ranks for the same reason (Kotelnikov et al. 2023, arXiv:2209.15421,
+    section 3), and diffuse categories by a process of their own; here a category is a part of the line, so that one
+    process diffuses all columns, with one density.
+
+    Args:
+        size: number of columns.
+        marginals: ``knots`` and ``categories`` of the map.
+    """
+
+    reversible: ClassVar[bool] = True
+
+    def __init__(self, size: int, marginals: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.latent_shape = (size,)
+        self.map: Marginals = config.columns(size, marginals)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Coding`."""
+        return self.map(x)  # type: ignore[no-any-return]
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """See :class:`Coding`."""
+        return self.map.data(latent)
+
+    def prepare(self, x: Tensor) -> None:
+        """See :class:`Coding`."""
+        self.map.prepare(x)

@@ -1,0 +1,152 @@
+"""Consistency distillation (Song et al. 2023, arXiv:2303.01469, algorithm 2, with the changes of Song & Dhariwal 2024).
+
+A consistency function f(x, t) is constant along every trajectory of the teacher's probability-flow ODE, and at its end,
+t_min, it is x/α itself: so from anywhere it says in one evaluation where the trajectory ends. The student's denoiser D
+becomes f, on N + 1 times t_0 = 1 > … > t_N = t_min, by the loss::
+
+    d(D(x_i, t_i), stop-gradient(f(x_{i+1}, t_{i+1})))        x_{i+1}: the teacher's step from x_i = α·x₀ + σ·ε
+    f(x, t_N) = x/α(t_N), and f = D at all the other times
+
+d is the pseudo-Huber distance (Song & Dhariwal 2024, arXiv:2310.14189, eq. 13) per dimension, √(mean|a - b|² + c²) - c;
+every interval is drawn as often; the target network is the student itself (section 3.2 there), not an average; and N
+may double during the run (section 3.4 there). Errors near data are what all targets before them inherit, so that they
+weigh (α + σ)/σ: about as 1/(σ_i - σ_{i+1}), the papers' weight on their times, but finite at pure noise.
+
+The papers write f = c_skip·x + c_out·F so that f(x, t_min) = x whatever the network says. Here the targets hold the
+boundary, the only place where it is asked for: no network is evaluated at t_min, neither in training nor by sampler
+``consistency``. So every prediction will do. All but x0 have the skip connection as well: D = x/α - c·F with c → 0 as
+σ → 0, ``edm`` and ``v`` with the weights of the papers' parametrisation before they shift σ by its least value.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.errors import ConfigError, ZooError
+from zoo.paths import Path
+from zoo.samplers.spacing import spaced_times
+from zoo.training.distillation import Lesson
+from zoo_diffusion.distillation.teacher import Levels, Teacher, bounded, check_teacher
+from zoo_diffusion.objectives import hidden
+
+if TYPE_CHECKING:
+    from zoo.model import GenerativeModel
+    from zoo_diffusion.diffusion import Diffusion
+
+#: order of the teacher's step
+SOLVERS = {"ddim": 1, "heun": 2}
+#: c of the pseudo-Huber distance per dimension (Song & Dhariwal 2024, section 3.3)
+HUBER = 0.00054
+
+
+class Consistency(Lesson):
+    """The lesson of a consistency model.
+
+    Args:
+        student: whose own sampler is ``consistency`` or ``lcm``.
+        teacher: a diffusion on the same path, in the same units.
+        steps: N, or [first, last] to double it in the course of the run.
+        solver: ``"ddim"`` or ``"heun"``, the teacher's step.
+        guidance: of the teacher, for the student to have inside.
+        spacing: of the times t_0 … t_{N-1}, see :mod:`zoo.samplers.spacing`.
+        huber: c; 0 makes the distance Euclidean.
+
+    Raises:
+        ConfigError: options out of range, or a student or teacher that does not fit.
+    """
+
+    paper = (
+        "Song, Dhariwal, Chen & Sutskever 2023, Consistency models, arXiv:2303.01469; "
+        "Song & Dhariwal 2024, Improved techniques for training consistency models, arXiv:2310.14189"
+    )
+    measures = "the consistency loss: how far apart two neighbours on a trajectory of the teacher are mapped"
+
+    def __init__(
+        self,
+        student: Diffusion,
+        teacher: Diffusion,
+        *,
+        steps: int | list[int] = 18,
+        solver: str = "heun",
+        guidance: float = 1.0,
+        spacing: Any = "trailing",
+        huber: float = HUBER,
+    ) -> None:
+        check_teacher(student, teacher, guidance=guidance)
+        if not student.consistency:
+            raise ConfigError(
+                "the student of consistency distillation is a consistency model",
+                hint='Set sampling = { sampler = "consistency", steps = 2 } in its config.',
+            )
+        mine, theirs = ((m.path.describe(), m.shift, m.scale) for m in (student, teacher))
+        if mine != theirs:
+            raise ConfigError(
+                "a consistency model has the path, shift and scale of its teacher: "
+                f"{theirs[0]}, {theirs[1]} and {theirs[2]}"
+            )
+        if solver not in SOLVERS:
+            raise ConfigError(f"distillation.options: solver is one of {', '.join(SOLVERS)}, not {solver!r}")
+        if not huber >= 0:
+            raise ConfigError(f"distillation.options: huber is 0 or above, not {huber}")
+        self.teacher = teacher
+        self.guided = Teacher(teacher, guidance)
+        self.order = SOLVERS[solver]
+        self.huber = huber
+        self.doublings = [trajectory(teacher.path, n, spacing) for n in doubled(steps)]
+
+    def start(self, student: GenerativeModel) -> None:
+        """The teacher's weights, which mean the same in the student if it predicts the same."""
+        if getattr(student, "prediction", None) != self.guided.model.prediction:
+            raise ConfigError(
+                f"a student that starts with the teacher's weights predicts {self.guided.model.prediction} as it does"
+            )
+        super().start(student)
+
+    def loss(self, student: Any, x: Tensor, condition: Tensor | None, *, done: float) -> Tensor:
+        """Algorithm 2, lines 4-7; arguments as for :meth:`zoo.training.distillation.Lesson.loss`."""
+        n = len(student.check_data(x))
+        times = self.doublings[min(int(done * len(self.doublings)), len(self.doublings) - 1)]
+        state = (student.encoded(x)[0] - student.shift) / student.scale
+        condition = hidden(student.condition_tensor(condition, n), student.null_class, student.class_dropout)
+        # every interval as often as another, in every batch
+        index = ((torch.rand((), dtype=torch.float64) + torch.arange(n) / n) % 1.0 * (len(times) - 1)).long().numpy()
+        here, there = (Levels.at(student.path, times[i], state) for i in (index, index + 1))
+        noisy = here.alpha * state + here.sigma * torch.randn_like(state)
+        # the student first: autocast would reuse weights that were cast without a gradient
+        d = student.denoise(noisy, *here, condition)
+        with torch.no_grad():
+            moved = self.guided.step(noisy, here, there, condition, order=self.order)
+            target = student.denoise(moved, *there, condition)
+            last = torch.from_numpy(index == len(times) - 2).to(x.device).reshape(there.alpha.shape)
+            target = bounded(student, torch.where(last, moved / there.alpha, target))
+        squared = (d - target).square().flatten(1).mean(1)
+        # no root of 0, whose slope is infinite
+        distance: Tensor = (squared + max(self.huber, 1e-8) ** 2).sqrt() - self.huber
+        return (distance / here.place.flatten()).mean()
+
+
+def trajectory(path: Path, steps: int, spacing: Any) -> NDArray[np.float64]:
+    """Times t_0 > … > t_N = t_min of ``steps`` steps; fewer where the spacing itself ends at t_min."""
+    try:
+        times = spaced_times(path, steps, spacing)
+    except ZooError as error:
+        raise ConfigError(f"distillation.options: {error}", hint=error.hint) from error
+    return np.append(times[times > path.t_min], path.t_min)
+
+
+def doubled(steps: Any) -> list[int]:
+    """The numbers of steps that a run goes through: N alone, or first, 2·first, … last."""
+    ends = [steps, steps] if isinstance(steps, int) else list(steps) if isinstance(steps, (list, tuple)) else []
+    if len(ends) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) for n in ends):
+        raise ConfigError(f"distillation.options: steps is a whole number, or [first, last], not {steps!r}")
+    first, last = ends
+    if not 2 <= first <= last:
+        raise ConfigError(f"distillation.options: steps are 2 or more, and first is not above last: not {steps!r}")
+    count = math.ceil(math.log2(last / first))
+    return [*(first * 2**i for i in range(count)), last]

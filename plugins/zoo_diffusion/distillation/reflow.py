@@ -1,0 +1,147 @@
+"""Reflow (Liu, Gong & Liu 2023, "Flow straight and fast", arXiv:2209.03003, section 2.2).
+
+The teacher's deterministic sampler couples each noise with one sample. A diffusion that is trained on these pairs,
+instead of on independent noise and data, has an ODE with straighter trajectories, for which fewer steps suffice.
+
+Every Gaussian path is a rectified flow in z = x/(α + σ) (see :mod:`zoo.samplers.flow`), so the student may have any
+path and prediction: those of its teacher, with whose weights it then starts, or ``rectified-flow`` and ``velocity``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path as File
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo import weights
+from zoo.errors import ConfigError, WeightsError
+from zoo.noise import normal
+from zoo.training.distillation import Lesson
+from zoo_diffusion.distillation.teacher import check_teacher
+
+if TYPE_CHECKING:
+    from zoo.data import Dataset
+    from zoo_diffusion.diffusion import Diffusion
+
+PAIRS_FILE = "pairs.safetensors"
+_BATCH = 500
+#: one pair in so many is kept for measuring
+_HELD_OUT = 20
+
+
+class Reflow(Lesson):
+    """The lesson of a reflowed model.
+
+    Args:
+        student: any diffusion of the same events and conditions.
+        teacher: whose samples it learns from.
+        pairs: how many.
+        sampler: the teacher's, which must be deterministic; None for its default, as for ``steps``.
+        steps: of that sampler.
+        guidance: of the teacher, for the student to have inside.
+
+    Raises:
+        ConfigError: options out of range, or a student or teacher that does not fit.
+    """
+
+    paper = (
+        "Liu, Gong & Liu 2023, Flow straight and fast: learning to generate and transfer data with rectified flow, "
+        "arXiv:2209.03003"
+    )
+    measures = "the training objective on the teacher's pairs of noise and sample that were held out"
+
+    def __init__(
+        self,
+        student: Diffusion,
+        teacher: Diffusion,
+        *,
+        pairs: int = 10_000,
+        sampler: str | None = None,
+        steps: int | None = None,
+        guidance: float = 1.0,
+    ) -> None:
+        check_teacher(student, teacher, guidance=guidance)
+        if student.consistency:
+            raise ConfigError("a reflowed student is a diffusion, no consistency model")
+        if student.coding is not None:
+            raise ConfigError("reflow of latents is not there: what the teacher's noise becomes is known as data only")
+        if student.objective.coupling != "independent":
+            raise ConfigError("reflow couples noise and data itself: the student's objective.coupling must not")
+        if pairs < 2:
+            raise ConfigError(f"distillation.options: pairs are 2 or more, not {pairs}")
+        self.teacher = teacher
+        self.options = {"sampler": sampler, "steps": steps, "guidance": guidance}
+        self.pairs = pairs
+        table = teacher.table(**self.options)  # type: ignore[arg-type]
+        if table.noise_scale.any():
+            raise ConfigError(
+                "distillation.options: reflow needs a deterministic sampler, and this one adds noise",
+                hint='Choose for example sampler = "heun" or "ddim".',
+            )
+        self.noise = self.samples = torch.empty(0)
+        self.condition: Tensor | None = None
+
+    def start(self, student: Any) -> None:
+        """The teacher's weights, which mean the same in the student if path, prediction and units are the same."""
+        teacher: Any = self.teacher
+        mine, theirs = ((m.path.describe(), m.prediction, m.shift, m.scale) for m in (student, teacher))
+        if mine != theirs:
+            raise ConfigError(
+                "a student that starts with the teacher's weights has its path, prediction, shift and scale",
+                hint='Set distillation.start = "fresh" for another path.',
+            )
+        super().start(student)
+
+    def prepare(
+        self, data: Dataset, *, seed: int, folder: File, say: Callable[[str], None] = lambda text: None
+    ) -> None:
+        """Draw the teacher's samples, under conditions of the training data, or read those of an interrupted run."""
+        teacher: Any = self.teacher
+        noise = normal(seed, self.pairs, teacher.event_shape)
+        given = None
+        if teacher.condition is not None and data.train.condition is not None:
+            given = data.train.condition[np.random.default_rng(seed).integers(len(data.train), size=self.pairs)]
+        made = self._kept(folder / PAIRS_FILE, seed)
+        if made is None:
+            say(f"drawing {self.pairs:,} samples of the teacher")
+            parts = []
+            for start in range(0, self.pairs, _BATCH):
+                part = slice(start, start + _BATCH)
+                condition = None if given is None else given[part]
+                x = teacher.sample(len(noise[part]), condition=condition, noise=noise[part], seed=0, **self.options)
+                parts.append(x.cpu().numpy())
+            made = np.concatenate(parts)
+            weights.write(folder / PAIRS_FILE, {"samples": made}, metadata=self._written(seed))
+        self.noise, self.samples = (torch.from_numpy(a).to(teacher.device, teacher.dtype) for a in (noise, made))
+        self.condition = None if given is None else teacher.condition_tensor(given, self.pairs)
+
+    def finish(self, folder: File) -> None:
+        """Remove the pairs."""
+        (folder / PAIRS_FILE).unlink(missing_ok=True)
+
+    def _written(self, seed: int) -> dict[str, str]:
+        return {"pairs": weights.encode_json({"seed": seed, "pairs": self.pairs, **self.options})}
+
+    def _kept(self, path: File, seed: int) -> Any:
+        """The samples that an interrupted run drew, or None if it has none of this seed and these options."""
+        if not path.exists():
+            return None
+        try:
+            if weights.metadata(path) == self._written(seed):
+                return weights.read(path)["samples"]
+        except (WeightsError, KeyError):
+            pass
+        return None
+
+    def loss(self, student: Any, x: Tensor, condition: Tensor | None, *, done: float) -> Tensor:
+        """The student's own loss on as many pairs as there are data; those held out in evaluation mode."""
+        held_out = max(self.pairs // _HELD_OUT, 1)
+        low, high = (held_out, self.pairs) if student.training else (0, held_out)
+        index = torch.randint(low, high, (len(x),)).to(self.samples.device)
+        given = None if self.condition is None else self.condition[index]
+        loss: Tensor = student.loss(self.samples[index], condition=given, noise=self.noise[index])
+        return loss

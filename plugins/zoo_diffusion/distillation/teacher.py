@@ -1,0 +1,108 @@
+"""A finished diffusion as a teacher: its denoiser with guidance inside, and steps along its probability-flow ODE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.errors import ConfigError
+from zoo.paths import Path
+
+if TYPE_CHECKING:
+    from zoo_diffusion.diffusion import Diffusion
+
+
+class Levels(NamedTuple):
+    """Where samples stand on the path.
+
+    Attributes:
+        time: the network's, ``[n]``.
+        alpha: α, which broadcasts against ``[n, *event]``.
+        sigma: σ, likewise.
+    """
+
+    time: Tensor
+    alpha: Tensor
+    sigma: Tensor
+
+    @property
+    def place(self) -> Tensor:
+        """r = σ/(α + σ), in which the ODE of z = x/(α + σ) has the velocity ε̂ - D; see :mod:`zoo.samplers.flow`."""
+        return self.sigma / (self.alpha + self.sigma)
+
+    @classmethod
+    def at(cls, path: Path, t: NDArray[np.float64], like: Tensor) -> Levels:
+        """The levels of samples ``like`` at their times ``t``, ``[n]``."""
+        shape = (len(t), *[1] * (like.ndim - 1))
+        alpha, sigma = (torch.from_numpy(np.asarray(a)).to(like).reshape(shape) for a in path.alpha_sigma(t))
+        return cls(torch.from_numpy(path.network_time(t)).to(like), alpha, sigma)
+
+
+def check_teacher(student: Diffusion, teacher: Any, *, guidance: float) -> None:
+    """Refuse a teacher that a student cannot learn from.
+
+    Raises:
+        ConfigError: no diffusion of the same events and conditions, or guidance that it cannot give.
+    """
+    from zoo_diffusion.diffusion import Diffusion
+
+    if not isinstance(teacher, Diffusion):
+        raise ConfigError(f"a diffusion learns from a diffusion, not from a {type(teacher).__name__}")
+    if teacher.event_shape != student.event_shape:
+        raise ConfigError(f"the teacher has events of shape {teacher.event_shape}, the student {student.event_shape}")
+    if teacher.state_shape != student.state_shape:
+        raise ConfigError(f"the teacher has states of shape {teacher.state_shape}, the student {student.state_shape}")
+    kinds = [None if c is None else (c.kind, c.size) for c in (teacher.condition, student.condition)]
+    if kinds[0] != kinds[1]:
+        raise ConfigError(f"teacher and student take different conditions: {kinds[0]} and {kinds[1]}")
+    if teacher.consistency:
+        raise ConfigError("the teacher is a consistency model: it has no ODE to learn from")
+    if guidance != 1.0 and teacher.null_class is None:
+        raise ConfigError("distillation.options: guidance needs a teacher with a null class, which this one has not")
+
+
+class Teacher:
+    """A diffusion that is not trained any more.
+
+    Args:
+        model: the diffusion.
+        guidance: weight of classifier-free guidance (Ho & Salimans 2022), which its denoiser then has inside.
+    """
+
+    def __init__(self, model: Diffusion, guidance: float) -> None:
+        self.model = model
+        self.guidance = guidance
+
+    @torch.no_grad()
+    def denoise(self, x: Tensor, at: Levels, condition: Tensor | None) -> Tensor:
+        """The guided D, bounded as sampling bounds it, ``[n, *event]``."""
+        if self.guidance == 1.0 or condition is None:
+            return bounded(self.model, self.model.denoise(x, *at, condition))
+        null = torch.full_like(condition, self.model.null_class or 0)
+        twice, time, alpha, sigma = (torch.cat([each, each]) for each in (x, *at))
+        of_class, of_null = self.model.denoise(twice, time, alpha, sigma, torch.cat([condition, null])).chunk(2)
+        return bounded(self.model, of_null + self.guidance * (of_class - of_null))
+
+    def step(self, x: Tensor, here: Levels, there: Levels, condition: Tensor | None, *, order: int) -> Tensor:
+        """x at ``there``, by a step of Euler's method (which is DDIM) or of Heun's."""
+        slope = self._velocity(x, here, condition)
+        change = there.place - here.place
+        z = x / (here.alpha + here.sigma)
+        moved = (there.alpha + there.sigma) * (z + change * slope)
+        if order == 1:
+            return moved
+        slope = (slope + self._velocity(moved, there, condition)) / 2
+        return (there.alpha + there.sigma) * (z + change * slope)
+
+    def _velocity(self, x: Tensor, at: Levels, condition: Tensor | None) -> Tensor:
+        d = self.denoise(x, at, condition)
+        return (x - at.alpha * d) / at.sigma - d
+
+
+def bounded(model: Diffusion, d: Tensor) -> Tensor:
+    """D within the bound that the model's sampling has."""
+    return d if model.state_clip is None else d.clamp(-model.state_clip, model.state_clip)

@@ -1,0 +1,94 @@
+"""Architecture ``latent``: a diffusion of an autoencoder's latents, with the decoder in its bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ConfigError, UnknownNameError
+from zoo_diffusion.coding import Coding
+from zoo_diffusion.diffusion import Diffusion
+from zoo_diffusion.dit import DiTDiffusion
+from zoo_diffusion.kl_autoencoder import KLAutoencoder
+from zoo_diffusion.unet import UNetDiffusion
+
+#: the networks of latents, by the architecture that they are of
+NETWORKS: dict[str, Callable[..., Diffusion]] = {"unet": UNetDiffusion, "dit": DiTDiffusion}
+
+
+class Latents(Coding):
+    """What an autoencoder makes of data, at mean 0 and deviation 1 over the training data.
+
+    Args:
+        autoencoder: which is not trained.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    #: samples that mean and deviation are fitted to
+    FITTED: ClassVar[int] = 2048
+
+    def __init__(self, autoencoder: KLAutoencoder) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder.requires_grad_(False)
+        self.latent_shape = autoencoder.latent_shape
+        channels = self.latent_shape[0]
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("deviation", torch.ones(channels, 1, 1))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Coding`: the mean of q(z | x)."""
+        latent = (self.autoencoder.posterior(x)[0] - self.mean) / self.deviation
+        return latent, torch.zeros_like(x.flatten(1)[:, 0])
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """See :class:`Coding`."""
+        return self.autoencoder.inverse(self.mean + self.deviation * latent)
+
+    @torch.no_grad()
+    def prepare(self, x: Tensor) -> None:
+        """See :class:`Coding`."""
+        latents = torch.cat([self.autoencoder.posterior(part)[0] for part in torch.split(x[: self.FITTED], 256)])
+        self.mean.copy_(latents.mean((0, 2, 3))[:, None, None])
+        self.deviation.copy_(latents.std((0, 2, 3))[:, None, None].clamp(min=1e-3))
+
+
+class LatentDiffusion(Diffusion):
+    """A diffusion of latents (Rombach et al. 2022, arXiv:2112.10752).
+
+    Its autoencoder is trained first, as a model of its own; a recipe names it (``[model] parts``), and it stays as it
+    is. Latents are no bijection of the data, so this model does not score.
+
+    Args:
+        event_shape: shape of one sample.
+        autoencoder: config of a :class:`~zoo_diffusion.kl_autoencoder.KLAutoencoder`, without its event_shape.
+        network: of the latents: ``kind``, ``"unet"`` or ``"dit"``, and its config.
+        condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        diffusion: the other arguments of :class:`~zoo_diffusion.diffusion.Diffusion`.
+    """
+
+    def __init__(
+        self,
+        *,
+        event_shape: Sequence[int],
+        autoencoder: Mapping[str, Any],
+        network: Mapping[str, Any],
+        condition: Mapping[str, Any] | None = None,
+        **diffusion: Any,
+    ) -> None:
+        options = dict(network)
+        kind = str(options.pop("kind", "unet"))
+        if kind not in NETWORKS:
+            raise UnknownNameError("network of latents", kind, NETWORKS)
+        try:
+            coding = Latents(KLAutoencoder(event_shape=event_shape, **autoencoder))
+            inner = NETWORKS[kind](event_shape=coding.latent_shape, condition=condition, **options)
+        except TypeError as error:
+            raise ConfigError(f"latent diffusion: {error}") from None
+        super().__init__(
+            inner.network, coding.autoencoder.event_shape, condition=inner.condition, coding=coding, **diffusion
+        )

@@ -1,0 +1,151 @@
+"""The columns of a table brought to one scale: numbers of any distribution, and categories, to about normal ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.errors import ConfigError, DataError
+from zoo_flows.transforms.base import Transform
+
+#: of the range of a column, the least width of a piece; narrower ones make densities that float32 cannot follow
+_NARROWEST = 1e-4
+
+
+class Marginals(Transform):
+    """Each column by a piecewise linear map of its own, under which training data are about standard normal.
+
+    Between knots x₀ < … < x_K, fitted to the data, and z₀ < … < z_K the map is straight, and beyond them it goes on
+    with the slope of a standardisation, however close together the last data are. For a column of numbers the knots are
+    quantiles of the data, at whose ranks z has those of N(0, 1): the marginal Gaussianization of Chen & Gopinath 2000.
+    For a column of categories 0 … k - 1, dequantised with uniform noise, they are the whole numbers and some in
+    between, so that a category gets a part of the line that is as probable as it is frequent. What is left to learn is
+    how columns go together. Until it is fitted it is the identity.
+
+    Args:
+        size: number d of columns.
+        knots: K, pieces of a column of numbers, from 2 up.
+        categories: of each column the number of its categories, 0 for numbers; None for numbers alone.
+    """
+
+    knots: Tensor
+    heights: Tensor
+    tails: Tensor
+
+    def __init__(self, size: int, *, knots: int = 16, categories: Sequence[int] | None = None) -> None:
+        super().__init__()
+        counts = [0] * size if categories is None else list(categories)
+        if len(counts) != size or min(counts) < 0 or 1 in counts:
+            raise ConfigError(
+                f"categories has a number for each of {size} columns, 0 for numbers and else 2 or more, not {counts}"
+            )
+        if knots < 2:
+            raise ConfigError(f"a column has two pieces or more, not {knots}")
+        self.categories = tuple(counts)
+        self.pieces, most = knots, max(knots, *counts)
+        even = torch.linspace(-1.0, 1.0, most + 1).repeat(size, 1)
+        self.register_buffer("knots", even)
+        self.register_buffer("heights", even.clone())
+        self.register_buffer("tails", torch.ones(size))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        return _through(x, self.knots, self.heights, self.tails)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :class:`Transform`."""
+        return _through(z, self.heights, self.knots, 1.0 / self.tails)
+
+    def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Put the knots where the data are.
+
+        Raises:
+            DataError: a column that never varies, or a category that there is not.
+        """
+        values = x.detach().cpu().double().numpy()
+        for column, count in enumerate(self.categories):
+            make = _of_categories if count else _of_numbers
+            knots, heights = make(values[:, column], count, self.pieces, f"column {column}")
+            fill = np.linspace(knots[-2], knots[-1], self.knots.shape[1] - len(knots) + 2)[1:-1]
+            self._place(column, knots, heights, fill)
+            self.tails[column] = 1.0 / float(values[:, column].std())
+
+    def _place(
+        self, column: int, knots: NDArray[np.float64], heights: NDArray[np.float64], fill: NDArray[np.float64]
+    ) -> None:
+        """Store one column's knots, with more of them on the last piece where other columns have more."""
+        more = np.sort(np.concatenate([knots, fill]))
+        self.knots[column] = torch.from_numpy(more).to(self.knots)
+        self.heights[column] = torch.from_numpy(np.interp(more, knots, heights)).to(self.heights)
+
+
+def _through(x: Tensor, start: Tensor, end: Tensor, tails: Tensor) -> tuple[Tensor, Tensor]:
+    """Along the straight pieces from ``start`` to ``end``, and with the slopes ``tails`` beyond them.
+
+    Args:
+        x: ``[n, d]``.
+        start: ``[d, K + 1]``.
+        end: ``[d, K + 1]``.
+        tails: ``[d]``.
+
+    Returns:
+        where x goes ``[n, d]``, and the log-determinant ``[n]``.
+    """
+    widths = start.diff(dim=1)
+    slopes = end.diff(dim=1) / widths
+    given = x.unsqueeze(2)
+    # what lies in each piece: no piece is looked for, so nothing depends on the data but numbers
+    inside = torch.minimum((given - start[:, :-1]).clamp(min=0.0), widths)
+    outside = (x - start[:, 0]).clamp(max=0.0) + (x - start[:, -1]).clamp(min=0.0)
+    y = end[:, 0] + (inside * slopes).sum(2) + outside * tails
+    log_slopes = torch.cat([tails[:, None], slopes, tails[:, None]], dim=1).log()
+    passed = (given >= start).to(x.dtype)
+    log_det = log_slopes[:, 0] + (passed * log_slopes.diff(dim=1)).sum(2)
+    return y, log_det.sum(1)
+
+
+def _of_numbers(
+    x: NDArray[np.float64], _: int, pieces: int, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    span = float(np.ptp(x))
+    if not span > 0:
+        raise DataError(f"{where} has the same value throughout, {x[0]:g}", hint="Leave it out.")
+    edge = float(_normal_quantiles(np.ones(1), len(x))[0])
+    # evenly in z, so that the tails get pieces of their own
+    heights = np.linspace(-edge, edge, max(1, min(pieces, len(x) // 4)) + 1)
+    ranks = np.asarray(torch.special.ndtr(torch.from_numpy(heights)))
+    ranks[[0, -1]] = 0.0, 1.0
+    # quantiles that are one number get a piece between them all the same
+    return np.quantile(x, ranks) + np.arange(len(ranks)) * span * _NARROWEST, heights
+
+
+def _of_categories(
+    x: NDArray[np.float64], count: int, pieces: int, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    found = np.floor(x)
+    if found.min() < 0 or found.max() >= count:
+        raise DataError(f"{where} has {count} categories, 0 to {count - 1}, and values from {x.min():g} to {x.max():g}")
+    # half a sample more of each, so that one that is not in the data has a place too (Krichevsky & Trofimov 1981)
+    shares = np.bincount(found.astype(np.int64), minlength=count) + 0.5
+    ranks = np.concatenate([[0.0], np.cumsum(shares) / shares.sum()])
+    ends = _normal_quantiles(ranks, len(x))
+    # within a category, dequantised numbers are uniform: their ranks say where they are
+    each = max(1, pieces // count)
+    heights = np.interp(np.arange(count * each + 1) / each, np.arange(count + 1.0), ends)
+    within = np.asarray(torch.special.ndtr(torch.from_numpy(heights)))
+    within[[0, -1]] = 0.0, 1.0
+    knots = np.interp(within, ranks, np.arange(count + 1.0))
+    knots[::each] = np.arange(count + 1.0)
+    return knots, heights
+
+
+def _normal_quantiles(ranks: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
+    """Of N(0, 1); the ends, which are infinite, are where one of as many samples lies beyond with probability 1/4."""
+    edge = 0.25 / samples
+    inner = torch.from_numpy(ranks.clip(edge, 1.0 - edge))
+    return cast(NDArray[np.float64], torch.special.ndtri(inner).numpy())

@@ -1,0 +1,58 @@
+"""Flows: frozen copies and the graphs for export."""
+
+import copy
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from zoo_flows.transforms import FrozenLinear  # noqa: E402 - after the check for torch
+
+
+@torch.no_grad()
+def test_frozen_is_equal_and_leaves_the_model_alone(model, inputs):
+    model = copy.deepcopy(model).double().train()
+    before = copy.deepcopy(model.state_dict())
+    frozen = model.frozen()
+    assert model.training
+    assert not frozen.training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert not any(p.requires_grad for p in frozen.parameters())
+    assert all(p.requires_grad for p in model.parameters())
+    model.eval()
+    x, condition = inputs(model, 20, dtype=torch.float64)
+    torch.testing.assert_close(frozen.log_density(x, condition), model.log_density(x, condition))
+    noise = torch.randn(20, *model.noise_shape, dtype=torch.float64)
+    torch.testing.assert_close(frozen.inverse(noise, condition), model.inverse(noise, condition))
+    if any(isinstance(t, FrozenLinear) for t in frozen.transforms):
+        assert not any("packed" in key for key in frozen.state_dict())
+
+
+@torch.no_grad()
+def test_extremes_are_complete_and_finite(model):
+    for graph in model.programs().graphs:
+        assert graph.extremes
+        for maker in graph.extremes:
+            for n in (1, 17):
+                values = maker(n)
+                assert list(values) == [port.name for port in graph.inputs]
+                for port in graph.inputs:
+                    assert values[port.name].shape == (n, *port.shape[1:])
+                    assert str(values[port.name].dtype) == port.dtype
+                out = graph.module(*(torch.from_numpy(values[port.name]) for port in graph.inputs))
+                assert out.isfinite().all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("config", ["plane", "image"])
+def test_graphs_trace_with_any_batch_size(make, config):
+    for graph in make(config).programs().graphs:
+        traced_at, run_at = (
+            tuple(torch.from_numpy(graph.extremes[0](n)[port.name]) for port in graph.inputs) for n in (3, 11)
+        )
+        batch = torch.export.Dim("batch")
+        program = torch.export.export(graph.module, traced_at, dynamic_shapes=(tuple({0: batch} for _ in traced_at),))
+        torch.testing.assert_close(program.module()(*run_at), graph.module(*run_at))
+        names = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+        for unwanted in ("solve", "searchsorted", "gather", "index_put", "nonzero", "log1p", "expm1", "log_sigmoid"):
+            assert not [name for name in names if unwanted in name], unwanted

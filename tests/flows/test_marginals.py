@@ -1,0 +1,108 @@
+"""Columns of a table brought to one scale."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from zoo.errors import ConfigError, DataError  # noqa: E402
+from zoo_flows.transforms import Marginals  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def table():
+    """A skewed column, one of three categories, one of few different numbers with their noise."""
+    random = np.random.default_rng(0)
+    columns = [
+        random.exponential(size=600) * 250 + 10,
+        random.choice(3, size=600, p=[0.1, 0.2, 0.7]) + random.random(600),
+        random.integers(0, 4, size=600) * 0.5 + random.random(600) * 0.5,
+    ]
+    return torch.from_numpy(np.stack(columns, axis=1))
+
+
+@pytest.fixture(scope="module")
+def marginals(table):
+    transform = Marginals(3, knots=16, categories=[0, 3, 0]).double()
+    transform.prepare(table)
+    return transform
+
+
+def test_until_it_is_fitted_it_is_the_identity():
+    x = torch.tensor([[-7.0, 0.3], [0.0, 1.0], [55.0, -1.0]], dtype=torch.float64)
+    z, log_det = Marginals(2).double()(x)
+    torch.testing.assert_close(z, x)
+    torch.testing.assert_close(log_det, torch.zeros(3, dtype=torch.float64))
+
+
+def test_every_column_becomes_about_normal(marginals, table):
+    z, _ = marginals(table)
+    for column in z.T.numpy():
+        ranks = (np.argsort(np.argsort(column)) + 0.5) / len(column)
+        expected = torch.special.ndtri(torch.from_numpy(ranks)).numpy()
+        assert np.abs(np.sort(column) - np.sort(expected)).mean() < 0.05
+
+
+def test_a_category_gets_as_much_probability_as_it_has(marginals, table):
+    z = torch.randn(200_000, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    drawn = np.floor(marginals.inverse(z)[0][:, 1].numpy())
+    shares = np.bincount(np.floor(table[:, 1].numpy()).astype(int)) / len(table)
+    found = np.array([(drawn == k).mean() for k in range(3)])
+    np.testing.assert_allclose(found, shares, atol=5e-3)
+    assert found.sum() > 0.998
+
+
+def test_log_det_is_that_of_the_jacobian(marginals, table):
+    x = table[:5]
+    _, log_det = marginals(x)
+    jacobian = torch.stack([torch.autograd.functional.jacobian(lambda y: marginals(y[None])[0][0], row) for row in x])
+    torch.testing.assert_close(log_det, torch.linalg.slogdet(jacobian)[1])
+
+
+def test_density_integrates_to_one(marginals):
+    # of the second column alone: N(0, 1) seen through the map
+    x = torch.linspace(-3.0, 6.0, 90_001, dtype=torch.float64)
+    rows = torch.zeros(len(x), 3, dtype=torch.float64)
+    at = rows.clone()
+    at[:, 1] = x
+    z, log_det = marginals(at)
+    others = marginals(rows[:1])[1] - torch.log(_slope(marginals, 0.0))
+    density = torch.exp(-0.5 * z[:, 1] ** 2 + log_det - others) / np.sqrt(2 * np.pi)
+    assert abs(float(torch.trapezoid(density, x)) - 1) < 1e-3
+
+
+def _slope(marginals, x):
+    step = torch.zeros(1, 3, dtype=torch.float64)
+    step[0, 1] = x
+    near = step.clone()
+    near[0, 1] = x + 1e-6
+    return ((marginals(near)[0] - marginals(step)[0])[0, 1]) / 1e-6
+
+
+def test_few_rows_make_few_pieces():
+    transform = Marginals(1, knots=32).double()
+    transform.prepare(torch.arange(6.0, dtype=torch.float64)[:, None])
+    assert torch.isfinite(transform(torch.tensor([[-1e4], [2.5], [1e4]], dtype=torch.float64))[1]).all()
+
+
+def test_bad_columns_are_refused():
+    for categories in ([0], [1, 0], [-1, 0]):
+        with pytest.raises(ConfigError, match="categories"):
+            Marginals(2, categories=categories)
+    with pytest.raises(ConfigError, match="two pieces"):
+        Marginals(2, knots=1)
+    with pytest.raises(DataError, match="same value"):
+        Marginals(1).prepare(torch.ones(9, 1))
+    with pytest.raises(DataError, match="3 categories"):
+        Marginals(1, categories=[3]).prepare(torch.tensor([[0.5], [3.2]]))
+
+
+def test_tails_are_those_of_a_standardisation():
+    """However close together the largest data are, what is a little larger is not impossible."""
+    x = torch.cat([torch.randn(400, generator=torch.Generator().manual_seed(0)).clamp(max=1.0), torch.ones(40)])
+    transform = Marginals(1, knots=16).double()
+    transform.prepare(x.double()[:, None])
+    deviation = float(x.std(correction=0))
+    z, _ = transform(torch.tensor([[1.1], [1.1 + deviation]], dtype=torch.float64))
+    assert float(z[1] - z[0]) == pytest.approx(1.0, rel=1e-3)
+    assert float(z[0]) < 4

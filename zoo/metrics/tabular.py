@@ -1,0 +1,93 @@
+"""How far drawn rows of a table are from real ones: column by column, and in how columns go together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.data import Dataset
+from zoo.kinds import Table
+from zoo.render.tables import values
+from zoo.runtime import BundledModel
+
+Rows = NDArray[np.float64]
+
+
+def tabular(model: BundledModel, data: Dataset, *, samples: int = 1000, seed: int = 1, progress: Any = None) -> Any:
+    """``column_distance`` and ``correlation_difference`` of samples and held-out rows, beside those of training rows.
+
+    Args:
+        model: the bundle.
+        data: a table; others have no such metrics.
+        samples: how many are drawn.
+        seed: of the samples.
+        progress: called with (calls done, calls in all).
+    """
+    kind = data.kind
+    if not isinstance(kind, Table) or model.condition is not None:
+        return {}
+    real, training = (values(split.x, kind) for split in (data.test, data.train))
+    drawn = values(model.sample(samples, seed=seed, progress=progress), kind)
+    told = {"samples": samples, "held_out_rows": len(real)}
+    return {
+        "column_distance": {
+            "value": round(column_distance(drawn, real, kind), 4),
+            "of_training_data": round(column_distance(training, real, kind), 4),
+            "of": "the largest difference of the distribution functions of a column, averaged over columns; for "
+            "categories half the sum of the differences of their shares",
+            **told,
+        },
+        "correlation_difference": {
+            "value": round(correlation_difference(drawn, real), 4),
+            "of_training_data": round(correlation_difference(training, real), 4),
+            "of": "the mean absolute difference of the rank correlations of two columns",
+            **told,
+        },
+    }
+
+
+def column_distance(a: Rows, b: Rows, table: Table) -> float:
+    """Kolmogorov-Smirnov distances of columns of numbers, total variation distances of categories; their mean."""
+    return float(
+        np.mean(
+            [
+                _total_variation(x, y, len(column.values)) if column.values else _kolmogorov_smirnov(x, y)
+                for x, y, column in zip(a.T, b.T, table.columns, strict=True)
+            ]
+        )
+    )
+
+
+def correlation_difference(a: Rows, b: Rows) -> float:
+    """Mean absolute difference of Spearman's correlations over pairs of columns; 0 for a single column."""
+    pairs = np.triu_indices(a.shape[1], 1)
+    if not len(pairs[0]):
+        return 0.0
+    return float(np.abs(_correlations(a)[pairs] - _correlations(b)[pairs]).mean())
+
+
+def _kolmogorov_smirnov(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    at = np.union1d(x, y)
+    below = [np.searchsorted(np.sort(values), at, side="right") / len(values) for values in (x, y)]
+    return float(np.abs(below[0] - below[1]).max())
+
+
+def _total_variation(x: NDArray[np.float64], y: NDArray[np.float64], count: int) -> float:
+    shares = [np.bincount(values.astype(np.int64), minlength=count) / len(values) for values in (x, y)]
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
+
+
+def _correlations(rows: Rows) -> NDArray[np.float64]:
+    ranks = np.stack([_mean_ranks(column) for column in rows.T])
+    spread = ranks.std(1)
+    ranks = (ranks - ranks.mean(1, keepdims=True)) / np.where(spread > 0, spread, 1.0)[:, None]
+    return np.asarray(ranks @ ranks.T / rows.shape[0])
+
+
+def _mean_ranks(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 0, ties with the mean of theirs."""
+    _, which, counts = np.unique(x, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts + 1) / 2)[which.reshape(-1)])

@@ -1,0 +1,66 @@
+"""Do drawn texts look like real ones, and are they new?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from zoo.data import Dataset
+from zoo.kinds import Text
+from zoo.render.text import texts
+from zoo.runtime import BundledModel
+
+_VOWELS = set("aeiouy")
+_EDGE = "\0"
+
+
+def textual(model: BundledModel, data: Dataset, *, samples: int = 1000, seed: int = 1, progress: Any = None) -> Any:
+    """``pronounceable`` and ``novel``: shares of drawn texts, beside those of texts that are held out.
+
+    Args:
+        model: the bundle.
+        data: texts; others have no such metrics.
+        samples: how many are drawn.
+        seed: of the samples.
+        progress: called with (calls done, calls in all).
+    """
+    kind = data.kind
+    if not isinstance(kind, Text) or model.condition is not None:
+        return {}
+    training, held_out = (texts(split.x, kind) for split in (data.train, data.test))
+    drawn = texts(model.sample(samples, seed=seed, progress=progress), kind)
+    return {
+        "pronounceable": {
+            "value": round(pronounceable(drawn, training), 4),
+            "of_held_out_texts": round(pronounceable(held_out, training), 4),
+            "of": "samples with a vowel (a, e, i, o, u, y) whose every three letters in a row, beginning and end "
+            "included, stand in some training text",
+            "samples": samples,
+        },
+        "novel": {
+            "value": round(share_outside(drawn, training), 4),
+            "of_held_out_texts": round(share_outside(held_out, training), 4),
+            "held_out": round(1 - share_outside(drawn, held_out), 4),
+            "distinct": round(len(set(drawn)) / len(drawn), 4),
+            "of": "samples that are no training text; held_out: that are held-out ones; distinct: that differ",
+            "samples": samples,
+        },
+    }
+
+
+def pronounceable(given: Sequence[str], training: Iterable[str]) -> float:
+    """Share of texts that have a vowel, and no three letters in a row that no training text has."""
+    known = {triple for text in training for triple in _triples(text)}
+    looks = [bool(_VOWELS & set(text)) and all(triple in known for triple in _triples(text)) for text in given]
+    return sum(looks) / len(looks)
+
+
+def share_outside(given: Sequence[str], others: Iterable[str]) -> float:
+    """Share of texts that are none of the others."""
+    known = set(others)
+    return sum(text not in known for text in given) / len(given)
+
+
+def _triples(text: str) -> set[str]:
+    whole = f"{_EDGE}{text}{_EDGE}"
+    return {whole[i : i + 3] for i in range(len(whole) - 2)}
