@@ -14,7 +14,7 @@ from torch import Tensor
 from zoo.data import Dataset, Split
 from zoo.metrics.judges import Judge, judge_for
 
-_BATCH, _STEPS = 128, 1200
+_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ def train_judge(data: Dataset, *, epochs: int | None = None, seed: int = 0) -> J
 
     Args:
         data: labelled images or recordings.
-        epochs: how often it sees each; None for as often as makes 1,200 steps, three times for MNIST.
+        epochs: how often it sees each; None for as often as makes :attr:`Judge.STEPS` steps.
         seed: of its first weights and of the order.
 
     Raises:
         DataError: the data are neither labelled images with levels nor labelled recordings.
     """
-    if epochs is None:
-        epochs = math.ceil(_STEPS / max(len(data.train) // _BATCH, 1))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         judge = judge_for(data)
+        if epochs is None:
+            epochs = math.ceil(judge.STEPS / max(len(data.train) // _BATCH, 1))
         steps = epochs * (len(data.train) // _BATCH)
         optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)

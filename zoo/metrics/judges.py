@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,9 @@ class Judge(nn.Module):
         classes: how many.
         levels: data are 0 … levels.
     """
+
+    #: optimizer steps after which it is good: three epochs of MNIST
+    STEPS: ClassVar[int] = 1200
 
     def __init__(self, event_shape: tuple[int, ...], classes: int, levels: int) -> None:
         super().__init__()
@@ -58,6 +62,7 @@ class Listener(Judge):
         classes: how many.
     """
 
+    STEPS: ClassVar[int] = 300
     BANDS, WINDOW_SECONDS, HOP_SECONDS = 40, 0.032, 0.01
 
     def __init__(self, length: int, sample_rate: int, classes: int) -> None:
