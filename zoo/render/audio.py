@@ -84,13 +84,11 @@ def decoded(content: bytes, kind: Audio, where: str) -> NDArray[np.int16]:
     """
     try:
         with wave.open(io.BytesIO(content)) as file:
-            rate, channels, width, count = (
-                *(file.getframerate(), file.getnchannels(), file.getsampwidth()),
-                file.getnframes(),
-            )
+            rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
+            count = file.getnframes()
             frames = file.readframes(count)
     except (EOFError, wave.Error) as error:
-        raise DataError(f"{where} is no .wav file that can be read: {error or 'it ends too early'}") from error
+        raise DataError(f"{where} is no .wav file that can be read: {str(error) or 'it ends too early'}") from error
     if rate != kind.sample_rate:
         raise DataError(
             f"{where} has a sample rate of {rate} Hz, expected {kind.sample_rate} Hz", hint="Resample it to that rate."
