@@ -60,6 +60,13 @@ def zoo_datasets() -> list[DataSource]:
             ),
         ),
         DataSource(
+            name="spoken-digits",
+            summary="3,000 recordings of the digits zero to nine by six people, 0.5 s at 8 kHz, 16 bits",
+            entry="zoo_data.spoken_digits:spoken_digits",
+            license="CC-BY-SA-4.0",
+            source="Zohar Jackson and contributors, Free Spoken Digit Dataset v1.0.10, doi:10.5281/zenodo.1342401",
+        ),
+        DataSource(
             name="names",
             summary="29,494 first names of 2 to 15 letters, as whole numbers",
             entry="zoo_data.names:names",

@@ -83,6 +83,20 @@ def zoo_architectures() -> list[Architecture]:
             entry="zoo_diffusion.adm:ADMDiffusion",
             paper="Dhariwal & Nichol 2021, Diffusion models beat GANs on image synthesis, arXiv:2105.05233",
         ),
+        Architecture(
+            name="diffwave",
+            summary="DiffWave over signals: gated dilated convolutions, conditional on classes or a vector",
+            family="diffusion",
+            entry="zoo_diffusion.diffwave:DiffWaveDiffusion",
+            paper="Kong et al. 2021, DiffWave: a versatile diffusion model for audio synthesis, arXiv:2009.09761",
+        ),
+        Architecture(
+            name="unet1d",
+            summary="1-D U-Net diffusion over signals such as recordings, conditional on classes or a vector",
+            family="diffusion",
+            entry="zoo_diffusion.unet1d:UNet1dDiffusion",
+            paper="Ho, Jain & Abbeel 2020, Denoising diffusion probabilistic models, arXiv:2006.11239",
+        ),
     ]
 
 

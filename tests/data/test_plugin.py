@@ -11,6 +11,8 @@ def test_every_data_set_says_where_it_comes_from_and_may_be_used():
     sources = {s.name: s for s in zoo_data.zoo_datasets()}
     assert set(sources) == {
         "mnist",
+        "spoken-digits",
+        "names",
         "digits",
         "moons",
         "circles",

@@ -33,6 +33,9 @@ RESNET = {
     "up_block_types": ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"],
 }
 DIT = {**IMAGE, "hidden_size": 16, "depth": 2, "num_heads": 2}
+SIGNAL = {"event_shape": [1, 32], "sampling": {"steps": 4}}
+UNET1D = {**SIGNAL, "patch": 4, "base": 8, "multipliers": [1, 2], "head_channels": 8}
+DIFFWAVE = {**SIGNAL, "residual_channels": 16, "layers": 4, "cycle": 3, "embedding": 16}
 UVIT = {**IMAGE, "embed_dim": 16, "depth": 2, "num_heads": 2}
 ADM = {**IMAGE, "model_channels": 8, "channel_mult": [1, 2], "attention_resolutions": [2], "num_head_channels": 8}
 MLP = {"event_shape": [3], "hidden": 16, "blocks": 2, "sampling": {"steps": 4}}
@@ -64,6 +67,10 @@ CASES = {
         "dit",
         DIT | VECTOR | {"event_shape": [1, 4, 8], "path": "rectified-flow", "prediction": "velocity"},
     ),
+    "unet1d": ("unet1d", UNET1D | CLASSES),
+    "unet1d-samples": ("unet1d", UNET1D | VECTOR | {"event_shape": [2, 16], "patch": 1, "attention": [0]}),
+    "diffwave": ("diffwave", DIFFWAVE | CLASSES | {"path": "ddpm-linear", "prediction": "epsilon"}),
+    "diffwave-patches": ("diffwave", DIFFWAVE | VECTOR | {"event_shape": [2, 16], "patch": 2}),
     "uvit": ("uvit", UVIT | CLASSES),
     "uvit-velocity": (
         "uvit",

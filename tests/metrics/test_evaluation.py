@@ -13,8 +13,8 @@ pytest.importorskip("onnxruntime")
 from zoo.data import Dataset, Split  # noqa: E402 - after the checks
 from zoo.export import export  # noqa: E402
 from zoo.metrics import evaluation  # noqa: E402
-from zoo.metrics.agreement import Judge  # noqa: E402
 from zoo.metrics.distance import frechet_distance  # noqa: E402
+from zoo.metrics.judges import Judge  # noqa: E402
 from zoo.runtime import load  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402

@@ -7,6 +7,7 @@ pytest.importorskip("torch")
 
 from zoo.data import Dataset, Split
 from zoo.errors import DataError
+from zoo.kinds import Audio
 from zoo.metrics.agreement import judge_samples, train_judge
 
 
@@ -31,7 +32,27 @@ def test_the_judge_agrees_with_true_classes_and_not_with_false_ones():
     assert judge_samples(judge, data, fresh.x.astype(np.float32), 1 - fresh.condition).agreement < 0.02
 
 
+def tones(n, seed):
+    """Recordings of a tone that rises (class 0) or falls (class 1), anywhere between 500 and 2,000 Hz, with noise."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 2, n).astype(np.int32)
+    low, t = rng.uniform(500, 1000, (n, 1)), np.linspace(0, 1, 1024)[None]
+    bend = np.where(label[:, None] == 0, t, 2 - t) * low
+    x = 0.2 * np.sin(2 * np.pi * np.cumsum(bend, axis=1) / 8000) + 0.02 * rng.normal(size=(n, 1024))
+    return Split(x[:, None].astype(np.float32), label)
+
+
+def test_a_judge_listens():
+    data = Dataset("tones", tones(1500, 0), tones(10, 1), tones(200, 2), kind=Audio(8000))
+    judge = train_judge(data, epochs=3)
+    fresh = tones(200, 3)
+    verdict = judge_samples(judge, data, fresh.x, fresh.condition)
+    assert verdict.test_accuracy > 0.95
+    assert verdict.agreement > 0.95
+    assert judge_samples(judge, data, fresh.x, 1 - fresh.condition).agreement < 0.05
+
+
 def test_data_without_labels_cannot_be_judged():
     split = Split(np.zeros((4, 2), np.float32))
-    with pytest.raises(DataError, match="no labelled images"):
+    with pytest.raises(DataError, match="no labelled images or recordings"):
         train_judge(Dataset("points", split, split, split))

@@ -24,9 +24,9 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     import numpy as np
 
     from zoo.errors import DataError
-    from zoo.kinds import Table, Text
+    from zoo.kinds import Audio, Table, Text
     from zoo.likelihood import LogDensity
-    from zoo.render import tables
+    from zoo.render import audio, tables
     from zoo.render.files import FORMATS, Extras, check_suffix, check_writable, write
     from zoo.render.read import read_samples
     from zoo.runtime.data import is_discrete
@@ -37,7 +37,9 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     if unknown := request.options.keys() - {"probes", "errors"}:
         raise UsageError(f"--log-prob has no option {', '.join(sorted(unknown))}", hint="There are: probes, errors.")
     if request.output is not None:
-        check_suffix(request.output, {suffix: what for suffix, what in FORMATS.items() if suffix != ".png"})
+        check_suffix(
+            request.output, {suffix: what for suffix, what in FORMATS.items() if suffix not in (".png", ".wav")}
+        )
         check_writable(request.output, replace=request.force)
     assert request.log_prob is not None
     x, found = read_samples(request.log_prob, facts.event_shape, facts.kind)
@@ -57,6 +59,9 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     elif isinstance(facts.kind, Table):
         app.say(f"what was rounded is dequantised with uniform noise of seed {seed}")
         x = x + tables.rounding(n, facts.kind, seed)
+    elif isinstance(facts.kind, Audio) and (grain := audio.rounding(x, seed)) is not None:
+        app.say(f"16-bit recordings are dequantised with uniform noise of seed {seed}")
+        x = x + grain
     options = dict(request.options)
     score_data = model.log_prob_with_errors if options.pop("errors", False) else model.log_prob
     begin = time.perf_counter()

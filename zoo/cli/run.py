@@ -48,7 +48,10 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--condition", type=click.Path(path_type=Path), help="File with a class or a vector for each sample.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="File to write: .png, .csv, .txt, .npy, .npz, .safetensors."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors.",
 )
 @click.option(
     "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score this file instead of sampling."

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.data import Dataset
-from zoo.metrics.agreement import Judge, features, judge_samples, train_judge
+from zoo.metrics.agreement import as_real, features, judge_samples, train_judge
 from zoo.metrics.distance import frechet_distance
+from zoo.metrics.judges import Judge, can_be_judged
 from zoo.programs import Integrate
 from zoo.runtime import BundledModel
 
@@ -91,13 +92,13 @@ def judged(
 
     Args:
         model: the bundle.
-        data: labelled images; others have no such metrics.
+        data: labelled images or recordings; others have no such metrics.
         samples: how many are drawn.
         seed: of the samples.
         judge: trained on ``data``; None trains one.
         progress: called with (calls done, calls in all) while sampling.
     """
-    if data.levels is None or len(data.event_shape) != 3 or not data.labels or data.test.condition is None:
+    if not can_be_judged(data) or not data.labels or data.test.condition is None:
         return {}
     judge = train_judge(data) if judge is None else judge
     classes = (np.arange(samples) % len(data.labels)).astype(np.int32)
@@ -114,9 +115,8 @@ def judged(
         }
     real = features(judge, data.test.x)
     rows = np.random.default_rng(seed).permutation(len(data.train))[:samples]
-    whole = np.floor(drawn).clip(0, data.levels - 1)
     metrics["frechet_distance"] = {
-        "value": round(frechet_distance(features(judge, whole), real), 3),
+        "value": round(frechet_distance(features(judge, as_real(data, drawn)), real), 3),
         "of_training_data": round(frechet_distance(features(judge, data.train.x[rows]), real), 3),
         "of": "samples and the test set, in the features of a judge trained on real data: no FID",
         "samples": samples,

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from zoo.errors import OutputError, UsageError
 from zoo.files import atomic_file, check_free
-from zoo.kinds import Kind, Table, Text
-from zoo.render import tables, text
+from zoo.kinds import Audio, Kind, Table, Text
+from zoo.render import audio, tables, text
 
 #: extension -> what it holds
 FORMATS = {
@@ -27,6 +27,7 @@ FORMATS = {
     ".png": "a picture",
     ".txt": "one text a line, of models of texts",
     ".safetensors": "tensors samples and condition, and how they were drawn as metadata",
+    ".wav": "recordings, one after another",
 }
 
 Density = Callable[[NDArray[np.float32]], NDArray[np.float64]]
@@ -81,7 +82,7 @@ def check_output(path: Path, event_shape: tuple[int, ...], kind: Kind | None = N
     """Refuse, before any work is done, a file that :func:`write` could not write.
 
     Raises:
-        UsageError: unknown extension, or events of a shape that a picture cannot show.
+        UsageError: unknown extension, events of a shape that a picture cannot show, or of another kind.
         OutputError: the file exists and may not be replaced, or its folder is missing or cannot be written.
     """
     path = Path(path)
@@ -91,10 +92,15 @@ def check_output(path: Path, event_shape: tuple[int, ...], kind: Kind | None = N
             "these samples are no texts",
             hint=f"Write them to {path.with_suffix(default_suffix(event_shape, kind)).name} instead.",
         )
-    if path.suffix.lower() == ".png" and picture_of(event_shape) is None:
+    if path.suffix.lower() == ".wav" and not isinstance(kind, Audio):
+        raise UsageError(
+            "these samples are no recordings",
+            hint=f"Write them to {path.with_suffix(default_suffix(event_shape, kind)).name} instead.",
+        )
+    if path.suffix.lower() == ".png" and picture_of(event_shape, kind) is None:
         shape = " x ".join(map(str, event_shape)) or "none"
         raise UsageError(
-            f"samples of shape {shape} have no picture: images [1 or 3, height, width], points and numbers do",
+            f"samples of shape {shape} have no picture: images [1 or 3, height, width], points, numbers, recordings",
             hint=f"Write them to {path.with_suffix('.npy').name} or {path.with_suffix('.safetensors').name} instead.",
         )
     check_writable(path, replace=replace)
@@ -130,8 +136,10 @@ def check_writable(path: Path, *, replace: bool) -> None:
         raise OutputError(f"cannot write {path}: the folder {folder} cannot be written")
 
 
-def picture_of(event_shape: tuple[int, ...]) -> str | None:
-    """What a picture of such events is: ``"images"``, ``"scatter"``, ``"histogram"``, or None."""
+def picture_of(event_shape: tuple[int, ...], kind: Kind | None = None) -> str | None:
+    """What a picture of such events is: ``"images"``, ``"scatter"``, ``"histogram"``, ``"recordings"``, or None."""
+    if isinstance(kind, Audio):
+        return "recordings"
     if len(event_shape) == 3 and event_shape[0] in (1, 3):
         return "images"
     if event_shape == (2,):
@@ -141,6 +149,8 @@ def picture_of(event_shape: tuple[int, ...]) -> str | None:
 
 def default_suffix(event_shape: tuple[int, ...], kind: Kind | None = None) -> str:
     """What people look at or listen to such samples in: ``".png"`` where there is a picture, else ``".npy"``."""
+    if isinstance(kind, Audio):
+        return ".wav"
     if isinstance(kind, Table):
         return ".csv"
     if isinstance(kind, Text):
@@ -149,17 +159,27 @@ def default_suffix(event_shape: tuple[int, ...], kind: Kind | None = None) -> st
 
 
 def _png(samples: NDArray[Any], extras: Extras) -> bytes:
-    kind = picture_of(samples.shape[1:])
+    kind = picture_of(samples.shape[1:], extras.kind)
+    classes = extras.condition if extras.condition is not None and extras.condition.ndim == 1 else None
+    if isinstance(extras.kind, Audio):
+        from zoo.render.spectrograms import draw_recordings
+
+        rate, labels = extras.kind.sample_rate, extras.labels
+        return draw_recordings(samples, rate, classes=classes, labels=labels, columns=extras.columns)
     if kind == "images":
         from zoo.render.images import draw_images
 
-        classes = extras.condition if extras.condition is not None and extras.condition.ndim == 1 else None
         return draw_images(
             samples, classes=classes, levels=extras.levels, value_range=extras.value_range, columns=extras.columns
         )
     from zoo.render.points import draw_histogram, draw_scatter
 
     return (draw_scatter if kind == "scatter" else draw_histogram)(samples, extras.density)
+
+
+def _wav(samples: NDArray[Any], extras: Extras) -> bytes:
+    assert isinstance(extras.kind, Audio)
+    return audio.encoded(samples, extras.kind)
 
 
 def _npy(samples: NDArray[Any], extras: Extras) -> bytes:
@@ -222,4 +242,5 @@ _WRITERS: dict[str, Callable[[NDArray[Any], Extras], bytes]] = {
     ".png": _png,
     ".txt": _txt,
     ".safetensors": _safetensors,
+    ".wav": _wav,
 }

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError, WeightsError
-from zoo.kinds import Kind, Table, Text
-from zoo.render import tables, text
+from zoo.kinds import Audio, Kind, Table, Text
+from zoo.render import audio, tables, text
 from zoo.render.files import check_suffix
 
 Arrays = dict[str, NDArray[Any]]
@@ -35,7 +35,7 @@ def read_samples(
     """Data ``[n, *event_shape]`` of a file, and the condition that the file has with it, if any.
 
     Rows of a CSV file are flattened events; its columns named condition are not part of them. Those of a table are
-    found by their headings, and categories by their names.
+    found by their headings, and categories by their names. A .wav file holds recordings.
 
     Raises:
         UsageError: unknown extension.
@@ -43,6 +43,10 @@ def read_samples(
     """
     if isinstance(kind, Table) and path.suffix.lower() == ".csv":
         return _table(path, kind)
+    if path.suffix.lower() == ".wav":
+        if not isinstance(kind, Audio):
+            raise DataError(f"{path} is a recording, which this model is not of")
+        return audio.read(path, kind, event_shape[-1]), None
     if path.suffix.lower() == ".txt":
         return _text(path, event_shape, kind), None
     arrays = read_arrays(path)

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from zoo.errors import ConfigError
 
+Sides = tuple[int, int]
+SQUARE: Sides = (3, 3)
+
 
 def sinusoidal_embedding(time: Tensor, size: int, *, max_period: float = 10_000.0) -> Tensor:
     """Vaswani et al. 2017, section 3.5: cosines, then sines, of geometrically spaced frequencies.
@@ -47,17 +50,24 @@ def zero(module: nn.Module) -> nn.Module:
     return module
 
 
+def convolution(in_channels: int, out_channels: int, kernel: Sides = SQUARE, stride: Sides = (1, 1)) -> nn.Conv2d:
+    """A convolution that keeps the sides, or divides them by ``stride``; the sides of ``kernel`` are odd."""
+    return nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=(kernel[0] // 2, kernel[1] // 2))
+
+
 class ResidualBlock(nn.Module):
     """Norm, SiLU, conv, twice; time and class enter as scale and shift of the second norm (ADM, section 3)."""
 
-    def __init__(self, in_channels: int, out_channels: int, embedding: int, dropout: float) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, embedding: int, dropout: float, kernel: Sides = SQUARE
+    ) -> None:
         super().__init__()
         self.norm1 = group_norm(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = convolution(in_channels, out_channels, kernel)
         self.affine = nn.Linear(embedding, 2 * out_channels)
         self.norm2 = group_norm(out_channels)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = zero(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.conv2 = zero(convolution(out_channels, out_channels, kernel))
         self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -92,30 +102,44 @@ class SelfAttention(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the size by repetition, then a convolution."""
+    """Twice the size by repetition, in the directions in which the kernel is wider than 1, then a convolution."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, kernel: Sides = SQUARE) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.factors = _factors(kernel)
+        self.conv = convolution(channels, channels, kernel)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[n, c, h, w]`` to ``[n, c, 2h, 2w]``."""
-        result: Tensor = self.conv(enlarged(x))
+        result: Tensor = self.conv(enlarged(x, self.factors))
         return result
 
 
-def enlarged(x: Tensor) -> Tensor:
-    """Every pixel twice in both directions: ``[n, c, h, w]`` to ``[n, c, 2h, 2w]``."""
+def enlarged(x: Tensor, factors: Sides = (2, 2)) -> Tensor:
+    """Every pixel ``factors`` times: ``[n, c, h, w]`` to ``[n, c, h·factors[0], w·factors[1]]``."""
     c, h, w = x.shape[1:]
-    return x[:, :, :, None, :, None].expand(-1, c, h, 2, w, 2).reshape(-1, c, 2 * h, 2 * w)
+    down, across = factors
+    return x[:, :, :, None, :, None].expand(-1, c, h, down, w, across).reshape(-1, c, down * h, across * w)
+
+
+def _factors(kernel: Sides) -> Sides:
+    """By which a level's sides differ from the next: 2, but 1 where the kernel does not look sideways."""
+    return (1 + (kernel[0] > 1), 1 + (kernel[1] > 1))
 
 
 class Level(nn.Module):
     """The blocks of one resolution on the way down or up: residual blocks, each with its attention or none."""
 
-    def __init__(self, channels: Sequence[tuple[int, int]], embedding: int, dropout: float, head: int | None) -> None:
+    def __init__(
+        self,
+        channels: Sequence[tuple[int, int]],
+        embedding: int,
+        dropout: float,
+        head: int | None,
+        kernel: Sides = SQUARE,
+    ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ResidualBlock(i, o, embedding, dropout) for i, o in channels)
+        self.blocks = nn.ModuleList(ResidualBlock(i, o, embedding, dropout, kernel) for i, o in channels)
         self.attentions = nn.ModuleList(nn.Identity() if head is None else SelfAttention(o, head) for _, o in channels)
 
     def pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
@@ -137,6 +161,7 @@ class UNet(nn.Module):
         dropout: inside residual blocks.
         classes: number of classes including the null class, or None.
         vector: length of the condition vector, or None.
+        kernel: sides of the convolutions, 1 or 3; where 1, all levels have the same side.
     """
 
     def __init__(
@@ -152,32 +177,35 @@ class UNet(nn.Module):
         dropout: float = 0.0,
         classes: int | None = None,
         vector: int | None = None,
+        kernel: Sides = SQUARE,
     ) -> None:
         super().__init__()
-        factor = 2 ** (len(multipliers) - 1)
-        if any(side % factor for side in size):
-            raise ConfigError(f"a U-Net of {len(multipliers)} levels needs sides divisible by {factor}, not {size}")
+        factors = _factors(kernel)
+        needed = 2 ** (len(multipliers) - 1)
+        if any(side % needed for side, factor in zip(size, factors, strict=True) if factor > 1):
+            raise ConfigError(f"a U-Net of {len(multipliers)} levels needs sides divisible by {needed}, not {size}")
         self.base = base
         embedding = 4 * base
         self.time = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.classes = nn.Embedding(classes, embedding) if classes else None
         self.vector = nn.Linear(vector, embedding) if vector else None
-        self.conv_in = nn.Conv2d(channels, base, 3, padding=1)
+        self.conv_in = convolution(channels, base, kernel)
 
         widths = [base * m for m in multipliers]
         skips, width = [base], base
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
         for level, out in enumerate(widths):
             head = head_channels if level in attention else None
-            self.down.append(Level([(width if b == 0 else out, out) for b in range(blocks)], embedding, dropout, head))
+            pairs = [(width if b == 0 else out, out) for b in range(blocks)]
+            self.down.append(Level(pairs, embedding, dropout, head, kernel))
             skips += [out] * blocks
             width = out
             if level < len(widths) - 1:
-                self.downsample.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+                self.downsample.append(convolution(width, width, kernel, factors))
                 skips.append(width)
-        self.middle1 = ResidualBlock(width, width, embedding, dropout)
+        self.middle1 = ResidualBlock(width, width, embedding, dropout, kernel)
         self.middle_attention = SelfAttention(width, head_channels)
-        self.middle2 = ResidualBlock(width, width, embedding, dropout)
+        self.middle2 = ResidualBlock(width, width, embedding, dropout, kernel)
         self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
         for level, out in reversed(list(enumerate(widths))):
             head = head_channels if level in attention else None
@@ -185,11 +213,11 @@ class UNet(nn.Module):
             for _ in range(blocks + 1):
                 pairs.append((width + skips.pop(), out))
                 width = out
-            self.up.append(Level(pairs, embedding, dropout, head))
+            self.up.append(Level(pairs, embedding, dropout, head, kernel))
             if level:
-                self.upsample.append(Upsample(width))
+                self.upsample.append(Upsample(width, kernel))
         self.norm_out = group_norm(width)
-        self.conv_out = zero(nn.Conv2d(width, channels, 3, padding=1))
+        self.conv_out = zero(convolution(width, channels, kernel))
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
         """Predict.

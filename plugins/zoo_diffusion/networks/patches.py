@@ -1,0 +1,27 @@
+"""Signals seen as fewer positions with more channels: neighbouring samples taken together."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.errors import ConfigError
+
+
+def check_patch(patch: int, length: int) -> None:
+    """Refuse patches that a signal of this length is not made of."""
+    if patch < 1 or length % patch:
+        raise ConfigError(f"patch ({patch}) must divide the length {length}")
+
+
+def patched(x: Tensor, patch: int) -> Tensor:
+    """Neighbours as channels: ``[n, c, length]`` to ``[n, c·patch, length/patch]``."""
+    c, length = x.shape[1:]
+    taken = x.reshape(-1, c, length // patch, patch).transpose(2, 3)
+    # the derivative of a group norm wants its input, and so what comes before it, in order
+    return taken.contiguous().reshape(-1, c * patch, length // patch)
+
+
+def unpatched(x: Tensor, patch: int) -> Tensor:
+    """The inverse of :func:`patched`."""
+    c, positions = x.shape[1] // patch, x.shape[2]
+    return x.reshape(-1, c, patch, positions).transpose(2, 3).reshape(-1, c, positions * patch)

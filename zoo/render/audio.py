@@ -1,0 +1,115 @@
+"""Recordings as .wav files of 16-bit PCM in one channel, written and read. Other formats are refused, not converted.
+
+Several recordings are one file with :data:`SILENCE` seconds of silence between them. A file of that shape reads back as
+the recordings that it was made of.
+"""
+
+from __future__ import annotations
+
+import io
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import DataError
+from zoo.kinds import Audio
+
+#: seconds between two recordings in a file
+SILENCE = 0.25
+#: the width of a number of 16 bits
+GRAIN = 1 / 32_768
+_LARGEST = 1 << 28  # bytes that are read of a file: over four hours at 8 kHz
+
+
+def encoded(samples: NDArray[Any], kind: Audio) -> bytes:
+    """A .wav file of recordings ``[n, 1, length]`` in [-1, 1), one after another.
+
+    A number x is written as ⌊32768·x⌋: models see recordings with uniform noise one step wide, and this takes it away.
+    What lies outside [-1, 1) is cut off there.
+    """
+    steps = np.floor(np.asarray(samples, np.float64)[:, 0] / GRAIN).clip(-32_768, 32_767).astype("<i2")
+    gap = np.zeros((len(steps), _gap(kind)), "<i2")
+    joined = np.concatenate([steps, gap], axis=1).reshape(-1)
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(kind.sample_rate)
+        file.writeframes(joined[: max(len(joined) - _gap(kind), 0)].tobytes())
+    return buffer.getvalue()
+
+
+def read(path: Path, kind: Audio, length: int) -> NDArray[np.float32]:
+    """The recordings ``[n, 1, length]`` of a file, in [-1, 1).
+
+    Args:
+        path: as :func:`encoded` writes it, or anybody's recording of exactly ``length`` samples.
+        kind: whose sample rate it must have.
+        length: of a recording.
+
+    Raises:
+        DataError: missing, no .wav file of 16 bits in one channel at this rate, truncated, or of another length.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > _LARGEST:
+        raise DataError(f"{path} has more than {_LARGEST >> 20} MB")
+    x = decoded(content, kind, str(path)) * np.float32(GRAIN)
+    n, rest = divmod(len(x) + _gap(kind), length + _gap(kind))
+    if rest:
+        raise DataError(
+            f"{path} has {len(x)} samples, expected {length}",
+            hint=f"Several recordings have {_gap(kind)} samples of silence between them.",
+        )
+    joined = np.pad(x, (0, _gap(kind))).reshape(n, 1, -1)
+    return np.ascontiguousarray(joined[:, :, :length])
+
+
+def decoded(content: bytes, kind: Audio, where: str) -> NDArray[np.int16]:
+    """The numbers in a .wav file, at least one.
+
+    Args:
+        content: of the file.
+        kind: whose sample rate it must have.
+        where: what messages call it.
+
+    Raises:
+        DataError: no .wav file of 16-bit PCM in one channel at this rate, or truncated.
+    """
+    try:
+        with wave.open(io.BytesIO(content)) as file:
+            rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
+            count = file.getnframes()
+            frames = file.readframes(count)
+    except (EOFError, wave.Error) as error:
+        raise DataError(f"{where} is no .wav file that can be read: {str(error) or 'it ends too early'}") from error
+    if rate != kind.sample_rate:
+        raise DataError(
+            f"{where} has a sample rate of {rate} Hz, expected {kind.sample_rate} Hz", hint="Resample it to that rate."
+        )
+    if channels != 1:
+        raise DataError(f"{where} has {channels} channels, expected one", hint="Mix them down to one.")
+    if width != 2:
+        raise DataError(f"{where} has {8 * width} bits a sample, expected 16", hint="Convert it to 16-bit PCM.")
+    if len(frames) < 2 * max(count, 1):
+        raise DataError(f"{where} is truncated: it has {len(frames) // 2} of {count} samples")
+    return np.frombuffer(frames, "<i2").astype(np.int16)
+
+
+def rounding(x: NDArray[Any], seed: int) -> NDArray[np.float32] | None:
+    """Uniform noise in [0, 1/32768) for recordings of 16 bits, or None for what was not rounded to that."""
+    steps = np.asarray(x, np.float64) / GRAIN
+    if not np.array_equal(steps, np.floor(steps)):
+        return None
+    return (np.random.default_rng(seed).random(x.shape) * GRAIN).astype(np.float32)
+
+
+def _gap(kind: Audio) -> int:
+    """Samples of silence between recordings."""
+    return round(SILENCE * kind.sample_rate)
