@@ -70,7 +70,7 @@ CASES = {
     "unet1d": ("unet1d", UNET1D | CLASSES),
     "unet1d-samples": ("unet1d", UNET1D | VECTOR | {"event_shape": [2, 16], "patch": 1, "attention": [0]}),
     "diffwave": ("diffwave", DIFFWAVE | CLASSES | {"path": "ddpm-linear", "prediction": "epsilon"}),
-    "diffwave-patches": ("diffwave", DIFFWAVE | VECTOR | {"event_shape": [2, 16], "patch": 2}),
+    "diffwave-patches": ("diffwave", DIFFWAVE | VECTOR | {"event_shape": [2, 16], "patch": 2, "residual_channels": 48}),
     "uvit": ("uvit", UVIT | CLASSES),
     "uvit-velocity": (
         "uvit",
