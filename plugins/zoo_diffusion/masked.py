@@ -45,7 +45,7 @@ class MaskedDiffusion(Iterated):
         orders: K, of the likelihood; see :meth:`log_prob`.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         class_dropout: probability that training hides the class, if it is not required.
-        sampling: defaults of ``steps`` and ``guidance``.
+        sampling: defaults of ``steps``, ``guidance`` and the sampler's ``options``.
     """
 
     family: ClassVar[str] = "diffusion"
@@ -71,8 +71,8 @@ class MaskedDiffusion(Iterated):
             raise ConfigError(f"there are 2 levels, 1 layer and 1 order at least, not {levels}, {layers} and {orders}")
         if heads < 1 or width < 1 or width % heads:
             raise ConfigError(f"the width of tokens, {width}, is shared by {heads} heads")
-        if unknown := (sampling or {}).keys() - {"steps", "guidance"}:
-            raise ConfigError(f"sampling takes steps and guidance, not {', '.join(sorted(unknown))}")
+        if unknown := (sampling or {}).keys() - {"steps", "guidance", "options"}:
+            raise ConfigError(f"sampling takes steps, guidance and options, not {', '.join(sorted(unknown))}")
         self.event_shape = self.state_shape = (int(event_shape[0]),)
         self.levels, self.orders, self.class_dropout = levels, orders, class_dropout
         self.condition = None if condition is None else Condition.from_description(condition)
@@ -87,7 +87,7 @@ class MaskedDiffusion(Iterated):
             classes=described.size + (not described.required) if described and described.kind == "classes" else None,
             vector=described.size if described and described.kind == "vector" else None,
         )
-        given = {"steps": 2 * self.event_shape[0], "guidance": 1.0, **(sampling or {})}
+        given = {"steps": 2 * self.event_shape[0], "guidance": 1.0, "options": {}, **(sampling or {})}
         self.sampling = Iterate(
             "step",
             path=Masking().describe(),
@@ -98,6 +98,7 @@ class MaskedDiffusion(Iterated):
             sampler="unmasking",
             steps=int(given["steps"]),
             guidance=float(given["guidance"]),
+            options=dict(given["options"]),
         )
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
@@ -181,19 +182,20 @@ class RevealingStep(StepModule):
 
     The matrix (s/t, 1 - s/t) holds the probabilities of staying hidden and of being revealed. One uniform number u,
     made of the step's normal one, decides both: below 1 - s/t a position is revealed, and u/(1 - s/t), uniform again,
-    picks its symbol.
+    picks its symbol. The scale of the noise is the temperature of that choice.
     """
 
     def __init__(self, model: MaskedDiffusion) -> None:
         super().__init__()
         self.model = model
-        self.names = ("alpha", "matrix", "noise", "weights", "known", "mask")
+        self.names = ("alpha", "noise_scale", "matrix", "noise", "weights", "known", "mask")
         self.names += ("condition",) if model.condition is not None else ()
 
     def forward(
         self,
         state: Tensor,
         alpha: Tensor,
+        noise_scale: Tensor,
         matrix: Tensor,
         noise: Tensor,
         weights: Tensor,
@@ -215,7 +217,7 @@ class RevealingStep(StepModule):
         guided = (logits * weights.reshape(-1, 1, 1, 1)).sum(0)
         share = matrix[0, 1]
         u = 0.5 * (1 + torch.erf(noise * math.sqrt(0.5)))
-        below = torch.softmax(guided, dim=-1).cumsum(-1) <= (u / share)[..., None]
+        below = torch.softmax(guided / noise_scale, dim=-1).cumsum(-1) <= (u / share)[..., None]
         drawn = below[..., :-1].to(x.dtype).sum(-1)
         revealed = hidden & (u < share)
         still = torch.full_like(tokens, HIDDEN)

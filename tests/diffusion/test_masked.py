@@ -104,6 +104,16 @@ def test_one_step_takes_positions_for_independent(model):
         np.testing.assert_allclose(found, marginals[position].numpy(), atol=0.015)
 
 
+def test_temperature_sharpens_what_is_drawn(model):
+    logits = model.network(torch.full((1, 3), 3))[0, 0].detach()
+    for temperature in (0.25, 4.0):
+        drawn = torch.floor(model.sample(20_000, seed=5, steps=1, temperature=temperature))[:, 0].long()
+        found = np.bincount(drawn, minlength=3) / 20_000
+        np.testing.assert_allclose(found, (logits / temperature).softmax(0).numpy(), atol=0.015)
+    with pytest.raises(UsageError, match="temperature"):
+        model.sample(1, temperature=0.0)
+
+
 def test_everything_is_revealed_at_the_end_and_little_at_first(model):
     state = model.begin(500, seed=0, steps=50)
     first = model.advance(state, 1)
@@ -141,7 +151,8 @@ def test_float64(everything):
 
 def test_the_bundle_is_the_model(bundle, model, everything):
     np.testing.assert_array_equal(bundle.sample(50, seed=7), model.sample(50, seed=7).numpy())
-    np.testing.assert_array_equal(bundle.sample(9, seed=1, steps=3), model.sample(9, seed=1, steps=3).numpy())
+    cold = {"seed": 1, "steps": 3, "temperature": 0.5}
+    np.testing.assert_array_equal(bundle.sample(9, **cold), model.sample(9, **cold).numpy())
     whole = everything.numpy().astype(np.int64)
     np.testing.assert_allclose(bundle.log_prob(whole), model.log_prob(everything).detach().numpy(), atol=1e-5)
     assert bundle.kind == Text(".ab")
