@@ -156,7 +156,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         )
         write(samples, output, extras, replace=request.force)
     if shown is not None and request.previews is not None:
-        pictures = shown.reshape(-1, *facts.event_shape) if request.previews.suffix in (".png", ".wav") else shown
+        pictures = shown.reshape(-1, *facts.event_shape) if request.previews.suffix == ".png" else shown
         extras = Extras(levels=model.levels, kind=model.kind, columns=shown.shape[1])
         write(pictures, request.previews, extras, replace=request.force)
     app.say(f"wrote {output}: {n} samples on {provider} in {seconds:.2f} s, {n / seconds:.3g} a second")
