@@ -172,12 +172,8 @@ def test_rows_of_a_table_are_written_as_in_its_file(visit, bundle):
     cells = "Array.from(document.querySelectorAll('#view tr'), (row) => Array.from(row.cells, (c) => c.textContent))"
     head, *shown = browser.evaluate(cells)
     assert head[1:] == names
-    differing = [
-        (a, b)
-        for row, written in zip(shown, rows, strict=True)
-        for a, b in zip(row[1:], written, strict=True)
-        if a != b
-    ]
+    pairs = [pair for row, written in zip(shown, rows, strict=True) for pair in zip(row[1:], written, strict=True)]
+    differing = [(a, b) for a, b in pairs if a != b]
     # a number on the edge of its last decimal may be rounded to either side
     assert len(differing) <= 1
 
