@@ -15,6 +15,7 @@ from zoo.cards import ModelCard
 from zoo.conditions import Condition
 from zoo.discovery import Plugin, PluginRecord
 from zoo.export import export, pack
+from zoo.kinds import Audio, describe
 from zoo.registry import Registry
 
 SHIPPED = Path(__file__).parents[2] / "plugins" / "zoo_models"
@@ -174,7 +175,7 @@ def bundle(tmp_path_factory, shipped):
             pytest.importorskip(needed)
         if name not in made:
             model, options = BUNDLES[name]
-            data = {"name": "noise", "sample_rate": RATE} if model == "sound" else {"name": "made"}
+            data = {"name": "made", **({"kind": describe(Audio(RATE))} if model == "sound" else {})}
             built = MODELS[model]()
             card = ModelCard(
                 name=name,

@@ -5,7 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
+from zoo.render import tables
 from zoo.render.images import to_bytes
+from zoo.render.text import texts
 from zoo.runtime import BundledModel
 from zoo_web import page
 from zoo_web.browser import Browser, find_browser, served
@@ -155,6 +157,27 @@ def test_other_numbers_are_written_down(visit, bundle):
     np.testing.assert_allclose([[float(text) for text in row[1:]] for row in rows], expected, rtol=1e-3, atol=1e-4)
 
 
+def test_texts_are_read(visit, bundle):
+    model = BundledModel(bundle("names-masked"), "cpu")
+    browser = visit("names-masked", "#n=5&seed=2")
+    expected = texts(drawn(browser, model, seed=2), model.kind)
+    assert browser.evaluate("Array.from(document.querySelectorAll('#view li'), (li) => li.textContent)") == expected
+    assert browser.console == []
+
+
+def test_rows_of_a_table_are_written_as_in_its_file(visit, bundle):
+    model = BundledModel(bundle("wine-mlp"), "cpu")
+    browser = visit("wine-mlp", "#n=4&seed=3")
+    names, rows = tables.texts(drawn(browser, model, seed=3), model.kind)
+    cells = "Array.from(document.querySelectorAll('#view tr'), (row) => Array.from(row.cells, (c) => c.textContent))"
+    head, *shown = browser.evaluate(cells)
+    assert head[1:] == names
+    pairs = [pair for row, written in zip(shown, rows, strict=True) for pair in zip(row[1:], written, strict=True)]
+    differing = [(a, b) for a, b in pairs if a != b]
+    # a number on the edge of its last decimal may be rounded to either side
+    assert len(differing) <= 1
+
+
 def test_colours_are_those_of_python(visit):
     """Three channels, of real data whose range is its own."""
     images = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
@@ -185,7 +208,7 @@ def test_points_and_sounds_are_seen_to_become(visit):
     assert corner == [pytest.approx(1 - side / 2), pytest.approx(0.5 - side / 2)]
     assert caption == "x from -0.32 to 4.32, y from -1.82 to 2.82"
     sounds = """import("./page/sounds.mjs").then(({ Sounds, wav }) => {
-        const manifest = { event_shape: [4], model: { data: { sample_rate: 9 } } };
+        const manifest = { event_shape: [1, 4], kind: { kind: "audio", sample_rate: 9 } };
         const made = new Sounds(document.getElementById("view"), manifest, 2, null);
         made.show(Float32Array.of(0, 1, -1, 0), 1);
         const ink = made.canvases.map((c) => c.getContext("2d").getImageData(0, 0, 900, 120).data.some((v) => v > 0));

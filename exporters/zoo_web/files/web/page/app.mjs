@@ -12,6 +12,7 @@ import { Images, pictureShape } from "./images.mjs";
 import { Numbers } from "./numbers.mjs";
 import { Points, gridOf } from "./points.mjs";
 import { Sounds, sampleRate } from "./sounds.mjs";
+import { Texts, alphabetOf } from "./texts.mjs";
 
 const client = new Client();
 /** What tests and the console look at: the model's description, and the last samples. */
@@ -21,12 +22,14 @@ const state = (globalThis.genzoo = { ready: false, running: false, manifest: nul
 const KINDS = {
   points: { many: () => 2000, most: 100_000, view: (where, manifest, n) => new Points(where, n) },
   sounds: { many: () => 1, most: 50, view: (...args) => new Sounds(...args) },
+  texts: { many: () => 40, most: 10_000, view: (...args) => new Texts(...args) },
   images: { many: ({ programs }) => (programs.sample.kind === "iterate" ? 10 : 40), most: 1000, view: (...args) => new Images(...args) },
   numbers: { many: () => 100, most: 100_000, view: (...args) => new Numbers(...args) },
 };
 
 function kindOf(manifest) {
   const shape = manifest.event_shape;
+  if (alphabetOf(manifest)) return KINDS.texts;
   if (shape.length === 1 && shape[0] === 2) return KINDS.points;
   if (sampleRate(manifest)) return KINDS.sounds;
   return pictureShape(manifest) ? KINDS.images : KINDS.numbers;

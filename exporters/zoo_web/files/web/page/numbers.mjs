@@ -10,24 +10,31 @@ const ROWS = 100, COLUMNS = 16;
 
 /** The first numbers of the first samples; `done(data)` writes them. */
 export class Numbers {
-  constructor(view, { event_shape: shape, model }, n, captions) {
+  constructor(view, { event_shape: shape, kind }, n, captions) {
     this.view = view;
     this.size = shape.reduce((product, size) => product * size, 1);
     this.captions = captions;
-    const names = model.data?.columns;
-    this.names = Array.isArray(names) && names.length === this.size ? names.map(String) : null;
+    this.columns = kind?.kind === "table" ? kind.columns : null;
   }
 
   done(data) {
     const shown = Math.min(this.size, COLUMNS), more = this.size > COLUMNS ? ["…"] : [];
     const row = (first, cells, name) => element("tr", {}, element("th", { textContent: first }), ...cells.map((text) => element(name, { textContent: text })));
-    const heads = Array.from({ length: shown }, (_, i) => this.names?.[i] ?? `x${i}`);
+    const heads = Array.from({ length: shown }, (_, i) => this.columns?.[i].name ?? `x${i}`);
     const table = element("table", {}, row("", [...heads, ...more], "th"));
     for (let i = 0; i < Math.min(data.length / this.size, ROWS); i++) {
-      const values = Array.from(data.subarray(i * this.size, i * this.size + shown), (v) => v.toPrecision(5));
+      const values = Array.from(data.subarray(i * this.size, i * this.size + shown), (v, j) => cellOf(this.columns?.[j], v));
       table.append(row(this.captions ? `${i + 1} · ${this.captions[i]}` : i + 1, [...values, ...more], "td"));
     }
     const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Numbers of the samples" }, table);
     this.view.replaceChildren(scroll);
   }
+}
+
+/** A number as it stands in its column: a category by its name, others rounded down to the column's grain, in its range. */
+export function cellOf(column, value) {
+  if (!column?.grain) return value.toPrecision(5);
+  const { grain, minimum = -Infinity, maximum = Infinity, values } = column;
+  const entry = Math.min(Math.max(Math.floor(value / grain + 1e-4) * grain, minimum), maximum);
+  return values?.length ? values[entry] : entry.toFixed(Math.min(Math.max(0, -Math.floor(Math.log10(grain) + 1e-6)), 20));
 }

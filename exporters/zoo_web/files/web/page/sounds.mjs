@@ -7,9 +7,8 @@
 import { canvasOf, colour, element, sheet } from "./dom.mjs";
 
 /** Samples a second of what is sound, or null. */
-export function sampleRate({ event_shape: shape, model }) {
-  const rate = model.data?.sample_rate, mono = shape.length === 1 || (shape.length === 2 && shape[0] === 1);
-  return mono && Number.isFinite(rate) && rate > 0 ? rate : null;
+export function sampleRate({ kind }) {
+  return kind?.kind === "audio" ? kind.sample_rate : null;
 }
 
 /** n sounds; `show(data, first)` draws waves from number `first` on, `done(data)` adds the players. */
