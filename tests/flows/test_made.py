@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from hypothesis import given, settings  # noqa: E402 - after the check for torch
 from hypothesis import strategies as st  # noqa: E402
 
-from zoo_flows.transforms import AffineMap, Autoregressive, SplineMap  # noqa: E402
+from zoo_flows.transforms import AffineMap, Autoregressive, SplineMap, unfolding, unfolding_plan  # noqa: E402  # noqa: E402
 from zoo_flows.transforms.made import MADE  # noqa: E402
 from zoo_flows.transforms.unfolding import Tensors, unfold  # noqa: E402
 
@@ -145,3 +145,30 @@ def test_gradients_pass_through_the_inverse(scramble):
     assert torch.autograd.gradcheck(lambda z: transform.inverse(z), (z,))
     gradients = torch.autograd.grad(transform.inverse(z)[0].sum(), parameters)
     assert all(g.abs().max() > 0 for g in gradients)
+
+
+@pytest.mark.parametrize("hidden", [(7,), (12, 5), (9, 9, 4)])
+def test_a_plan_does_what_it_was_recorded_from(hidden):
+    """In place and without gradients, for one network after another, and wherever its weights are by then."""
+    torch.manual_seed(0)
+    made = MADE(5, 2, context=3, hidden=hidden).double()
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    z, context = torch.randn(4, 5, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+
+    def both(tolerance=1e-12):
+        x, parameters = unfolding_plan.data(made, AffineMap(), z, context)
+        expected, others = unfolding.data(made, AffineMap(), z, context)
+        torch.testing.assert_close(x, expected.detach(), rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(parameters, others.detach(), rtol=tolerance, atol=tolerance)
+        return x
+
+    first = both()
+    with torch.no_grad():
+        made.linear(0).weight.mul_(1.5)
+    assert (both() - first).abs().max() > 1e-3
+    made.float()
+    z, context = z.float(), context.float()
+    single = both(1e-4)
+    assert single.dtype == torch.float32
+    assert (single == both(1e-4)).all()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zoo.programs import Dim
 from zoo.writing import Net, Value
-from zoo_flows.transforms import unfolding, unfolding_graph
+from zoo_flows.transforms import unfolding, unfolding_graph, unfolding_plan
 from zoo_flows.transforms.base import ITERATIVE_WAYS, WAYS, Direction, Transform
 from zoo_flows.transforms.bracket import IterativeMap
 from zoo_flows.transforms.made import MADE
@@ -60,7 +60,10 @@ class Autoregressive(Transform):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
-        x, parameters = unfolding.data(self.network, self.map, z, context)
+        # gradients, and residual blocks, need what memory held before
+        kept = torch.is_grad_enabled() or self.network.residual
+        unfolded = unfolding.data if kept else unfolding_plan.data
+        x, parameters = unfolded(self.network, self.map, z, context)
         # the slopes of all components together, once, instead of in every small step
         by_parameter = torch.unflatten(parameters, 0, (self.network.size, -1)).movedim(1, 0)
         _, log_slope = self.map.forward(x.unsqueeze(0), by_parameter)

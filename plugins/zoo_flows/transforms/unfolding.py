@@ -12,8 +12,9 @@ contribute to all of its units; within it only the few units of the block itself
 and most of the arithmetic is in matrices that are worth a processor's while.
 
 Units stand along the first axis here and samples along the second: then what is put side by side, and cut out, are
-whole runs of memory. The same function runs in PyTorch (:class:`Tensors`) and writes graphs without control flow (an
-algebra of a graph's values): both are the same algorithm.
+whole runs of memory. The same function runs in PyTorch (:class:`Tensors`), is recorded to be run in place where no
+gradient is wanted (:mod:`~zoo_flows.transforms.unfolding_plan`), and writes graphs without control flow (an algebra of
+a graph's values): all are the same algorithm.
 """
 
 from __future__ import annotations
@@ -188,41 +189,6 @@ class Tensors:
         return self.map.inverse(z, parameters)
 
 
-class InPlace(Tensors):
-    """Unfolding without gradients or residual blocks: a unit's memory holds its constants, then its value.
-
-    A layer is one matrix ``[units, n]`` in order of degree, and what has been read of it is its beginning; so putting
-    values one after the other is looking at more of it, and nothing is copied. The noise becomes the data in its place.
-    """
-
-    def __init__(self, made: MADE, map: Map, n: int, context: Tensor | None) -> None:
-        super().__init__(made, map, n, context)
-        self.n = n
-        self.starts = [start.clone(memory_format=torch.contiguous_format) for start in self.starts]
-
-    def product(self, index: int, rows: slice, columns: slice, x: Tensor, start: Tensor) -> Tensor:
-        """See :class:`Algebra`."""
-        weight = self.weights[index]
-        shape = rows.stop - rows.start, columns.stop - columns.start
-        first = rows.start * weight.shape[1] + columns.start
-        return start.addmm_(weight.as_strided(shape, (weight.shape[1], 1), first), x)
-
-    def relu(self, x: Tensor) -> Tensor:
-        """See :class:`Algebra`."""
-        return x.relu_()
-
-    def cat(self, values: list[Tensor]) -> Tensor:
-        """See :class:`Algebra`; values are neighbours in memory already."""
-        units = sum([value.shape[0] for value in values])
-        return values[0].as_strided((units, self.n), (self.n, 1))
-
-    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
-        """See :class:`Algebra`."""
-        return z.copy_(self.map.inverse(z, parameters))
-
-
 def data(made: MADE, map: Map, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Noise ``[n, d]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``, in PyTorch."""
-    # gradients, and residual blocks, need what memory held before
-    algebra = Tensors if torch.is_grad_enabled() or made.residual else InPlace
-    return unfold(made, algebra(made, map, z.shape[0], context), z.T.clone(memory_format=torch.contiguous_format))
+    """Noise ``[n, d]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``, with gradients if they are wanted."""
+    return unfold(made, Tensors(made, map, z.shape[0], context), z.T.clone(memory_format=torch.contiguous_format))

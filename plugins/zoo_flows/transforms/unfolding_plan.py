@@ -1,0 +1,157 @@
+"""The unfolded inverse without gradients: recorded once for a network, then run in place.
+
+A unit's memory holds its constants, then its value: a layer is one matrix ``[units, n]`` in order of degree, and what
+has been read of it is a run of its rows. So putting values one after the other is looking at more rows, nothing is
+copied, and the noise becomes the data in its place. Which rows those are depends on the network's degrees alone, so the
+algorithm of :mod:`~zoo_flows.transforms.unfolding` is gone through once, with runs of rows for values, and what it does
+is written down; sampling then repeats that without asking why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from zoo_flows.transforms.made import MADE
+from zoo_flows.transforms.maps import Map
+from zoo_flows.transforms.unfolding import unfold
+
+#: the place of what is inverted; those of layers are their indices
+_DATA = -1
+
+
+class Run(NamedTuple):
+    """Rows of a layer's units, or of the data."""
+
+    place: int
+    first: int
+    units: int
+
+
+@dataclass
+class Step:
+    """target ← relu(target + weight·source), with or without relu; or target ← map⁻¹(target; source) without a weight.
+
+    Attributes:
+        target: what changes.
+        source: what is read; None where nothing is, and units only pass the activation.
+        columns: first of the weight's columns that meet the source; None for the map.
+        relu: whether the activation follows.
+    """
+
+    target: Run
+    source: Run | None
+    columns: int | None = None
+    relu: bool = False
+
+
+class _Recording:
+    """The algebra of :func:`unfold` whose values are runs, and whose operations are written down."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def start(self, index: int, rows: slice) -> Run:
+        return Run(index, rows.start, rows.stop - rows.start)
+
+    def product(self, index: int, rows: slice, columns: slice, x: Run, start: Run) -> Run:
+        self.steps.append(Step(start, x, columns.start))
+        return start
+
+    def relu(self, x: Run) -> Run:
+        if self.steps and self.steps[-1].target == x:
+            self.steps[-1].relu = True
+        else:
+            self.steps.append(Step(x, None, relu=True))
+        return x
+
+    def add(self, a: Run, b: Run) -> Run:
+        raise NotImplementedError("residual blocks need what memory held before")
+
+    def cat(self, values: list[Run]) -> Run:
+        return Run(values[0].place, values[0].first, sum(value.units for value in values))
+
+    def split(self, value: Run, sizes: list[int]) -> list[Run]:
+        runs, first = [], value.first
+        for size in sizes:
+            runs.append(Run(value.place, first, size))
+            first += size
+        return runs
+
+    def inverse(self, z: Run, parameters: Run) -> Run:
+        self.steps.append(Step(z, parameters))
+        return z
+
+
+class Plan:
+    """What :func:`unfold` does to a network without residual blocks.
+
+    Args:
+        made: the network.
+    """
+
+    def __init__(self, made: MADE) -> None:
+        recording = _Recording()
+        unfold(made, recording, Run(_DATA, 0, made.size))
+        self.steps = recording.steps
+        self._places: list[tuple[int, torch.dtype]] = []
+        self._parts: list[Tensor | None] = []
+
+    def parts(self, weights: list[Tensor]) -> list[Tensor | None]:
+        """The part of a weight that each step reads: views, kept while the weights stay where they are in memory."""
+        # a parameter that is moved or converted is the same object elsewhere; views hold on to where it was, so that
+        # nothing else can be there
+        places = [(weight.data_ptr(), weight.dtype) for weight in weights]
+        if places != self._places:
+            self._parts = [_part(step, weights) for step in self.steps]
+            self._places = places
+        return self._parts
+
+    def run(self, map: Map, weights: list[Tensor], places: list[Tensor]) -> None:
+        """Turn noise into data.
+
+        Args:
+            map: of each component.
+            weights: of the layers, masked or not: what is masked is not read.
+            places: of each layer its units' constants ``[units, n]``, and at the end the noise ``[d, n]``; all change.
+        """
+        for step, weight in zip(self.steps, self.parts(weights), strict=True):
+            target = places[step.target.place].narrow(0, step.target.first, step.target.units)
+            if step.source is not None:
+                source = places[step.source.place].narrow(0, step.source.first, step.source.units)
+                if weight is None:
+                    target.copy_(map.inverse(target, source))
+                    continue
+                target.addmm_(weight, source)
+            if step.relu:
+                target.relu_()
+
+
+def _part(step: Step, weights: list[Tensor]) -> Tensor | None:
+    if step.columns is None or step.source is None:
+        return None
+    rows = weights[step.target.place].detach().narrow(0, step.target.first, step.target.units)
+    return rows.narrow(1, step.columns, step.source.units)
+
+
+#: networks keep their plans as long as they live; a plan is no part of a network's state
+_PLANS: WeakKeyDictionary[MADE, Plan] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def data(made: MADE, map: Map, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Noise ``[n, d]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``; there are no residual blocks."""
+    if (plan := _PLANS.get(made)) is None:
+        plan = _PLANS[made] = Plan(made)
+    layers = [made.linear(index) for index in range(len(made.layers))]
+    n = z.shape[0]
+    places = [layer.bias.unsqueeze(1).expand(-1, n).clone(memory_format=torch.contiguous_format) for layer in layers]
+    if made.context is not None and context is not None:
+        places[0] += made.context(context).T
+    places.append(z.T.clone(memory_format=torch.contiguous_format))
+    plan.run(map, [layer.weight for layer in layers], places)
+    return places[-1], places[-2]
