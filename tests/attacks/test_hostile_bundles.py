@@ -66,14 +66,18 @@ def sized(op, values, dtype=np.int64, before=("z",)):
 
 
 def body(nodes=(), name="body"):
+    """The graph inside a Loop, which hands on the one value that it is given."""
     inputs = [
         helper.make_tensor_value_info(f"{name}_i", TensorProto.INT64, []),
         helper.make_tensor_value_info(f"{name}_c", TensorProto.BOOL, []),
+        helper.make_tensor_value_info(f"{name}_x", TensorProto.FLOAT, None),
     ]
-    output = helper.make_tensor_value_info(f"{name}_o", TensorProto.BOOL, [])
-    return helper.make_graph(
-        [helper.make_node("Identity", [f"{name}_c"], [f"{name}_o"]), *nodes], name, inputs, [output]
-    )
+    outputs = [
+        helper.make_tensor_value_info(f"{name}_o", TensorProto.BOOL, []),
+        helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, None),
+    ]
+    handed = [helper.make_node("Identity", [f"{name}_{a}"], [f"{name}_{b}"]) for a, b in ("co", "xy")]
+    return helper.make_graph([*handed, *nodes], name, inputs, outputs)
 
 
 def loop(turns, inner=None):
@@ -86,7 +90,7 @@ def loop(turns, inner=None):
             model.graph.initializer.append(numpy_helper.from_array(np.array(turns, np.int64), name))
         model.graph.initializer.append(numpy_helper.from_array(np.array(True), "go"))
         inside = body() if inner is None else inner()
-        model.graph.node.append(helper.make_node("Loop", [name, "go"], [], body=inside))
+        model.graph.node.append(helper.make_node("Loop", [name, "go", "z"], ["extra"], body=inside))
 
     return lambda v: v.graph(change)
 
@@ -94,7 +98,8 @@ def loop(turns, inner=None):
 def nested(depth, turns="turns"):
     graph = body(name=f"b{depth}")
     for level in reversed(range(depth)):
-        graph = body([helper.make_node("Loop", [turns, "go"], [], body=graph)], name=f"b{level}")
+        inside = helper.make_node("Loop", [turns, "go", "z"], [f"extra{level}"], body=graph)
+        graph = body([inside], name=f"b{level}")
     return graph
 
 
