@@ -61,7 +61,7 @@ def _described(schema: onnx.defs.OpSchema) -> dict[str, Any]:
         "takes": [kinds.get(p.type_str) or _element([p.type_str]) or p.type_str for p in schema.inputs],
         "gives": [kinds.get(p.type_str) or _element([p.type_str]) or p.type_str for p in schema.outputs],
         # types that stand for floating-point numbers only
-        "floating": sorted(c.type_param_str for c in schema.type_constraints if _FLOATING >= set(c.allowed_type_strs)),
+        "floating": sorted(c.type_param_str for c in schema.type_constraints if set(c.allowed_type_strs) <= _FLOATING),
     }
 
 

@@ -1,8 +1,8 @@
-"""Text of strangers on a terminal: what would move the cursor, break lines or turn the reading order is written as its code.
+"""Text of strangers on a terminal: what would move the cursor, break lines or turn the reading order becomes its code.
 
 Graphs, manifests, cards and plugins bring names and sentences, and files bring their own names. Shown as they are, an
-escape sequence clears the screen, a line break makes a second line that nobody of us wrote, and a bidirectional override
-shows letters in another order than they have.
+escape sequence clears the screen, a line break makes a second line that nobody of us wrote, and a bidirectional
+override shows letters in another order than they have.
 """
 
 from __future__ import annotations

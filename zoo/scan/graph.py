@@ -3,8 +3,8 @@
 A graph passes if it is what the manifest says (opset, IR version, inputs, outputs); uses only the operators of
 :mod:`zoo.scan.operators`, each as its schema has it (:mod:`zoo.scan.attributes`); makes each value before it is used;
 takes external data only from the bundle's own files, whole and inside them; ends (a ``Loop`` has a constant number of
-turns); divides whole numbers by constants only, and none that stops the processor; and asks for no more memory, where it
-says so in constants, than a graph could need.
+turns); divides whole numbers by constants only, and none that stops the processor; and asks for no more memory, where
+it says so in constants, than a graph could need.
 """
 
 from __future__ import annotations
@@ -276,5 +276,3 @@ def _check_division(node: Fields, takes: Sequence[Value]) -> None:
 def _say(ports: Sequence[Stated]) -> str:
     said = ", ".join(f"{shown(name)} {dtype}[{', '.join(map(str, shape))}]" for name, dtype, shape in ports[:12])
     return shortened(said or "none", 160)
-
-

@@ -1,4 +1,4 @@
-"""What an operator's schema says: its attributes and their types, how many inputs and outputs it has, and of what types.
+"""What an operator's schema says: its attributes and their types, its inputs and outputs, and of what types they are.
 
 The numbers are those of the package onnx, written to ``schemas.json`` by ``scripts/operator_schemas.py``; a test holds
 that they equal what the installed onnx says. The scan itself needs no onnx.
