@@ -6,10 +6,8 @@ ask for as not there. So an attribute with two values, or one beside its type, i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from zoo.scan import messages as m
-from zoo.scan.operators import ALLOWED, SIZING
+from zoo.scan.operators import ALLOWED, FREE, SIGNED, SIZING
 from zoo.scan.reading import Reader, refuse, shown
 from zoo.scan.schemas import ATTRIBUTES, Schema, schema_of
 from zoo.scan.values import Fields
@@ -17,6 +15,8 @@ from zoo.scan.wire import signed
 
 #: enlargement by one attribute of a convolution or pooling
 _MAX_SIZING = 1 << 16
+#: whole numbers are 64 bits wide, and cut to 32 where an operator counts something by them
+_MAX_WHOLE = 1 << 31
 _MAX_STRING = 256
 #: what an attribute has beside its value
 _ABOUT = {"name", "type", "doc_string"}
@@ -82,12 +82,12 @@ def _check(node: Fields, name: str, attribute: Fields, schema: Schema) -> None:
             f"has a node {describe(node)} whose attribute {name} is of type {attribute.get('type')} and holds "
             f"{', '.join(sorted(held)) or 'nothing'}, where its operator has {number} and {field}"
         )
-    if name in SIZING and any(abs(v) > _MAX_SIZING for v in _whole_numbers(attribute)):
+    numbers = (*attribute.get("ints", ()), signed(attribute.get("i", 0)))
+    if name in SIZING and any(abs(v) > _MAX_SIZING for v in numbers):
         refuse(f"has a node {describe(node)} whose {name} would enlarge it beyond bounds")
+    least = -_MAX_WHOLE if name in SIGNED else 0
+    if name not in FREE and not all(least <= v < _MAX_WHOLE for v in numbers):
+        refuse(f"has a node {describe(node)} whose {name} is below {least} or beyond {_MAX_WHOLE}")
     texts = [bytes(text) for text in (*attribute.get("strings", ()), *([attribute["s"]] if "s" in attribute else ()))]
     if any(len(text) > _MAX_STRING or not (text.isascii() and text.decode().isprintable()) for text in texts):
         refuse(f"has a node {describe(node)} whose {name} is no word that an operator could know")
-
-
-def _whole_numbers(attribute: Mapping[str, list[int]] | Fields) -> tuple[int, ...]:
-    return (*attribute.get("ints", ()), signed(attribute.get("i", 0)))

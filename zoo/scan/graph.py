@@ -20,6 +20,7 @@ from zoo.scan import messages as m
 from zoo.scan.attributes import attributes_of, describe, schema_for
 from zoo.scan.operators import SIZED, SUBGRAPHS
 from zoo.scan.reading import MAX_ELEMENTS, Reader, Stated, refuse, shown
+from zoo.scan.traps import check_traps
 from zoo.scan.values import FLOATS, UNKNOWN, Fields, Value, given, of_tensor
 from zoo.scan.wire import Malformed
 
@@ -195,7 +196,7 @@ class _Scan:
         takes = [scope.value(name) if name else UNKNOWN for name in node.get("input", ())]
         outputs = node.get("output", ())
         self._check_sizes(node, takes)
-        _check_division(node, takes)
+        check_traps(node, attributes, takes)
         if operator in SUBGRAPHS:
             gives = self._inside(node, attributes, takes, scope, depth, turns)
             if len(gives) != len(outputs):
@@ -258,19 +259,6 @@ class _Scan:
             values = takes[SIZED[operator]].constant
             if values is not None and values.dtype.kind in "iu":
                 self._reader.bound([abs(int(v)) for v in values], f"what {describe(node)} gives")
-
-
-def _check_division(node: Fields, takes: Sequence[Value]) -> None:
-    """Refuse a division of whole numbers that could stop the processor, which ends the process without a word.
-
-    It stops at a divisor of 0, and at the least number divided by -1, whose quotient is one too large. So a divisor is
-    floating-point, or known here and neither.
-    """
-    if node["op_type"] not in ("Div", "Mod") or any(value.dtype in FLOATS for value in takes):
-        return
-    divisor = takes[1].constant
-    if divisor is None or divisor.dtype.kind not in "iu" or any(int(v) in (0, -1) for v in divisor):
-        refuse(f"has a node {describe(node)} that divides whole numbers by what is no constant, 0 or -1")
 
 
 def _say(ports: Sequence[Stated]) -> str:

@@ -40,5 +40,10 @@ ALLOWED = frozenset().union(*OPERATORS.values())
 SUBGRAPHS = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
 #: operators whose output is as large as an input says, and that input. The rest is bounded by what goes in.
 SIZED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "OneHot": 1, "Pad": 1, "Resize": 3, "CenterCropPad": 1}
+#: attributes that may be below 0: places counted from the end, cropping, numbers of a constant. The rest are counts and
+#: switches, of which ONNX Runtime does not look at all: a negative ``batch_dims`` of GatherND ends the process.
+SIGNED = frozenset({"axes", "axis", "end", "k", "pads", "scan_input_axes", "scan_output_axes", "start"})
+#: attributes that may be any whole number
+FREE = frozenset({"value_int", "value_ints", "start", "end"})
 #: attributes that enlarge what an operator gives
 SIZING = frozenset({"pads", "kernel_shape", "strides", "dilations", "output_padding", "output_shape", "blocksize"})

@@ -192,9 +192,9 @@ def _packed(data: memoryview, field: Field, budget: Budget) -> list[int]:
     octets = np.frombuffer(data, np.uint8)
     # each number ends with the one byte of it whose top bit is clear
     ends = np.flatnonzero(octets < 0x80)
-    budget.spend(len(ends))
     if field.most is not None and len(ends) > field.most:
         raise Malformed(f"has more than {field.most} numbers in {field.name}")
+    budget.spend(len(ends))
     if len(octets) and (not len(ends) or ends[-1] != len(octets) - 1):
         raise Malformed("is cut off within a number")
     lengths = np.diff(ends, prepend=-1)
