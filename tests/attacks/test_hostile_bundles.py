@@ -459,6 +459,7 @@ ATTACKS = [
     ),
     ("an attribute that its operator has not", "does not know", node("Relu", alpha=1.0)),
     ("one that the operator lacks", "without the attribute to", node("Cast")),
+    ("an operator that a size of 0 makes stop", "'STFT'", node("STFT", ("z", "factor", "factor"))),
     ("an operator of a later opset", "opset 18 does not have", node("Gelu")),
     ("too many inputs", "3 inputs", node("Relu", ("z", "z", "z"))),
     ("an input that is left out", "needs", node("Add", ("", "z"))),
