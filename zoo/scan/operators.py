@@ -2,8 +2,9 @@
 
 Not here, each for a reason: ``Random*``, ``Bernoulli``, ``Multinomial`` and ``Dropout`` draw numbers that differ from
 runtime to runtime; strings, sequences, optionals, maps and images are no business of a network; detection operators
-(``NonMaxSuppression``, ``RoiAlign``) and losses have no use here, and every one less is one less to get wrong; ``STFT`` with an empty window ends the process that
-runs it, and how large a window is may be known to nobody before. Operators of other domains are code of one runtime: ``com.microsoft``, ``EPContext`` (a precompiled blob), ``PythonOp``.
+(``NonMaxSuppression``, ``RoiAlign``) and losses have no use here, and every one less is one less to get wrong; ``STFT``
+with an empty window ends the process that runs it, and how large a window is may be known to nobody before.
+Operators of other domains are code of one runtime: ``com.microsoft``, ``EPContext`` (a precompiled blob), ``PythonOp``.
 """
 
 from __future__ import annotations
