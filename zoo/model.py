@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from zoo import noise, noise_torch
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, DataError, UsageError
-from zoo.programs import Direct, Graph, Port, Programs
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Programs
 
 if TYPE_CHECKING:
     from zoo.training.distillation import Lesson

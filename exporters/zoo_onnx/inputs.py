@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from zoo.model import GenerativeModel
 from zoo.paths import path_from
-from zoo.programs import Direct, Graph, Integrate, Iterate, Port, Programs, graphs_of
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Integrate, Iterate, Programs, graphs_of
 
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]

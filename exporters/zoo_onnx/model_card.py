@@ -8,7 +8,8 @@ from typing import Any
 from zoo.bundle import GraphInfo, Manifest
 from zoo.cards import ModelCard
 from zoo.likelihood import EXACT
-from zoo.programs import Direct, Integrate, Iterate, Port, Program
+from zoo.ports import Port
+from zoo.programs import Direct, Integrate, Iterate, Program
 
 
 def model_card(card: ModelCard, manifest: Manifest) -> str:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from zoo import derivatives
 from zoo.errors import ExportError, ProofError, ZooError
-from zoo.programs import Graph, Port
+from zoo.ports import Port
+from zoo.programs import Graph
 from zoo_onnx import forward_mode
 from zoo_onnx.folding import folded
 from zoo_onnx.quiet import quiet

@@ -14,7 +14,8 @@ from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
 from zoo.model import condition_ports
 from zoo.paths import Masking
-from zoo.programs import Direct, Graph, Iterate, Port, Programs
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Iterate, Programs
 from zoo_diffusion.graphs import StepModule, step_graph
 from zoo_diffusion.iterated import Iterated
 from zoo_diffusion.networks.bidirectional import Bidirectional

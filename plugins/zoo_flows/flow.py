@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.model import DirectModel
-from zoo.programs import Programs, Value
-from zoo.writing import Writer
+from zoo.programs import Programs
+from zoo.writing import Value, Writer
 from zoo_flows import writing
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.dequantisation import VariationalDequantisation

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.programs import Dim
+from zoo.ports import Dim
 from zoo.writing import Net, Value
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.transforms.base import Direction, Transform

@@ -22,7 +22,8 @@ from zoo.errors import (  # noqa: E402
     WeightsError,
 )
 from zoo.model import DirectModel  # noqa: E402
-from zoo.programs import Direct, Port  # noqa: E402
+from zoo.ports import Port  # noqa: E402
+from zoo.programs import Direct  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
 
 SOURCE = """

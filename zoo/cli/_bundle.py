@@ -8,7 +8,8 @@ from typing import Any
 
 from zoo.bundle import Bundle, GraphInfo, Manifest
 from zoo.cli._text import size
-from zoo.programs import Direct, Fused, Iterate, Port
+from zoo.ports import Port
+from zoo.programs import Direct, Fused, Iterate
 
 
 def described(bundle: Bundle) -> dict[str, Any]:

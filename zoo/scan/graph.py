@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import BundleError
-from zoo.programs import Port
+from zoo.ports import Port
 from zoo.scan import messages as m
 from zoo.scan.operators import ALLOWED, SIZED, SIZING, SUBGRAPHS
 from zoo.scan.wire import Budget, Malformed, decode, signed
