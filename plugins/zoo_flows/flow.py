@@ -177,9 +177,11 @@ class Flow(DirectModel):
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
-        for transform in (*self.preprocessing, *self.transforms):
-            if direction in _transform(transform).sequential:
-                return {way: partial(write, self, way) for way in _transform(transform).ways}
+        transforms = tuple(_transform(t) for t in (*self.preprocessing, *self.transforms))
+        described = writing.WrittenFlow(transforms, self.base, self.event_shape, self.noise_shape, self.condition)
+        for transform in transforms:
+            if direction in transform.sequential:
+                return {way: partial(write, described, way) for way in transform.ways}
         return {}
 
     def _noise_extremes(self) -> tuple[_Maker, ...]:
