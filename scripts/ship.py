@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from zoo import bundle, runtime
+from zoo import building, bundle, runtime
 from zoo.cards import CARD_FILE, ModelCard, WeightsFile
 from zoo.data import Dataset
 from zoo.export import export
@@ -58,7 +58,7 @@ def ship(folder: Path, *, samples: int, scored: int) -> None:
     data = load_data(registry.dataset(recipe.data.name), recipe.data.options, registry)
     with tempfile.TemporaryDirectory() as scratch:
         staged = Path(scratch) / card.name
-        export(registry.load(card), staged / "bundle", card=card, registry=registry)
+        export(building.load(registry, card), staged / "bundle", card=card, registry=registry)
         metrics = {**card.metrics, **measure(runtime.load(staged / "bundle"), card, data, samples, scored)}
         card = replace(card, metrics=metrics)
         restate(staged / "bundle", card)

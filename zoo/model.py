@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,12 +12,9 @@ from torch import Tensor, nn
 
 from zoo import noise, noise_torch
 from zoo.conditions import Condition
-from zoo.errors import ConditionError, ConfigError, DataError, UsageError
+from zoo.errors import ConditionError, DataError, UsageError
 from zoo.ports import Port
 from zoo.programs import Direct, Graph, Programs
-
-if TYPE_CHECKING:
-    from zoo.training.distillation import Lesson
 
 __all__ = ["Condition", "DirectModel", "GenerativeModel"]
 
@@ -104,19 +100,6 @@ class GenerativeModel(nn.Module, ABC):
         Raises:
             DataError: data that the model cannot be fitted to.
         """
-
-    def lesson(self, teacher: GenerativeModel, method: str, options: Mapping[str, Any]) -> Lesson:
-        """What this model is to learn from another one, for recipes with a table ``[distillation]``.
-
-        Args:
-            teacher: the finished model.
-            method: how, by name.
-            options: of the method.
-
-        Raises:
-            ConfigError: no such method or options, or a teacher that it cannot learn from so.
-        """
-        raise ConfigError(f"models of the family {self.family} cannot be distilled")
 
     @property
     def device(self) -> torch.device:

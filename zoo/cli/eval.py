@@ -10,6 +10,7 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import table
 from zoo.errors import UsageError
+from zoo.sources import resolve
 
 
 @click.command("eval")
@@ -50,7 +51,7 @@ def command(
     from zoo.training.recipe import Recipe
     from zoo.training.run import load_data
 
-    source = app.registry.resolve(model)
+    source = resolve(app.registry, model)
     recipe = None if source.card is None or source.card.recipe is None else Recipe.from_dict(source.card.recipe)
     if data is None and recipe is None:
         raise UsageError(f"{source.name} does not say what data it was trained on", hint="Name a data set by --data.")

@@ -19,7 +19,7 @@ from zoo.conditions import Condition
 from zoo.discovery import KINDS
 from zoo.errors import UnknownNameError
 from zoo.registry import Item, Registry
-from zoo.sources import Source
+from zoo.sources import Source, resolve
 
 #: what a manifest need not say of its model
 _NOT_STATED: dict[str, Any] = {
@@ -49,7 +49,7 @@ def command(app: App, name: str, part: str | None) -> None:
     """
     registry = app.registry
     try:
-        source = registry.resolve(name)
+        source = resolve(registry, name)
     except UnknownNameError:
         _show_other(app, registry, name)
         return
