@@ -23,10 +23,7 @@ from zoo.cards import CARD_FILE, ModelCard, WeightsFile
 from zoo.data import Dataset
 from zoo.export import export
 from zoo.files import sha256, write_text
-from zoo.metrics import evaluation
-from zoo.metrics.tabular import tabular
-from zoo.metrics.texts import textual
-from zoo.programs import Integrate
+from zoo.metrics.evaluation import Evaluation, measure_all
 from zoo.registry import Registry
 from zoo.training.recipe import Recipe
 from zoo.training.run import load_data
@@ -59,7 +56,7 @@ def ship(folder: Path, *, samples: int, scored: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         staged = Path(scratch) / card.name
         export(building.load(registry, card), staged / "bundle", card=card, registry=registry)
-        metrics = {**card.metrics, **measure(runtime.load(staged / "bundle"), card, data, samples, scored)}
+        metrics = {**card.metrics, **measure(registry, staged / "bundle", card, data, samples, scored)}
         card = replace(card, metrics=metrics)
         restate(staged / "bundle", card)
         weights = staged / "bundle" / bundle.WEIGHTS
@@ -71,18 +68,20 @@ def ship(folder: Path, *, samples: int, scored: int) -> None:
     click.echo(f"shelved {shelf}: {metrics}")
 
 
-def measure(model: Any, card: ModelCard, data: Dataset, samples: int, scored: int) -> dict[str, Any]:
+def measure(
+    registry: Registry, folder: Path, card: ModelCard, data: Dataset, samples: int, scored: int
+) -> dict[str, Any]:
     """What `zoo eval` measures, by the exported bundle; a flow's likelihood is that of its training run."""
     started = time.monotonic()
-    metrics: dict[str, Any] = {}
-    if card.family != "flow" and model.manifest.log_prob is not None:
-        # what is exact and quick is scored whole
-        few = scored if isinstance(model.manifest.log_prob, Integrate) else None
-        metrics |= evaluation.likelihood(model, data, scored=few)
-        metrics |= evaluation.bound(model, data, scored=few)
+    evaluation = Evaluation(model=runtime.load(folder), data=data, samples=samples)
+    # what is exact and quick is scored whole
+    evaluation.scored = scored if evaluation.integrates else None
+    names = ["table", "text"]
     if card.family != "flow" or card.condition is not None:
-        metrics |= evaluation.judged(model, data, samples=samples)
-    metrics |= tabular(model, data, samples=samples) | textual(model, data, samples=samples)
+        names = ["classifier", *names]
+    if card.family != "flow":
+        names = ["likelihood", "variational-bound", *names]
+    metrics = measure_all(registry, [registry.metric(name) for name in names], evaluation)
     click.echo(f"measured in {time.monotonic() - started:.0f} s: {metrics}")
     return metrics
 
