@@ -114,7 +114,7 @@ def test_two_metrics_do_not_give_one_name(registry, evaluation):
         measure_all(registry, [registry.metric("size"), registry.metric("again")], evaluation)
 
 
-def test_metrics_are_chosen_by_name_and_those_that_two_plugins_claim_only_by_mistake(site, registry):
+def test_metrics_are_chosen_by_name_and_without_names_all_but_those_that_two_plugins_claim(site, registry):
     assert [metric.name for metric in chosen_metrics(registry, ["size", "spread", "size"])] == ["size", "spread"]
     with pytest.raises(UnknownNameError, match="there is no metric named 'sise'"):
         chosen_metrics(registry, ["sise"])

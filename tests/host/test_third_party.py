@@ -118,11 +118,8 @@ def test_a_third_party_package_from_install_to_uninstall(environment, example):
     assert listed["plugin"] == {"name": "example", "distribution": "zoo-example", "version": "0.1.0"}
     assert listed["unavailable"] is None
     (record,) = [p for p in environment.json("plugins")["plugins"] if p["name"] == "example"]
-    assert (record["status"], record["brings"], record["builtin"]) == (
-        "ok",
-        ["1 architecture", "1 sampler", "1 metric"],
-        False,
-    )
+    assert (record["status"], record["builtin"]) == ("ok", False)
+    assert record["brings"] == ["1 architecture", "1 sampler", "1 metric"]
 
     # trained, exported, run, scored: no line of the plugin is about any of these
     trained = environment.json("train", str(example / "gaussian.toml"), "-o", "runs/gaussian", "--steps", "40")

@@ -8,7 +8,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def zoo_metrics() -> list[Metric]:
-    """Every metric of this package, in the order in which ``zoo eval`` tells them."""
+    """Every metric of this package."""
     return [
         Metric(
             name="likelihood",
