@@ -45,7 +45,8 @@ def command(app: App, name: str, part: str | None) -> None:
     """Show a model's card, and explain its bundle.
 
     MODEL is a model's name, or the path of a model's folder, of a bundle, or of what an importer reads. Names of
-    architectures, samplers, data sets, exporters and importers are shown too, when no model has that name.
+    architectures, samplers, data sets, metrics and everything else that `zoo list` lists are shown too, when no model
+    has that name.
     """
     registry = app.registry
     try:
