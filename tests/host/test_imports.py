@@ -39,50 +39,72 @@ def bound_names(tree):
     return names
 
 
-def edges(modules):
-    """Of every module the modules that it names, each with a line: imports wherever they stand, and strings.
+class House:
+    """Modules, and what they name.
 
-    A string counts if all of it is a module's name, as does an f-string such as ``f"zoo.cli.{name}"``, for every module
-    that it may become. ``"module:attribute"`` strings do not: those are entries, by which plugins are found.
+    Attributes:
+        modules: the file of each by its name.
+        graph: of every module the modules that it names, each with a line: imports wherever they stand, and strings.
     """
-    trees = {name: ast.parse(path.read_text("utf-8"), str(path)) for name, path in modules.items()}
-    bound = {name: bound_names(tree) for name, tree in trees.items()}
 
-    def nearest(name):
-        while name and name not in modules:
+    def __init__(self, root=ROOT):
+        self.root, self.modules = root, files(root)
+        trees = {name: ast.parse(path.read_text("utf-8"), str(path)) for name, path in self.modules.items()}
+        self.bound = {name: bound_names(tree) for name, tree in trees.items()}
+        self.graph = {module: self.edges(module, tree) for module, tree in trees.items()}
+
+    def edges(self, module, tree):
+        lines = {}
+        for node in ast.walk(tree):
+            for name in map(self.nearest, self.named(module, node)):
+                if name and name != module:
+                    lines.setdefault(name, node.lineno)
+        return lines
+
+    def nearest(self, name):
+        """The module that holds what a dotted name means, or nothing if it is not ours."""
+        while name and name not in self.modules:
             name = name.rpartition(".")[0]
         return name
 
-    def imported_from(base, alias):
-        """A submodule, a name that the package binds, or both where they are called the same."""
-        whole = f"{base}.{alias}"
-        if whole in modules and alias not in bound.get(base, ()):
-            return [whole]
-        return [whole, base] if whole in modules else [base]
+    def named(self, module, node):
+        """What a node of a module names.
 
-    def named(module, node):
+        A string counts if all of it is a module's name, as does an f-string such as ``f"zoo.cli.{name}"``, for every
+        module that it may become. ``"module:attribute"`` strings do not: those are entries, by which plugins are found.
+        """
         if isinstance(node, ast.Import):
             return [alias.name for alias in node.names]
         if isinstance(node, ast.ImportFrom):
-            package = module.split(".") if modules[module].name == "__init__.py" else module.split(".")[:-1]
+            package = module.split(".") if self.modules[module].name == "__init__.py" else module.split(".")[:-1]
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            return [name for alias in node.names for name in imported_from(base, alias.name)]
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
-            return [node.value] if node.value in modules else []
+            return [name for alias in node.names for name in self.imported_from(base, alias.name)]
         if isinstance(node, ast.JoinedStr):
-            parts = [re.escape(p.value) if isinstance(p, ast.Constant) else r"\w+" for p in node.values]
-            return [name for name in modules if re.fullmatch("".join(parts), name)] if "\\." in parts[0] else []
+            return self.made_of(node)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+            return [node.value] if node.value in self.modules else []
         return []
 
-    graph = {}
-    for module, tree in trees.items():
-        found = graph.setdefault(module, {})
-        for node in ast.walk(tree):
-            for name in map(nearest, named(module, node)):
-                if name and name != module:
-                    found.setdefault(name, node.lineno)
-    return graph
+    def imported_from(self, base, alias):
+        """A submodule, a name that the package binds, or both where they are called the same."""
+        whole = f"{base}.{alias}"
+        if whole not in self.modules:
+            return [base]
+        return [whole, base] if alias in self.bound.get(base, ()) else [whole]
+
+    def made_of(self, node):
+        """The modules whose name an f-string may become."""
+        parts = [re.escape(p.value) if isinstance(p, ast.Constant) else r"\w+" for p in node.values]
+        return [name for name in self.modules if "\\." in parts[0] and re.fullmatch("".join(parts), name)]
+
+    def told(self, path):
+        """A cycle, an import a line."""
+        lines = ["a cycle of imports:"]
+        for here, there in itertools.pairwise(path):
+            file = self.modules[here].relative_to(self.root).as_posix()
+            lines.append(f"  {file}:{self.graph[here][there]}  {here} imports {there}")
+        return "\n".join(lines)
 
 
 def cycle(graph):
@@ -106,34 +128,20 @@ def cycle(graph):
     return shortest
 
 
-def told(graph, modules, path, root=ROOT):
-    """A cycle, an import a line."""
-    steps = [
-        f"  {modules[here].relative_to(root).as_posix()}:{graph[here][there]}  {here} imports {there}"
-        for here, there in itertools.pairwise(path)
-    ]
-    return "\n".join(["a cycle of imports:", *steps])
-
-
 @pytest.fixture(scope="module")
-def modules():
-    return files()
+def house():
+    return House()
 
 
-@pytest.fixture(scope="module")
-def graph(modules):
-    return edges(modules)
+def test_there_is_no_cycle(house):
+    assert {"zoo.files", "zoo_flows.flow", "zoo_onnx.export"} <= set(house.modules)
+    path = cycle(house.graph)
+    assert path is None, house.told(path)
 
 
-def test_there_is_no_cycle(modules, graph):
-    assert {"zoo.files", "zoo_flows.flow", "zoo_onnx.export"} <= set(modules)
-    path = cycle(graph)
-    assert path is None, told(graph, modules, path)
-
-
-def test_the_host_reaches_its_commands_and_public_names_by_strings(graph):
-    assert "zoo.registry" in graph["zoo"]
-    assert {"zoo.cli.run", "zoo.cli.list"} <= set(graph["zoo.cli._group"])
+def test_the_host_reaches_its_commands_and_public_names_by_strings(house):
+    assert "zoo.registry" in house.graph["zoo"]
+    assert {"zoo.cli.run", "zoo.cli.list"} <= set(house.graph["zoo.cli._group"])
 
 
 A_CYCLE = {
@@ -154,18 +162,17 @@ def test_a_cycle_is_found_wherever_the_import_stands(tmp_path, source):
     (tmp_path / "zoo").mkdir()
     for name, text in {"__init__": "", "a": "import zoo.b\nx = 1", "b": source, "c": "import zoo.a"}.items():
         (tmp_path / "zoo" / f"{name}.py").write_text(text)
-    modules = files(tmp_path)
-    graph = edges(modules)
-    path = cycle(graph)
+    house = House(tmp_path)
+    path = cycle(house.graph)
     assert path in (["zoo.a", "zoo.b", "zoo.a"], ["zoo.b", "zoo.a", "zoo.b"])
-    assert "  zoo/a.py:1  zoo.a imports zoo.b" in told(graph, modules, path, tmp_path)
+    assert "  zoo/a.py:1  zoo.a imports zoo.b" in house.told(path)
 
 
 def test_what_a_package_binds_is_the_packages_even_if_a_module_of_it_has_that_name(tmp_path):
     (tmp_path / "zoo").mkdir()
     for name, text in {"__init__": "from zoo.b import a", "a": "x = 1", "b": "from zoo import a"}.items():
         (tmp_path / "zoo" / f"{name}.py").write_text(text)
-    assert set(cycle(edges(files(tmp_path)))) == {"zoo", "zoo.b"}
+    assert set(cycle(House(tmp_path).graph)) == {"zoo", "zoo.b"}
 
 
 def test_entries_of_plugins_and_straight_lines_are_no_cycles(tmp_path):
@@ -178,4 +185,4 @@ def test_entries_of_plugins_and_straight_lines_are_no_cycles(tmp_path):
     }
     for name, text in texts.items():
         (tmp_path / "zoo" / f"{name}.py").write_text(text)
-    assert cycle(edges(files(tmp_path))) is None
+    assert cycle(House(tmp_path).graph) is None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import building, weights
-from zoo.cards import CARD_FILE, Architecture, DataSource, ModelCard, WeightsFile
+from zoo.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
 from zoo.data import Dataset
 from zoo.discovery import last_line
 from zoo.errors import ConfigError, OutputError, PluginError, UsageError, WeightsError, ZooError
@@ -86,25 +85,16 @@ def train_recipe(
     Returns:
         the card of the finished model, or None when stopped early.
     """
-    import torch
-
     from zoo.training import loop
 
-    architecture = registry.architecture(recipe.model.architecture)
     source = registry.dataset(recipe.data.name)
     data = load_data(source, recipe.data.options, registry)
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.training.seed)
-        model = building.build(registry, architecture.name, recipe.model.config)
-    for name, source_model in recipe.model.parts.items():
-        begin_with(model, name, building.load(registry, source_model))
-        say(f"{name} starts with the weights of {source_model}")
-    try:
-        model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"torch cannot use device {device!r} here: {str(error).splitlines()[0]}") from error
+    model = _initial_model(recipe, registry, device=device, say=say)
     parameters = sum(p.numel() for p in model.parameters())
-    say(f"{recipe.name}: {architecture.name}, {parameters:,} parameters, {len(data.train):,} samples of {data.name}")
+    say(
+        f"{recipe.name}: {recipe.model.architecture}, {parameters:,} parameters, {len(data.train):,} samples of "
+        f"{data.name}"
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -112,28 +102,47 @@ def train_recipe(
     distillation = build_distillation(model, recipe, registry, device=device)
     if distillation is not None:
         distillation.prepare(data, seed=recipe.training.seed, folder=folder, say=say)
-    if (folder / CHECKPOINT_FILE).exists():
-        say(f"resuming from {folder / CHECKPOINT_FILE}")
-    result = loop.train(
-        model, data, recipe, folder / CHECKPOINT_FILE, distillation=distillation, report=report, stop=stop
-    )
+    checkpoint = folder / CHECKPOINT_FILE
+    if checkpoint.exists():
+        say(f"resuming from {checkpoint}")
+    result = loop.train(model, data, recipe, checkpoint, distillation=distillation, report=report, stop=stop)
     if result is None:
         return None
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
     metrics = measure(model, data, recipe, distillation=distillation, say=say)
-    card = finished_card(model, recipe, architecture, source, data, metrics=metrics)
-    if recipe.distillation is not None and (paper := registry.distillation(recipe.distillation.method).paper):
-        card = replace(card, papers=(*card.papers, paper))
-    digest = weights.write(folder / WEIGHTS_FILE, result.arrays)
-    size = (folder / WEIGHTS_FILE).stat().st_size
-    card = ModelCard.from_description(
-        {**card.describe(), "weights": vars(WeightsFile(WEIGHTS_FILE, digest, size))}, folder=folder
-    )
-    write_text(folder / CARD_FILE, card.to_json())
-    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    card = finished_card(model, recipe, registry, source, data, metrics=metrics)
+    card = _write_folder(folder, card, result.arrays)
+    checkpoint.unlink(missing_ok=True)
     if distillation is not None:
         distillation.finish(folder)
+    return card
+
+
+def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Callable[[str], None]) -> GenerativeModel:
+    """The model of a recipe with its first weights, on its device."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.training.seed)
+        model = building.build(registry, recipe.model.architecture, recipe.model.config)
+    for name, source_model in recipe.model.parts.items():
+        begin_with(model, name, building.load(registry, source_model))
+        say(f"{name} starts with the weights of {source_model}")
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"torch cannot use device {device!r} here: {str(error).splitlines()[0]}") from error
+    return model
+
+
+def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Any]) -> ModelCard:
+    """Write the weights, and the card that knows them, which is returned."""
+    digest = weights.write(folder / WEIGHTS_FILE, arrays)
+    size = (folder / WEIGHTS_FILE).stat().st_size
+    described = {**card.describe(), "weights": vars(WeightsFile(WEIGHTS_FILE, digest, size))}
+    card = ModelCard.from_description(described, folder=folder)
+    write_text(folder / CARD_FILE, card.to_json())
     return card
 
 
@@ -211,13 +220,17 @@ def measure(
 def finished_card(
     model: GenerativeModel,
     recipe: Recipe,
-    architecture: Architecture,
+    registry: Registry,
     source: DataSource,
     data: Dataset,
     *,
     metrics: Mapping[str, Any],
 ) -> ModelCard:
     """The card of a trained model, without its weights file."""
+    architecture = registry.architecture(recipe.model.architecture)
+    papers = [architecture.paper]
+    if recipe.distillation is not None:
+        papers.append(registry.distillation(recipe.distillation.method).paper)
     return ModelCard(
         name=recipe.name,
         summary=recipe.summary or f"{architecture.name} on {data.name}",
@@ -236,6 +249,6 @@ def finished_card(
         },
         license={"code": "Apache-2.0", "weights": recipe.license},
         metrics=metrics,
-        papers=(architecture.paper,) if architecture.paper else (),
+        papers=tuple(paper for paper in papers if paper),
         recipe=recipe.describe(),
     )
