@@ -154,3 +154,11 @@ def test_eval_tells_what_a_plugin_measures(site, zoo_command):
     error = zoo_command.json(*arguments, "--metric", "elsewhere", check=1)["error"]
     assert "surely_not_there" in error["message"]
     assert zoo_command.json("list", "size", "--metrics", check=0)["metrics"][0]["plugin"]["name"] == "zoo-more"
+
+
+def test_eval_without_torch_measures_all_but_what_needs_it(site, zoo_command):
+    pytest.importorskip("onnxruntime")
+    (site.folder / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    done = zoo_command("eval", "moons-nsf", "--scored", "5", "--samples", "5", "--provider", "cpu", "--json", check=0)
+    assert "the metric classifier is left out: it needs torch: pip install 'genzoo[torch]'" in done.stderr
+    assert json.loads(done.stdout)["metrics"]["test_nll"]["samples"] == 5

@@ -68,6 +68,10 @@ def command(app: App, /, model: str, data: str | None, provider: str, names: tup
             )
         evaluation = Evaluation(model=bundle, data=dataset, **settings)
         usable = metrics if names else _usable(app, metrics)
+        app.say(
+            f"measuring {source.name} by {evaluation.count:,} of {len(dataset.test):,} test samples of {dataset.name} "
+            f"and {evaluation.samples:,} of its own"
+        )
         tables = measure_all(app.registry, usable, evaluation, one=partial(_measured, app))
     if app.json:
         app.emit({"model": source.name, "data": dataset.name, "seed": evaluation.seed, "metrics": tables})
