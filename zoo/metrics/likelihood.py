@@ -24,12 +24,13 @@ def likelihood(evaluation: Evaluation) -> Metrics:
     if model.manifest.log_prob is None:
         return {}
     x, condition = evaluation.tested()
-    shared = {"condition": condition, "seed": evaluation.seed, "progress": evaluation.progress}
+    seed, progress = evaluation.seed, evaluation.progress
     if not evaluation.integrates:
-        return _in_units(model, data, -model.log_prob(x, **shared), "test", {})
-    asked = {"steps": evaluation.steps, "probes": evaluation.probes}
-    given = {name: value for name, value in asked.items() if value is not None}
-    density = model.log_prob_with_errors(x, **shared, **given)
+        loss = -model.log_prob(x, condition=condition, seed=seed, progress=progress)
+        return _in_units(model, data, loss, "test", {})
+    density = model.log_prob_with_errors(
+        x, condition=condition, seed=seed, steps=evaluation.steps, probes=evaluation.probes, progress=progress
+    )
     said: dict[str, Any] = {"numerical_error": float(density.numerical_error.mean())}
     if not np.isnan(density.standard_error).any():
         said["probes_standard_error"] = float(np.sqrt((density.standard_error**2).sum()) / len(x))
