@@ -138,7 +138,7 @@ class Manifest:
             manifest = cls._from_values(values)
             for problem in manifest._problems():
                 raise BundleError(problem)
-        except (ZooError, ValueError) as error:
+        except (ZooError, ValueError, TypeError, OverflowError) as error:
             raise BundleError(f"{source} is not a whole manifest: {error}") from error
         return manifest
 

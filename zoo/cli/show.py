@@ -13,7 +13,7 @@ from zoo.bundle import Bundle
 from zoo.cards import ModelCard
 from zoo.cli._app import App, json_option, pass_app, plain
 from zoo.cli._bundle import described, explained
-from zoo.cli._text import facts, shape, size
+from zoo.cli._text import echo, facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
 from zoo.discovery import KINDS
@@ -60,7 +60,7 @@ def command(app: App, name: str, part: str | None) -> None:
     if part == "config":
         values = {"config": values["config"]}
         if not app.json:
-            click.echo(json.dumps(plain(values["config"]), indent=2))
+            echo(json.dumps(plain(values["config"]), indent=2), lines=True)
     elif part == "license":
         values = {"license": {**values["license"], "data": values["data"].get("license", "")}}
         if not app.json:
@@ -85,7 +85,8 @@ def model_facts(source: Source) -> dict[str, Any]:
             "kind": "bundle",
             "name": source.name,
             **_NOT_STATED,
-            **manifest.model,
+            # the rest of what it says of its model has no meaning here, and may be anything
+            **{name: manifest.model[name] for name in _NOT_STATED if name in manifest.model and name != "weights"},
             "event_shape": list(manifest.event_shape),
             "condition": None if manifest.condition is None else manifest.condition.describe(),
             "license": dict(manifest.licenses),
@@ -105,7 +106,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
     facts(
         [
             ("name", str(values["name"])),
-            ("summary", str(values["summary"])),
+            ("summary", " ".join(str(values["summary"]).split())),
             ("family", str(values["family"])),
             ("architecture", str(values["architecture"])),
             ("event shape", shape(values["event_shape"])),
@@ -115,7 +116,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
             *[(name, metric(value)) for name, value in values["metrics"].items()],
             ("licence", ", ".join(f"{what} {spdx}" for what, spdx in values["license"].items() if spdx)),
             ("data licence", str(data.get("license") or "")),
-            ("papers", "\n".join(values["papers"])),
+            ("papers", list(values["papers"])),
             (
                 "weights",
                 f"{weights['file']}, {size(weights['size'])}, sha256 {weights['sha256'][:16]}…" if weights else "",
