@@ -240,12 +240,14 @@ class DirectModel(GenerativeModel):
             log_prob=Direct("log_prob"),
         )
 
-
     def not_finite(self, n: int) -> Mapping[str, Any]:
         """``n`` data for the proof of an export, each with one number that is not finite: ∞, -∞ and NaN in turn."""
         data = np.zeros((n, *self.event_shape), np.float32)
         data.reshape(n, -1)[:, -1] = np.resize([np.inf, -np.inf, np.nan], n)
-        return {"x": data}
+        if self.condition is None:
+            return {"x": data}
+        vectors = np.zeros((n, self.condition.size)) if self.condition.kind == "vector" else None
+        return {"x": data, "condition": self.condition.array(vectors, n)}
 
 
 def condition_ports(condition: Condition | None) -> tuple[Port, ...]:

@@ -16,6 +16,7 @@ from zoo.errors import ExportError, ProofError, ZooError
 from zoo.programs import Graph, Port
 from zoo_onnx import forward_mode
 from zoo_onnx.folding import folded
+from zoo_onnx.portable import portable
 from zoo_onnx.quiet import quiet
 from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.translations import TRANSLATIONS
@@ -53,6 +54,7 @@ def trace(graph: Graph, opset: int) -> ir.Model:
         raise ExportError(f"graph {graph.name} cannot be exported to ONNX: torch's exporter gave nothing")
     model = result.model
     check_shapes(model, graph)
+    portable(model)
     _clean(model)
     _name(model, graph)
     return model

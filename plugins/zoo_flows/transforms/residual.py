@@ -130,9 +130,7 @@ class Residual(Transform):
         """log |det ∂z/∂x| ``[n]``, of no more samples at once than memory should be given for."""
         each = max(1, _ENTRIES // self.network.entries)
         parts = zip(*(torch.split(slope, each) for slope in slopes), strict=True)
-        return torch.cat(
-            [_log_abs_det(_plus_identity(self.network.jacobian(weights, part))) for part in parts]
-        )
+        return torch.cat([_log_abs_det(_plus_identity(self.network.jacobian(weights, part))) for part in parts])
 
 
 def _log_abs_det(matrix: Tensor) -> Tensor:
