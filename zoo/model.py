@@ -62,7 +62,7 @@ class GenerativeModel(nn.Module, ABC):
             options: the family's own.
 
         Returns:
-            float tensor ``[n]``.
+            float tensor ``[n]``: -∞ for data with an infinity, and NaN for data with a NaN.
         """
 
     @abstractmethod
@@ -191,7 +191,7 @@ class DirectModel(GenerativeModel):
 
     @abstractmethod
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Data ``[n, *event_shape]`` to log-density ``[n]`` in nats."""
+        """Data ``[n, *event_shape]``, finite, to log-density ``[n]`` in nats."""
 
     @torch.no_grad()
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
@@ -206,7 +206,8 @@ class DirectModel(GenerativeModel):
         self.check_data(x)
         if self.condition is not None and condition is None:
             raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
-        return self.log_density(x, self.condition_tensor(condition, len(x)))
+        given = self.condition_tensor(condition, len(x))
+        return _Density(self)(x, *([] if given is None else [given]))  # type: ignore[no-any-return]
 
     def programs(self) -> Programs:
         """Graphs ``inverse`` and ``log_prob``, one call each."""
@@ -216,12 +217,21 @@ class DirectModel(GenerativeModel):
         density = Port("log_prob", "float32", ("batch",), "log-density of x in nats")
         return Programs(
             graphs=(
-                Graph("inverse", _Method(self, "inverse"), (base, *condition), (event,)),
-                Graph("log_prob", _Method(self, "log_density"), (event, *condition), (density,)),
+                Graph("inverse", _Inverse(self), (base, *condition), (event,)),
+                Graph("log_prob", _Density(self), (event, *condition), (density,), extremes=(self.not_finite,)),
             ),
             sample=Direct("inverse", noise="z"),
             log_prob=Direct("log_prob"),
         )
+
+    def not_finite(self, n: int) -> Mapping[str, Any]:
+        """``n`` data for the proof of an export, each with one number that is not finite: ∞, -∞ and NaN in turn."""
+        data = np.zeros((n, *self.event_shape), np.float32)
+        data.reshape(n, -1)[:, -1] = np.resize([np.inf, -np.inf, np.nan], n)
+        if self.condition is None:
+            return {"x": data}
+        vectors = np.zeros((n, self.condition.size)) if self.condition.kind == "vector" else None
+        return {"x": data, "condition": self.condition.array(vectors, n)}
 
 
 def condition_ports(condition: Condition | None) -> tuple[Port, ...]:
@@ -238,13 +248,39 @@ def _no_options(options: dict[str, Any]) -> None:
         raise UsageError(f"this model has no option {', '.join(sorted(options))}")
 
 
-class _Method(nn.Module):
-    """A method of a model as a module of its own, which is what an exporter traces."""
+def finite_part(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Data that can be scored, and what their log-density is to change by for what was not finite in them.
 
-    def __init__(self, model: nn.Module, method: str) -> None:
+    Computing with infinities ends in ∞ - ∞ sooner or later, in whatever way a model scores.
+
+    Args:
+        x: ``[n, *event]``.
+
+    Returns:
+        x with zeros in place of what is not finite; and ``[n]``: 0, or -∞ for an infinity, or NaN for a NaN.
+    """
+    finite = x.isfinite()
+    return torch.where(finite, x, 0.0), torch.where(finite, 0.0, -x.abs()).flatten(1).sum(1)
+
+
+class _Inverse(nn.Module):
+    """A model's way from noise to data as a module of its own, which is what an exporter traces."""
+
+    def __init__(self, model: DirectModel) -> None:
         super().__init__()
-        self.model, self.method = model, method
+        self.model = model
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        result: Tensor = getattr(self.model, self.method)(*inputs)
-        return result
+    def forward(self, z: Tensor, *condition: Tensor) -> Tensor:
+        return self.model.inverse(z, *condition)
+
+
+class _Density(nn.Module):
+    """A model's log-density of any data, likewise."""
+
+    def __init__(self, model: DirectModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
+        x, beyond = finite_part(x)
+        return self.model.log_density(x, *condition) + beyond

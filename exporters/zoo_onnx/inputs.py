@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +38,15 @@ class Inputs:
             name for p in (programs.log_prob, programs.sample) if p is not None for name in graphs_of(p)[1:]
         }
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within the block drawing changes nothing of what is drawn after it."""
+        state = self._random.bit_generator.state
+        try:
+            yield
+        finally:
+            self._random.bit_generator.state = state
 
     def ordinary(self, graph: Graph, sizes: Sizes, *, time: float | None = None) -> Feeds:
         """Random inputs such as programs give.

@@ -22,6 +22,7 @@ from zoo.paths import path_from
 from zoo.programs import Direct, Graph, Integrate, Iterate, Programs
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable
+from zoo_onnx import optimiser
 from zoo_onnx.compare import Comparison
 from zoo_onnx.inputs import Feeds, Inputs
 from zoo_onnx.sizes import proven_sizes
@@ -66,6 +67,8 @@ class Proof:
         Raises:
             ProofError: it differs, or ONNX Runtime cannot run it.
         """
+        exact = partial(call, self._exact_graphs[graph.name], dtype=torch.float64)
+        optimiser.check(graph, self.bundle, self.inputs, self.batch, expected=partial(call, graph), exact=exact)
         for sizes in proven_sizes((*graph.inputs, *graph.outputs), self.batch):
             at = ", ".join(f"{name} {size}" for name, size in sizes.items())
             self._case(graph, f"at {at}", self.inputs.ordinary(graph, sizes))

@@ -17,6 +17,7 @@ from zoo.ports import Port
 from zoo.programs import Graph
 from zoo_onnx import forward_mode
 from zoo_onnx.folding import folded
+from zoo_onnx.portable import portable
 from zoo_onnx.quiet import quiet
 from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.translations import TRANSLATIONS
@@ -54,6 +55,7 @@ def trace(graph: Graph, opset: int) -> ir.Model:
         raise ExportError(f"graph {graph.name} cannot be exported to ONNX: torch's exporter gave nothing")
     model = result.model
     check_shapes(model, graph)
+    portable(model)
     _clean(model)
     _name(model, graph)
     return model

@@ -16,6 +16,7 @@ from zoo.ports import Dim, Port
 from zoo.programs import Graph
 from zoo.writing import Net, Value
 from zoo_onnx.build import Builder, Operand
+from zoo_onnx.portable import portable
 from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.trace import trace
 
@@ -54,6 +55,7 @@ def write(graph: Graph, way: str, opset: int) -> ir.Model:
         result.name, result.type, result.shape = port.name, ir.TensorType(_TYPES[port.dtype]), ir.Shape(port.shape)
         results.append(result)
     model = ir.Model(net.graph(inputs, results, graph.name, opset), ir_version=10)
+    portable(model)
     common.RemoveUnusedNodesPass()(model)
     return model
 

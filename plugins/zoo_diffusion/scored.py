@@ -14,7 +14,7 @@ from torch import Tensor
 from zoo.bound import variational_bound
 from zoo.errors import ConditionError, UsageError
 from zoo.likelihood import Evaluator, LogDensity, default_probes, log_density, log_density_with_errors
-from zoo.model import GenerativeModel
+from zoo.model import GenerativeModel, finite_part
 from zoo.paths import Path
 from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import DivergenceModule
@@ -138,10 +138,12 @@ class Scored(GenerativeModel):
             )
 
     def _states(self, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The states of data, and by how much ``[n]`` their log-density is larger."""
+        """The states of data, and by how much ``[n]`` their log-density is larger: ∞ for data that are not finite."""
         if self.coding is not None and not self.coding.reversible:
             raise UsageError("this model's latents are not the data, so it has no likelihood of the data")
+        x, beyond = finite_part(x)
         latents, log_det = (value.detach().cpu().double().numpy() for value in self.encoded(x))
+        log_det = log_det + beyond.cpu().double().numpy()
         states = (latents - self.shift) / self.scale
         return states, math.prod(self.state_shape) * math.log(self.scale) - log_det
 

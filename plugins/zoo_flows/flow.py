@@ -191,8 +191,9 @@ class Flow(DirectModel):
         )
 
     def _data_extremes(self) -> tuple[_Maker, ...]:
-        """Data far outside the training data, and at the landmarks."""
-        return tuple(self._maker("x", values) for values in ((_FAR_DATA, -_FAR_DATA), self.landmarks) if values)
+        """Data far outside the training data, at the landmarks, and not finite."""
+        makers = [self._maker("x", values) for values in ((_FAR_DATA, -_FAR_DATA), self.landmarks) if values]
+        return *makers, self.not_finite
 
     def _maker(self, port: str, values: Sequence[float]) -> _Maker:
         """A maker of inputs that take ``values`` in turn, shifted by one from sample to sample."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
+from zoo.model import finite_part
 from zoo.ports import Dim
 from zoo.writing import Net, Value
 from zoo_flows.bases import Base, StandardNormal
@@ -66,12 +67,18 @@ def inverse(flow: WrittenFlow, way: str, net: Net, inputs: Sequence[Value]) -> l
 
 def log_prob(flow: WrittenFlow, way: str, net: Net, inputs: Sequence[Value]) -> list[Value]:
     """Data and condition to log-density; arguments as for :func:`inverse`."""
+    data, *condition = inputs
+    finite, beyond = net.call(finite_part, (data, ("batch", *flow.event_shape)))
+    return [net("Add", _of_finite(flow, way, net, [finite, *condition]), beyond)]
+
+
+def _of_finite(flow: WrittenFlow, way: str, net: Net, inputs: Sequence[Value]) -> Value:
     z, log_det = _through(flow, "forward", way, net, inputs)
     if not isinstance(flow.base, StandardNormal):
-        return [net("Add", log_det, _of_base(net, "log_prob", flow, z, inputs[1:]))]
+        return net("Add", log_det, _of_base(net, "log_prob", flow, z, inputs[1:]))
     squares = net("ReduceSum", net("Mul", z, z), net.integers(1), keepdims=0)
     constant = np.array(0.5 * flow.size * math.log(2.0 * math.pi), np.float32)
-    return [net("Sub", net("Sub", log_det, constant), net("Mul", squares, np.array(0.5, np.float32)))]
+    return net("Sub", net("Sub", log_det, constant), net("Mul", squares, np.array(0.5, np.float32)))
 
 
 def _through(
