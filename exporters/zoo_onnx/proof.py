@@ -126,10 +126,9 @@ class Proof:
 
     def _densities_themselves(self) -> None:
         x, arguments = self.inputs.scoring(_REPEATED)
-        densities(x + 1, arguments, self.model)
-        self._kept["program:log_prob", _REPEATED] = self.reference.repeated_result(
-            "log_prob", f"for {_REPEATED} data", partial(densities, x, arguments)
-        )
+        short = {**arguments, "steps": 1} if "steps" in arguments else arguments
+        densities(x + 1, short, self.model)
+        self.reference.repeated_result("log_prob", f"for {_REPEATED} data", partial(densities, x, short))
         for n in (1, 2, _REPEATED):
             x, arguments = self.inputs.scoring(n)
             same = [m for m in BATCHES if m > n and _alike(self.inputs.scoring(m)[1], arguments)]
