@@ -15,10 +15,11 @@ from zoo.errors import ProofError
 Array = NDArray[Any]
 
 #: how many times what a last bit does rounding may take a float32 program from float64: every operation of it rounds,
-#: where the measure moves inputs and weights alone
-ROUNDINGS = 64.0
+#: where the measure moves inputs and weights alone. On inputs at which a deep Glow loses three digits, PyTorch was off
+#: by 0.3 to 1 times the measure
+ROUNDINGS = 16.0
 #: the largest distance from float64 that float64 is asked about at all, in units of (unit + \|value\|)
-SMALL = 0.01
+SMALL = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Judged:
         where: of the worst of them.
         given: its distance from float64, of ONNX Runtime.
         wanted: that of PyTorch.
-        bound: what was allowed there.
+        bound: what rounding was measured to allow there, or to allow at least.
     """
 
     cases: int
@@ -107,8 +108,7 @@ class Comparison:
         given, wanted = (relative_difference(each, reference, unit) for each in (actual, expected))
         bound, said = 0.0, ""
         if max(given, wanted) <= SMALL:
-            rounding = max((relative_difference(np.asarray(each), reference, unit) for each in moved()), default=0.0)
-            bound = max(self.tolerance, min(ROUNDINGS * rounding, SMALL))
+            bound = self._bound(moved(), reference, unit, max(given, wanted))
             said = f"; rounding explains {bound:.2g}"
         if max(given, wanted) <= bound:
             self._let_through(what, where, given, wanted, bound)
@@ -119,6 +119,16 @@ class Comparison:
             f"{_say(wanted)}{said}",
             hint="The bundle was not written. Look for operations that lose precision or overflow in float32.",
         )
+
+    def _bound(self, moved: Iterable[Array], reference: Array, unit: float, enough: float) -> float:
+        """How far rounding may take a float32 program, measured until it is ``enough``."""
+        bound = self.tolerance
+        for each in moved:
+            if bound >= enough:
+                break
+            rounding = relative_difference(np.asarray(each), reference, unit)
+            bound = max(bound, min(ROUNDINGS * rounding, SMALL))
+        return bound
 
     def _let_through(self, what: str, where: str, given: float, wanted: float, bound: float) -> None:
         before = self.judged.get(what)

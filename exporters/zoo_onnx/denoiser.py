@@ -28,7 +28,8 @@ Array = NDArray[np.float64]
 Run = Callable[[str, Feeds], Mapping[str, Array]]
 
 _TIMES = (0.25, 0.75)
-_BATCH = 2
+_BATCH = 1  # of states
+_DATA = 2
 _STEP = 1e-6  # of central differences in float64
 #: what derivatives and round trips in float64 may be off by, relative
 _NUMERICAL = 1e-3
@@ -63,7 +64,12 @@ def check_denoiser(model: GenerativeModel, programs: Programs, inputs: Inputs, r
         for t in _TIMES:
             x, row, d = _check_step(graphs[sample.graph], inputs, run, t)
             if isinstance(score, Integrate):
-                _check_divergence(graphs[score.graph], inputs, run, t, (x, row, d))
+                step = graphs[sample.graph]
+
+                def denoised(state: Array, row: Feeds = row, step: Graph = step) -> Array:
+                    return run(step.name, {**row, step.inputs[0].name: state[None]})["denoised"]
+
+                _check_divergence(graphs[score.graph], inputs, run, t, (x, row, d, denoised))
     if sample.encoder is not None and sample.decoder is not None:
         _check_coders(graphs[sample.encoder], graphs[sample.decoder], inputs, run)
 
@@ -116,8 +122,14 @@ def _check_step(graph: Graph, inputs: Inputs, run: Run, t: float) -> tuple[Array
     return x, row, d
 
 
-def _check_divergence(graph: Graph, inputs: Inputs, run: Run, t: float, step: tuple[Array, Feeds, Array]) -> None:
-    x, row, d = step
+def _check_divergence(
+    graph: Graph,
+    inputs: Inputs,
+    run: Run,
+    t: float,
+    step: tuple[Array, Feeds, Array, Callable[[Array], Array]],
+) -> None:
+    x, row, d, denoised = step
     feeds = inputs.ordinary(graph, {"batch": _BATCH}, time=t)
     feeds[graph.inputs[0].name] = x.astype(np.float32)
     if "condition" in feeds:
@@ -129,9 +141,8 @@ def _check_divergence(graph: Graph, inputs: Inputs, run: Run, t: float, step: tu
             f"{_apart(given['denoised'], d):.2g}{_shifted(graph, feeds, run, d)}",
             hint="Both must show the network the same state, time and condition.",
         )
-    state = graph.inputs[0].name
     probe = feeds["probe"].astype(np.float64)
-    ends = [run(graph.name, {**feeds, state: x + sign * _STEP * probe})["denoised"] for sign in (1, -1)]
+    ends = [denoised(x + sign * _STEP * probe) for sign in (1, -1)]
     trace = ((ends[0] - ends[1]) / (2 * _STEP) * probe).reshape(_BATCH, -1).sum(1)
     if relative_difference(given["trace"], trace, float(probe[0].size)) > _NUMERICAL:
         raise ProofError(
@@ -159,7 +170,7 @@ def _likeness(given: Array, wanted: Array) -> str:
 
 
 def _check_coders(encoder: Graph, decoder: Graph, inputs: Inputs, run: Run) -> None:
-    x = inputs.data[0][:_BATCH].astype(np.float64)
+    x = inputs.data[0][:_DATA].astype(np.float64)
     name, latent = encoder.inputs[0].name, encoder.outputs[0].name
     coded = run(encoder.name, {name: x})
     decoded = run(decoder.name, {decoder.inputs[0].name: coded[latent]})[decoder.outputs[0].name]

@@ -106,11 +106,10 @@ class Proof:
         )
 
     def _samples_themselves(self) -> None:
-        arguments = self.inputs.sampling(_REPEATED)[-1]
-        samples(_REPEATED, {**arguments, "seed": _OTHER_SEED}, self.model)
-        compute = partial(samples, _REPEATED, arguments)
-        self._kept["program:sample", _REPEATED, len(self.inputs.sampling(_REPEATED)) - 1] = (
-            self.reference.repeated_result("sample", f"for {_REPEATED} samples{_said(arguments)}", compute)
+        arguments = self.inputs.sampling(1)[-1]
+        samples(1, {**arguments, "seed": _OTHER_SEED}, self.model)
+        self._kept["program:sample", 1, len(self.inputs.sampling(1)) - 1] = self.reference.repeated_result(
+            "sample", f"for 1 sample{_said(arguments)}", partial(samples, 1, arguments)
         )
         for n in (1, _REPEATED):
             for i, arguments in enumerate(self.inputs.sampling(n)):

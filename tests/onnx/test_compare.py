@@ -43,14 +43,14 @@ def test_float64_decides_where_rounding_is_amplified():
             "y", "here", f32(actual), f32(expected), exact=lambda: exact, moved=lambda: [exact, exact + change]
         )
 
-    # of moving inputs and weights by their last bits, which changes y by 2e-5, rounding is 64 times as much at most
-    check(0.999, 1.001, 2e-5)
+    # moving inputs and weights by their last bits changes y by 8e-5: rounding may be 16 times as much
+    check(0.999, 1.001, 8e-5)
     assert comparison.largest == {}
     judged = comparison.judged["y"]
     assert (judged.cases, judged.where) == (1, "here")
     assert judged.given == pytest.approx(5e-4, rel=1e-3)
-    assert judged.bound == pytest.approx(ROUNDINGS * 1e-5)
-    check(0.9985, 1.001, 4e-5)
+    assert judged.bound == pytest.approx(ROUNDINGS * 4e-5)
+    check(0.9985, 1.001, 1.6e-4)
     assert comparison.judged["y"].cases == 2
     assert comparison.judged["y"].given == pytest.approx(7.5e-4, rel=1e-3)
     for actual, expected in ((0.999, 1.001), (1.0, 1.001), (0.999, 1.0)):  # either side, or both
@@ -63,8 +63,8 @@ def test_float64_is_not_asked_about_what_is_far_from_it():
         raise AssertionError("the size of rounding was asked for")
 
     # as samples that are drawn anew for each call are: as far from float64 as from one another
-    with pytest.raises(ProofError, match=r"ONNX Runtime is off by 0\.1 and PyTorch by 0\.25"):
-        Comparison().check("y", "here", f32(1.2), f32(1.5), exact=lambda: np.array([1.0]), moved=never_moved)
+    with pytest.raises(ProofError, match=r"ONNX Runtime is off by 0\.15 and PyTorch by 0\.25"):
+        Comparison().check("y", "here", f32(1.3), f32(1.5), exact=lambda: np.array([1.0]), moved=never_moved)
     with pytest.raises(ProofError, match="PyTorch by values that are not finite"):
         Comparison().check("y", "here", f32(1.0), f32(np.nan), exact=lambda: np.array([1.0]), moved=never_moved)
     # however much a last bit does
