@@ -60,7 +60,9 @@ def ship(folder: Path, *, samples: int, scored: int, again: bool = False) -> Non
         export(building.load(registry, card), staged / "bundle", card=card, registry=registry)
         if not again:
             data = recipe_data(card, registry)
-            card = replace(card, metrics={**card.metrics, **measure(registry, staged / "bundle", card, data, samples, scored)})
+            card = replace(
+                card, metrics={**card.metrics, **measure(registry, staged / "bundle", card, data, samples, scored)}
+            )
         restate(staged / "bundle", card)
         weights = staged / "bundle" / bundle.WEIGHTS
         stored = WeightsFile(f"bundle/{bundle.WEIGHTS}", sha256(weights), weights.stat().st_size)

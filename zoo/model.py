@@ -31,12 +31,15 @@ class GenerativeModel(nn.Module, ABC):
         event_shape: shape of one sample, without the batch.
         condition: what samples are conditioned on, or None.
         learns_noise: whether :meth:`log_mass_bound` is made with noise of the model's own.
+        exact_density: whether :meth:`log_prob` is the density of what :meth:`sample` draws; False for a bound of it.
+            An export proves the one or the other.
     """
 
     family: ClassVar[str]
     event_shape: tuple[int, ...]
     condition: Condition | None = None
     learns_noise: bool = False
+    exact_density: bool = True
 
     @abstractmethod
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
@@ -100,6 +103,17 @@ class GenerativeModel(nn.Module, ABC):
         Raises:
             DataError: data that the model cannot be fitted to.
         """
+
+    def density_error(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """How far :meth:`log_prob` may be from the density of samples by the model's own account, in nats ``[n]``.
+
+        0 unless overridden: by models that integrate an equation in steps, say. An export tolerates as much.
+
+        Args:
+            x: samples ``[n, *event_shape]``.
+            condition: as graphs take it, or None.
+        """
+        return torch.zeros_like(x.flatten(1)[:, 0])
 
     @property
     def device(self) -> torch.device:
