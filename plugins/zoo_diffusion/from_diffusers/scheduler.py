@@ -42,8 +42,8 @@ _VARIANCES = {
     "fixed_large": "large",
     "learned_range": "learned",
 }
-#: algorithm_type and solver_type -> sampler and solver; names of other schedulers' are replaced by diffusers, too
-_ALGORITHMS = {"dpmsolver++": "dpm-solver-pp", "sde-dpmsolver++": "dpm-solver-pp-sde", "deis": "dpm-solver-pp"}
+#: algorithm_type and solver_type -> sampler and solver; solvers of other schedulers are replaced by diffusers, too
+_ALGORITHMS = {"dpmsolver++": "dpm-solver-pp", "sde-dpmsolver++": "dpm-solver-pp-sde"}
 _SOLVERS = {"midpoint": "midpoint", "heun": "heun", "logrho": "midpoint", "bh1": "midpoint", "bh2": "midpoint"}
 
 
