@@ -120,6 +120,35 @@ class Importer(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillationMethod(Description):
+    """A way for a model to learn from a finished one, for recipes with a table ``[distillation]``.
+
+    Attributes:
+        entry: ``"module:Class"`` of a :class:`~zoo.training.distillation.Distillation`, built as
+            ``(student, teacher, **options)``.
+        paper: where it was published.
+    """
+
+    entry: str
+    paper: str = ""
+    requires: tuple[str, ...] = ("torch",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Description):
+    """Something that ``zoo eval`` measures.
+
+    Attributes:
+        entry: ``"module:function"``, a function ``(evaluation) -> Mapping[str, Mapping[str, Any]]`` that gets a
+            :class:`~zoo.metrics.evaluation.Evaluation`, and gives each number that it measures by name, as a table with
+            its ``value`` and what one must know to read it (``unit``, ``standard_error``, ``samples``, ``of``, ...);
+            nothing for a model or data that it does not fit.
+    """
+
+    entry: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check(Description):
     """A check that ``zoo doctor`` runs.
 

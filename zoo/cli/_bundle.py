@@ -8,7 +8,8 @@ from typing import Any
 
 from zoo.bundle import Bundle, GraphInfo, Manifest
 from zoo.cli._text import size
-from zoo.programs import Direct, Fused, Iterate, Port
+from zoo.ports import Port
+from zoo.programs import Direct, Fused, Iterate
 
 
 def described(bundle: Bundle) -> dict[str, Any]:
@@ -92,7 +93,10 @@ def _proof(proof: Mapping[str, Any]) -> str:
     cases = f"{proof['cases']} cases" if "cases" in proof else "cases"
     where = "".join(f" {preposition} {name} {proof[key]}" for preposition, name, key in _MADE_WITH if key in proof)
     tolerated = f", {proof['tolerance']:.1e} tolerated" if "tolerance" in proof else ""
-    return f"{cases}{where}: at most {differences[what]:.1e} apart ({what}){tolerated}; `zoo check` repeats it"
+    judged = len(proof.get("judged_by_float64", {}))
+    let_through = f", {judged} more let through by float64" if judged else ""
+    apart = f"at most {differences[what]:.1e} apart ({what}){tolerated}{let_through}"
+    return f"{cases}{where}: {apart}; `zoo check` repeats it"
 
 
 _MADE_WITH = ("beside", "PyTorch", "torch"), ("in", "ONNX Runtime", "onnxruntime")

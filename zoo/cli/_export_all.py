@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo import building
 from zoo.bundle import open_bundle
 from zoo.cards import Exporter, ModelCard
 from zoo.cli._app import App
@@ -80,7 +81,7 @@ def _of_model(
 ) -> Iterator[Cell]:
     from zoo.export import export, pack
 
-    model, bundles = app.registry.load(card), app.registry.exporter(BUNDLES)
+    model, bundles = building.load(app.registry, card), app.registry.exporter(BUNDLES)
     for precision, options in PRECISIONS.items():
         made = folder / f"{card.name}-{precision}-{BUNDLES}"
         given: dict[str, Any] = {**options, **({} if quality or not options else {"quality": False})}

@@ -9,6 +9,7 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import table
 from zoo.errors import UsageError
+from zoo.sources import resolve
 
 if TYPE_CHECKING:
     from zoo.runtime.check import Row
@@ -33,7 +34,7 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
     from zoo.bundle import open_bundle
     from zoo.runtime.check import check
 
-    source = app.registry.resolve(model)
+    source = resolve(app.registry, model)
     if source.bundle is None:
         raise UsageError(f"{source.name} has no bundle to check", hint=f"`zoo export {model} -o DIR` writes one.")
     bundle = open_bundle(source.bundle)

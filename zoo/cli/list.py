@@ -21,6 +21,8 @@ PLURALS = {
     "datasets": "data set",
     "exporters": "exporter",
     "importers": "importer",
+    "distillations": "distillation method",
+    "metrics": "metric",
     "checks": "check",
 }
 

@@ -19,7 +19,7 @@ from zoo.conditions import Condition
 from zoo.discovery import KINDS
 from zoo.errors import UnknownNameError
 from zoo.registry import Item, Registry
-from zoo.sources import Source
+from zoo.sources import Source, resolve
 
 #: what a manifest need not say of its model
 _NOT_STATED: dict[str, Any] = {
@@ -45,11 +45,12 @@ def command(app: App, name: str, part: str | None) -> None:
     """Show a model's card, and explain its bundle.
 
     MODEL is a model's name, or the path of a model's folder, of a bundle, or of what an importer reads. Names of
-    architectures, samplers, data sets, exporters and importers are shown too, when no model has that name.
+    architectures, samplers, data sets, metrics and everything else that `zoo list` lists are shown too, when no model
+    has that name.
     """
     registry = app.registry
     try:
-        source = registry.resolve(name)
+        source = resolve(registry, name)
     except UnknownNameError:
         _show_other(app, registry, name)
         return

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoo.errors import BundleError
+from zoo.ports import Port
 from zoo.printable import printable, shortened
-from zoo.programs import Port
 from zoo.scan import messages as m
 from zoo.scan.attributes import attributes_of, describe, schema_for
 from zoo.scan.operators import SIZED, SUBGRAPHS
