@@ -129,6 +129,7 @@ def load(
         built = _from_importer(registry, source.importer, source.card)
     else:
         built = _from_card(registry, source.card)
+    weights.mark_loaded(built)
     return built.eval()
 
 

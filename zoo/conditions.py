@@ -117,6 +117,9 @@ class Condition:
             raise ConditionError(
                 f"{n} samples need a condition of shape ({self.size},) or ({n}, {self.size}), not {values.shape}"
             )
-        if not np.isfinite(values).all():
-            raise ConditionError("the condition has values that are not finite")
-        return np.broadcast_to(values, (n, self.size)).astype(np.float32)
+        # as graphs take them: 1e39 is not finite either
+        with np.errstate(over="ignore"):
+            vectors = values.astype(np.float32)
+        if not np.isfinite(vectors).all():
+            raise ConditionError("the condition has values that are not finite in float32")
+        return np.broadcast_to(vectors, (n, self.size)).copy()

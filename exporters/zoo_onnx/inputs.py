@@ -104,7 +104,7 @@ class Inputs:
             return None
         if c.kind == "classes":
             return (np.arange(n) % c.size).astype(np.int32)
-        return self._normal((n, c.size))
+        return self._contexts((n, c.size))
 
     @cached_property
     def _conditions(self) -> NDArray[Any] | None:
@@ -158,6 +158,8 @@ class Inputs:
             return self._random.integers(self.model.condition.size + (null is not None), size=shape, dtype=np.int32)
         if port.dtype == "int32":
             return np.zeros(shape, np.int32)
+        if port.name == "condition" and self.model.condition is not None:
+            return self._contexts(shape)
         if isinstance(role, (Iterate, Integrate)):
             path = path_from(role.path)
             alpha, sigma = path.alpha_sigma(t)
@@ -183,6 +185,11 @@ class Inputs:
         if coder and isinstance(sample := self.programs.sample, Iterate):
             return np.float32(sample.shift) + np.float32(sample.scale) * self._normal(shape)
         return self._normal(shape)
+
+    def _contexts(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Context vectors of the size that the model was trained with."""
+        standardized, standard = self.model.standardized_context, self._normal(shape)
+        return standard if standardized is None else standardized.raw(standard)
 
     def _normal(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         # an array even of one number

@@ -115,7 +115,11 @@ def _context(flow: WrittenFlow, net: Net, condition: Value) -> Value:
     """What transforms see of a condition: the vector itself, or the class as a one-hot vector."""
     assert flow.condition is not None
     if flow.condition.kind == "vector":
-        return condition
+        standardize = flow.standardized_context
+        if standardize is None:
+            return condition
+        shift, scale = (net.constant(buffer.numpy()) for buffer in (standardize.shift, standardize.scale))
+        return net("Div", net("Sub", condition, shift), scale)
     classes = np.arange(flow.condition.size, dtype=np.int32)
     return net("Cast", net("Equal", net("Unsqueeze", condition, net.integers(1)), classes), to=_FLOAT)
 

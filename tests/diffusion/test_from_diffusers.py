@@ -327,6 +327,63 @@ def test_schedulers_become_samplers(scheduler, sampler, options, clip, registry,
     assert torch.isfinite(model.sample(1, seed=0, steps=3)).all()
 
 
+@pytest.mark.parametrize("name", ["fp16", "bf16"])
+def test_one_variant_in_another_precision_is_taken_and_named(name, registry, folder):
+    (folder / "unet" / WEIGHTS).rename(folder / "unet" / f"diffusion_pytorch_model.{name}.safetensors")
+    assert registry.resolve(folder).card.summary == f"UNet2DModel of diffusers 0.1.1, variant {name}"
+    same(registry.load(folder), unet())
+    assert "variant" not in registry.resolve(folder).card.describe()
+
+
+def test_a_snapshot_in_the_cache_of_the_hub_is_a_folder_of_links(registry, tmp_path):
+    whole = write(tmp_path / "whole", index={"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]})
+    repository = tmp_path / "models--someone--tiny-ddpm"
+    snapshot = repository / "snapshots" / "0123abcd"
+    (repository / "blobs").mkdir(parents=True)
+    for number, file in enumerate(sorted(path for path in whole.rglob("*") if path.is_file())):
+        blob = repository / "blobs" / f"{number:040x}"
+        file.rename(blob)
+        link = snapshot / file.relative_to(whole)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob)
+    same(registry.load(snapshot), unet())
+    assert registry.resolve(snapshot).card.name == "tiny-ddpm"
+    with pytest.raises(ConfigError, match="is a repository in the hub's cache") as caught:
+        registry.resolve(repository)
+    assert str(snapshot) in caught.value.hint
+    (snapshot / "unet" / WEIGHTS).resolve().unlink()
+    with pytest.raises(WeightsError, match="is a link to a file that is not there"):
+        registry.load(snapshot)
+
+
+PIPELINE = {"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]}
+
+
+@pytest.mark.parametrize(
+    ("index", "folders", "decoded"),
+    [
+        ({"vae": ["diffusers", "AutoencoderKL"]}, {}, "vae"),
+        ({"vqvae": ["diffusers", "VQModel"]}, {}, "vqvae"),
+        ({"first_stage": ["diffusers", "AutoencoderTiny"]}, {}, "first_stage"),
+        ({"vae": [None, None]}, {}, None),
+        ({"vae": None, "mel": ["diffusers", "Mel"]}, {}, None),
+        ({}, {"vqvae": None}, "vqvae"),
+        ({}, {"decoder": {"_class_name": "AutoencoderDC"}}, "decoder"),
+        ({}, {"samples": {"kind": "pictures"}}, None),
+    ],
+)
+def test_an_autoencoder_is_found_by_name_or_class(index, folders, decoded, registry, tmp_path):
+    folder = write(tmp_path / "a", index=PIPELINE | index)
+    for name, config in folders.items():
+        (folder / name).mkdir()
+        if config is not None:
+            write_json(folder / name / "config.json", config)
+    card = registry.resolve(folder).card
+    assert card.data == ({} if decoded else {"levels": 256})
+    assert ("autoencoder" in card.summary) == (decoded is not None)
+    assert decoded is None or f"its autoencoder {decoded} decodes" in card.summary
+
+
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -346,6 +403,74 @@ def test_a_pointer_in_place_of_weights_is_recognised(registry, folder):
     (folder / "unet" / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(WeightsError, match="Git LFS pointer"):
         building.load(registry, folder)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["diffusion_pytorch_model.non_ema.safetensors"], "but the variant non_ema, which may be other weights"),
+        (["diffusion_pytorch_model.ema.safetensors"], "but the variant ema, which may be other weights"),
+        ([f"diffusion_pytorch_model.{v}.safetensors" for v in ("bf16", "fp16")], "but the variants bf16, fp16"),
+        (["diffusion_pytorch_model-00001-of-00002.safetensors"], "has shards such as .*, but no"),
+        (["diffusion_pytorch_model.fp16-00001-of-00002.safetensors"], "has shards such as .*, but no"),
+        (["diffusion_pytorch_model.safetensors.index.json"], "does not say which tensor is in which file"),
+        (["diffusion_flax_model.msgpack"], r"has no diffusion_pytorch_model\.safetensors"),
+    ],
+)
+def test_other_weights_are_not_taken_without_a_word(names, says, registry, folder):
+    for name in names:
+        (folder / "unet" / name).write_bytes(b"{}")
+    (folder / "unet" / WEIGHTS).unlink()
+    with pytest.raises(WeightsError, match=says):
+        registry.load(folder)
+
+
+def test_other_weights_are_taken_where_they_are_asked_for(registry, folder):
+    (folder / "unet" / WEIGHTS).rename(folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors")
+    with pytest.raises(WeightsError) as caught:
+        registry.load(folder)
+    assert "-I variant=non_ema" in caught.value.hint
+    same(registry.load(folder, variant="non_ema"), unet())
+    with pytest.raises(WeightsError, match="has no variant ema of its weights; non_ema of them can be had"):
+        registry.resolve(folder, variant="ema")
+    with pytest.raises(UsageError, match="variant is the name of a set of weights, not 16"):
+        registry.resolve(folder, variant=16)
+
+
+def test_a_tensor_in_two_shards_is_refused(registry, folder):
+    names = {}
+    for part in ("a.safetensors", "b.safetensors"):
+        weights.write(folder / "unet" / part, unet())
+        names |= dict.fromkeys(unet(), part)
+    names |= {next(iter(names)): "a.safetensors"}
+    write_json(folder / "unet" / f"{WEIGHTS}.index.json", {"weight_map": names})
+    with pytest.raises(WeightsError, match=r"which another file of .* has, too"):
+        registry.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("index", "says"),
+    [
+        ({"unet": ["diffusers", "UNet2DConditionModel"]}, "loads unet as a UNet2DConditionModel, but .* UNet2DModel"),
+        ({"unet": ["my_networks", "UNet2DModel"]}, "takes unet from my_networks, which is not diffusers"),
+        ({"text_encoder": ["transformers", "CLIPTextModel"]}, "has the part text_encoder, a CLIPTextModel"),
+        ({"upsampling": 4}, "has upsampling 4, which is not known here"),
+        ({"scheduler": ["diffusers", "PNDMScheduler"]}, "scheduler PNDMScheduler, whose steps"),
+        ({"_class_name": "PNDMPipeline"}, "scheduler PNDMScheduler, whose steps"),
+    ],
+)
+def test_a_pipeline_that_is_not_understood_is_refused(index, says, registry, tmp_path):
+    with pytest.raises(ConfigError, match=says):
+        registry.resolve(write(tmp_path / "a", index=PIPELINE | index))
+
+
+def test_of_two_networks_the_one_that_the_index_names_is_taken(registry, tmp_path):
+    folder = write(tmp_path / "a")
+    write_json(folder / "transformer" / "config.json", TRANSFORMER)
+    with pytest.raises(ConfigError, match="has both unet and transformer"):
+        registry.resolve(folder)
+    write_json(folder / "model_index.json", {"transformer": ["diffusers", "DiTTransformer2DModel"]})
+    assert registry.resolve(folder).card.architecture == "dit"
 
 
 def test_missing_and_unexpected_tensors_are_told_at_once(registry, tmp_path):
@@ -381,7 +506,7 @@ def test_a_dit_with_several_embeddings_is_refused(registry, tmp_path):
         ({"prediction_type": "score"}, "prediction_type 'score'; epsilon, sample, v_prediction can be"),
         ({"beta_start": "small"}, "beta_start 'small', which is no number"),
         ({"beta_end": 2.0}, "every β must lie between 0 and 1"),
-        ({"num_train_timesteps": 0.5}, "num_timesteps is a whole number"),
+        ({"num_train_timesteps": 0.5}, "num_train_timesteps 0.5, not a whole number from 2 up"),
         ({"variance_type": "learned"}, "variance_type 'learned'; fixed_small"),
         ({"variance_type": "learned_range"}, "but the network predicts no variance"),
         ({"timestep_spacing": "karras"}, "timestep_spacing 'karras'; leading, trailing, linspace can be"),
@@ -403,6 +528,7 @@ def test_a_scheduler_that_ours_cannot_do_is_refused(changes, says, registry, tmp
     [
         (UNET | {"_class_name": "UNet2DConditionModel"}, "of a UNet2DConditionModel, which cannot be imported"),
         (UNET | {"encoder_hid_dim": 7}, "says encoder_hid_dim, which is not known here"),
+        (UNET | {"encoder_hid_dim": None}, "says encoder_hid_dim, which is not known here"),
         (UNET | {"sample_size": None}, "has no sample_size"),
         (UNET | {"sample_size": 0}, "sample_size 0, not a whole number"),
         (UNET | {"in_channels": 6}, "6 channels in and 1 out"),

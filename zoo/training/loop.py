@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo import weights
-from zoo.data import Dataset, Split
-from zoo.errors import ConfigError, DataError
+from zoo.conditions import Condition
+from zoo.data import Dataset, Split, check_finite
+from zoo.errors import ConditionError, DataError
+from zoo.kinds import Table
 from zoo.model import GenerativeModel
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
@@ -57,7 +60,7 @@ def train(
     """Train ``model`` on ``data`` as ``recipe`` says, resuming from the checkpoint at ``path`` if there is one.
 
     Args:
-        model: freshly built by the same recipe.
+        model: freshly built by the same recipe, or with weights that were loaded, whose constants it then keeps.
         data: the data set.
         recipe: the run.
         path: of the checkpoint, in an existing folder.
@@ -69,8 +72,8 @@ def train(
         the result, or None when stopped early.
 
     Raises:
-        ConfigError: the loss is not finite.
-        DataError: the data does not fit the model.
+        ConfigError: the run diverged: loss, gradient or parameters are not finite. The checkpoint before that stays.
+        DataError: the data does not fit the model, or holds numbers that are not finite.
         WeightsError: the checkpoint is damaged or of another recipe.
     """
     settings = recipe.training
@@ -108,7 +111,7 @@ def train(
     average.train(average is model)
     started = time.monotonic() - progress.seconds
     while progress.step < settings.steps:
-        loss = _step(model, average, optimizer, data, settings, progress.step, distillation)
+        loss = _step(model, average, optimizer, data, settings, progress.step, distillation, path)
         progress.step += 1
         progress.seconds = time.monotonic() - started
         validation = None
@@ -140,6 +143,7 @@ def _step(
     settings: TrainingRecipe,
     step: int,
     distillation: Distillation | None,
+    path: Path,
 ) -> float:
     with step_seed(settings.seed, step):
         x, condition = batch(data, data.train, _indices(len(data.train.x), settings, step), model)
@@ -152,18 +156,23 @@ def _step(
                 loss = distillation.loss(model, x, condition, done=step / settings.steps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-    value = loss.item()
-    if not math.isfinite(value):
-        raise ConfigError(
-            f"the loss is {value} at step {step + 1}",
-            hint="Lower training.learning_rate, or set training.gradient_clip.",
-        )
-    if settings.gradient_clip:
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+    norm = _gradient_norm(model, settings.gradient_clip)
+    # both at once, so that the processor waits for an accelerator once a step
+    value, size = torch.stack([loss.detach(), norm.to(loss)]).tolist()
+    for what, number in (("loss", value), ("norm of the gradient", size)):
+        if not math.isfinite(number):
+            raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path)
     optimizer.step()
     if average is not model:
         update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
     return value
+
+
+def _gradient_norm(model: GenerativeModel, clip: float) -> Tensor:
+    """The global norm of the gradient, which is clipped if ``clip`` is above 0: not finite if any part of it is not."""
+    if clip:
+        return torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    return torch.nn.utils.get_total_norm(p.grad for p in model.parameters() if p.grad is not None)
 
 
 @torch.no_grad()
@@ -202,26 +211,54 @@ def evaluate(
 
 
 def prepare(model: GenerativeModel, data: Dataset, *, seed: int) -> None:
-    """Let a model fit its constants to the training split, or to 10,000 samples of it drawn at random."""
+    """Let a model fit its constants to the training split, or to 10,000 samples of it drawn at random.
+
+    What was loaded, the model or a part of it, stays as it is: its weights were trained with the constants they have.
+    """
+    if weights.is_loaded(model):
+        return
     count = len(data.train)
     chosen = np.random.default_rng(seed).permutation(count)[:_PREPARATION]
     with step_seed(seed, -1):
-        x, _ = batch(data, data.train, chosen, model)
-    model.prepare(x)
+        x, condition = batch(data, data.train, chosen, model)
+    loaded = [(part, copy.deepcopy(part.state_dict())) for part in model.modules() if weights.is_loaded(part)]
+    if condition is None or "condition" not in inspect.signature(model.prepare).parameters:
+        # models of plugins that were written before contexts were standardised take the data alone
+        model.prepare(x)
+    else:
+        model.prepare(x, condition)
+    for part, state in loaded:
+        part.load_state_dict(state)
 
 
 def check_fit(model: GenerativeModel, data: Dataset) -> None:
-    """Refuse data that the model cannot be trained on.
+    """Refuse data that the model cannot be trained on, before the first step.
 
     Raises:
-        DataError: event shape, or condition, does not fit.
+        DataError: event shape, or condition, does not fit, or a number is not finite.
     """
     if data.event_shape != model.event_shape:
         raise DataError(
             f"data set {data.name} has events of shape {data.event_shape}, the model of {model.event_shape}"
         )
-    if model.condition is not None and data.train.condition is None:
+    if model.condition is not None and any(
+        split.condition is None for split in (data.train, data.validation, data.test)
+    ):
         raise DataError(f"the model is conditioned on {model.condition.kind}, which data set {data.name} does not have")
+    for name in ("train", "validation", "test"):
+        _check_split(getattr(data, name), f"of the {name} split of data set {data.name}", data, model.condition)
+
+
+def _check_split(split: Split, whose: str, data: Dataset, condition: Condition | None) -> None:
+    names = [column.name for column in data.kind.columns] if isinstance(data.kind, Table) else []
+    check_finite(np.asarray(split.x), f"the samples {whose}", names)
+    if condition is None or split.condition is None:
+        return
+    check_finite(np.asarray(split.condition), f"the contexts {whose}", condition.labels)
+    try:
+        condition.array(split.condition, len(split))
+    except ConditionError as error:
+        raise DataError(f"the conditions {whose} do not fit the model: {error}", hint=error.hint) from error
 
 
 def batch(
