@@ -127,7 +127,8 @@ def log_density_with_errors(
 
     The numerical error is the sum of three, none of which takes an evaluation more:
 
-    - the steps: how far 2·N of them are from N. With few steps it can be larger than the value.
+    - the steps: how far 2·N of them are from N, times 1 + h² for steps of h in the log noise level, since that
+      difference is an estimate of the error only where h is small. With few steps it can be larger than the value.
     - the ends of the path: data is taken to be noised as the smallest level says, and the last state to be normal. What
       that changes follows, to first order in the smallest variance and to second in 1/largest level, from D and its
       trace there, see :func:`_start_error` and :func:`_end_error`. Its parts are added whatever their signs.
@@ -139,7 +140,8 @@ def log_density_with_errors(
     coarse, fine = (_of_probes(evaluate, state, path, seed, n, probes, first) for n in (steps, 2 * steps))
     each = np.array([solved.density for solved in fine])
     value = each.mean(0)
-    by_steps = np.abs(value - np.mean([solved.density for solved in coarse], axis=0))
+    h = np.subtract(*_log_noise_ends(path)[::-1]) / steps
+    by_steps = (1.0 + h**2) * np.abs(value - np.mean([solved.density for solved in coarse], axis=0))
     numerical = by_steps + np.mean([solved.ends + solved.rounding for solved in fine], axis=0)
     if probes == EXACT:
         spread, error = np.zeros(len(state)), numerical
@@ -196,7 +198,7 @@ def _integrated(
 ) -> _Solved:
     """Log-densities ``[n]`` with the trace the sum over probes."""
     n, dims = len(state), math.prod(state.shape[1:])
-    start, end = (min(-0.5 * float(path.log_snr(t)), LOG_NOISE_MAX) for t in (path.t_min, 1.0))
+    start, end = _log_noise_ends(path)
 
     def slope(s: float, y: Array) -> tuple[Array, Array]:
         t = path.time_at(-2.0 * s).clip(0.0, 1.0)
@@ -233,6 +235,12 @@ def _integrated(
     prior = -0.5 * _dot(x, x) - 0.5 * dims * math.log(2 * math.pi) + dims * math.log(scale1)
     # `change` is the change of log p(y) from data to noise, so it is taken off; y = x/α scales the density by α
     return _Solved(prior - change - dims * math.log(alpha0), ends, rounding)
+
+
+def _log_noise_ends(path: Path) -> tuple[float, float]:
+    """ln(σ/α) where the ODE begins, at data, and where it ends."""
+    start, end = (min(-0.5 * float(path.log_snr(t)), LOG_NOISE_MAX) for t in (path.t_min, 1.0))
+    return start, end
 
 
 def _dot(a: Array, b: Array) -> Array:
