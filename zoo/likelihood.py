@@ -249,10 +249,10 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def _start_error(alpha: float, level: float, y: Array, k: Array, change: Array) -> Array:
-    """What taking x₀ for x at the smallest noise level n changes, ``[n]``: its density there, and the scale of y = x₀/α.
+    """What taking x₀ for x at the smallest noise level n changes, ``[n]``: its density there, and the scale of y.
 
-    The heat equation gives ∂ log p(y)/∂s = n²·(Δ log p + |∇ log p|²) = change + |k|²/n², with k = y - D = -n²·∇ log p,
-    and that grows as n², so half of it is what came together from s = -∞. y - x₀ = (1 - α)·y moves log p by as much times
+    The heat equation gives ∂ log p(y)/∂s = n²·(Δ log p + |∇ log p|²) = change + |k|²/n², k = y - D = -n²·∇ log p, and
+    that grows as n², so half of it is what came together from s = -∞. y - x₀ = (1 - α)·y moves log p by as much times
     the score.
     """
     spread = 0.5 * (np.abs(change) + _dot(k, k) / level**2)
@@ -275,7 +275,7 @@ def _end_error(level: float, y: Array, k: Array, change: Array) -> Array:
 
 
 def _rounding_rate(level: float, y: Array, k: Array, change: Array) -> Array:
-    """What float32 may change of log p, ``[n]`` per unit of s: a move of y by ε·|y| along the score, and ε of the trace."""
+    """What float32 may change of log p, ``[n]`` per unit of s: y moved by ε·|y| along the score, and ε of the trace."""
     score = np.sqrt(_dot(k, k)) / level**2
     return np.asarray(FLOAT32 * (np.sqrt(_dot(y, y)) * score + np.abs(change + _dims(y)) + _dims(y)))
 

@@ -107,7 +107,9 @@ class Mixture:
 
     def log_density(self, x):
         squares = ((x[:, None] - self.means) ** 2).sum(-1)
-        parts = np.log(self.WEIGHTS) - 0.5 * squares / self.STDS**2 - 0.5 * x.shape[1] * np.log(2 * np.pi * self.STDS**2)
+        parts = (
+            np.log(self.WEIGHTS) - 0.5 * squares / self.STDS**2 - 0.5 * x.shape[1] * np.log(2 * np.pi * self.STDS**2)
+        )
         return np.logaddexp.reduce(parts, axis=1)
 
     def evaluate(self, x, time, alpha, sigma, probe):

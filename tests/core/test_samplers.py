@@ -162,7 +162,11 @@ def test_a_number_of_steps_that_is_none_is_refused(steps):
         ("unipc", {"variant": "bh3"}, "'bh1' or 'bh2'"),
         ("lms", {"order": 5}, "orders 1 to 4"),
         ("deis", {"order": 9}, "orders 1 to 4"),
-        *((name, {"max_gain": gain}, "max_gain is a number from 1 up") for name in LIMITED for gain in (0.5, np.nan, "a")),
+        *(
+            (name, {"max_gain": gain}, "max_gain is a number from 1 up")
+            for name in LIMITED
+            for gain in (0.5, np.nan, "a")
+        ),
         ("deis", {"variable": "rho"}, "'time' or 'log-noise'"),
     ],
 )

@@ -32,7 +32,7 @@ def deis(
         order: 1 to 4, the paper's r + 1.
         variable: what P is a polynomial in: t, the paper's tAB-DEIS, or ln(σ/α), which diffusers uses. In σ/α itself
             (ρAB) it is sampler ``lms``.
-        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, the step is of
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, it is of
             the highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
         spacing: see :mod:`zoo.samplers.spacing`.
 

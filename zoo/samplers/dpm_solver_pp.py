@@ -30,7 +30,7 @@ def dpm_solver_pp(
         steps: number of steps, one evaluation each.
         order: 1, 2 or 3. Order 1 is DDIM.
         lower_order_final: whether the step before the last is at most of order 2 too, steadier with few steps.
-        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, the step is of
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, it is of
             the highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
         spacing: see :mod:`zoo.samplers.spacing`.
 

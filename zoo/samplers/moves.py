@@ -9,7 +9,6 @@ from zoo.errors import UsageError
 from zoo.samplers.recorder import Linear
 from zoo.samplers.spacing import Point
 
-
 #: the gain that samplers allow a step unless told otherwise, see :func:`gain`
 MAX_GAIN = 3.0
 

@@ -38,7 +38,7 @@ def unipc(
         order: p of UniP-p, 1 to 4.
         variant: B(h) = -h (bh1) or e^-h - 1 (bh2).
         corrector: whether UniC follows UniP.
-        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, the step is of
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, it is of
             the highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
         spacing: see :mod:`zoo.samplers.spacing`.
 
