@@ -21,7 +21,7 @@ float32 get wrong, and what the probes do.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,9 +108,35 @@ def log_density(
     Raises:
         UsageError: ``steps`` below 1, or ``probes`` below 0.
     """
-    solved = _of_probes(evaluate, state, path, seed, steps, probes, first)
+    solved = _of_probes(_in_float64(evaluate), state, path, seed, steps, probes, first)
     mean: Array = np.mean([each.density for each in solved], axis=0)
     return mean
+
+
+def differentiable_log_density(
+    evaluate: Callable[[Any, float, float, float, Any], tuple[Any, Any]],
+    state: Any,
+    path: Path,
+    *,
+    seed: int = 0,
+    steps: int = 32,
+    probes: int = 1,
+) -> Any:
+    """:func:`log_density` of tensors of a library that differentiates, in its own arithmetic.
+
+    Args:
+        evaluate: as for :func:`log_density`, but from states to tensors that keep their gradients, in float64.
+        state: float64 tensor ``[n, *event]``.
+        path: the Gaussian path.
+        seed: key of the probes.
+        steps: number of Runge-Kutta steps.
+        probes: estimates averaged for each sample, or :data:`EXACT`.
+
+    Returns:
+        float64 tensor ``[n]``.
+    """
+    estimates: list[Any] = [each.density for each in _estimates(evaluate, state, path, seed, steps, probes, 0)]
+    return sum(estimates[1:], estimates[0]) / len(estimates)
 
 
 def log_density_with_errors(
@@ -137,7 +163,8 @@ def log_density_with_errors(
 
     It does not know of structure in the data finer than the smallest noise level.
     """
-    coarse, fine = (_of_probes(evaluate, state, path, seed, n, probes, first) for n in (steps, 2 * steps))
+    exact = _in_float64(evaluate)
+    coarse, fine = (_of_probes(exact, state, path, seed, n, probes, first) for n in (steps, 2 * steps))
     each = np.array([solved.density for solved in fine])
     value = each.mean(0)
     h = np.subtract(*_log_noise_ends(path)[::-1]) / steps
@@ -179,51 +206,76 @@ def student_t(freedom: int, confidence: float = 0.95) -> float:
     return math.sqrt(power + 1) * math.tan(low)
 
 
+def _in_float64(evaluate: Evaluator) -> Callable[[Array, float, float, float, Any], tuple[Array, Array]]:
+    """The evaluator of a denoiser in float32 for a state in float64."""
+
+    def exact(x: Array, time: float, alpha: float, sigma: float, probe: Any) -> tuple[Array, Array]:
+        d, trace = evaluate(x.astype(np.float32), time, alpha, sigma, probe)
+        return np.asarray(d, np.float64), np.asarray(trace, np.float64)
+
+    return exact
+
+
 def _of_probes(
-    evaluate: Evaluator, state: Array, path: Path, seed: int, steps: int, probes: int, first: int
+    evaluate: Callable[..., tuple[Any, Any]],
+    state: Array,
+    path: Path,
+    seed: int,
+    steps: int,
+    probes: int,
+    first: int,
 ) -> list[_Solved]:
     """A solution for each probe; one with the exact trace."""
+    return list(_estimates(evaluate, state, path, seed, steps, probes, first))
+
+
+def _estimates(
+    evaluate: Callable[..., tuple[Any, Any]], state: Any, path: Path, seed: int, steps: int, probes: int, first: int
+) -> Iterator[_Solved]:
+    """The solutions of :func:`_of_probes`, arrays or tensors as the state is one."""
     if steps < 1 or probes < 0:
         raise UsageError(f"steps must be 1 or more and probes 0 (exact) or more, not {steps} and {probes}")
-    n, event = len(state), state.shape[1:]
+    n, event = len(state), tuple(state.shape[1:])
     if probes == EXACT:
         units = np.eye(math.prod(event), dtype=np.float32).reshape(-1, 1, *event)
-        return [_integrated(evaluate, state, path, steps, [np.broadcast_to(unit, state.shape) for unit in units])]
-    drawn = (noise.rademacher(seed, n, event, first=first, step=p) for p in range(probes))
-    return [_integrated(evaluate, state, path, steps, [probe]) for probe in drawn]
+        yield _integrated(evaluate, state, path, steps, [np.broadcast_to(unit, (n, *event)) for unit in units])
+    for p in range(probes):
+        probe = noise.rademacher(seed, n, event, first=first, step=p)
+        yield _integrated(evaluate, state, path, steps, [probe])
 
 
 def _integrated(
-    evaluate: Evaluator, state: Array, path: Path, steps: int, probes: Sequence[NDArray[np.float32]]
+    evaluate: Callable[..., tuple[Any, Any]], state: Any, path: Path, steps: int, probes: Sequence[NDArray[np.float32]]
 ) -> _Solved:
-    """Log-densities ``[n]`` with the trace the sum over probes."""
+    """Log-densities ``[n]`` with the trace the sum over probes; plain arithmetic, for arrays and for tensors, whose errors are not told."""
     n, dims = len(state), math.prod(state.shape[1:])
     start, end = _log_noise_ends(path)
 
-    def slope(s: float, y: Array) -> tuple[Array, Array]:
+    def slope(s: float, y: Any) -> tuple[Any, Any]:
         t = path.time_at(-2.0 * s).clip(0.0, 1.0)
         alpha, sigma = (float(a) for a in path.alpha_sigma(t))
-        x, time = (alpha * y).astype(np.float32), float(path.network_time(t))
-        d, total = y, np.zeros(n)
+        x, time = alpha * y, float(path.network_time(t))
+        d, total = y, 0.0
         for probe in probes:
-            given, trace = evaluate(x, time, alpha, sigma, probe)
-            d, total = np.asarray(given, np.float64), total + np.asarray(trace, np.float64)
+            d, trace = evaluate(x, time, alpha, sigma, probe)
+            total = total + trace
         return y - d, alpha * total - dims
 
     alpha0 = float(path.alpha_sigma(path.t_min)[0])
-    y, change, rounding = state / alpha0, np.zeros(n), np.zeros(n)
+    y, change, ends, rounding = state / alpha0, 0.0, np.zeros(n), np.zeros(n)
+    told = isinstance(state, np.ndarray)
     h = (end - start) / steps
-    ends = np.zeros(n)
     for i in range(steps):
         s = start + i * h
         k1, l1 = slope(s, y)
-        if i == 0:
+        if told and i == 0:
             ends = _start_error(alpha0, math.exp(s), y, k1, l1)
-        rounding = rounding + h * _rounding_rate(math.exp(s), y, k1, l1)
+        if told:
+            rounding = rounding + h * _rounding_rate(math.exp(s), y, k1, l1)
         k2, l2 = slope(s + h / 2, y + h / 2 * k1)
         k3, l3 = slope(s + h / 2, y + h / 2 * k2)
         k4, l4 = slope(s + h, y + h * k3)
-        if i == steps - 1:
+        if told and i == steps - 1:
             # D hardly depends on its argument there, so that of the last stage serves
             ends = ends + _end_error(math.exp(end), y + h * k3, k4, l4)
         y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
@@ -243,9 +295,8 @@ def _log_noise_ends(path: Path) -> tuple[float, float]:
     return start, end
 
 
-def _dot(a: Array, b: Array) -> Array:
-    product: Array = (a * b).reshape(len(a), -1).sum(1)
-    return product
+def _dot(a: Any, b: Any) -> Any:
+    return (a * b).reshape(len(a), -1).sum(1)
 
 
 def _start_error(alpha: float, level: float, y: Array, k: Array, change: Array) -> Array:
