@@ -22,7 +22,7 @@ STEPS = (5, 7, 10, 20, 50)
 FACTOR = 2.0
 #: and how far without regard to Euler's: where that is exact, and for energy distances of so few samples
 FLOOR, ENERGY_FLOOR = 0.1, 0.3
-#: the largest number that a sample may have; the target's reach 4.7
+#: the largest number that a sample may have
 LARGEST = 8.0
 WEIGHTS = np.array([0.3, 0.5, 0.2])
 MEANS = 3.0 * np.array([[-1.0, 0.4], [0.6, -0.3], [0.2, 1.1]])

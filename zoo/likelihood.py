@@ -247,7 +247,7 @@ def _estimates(
 def _integrated(
     evaluate: Callable[..., tuple[Any, Any]], state: Any, path: Path, steps: int, probes: Sequence[NDArray[np.float32]]
 ) -> _Solved:
-    """Log-densities ``[n]`` with the trace the sum over probes; plain arithmetic, for arrays and for tensors, whose errors are not told."""
+    """With the trace the sum over probes; plain arithmetic, for arrays and for tensors, whose errors are not told."""
     n, dims = len(state), math.prod(state.shape[1:])
     start, end = _log_noise_ends(path)
 
