@@ -125,7 +125,8 @@ def state_arrays(module: nn.Module) -> Arrays:
 def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: Path | str) -> None:
     """Copy arrays into a module; names, shapes and dtypes must match exactly, or nothing is copied.
 
-    Tensors whose names begin with :data:`DERIVED` belong to a bundle's graphs and are passed over.
+    Tensors whose names begin with :data:`DERIVED` belong to a bundle's graphs and are passed over. What older files
+    lack (see :class:`zoo.contexts.StandardizedContext`) may be missing.
 
     Raises:
         WeightsError: with all mismatches.
@@ -135,7 +136,7 @@ def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: 
     state: dict[str, Tensor] = module.state_dict()
     given = {name: array for name, array in arrays.items() if not name.startswith(DERIVED)}
     problems = []
-    if missing := sorted(state.keys() - given.keys()):
+    if missing := sorted(state.keys() - given.keys() - _dispensable(module, given)):
         problems.append(f"missing {_listing(missing)}")
     if unexpected := sorted(given.keys() - state.keys()):
         problems.append(f"unexpected {_listing(unexpected)}")
@@ -149,6 +150,27 @@ def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: 
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise WeightsError(f"{source} does not fit the model: {shown}{more}")
     module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in given.items()})
+    mark_loaded(module)
+
+
+def mark_loaded(module: nn.Module) -> None:
+    """Note that a module's weights were loaded: training does not fit its constants to other data then."""
+    module.__dict__["_weights_loaded"] = True
+
+
+def is_loaded(module: nn.Module) -> bool:
+    """Whether :func:`mark_loaded` was called for the module, or for what it is a copy of."""
+    return bool(module.__dict__.get("_weights_loaded", False))
+
+
+def _dispensable(module: nn.Module, given: Mapping[str, NDArray[Any]]) -> set[str]:
+    """Names of buffers that are newer than the files of some models, where a file has none of a part's."""
+    found: set[str] = set()
+    for prefix, part in module.named_modules():
+        if getattr(part, "absent_in_older_files", False):
+            names = {f"{prefix}.{name}" if prefix else name for name, _ in part.named_buffers(recurse=False)}
+            found |= set() if names & given.keys() else names
+    return found
 
 
 def encode_json(value: Any) -> str:

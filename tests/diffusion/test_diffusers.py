@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers", reason="diffusers, whose models are compared, is not installed")
 
 import zoo_diffusion  # noqa: E402 - after the checks
+from zoo import building  # noqa: E402
 from zoo.discovery import Plugin, PluginRecord  # noqa: E402
 from zoo.errors import WeightsError  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
@@ -134,7 +135,7 @@ def conditions(model, n):
 @pytest.mark.parametrize("name", UNETS)
 def test_a_unet_predicts_the_same(name, registry, tmp_path):
     theirs = unet(**UNETS[name])
-    ours = registry.load(saved(tmp_path, theirs))
+    ours = building.load(registry, saved(tmp_path, theirs))
     assert sorted(ours.network.state_dict()) == sorted(theirs.state_dict())
     x, time = torch.randn(3, *ours.event_shape), torch.tensor([0, 500, 999])
     labels, condition = conditions(ours, 3)
@@ -149,7 +150,7 @@ def test_the_network_of_ddpm_cifar10_predicts_the_same(registry, tmp_path):
         torch.manual_seed(0)
         theirs = diffusers.UNet2DModel(**CIFAR).eval()
     scheduler = diffusers.DDPMScheduler(variance_type="fixed_large")
-    ours = registry.load(saved(tmp_path, theirs, scheduler))
+    ours = building.load(registry, saved(tmp_path, theirs, scheduler))
     assert sum(p.numel() for p in ours.parameters()) == 35_746_307
     assert ours.sampling.options == {"variance": "large", "spacing": "leading", "initial_scale": 1.0}
     x, time = torch.randn(1, 3, 32, 32), torch.tensor([321])
@@ -176,13 +177,13 @@ def test_a_fourier_network_is_given_the_noise_level():
 def test_a_dit_predicts_the_same_when_time_is_embedded_as_there(registry, tmp_path):
     theirs = dit()
     folder = saved(tmp_path, theirs, diffusers.DDIMScheduler(clip_sample=False), "transformer")
-    ours = registry.load(folder, time_embedding="diffusers")
+    ours = building.load(registry, folder, time_embedding="diffusers")
     x, time, labels = torch.randn(4, 4, 8, 8), torch.tensor([0, 30, 500, 999]), torch.tensor([0, 3, 9, 10])
     with torch.no_grad():
         expected = theirs(x, time, labels).sample
         given = ours.network(x, time.float(), labels.to(torch.int32))
         torch.testing.assert_close(given, expected, rtol=0, atol=TOLERANCE)
-        faithful = registry.load(folder).network(x, time.float(), labels.to(torch.int32))
+        faithful = building.load(registry, folder).network(x, time.float(), labels.to(torch.int32))
     assert (faithful - expected)[1:].abs().max() > 1e-3
     assert ours.condition.size == 10
     assert ours.null_class == 10
@@ -196,7 +197,7 @@ def test_a_dit_as_it_was_trained_has_frequencies_without_a_shift(registry, tmp_p
         block.norm1.emb.time_proj.downscale_freq_shift = 0
     x, time, labels = torch.randn(3, 4, 8, 8), torch.tensor([0, 500, 999]), torch.tensor([0, 3, 10])
     with torch.no_grad():
-        given = registry.load(folder).network(x, time.float(), labels.to(torch.int32))
+        given = building.load(registry, folder).network(x, time.float(), labels.to(torch.int32))
         torch.testing.assert_close(given, theirs(x, time, labels).sample, rtol=0, atol=TOLERANCE)
 
 
@@ -372,7 +373,7 @@ def states(model, x):
 def test_ten_steps_give_the_same_samples(name, registry, tmp_path):
     """In float64, since random networks make much of rounding; some schedulers go to float32 and back all the same."""
     theirs = unet(**AS_CIFAR)
-    ours = registry.load(saved(tmp_path, theirs, SCHEDULERS[name]()), units="state").double()
+    ours = building.load(registry, saved(tmp_path, theirs, SCHEDULERS[name]()), units="state").double()
     noise = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = run(theirs.double(), SCHEDULERS[name](), noise, 10)
     given = ours.sample(3, seed=0, noise=noise.numpy(), steps=10)
@@ -390,7 +391,7 @@ def test_ddpm_adds_the_same_noise(variance, registry, tmp_path, monkeypatch):
 
     theirs = unet(**AS_CIFAR | ({"out_channels": 2} if variance == "learned_range" else {}))
     scheduler = diffusers.DDPMScheduler(variance_type=variance)
-    ours = registry.load(saved(tmp_path, theirs, scheduler), units="state")
+    ours = building.load(registry, saved(tmp_path, theirs, scheduler), units="state")
     rows = iter(range(10))
 
     def drawn(shape, **_):
@@ -410,7 +411,7 @@ def test_pictures_are_those_of_the_pipeline(registry, tmp_path):
     pipeline = diffusers.DDIMPipeline(unet(**SMALL), diffusers.DDIMScheduler())
     pipeline.set_progress_bar_config(disable=True)
     pipeline.save_pretrained(tmp_path)
-    ours = registry.load(tmp_path)
+    ours = building.load(registry, tmp_path)
     noise = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(3))
     pictures = pipeline(
         batch_size=2, generator=torch.Generator().manual_seed(3), num_inference_steps=10, output_type="np"
