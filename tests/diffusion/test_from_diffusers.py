@@ -523,6 +523,20 @@ def test_a_scheduler_that_ours_cannot_do_is_refused(changes, says, registry, tmp
         resolve(registry, write(tmp_path / "a", scheduler=DDPM | changes))
 
 
+@pytest.mark.parametrize("name", ["DDPMScheduler", "DDIMScheduler", "EulerDiscreteScheduler"])
+def test_epsilon_that_says_nothing_of_the_data_is_refused(name, registry, tmp_path):
+    scheduler = {"_class_name": name, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    with pytest.raises(ConfigError, match="epsilon"):
+        building.load(registry, write(tmp_path / "a", scheduler=scheduler))
+
+
+def test_folders_of_other_pipelines_are_told_by_their_network(registry, tmp_path):
+    index = {"text_encoder": ["transformers", "CLIPTextModel"], "unet": ["diffusers", "UNet2DConditionModel"]}
+    folder = write(tmp_path / "a", config=UNET | {"_class_name": "UNet2DConditionModel"}, index=index)
+    with pytest.raises(ConfigError, match="of a UNet2DConditionModel, which cannot be imported"):
+        resolve(registry, folder)
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [

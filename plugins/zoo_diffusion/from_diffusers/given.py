@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class Given:
 
 
 #: keys that only the first versions of diffusers wrote, with the values that say nothing
-_OLD = {
+_OLD: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
     "tensor_format": lambda value, config: value in ("pt", "np", None),
     "timestep_values": lambda value, config: value is None,
     "timesteps": lambda value, config: value == config.get("num_train_timesteps", 1000),
