@@ -13,9 +13,9 @@ No torch here; :class:`Graph` holds whatever callable the exporter traces.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from zoo.errors import BundleError
 
@@ -67,6 +67,32 @@ class Graph:
     written: Mapping[str, Writer] = field(default_factory=dict)
 
 
+class HasPorts(Protocol):
+    """What is known of a graph before and after it is written: its ports. :class:`Graph`, or a manifest's."""
+
+    @property
+    def inputs(self) -> Sequence[Port]:
+        """What it takes."""
+        ...
+
+    @property
+    def outputs(self) -> Sequence[Port]:
+        """What it gives."""
+        ...
+
+
+def event_of(graphs: Mapping[str, HasPorts], graph: str, port: str | None, leading: int) -> tuple[int, ...]:
+    """Shape of an input of a graph without its first ``leading`` dimensions, such as the batch.
+
+    Raises:
+        BundleError: there is no such graph or input, or its shape is open.
+    """
+    found = [p for p in graphs[graph].inputs if p.name == port] if graph in graphs else []
+    if not found or not all(isinstance(size, int) for size in found[0].shape[leading:]):
+        raise BundleError(f"input {port} of graph {graph} has no fixed event shape")
+    return tuple(int(size) for size in found[0].shape[leading:])
+
+
 @dataclass(frozen=True)
 class Direct:
     """One call.
@@ -81,6 +107,15 @@ class Direct:
     noise: str | None = None
     work: int = 1
     kind: ClassVar[str] = "direct"
+
+    @property
+    def coders(self) -> tuple[str, ...]:
+        """The graphs between data and what the program's own graph works on."""
+        return ()
+
+    def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
+        """Shape of the noise that one sample is made from: that of the port ``noise``, which flows need not map 1:1."""
+        return event_of(graphs, self.graph, self.noise, 1)
 
 
 @dataclass(frozen=True)
@@ -123,6 +158,15 @@ class Iterate:
     decoder: str | None = None
     kind: ClassVar[str] = "iterate"
 
+    @property
+    def coders(self) -> tuple[str, ...]:
+        """The graphs between data and what the program's own graph works on."""
+        return tuple(name for name in (self.encoder, self.decoder) if name is not None)
+
+    def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
+        """Shape of one state, which sampling starts from as noise: not that of a sample where there is a decoder."""
+        return event_of(graphs, self.graph, "state", 2)
+
 
 @dataclass(frozen=True)
 class Integrate:
@@ -150,6 +194,15 @@ class Integrate:
     encoder: str | None = None
     kind: ClassVar[str] = "integrate"
 
+    @property
+    def coders(self) -> tuple[str, ...]:
+        """The graphs between data and what the program's own graph works on."""
+        return () if self.encoder is None else (self.encoder,)
+
+    def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
+        """Shape of the noise that data is taken to: that of the graph's state."""
+        return event_of(graphs, self.graph, "x", 1)
+
 
 @dataclass(frozen=True)
 class Fused:
@@ -169,6 +222,7 @@ class Fused:
     guidance: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     kind: ClassVar[str] = "fused"
+    coders: ClassVar[tuple[str, ...]] = ()
 
 
 Program = Direct | Iterate | Integrate
@@ -176,8 +230,7 @@ Program = Direct | Iterate | Integrate
 
 def graphs_of(program: Program | Fused) -> tuple[str, ...]:
     """The names of the graphs that a program calls."""
-    others = (getattr(program, name, None) for name in ("encoder", "decoder"))
-    return (program.graph, *(name for name in others if name is not None))
+    return (program.graph, *program.coders)
 
 
 _KINDS: dict[str, type[Direct | Iterate | Integrate]] = {c.kind: c for c in (Direct, Iterate, Integrate)}

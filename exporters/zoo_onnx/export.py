@@ -132,7 +132,7 @@ def export(
     if chosen is not None and lowers:
         stages.begin(f"lowering arithmetic to {chosen.arithmetic}")
         pairs = zip(kept, programs.graphs, strict=True)
-        kept = [lowered(each, graph, chosen, draft, proof.inputs) for each, graph in pairs]
+        kept = [lowered(each, graph, chosen, programs, proof.inputs) for each, graph in pairs]
     if lowers or batch is not None:
         manifest, proof = _again(draft, kept, folder, batch, proof, exact=not lowers, stages=stages)
     if chosen is not None:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from zoo import noise
 from zoo.difference import TOLERANCE, relative_difference
 from zoo.model import GenerativeModel
-from zoo.programs import Direct, Integrate, Iterate, Programs
+from zoo.programs import Integrate, Iterate, Programs
 from zoo.runtime import BundledModel
 from zoo.runtime.check import Case, grouped, run_case, unit_of, what_of
 from zoo.samplers import StepTable
@@ -122,12 +122,7 @@ def relived(model: BundledModel, arrays: Arrays) -> tuple[Arrays, dict[str, floa
 def _shaken(model: BundledModel, case: Case, random: np.random.Generator) -> Arrays:
     given = dict(case.given)
     if case.subject == "program:sample":
-        program = model.manifest.sample
-        shape = model.event_shape
-        if isinstance(program, Direct):
-            (port,) = (p for p in model.manifest.graphs[program.graph].inputs if p.name == program.noise)
-            shape = tuple(int(size) for size in port.shape[1:])
-        given["noise"] = noise.normal(int(given["seed"]), int(given["n"]), shape)
+        given["noise"] = noise.normal(int(given["seed"]), int(given["n"]), model.noise_shape)
     return {
         name: array * (1 + _DIGIT * random.uniform(-1, 1, array.shape).astype(np.float32))
         if array.dtype == np.float32

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zoo import noise
 from zoo.errors import DataError, UsageError
 from zoo.kinds import Kind
-from zoo.programs import Direct, Iterate
+from zoo.programs import Iterate
 from zoo.samplers.slerp import slerp
 
 if TYPE_CHECKING:
@@ -56,15 +56,6 @@ def gaps(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
     return np.where(missing, 0, x), missing.astype(np.float32) if missing.any() else None
 
 
-def noise_shape(model: BundledModel) -> tuple[int, ...]:
-    """Shape of the noise that one sample is made from."""
-    program = model.manifest.sample
-    if not isinstance(program, Direct):
-        return model.state_shape
-    (port,) = (p for p in model.manifest.graphs[program.graph].inputs if p.name == program.noise)
-    return tuple(int(size) for size in port.shape[1:])
-
-
 def between(ends: NDArray[Any], pictures: int) -> NDArray[Any]:
     """Noises ``[rows * pictures, *noise]``: each row goes from one of the ``rows + 1`` ends to the next."""
     if len(ends) < 2:
@@ -75,4 +66,4 @@ def between(ends: NDArray[Any], pictures: int) -> NDArray[Any]:
 
 def noises(model: BundledModel, seed: int, n: int) -> NDArray[Any]:
     """The noise of the first ``n`` samples of a seed."""
-    return noise.normal(seed, n, noise_shape(model))
+    return noise.normal(seed, n, model.noise_shape)

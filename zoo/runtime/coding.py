@@ -22,6 +22,11 @@ class Coding(OpenBundle):
         """Shape of one state of a model that samples in steps."""
         return latent_shape(self.manifest)
 
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise that one sample is made from, as ``sample(noise=...)`` takes it."""
+        return self.manifest.sample.noise_shape(self.manifest.graphs)
+
     def _to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
         """Data ``[n, *event]`` to latents ``[n, *state_shape]``; the data itself where there is no encoder.
 

@@ -7,29 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo import noise
 from zoo.programs import Direct
 from zoo.runtime.session import Session
-from zoo.samplers.state import spread
-
-
-def given_noise(session: Session, program: Direct, values: Any, n: int) -> NDArray[np.float32]:
-    """Base noise ``[n, *noise_shape]`` from an array that can be broadcast to it.
-
-    Raises:
-        DataError: it cannot, or its values are not finite numbers.
-    """
-    return spread(values, _noise_shape(session, program), n, "the noise to start from")
-
-
-def noise_of(session: Session, program: Direct, seed: int, part: slice) -> NDArray[np.float32]:
-    """The specified base noise of some samples of a run."""
-    return noise.normal(seed, part.stop - part.start, _noise_shape(session, program), first=part.start)
-
-
-def _noise_shape(session: Session, program: Direct) -> tuple[int, ...]:
-    (port,) = (p for p in session.inputs if p.name == program.noise)
-    return tuple(int(size) for size in port.shape[1:])
 
 
 def sample(

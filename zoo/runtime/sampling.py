@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import RuntimeFailure, UsageError
-from zoo.noise import check_seed
+from zoo.noise import check_seed, normal
 from zoo.paths import path_from
 from zoo.programs import Direct, Fused, Iterate
 from zoo.runtime import data, direct, iterate
@@ -270,7 +270,7 @@ class Sampling(Coding):
                 raise UsageError(f"{self.name} keeps no part of its data: one number of a state is of all of a sample")
             arrays["mask"] = spread(mask, self.event_shape, n, "the mask")
         if noise is not None:
-            arrays["noise"] = spread(noise, self.state_shape, n, "the noise to start from")
+            arrays["noise"] = spread(noise, self.noise_shape, n, "the noise to start from")
 
         def start(part: slice) -> SamplerState:
             given: dict[str, Any] = {name: None if a is None else a[part] for name, a in arrays.items()}
@@ -334,10 +334,14 @@ class Sampling(Coding):
             raise UsageError(f"{self.name} samples in one call and has no previews")
         session = self.session(program.graph)
         conditions = self._condition(condition, n)
-        given = None if noise is None else direct.given_noise(session, program, noise, n)
+        given = None if noise is None else spread(noise, self.noise_shape, n, "the noise to start from")
 
         def draw(part: slice, tick: Callable[[], None]) -> Samples:
-            z = direct.noise_of(session, program, seed, part) if given is None else given[part]
+            z = (
+                normal(seed, part.stop - part.start, self.noise_shape, first=part.start)
+                if given is None
+                else given[part]
+            )
             chosen = None if conditions is None else conditions[part]
             x = direct.sample(session, program, self._filled(z), self._filled(chosen))[: len(z)]
             tick()
