@@ -26,7 +26,6 @@ from zoo.files import sha256, write_text
 from zoo.metrics import evaluation
 from zoo.metrics.tabular import tabular
 from zoo.metrics.texts import textual
-from zoo.programs import Integrate
 from zoo.registry import Registry
 from zoo.training.recipe import Recipe
 from zoo.training.run import load_data
@@ -77,7 +76,7 @@ def measure(model: Any, card: ModelCard, data: Dataset, samples: int, scored: in
     metrics: dict[str, Any] = {}
     if card.family != "flow" and model.manifest.log_prob is not None:
         # what is exact and quick is scored whole
-        few = scored if isinstance(model.manifest.log_prob, Integrate) else None
+        few = scored if model.manifest.log_prob.estimates else None
         metrics |= evaluation.likelihood(model, data, scored=few)
         metrics |= evaluation.bound(model, data, scored=few)
     if card.family != "flow" or card.condition is not None:

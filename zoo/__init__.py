@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Finding,
         Importer,
         ModelCard,
+        ProgramKind,
         Sampler,
         WeightsFile,
     )
@@ -59,6 +60,7 @@ _MODULES = {
         "Finding",
         "Importer",
         "ModelCard",
+        "ProgramKind",
         "Sampler",
         "WeightsFile",
     ],
@@ -97,6 +99,7 @@ __all__ = [  # noqa: RUF022 - by where they come from, as above
     "Finding",
     "Importer",
     "ModelCard",
+    "ProgramKind",
     "Sampler",
     "WeightsFile",
     "Condition",

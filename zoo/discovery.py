@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import os
 import re
 import sys
 import traceback
@@ -24,7 +25,7 @@ from typing import Any
 import pluggy
 
 from zoo import hookspecs
-from zoo.cards import Architecture, Check, DataSource, Description, Exporter, Importer, ModelCard, Sampler
+from zoo.cards import Architecture, Check, DataSource, Description, Exporter, Importer, ModelCard, ProgramKind, Sampler
 from zoo.errors import PluginError, UnknownNameError
 
 #: the distribution whose plugins are the built-in ones
@@ -38,6 +39,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "data set": ("zoo_datasets", DataSource),
     "exporter": ("zoo_exporters", Exporter),
     "importer": ("zoo_importers", Importer),
+    "program": ("zoo_programs", ProgramKind),
     "check": ("zoo_checks", Check),
 }
 HOOKS = tuple(hook for hook, _ in KINDS.values())
@@ -287,3 +289,18 @@ def _any(wanted: Iterable[str], names: set[str]) -> bool:
 
 def _type(value: Any) -> str:
     return "None" if value is None else type(value).__name__
+
+
+def allowed_plugins() -> list[str] | None:
+    """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None for all, when it is not set."""
+    variable = os.environ.get("ZOO_PLUGINS")
+    return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]
+
+
+def brought(plugins: Iterable[Plugin], kind: str) -> dict[str, tuple[Any, PluginRecord]]:
+    """What plugins brought of one kind by name, and who did; without names that more than one claims."""
+    claims: dict[str, list[tuple[Any, PluginRecord]]] = {}
+    for plugin in plugins:
+        for description in plugin.described.get(kind, ()):
+            claims.setdefault(description.name, []).append((description, plugin.record))
+    return {name: claimed[0] for name, claimed in claims.items() if len(claimed) == 1}

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from zoo.cards import Architecture, Check, DataSource, Exporter, Importer, ModelCard, Sampler
+from zoo.cards import Architecture, Check, DataSource, Exporter, Importer, ModelCard, ProgramKind, Sampler
 
 GROUP = "zoo"
 
@@ -92,6 +92,22 @@ def zoo_importers() -> Iterable[Importer]:  # type: ignore[empty-body]
         @zoo.hookimpl
         def zoo_importers():
             return [zoo.Importer(name="nflows", entry="my_plugin.nflows:load", describe="my_plugin.nflows:describe")]
+    """
+
+
+@hookspec
+def zoo_programs() -> Iterable[ProgramKind]:  # type: ignore[empty-body]
+    """Kinds of program: other ways to sample or score by graphs than those of :mod:`zoo.programs`.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_programs():
+            return [
+                zoo.ProgramKind(
+                    name="rejection", entry="my_plugin.program:Rejection", runner="my_plugin.runner:RejectionRunner"
+                )
+            ]
     """
 
 

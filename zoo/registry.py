@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from zoo import entries
+from zoo import entries, extensions
 from zoo.cards import Architecture, Check, DataSource, Description, Exporter, Importer, ModelCard, Sampler
-from zoo.discovery import KINDS, Plugin, PluginRecord, discover
+from zoo.discovery import KINDS, Plugin, PluginRecord, allowed_plugins, brought, discover
 from zoo.errors import NameConflictError, UnknownNameError, ZooError
 from zoo.sources import Source, resolve
 
@@ -70,7 +70,9 @@ class Registry:
     @classmethod
     def discover(cls, *, allowed: Collection[str] | None = None, disabled: Collection[str] = ()) -> Registry:
         """Load the installed plugins; see :func:`zoo.discovery.discover`."""
-        return cls(discover(allowed=allowed, disabled=disabled))
+        plugins = discover(allowed=allowed, disabled=disabled)
+        extensions.bring(brought(plugins, "program"))
+        return cls(plugins)
 
     def warnings(self) -> Iterator[str]:
         """A sentence for each plugin that failed, and for each name that a plugin does not get."""
@@ -239,12 +241,6 @@ class _Functions(Mapping[str, "Callable[..., Any]"]):
 def installed() -> Registry:
     """The registry of this process, found when first asked for. ``ZOO_PLUGINS`` limits it as on the command line."""
     return Registry.discover(allowed=allowed_plugins())
-
-
-def allowed_plugins() -> list[str] | None:
-    """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None for all, when it is not set."""
-    variable = os.environ.get("ZOO_PLUGINS")
-    return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]
 
 
 def load(model: str | Path, /, **importing: Any) -> GenerativeModel:

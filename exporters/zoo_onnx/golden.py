@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from zoo import noise
 from zoo.difference import TOLERANCE, relative_difference
 from zoo.model import GenerativeModel
-from zoo.programs import Integrate, Iterate, Programs
+from zoo.programs import Programs
 from zoo.runtime import BundledModel
 from zoo.runtime.check import Case, grouped, run_case, unit_of, what_of
 from zoo.samplers import StepTable
@@ -34,7 +34,6 @@ from zoo_onnx.inputs import Inputs
 from zoo_onnx.proof import call
 
 _SEED = 1234
-_STEPS = 4
 _BATCHES = (1, 2)
 #: what float32 computations on two devices differ by, relative
 _DIGIT = np.float32(1e-6)
@@ -80,7 +79,7 @@ def golden(
         n, given = 2, {}
         if (condition := inputs.condition(n)) is not None:
             given["condition"] = condition
-        steps = {"steps": _STEPS} if isinstance(programs.sample, Iterate) else {}
+        steps = dict(programs.sample.golden)
         x = model.sample(n, seed=_SEED, **given, **steps).numpy()
         counts = {"seed": np.array(_SEED, np.int64), "n": np.array(n, np.int64)}
         add("program:sample", 0, {**counts, **given, **_numbers(steps)}, {"x": x})
@@ -88,7 +87,7 @@ def golden(
             sampler = {} if table is None else {"sampler": table}
             add("program:fused", 0, {**counts, **given}, {"x": model.sample(n, seed=_SEED, **given, **sampler).numpy()})
         if programs.log_prob is not None:
-            steps = {"steps": _STEPS} if isinstance(programs.log_prob, Integrate) else {}
+            steps = dict(programs.log_prob.golden)
             density = model.log_prob(torch.from_numpy(x), **given, **steps).numpy()
             add("program:log_prob", 0, {"x": x, **given, **_numbers(steps)}, {"log_prob": density})
     return arrays

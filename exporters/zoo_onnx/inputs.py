@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.model import GenerativeModel
-from zoo.paths import path_from
-from zoo.programs import Direct, Graph, Integrate, Iterate, Port, Programs, graphs_of
+from zoo.programs import Graph, Port, Programs
 
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]
@@ -32,9 +31,7 @@ class Inputs:
     def __init__(self, model: GenerativeModel, programs: Programs) -> None:
         self.model, self.programs = model, programs
         self._random = np.random.default_rng(0)
-        self._coders = {
-            name for p in (programs.log_prob, programs.sample) if p is not None for name in graphs_of(p)[1:]
-        }
+        self._coders = {name for p in (programs.log_prob, programs.sample) if p is not None for name in p.coders}
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
 
     def ordinary(self, graph: Graph, sizes: Sizes, *, time: float | None = None) -> Feeds:
@@ -53,7 +50,8 @@ class Inputs:
         for i, make in enumerate(graph.extremes):
             given = {name: np.asarray(array) for name, array in make(sizes.get("batch", 1)).items()}
             yield f"extreme {i + 1} of the model", {**self.ordinary(graph, sizes), **given}
-        if isinstance(self._roles.get(graph.name), (Iterate, Integrate)):
+        role = self._roles.get(graph.name)
+        if role is not None and role.row(0.5) is not None:
             state = graph.inputs[0].name
             for t in (0.0, 1.0):
                 for factor in (1, 8):
@@ -74,7 +72,7 @@ class Inputs:
         """Data to score, drawn from the model itself, and its conditions."""
         condition = self.condition(_SAMPLES)
         # a few steps are enough for data of the right kind
-        options = {"steps": 5} if isinstance(self.programs.sample, Iterate) else {}
+        options = {"steps": 5} if self.programs.sample.stepped else {}
         with torch.no_grad():
             x = self.model.sample(_SAMPLES, condition=condition, seed=_SEED, **options)
         return x.numpy(), condition
@@ -91,19 +89,13 @@ class Inputs:
     def _port(self, graph: Graph, port: Port, shape: tuple[int, ...], t: float) -> NDArray[Any]:
         role = self._roles.get(graph.name)
         if port.name == "condition" and self.model.condition is not None and port.dtype == "int32":
-            null = getattr(role, "null_class", None)
+            null = None if role is None else role.null_class
             return self._random.integers(self.model.condition.size + (null is not None), size=shape, dtype=np.int32)
         if port.dtype == "int32":
             return np.zeros(shape, np.int32)
-        if isinstance(role, (Iterate, Integrate)):
-            path = path_from(role.path)
-            alpha, sigma = path.alpha_sigma(t)
-            row: dict[str, Any] = {"time": path.network_time(t), "alpha": alpha, "sigma": sigma}
-            row |= {"noise_scale": 0.3, "noise_range": 0.5, "rescale": 0.7}
+        if role is not None and (row := role.row(t)) is not None:
             if port.name in row:
                 return np.array(row[port.name], np.float32)
-            if port.name == "clip":
-                return np.array(getattr(role, "clip", None) or 3.0, np.float32)
             if port.name == "weights":
                 weights = self._normal(shape)
                 weights[0] += 1 - weights.sum()
@@ -113,11 +105,12 @@ class Inputs:
             if port.name == "probe":
                 return np.where(self._normal(shape) < 0, np.float32(-1), np.float32(1))
         coder = graph.name in self._coders
-        scores = isinstance(role, Direct) and role.noise is None
+        scores = role is not None and role.scores
         if (scores or (coder and port.name == "x")) and shape[1:] == self.model.event_shape:
             x = self.data[0]
             return x[self._random.integers(len(x), size=shape[0])]
-        if coder and isinstance(sample := self.programs.sample, Iterate):
+        if coder:
+            sample = self.programs.sample
             return np.float32(sample.shift) + np.float32(sample.scale) * self._normal(shape)
         return self._normal(shape)
 

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import ProofError, RuntimeFailure
 from zoo.model import GenerativeModel
-from zoo.paths import path_from
-from zoo.programs import Direct, Graph, Integrate, Iterate, Programs
+from zoo.programs import Graph, Programs
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable
 from zoo_onnx.compare import Comparison
@@ -30,7 +29,6 @@ BATCHES = (1, 2, 3, 17)
 _SEED = 7
 #: inputs that differ in their last bits, where a model amplifies rounding
 _NEARBY = 8
-_RUNGE_KUTTA_STEPS = 8  # of the smaller batches
 
 
 class Proof:
@@ -79,11 +77,11 @@ class Proof:
             ProofError: it does not.
         """
         for n in BATCHES:
-            for options in self._sampling_options(n):
+            for options in self.programs.sample.sampling_cases(n):
                 arguments = {"condition": self.inputs.condition(n), "seed": _SEED, **options}
                 expected = _samples(self.model, n, arguments)
                 program = self.programs.sample
-                unit = program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0)
+                unit = program.unit(expected)
                 said = "".join(f", {k} {v}" for k, v in options.items())
                 self._compare(
                     "sample",
@@ -107,9 +105,7 @@ class Proof:
         for n in BATCHES:
             x = data[:n]
             arguments: dict[str, Any] = {"condition": None if conditions is None else conditions[:n]}
-            if isinstance(program, Integrate):
-                arguments["steps"] = 2 if n > 2 else _RUNGE_KUTTA_STEPS
-
+            arguments |= program.scoring_options(n)
             self._compare(
                 "log_prob",
                 f"for {n} data",
@@ -139,7 +135,7 @@ class Proof:
                 partial(self.bundle.sample, n, fused=True, batch_size=n, **arguments),
                 expected,
                 exact=partial(_samples, self._exact, n, {**arguments, **options}),
-                unit=program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0),
+                unit=program.unit(expected),
             )
 
     def summary(self) -> dict[str, Any]:
@@ -162,7 +158,7 @@ class Proof:
         except RuntimeFailure as error:
             raise ProofError(f"ONNX Runtime cannot run graph {graph.name} {where}: {error}", hint=error.hint) from error
         densities = self.programs.log_prob
-        log_density = isinstance(densities, Direct) and densities.graph == graph.name
+        unit = 1.0 if densities is None else densities.graph_unit(graph.name, math.prod(self.model.event_shape))
         self.cases += 1
         for port in graph.outputs:
             self.comparison.check(
@@ -172,7 +168,7 @@ class Proof:
                 expected[port.name],
                 exact=partial(self._exact_output, graph.name, feeds, port.name),
                 nearby=partial(self._nearby, graph, feeds, port.name),
-                unit=float(math.prod(self.model.event_shape)) if log_density else 1.0,
+                unit=unit,
             )
 
     def _nearby(self, graph: Graph, feeds: Feeds, output: str) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
@@ -206,18 +202,6 @@ class Proof:
             raise ProofError(f"the bundle's {what} fails {where}: {error}", hint=error.hint) from error
         self.cases += 1
         self.comparison.check(what, where, given, expected, exact=exact, unit=unit)
-
-    def _sampling_options(self, n: int) -> list[dict[str, Any]]:
-        """Programs that step: the model's own choice once, and short runs with and without noise and guidance."""
-        program = self.programs.sample
-        if not isinstance(program, Iterate):
-            return [{}]
-        if not path_from(program.path).gaussian:
-            return [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
-        short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
-        if program.null_class is not None:
-            short["guidance"] = 2.0
-        return [{}, short] if n == 2 else [short, {"sampler": "ddim", "steps": 3}]
 
 
 def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feeds:

@@ -7,13 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.paths import path_from
 from zoo.programs import Iterate
 from zoo.samplers import StepTable, table_for
 from zoo.samplers.table import COLUMNS
-
-#: what every bundle that steps has, besides the model's own choice
-USUAL = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
 
 
 def tables(program: Iterate) -> dict[str, NDArray[Any]]:
@@ -22,8 +18,7 @@ def tables(program: Iterate) -> dict[str, NDArray[Any]]:
     ``clip`` is missing where nothing is clipped, since a safetensors file of ours holds finite numbers only.
     """
     arrays = {}
-    usual = USUAL if path_from(program.path).gaussian else ()
-    for sampler, steps in dict.fromkeys(((program.sampler, program.steps), *usual)):
+    for sampler, steps in program.tables():
         for column, values in columns(table_for(program, sampler, steps)).items():
             arrays[f"{sampler}-{steps}/{column}"] = values
     return arrays

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from zoo import noise
 from zoo.errors import DataError, UsageError
 from zoo.kinds import Kind
-from zoo.programs import Iterate
 from zoo.samplers.slerp import slerp
 
 if TYPE_CHECKING:
@@ -38,10 +37,10 @@ def data_of(x: NDArray[Any], path: Path, model: BundledModel) -> NDArray[Any]:
     unit = x / 255.0
     if model.levels is not None:
         return np.rint(unit * (model.levels - 1)).astype(np.int64)
-    program = model.manifest.sample
-    if not isinstance(program, Iterate) or program.data_min is None or program.data_max is None:
+    bounds = model.manifest.sample.data_range
+    if bounds is None:
         raise DataError(f"{model.name} does not say the range of its data, so that {path} cannot be scaled to it")
-    return np.asarray(program.data_min + unit * (program.data_max - program.data_min), np.float32)
+    return np.asarray(bounds[0] + unit * (bounds[1] - bounds[0]), np.float32)
 
 
 def read_mask(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any]:

@@ -132,15 +132,15 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
                 options |= {"sampler": request.sampler, "steps": request.steps}
             samples = model.sample(n, condition=condition, seed=seed, noise=start, progress=update, **watch, **options)
     seconds = time.perf_counter() - begin
-    weight = getattr(program, "guidance", None)
+    weight = None if program is None else program.guidance
     if table is not None:
         weight = float(table.guidance[np.argmax(np.abs(table.guidance - 1.0))])
     told: dict[str, Any] = {
         "model": source.name,
         "n": n,
         "seed": seed,
-        "sampler": None if request.resume else request.sampler or getattr(program, "sampler", None),
-        "steps": getattr(program, "steps", None) if table is None else len(table),
+        "sampler": None if request.resume else request.sampler or (program and program.sampler),
+        "steps": (program and program.steps) if table is None else len(table),
         "guidance": weight,
         "options": request.options,
         "provider": provider,
@@ -202,7 +202,8 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
 
 def _options_of(model: BundledModel, request: Request, facts: Facts) -> dict[str, Any]:
     """Guidance and the sampler's own options."""
-    default = float(getattr(model.manifest.sample, "guidance", 1.0))
+    usual = model.manifest.sample.guidance
+    default = 1.0 if usual is None else float(usual)
     guidance = request.guided(default)
     options = {**request.options, **({} if guidance is None else {"guidance": guidance})}
     if request.negative is not None:

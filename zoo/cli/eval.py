@@ -45,7 +45,6 @@ def command(
     from zoo.metrics import evaluation
     from zoo.metrics.tabular import tabular
     from zoo.metrics.texts import textual
-    from zoo.programs import Integrate
     from zoo.runtime import load
     from zoo.training.recipe import Recipe
     from zoo.training.run import load_data
@@ -63,7 +62,7 @@ def command(
             raise UsageError(
                 f"{source.name} is of samples {list(bundle.event_shape)}, and {name} has {list(dataset.event_shape)}"
             )
-        diffusion = isinstance(bundle.manifest.log_prob, Integrate)
+        diffusion = bundle.manifest.log_prob is not None and bundle.manifest.log_prob.estimates
         scored = 64 if scored is None and diffusion else scored
         metrics: dict[str, Any] = {}
         if bundle.manifest.log_prob is not None:

@@ -21,6 +21,7 @@ PLURALS = {
     "datasets": "data set",
     "exporters": "exporter",
     "importers": "importer",
+    "programs": "program",
     "checks": "check",
 }
 

@@ -16,7 +16,6 @@ from zoo.data import Dataset
 from zoo.metrics.agreement import as_real, features, judge_samples, train_judge
 from zoo.metrics.distance import frechet_distance
 from zoo.metrics.judges import Judge, can_be_judged
-from zoo.programs import Integrate
 from zoo.runtime import BundledModel
 
 Metrics = dict[str, Any]
@@ -44,8 +43,8 @@ def likelihood(
         options: ``steps`` and ``probes`` of a diffusion's ODE.
     """
     x, condition = _tested(model, data, scored, seed)
-    integrates = isinstance(model.manifest.log_prob, Integrate)
-    if not integrates:
+    program = model.manifest.log_prob
+    if program is None or not program.estimates:
         density = model.log_prob(x, condition=condition, seed=seed, progress=progress)
         return _in_units(model, data, -density, "test", {})
     found = model.log_prob_with_errors(x, condition=condition, seed=seed, progress=progress, **options)
@@ -70,7 +69,7 @@ def bound(
     Arguments are those of :func:`likelihood` and of :meth:`~zoo.runtime.BundledModel.log_prob_bound`. Models without a
     chain have none.
     """
-    if not isinstance(model.manifest.log_prob, Integrate):
+    if model.manifest.log_prob is None or not model.manifest.log_prob.estimates:
         return {}
     x, condition = _tested(model, data, scored, seed)
     loss = -model.log_prob_bound(x, condition=condition, seed=seed, steps=steps, terms=terms, progress=progress)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition
-from zoo.errors import ConditionError, UsageError
+from zoo.errors import BundleError, ConditionError, UsageError, ZooError
 from zoo.kinds import Kind
-from zoo.runtime import contract
 from zoo.runtime.device import Device, choose_provider
+from zoo.runtime.numbers import checked_count
+from zoo.runtime.runners import runner_of
 from zoo.runtime.session import Session
 from zoo.samplers import BUILTIN, SamplerFunction
 from zoo.samplers.state import pad
@@ -42,7 +43,7 @@ class OpenBundle:
         *,
         samplers: Mapping[str, SamplerFunction] = BUILTIN,
     ) -> None:
-        contract.check(bundle)
+        check(bundle)
         self.device = Device.of(device, threads)
         choose_provider(self.device.provider)
         self.bundle = bundle
@@ -133,7 +134,7 @@ class OpenBundle:
         edges = [n * i // parts for i in range(parts + 1)]
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
-    def _filled(self, array: Any) -> Any:
+    def filled(self, array: Any) -> Any:
         """A batch filled up to the one size that the graphs take, if there is one; to be cut off again afterwards."""
         return array if array is None or self.manifest.batch is None else pad(array, self.manifest.batch)
 
@@ -141,24 +142,34 @@ class OpenBundle:
         """The condition of data: what is given, or the null class."""
         if self.condition is None or condition is not None:
             return self._condition(condition, n)
-        null = getattr(self.manifest.log_prob, "null_class", None)
+        null = None if self.manifest.log_prob is None else self.manifest.log_prob.null_class
         if null is None:
             raise ConditionError(f"scoring with {self.name} needs the {self.condition.kind} of the data")
         return np.full(n, null, np.int32)
 
 
+def check(bundle: Bundle) -> None:
+    """Refuse a manifest whose programs and graphs do not fit together.
+
+    Raises:
+        BundleError: with what does not fit.
+    """
+    manifest = bundle.manifest
+    try:
+        runner_of(manifest.sample).check_sample(manifest, manifest.sample)
+        if manifest.log_prob is not None:
+            runner_of(manifest.log_prob).check_log_prob(manifest, manifest.log_prob)
+        if manifest.fused is not None:
+            runner_of(manifest.fused).check_sample(manifest, manifest.fused)
+    except BundleError as error:
+        raise BundleError(f"{bundle.folder} cannot be run: {error}", hint=error.hint) from error
+    except (ZooError, TypeError, ValueError) as error:
+        raise BundleError(f"{bundle.folder} cannot be run: its manifest is wrong: {error}") from error
+
+
 def fresh_seed() -> int:
     """A seed from the system, short enough to be written down."""
     return secrets.randbits(32)
-
-
-def checked_count(what: str, value: Any, largest: int | None = None, least: int = 1) -> int:
-    """Return ``value`` if it is a number of ``what``, else raise UsageError."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise UsageError(f"the number of {what} is a whole number from {least} up, not {value!r}")
-    if largest is not None and value > largest:
-        raise UsageError(f"the number of {what} is at most {largest}, not {value}")
-    return int(value)
 
 
 def ticker(progress: Progress | None, total: int) -> Callable[[], None]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.programs import Iterate
-from zoo.runtime.sampling import Samples, Sampling
+from zoo.runtime.running import Samples
+from zoo.runtime.sampling import Sampling
 from zoo.samplers.state import SamplerState
 
 
@@ -51,7 +51,7 @@ class Streaming(Sampling):
             UsageError, DataError, ConditionError: as for :meth:`sample`, before the first frame is asked for.
             RuntimeFailure: with a frame.
         """
-        if isinstance(self.manifest.sample, Iterate) and not options.get("fused"):
+        if self.manifest.sample.stepped and not options.get("fused"):
             options.pop("fused", None)
             return self._frames(self.begin(n, **options), batch_size)
         return iter([Frame(1, 1, self.sample(n, batch_size=batch_size, **options))])
@@ -72,7 +72,7 @@ class Streaming(Sampling):
         Args:
             n: samples in a request, where the device prepares itself for sizes.
         """
-        if isinstance(self.manifest.sample, Iterate):
+        if self.manifest.sample.stepped:
             self.advance(self.begin(n, seed=0), 1)
         else:
             self.sample(n, seed=0)

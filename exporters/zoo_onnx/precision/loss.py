@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import ProofError
 from zoo.model import GenerativeModel
-from zoo.programs import Direct, Graph, Iterate, Programs
+from zoo.programs import Graph, Iterate, Programs
 from zoo.runtime import BundledModel
 from zoo.samplers.state import in_data_units
 from zoo_onnx.inputs import Inputs
@@ -47,11 +47,12 @@ def measure(model: GenerativeModel, programs: Programs, bundle: BundledModel) ->
     """
     inputs = Inputs(model, programs)
     arguments: dict[str, Any] = {"condition": inputs.condition(_SAMPLES), "seed": _SEED}
-    program, loss = programs.sample, {}
+    loss = {}
     with torch.no_grad():
         samples = model.sample(_SAMPLES, **arguments).numpy()
     difference = _rms(bundle.sample(_SAMPLES, **arguments) - samples) / float(samples.std())
-    if isinstance(program, Iterate):
+    if programs.sample.stepped:
+        program = programs.sample.stepping("the model")
         graph = next(g for g in programs.graphs if g.name == program.graph)
         error, latents = _along(program, graph, inputs, bundle)
         loss = {"prediction": error, "samples": difference}
@@ -59,7 +60,7 @@ def measure(model: GenerativeModel, programs: Programs, bundle: BundledModel) ->
             loss["decoder"] = _decoding(programs, program, latents, bundle)
     else:
         loss = {"prediction": difference}
-    if isinstance(programs.log_prob, Direct):
+    if programs.log_prob is not None and not programs.log_prob.estimates:
         given = {k: v for k, v in arguments.items() if k == "condition"}
         with torch.no_grad():
             expected = model.log_prob(torch.from_numpy(samples), **given).numpy()

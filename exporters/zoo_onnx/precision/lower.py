@@ -5,14 +5,14 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from zoo.errors import ExportError
-from zoo.programs import Graph, Integrate, Iterate, Programs
+from zoo.programs import Graph, Programs
 from zoo_onnx.inputs import Inputs
 from zoo_onnx.precision import Precision, dynamic, half, static
 
 
 def calibrated(programs: Programs) -> bool:
     """Whether there is a graph whose activations' ranges can be calibrated."""
-    return isinstance(programs.sample, Iterate)
+    return programs.sample.stepped
 
 
 def lowered(model: ir.Model, graph: Graph, chosen: Precision, programs: Programs, inputs: Inputs) -> ir.Model:
@@ -31,13 +31,14 @@ def lowered(model: ir.Model, graph: Graph, chosen: Precision, programs: Programs
     Raises:
         ExportError: there is nothing to lower, or ONNX Runtime's quantizer fails.
     """
-    if isinstance(programs.log_prob, Integrate) and graph.name == programs.log_prob.graph:
+    densities = programs.log_prob
+    if densities is not None and densities.estimates and graph.name == densities.graph:
         return model
     sample = programs.sample
     if chosen.arithmetic == "int8":
-        if not isinstance(sample, Iterate) or graph.name != sample.graph:
+        if not sample.stepped or graph.name != sample.graph:
             return model
-        return static.lower(model, static.trajectories(sample, graph, inputs))
+        return static.lower(model, static.trajectories(sample.stepping("the model"), graph, inputs))
     count = half.lower(model) if chosen.arithmetic == "float16" else dynamic.lower(model)
     # an encoder of columns has no products, and one of pictures none that 8-bit rows are for; a step always has some
     if not count and graph.name not in sample.coders:
