@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import RuntimeFailure, UsageError
 from zoo.programs import Integrate
-from zoo.runtime.contract import latent_shape
+from zoo.runtime.graph_checks import latent_shape
 from zoo.runtime.opened import OpenBundle
 
 

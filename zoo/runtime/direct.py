@@ -11,7 +11,7 @@ from zoo.errors import BundleError, UsageError
 from zoo.manifest import Manifest
 from zoo.noise import normal
 from zoo.programs import Program, event_of
-from zoo.runtime.contract import check_density, check_event, check_ports
+from zoo.runtime.graph_checks import check_density, check_event, check_ports
 from zoo.runtime.running import Drawing, Host, Runner, SampleRequest, ScoreRequest, Scores, Tick
 from zoo.runtime.session import Session
 from zoo.samplers.state import spread

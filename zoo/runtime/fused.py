@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zoo.errors import UsageError
 from zoo.manifest import Manifest
 from zoo.programs import Program
-from zoo.runtime.contract import check_ports
+from zoo.runtime.graph_checks import check_ports
 from zoo.runtime.running import Drawing, Host, Runner, SampleRequest, Tick
 from zoo.runtime.session import Session
 

@@ -15,7 +15,7 @@ from zoo.likelihood import EXACT, evaluations, log_density, log_density_with_err
 from zoo.manifest import Manifest
 from zoo.paths import path_from
 from zoo.programs import Integrate, Program
-from zoo.runtime.contract import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
+from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.numbers import checked_count
 from zoo.runtime.running import Host, Runner, ScoreRequest, Scores, Tick
 from zoo.runtime.session import Session

@@ -12,7 +12,7 @@ from zoo.errors import BundleError, RuntimeFailure, UsageError
 from zoo.manifest import Manifest
 from zoo.paths import path_from
 from zoo.programs import Iterate, Program
-from zoo.runtime.contract import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
+from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.running import Drawing, Host, Runner, SampleRequest, Tick
 from zoo.runtime.session import Session
 from zoo.samplers import Step, StepTable, table_for

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition
-from zoo.errors import BundleError, ConditionError, UsageError, ZooError
+from zoo.errors import ConditionError, UsageError
 from zoo.kinds import Kind
+from zoo.runtime import contract
 from zoo.runtime.device import Device, choose_provider
 from zoo.runtime.numbers import checked_count
-from zoo.runtime.runners import runner_of
 from zoo.runtime.session import Session
 from zoo.samplers import BUILTIN, SamplerFunction
 from zoo.samplers.state import pad
@@ -43,7 +43,7 @@ class OpenBundle:
         *,
         samplers: Mapping[str, SamplerFunction] = BUILTIN,
     ) -> None:
-        check(bundle)
+        contract.check(bundle)
         self.device = Device.of(device, threads)
         choose_provider(self.device.provider)
         self.bundle = bundle
@@ -146,25 +146,6 @@ class OpenBundle:
         if null is None:
             raise ConditionError(f"scoring with {self.name} needs the {self.condition.kind} of the data")
         return np.full(n, null, np.int32)
-
-
-def check(bundle: Bundle) -> None:
-    """Refuse a manifest whose programs and graphs do not fit together.
-
-    Raises:
-        BundleError: with what does not fit.
-    """
-    manifest = bundle.manifest
-    try:
-        runner_of(manifest.sample).check_sample(manifest, manifest.sample)
-        if manifest.log_prob is not None:
-            runner_of(manifest.log_prob).check_log_prob(manifest, manifest.log_prob)
-        if manifest.fused is not None:
-            runner_of(manifest.fused).check_sample(manifest, manifest.fused)
-    except BundleError as error:
-        raise BundleError(f"{bundle.folder} cannot be run: {error}", hint=error.hint) from error
-    except (ZooError, TypeError, ValueError) as error:
-        raise BundleError(f"{bundle.folder} cannot be run: its manifest is wrong: {error}") from error
 
 
 def fresh_seed() -> int:

@@ -4,7 +4,7 @@ import numpy as np
 
 from zoo.errors import BundleError, UsageError
 from zoo.noise import Stream, normal, uniform
-from zoo.runtime.contract import check_density, check_event, check_ports
+from zoo.runtime.graph_checks import check_density, check_event, check_ports
 from zoo.runtime.running import Drawing, Runner
 from zoo.samplers.state import spread
 
