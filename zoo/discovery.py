@@ -25,7 +25,19 @@ from typing import Any
 import pluggy
 
 from zoo import hookspecs
-from zoo.cards import Architecture, Check, DataSource, Description, Exporter, Importer, ModelCard, ProgramKind, Sampler
+from zoo.cards import (
+    Architecture,
+    Check,
+    DataSource,
+    Description,
+    DistillationMethod,
+    Exporter,
+    Importer,
+    Metric,
+    ModelCard,
+    ProgramKind,
+    Sampler,
+)
 from zoo.errors import PluginError, UnknownNameError
 
 #: the distribution whose plugins are the built-in ones
@@ -39,6 +51,8 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "data set": ("zoo_datasets", DataSource),
     "exporter": ("zoo_exporters", Exporter),
     "importer": ("zoo_importers", Importer),
+    "distillation method": ("zoo_distillations", DistillationMethod),
+    "metric": ("zoo_metrics", Metric),
     "program": ("zoo_programs", ProgramKind),
     "check": ("zoo_checks", Check),
 }

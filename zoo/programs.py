@@ -16,39 +16,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 
 from zoo.errors import BundleError, UsageError
 from zoo.extensions import plugin_program
 from zoo.paths import path_from
+from zoo.ports import Port
+from zoo.writing import Writer
 
-if TYPE_CHECKING:
-    from zoo.writing import Writer
-
-Dim = int | str
 #: tables that every bundle of a Gaussian path holds, besides the model's own choice
 USUAL_TABLES = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
-#: a tensor in a graph that is being written; what it is, only the exporter knows
-Value = Any
-
-
-@dataclass(frozen=True)
-class Port:
-    """One input or output of a graph.
-
-    Attributes:
-        name: as in the ONNX file.
-        dtype: ``"float32"`` or ``"int32"``.
-        shape: sizes, or names of symbolic dimensions such as ``"batch"``.
-        meaning: one line for whoever writes a runtime.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[Dim, ...]
-    meaning: str = ""
 
 
 @dataclass(frozen=True)
@@ -336,7 +315,7 @@ class Iterate(Program):
         short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
         if self.null_class is not None:
             short["guidance"] = 2.0
-        return [{}, short] if n == 2 else [short, {"sampler": "ddim", "steps": 3}]
+        return [{}, short] if n == 2 else [{"sampler": "ddim", "steps": 3}, short]
 
     def row(self, time: float) -> dict[str, float] | None:
         """See :meth:`Program.row`; what a table decides is as in the middle of a run."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -11,13 +13,20 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.model import GenerativeModel
-from zoo.programs import Graph, Port, Programs
+from zoo.ports import Port
+from zoo.programs import Graph, Programs
 
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]
 
 _SEED = 20_000  # of the data to score; any will do, but a proof should be repeatable
-_SAMPLES = 17
+_SAMPLING_SEED = 7
+_RUNGE_KUTTA_STEPS = 8  # of the smaller batches
+#: sizes of batches that everything is proven at
+BATCHES = (1, 2, 3, 17)
+_SAMPLES = max(BATCHES)
+#: the batch whose conditions are left to the model
+_NO_CONDITION = 3
 
 
 class Inputs:
@@ -33,6 +42,15 @@ class Inputs:
         self._random = np.random.default_rng(0)
         self._coders = {name for p in (programs.log_prob, programs.sample) if p is not None for name in p.coders}
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within the block drawing changes nothing of what is drawn after it."""
+        state = self._random.bit_generator.state
+        try:
+            yield
+        finally:
+            self._random.bit_generator.state = state
 
     def ordinary(self, graph: Graph, sizes: Sizes, *, time: float | None = None) -> Feeds:
         """Random inputs such as programs give.
@@ -84,7 +102,44 @@ class Inputs:
             return None
         if c.kind == "classes":
             return (np.arange(n) % c.size).astype(np.int32)
-        return self._normal((n, c.size))
+        return self._contexts((n, c.size))
+
+    @cached_property
+    def _conditions(self) -> NDArray[Any] | None:
+        """Those of samples, the same for sample i whatever the batch."""
+        return self.condition(_SAMPLES)
+
+    def sampling(self, n: int) -> list[dict[str, Any]]:
+        """Arguments to draw ``n`` samples with: the model's own once, and short runs with and without guidance."""
+        given = None if self._conditions is None else self._conditions[:n]
+        common: dict[str, Any] = {"condition": given, "seed": _SAMPLING_SEED}
+        program = self.programs.sample
+        cases = [{**common, **each} for each in program.sampling_cases(n)]
+        classes = self.model.condition is not None and self.model.condition.kind == "classes"
+        if n == _NO_CONDITION and classes and cases[0].get("sampler") is not None:
+            cases[0]["condition"] = None  # every class in turn
+        return cases
+
+    def scoring(self, n: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Data to score ``n`` of, and the arguments."""
+        data, conditions = self.data
+        arguments: dict[str, Any] = {"condition": None if conditions is None else conditions[:n]}
+        program = self.programs.log_prob
+        if program is not None and program.estimates:
+            arguments |= program.scoring_options(n)
+            if n == _NO_CONDITION and program.null_class is not None:
+                arguments["condition"] = None  # scored under the null class
+        return data[:n], arguments
+
+    def unit(self, expected: NDArray[Any]) -> float:
+        """The size of a difference of 1 between samples."""
+        program = self.programs.sample
+        return program.unit(expected)
+
+    def graph_unit(self, graph: Graph) -> float:
+        """The size of a difference of 1 between outputs of a graph: the number of dimensions for log-densities."""
+        densities = self.programs.log_prob
+        return 1.0 if densities is None else densities.graph_unit(graph.name, math.prod(self.model.event_shape))
 
     def _port(self, graph: Graph, port: Port, shape: tuple[int, ...], t: float) -> NDArray[Any]:
         role = self._roles.get(graph.name)
@@ -93,6 +148,8 @@ class Inputs:
             return self._random.integers(self.model.condition.size + (null is not None), size=shape, dtype=np.int32)
         if port.dtype == "int32":
             return np.zeros(shape, np.int32)
+        if port.name == "condition" and self.model.condition is not None:
+            return self._contexts(shape)
         if role is not None and (row := role.row(t)) is not None:
             if port.name in row:
                 return np.array(row[port.name], np.float32)
@@ -113,6 +170,11 @@ class Inputs:
             sample = self.programs.sample
             return np.float32(sample.shift) + np.float32(sample.scale) * self._normal(shape)
         return self._normal(shape)
+
+    def _contexts(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Context vectors of the size that the model was trained with."""
+        standardized, standard = self.model.standardized_context, self._normal(shape)
+        return standard if standardized is None else standardized.raw(standard)
 
     def _normal(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         # an array even of one number

@@ -8,18 +8,8 @@ import pytest
 import zoo
 
 PUBLIC = {
-    *(
-        "Architecture",
-        "Check",
-        "DataSource",
-        "Exporter",
-        "Finding",
-        "Importer",
-        "ModelCard",
-        "ProgramKind",
-        "Sampler",
-        "WeightsFile",
-    ),
+    *("Architecture", "Check", "DataSource", "DistillationMethod", "Exporter", "Finding", "Importer"),
+    *("Metric", "ModelCard", "ProgramKind", "Sampler", "WeightsFile"),
     *("Condition", "Dataset", "DirectModel", "GenerativeModel", "Split", "Step", "StepTable"),
     *("BundleError", "ConditionError", "ConfigError", "DataError", "ExportError", "MissingDependencyError"),
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),

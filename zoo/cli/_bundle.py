@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.bundle import Bundle, GraphInfo, Manifest
 from zoo.cli._text import size
-from zoo.programs import Port
+from zoo.ports import Port
 
 
 def described(bundle: Bundle) -> dict[str, Any]:
@@ -27,13 +27,13 @@ def described(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def explained(bundle: Bundle) -> list[tuple[str, str]]:
+def explained(bundle: Bundle) -> list[tuple[str, str | list[str]]]:
     """The same for people: names and lines."""
     manifest = bundle.manifest
     whole = size(sum(info.size for info in manifest.files.values()))
     return [
         ("bundle", f"{bundle.folder}, {whole} in {len(manifest.files)} files, by {manifest.created_by}"),
-        ("graphs", "\n".join(_graph(name, graph) for name, graph in manifest.graphs.items())),
+        ("graphs", [_graph(name, graph) for name, graph in manifest.graphs.items()]),
         ("samples by", _sampling(manifest)),
         ("scores by", _scoring(manifest)),
         ("batch", "any" if manifest.batch is None else f"{manifest.batch}, filled up and cut off as needed"),
@@ -50,9 +50,8 @@ def _ports(ports: tuple[Port, ...]) -> str:
     return ", ".join(port.name for port in ports)
 
 
-def _sampling(manifest: Manifest) -> str:
-    programs = (manifest.sample, manifest.fused)
-    return "\n".join(program.summary() for program in programs if program is not None)
+def _sampling(manifest: Manifest) -> list[str]:
+    return [program.summary() for program in (manifest.sample, manifest.fused) if program is not None]
 
 
 def _scoring(manifest: Manifest) -> str:
@@ -75,7 +74,10 @@ def _proof(proof: Mapping[str, Any]) -> str:
     cases = f"{proof['cases']} cases" if "cases" in proof else "cases"
     where = "".join(f" {preposition} {name} {proof[key]}" for preposition, name, key in _MADE_WITH if key in proof)
     tolerated = f", {proof['tolerance']:.1e} tolerated" if "tolerance" in proof else ""
-    return f"{cases}{where}: at most {differences[what]:.1e} apart ({what}){tolerated}; `zoo check` repeats it"
+    judged = len(proof.get("judged_by_float64", {}))
+    let_through = f", {judged} more let through by float64" if judged else ""
+    apart = f"at most {differences[what]:.1e} apart ({what}){tolerated}{let_through}"
+    return f"{cases}{where}: {apart}; `zoo check` repeats it"
 
 
 _MADE_WITH = ("beside", "PyTorch", "torch"), ("in", "ONNX Runtime", "onnxruntime")

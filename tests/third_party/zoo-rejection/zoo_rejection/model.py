@@ -7,7 +7,8 @@ from torch import nn
 
 from zoo import noise
 from zoo.model import GenerativeModel, check_count, check_seed
-from zoo.programs import Direct, Graph, Port, Programs
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Programs
 from zoo.registry import installed
 from zoo_rejection.program import Rejection
 
