@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Importer,
         Metric,
         ModelCard,
+        ProgramKind,
         Sampler,
         WeightsFile,
     )
@@ -64,6 +65,7 @@ _MODULES = {
         "Importer",
         "Metric",
         "ModelCard",
+        "ProgramKind",
         "Sampler",
         "WeightsFile",
     ],
@@ -105,6 +107,7 @@ __all__ = [  # noqa: RUF022 - by where they come from, as above
     "Importer",
     "Metric",
     "ModelCard",
+    "ProgramKind",
     "Sampler",
     "WeightsFile",
     "Condition",

@@ -120,6 +120,19 @@ class Importer(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProgramKind(Description):
+    """A kind of program: a way to run graphs that is none of the built-in ones. Its name is the kind.
+
+    Attributes:
+        entry: ``"module:Class"`` of a :class:`zoo.programs.Program`.
+        runner: ``"module:Class"`` of a :class:`zoo.runtime.running.Runner`, made without arguments.
+    """
+
+    entry: str
+    runner: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DistillationMethod(Description):
     """A way for a model to learn from a finished one, for recipes with a table ``[distillation]``.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import os
 import re
 import sys
 import traceback
@@ -34,6 +35,7 @@ from zoo.cards import (
     Importer,
     Metric,
     ModelCard,
+    ProgramKind,
     Sampler,
 )
 from zoo.errors import PluginError, UnknownNameError
@@ -51,6 +53,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "importer": ("zoo_importers", Importer),
     "distillation method": ("zoo_distillations", DistillationMethod),
     "metric": ("zoo_metrics", Metric),
+    "program": ("zoo_programs", ProgramKind),
     "check": ("zoo_checks", Check),
 }
 HOOKS = tuple(hook for hook, _ in KINDS.values())
@@ -300,3 +303,18 @@ def _any(wanted: Iterable[str], names: set[str]) -> bool:
 
 def _type(value: Any) -> str:
     return "None" if value is None else type(value).__name__
+
+
+def allowed_plugins() -> list[str] | None:
+    """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None for all, when it is not set."""
+    variable = os.environ.get("ZOO_PLUGINS")
+    return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]
+
+
+def brought(plugins: Iterable[Plugin], kind: str) -> dict[str, tuple[Any, PluginRecord]]:
+    """What plugins brought of one kind by name, and who did; without names that more than one claims."""
+    claims: dict[str, list[tuple[Any, PluginRecord]]] = {}
+    for plugin in plugins:
+        for description in plugin.described.get(kind, ()):
+            claims.setdefault(description.name, []).append((description, plugin.record))
+    return {name: claimed[0] for name, claimed in claims.items() if len(claimed) == 1}

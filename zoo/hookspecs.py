@@ -24,6 +24,7 @@ from zoo.cards import (
     Importer,
     Metric,
     ModelCard,
+    ProgramKind,
     Sampler,
 )
 
@@ -126,6 +127,22 @@ def zoo_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
         @zoo.hookimpl
         def zoo_metrics():
             return [zoo.Metric(name="coverage", entry="my_plugin.coverage:coverage")]
+    """
+
+
+@hookspec
+def zoo_programs() -> Iterable[ProgramKind]:  # type: ignore[empty-body]
+    """Kinds of program: other ways to sample or score by graphs than those of :mod:`zoo.programs`.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_programs():
+            return [
+                zoo.ProgramKind(
+                    name="rejection", entry="my_plugin.program:Rejection", runner="my_plugin.runner:RejectionRunner"
+                )
+            ]
     """
 
 

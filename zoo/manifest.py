@@ -19,7 +19,7 @@ from zoo.jsonfile import strict
 from zoo.kinds import Kind, kind_from
 from zoo.kinds import describe as describe_kind
 from zoo.ports import Port
-from zoo.programs import Fused, Program, describe, fused_from, graphs_of, program_from
+from zoo.programs import Fused, Program, describe, fused_from, program_from
 
 MANIFEST = "manifest.json"
 FORMAT = "genzoo-bundle"
@@ -195,7 +195,7 @@ class Manifest:
                 if len({port.name for port in ports}) != len(ports):
                     yield f"graph {name} has two inputs or outputs of one name"
         for what, program in (("sample", self.sample), ("log_prob", self.log_prob), ("fused", self.fused)):
-            for name in () if program is None else graphs_of(program):
+            for name in () if program is None else program.graphs:
                 if name not in self.graphs:
                     yield f"program {what} uses a graph {name!r} that there is not"
 

@@ -13,13 +13,21 @@ No torch here; :class:`Graph` holds whatever callable the exporter traces.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, cast
 
-from zoo.errors import BundleError
+import numpy as np
+
+from zoo.errors import BundleError, UsageError
+from zoo.extensions import plugin_program
+from zoo.paths import path_from
 from zoo.ports import Port
 from zoo.writing import Writer
+
+#: tables that every bundle of a Gaussian path holds, besides the model's own choice
+USUAL_TABLES = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,154 @@ class Graph:
     written: Mapping[str, Writer] = field(default_factory=dict)
 
 
+class HasPorts(Protocol):
+    """What is known of a graph before and after it is written: its ports. :class:`Graph`, or a manifest's."""
+
+    @property
+    def inputs(self) -> Sequence[Port]:
+        """What it takes."""
+        ...
+
+    @property
+    def outputs(self) -> Sequence[Port]:
+        """What it gives."""
+        ...
+
+
+def event_of(graphs: Mapping[str, HasPorts], graph: str, port: str | None, leading: int) -> tuple[int, ...]:
+    """Shape of an input of a graph without its first ``leading`` dimensions, such as the batch.
+
+    Raises:
+        BundleError: there is no such graph or input, or its shape is open.
+    """
+    found = [p for p in graphs[graph].inputs if p.name == port] if graph in graphs else []
+    if not found or not all(isinstance(size, int) for size in found[0].shape[leading:]):
+        raise BundleError(f"input {port} of graph {graph} has no fixed event shape")
+    return tuple(int(size) for size in found[0].shape[leading:])
+
+
+class Program(ABC):
+    """How a runtime turns graphs into ``sample`` or ``log_prob``: a frozen dataclass whose fields the manifest stores.
+
+    A kind of program is one such class, which says what everybody asks of a program; one runner, which runs it in ONNX
+    Runtime (:mod:`zoo.runtime.running`); and a line that registers both: in :data:`KINDS` and
+    :data:`zoo.runtime.runners.BUILTIN`, or, in a plugin, by the hook ``zoo_programs``. What stands here holds for every
+    kind unless it says something else.
+
+    Attributes:
+        kind: its name in the manifest.
+        graph: name of the graph that the program is about.
+        stepped: whether it samples by a step table, as :class:`Iterate` does.
+        estimates: whether its log-densities are estimates of many evaluations, with ``steps``, ``probes`` and errors.
+        fuses: whether a whole run of it can be written as one graph.
+        golden: options of the calls whose results become golden values.
+        work: how many times the numbers of a sample a call works on; a runtime's batches are smaller by it.
+        encoder: name of the graph from data ``x`` to ``latent``, or None.
+        decoder: name of the graph from ``latent`` to data ``x``, or None.
+        shift: what the graphs between are given is shift + scale · state.
+        scale: see ``shift``.
+        null_class: the class that stands for none, or None.
+        sampler: the usual sampler, or None.
+        steps: the usual number of steps, or None.
+        guidance: the usual guidance weight, or None.
+    """
+
+    kind: ClassVar[str]
+    stepped: ClassVar[bool] = False
+    estimates: ClassVar[bool] = False
+    fuses: ClassVar[bool] = False
+    golden: ClassVar[Mapping[str, int]] = {}
+    graph: str
+    work: int = 1
+    encoder: str | None = None
+    decoder: str | None = None
+    shift: float = 0.0
+    scale: float = 1.0
+    null_class: int | None = None
+    sampler: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+
+    @property
+    def coders(self) -> tuple[str, ...]:
+        """The graphs between data and what the program's own graph works on."""
+        return tuple(name for name in (self.encoder, self.decoder) if name is not None)
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The names of all graphs that it calls."""
+        return (self.graph, *self.coders)
+
+    @property
+    def data_range(self) -> tuple[float, float] | None:
+        """The least and the largest value of a sample, or None where the program does not say."""
+        return None
+
+    @property
+    def noise_port(self) -> str | None:
+        """The input of its graph that takes standard normals, or None."""
+        return None
+
+    @property
+    def scores(self) -> bool:
+        """Whether the first output of its graph is the log-density of the data that the graph takes."""
+        return False
+
+    @abstractmethod
+    def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
+        """Shape of the noise that one sample is made from."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """What it does, in a few words without a full stop."""
+
+    def explanation(self) -> str:
+        """The same in a sentence of Markdown, for a model card."""
+        return f"{self.summary()}."
+
+    def unit(self, samples: Any) -> float:
+        """The absolute size of a difference of 1 between two samples."""
+        return max(float(np.std(samples)), 1.0)
+
+    def graph_unit(self, graph: str, dimensions: int) -> float:
+        """The same of a graph's outputs: the number of dimensions for log-densities."""
+        return float(dimensions) if self.scores and graph == self.graph else 1.0
+
+    def sampling_cases(self, n: int) -> list[dict[str, Any]]:
+        """Options of ``sample`` with which ``n`` samples are proven."""
+        return [{}]
+
+    def scoring_options(self, n: int) -> dict[str, Any]:
+        """Options of ``log_prob`` with which ``n`` data are proven."""
+        return {}
+
+    def row(self, time: float) -> dict[str, float] | None:
+        """Scalar inputs of its graph at a time in [0, 1] of its path; None for a program without a path."""
+        return None
+
+    def tables(self) -> tuple[tuple[str, int], ...]:
+        """Samplers and steps whose tables a bundle holds ready, the usual one first."""
+        return ()
+
+    def stepping(self, name: str) -> Iterate:
+        """The program as one that samples by a step table.
+
+        Raises:
+            UsageError: it does not, and nor does the model of that name.
+        """
+        raise UsageError(f"{name} samples in one call, not in steps")
+
+    def integrating(self, name: str) -> Integrate:
+        """The program as one that integrates an ODE.
+
+        Raises:
+            UsageError: it does not, and nor does the model of that name.
+        """
+        raise UsageError(f"{name} has no chain of steps, so no variational bound")
+
+
 @dataclass(frozen=True)
-class Direct:
+class Direct(Program):
     """One call.
 
     Attributes:
@@ -59,10 +213,34 @@ class Direct:
     noise: str | None = None
     work: int = 1
     kind: ClassVar[str] = "direct"
+    fuses: ClassVar[bool] = True
+
+    @property
+    def noise_port(self) -> str | None:
+        """See :attr:`Program.noise_port`."""
+        return self.noise
+
+    @property
+    def scores(self) -> bool:
+        """Without noise it is a density."""
+        return self.noise is None
+
+    def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
+        """Shape of the noise that one sample is made from: that of the port ``noise``, which flows need not map 1:1."""
+        return event_of(graphs, self.graph, self.noise, 1)
+
+    def summary(self) -> str:
+        """See :meth:`Program.summary`."""
+        return f"one call of {self.graph}"
+
+    def explanation(self) -> str:
+        """See :meth:`Program.explanation`."""
+        given = f" with standard normal `{self.noise}`" if self.noise else ""
+        return f"one call of `{self.graph}`{given}."
 
 
 @dataclass(frozen=True)
-class Iterate:
+class Iterate(Program):
     """A step table over ``graph``; see :mod:`zoo.samplers.table` for the loop.
 
     Attributes:
@@ -100,10 +278,62 @@ class Iterate:
     encoder: str | None = None
     decoder: str | None = None
     kind: ClassVar[str] = "iterate"
+    stepped: ClassVar[bool] = True
+    fuses: ClassVar[bool] = True
+    golden: ClassVar[Mapping[str, int]] = {"steps": 4}
+
+    @property
+    def data_range(self) -> tuple[float, float] | None:
+        """See :attr:`Program.data_range`."""
+        return None if self.data_min is None or self.data_max is None else (self.data_min, self.data_max)
+
+    def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
+        """Shape of one state, which sampling starts from as noise: not that of a sample where there is a decoder."""
+        return event_of(graphs, self.graph, "state", 2)
+
+    def summary(self) -> str:
+        """See :meth:`Program.summary`."""
+        guided = f", guidance {self.guidance:g}" if self.guidance not in (None, 1) else ""
+        return f"calls of {self.graph}, one a step: {self.steps} of {self.sampler}{guided}, or any other"
+
+    def explanation(self) -> str:
+        """See :meth:`Program.explanation`."""
+        guided = "" if self.guidance == 1 else f" and guidance {self.guidance:g}"
+        return (
+            f"a step table over `{self.graph}`; {self.sampler} with {self.steps} steps{guided} unless another is asked "
+            "for."
+        )
+
+    def unit(self, samples: Any) -> float:
+        """See :meth:`Program.unit`: the scale of the data."""
+        return self.scale
+
+    def sampling_cases(self, n: int) -> list[dict[str, Any]]:
+        """The model's own choice once, and short runs with and without noise and guidance."""
+        if not path_from(self.path).gaussian:
+            return [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
+        short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
+        if self.null_class is not None:
+            short["guidance"] = 2.0
+        return [{}, short] if n == 2 else [{"sampler": "ddim", "steps": 3}, short]
+
+    def row(self, time: float) -> dict[str, float] | None:
+        """See :meth:`Program.row`; what a table decides is as in the middle of a run."""
+        middle = {"noise_scale": 0.3, "noise_range": 0.5, "rescale": 0.7, "clip": self.clip or 3.0}
+        return {**_at(self.path, time), **middle}
+
+    def tables(self) -> tuple[tuple[str, int], ...]:
+        """See :meth:`Program.tables`."""
+        usual = USUAL_TABLES if path_from(self.path).gaussian else ()
+        return tuple(dict.fromkeys(((self.sampler, self.steps), *usual)))
+
+    def stepping(self, name: str) -> Iterate:
+        """See :meth:`Program.stepping`."""
+        return self
 
 
 @dataclass(frozen=True)
-class Integrate:
+class Integrate(Program):
     """The probability-flow ODE in the log noise level, over ``graph``; see :mod:`zoo.likelihood`.
 
     Attributes:
@@ -127,10 +357,39 @@ class Integrate:
     probes: int = 1
     encoder: str | None = None
     kind: ClassVar[str] = "integrate"
+    estimates: ClassVar[bool] = True
+    golden: ClassVar[Mapping[str, int]] = {"steps": 4}
+
+    def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
+        """Shape of the noise that data is taken to: that of the graph's state."""
+        return event_of(graphs, self.graph, "x", 1)
+
+    def summary(self) -> str:
+        """See :meth:`Program.summary`."""
+        return f"the probability-flow ODE: {self.steps} steps of {self.graph}"
+
+    def explanation(self) -> str:
+        """See :meth:`Program.explanation`."""
+        ode = f"the probability-flow ODE over `{self.graph}`, {self.steps} Runge-Kutta steps"
+        if self.probes == 0:
+            return f"{ode} and the exact trace unless others are asked for: exact up to the error of the steps."
+        return f"{ode} and {self.probes} probe vector(s) unless more are asked for: an estimate, not the exact density."
+
+    def scoring_options(self, n: int) -> dict[str, Any]:
+        """Few Runge-Kutta steps, and more of them for the smaller batches."""
+        return {"steps": 2 if n > 2 else 8}
+
+    def row(self, time: float) -> dict[str, float] | None:
+        """See :meth:`Program.row`."""
+        return _at(self.path, time)
+
+    def integrating(self, name: str) -> Integrate:
+        """See :meth:`Program.integrating`."""
+        return self
 
 
 @dataclass(frozen=True)
-class Fused:
+class Fused(Program):
     """A whole sampling run in one call, noise and all: seed, first and n in, samples in data units out.
 
     Attributes:
@@ -148,17 +407,24 @@ class Fused:
     options: Mapping[str, Any] = field(default_factory=dict)
     kind: ClassVar[str] = "fused"
 
+    def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
+        """The graph draws its noise itself."""
+        return ()
 
-Program = Direct | Iterate | Integrate
+    def summary(self) -> str:
+        """See :meth:`Program.summary`."""
+        built_in = f": {self.steps} steps of {self.sampler}" if self.sampler else ""
+        return f"one call of {self.graph}, noise included{built_in}"
 
 
-def graphs_of(program: Program | Fused) -> tuple[str, ...]:
-    """The names of the graphs that a program calls."""
-    others = (getattr(program, name, None) for name in ("encoder", "decoder"))
-    return (program.graph, *(name for name in others if name is not None))
+def _at(path: Mapping[str, Any], time: float) -> dict[str, float]:
+    found = path_from(path)
+    alpha, sigma = found.alpha_sigma(time)
+    return {"time": float(found.network_time(time)), "alpha": float(alpha), "sigma": float(sigma)}
 
 
-_KINDS: dict[str, type[Direct | Iterate | Integrate]] = {c.kind: c for c in (Direct, Iterate, Integrate)}
+#: the kinds that a manifest's ``sample`` and ``log_prob`` can be without a plugin
+KINDS: dict[str, type[Program]] = {program.kind: program for program in (Direct, Iterate, Integrate)}
 
 
 @dataclass(frozen=True)
@@ -171,32 +437,35 @@ class Programs:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def describe(program: Program | Fused) -> dict[str, Any]:
+def describe(program: Program) -> dict[str, Any]:
     """A program as JSON values."""
-    return {"kind": program.kind, **asdict(program)}
+    return {"kind": program.kind, **asdict(cast(Any, program))}
 
 
-def program_from(fields: Mapping[str, Any]) -> Program:
+def program_from(described: Mapping[str, Any]) -> Program:
     """The inverse of :func:`describe`.
 
     Raises:
         BundleError: unknown kind or fields.
     """
-    values = dict(fields)
-    kind = values.pop("kind", None)
+    values = dict(described)
+    kind = str(values.pop("kind", None))
     try:
-        return _KINDS[str(kind)](**values)
-    except (KeyError, TypeError):
-        raise BundleError(f"the manifest describes a program of kind {kind!r} that this version cannot run") from None
+        return (KINDS[kind] if kind in KINDS else plugin_program(kind))(**values)
+    except (KeyError, TypeError, ValueError):
+        raise BundleError(
+            f"the manifest describes a program of kind {kind!r} that this version cannot run",
+            hint=None if kind in KINDS else "A plugin may bring it: see `zoo plugins`.",
+        ) from None
 
 
-def fused_from(fields: Mapping[str, Any]) -> Fused:
+def fused_from(described: Mapping[str, Any]) -> Fused:
     """The inverse of :func:`describe` for a fused run.
 
     Raises:
         BundleError: other fields than it has.
     """
     try:
-        return Fused(**{name: value for name, value in fields.items() if name != "kind"})
+        return Fused(**{name: value for name, value in described.items() if name != "kind"})
     except TypeError:
         raise BundleError("the manifest describes a fused run that this version cannot run") from None

@@ -6,13 +6,12 @@ one name both keep it in lists, and using it is an error that names them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from zoo import entries
+from zoo import entries, extensions
 from zoo.cards import (
     Architecture,
     Check,
@@ -25,7 +24,7 @@ from zoo.cards import (
     ModelCard,
     Sampler,
 )
-from zoo.discovery import KINDS, Plugin, PluginRecord, discover
+from zoo.discovery import KINDS, Plugin, PluginRecord, allowed_plugins, brought, discover
 from zoo.errors import NameConflictError, UnknownNameError, ZooError
 
 D = TypeVar("D", bound=Description)
@@ -76,7 +75,9 @@ class Registry:
     @classmethod
     def discover(cls, *, allowed: Collection[str] | None = None, disabled: Collection[str] = ()) -> Registry:
         """Load the installed plugins; see :func:`zoo.discovery.discover`."""
-        return cls(discover(allowed=allowed, disabled=disabled))
+        plugins = discover(allowed=allowed, disabled=disabled)
+        extensions.bring(brought(plugins, "program"))
+        return cls(plugins)
 
     def warnings(self) -> Iterator[str]:
         """A sentence for each plugin that failed, and for each name that a plugin does not get."""
@@ -226,9 +227,3 @@ class _Functions(Mapping[str, "Callable[..., Any]"]):
 def installed() -> Registry:
     """The registry of this process, found when first asked for. ``ZOO_PLUGINS`` limits it as on the command line."""
     return Registry.discover(allowed=allowed_plugins())
-
-
-def allowed_plugins() -> list[str] | None:
-    """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None for all, when it is not set."""
-    variable = os.environ.get("ZOO_PLUGINS")
-    return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]

@@ -53,23 +53,25 @@ def check_denoiser(model: GenerativeModel, programs: Programs, inputs: Inputs, r
         ProofError: they do not fit, with what does not.
     """
     sample, score = programs.sample, programs.log_prob
-    if not isinstance(sample, Iterate):
+    if not sample.stepped:
         return
+    sample = sample.stepping("the model")
+    ode = score.integrating("the model") if score is not None and score.estimates else None
     for program in (sample, score):
         _check_null_class(model, program)
-    if isinstance(score, Integrate):
-        _check_alike(sample, score)
+    if ode is not None:
+        _check_alike(sample, ode)
     graphs = {graph.name: graph for graph in programs.graphs}
     if path_from(sample.path).gaussian:
         for t in _TIMES:
             x, row, d = _check_step(graphs[sample.graph], inputs, run, t)
-            if isinstance(score, Integrate):
+            if ode is not None:
                 step = graphs[sample.graph]
 
                 def denoised(state: Array, row: Feeds = row, step: Graph = step) -> Array:
                     return run(step.name, {**row, step.inputs[0].name: state[None]})["denoised"]
 
-                _check_divergence(graphs[score.graph], inputs, run, t, (x, row, d, denoised))
+                _check_divergence(graphs[ode.graph], inputs, run, t, (x, row, d, denoised))
     if sample.encoder is not None and sample.decoder is not None:
         _check_coders(graphs[sample.encoder], graphs[sample.decoder], inputs, run)
 

@@ -29,7 +29,7 @@ from torch import Tensor
 from zoo import noise
 from zoo.errors import ProofError
 from zoo.model import GenerativeModel
-from zoo.programs import Direct, Graph, Programs
+from zoo.programs import Graph, Programs
 
 Array = NDArray[np.float64]
 
@@ -93,10 +93,10 @@ def check_density(
     Raises:
         ProofError: they are not the same, with what the difference looks like.
     """
-    if not (isinstance(programs.sample, Direct) and isinstance(programs.log_prob, Direct)):
+    if programs.sample.noise_port is None or programs.log_prob is None or not programs.log_prob.scores:
         return None
-    draw, score = (_function(graphs[p.graph], p.noise) for p in (programs.sample, programs.log_prob))
-    shape = _noise_shape(graphs[programs.sample.graph], programs.sample)
+    draw, score = (_function(graphs[p.graph], p.noise_port) for p in (programs.sample, programs.log_prob))
+    shape = programs.sample.noise_shape(graphs)
     size = math.prod(model.event_shape)
     given = None if condition is None else torch.from_numpy(condition)
     if given is not None and given.is_floating_point():
@@ -263,8 +263,3 @@ def _function(graph: Graph, noise_port: str | None) -> Call:
         return output
 
     return apply
-
-
-def _noise_shape(graph: Graph, program: Direct) -> tuple[int, ...]:
-    (port,) = (p for p in graph.inputs if p.name == program.noise)
-    return tuple(int(size) for size in port.shape[1:])

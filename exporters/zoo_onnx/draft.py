@@ -20,7 +20,7 @@ from zoo.files import write_bytes
 from zoo.kinds import kind_from
 from zoo.model import GenerativeModel
 from zoo.ports import Port
-from zoo.programs import Direct, Fused, Iterate, Programs
+from zoo.programs import Fused, Programs
 from zoo.samplers import StepTable
 from zoo_onnx.fixed import fixed_ports
 from zoo_onnx.fused import OWN, fuse, ports
@@ -66,14 +66,13 @@ class Draft:
         ]
         if self.fused is not None:
             sample = self.programs.sample
-            assert isinstance(sample, (Direct, Iterate))
             inner = next(m for m, g in zip(graphs, self.programs.graphs, strict=True) if g.name == sample.graph)
             event, condition = tuple(self.model.event_shape), self.model.condition
             models.append(fuse(inner, sample, self.table, event, condition, inner.graph.opset_imports[""]))
             described.append((self.fused.graph, *ports(event, condition)))
         infos = _write_graphs(models, described, self.state, folder)
-        if isinstance(self.programs.sample, Iterate):
-            weights.write(folder / TABLES, tables(self.programs.sample))
+        if self.programs.sample.tables():
+            weights.write(folder / TABLES, tables(self.programs.sample.stepping("the model")))
         return with_files(dataclasses.replace(self._manifest(infos), batch=batch), folder)
 
     def _manifest(self, graphs: dict[str, GraphInfo]) -> Manifest:

@@ -48,7 +48,7 @@ def explain(
         again: gives what PyTorch gives for another seed.
     """
     program = bundle.manifest.sample
-    unit = program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0)
+    unit = program.unit(expected)
     for said, guess in _guesses(bundle, n, arguments, expected, actual, again):
         try:
             value = guess()
@@ -79,7 +79,8 @@ def _guesses(
             lambda other=other: bundle.sample(n, **{**arguments, "seed": other}),
         )
     program = bundle.manifest.sample
-    if isinstance(program, Iterate):
+    if program.stepped:
+        program = program.stepping(bundle.name)
         yield from _of_classes(bundle, program, n, arguments)
         yield from _of_times(bundle, program, n, arguments)
     yield from _lines(actual, expected)

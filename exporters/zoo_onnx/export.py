@@ -135,7 +135,7 @@ def export(
     if chosen is not None and lowers:
         stages.begin(f"lowering arithmetic to {chosen.arithmetic}")
         pairs = zip(kept, programs.graphs, strict=True)
-        kept = [lowered(each, graph, chosen, draft, proof.inputs) for each, graph in pairs]
+        kept = [lowered(each, graph, chosen, programs, proof.inputs) for each, graph in pairs]
     if lowers or batch is not None:
         manifest, proof = _again(draft, kept, folder, batch, proof, exact=not lowers, stages=stages)
     if chosen is not None:
@@ -281,8 +281,9 @@ def _check_names(programs: Programs) -> None:
         if not name.replace("-", "_").isidentifier() or not name.isascii():
             raise ExportError(f"a graph is named {name!r}, which is no file name for every system")
     for program in (programs.sample, programs.log_prob):
-        if program is not None and program.graph not in names:
-            raise ExportError(f"a program uses a graph {program.graph!r} that the model does not have")
+        for graph in () if program is None else program.graphs:
+            if graph not in names:
+                raise ExportError(f"a program uses a graph {graph!r} that the model does not have")
 
 
 def _ways(programs: Programs, inverse: str | None) -> dict[str, str | None]:

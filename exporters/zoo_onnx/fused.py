@@ -19,7 +19,7 @@ from zoo.conditions import Condition
 from zoo.errors import ExportError, UsageError
 from zoo.noise import Stream
 from zoo.ports import Port
-from zoo.programs import Direct, Fused, Iterate, Programs
+from zoo.programs import Fused, Iterate, Program, Programs
 from zoo.samplers import StepTable, evaluations, table_for
 from zoo_onnx import noise
 from zoo_onnx.build import Builder
@@ -56,12 +56,13 @@ def fused_program(programs: Programs, choice: Choice, samplers: Mapping[str, Any
         UsageError, UnknownNameError: a choice that the model does not have.
     """
     sample = programs.sample
-    if isinstance(sample, Direct):
+    if not sample.fuses:
+        raise ExportError(f"a program of kind {sample.kind} cannot be fused")
+    if not sample.stepped:
         if choice != Choice():
             raise UsageError("this model samples in one call: there is no sampler, steps or guidance to choose")
         return Fused(FUSED), None
-    if not isinstance(sample, Iterate):
-        raise ExportError(f"a program of kind {sample.kind} cannot be fused")
+    sample = sample.stepping("the model")
     if sample.decoder is not None:
         raise ExportError(
             "a model with a decoder has no fused graph",
@@ -94,7 +95,7 @@ def ports(event_shape: tuple[int, ...], condition: Condition | None) -> tuple[tu
 
 def fuse(
     traced: ir.Model,
-    sample: Direct | Iterate,
+    sample: Program,
     table: StepTable | None,
     event_shape: tuple[int, ...],
     condition: Condition | None,
@@ -115,9 +116,9 @@ def fuse(
     inputs, (output,) = ports(event_shape, condition)
     given = {port.name: _value(port) for port in inputs}
     run = _Run(net, given["seed"], given["first"], given["n"])
-    if isinstance(sample, Iterate):
+    if sample.stepped:
         assert table is not None
-        x = _iterated(run, inner, sample, table, event_shape, given.get("condition"))
+        x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, given.get("condition"))
     else:
         x = _direct(run, inner, sample, given.get("condition"))
     result = net("Identity", x)
@@ -144,11 +145,11 @@ class _Run:
         )
 
 
-def _direct(run: _Run, inner: ir.Graph, sample: Direct, condition: ir.Value | None) -> ir.Value:
+def _direct(run: _Run, inner: ir.Graph, sample: Program, condition: ir.Value | None) -> ir.Value:
     net = run.net
     suppliers = {} if condition is None else {"condition": condition}
     for value in inner.inputs:
-        if value.name == sample.noise:
+        if value.name == sample.noise_port:
             assert value.shape is not None
             shape = tuple(size for size in list(value.shape)[1:] if isinstance(size, int))
             suppliers[str(value.name)] = run.normal(net, shape, net.constant(np.array(0)), Stream.INITIAL)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from zoo import noise
 from zoo.difference import TOLERANCE, relative_difference
 from zoo.model import GenerativeModel
-from zoo.programs import Direct, Integrate, Iterate, Programs
+from zoo.programs import Programs
 from zoo.runtime import BundledModel
 from zoo.runtime.check import Case, grouped, run_case, unit_of, what_of
 from zoo.samplers import StepTable
@@ -34,7 +34,6 @@ from zoo_onnx.inputs import Inputs
 from zoo_onnx.reference import call
 
 _SEED = 1234
-_STEPS = 4
 _BATCHES = (1, 2)
 #: what float32 computations on two devices differ by, relative
 _DIGIT = np.float32(1e-6)
@@ -80,7 +79,7 @@ def golden(
         n, given = 2, {}
         if (condition := inputs.condition(n)) is not None:
             given["condition"] = condition
-        steps = {"steps": _STEPS} if isinstance(programs.sample, Iterate) else {}
+        steps = dict(programs.sample.golden)
         x = model.sample(n, seed=_SEED, **given, **steps).numpy()
         counts = {"seed": np.array(_SEED, np.int64), "n": np.array(n, np.int64)}
         add("program:sample", 0, {**counts, **given, **_numbers(steps)}, {"x": x})
@@ -88,7 +87,7 @@ def golden(
             sampler = {} if table is None else {"sampler": table}
             add("program:fused", 0, {**counts, **given}, {"x": model.sample(n, seed=_SEED, **given, **sampler).numpy()})
         if programs.log_prob is not None:
-            steps = {"steps": _STEPS} if isinstance(programs.log_prob, Integrate) else {}
+            steps = dict(programs.log_prob.golden)
             density = model.log_prob(torch.from_numpy(x), **given, **steps).numpy()
             add("program:log_prob", 0, {"x": x, **given, **_numbers(steps)}, {"log_prob": density})
     return arrays
@@ -122,12 +121,7 @@ def relived(model: BundledModel, arrays: Arrays) -> tuple[Arrays, dict[str, floa
 def _shaken(model: BundledModel, case: Case, random: np.random.Generator) -> Arrays:
     given = dict(case.given)
     if case.subject == "program:sample":
-        program = model.manifest.sample
-        shape = model.event_shape
-        if isinstance(program, Direct):
-            (port,) = (p for p in model.manifest.graphs[program.graph].inputs if p.name == program.noise)
-            shape = tuple(int(size) for size in port.shape[1:])
-        given["noise"] = noise.normal(int(given["seed"]), int(given["n"]), shape)
+        given["noise"] = noise.normal(int(given["seed"]), int(given["n"]), model.noise_shape)
     return {
         name: array * (1 + _DIGIT * random.uniform(-1, 1, array.shape).astype(np.float32))
         if array.dtype == np.float32

@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.model import GenerativeModel
-from zoo.paths import path_from
 from zoo.ports import Port
-from zoo.programs import Direct, Graph, Integrate, Iterate, Programs, graphs_of
+from zoo.programs import Graph, Programs
 
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]
@@ -41,9 +40,7 @@ class Inputs:
     def __init__(self, model: GenerativeModel, programs: Programs) -> None:
         self.model, self.programs = model, programs
         self._random = np.random.default_rng(0)
-        self._coders = {
-            name for p in (programs.log_prob, programs.sample) if p is not None for name in graphs_of(p)[1:]
-        }
+        self._coders = {name for p in (programs.log_prob, programs.sample) if p is not None for name in p.coders}
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
 
     @contextmanager
@@ -71,7 +68,8 @@ class Inputs:
         for i, make in enumerate(graph.extremes):
             given = {name: np.asarray(array) for name, array in make(sizes.get("batch", 1)).items()}
             yield f"extreme {i + 1} of the model", {**self.ordinary(graph, sizes), **given}
-        if isinstance(self._roles.get(graph.name), (Iterate, Integrate)):
+        role = self._roles.get(graph.name)
+        if role is not None and role.row(0.5) is not None:
             state = graph.inputs[0].name
             for t in (0.0, 1.0):
                 for factor in (1, 8):
@@ -92,7 +90,7 @@ class Inputs:
         """Data to score, drawn from the model itself, and its conditions."""
         condition = self.condition(_SAMPLES)
         # a few steps are enough for data of the right kind
-        options = {"steps": 5} if isinstance(self.programs.sample, Iterate) else {}
+        options = {"steps": 5} if self.programs.sample.stepped else {}
         with torch.no_grad():
             x = self.model.sample(_SAMPLES, condition=condition, seed=_SEED, **options)
         return x.numpy(), condition
@@ -116,26 +114,19 @@ class Inputs:
         given = None if self._conditions is None else self._conditions[:n]
         common: dict[str, Any] = {"condition": given, "seed": _SAMPLING_SEED}
         program = self.programs.sample
-        if not isinstance(program, Iterate):
-            return [common]
-        if not path_from(program.path).gaussian:
-            choices: list[dict[str, Any]] = [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
-            return [{**common, **each} for each in choices]
-        short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
-        if program.null_class is not None:
-            short["guidance"] = 2.0
-        quick: dict[str, Any] = {"sampler": "ddim", "steps": 3}
-        if n == _NO_CONDITION and self.model.condition is not None and self.model.condition.kind == "classes":
-            quick["condition"] = None  # every class in turn
-        return [{**common, **each} for each in ([{}, short] if n == 2 else [quick, short])]
+        cases = [{**common, **each} for each in program.sampling_cases(n)]
+        classes = self.model.condition is not None and self.model.condition.kind == "classes"
+        if n == _NO_CONDITION and classes and cases[0].get("sampler") is not None:
+            cases[0]["condition"] = None  # every class in turn
+        return cases
 
     def scoring(self, n: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Data to score ``n`` of, and the arguments."""
         data, conditions = self.data
         arguments: dict[str, Any] = {"condition": None if conditions is None else conditions[:n]}
         program = self.programs.log_prob
-        if isinstance(program, Integrate):
-            arguments["steps"] = 2 if n > 2 else _RUNGE_KUTTA_STEPS
+        if program is not None and program.estimates:
+            arguments |= program.scoring_options(n)
             if n == _NO_CONDITION and program.null_class is not None:
                 arguments["condition"] = None  # scored under the null class
         return data[:n], arguments
@@ -143,32 +134,25 @@ class Inputs:
     def unit(self, expected: NDArray[Any]) -> float:
         """The size of a difference of 1 between samples."""
         program = self.programs.sample
-        return program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0)
+        return program.unit(expected)
 
     def graph_unit(self, graph: Graph) -> float:
         """The size of a difference of 1 between outputs of a graph: the number of dimensions for log-densities."""
         densities = self.programs.log_prob
-        scores = isinstance(densities, Direct) and densities.graph == graph.name
-        return float(math.prod(self.model.event_shape)) if scores else 1.0
+        return 1.0 if densities is None else densities.graph_unit(graph.name, math.prod(self.model.event_shape))
 
     def _port(self, graph: Graph, port: Port, shape: tuple[int, ...], t: float) -> NDArray[Any]:
         role = self._roles.get(graph.name)
         if port.name == "condition" and self.model.condition is not None and port.dtype == "int32":
-            null = getattr(role, "null_class", None)
+            null = None if role is None else role.null_class
             return self._random.integers(self.model.condition.size + (null is not None), size=shape, dtype=np.int32)
         if port.dtype == "int32":
             return np.zeros(shape, np.int32)
         if port.name == "condition" and self.model.condition is not None:
             return self._contexts(shape)
-        if isinstance(role, (Iterate, Integrate)):
-            path = path_from(role.path)
-            alpha, sigma = path.alpha_sigma(t)
-            row: dict[str, Any] = {"time": path.network_time(t), "alpha": alpha, "sigma": sigma}
-            row |= {"noise_scale": 0.3, "noise_range": 0.5, "rescale": 0.7}
+        if role is not None and (row := role.row(t)) is not None:
             if port.name in row:
                 return np.array(row[port.name], np.float32)
-            if port.name == "clip":
-                return np.array(getattr(role, "clip", None) or 3.0, np.float32)
             if port.name == "weights":
                 weights = self._normal(shape)
                 weights[0] += 1 - weights.sum()
@@ -178,11 +162,12 @@ class Inputs:
             if port.name == "probe":
                 return np.where(self._normal(shape) < 0, np.float32(-1), np.float32(1))
         coder = graph.name in self._coders
-        scores = isinstance(role, Direct) and role.noise is None
+        scores = role is not None and role.scores
         if (scores or (coder and port.name == "x")) and shape[1:] == self.model.event_shape:
             x = self.data[0]
             return x[self._random.integers(len(x), size=shape[0])]
-        if coder and isinstance(sample := self.programs.sample, Iterate):
+        if coder:
+            sample = self.programs.sample
             return np.float32(sample.shift) + np.float32(sample.scale) * self._normal(shape)
         return self._normal(shape)
 

@@ -7,10 +7,8 @@ from typing import Any
 
 from zoo.bundle import GraphInfo, Manifest
 from zoo.cards import ModelCard
-from zoo.likelihood import EXACT
 from zoo.ports import Port
 from zoo.printable import printable
-from zoo.programs import Direct, Integrate, Iterate, Program
 
 
 def model_card(card: ModelCard, manifest: Manifest) -> str:
@@ -75,26 +73,10 @@ def _use(manifest: Manifest) -> str:
 
 
 def _programs(manifest: Manifest) -> str:
-    lines = ["## Programs", "", f"- `sample`: {_program(manifest.sample)}"]
+    lines = ["## Programs", "", f"- `sample`: {manifest.sample.explanation()}"]
     if manifest.log_prob is not None:
-        lines.append(f"- `log_prob`: {_program(manifest.log_prob)}")
+        lines.append(f"- `log_prob`: {manifest.log_prob.explanation()}")
     return "\n".join(lines)
-
-
-def _program(program: Program) -> str:
-    if isinstance(program, Direct):
-        given = f" with standard normal `{program.noise}`" if program.noise else ""
-        return f"one call of `{program.graph}`{given}."
-    if isinstance(program, Iterate):
-        return (
-            f"a step table over `{program.graph}`; {program.sampler} with {program.steps} steps"
-            f"{'' if program.guidance == 1 else f' and guidance {program.guidance:g}'} unless another is asked for."
-        )
-    assert isinstance(program, Integrate)
-    ode = f"the probability-flow ODE over `{program.graph}`, {program.steps} Runge-Kutta steps"
-    if program.probes == EXACT:
-        return f"{ode} and the exact trace unless others are asked for: exact up to the error of the steps."
-    return f"{ode} and {program.probes} probe vector(s) unless more are asked for: an estimate, not the exact density."
 
 
 def _graph(name: str, info: GraphInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.difference import relative_difference
 from zoo.errors import BundleError, ProofError
-from zoo.programs import Direct, Iterate
 from zoo.runtime import BundledModel
 from zoo.runtime.check import tolerance_of
 from zoo.runtime.session import Session
@@ -48,8 +48,7 @@ def agree(what: str, given: NDArray[Any], expected: NDArray[Any], model: Bundled
     Raises:
         ProofError: they do.
     """
-    program = model.manifest.sample
-    unit = program.scale if isinstance(program, Iterate) else max(float(np.std(expected)), 1.0)
+    unit = model.manifest.sample.unit(expected)
     tolerance = tolerance_of(model.manifest, "sample")
     difference = relative_difference(given, expected, unit) if given.shape == expected.shape else float("inf")
     if not difference <= tolerance:
@@ -72,8 +71,7 @@ def replay(session: Session, name: str, manifest: Manifest, golden: Path) -> int
         ProofError: it gives other outputs than the model gave.
     """
     scores = manifest.log_prob
-    density = isinstance(scores, Direct) and scores.graph == name
-    unit = float(np.prod(manifest.event_shape)) if density else 1.0
+    unit = 1.0 if scores is None else scores.graph_unit(name, math.prod(manifest.event_shape))
     tolerance = tolerance_of(manifest, f"graph {name}")
     cases: dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]] = {}
     for key, array in weights.read(golden).items():

@@ -159,3 +159,38 @@ def test_help_shows_examples_and_defaults(zoo):
     assert result.exit_code == 0
     for text in ("zoo run mnist-unet --class 7 --guidance 2 -o sevens.png", "--log-prob", "NAME.png", "--force"):
         assert text in result.stdout
+
+
+def test_ctrl_c_during_the_density_keeps_the_samples(zoo, flow, tmp_path, monkeypatch):
+    plain = zoo("run", flow, "-n", 5, "--seed", 3, "--density", "none", "-o", "plain.png")
+    assert plain.exit_code == 0, plain.stderr
+    assert "density" not in plain.stderr
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("zoo.runtime.model.BundledModel.log_prob", stopped)
+        result = zoo("run", flow, "-n", 5, "--seed", 3, "-o", "x.png", "--json")
+    assert result.exit_code == 130
+    assert "stopped: the samples are in x.png, but it shows them without the density" in said(result)
+    assert json.loads(result.stdout)["output"] == "x.png"
+    assert (tmp_path / "x.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.png", "x.png"]
+    assert zoo("run", flow, "-n", 5, "--seed", 3, "-o", "x.png", "--force", "--density", "fine").exit_code == 0
+    assert (tmp_path / "x.png").read_bytes() != (tmp_path / "plain.png").read_bytes()
+
+
+def test_ctrl_c_during_previews_keeps_the_samples(zoo, classes, tmp_path, monkeypatch):
+    from zoo.render import write
+
+    def stopped(samples, path, *rest, **options):
+        if path.name == "steps.npy":
+            raise KeyboardInterrupt
+        write(samples, path, *rest, **options)
+
+    monkeypatch.setattr("zoo.render.write", stopped)
+    result = zoo("run", classes, "-n", 3, "--seed", 3, "-o", "x.npy", "--previews", "steps.npy")
+    assert result.exit_code == 130
+    assert "stopped: the samples are in x.npy, but steps.npy is not written" in said(result)
+    assert np.load(tmp_path / "x.npy").shape[0] == 3

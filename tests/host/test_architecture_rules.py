@@ -1,6 +1,7 @@
 """The rules of the house (docs/architecture.md), read off the source and off the built wheel."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -166,3 +167,40 @@ def test_the_wheel_holds_zoo_and_the_plugins_and_nothing_else(tmp_path):
     assert {file.partition("/")[0] for file in others - schemas - copied} == {"zoo_models"}
     shipped = {path.relative_to(ROOT / "plugins").as_posix() for path in (ROOT / "plugins/zoo_models").rglob("*.onnx")}
     assert shipped <= others
+
+
+def asks_for_a_kind_of_program(node):
+    """Whether an expression or pattern asks of which class or kind a program is."""
+    from zoo.programs import KINDS, Fused, Iterate
+
+    classes = {"Program", *(each.__name__ for each in (*KINDS.values(), Fused))}
+    if isinstance(node, ast.MatchClass):
+        return ast.unparse(node.cls).rpartition(".")[2] in classes
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        kinds = {repr(kind) for kind in (*KINDS, Fused.kind)}
+        return any(ast.unparse(s).endswith(".kind") for s in sides) and any(ast.unparse(s) in kinds for s in sides)
+    if not isinstance(node, ast.Call) or len(node.args) < 2:
+        return False
+    asked, given = ast.unparse(node.func), [ast.unparse(argument) for argument in node.args]
+    if asked in ("isinstance", "issubclass"):
+        return bool(set(re.findall(r"\w+", given[1])) & classes)
+    about = re.search(r"(program|\.sample|\.log_prob|\.sampling|\.fused|role)\b", given[0]) is not None
+    return asked in ("getattr", "hasattr") and about and given[1].strip("'") in Iterate.__dataclass_fields__
+
+
+def test_nobody_asks_of_which_kind_a_program_is():
+    probe = ast.parse(
+        "isinstance(p, Direct | Iterate)\nhasattr(program, 'guidance')\np.kind == 'iterate'\nisinstance(x, int)\n"
+        "getattr(m.sample, 'steps', 1)\nmatch p:\n    case programs.Integrate(): pass\ngetattr(table, 'steps')\n"
+    )
+    assert sum(map(asks_for_a_kind_of_program, ast.walk(probe))) == 5
+    room = {"zoo/programs.py"}
+    asking = [
+        f"{name(path)}:{node.lineno}"
+        for path in (*IMPORTED, *(ROOT / "scripts").rglob("*.py"))
+        if name(path) not in room
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if asks_for_a_kind_of_program(node)
+    ]
+    assert len(asking) <= 3, asking

@@ -9,7 +9,7 @@ import zoo
 
 PUBLIC = {
     *("Architecture", "Check", "DataSource", "DistillationMethod", "Exporter", "Finding", "Importer"),
-    *("Metric", "ModelCard", "Sampler", "WeightsFile"),
+    *("Metric", "ModelCard", "ProgramKind", "Sampler", "WeightsFile"),
     *("Condition", "Dataset", "DirectModel", "GenerativeModel", "Split", "Step", "StepTable"),
     *("BundleError", "ConditionError", "ConfigError", "DataError", "ExportError", "MissingDependencyError"),
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),

@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "third_party" / "zoo-example"
+REJECTION = ROOT / "tests" / "third_party" / "zoo-rejection"
 TUTORIAL = ROOT / "docs" / "tutorial-first-plugin.md"
 
 
@@ -76,6 +77,13 @@ class Environment:
         done = subprocess.run(command, env=self.environment, cwd=self.work, capture_output=True, text=True)
         assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
         return done
+
+    def python_says(self, code):
+        done = subprocess.run(
+            [self.python, "-c", code], env=self.environment, cwd=self.work, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def json(self, *arguments, code=0):
         return json.loads(self.zoo(*arguments, "--json", code=code).stdout)
@@ -202,3 +210,47 @@ def test_a_third_party_package_that_breaks_stops_nobody_else(environment, exampl
         assert not (environment.work / "runs" / "broken").exists()
     finally:
         environment.pip("uninstall", "-y", "zoo-example")
+
+
+@pytest.mark.slow
+def test_a_third_party_kind_of_program_trains_exports_proves_and_runs(environment, tmp_path):
+    import numpy as np
+
+    package = Path(shutil.copytree(REJECTION, tmp_path / "zoo-rejection", ignore=shutil.ignore_patterns("__pycache__")))
+    environment.install(package)
+    try:
+        assert "rejection" in names(environment.json("list", "--programs"), "programs")
+        environment.json("train", str(package / "resampled.toml"), "-o", "runs/resampled", "--steps", "60")
+        environment.zoo("export", "runs/resampled", "-o", "resampled.bundle")
+        proof = environment.json("show", "resampled.bundle")["proof"]
+        assert proof["largest_differences"]["sample"] <= proof["tolerance"]
+        assert (
+            "the first of 4 proposals of inverse that accept keeps"
+            in environment.zoo("show", "resampled.bundle").stdout
+        )
+        assert all(row["ok"] for row in environment.json("check", "resampled.bundle")["rows"])
+        for batch in ("7", "40"):
+            environment.zoo(
+                *("run", "resampled.bundle", "-n", "40", "--seed", "0", "-o", f"x{batch}.npy", "--batch-size", batch)
+            )
+        whole = np.load(environment.work / "x40.npy")
+        np.testing.assert_allclose(np.load(environment.work / "x7.npy"), whole, atol=1e-5)
+        # what a rejection sampler of this bundle's own graphs gives, written out here
+        found = environment.python_says(
+            "from zoo.runtime import load; import numpy as np; from zoo.noise import Stream, normal, uniform\n"
+            "m = load('resampled.bundle', 'cpu'); z = normal(0, 40, (4, 2))\n"
+            "u = uniform(0, 40, (4,), stream=Stream.STEP)\n"
+            "x = [m.session('inverse').run({'z': z[:, t]})['x'] for t in range(4)]\n"
+            "a = [m.session('accept').run({'x': v})['accept'] for v in x]\n"
+            "r = [next((x[t][i] for t in range(4) if u[i, t] < a[t][i]), x[3][i]) for i in range(40)]\n"
+            "print(np.abs(np.stack(r) - np.load('x40.npy')).max())"
+        )
+        assert float(found) < 1e-5
+        environment.zoo("run", "resampled.bundle", "-n", "4", "--steps", "3", "-o", "no.npy", code=2)
+        without = environment.zoo("--no-plugins=rejection", "run", "resampled.bundle", "-o", "no.npy", code=1)
+        assert "a program of kind 'rejection' that this version cannot run" in without.stderr
+    finally:
+        environment.pip("uninstall", "-y", "zoo-rejection")
+    # the bundle stays whole; what runs it is gone
+    error = environment.json("run", "resampled.bundle", "-n", "4", "-o", "no.npy", code=1)["error"]
+    assert "kind 'rejection'" in error["message"]

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -113,3 +114,26 @@ def test_pyplot_is_left_alone():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("draw", "shape", "sizes"), [(draw_scatter, (9, 2), (30, 240)), (draw_histogram, (9,), (75, 600))]
+)
+def test_a_density_that_takes_long_is_coarse(draw, shape, sizes):
+    asked = []
+
+    def slow(points):
+        time.sleep(0.05)
+        asked.append(len(points))
+        return normal(points) if len(shape) == 2 else -(points**2) / 2
+
+    samples = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    longest = {}
+    for seconds in (0.0, 1e9, None):
+        asked.clear()
+        draw(samples, slow, seconds)
+        longest[seconds] = max(asked)
+        assert len(asked) == (2 if seconds else 1)
+    dimensions = len(shape)
+    assert longest[0.0] <= sizes[0] ** dimensions < longest[None] <= sizes[1] ** dimensions
+    assert longest[1e9] == longest[None]

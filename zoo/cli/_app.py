@@ -60,7 +60,8 @@ class App:
 
     def find_registry(self) -> Registry:
         """As :attr:`registry`, without a word: for commands that tell themselves what failed."""
-        from zoo.registry import Registry, allowed_plugins
+        from zoo.discovery import allowed_plugins
+        from zoo.registry import Registry
 
         return Registry.discover(allowed=() if self.no_plugins else allowed_plugins(), disabled=self.disabled)
 

@@ -9,7 +9,6 @@ from typing import Any
 from zoo.bundle import Bundle, GraphInfo, Manifest
 from zoo.cli._text import size
 from zoo.ports import Port
-from zoo.programs import Direct, Fused, Iterate
 
 
 def described(bundle: Bundle) -> dict[str, Any]:
@@ -52,29 +51,11 @@ def _ports(ports: tuple[Port, ...]) -> str:
 
 
 def _sampling(manifest: Manifest) -> list[str]:
-    lines = []
-    program = manifest.sample
-    if isinstance(program, Direct):
-        lines.append(f"one call of {program.graph}")
-    elif isinstance(program, Iterate):
-        guided = f", guidance {program.guidance:g}" if program.guidance not in (None, 1) else ""
-        lines.append(
-            f"calls of {program.graph}, one a step: {program.steps} of {program.sampler}{guided}, or any other"
-        )
-    fused = manifest.fused
-    if isinstance(fused, Fused):
-        built_in = f": {fused.steps} steps of {fused.sampler}" if fused.sampler else ""
-        lines.append(f"one call of {fused.graph}, noise included{built_in}")
-    return lines
+    return [program.summary() for program in (manifest.sample, manifest.fused) if program is not None]
 
 
 def _scoring(manifest: Manifest) -> str:
-    program = manifest.log_prob
-    if program is None:
-        return "nothing: this model does not score"
-    if isinstance(program, Direct):
-        return f"one call of {program.graph}"
-    return f"the probability-flow ODE: {program.steps} steps of {program.graph}"
+    return "nothing: this model does not score" if manifest.log_prob is None else manifest.log_prob.summary()
 
 
 def _precision(precision: Mapping[str, Any] | None) -> str:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from zoo import noise
 from zoo.errors import DataError, UsageError
 from zoo.kinds import Kind
-from zoo.programs import Direct, Iterate
 from zoo.samplers.slerp import slerp
 
 if TYPE_CHECKING:
@@ -38,10 +37,10 @@ def data_of(x: NDArray[Any], path: Path, model: BundledModel) -> NDArray[Any]:
     unit = x / 255.0
     if model.levels is not None:
         return np.rint(unit * (model.levels - 1)).astype(np.int64)
-    program = model.manifest.sample
-    if not isinstance(program, Iterate) or program.data_min is None or program.data_max is None:
+    bounds = model.manifest.sample.data_range
+    if bounds is None:
         raise DataError(f"{model.name} does not say the range of its data, so that {path} cannot be scaled to it")
-    return np.asarray(program.data_min + unit * (program.data_max - program.data_min), np.float32)
+    return np.asarray(bounds[0] + unit * (bounds[1] - bounds[0]), np.float32)
 
 
 def read_mask(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any]:
@@ -56,15 +55,6 @@ def gaps(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
     return np.where(missing, 0, x), missing.astype(np.float32) if missing.any() else None
 
 
-def noise_shape(model: BundledModel) -> tuple[int, ...]:
-    """Shape of the noise that one sample is made from."""
-    program = model.manifest.sample
-    if not isinstance(program, Direct):
-        return model.state_shape
-    (port,) = (p for p in model.manifest.graphs[program.graph].inputs if p.name == program.noise)
-    return tuple(int(size) for size in port.shape[1:])
-
-
 def between(ends: NDArray[Any], pictures: int) -> NDArray[Any]:
     """Noises ``[rows * pictures, *noise]``: each row goes from one of the ``rows + 1`` ends to the next."""
     if len(ends) < 2:
@@ -75,4 +65,4 @@ def between(ends: NDArray[Any], pictures: int) -> NDArray[Any]:
 
 def noises(model: BundledModel, seed: int, n: int) -> NDArray[Any]:
     """The noise of the first ``n`` samples of a seed."""
-    return noise.normal(seed, n, noise_shape(model))
+    return noise.normal(seed, n, model.noise_shape)

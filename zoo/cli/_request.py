@@ -40,6 +40,7 @@ class Request:
     noise: Path | None
     interpolate: int | None
     previews: Path | None
+    density: str | None
     stop_after: int | None
     resume: Path | None
     options: dict[str, Any]
@@ -76,10 +77,10 @@ class Request:
 #: what starts a run or changes its course
 _STARTING = ("init", "strength", "mask", "noise", "interpolate")
 _GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative")
-SAMPLING_ONLY = ("n", "sampler", *_GUIDING, *_STARTING, "encode", "previews", "stop_after", "resume")
+SAMPLING_ONLY = ("n", "sampler", *_GUIDING, *_STARTING, "encode", "previews", "density", "stop_after", "resume")
 #: option -> what it cannot be given with
 _EXCLUDED = {
-    "encode": ("n", "seed", "sampler", *_GUIDING, *_STARTING, "previews", "stop_after", "resume"),
+    "encode": ("n", "seed", "sampler", *_GUIDING, *_STARTING, "previews", "density", "stop_after", "resume"),
     "resume": ("n", "seed", "sampler", "steps", *_GUIDING, *_STARTING, "condition"),
     "interpolate": ("mask", "strength", "stop_after"),
     "noise": ("init",),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from zoo.errors import UnknownNameError, UsageError
 from zoo.kinds import Text
 
 if TYPE_CHECKING:
+    from zoo.render.files import Extras
     from zoo.runtime import BundledModel
     from zoo.sources import Source
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 def sample(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
     """Draw samples, from noise or from data, and write them; or the state after some steps."""
     from zoo.render import check_output, default_suffix, write
-    from zoo.render.files import Extras, check_writable
+    from zoo.render.files import Extras, check_writable, picture_of
     from zoo.runtime import fresh_seed
     from zoo.samplers.state import SamplerState
 
@@ -129,15 +132,15 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
                 options |= {"sampler": request.sampler, "steps": request.steps}
             samples = model.sample(n, condition=condition, seed=seed, noise=start, progress=update, **watch, **options)
     seconds = time.perf_counter() - begin
-    weight = getattr(program, "guidance", None)
+    weight = None if program is None else program.guidance
     if table is not None:
         weight = float(table.guidance[np.argmax(np.abs(table.guidance - 1.0))])
     told: dict[str, Any] = {
         "model": source.name,
         "n": n,
         "seed": seed,
-        "sampler": None if request.resume else request.sampler or getattr(program, "sampler", None),
-        "steps": getattr(program, "steps", None) if table is None else len(table),
+        "sampler": None if request.resume else request.sampler or (program and program.sampler),
+        "steps": (program and program.steps) if table is None else len(table),
         "guidance": weight,
         "options": request.options,
         "provider": provider,
@@ -150,18 +153,20 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     edited = request.resume is not None or any(getattr(request, name) is not None for name in _EDITS)
     labels = () if facts.condition is None else facts.condition.labels
     if samples is not None:
-        density = None if edited else _density(app, model, condition, weight)
-        extras = Extras(
-            condition, labels, model.levels, model.kind, density=density, columns=request.interpolate, about=told
-        )
+        extras = Extras(condition, labels, model.levels, model.kind, columns=request.interpolate, about=told)
         write(samples, output, extras, replace=request.force)
-    if shown is not None and request.previews is not None:
-        pictures = shown.reshape(-1, *facts.event_shape) if request.previews.suffix == ".png" else shown
-        extras = Extras(levels=model.levels, kind=model.kind, columns=shown.shape[1])
-        write(pictures, request.previews, extras, replace=request.force)
     app.say(f"wrote {output}: {n} samples on {provider} in {seconds:.2f} s, {n / seconds:.3g} a second")
     if app.json:
         app.emit({**told, "fallback": model.fallback, "output": str(output), "seconds": seconds})
+    if samples is not None and not edited and output.suffix.lower() == ".png" and request.density != "none":
+        density = _density(app, model, condition, weight)
+        if density is not None and picture_of(facts.event_shape, facts.kind) in ("scatter", "histogram"):
+            _draw_density(app, samples, output, replace(extras, density=density), request, seconds)
+    if shown is not None and request.previews is not None:
+        pictures = shown.reshape(-1, *facts.event_shape) if request.previews.suffix == ".png" else shown
+        extras = Extras(levels=model.levels, kind=model.kind, columns=shown.shape[1])
+        with _kept(app, output, f"{request.previews} is not written"):
+            write(pictures, request.previews, extras, replace=request.force)
 
 
 _EDITS = ("guidance_interval", "guidance_rescale", "negative", "init", "strength", "mask", "noise", "interpolate")
@@ -197,7 +202,8 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
 
 def _options_of(model: BundledModel, request: Request, facts: Facts) -> dict[str, Any]:
     """Guidance and the sampler's own options."""
-    default = float(getattr(model.manifest.sample, "guidance", 1.0))
+    usual = model.manifest.sample.guidance
+    default = 1.0 if usual is None else float(usual)
     guidance = request.guided(default)
     options = {**request.options, **({} if guidance is None else {"guidance": guidance})}
     if request.negative is not None:
@@ -207,6 +213,38 @@ def _options_of(model: BundledModel, request: Request, facts: Facts) -> dict[str
             raise UsageError("--negative has no effect without guidance", hint="Give a weight, e.g. --guidance 2.")
         options["negative"] = facts.condition.index(request.negative)
     return options
+
+
+#: seconds that a density may take, however quickly the samples came
+_LEAST_SECONDS = 2.0
+
+
+def _draw_density(app: App, samples: Any, output: Path, extras: Extras, request: Request, seconds: float) -> None:
+    """Draw a picture of samples, which is there already, again with the density behind them.
+
+    Args:
+        samples: ``[n, *event]``.
+        output: the picture.
+        extras: with the density.
+        request: says how fine.
+        seconds: that the samples took: the density takes no longer unless that was asked for.
+    """
+    from zoo.render import write
+
+    app.say("drawing the density behind them; Ctrl-C leaves it out, and so does --density none")
+    time_for_it = None if request.density == "fine" else max(seconds, _LEAST_SECONDS)
+    with _kept(app, output, "it shows them without the density"):
+        write(samples, output, replace(extras, density_seconds=time_for_it), replace=True)
+
+
+@contextmanager
+def _kept(app: App, output: Path, but: str) -> Iterator[None]:
+    """Say what there is when what follows the samples is stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        app.say(f"stopped: the samples are in {output}, but {but}")
+        raise
 
 
 def _density(app: App, model: BundledModel, condition: Any, guidance: float | None) -> Any:

@@ -23,6 +23,7 @@ PLURALS = {
     "importers": "importer",
     "distillations": "distillation method",
     "metrics": "metric",
+    "programs": "program",
     "checks": "check",
 }
 

@@ -39,6 +39,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--noise", type=_PATH, metavar="FILE", help="Start from this noise, e.g. from --encode.")
 @click.option("--interpolate", type=click.IntRange(2), metavar="K", help="K pictures from one sample to the next.")
 @click.option("--previews", type=_PATH, metavar="FILE", help="Denoised samples of every step: .png or .npy.")
+@click.option(
+    "--density",
+    type=click.Choice(("auto", "fine", "none")),
+    help="Behind points: as fine as is quick, fine whatever it takes, or none [auto].",
+)
 @click.option("--stop-after", type=click.IntRange(1), metavar="ROWS", help="Write the state after so many steps.")
 @click.option("--resume", type=_PATH, metavar="FILE", help="Go on from a state of --stop-after.")
 @click.option(

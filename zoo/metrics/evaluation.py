@@ -20,7 +20,6 @@ from zoo.cards import Metric
 from zoo.data import Dataset
 from zoo.discovery import last_line
 from zoo.errors import PluginError, ZooError
-from zoo.programs import Integrate
 from zoo.registry import Registry
 from zoo.runtime import BundledModel
 
@@ -77,7 +76,7 @@ class Evaluation:
     @property
     def integrates(self) -> bool:
         """Whether the model scores by an ODE."""
-        return isinstance(self.model.manifest.log_prob, Integrate)
+        return self.model.manifest.log_prob is not None and self.model.manifest.log_prob.estimates
 
     @property
     def count(self) -> int:

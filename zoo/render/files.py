@@ -44,6 +44,7 @@ class Extras:
         kind: what the numbers mean, where the shape of a sample does not say.
         value_range: (black, white) of a picture; None takes [0, levels - 1], or the samples' own range.
         density: log-density of points, drawn behind samples in one or two dimensions; or None.
+        density_seconds: time for the density, which decides how fine it is drawn; None takes as long as it takes.
         columns: of a picture of images; None takes what looks well.
         about: how the samples were drawn, as JSON values.
     """
@@ -54,6 +55,7 @@ class Extras:
     kind: Kind | None = None
     value_range: tuple[float, float] | None = None
     density: Density | None = None
+    density_seconds: float | None = None
     columns: int | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -174,7 +176,7 @@ def _png(samples: NDArray[Any], extras: Extras) -> bytes:
         )
     from zoo.render.points import draw_histogram, draw_scatter
 
-    return (draw_scatter if kind == "scatter" else draw_histogram)(samples, extras.density)
+    return (draw_scatter if kind == "scatter" else draw_histogram)(samples, extras.density, extras.density_seconds)
 
 
 def _wav(samples: NDArray[Any], extras: Extras) -> bytes:

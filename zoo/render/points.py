@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +14,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Density = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Drawn = TypeVar("Drawn")
 
 _DPI = 150
-_PIXELS = 240  # of the density, along the longer side
+#: of the density, along the longer side: the first is always drawn, a later one where there is time for it
+_PIXELS = (30, 60, 120, 240)
+_CURVE = (75, 150, 300, 600)
 _MARGIN = 0.08  # of the samples' extent, on each side
 _INK = "#1f2933"
 _LINE = "#d1495b"
 
 
-def draw_scatter(samples: NDArray[Any], density: Density | None = None) -> bytes:
-    """A PNG of points ``[n, 2]`` at equal aspect; the density behind them, when there is one."""
+def draw_scatter(samples: NDArray[Any], density: Density | None = None, seconds: float | None = None) -> bytes:
+    """A PNG of points ``[n, 2]`` at equal aspect; the density behind them, when there is one.
+
+    Args:
+        samples: ``[n, 2]``.
+        density: log-density of points ``[m, 2]``.
+        seconds: time for it, which decides how fine it is drawn; None draws it as finely as there is.
+    """
     figure, axes = _figure(6.0, 6.0)
     low, high = _extent(samples)
     if density is not None:
-        p, box = density_on_grid(density, low, high)
+        p, box = _finest(lambda pixels: density_on_grid(density, low, high, pixels), _PIXELS, 2, seconds)
         # the square root shows the tails that a linear scale hides, without the flatness of a logarithm
         axes.imshow(np.sqrt(p), origin="lower", extent=box, cmap=_colours(), interpolation="bilinear", aspect="equal")
     colour = _INK if density is None else "#fffdf5"
@@ -41,8 +51,8 @@ def draw_scatter(samples: NDArray[Any], density: Density | None = None) -> bytes
     return _save(figure)
 
 
-def draw_histogram(samples: NDArray[Any], density: Density | None = None) -> bytes:
-    """A PNG of the histogram of numbers ``[n]`` or ``[n, 1]``, with the density as a curve over it."""
+def draw_histogram(samples: NDArray[Any], density: Density | None = None, seconds: float | None = None) -> bytes:
+    """A PNG of the histogram of numbers ``[n]`` or ``[n, 1]``, the density as a curve; see :func:`draw_scatter`."""
     figure, axes = _figure(6.4, 4.0)
     values = samples.reshape(-1)
     low, high = _extent(values[:, None])
@@ -51,8 +61,12 @@ def draw_histogram(samples: NDArray[Any], density: Density | None = None) -> byt
         values, bins=np.histogram_bin_edges(values, "fd" if len(values) > 1 else 1), density=True, color="#9fb8cc"
     )
     if density is not None:
-        grid = np.linspace(low[0], high[0], 600, dtype=np.float32)
-        axes.plot(grid, _exp(density(grid.reshape(-1, *samples.shape[1:]))), color=_LINE, linewidth=1.8)
+
+        def curve(points: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+            grid = np.linspace(low[0], high[0], points, dtype=np.float32)
+            return grid, _exp(density(grid.reshape(-1, *samples.shape[1:])))
+
+        axes.plot(*_finest(curve, _CURVE, 1, seconds), color=_LINE, linewidth=1.8)
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(bottom=0)
     axes.set_ylabel("density")
@@ -61,16 +75,30 @@ def draw_histogram(samples: NDArray[Any], density: Density | None = None) -> byt
     return _save(figure)
 
 
+def _finest(drawn: Callable[[int], Drawn], sizes: tuple[int, ...], dimensions: int, seconds: float | None) -> Drawn:
+    """What ``drawn`` gives for the largest size that there is time for, and for the smallest whatever it takes.
+
+    The smallest is what the time of the others is judged by: it grows with the size to the power of ``dimensions``.
+    """
+    if seconds is None:
+        return drawn(sizes[-1])
+    begin = time.perf_counter()
+    coarse = drawn(sizes[0])
+    taken = time.perf_counter() - begin
+    fitting = [size for size in sizes[1:] if taken * (size / sizes[0]) ** dimensions <= seconds - taken]
+    return drawn(fitting[-1]) if fitting else coarse
+
+
 def density_on_grid(
-    density: Density, low: NDArray[np.float64], high: NDArray[np.float64]
+    density: Density, low: NDArray[np.float64], high: NDArray[np.float64], pixels: int = _PIXELS[-1]
 ) -> tuple[NDArray[np.float64], tuple[float, float, float, float]]:
-    """The density at the centres of square pixels.
+    """The density at the centres of square pixels, ``pixels`` along the longer side.
 
     Returns:
         ``[rows, columns]`` with the first row lowest, and (left, right, bottom, top) of the pixels' outer edges.
     """
     extent = high - low
-    pixel = extent.max() / _PIXELS
+    pixel = extent.max() / pixels
     columns, rows = (max(1, int(np.ceil(size / pixel))) for size in extent)
     x = low[0] + pixel * (np.arange(columns) + 0.5)
     y = low[1] + pixel * (np.arange(rows) + 0.5)

@@ -16,7 +16,7 @@ from zoo.bundle import open_bundle
 from zoo.runtime.device import Device
 from zoo.runtime.model import BundledModel
 from zoo.runtime.opened import Progress, fresh_seed
-from zoo.runtime.sampling import Preview
+from zoo.runtime.running import Preview
 from zoo.runtime.session import Session
 from zoo.runtime.streaming import Frame
 from zoo.samplers import BUILTIN, Guidance, SamplerFunction

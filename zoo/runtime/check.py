@@ -22,14 +22,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.difference import TOLERANCE, relative_difference
 from zoo.errors import BundleError, DataError, ProofError, ProviderError, UsageError
-from zoo.programs import Direct, Iterate
 from zoo.runtime import tables
 from zoo.runtime.device import choose_provider
 from zoo.runtime.model import BundledModel
@@ -271,14 +269,12 @@ def run_case(model: BundledModel, case: Case) -> Mapping[str, NDArray[Any]]:
 def unit_of(model: BundledModel, case: Case, expected: NDArray[Any]) -> float:
     """The absolute size of a difference of 1, as the exporter's proof has it."""
     manifest = model.manifest
-    dimensions = float(math.prod(manifest.event_shape))
+    dimensions = math.prod(manifest.event_shape)
     if case.subject in (f"{_PROGRAM}sample", f"{_PROGRAM}fused"):
-        program = manifest.sample
-        return program.scale if isinstance(program, Iterate) else max(float(np.std(expected)), 1.0)
+        return manifest.sample.unit(expected)
     if case.subject == f"{_PROGRAM}log_prob":
-        return dimensions
-    scores = isinstance(manifest.log_prob, Direct) and manifest.log_prob.graph == case.subject
-    return dimensions if scores else 1.0
+        return float(dimensions)
+    return 1.0 if manifest.log_prob is None else manifest.log_prob.graph_unit(case.subject, dimensions)
 
 
 def _unfit(bundle: Bundle, what: str) -> BundleError:

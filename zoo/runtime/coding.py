@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import RuntimeFailure, UsageError
-from zoo.programs import Integrate, Iterate
-from zoo.runtime.contract import latent_shape
+from zoo.programs import Integrate
+from zoo.runtime.graph_checks import latent_shape
 from zoo.runtime.opened import OpenBundle
 
 
@@ -22,27 +22,32 @@ class Coding(OpenBundle):
         """Shape of one state of a model that samples in steps."""
         return latent_shape(self.manifest)
 
-    def _to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise that one sample is made from, as ``sample(noise=...)`` takes it."""
+        return self.manifest.sample.noise_shape(self.manifest.graphs)
+
+    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
         """Data ``[n, *event]`` to latents ``[n, *state_shape]``; the data itself where there is no encoder.
 
         Raises:
             UsageError: the model decodes and cannot encode.
         """
         program = self.manifest.sample
-        if not isinstance(program, Iterate) or (program.encoder is None and program.decoder is None):
+        if not program.coders:
             return x
         if program.encoder is None:
             raise UsageError(f"{self.name} has no encoder, so it cannot start from data or go back from it")
         return self._coded(program.encoder, "x", np.asarray(x, np.float32))["latent"]
 
-    def _to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
+    def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
         """Latents to data ``[n, *event]``; what is given where there is no decoder."""
         program = self.manifest.sample
-        if not isinstance(program, Iterate) or program.decoder is None:
+        if program.decoder is None:
             return latent
         return self._coded(program.decoder, "latent", latent)["x"]
 
-    def _to_latent_with_volume(self, program: Integrate, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def to_latent_with_volume(self, program: Integrate, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Data to latents and the logarithm ``[n]`` of how much their density is larger."""
         if program.encoder is None:
             return x, np.zeros(len(x))
@@ -53,7 +58,7 @@ class Coding(OpenBundle):
         session = self.session(graph)
         parts = []
         for part in self._batches(len(values), None, session):
-            given = np.ascontiguousarray(self._filled(values[part]), np.float32)
+            given = np.ascontiguousarray(self.filled(values[part]), np.float32)
             results = session.run({port: given})
             parts.append({name: array[: part.stop - part.start] for name, array in results.items()})
         found = {name: np.concatenate([results[name] for results in parts]) for name in parts[0]}

@@ -7,46 +7,79 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo import noise
-from zoo.programs import Direct
+from zoo.errors import BundleError, UsageError
+from zoo.manifest import Manifest
+from zoo.noise import normal
+from zoo.programs import Program, event_of
+from zoo.runtime.graph_checks import check_density, check_event, check_ports
+from zoo.runtime.running import Drawing, Host, Runner, SampleRequest, ScoreRequest, Scores, Tick
 from zoo.runtime.session import Session
 from zoo.samplers.state import spread
 
 
-def given_noise(session: Session, program: Direct, values: Any, n: int) -> NDArray[np.float32]:
-    """Base noise ``[n, *noise_shape]`` from an array that can be broadcast to it.
+class DirectRunner(Runner):
+    """See :class:`~zoo.programs.Direct`."""
 
-    Raises:
-        DataError: it cannot, or its values are not finite numbers.
-    """
-    return spread(values, _noise_shape(session, program), n, "the noise to start from")
+    def check_sample(self, manifest: Manifest, program: Program) -> None:
+        """See :meth:`Runner.check_sample`."""
+        noise = program.noise_port
+        if noise is None:
+            raise BundleError("its program sample names no input for the noise")
+        check_ports(manifest, program, (noise,), outputs=None)
+        event_of(manifest.graphs, program.graph, noise, 1)
+        check_event(manifest, program.graph, [manifest.graphs[program.graph].outputs[0].name], 1, manifest.event_shape)
+
+    def check_log_prob(self, manifest: Manifest, program: Program) -> None:
+        """See :meth:`Runner.check_log_prob`."""
+        data = [p.name for p in manifest.graphs[program.graph].inputs if p.name != "condition"]
+        if len(data) != 1:
+            raise BundleError(f"graph {program.graph} takes {', '.join(data) or 'nothing'}, expected the data alone")
+        check_ports(manifest, program, data, outputs=None)
+        check_event(manifest, program.graph, data, 1, manifest.event_shape)
+        check_density(manifest, program.graph)
+
+    def sampling(self, model: Host, program: Program, request: SampleRequest) -> Drawing:
+        """Base noise through the graph."""
+        self.table(model, program, request.options)  # refuses them all
+        if request.preview is not None:
+            raise UsageError(f"{model.name} samples in one call and has no previews")
+        session, shape, port = model.session(program.graph), model.noise_shape, program.noise_port
+        assert port is not None
+        given = None
+        if request.noise is not None:
+            given = spread(request.noise, shape, request.n, "the noise to start from")
+
+        def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
+            n = part.stop - part.start
+            z = normal(request.seed, n, shape, first=part.start) if given is None else given[part]
+            chosen = None if request.condition is None else request.condition[part]
+            x = call(session, {port: model.filled(z)}, model.filled(chosen))[:n]
+            tick()
+            return x
+
+        return Drawing(draw)
+
+    def scoring(self, model: Host, program: Program, request: ScoreRequest) -> Scores:
+        """One call of the graph."""
+        if request.errors:
+            raise UsageError(f"{model.name} scores exactly, in one call: there are no errors to tell")
+        given = {"steps": request.steps, "probes": request.probes}
+        if refused := [name for name, value in given.items() if value is not None]:
+            raise UsageError(f"{model.name} scores exactly, in one call, and has no option {', '.join(refused)}")
+        session = model.session(program.graph)
+        (port,) = (p.name for p in session.inputs if p.name != "condition")
+
+        def score(part: slice, tick: Tick) -> NDArray[np.float64]:
+            condition = None if request.condition is None else request.condition[part]
+            density = call(session, {port: model.filled(request.x[part])}, model.filled(condition))
+            tick()
+            return density[: part.stop - part.start].astype(np.float64)
+
+        return Scores(score)
 
 
-def noise_of(session: Session, program: Direct, seed: int, part: slice) -> NDArray[np.float32]:
-    """The specified base noise of some samples of a run."""
-    return noise.normal(seed, part.stop - part.start, _noise_shape(session, program), first=part.start)
-
-
-def _noise_shape(session: Session, program: Direct) -> tuple[int, ...]:
-    (port,) = (p for p in session.inputs if p.name == program.noise)
-    return tuple(int(size) for size in port.shape[1:])
-
-
-def sample(
-    session: Session, program: Direct, z: NDArray[np.float32], condition: NDArray[Any] | None
-) -> NDArray[np.float32]:
-    """Base noise ``[n, *noise_shape]`` through the graph, to float32 ``[n, *event]``."""
-    assert program.noise is not None
-    return _call(session, {program.noise: z}, condition)
-
-
-def log_prob(session: Session, x: NDArray[np.float32], condition: NDArray[Any] | None) -> NDArray[np.float64]:
-    """Log-density ``[n]`` in nats of data ``[n, *event]``: one call of the graph."""
-    (port,) = (p for p in session.inputs if p.name != "condition")
-    return _call(session, {port.name: x}, condition).astype(np.float64)
-
-
-def _call(session: Session, feeds: dict[str, NDArray[Any]], condition: NDArray[Any] | None) -> NDArray[Any]:
+def call(session: Session, feeds: dict[str, NDArray[Any]], condition: NDArray[Any] | None) -> NDArray[Any]:
+    """The first output of a graph for one batch."""
     if condition is not None:
         feeds["condition"] = condition
     output = session.outputs[0].name

@@ -7,7 +7,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.errors import UsageError
+from zoo.manifest import Manifest
+from zoo.programs import Program
+from zoo.runtime.graph_checks import check_ports
+from zoo.runtime.running import Drawing, Host, Runner, SampleRequest, Tick
 from zoo.runtime.session import Session
+
+
+class FusedRunner(Runner):
+    """See :class:`~zoo.programs.Fused`."""
+
+    def check_sample(self, manifest: Manifest, program: Program) -> None:
+        """See :meth:`Runner.check_sample`."""
+        check_ports(manifest, program, ("seed", "first", "n"), ("x",))
+
+    def sampling(self, model: Host, program: Program, request: SampleRequest) -> Drawing:
+        """One call for each batch."""
+        given = {"noise": request.noise, "preview": request.preview, **request.options}
+        if refused := [name for name, value in given.items() if value is not None]:
+            raise UsageError(f"a fused run has its sampler built in, and takes no {', '.join(refused)}")
+        session = model.session(program.graph)
+
+        def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
+            chosen = None if request.condition is None else request.condition[part]
+            n = part.stop - part.start
+            x = sample(session, seed=request.seed, first=part.start, n=n, condition=chosen)
+            tick()
+            return x
+
+        return Drawing(draw)
 
 
 def sample(session: Session, *, seed: int, first: int, n: int, condition: NDArray[Any] | None) -> NDArray[np.float32]:

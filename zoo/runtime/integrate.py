@@ -11,10 +11,54 @@ from numpy.typing import NDArray
 
 from zoo.bound import variational_bound
 from zoo.errors import RuntimeFailure
-from zoo.likelihood import evaluations, log_density, log_density_with_errors
+from zoo.likelihood import EXACT, evaluations, log_density, log_density_with_errors
+from zoo.manifest import Manifest
 from zoo.paths import path_from
-from zoo.programs import Integrate
+from zoo.programs import Integrate, Program
+from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
+from zoo.runtime.numbers import checked_count
+from zoo.runtime.running import Host, Runner, ScoreRequest, Scores, Tick
 from zoo.runtime.session import Session
+
+
+class IntegrateRunner(Runner):
+    """See :class:`~zoo.programs.Integrate`."""
+
+    def check_log_prob(self, manifest: Manifest, program: Program) -> None:
+        """See :meth:`Runner.check_log_prob`."""
+        program = program.integrating("the model")
+        check_ports(manifest, program, ("x", "time", "alpha", "sigma", "probe"), ("denoised", "trace"))
+        check_numbers(program.shift, program.scale)
+        check_path(program)
+        check_coding(manifest, program.encoder, None, density=True)
+        check_event(manifest, program.graph, ("x", "probe", "denoised"), 1, latent_shape(manifest))
+
+    def scoring(self, model: Host, program: Program, request: ScoreRequest) -> Scores:
+        """The probability-flow ODE, of latents where there is an encoder."""
+        ode = program.integrating(model.name)
+        steps = checked_count("steps", ode.steps if request.steps is None else request.steps)
+        probes = checked_count("probes", ode.probes if request.probes is None else request.probes, least=EXACT)
+        latents, volume = model.to_latent_with_volume(ode, request.x)
+        session = model.session(ode.graph)
+
+        def score(part: slice, tick: Tick) -> NDArray[np.float64]:
+            density = log_prob(
+                session,
+                ode,
+                model.filled(latents[part]),
+                model.filled(None if request.condition is None else request.condition[part]),
+                seed=request.seed,
+                steps=steps,
+                probes=probes,
+                first=part.start,
+                tick=tick,
+                errors=request.errors,
+            )[..., : part.stop - part.start]
+            if request.errors:
+                return np.stack([density[0] + volume[part], *density[1:]])
+            return density + volume[part]
+
+        return Scores(score, calls(model.state_shape, steps, probes, request.errors))
 
 
 def log_prob(

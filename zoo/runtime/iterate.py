@@ -2,21 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.errors import RuntimeFailure, UsageError
-from zoo.programs import Iterate
+from zoo.errors import BundleError, RuntimeFailure, UsageError
+from zoo.manifest import Manifest
+from zoo.paths import path_from
+from zoo.programs import Iterate, Program
+from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
+from zoo.runtime.running import Drawing, Host, Runner, SampleRequest, Tick
 from zoo.runtime.session import Session
-from zoo.samplers import Step
-from zoo.samplers.state import RowInputs, SamplerState, in_data_units
+from zoo.samplers import Step, StepTable, table_for
+from zoo.samplers.state import RowInputs, SamplerState, in_data_units, to_data
 
-Tick = Callable[[], None]
+_ROW = ("time", "alpha", "sigma")
+_STEP = ("state", *_ROW, "clip", "noise_scale", "matrix", "noise", "weights")
+_REVEALING = ("state", "alpha", "matrix", "noise", "weights")
+_STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them serves fewer edits
 #: (row, the denoised samples [n, *event] in data units)
 Preview = Callable[[int, NDArray[Any]], None]
+
+
+class IterateRunner(Runner):
+    """See :class:`~zoo.programs.Iterate`."""
+
+    def check_sample(self, manifest: Manifest, program: Program) -> None:
+        """See :meth:`Runner.check_sample`."""
+        program = program.stepping("the model")
+        learned = ("noise_range",) if program.learned_variance else ()
+        required = (*_STEP, *learned) if path_from(program.path).gaussian else _REVEALING
+        optional = (*_STEP_OPTIONAL, *(name for name in _STEP if name not in required))
+        check_ports(manifest, program, required, ("next_state", "denoised"), optional=optional)
+        check_numbers(program.shift, program.scale, program.guidance)
+        check_numbers(*(v for v in (program.data_min, program.data_max, program.clip) if v is not None))
+        check_path(program)
+        check_coding(manifest, program.encoder, program.decoder)
+        if (
+            isinstance(program.steps, bool)
+            or not isinstance(program.steps, int)
+            or not isinstance(program.sampler, str)
+        ):
+            raise BundleError("its program sample has no sampler and steps")
+        coded = latent_shape(manifest)
+        check_event(manifest, program.graph, ("state", "next_state"), 2, coded)
+        check_event(manifest, program.graph, ("noise", "denoised", "known", "mask"), 1, coded)
+
+    def table(self, model: Host, program: Program, options: Mapping[str, Any]) -> StepTable:
+        """See :func:`zoo.samplers.table_for`."""
+        return table_for(program.stepping(model.name), samplers=model.samplers, **options)
+
+    def sampling(self, model: Host, program: Program, request: SampleRequest) -> Drawing:
+        """A step table, from noise or from data."""
+        program = program.stepping(model.name)
+        table, start = model.starting(
+            request.n, condition=request.condition, seed=request.seed, noise=request.noise, **request.options
+        )
+
+        def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
+            # a batch is begun when its turn comes, so that only one takes memory
+            ended = model.advanced(start(part), None, part, tick, request.preview)
+            return model.to_data(to_data(program, ended))
+
+        return Drawing(draw, len(table))
 
 
 def advance(

@@ -18,6 +18,7 @@ from zoo.errors import ConditionError, UsageError
 from zoo.kinds import Kind
 from zoo.runtime import contract
 from zoo.runtime.device import Device, choose_provider
+from zoo.runtime.numbers import checked_count
 from zoo.runtime.session import Session
 from zoo.samplers import BUILTIN, SamplerFunction
 from zoo.samplers.state import pad
@@ -133,7 +134,7 @@ class OpenBundle:
         edges = [n * i // parts for i in range(parts + 1)]
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
-    def _filled(self, array: Any) -> Any:
+    def filled(self, array: Any) -> Any:
         """A batch filled up to the one size that the graphs take, if there is one; to be cut off again afterwards."""
         return array if array is None or self.manifest.batch is None else pad(array, self.manifest.batch)
 
@@ -141,7 +142,7 @@ class OpenBundle:
         """The condition of data: what is given, or the null class."""
         if self.condition is None or condition is not None:
             return self._condition(condition, n)
-        null = getattr(self.manifest.log_prob, "null_class", None)
+        null = None if self.manifest.log_prob is None else self.manifest.log_prob.null_class
         if null is None:
             raise ConditionError(f"scoring with {self.name} needs the {self.condition.kind} of the data")
         return np.full(n, null, np.int32)
@@ -150,15 +151,6 @@ class OpenBundle:
 def fresh_seed() -> int:
     """A seed from the system, short enough to be written down."""
     return secrets.randbits(32)
-
-
-def checked_count(what: str, value: Any, largest: int | None = None, least: int = 1) -> int:
-    """Return ``value`` if it is a number of ``what``, else raise UsageError."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise UsageError(f"the number of {what} is a whole number from {least} up, not {value!r}")
-    if largest is not None and value > largest:
-        raise UsageError(f"the number of {what} is at most {largest}, not {value}")
-    return int(value)
 
 
 def ticker(progress: Progress | None, total: int) -> Callable[[], None]:

@@ -11,19 +11,16 @@ from numpy.typing import NDArray
 from zoo.errors import RuntimeFailure, UsageError
 from zoo.noise import check_seed
 from zoo.paths import path_from
-from zoo.programs import Direct, Fused, Iterate
-from zoo.runtime import data, direct, iterate
-from zoo.runtime import fused as fused_run
+from zoo.programs import Iterate
+from zoo.runtime import data, iterate
 from zoo.runtime.coding import Coding
-from zoo.runtime.opened import LARGEST_COUNT, Progress, checked_count, fresh_seed, ticker
-from zoo.runtime.session import Session
+from zoo.runtime.numbers import checked_count
+from zoo.runtime.opened import LARGEST_COUNT, Progress, fresh_seed, ticker
+from zoo.runtime.runners import runner_of
+from zoo.runtime.running import Preview, SampleRequest, Samples
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for
 from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.state import SamplerState, begin, check_event_shape, encoded, spread, to_data
-
-#: (row, slice of the samples, the denoised samples [n, *event] of that slice in data units)
-Preview = Callable[[int, slice, NDArray[Any]], None]
-Samples = NDArray[np.float32]
 
 
 class Sampling(Coding):
@@ -42,13 +39,9 @@ class Sampling(Coding):
             UnknownNameError: no such sampler.
             UsageError: steps, guidance or options that the sampler or the model cannot take.
         """
-        program = self.manifest.sample
-        if isinstance(program, Iterate):
-            return table_for(program, sampler, steps, guidance, samplers=self.samplers, **options)
         given = {"sampler": sampler, "steps": steps, "guidance": guidance, **options}
-        if refused := [name for name, value in given.items() if value is not None]:
-            raise UsageError(f"{self.name} samples in one call and has no option {', '.join(refused)}")
-        return None
+        program = self.manifest.sample
+        return runner_of(program).table(self, program, given)
 
     def sample(
         self,
@@ -87,26 +80,15 @@ class Sampling(Coding):
         program = self.manifest.fused if fused else self.manifest.sample
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
-        session = self.session(program.graph)
-        batches = self._batches(n, batch_size, session)
-        draw: Callable[[slice, Callable[[], None]], Samples]
-        if isinstance(program, Fused):
-            draw, calls = self._fused(session, n, condition, seed, {"noise": noise, "preview": preview, **options}), 1
-        elif isinstance(program, Iterate):
-            table, start = self._starting(n, condition=condition, seed=seed, noise=noise, **options)
-            calls = len(table)
-
-            def draw(part: slice, tick: Callable[[], None]) -> Samples:
-                # a batch is begun when its turn comes, so that only one takes memory
-                ended = self._advanced(session, program, start(part), None, part, tick, preview)
-                return self._to_data(to_data(program, ended))
-
-        else:
-            draw, calls = self._in_one_call(n, condition, seed, noise, preview, options), 1
+        conditions = self._condition(condition, n)
+        drawing = runner_of(program).sampling(
+            self, program, SampleRequest(n, conditions, seed, noise, preview, options)
+        )
+        batches = self._batches(n, batch_size, self.session(program.graph), program.work)
         samples = self._empty(n)
-        tick = ticker(progress, len(batches) * calls)
+        tick = ticker(progress, len(batches) * drawing.calls)
         for part in batches:
-            samples[part] = draw(part, tick)
+            samples[part] = drawing.draw(part, tick)
         return self._finite(samples)
 
     # -- step by step -----------------------------------------------------------------------------------------------
@@ -137,7 +119,7 @@ class Sampling(Coding):
             UsageError, UnknownNameError, DataError, ConditionError: an argument that this model cannot take.
         """
         n, seed = checked_count("samples", n, LARGEST_COUNT), fresh_seed() if seed is None else check_seed(seed)
-        _, start = self._starting(n, condition=condition, seed=seed, noise=noise, **options)
+        _, start = self.starting(n, condition=condition, seed=seed, noise=noise, **options)
         try:
             return start(slice(0, n))
         except MemoryError as error:
@@ -175,7 +157,7 @@ class Sampling(Coding):
         tick = ticker(progress, len(batches) * rows)
         slots = np.empty_like(state.slots)
         for part in batches:
-            slots[:, part] = self._advanced(session, program, state.part(part), rows, part, tick, preview).slots
+            slots[:, part] = self.advanced(state.part(part), rows, part, tick, preview).slots
         return state.moved(slots, state.row + rows)
 
     def finish(
@@ -188,7 +170,7 @@ class Sampling(Coding):
     ) -> Samples:
         """Take the rows that are left and return the samples; arguments and errors as for :meth:`advance`."""
         ended = self.advance(state, batch_size=batch_size, progress=progress, preview=preview)
-        return self._finite(self._to_data(to_data(self._iterated(), ended)))
+        return self._finite(self.to_data(to_data(self._iterated(), ended)))
 
     # -- back to noise ----------------------------------------------------------------------------------------------
 
@@ -227,13 +209,13 @@ class Sampling(Coding):
         values = data.events(data.centred(x, self.levels), self.event_shape, None)
         table = inversion(path, program.steps if steps is None else steps, order=order)
         given = self._scoring_condition(condition, len(values))
-        latents = self._to_latent(values)
+        latents = self.to_latent(values)
         state = begin(program, table, self.state_shape, len(values), seed=0, condition=given, init=latents)
         return self._finite(encoded(self.advance(state, batch_size=batch_size, progress=progress), path))
 
     # -- helpers ----------------------------------------------------------------------------------------------------
 
-    def _starting(
+    def starting(
         self,
         n: int,
         *,
@@ -264,13 +246,13 @@ class Sampling(Coding):
         if init is not None:
             values = data.centred(init, self.levels)
             spread_out = spread(values, self.event_shape, n, "the data to start from")
-            arrays["init"] = self._to_latent(spread_out)
+            arrays["init"] = self.to_latent(spread_out)
         if mask is not None:
             if self.state_shape != self.event_shape:
                 raise UsageError(f"{self.name} keeps no part of its data: one number of a state is of all of a sample")
             arrays["mask"] = spread(mask, self.event_shape, n, "the mask")
         if noise is not None:
-            arrays["noise"] = spread(noise, self.state_shape, n, "the noise to start from")
+            arrays["noise"] = spread(noise, self.noise_shape, n, "the noise to start from")
 
         def start(part: slice) -> SamplerState:
             given: dict[str, Any] = {name: None if a is None else a[part] for name, a in arrays.items()}
@@ -282,74 +264,29 @@ class Sampling(Coding):
         start(slice(0, 1))  # refuses what is wrong before anything runs
         return table, start
 
-    def _advanced(
+    def advanced(
         self,
-        session: Session,
-        program: Iterate,
         state: SamplerState,
         rows: int | None,
         part: slice,
         tick: Callable[[], None],
         preview: Preview | None,
     ) -> SamplerState:
-        """The state of one batch after its next rows."""
+        """The state of one batch after its next rows: samples ``part`` of a run."""
+        program = self._iterated()
+        session = self.session(program.graph)
         n, whole = state.n, state if self.manifest.batch is None else state.padded(self.manifest.batch)
         shown: iterate.Preview | None = None
         if preview is not None:
             see = preview
 
             def shown(row: int, x: NDArray[Any]) -> None:
-                see(row, part, self._to_data(x[:n]))
+                see(row, part, self.to_data(x[:n]))
 
         return iterate.advance(session, program, whole, rows, tick=tick, preview=shown).part(slice(0, n))
 
-    def _fused(
-        self, session: Session, n: int, condition: Any, seed: int, options: dict[str, Any]
-    ) -> Callable[[slice, Callable[[], None]], Samples]:
-        if refused := [name for name, value in options.items() if value is not None]:
-            raise UsageError(f"a fused run has its sampler built in, and takes no {', '.join(refused)}")
-        conditions = self._condition(condition, n)
-
-        def draw(part: slice, tick: Callable[[], None]) -> Samples:
-            given = None if conditions is None else conditions[part]
-            x = fused_run.sample(session, seed=seed, first=part.start, n=part.stop - part.start, condition=given)
-            tick()
-            return x
-
-        return draw
-
-    def _in_one_call(
-        self,
-        n: int,
-        condition: Any,
-        seed: int,
-        noise: Any,
-        preview: Preview | None,
-        options: dict[str, Any],
-    ) -> Callable[[slice, Callable[[], None]], Samples]:
-        program = self.manifest.sample
-        assert isinstance(program, Direct)
-        self.table(**options)  # refuses them all
-        if preview is not None:
-            raise UsageError(f"{self.name} samples in one call and has no previews")
-        session = self.session(program.graph)
-        conditions = self._condition(condition, n)
-        given = None if noise is None else direct.given_noise(session, program, noise, n)
-
-        def draw(part: slice, tick: Callable[[], None]) -> Samples:
-            z = direct.noise_of(session, program, seed, part) if given is None else given[part]
-            chosen = None if conditions is None else conditions[part]
-            x = direct.sample(session, program, self._filled(z), self._filled(chosen))[: len(z)]
-            tick()
-            return x
-
-        return draw
-
     def _iterated(self) -> Iterate:
-        program = self.manifest.sample
-        if not isinstance(program, Iterate):
-            raise UsageError(f"{self.name} samples in one call, not in steps")
-        return program
+        return self.manifest.sample.stepping(self.name)
 
     def _finite(self, samples: Samples) -> Samples:
         finite = np.isfinite(samples).reshape(len(samples), -1).all(1)

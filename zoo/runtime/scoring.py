@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import RuntimeFailure, UsageError
-from zoo.likelihood import EXACT, LogDensity
+from zoo.likelihood import LogDensity
 from zoo.noise import check_seed
-from zoo.programs import Integrate
-from zoo.runtime import data, direct, integrate
-from zoo.runtime.coding import Coding
-from zoo.runtime.opened import Progress, checked_count, ticker
+from zoo.runtime import data, integrate
+from zoo.runtime.numbers import checked_count
+from zoo.runtime.opened import Progress, ticker
+from zoo.runtime.runners import runner_of
+from zoo.runtime.running import ScoreRequest
+from zoo.runtime.sampling import Sampling
 
 
-class Scoring(Coding):
+class Scoring(Sampling):
     """What of a bundle's model scores data."""
 
     def log_prob(
@@ -99,14 +101,14 @@ class Scoring(Coding):
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
         seed = check_seed(seed)
-        program = self.manifest.log_prob
-        if not isinstance(program, Integrate):
+        if self.manifest.log_prob is None:
             raise UsageError(f"{self.name} has no chain of steps, so no variational bound")
+        program = self.manifest.log_prob.integrating(self.name)
         steps = checked_count("steps", steps)
         terms = checked_count("terms", terms, steps)
         values = data.events(x, self.event_shape, self.levels, seed=seed)
         conditions = self._scoring_condition(condition, len(values))
-        values, volume = self._to_latent_with_volume(program, values)
+        values, volume = self.to_latent_with_volume(program, values)
         session = self.session(program.graph)
         bound = np.empty(len(values))
         batches = self._batches(len(values), batch_size, session)
@@ -115,8 +117,8 @@ class Scoring(Coding):
             bound[part] = integrate.bound(
                 session,
                 program,
-                self._filled(values[part]),
-                self._filled(None if conditions is None else conditions[part]),
+                self.filled(values[part]),
+                self.filled(None if conditions is None else conditions[part]),
                 seed=seed,
                 steps=steps,
                 terms=terms,
@@ -144,41 +146,14 @@ class Scoring(Coding):
             raise UsageError(f"{self.name} cannot score data: its bundle has no program for log_prob")
         values = data.events(x, self.event_shape, self.levels, seed=seed)
         conditions = self._scoring_condition(condition, len(values))
-        calls, volume = 1, np.zeros(len(values))
-        if isinstance(program, Integrate):
-            steps = checked_count("steps", program.steps if steps is None else steps)
-            probes = checked_count("probes", program.probes if probes is None else probes, least=EXACT)
-            values, volume = self._to_latent_with_volume(program, values)
-            calls = integrate.calls(self.state_shape, steps, probes, errors)
-        elif errors:
-            raise UsageError(f"{self.name} scores exactly, in one call: there are no errors to tell")
-        elif refused := [name for name, value in {"steps": steps, "probes": probes}.items() if value is not None]:
-            raise UsageError(f"{self.name} scores exactly, in one call, and has no option {', '.join(refused)}")
-        session = self.session(program.graph)
+        request = ScoreRequest(values, conditions, seed, steps, probes, errors)
+        scores = runner_of(program).scoring(self, program, request)
         density = np.empty((len(LogDensity._fields), len(values)) if errors else len(values))
-        batches = self._batches(len(values), batch_size, session, getattr(program, "work", 1))
-        tick = ticker(progress, len(batches) * calls)
+        batches = self._batches(len(values), batch_size, self.session(program.graph), program.work)
+        tick = ticker(progress, len(batches) * scores.calls)
         for part in batches:
-            given = self._filled(None if conditions is None else conditions[part])
-            filled, n = self._filled(values[part]), part.stop - part.start
-            if isinstance(program, Integrate) and steps is not None and probes is not None:
-                density[..., part] = integrate.log_prob(
-                    session,
-                    program,
-                    filled,
-                    given,
-                    seed=seed,
-                    steps=steps,
-                    probes=probes,
-                    first=part.start,
-                    tick=tick,
-                    errors=errors,
-                )[..., :n]
-            else:
-                density[part] = direct.log_prob(session, filled, given)[:n]
-                tick()
+            density[..., part] = scores.score(part, tick)
         value = density[0] if errors else density
-        value += volume
         wrong = np.isnan(value) | (value == np.inf)
         if wrong.any():
             raise RuntimeFailure(

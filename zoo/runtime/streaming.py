@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.programs import Iterate
 from zoo.runtime.opened import Progress
-from zoo.runtime.sampling import Samples, Sampling
+from zoo.runtime.running import Samples
+from zoo.runtime.sampling import Sampling
 from zoo.samplers.state import SamplerState
 
 
@@ -57,7 +57,7 @@ class Streaming(Sampling):
             UsageError, DataError, ConditionError: as for :meth:`sample`, before the first frame is asked for.
             RuntimeFailure: with a frame.
         """
-        if isinstance(self.manifest.sample, Iterate) and not options.get("fused"):
+        if self.manifest.sample.stepped and not options.get("fused"):
             options.pop("fused", None)
             return self._frames(self.begin(n, **options), batch_size)
         return iter([Frame(1, 1, self.sample(n, batch_size=batch_size, **options))])
@@ -67,7 +67,7 @@ class Streaming(Sampling):
 
         Cancelled, or left early, it ends with the step that is being computed.
         """
-        if not isinstance(self.manifest.sample, Iterate) or options.get("fused"):
+        if not self.manifest.sample.stepped or options.get("fused"):
             yield Frame(1, 1, await self.sample_async(n, **options))
             return
         frames = await asyncio.to_thread(self.stream, n, **options)
@@ -95,7 +95,7 @@ class Streaming(Sampling):
         Args:
             n: samples in a request, where the device prepares itself for sizes.
         """
-        if isinstance(self.manifest.sample, Iterate):
+        if self.manifest.sample.stepped:
             self.advance(self.begin(n, seed=0), 1)
         else:
             self.sample(n, seed=0)

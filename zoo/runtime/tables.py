@@ -9,7 +9,6 @@ from zoo import weights
 from zoo.bundle import TABLES, Bundle
 from zoo.difference import relative_difference
 from zoo.errors import BundleError, MissingDependencyError, PluginError, UnknownNameError, ZooError
-from zoo.programs import Iterate
 from zoo.samplers import SamplerFunction
 from zoo.samplers.stored import Arrays, stored, table_named
 
@@ -37,8 +36,9 @@ def compared(bundle: Bundle, samplers: Mapping[str, SamplerFunction]) -> tuple[d
     if TABLES not in bundle.manifest.files:
         return {}, {}
     program = bundle.manifest.sample
-    if not isinstance(program, Iterate):
+    if not program.stepped:
         raise _unfit(bundle, "its model samples in one call")
+    program = program.stepping("the model")
     found = _grouped(bundle)
     differences, unmade = {}, {}
     for (sampler, steps), columns in found.items():

@@ -81,8 +81,10 @@ class _Checker:
         resolved = [self._resolve(branch) for branch in branches]
         fitting = [b for b in resolved if _is(value, b["type"])]
         if isinstance(value, dict) and fitting:
-            kinds = {b["properties"]["kind"]["const"]: b for b in fitting}
-            kind = value.get("kind")
+            kinds = {b["properties"]["kind"].get("const"): b for b in fitting}
+            kind, others = value.get("kind"), kinds.pop(None, None)
+            if isinstance(kind, str) and kind not in kinds and others is not None:
+                return others
             if not isinstance(kind, str) or kind not in kinds:
                 raise ValueError(f"{_at(where)}the kind {_show(kind)} is none of {', '.join(kinds)}")
             return kinds[kind]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from zoo.errors import ProofError
 from zoo.model import GenerativeModel
-from zoo.programs import Direct, Graph, Iterate, Programs
+from zoo.programs import Graph, Iterate, Programs
 from zoo.runtime import BundledModel
+from zoo.samplers.state import in_data_units
 from zoo_onnx.inputs import Inputs
 from zoo_onnx.precision.static import trajectories
 from zoo_onnx.reference import call
@@ -30,6 +31,9 @@ def measure(model: GenerativeModel, programs: Programs, bundle: BundledModel) ->
     ``samples``
         of a diffusion: root mean square difference of the samples of one seed, relative to their deviation. Errors
         add up along a run, and two good samples can differ.
+    ``decoder``
+        of a diffusion of latents: root mean square error of what the decoder makes of the latents that the model's own
+        runs end with, relative to its deviation.
     ``log_prob``
         of a model that scores in one call: mean absolute change, in nats per dimension.
 
@@ -43,16 +47,20 @@ def measure(model: GenerativeModel, programs: Programs, bundle: BundledModel) ->
     """
     inputs = Inputs(model, programs)
     arguments: dict[str, Any] = {"condition": inputs.condition(_SAMPLES), "seed": _SEED}
-    program, loss = programs.sample, {}
+    loss = {}
     with torch.no_grad():
         samples = model.sample(_SAMPLES, **arguments).numpy()
     difference = _rms(bundle.sample(_SAMPLES, **arguments) - samples) / float(samples.std())
-    if isinstance(program, Iterate):
+    if programs.sample.stepped:
+        program = programs.sample.stepping("the model")
         graph = next(g for g in programs.graphs if g.name == program.graph)
-        loss = {"prediction": _along(model, program, graph, inputs, bundle), "samples": difference}
+        error, latents = _along(program, graph, inputs, bundle)
+        loss = {"prediction": error, "samples": difference}
+        if program.decoder is not None:
+            loss["decoder"] = _decoding(programs, program, latents, bundle)
     else:
         loss = {"prediction": difference}
-    if isinstance(programs.log_prob, Direct):
+    if programs.log_prob is not None and not programs.log_prob.estimates:
         given = {k: v for k, v in arguments.items() if k == "condition"}
         with torch.no_grad():
             expected = model.log_prob(torch.from_numpy(samples), **given).numpy()
@@ -67,23 +75,31 @@ def check(loss: dict[str, float], bound: float, name: str) -> None:
     Raises:
         ProofError: with the loss.
     """
-    if not loss["prediction"] <= bound:
-        raise ProofError(
-            f"{name} changes what the model predicts by {loss['prediction']:.1%} (root mean square); "
-            f"{bound:.1%} is the bound",
-            hint="The bundle was not written. Use more bits, or state with --bound what is acceptable.",
-        )
+    for part, what in (("prediction", "the model predicts"), ("decoder", "the decoder makes of latents")):
+        if not loss.get(part, 0.0) <= bound:
+            raise ProofError(
+                f"{name} changes what {what} by {loss[part]:.1%} (root mean square); {bound:.1%} is the bound",
+                hint="The bundle was not written. Use more bits, or state with --bound what is acceptable.",
+            )
 
 
-def _along(model: GenerativeModel, program: Iterate, graph: Graph, inputs: Inputs, bundle: BundledModel) -> float:
-    """Error of the denoised samples on the path that the model itself takes."""
+def _along(program: Iterate, graph: Graph, inputs: Inputs, bundle: BundledModel) -> tuple[float, NDArray[np.float32]]:
+    """Error of the denoised samples on the path that the model itself takes, and where that path ends."""
     session = bundle.session(graph.name)
     errors, sizes = [], []
-    for feeds in trajectories(model, program, graph, inputs):
+    for feeds in trajectories(program, graph, inputs):
         expected = call(graph, feeds)["denoised"]
         errors.append(session.run(feeds, ["denoised"])["denoised"] - expected)
         sizes.append(expected)
-    return _rms(np.stack(errors)) / _rms(np.stack(sizes))
+    return _rms(np.stack(errors)) / _rms(np.stack(sizes)), in_data_units(program, sizes[-1])
+
+
+def _decoding(programs: Programs, program: Iterate, latents: NDArray[np.float32], bundle: BundledModel) -> float:
+    """Error of the decoder on latents that the model itself makes."""
+    graph = next(g for g in programs.graphs if g.name == program.decoder)
+    feeds = {"latent": latents}
+    expected = call(graph, feeds)["x"]
+    return _rms(bundle.session(graph.name).run(feeds, ["x"])["x"] - expected) / float(expected.std())
 
 
 def _rms(x: NDArray[Any]) -> float:

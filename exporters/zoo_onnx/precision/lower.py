@@ -5,18 +5,17 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from zoo.errors import ExportError
-from zoo.programs import Graph, Integrate, Iterate, Programs
-from zoo_onnx.draft import Draft
+from zoo.programs import Graph, Programs
 from zoo_onnx.inputs import Inputs
 from zoo_onnx.precision import Precision, dynamic, half, static
 
 
 def calibrated(programs: Programs) -> bool:
     """Whether there is a graph whose activations' ranges can be calibrated."""
-    return isinstance(programs.sample, Iterate)
+    return programs.sample.stepped
 
 
-def lowered(model: ir.Model, graph: Graph, chosen: Precision, draft: Draft, inputs: Inputs) -> ir.Model:
+def lowered(model: ir.Model, graph: Graph, chosen: Precision, programs: Programs, inputs: Inputs) -> ir.Model:
     """A proven graph with its products in fewer bits, where that makes sense.
 
     Not in the derivative that a diffusion's density integrates; and ranges are calibrated for what is stepped only: a
@@ -26,21 +25,22 @@ def lowered(model: ir.Model, graph: Graph, chosen: Precision, draft: Draft, inpu
         model: the graph with its weights stored; it may be changed.
         graph: what it was traced from.
         chosen: the arithmetic.
-        draft: model and programs.
+        programs: of the model.
         inputs: where conditions are drawn.
 
     Raises:
         ExportError: there is nothing to lower, or ONNX Runtime's quantizer fails.
     """
-    programs = draft.programs
-    if isinstance(programs.log_prob, Integrate) and graph.name == programs.log_prob.graph:
+    densities = programs.log_prob
+    if densities is not None and densities.estimates and graph.name == densities.graph:
         return model
     sample = programs.sample
     if chosen.arithmetic == "int8":
-        if not isinstance(sample, Iterate) or graph.name != sample.graph:
+        if not sample.stepped or graph.name != sample.graph:
             return model
-        return static.lower(model, static.trajectories(draft.model, sample, graph, inputs))
+        return static.lower(model, static.trajectories(sample.stepping("the model"), graph, inputs))
     count = half.lower(model) if chosen.arithmetic == "float16" else dynamic.lower(model)
-    if not count:
+    # an encoder of columns has no products, and one of pictures none that 8-bit rows are for; a step always has some
+    if not count and graph.name not in sample.coders:
         raise ExportError(f"graph {graph.name} has no products that {chosen.name} could compute")
     return model

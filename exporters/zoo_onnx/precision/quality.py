@@ -10,7 +10,6 @@ import numpy as np
 from zoo.cards import ModelCard
 from zoo.data import Dataset
 from zoo.errors import ZooError
-from zoo.programs import Direct
 from zoo.registry import installed
 from zoo.runtime import BundledModel
 
@@ -39,7 +38,7 @@ def measure(card: ModelCard, bundle: BundledModel) -> tuple[dict[str, float], st
         RuntimeFailure: ONNX Runtime fails.
     """
     wanted = {"class_agreement", "test_bits_per_dim"} & card.metrics.keys()
-    if not isinstance(bundle.manifest.log_prob, Direct):
+    if bundle.manifest.log_prob is None or bundle.manifest.log_prob.estimates:
         wanted.discard("test_bits_per_dim")  # an ODE for each sample: hours
     bits = card.metrics.get("test_bits_per_dim")
     if isinstance(bits, Mapping) and bits.get("noise") == "learned":

@@ -20,7 +20,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zoo.errors import ExportError
-from zoo.model import GenerativeModel
 from zoo.programs import Graph, Iterate
 from zoo.samplers import table_for
 from zoo.samplers.state import RowInputs, begin
@@ -35,17 +34,17 @@ _STEPS = 20
 _KINDS = (("Conv",), ("Gemm", "MatMul"))
 
 
-def trajectories(model: GenerativeModel, program: Iterate, graph: Graph, inputs: Inputs) -> Iterator[Feeds]:
+def trajectories(program: Iterate, graph: Graph, inputs: Inputs) -> Iterator[Feeds]:
     """The feeds of the graph ``step`` over whole runs of the model's own sampler.
 
     Args:
-        model: what samples; says the shape of an event.
-        program: its program ``sample``.
+        program: a model's program ``sample``.
         graph: the graph that the program steps.
         inputs: where conditions are drawn.
     """
     table = table_for(program, steps=min(program.steps, _STEPS))
-    state = begin(program, table, model.event_shape, _SAMPLES, seed=_SEED, condition=inputs.condition(_SAMPLES))
+    shape = program.noise_shape({graph.name: graph})
+    state = begin(program, table, shape, _SAMPLES, seed=_SEED, condition=inputs.condition(_SAMPLES))
     slots = state.slots
     with RowInputs(program, state) as row_inputs:
         for row in state.remaining():

@@ -1,0 +1,18 @@
+import zoo
+
+
+@zoo.hookimpl
+def zoo_architectures():
+    return [zoo.Architecture(name="resampled", family="flow", entry="zoo_rejection.model:Resampled")]
+
+
+@zoo.hookimpl
+def zoo_programs():
+    return [
+        zoo.ProgramKind(
+            name="rejection",
+            summary="proposals that are accepted or thrown away",
+            entry="zoo_rejection.program:Rejection",
+            runner="zoo_rejection.runner:RejectionRunner",
+        )
+    ]

@@ -1,0 +1,53 @@
+"""Kinds of program that plugins bring (hook ``zoo_programs``), looked for only when a manifest names one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.cards import ProgramKind
+    from zoo.discovery import PluginRecord
+
+    Brought = Mapping[str, tuple[ProgramKind, PluginRecord]]
+
+_brought: Brought | None = None
+
+
+def bring(programs: Brought) -> None:
+    """Take these for the kinds that plugins bring; a registry does so when plugins have been discovered."""
+    global _brought
+    _brought = dict(programs)
+
+
+def plugin_program(kind: str) -> Any:
+    """The class of a plugin's programs.
+
+    Raises:
+        KeyError: no plugin brings such a kind, or more than one does.
+        PluginError, MissingDependencyError: it cannot be loaded.
+    """
+    described, plugin = _found(kind)
+    return _loaded(described, plugin)
+
+
+def plugin_runner(kind: str) -> Any:
+    """The class that runs a plugin's programs; errors as for :func:`plugin_program`."""
+    described, plugin = _found(kind)
+    return _loaded(replace(described, entry=described.runner), plugin)
+
+
+def _found(kind: str) -> tuple[ProgramKind, PluginRecord]:
+    if _brought is None:
+        from zoo.discovery import allowed_plugins, brought, discover
+
+        bring(brought(discover(allowed=allowed_plugins()), "program"))
+    assert _brought is not None
+    return _brought[kind]
+
+
+def _loaded(described: ProgramKind, plugin: PluginRecord) -> Any:
+    from zoo.entries import load_entry
+
+    return load_entry("program", described, plugin)

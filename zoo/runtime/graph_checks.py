@@ -1,0 +1,101 @@
+"""What runners ask of the graphs of a manifest; each runner checks the programs of its kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from zoo.errors import BundleError
+from zoo.manifest import Manifest
+from zoo.paths import path_from
+from zoo.programs import Integrate, Iterate, Program
+
+
+def check_ports(
+    manifest: Manifest,
+    program: Program,
+    inputs: Iterable[str],
+    outputs: Iterable[str] | None,
+    *,
+    optional: Iterable[str] = (),
+) -> None:
+    """Refuse a graph with other inputs, or without these outputs; None is one output of any name."""
+    graph = manifest.graphs[program.graph]
+    wanted = {*inputs, *(() if manifest.condition is None else ("condition",))}
+    names = {port.name for port in graph.inputs}
+    if names - set(optional) != wanted:
+        raise BundleError(
+            f"graph {program.graph} takes {', '.join(sorted(names))}, expected {', '.join(sorted(wanted))}"
+        )
+    if outputs is None:
+        if len(graph.outputs) != 1:
+            raise BundleError(f"graph {program.graph} has {len(graph.outputs)} outputs, expected one")
+    elif missing := set(outputs) - {port.name for port in graph.outputs}:
+        raise BundleError(f"graph {program.graph} does not give {', '.join(sorted(missing))}")
+
+
+def check_event(manifest: Manifest, graph: str, names: Iterable[str], leading: int, event: tuple[int, ...]) -> None:
+    """Refuse ports of a graph that are not ``leading`` dimensions of events."""
+    for port in (*manifest.graphs[graph].inputs, *manifest.graphs[graph].outputs):
+        if port.name in names and (len(port.shape) != leading + len(event) or port.shape[leading:] != event):
+            raise BundleError(f"{port.name} of graph {graph} has shape {port.shape}, samples have {event}")
+
+
+def check_density(manifest: Manifest, graph: str) -> None:
+    """Refuse a graph whose first output is not one number for each sample."""
+    output = manifest.graphs[graph].outputs[0]
+    if len(output.shape) != 1:
+        raise BundleError(f"{output.name} of graph {graph} is not one number for each sample")
+
+
+def check_coding(manifest: Manifest, encoder: str | None, decoder: str | None, *, density: bool = False) -> None:
+    """Refuse graphs between data and latents that take or give other things than those, of each sample alone."""
+    for name, takes, gives in ((encoder, "x", "latent"), (decoder, "latent", "x")):
+        if name is None:
+            continue
+        graph = manifest.graphs[name]
+        if [port.name for port in graph.inputs] != [takes]:
+            raise BundleError(f"graph {name} takes {', '.join(p.name for p in graph.inputs)}, expected {takes}")
+        wanted = {gives, "log_det"} if density else {gives}
+        if missing := wanted - {port.name for port in graph.outputs}:
+            raise BundleError(f"graph {name} does not give {', '.join(sorted(missing))}")
+        for port in (*graph.inputs, *graph.outputs):
+            if len(port.shape) < 1 or not all(isinstance(size, int) for size in port.shape[1:]):
+                raise BundleError(f"{port.name} of graph {name} has no fixed shape but for the batch")
+            if port.name == "x" and port.shape[1:] != manifest.event_shape:
+                raise BundleError(f"x of graph {name} has shape {port.shape}, samples have {manifest.event_shape}")
+            if port.name == "log_det" and len(port.shape) != 1:
+                raise BundleError(f"log_det of graph {name} is not one number for each sample")
+
+
+def latent_shape(manifest: Manifest) -> tuple[int, ...]:
+    """Shape of one state: that of a sample, or of what the decoder makes a sample of.
+
+    Raises:
+        BundleError: encoder and decoder do not agree on it.
+    """
+    coders = {name for program in (manifest.sample, manifest.log_prob) if program for name in program.coders}
+    ports = [p for name in coders for p in (*manifest.graphs[name].inputs, *manifest.graphs[name].outputs)]
+    shapes = {tuple(int(size) for size in port.shape[1:]) for port in ports if port.name == "latent"}
+    if len(shapes) > 1:
+        raise BundleError("its encoder and decoder know latents of different shapes")
+    if shapes and manifest.sample.stepped and manifest.sample.decoder is None:
+        raise BundleError("it has an encoder and no decoder")
+    return shapes.pop() if shapes else manifest.event_shape
+
+
+def check_path(program: Iterate | Integrate) -> None:
+    """Refuse a path, scale or null class that is none."""
+    path_from(program.path)
+    if not program.scale > 0:
+        raise BundleError(f"scale must be above 0, not {program.scale}")
+    null = program.null_class
+    if null is not None and (isinstance(null, bool) or not isinstance(null, int) or null < 0):
+        raise BundleError(f"the null class is {null!r}")
+
+
+def check_numbers(*values: object) -> None:
+    """Refuse what is not a finite number."""
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise BundleError(f"{value!r} stands where a number should")
