@@ -560,7 +560,11 @@ PAIRS = [
     (UnnormalisedDensity, Mixed, "too much mass.*not normalised"),
     (TooLittleMass, Mixed, "too little mass"),
     (OffByOneInSampling, Denoising, "off by one in time: the row's and 1"),
-    (OffByOneInScoring, Denoising, "graphs of sample and log_prob denoise one state .*off by one in time, [+]1"),
+    (
+        OffByOneInScoring,
+        Denoising,
+        "graphs of sample and log_prob denoise one state .*off by one in time, log_prob's is later by 1",
+    ),
     (NullClassOfSomething, Denoising, "names class 0 for no class.* one of the model's 2 classes"),
     (GuidedByAClass, Denoising, "takes class 1 for no class, where the program names 2"),
     (AnotherPath, Denoising, "programs sample and log_prob have another path"),
