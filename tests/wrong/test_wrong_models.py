@@ -454,7 +454,7 @@ class GuidedByAClass(Denoising):
 class AnotherPath(Denoising):
     def programs(self):
         programs = super().programs()
-        return replace(programs, log_prob=replace(programs.log_prob, path={"name": "linear"}))
+        return replace(programs, log_prob=replace(programs.log_prob, path={"name": "rectified-flow"}))
 
 
 class Mirrored(DivergenceModule):
