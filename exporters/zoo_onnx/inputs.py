@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from zoo.model import GenerativeModel
 from zoo.paths import path_from
-from zoo.programs import Direct, Graph, Integrate, Iterate, Port, Programs, graphs_of
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Integrate, Iterate, Programs, graphs_of
 
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]
@@ -43,6 +45,15 @@ class Inputs:
             name for p in (programs.log_prob, programs.sample) if p is not None for name in graphs_of(p)[1:]
         }
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within the block drawing changes nothing of what is drawn after it."""
+        state = self._random.bit_generator.state
+        try:
+            yield
+        finally:
+            self._random.bit_generator.state = state
 
     def ordinary(self, graph: Graph, sizes: Sizes, *, time: float | None = None) -> Feeds:
         """Random inputs such as programs give.
@@ -93,7 +104,7 @@ class Inputs:
             return None
         if c.kind == "classes":
             return (np.arange(n) % c.size).astype(np.int32)
-        return self._normal((n, c.size))
+        return self._contexts((n, c.size))
 
     @cached_property
     def _conditions(self) -> NDArray[Any] | None:
@@ -147,6 +158,8 @@ class Inputs:
             return self._random.integers(self.model.condition.size + (null is not None), size=shape, dtype=np.int32)
         if port.dtype == "int32":
             return np.zeros(shape, np.int32)
+        if port.name == "condition" and self.model.condition is not None:
+            return self._contexts(shape)
         if isinstance(role, (Iterate, Integrate)):
             path = path_from(role.path)
             alpha, sigma = path.alpha_sigma(t)
@@ -172,6 +185,11 @@ class Inputs:
         if coder and isinstance(sample := self.programs.sample, Iterate):
             return np.float32(sample.shift) + np.float32(sample.scale) * self._normal(shape)
         return self._normal(shape)
+
+    def _contexts(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Context vectors of the size that the model was trained with."""
+        standardized, standard = self.model.standardized_context, self._normal(shape)
+        return standard if standardized is None else standardized.raw(standard)
 
     def _normal(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         # an array even of one number

@@ -8,7 +8,9 @@ from typing import Any
 from zoo.bundle import GraphInfo, Manifest
 from zoo.cards import ModelCard
 from zoo.likelihood import EXACT
-from zoo.programs import Direct, Integrate, Iterate, Port, Program
+from zoo.ports import Port
+from zoo.printable import printable
+from zoo.programs import Direct, Integrate, Iterate, Program
 
 
 def model_card(card: ModelCard, manifest: Manifest) -> str:
@@ -44,7 +46,7 @@ def _facts(card: ModelCard, manifest: Manifest) -> str:
         ("licence of the code", manifest.licenses.get("code") or "not stated"),
         ("licence of the weights", manifest.licenses.get("weights") or "not stated"),
     ]
-    return _table(("", ""), rows)
+    return _table(("", ""), [(what, _text(value)) for what, value in rows])
 
 
 def _use(manifest: Manifest) -> str:
@@ -109,9 +111,9 @@ def _metrics(manifest: Manifest) -> str:
     for name, metric in manifest.model["metrics"].items():
         if isinstance(metric, Mapping):
             of = ", ".join(f"{k}: {v}" for k, v in metric.items() if k not in ("value", "unit"))
-            rows.append((_text(name), f"{metric.get('value')} {metric.get('unit', '')}".strip(), _text(of)))
+            rows.append((_text(name), _text(f"{metric.get('value')} {metric.get('unit', '')}"), _text(of)))
         else:
-            rows.append((_text(name), str(metric), ""))
+            rows.append((_text(name), _text(metric), ""))
     return "## Metrics\n\n" + _table(("", "value", "of"), rows) if rows else ""
 
 
@@ -181,6 +183,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Text from a card as text: no line breaks, table cells or HTML of its own."""
-    text = " ".join(str(value).split())
+    """Text from a card as text: no line breaks, control characters, table cells or HTML of its own."""
+    text = printable(" ".join(str(value).split()))
     return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")

@@ -23,6 +23,7 @@ from zoo.model import GenerativeModel
 from zoo.programs import Graph, Programs
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable
+from zoo_onnx import optimiser
 from zoo_onnx.compare import Comparison
 from zoo_onnx.denoiser import check_denoiser
 from zoo_onnx.density import Finding, check_density
@@ -149,6 +150,8 @@ class Proof:
         Raises:
             ProofError: it differs, or ONNX Runtime cannot run it.
         """
+        exact = partial(call, self._exact_graphs[graph.name], dtype=torch.float64)
+        optimiser.check(graph, self.bundle, self.inputs, self.batch, expected=partial(call, graph), exact=exact)
         for sizes in proven_sizes((*graph.inputs, *graph.outputs), self.batch):
             at = f"at {_at(sizes)}"
             kept = None if self.batch is not None else self._kept.get((graph.name, sizes.get("batch")))

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from zoo import derivatives
 from zoo.errors import ExportError, ProofError, ZooError
-from zoo.programs import Graph, Port
+from zoo.ports import Port
+from zoo.programs import Graph
 from zoo_onnx import forward_mode
 from zoo_onnx.folding import folded
+from zoo_onnx.portable import portable
 from zoo_onnx.quiet import quiet
 from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.translations import TRANSLATIONS
@@ -60,6 +62,7 @@ def trace(graph: Graph, opset: int) -> ir.Model:
         raise ExportError(f"graph {graph.name} cannot be exported to ONNX: torch's exporter gave nothing")
     model = result.model
     check_shapes(model, graph)
+    portable(model)
     _clean(model)
     _name(model, graph)
     return model
