@@ -149,6 +149,7 @@ def _lines(actual: Array, expected: Array) -> Iterator[Guess]:
 def _sampled_with(bundle: BundledModel, null_class: int, n: int, arguments: dict[str, Any]) -> Array:
     """What the bundle samples if its program names another class for no class."""
     manifest = bundle.manifest
+    assert isinstance(manifest.sample, Iterate)
     program = dataclasses.replace(manifest.sample, null_class=null_class)
     changed = Bundle(bundle.bundle.folder, dataclasses.replace(manifest, sample=program))
     return BundledModel(changed, "cpu").sample(n, **arguments)
