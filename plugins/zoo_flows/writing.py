@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
+from zoo.contexts import StandardizedContext
 from zoo.model import finite_part
 from zoo.ports import Dim
 from zoo.writing import Net, Value
@@ -31,6 +32,7 @@ class WrittenFlow:
         event_shape: shape of one sample.
         noise_shape: shape of one base sample.
         condition: what samples are conditioned on, or None.
+        contexts: what standardises a vector that is one, or None.
     """
 
     transforms: tuple[Transform, ...]
@@ -38,6 +40,7 @@ class WrittenFlow:
     event_shape: tuple[int, ...]
     noise_shape: tuple[int, ...]
     condition: Condition | None
+    contexts: StandardizedContext | None
 
     @property
     def size(self) -> int:
@@ -115,7 +118,7 @@ def _context(flow: WrittenFlow, net: Net, condition: Value) -> Value:
     """What transforms see of a condition: the vector itself, or the class as a one-hot vector."""
     assert flow.condition is not None
     if flow.condition.kind == "vector":
-        standardize = flow.standardized_context
+        standardize = flow.contexts
         if standardize is None:
             return condition
         shift, scale = (net.constant(buffer.numpy()) for buffer in (standardize.shift, standardize.scale))
