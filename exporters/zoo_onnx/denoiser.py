@@ -157,8 +157,8 @@ def _check_divergence(
 def _shifted(graph: Graph, feeds: Feeds, run: Run, d: Array) -> str:
     """Whether another time or class explains D."""
     for said, change in (
-        ("they are off by one in time, -1", {"time": feeds["time"] - 1}),
-        ("they are off by one in time, +1", {"time": feeds["time"] + 1}),
+        ("off by one in time, log_prob's is later by 1", {"time": feeds["time"] - 1}),
+        ("off by one in time, log_prob's is earlier by 1", {"time": feeds["time"] + 1}),
     ):
         changed = {name: np.asarray(value, np.float32) for name, value in change.items()}
         if relative_difference(run(graph.name, {**feeds, **changed})["denoised"], d, 1.0) <= TOLERANCE:

@@ -44,6 +44,8 @@ _STEP, _OTHER_STEP = 1e-7, 1e-6
 _DOUBT = 0.01  # nats a number that they are given at most
 #: of the estimate of a mass: draws, the largest number of dimensions that say 1, and what it may be off by besides
 _DRAWS, _FEW_ENOUGH, _SLACK = 1024, 6, 0.1
+_MOST = 64  # dimensions that draws around samples are of any use in
+_LARGEST_LOG = 300.0
 _KERNELS = (0.25, 1.0)  # deviations, in those of the samples
 _CENTRES = 128
 
@@ -196,54 +198,52 @@ def _log_det(draw: Call, z: Tensor, condition: Tensor | None, step: float = _STE
 
 def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Tensor | None, *, exact: bool) -> Finding | None:
     """∫ exp(log_prob) by draws around samples, wide ones among them so that no weight is large without a cause."""
-    half = _DRAWS // len(_KERNELS)
     z = torch.from_numpy(noise.normal(_SEED, _CENTRES, shape)).double()
     given = None if condition is None else condition[:1].expand(_CENTRES, *condition.shape[1:])
     centres = draw(z, given)
-    event, flat = centres.shape[1:], centres.flatten(1)
-    size = flat.shape[1]
-    if size > _FEW_ENOUGH and exact:
-        exact = False
-    spread = flat.std(0).clamp(min=1e-3 * float(flat.std()) + 1e-12)
-    picks = torch.from_numpy(noise.uniform(_SEED, _DRAWS, (1,)))[:, 0].double()
-    shifts = torch.from_numpy(noise.normal(_SEED + 1, _DRAWS, (size,))).double()
-    widths = torch.tensor(_KERNELS, dtype=torch.float64).repeat_interleave(half).unsqueeze(1)
-    drawn = flat[(picks * _CENTRES).long().clamp(max=_CENTRES - 1)] + widths * spread * shifts
-    proposals = []
-    for width in _KERNELS:
-        for part in torch.split(drawn, 512):
-            apart = (part.unsqueeze(1) - flat) / (width * spread)
-            each = _log_normal(apart.flatten(0, 1)).reshape(len(part), _CENTRES) - (width * spread).log().sum()
-            proposals.append(torch.logsumexp(each, 1) - math.log(_CENTRES))
-    r = torch.logsumexp(torch.stack([torch.cat(p) for p in _halves(proposals)]), 0) - math.log(len(_KERNELS))
+    if centres[0].numel() > _MOST:
+        return None
+    drawn, proposed = _proposals(centres.flatten(1))
     every = None if condition is None else condition[:1].expand(_DRAWS, *condition.shape[1:])
-    scored = score(drawn.reshape(_DRAWS, *event), every)
-    logs = (scored - r).nan_to_num(math.inf, posinf=math.inf, neginf=-math.inf)
-    top = float(logs.max())
-    weights = (logs - top).exp() if math.isfinite(top) else logs.exp()
-    scale = math.exp(min(top, 700.0)) if math.isfinite(top) else 1.0
-    mass, error = scale * float(weights.mean()), scale * float(weights.std()) / math.sqrt(_DRAWS)
-    effective = float(weights.sum() ** 2 / weights.square().sum()) if float(weights.sum()) > 0 else 0.0
+    scored = score(drawn.reshape(_DRAWS, *centres.shape[1:]), every)
+    logs = (scored - proposed).nan_to_num(math.inf, posinf=math.inf, neginf=-math.inf)
+    if not float(logs.max()) < _LARGEST_LOG:
+        raise ProofError(f"log_prob is {float(scored[logs.argmax()]):.3g} near a sample, which no density of mass 1 is")
+    weights = logs.exp()
+    mass, error = float(weights.mean()), float(weights.std()) / math.sqrt(_DRAWS)
+    effective = float(weights.sum() ** 2 / weights.square().sum().clamp(min=1e-300))
     # an unbiased estimate of at most 1 is above 1000 in one of 1000 models at most (Markov)
-    if mass - 5 * error > 1 + _SLACK and (effective >= 50 or mass > 1000):
+    if mass - 5 * error > 1 + _SLACK and (effective >= _DRAWS / 20 or mass > 1000):
         what = "a density has 1" if exact else "a density has 1 and a bound of it no more"
         raise ProofError(
             f"log_prob has too much mass: ∫ exp(log_prob) is about {mass:.3g} ± {error:.1g}, where {what}: it is not "
             "normalised",
             hint="Look for a constant that is missing, or for a determinant of the wrong sign.",
         )
-    if exact and mass + 5 * error < 1 - _SLACK:
+    if exact and centres[0].numel() <= _FEW_ENOUGH and mass + 5 * error < 1 - _SLACK:
         raise ProofError(
             f"log_prob has too little mass where samples are: ∫ exp(log_prob) is about {mass:.3g} ± {error:.1g}, where "
             "a density has 1: it is not normalised, or scores another distribution than is sampled",
             hint="Look for a constant that is too much, or for a determinant of the wrong sign.",
         )
-    return Finding("mass", _DRAWS, abs(math.log(mass)) if mass > 0 else 1e30, error)
+    return Finding("mass", _DRAWS, abs(math.log(mass)) if mass > 0 else _LARGEST_LOG, error)
 
 
-def _halves(parts: list[Tensor]) -> list[list[Tensor]]:
-    each = len(parts) // len(_KERNELS)
-    return [parts[i * each : (i + 1) * each] for i in range(len(_KERNELS))]
+def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:
+    """Draws ``[draws, d]`` from normals around samples ``[n, d]``, and their log-density ``[draws]``."""
+    n, size = centres.shape
+    spread = centres.std(0).clamp(min=1e-3 * float(centres.std()) + 1e-12)
+    each = _DRAWS // len(_KERNELS)
+    picks = torch.from_numpy(noise.uniform(_SEED, _DRAWS, (1,)))[:, 0].double()
+    shifts = torch.from_numpy(noise.normal(_SEED + 1, _DRAWS, (size,))).double()
+    widths = torch.tensor(_KERNELS, dtype=torch.float64).repeat_interleave(each).unsqueeze(1)
+    drawn = centres[(picks * n).long().clamp(max=n - 1)] + widths * spread * shifts
+    parts = []
+    for width in _KERNELS:
+        # not one product of all, which would take as much memory as all pairs of samples
+        apart = torch.stack([_log_normal((point - centres) / (width * spread)) for point in drawn])
+        parts.append(torch.logsumexp(apart, 1) - math.log(n) - (width * spread).log().sum())
+    return drawn, torch.logsumexp(torch.stack(parts), 0) - math.log(len(_KERNELS))
 
 
 def _log_normal(z: Tensor) -> Tensor:

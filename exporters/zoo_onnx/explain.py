@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ from zoo.samplers import StepTable, table_for
 Array = NDArray[Any]
 Guess = tuple[str, Callable[[], Array]]
 Again = Callable[[int], Array]
-#: how near a guess must be
-_NEAR = 10 * TOLERANCE
+#: how near a guess must be, and as a share of how far the bundle is
+_NEAR, _SHARE = 10 * TOLERANCE, 0.1
 _CHANNELS = 4
 
 
@@ -49,12 +50,13 @@ def explain(
     """
     program = bundle.manifest.sample
     unit = program.unit(expected)
+    near = min(_NEAR, _SHARE * relative_difference(actual, expected, unit))
     for said, guess in _guesses(bundle, n, arguments, expected, actual, again):
         try:
             value = guess()
         except ZooError:
             continue
-        if value.shape == expected.shape and relative_difference(value, expected, unit) <= _NEAR:
+        if value.shape == expected.shape and relative_difference(value, expected, unit) <= near:
             return said
     rows = [i for i in range(n) if relative_difference(actual[i], expected[i], unit) > _NEAR]
     if 0 < len(rows) < n:
@@ -76,7 +78,7 @@ def _guesses(
     for other in (seed + 1, seed - 1):
         yield (
             f"PyTorch samples with the seed {other} when {seed} is asked for",
-            lambda other=other: bundle.sample(n, **{**arguments, "seed": other}),
+            partial(bundle.sample, n, **{**arguments, "seed": other}),
         )
     program = bundle.manifest.sample
     if program.stepped:
@@ -93,7 +95,7 @@ def _orders(actual: Array) -> Iterator[Guess]:
         yield "PyTorch has the channels rotated: channels are swapped", lambda: np.roll(actual, 1, 1)
         yield "PyTorch has the channels rotated: channels are swapped", lambda: np.roll(actual, -1, 1)
     for axis in range(1, actual.ndim):
-        yield f"PyTorch has axis {axis} in reverse order", lambda axis=axis: np.flip(actual, axis)
+        yield f"PyTorch has axis {axis} in reverse order", partial(np.flip, actual, axis)
     if actual.ndim > 2:
         yield "PyTorch has the last two axes swapped", lambda: np.swapaxes(actual, -1, -2)
 
@@ -106,7 +108,7 @@ def _of_classes(bundle: BundledModel, program: Iterate, n: int, arguments: dict[
             yield (
                 f"PyTorch takes class {null} for no class, where the program names {program.null_class}: one of them "
                 "is the wrong null class",
-                lambda null=null: _running(bundle, null_class=null).sample(n, **arguments),
+                partial(_sampled_with, bundle, null, n, arguments),
             )
 
 
@@ -145,8 +147,10 @@ def _lines(actual: Array, expected: Array) -> Iterator[Guess]:
     )
 
 
-def _running(bundle: BundledModel, **changes: Any) -> BundledModel:
-    """The bundle with another program for samples."""
+def _sampled_with(bundle: BundledModel, null_class: int, n: int, arguments: dict[str, Any]) -> Array:
+    """What the bundle samples if its program names another class for no class."""
     manifest = bundle.manifest
-    program = dataclasses.replace(manifest.sample, **changes)
-    return BundledModel(Bundle(bundle.bundle.folder, dataclasses.replace(manifest, sample=program)), "cpu")
+    assert isinstance(manifest.sample, Iterate)
+    program = dataclasses.replace(manifest.sample, null_class=null_class)
+    changed = Bundle(bundle.bundle.folder, dataclasses.replace(manifest, sample=program))
+    return BundledModel(changed, "cpu").sample(n, **arguments)
