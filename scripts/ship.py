@@ -3,6 +3,10 @@
     zoo train recipes/mnist-unet.toml -o runs/mnist-unet
     python scripts/ship.py runs/mnist-unet
 
+A model that is shipped already is exported again, when exporting has changed, and keeps its metrics::
+
+    python scripts/ship.py plugins/zoo_models/mnist-unet --again
+
 Needs the dev extra, and the data that the model was trained on. `python scripts/ship.py --table` rewrites the README's
 table of models from the cards.
 """
@@ -18,15 +22,12 @@ from typing import Any
 
 import click
 
-from zoo import bundle, runtime
+from zoo import building, bundle, runtime
 from zoo.cards import CARD_FILE, ModelCard, WeightsFile
 from zoo.data import Dataset
 from zoo.export import export
 from zoo.files import sha256, write_text
-from zoo.metrics import evaluation
-from zoo.metrics.tabular import tabular
-from zoo.metrics.texts import textual
-from zoo.programs import Integrate
+from zoo.metrics.evaluation import Evaluation, measure_all
 from zoo.registry import Registry
 from zoo.training.recipe import Recipe
 from zoo.training.run import load_data
@@ -41,26 +42,27 @@ README = ROOT / "README.md"
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
 @click.option("--samples", default=1000, show_default=True, help="Samples that the judge looks at.")
 @click.option("--scored", default=256, show_default=True, help="Test samples that a diffusion is scored on.")
+@click.option("--again", is_flag=True, help="Keep the metrics on the card: the model is the same, its graphs are not.")
 @click.option("--table", is_flag=True, help="Rewrite the README's table of models.")
-def main(folder: Path | None, samples: int, scored: int, table: bool) -> None:
+def main(folder: Path | None, samples: int, scored: int, again: bool, table: bool) -> None:
     """Measure, export and shelve the model in FOLDER."""
     if folder is not None:
-        ship(folder, samples=samples, scored=scored)
+        ship(folder, samples=samples, scored=scored, again=again)
     if table or folder is not None:
         write_table()
 
 
-def ship(folder: Path, *, samples: int, scored: int) -> None:
+def ship(folder: Path, *, samples: int, scored: int, again: bool = False) -> None:
     registry = Registry.discover()
     card = ModelCard.from_folder(folder)
-    assert card.recipe is not None
-    recipe = Recipe.from_dict(card.recipe)
-    data = load_data(registry.dataset(recipe.data.name), recipe.data.options, registry)
     with tempfile.TemporaryDirectory() as scratch:
         staged = Path(scratch) / card.name
-        export(registry.load(card), staged / "bundle", card=card, registry=registry)
-        metrics = {**card.metrics, **measure(runtime.load(staged / "bundle"), card, data, samples, scored)}
-        card = replace(card, metrics=metrics)
+        export(building.load(registry, card), staged / "bundle", card=card, registry=registry)
+        if not again:
+            data = recipe_data(card, registry)
+            card = replace(
+                card, metrics={**card.metrics, **measure(registry, staged / "bundle", card, data, samples, scored)}
+            )
         restate(staged / "bundle", card)
         weights = staged / "bundle" / bundle.WEIGHTS
         stored = WeightsFile(f"bundle/{bundle.WEIGHTS}", sha256(weights), weights.stat().st_size)
@@ -68,21 +70,30 @@ def ship(folder: Path, *, samples: int, scored: int) -> None:
         shelf = SHELF / card.name
         shutil.rmtree(shelf, ignore_errors=True)
         shutil.copytree(staged, shelf)
-    click.echo(f"shelved {shelf}: {metrics}")
+    click.echo(f"shelved {shelf}: {dict(card.metrics)}")
 
 
-def measure(model: Any, card: ModelCard, data: Dataset, samples: int, scored: int) -> dict[str, Any]:
+def recipe_data(card: ModelCard, registry: Registry) -> Dataset:
+    """What a model was trained on."""
+    assert card.recipe is not None
+    recipe = Recipe.from_dict(card.recipe)
+    return load_data(registry.dataset(recipe.data.name), recipe.data.options, registry)
+
+
+def measure(
+    registry: Registry, folder: Path, card: ModelCard, data: Dataset, samples: int, scored: int
+) -> dict[str, Any]:
     """What `zoo eval` measures, by the exported bundle; a flow's likelihood is that of its training run."""
     started = time.monotonic()
-    metrics: dict[str, Any] = {}
-    if card.family != "flow" and model.manifest.log_prob is not None:
-        # what is exact and quick is scored whole
-        few = scored if isinstance(model.manifest.log_prob, Integrate) else None
-        metrics |= evaluation.likelihood(model, data, scored=few)
-        metrics |= evaluation.bound(model, data, scored=few)
+    evaluation = Evaluation(model=runtime.load(folder), data=data, samples=samples)
+    # what is exact and quick is scored whole
+    evaluation.scored = scored if evaluation.integrates else None
+    names = ["table", "text"]
     if card.family != "flow" or card.condition is not None:
-        metrics |= evaluation.judged(model, data, samples=samples)
-    metrics |= tabular(model, data, samples=samples) | textual(model, data, samples=samples)
+        names = ["classifier", *names]
+    if card.family != "flow":
+        names = ["likelihood", "variational-bound", *names]
+    metrics = measure_all(registry, [registry.metric(name) for name in names], evaluation)
     click.echo(f"measured in {time.monotonic() - started:.0f} s: {metrics}")
     return metrics
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
 from zoo.contexts import StandardizedContext, checked_condition, needs_gradient
-from zoo.errors import ConditionError, ConfigError, DataError, UsageError
-from zoo.programs import Direct, Graph, Port, Programs
-
-if TYPE_CHECKING:
-    from zoo.training.distillation import Lesson
+from zoo.errors import ConditionError, DataError, UsageError
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Programs
 
 __all__ = ["Condition", "DirectModel", "GenerativeModel"]
 
@@ -35,12 +33,15 @@ class GenerativeModel(nn.Module, ABC):
         event_shape: shape of one sample, without the batch.
         condition: what samples are conditioned on, or None.
         learns_noise: whether :meth:`log_mass_bound` is made with noise of the model's own.
+        exact_density: whether :meth:`log_prob` is the density of what :meth:`sample` draws; False for a bound of it.
+            An export proves the one or the other.
     """
 
     family: ClassVar[str]
     event_shape: tuple[int, ...]
     condition: Condition | None = None
     learns_noise: bool = False
+    exact_density: bool = True
 
     @abstractmethod
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
@@ -66,7 +67,7 @@ class GenerativeModel(nn.Module, ABC):
             options: the family's own.
 
         Returns:
-            float tensor ``[n]``.
+            float tensor ``[n]``: -∞ for data with an infinity, and NaN for data with a NaN.
         """
 
     @abstractmethod
@@ -127,18 +128,16 @@ class GenerativeModel(nn.Module, ABC):
             return condition
         return standardize(condition).to(self.dtype)  # type: ignore[no-any-return]
 
-    def lesson(self, teacher: GenerativeModel, method: str, options: Mapping[str, Any]) -> Lesson:
-        """What this model is to learn from another one, for recipes with a table ``[distillation]``.
+    def density_error(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """How far :meth:`log_prob` may be from the density of samples by the model's own account, in nats ``[n]``.
+
+        0 unless overridden: by models that integrate an equation in steps, say. An export tolerates as much.
 
         Args:
-            teacher: the finished model.
-            method: how, by name.
-            options: of the method.
-
-        Raises:
-            ConfigError: no such method or options, or a teacher that it cannot learn from so.
+            x: samples ``[n, *event_shape]``.
+            condition: as graphs take it, or None.
         """
-        raise ConfigError(f"models of the family {self.family} cannot be distilled")
+        return torch.zeros_like(x.flatten(1)[:, 0])
 
     @property
     def device(self) -> torch.device:
@@ -253,7 +252,7 @@ class DirectModel(GenerativeModel):
 
     @abstractmethod
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Data ``[n, *event_shape]`` to log-density ``[n]`` in nats."""
+        """Data ``[n, *event_shape]``, finite, to log-density ``[n]`` in nats."""
 
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
         """See :meth:`GenerativeModel.sample`; with a gradient if the condition is a tensor that wants one."""
@@ -268,7 +267,8 @@ class DirectModel(GenerativeModel):
         self.check_data(x)
         if self.condition is not None and condition is None:
             raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
-        return self.log_density(x, self.condition_tensor(condition, len(x)))
+        given = self.condition_tensor(condition, len(x))
+        return _Density(self)(x, *([] if given is None else [given]))  # type: ignore[no-any-return]
 
     def programs(self) -> Programs:
         """Graphs ``inverse`` and ``log_prob``, one call each."""
@@ -278,12 +278,21 @@ class DirectModel(GenerativeModel):
         density = Port("log_prob", "float32", ("batch",), "log-density of x in nats")
         return Programs(
             graphs=(
-                Graph("inverse", _Method(self, "inverse"), (base, *condition), (event,)),
-                Graph("log_prob", _Method(self, "log_density"), (event, *condition), (density,)),
+                Graph("inverse", _Inverse(self), (base, *condition), (event,)),
+                Graph("log_prob", _Density(self), (event, *condition), (density,), extremes=(self.not_finite,)),
             ),
             sample=Direct("inverse", noise="z"),
             log_prob=Direct("log_prob"),
         )
+
+    def not_finite(self, n: int) -> Mapping[str, Any]:
+        """``n`` data for the proof of an export, each with one number that is not finite: ∞, -∞ and NaN in turn."""
+        data = np.zeros((n, *self.event_shape), np.float32)
+        data.reshape(n, -1)[:, -1] = np.resize([np.inf, -np.inf, np.nan], n)
+        if self.condition is None:
+            return {"x": data}
+        vectors = np.zeros((n, self.condition.size)) if self.condition.kind == "vector" else None
+        return {"x": data, "condition": self.condition.array(vectors, n)}
 
 
 def condition_ports(condition: Condition | None) -> tuple[Port, ...]:
@@ -300,13 +309,39 @@ def _no_options(options: dict[str, Any]) -> None:
         raise UsageError(f"this model has no option {', '.join(sorted(options))}")
 
 
-class _Method(nn.Module):
-    """A method of a model as a module of its own, which is what an exporter traces."""
+def finite_part(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Data that can be scored, and what their log-density is to change by for what was not finite in them.
 
-    def __init__(self, model: nn.Module, method: str) -> None:
+    Computing with infinities ends in ∞ - ∞ sooner or later, in whatever way a model scores.
+
+    Args:
+        x: ``[n, *event]``.
+
+    Returns:
+        x with zeros in place of what is not finite; and ``[n]``: 0, or -∞ for an infinity, or NaN for a NaN.
+    """
+    finite = x.isfinite()
+    return torch.where(finite, x, 0.0), torch.where(finite, 0.0, -x.abs()).flatten(1).sum(1)
+
+
+class _Inverse(nn.Module):
+    """A model's way from noise to data as a module of its own, which is what an exporter traces."""
+
+    def __init__(self, model: DirectModel) -> None:
         super().__init__()
-        self.model, self.method = model, method
+        self.model = model
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        result: Tensor = getattr(self.model, self.method)(*inputs)
-        return result
+    def forward(self, z: Tensor, *condition: Tensor) -> Tensor:
+        return self.model.inverse(z, *condition)
+
+
+class _Density(nn.Module):
+    """A model's log-density of any data, likewise."""
+
+    def __init__(self, model: DirectModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
+        x, beyond = finite_part(x)
+        return self.model.log_density(x, *condition) + beyond

@@ -7,7 +7,7 @@ expected names, shapes and dtypes; all mismatches are told at once. Nothing is e
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +38,37 @@ def read(path: Path, *, digest: str | None = None) -> Arrays:
     Raises:
         WeightsError: missing, not safetensors, wrong digest, or values that are not finite.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     check_digest(path, digest)
+    return _finite(_opened(path, load_file), path)
+
+
+def read_float32(path: Path) -> Arrays:
+    """All tensors of a safetensors file, floating-point ones of any precision in float32; it needs torch.
+
+    NumPy has no bfloat16, in which many files of other projects are.
+
+    Raises:
+        WeightsError: missing, not safetensors, or values that are not finite.
+    """
+    from safetensors.torch import load_file
+
+    check_digest(path, None)
+    tensors = _opened(path, load_file)
+    return _finite({n: (t.float() if t.is_floating_point() else t).numpy() for n, t in tensors.items()}, path)
+
+
+def _opened(path: Path, load: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    from safetensors import SafetensorError
+
     try:
-        arrays: Arrays = load_file(path)
-    except (SafetensorError, ValueError, KeyError, OSError, TypeError) as error:
+        return load(path)
+    except (SafetensorError, ValueError, KeyError, OSError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is not a safetensors file that can be read: {_diagnose(path, error)}") from error
+
+
+def _finite(arrays: Arrays, path: Path) -> Arrays:
     broken = [n for n, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
     if broken:
         raise WeightsError(f"{path} has values that are not finite in {_listing(broken)}")

@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-_DEAR = ("linalg_", "slogdet", "logdet", "det.", "inverse", "matrix_exp", "cholesky", "lu_", "pinverse", "qr.", "svd")
+_DEAR = (
+    *("linalg_", "slogdet", "logdet", "det.", "inverse", "matrix_exp", "cholesky", "lu_", "pinverse", "qr.", "svd"),
+    "triangular_solve",
+)
 _CHEAP = ("linalg_vector_norm", "linalg_norm", "linalg_cross", "linalg_diagonal", "linalg_vecdot")
 
 
@@ -31,9 +34,37 @@ def folded(
         return program
     module = program.module()
     assert isinstance(module, fx.GraphModule)
-    if not _fold(module):
+    if not _modernized(module) + _fold(module):
         return program
     return torch.export.export(module, tuple(inputs), dynamic_shapes=dynamic_shapes, strict=False)
+
+
+def _modernized(module: fx.GraphModule) -> int:
+    """Put ``linalg.solve_triangular`` in the place of ``triangular_solve``, which it replaced; return how many."""
+    old, new = torch.ops.aten.triangular_solve.default, torch.ops.aten.linalg_solve_triangular.default
+    count = 0
+    for node in list(module.graph.nodes):
+        if node.target is not old:
+            continue
+        given = dict(zip(("b", "matrix", "upper", "transpose", "unitriangular"), node.args, strict=False))
+        options = {"upper": True, "transpose": False, "unitriangular": False, **given, **node.kwargs}
+        turns = bool(options["transpose"])
+        with module.graph.inserting_before(node):
+            matrix = given["matrix"]
+            if turns:
+                matrix = module.graph.call_function(torch.ops.aten.transpose.int, (matrix, -2, -1))
+            solved = module.graph.call_function(
+                new,
+                (matrix, given["b"]),
+                {"upper": bool(options["upper"]) != turns, "unitriangular": options["unitriangular"]},
+            )
+            solved.meta = {"val": node.meta["val"][0]} if "val" in node.meta else {}
+        # the second result is a copy of the matrix
+        for user in list(node.users):
+            user.replace_all_uses_with(given["matrix"] if user.args[1] else solved)
+        count += 1
+    module.graph.eliminate_dead_code()
+    return count
 
 
 def _fold(module: fx.GraphModule) -> int:

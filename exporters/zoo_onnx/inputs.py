@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +14,20 @@ from numpy.typing import NDArray
 
 from zoo.model import GenerativeModel
 from zoo.paths import path_from
-from zoo.programs import Direct, Graph, Integrate, Iterate, Port, Programs, graphs_of
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Integrate, Iterate, Programs, graphs_of
 
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]
 
 _SEED = 20_000  # of the data to score; any will do, but a proof should be repeatable
-_SAMPLES = 17
+_SAMPLING_SEED = 7
+_RUNGE_KUTTA_STEPS = 8  # of the smaller batches
+#: sizes of batches that everything is proven at
+BATCHES = (1, 2, 3, 17)
+_SAMPLES = max(BATCHES)
+#: the batch whose conditions are left to the model
+_NO_CONDITION = 3
 
 
 class Inputs:
@@ -36,6 +45,15 @@ class Inputs:
             name for p in (programs.log_prob, programs.sample) if p is not None for name in graphs_of(p)[1:]
         }
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within the block drawing changes nothing of what is drawn after it."""
+        state = self._random.bit_generator.state
+        try:
+            yield
+        finally:
+            self._random.bit_generator.state = state
 
     def ordinary(self, graph: Graph, sizes: Sizes, *, time: float | None = None) -> Feeds:
         """Random inputs such as programs give.
@@ -87,6 +105,51 @@ class Inputs:
         if c.kind == "classes":
             return (np.arange(n) % c.size).astype(np.int32)
         return self._contexts((n, c.size))
+
+    @cached_property
+    def _conditions(self) -> NDArray[Any] | None:
+        """Those of samples, the same for sample i whatever the batch."""
+        return self.condition(_SAMPLES)
+
+    def sampling(self, n: int) -> list[dict[str, Any]]:
+        """Arguments to draw ``n`` samples with: the model's own once, and short runs with and without guidance."""
+        given = None if self._conditions is None else self._conditions[:n]
+        common: dict[str, Any] = {"condition": given, "seed": _SAMPLING_SEED}
+        program = self.programs.sample
+        if not isinstance(program, Iterate):
+            return [common]
+        if not path_from(program.path).gaussian:
+            choices: list[dict[str, Any]] = [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
+            return [{**common, **each} for each in choices]
+        short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
+        if program.null_class is not None:
+            short["guidance"] = 2.0
+        quick: dict[str, Any] = {"sampler": "ddim", "steps": 3}
+        if n == _NO_CONDITION and self.model.condition is not None and self.model.condition.kind == "classes":
+            quick["condition"] = None  # every class in turn
+        return [{**common, **each} for each in ([{}, short] if n == 2 else [quick, short])]
+
+    def scoring(self, n: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Data to score ``n`` of, and the arguments."""
+        data, conditions = self.data
+        arguments: dict[str, Any] = {"condition": None if conditions is None else conditions[:n]}
+        program = self.programs.log_prob
+        if isinstance(program, Integrate):
+            arguments["steps"] = 2 if n > 2 else _RUNGE_KUTTA_STEPS
+            if n == _NO_CONDITION and program.null_class is not None:
+                arguments["condition"] = None  # scored under the null class
+        return data[:n], arguments
+
+    def unit(self, expected: NDArray[Any]) -> float:
+        """The size of a difference of 1 between samples."""
+        program = self.programs.sample
+        return program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0)
+
+    def graph_unit(self, graph: Graph) -> float:
+        """The size of a difference of 1 between outputs of a graph: the number of dimensions for log-densities."""
+        densities = self.programs.log_prob
+        scores = isinstance(densities, Direct) and densities.graph == graph.name
+        return float(math.prod(self.model.event_shape)) if scores else 1.0
 
     def _port(self, graph: Graph, port: Port, shape: tuple[int, ...], t: float) -> NDArray[Any]:
         role = self._roles.get(graph.name)

@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike
 from onnx_ir.passes import common
 
 from zoo.errors import ExportError
-from zoo.programs import Dim, Graph, Port, Value
-from zoo.writing import Net
+from zoo.ports import Dim, Port
+from zoo.programs import Graph
+from zoo.writing import Net, Value
 from zoo_onnx.build import Builder, Operand
+from zoo_onnx.portable import portable
 from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.trace import trace
 
@@ -53,6 +55,7 @@ def write(graph: Graph, way: str, opset: int) -> ir.Model:
         result.name, result.type, result.shape = port.name, ir.TensorType(_TYPES[port.dtype]), ir.Shape(port.shape)
         results.append(result)
     model = ir.Model(net.graph(inputs, results, graph.name, opset), ir_version=10)
+    portable(model)
     common.RemoveUnusedNodesPass()(model)
     return model
 

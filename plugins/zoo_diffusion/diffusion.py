@@ -14,13 +14,11 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo.likelihood import default_probes
-from zoo.model import GenerativeModel
 from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import inversion
 from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.state import begin, encoded
-from zoo.training.distillation import Lesson
 from zoo_diffusion import variance
 from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
@@ -216,12 +214,6 @@ class Diffusion(Iterated, Scored):
         before = self._levels(np.maximum(t - 1.0 / variance.STEPS, self.path.t_min), x)
         d = self.denoised(output, noisy, alpha, sigma).detach()
         return loss + variance.bound(state, d, where, before, (alpha, sigma))
-
-    def lesson(self, teacher: GenerativeModel, method: str, options: Mapping[str, Any]) -> Lesson:
-        """Methods ``consistency`` and ``reflow``; see :mod:`zoo_diffusion.distillation`."""
-        from zoo_diffusion.distillation import lesson
-
-        return lesson(self, teacher, method, options)
 
     def _levels(self, t: NDArray[np.float64], x: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ at times ``[n]``, as tensors that broadcast against ``x``."""

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
-from zoo.model import condition_ports
+from zoo.model import condition_ports, finite_part
 from zoo.paths import Masking
-from zoo.programs import Direct, Graph, Iterate, Port, Programs
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Iterate, Programs
 from zoo_diffusion.graphs import StepModule, step_graph
 from zoo_diffusion.iterated import Iterated
 from zoo_diffusion.networks.bidirectional import Bidirectional
@@ -250,6 +251,7 @@ class OrderedScore(nn.Module):
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """``[n, length]`` to ``[n]``."""
         model = self.model
+        x, beyond = finite_part(x)
         tokens = model.tokens(x)
         each, length = self.shown.shape
         seen = torch.where(self.shown, tokens[:, None], torch.full_like(tokens, model.levels)[:, None])
@@ -262,4 +264,4 @@ class OrderedScore(nn.Module):
         log_p = torch.log_softmax(chosen, -1).gather(-1, truth[..., None])[..., 0]
         total = torch.logsumexp(log_p.reshape(-1, model.orders, length).sum(2), dim=1) - math.log(model.orders)
         outside = ((x < 0) | (x >= model.levels)).to(x.dtype).sum(1) > 0
-        return torch.where(outside, torch.full_like(total, -math.inf), total)
+        return torch.where(outside, torch.full_like(total, -math.inf), total) + beyond

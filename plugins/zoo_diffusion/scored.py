@@ -23,7 +23,7 @@ from zoo.likelihood import (
     log_density,
     log_density_with_errors,
 )
-from zoo.model import GenerativeModel
+from zoo.model import GenerativeModel, finite_part
 from zoo.paths import Path
 from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import DivergenceModule
@@ -168,7 +168,7 @@ class Scored(GenerativeModel):
             )
 
     def _states(self, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The states of data, and by how much ``[n]`` their log-density is larger."""
+        """The states of data, and by how much ``[n]`` their log-density is larger: ∞ for data that are not finite."""
         with torch.no_grad():
             states, volume = (value.cpu().numpy() for value in self._state_tensors(x))
         return states, volume
@@ -177,7 +177,9 @@ class Scored(GenerativeModel):
         """As :meth:`_states`, float64, with the gradient of ``x``."""
         if self.coding is not None and not self.coding.reversible:
             raise UsageError("this model's latents are not the data, so it has no likelihood of the data")
+        x, beyond = finite_part(x)
         latents, log_det = (value.double() for value in self.encoded(x))
+        log_det = log_det + beyond.double()
         states = (latents - self.shift) / self.scale
         return states, math.prod(self.state_shape) * math.log(self.scale) - log_det
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.model import DirectModel
-from zoo.programs import Programs, Value
-from zoo.writing import Writer
+from zoo.programs import Programs
+from zoo.writing import Value, Writer
 from zoo_flows import writing
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.dequantisation import VariationalDequantisation
@@ -179,9 +179,11 @@ class Flow(DirectModel):
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
-        for transform in (*self.preprocessing, *self.transforms):
-            if direction in _transform(transform).sequential:
-                return {way: partial(write, self, way) for way in _transform(transform).ways}
+        transforms = tuple(_transform(t) for t in (*self.preprocessing, *self.transforms))
+        described = writing.WrittenFlow(transforms, self.base, self.event_shape, self.noise_shape, self.condition)
+        for transform in transforms:
+            if direction in transform.sequential:
+                return {way: partial(write, described, way) for way in transform.ways}
         return {}
 
     def _noise_extremes(self) -> tuple[_Maker, ...]:
@@ -191,8 +193,9 @@ class Flow(DirectModel):
         )
 
     def _data_extremes(self) -> tuple[_Maker, ...]:
-        """Data far outside the training data, and at the landmarks."""
-        return tuple(self._maker("x", values) for values in ((_FAR_DATA, -_FAR_DATA), self.landmarks) if values)
+        """Data far outside the training data, at the landmarks, and not finite."""
+        makers = [self._maker("x", values) for values in ((_FAR_DATA, -_FAR_DATA), self.landmarks) if values]
+        return *makers, self.not_finite
 
     def _maker(self, port: str, values: Sequence[float]) -> _Maker:
         """A maker of inputs that take ``values`` in turn, shifted by one from sample to sample."""

@@ -1,5 +1,7 @@
 """The diffusion model, most of it with a network whose right answer is known in closed form."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,20 @@ def test_log_prob_is_the_density_in_data_units(gaussian):
     x = 10 + 4 * torch.tensor([[MEAN, 0.0, 1.0], [0.9, -0.3, 0.1]])
     exact = torch.distributions.Normal(10 + 4 * MEAN, 4 * STD).log_prob(x).sum(1)
     torch.testing.assert_close(gaussian.log_prob(x, steps=64), exact, atol=5e-3, rtol=0)
+
+
+def test_the_density_of_an_infinity_is_zero_and_that_of_nan_is_nan(gaussian):
+    x = torch.full((4, 3), 10.0)
+    x[1, 0], x[2, 2], x[3, 1] = math.inf, -math.inf, math.nan
+    for score, options in ((gaussian.log_prob, {"steps": 4}), (gaussian.log_prob_bound, {"steps": 4, "terms": 2})):
+        found = score(x, **options)
+        torch.testing.assert_close(found[:1], score(x[:1], **options))
+        assert (found[1:3] == -math.inf).all()
+        assert found[3].isnan()
+    value = gaussian.log_prob_with_errors(x, steps=2).value
+    assert np.isfinite(value[0])
+    assert (value[1:3] == -np.inf).all()
+    assert np.isnan(value[3])
 
 
 def test_samples_of_a_seed_are_the_same_alone_and_together(gaussian):

@@ -1,6 +1,7 @@
 """Masked diffusion: exact probabilities, sampling of them, infilling, and the same in ONNX Runtime."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from zoo.cards import ModelCard  # noqa: E402
 from zoo.errors import ConditionError, ConfigError, UsageError  # noqa: E402
 from zoo.export import export  # noqa: E402
 from zoo.kinds import Text, describe  # noqa: E402
-from zoo.samplers import unmasking  # noqa: E402
+from zoo.samplers.unmasking import unmasking  # noqa: E402
 from zoo_diffusion.masked import HIDDEN, MaskedDiffusion  # noqa: E402
 
 CONFIG = {"event_shape": [3], "levels": 3, "width": 8, "layers": 1, "heads": 2, "orders": 2}
@@ -147,6 +148,16 @@ def test_float64(everything):
     model = wild(MaskedDiffusion(**CONFIG)).double()
     assert model.sample(4, seed=0).dtype == torch.float64
     assert float(model.log_prob(everything.double()).exp().sum().detach()) == pytest.approx(1, abs=1e-12)
+
+
+@torch.no_grad()
+def test_the_density_of_an_infinity_is_zero_and_that_of_nan_is_nan(model, everything):
+    x = everything[:4].clone().float()
+    x[1, 0], x[2, -1], x[3, 0] = math.inf, -math.inf, math.nan
+    found = model.log_prob(x)
+    assert found[0] == model.log_prob(everything[:1].float())[0]
+    assert (found[1:3] == -math.inf).all()
+    assert found[3].isnan()
 
 
 def test_the_bundle_is_the_model(bundle, model, everything):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zoo import runtime
+from zoo import building, runtime
 from zoo.bundle import open_bundle
 from zoo.errors import DataError, MissingDependencyError, UsageError
 from zoo.files import sha256
@@ -42,7 +42,7 @@ def models():
 
     def get(card):
         if card.name not in loaded:
-            loaded[card.name] = REGISTRY.load(card)
+            loaded[card.name] = building.load(REGISTRY, card)
         return loaded[card.name]
 
     return get
@@ -172,3 +172,18 @@ def test_graphs_add_little_to_the_weights(card):
     files = [*card.bundle_path.glob("*.onnx"), card.bundle_path / "weights.safetensors"]
     assert len(files) >= 2
     assert parameters < sum(file.stat().st_size for file in files) <= 1.05 * parameters + 1e6
+
+
+@pytest.mark.parametrize("name", ["circles-maf", "eight-gaussians-iaf", "checkerboard-nsf-ar", "pinwheel-realnvp"])
+@pytest.mark.parametrize("distance", [10.0, 1e3, 1e6])
+def test_densities_far_out_are_finite_in_float32(name, distance, bundles, models):
+    torch = pytest.importorskip("torch")
+    card = next(card for card in FLOWS if card.name == name)
+    angles = np.linspace(0.0, 2 * np.pi, 64)
+    x = (distance * np.stack([np.cos(angles), np.sin(angles)], 1)).astype(np.float32)
+    with torch.no_grad():
+        in_torch = models(card).log_prob(torch.from_numpy(x)).numpy()
+    assert np.isfinite(in_torch).all()
+    in_onnx = bundles(card).log_prob(x)
+    assert np.isfinite(in_onnx).all()
+    np.testing.assert_allclose(in_onnx, in_torch, rtol=0.02)

@@ -72,7 +72,9 @@ def test_a_posterior_is_learned_alike_from_contexts_of_any_scale(name, tmp_path)
         x, contexts = (torch.from_numpy(a[:200]) for a in (data.test.x, data.test.condition))
         with torch.no_grad():
             found.append(-model.log_prob(x, condition=contexts, **options).mean().item())
-    entropy = 0.5 * np.log(np.linalg.det(2 * np.pi * np.e * np.linalg.inv(np.eye(2) + MIXING.T @ MIXING / DEVIATION**2)))
+    entropy = 0.5 * np.log(
+        np.linalg.det(2 * np.pi * np.e * np.linalg.inv(np.eye(2) + MIXING.T @ MIXING / DEVIATION**2))
+    )
     assert max(found) - min(found) < 0.05
     # the prior's is 2.84
     assert entropy - 0.2 < found[0] < entropy + 0.5
@@ -231,7 +233,9 @@ def test_columns_are_told_by_name(tmp_path):
 
 def test_conditions_that_do_not_fit_are_told_before_the_first_step(tmp_path):
     data = posterior(n=100)
-    with pytest.raises(DataError, match=r"conditions of the train split .* need a condition of shape \(2,\) or \(50, 2\)"):
+    with pytest.raises(
+        DataError, match=r"conditions of the train split .* need a condition of shape \(2,\) or \(50, 2\)"
+    ):
         model = RealNVP(**{**FLOW, "condition": {"kind": "vector", "size": 2}})
         train(model, data, recipe(), tmp_path / "c.safetensors")
     numbered = [Split(s.x, np.arange(len(s)).astype(np.int32) % 4) for s in (data.train, data.validation, data.test)]

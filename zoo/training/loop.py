@@ -25,7 +25,7 @@ from zoo.kinds import Table
 from zoo.model import GenerativeModel
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
-from zoo.training.distillation import Lesson
+from zoo.training.distillation import Distillation
 from zoo.training.recipe import Recipe, TrainingRecipe
 
 _EVALUATION_BATCH = 500
@@ -53,7 +53,7 @@ def train(
     recipe: Recipe,
     path: Path,
     *,
-    lesson: Lesson | None = None,
+    distillation: Distillation | None = None,
     report: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Result | None:
@@ -64,7 +64,7 @@ def train(
         data: the data set.
         recipe: the run.
         path: of the checkpoint, in an existing folder.
-        lesson: what it learns from a teacher, already prepared, instead of its own loss.
+        distillation: how it learns from a teacher, already prepared, instead of by its own loss.
         report: called after each step.
         stop: asked after each step; True writes a checkpoint and returns None.
 
@@ -81,8 +81,8 @@ def train(
     if not path.exists():
         if recipe.distillation is None or recipe.distillation.start == "fresh":
             prepare(model, data, seed=settings.seed)
-        elif lesson is not None:
-            lesson.start(model)
+        elif distillation is not None:
+            distillation.start(model)
     average = copy.deepcopy(model) if settings.ema else model
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -111,14 +111,14 @@ def train(
     average.train(average is model)
     started = time.monotonic() - progress.seconds
     while progress.step < settings.steps:
-        loss = _step(model, average, optimizer, data, settings, progress.step, lesson, path)
+        loss = _step(model, average, optimizer, data, settings, progress.step, distillation, path)
         progress.step += 1
         progress.seconds = time.monotonic() - started
         validation = None
         if settings.evaluate_every and (
             progress.step % settings.evaluate_every == 0 or progress.step == settings.steps
         ):
-            validation = evaluate(average, data, data.validation, seed=settings.seed, lesson=lesson)
+            validation = evaluate(average, data, data.validation, seed=settings.seed, distillation=distillation)
             progress.history.append({"step": progress.step, "loss": loss, "validation": validation})
             if validation < progress.best:
                 progress.best, progress.best_step = validation, progress.step
@@ -142,7 +142,7 @@ def _step(
     data: Dataset,
     settings: TrainingRecipe,
     step: int,
-    lesson: Lesson | None,
+    distillation: Distillation | None,
     path: Path,
 ) -> float:
     with step_seed(settings.seed, step):
@@ -150,10 +150,10 @@ def _step(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(settings, step)
         with _precision(settings.precision, model.device):
-            if lesson is None:
+            if distillation is None:
                 loss = model.loss(x, condition=condition)
             else:
-                loss = lesson.loss(model, x, condition, done=step / settings.steps)
+                loss = distillation.loss(model, x, condition, done=step / settings.steps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
     norm = _gradient_norm(model, settings.gradient_clip)
@@ -188,8 +188,10 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, *, decay: f
 
 
 @torch.no_grad()
-def evaluate(model: GenerativeModel, data: Dataset, split: Split, *, seed: int, lesson: Lesson | None = None) -> float:
-    """Mean loss over a split, the model's own or a lesson's, in evaluation mode, with the same noise every time."""
+def evaluate(
+    model: GenerativeModel, data: Dataset, split: Split, *, seed: int, distillation: Distillation | None = None
+) -> float:
+    """Mean loss over a split, the model's or the distillation's, in evaluation mode, with the same noise every time."""
     was_training = model.training
     model.eval()
     total = 0.0
@@ -198,10 +200,10 @@ def evaluate(model: GenerativeModel, data: Dataset, split: Split, *, seed: int, 
             for start in range(0, len(split.x), _EVALUATION_BATCH):
                 indices = np.arange(start, min(start + _EVALUATION_BATCH, len(split.x)))
                 x, condition = batch(data, split, indices, model)
-                if lesson is None:
+                if distillation is None:
                     loss = model.loss(x, condition=condition)
                 else:
-                    loss = lesson.loss(model, x, condition, done=1.0)
+                    loss = distillation.loss(model, x, condition, done=1.0)
                 total += loss.item() * len(indices)
     finally:
         model.train(was_training)

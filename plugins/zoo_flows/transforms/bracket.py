@@ -14,6 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from zoo_flows.transforms.precision import at_least_single
+
 #: steps as short, in terms of 1 + |x|, are Newton's whatever the bracket is
 _SMALL = 1e-4
 
@@ -78,7 +80,12 @@ class IterativeMap(ABC):
         return z, torch.log(slope)
 
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
-        """See :class:`~zoo_flows.transforms.maps.Map`; gradients are those of (z - f(x))/f'(x), at the root x."""
+        """See :class:`~zoo_flows.transforms.maps.Map`; gradients are those of (z - f(x))/f'(x), at the root x.
+
+        16 bits are too few to find a root with: of such it is found in float32, and rounded.
+        """
+        given = z.dtype
+        z, parameters = (value.to(at_least_single(given)) for value in (z, parameters))
         target, prepared = z.detach(), self.prepared(parameters.detach())
         state = self.begin(target, prepared)
         for _ in range(self.steps):
@@ -91,7 +98,7 @@ class IterativeMap(ABC):
             value, slope = self.values(x, self.prepared(parameters))
             move = (z - value) / slope.detach()
             x = x + (move - move.detach())
-        return x
+        return x.to(given)
 
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`~zoo_flows.transforms.maps.Map`."""

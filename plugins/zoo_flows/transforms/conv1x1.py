@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo_flows.transforms.base import Transform, constant_log_det
-from zoo_flows.transforms.lu_linear import triangles
+from zoo_flows.transforms.lu_linear import solved, triangles
 
 
 class InvertibleConv1x1(Transform):
@@ -48,9 +48,7 @@ class InvertibleConv1x1(Transform):
         """See :class:`Transform`."""
         lower, upper = triangles(self.packed, self.sign)
         pixels = z.flatten(2)[:, torch.argsort(self.order)]
-        inner = torch.linalg.solve_triangular(lower, pixels, upper=False, unitriangular=True)
-        x = torch.linalg.solve_triangular(upper, inner, upper=True)
-        return x.reshape(z.shape), -self._log_det(z)
+        return solved(lower, upper, pixels).reshape(z.shape), -self._log_det(z)
 
     @torch.no_grad()
     def frozen(self) -> Transform:

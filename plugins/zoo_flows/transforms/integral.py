@@ -90,16 +90,17 @@ class IntegralMap(IterativeMap, nn.Module):
     def _integrand(self, at: Tensor, signal: Tensor) -> Tensor:
         """g ``[q, ...]`` at ``[q, ...]`` of what the first layer made of the signal ``[h, ...]``."""
         axes = [1] * at.dim()
-        u = torch.tanh(signal.unsqueeze(1) + self.time.weight.view(-1, *axes) * at)
+        u = torch.tanh(signal.unsqueeze(1) + self.time.weight.to(at.dtype).view(-1, *axes) * at)
         for index in range(1, len(self.layers) - 1):
             u = torch.tanh(self._linear(index, u))
         u = self._linear(-1, u).squeeze(0)
         return torch.exp(u / (1.0 + u.abs() / math.log(self.largest)))
 
     def _linear(self, index: int, value: Tensor) -> Tensor:
-        """A layer, of units that stand along the first axis."""
+        """A layer, of units that stand along the first axis, in the precision of what it is given."""
         layer = self._layer(index)
-        out = layer.weight @ value.flatten(1) + layer.bias.unsqueeze(1)
+        weight, bias = layer.weight.to(value.dtype), layer.bias.to(value.dtype)
+        out = weight @ value.flatten(1) + bias.unsqueeze(1)
         return out.view(layer.out_features, *value.shape[1:])
 
     def _layer(self, index: int) -> nn.Linear:

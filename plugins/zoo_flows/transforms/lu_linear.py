@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from zoo.writing import Net, Value
 from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 from zoo_flows.transforms.permutation import random_order
+from zoo_flows.transforms.precision import at_least_single
 
 
 class LULinear(Transform):
@@ -45,8 +46,7 @@ class LULinear(Transform):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :class:`Transform`."""
         lower, upper = self.factors()
-        inner = torch.linalg.solve_triangular(lower, (z - self.bias).T, upper=False, unitriangular=True)
-        permuted = torch.linalg.solve_triangular(upper, inner, upper=True).T
+        permuted = solved(lower, upper, (z - self.bias).T).T
         return permuted[:, torch.argsort(self.order)], constant_log_det(-self.packed.diagonal().sum(), z)
 
     @torch.no_grad()
@@ -70,6 +70,13 @@ def triangles(packed: Tensor, sign: Tensor | None = None) -> tuple[Tensor, Tenso
     diagonal = log_diagonal.exp() if sign is None else log_diagonal.exp() * sign
     lower = torch.tril(packed, -1) + torch.diag(torch.ones_like(log_diagonal))
     return lower, torch.triu(packed, 1) + torch.diag(diagonal)
+
+
+def solved(lower: Tensor, upper: Tensor, b: Tensor) -> Tensor:
+    """X with L·U·X = B, ``[..., d, n]``; in float32 at least."""
+    dtype = at_least_single(b.dtype)
+    inner = torch.linalg.solve_triangular(lower.to(dtype), b.to(dtype), upper=False, unitriangular=True)
+    return torch.linalg.solve_triangular(upper.to(dtype), inner, upper=True).to(b.dtype)
 
 
 class FrozenLinear(Transform):

@@ -25,6 +25,10 @@ from zoo.errors import ConfigError
 
 _Value = TypeVar("_Value")
 
+#: values beyond ± this are shown to masked networks as ± this: data are standardised, and what shipped flows make of
+#: them on the way stays below 13
+REACH = 16.0
+
 
 class MaskedLinear(nn.Linear):
     """A linear layer whose outputs read the inputs of their own degree or less.
@@ -65,6 +69,11 @@ def _below(degrees: Sequence[int], highest: int) -> list[int]:
 
 class MADE(nn.Module):
     """A network whose outputs for component i depend on the components before it, and on the context.
+
+    Components are cut off at ±:data:`REACH` before they are read. What is far out in noise or data then meets the map
+    of what is near, as it does in couplings (:func:`~zoo_flows.transforms.networks.bounded`), instead of one that grows
+    with it, transform after transform, until float32 overflows. Within it nothing changes, so that trained weights keep
+    their densities.
 
     The last layer starts at zero, so that whatever is conditioned starts at its zero parameters. The degrees of a
     hidden layer are spread evenly; they begin at 1, or with a context at 0, for units that read it alone.
@@ -111,7 +120,8 @@ class MADE(nn.Module):
             out: Tensor = self.layers[index](value)
             return out + extra if index == 0 and extra is not None else out
 
-        return torch.unflatten(self.through(x, linear, F.relu, torch.add), 1, (self.size, self.outputs))
+        seen = x.clamp(-REACH, REACH)
+        return torch.unflatten(self.through(seen, linear, F.relu, torch.add), 1, (self.size, self.outputs))
 
     def through(
         self,
@@ -123,7 +133,7 @@ class MADE(nn.Module):
         """The network's structure, whatever a value is: the whole of a layer, or the units of one degree.
 
         Args:
-            x: the input.
+            x: the input, within :data:`REACH`.
             linear: layer ``index`` applied to its input.
             relu: the activation.
             add: sum of two values.

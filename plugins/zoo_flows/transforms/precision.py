@@ -1,4 +1,4 @@
-"""Fewer bits for conditioners while training, and for nothing else."""
+"""Fewer bits: for conditioners while training, and more than 16 for what those do not suffice for."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ def lowered_conditioners(device: torch.device) -> Iterator[None]:
             yield
     finally:
         _LOWERED.reset(token)
+
+
+def at_least_single(dtype: torch.dtype) -> torch.dtype:
+    """``dtype``, or float32 for those of 16 bits: in which torch does linear algebra, and roots are found."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def conditioned(network: nn.Module, read: Tensor, context: Tensor | None) -> Tensor:

@@ -14,6 +14,7 @@ from zoo.writing import Net, Value
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.elimination import log_det as write_log_det
 from zoo_flows.transforms.lipschitz import Lipschitz
+from zoo_flows.transforms.precision import at_least_single
 from zoo_flows.transforms.roulette import estimated_log_det
 
 #: of a fixed point's distance from where it was looked for first, what may be left of it
@@ -121,16 +122,20 @@ class Residual(Transform):
         """
         change, slopes = self._change(found, context, weights)
         matrix = _plus_identity(self.network.jacobian(weights, slopes)).detach()
-        step: Tensor = torch.linalg.solve(matrix, (found + change - z).unsqueeze(2))
-        return found - step.squeeze(2)
+        dtype = at_least_single(z.dtype)
+        step: Tensor = torch.linalg.solve(matrix.to(dtype), (found + change - z).unsqueeze(2).to(dtype))
+        return found - step.squeeze(2).to(z.dtype)
 
     def _log_det(self, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
         """log |det ∂z/∂x| ``[n]``, of no more samples at once than memory should be given for."""
         each = max(1, _ENTRIES // self.network.entries)
         parts = zip(*(torch.split(slope, each) for slope in slopes), strict=True)
-        return torch.cat(
-            [torch.linalg.slogdet(_plus_identity(self.network.jacobian(weights, part)))[1] for part in parts]
-        )
+        return torch.cat([_log_abs_det(_plus_identity(self.network.jacobian(weights, part))) for part in parts])
+
+
+def _log_abs_det(matrix: Tensor) -> Tensor:
+    log_det: Tensor = torch.linalg.slogdet(matrix.to(at_least_single(matrix.dtype)))[1]
+    return log_det.to(matrix.dtype)
 
 
 def _plus_identity(matrix: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from zoo_flows.transforms.precision import at_least_single
+
 #: of a matrix with n rows or columns, whichever are fewer, the norm is overestimated by at most n^(1/2^(1 + this))
 _SQUARINGS = 8
 #: of each axis of a kernel that is wider than one pixel: where between 0 and 2π its spectrum is looked at
@@ -19,11 +21,15 @@ _FREQUENCIES = 16
 
 def limited(weight: Tensor, limit: float) -> Tensor:
     """A layer's weight, a matrix or a kernel, made smaller where its spectral norm is beyond ``limit``."""
-    return weight * torch.clamp(limit / norm_bound(weight), max=1.0)
+    return weight * torch.clamp(limit / norm_bound(weight), max=1.0).to(weight.dtype)
 
 
 def norm_bound(weight: Tensor) -> Tensor:
-    """An upper bound of the spectral norm of the layer with this weight: a matrix, or a convolution's kernel."""
+    """An upper bound of the spectral norm of the layer with this weight: a matrix, or a convolution's kernel.
+
+    A scalar, in float32 at least.
+    """
+    weight = weight.to(at_least_single(weight.dtype))
     return spectral_bound(weight) if weight.ndim == 2 else convolution_bound(weight)
 
 

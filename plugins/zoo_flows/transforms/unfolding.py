@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo_flows.transforms.made import MADE, MaskedLinear
+from zoo_flows.transforms.made import MADE, REACH, MaskedLinear
 from zoo_flows.transforms.maps import Map
 
 _Value = TypeVar("_Value")
@@ -44,6 +44,9 @@ class Algebra(Protocol[_Value]):
 
     def relu(self, x: _Value) -> _Value:
         """The activation."""
+
+    def seen(self, x: _Value) -> _Value:
+        """What the network reads of a component: the component within ±REACH."""
 
     def add(self, a: _Value, b: _Value) -> _Value:
         """Sum of two values."""
@@ -70,7 +73,7 @@ def unfold(made: MADE, algebra: Algebra[_Value], z: _Value) -> tuple[_Value, _Va
     for low in range(0, size, block):
         turn = _Block(made, layers, algebra, low, min(low + block, size), finished)
         for degree in range(low, turn.high):
-            parameters.append(turn.parameters(degree, xs[-1] if xs else None))
+            parameters.append(turn.parameters(degree, algebra.seen(xs[-1]) if xs else None))
             xs.append(algebra.inverse(pieces[degree], parameters[-1]))
         if turn.high < size:
             finished = turn.finished()
@@ -110,7 +113,7 @@ class _Block(Generic[_Value]):
         return [next(pieces) if size else None for size in sizes]
 
     def parameters(self, degree: int, x: _Value | None) -> _Value:
-        """The parameters of a component; ``x`` is the component before it."""
+        """The parameters of a component; ``x`` is what is seen of the component before it."""
 
         def linear(index: int, value: _Value | None) -> _Value | None:
             self.recent[index] = recent = self._joined(self.recent[index], value)
@@ -171,6 +174,10 @@ class Tensors:
     def relu(self, x: Tensor) -> Tensor:
         """See :class:`Algebra`."""
         return F.relu(x)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """See :class:`Algebra`."""
+        return x.clamp(-REACH, REACH)
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         """See :class:`Algebra`."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo.writing import Net, Value
 from zoo_flows.transforms.bracket import IterativeMap, State
-from zoo_flows.transforms.made import MADE
+from zoo_flows.transforms.made import MADE, REACH
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.unfolding import unfold
 
@@ -98,6 +98,13 @@ class _Nodes:
 
     def relu(self, x: Value) -> Value:
         return self.net("Relu", x)
+
+    def seen(self, x: Value) -> Value:
+        return self.seen_in(self.net, x)
+
+    def seen_in(self, net: Net, x: Value) -> Value:
+        """What the network reads of components, in another net than this one."""
+        return net("Clip", x, np.array(-REACH, np.float32), np.array(REACH, np.float32))
 
     def add(self, a: Value, b: Value) -> Value:
         return self.net("Add", a, b)
@@ -187,7 +194,9 @@ class _Turn:
             weight = net("Slice", self.nodes.weights[index], begin, end, net.integers(0, 1))
             rows = [net("Slice", edge, net.integers(0), net.integers(1)) for edge in (begin, end)]
             start = net("Slice", self.nodes.starts[index], *rows, net.integers(0))
-            return net("Gemm", weight, read[index], start)
+            # the components themselves are carried, which are what comes out at the end
+            seen = self.nodes.seen_in(net, read[0]) if index == 0 else read[index]
+            return net("Gemm", weight, seen, start)
 
         parameters = self.nodes.made.through(
             before, linear, lambda value: net("Relu", value), lambda a, b: net("Add", a, b)

@@ -16,12 +16,12 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from zoo_flows.transforms.made import MADE
+from zoo_flows.transforms.made import MADE, REACH
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.unfolding import unfold
 
-#: the place of what is inverted; those of layers are their indices
-_DATA = -1
+#: the place of what is inverted, and of what the network reads of it; those of layers are their indices
+_DATA, _SEEN = -1, -2
 
 
 class Run(NamedTuple):
@@ -34,12 +34,16 @@ class Run(NamedTuple):
 
 @dataclass
 class Step:
-    """target ← relu(target + weight·source), with or without relu; or target ← map⁻¹(target; source) without a weight.
+    """One of::
+
+        target ← relu(target + weight·source)    with or without relu
+        target ← map⁻¹(target; source)           without a weight
+        target ← source within ±REACH            to the place of what is seen
 
     Attributes:
         target: what changes.
         source: what is read; None where nothing is, and units only pass the activation.
-        columns: first of the weight's columns that meet the source; None for the map.
+        columns: first of the weight's columns that meet the source; None without a weight.
         relu: whether the activation follows.
     """
 
@@ -68,6 +72,11 @@ class _Recording:
         else:
             self.steps.append(Step(x, None, relu=True))
         return x
+
+    def seen(self, x: Run) -> Run:
+        target = x._replace(place=_SEEN)
+        self.steps.append(Step(target, x))
+        return target
 
     def add(self, a: Run, b: Run) -> Run:
         raise NotImplementedError("residual blocks need what memory held before")
@@ -117,12 +126,16 @@ class Plan:
         Args:
             map: of each component.
             weights: of the layers, masked or not: what is masked is not read.
-            places: of each layer its units' constants ``[units, n]``, and at the end the noise ``[d, n]``; all change.
+            places: of each layer its units' constants ``[units, n]``, memory for what is seen of the data ``[d, n]``,
+                and at the end the noise ``[d, n]``; all change.
         """
         for step, weight in zip(self.steps, self.parts(weights), strict=True):
             target = places[step.target.place].narrow(0, step.target.first, step.target.units)
             if step.source is not None:
                 source = places[step.source.place].narrow(0, step.source.first, step.source.units)
+                if step.target.place == _SEEN:
+                    torch.clamp(source, -REACH, REACH, out=target)
+                    continue
                 if weight is None:
                     target.copy_(map.inverse(target, source))
                     continue
@@ -152,6 +165,7 @@ def data(made: MADE, map: Map, z: Tensor, context: Tensor | None) -> tuple[Tenso
     places = [layer.bias.unsqueeze(1).expand(-1, n).clone(memory_format=torch.contiguous_format) for layer in layers]
     if made.context is not None and context is not None:
         places[0] += made.context(context).T
-    places.append(z.T.clone(memory_format=torch.contiguous_format))
+    given = z.T.clone(memory_format=torch.contiguous_format)
+    places += [torch.empty_like(given), given]
     plan.run(map, [layer.weight for layer in layers], places)
-    return places[-1], places[-2]
+    return places[_DATA], places[_SEEN - 1]

@@ -1,6 +1,7 @@
 """Flows: frozen copies and the graphs for export."""
 
 import copy
+import math
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_frozen_is_equal_and_leaves_the_model_alone(model, inputs):
 
 
 @torch.no_grad()
-def test_extremes_are_complete_and_finite(model):
+def test_extremes_are_complete_and_score_as_they_should(model):
     for graph in model.programs().graphs:
         assert graph.extremes
         for maker in graph.extremes:
@@ -40,7 +41,12 @@ def test_extremes_are_complete_and_finite(model):
                     assert values[port.name].shape == (n, *port.shape[1:])
                     assert str(values[port.name].dtype) == port.dtype
                 out = graph.module(*(torch.from_numpy(values[port.name]) for port in graph.inputs))
-                assert out.isfinite().all()
+                if maker == graph.module.model.not_finite:
+                    assert (out[0::3] == -math.inf).all()
+                    assert (out[1::3] == -math.inf).all()
+                    assert out[2::3].isnan().all()
+                else:
+                    assert out.isfinite().all()
 
 
 @torch.no_grad()

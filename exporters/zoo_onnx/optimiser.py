@@ -1,0 +1,94 @@
+"""Whether ONNX Runtime's optimiser leaves a graph what it is.
+
+The optimiser rewrites a graph while it is loaded. It is on wherever bundles run, and its passes have had bugs; without
+it, ONNX Runtime computes what is written. Which of the two is right is seen from PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.difference import TOLERANCE, relative_difference
+from zoo.errors import ProofError, RuntimeFailure
+from zoo.programs import Graph
+from zoo.runtime import BundledModel
+from zoo.runtime.device import Device
+from zoo.runtime.ort import onnxruntime
+from zoo.runtime.session import Session
+from zoo_onnx.inputs import Feeds, Inputs
+from zoo_onnx.sizes import proven_sizes
+
+
+class _Plain(Device):
+    """The CPU without the optimiser."""
+
+    def session_options(self) -> Any:
+        """See :class:`~zoo.runtime.device.Device`."""
+        options = super().session_options()
+        options.graph_optimization_level = onnxruntime().GraphOptimizationLevel.ORT_DISABLE_ALL
+        return options
+
+
+Computation = Callable[[Feeds], Feeds]
+
+
+def check(
+    graph: Graph, bundle: BundledModel, inputs: Inputs, batch: int | None, *, expected: Computation, exact: Computation
+) -> None:
+    """Run a graph with the optimiser off and on, at the smallest and the largest of the sizes that are proven.
+
+    Where the two differ, that one is wrong which is further from PyTorch than is tolerated. If both are, or neither,
+    this says nothing: whether a graph equals the model is proven by who runs it.
+
+    Args:
+        graph: as the model describes it.
+        bundle: which holds it.
+        inputs: where inputs are drawn; what is drawn later stays the same.
+        batch: the only one that the graph takes, or None.
+        expected: what PyTorch makes of inputs in float32.
+        exact: the same in float64.
+
+    Raises:
+        ProofError: the optimiser changes what the graph computes, or ONNX Runtime cannot run the graph without it.
+    """
+    optimised = bundle.session(graph.name)
+    all_sizes = proven_sizes((*graph.inputs, *graph.outputs), batch)
+    try:
+        plain = Session(optimised.graph, _Plain("cpu"))
+        for sizes in (all_sizes[0], all_sizes[-1]):
+            with inputs.aside():
+                feeds = inputs.ordinary(graph, sizes)
+            on, off = optimised.run(feeds), plain.run(feeds)
+            for name in on:
+                if _difference(on[name], off[name]) > TOLERANCE:
+                    at = ", ".join(f"{key} {size}" for key, size in sizes.items())
+                    _judge(f"graph {graph.name}: output {name}", at, feeds, name, on, off, expected, exact)
+    except RuntimeFailure as error:
+        raise ProofError(
+            f"ONNX Runtime cannot run graph {graph.name} with its optimiser off and on: {error}", hint=error.hint
+        ) from error
+
+
+def _judge(
+    what: str, at: str, feeds: Feeds, name: str, on: Feeds, off: Feeds, expected: Computation, exact: Computation
+) -> None:
+    reference = exact(feeds)[name]
+    allowed = max(TOLERANCE, 2 * _difference(expected(feeds)[name], reference))
+    is_wrong = [_difference(values[name], reference) > allowed for values in (on, off)]
+    if is_wrong[0] == is_wrong[1]:
+        return
+    right, wrong = ("off", "on") if is_wrong[0] else ("on", "off")
+    raise ProofError(
+        f"ONNX Runtime's optimiser changes {what} differs by {_difference(on[name], off[name]):.2g} between off and "
+        f"on, at {at}; it is right with the optimiser {right} and wrong with it {wrong}",
+        hint="The bundle was not written. Let the model compute it another way, or try another version of ONNX "
+        "Runtime; docs/export.md tells how to find the pass.",
+    )
+
+
+def _difference(actual: NDArray[Any], expected: NDArray[Any]) -> float:
+    return relative_difference(np.asarray(actual), np.asarray(expected), 1.0)
