@@ -180,7 +180,9 @@ class Flow(DirectModel):
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
         transforms = tuple(_transform(t) for t in (*self.preprocessing, *self.transforms))
-        described = writing.WrittenFlow(transforms, self.base, self.event_shape, self.noise_shape, self.condition)
+        described = writing.WrittenFlow(
+            transforms, self.base, self.event_shape, self.noise_shape, self.condition, self.standardized_context
+        )
         for transform in transforms:
             if direction in transform.sequential:
                 return {way: partial(write, described, way) for way in transform.ways}

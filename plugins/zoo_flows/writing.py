@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
+from zoo.contexts import StandardizedContext
 from zoo.model import finite_part
 from zoo.ports import Dim
 from zoo.writing import Net, Value
@@ -31,6 +32,7 @@ class WrittenFlow:
         event_shape: shape of one sample.
         noise_shape: shape of one base sample.
         condition: what samples are conditioned on, or None.
+        standardized_context: what brings a vector to one scale, or None.
     """
 
     transforms: tuple[Transform, ...]
@@ -38,6 +40,7 @@ class WrittenFlow:
     event_shape: tuple[int, ...]
     noise_shape: tuple[int, ...]
     condition: Condition | None
+    standardized_context: StandardizedContext | None = None
 
     @property
     def size(self) -> int:
@@ -112,7 +115,7 @@ def _in_order(flow: WrittenFlow, direction: Direction) -> Iterator[Transform]:
 
 
 def _context(flow: WrittenFlow, net: Net, condition: Value) -> Value:
-    """What transforms see of a condition: the vector itself, or the class as a one-hot vector."""
+    """What transforms see of a condition: the vector standardised, or the class as a one-hot vector."""
     assert flow.condition is not None
     if flow.condition.kind == "vector":
         standardize = flow.standardized_context

@@ -130,7 +130,7 @@ def test_an_encoder_inside_a_loss_is_trained(tmp_path):
     assert (moved - start).abs().min() > 1e-3
 
 
-# -- what was loaded ----------------------------------------------------------------------------------------------------
+# -- what was loaded -----------------------------------------------------------------------------------------
 
 
 def score(model, data):
@@ -204,7 +204,7 @@ def test_a_plugin_whose_prepare_takes_the_data_alone_still_trains(tmp_path):
     assert model.seen == 1000
 
 
-# -- what is broken -----------------------------------------------------------------------------------------------------
+# -- what is broken ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -239,8 +239,8 @@ def test_conditions_that_do_not_fit_are_told_before_the_first_step(tmp_path):
         model = RealNVP(**{**FLOW, "condition": {"kind": "vector", "size": 2}})
         train(model, data, recipe(), tmp_path / "c.safetensors")
     numbered = [Split(s.x, np.arange(len(s)).astype(np.int32) % 4) for s in (data.train, data.validation, data.test)]
-    with pytest.raises(DataError, match=r"classes run from 0 to 2; got 0 to 3"):
-        model = RealNVP(**{**FLOW, "condition": {"kind": "classes", "size": 3}})
+    model = RealNVP(**{**FLOW, "condition": {"kind": "classes", "size": 3}})
+    with pytest.raises(DataError, match="classes run from 0 to 2; got 0 to 3"):
         train(model, Dataset("numbered", *numbered), recipe(), tmp_path / "c.safetensors")
     half = Dataset("half", data.train, data.validation, Split(data.test.x))
     with pytest.raises(DataError, match="which data set half does not have"):
