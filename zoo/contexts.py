@@ -77,7 +77,7 @@ class StandardizedContext(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StandardizedContext:
         """Of a model in float16 or bfloat16 this part stays in float32: 1e5 is no float16."""
         kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, buffer in kept.items():
             moved = self._buffers[name]
             if moved is not None and moved.dtype in _NARROW:

@@ -190,7 +190,8 @@ def _log_det(draw: Call, z: Tensor, condition: Tensor | None, step: float = _STE
     given = None if condition is None else condition.expand(2 * size, *condition.shape[1:])
     moved = draw(torch.cat([z + steps, z - steps]), given).reshape(2, size, -1)
     jacobian = (moved[0] - moved[1]) / (2 * step)
-    return torch.linalg.slogdet(jacobian)[1]
+    log_det: Tensor = torch.linalg.slogdet(jacobian)[1]
+    return log_det
 
 
 def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Tensor | None, *, exact: bool) -> Finding | None:
@@ -210,7 +211,7 @@ def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Tensor | N
     drawn = flat[(picks * _CENTRES).long().clamp(max=_CENTRES - 1)] + widths * spread * shifts
     proposals = []
     for width in _KERNELS:
-        for part in drawn.split(512):
+        for part in torch.split(drawn, 512):
             apart = (part.unsqueeze(1) - flat) / (width * spread)
             each = _log_normal(apart.flatten(0, 1)).reshape(len(part), _CENTRES) - (width * spread).log().sum()
             proposals.append(torch.logsumexp(each, 1) - math.log(_CENTRES))

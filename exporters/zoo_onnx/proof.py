@@ -150,7 +150,7 @@ class Proof:
         Raises:
             ProofError: it differs, or ONNX Runtime cannot run it.
         """
-        exact = partial(call, self._exact_graphs[graph.name], dtype=torch.float64)
+        exact = partial(call, self.reference.exact_graphs[graph.name], dtype=torch.float64)
         optimiser.check(graph, self.bundle, self.inputs, self.batch, expected=partial(call, graph), exact=exact)
         for sizes in proven_sizes((*graph.inputs, *graph.outputs), self.batch):
             at = f"at {_at(sizes)}"

@@ -32,7 +32,7 @@ class WrittenFlow:
         event_shape: shape of one sample.
         noise_shape: shape of one base sample.
         condition: what samples are conditioned on, or None.
-        standardized_context: what brings a vector to one scale, or None.
+        contexts: what standardises a vector that is one, or None.
     """
 
     transforms: tuple[Transform, ...]
@@ -40,7 +40,7 @@ class WrittenFlow:
     event_shape: tuple[int, ...]
     noise_shape: tuple[int, ...]
     condition: Condition | None
-    standardized_context: StandardizedContext | None = None
+    contexts: StandardizedContext | None
 
     @property
     def size(self) -> int:
@@ -118,7 +118,7 @@ def _context(flow: WrittenFlow, net: Net, condition: Value) -> Value:
     """What transforms see of a condition: the vector standardised, or the class as a one-hot vector."""
     assert flow.condition is not None
     if flow.condition.kind == "vector":
-        standardize = flow.standardized_context
+        standardize = flow.contexts
         if standardize is None:
             return condition
         shift, scale = (net.constant(buffer.numpy()) for buffer in (standardize.shift, standardize.scale))

@@ -72,4 +72,5 @@ def _table() -> dict[str, tuple[Schema, ...]]:
 
 
 def _schema(values: dict[str, Any]) -> Schema:
-    return Schema(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+    return Schema(**fields)

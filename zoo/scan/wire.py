@@ -207,7 +207,7 @@ def _packed(data: memoryview, field: Field, budget: Budget) -> list[int]:
         there = lengths > place
         septets = (octets[starts[there] + place] & 0x7F).astype(np.uint64)
         values[there] |= septets << np.uint64(7 * place)
-    return values.view(np.int64).tolist()  # type: ignore[no-any-return]
+    return values.view(np.int64).tolist()
 
 
 def _text(value: memoryview, field: Field) -> str:

@@ -158,7 +158,7 @@ def _step(
         loss.backward()  # type: ignore[no-untyped-call]
     norm = _gradient_norm(model, settings.gradient_clip)
     # both at once, so that the processor waits for an accelerator once a step
-    value, size = torch.stack([loss.detach(), norm.to(loss)]).tolist()
+    value, size = (float(number) for number in torch.stack([loss.detach(), norm.to(loss)]).tolist())
     for what, number in (("loss", value), ("norm of the gradient", size)):
         if not math.isfinite(number):
             raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path)
