@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from zoo.contexts import StandardizedContext  # noqa: E402 - after the check for torch
 from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     ActNorm,
     AdditiveMap,
@@ -165,6 +166,9 @@ def scramble(module, *, seed=0, scale=0.4):
             if isinstance(part, BatchNorm):
                 part.mean.copy_(torch.randn(part.mean.shape, generator=generator))
                 part.variance.copy_(0.5 + torch.rand(part.variance.shape, generator=generator))
+            if isinstance(part, StandardizedContext):
+                part.shift.copy_(torch.linspace(-0.5, 1.0, part.shift.numel()))
+                part.scale.copy_(torch.linspace(0.7, 1.5, part.scale.numel()))
     return module
 
 

@@ -37,12 +37,36 @@ def density_of_base(base, z, condition):
     return distributions.Normal(mean, deviation).log_prob(z.flatten(1)).sum(1)
 
 
+def test_densities_and_samples_have_the_gradient_of_a_context(model, inputs):
+    if model.condition is None or model.condition.kind != "vector":
+        pytest.skip("no context")
+    model = copy.deepcopy(model).double()
+    x, condition = inputs(model, 3, dtype=torch.float64)
+    weights = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+    def scored(context):
+        return model.log_prob(x, condition=context).sum()
+
+    def drawn(context):
+        return (model.sample(3, condition=context, seed=1) * weights).sum()
+
+    direction = torch.tensor([[0.6, -0.8]], dtype=torch.float64).expand(3, 2)
+    for value in (scored, drawn):
+        wanted = condition.double().requires_grad_()
+        (gradient,) = torch.autograd.grad(value(wanted), wanted)
+        with torch.no_grad():
+            step = 1e-5 * direction
+            difference = (value(wanted + step) - value(wanted - step)) / 2e-5
+        assert difference.abs() > 1e-3
+        torch.testing.assert_close((gradient * direction).sum(), difference, rtol=1e-4, atol=1e-5)
+
+
 @torch.no_grad()
 def test_the_density_is_that_of_the_noise_times_the_change_of_volume(model, inputs):
     model = copy.deepcopy(model).double()
     x, condition = inputs(model, 40, dtype=torch.float64)
     z, log_det = model.to_noise(x, condition)
-    base = density_of_base(model.base, z, condition)
+    base = density_of_base(model.base, z, model.context(condition))
     torch.testing.assert_close(model.log_density(x, condition), base + log_det)
 
 

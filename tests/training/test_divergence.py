@@ -1,0 +1,118 @@
+"""Runs that diverge: no checkpoint holds what is not finite, and the last one is good."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from zoo import weights  # noqa: E402 - after the check for torch
+from zoo.data import Dataset, Split  # noqa: E402
+from zoo.errors import ConfigError, WeightsError  # noqa: E402
+from zoo.model import DirectModel  # noqa: E402
+from zoo.training.loop import train  # noqa: E402
+from zoo.training.recipe import Recipe, TrainingRecipe  # noqa: E402
+
+
+class Diverging(DirectModel):
+    """A normal distribution whose loss does what a test asks for, from one step on."""
+
+    family = "flow"
+
+    def __init__(self, what=None, at=6):
+        super().__init__()
+        self.event_shape = (2,)
+        self.mean = torch.nn.Parameter(torch.zeros(2))
+        self.register_buffer("steps", torch.zeros(()))
+        self.register_buffer("kept", torch.zeros(()))
+        self.what, self.at = what, at
+
+    def inverse(self, z, condition=None):
+        return z + self.mean
+
+    def log_density(self, x, condition=None):
+        return -0.5 * (x - self.mean).square().sum(1)
+
+    def loss(self, x, *, condition=None):
+        loss = super().loss(x)
+        self.steps += 1
+        if self.steps == self.at:
+            if self.what == "loss":
+                loss = loss * float("nan")
+            elif self.what == "gradient":  # a finite loss with the slope of a root at 0
+                loss = loss + (0 * self.mean).abs().sum().sqrt()
+            elif self.what == "moment":  # the square of 1e25 is beyond float32
+                loss = loss + 1e25 * self.mean[0]
+            elif self.what == "buffer":
+                self.kept.fill_(float("inf"))
+        return loss
+
+
+def data():
+    x = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
+    return Dataset("toy", Split(x[:30]), Split(x[30:60]), Split(x[60:]))
+
+
+def recipe(**training):
+    bare = Recipe.from_dict({"name": "t", "model": {"architecture": "a"}, "data": {"name": "toy"}})
+    settings = {"steps": 12, "batch_size": 10, "learning_rate": 0.1, "checkpoint_every": 4, **training}
+    return replace(bare, training=TrainingRecipe(**settings))
+
+
+SAID = {
+    "loss": "the loss is nan at step 6",
+    "gradient": "the norm of the gradient is (nan|inf) at step 6",
+    "moment": "(the norm of the gradient is inf at step 6|of the checkpoint at step 8 would not be finite)",
+    "buffer": "kept.* of the checkpoint at step 8 would not be finite",
+}
+
+
+@pytest.mark.parametrize("settings", [{}, {"gradient_clip": 1.0}, {"ema": 0.9}, {"precision": "bfloat16"}])
+@pytest.mark.parametrize("what", SAID)
+def test_the_last_checkpoint_is_good_whatever_overflows(what, settings, tmp_path):
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(ConfigError, match=SAID[what]) as caught:
+        train(Diverging(what), data(), recipe(**settings), path)
+    assert str(caught.value).startswith("the training diverges: ")
+    assert "Lower training.learning_rate, or set training.gradient_clip, and start over" in caught.value.hint
+    assert f"{path} still holds step 4" in caught.value.hint
+    # and it is what a run has at step 4 that does not diverge
+    assert train(Diverging(), data(), recipe(**settings), tmp_path / "d.safetensors", stop=stopping_at(4)) is None
+    arrays, others = weights.read(path), weights.read(tmp_path / "d.safetensors")
+    assert arrays.keys() == others.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, others[name], err_msg=name)
+
+
+def stopping_at(step):
+    calls = iter(range(1, 100))
+    return lambda: next(calls) == step
+
+
+def test_the_last_checkpoint_is_gone_on_from(tmp_path):
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(ConfigError):
+        train(Diverging("loss"), data(), recipe(), path)
+    resumed = train(Diverging("nothing"), data(), recipe(), path)
+    whole = train(Diverging("nothing"), data(), recipe(), tmp_path / "whole.safetensors")
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(resumed.arrays[name], array, err_msg=name)
+
+
+def test_another_learning_rate_is_another_run_and_the_error_says_what_to_do(tmp_path):
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(ConfigError):
+        train(Diverging("loss"), data(), recipe(), path)
+    with pytest.raises(WeightsError, match="another recipe") as caught:
+        train(Diverging(), data(), recipe(learning_rate=0.01), path)
+    assert "--restart" in caught.value.hint
+    path.unlink()
+    assert train(Diverging(), data(), recipe(learning_rate=0.01), path) is not None
+
+
+def test_a_run_that_diverges_at_once_leaves_no_checkpoint(tmp_path):
+    with pytest.raises(ConfigError, match="at step 1") as caught:
+        train(Diverging("loss", at=1), data(), recipe(), tmp_path / "c.safetensors")
+    assert "still holds" not in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
