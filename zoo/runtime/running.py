@@ -132,7 +132,9 @@ class Host(Protocol):
         """Through the encoder, if there is one, with the log-determinant ``[n]``."""
         ...
 
-    def starting(self, n: int, **arguments: Any) -> tuple[StepTable, Callable[[slice], SamplerState]]:
+    def starting(
+        self, n: int, *, condition: Any, seed: int, noise: Any, **options: Any
+    ) -> tuple[StepTable, Callable[[slice], SamplerState]]:
         """The table of a sampler, and what begins some of the samples."""
         ...
 
