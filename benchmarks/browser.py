@@ -27,6 +27,7 @@ from zoo.export import pack
 from zoo.registry import Registry
 from zoo.runtime import load
 from zoo.runtime.session import onnxruntime
+from zoo.sources import resolve
 from zoo_web.browser import Browser, find_browser, served
 from zoo_web.onnxruntime_web import VERSION
 
@@ -57,7 +58,7 @@ def main() -> None:
     given = parser.parse_args()
 
     registry = Registry.discover()
-    folder = registry.resolve(given.model).bundle
+    folder = resolve(registry, given.model).bundle
     assert folder is not None
     bundle = open_bundle(folder)
     with contextlib.ExitStack() as stack:

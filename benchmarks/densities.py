@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo import building
 from zoo.data import Dataset
 from zoo.metrics.density import held_out_density
 from zoo.registry import Registry
@@ -97,7 +98,7 @@ def trained(recipe: Recipe, data: Dataset, registry: Registry) -> torch.nn.Modul
     """A flow as ``zoo train`` would make it."""
     with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(recipe.training.seed)
-        model = registry.build(recipe.model.architecture, recipe.model.config)
+        model = building.build(registry, recipe.model.architecture, recipe.model.config)
         result = loop.train(model, data, recipe, Path(folder) / "checkpoint.safetensors")
     assert result is not None
     model.load_state_dict({name: torch.from_numpy(array) for name, array in result.arrays.items()})

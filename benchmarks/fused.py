@@ -17,10 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo import building
 from zoo.export import export
 from zoo.registry import Registry
 from zoo.runtime import load
 from zoo.runtime.ort import onnxruntime
+from zoo.sources import resolve
 
 
 def main() -> None:
@@ -35,8 +37,8 @@ def main() -> None:
     given = parser.parse_args()
 
     registry = Registry.discover()
-    source = registry.resolve(given.model)
-    model = registry.load(source)
+    source = resolve(registry, given.model)
+    model = building.load(registry, source)
     print(f"{given.model}, batch {given.batch}, {given.steps} steps, {given.threads} thread(s)")
     print(f"ONNX Runtime {onnxruntime().__version__}, Python {platform.python_version()}, {platform.machine()}")
     print(f"{'sampler':<16}{'loop, ms':>10}{'fused, ms':>11}{'ratio of least':>16}{'of medians':>12}{'difference':>12}")

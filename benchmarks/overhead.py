@@ -22,6 +22,7 @@ from zoo.registry import Registry
 from zoo.runtime import BundledModel, load
 from zoo.runtime.ort import onnxruntime
 from zoo.runtime.session import Session
+from zoo.sources import resolve
 
 WARM_UP = 2
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=1.0)
     given = parser.parse_args()
 
-    folder = Registry.discover().resolve(given.model).bundle
+    folder = resolve(Registry.discover(), given.model).bundle
     assert folder is not None
     print(
         f"{given.model}, batch {given.batch}, {given.steps} steps, guidance {given.guidance}, {given.threads} thread(s)"

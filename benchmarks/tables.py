@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.neighbors import KernelDensity
 
+from zoo import building
 from zoo.data import Dataset, Split
 from zoo.registry import Registry
 from zoo.training import loop
@@ -118,7 +119,7 @@ def flow(name: str, config: dict[str, Any], data: Dataset, unit: Rows, registry:
     )
     with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
-        model = registry.build(name, recipe.model.config)
+        model = building.build(registry, name, recipe.model.config)
         result = loop.train(model, data, recipe, Path(folder) / "checkpoint.safetensors")
     assert result is not None
     model.load_state_dict({key: torch.from_numpy(value) for key, value in result.arrays.items()})

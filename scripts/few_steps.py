@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo import building
 from zoo.metrics.agreement import as_real, features, judge_samples, train_judge
 from zoo.metrics.distance import frechet_distance
 from zoo.registry import Registry
@@ -40,7 +41,7 @@ def main(teacher: str, student: str, name: str, steps: tuple[int, ...], samples:
     click.echo(f"training images: distance {frechet_distance(features(judge, data.train.x[rows]), real):.1f}")
     classes = (np.arange(samples) % len(data.labels)).astype(np.int32)
     for model_name, counts in ((teacher, steps), (student, [count for count in steps if count <= 4])):
-        model = registry.load(model_name)
+        model = building.load(registry, model_name)
         for count in counts:
             x = drawn(model, classes, count)
             verdict = judge_samples(judge, data, x, classes)

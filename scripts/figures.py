@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from zoo.registry import Registry
 from zoo.runtime import BundledModel, load
 from zoo.samplers.slerp import slerp
+from zoo.sources import resolve
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 EVALUATIONS = (5, 8, 10, 20, 50)
@@ -31,7 +32,7 @@ SCALE, GAP, LABEL = 2, 2, 108
 def main(agreement: bool, samples: int) -> None:
     """Draw, or measure."""
     registry = Registry.discover()
-    folder = registry.resolve("mnist-unet").bundle
+    folder = resolve(registry, "mnist-unet").bundle
     assert folder is not None
     model = load(folder, "cpu")
     if agreement:

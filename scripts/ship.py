@@ -22,15 +22,12 @@ from typing import Any
 
 import click
 
-from zoo import bundle, runtime
+from zoo import building, bundle, runtime
 from zoo.cards import CARD_FILE, ModelCard, WeightsFile
 from zoo.data import Dataset
 from zoo.export import export
 from zoo.files import sha256, write_text
-from zoo.metrics import evaluation
-from zoo.metrics.tabular import tabular
-from zoo.metrics.texts import textual
-from zoo.programs import Integrate
+from zoo.metrics.evaluation import Evaluation, measure_all
 from zoo.registry import Registry
 from zoo.training.recipe import Recipe
 from zoo.training.run import load_data
@@ -60,10 +57,12 @@ def ship(folder: Path, *, samples: int, scored: int, again: bool = False) -> Non
     card = ModelCard.from_folder(folder)
     with tempfile.TemporaryDirectory() as scratch:
         staged = Path(scratch) / card.name
-        export(registry.load(card), staged / "bundle", card=card, registry=registry)
+        export(building.load(registry, card), staged / "bundle", card=card, registry=registry)
         if not again:
-            found = measure(runtime.load(staged / "bundle"), card, recipe_data(card, registry), samples, scored)
-            card = replace(card, metrics={**card.metrics, **found})
+            data = recipe_data(card, registry)
+            card = replace(
+                card, metrics={**card.metrics, **measure(registry, staged / "bundle", card, data, samples, scored)}
+            )
         restate(staged / "bundle", card)
         weights = staged / "bundle" / bundle.WEIGHTS
         stored = WeightsFile(f"bundle/{bundle.WEIGHTS}", sha256(weights), weights.stat().st_size)
@@ -81,18 +80,20 @@ def recipe_data(card: ModelCard, registry: Registry) -> Dataset:
     return load_data(registry.dataset(recipe.data.name), recipe.data.options, registry)
 
 
-def measure(model: Any, card: ModelCard, data: Dataset, samples: int, scored: int) -> dict[str, Any]:
+def measure(
+    registry: Registry, folder: Path, card: ModelCard, data: Dataset, samples: int, scored: int
+) -> dict[str, Any]:
     """What `zoo eval` measures, by the exported bundle; a flow's likelihood is that of its training run."""
     started = time.monotonic()
-    metrics: dict[str, Any] = {}
-    if card.family != "flow" and model.manifest.log_prob is not None:
-        # what is exact and quick is scored whole
-        few = scored if isinstance(model.manifest.log_prob, Integrate) else None
-        metrics |= evaluation.likelihood(model, data, scored=few)
-        metrics |= evaluation.bound(model, data, scored=few)
+    evaluation = Evaluation(model=runtime.load(folder), data=data, samples=samples)
+    # what is exact and quick is scored whole
+    evaluation.scored = scored if evaluation.integrates else None
+    names = ["table", "text"]
     if card.family != "flow" or card.condition is not None:
-        metrics |= evaluation.judged(model, data, samples=samples)
-    metrics |= tabular(model, data, samples=samples) | textual(model, data, samples=samples)
+        names = ["classifier", *names]
+    if card.family != "flow":
+        names = ["likelihood", "variational-bound", *names]
+    metrics = measure_all(registry, [registry.metric(name) for name in names], evaluation)
     click.echo(f"measured in {time.monotonic() - started:.0f} s: {metrics}")
     return metrics
 

@@ -1,7 +1,5 @@
 """Two tiers of tests: the quick one, which is what runs, and the whole of each table with ``--full``."""
 
-import pytest
-
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="the whole of every table, not a fixed sample of it")

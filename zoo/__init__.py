@@ -15,9 +15,11 @@ if TYPE_CHECKING:
         Architecture,
         Check,
         DataSource,
+        DistillationMethod,
         Exporter,
         Finding,
         Importer,
+        Metric,
         ModelCard,
         Sampler,
         WeightsFile,
@@ -43,8 +45,9 @@ if TYPE_CHECKING:
         ZooError,
     )
     from zoo.hookspecs import hookimpl
+    from zoo.loading import load
     from zoo.model import DirectModel, GenerativeModel
-    from zoo.registry import Registry, installed, load
+    from zoo.registry import Registry, installed
     from zoo.samplers import Step, StepTable
 
     __version__: str
@@ -55,9 +58,11 @@ _MODULES = {
         "Architecture",
         "Check",
         "DataSource",
+        "DistillationMethod",
         "Exporter",
         "Finding",
         "Importer",
+        "Metric",
         "ModelCard",
         "Sampler",
         "WeightsFile",
@@ -83,8 +88,9 @@ _MODULES = {
         "ZooError",
     ],
     "zoo.hookspecs": ["hookimpl"],
+    "zoo.loading": ["load"],
     "zoo.model": ["DirectModel", "GenerativeModel"],
-    "zoo.registry": ["Registry", "installed", "load"],
+    "zoo.registry": ["Registry", "installed"],
     "zoo.samplers": ["Step", "StepTable"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -93,9 +99,11 @@ __all__ = [  # noqa: RUF022 - by where they come from, as above
     "Architecture",
     "Check",
     "DataSource",
+    "DistillationMethod",
     "Exporter",
     "Finding",
     "Importer",
+    "Metric",
     "ModelCard",
     "Sampler",
     "WeightsFile",
@@ -119,11 +127,11 @@ __all__ = [  # noqa: RUF022 - by where they come from, as above
     "WeightsError",
     "ZooError",
     "hookimpl",
+    "load",
     "DirectModel",
     "GenerativeModel",
     "Registry",
     "installed",
-    "load",
     "Step",
     "StepTable",
     "__version__",

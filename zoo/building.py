@@ -14,11 +14,11 @@ from zoo.cards import Importer, ModelCard
 from zoo.discovery import last_line
 from zoo.entries import importable, missing
 from zoo.errors import BundleError, ConfigError, PluginError, WeightsError, ZooError
-from zoo.sources import Source
+from zoo.registry import Registry
+from zoo.sources import Source, resolve
 
 if TYPE_CHECKING:
     from zoo.model import GenerativeModel
-    from zoo.registry import Registry
 
 
 def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> GenerativeModel:
@@ -114,7 +114,7 @@ def load(
         the model, in evaluation mode.
 
     Raises:
-        what :meth:`~zoo.registry.Registry.resolve` and :func:`build` do, and
+        what :func:`~zoo.sources.resolve` and :func:`build` do, and
         WeightsError: a weights file that is missing, damaged, or does not fit.
         ConfigError: a card that does not fit what is built from it.
         PluginError: an importer that fails.
@@ -122,13 +122,14 @@ def load(
     if isinstance(model, ModelCard):
         source = Source(model.name, model, None)
     else:
-        source = model if isinstance(model, Source) else registry.resolve(model, **importing)
+        source = model if isinstance(model, Source) else resolve(registry, model, **importing)
     if source.card is None:
         built = _from_bundle(registry, source)
     elif source.importer is not None:
         built = _from_importer(registry, source.importer, source.card)
     else:
         built = _from_card(registry, source.card)
+    weights.mark_loaded(built)
     return built.eval()
 
 

@@ -13,11 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from zoo import schema
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
+from zoo.jsonfile import finite, strict
+from zoo.printable import shortened
 
 CARD_FILE = "card.json"
 CARD_FORMAT = 1
+_MAX_CARD_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +120,35 @@ class Importer(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillationMethod(Description):
+    """A way for a model to learn from a finished one, for recipes with a table ``[distillation]``.
+
+    Attributes:
+        entry: ``"module:Class"`` of a :class:`~zoo.training.distillation.Distillation`, built as
+            ``(student, teacher, **options)``.
+        paper: where it was published.
+    """
+
+    entry: str
+    paper: str = ""
+    requires: tuple[str, ...] = ("torch",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Description):
+    """Something that ``zoo eval`` measures.
+
+    Attributes:
+        entry: ``"module:function"``, a function ``(evaluation) -> Mapping[str, Mapping[str, Any]]`` that gets a
+            :class:`~zoo.metrics.evaluation.Evaluation`, and gives each number that it measures by name, as a table with
+            its ``value`` and what one must know to read it (``unit``, ``standard_error``, ``samples``, ``of``, ...);
+            nothing for a model or data that it does not fit.
+    """
+
+    entry: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check(Description):
     """A check that ``zoo doctor`` runs.
 
@@ -198,7 +231,7 @@ class ModelCard(Description):
 
     def to_json(self) -> str:
         """The content of ``card.json``."""
-        return json.dumps(self.describe(), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(finite(self.describe()), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_description(cls, values: Mapping[str, Any], *, folder: Path | None = None) -> ModelCard:
@@ -211,17 +244,21 @@ class ModelCard(Description):
         if not isinstance(values, Mapping):
             raise ConfigError(f"{where} is not a model card")
         rest = dict(values)
-        if (version := rest.pop("format", None)) != CARD_FORMAT:
-            raise ConfigError(f"{where} has format {version!r}; this version of genzoo reads {CARD_FORMAT}")
+        version = rest.pop("format", None)
+        if isinstance(version, bool) or version != CARD_FORMAT:
+            raise ConfigError(
+                f"{where} has format {shortened(repr(version), 40)}; this version of genzoo reads {CARD_FORMAT}"
+            )
         try:
-            rest["event_shape"] = tuple(int(d) for d in rest.get("event_shape", ()))
+            schema.check(_plain(values), f"card-{CARD_FORMAT}")
+            rest["event_shape"] = tuple(rest.get("event_shape", ()))
             rest["papers"] = tuple(rest.get("papers", ()))
             if rest.get("condition") is not None:
                 rest["condition"] = Condition.from_description(rest["condition"])
             if rest.get("weights") is not None:
                 rest["weights"] = WeightsFile(**rest["weights"])
             card = cls(**rest, folder=folder)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except (ConfigError, TypeError, KeyError, ValueError, AttributeError) as error:
             raise ConfigError(f"{where} is not a model card: {error}") from error
         for relative in (card.weights.file if card.weights else None, card.bundle):
             if relative is not None and (
@@ -239,10 +276,15 @@ class ModelCard(Description):
         """
         path = Path(folder) / CARD_FILE
         try:
-            values = json.loads(path.read_text("utf-8"))
+            with path.open("rb") as file:
+                raw = file.read(_MAX_CARD_BYTES + 1)
         except OSError as error:
             raise ConfigError(f"{folder} is not a model folder: it has no readable {CARD_FILE}") from error
-        except ValueError as error:
+        if len(raw) > _MAX_CARD_BYTES:
+            raise ConfigError(f"{path} is larger than any card: it has more than {_MAX_CARD_BYTES} bytes")
+        try:
+            values = strict(raw.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path} is not JSON: {error}") from error
         return cls.from_description(values, folder=Path(folder))
 
@@ -255,3 +297,11 @@ class ModelCard(Description):
     def bundle_path(self) -> Path | None:
         """The exported bundle that the model carries, or None."""
         return self.folder / self.bundle if self.folder and self.bundle else None
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as a schema knows them, whatever tables and tuples a caller in Python has."""
+    return {
+        name: dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }

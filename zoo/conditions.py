@@ -31,8 +31,11 @@ class Condition:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a condition."""
-        if self.kind not in ("classes", "vector") or self.size < 1:
+        whole = isinstance(self.size, (int, np.integer)) and not isinstance(self.size, bool)
+        if self.kind not in ("classes", "vector") or not whole or self.size < 1:
             raise ConfigError(f"a condition is classes or vector of size 1 up, not {self.kind} of {self.size}")
+        if not all(isinstance(label, str) for label in self.labels) or not isinstance(self.required, bool):
+            raise ConfigError("the labels of a condition are texts, and whether it is required is true or false")
         if self.labels and len(self.labels) != self.size:
             raise ConfigError(f"a condition of size {self.size} has {len(self.labels)} labels")
 
@@ -114,6 +117,9 @@ class Condition:
             raise ConditionError(
                 f"{n} samples need a condition of shape ({self.size},) or ({n}, {self.size}), not {values.shape}"
             )
-        if not np.isfinite(values).all():
-            raise ConditionError("the condition has values that are not finite")
-        return np.broadcast_to(values, (n, self.size)).astype(np.float32)
+        # as graphs take them: 1e39 is not finite either
+        with np.errstate(over="ignore"):
+            vectors = values.astype(np.float32)
+        if not np.isfinite(vectors).all():
+            raise ConditionError("the condition has values that are not finite in float32")
+        return np.broadcast_to(vectors, (n, self.size)).copy()

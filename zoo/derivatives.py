@@ -8,12 +8,13 @@ puts its own method in place while it traces.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 #: (function, point, direction) -> (value, derivative)
 Method = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -41,6 +42,36 @@ def method(replacement: Method) -> Iterator[None]:
         yield
     finally:
         _method.reset(token)
+
+
+class differentiable(TorchFunctionMode):  # noqa: N801 - reads as a statement: with differentiable()
+    """Within the block what :func:`jvp` gives can be differentiated again.
+
+    PyTorch's layer norm takes mean and deviation for constants where its own derivative is differentiated, so that a
+    gradient through a directional derivative is wrong without a word (2.13 and before); here it is composed of means.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """See :class:`torch.overrides.TorchFunctionMode`."""
+        if func in (torch.nn.functional.layer_norm, torch.layer_norm):
+            return _layer_norm(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Tensor:
+    """As :func:`torch.nn.functional.layer_norm`."""
+    axes = tuple(range(-len(normalized_shape), 0))
+    centred = input - input.mean(axes, keepdim=True)
+    normal = centred / ((centred * centred).mean(axes, keepdim=True) + eps).sqrt()
+    scaled = normal if weight is None else normal * weight
+    return scaled if bias is None else scaled + bias
 
 
 def _forward_mode(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:

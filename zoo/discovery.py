@@ -24,7 +24,18 @@ from typing import Any
 import pluggy
 
 from zoo import hookspecs
-from zoo.cards import Architecture, Check, DataSource, Description, Exporter, Importer, ModelCard, Sampler
+from zoo.cards import (
+    Architecture,
+    Check,
+    DataSource,
+    Description,
+    DistillationMethod,
+    Exporter,
+    Importer,
+    Metric,
+    ModelCard,
+    Sampler,
+)
 from zoo.errors import PluginError, UnknownNameError
 
 #: the distribution whose plugins are the built-in ones
@@ -38,6 +49,8 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "data set": ("zoo_datasets", DataSource),
     "exporter": ("zoo_exporters", Exporter),
     "importer": ("zoo_importers", Importer),
+    "distillation method": ("zoo_distillations", DistillationMethod),
+    "metric": ("zoo_metrics", Metric),
     "check": ("zoo_checks", Check),
 }
 HOOKS = tuple(hook for hook, _ in KINDS.values())

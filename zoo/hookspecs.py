@@ -15,7 +15,17 @@ from collections.abc import Iterable
 
 import pluggy
 
-from zoo.cards import Architecture, Check, DataSource, Exporter, Importer, ModelCard, Sampler
+from zoo.cards import (
+    Architecture,
+    Check,
+    DataSource,
+    DistillationMethod,
+    Exporter,
+    Importer,
+    Metric,
+    ModelCard,
+    Sampler,
+)
 
 GROUP = "zoo"
 
@@ -92,6 +102,30 @@ def zoo_importers() -> Iterable[Importer]:  # type: ignore[empty-body]
         @zoo.hookimpl
         def zoo_importers():
             return [zoo.Importer(name="nflows", entry="my_plugin.nflows:load", describe="my_plugin.nflows:describe")]
+    """
+
+
+@hookspec
+def zoo_distillations() -> Iterable[DistillationMethod]:  # type: ignore[empty-body]
+    """Ways for a model to learn from a finished one: what ``method`` of a recipe's table ``[distillation]`` names.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_distillations():
+            return [zoo.DistillationMethod(name="progressive", entry="my_plugin.progressive:Progressive")]
+    """
+
+
+@hookspec
+def zoo_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
+    """What ``zoo eval`` measures.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_metrics():
+            return [zoo.Metric(name="coverage", entry="my_plugin.coverage:coverage")]
     """
 
 

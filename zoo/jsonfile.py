@@ -1,4 +1,4 @@
-"""JSON that comes from strangers: no key twice, no NaN or infinity, no depth or text that breaks whoever shows it."""
+"""JSON that comes from strangers: no key twice, no NaN or infinity, no depth, number or text that breaks its reader."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ MAX_DEPTH = 32
 MAX_TEXT = 1 << 16
 
 
+def finite(value: Any) -> Any:
+    """A JSON value with null in place of numbers that are not finite, so that :func:`strict` reads what is written."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def strict(text: str, *, infinite: bool = False) -> Any:
     """The value of a JSON document.
 
@@ -18,12 +27,12 @@ def strict(text: str, *, infinite: bool = False) -> Any:
         infinite: whether Infinity and -Infinity are numbers, as Python's own writer has them.
 
     Raises:
-        ValueError: not JSON, a key that stands twice, a number that is not finite, nesting deeper than
-            :data:`MAX_DEPTH`, a text that is long or holds control characters or half a character.
+        ValueError: not JSON, a key that stands twice, a number that is not finite or a whole one of more than 64 bits,
+            nesting deeper than :data:`MAX_DEPTH`, a text that is long or holds control characters or half a character.
         RecursionError: nesting far deeper than that.
     """
     constant = _infinity if infinite else _constant
-    value = json.loads(text, object_pairs_hook=_table, parse_constant=constant, parse_float=_float)
+    value = json.loads(text, object_pairs_hook=_table, parse_constant=constant, parse_float=_float, parse_int=_int)
     _check(value, 0)
     return value
 
@@ -65,6 +74,13 @@ def _constant(name: str) -> NoReturn:
 
 def _infinity(name: str) -> float:
     return float(name) if name != "NaN" else _constant(name)
+
+
+def _int(digits: str) -> int:
+    # beyond these a number is none of ours, and no float either, of which NumPy and many comparisons make one
+    if len(digits) > 20 or not -(1 << 63) <= (value := int(digits)) < 1 << 64:
+        raise ValueError(f"{digits[:40]} is too large a number")
+    return value
 
 
 def _float(digits: str) -> float:

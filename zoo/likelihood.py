@@ -21,7 +21,7 @@ can be larger than the value. What the probes get wrong is their standard error.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,8 +96,34 @@ def log_density(
     Raises:
         UsageError: ``steps`` below 1, or ``probes`` below 0.
     """
-    mean: Array = _of_probes(evaluate, state, path, seed, steps, probes, first).mean(0)
+    mean: Array = _of_probes(_in_float64(evaluate), state, path, seed, steps, probes, first).mean(0)
     return mean
+
+
+def differentiable_log_density(
+    evaluate: Callable[[Any, float, float, float, Any], tuple[Any, Any]],
+    state: Any,
+    path: Path,
+    *,
+    seed: int = 0,
+    steps: int = 32,
+    probes: int = 1,
+) -> Any:
+    """:func:`log_density` of tensors of a library that differentiates, in its own arithmetic.
+
+    Args:
+        evaluate: as for :func:`log_density`, but from states to tensors that keep their gradients, in float64.
+        state: float64 tensor ``[n, *event]``.
+        path: the Gaussian path.
+        seed: key of the probes.
+        steps: number of Runge-Kutta steps.
+        probes: estimates averaged for each sample, or :data:`EXACT`.
+
+    Returns:
+        float64 tensor ``[n]``.
+    """
+    estimates = list(_estimates(evaluate, state, path, seed, steps, probes, 0))
+    return sum(estimates[1:], estimates[0]) / len(estimates)
 
 
 def log_density_with_errors(
@@ -111,7 +137,8 @@ def log_density_with_errors(
     first: int = 0,
 ) -> LogDensity:
     """As :func:`log_density` with twice the steps, and how far it can be trusted: three times as many evaluations."""
-    coarse, fine = (_of_probes(evaluate, state, path, seed, n, probes, first) for n in (steps, 2 * steps))
+    exact = _in_float64(evaluate)
+    coarse, fine = (_of_probes(exact, state, path, seed, n, probes, first) for n in (steps, 2 * steps))
     if probes == EXACT:
         spread = np.zeros(len(state))
     elif probes == 1:
@@ -121,39 +148,63 @@ def log_density_with_errors(
     return LogDensity(fine.mean(0), np.abs(fine.mean(0) - coarse.mean(0)), spread)
 
 
+def _in_float64(evaluate: Evaluator) -> Callable[[Array, float, float, float, Any], tuple[Array, Array]]:
+    """The evaluator of a denoiser in float32 for a state in float64."""
+
+    def exact(x: Array, time: float, alpha: float, sigma: float, probe: Any) -> tuple[Array, Array]:
+        d, trace = evaluate(x.astype(np.float32), time, alpha, sigma, probe)
+        return np.asarray(d, np.float64), np.asarray(trace, np.float64)
+
+    return exact
+
+
 def _of_probes(
-    evaluate: Evaluator, state: Array, path: Path, seed: int, steps: int, probes: int, first: int
+    evaluate: Callable[..., tuple[Any, Any]],
+    state: Array,
+    path: Path,
+    seed: int,
+    steps: int,
+    probes: int,
+    first: int,
 ) -> NDArray[np.float64]:
     """An estimate for each probe ``[probes, n]``; ``[1, n]`` with the exact trace."""
+    return np.stack(list(_estimates(evaluate, state, path, seed, steps, probes, first)))
+
+
+def _estimates(
+    evaluate: Callable[..., tuple[Any, Any]], state: Any, path: Path, seed: int, steps: int, probes: int, first: int
+) -> Iterator[Any]:
+    """The rows of :func:`_of_probes`, arrays or tensors as the state is one."""
     if steps < 1 or probes < 0:
         raise UsageError(f"steps must be 1 or more and probes 0 (exact) or more, not {steps} and {probes}")
-    n, event = len(state), state.shape[1:]
+    n, event = len(state), tuple(state.shape[1:])
     if probes == EXACT:
         units = np.eye(math.prod(event), dtype=np.float32).reshape(-1, 1, *event)
-        return _integrated(evaluate, state, path, steps, [np.broadcast_to(unit, state.shape) for unit in units])[None]
-    drawn = (noise.rademacher(seed, n, event, first=first, step=p) for p in range(probes))
-    return np.stack([_integrated(evaluate, state, path, steps, [probe]) for probe in drawn])
+        yield _integrated(evaluate, state, path, steps, [np.broadcast_to(unit, (n, *event)) for unit in units])
+    for p in range(probes):
+        probe = noise.rademacher(seed, n, event, first=first, step=p)
+        yield _integrated(evaluate, state, path, steps, [probe])
 
 
 def _integrated(
-    evaluate: Evaluator, state: Array, path: Path, steps: int, probes: Sequence[NDArray[np.float32]]
-) -> Array:
-    """Log-densities ``[n]`` with the trace the sum over probes."""
+    evaluate: Callable[..., tuple[Any, Any]], state: Any, path: Path, steps: int, probes: Sequence[NDArray[np.float32]]
+) -> Any:
+    """Log-densities ``[n]`` with the trace the sum over probes; plain arithmetic, for arrays and for tensors."""
     n, dims = len(state), math.prod(state.shape[1:])
     start, end = (min(-0.5 * float(path.log_snr(t)), LOG_NOISE_MAX) for t in (path.t_min, 1.0))
 
-    def slope(s: float, y: Array) -> tuple[Array, Array]:
+    def slope(s: float, y: Any) -> tuple[Any, Any]:
         t = path.time_at(-2.0 * s).clip(0.0, 1.0)
         alpha, sigma = (float(a) for a in path.alpha_sigma(t))
-        x, time = (alpha * y).astype(np.float32), float(path.network_time(t))
-        d, total = y, np.zeros(n)
+        x, time = alpha * y, float(path.network_time(t))
+        d, total = y, 0.0
         for probe in probes:
-            given, trace = evaluate(x, time, alpha, sigma, probe)
-            d, total = np.asarray(given, np.float64), total + np.asarray(trace, np.float64)
+            d, trace = evaluate(x, time, alpha, sigma, probe)
+            total = total + trace
         return y - d, alpha * total - dims
 
     alpha0 = float(path.alpha_sigma(path.t_min)[0])
-    y, change = state / alpha0, np.zeros(n)
+    y, change = state / alpha0, 0.0
     h = (end - start) / steps
     for i in range(steps):
         s = start + i * h
@@ -169,5 +220,4 @@ def _integrated(
     x = scale1 * y
     prior = -0.5 * (x**2).reshape(n, -1).sum(1) - 0.5 * dims * math.log(2 * math.pi) + dims * math.log(scale1)
     # `change` is the change of log p(y) from data to noise, so it is taken off; y = x/α scales the density by α
-    result: Array = prior - change - dims * math.log(alpha0)
-    return result
+    return prior - change - dims * math.log(alpha0)

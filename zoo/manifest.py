@@ -18,7 +18,8 @@ from zoo.errors import BundleError, ZooError
 from zoo.jsonfile import strict
 from zoo.kinds import Kind, kind_from
 from zoo.kinds import describe as describe_kind
-from zoo.programs import Fused, Port, Program, describe, fused_from, graphs_of, program_from
+from zoo.ports import Port
+from zoo.programs import Fused, Program, describe, fused_from, graphs_of, program_from
 
 MANIFEST = "manifest.json"
 FORMAT = "genzoo-bundle"
@@ -137,7 +138,7 @@ class Manifest:
             manifest = cls._from_values(values)
             for problem in manifest._problems():
                 raise BundleError(problem)
-        except (ZooError, ValueError) as error:
+        except (ZooError, ValueError, TypeError, OverflowError) as error:
             raise BundleError(f"{source} is not a whole manifest: {error}") from error
         return manifest
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo import noise, noise_torch
+from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
-from zoo.errors import ConditionError, ConfigError, DataError, UsageError
-from zoo.programs import Direct, Graph, Port, Programs
-
-if TYPE_CHECKING:
-    from zoo.training.distillation import Lesson
+from zoo.contexts import StandardizedContext, checked_condition, needs_gradient
+from zoo.errors import ConditionError, DataError, UsageError
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Programs
 
 __all__ = ["Condition", "DirectModel", "GenerativeModel"]
 
@@ -34,12 +33,15 @@ class GenerativeModel(nn.Module, ABC):
         event_shape: shape of one sample, without the batch.
         condition: what samples are conditioned on, or None.
         learns_noise: whether :meth:`log_mass_bound` is made with noise of the model's own.
+        exact_density: whether :meth:`log_prob` is the density of what :meth:`sample` draws; False for a bound of it.
+            An export proves the one or the other.
     """
 
     family: ClassVar[str]
     event_shape: tuple[int, ...]
     condition: Condition | None = None
     learns_noise: bool = False
+    exact_density: bool = True
 
     @abstractmethod
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
@@ -91,31 +93,51 @@ class GenerativeModel(nn.Module, ABC):
         """
         return self.log_prob(x, condition=condition)
 
-    def prepare(self, x: Tensor) -> None:
-        """Fit constants, such as means and scales, to training data before the first step; nothing, unless overridden.
+    def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
+        """Fit constants, such as means and scales, to training data before the first step: here, those of contexts.
 
-        Training calls this once, when a run starts, never when it resumes. What is fitted belongs in buffers, which are
-        saved with the weights.
+        Training calls this once, when a run starts, never when it resumes, nor for a model whose weights were loaded.
+        What is fitted belongs in buffers, which are saved with the weights.
 
         Args:
             x: training data ``[n, *event_shape]``, a sample of it when there is a lot, dequantised.
+            condition: theirs, classes ``[n]`` or vectors ``[n, d]``, or None.
 
         Raises:
-            DataError: data that the model cannot be fitted to.
+            DataError: data, or contexts, that the model cannot be fitted to.
         """
+        if self.standardized_context is not None and condition is not None:
+            self.standardized_context.prepare(condition)
 
-    def lesson(self, teacher: GenerativeModel, method: str, options: Mapping[str, Any]) -> Lesson:
-        """What this model is to learn from another one, for recipes with a table ``[distillation]``.
+    def condition_on(self, condition: Condition | None) -> None:
+        """Set :attr:`condition`, with a part ``contexts`` that standardises vectors; for constructors."""
+        self.condition = condition
+        if condition is not None and condition.kind == "vector":
+            self.contexts = StandardizedContext(condition.size)
+
+    @property
+    def standardized_context(self) -> StandardizedContext | None:
+        """What standardises context vectors, or None in a model that has no such part."""
+        part = self._modules.get("contexts")
+        return part if isinstance(part, StandardizedContext) else None
+
+    def context(self, condition: Tensor | None) -> Tensor | None:
+        """What networks see of a condition: vectors ``[..., d]`` standardised, classes as they are."""
+        standardize = self.standardized_context
+        if standardize is None or condition is None:
+            return condition
+        return standardize(condition).to(self.dtype)  # type: ignore[no-any-return]
+
+    def density_error(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """How far :meth:`log_prob` may be from the density of samples by the model's own account, in nats ``[n]``.
+
+        0 unless overridden: by models that integrate an equation in steps, say. An export tolerates as much.
 
         Args:
-            teacher: the finished model.
-            method: how, by name.
-            options: of the method.
-
-        Raises:
-            ConfigError: no such method or options, or a teacher that it cannot learn from so.
+            x: samples ``[n, *event_shape]``.
+            condition: as graphs take it, or None.
         """
-        raise ConfigError(f"models of the family {self.family} cannot be distilled")
+        return torch.zeros_like(x.flatten(1)[:, 0])
 
     @property
     def device(self) -> torch.device:
@@ -154,14 +176,37 @@ class GenerativeModel(nn.Module, ABC):
         return self.condition.array(condition, n)
 
     def condition_tensor(self, condition: Any, n: int) -> Tensor | None:
-        """:meth:`condition_array` as a tensor on the model's device, or None for an unconditional model."""
+        """The condition of ``n`` samples as a tensor on the model's device, or None for an unconditional model.
+
+        What is a tensor already stays one, with its gradient. In training mode the values of a tensor on an
+        accelerator are not looked at, since every step would wait for that: training looks at all of its data first.
+
+        Raises:
+            ConditionError: a condition that the model cannot take.
+        """
+        if isinstance(condition, Tensor) and self.condition is not None:
+            look = condition.device.type == "cpu" or not self.training
+            return self._placed(checked_condition(condition, self.condition, n, look=look))
         array = self.condition_array(condition, n)
         return None if array is None else self.as_condition(array)
 
     def as_condition(self, array: NDArray[Any]) -> Tensor:
-        """A condition array as a tensor on the model's device; vectors in its dtype."""
-        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+        """A condition array as a tensor on the model's device; vectors in its dtype, or float32 if that is wider."""
+        return self._placed(torch.from_numpy(np.ascontiguousarray(array)))
+
+    def _placed(self, condition: Tensor) -> Tensor:
+        if not condition.is_floating_point():
+            return condition.to(self.device)
+        # contexts as they come need not fit into float16: they are standardised first
+        wide = self.standardized_context is not None
+        return condition.to(self.device, torch.promote_types(self.dtype, torch.float32) if wide else self.dtype)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As every module's; a model that got all of its state counts as loaded (:func:`zoo.weights.is_loaded`)."""
+        result = super().load_state_dict(state_dict, strict, assign)
+        if not result.missing_keys:
+            weights.mark_loaded(self)
+        return result
 
     def noise(self, seed: int, n: int, shape: tuple[int, ...], **counter: Any) -> Tensor:
         """Specified standard normals (:func:`zoo.noise.normal`) in the model's dtype, on its device."""
@@ -209,12 +254,12 @@ class DirectModel(GenerativeModel):
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Data ``[n, *event_shape]``, finite, to log-density ``[n]`` in nats."""
 
-    @torch.no_grad()
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
-        """See :meth:`GenerativeModel.sample`."""
+        """See :meth:`GenerativeModel.sample`; with a gradient if the condition is a tensor that wants one."""
         _no_options(options)
-        z = self.noise(check_seed(seed), check_count(n), self.noise_shape)
-        return self.inverse(z, self.condition_tensor(condition, n))
+        with torch.set_grad_enabled(needs_gradient(condition)):
+            z = self.noise(check_seed(seed), check_count(n), self.noise_shape)
+            return self.inverse(z, self.condition_tensor(condition, n))
 
     def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
         """See :meth:`GenerativeModel.log_prob`."""

@@ -15,33 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from zoo.errors import BundleError
-
-if TYPE_CHECKING:
-    from zoo.writing import Writer
-
-Dim = int | str
-#: a tensor in a graph that is being written; what it is, only the exporter knows
-Value = Any
-
-
-@dataclass(frozen=True)
-class Port:
-    """One input or output of a graph.
-
-    Attributes:
-        name: as in the ONNX file.
-        dtype: ``"float32"`` or ``"int32"``.
-        shape: sizes, or names of symbolic dimensions such as ``"batch"``.
-        meaning: one line for whoever writes a runtime.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[Dim, ...]
-    meaning: str = ""
+from zoo.ports import Port
+from zoo.writing import Writer
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,23 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from zoo import entries
-from zoo.cards import Architecture, Check, DataSource, Description, Exporter, Importer, ModelCard, Sampler
+from zoo.cards import (
+    Architecture,
+    Check,
+    DataSource,
+    Description,
+    DistillationMethod,
+    Exporter,
+    Importer,
+    Metric,
+    ModelCard,
+    Sampler,
+)
 from zoo.discovery import KINDS, Plugin, PluginRecord, discover
 from zoo.errors import NameConflictError, UnknownNameError, ZooError
-from zoo.sources import Source, resolve
-
-if TYPE_CHECKING:
-    from zoo.model import GenerativeModel
 
 D = TypeVar("D", bound=Description)
 
@@ -114,7 +120,7 @@ class Registry:
         return self._get("architecture", name, Architecture)
 
     def model(self, name: str) -> ModelCard:
-        """The card of the registered model of that name; :meth:`resolve` takes folders as well."""
+        """The card of the registered model of that name; :func:`zoo.sources.resolve` takes folders as well."""
         return self._get("model", name, ModelCard)
 
     def sampler(self, name: str) -> Sampler:
@@ -132,6 +138,14 @@ class Registry:
     def importer(self, name: str) -> Importer:
         """The import format of that name."""
         return self._get("importer", name, Importer)
+
+    def distillation(self, name: str) -> DistillationMethod:
+        """The distillation method of that name."""
+        return self._get("distillation method", name, DistillationMethod)
+
+    def metric(self, name: str) -> Metric:
+        """The metric of that name."""
+        return self._get("metric", name, Metric)
 
     def check(self, name: str) -> Check:
         """The check of that name."""
@@ -185,33 +199,6 @@ class Registry:
             return "its weights file is missing"
         return entries.lacking(architecture.requires)
 
-    def resolve(self, model: str | os.PathLike[str], /, **importing: Any) -> Source:
-        """What MODEL stands for: a registered model, a model folder, a bundle, or what an importer reads.
-
-        Args:
-            model: a name or a path.
-            importing: options of the importer.
-
-        Raises:
-            UnknownNameError: neither a name nor a path.
-            UsageError: a path of nothing that can be read, or an option that does not fit it.
-            NameConflictError: a name or path that two plugins claim.
-            ConfigError, BundleError: a folder whose card or manifest cannot be read.
-        """
-        return resolve(self, os.fspath(model), importing)
-
-    def build(self, architecture: str, config: Mapping[str, Any]) -> GenerativeModel:
-        """A model with fresh weights; see :func:`zoo.building.build`."""
-        from zoo.building import build
-
-        return build(self, architecture, config)
-
-    def load(self, model: str | os.PathLike[str] | ModelCard | Source, /, **importing: Any) -> GenerativeModel:
-        """A model with its weights, in evaluation mode; see :func:`zoo.building.load`."""
-        from zoo.building import load
-
-        return load(self, model, **importing)
-
 
 class _Functions(Mapping[str, "Callable[..., Any]"]):
     """The entries of one kind by name."""
@@ -245,21 +232,3 @@ def allowed_plugins() -> list[str] | None:
     """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None for all, when it is not set."""
     variable = os.environ.get("ZOO_PLUGINS")
     return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]
-
-
-def load(model: str | Path, /, **importing: Any) -> GenerativeModel:
-    """A PyTorch model with its weights, by its name or by the path of its folder or bundle, or of another project's.
-
-    ``importing`` are options of the importer that reads the latter.
-
-    >>> import zoo
-    >>> model = zoo.load("moons-nsf")                   # doctest: +SKIP
-    >>> model.sample(16, seed=0).shape                  # doctest: +SKIP
-    torch.Size([16, 2])
-
-    Raises:
-        UnknownNameError: no such model.
-        MissingDependencyError: torch, or something else that it needs, is not installed.
-        ConfigError, WeightsError, BundleError: its files do not fit together.
-    """
-    return installed().load(model, **importing)

@@ -7,16 +7,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from zoo import entries
 from zoo.bundle import MANIFEST, Manifest, is_bundle, read_manifest
 from zoo.cards import CARD_FILE, Importer, ModelCard
 from zoo.discovery import last_line
 from zoo.errors import NameConflictError, PluginError, UnknownNameError, UsageError, ZooError
-
-if TYPE_CHECKING:
-    from zoo.registry import Item, Registry
+from zoo.registry import Item, Registry
 
 
 @dataclass(frozen=True)
@@ -40,19 +38,32 @@ class Source:
         return None if self.bundle is None else read_manifest(self.bundle)
 
 
-def resolve(registry: Registry, model: str, options: Mapping[str, Any]) -> Source:
-    """See :meth:`zoo.registry.Registry.resolve`. A registered name goes before a folder of that name; ``./name`` is
-    always the folder.
+def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: Any) -> Source:
+    """What MODEL stands for: a registered model, a model folder, a bundle, or what an importer reads.
+
+    A registered name goes before a folder of that name; ``./name`` is always the folder.
+
+    Args:
+        registry: where names and importers are looked up.
+        model: a name or a path.
+        importing: options of the importer.
+
+    Raises:
+        UnknownNameError: neither a name nor a path.
+        UsageError: a path of nothing that can be read, or an option that does not fit it.
+        NameConflictError: a name or path that two plugins claim.
+        ConfigError, BundleError: a folder whose card or manifest cannot be read.
     """
-    source = _own(registry, model)
+    name = os.fspath(model)
+    source = _own(registry, name)
     if source is not None:
-        if options:
+        if importing:
             raise UsageError(
-                f"{source.name} is not imported, so it takes no option {', '.join(options)} of an importer"
+                f"{source.name} is not imported, so it takes no option {', '.join(importing)} of an importer"
             )
         return source
-    path = Path(model).expanduser()
-    source = _imported(registry, path, options)
+    path = Path(name).expanduser()
+    source = _imported(registry, path, importing)
     if source is not None:
         return source
     kind = "folder" if path.is_dir() else "file"

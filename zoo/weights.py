@@ -7,7 +7,7 @@ expected names, shapes and dtypes; all mismatches are told at once. Nothing is e
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +38,37 @@ def read(path: Path, *, digest: str | None = None) -> Arrays:
     Raises:
         WeightsError: missing, not safetensors, wrong digest, or values that are not finite.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     check_digest(path, digest)
+    return _finite(_opened(path, load_file), path)
+
+
+def read_float32(path: Path) -> Arrays:
+    """All tensors of a safetensors file, floating-point ones of any precision in float32; it needs torch.
+
+    NumPy has no bfloat16, in which many files of other projects are.
+
+    Raises:
+        WeightsError: missing, not safetensors, or values that are not finite.
+    """
+    from safetensors.torch import load_file
+
+    check_digest(path, None)
+    tensors = _opened(path, load_file)
+    return _finite({n: (t.float() if t.is_floating_point() else t).numpy() for n, t in tensors.items()}, path)
+
+
+def _opened(path: Path, load: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    from safetensors import SafetensorError
+
     try:
-        arrays: Arrays = load_file(path)
-    except (SafetensorError, ValueError, KeyError, OSError, TypeError) as error:
+        return load(path)
+    except (SafetensorError, ValueError, KeyError, OSError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is not a safetensors file that can be read: {_diagnose(path, error)}") from error
+
+
+def _finite(arrays: Arrays, path: Path) -> Arrays:
     broken = [n for n, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
     if broken:
         raise WeightsError(f"{path} has values that are not finite in {_listing(broken)}")
@@ -102,7 +125,8 @@ def state_arrays(module: nn.Module) -> Arrays:
 def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: Path | str) -> None:
     """Copy arrays into a module; names, shapes and dtypes must match exactly, or nothing is copied.
 
-    Tensors whose names begin with :data:`DERIVED` belong to a bundle's graphs and are passed over.
+    Tensors whose names begin with :data:`DERIVED` belong to a bundle's graphs and are passed over. What older files
+    lack (see :class:`zoo.contexts.StandardizedContext`) may be missing.
 
     Raises:
         WeightsError: with all mismatches.
@@ -112,7 +136,7 @@ def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: 
     state: dict[str, Tensor] = module.state_dict()
     given = {name: array for name, array in arrays.items() if not name.startswith(DERIVED)}
     problems = []
-    if missing := sorted(state.keys() - given.keys()):
+    if missing := sorted(state.keys() - given.keys() - _dispensable(module, given)):
         problems.append(f"missing {_listing(missing)}")
     if unexpected := sorted(given.keys() - state.keys()):
         problems.append(f"unexpected {_listing(unexpected)}")
@@ -126,6 +150,27 @@ def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: 
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise WeightsError(f"{source} does not fit the model: {shown}{more}")
     module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in given.items()})
+    mark_loaded(module)
+
+
+def mark_loaded(module: nn.Module) -> None:
+    """Note that a module's weights were loaded: training does not fit its constants to other data then."""
+    module.__dict__["_weights_loaded"] = True
+
+
+def is_loaded(module: nn.Module) -> bool:
+    """Whether :func:`mark_loaded` was called for the module, or for what it is a copy of."""
+    return bool(module.__dict__.get("_weights_loaded", False))
+
+
+def _dispensable(module: nn.Module, given: Mapping[str, NDArray[Any]]) -> set[str]:
+    """Names of buffers that are newer than the files of some models, where a file has none of a part's."""
+    found: set[str] = set()
+    for prefix, part in module.named_modules():
+        if getattr(part, "absent_in_older_files", False):
+            names = {f"{prefix}.{name}" if prefix else name for name, _ in part.named_buffers(recurse=False)}
+            found |= set() if names & given.keys() else names
+    return found
 
 
 def encode_json(value: Any) -> str:

@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from zoo.programs import Dim, Value
+from zoo.ports import Dim
 
-__all__ = ["Net", "Value", "Writer"]
+#: a tensor in a graph that is being written; what it is, only the exporter knows
+Value = Any
 
 
 class Net(Protocol):

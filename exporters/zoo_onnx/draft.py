@@ -19,7 +19,8 @@ from zoo.errors import ProofError
 from zoo.files import write_bytes
 from zoo.kinds import kind_from
 from zoo.model import GenerativeModel
-from zoo.programs import Direct, Fused, Iterate, Port, Programs
+from zoo.ports import Port
+from zoo.programs import Direct, Fused, Iterate, Programs
 from zoo.samplers import StepTable
 from zoo_onnx.fixed import fixed_ports
 from zoo_onnx.fused import OWN, fuse, ports

@@ -99,9 +99,12 @@ def export(
     chosen = _possible(chosen, programs, written=any(ways.values()))
     draft = Draft(frozen, card, programs, run, table, state)
     lowers = chosen is not None and chosen.arithmetic != "float32"
-    parts = 2 * len(programs.graphs) + (3 if programs.log_prob else 2) + (run is not None)
+    parts = 2 * len(programs.graphs) + (4 if programs.log_prob else 3) + (run is not None)
     stages = _Stages(progress, parts + (chosen is not None) + (lowers or batch is not None))
 
+    stages.begin("proving the model in PyTorch")
+    itself = Proof(frozen, programs)
+    itself.itself()
     traced = []
     for graph in programs.graphs:
         if (way := ways[graph.name]) is None:
@@ -116,7 +119,7 @@ def export(
     kept = [each.clone() for each in traced]  # the files that the others point into are written anew
     manifest = draft.write(traced, folder)
 
-    proof = Proof(frozen, programs, BundledModel(Bundle(folder, manifest), "cpu"))
+    proof = itself.of(BundledModel(Bundle(folder, manifest), "cpu"))
     for graph in programs.graphs:
         stages.begin(f"proving graph {graph.name}")
         proof.graph(graph)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from zoo.programs import Port
+from zoo.ports import Port
 
 BATCH = "batch"
 

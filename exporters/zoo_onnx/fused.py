@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from zoo.conditions import Condition
 from zoo.errors import ExportError, UsageError
 from zoo.noise import Stream
-from zoo.programs import Direct, Fused, Iterate, Port, Programs
+from zoo.ports import Port
+from zoo.programs import Direct, Fused, Iterate, Programs
 from zoo.samplers import StepTable, evaluations, table_for
 from zoo_onnx import noise
 from zoo_onnx.build import Builder

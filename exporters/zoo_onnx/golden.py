@@ -31,7 +31,7 @@ from zoo.runtime import BundledModel
 from zoo.runtime.check import Case, grouped, run_case, unit_of, what_of
 from zoo.samplers import StepTable
 from zoo_onnx.inputs import Inputs
-from zoo_onnx.proof import call
+from zoo_onnx.reference import call
 
 _SEED = 1234
 _STEPS = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,13 +14,20 @@ from numpy.typing import NDArray
 
 from zoo.model import GenerativeModel
 from zoo.paths import path_from
-from zoo.programs import Direct, Graph, Integrate, Iterate, Port, Programs, graphs_of
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Integrate, Iterate, Programs, graphs_of
 
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]
 
 _SEED = 20_000  # of the data to score; any will do, but a proof should be repeatable
-_SAMPLES = 17
+_SAMPLING_SEED = 7
+_RUNGE_KUTTA_STEPS = 8  # of the smaller batches
+#: sizes of batches that everything is proven at
+BATCHES = (1, 2, 3, 17)
+_SAMPLES = max(BATCHES)
+#: the batch whose conditions are left to the model
+_NO_CONDITION = 3
 
 
 class Inputs:
@@ -96,7 +104,52 @@ class Inputs:
             return None
         if c.kind == "classes":
             return (np.arange(n) % c.size).astype(np.int32)
-        return self._normal((n, c.size))
+        return self._contexts((n, c.size))
+
+    @cached_property
+    def _conditions(self) -> NDArray[Any] | None:
+        """Those of samples, the same for sample i whatever the batch."""
+        return self.condition(_SAMPLES)
+
+    def sampling(self, n: int) -> list[dict[str, Any]]:
+        """Arguments to draw ``n`` samples with: the model's own once, and short runs with and without guidance."""
+        given = None if self._conditions is None else self._conditions[:n]
+        common: dict[str, Any] = {"condition": given, "seed": _SAMPLING_SEED}
+        program = self.programs.sample
+        if not isinstance(program, Iterate):
+            return [common]
+        if not path_from(program.path).gaussian:
+            choices: list[dict[str, Any]] = [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
+            return [{**common, **each} for each in choices]
+        short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
+        if program.null_class is not None:
+            short["guidance"] = 2.0
+        quick: dict[str, Any] = {"sampler": "ddim", "steps": 3}
+        if n == _NO_CONDITION and self.model.condition is not None and self.model.condition.kind == "classes":
+            quick["condition"] = None  # every class in turn
+        return [{**common, **each} for each in ([{}, short] if n == 2 else [quick, short])]
+
+    def scoring(self, n: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Data to score ``n`` of, and the arguments."""
+        data, conditions = self.data
+        arguments: dict[str, Any] = {"condition": None if conditions is None else conditions[:n]}
+        program = self.programs.log_prob
+        if isinstance(program, Integrate):
+            arguments["steps"] = 2 if n > 2 else _RUNGE_KUTTA_STEPS
+            if n == _NO_CONDITION and program.null_class is not None:
+                arguments["condition"] = None  # scored under the null class
+        return data[:n], arguments
+
+    def unit(self, expected: NDArray[Any]) -> float:
+        """The size of a difference of 1 between samples."""
+        program = self.programs.sample
+        return program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0)
+
+    def graph_unit(self, graph: Graph) -> float:
+        """The size of a difference of 1 between outputs of a graph: the number of dimensions for log-densities."""
+        densities = self.programs.log_prob
+        scores = isinstance(densities, Direct) and densities.graph == graph.name
+        return float(math.prod(self.model.event_shape)) if scores else 1.0
 
     def _port(self, graph: Graph, port: Port, shape: tuple[int, ...], t: float) -> NDArray[Any]:
         role = self._roles.get(graph.name)
@@ -105,6 +158,8 @@ class Inputs:
             return self._random.integers(self.model.condition.size + (null is not None), size=shape, dtype=np.int32)
         if port.dtype == "int32":
             return np.zeros(shape, np.int32)
+        if port.name == "condition" and self.model.condition is not None:
+            return self._contexts(shape)
         if isinstance(role, (Iterate, Integrate)):
             path = path_from(role.path)
             alpha, sigma = path.alpha_sigma(t)
@@ -130,6 +185,11 @@ class Inputs:
         if coder and isinstance(sample := self.programs.sample, Iterate):
             return np.float32(sample.shift) + np.float32(sample.scale) * self._normal(shape)
         return self._normal(shape)
+
+    def _contexts(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Context vectors of the size that the model was trained with."""
+        standardized, standard = self.model.standardized_context, self._normal(shape)
+        return standard if standardized is None else standardized.raw(standard)
 
     def _normal(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         # an array even of one number

@@ -8,7 +8,9 @@ from typing import Any
 from zoo.bundle import GraphInfo, Manifest
 from zoo.cards import ModelCard
 from zoo.likelihood import EXACT
-from zoo.programs import Direct, Integrate, Iterate, Port, Program
+from zoo.ports import Port
+from zoo.printable import printable
+from zoo.programs import Direct, Integrate, Iterate, Program
 
 
 def model_card(card: ModelCard, manifest: Manifest) -> str:
@@ -44,7 +46,7 @@ def _facts(card: ModelCard, manifest: Manifest) -> str:
         ("licence of the code", manifest.licenses.get("code") or "not stated"),
         ("licence of the weights", manifest.licenses.get("weights") or "not stated"),
     ]
-    return _table(("", ""), rows)
+    return _table(("", ""), [(what, _text(value)) for what, value in rows])
 
 
 def _use(manifest: Manifest) -> str:
@@ -109,9 +111,9 @@ def _metrics(manifest: Manifest) -> str:
     for name, metric in manifest.model["metrics"].items():
         if isinstance(metric, Mapping):
             of = ", ".join(f"{k}: {v}" for k, v in metric.items() if k not in ("value", "unit"))
-            rows.append((_text(name), f"{metric.get('value')} {metric.get('unit', '')}".strip(), _text(of)))
+            rows.append((_text(name), _text(f"{metric.get('value')} {metric.get('unit', '')}"), _text(of)))
         else:
-            rows.append((_text(name), str(metric), ""))
+            rows.append((_text(name), _text(metric), ""))
     return "## Metrics\n\n" + _table(("", "value", "of"), rows) if rows else ""
 
 
@@ -134,8 +136,41 @@ def _proof(proof: Mapping[str, Any]) -> str:
         "## Proof\n\n"
         f"ONNX Runtime {proof['onnxruntime']} and PyTorch {proof['torch']} computed {proof['cases']} cases at batches "
         f"of {batches}, ordinary and extreme. The largest differences, relative to 1 + |value| (to the number of "
-        f"dimensions for log-densities); {proof['tolerance']:g} was tolerated:\n\n" + _table(("", "difference"), rows)
+        f"dimensions for log-densities); {proof['tolerance']:g} was tolerated:\n\n"
+        + _table(("", "difference"), rows)
+        + _judged(proof.get("judged_by_float64", {}))
+        + _density(proof.get("density"))
     )
+
+
+def _judged(judged: Mapping[str, Any]) -> str:
+    """What was further apart than is tolerated, and why it was let through."""
+    if not judged:
+        return ""
+    rows = [
+        (_text(what), _text(each["where"]), *(f"{each[name]:.1e}" for name in ("given", "pytorch", "bound")))
+        for what, each in judged.items()
+    ]
+    return (
+        "\n\nFurther apart, where the model amplifies rounding, and let through since both are as near to float64 as "
+        "moving inputs and weights by their last bits allows:\n\n"
+        + _table(("", "worst", "off float64", "PyTorch off float64", "allowed"), rows)
+    )
+
+
+_DENSITY = {
+    "jacobian": "At {points} sample(s) the log-density equals that of the noise less the log-determinant of sampling, "
+    "in float64, within {difference:.1e} nats.",
+    "undone": "Sampling is undone by what the log-density is made of, in float64: log-determinants are opposite "
+    "within {difference:.1e} nats.",
+    "mass": "The logarithm of the density's mass, by importance sampling, is {difference:.1e} from 0, with a standard "
+    "error of {error:.1e}.",
+}
+
+
+def _density(density: Mapping[str, Any] | None) -> str:
+    """What the density was compared with."""
+    return "" if density is None else "\n\n" + _DENSITY[density["method"]].format(**density)
 
 
 def _papers(papers: Sequence[str]) -> str:
@@ -148,6 +183,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Text from a card as text: no line breaks, table cells or HTML of its own."""
-    text = " ".join(str(value).split())
+    """Text from a card as text: no line breaks, control characters, table cells or HTML of its own."""
+    text = printable(" ".join(str(value).split()))
     return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,14 +1,16 @@
 """The proof: what ONNX Runtime computes from a bundle equals what PyTorch computes, or there is no bundle.
 
-Graph by graph at batches of 1, 2, 3 and 17, on inputs that were not traced, ordinary and extreme; then whole programs,
-from the seed to the samples and from the data to the density.
+First the model is looked at alone, in PyTorch: it must be a function of its inputs (:mod:`zoo_onnx.reference`), its
+density that of its samples (:mod:`zoo_onnx.density`), and its graphs those that its programs take them for
+(:mod:`zoo_onnx.denoiser`). Then the bundle is compared with it, graph by graph at batches of 1, 2, 3 and 17, on inputs
+that were not traced, ordinary and extreme; and whole programs, from the seed to the samples and from the data to the
+density.
 """
 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,48 +20,129 @@ from numpy.typing import NDArray
 
 from zoo.errors import ProofError, RuntimeFailure
 from zoo.model import GenerativeModel
-from zoo.paths import path_from
-from zoo.programs import Direct, Graph, Integrate, Iterate, Programs
+from zoo.programs import Graph, Programs
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable
 from zoo_onnx import optimiser
 from zoo_onnx.compare import Comparison
-from zoo_onnx.inputs import Feeds, Inputs
+from zoo_onnx.denoiser import check_denoiser
+from zoo_onnx.density import Finding, check_density
+from zoo_onnx.explain import explain
+from zoo_onnx.inputs import BATCHES, Feeds, Inputs
+from zoo_onnx.reference import Reference, call, densities, samples
 from zoo_onnx.sizes import proven_sizes
 
-BATCHES = (1, 2, 3, 17)
-_SEED = 7
-#: inputs that differ in their last bits, where a model amplifies rounding
-_NEARBY = 8
-_RUNGE_KUTTA_STEPS = 8  # of the smaller batches
+#: the batch whose results are drawn again, and a seed that is drawn before, so that what is kept of it shows
+_REPEATED, _OTHER_SEED = 3, 8
+#: what the manifest lists of each kind
+_LISTED = 64
 
 
 class Proof:
-    """Compares a bundle with the model that it was written from.
+    """Compares a model with itself, and a bundle with the model that it was written from.
 
     Args:
         model: in float32, on the CPU, in evaluation mode.
         programs: its programs.
-        bundle: the bundle, opened.
     """
 
-    def __init__(self, model: GenerativeModel, programs: Programs, bundle: BundledModel) -> None:
-        self.model, self.programs, self.bundle = model, programs, bundle
-        self.batch: int | None = None
+    def __init__(self, model: GenerativeModel, programs: Programs) -> None:
+        self.model, self.programs = model, programs
         self.inputs = Inputs(model, programs)
         self.comparison = Comparison()
-        self._exact = copy.deepcopy(model).double()
-        self._exact_graphs = {g.name: g for g in self._exact.programs().graphs}
+        self.reference = Reference(model, programs)
+        self.batch: int | None = None
+        self.density: Finding | None = None
         self.cases = 0
+        self._bundle: BundledModel | None = None
+        self._kept: dict[Any, Any] = {}
 
-    def of(self, bundle: BundledModel, batch: int | None) -> Proof:
-        """The same proof of another form of the bundle, whose graphs take one size of batch or any (None).
+    @property
+    def bundle(self) -> BundledModel:
+        """What is compared with the model."""
+        assert self._bundle is not None
+        return self._bundle
+
+    def of(self, bundle: BundledModel, batch: int | None = None) -> Proof:
+        """The proof of a form of the bundle, whose graphs take one size of batch or any (None).
 
         What it finds is added to what this one found.
         """
         other = copy.copy(self)
-        other.bundle, other.batch = bundle, batch
+        other._bundle, other.batch = bundle, batch
         return other
+
+    # -- the model alone ------------------------------------------------------------------------------------------
+
+    def itself(self) -> None:
+        """Prove that the model is a function of its inputs, and that what it declares of itself holds.
+
+        Raises:
+            ProofError: it is not, or does not.
+        """
+        for graph in self.programs.graphs:
+            self._graph_itself(graph)
+        self._samples_themselves()
+        if self.programs.log_prob is not None:
+            self._densities_themselves()
+        reference = self.reference
+
+        def run(name: str, feeds: Feeds) -> Feeds:
+            return call(reference.exact_graphs[name], feeds, torch.float64)
+
+        check_denoiser(self.model, self.programs, self.inputs, run)
+        condition = self.inputs.condition(max(BATCHES))
+        reference.unchanged()
+        self.density = check_density(reference.exact, self.programs, reference.exact_graphs, condition)
+
+    def _graph_itself(self, graph: Graph) -> None:
+        sizes = proven_sizes((*graph.inputs, *graph.outputs))
+        small, large = (sizes[BATCHES.index(n)] for n in (_REPEATED, max(BATCHES)))
+        call(graph, self.inputs.ordinary(graph, small))  # whatever is kept of other inputs must not show
+        feeds, batch = self.inputs.ordinary(graph, small), self.inputs.ordinary(graph, large)
+        self._kept[graph.name, _REPEATED] = feeds, self.reference.repeated(graph, feeds, f"at {_at(small)}")
+        self._kept[graph.name, max(BATCHES)] = (
+            batch,
+            self.reference.alone(graph, batch, self.comparison, f"at {_at(large)}", self.inputs.graph_unit(graph)),
+        )
+
+    def _samples_themselves(self) -> None:
+        arguments = self.inputs.sampling(1)[-1]
+        samples(1, {**arguments, "seed": _OTHER_SEED}, self.model)
+        self._kept["program:sample", 1, len(self.inputs.sampling(1)) - 1] = self.reference.repeated_result(
+            "sample", f"for 1 sample{_said(arguments)}", partial(samples, 1, arguments)
+        )
+        for n in (1, _REPEATED):
+            for i, arguments in enumerate(self.inputs.sampling(n)):
+                small, large = (self._samples(size, i)[:n] for size in (n, max(BATCHES)))
+                self.reference.alone_result(
+                    "sample",
+                    f"for {n} and {max(BATCHES)} samples{_said(arguments)}",
+                    self.comparison,
+                    (small, large),
+                    partial(samples, n, arguments),
+                    self.inputs.unit(large),
+                )
+
+    def _densities_themselves(self) -> None:
+        x, arguments = self.inputs.scoring(_REPEATED)
+        short = {**arguments, "steps": 1} if "steps" in arguments else arguments
+        densities(x + 1, short, self.model)
+        self.reference.repeated_result("log_prob", f"for {_REPEATED} data", partial(densities, x, short))
+        for n in (1, 2, _REPEATED):
+            x, arguments = self.inputs.scoring(n)
+            same = [m for m in BATCHES if m > n and _alike(self.inputs.scoring(m)[1], arguments)]
+            if same:
+                self.reference.alone_result(
+                    "log_prob",
+                    f"for {n} and {same[-1]} data",
+                    self.comparison,
+                    (self._densities(n), self._densities(same[-1])[:n]),
+                    partial(densities, x, arguments),
+                    float(np.prod(self.model.event_shape)),
+                )
+
+    # -- the bundle -----------------------------------------------------------------------------------------------
 
     def graph(self, graph: Graph) -> None:
         """Prove one graph.
@@ -67,13 +150,15 @@ class Proof:
         Raises:
             ProofError: it differs, or ONNX Runtime cannot run it.
         """
-        exact = partial(call, self._exact_graphs[graph.name], dtype=torch.float64)
+        exact = partial(call, self.reference.exact_graphs[graph.name], dtype=torch.float64)
         optimiser.check(graph, self.bundle, self.inputs, self.batch, expected=partial(call, graph), exact=exact)
         for sizes in proven_sizes((*graph.inputs, *graph.outputs), self.batch):
-            at = ", ".join(f"{name} {size}" for name, size in sizes.items())
-            self._case(graph, f"at {at}", self.inputs.ordinary(graph, sizes))
+            at = f"at {_at(sizes)}"
+            kept = None if self.batch is not None else self._kept.get((graph.name, sizes.get("batch")))
+            feeds, expected = (self.inputs.ordinary(graph, sizes), None) if kept is None else kept
+            self._case(graph, at, feeds, expected)
             for what, feeds in self.inputs.extremes(graph, sizes):
-                self._case(graph, f"at {at} with {what}", feeds)
+                self._case(graph, f"{at} with {what}", feeds)
 
     def sample(self) -> None:
         """Prove that the same seed gives the same samples.
@@ -82,20 +167,8 @@ class Proof:
             ProofError: it does not.
         """
         for n in BATCHES:
-            for options in self._sampling_options(n):
-                arguments = {"condition": self.inputs.condition(n), "seed": _SEED, **options}
-                expected = _samples(self.model, n, arguments)
-                program = self.programs.sample
-                unit = program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0)
-                said = "".join(f", {k} {v}" for k, v in options.items())
-                self._compare(
-                    "sample",
-                    f"for {n} samples{said}",
-                    partial(self.bundle.sample, n, **arguments),
-                    expected,
-                    exact=partial(_samples, self._exact, n, arguments),
-                    unit=unit,
-                )
+            for i, arguments in enumerate(self.inputs.sampling(n)):
+                self._compare_samples("sample", f"for {n} samples{_said(arguments)}", n, arguments, self._samples(n, i))
 
     def log_prob(self) -> None:
         """Prove that the same data has the same log-density.
@@ -103,23 +176,20 @@ class Proof:
         Raises:
             ProofError: it has not.
         """
-        program = self.programs.log_prob
-        if program is None:
+        if self.programs.log_prob is None:
             return
-        data, conditions = self.inputs.data
         for n in BATCHES:
-            x = data[:n]
-            arguments: dict[str, Any] = {"condition": None if conditions is None else conditions[:n]}
-            if isinstance(program, Integrate):
-                arguments["steps"] = 2 if n > 2 else _RUNGE_KUTTA_STEPS
-
-            self._compare(
+            x, arguments = self.inputs.scoring(n)
+            compute = partial(densities, x, arguments)
+            given = self._run("log_prob", f"for {n} data", partial(self.bundle.log_prob, x, **arguments))
+            self.comparison.check(
                 "log_prob",
                 f"for {n} data",
-                partial(self.bundle.log_prob, x, **arguments),
-                _densities(self.model, x, arguments),
-                exact=partial(_densities, self._exact, x, arguments),
-                unit=float(math.prod(self.model.event_shape)),
+                given,
+                self._densities(n),
+                exact=lambda compute=compute: compute(self.reference.exact),  # type: ignore[misc]
+                moved=partial(self.reference.moved_models, compute),
+                unit=float(np.prod(self.model.event_shape)),
             )
 
     def fused(self, table: StepTable | None) -> None:
@@ -131,116 +201,122 @@ class Proof:
         Raises:
             ProofError: it does not.
         """
-        program = self.programs.sample
         for n in BATCHES:
-            options = {} if table is None else {"sampler": table}
-            arguments: dict[str, Any] = {"condition": self.inputs.condition(n), "seed": _SEED}
-            expected = _samples(self.model, n, {**arguments, **options})
-            self._compare(
+            arguments = {name: self.inputs.sampling(n)[0][name] for name in ("seed",)}
+            arguments["condition"] = self.inputs.condition(n)
+            drawn = arguments if table is None else {**arguments, "sampler": table}
+            given = self._run(
                 "fused",
                 f"for {n} samples in one call",
                 partial(self.bundle.sample, n, fused=True, batch_size=n, **arguments),
-                expected,
-                exact=partial(_samples, self._exact, n, {**arguments, **options}),
-                unit=program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0),
             )
+            self._check_samples("fused", f"for {n} samples in one call", n, drawn, given, samples(n, drawn, self.model))
 
     def summary(self) -> dict[str, Any]:
-        """What was compared, for the manifest."""
+        """What was compared, for the manifest.
+
+        Raises:
+            ProofError: the model is not what it was before it was called.
+        """
         from zoo.runtime.ort import onnxruntime
 
+        self.reference.unchanged()
+        judged = {
+            what: {
+                "cases": each.cases,
+                "where": each.where,
+                "given": float(f"{each.given:.1e}"),
+                "pytorch": float(f"{each.wanted:.1e}"),
+                "bound": float(f"{each.bound:.1e}"),
+            }
+            for what, each in sorted(self.comparison.judged.items())[:_LISTED]
+        }
         return {
             "cases": self.cases,
             "batches": list(BATCHES),
             "tolerance": self.comparison.tolerance,
             "largest_differences": {k: float(f"{v:.1e}") for k, v in sorted(self.comparison.largest.items())},
+            **({"judged_by_float64": judged} if judged else {}),
+            **({} if self.density is None else {"density": self.density.describe()}),
             "torch": torch.__version__.split("+")[0],
             "onnxruntime": onnxruntime().__version__,
         }
 
-    def _case(self, graph: Graph, where: str, feeds: Feeds) -> None:
-        expected = call(graph, feeds)
-        try:
-            actual = self.bundle.session(graph.name).run(feeds)
-        except RuntimeFailure as error:
-            raise ProofError(f"ONNX Runtime cannot run graph {graph.name} {where}: {error}", hint=error.hint) from error
-        densities = self.programs.log_prob
-        log_density = isinstance(densities, Direct) and densities.graph == graph.name
-        self.cases += 1
+    def _case(self, graph: Graph, where: str, feeds: Feeds, expected: Feeds | None = None) -> None:
+        wanted = call(graph, feeds) if expected is None else expected
+        given = self._run(f"graph {graph.name}", where, partial(self.bundle.session(graph.name).run, feeds))
         for port in graph.outputs:
             self.comparison.check(
                 f"graph {graph.name}, output {port.name}",
                 where,
-                actual[port.name],
-                expected[port.name],
-                exact=partial(self._exact_output, graph.name, feeds, port.name),
-                nearby=partial(self._nearby, graph, feeds, port.name),
-                unit=float(math.prod(self.model.event_shape)) if log_density else 1.0,
+                given[port.name],
+                wanted[port.name],
+                exact=partial(self.reference.exact_output, graph.name, feeds, port.name),
+                moved=partial(self.reference.moved_outputs, graph.name, feeds, port.name),
+                unit=self.inputs.graph_unit(graph),
             )
 
-    def _nearby(self, graph: Graph, feeds: Feeds, output: str) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """An output in float32 and in float64 for inputs that were rounded differently."""
-        generator = np.random.default_rng(0)
-        for _ in range(_NEARBY):
-            moved = {
-                name: np.nextafter(value, generator.choice([-np.inf, np.inf], value.shape).astype(value.dtype))
-                if np.issubdtype(value.dtype, np.floating)
-                else value
-                for name, value in feeds.items()
-            }
-            yield call(graph, moved)[output], self._exact_output(graph.name, moved, output)
-
-    def _exact_output(self, graph: str, feeds: Feeds, output: str) -> NDArray[Any]:
-        return call(self._exact_graphs[graph], feeds, torch.float64)[output]
-
-    def _compare(
-        self,
-        what: str,
-        where: str,
-        actual: Callable[[], NDArray[Any]],
-        expected: NDArray[Any],
-        *,
-        exact: Callable[[], NDArray[Any]],
-        unit: float,
+    def _compare_samples(
+        self, what: str, where: str, n: int, arguments: dict[str, Any], expected: NDArray[Any]
     ) -> None:
+        given = self._run(what, where, partial(self.bundle.sample, n, **arguments))
         try:
-            given = actual()
-        except RuntimeFailure as error:
-            raise ProofError(f"the bundle's {what} fails {where}: {error}", hint=error.hint) from error
+            self._check_samples(what, where, n, arguments, given, expected)
+        except ProofError as error:
+
+            def again(seed: int) -> NDArray[Any]:
+                return samples(n, {**arguments, "seed": seed}, self.model)
+
+            said = explain(self.bundle, n, arguments, expected, given, again) if given.shape == expected.shape else ""
+            if not said:
+                raise
+            raise ProofError(f"{error}: {said}", hint=error.hint) from error
+
+    def _check_samples(
+        self, what: str, where: str, n: int, arguments: dict[str, Any], given: NDArray[Any], expected: NDArray[Any]
+    ) -> None:
+        compute = partial(samples, n, arguments)
+        self.comparison.check(
+            what,
+            where,
+            given,
+            expected,
+            exact=lambda: compute(self.reference.exact),
+            moved=partial(self.reference.moved_models, compute),
+            unit=self.inputs.unit(expected),
+        )
+
+    def _run(self, what: str, where: str, run: Callable[[], Any]) -> Any:
         self.cases += 1
-        self.comparison.check(what, where, given, expected, exact=exact, unit=unit)
+        try:
+            return run()
+        except RuntimeFailure as error:
+            raise ProofError(f"ONNX Runtime cannot run {what} {where}: {error}", hint=error.hint) from error
 
-    def _sampling_options(self, n: int) -> list[dict[str, Any]]:
-        """Programs that step: the model's own choice once, and short runs with and without noise and guidance."""
-        program = self.programs.sample
-        if not isinstance(program, Iterate):
-            return [{}]
-        if not path_from(program.path).gaussian:
-            return [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
-        short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
-        if program.null_class is not None:
-            short["guidance"] = 2.0
-        return [{}, short] if n == 2 else [short, {"sampler": "ddim", "steps": 3}]
+    def _samples(self, n: int, choice: int) -> NDArray[Any]:
+        """Samples of PyTorch, drawn once."""
+        if (key := ("program:sample", n, choice)) not in self._kept:
+            self._kept[key] = samples(n, self.inputs.sampling(n)[choice], self.model)
+        kept: NDArray[Any] = self._kept[key]
+        return kept
 
-
-def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feeds:
-    """A graph's outputs by PyTorch, in the given precision."""
-    tensors = [torch.from_numpy(np.asarray(feeds[port.name])) for port in graph.inputs]
-    with torch.no_grad():
-        result = graph.module(*(t.to(dtype) if t.is_floating_point() else t for t in tensors))
-    outputs = result if isinstance(result, (tuple, list)) else (result,)
-    return {port.name: _numpy(output) for port, output in zip(graph.outputs, outputs, strict=True)}
+    def _densities(self, n: int) -> NDArray[np.float64]:
+        """Densities of PyTorch, computed once."""
+        if (key := ("program:log_prob", n)) not in self._kept:
+            x, arguments = self.inputs.scoring(n)
+            self._kept[key] = densities(x, arguments, self.model)
+        kept: NDArray[np.float64] = self._kept[key]
+        return kept
 
 
-def _samples(model: GenerativeModel, n: int, arguments: dict[str, Any]) -> NDArray[Any]:
-    with torch.no_grad():
-        return _numpy(model.sample(n, **arguments))
+def _at(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{name} {size}" for name, size in sizes.items())
 
 
-def _densities(model: GenerativeModel, x: NDArray[Any], arguments: dict[str, Any]) -> NDArray[np.float64]:
-    with torch.no_grad():
-        return _numpy(model.log_prob(torch.from_numpy(x).to(model.dtype), **arguments)).astype(np.float64)
+def _said(arguments: dict[str, Any]) -> str:
+    return "".join(f", {k} {v}" for k, v in arguments.items() if k not in ("condition", "seed"))
 
 
-def _numpy(tensor: torch.Tensor) -> NDArray[Any]:
-    return tensor.detach().cpu().numpy()
+def _alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two runs differ by their data alone."""
+    return a.get("steps") == b.get("steps") and (a["condition"] is None) == (b["condition"] is None)

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
 from zoo.paths import path_from
 from zoo.programs import Iterate
-from zoo.samplers import StepTable, table_for
-from zoo.samplers.table import COLUMNS
+from zoo.samplers.stored import Arrays, stored
 
 #: what every bundle that steps has, besides the model's own choice
 USUAL = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
 
 
-def tables(program: Iterate) -> dict[str, NDArray[Any]]:
-    """Tensors ``<sampler>-<steps>/<column>``, the columns of :class:`zoo.samplers.StepTable` in float64.
-
-    ``clip`` is missing where nothing is clipped, since a safetensors file of ours holds finite numbers only.
-    """
-    arrays = {}
+def tables(program: Iterate) -> Arrays:
+    """The tensors of the model's own table and of the usual ones."""
     usual = USUAL if path_from(program.path).gaussian else ()
-    for sampler, steps in dict.fromkeys(((program.sampler, program.steps), *usual)):
-        for column, values in columns(table_for(program, sampler, steps)).items():
-            arrays[f"{sampler}-{steps}/{column}"] = values
-    return arrays
-
-
-def columns(table: StepTable) -> dict[str, NDArray[Any]]:
-    """The columns of one table."""
-    all_columns = {name: getattr(table, name) for name in (*COLUMNS, "matrix")}
-    all_columns["initial_scale"] = np.array(table.initial_scale)
-    return {name: values for name, values in all_columns.items() if np.isfinite(values).all()}
+    return stored(program, ((program.sampler, program.steps), *usual))

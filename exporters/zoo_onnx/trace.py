@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from zoo import derivatives
 from zoo.errors import ExportError, ProofError, ZooError
-from zoo.programs import Graph, Port
+from zoo.ports import Port
+from zoo.programs import Graph
 from zoo_onnx import forward_mode
 from zoo_onnx.folding import folded
 from zoo_onnx.portable import portable
@@ -22,6 +23,8 @@ from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.translations import TRANSLATIONS
 
 _DTYPES = {"float32": torch.float32, "int32": torch.int32}
+#: what torch raises where Python asks a tensor for its values
+_BRANCHES = ("GuardOnDataDependentSymNode", "DataDependentOutputException")
 _SPECIALIZED = re.compile(r"\bspecialized\b|Constraints violated|ConstraintViolation", re.IGNORECASE)
 
 
@@ -47,6 +50,11 @@ def trace(graph: Graph, opset: int) -> ir.Model:
         cause = _root(error)
         if isinstance(cause, ZooError):
             raise cause from error
+        if type(cause).__name__ in _BRANCHES:
+            raise ExportError(
+                f"graph {graph.name} branches on the values of its inputs, which a graph cannot: {_line(cause)}",
+                hint="Compute both and choose with torch.where.",
+            ) from error
         if _SPECIALIZED.search(str(error)):
             raise _baked(graph, f"tracing fixed it: {_line(error)}") from error
         raise ExportError(f"graph {graph.name} cannot be exported to ONNX: {_line(cause)}") from error

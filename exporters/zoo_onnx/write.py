@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from onnx_ir.passes import common
 
 from zoo.errors import ExportError
-from zoo.programs import Dim, Graph, Port, Value
-from zoo.writing import Net
+from zoo.ports import Dim, Port
+from zoo.programs import Graph
+from zoo.writing import Net, Value
 from zoo_onnx.build import Builder, Operand
 from zoo_onnx.portable import portable
 from zoo_onnx.sizes import traced_sizes

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import weights
-from zoo.bundle import Manifest
+from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.difference import relative_difference
-from zoo.errors import ProofError
+from zoo.errors import BundleError, ProofError
 from zoo.programs import Direct, Iterate
 from zoo.runtime import BundledModel
 from zoo.runtime.check import tolerance_of
@@ -25,8 +25,16 @@ def chosen(model: BundledModel) -> tuple[NDArray[np.float32] | None, list[str]]:
     """A condition to check a program with, and the program's arguments for it: vectors have no default, classes do."""
     if model.condition is None or model.condition.kind == "classes":
         return None, []
-    vector = np.linspace(-0.5, 0.5, model.condition.size, dtype=np.float32)
+    vector = golden_context(model.bundle)
     return vector, [f"--class={','.join(map(str, vector.tolist()))}"]
+
+
+def golden_context(bundle: Bundle) -> NDArray[np.float32]:
+    """A vector ``[d]`` of the size of those that the model was trained with: the first of its golden samples."""
+    golden = weights.read(bundle.file(GOLDEN)).get("program:sample/0/in/condition")
+    if golden is None or bundle.manifest.condition is None:
+        raise BundleError(f"the golden values of {bundle.folder} have no condition")
+    return np.asarray(golden[0], np.float32)
 
 
 def last_line(said: str) -> str:

@@ -28,7 +28,7 @@ from zoo.errors import ProofError
 from zoo.files import write_text
 from zoo.manifest import Manifest
 from zoo.runtime import BundledModel
-from zoo_targets.compare import agree
+from zoo_targets.compare import agree, golden_context
 from zoo_web.onnxruntime_web import VARIABLE, VERSION
 from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
 
@@ -70,7 +70,7 @@ def verify(folder: Path) -> str:
         hint = f"`npm install` in {folder}, or name a folder of npm packages that has it in {VARIABLE}."
         raise missing("onnxruntime-node", "run the package", hint)
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
-    condition = some_condition(model.manifest)
+    condition = golden_context(model.bundle).tolist() if some_condition(model.manifest) else None
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         output = Path(scratch) / "x.npy"
         command = [node, str(folder / "sample.mjs"), "-n", str(_SAMPLES), "--seed", str(_SEED), "-o", str(output)]

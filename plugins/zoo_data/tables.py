@@ -68,21 +68,13 @@ def _table(
         raise ConfigError(
             f"data set {name} has no fold {fold} of {folds}", hint="Folds are counted from 0; take 2 or more."
         )
-    try:
-        from sklearn import datasets
-    except ImportError as error:
-        raise MissingDependencyError("scikit-learn", f"load the data set {name}", extra="data") from error
-    load: Callable[..., Any] = getattr(datasets, loader)
-    table = load(**options)
+    table = _loaded(name, loader, options)
     values = np.asarray(table.data, np.float64)
     headings = [str(heading) for heading in table.feature_names]
     named = dict(categories or {})
     for heading in named:
         values[:, headings.index(heading)] -= 1.0
-    rows = np.random.default_rng(_SPLIT_SEED).permutation(len(values))
-    of_fold = np.arange(len(rows)) * folds // len(rows)
-    test, others = rows[of_fold == fold], np.roll(rows[of_fold != fold], -fold)
-    validation, train = np.split(others, [int(len(others) * _VALIDATION)])
+    train, validation, test = _folded(len(values), fold, folds)
     classes = np.asarray(table.target, np.int32) if "target_names" in table else None
     labels = tuple(str(label) for label in table.target_names) if classes is not None else ()
     if class_column and classes is not None:
@@ -109,6 +101,29 @@ def _table(
             )
         ),
     )
+
+
+def _loaded(name: str, loader: str, options: Mapping[str, Any]) -> Any:
+    """What scikit-learn has of a data set.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn import datasets
+    except ImportError as error:
+        raise MissingDependencyError("scikit-learn", f"load the data set {name}", extra="data") from error
+    load: Callable[..., Any] = getattr(datasets, loader)
+    return load(**options)
+
+
+def _folded(n: int, fold: int, folds: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of training, validation and test rows, shuffled."""
+    rows = np.random.default_rng(_SPLIT_SEED).permutation(n)
+    of_fold = np.arange(n) * folds // n
+    test, others = rows[of_fold == fold], np.roll(rows[of_fold != fold], -fold)
+    validation, train = np.split(others, [int(len(others) * _VALIDATION)])
+    return train, validation, test
 
 
 def grain(column: NDArray[np.float64]) -> float:

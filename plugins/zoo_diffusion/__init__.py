@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.cards import Architecture, Importer
+from zoo.cards import Architecture, DistillationMethod, Importer
 from zoo.hookspecs import hookimpl
 
 
@@ -111,4 +111,29 @@ def zoo_importers() -> list[Importer]:
             describe="zoo_diffusion.from_diffusers.importer:describe",
             requires=("torch",),
         )
+    ]
+
+
+@hookimpl
+def zoo_distillations() -> list[DistillationMethod]:
+    """How a diffusion learns from another one, so that a few steps suffice."""
+    return [
+        DistillationMethod(
+            name="consistency",
+            summary="the student says where the ODE of the teacher ends, from anywhere",
+            entry="zoo_diffusion.distillation.consistency:Consistency",
+            paper=(
+                "Song, Dhariwal, Chen & Sutskever 2023, Consistency models, arXiv:2303.01469; "
+                "Song & Dhariwal 2024, Improved techniques for training consistency models, arXiv:2310.14189"
+            ),
+        ),
+        DistillationMethod(
+            name="reflow",
+            summary="the student is trained on pairs of noise and sample of the teacher, which straightens its ODE",
+            entry="zoo_diffusion.distillation.reflow:Reflow",
+            paper=(
+                "Liu, Gong & Liu 2023, Flow straight and fast: learning to generate and transfer data with rectified "
+                "flow, arXiv:2209.03003"
+            ),
+        ),
     ]

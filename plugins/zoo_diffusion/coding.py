@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from zoo.programs import Graph, Port
+from zoo.ports import Port
+from zoo.programs import Graph
 
 
 class Coding(nn.Module, ABC):

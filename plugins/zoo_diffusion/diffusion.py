@@ -14,13 +14,11 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo.likelihood import default_probes
-from zoo.model import GenerativeModel
 from zoo.paths import Path, path_from
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import inversion
 from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.state import begin, encoded
-from zoo.training.distillation import Lesson
 from zoo_diffusion import variance
 from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
@@ -43,9 +41,9 @@ class Diffusion(Iterated, Scored):
     Args:
         network: the network.
         event_shape: shape of one sample.
-        condition: classes or a vector, or None. Classes that are not required get a null class, numbered last, that
-            replaces the class of a tenth of the training samples: what classifier-free guidance needs
-            (Ho & Salimans 2022).
+        condition: classes, or a vector, which the network sees standardised; or None. Classes that are not required get
+            a null class, numbered last, that replaces the class of a tenth of the training samples: what
+            classifier-free guidance needs (Ho & Salimans 2022).
         path: the Gaussian path, by name or description.
         prediction: what the network predicts.
         shift: data units of state 0.
@@ -104,7 +102,7 @@ class Diffusion(Iterated, Scored):
         self.event_shape = event_shape
         self.coding = coding
         self.state_shape = event_shape if coding is None else coding.latent_shape
-        self.condition = condition
+        self.condition_on(condition)
         self.path: Path = path_from(path)
         self.prediction: Prediction = check_prediction(prediction, self.path)
         self.shift, self.scale = shift, scale
@@ -159,7 +157,7 @@ class Diffusion(Iterated, Scored):
             both ``[n, *event]``; the second is None unless the variance is learned.
         """
         shown = network_input(self.prediction, x, alpha, sigma, self.data_std)
-        return self._parts(self.network(shown, time.expand(x.shape[0]), condition))
+        return self._parts(self.network(shown, time.expand(x.shape[0]), self.context(condition)))
 
     def _parts(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
         """The prediction, and the share of the variance's range unless it is fixed."""
@@ -207,8 +205,8 @@ class Diffusion(Iterated, Scored):
         eps = self.objective.paired(torch.randn_like(state), state, condition) if noise is None else noise
         condition = hidden(condition, self.null_class, self.class_dropout)
         noisy = alpha * state + sigma * eps
-        output = self.network(network_input(self.prediction, noisy, alpha, sigma, self.data_std), time, condition)
-        output, where = self._parts(output.to(state.dtype))
+        shown = network_input(self.prediction, noisy, alpha, sigma, self.data_std)
+        output, where = self._parts(self.network(shown, time, self.context(condition)).to(state.dtype))
         errors = (output - target(self.prediction, state, eps, alpha, sigma, self.data_std)).square()
         loss = (self.objective.weights(self.prediction, alpha, sigma, self.data_std) * errors).mean()
         if where is None:
@@ -216,12 +214,6 @@ class Diffusion(Iterated, Scored):
         before = self._levels(np.maximum(t - 1.0 / variance.STEPS, self.path.t_min), x)
         d = self.denoised(output, noisy, alpha, sigma).detach()
         return loss + variance.bound(state, d, where, before, (alpha, sigma))
-
-    def lesson(self, teacher: GenerativeModel, method: str, options: Mapping[str, Any]) -> Lesson:
-        """Methods ``consistency`` and ``reflow``; see :mod:`zoo_diffusion.distillation`."""
-        from zoo_diffusion.distillation import lesson
-
-        return lesson(self, teacher, method, options)
 
     def _levels(self, t: NDArray[np.float64], x: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ at times ``[n]``, as tensors that broadcast against ``x``."""
@@ -268,13 +260,12 @@ class Diffusion(Iterated, Scored):
         latents = self.encoded(x.reshape(-1, *self.event_shape))[0]
         return as_numpy(latents if x.ndim > len(self.event_shape) else latents[0])
 
-    @torch.no_grad()
-    def _decoded(self, latents: NDArray[Any]) -> Tensor:
-        values = torch.from_numpy(latents).to(self.device)
-        return values if self.coding is None else self.coding.decode(values.to(self.dtype))
+    def _data(self, latents: Tensor) -> Tensor:
+        return latents if self.coding is None else self.coding.decode(latents.to(self.dtype))
 
-    def prepare(self, x: Tensor) -> None:
+    def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
         """See :meth:`zoo.model.GenerativeModel.prepare`."""
+        super().prepare(x, condition)
         if self.coding is not None:
             self.coding.prepare(self.check_data(x))
 

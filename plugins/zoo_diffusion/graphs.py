@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.derivatives import jvp
-from zoo.programs import Graph, Port
+from zoo.ports import Port
+from zoo.programs import Graph
 
 _ROW = ("time", "alpha", "sigma")
 #: so that the ratio of two constant outputs is 1

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zoo.contexts import needs_gradient
 from zoo.model import GenerativeModel, check_count, check_seed
 from zoo.programs import Iterate
 from zoo.samplers import Guidance, StepTable, check_strength, table_for
@@ -98,20 +99,35 @@ class Iterated(GenerativeModel):
             progress: called with (rows done, rows in all).
             preview: called after each row with (row, the denoised samples ``[n, *event]`` in data units).
         """
+        slots, index = self._advanced(state, rows, progress, preview)
+        return state.moved(slots.cpu().numpy(), index)
+
+    def _advanced(
+        self,
+        state: SamplerState,
+        rows: int | None,
+        progress: Progress | None,
+        preview: Preview | None,
+        condition: Tensor | None = None,
+    ) -> tuple[Tensor, int]:
+        """Slots and row after the next rows; a condition with a gradient takes the place of the state's own."""
         check_event_shape(state, self.state_shape)
         step = self.step_module()
         slots = torch.from_numpy(state.slots).to(self.device, self.dtype)
         index = state.row
         with RowInputs(self.sampling, state, self._numpy_dtype) as inputs:
             for row in state.remaining(rows):
-                given = inputs(row)
-                slots, d = step(slots, *(tensor_of(given[name]).to(self.device) for name in step.names))
+                given = {name: tensor_of(array).to(self.device) for name, array in inputs(row).items()}
+                # at guidance 0 the condition is not evaluated; else it is the first
+                if condition is not None and row.guidance != 0:
+                    given["condition"] = torch.cat([condition[None], given["condition"][1:]])
+                slots, d = step(slots, *(given[name] for name in step.names))
                 index = row.index + 1
                 if preview is not None:
-                    preview(row.index, as_numpy(self._decoded(in_data_units(self.sampling, d.cpu().numpy()))))
+                    preview(row.index, as_numpy(self._decoded(in_data_units(self.sampling, as_numpy(d)))))
                 if progress is not None:
                     progress(index, len(state.table))
-        return state.moved(slots.cpu().numpy(), index)
+        return slots, index
 
     def finish(self, state: SamplerState, **watching: Any) -> Tensor:
         """Take the rows that are left and return the samples ``[n, *event_shape]`` in data units."""
@@ -141,9 +157,22 @@ class Iterated(GenerativeModel):
                 sampler's own.
 
         Returns:
-            ``[n, *event_shape]`` in data units.
+            ``[n, *event_shape]`` in data units; with a gradient, through every step, if the condition is a tensor that
+            wants one.
         """
-        return self.finish(self.begin(n, condition=condition, seed=seed, **options), progress=progress, preview=preview)
+        state = self.begin(n, condition=condition, seed=seed, **options)
+        if not needs_gradient(condition):
+            return self.finish(state, progress=progress, preview=preview)
+        given = self.condition_tensor(condition, n)
+        slots, _ = self._advanced(state, None, progress, preview, given)
+        return self._to_data(slots[0])
+
+    def _to_data(self, x: Tensor) -> Tensor:
+        """:func:`~zoo.samplers.state.to_data` and what follows it, for the last states ``[n, *state_shape]``."""
+        data, program = self.sampling.shift + self.sampling.scale * x, self.sampling
+        if program.data_min is not None and program.data_max is not None:
+            data = data.clamp(program.data_min, program.data_max)
+        return self._data(data)
 
     @property
     def _numpy_dtype(self) -> Any:
@@ -153,9 +182,14 @@ class Iterated(GenerativeModel):
         """Data to start from, one event or many, as an array of what is diffused; None if there are none."""
         return as_numpy(init)
 
+    @torch.no_grad()
     def _decoded(self, latents: NDArray[Any]) -> Tensor:
         """What is diffused, as data."""
-        return torch.from_numpy(latents).to(self.device)
+        return self._data(torch.from_numpy(latents).to(self.device))
+
+    def _data(self, latents: Tensor) -> Tensor:
+        """The same of a tensor, with its gradient."""
+        return latents
 
 
 def tensor_of(array: NDArray[Any]) -> Tensor:

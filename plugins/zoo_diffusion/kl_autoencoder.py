@@ -40,6 +40,7 @@ class KLAutoencoder(DirectModel):
     """
 
     family: ClassVar[str] = "autoencoder"
+    exact_density = False
 
     def __init__(
         self,

@@ -14,7 +14,8 @@ from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
 from zoo.model import condition_ports, finite_part
 from zoo.paths import Masking
-from zoo.programs import Direct, Graph, Iterate, Port, Programs
+from zoo.ports import Port
+from zoo.programs import Direct, Graph, Iterate, Programs
 from zoo_diffusion.graphs import StepModule, step_graph
 from zoo_diffusion.iterated import Iterated
 from zoo_diffusion.networks.bidirectional import Bidirectional
@@ -75,7 +76,7 @@ class MaskedDiffusion(Iterated):
             raise ConfigError(f"sampling takes steps, guidance and options, not {', '.join(sorted(unknown))}")
         self.event_shape = self.state_shape = (int(event_shape[0]),)
         self.levels, self.orders, self.class_dropout = levels, orders, class_dropout
-        self.condition = None if condition is None else Condition.from_description(condition)
+        self.condition_on(None if condition is None else Condition.from_description(condition))
         described = self.condition
         self.network = Bidirectional(
             self.event_shape[0],
@@ -129,7 +130,7 @@ class MaskedDiffusion(Iterated):
         count = 1 + ((torch.arange(n, device=x.device) + torch.rand((), device=x.device)) * length / n).long()
         count = count.clamp(max=length)[torch.randperm(n, device=x.device), None]
         hidden = torch.rand(n, length, device=x.device).argsort(1).argsort(1) < count
-        logits = self.network(torch.where(hidden, torch.full_like(tokens, self.levels), tokens), given)
+        logits = self.network(torch.where(hidden, torch.full_like(tokens, self.levels), tokens), self.context(given))
         errors = F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten(), reduction="none").reshape(n, length)
         return ((errors * hidden).sum(1) * length / count[:, 0]).mean()
 
@@ -212,7 +213,7 @@ class RevealingStep(StepModule):
         tokens = torch.floor(there + 0.5).clamp(0, symbols - 1)
         shown = torch.where(hidden, torch.full_like(tokens, symbols), tokens).long()
         repeated = shown[None].expand(weights.shape[0], *shown.shape).reshape(-1, *self.model.event_shape)
-        logits = self.model.network(repeated, *(part.flatten(0, 1) for part in rest))
+        logits = self.model.network(repeated, *(self.model.context(part.flatten(0, 1)) for part in rest))
         logits = logits.reshape(-1, *shown.shape, symbols)
         guided = (logits * weights.reshape(-1, 1, 1, 1)).sum(0)
         share = matrix[0, 1]
@@ -254,7 +255,8 @@ class OrderedScore(nn.Module):
         tokens = model.tokens(x)
         each, length = self.shown.shape
         seen = torch.where(self.shown, tokens[:, None], torch.full_like(tokens, model.levels)[:, None])
-        given = [] if condition is None else [condition.repeat_interleave(each, dim=0)]
+        context = model.context(condition)
+        given = [] if context is None else [context.repeat_interleave(each, dim=0)]
         logits = model.network(seen.reshape(-1, length), *given).reshape(-1, each, length, model.levels)
         # of each masked sequence one position is asked for
         chosen = (logits * self.asked[..., None]).sum(2)

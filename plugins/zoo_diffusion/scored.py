@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.bound import variational_bound
+from zoo.contexts import needs_gradient
+from zoo.derivatives import differentiable
 from zoo.errors import ConditionError, UsageError
-from zoo.likelihood import Evaluator, LogDensity, default_probes, log_density, log_density_with_errors
+from zoo.likelihood import (
+    Evaluator,
+    LogDensity,
+    default_probes,
+    differentiable_log_density,
+    log_density,
+    log_density_with_errors,
+)
 from zoo.model import GenerativeModel, finite_part
 from zoo.paths import Path
 from zoo_diffusion.coding import Coding
@@ -72,14 +81,35 @@ class Scored(GenerativeModel):
             options: none.
 
         Returns:
-            ``[n]``, nats, in data units: unbiased over probes up to the error of the steps.
+            ``[n]``, nats, in data units: unbiased over probes up to the error of the steps. Where ``x`` or a condition
+            that is a tensor wants a gradient, it comes with one, through every step.
         """
         if options:
             raise UsageError(f"this model has no option {', '.join(sorted(options))}")
+        if needs_gradient(x, condition):
+            return self._differentiable_log_prob(x, condition, steps, probes, seed)
         evaluate, states, volume = self._ode(x, condition)
         given = default_probes(states[0].size) if probes is None else probes
         density = log_density(evaluate, states, self.path, seed=seed, steps=steps, probes=given) - volume
         return torch.from_numpy(density).to(self.device, self.dtype)
+
+    def _differentiable_log_prob(self, x: Tensor, condition: Any, steps: int, probes: int | None, seed: int) -> Tensor:
+        self.check_ode("score")
+        given = self.scoring_condition(condition, len(self.check_data(x)))
+        divergence = DivergenceModule(self)
+
+        def evaluate(state: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+            levels = (torch.tensor(v, device=self.device, dtype=self.dtype) for v in others[:3])
+            probe = tensor_of(others[3]).to(self.device, self.dtype)
+            with differentiable():
+                d, trace = divergence(state.to(self.dtype), *levels, probe, *([] if given is None else [given]))
+            return d.double(), trace.double()
+
+        states, volume = self._state_tensors(x)
+        probes = default_probes(math.prod(self.state_shape)) if probes is None else probes
+        density = differentiable_log_density(evaluate, states, self.path, seed=seed, steps=steps, probes=probes)
+        result: Tensor = (density - volume).to(self.dtype)
+        return result
 
     def log_prob_with_errors(
         self, x: Tensor, *, condition: Any = None, steps: int = 32, probes: int | None = None, seed: int = 0
@@ -122,7 +152,7 @@ class Scored(GenerativeModel):
         """Data ``[n, *event]`` as what is diffused ``[n, *state_shape]``, and log |det| ``[n]`` of the Jacobian."""
         if self.coding is None:
             return x, torch.zeros_like(x.flatten(1)[:, 0])
-        with torch.no_grad():
+        with torch.set_grad_enabled(needs_gradient(x)):
             return self.coding.encode(x)
 
     def check_ode(self, purpose: str) -> None:
@@ -139,11 +169,17 @@ class Scored(GenerativeModel):
 
     def _states(self, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The states of data, and by how much ``[n]`` their log-density is larger: ∞ for data that are not finite."""
+        with torch.no_grad():
+            states, volume = (value.cpu().numpy() for value in self._state_tensors(x))
+        return states, volume
+
+    def _state_tensors(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`_states`, float64, with the gradient of ``x``."""
         if self.coding is not None and not self.coding.reversible:
             raise UsageError("this model's latents are not the data, so it has no likelihood of the data")
         x, beyond = finite_part(x)
-        latents, log_det = (value.detach().cpu().double().numpy() for value in self.encoded(x))
-        log_det = log_det + beyond.cpu().double().numpy()
+        latents, log_det = (value.double() for value in self.encoded(x))
+        log_det = log_det + beyond.double()
         states = (latents - self.shift) / self.scale
         return states, math.prod(self.state_shape) * math.log(self.scale) - log_det
 

@@ -125,6 +125,15 @@ class CNF(Flow):
         with lowered_conditioners(self.device):
             return self._regularised(x, condition)
 
+    @torch.no_grad()
+    def density_error(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """See :meth:`zoo.model.GenerativeModel.density_error`: four times what taking twice the steps changes.
+
+        Samples and densities go opposite ways, and each is off by its own steps.
+        """
+        distance, nats = self.integration_error(x, condition=condition)
+        return 4.0 * (nats + self.size * distance)
+
     def integration_error(
         self, x: Tensor, *, condition: Any = None, direction: Direction = "forward"
     ) -> tuple[Tensor, Tensor]:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.model import DirectModel
-from zoo.programs import Programs, Value
-from zoo.writing import Writer
+from zoo.programs import Programs
+from zoo.writing import Value, Writer
 from zoo_flows import writing
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.dequantisation import VariationalDequantisation
@@ -42,7 +42,7 @@ class Flow(DirectModel):
         transforms: what is learned, from data towards noise; each sees the context. Those that start at what they are
             given, such as activation normalisation, get it from :meth:`prepare`.
         base: the distribution of z; None takes N(0, I).
-        condition: classes, whose context is one-hot, or a vector, which is the context.
+        condition: classes, whose context is one-hot, or a vector, which is the context when it is standardised.
         dequantisation: noise that is learned for whole numbers, for training and for the bound that it maximises; None
             takes data with the noise that they come with. The density of x with noise is :meth:`log_prob` either way.
         landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
@@ -64,7 +64,7 @@ class Flow(DirectModel):
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-        self.condition = condition
+        self.condition_on(condition)
         self.preprocessing = nn.ModuleList(preprocessing)
         self.transforms = nn.ModuleList(transforms)
         self.base = StandardNormal(self.size) if base is None else base
@@ -128,23 +128,24 @@ class Flow(DirectModel):
         return bound
 
     def context(self, condition: Tensor | None) -> Tensor | None:
-        """What transforms see of a condition: ``[n, c]``, or None without one."""
+        """What transforms see of a condition: ``[n, c]``, one-hot or standardised, or None without one."""
         if condition is None or self.condition is None:
             return None
         if self.condition.kind == "vector":
-            return condition
+            return super().context(condition)
         classes = torch.arange(self.condition.size, dtype=condition.dtype, device=condition.device)
         return (condition.unsqueeze(1) == classes).to(self.dtype)
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
         """See :meth:`zoo.model.GenerativeModel.prepare`."""
+        super().prepare(x, condition)
         z = self.check_data(x).flatten(1)
         for transform in self.preprocessing:
             _transform(transform).prepare(z)
             z, _ = transform(z)
         z = z[: max(_PREPARED // self.size, _PREPARED_SAMPLES)]
-        # conditioners start at 0, whatever their context is
+        # conditioners start at 0, whatever their context is: 0 is that of a mean condition
         context = None if self.condition is None else z.new_zeros(z.shape[0], self.condition.size)
         prepare_in_turn([_transform(t) for t in self.transforms], z, context)
 
@@ -159,6 +160,7 @@ class Flow(DirectModel):
             for name, part in (("preprocessing", self.preprocessing), ("transforms", self.transforms))
         }
         flow._modules["base"] = self.base.frozen()
+        flow._modules["contexts"] = self._modules.get("contexts")
         return flow.eval()
 
     def programs(self) -> Programs:
@@ -177,9 +179,13 @@ class Flow(DirectModel):
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
-        for transform in (*self.preprocessing, *self.transforms):
-            if direction in _transform(transform).sequential:
-                return {way: partial(write, self, way) for way in _transform(transform).ways}
+        transforms = tuple(_transform(t) for t in (*self.preprocessing, *self.transforms))
+        described = writing.WrittenFlow(
+            transforms, self.base, self.event_shape, self.noise_shape, self.condition, self.standardized_context
+        )
+        for transform in transforms:
+            if direction in transform.sequential:
+                return {way: partial(write, described, way) for way in transform.ways}
         return {}
 
     def _noise_extremes(self) -> tuple[_Maker, ...]:
@@ -206,8 +212,8 @@ class Flow(DirectModel):
                     event, _ = _transform(transform).inverse(event)
             inputs = {port: torch.unflatten(event, 1, shape).cpu().numpy().astype(np.float32)}
             if self.condition is not None:
-                unconditional = np.zeros((n, self.condition.size)) if self.condition.kind == "vector" else None
-                inputs["condition"] = self.condition.array(unconditional, n)
+                mean = None if self.standardized_context is None else self.standardized_context.raw(np.zeros(1))
+                inputs["condition"] = self.condition.array(mean, n)
             return inputs
 
         return make

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.contexts import needs_gradient
 from zoo.errors import ConfigError, UsageError
 from zoo_flows import config
 from zoo_flows.flow import Flow
@@ -82,7 +83,6 @@ class TarFlow(Flow):
         )
         self.deviation = noise
 
-    @torch.no_grad()
     def sample(
         self, n: int, *, condition: Any = None, seed: int | None = None, denoise: bool = False, **options: Any
     ) -> Tensor:
@@ -90,7 +90,6 @@ class TarFlow(Flow):
         x = super().sample(n, condition=condition, seed=seed, **options)
         return self.denoised(x, condition) if denoise else x
 
-    @torch.no_grad()
     def denoised(self, x: Tensor, condition: Any = None) -> Tensor:
         """The mean of what samples were before the noise of training (Tweedie's formula)::
 
@@ -105,22 +104,25 @@ class TarFlow(Flow):
         """
         if not self.deviation:
             raise UsageError("this model was trained without noise, so there is none to take away")
-        context = self.context(self.condition_tensor(condition, x.shape[0]))
-        preprocessing = [t for t in self.preprocessing if isinstance(t, Transform)]
-        u = x.flatten(1)
-        for transform in preprocessing:
-            u, _ = transform(u)
-        with torch.enable_grad():
-            z = u.requires_grad_()
-            density = torch.zeros_like(z[:, 0])
-            for layer in self.transforms:
-                z, log_det = layer(z, context)
-                density = density + log_det
-            (score,) = torch.autograd.grad((density + self.base.log_prob(z, context)).sum(), u)
-        u = u.detach() + self.deviation**2 * score
-        for transform in reversed(preprocessing):
-            u, _ = transform.inverse(u)
-        return u.view_as(x)
+        wanted = needs_gradient(condition, x)
+        with torch.set_grad_enabled(wanted):
+            context = self.context(self.condition_tensor(condition, x.shape[0]))
+            preprocessing = [t for t in self.preprocessing if isinstance(t, Transform)]
+            u = x.flatten(1)
+            for transform in preprocessing:
+                u, _ = transform(u)
+            with torch.enable_grad():
+                at = u if u.requires_grad else u.detach().requires_grad_()
+                z, density = at, torch.zeros_like(at[:, 0])
+                for layer in self.transforms:
+                    z, log_det = layer(z, context)
+                    density = density + log_det
+                density = density + self.base.log_prob(z, context)
+                (score,) = torch.autograd.grad(density.sum(), at, create_graph=wanted)
+            u = u + self.deviation**2 * score
+            for transform in reversed(preprocessing):
+                u, _ = transform.inverse(u)
+            return u.view_as(x)
 
 
 def _patches(event_shape: Sequence[int], patch: int | None) -> tuple[Tensor | None, int]:

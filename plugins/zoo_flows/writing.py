@@ -4,30 +4,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.conditions import Condition
+from zoo.contexts import StandardizedContext
 from zoo.model import finite_part
-from zoo.programs import Dim
+from zoo.ports import Dim
 from zoo.writing import Net, Value
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.transforms.base import Direction, Transform
 
-if TYPE_CHECKING:
-    from zoo_flows.flow import Flow
-
 _FLOAT = 1  # as ONNX numbers its types
 
 
-def inverse(flow: Flow, way: str, net: Net, inputs: Sequence[Value]) -> list[Value]:
+@dataclass(frozen=True)
+class WrittenFlow:
+    """What the graphs of a flow are written from.
+
+    Attributes:
+        transforms: of data, from data towards noise, their constants folded.
+        base: the distribution of the noise.
+        event_shape: shape of one sample.
+        noise_shape: shape of one base sample.
+        condition: what samples are conditioned on, or None.
+        contexts: what standardises a vector that is one, or None.
+    """
+
+    transforms: tuple[Transform, ...]
+    base: Base
+    event_shape: tuple[int, ...]
+    noise_shape: tuple[int, ...]
+    condition: Condition | None
+    contexts: StandardizedContext | None
+
+    @property
+    def size(self) -> int:
+        """How many numbers an event holds."""
+        return math.prod(self.event_shape)
+
+
+def inverse(flow: WrittenFlow, way: str, net: Net, inputs: Sequence[Value]) -> list[Value]:
     """Base noise and condition to data.
 
     Args:
-        flow: frozen.
+        flow: what is written.
         way: in which sequential transforms are written.
         net: the graph.
         inputs: of the graph ``inverse``.
@@ -43,14 +68,14 @@ def inverse(flow: Flow, way: str, net: Net, inputs: Sequence[Value]) -> list[Val
     return [net("Reshape", x, net.integers(-1, *flow.event_shape)) if len(flow.event_shape) > 1 else x]
 
 
-def log_prob(flow: Flow, way: str, net: Net, inputs: Sequence[Value]) -> list[Value]:
+def log_prob(flow: WrittenFlow, way: str, net: Net, inputs: Sequence[Value]) -> list[Value]:
     """Data and condition to log-density; arguments as for :func:`inverse`."""
     data, *condition = inputs
     finite, beyond = net.call(finite_part, (data, ("batch", *flow.event_shape)))
     return [net("Add", _of_finite(flow, way, net, [finite, *condition]), beyond)]
 
 
-def _of_finite(flow: Flow, way: str, net: Net, inputs: Sequence[Value]) -> Value:
+def _of_finite(flow: WrittenFlow, way: str, net: Net, inputs: Sequence[Value]) -> Value:
     z, log_det = _through(flow, "forward", way, net, inputs)
     if not isinstance(flow.base, StandardNormal):
         return net("Add", log_det, _of_base(net, "log_prob", flow, z, inputs[1:]))
@@ -59,7 +84,9 @@ def _of_finite(flow: Flow, way: str, net: Net, inputs: Sequence[Value]) -> Value
     return net("Sub", net("Sub", log_det, constant), net("Mul", squares, np.array(0.5, np.float32)))
 
 
-def _through(flow: Flow, direction: Direction, way: str, net: Net, inputs: Sequence[Value]) -> tuple[Value, Value]:
+def _through(
+    flow: WrittenFlow, direction: Direction, way: str, net: Net, inputs: Sequence[Value]
+) -> tuple[Value, Value]:
     value, *condition = inputs
     if len(flow.event_shape) > 1:
         value = net("Flatten", value, axis=1)
@@ -76,34 +103,37 @@ def _through(flow: Flow, direction: Direction, way: str, net: Net, inputs: Seque
     return value, total
 
 
-def _of_base(net: Net, method: str, flow: Flow, value: Value, condition: Sequence[Value]) -> Value:
+def _of_base(net: Net, method: str, flow: WrittenFlow, value: Value, condition: Sequence[Value]) -> Value:
     size = flow.base.noise_size if method == "from_noise" else flow.size
     context = _context(flow, net, condition[0]) if condition else None
     (out,) = net.call(_Base(flow.base, method), *_with_context(flow, (value, ("batch", size)), context))
     return out
 
 
-def _in_order(flow: Flow, direction: Direction) -> Iterator[Transform]:
-    transforms = [t for t in (*flow.preprocessing, *flow.transforms) if isinstance(t, Transform)]
-    return iter(transforms if direction == "forward" else transforms[::-1])
+def _in_order(flow: WrittenFlow, direction: Direction) -> Iterator[Transform]:
+    return iter(flow.transforms if direction == "forward" else flow.transforms[::-1])
 
 
-def _context(flow: Flow, net: Net, condition: Value) -> Value:
-    """See :meth:`Flow.context`."""
+def _context(flow: WrittenFlow, net: Net, condition: Value) -> Value:
+    """What transforms see of a condition: the vector itself, or the class as a one-hot vector."""
     assert flow.condition is not None
     if flow.condition.kind == "vector":
-        return condition
+        standardize = flow.contexts
+        if standardize is None:
+            return condition
+        shift, scale = (net.constant(buffer.numpy()) for buffer in (standardize.shift, standardize.scale))
+        return net("Div", net("Sub", condition, shift), scale)
     classes = np.arange(flow.condition.size, dtype=np.int32)
     return net("Cast", net("Equal", net("Unsqueeze", condition, net.integers(1)), classes), to=_FLOAT)
 
 
-def _traced(net: Net, chain: _Chain, flow: Flow, value: Value, context: Value | None) -> tuple[Value, Value]:
+def _traced(net: Net, chain: _Chain, flow: WrittenFlow, value: Value, context: Value | None) -> tuple[Value, Value]:
     out, log_det = net.call(chain, *_with_context(flow, (value, ("batch", flow.size)), context))
     return out, log_det
 
 
 def _with_context(
-    flow: Flow, first: tuple[Value, tuple[Dim, ...]], context: Value | None
+    flow: WrittenFlow, first: tuple[Value, tuple[Dim, ...]], context: Value | None
 ) -> list[tuple[Value, tuple[Dim, ...]]]:
     inputs = [first]
     if context is not None and flow.condition is not None:

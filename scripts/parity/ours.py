@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from contextlib import AbstractContextManager
 from math import expm1
 from typing import Any
@@ -11,11 +10,8 @@ from unittest import mock
 import numpy as np
 
 from zoo.paths import path_from
-from zoo.samplers import BUILTIN
+from zoo.samplers import BUILTIN, dpm_solver_pp
 from zoo.samplers.loop import run_table
-
-# the package has a function of the same name
-dpm_solver_pp = importlib.import_module("zoo.samplers.dpm_solver_pp")
 
 #: a mixture of three round normal distributions in the plane
 WEIGHTS = np.array([0.3, 0.5, 0.2])

@@ -66,14 +66,18 @@ def sized(op, values, dtype=np.int64, before=("z",)):
 
 
 def body(nodes=(), name="body"):
+    """The graph inside a Loop, which hands on the one value that it is given."""
     inputs = [
         helper.make_tensor_value_info(f"{name}_i", TensorProto.INT64, []),
         helper.make_tensor_value_info(f"{name}_c", TensorProto.BOOL, []),
+        helper.make_tensor_value_info(f"{name}_x", TensorProto.FLOAT, None),
     ]
-    output = helper.make_tensor_value_info(f"{name}_o", TensorProto.BOOL, [])
-    return helper.make_graph(
-        [helper.make_node("Identity", [f"{name}_c"], [f"{name}_o"]), *nodes], name, inputs, [output]
-    )
+    outputs = [
+        helper.make_tensor_value_info(f"{name}_o", TensorProto.BOOL, []),
+        helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, None),
+    ]
+    handed = [helper.make_node("Identity", [f"{name}_{a}"], [f"{name}_{b}"]) for a, b in ("co", "xy")]
+    return helper.make_graph([*handed, *nodes], name, inputs, outputs)
 
 
 def loop(turns, inner=None):
@@ -86,7 +90,7 @@ def loop(turns, inner=None):
             model.graph.initializer.append(numpy_helper.from_array(np.array(turns, np.int64), name))
         model.graph.initializer.append(numpy_helper.from_array(np.array(True), "go"))
         inside = body() if inner is None else inner()
-        model.graph.node.append(helper.make_node("Loop", [name, "go"], [], body=inside))
+        model.graph.node.append(helper.make_node("Loop", [name, "go", "z"], ["extra"], body=inside))
 
     return lambda v: v.graph(change)
 
@@ -94,7 +98,8 @@ def loop(turns, inner=None):
 def nested(depth, turns="turns"):
     graph = body(name=f"b{depth}")
     for level in reversed(range(depth)):
-        graph = body([helper.make_node("Loop", [turns, "go"], [], body=graph)], name=f"b{level}")
+        inside = helper.make_node("Loop", [turns, "go", "z"], [f"extra{level}"], body=graph)
+        graph = body([inside], name=f"b{level}")
     return graph
 
 
@@ -135,6 +140,83 @@ def grow(name, size):
 
 def entry(name, **fields):
     return header(lambda h: h[name].update(fields))
+
+
+def constant(name, values, dtype=np.int64):
+    return numpy_helper.from_array(np.array(values, dtype), name)
+
+
+def divided(divisor, *before, op="Div", tensors=(), inside=False):
+    """Divide 64-bit zeros, made of the input, by a value that the nodes before make, of constants or of the input."""
+
+    def change(model):
+        whole = helper.make_node("Cast", ["z"], ["whole"], to=TensorProto.INT64)
+        division = helper.make_node(op, ["whole", divisor], ["quotient"])
+        model.graph.initializer.extend(tensors)
+        if not inside:
+            model.graph.node.extend([whole, *before, division])
+            return
+        branch = [helper.make_graph([division], "b", [], [helper.make_empty_tensor_value_info("quotient")])]
+        other = helper.make_node("Identity", ["whole"], ["other"])
+        branch.append(helper.make_graph([other], "c", [], [helper.make_empty_tensor_value_info("other")]))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(True), "which"))
+        chosen = helper.make_node("If", ["which"], ["extra"], then_branch=branch[0], else_branch=branch[1])
+        model.graph.node.extend([whole, *before, chosen])
+
+    return proto(change)
+
+
+def attribute(op, change, *, tensors=(), **attributes):
+    """Add a node without inputs, one attribute of which is then changed."""
+
+    def add(model):
+        made = helper.make_node(op, [t.name for t in tensors], ["extra"], **attributes)
+        change(made.attribute)
+        model.graph.initializer.extend(tensors)
+        model.graph.node.append(made)
+
+    return proto(add)
+
+
+def also(**fields):
+    """Let the first attribute hold a second value."""
+
+    def change(attributes):
+        for name, value in fields.items():
+            if isinstance(value, onnx.TensorProto):
+                getattr(attributes[0], name).CopyFrom(value)
+            elif isinstance(value, list):
+                getattr(attributes[0], name).extend(value)
+            else:
+                setattr(attributes[0], name, value)
+
+    return change
+
+
+def another(name, value):
+    return lambda attributes: attributes.append(helper.make_attribute(name, value))
+
+
+def long_dims(count, size):
+    """A tensor of very many sizes, each very large, packed."""
+
+    def varint(n):
+        out = b""
+        while n > 127:
+            out, n = out + bytes([n & 127 | 128]), n >> 7
+        return out + bytes([n])
+
+    dims = varint(size) * count
+    tensor = b"\x0a" + varint(len(dims)) + dims + b"\x10\x01\x42\x01t"
+    graph = b"\x2a" + varint(len(tensor)) + tensor
+
+    def change(data):
+        model = onnx.load_from_string(data)
+        inner = model.graph.SerializeToString() + graph
+        model.ClearField("graph")
+        return model.SerializeToString() + b"\x3a" + varint(len(inner)) + inner
+
+    return lambda v: v.bytes(change)
 
 
 def range_to(limit):
@@ -274,6 +356,142 @@ ATTACKS = [
     ("an initializer that inputs override", "twice", proto(lambda m: setattr(m.graph.initializer[1], "name", "z"))),
     ("inputs are those of the manifest", "the manifest says", proto(lambda m: setattr(m.graph.input[0], "name", "y"))),
     ("and so are their sizes", "the manifest says", field(f"{GRAPH}.inputs.0.shape", ["batch", 3])),
+    # -- what stops the processor, and the process with it
+    ("a division by 0", "divides whole numbers", divided("d", tensors=[constant("d", 0)])),
+    ("a division of the least number by -1", "divides whole numbers", divided("d", tensors=[constant("d", -1)])),
+    ("a remainder by 0", "divides whole numbers", divided("d", op="Mod", tensors=[constant("d", [2, 0])])),
+    (
+        "by a constant that is cast to 0",
+        "divides whole numbers",
+        divided(
+            "d", helper.make_node("Cast", ["c"], ["d"], to=TensorProto.INT64), tensors=[constant("c", 0, np.int32)]
+        ),
+    ),
+    (
+        "by a float that is cast to 0",
+        "divides whole numbers",
+        divided(
+            "d", helper.make_node("Cast", ["c"], ["d"], to=TensorProto.INT64), tensors=[constant("c", 0.5, np.float32)]
+        ),
+    ),
+    (
+        "by a constant of another shape",
+        "divides whole numbers",
+        divided(
+            "d", helper.make_node("Reshape", ["c", "s"], ["d"]), tensors=[constant("c", [0]), constant("s", [1, 1])]
+        ),
+    ),
+    (
+        "by a choice among constants",
+        "divides whole numbers",
+        divided(
+            "d",
+            helper.make_node("Where", ["w", "c", "c"], ["d"]),
+            tensors=[constant("c", [0]), numpy_helper.from_array(np.array([True]), "w")],
+        ),
+    ),
+    (
+        "by sums of constants",
+        "divides whole numbers",
+        divided("d", helper.make_node("Sub", ["c", "c"], ["d"]), tensors=[constant("c", [7])]),
+    ),
+    (
+        "by a node that is a constant",
+        "divides whole numbers",
+        divided("d", helper.make_node("Constant", [], ["d"], value_int=0)),
+    ),
+    (
+        "by the size of nothing",
+        "divides whole numbers",
+        divided("d", helper.make_node("Shape", ["none"], ["d"]), tensors=[constant("none", np.zeros((0, 1)))]),
+    ),
+    ("by what goes in", "divides whole numbers", divided("whole")),
+    ("in a branch", "divides whole numbers", divided("d", tensors=[constant("d", 0)], inside=True)),
+    (
+        "by a default of ConstantOfShape",
+        "divides whole numbers",
+        divided(
+            "d",
+            helper.make_node("ConstantOfShape", ["s"], ["d"], value=constant("", [0])),
+            tensors=[constant("s", [1])],
+        ),
+    ),
+    (
+        "a count below 0 is read as a very large one",
+        "batch_dims is below 0",
+        proto(
+            lambda m: (
+                m.graph.initializer.append(constant("at", [[0]])),
+                m.graph.node.append(helper.make_node("GatherND", ["z", "at"], ["extra"], batch_dims=-2)),
+            )
+        ),
+    ),
+    ("more outputs than are made", "another number of parts", node("Split", outputs=("p", "q", "r"), num_outputs=1)),
+    # -- what two readers could read in two ways
+    (
+        "a tensor beside an integer",
+        "is of type 2 and holds i, t",
+        attribute("Constant", also(t=constant("", 3)), value_int=1 << 40),
+    ),
+    (
+        "a type that is not the operator's",
+        "where its operator has 4 and t",
+        attribute("Constant", also(type=2, i=1 << 40), value=constant("", 3)),
+    ),
+    (
+        "one constant with two values",
+        "2 values",
+        attribute("Constant", another("value", constant("", 3)), value_int=1 << 40),
+    ),
+    ("and as many of one kind", "2 values", attribute("Constant", another("value_int", 3), value_ints=[1 << 40])),
+    ("an attribute twice", "two attributes", attribute("Constant", another("value_int", 3), value_int=4)),
+    ("none at all", "0 values", attribute("Constant", lambda attributes: attributes.pop(), value_int=4)),
+    (
+        "sizes made in two ways",
+        "holds i, t",
+        attribute("ConstantOfShape", also(i=3), tensors=[constant("s", [1])], value=constant("", [3])),
+    ),
+    ("numbers beside one number", "holds i, ints", attribute("Constant", also(ints=[1, 2]), value_int=1)),
+    (
+        "an attribute without a value",
+        "holds nothing",
+        attribute("Constant", lambda attributes: attributes[0].ClearField("i"), value_int=1),
+    ),
+    ("an attribute that its operator has not", "does not know", node("Relu", alpha=1.0)),
+    ("one that the operator lacks", "without the attribute to", node("Cast")),
+    ("an operator that a size of 0 makes stop", "'STFT'", node("STFT", ("z", "factor", "factor"))),
+    ("an operator of a later opset", "opset 18 does not have", node("Gelu")),
+    ("too many inputs", "3 inputs", node("Relu", ("z", "z", "z"))),
+    ("an input that is left out", "needs", node("Add", ("", "z"))),
+    ("a value used before it is made", "nothing before makes", node("Relu", ("extra",))),
+    ("a value that nobody makes", "nothing before makes", node("Relu", ("ghost",))),
+    (
+        "a number that its type cannot hold",
+        "cannot hold",
+        proto(
+            lambda m: m.graph.initializer.append(
+                onnx.TensorProto(name="n", data_type=TensorProto.UINT8, dims=[1], int32_data=[256])
+            )
+        ),
+    ),
+    (
+        "a number with more bytes than it takes",
+        "more bytes than it takes",
+        lambda v: v.bytes(lambda b: b"\x08\x88\x00" + b[2:]),
+    ),
+    (
+        "control characters in a name",
+        "control character",
+        proto(lambda m: setattr(m.graph.node[0], "name", "\x1b]0;owned\x07")),
+    ),
+    (
+        "letters in another order than they have",
+        "control character",
+        proto(lambda m: setattr(m.graph.node[0], "name", "\u202egnp.exe")),
+    ),
+    ("words that no operator knows", "no word", node("Resize", ("z", "", "", "z"), mode="\x1b[2J")),
+    ("very many sizes, each very large", "more than 16 numbers", long_dims(10**6, 1 << 40)),
+    ("a name of pages", "bytes", proto(lambda m: setattr(m.graph.node[0], "name", "x" * 100_000))),
     # -- safetensors
     (
         "a header of exabytes",

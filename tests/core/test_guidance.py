@@ -8,7 +8,8 @@ import pytest
 from zoo.errors import UsageError
 from zoo.paths import path_from
 from zoo.programs import Iterate
-from zoo.samplers import Guidance, ddim, evaluations, table_for
+from zoo.samplers import Guidance, evaluations, table_for
+from zoo.samplers.ddim import ddim
 
 PATH = path_from("vp-linear")
 CLASSES = Iterate("step", path=PATH.describe(), null_class=3)

@@ -5,7 +5,9 @@ import pytest
 
 from zoo.errors import UsageError
 from zoo.paths import CosineLogSNR
-from zoo.samplers import BUILTIN, Recorder, ddim, euler
+from zoo.samplers import BUILTIN, Recorder
+from zoo.samplers.ddim import ddim
+from zoo.samplers.euler import euler
 from zoo.samplers.loop import run_table
 
 PATH = CosineLogSNR()

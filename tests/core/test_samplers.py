@@ -10,19 +10,11 @@ from zoo.cards import Sampler
 from zoo.errors import UnknownNameError, UsageError
 from zoo.paths import PATHS, CosineLogSNR, DDPMLinear, LinearBeta, Masking, path_from
 from zoo.programs import Iterate
-from zoo.samplers import (
-    BUILTIN,
-    GAUSSIAN,
-    SPACINGS,
-    StepTable,
-    ddim,
-    ddpm,
-    edm,
-    euler_ancestral,
-    evaluations,
-    heun,
-    table_for,
-)
+from zoo.samplers import BUILTIN, GAUSSIAN, SPACINGS, StepTable, evaluations, table_for
+from zoo.samplers.ddim import ddim
+from zoo.samplers.ddpm import ddpm
+from zoo.samplers.edm import edm, heun
+from zoo.samplers.euler_ancestral import euler_ancestral
 from zoo.samplers.loop import run_table
 from zoo.samplers.plugin import zoo_samplers
 

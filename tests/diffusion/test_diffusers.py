@@ -1,5 +1,7 @@
 """Models that diffusers saves, loaded here: the same predictions, the same samples, and in ONNX Runtime too."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers", reason="diffusers, whose models are compared, is not installed")
 
 import zoo_diffusion  # noqa: E402 - after the checks
+from zoo import building  # noqa: E402
 from zoo.discovery import Plugin, PluginRecord  # noqa: E402
+from zoo.errors import WeightsError  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -131,7 +135,7 @@ def conditions(model, n):
 @pytest.mark.parametrize("name", UNETS)
 def test_a_unet_predicts_the_same(name, registry, tmp_path):
     theirs = unet(**UNETS[name])
-    ours = registry.load(saved(tmp_path, theirs))
+    ours = building.load(registry, saved(tmp_path, theirs))
     assert sorted(ours.network.state_dict()) == sorted(theirs.state_dict())
     x, time = torch.randn(3, *ours.event_shape), torch.tensor([0, 500, 999])
     labels, condition = conditions(ours, 3)
@@ -146,7 +150,7 @@ def test_the_network_of_ddpm_cifar10_predicts_the_same(registry, tmp_path):
         torch.manual_seed(0)
         theirs = diffusers.UNet2DModel(**CIFAR).eval()
     scheduler = diffusers.DDPMScheduler(variance_type="fixed_large")
-    ours = registry.load(saved(tmp_path, theirs, scheduler))
+    ours = building.load(registry, saved(tmp_path, theirs, scheduler))
     assert sum(p.numel() for p in ours.parameters()) == 35_746_307
     assert ours.sampling.options == {"variance": "large", "spacing": "leading", "initial_scale": 1.0}
     x, time = torch.randn(1, 3, 32, 32), torch.tensor([321])
@@ -173,13 +177,13 @@ def test_a_fourier_network_is_given_the_noise_level():
 def test_a_dit_predicts_the_same_when_time_is_embedded_as_there(registry, tmp_path):
     theirs = dit()
     folder = saved(tmp_path, theirs, diffusers.DDIMScheduler(clip_sample=False), "transformer")
-    ours = registry.load(folder, time_embedding="diffusers")
+    ours = building.load(registry, folder, time_embedding="diffusers")
     x, time, labels = torch.randn(4, 4, 8, 8), torch.tensor([0, 30, 500, 999]), torch.tensor([0, 3, 9, 10])
     with torch.no_grad():
         expected = theirs(x, time, labels).sample
         given = ours.network(x, time.float(), labels.to(torch.int32))
         torch.testing.assert_close(given, expected, rtol=0, atol=TOLERANCE)
-        faithful = registry.load(folder).network(x, time.float(), labels.to(torch.int32))
+        faithful = building.load(registry, folder).network(x, time.float(), labels.to(torch.int32))
     assert (faithful - expected)[1:].abs().max() > 1e-3
     assert ours.condition.size == 10
     assert ours.null_class == 10
@@ -193,8 +197,135 @@ def test_a_dit_as_it_was_trained_has_frequencies_without_a_shift(registry, tmp_p
         block.norm1.emb.time_proj.downscale_freq_shift = 0
     x, time, labels = torch.randn(3, 4, 8, 8), torch.tensor([0, 500, 999]), torch.tensor([0, 3, 10])
     with torch.no_grad():
-        given = registry.load(folder).network(x, time.float(), labels.to(torch.int32))
+        given = building.load(registry, folder).network(x, time.float(), labels.to(torch.int32))
         torch.testing.assert_close(given, theirs(x, time, labels).sample, rtol=0, atol=TOLERANCE)
+
+
+# -- which of several files --------------------------------------------------------------------------------------------
+
+
+SHARDED = {"max_shard_size": "4KB"}
+NAME = "diffusion_pytorch_model"
+
+
+def _old_list(folder, a, b):
+    """A variant in shards as diffusers wrote it in 2024."""
+    a.half().save_pretrained(folder, variant="fp16", **SHARDED)
+    a.float()
+    listed = folder / f"{NAME}.safetensors.index.fp16.json"
+    text = listed.read_text()
+    for shard in sorted(folder.glob(f"{NAME}.fp16-*.safetensors")):
+        new = shard.name.replace(f"{NAME}.fp16-", f"{NAME}-").replace(".safetensors", ".fp16.safetensors")
+        text = text.replace(shard.name, new)
+        shard.rename(folder / new)
+    listed.unlink()
+    (folder / f"{NAME}.safetensors.fp16.index.json").write_text(text)
+
+
+def _saved(*calls):
+    """Save (which of two networks, its precision, options of save_pretrained), one after the other."""
+
+    def save(folder, a, b):
+        for which, dtype, options in calls:
+            {"a": a, "b": b}[which].to(dtype).save_pretrained(folder, **options)
+            {"a": a, "b": b}[which].float()
+
+    return save
+
+
+FULL, HALF, BRAIN = torch.float32, torch.float16, torch.bfloat16
+FP16, EMA, PLAIN, PICKLE = {"variant": "fp16"}, {"variant": "ema"}, {}, {"safe_serialization": False}
+#: how weights were saved, the variant that is asked for, and why it is refused if it is
+LAYOUTS = {
+    "whole": (_saved(("a", FULL, PLAIN)), None, None),
+    "in shards": (_saved(("a", FULL, SHARDED)), None, None),
+    "whole, then in shards": (_saved(("a", FULL, PLAIN), ("b", FULL, SHARDED)), None, None),
+    "in shards, then whole": (_saved(("a", FULL, SHARDED), ("b", FULL, PLAIN)), None, "which is not there"),
+    "in shards, then in others": (_saved(("a", FULL, SHARDED), ("b", FULL, {"max_shard_size": "9KB"})), None, None),
+    "bfloat16": (_saved(("a", BRAIN, PLAIN)), None, None),
+    "float16": (_saved(("a", HALF, PLAIN)), None, None),
+    "bfloat16 in shards": (_saved(("a", BRAIN, SHARDED)), None, None),
+    "with a variant beside it": (_saved(("a", FULL, PLAIN), ("b", HALF, FP16)), None, None),
+    "a variant beside another": (_saved(("a", FULL, PLAIN), ("b", HALF, FP16)), "fp16", None),
+    "a variant in shards": (_saved(("a", HALF, FP16 | SHARDED)), "fp16", None),
+    "a variant whole, then in shards": (_saved(("a", HALF, FP16), ("b", HALF, FP16 | SHARDED)), "fp16", None),
+    "a variant in shards of 2024": (_old_list, "fp16", None),
+    "ema beside it": (_saved(("a", FULL, PLAIN), ("b", FULL, EMA)), None, None),
+    "ema asked for": (_saved(("a", FULL, PLAIN), ("b", FULL, EMA)), "ema", None),
+    "a variant that is not there": (_saved(("a", FULL, PLAIN)), "bf16", "has no variant bf16"),
+    "a pickle beside it": (_saved(("a", FULL, PLAIN), ("b", FULL, PICKLE)), None, None),
+}
+
+
+@pytest.mark.filterwarnings("ignore:This serialization format:FutureWarning")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_same_file_is_chosen(layout, registry, tmp_path):
+    save, variant, refused = LAYOUTS[layout]
+    a, b = unet(**SMALL), unet(**SMALL)
+    with torch.no_grad():
+        for parameter in b.parameters():
+            parameter.add_(1.0)
+    saved(tmp_path, a)
+    (tmp_path / "unet" / f"{NAME}.safetensors").unlink()
+    save(tmp_path / "unet", a, b)
+    if refused is not None:
+        with pytest.raises(OSError, match="file named"):  # diffusers' own
+            diffusers.UNet2DModel.from_pretrained(tmp_path / "unet", variant=variant)
+        with pytest.raises(WeightsError, match=refused):
+            registry.load(tmp_path, variant=variant)
+        return
+    theirs = diffusers.UNet2DModel.from_pretrained(tmp_path / "unet", variant=variant).float().state_dict()
+    ours = registry.load(tmp_path, variant=variant).network.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    if variant is not None:
+        assert f"variant {variant}" in registry.resolve(tmp_path, variant=variant).card.summary
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "scheduler", "edited"),
+    [
+        ("DDPMPipeline", "DDPMScheduler", None),
+        ("DDIMPipeline", "DDPMScheduler", None),  # which the pipeline makes a DDIMScheduler
+        ("DDPMPipeline", "PNDMScheduler", "DDIMScheduler"),  # as the index says, whoever wrote the config
+        ("DDPMPipeline", "DDPMScheduler", "EulerAncestralDiscreteScheduler"),
+    ],
+)
+def test_a_scheduler_is_what_the_pipeline_makes_of_it(pipeline, scheduler, edited, registry, tmp_path):
+    alpha = {"set_alpha_to_one": True} if scheduler == "PNDMScheduler" else {}
+    made = getattr(diffusers, scheduler)(beta_end=0.01, timestep_spacing="leading", **alpha)
+    diffusers.DDPMPipeline(unet(**SMALL), made).save_pretrained(tmp_path)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    index["_class_name"] = pipeline
+    index["scheduler"][1] = edited or scheduler
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    loaded = diffusers.DiffusionPipeline.from_pretrained(tmp_path)
+    assert type(loaded).__name__ == pipeline
+    sampler = {"DDPMScheduler": "ddpm", "DDIMScheduler": "ddim", "EulerAncestralDiscreteScheduler": "euler-ancestral"}
+    ours = registry.load(tmp_path)
+    assert ours.sampling.sampler == sampler[type(loaded.scheduler).__name__]
+    alpha, _ = ours.path.alpha_sigma(np.arange(1000) / 999)
+    np.testing.assert_allclose(alpha**2, loaded.scheduler.alphas_cumprod.numpy(), rtol=1e-4)
+    loaded.scheduler.set_timesteps(7)
+    assert ours.table(steps=7).time[-1] == loaded.scheduler.timesteps[-1]
+
+
+@pytest.mark.parametrize("kind", ["VQModel", "AutoencoderKL"])
+def test_what_an_autoencoder_decodes_is_no_picture(kind, registry, tmp_path):
+    """LDMPipeline calls it vqvae, whichever it is."""
+    config = {"in_channels": 3, "out_channels": 3, "block_out_channels": (8,), "norm_num_groups": 4}
+    decoder = getattr(diffusers, kind)(latent_channels=3, scaling_factor=0.25, **config)
+    latents = unet(**SMALL | {"in_channels": 3, "out_channels": 3})
+    pipeline = diffusers.LDMPipeline(decoder, latents, diffusers.DDIMScheduler(clip_sample=False))
+    pipeline.save_pretrained(tmp_path)
+    card = registry.resolve(tmp_path).card
+    assert "its autoencoder vqvae decodes, which is not imported (scaling_factor 0.25)" in card.summary
+    ours = registry.load(tmp_path)
+    assert (ours.shift, ours.scale, ours.state_clip, card.data) == (0.0, 1.0, None, {})
+    noise = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    expected = run(latents, diffusers.DDIMScheduler(clip_sample=False), noise, 4)
+    given = ours.sample(2, seed=0, noise=noise.numpy(), steps=4)
+    torch.testing.assert_close(given, expected, rtol=ROUNDING, atol=ROUNDING)
 
 
 # -- samples ----------------------------------------------------------------------------------------------------------
@@ -226,7 +357,9 @@ SCHEDULERS = {
     "euler-trailing": lambda: diffusers.EulerDiscreteScheduler(timestep_spacing="trailing"),
     "dpm-solver-pp": lambda: diffusers.DPMSolverMultistepScheduler(timestep_spacing="trailing"),
     "dpm-solver-pp-1": lambda: diffusers.DPMSolverMultistepScheduler(timestep_spacing="trailing", solver_order=1),
+    "ddim-linspace": lambda: diffusers.DDIMScheduler(timestep_spacing="linspace"),
     "flow": lambda: diffusers.FlowMatchEulerDiscreteScheduler(),
+    "flow-100": lambda: diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=100),
     "flow-shift": lambda: diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
 }
 
@@ -240,7 +373,7 @@ def states(model, x):
 def test_ten_steps_give_the_same_samples(name, registry, tmp_path):
     """In float64, since random networks make much of rounding; some schedulers go to float32 and back all the same."""
     theirs = unet(**AS_CIFAR)
-    ours = registry.load(saved(tmp_path, theirs, SCHEDULERS[name]()), units="state").double()
+    ours = building.load(registry, saved(tmp_path, theirs, SCHEDULERS[name]()), units="state").double()
     noise = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = run(theirs.double(), SCHEDULERS[name](), noise, 10)
     given = ours.sample(3, seed=0, noise=noise.numpy(), steps=10)
@@ -258,7 +391,7 @@ def test_ddpm_adds_the_same_noise(variance, registry, tmp_path, monkeypatch):
 
     theirs = unet(**AS_CIFAR | ({"out_channels": 2} if variance == "learned_range" else {}))
     scheduler = diffusers.DDPMScheduler(variance_type=variance)
-    ours = registry.load(saved(tmp_path, theirs, scheduler), units="state")
+    ours = building.load(registry, saved(tmp_path, theirs, scheduler), units="state")
     rows = iter(range(10))
 
     def drawn(shape, **_):
@@ -278,7 +411,7 @@ def test_pictures_are_those_of_the_pipeline(registry, tmp_path):
     pipeline = diffusers.DDIMPipeline(unet(**SMALL), diffusers.DDIMScheduler())
     pipeline.set_progress_bar_config(disable=True)
     pipeline.save_pretrained(tmp_path)
-    ours = registry.load(tmp_path)
+    ours = building.load(registry, tmp_path)
     noise = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(3))
     pictures = pipeline(
         batch_size=2, generator=torch.Generator().manual_seed(3), num_inference_steps=10, output_type="np"

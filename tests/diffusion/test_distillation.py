@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from zoo.data import Dataset, Split  # noqa: E402 - after the check for torch
-from zoo.errors import ConfigError, UnknownNameError, UsageError  # noqa: E402
+from zoo.errors import ConfigError, UsageError  # noqa: E402
 from zoo.paths import path_from  # noqa: E402
 from zoo.training.loop import train  # noqa: E402
 from zoo.training.recipe import Recipe  # noqa: E402
@@ -14,9 +14,11 @@ from zoo_diffusion.diffusion import Diffusion  # noqa: E402
 from zoo_diffusion.distillation.consistency import Consistency, doubled, trajectory  # noqa: E402
 from zoo_diffusion.distillation.reflow import PAIRS_FILE, Reflow  # noqa: E402
 from zoo_diffusion.distillation.teacher import Levels, Teacher  # noqa: E402
+from zoo_diffusion.masked import MaskedDiffusion  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402
 from zoo_flows.nsf import NSFCoupling  # noqa: E402
 
+METHODS = {"consistency": Consistency, "reflow": Reflow}
 FEW = {"sampler": "consistency", "steps": 2}
 CLASSES = {"kind": "classes", "size": 2, "labels": [], "required": False}
 CENTRES = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32)
@@ -52,9 +54,9 @@ def recipe(distillation=None, **training):
     return Recipe.from_dict({**table, **({} if distillation is None else {"distillation": distillation})})
 
 
-def trained(model, folder, lesson=None, **training):
-    table = {"teacher": "t", "method": "consistency"} if lesson is not None else None
-    result = train(model, DATA, recipe(table, **training), folder / "c.safetensors", lesson=lesson)
+def trained(model, folder, distillation=None, **training):
+    table = {"teacher": "t", "method": "consistency"} if distillation is not None else None
+    result = train(model, DATA, recipe(table, **training), folder / "c.safetensors", distillation=distillation)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in result.arrays.items()})
     (folder / "c.safetensors").unlink()
     return model.eval()
@@ -87,17 +89,17 @@ class TestFewSteps:
 
     def test_reflow(self, teacher, tmp_path):
         student = built(sampling={"sampler": "flow-euler", "steps": 1})
-        lesson = Reflow(student, teacher, pairs=2000, sampler="flow-heun", steps=8)
-        lesson.prepare(DATA, seed=0, folder=tmp_path)
-        student = trained(student, tmp_path, lesson, steps=400, learning_rate=2e-3)
+        distillation = Reflow(student, teacher, pairs=2000, sampler="flow-heun", steps=8)
+        distillation.prepare(DATA, seed=0, folder=tmp_path)
+        student = trained(student, tmp_path, distillation, steps=400, learning_rate=2e-3)
         for steps in (1, 2):
             assert distance(student, steps) < 0.2 * distance(teacher, steps)
 
     def test_guidance_goes_into_the_student(self, teacher, tmp_path):
         """Of a teacher guided by 0, which does not look at the class, the student learns not to look at it."""
         student = built(sampling=FEW)
-        lesson = Consistency(student, teacher, steps=8, guidance=0.0)
-        student = trained(student, tmp_path, lesson, learning_rate=5e-4)
+        distillation = Consistency(student, teacher, steps=8, guidance=0.0)
+        student = trained(student, tmp_path, distillation, learning_rate=5e-4)
         shares = [(model.sample(500, seed=3, condition=0)[:, 0] > 0).float().mean() for model in (teacher, student)]
         assert shares[0] > 0.95
         assert 0.35 < shares[1] < 0.65
@@ -125,7 +127,7 @@ class Normal(torch.nn.Module):
 class TestAgainstANormal:
     """Everything is known of the ODE of a normal distribution."""
 
-    def lesson(self, name="cosine-log-snr", student_is_exact=True, **options):
+    def pair(self, name="cosine-log-snr", student_is_exact=True, **options):
         path = path_from(name)
         student, teacher = (
             Diffusion(Normal(path, 0.5, exact), (3,), path=path.describe(), prediction="x0", sampling=sampling).double()
@@ -134,9 +136,9 @@ class TestAgainstANormal:
         return student, Consistency(student, teacher, **options)
 
     def loss(self, *args, **options):
-        student, lesson = self.lesson(*args, **options)
+        student, distillation = self.pair(*args, **options)
         torch.manual_seed(0)
-        return lesson.loss(student, 0.5 * torch.randn(512, 3, dtype=torch.float64), None, done=0.5).item()
+        return distillation.loss(student, 0.5 * torch.randn(512, 3, dtype=torch.float64), None, done=0.5).item()
 
     @pytest.mark.parametrize(("solver", "order"), [("ddim", 1), ("heun", 2)])
     @pytest.mark.parametrize("path", ["cosine-log-snr", "rectified-flow"])
@@ -150,7 +152,7 @@ class TestAgainstANormal:
 
     def test_no_gradient_comes_through_the_target(self):
         """With it, shrinking everything to 0 would pay; without it, the exact function has no gradient."""
-        student, lesson = self.lesson(steps=80, huber=1.0)
+        student, distillation = self.pair(steps=80, huber=1.0)
         x = 0.5 * torch.randn(512, 3, dtype=torch.float64)
         gradients = []
         for factor in (0.8, 1.0, 1.2):
@@ -158,7 +160,7 @@ class TestAgainstANormal:
                 student.network.factor.fill_(factor)
             student.zero_grad()
             torch.manual_seed(0)
-            lesson.loss(student, x, None, done=0.0).backward()
+            distillation.loss(student, x, None, done=0.0).backward()
             gradients.append(student.network.factor.grad.item())
         # only the boundary says what the factor should be
         assert gradients[0] < -10 * abs(gradients[1])
@@ -168,15 +170,15 @@ class TestAgainstANormal:
 def test_autocast_does_not_lose_the_gradient(teacher):
     """It keeps cast weights, and those that the target has cast, without a gradient, must not be the student's."""
     student = built(sampling=FEW)
-    lesson = Consistency(student, teacher, steps=4)
-    lesson.start(student)
+    distillation = Consistency(student, teacher, steps=4)
+    distillation.start(student)
     x, classes = torch.from_numpy(DATA.train.x[:256]), torch.from_numpy(DATA.train.condition[:256])
     gradients = []
     for enabled in (False, True):
         student.zero_grad()
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            loss = lesson.loss(student, x, classes, done=0.0)
+            loss = distillation.loss(student, x, classes, done=0.0)
         loss.backward()
         gradients.append(torch.cat([p.grad.flatten() for p in student.parameters()]))
     assert torch.cosine_similarity(*gradients, dim=0) > 0.95
@@ -262,39 +264,44 @@ class TestStart:
 
 
 class TestPairs:
-    def lesson(self, teacher, **options):
+    def pair(self, teacher, **options):
         student = built()
         return student, Reflow(student, teacher, pairs=40, sampler="ddim", steps=3, **options)
 
     def test_each_noise_meets_the_sample_that_it_becomes(self, teacher, tmp_path):
-        _, lesson = self.lesson(teacher, guidance=2.0)
-        lesson.prepare(DATA, seed=7, folder=tmp_path)
+        _, distillation = self.pair(teacher, guidance=2.0)
+        distillation.prepare(DATA, seed=7, folder=tmp_path)
         again = teacher.sample(
-            1, noise=lesson.noise[3:4], condition=lesson.condition[3:4], sampler="ddim", steps=3, guidance=2.0
+            1,
+            noise=distillation.noise[3:4],
+            condition=distillation.condition[3:4],
+            sampler="ddim",
+            steps=3,
+            guidance=2.0,
         )
-        torch.testing.assert_close(again[0], lesson.samples[3])
+        torch.testing.assert_close(again[0], distillation.samples[3])
 
     def test_an_interrupted_run_finds_its_pairs_and_a_finished_one_leaves_none(self, teacher, tmp_path):
         told = []
         for _ in range(2):
-            _, lesson = self.lesson(teacher)
-            lesson.prepare(DATA, seed=7, folder=tmp_path, say=told.append)
+            _, distillation = self.pair(teacher)
+            distillation.prepare(DATA, seed=7, folder=tmp_path, say=told.append)
         assert len(told) == 1
-        lesson.prepare(DATA, seed=8, folder=tmp_path, say=told.append)
+        distillation.prepare(DATA, seed=8, folder=tmp_path, say=told.append)
         assert len(told) == 2
         (tmp_path / PAIRS_FILE).write_bytes(b"cut off")
-        lesson.prepare(DATA, seed=8, folder=tmp_path, say=told.append)
+        distillation.prepare(DATA, seed=8, folder=tmp_path, say=told.append)
         assert len(told) == 3
-        lesson.finish(tmp_path)
+        distillation.finish(tmp_path)
         assert not list(tmp_path.iterdir())
 
     def test_some_are_held_out(self, teacher, tmp_path):
-        student, lesson = self.lesson(teacher)
-        lesson.prepare(DATA, seed=7, folder=tmp_path)
-        lesson.samples[:2] = torch.nan
+        student, distillation = self.pair(teacher)
+        distillation.prepare(DATA, seed=7, folder=tmp_path)
+        distillation.samples[:2] = torch.nan
         x = torch.zeros(200, 2)
-        assert lesson.loss(student.train(), x, None, done=0.5).isfinite()
-        assert lesson.loss(student.eval(), x, None, done=0.5).isnan()
+        assert distillation.loss(student.train(), x, None, done=0.5).isfinite()
+        assert distillation.loss(student.eval(), x, None, done=0.5).isnan()
 
 
 @pytest.mark.parametrize(
@@ -310,26 +317,37 @@ class TestPairs:
         ("consistency", {"sampling": FEW}, {"steps": "many"}, "a whole number, or"),
         ("consistency", {"sampling": FEW}, {"spacing": "wide"}, "no spacing named 'wide'"),
         ("consistency", {"sampling": FEW}, {"huber": -1.0}, "huber is 0 or above"),
-        ("consistency", {"sampling": FEW}, {"step": 8}, "unexpected keyword argument 'step'"),
         ("reflow", {"sampling": FEW}, {}, "no consistency model"),
         ("reflow", {}, {"sampler": "ddpm"}, "deterministic sampler"),
         ("reflow", {}, {"pairs": 1}, "pairs are 2 or more"),
         ("reflow", {"objective": {"coupling": "optimal-transport"}}, {}, "couples noise and data itself"),
     ],
 )
-def test_what_cannot_be_taught_is_refused(teacher, method, student, options, says):
+def test_what_cannot_be_learned_is_refused(teacher, method, student, options, says):
     with pytest.raises(ConfigError, match=says):
-        built(**student).lesson(teacher, method, options)
+        METHODS[method](built(**student), teacher, **options)
 
 
 def test_a_teacher_is_a_diffusion_with_an_ode(teacher):
     student = built(sampling=FEW)
     with pytest.raises(ConfigError, match="learns from a diffusion, not from a NSFCoupling"):
-        student.lesson(NSFCoupling(event_shape=[2], transforms=1, hidden=8, blocks=1), "consistency", {})
+        Consistency(student, NSFCoupling(event_shape=[2], transforms=1, hidden=8, blocks=1))
     with pytest.raises(ConfigError, match="has no ODE to learn from"):
-        student.lesson(student, "consistency", {})
+        Consistency(student, student)
     without = built(sampling=FEW, condition={**CLASSES, "required": True})
     with pytest.raises(ConfigError, match="null class"):
-        without.lesson(built(condition={**CLASSES, "required": True}), "consistency", {"guidance": 2.0})
-    with pytest.raises(UnknownNameError, match="progressive"):
-        student.lesson(teacher, "progressive", {})
+        Consistency(without, built(condition={**CLASSES, "required": True}), guidance=2.0)
+
+
+@pytest.mark.parametrize("method", METHODS.values())
+@pytest.mark.parametrize(
+    "student",
+    [
+        NSFCoupling(event_shape=[2], transforms=1, hidden=8, blocks=1),
+        MaskedDiffusion(event_shape=[2], levels=3, width=8, layers=1, heads=2),
+    ],
+    ids=["flow", "masked"],
+)
+def test_a_student_is_a_diffusion_of_numbers(teacher, method, student):
+    with pytest.raises(ConfigError, match=f"for diffusions of numbers, and {type(student).__name__} is not one"):
+        method(student, teacher)

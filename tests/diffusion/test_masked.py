@@ -14,7 +14,7 @@ from zoo.cards import ModelCard  # noqa: E402
 from zoo.errors import ConditionError, ConfigError, UsageError  # noqa: E402
 from zoo.export import export  # noqa: E402
 from zoo.kinds import Text, describe  # noqa: E402
-from zoo.samplers import unmasking  # noqa: E402
+from zoo.samplers.unmasking import unmasking  # noqa: E402
 from zoo_diffusion.masked import HIDDEN, MaskedDiffusion  # noqa: E402
 
 CONFIG = {"event_shape": [3], "levels": 3, "width": 8, "layers": 1, "heads": 2, "orders": 2}

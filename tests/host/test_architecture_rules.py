@@ -123,7 +123,7 @@ def test_a_plugins_own_module_imports_nothing_heavy():
 def test_every_built_in_package_has_its_entry_point():
     listed = set(PROJECT["project"]["entry-points"]["zoo"].values())
     folders = {path.parent.name for root in SOURCE_ROOTS for path in (ROOT / root).glob("*/__init__.py")}
-    assert listed - {"zoo.samplers.plugin"} == folders
+    assert listed - {"zoo.samplers.plugin", "zoo.metrics.plugin"} == folders
     assert all(folder.startswith("zoo_") for folder in folders)
 
 
@@ -152,9 +152,10 @@ def test_the_wheel_holds_zoo_and_the_plugins_and_nothing_else(tmp_path):
     assert expected <= set(files)
     typed = {f"{package}/py.typed" for package in {"zoo", *packages}}
     assert typed <= set(files)
-    # what else there is are schemas, what targets copy, and the pretrained models: folders with a card and a bundle
+    # what else there is are schemas of files and operators, what targets copy, and the pretrained models: folders with
+    # a card and a bundle
     others = set(files) - expected - typed - {file for file in files if file.startswith("genzoo-")}
-    schemas = {name(path) for path in (ROOT / "zoo" / "schema").glob("*.json")}
+    schemas = {name(path) for folder in ("schema", "scan") for path in (ROOT / "zoo" / folder).glob("*.json")}
     assert schemas <= others
     copied = {
         path.relative_to(ROOT / "exporters").as_posix()

@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo import bundle as bundles  # noqa: E402 - after the check for torch
-from zoo import weights  # noqa: E402
+from zoo import building, weights  # noqa: E402 - after the check for torch
+from zoo import bundle as bundles  # noqa: E402
 from zoo.building import keywords  # noqa: E402
 from zoo.cards import CARD_FILE, Architecture, ModelCard, WeightsFile  # noqa: E402
 from zoo.discovery import Plugin, PluginRecord  # noqa: E402
@@ -22,8 +22,10 @@ from zoo.errors import (  # noqa: E402
     WeightsError,
 )
 from zoo.model import DirectModel  # noqa: E402
-from zoo.programs import Direct, Port  # noqa: E402
+from zoo.ports import Port  # noqa: E402
+from zoo.programs import Direct  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
+from zoo.sources import resolve  # noqa: E402
 
 SOURCE = """
     import torch
@@ -113,7 +115,7 @@ def write_bundle(folder, dim=3, **model):
 
 
 def test_a_model_is_built_from_its_config(registry):
-    model = registry.build("shift", {"dim": 2, "scale": 3.0})
+    model = building.build(registry, "shift", {"dim": 2, "scale": 3.0})
     assert isinstance(model, DirectModel)
     assert (model.event_shape, model.scale) == ((2,), 3.0)
 
@@ -130,7 +132,7 @@ def test_a_model_is_built_from_its_config(registry):
 )
 def test_a_config_that_does_not_fit_names_what_does(registry, config, told):
     with pytest.raises(ConfigError) as caught:
-        registry.build("shift", config)
+        building.build(registry, "shift", config)
     assert told in str(caught.value)
     assert caught.value.hint == "shift takes dim, scale = 1.0."
 
@@ -145,25 +147,25 @@ def test_keywords_of_a_class_that_takes_anything_are_unknown():
 
 def test_what_is_no_model_is_refused(registry):
     with pytest.raises(PluginError, match=r"shifts:not_a_model .* is no zoo.GenerativeModel"):
-        registry.build("dict", {})
+        building.build(registry, "dict", {})
 
 
 def test_a_name_a_folder_and_a_card_give_the_same_model(registry, tmp_path):
     card = registry.model("tiny")
-    for model in ("tiny", tmp_path / "tiny", str(tmp_path / "tiny" / CARD_FILE), card, registry.resolve("tiny")):
-        loaded = registry.load(model)
+    for model in ("tiny", tmp_path / "tiny", str(tmp_path / "tiny" / CARD_FILE), card, resolve(registry, "tiny")):
+        loaded = building.load(registry, model)
         assert not loaded.training
         assert loaded.network.tolist() == [0.0, 1.0, 2.0]
 
 
 def test_a_bundle_gives_its_model_back(registry, tmp_path):
-    loaded = registry.load(write_bundle(tmp_path / "b"))
+    loaded = building.load(registry, write_bundle(tmp_path / "b"))
     assert loaded.network.tolist() == [0.0, 1.0, 2.0]
 
 
 def test_a_bundle_of_nobody_knows_what_cannot_be_loaded_into_torch(registry, tmp_path):
     with pytest.raises(BundleError, match="does not say which architecture"):
-        registry.load(write_bundle(tmp_path / "b", architecture=""))
+        building.load(registry, write_bundle(tmp_path / "b", architecture=""))
 
 
 def test_weights_are_checked(registry, tmp_path):
@@ -174,44 +176,44 @@ def test_weights_are_checked(registry, tmp_path):
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(WeightsError, match="altered or damaged"):
-        registry.load(folder)
+        building.load(registry, folder)
     path.unlink()
     with pytest.raises(WeightsError, match="does not exist"):
-        registry.load(folder)
+        building.load(registry, folder)
 
 
 def test_weights_of_another_shape_do_not_fit(registry, tmp_path):
     write_model(tmp_path / "other", config={"dim": 4}, event_shape=[4])
     with pytest.raises(WeightsError, match="does not fit the model"):
-        registry.load(tmp_path / "other")
+        building.load(registry, tmp_path / "other")
 
 
 def test_a_card_that_states_another_event_shape_is_refused(registry, tmp_path):
     write_model(tmp_path / "other", event_shape=[4])
     with pytest.raises(ConfigError, match="says events of shape"):
-        registry.load(tmp_path / "other")
+        building.load(registry, tmp_path / "other")
 
 
 def test_a_card_without_weights_cannot_be_loaded(registry, tmp_path):
     write_model(tmp_path / "empty", weights=None)
     with pytest.raises(WeightsError, match="has no weights"):
-        registry.load(tmp_path / "empty")
+        building.load(registry, tmp_path / "empty")
 
 
 # -- resolve --------------------------------------------------------------------------------------------------------
 
 
 def test_resolving_says_what_there_is(registry, tmp_path):
-    source = registry.resolve("tiny")
+    source = resolve(registry, "tiny")
     assert (source.name, source.card.architecture, source.bundle) == ("tiny", "shift", None)
     packed = write_bundle(tmp_path / "b")
-    source = registry.resolve(packed)
+    source = resolve(registry, packed)
     assert (source.name, source.card, source.bundle) == ("packed", None, packed)
     assert source.manifest().event_shape == (3,)
     write_model(tmp_path / "both", bundle="bundle")
-    assert registry.resolve(tmp_path / "both").bundle is None  # stated, and not there
+    assert resolve(registry, tmp_path / "both").bundle is None  # stated, and not there
     carried = write_bundle(tmp_path / "both" / "bundle")
-    source = registry.resolve(tmp_path / "both")
+    source = resolve(registry, tmp_path / "both")
     assert (source.card.name, source.bundle) == ("tiny", carried)
 
 
@@ -219,24 +221,24 @@ def test_a_registered_name_goes_before_a_folder_of_that_name(registry, tmp_path,
     write_model(tmp_path / "elsewhere" / "tiny", dim=5)
     write_model(tmp_path / "elsewhere" / "local", dim=5, name="local")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert registry.resolve("tiny").card.event_shape == (3,)
-    assert registry.resolve("./tiny").card.event_shape == (5,)
-    assert registry.resolve("local").card.event_shape == (5,)
+    assert resolve(registry, "tiny").card.event_shape == (3,)
+    assert resolve(registry, "./tiny").card.event_shape == (5,)
+    assert resolve(registry, "local").card.event_shape == (5,)
 
 
 def test_what_is_no_model_says_what_one_looks_like(registry, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownNameError, match="no model named 'tny'") as caught:
-        registry.resolve("tny")
+        resolve(registry, "tny")
     assert caught.value.hint == "Did you mean tiny?"
     with pytest.raises(UsageError, match="there is no model at"):
-        registry.resolve("./tny")
+        resolve(registry, "./tny")
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="is a folder, but no model"):
-        registry.resolve(tmp_path / "folder")
+        resolve(registry, tmp_path / "folder")
     (tmp_path / "model.onnx").write_bytes(b"")
     with pytest.raises(UsageError, match="is a file, but no model"):
-        registry.resolve("model.onnx")
+        resolve(registry, "model.onnx")
 
 
 def test_a_contested_name_is_not_taken_for_a_path(registry, tmp_path, monkeypatch):
@@ -245,7 +247,7 @@ def test_a_contested_name_is_not_taken_for_a_path(registry, tmp_path, monkeypatc
     records = [PluginRecord(name=n, distribution=n, version="1", module=n) for n in ("a", "b")]
     contested = Registry([Plugin(record, {"model": (card,)}) for record in records])
     with pytest.raises(NameConflictError):
-        contested.resolve("tiny")
+        resolve(contested, "tiny")
 
 
 @pytest.mark.parametrize(
@@ -255,4 +257,4 @@ def test_a_damaged_card_or_manifest_is_a_zoo_error(registry, tmp_path, file, tex
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / file).write_text(text)
     with pytest.raises((ConfigError, BundleError)):
-        registry.resolve(tmp_path / "damaged")
+        resolve(registry, tmp_path / "damaged")

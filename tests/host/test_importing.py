@@ -4,7 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from zoo import building  # noqa: E402
 from zoo.errors import ConfigError, NameConflictError, PluginError, UsageError  # noqa: E402 - after the check
+from zoo.sources import resolve  # noqa: E402
 
 IMPORTER = """
     import torch
@@ -69,9 +71,9 @@ def write(tmp_path):
 
 
 def test_what_an_importer_knows_is_a_model_like_any_other(registry, write):
-    source = registry.resolve(write("fine"))
+    source = resolve(registry, write("fine"))
     assert (source.name, source.importer.name, source.bundle) == ("a", "point", None)
-    model = registry.load(write("fine"), size=5)
+    model = building.load(registry, write("fine"), size=5)
     assert model.event_shape == (5,)
     assert not model.training
 
@@ -79,7 +81,7 @@ def test_what_an_importer_knows_is_a_model_like_any_other(registry, write):
 def test_what_no_importer_knows_is_no_model(registry, tmp_path):
     (tmp_path / "a.circle").write_text("")
     with pytest.raises(UsageError, match="is a file, but no model") as caught:
-        registry.resolve(tmp_path / "a.circle")
+        resolve(registry, tmp_path / "a.circle")
     assert "Other formats that can be read: point." in caught.value.hint
 
 
@@ -96,16 +98,16 @@ def test_what_no_importer_knows_is_no_model(registry, tmp_path):
 )
 def test_an_importer_that_is_wrong_is_told(text, error, says, registry, write):
     with pytest.raises(error, match=says):
-        registry.load(write(text))
+        building.load(registry, write(text))
 
 
 def test_an_option_that_it_has_not_is_refused(registry, write):
     with pytest.raises(UsageError, match="importer point has no option colour") as caught:
-        registry.resolve(write("fine"), colour="red", size=3)
+        resolve(registry, write("fine"), colour="red", size=3)
     assert caught.value.hint == "It has: size."
 
 
 def test_two_that_know_it_are_named(site, registry, write):
     site.install("zoo-dot", IMPORTER.replace('name="point"', 'name="dot"').replace("zoo_point", "zoo_dot"))
     with pytest.raises(NameConflictError, match=r"more than one importer: dot of zoo-dot 1\.0 and point of zoo-point"):
-        site.registry().resolve(write("fine"))
+        resolve(site.registry(), write("fine"))

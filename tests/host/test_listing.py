@@ -101,7 +101,8 @@ def test_other_kinds_are_listed_by_their_options(zoo_command, models):
     assert "faces" in {d["name"] for d in document["datasets"]}
     everything = zoo_command.json("list", "--all", check=0)
     assert set(everything) == {
-        "models", "architectures", "samplers", "datasets", "exporters", "importers", "checks", "warnings"
+        "models", "architectures", "samplers", "datasets", "exporters", "importers", "distillations",
+        "metrics", "checks", "warnings",
     }  # fmt: skip
     text = zoo_command("list", "--all", check=0).stdout
     for title in ("Models", "Architectures", "Samplers", "Data sets"):

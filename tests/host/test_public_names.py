@@ -8,7 +8,8 @@ import pytest
 import zoo
 
 PUBLIC = {
-    *("Architecture", "Check", "DataSource", "Exporter", "Finding", "Importer", "ModelCard", "Sampler", "WeightsFile"),
+    *("Architecture", "Check", "DataSource", "DistillationMethod", "Exporter", "Finding", "Importer"),
+    *("Metric", "ModelCard", "Sampler", "WeightsFile"),
     *("Condition", "Dataset", "DirectModel", "GenerativeModel", "Split", "Step", "StepTable"),
     *("BundleError", "ConditionError", "ConfigError", "DataError", "ExportError", "MissingDependencyError"),
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),

@@ -102,6 +102,23 @@ def names(document, plural="architectures"):
     return {item["name"]: item for item in document[plural]}
 
 
+def its_metric_is_measured_beside_the_built_in_ones(environment, bundle):
+    import numpy as np
+
+    from zoo.registry import installed
+    from zoo.training.run import load_data
+
+    measured = environment.json("eval", bundle, "--data", "moons", "--samples", "64", "--scored", "20")
+    assert {"test_nll", "mean_distance"} <= set(measured["metrics"])
+    environment.zoo("run", bundle, "-n", "64", "--seed", "1", "-o", "drawn.npy")
+    drawn = np.load(environment.work / "drawn.npy")
+    test = load_data(installed().dataset("moons"), {}, installed()).test.x
+    distance = np.linalg.norm(drawn.mean(0) - test.mean(0))
+    assert measured["metrics"]["mean_distance"]["value"] == pytest.approx(distance, abs=1e-4)
+    alone = environment.json("eval", bundle, "--data", "moons", "--metric", "mean-distance")
+    assert list(alone["metrics"]) == ["mean_distance"]
+
+
 @pytest.mark.slow
 def test_a_third_party_package_from_install_to_uninstall(environment, example):
     import numpy as np
@@ -115,7 +132,8 @@ def test_a_third_party_package_from_install_to_uninstall(environment, example):
     assert listed["plugin"] == {"name": "example", "distribution": "zoo-example", "version": "0.1.0"}
     assert listed["unavailable"] is None
     (record,) = [p for p in environment.json("plugins")["plugins"] if p["name"] == "example"]
-    assert (record["status"], record["brings"], record["builtin"]) == ("ok", ["1 architecture", "1 sampler"], False)
+    assert (record["status"], record["builtin"]) == ("ok", False)
+    assert record["brings"] == ["1 architecture", "1 sampler", "1 metric"]
 
     # trained, exported, run, scored: no line of the plugin is about any of these
     trained = environment.json("train", str(example / "gaussian.toml"), "-o", "runs/gaussian", "--steps", "40")
@@ -135,6 +153,8 @@ def test_a_third_party_package_from_install_to_uninstall(environment, example):
     z = (samples - arrays["mean"]) / np.exp(arrays["log_std"])
     expected = -0.5 * (z**2 + np.log(2 * np.pi)).sum(1) - arrays["log_std"].sum()
     np.testing.assert_allclose(densities, expected, atol=1e-5)
+
+    its_metric_is_measured_beside_the_built_in_ones(environment, "gaussian.bundle")
 
     # its sampler runs with a bundle that was exported before anybody had thought of it
     environment.zoo(

@@ -10,11 +10,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
+from zoo.conditions import Condition  # noqa: E402 - after the checks
 from zoo.data import Dataset, Split  # noqa: E402 - after the checks
 from zoo.export import export  # noqa: E402
-from zoo.metrics import evaluation  # noqa: E402
+from zoo.metrics.agreement import classifier_metrics  # noqa: E402
 from zoo.metrics.distance import frechet_distance  # noqa: E402
+from zoo.metrics.evaluation import Evaluation  # noqa: E402
 from zoo.metrics.judges import Judge  # noqa: E402
+from zoo.metrics.likelihood import likelihood, variational_bound  # noqa: E402
 from zoo.runtime import load  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402
 from zoo_flows.nice import NICE  # noqa: E402
@@ -57,21 +60,22 @@ def diffusion(tmp_path_factory):
 
 class TestLikelihood:
     def test_a_fitted_gaussian_has_no_gap(self, flow, gaussian):
-        metrics = evaluation.likelihood(flow, gaussian)
+        metrics = likelihood(Evaluation(model=flow, data=gaussian))
         assert abs(metrics["test_gap"]["value"]) < 4 * metrics["test_nll"]["standard_error"]
         assert metrics["test_nll"]["samples"] == 400
         assert "numerical_error" not in metrics["test_nll"]
 
     def test_only_the_first_are_scored(self, flow, gaussian):
         expected = -flow.log_prob(gaussian.test.x[:7]).mean()
-        assert evaluation.likelihood(flow, gaussian, scored=7)["test_nll"]["value"] == pytest.approx(expected, abs=1e-4)
+        metrics = likelihood(Evaluation(model=flow, data=gaussian, scored=7))
+        assert metrics["test_nll"]["value"] == pytest.approx(expected, abs=1e-4)
 
     def test_rounded_numbers_get_noise_as_wide_as_their_grain(self, flow, gaussian):
         rounded = replace(gaussian, grain=np.array([1e-6, 3.0], np.float32))
-        assert evaluation.likelihood(flow, rounded)["test_nll"]["value"] > 1 + gaussian.entropy
+        assert likelihood(Evaluation(model=flow, data=rounded))["test_nll"]["value"] > 1 + gaussian.entropy
 
     def test_that_of_a_diffusion_comes_with_its_errors(self, diffusion, gaussian):
-        metrics = evaluation.likelihood(diffusion, gaussian, scored=20, steps=8)
+        metrics = likelihood(Evaluation(model=diffusion, data=gaussian, scored=20, steps=8))
         found = diffusion.log_prob_with_errors(gaussian.test.x[:20], steps=8)
         assert metrics["test_nll"]["value"] == pytest.approx(-found.value.mean(), abs=1e-4)
         assert metrics["test_nll"]["numerical_error"] == pytest.approx(found.numerical_error.mean(), abs=1e-4)
@@ -81,13 +85,14 @@ class TestLikelihood:
 
 class TestBound:
     def test_it_is_above_the_likelihood(self, diffusion, gaussian):
-        nll = evaluation.likelihood(diffusion, gaussian, scored=50)["test_nll"]["value"]
-        bound = evaluation.bound(diffusion, gaussian, scored=50, terms=200)["test_bound_nll"]
+        evaluation = Evaluation(model=diffusion, data=gaussian, scored=50, terms=200)
+        nll = likelihood(evaluation)["test_nll"]["value"]
+        bound = variational_bound(evaluation)["test_bound_nll"]
         assert bound["value"] > nll
         assert bound["samples"] == 50
 
     def test_a_flow_has_none(self, flow, gaussian):
-        assert evaluation.bound(flow, gaussian) == {}
+        assert variational_bound(Evaluation(model=flow, data=gaussian)) == {}
 
 
 class TestJudged:
@@ -104,7 +109,7 @@ class TestJudged:
     class Model:
         """Draws what it is asked for, but every fourth wrongly."""
 
-        condition = type("Classes", (), {"kind": "classes"})
+        condition = Condition.classes(2)
 
         def sample(self, n, *, seed, condition, progress):
             shown = np.where(np.arange(n) % 4 == 3, 1 - condition, condition)
@@ -125,7 +130,7 @@ class TestJudged:
         return Brightness(data.event_shape, 2, 16)
 
     def test_agreement_and_distance(self, data, judge):
-        metrics = evaluation.judged(self.Model(), data, samples=60, judge=judge)
+        metrics = classifier_metrics(Evaluation(model=self.Model(), data=data, samples=60), judge=judge)
         assert metrics["class_agreement"]["value"] == 0.75
         assert metrics["class_agreement"]["judge_test_accuracy"] == 1.0
         # three quarters of what is drawn are dark: means 2.5 apart, and variances of 5² and (2.5·√3)²
@@ -133,4 +138,4 @@ class TestJudged:
         assert metrics["frechet_distance"]["of_training_data"] == 0  # the same images here
 
     def test_what_is_no_labelled_image_is_not_judged(self, flow, gaussian):
-        assert evaluation.judged(flow, gaussian) == {}
+        assert classifier_metrics(Evaluation(model=flow, data=gaussian)) == {}

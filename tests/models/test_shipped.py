@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zoo import runtime
+from zoo import building, runtime
 from zoo.bundle import open_bundle
 from zoo.errors import DataError, MissingDependencyError, UsageError
 from zoo.files import sha256
@@ -42,7 +42,7 @@ def models():
 
     def get(card):
         if card.name not in loaded:
-            loaded[card.name] = REGISTRY.load(card)
+            loaded[card.name] = building.load(REGISTRY, card)
         return loaded[card.name]
 
     return get

@@ -96,6 +96,14 @@ def test_the_proof_is_in_the_manifest(diffusion_bundle):
         assert what in compared
     assert max(proof["largest_differences"].values()) < 1e-5
     assert proof["cases"] > 40
+    assert "judged_by_float64" not in proof
+
+
+def test_the_density_that_a_flow_was_compared_with_is_in_the_manifest(gaussian_bundle):
+    density = open_bundle(gaussian_bundle).manifest.proof["density"]
+    assert (density["method"], density["points"], density["error"]) == ("jacobian", 3, 0)
+    assert density["difference"] < 1e-6
+    assert "equals that of the noise less the log-determinant" in (gaussian_bundle / MODEL_CARD).read_text()
 
 
 def test_graphs_say_nothing_of_the_machine(gaussian_bundle, diffusion_bundle):
@@ -233,6 +241,7 @@ def test_progress_covers_tracing_writing_and_proving(gaussian, tmp_path):
     export(gaussian, tmp_path / "bundle", progress=lambda *call: calls.append(call))
     said = [what for what, _, _ in calls]
     assert said == [
+        "proving the model in PyTorch",
         "tracing graph inverse",
         "tracing graph log_prob",
         "writing",
@@ -242,8 +251,8 @@ def test_progress_covers_tracing_writing_and_proving(gaussian, tmp_path):
         "proving log_prob",
         "done",
     ]
-    assert [done for _, done, _ in calls] == list(range(8))
-    assert {total for _, _, total in calls} == {7}
+    assert [done for _, done, _ in calls] == list(range(9))
+    assert {total for _, _, total in calls} == {8}
 
 
 def test_another_opset(gaussian, tmp_path):

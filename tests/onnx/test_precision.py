@@ -17,6 +17,7 @@ from zoo.errors import BundleError, ProofError, UnknownNameError, UsageError
 from zoo.export import export
 from zoo.runtime import load
 from zoo.runtime.check import check
+from zoo.sources import resolve
 from zoo_diffusion.unet import UNetDiffusion
 from zoo_onnx.precision import precision
 from zoo_onnx.precision.grids import Float, Integers
@@ -173,7 +174,7 @@ def test_a_loss_beyond_the_bound_is_refused(steps, tmp_path):
 
 
 def test_the_cards_metrics_are_measured_again():
-    card = zoo.registry.installed().resolve("digits-nsf").card
+    card = resolve(zoo.registry.installed(), "digits-nsf").card
     bundle = load(card.folder / card.bundle, "cpu")
     found, missing = measure(card, bundle)
     metric = card.metrics["test_bits_per_dim"]
@@ -183,7 +184,7 @@ def test_the_cards_metrics_are_measured_again():
 
 
 def test_bits_that_were_measured_with_learned_noise_are_not_measured_without_it():
-    card = zoo.registry.installed().resolve("digits-nsf").card
+    card = resolve(zoo.registry.installed(), "digits-nsf").card
     learned = {**card.metrics["test_bits_per_dim"], "noise": "learned"}
     bundle = load(card.folder / card.bundle, "cpu")
     found, _ = measure(dataclasses.replace(card, metrics={"test_bits_per_dim": learned}), bundle)
@@ -191,7 +192,7 @@ def test_bits_that_were_measured_with_learned_noise_are_not_measured_without_it(
 
 
 def test_metrics_whose_data_are_missing_are_told():
-    card = zoo.registry.installed().resolve("digits-nsf").card
+    card = resolve(zoo.registry.installed(), "digits-nsf").card
     bundle = load(card.folder / card.bundle, "cpu")
     found, missing = measure(dataclasses.replace(card, data={"name": "nowhere"}), bundle)
     assert not found

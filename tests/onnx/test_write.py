@@ -10,7 +10,8 @@ import torch
 from zoo.bundle import open_bundle
 from zoo.errors import ExportError, ProofError, UnknownNameError, UsageError
 from zoo.export import export
-from zoo.programs import Graph, Port
+from zoo.ports import Port
+from zoo.programs import Graph
 from zoo.runtime import load
 from zoo.runtime.check import check
 from zoo.scan import scan_graph

@@ -8,7 +8,9 @@ from zoo.errors import ConditionError, RuntimeFailure, UnknownNameError, UsageEr
 from zoo.noise import Stream
 from zoo.paths import CosineLogSNR
 from zoo.runtime import load
-from zoo.samplers import BUILTIN, ddim, ddpm
+from zoo.samplers import BUILTIN
+from zoo.samplers.ddim import ddim
+from zoo.samplers.ddpm import ddpm
 
 
 def reference(table, mean, std, *, n, shape, seed):

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -80,6 +81,89 @@ def test_runs_that_are_awaited_run_in_threads_and_between_one_another(model):
         np.testing.assert_allclose(x, model.sample(2, seed=seed, steps=3), atol=1e-6)
     np.testing.assert_array_equal(whole, model.sample(2, seed=0, steps=3))
     assert names == {threading.current_thread().name}, "frames arrive where they are awaited"
+
+
+def slowly(monkeypatch, model, calls, seconds=0.05):
+    """Let each call of a graph take a while, and be counted."""
+    kind = type(model.session(model.manifest.sample.graph))
+    for name in ("run", "run_on"):
+        own = getattr(kind, name)
+
+        def slow(self, *args, own=own, **kwargs):
+            calls.append(1)
+            time.sleep(seconds)
+            return own(self, *args, **kwargs)
+
+        monkeypatch.setattr(kind, name, slow)
+
+
+@pytest.mark.parametrize("way", ["sample", "stream"])
+def test_a_run_that_is_cancelled_stops_between_steps(model, monkeypatch, way):
+    calls = []
+    slowly(monkeypatch, model, calls)
+
+    async def begun():
+        if way == "sample":
+            return await model.sample_async(2, seed=0, steps=200)
+        return [frame async for frame in model.stream_async(2, seed=0, steps=200)]
+
+    async def cancel():
+        task = asyncio.create_task(begun())
+        while len(calls) < 3:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        before = len(calls)
+        await asyncio.sleep(0.6)
+        return before
+
+    before = asyncio.run(cancel())
+    # the call that was being made, and one more that had begun when it was asked whether to go on
+    assert len(calls) <= before + 2
+    assert 3 <= len(calls) < 100
+
+
+def test_a_model_of_one_call_stops_between_batches_and_leaves_the_loop_free(flow, monkeypatch):
+    model, calls = load(flow, "cpu"), []
+    slowly(monkeypatch, model, calls)
+    turns = []
+
+    async def others():
+        while True:
+            turns.append(1)
+            await asyncio.sleep(0.01)
+
+    async def cancel():
+        watching = asyncio.create_task(others())
+
+        async def frames():
+            return [frame async for frame in model.stream_async(100, seed=0, batch_size=1)]
+
+        task = asyncio.create_task(frames())
+        while len(calls) < 3:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        watching.cancel()
+        before = len(calls)
+        await asyncio.sleep(0.6)
+        return before
+
+    before = asyncio.run(cancel())
+    assert len(turns) > 3, "a graph ran where others wait for their turn"
+    assert len(calls) <= before + 2
+
+
+def test_whoever_waits_sees_progress(model):
+    seen = []
+
+    async def wait():
+        return await model.sample_async(1, seed=0, steps=3, progress=lambda done, total: seen.append((done, total)))
+
+    asyncio.run(wait())
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_warming_up_loads_what_requests_need(classes, flow):

@@ -1,15 +1,21 @@
 """``zoo train`` with a teacher: from recipe to card, interrupted or not."""
 
 import json
+import sys
+import textwrap
+from importlib.metadata import EntryPoint
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
+from zoo import building  # noqa: E402
 from zoo.cards import CARD_FILE  # noqa: E402 - after the check for torch
 from zoo.cli import _group  # noqa: E402
-from zoo.errors import ConfigError  # noqa: E402
+from zoo.discovery import PluginRecord, discover, load_plugin  # noqa: E402
+from zoo.errors import ConfigError, PluginError, UnknownNameError  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
 from zoo.training.recipe import Recipe  # noqa: E402
 from zoo.training.run import WEIGHTS_FILE, train_recipe  # noqa: E402
@@ -53,7 +59,7 @@ class TestAStudent:
         assert len(card.papers) == 2
         assert card.metrics["test_loss"]["of"] != "the training objective"
         assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["card.json", WEIGHTS_FILE]
-        assert REGISTRY.load(tmp_path / "out").sample(3, seed=0).shape == (3, 2)
+        assert building.load(REGISTRY, tmp_path / "out").sample(3, seed=0).shape == (3, 2)
 
     def test_an_interrupted_run_ends_with_the_same_weights(self, method, teacher, tmp_path):
         table = self.table(method, teacher)
@@ -76,7 +82,7 @@ class TestAStudent:
     [
         (FEW, "moons-rectified-floe", "consistency", "moons-rectified-floe"),
         (FEW, None, "progressive", "progressive"),
-        ({"architecture": "nsf-coupling", "config": {"event_shape": [2]}}, None, "reflow", "family flow cannot be"),
+        ({"architecture": "nsf-coupling", "config": {"event_shape": [2]}}, None, "reflow", "NSFCoupling is not one"),
     ],
 )
 def test_mistakes_end_in_one_clear_error(tmp_path, teacher, model, teacher_name, method, says):
@@ -100,3 +106,79 @@ def test_a_model_without_a_teacher_says_that_it_needs_one(tmp_path):
     with pytest.raises(ConfigError, match="not trained by a loss of its own"):
         run(recipe(FEW), tmp_path / "out")
     assert not (tmp_path / "out" / CARD_FILE).exists()
+
+
+PLUGIN = """
+    from zoo.training.distillation import Distillation
+    import zoo
+
+    class Imitation(Distillation):
+        measures = "how far the student's samples of one noise are from its teacher's"
+
+        def __init__(self, student, teacher, *, seed=0, how="well"):
+            if how == "badly":
+                raise KeyError("how")
+            self.teacher, self.seed = teacher, seed
+
+        def loss(self, student, x, condition, *, done):
+            z = student.noise(self.seed, len(x), student.noise_shape)
+            return (student.inverse(z) - self.teacher.inverse(z)).square().mean()
+
+    def nothing(student, teacher):
+        return None
+
+    @zoo.hookimpl
+    def zoo_distillations():
+        return [
+            zoo.DistillationMethod(name="imitation", entry="zoo_imitation:Imitation", paper="Nobody 2026, Imitation"),
+            zoo.DistillationMethod(name="nothing", entry="zoo_imitation:nothing"),
+        ]
+"""
+AFFINE = {"architecture": "realnvp", "config": {"event_shape": [2], "transforms": 2, "hidden": 8, "blocks": 1}}
+
+
+@pytest.fixture
+def plugged(tmp_path, monkeypatch):
+    """A registry that has the built-in plugins, and one of a method for flows."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "zoo_imitation.py").write_text(textwrap.dedent(PLUGIN), "utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    record = PluginRecord(name="imitation", distribution="zoo-imitation", version="1.0", module="zoo_imitation")
+    yield Registry([*discover(allowed=[]), load_plugin(record, EntryPoint("imitation", "zoo_imitation", "zoo"))])
+    sys.modules.pop("zoo_imitation", None)
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("flow")
+    train_recipe(Recipe.from_dict(recipe(AFFINE)), folder, REGISTRY)
+    return folder
+
+
+def test_a_plugin_brings_a_method_and_flows_learn_by_it(plugged, flow, tmp_path):
+    table = recipe(AFFINE, flow, method="imitation", options={"seed": 3}, start="fresh")
+    table["training"] = {**TRAINING, "steps": 40, "learning_rate": 0.01, "ema": 0.0}
+    card = train_recipe(Recipe.from_dict(table), tmp_path / "out", plugged)
+    assert card.papers[-1] == "Nobody 2026, Imitation"
+    z = torch.from_numpy(np.random.default_rng(0).standard_normal((200, 2))).float()
+    teacher, student = (building.load(plugged, folder).inverse(z) for folder in (flow, tmp_path / "out"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        fresh = building.build(plugged, AFFINE["architecture"], AFFINE["config"]).eval().inverse(z)
+    assert (student - teacher).square().mean() < 0.5 * (fresh - teacher).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "error", "says"),
+    [
+        ("imitation", {"sede": 3}, ConfigError, "options of imitation: .*unexpected keyword argument 'sede'"),
+        ("imitation", {"how": "badly"}, PluginError, "method imitation cannot be used so: KeyError: 'how'"),
+        ("nothing", {}, PluginError, "zoo_imitation:nothing of the distillation method nothing is not a Distillation"),
+        ("imitate", {}, UnknownNameError, "there is no distillation method named 'imitate'"),
+    ],
+)
+def test_what_is_wrong_with_a_method_is_said(plugged, flow, tmp_path, method, options, error, says):
+    table = recipe(AFFINE, flow, method=method, options=options)
+    with pytest.raises(error, match=says):
+        train_recipe(Recipe.from_dict(table), tmp_path / "out", plugged)

@@ -19,6 +19,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from zoo.cli._text import echo
+from zoo.printable import printable
+
 if TYPE_CHECKING:
     from zoo.registry import Registry
 
@@ -64,7 +67,7 @@ class App:
     def say(self, text: str) -> None:
         """One line on stderr; nothing with ``--quiet``."""
         if not self.quiet:
-            click.echo(text, err=True)
+            echo(text, err=True)
 
     def emit(self, value: Any) -> None:
         """The command's one JSON document, on stdout. Numbers that are not finite become null."""
@@ -85,14 +88,14 @@ class App:
         from rich.console import Console
 
         columns = (
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             _Rate(),
             progress.TimeRemainingColumn(compact=True),
         )
         with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(label, total=total)
+            task = bar.add_task(printable(label), total=total)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     @contextlib.contextmanager

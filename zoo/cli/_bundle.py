@@ -8,7 +8,8 @@ from typing import Any
 
 from zoo.bundle import Bundle, GraphInfo, Manifest
 from zoo.cli._text import size
-from zoo.programs import Direct, Fused, Iterate, Port
+from zoo.ports import Port
+from zoo.programs import Direct, Fused, Iterate
 
 
 def described(bundle: Bundle) -> dict[str, Any]:
@@ -27,13 +28,13 @@ def described(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def explained(bundle: Bundle) -> list[tuple[str, str]]:
+def explained(bundle: Bundle) -> list[tuple[str, str | list[str]]]:
     """The same for people: names and lines."""
     manifest = bundle.manifest
     whole = size(sum(info.size for info in manifest.files.values()))
     return [
         ("bundle", f"{bundle.folder}, {whole} in {len(manifest.files)} files, by {manifest.created_by}"),
-        ("graphs", "\n".join(_graph(name, graph) for name, graph in manifest.graphs.items())),
+        ("graphs", [_graph(name, graph) for name, graph in manifest.graphs.items()]),
         ("samples by", _sampling(manifest)),
         ("scores by", _scoring(manifest)),
         ("batch", "any" if manifest.batch is None else f"{manifest.batch}, filled up and cut off as needed"),
@@ -50,7 +51,7 @@ def _ports(ports: tuple[Port, ...]) -> str:
     return ", ".join(port.name for port in ports)
 
 
-def _sampling(manifest: Manifest) -> str:
+def _sampling(manifest: Manifest) -> list[str]:
     lines = []
     program = manifest.sample
     if isinstance(program, Direct):
@@ -64,7 +65,7 @@ def _sampling(manifest: Manifest) -> str:
     if isinstance(fused, Fused):
         built_in = f": {fused.steps} steps of {fused.sampler}" if fused.sampler else ""
         lines.append(f"one call of {fused.graph}, noise included{built_in}")
-    return "\n".join(lines)
+    return lines
 
 
 def _scoring(manifest: Manifest) -> str:
@@ -92,7 +93,10 @@ def _proof(proof: Mapping[str, Any]) -> str:
     cases = f"{proof['cases']} cases" if "cases" in proof else "cases"
     where = "".join(f" {preposition} {name} {proof[key]}" for preposition, name, key in _MADE_WITH if key in proof)
     tolerated = f", {proof['tolerance']:.1e} tolerated" if "tolerance" in proof else ""
-    return f"{cases}{where}: at most {differences[what]:.1e} apart ({what}){tolerated}; `zoo check` repeats it"
+    judged = len(proof.get("judged_by_float64", {}))
+    let_through = f", {judged} more let through by float64" if judged else ""
+    apart = f"at most {differences[what]:.1e} apart ({what}){tolerated}{let_through}"
+    return f"{cases}{where}: {apart}; `zoo check` repeats it"
 
 
 _MADE_WITH = ("beside", "PyTorch", "torch"), ("in", "ONNX Runtime", "onnxruntime")

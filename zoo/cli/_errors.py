@@ -14,6 +14,7 @@ from collections.abc import Callable
 import click
 
 from zoo.cli._app import App
+from zoo.cli._text import echo
 from zoo.errors import ZooError
 
 INTERRUPTED = 130
@@ -29,11 +30,11 @@ def guarded(app: App, work: Callable[[], object]) -> int:
         _tell(app, type(error).__name__, str(error), error.hint)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        echo(error.ctx.get_help() if error.ctx else "", err=True, lines=True)
         return 2
     except click.UsageError as error:
         if error.ctx is not None:
-            click.echo(error.ctx.get_usage(), err=True)
+            echo(error.ctx.get_usage(), err=True, lines=True)
         hint = f"Try `{error.ctx.command_path} --help`." if error.ctx is not None else None
         _tell(app, "UsageError", error.format_message(), hint)
         return 2
@@ -55,10 +56,10 @@ def guarded(app: App, work: Callable[[], object]) -> int:
 
 def _tell(app: App, kind: str, message: str, hint: str | None) -> None:
     if app.debug and sys.exc_info()[0] is not None:
-        traceback.print_exc()
-    click.echo(f"Error: {message}", err=True)
+        echo(traceback.format_exc().rstrip(), err=True, lines=True)
+    echo(f"Error: {message}", err=True)
     if hint:
-        click.echo(hint, err=True)
+        echo(hint, err=True)
     if app.json and not app.emitted:
         app.emit({"error": {"type": kind, "message": message, "hint": hint}})
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
+from zoo import building
 from zoo.bundle import open_bundle
 from zoo.cards import Exporter, ModelCard
 from zoo.cli._app import App
-from zoo.cli._text import table
+from zoo.cli._text import echo, table
 from zoo.errors import ZooError
 from zoo.export import BUNDLES
 
@@ -82,7 +81,7 @@ def _of_model(
 ) -> Iterator[Cell]:
     from zoo.export import export, pack
 
-    model, bundles = app.registry.load(card), app.registry.exporter(BUNDLES)
+    model, bundles = building.load(app.registry, card), app.registry.exporter(BUNDLES)
     for precision, options in PRECISIONS.items():
         made = folder / f"{card.name}-{precision}-{BUNDLES}"
         given: dict[str, Any] = {**options, **({} if quality or not options else {"quality": False})}
@@ -142,4 +141,4 @@ def _show(cells: list[Cell], targets: list[str]) -> None:
     rows = [[*key, *(verdict(row[target]) for target in targets)] for key, row in by_row.items()]
     table(["model", "precision", *targets], rows)
     for number, reason in enumerate(reasons, 1):
-        click.echo(f"({number}) {reason}")
+        echo(f"({number}) {reason}")

@@ -101,8 +101,9 @@ class LazyGroup(click.Group):
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value:
         import zoo
+        from zoo.cli._text import echo
 
-        click.echo(f"zoo {zoo.__version__}")
+        echo(f"zoo {zoo.__version__}")
         context.exit()
 
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo import building
 from zoo.cli._app import App
 from zoo.cli._request import Request
 from zoo.errors import MissingDependencyError
@@ -42,7 +43,7 @@ def _export(app: App, source: Source, folder: Path) -> None:
     app.say(f"{source.name} carries no bundle: exporting it to a temporary one (`zoo export` makes one that stays)")
     exporter = app.registry.load_entry(app.registry.exporter("onnx"))
     folder.mkdir()
-    exporter(app.registry.load(source), source.card, folder)
+    exporter(building.load(app.registry, source), source.card, folder)
 
 
 def provider_of(app: App, model: BundledModel) -> str:

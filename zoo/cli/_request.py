@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from zoo.runtime import Device
     from zoo.sources import Source
 
+#: bytes; suffixes and those of temporary files come to it, and file systems take 255
+_MAX_FILE_NAME = 150
+
 
 @dataclass(frozen=True)
 class Request:
@@ -201,5 +204,6 @@ def _default_count(facts: Facts, *, in_turn: bool) -> int:
 
 
 def file_name(name: str) -> str:
-    """A model's name as a file name; a bundle may be named anything."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "samples"
+    """A model's name as a file name; a bundle may be named anything, in as many letters as no file system takes."""
+    kept = re.sub(r"[^\w.-]+", "_", name).encode()[:_MAX_FILE_NAME].decode(errors="ignore")
+    return kept.strip("._") or "samples"

@@ -6,11 +6,10 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from zoo.cli._app import App
 from zoo.cli._opening import open_model, provider_of
 from zoo.cli._request import SAMPLING_ONLY, Facts, Request, flag, given_condition
+from zoo.cli._text import echo
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     if request.output is not None:
         write(density, request.output, Extras(about=told), replace=request.force)
     elif not app.json:
-        click.echo("\n".join(f"{value:.9g}" for value in density.tolist()))
+        echo("\n".join(f"{value:.9g}" for value in density.tolist()), lines=True)
     error = f" ± {float(density.std(ddof=1)) / math.sqrt(n):.2g}" if n > 1 and np.isfinite(density).all() else ""
     app.say(
         f"{'' if request.output is None else f'wrote {request.output}: '}mean {mean:.6g}{error} nats"

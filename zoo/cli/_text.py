@@ -1,4 +1,8 @@
-"""Tables, numbers and shapes for people: drawn on a terminal, plainly aligned in a pipe, never cut off."""
+"""Tables, numbers and shapes for people: drawn on a terminal, plainly aligned in a pipe, never cut off.
+
+All that the command line writes for people goes through :func:`echo` or a table, which let no character of a stranger's
+name or sentence do anything but be read. A test holds that no other module here writes.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,26 @@ from collections.abc import Sequence
 
 import click
 
+from zoo.printable import printable
+
+
+def echo(text: str = "", *, err: bool = False, lines: bool = False) -> None:
+    """Print one line, or several where they are ours, on stdout or stderr."""
+    click.echo(printable(text, "\n\t" if lines else "\t"), err=err)
+
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
     """Print rows on stdout, without the columns that are empty throughout."""
     kept = [i for i in range(len(headers)) if any(row[i] for row in rows)]
-    headers, rows = [headers[i] for i in kept], [[row[i] for i in kept] for row in rows]
+    headers, rows = [headers[i] for i in kept], [[printable(row[i]) for i in kept] for row in rows]
     if sys.stdout.isatty():
         _draw(headers, rows, title)
         return
     if title:
-        click.echo(title)
+        echo(title)
     widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
     for row in [headers, *rows]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
@@ -28,7 +39,7 @@ def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> 
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False)
     for header in headers:
         drawn.add_column(header, overflow="fold")
     for row in rows:
@@ -37,15 +48,14 @@ def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> 
     Console().print(drawn)
 
 
-def facts(pairs: Sequence[tuple[str, str]]) -> None:
-    """Print names and values on stdout, one a line, without those that are empty."""
-    pairs = [(name, value) for name, value in pairs if value]
-    width = max((len(name) for name, _ in pairs), default=0)
-    for name, value in pairs:
-        first, *rest = value.splitlines()
-        click.echo(f"{name.ljust(width)}  {first}")
+def facts(pairs: Sequence[tuple[str, str | list[str]]]) -> None:
+    """Print names and values on stdout, one a line or a list of lines, without those that are empty."""
+    named = [(printable(name), [value] if isinstance(value, str) else value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in named), default=0)
+    for name, (first, *rest) in named:
+        echo(f"{name.ljust(width)}  {first}")
         for line in rest:
-            click.echo(f"{' ' * width}  {line}")
+            echo(f"{' ' * width}  {line}")
 
 
 def shape(sizes: Sequence[int]) -> str:

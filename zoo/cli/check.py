@@ -9,6 +9,7 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import table
 from zoo.errors import UsageError
+from zoo.sources import resolve
 
 if TYPE_CHECKING:
     from zoo.runtime.check import Row
@@ -27,25 +28,27 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
 
     Every file is checked against the manifest, and every graph against the rules for bundles of strangers. Then the
     golden inputs that travel in the bundle run through every graph and program, and what comes out is compared with
-    what PyTorch gave when the bundle was written. PyTorch is not needed. Exits with 3 if a difference is beyond the
-    tolerance that the bundle states.
+    what PyTorch gave when the bundle was written. Step tables are made again and compared. PyTorch is not needed. Exits
+    with 3 if a difference is beyond the tolerance that the bundle states.
     """
     from zoo.bundle import open_bundle
     from zoo.runtime.check import check
 
-    source = app.registry.resolve(model)
+    source = resolve(app.registry, model)
     if source.bundle is None:
         raise UsageError(f"{source.name} has no bundle to check", hint=f"`zoo export {model} -o DIR` writes one.")
     bundle = open_bundle(source.bundle)
     app.say(f"{source.bundle}: {len(bundle.manifest.files)} files are what the manifest says")
     with app.progress(f"checking {source.name}", 1) as update:
-        report = check(bundle, provider, progress=update)
+        report = check(bundle, provider, samplers=app.registry.samplers(), progress=update)
     for name, reason in report.unusable.items():
         app.say(f"{name} was not checked: {reason}")
+    for name, reason in report.unmade.items():
+        app.say(f"table {name} was not compared: {reason}")
     rows: list[dict[str, Any]] = [{**vars(row), "ok": row.ok} for row in report.rows]
     if app.json:
         result = {"ok": report.ok, "model": source.name, "folder": source.bundle}
-        app.emit({**result, "differences": rows, "unusable": report.unusable})
+        app.emit({**result, "differences": rows, "unusable": report.unusable, "unmade": report.unmade})
     else:
         table(
             ["provider", "what", "output", "cases", "largest difference", "tolerated", ""],
@@ -59,4 +62,4 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
 def _cells(row: Row) -> list[str]:
     verdict = "ok" if row.ok else "differs"
     numbers = f"{row.difference:.1e}", f"{row.tolerance:.1e}"
-    return [row.provider, row.what, row.output, str(row.cases), *numbers, verdict]
+    return [row.provider or "-", row.what, row.output, str(row.cases) if row.cases else "-", *numbers, verdict]

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import table
 from zoo.errors import UsageError
+from zoo.sources import Source, resolve
+
+if TYPE_CHECKING:
+    from zoo.cards import Metric
+    from zoo.data import Dataset
+    from zoo.metrics.evaluation import Evaluation, Metrics
+    from zoo.registry import Registry
 
 
 @click.command("eval")
@@ -23,73 +31,98 @@ from zoo.errors import UsageError
 @click.option(
     "--samples", type=click.IntRange(0), default=1000, show_default=True, help="Samples to judge; 0 for none."
 )
+@click.option(
+    "--metric", "names", multiple=True, metavar="NAME", help="Only this metric; may be repeated [all that fit]."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise, probes and samples.")
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another of this machine's.")
 @json_option
 @pass_app
-def command(
-    app: App, /, model: str, data: str | None, scored: int | None, samples: int, seed: int, **given: Any
-) -> None:
+def command(app: App, /, model: str, data: str | None, provider: str, names: tuple[str, ...], **settings: Any) -> None:
     """Measure a model on held-out data.
 
-    Its bundle is what is measured: the negative log-likelihood of test samples, for a diffusion by its ODE, with the
-    errors of steps and probes, and its variational bound; of labelled images, whether samples show their class, and how
-    far they are from real ones in the features of a classifier that is trained on real ones first; of tables, how far
-    the columns of samples are from real ones; of texts, whether they look like real ones and are new.
+    Its bundle is what is measured, by all metrics that fit: the negative log-likelihood of test samples, for a
+    diffusion by its ODE, with the errors of steps and probes, and its variational bound; of labelled images, whether
+    samples show their class, and how far they are from real ones in the features of a classifier that is trained on
+    real ones first; of tables, how far the columns of samples are from real ones; of texts, whether they look like real
+    ones and are new; and whatever plugins add (`zoo list --metrics`).
 
     \b
     zoo eval moons-nsf
     zoo eval mnist-unet --scored 32 --samples 200
+    zoo eval mnist-unet --metric classifier
     """
     from zoo.cli._opening import bundle_folder
-    from zoo.metrics import evaluation
-    from zoo.metrics.tabular import tabular
-    from zoo.metrics.texts import textual
-    from zoo.programs import Integrate
+    from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure_all
     from zoo.runtime import load
+
+    metrics = chosen_metrics(app.registry, names)
+    source = resolve(app.registry, model)
+    dataset = _dataset(app, source, data)
+    with ExitStack() as stack:
+        bundle = load(bundle_folder(app, source, stack), provider, samplers=app.registry.samplers())
+        if dataset.event_shape != bundle.event_shape:
+            raise UsageError(
+                f"{source.name} is of samples {list(bundle.event_shape)}, and {dataset.name} has "
+                f"{list(dataset.event_shape)}"
+            )
+        evaluation = Evaluation(model=bundle, data=dataset, **settings)
+        usable = metrics if names else _usable(app, metrics)
+        app.say(
+            f"measuring {source.name} by {evaluation.count:,} of {len(dataset.test):,} test samples of {dataset.name} "
+            f"and {evaluation.samples:,} of its own"
+        )
+        tables = measure_all(app.registry, usable, evaluation, one=partial(_measured, app))
+    if app.json:
+        app.emit({"model": source.name, "data": dataset.name, "seed": evaluation.seed, "metrics": tables})
+    elif tables:
+        table(["metric", "value", "", "samples", ""], [_cells(name, metric) for name, metric in tables.items()])
+    else:
+        app.say(f"none of {', '.join(metric.name for metric in metrics)} fits {source.name} and its data")
+
+
+def _dataset(app: App, source: Source, name: str | None) -> Dataset:
+    """The data set of that name, or the one that the model was trained on, with the options that it was trained with.
+
+    Raises:
+        UsageError: no name, and a model that does not say.
+    """
     from zoo.training.recipe import Recipe
     from zoo.training.run import load_data
 
-    source = app.registry.resolve(model)
     recipe = None if source.card is None or source.card.recipe is None else Recipe.from_dict(source.card.recipe)
-    if data is None and recipe is None:
+    if name is None and recipe is None:
         raise UsageError(f"{source.name} does not say what data it was trained on", hint="Name a data set by --data.")
-    name = recipe.data.name if data is None and recipe is not None else str(data)
+    name = recipe.data.name if name is None and recipe is not None else str(name)
     options = recipe.data.options if recipe is not None and name == recipe.data.name else {}
-    dataset = load_data(app.registry.dataset(name), options, app.registry)
-    with ExitStack() as stack:
-        bundle = load(bundle_folder(app, source, stack), given["provider"], samplers=app.registry.samplers())
-        if dataset.event_shape != bundle.event_shape:
-            raise UsageError(
-                f"{source.name} is of samples {list(bundle.event_shape)}, and {name} has {list(dataset.event_shape)}"
-            )
-        diffusion = isinstance(bundle.manifest.log_prob, Integrate)
-        scored = 64 if scored is None and diffusion else scored
-        metrics: dict[str, Any] = {}
-        if bundle.manifest.log_prob is not None:
-            ode = {key: given[key] for key in ("steps", "probes") if given[key] is not None}
-            app.say(f"scoring {'the first ' + str(scored) if scored else 'all'} test samples of {name}")
-            with app.progress(f"scoring with {source.name}", 1) as update:
-                metrics |= evaluation.likelihood(bundle, dataset, scored=scored, seed=seed, progress=update, **ode)
-            chain = {"steps": given["chain"], "terms": min(given["terms"], given["chain"])}
-            with app.progress("bounding", 1) as update:
-                metrics |= evaluation.bound(bundle, dataset, scored=scored, seed=seed, progress=update, **chain)
-        if samples:
-            with app.progress("judging", 1) as update:
-                metrics |= evaluation.judged(bundle, dataset, samples=samples, seed=seed + 1, progress=update)
-                metrics |= textual(bundle, dataset, samples=samples, seed=seed + 1, progress=update)
-                metrics |= tabular(bundle, dataset, samples=samples, seed=seed + 1, progress=update)
-    if app.json:
-        app.emit({"model": source.name, "data": name, "seed": seed, "metrics": metrics})
-    else:
-        table(["metric", "value", "", "samples", ""], [_cells(key, metric) for key, metric in metrics.items()])
+    return load_data(app.registry.dataset(name), options, app.registry)
+
+
+def _usable(app: App, metrics: list[Metric]) -> list[Metric]:
+    """Those that can be used here; the others are told."""
+    usable = []
+    for metric in metrics:
+        if lacks := app.registry.unavailable(metric):
+            app.say(f"the metric {metric.name} is left out: it {lacks}")
+        else:
+            usable.append(metric)
+    return usable
+
+
+def _measured(app: App, registry: Registry, metric: Metric, evaluation: Evaluation) -> Metrics:
+    from zoo.metrics.evaluation import measure
+
+    with app.progress(f"measuring {metric.name}", 1) as update:
+        evaluation.progress = update
+        return measure(registry, metric, evaluation)
 
 
 def _cells(name: str, metric: dict[str, Any]) -> list[str]:
+    """A metric as a row: what is not a column of its own is told in words, what it is of last."""
     error = f" ± {metric['standard_error']}" if "standard_error" in metric else ""
-    said = [
-        str(metric[key]) if key in ("by", "of") else f"{key.replace('_', ' ')} {metric[key]}"
-        for key in ("by", "numerical_error", "probes_standard_error", "of_training_data", "judge_test_accuracy", "of")
-        if key in metric
-    ]
-    return [name, f"{metric['value']}{error}", metric.get("unit", ""), str(metric.get("samples", "")), "; ".join(said)]
+    columns = ("value", "standard_error", "unit", "samples")
+    said = {key: value for key, value in metric.items() if key not in (*columns, "of")}
+    words = [str(value) if key == "by" else f"{key.replace('_', ' ')} {value}" for key, value in said.items()]
+    words += [str(metric["of"])] if "of" in metric else []
+    cells = [name, f"{metric['value']}{error}", metric.get("unit", ""), metric.get("samples", ""), "; ".join(words)]
+    return [str(cell) for cell in cells]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo import building
 from zoo.bundle import open_bundle
 from zoo.cards import Exporter, ModelCard
 from zoo.cli._app import App, json_option, pass_app
@@ -14,6 +15,7 @@ from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
 from zoo.errors import UsageError
 from zoo.files import check_free
+from zoo.sources import resolve
 
 if TYPE_CHECKING:
     from zoo.sources import Source
@@ -130,7 +132,7 @@ def command(
     if not fused and any(choice.values()):
         raise UsageError("--sampler, --steps, --guidance and -O choose what --fused writes: give that too")
     exporter = app.registry.exporter(target)
-    source = app.registry.resolve(model, **key_values(importing, "-I"))
+    source = resolve(app.registry, model, **key_values(importing, "-I"))
     check_free(output, replace=force)
     app.registry.load_entry(exporter)  # says what is not installed, before the model is loaded
     own = key_values(packing, "-T")
@@ -159,7 +161,7 @@ def command(
         return
     if exporter.packs:
         options["packing"] = own
-    built = app.registry.load(source)
+    built = building.load(app.registry, source)
     from zoo.export import export
 
     with app.progress(f"exporting {source.name}", 100) as update:
@@ -185,7 +187,7 @@ def command(
 def _cards(app: App, model: str | None) -> list[ModelCard]:
     """The cards of one model, or of all that are installed."""
     if model is not None:
-        source = app.registry.resolve(model)
+        source = resolve(app.registry, model)
         if source.importer is not None:
             raise UsageError("--all takes models that are installed", hint=f"`zoo export {model} -o DIR` imports one.")
         return [_card(source)]

@@ -10,7 +10,7 @@ import click
 
 from zoo.cards import Description, ModelCard
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._text import count, shape, size, table
+from zoo.cli._text import count, echo, shape, size, table
 from zoo.registry import Item
 
 #: the plural, which is also the option and the key in JSON -> the kind
@@ -21,6 +21,8 @@ PLURALS = {
     "datasets": "data set",
     "exporters": "exporter",
     "importers": "importer",
+    "distillations": "distillation method",
+    "metrics": "metric",
     "checks": "check",
 }
 
@@ -68,7 +70,7 @@ def command(app: App, /, pattern: str, everything: bool, family: str | None, usa
         if listed:
             table(*(_models if plural == "models" else _others)(listed), title=what.capitalize() if several else "")
             if several:
-                click.echo()
+                echo()
         elif not several:
             app.say(f"there are no {what}{' that match' if pattern or family or usable else ''}")
     rest = [counted(len(registry.items(kind)), plural) for plural, kind in PLURALS.items() if plural not in found]

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._text import facts, table
+from zoo.cli._text import echo, facts, table
 from zoo.cli.list import PLURALS, counted
 from zoo.discovery import PluginRecord
 from zoo.registry import Registry
@@ -36,7 +36,7 @@ def command(app: App, failed: bool) -> None:
         app.say("no plugin failed" if failed else "there are no plugins")
     for record in records:
         if record.status == "failed" or record.conflicts or record.printed:
-            click.echo()
+            echo()
             _explain(record)
 
 
@@ -60,8 +60,8 @@ def _explain(record: PluginRecord) -> None:
             ("plugin", f"{record.name} of {record.origin}"),
             ("error", record.error),
             ("where", record.where),
-            ("conflicts", "\n".join(record.conflicts)),
-            ("printed", record.printed),
+            ("conflicts", list(record.conflicts)),
+            ("printed", record.printed.splitlines()),
             ("without it", f"zoo --no-plugins={record.name} ..." if troubled else ""),
             ("uninstall", f"pip uninstall {record.distribution}" if troubled and not record.builtin else ""),
         ]

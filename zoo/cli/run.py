@@ -11,6 +11,7 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._request import Request, check_request, facts_of
+from zoo.sources import resolve
 
 _PATH = click.Path(path_type=Path)
 
@@ -107,7 +108,7 @@ def command(
 
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **given)
     check_request(request)
-    source = app.registry.resolve(model, **key_values(importing, "-I"))
+    source = resolve(app.registry, model, **key_values(importing, "-I"))
     facts = facts_of(source)
     with ExitStack() as stack:
         if request.log_prob is not None:

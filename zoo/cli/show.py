@@ -13,13 +13,13 @@ from zoo.bundle import Bundle
 from zoo.cards import ModelCard
 from zoo.cli._app import App, json_option, pass_app, plain
 from zoo.cli._bundle import described, explained
-from zoo.cli._text import facts, shape, size
+from zoo.cli._text import echo, facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
 from zoo.discovery import KINDS
 from zoo.errors import UnknownNameError
 from zoo.registry import Item, Registry
-from zoo.sources import Source
+from zoo.sources import Source, resolve
 
 #: what a manifest need not say of its model
 _NOT_STATED: dict[str, Any] = {
@@ -45,11 +45,12 @@ def command(app: App, name: str, part: str | None) -> None:
     """Show a model's card, and explain its bundle.
 
     MODEL is a model's name, or the path of a model's folder, of a bundle, or of what an importer reads. Names of
-    architectures, samplers, data sets, exporters and importers are shown too, when no model has that name.
+    architectures, samplers, data sets, metrics and everything else that `zoo list` lists are shown too, when no model
+    has that name.
     """
     registry = app.registry
     try:
-        source = registry.resolve(name)
+        source = resolve(registry, name)
     except UnknownNameError:
         _show_other(app, registry, name)
         return
@@ -59,7 +60,7 @@ def command(app: App, name: str, part: str | None) -> None:
     if part == "config":
         values = {"config": values["config"]}
         if not app.json:
-            click.echo(json.dumps(plain(values["config"]), indent=2))
+            echo(json.dumps(plain(values["config"]), indent=2), lines=True)
     elif part == "license":
         values = {"license": {**values["license"], "data": values["data"].get("license", "")}}
         if not app.json:
@@ -84,7 +85,8 @@ def model_facts(source: Source) -> dict[str, Any]:
             "kind": "bundle",
             "name": source.name,
             **_NOT_STATED,
-            **manifest.model,
+            # the rest of what it says of its model has no meaning here, and may be anything
+            **{name: manifest.model[name] for name in _NOT_STATED if name in manifest.model and name != "weights"},
             "event_shape": list(manifest.event_shape),
             "condition": None if manifest.condition is None else manifest.condition.describe(),
             "license": dict(manifest.licenses),
@@ -104,7 +106,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
     facts(
         [
             ("name", str(values["name"])),
-            ("summary", str(values["summary"])),
+            ("summary", " ".join(str(values["summary"]).split())),
             ("family", str(values["family"])),
             ("architecture", str(values["architecture"])),
             ("event shape", shape(values["event_shape"])),
@@ -114,7 +116,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
             *[(name, metric(value)) for name, value in values["metrics"].items()],
             ("licence", ", ".join(f"{what} {spdx}" for what, spdx in values["license"].items() if spdx)),
             ("data licence", str(data.get("license") or "")),
-            ("papers", "\n".join(values["papers"])),
+            ("papers", list(values["papers"])),
             (
                 "weights",
                 f"{weights['file']}, {size(weights['size'])}, sha256 {weights['sha256'][:16]}…" if weights else "",

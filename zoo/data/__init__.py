@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from zoo.errors import DataError
 from zoo.kinds import Kind
 
-__all__ = ["Dataset", "Split"]
+__all__ = ["Dataset", "Split", "check_finite"]
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,33 @@ class Dataset:
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return tuple(np.shape(self.train.x)[1:])
+
+
+def check_finite(values: NDArray[Any], what: str, names: Sequence[str] = ()) -> None:
+    """Refuse numbers that are not finite in float32, in which models compute.
+
+    Args:
+        values: ``[n, ...]``, a row for each sample.
+        what: they are, for the message.
+        names: of the columns of ``[n, d]``, or none.
+
+    Raises:
+        DataError: with the value, its row and its column.
+    """
+    if values.dtype.kind != "f":
+        return
+    good = np.isfinite(values)
+    if values.dtype.itemsize > 4:
+        good &= np.abs(values) <= _LARGEST
+    if good.all():
+        return
+    row, *place = (int(i) for i in np.unravel_index(int(good.argmin()), good.shape))
+    where = f", column {place[0]}" if len(place) == 1 else f", at {place}" if place else ""
+    if len(place) == 1 and names:
+        where += f" ({names[place[0]]})"
+    others = good.size - int(np.count_nonzero(good)) - 1
+    more = f", and {others:,} more" if others else ""
+    raise DataError(
+        f"{what} have the value {values[row, *place]} in row {row}{where}, counted from 0{more}",
+        hint="Leave such rows out, or put numbers in their place that float32 can hold.",
+    )

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.data import Dataset, Split
-from zoo.metrics.judges import Judge, judge_for
+from zoo.metrics.distance import frechet_distance
+from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.metrics.judges import Judge, can_be_judged, judge_for
 
 _BATCH = 128
 
@@ -92,6 +94,41 @@ def features(judge: Judge, x: NDArray[np.float32]) -> NDArray[np.float64]:
         for i in range(0, len(x), 1000)
     ]
     return np.concatenate(parts)
+
+
+def classifier_metrics(evaluation: Evaluation, *, judge: Judge | None = None) -> Metrics:
+    """``class_agreement`` of a model of classes, and ``frechet_distance``, both by a judge trained on the real data.
+
+    The distance is in the judge's features, so it is not FID, and stands beside that of as many real training samples.
+    Data other than labelled images and recordings have no such metrics.
+
+    Args:
+        evaluation: the model and its data.
+        judge: trained on the data; None trains one.
+    """
+    model, data = evaluation.model, evaluation.data
+    if not can_be_judged(data) or not data.labels or data.test.condition is None or evaluation.drawn is None:
+        return {}
+    judge = train_judge(data) if judge is None else judge
+    drawn, samples = evaluation.drawn.x, evaluation.samples
+    metrics: Metrics = {}
+    if model.condition is not None and model.condition.kind == "classes" and evaluation.drawn.condition is not None:
+        verdict = judge_samples(judge, data, drawn, evaluation.drawn.condition)
+        metrics["class_agreement"] = {
+            "value": round(verdict.agreement, 4),
+            "of": "samples with the default sampler whose class a judge trained on real data sees",
+            "samples": verdict.samples,
+            "judge_test_accuracy": round(verdict.test_accuracy, 4),
+        }
+    real = features(judge, data.test.x)
+    rows = np.random.default_rng(evaluation.seed + 1).permutation(len(data.train))[:samples]
+    metrics["frechet_distance"] = {
+        "value": round(frechet_distance(features(judge, as_real(data, drawn)), real), 3),
+        "of_training_data": round(frechet_distance(features(judge, data.train.x[rows]), real), 3),
+        "of": "samples and the test set, in the features of a judge trained on real data: no FID",
+        "samples": samples,
+    }
+    return metrics
 
 
 def _batch(split: Split, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

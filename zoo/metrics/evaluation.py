@@ -1,167 +1,188 @@
-"""What is measured of a bundle on held-out data: likelihood, its bound, class agreement and distance.
+"""What is measured of a bundle on held-out data: :class:`Evaluation` is what a metric gets, and what ``zoo eval`` runs.
 
-Each metric is a table with its ``value`` and what one must know to read it, as a card holds it.
+A metric is a function ``(evaluation) -> tables by name``, which a plugin describes by the hook ``zoo_metrics``; the
+built-in ones are in :mod:`zoo.metrics.plugin`. Each table has its ``value`` and what one must know to read it, as a
+card holds it. Nothing here needs torch.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.cards import Metric
 from zoo.data import Dataset
-from zoo.metrics.agreement import as_real, features, judge_samples, train_judge
-from zoo.metrics.distance import frechet_distance
-from zoo.metrics.judges import Judge, can_be_judged
+from zoo.discovery import last_line
+from zoo.errors import PluginError, ZooError
 from zoo.programs import Integrate
+from zoo.registry import Registry
 from zoo.runtime import BundledModel
 
-Metrics = dict[str, Any]
+#: tables by name
+Metrics = dict[str, dict[str, Any]]
 #: called with (done, in all)
 Progress = Callable[[int, int], None] | None
 
+#: test samples that are scored unless another number is asked for, where each takes an ODE
+SCORED_BY_ODE = 64
 
-def likelihood(
-    model: BundledModel,
-    data: Dataset,
-    *,
-    scored: int | None = None,
-    seed: int = 0,
-    progress: Progress = None,
-    **options: Any,
-) -> Metrics:
-    """``test_nll``, and ``test_bits_per_dim`` of discrete data, with the errors of a diffusion's ODE.
+
+@dataclass(frozen=True)
+class Samples:
+    """What a model drew.
+
+    Attributes:
+        x: ``[n, *event_shape]`` in data units.
+        condition: what they were asked to show, int32 ``[n]`` or float32 ``[n, d]``; None of an unconditional model.
+    """
+
+    x: NDArray[Any]
+    condition: NDArray[Any] | None
+
+
+@dataclass(kw_only=True)
+class Evaluation:
+    """A model and held-out data to measure it on, with settings that metrics share.
+
+    Attributes:
+        model: the opened bundle.
+        data: the data set; its test split is what was held out.
+        scored: how many test samples are scored, the first; None for all, or for 64 where each takes an ODE.
+        steps: steps of a diffusion's ODE; None for the model's own number.
+        probes: probes of its trace; None for the model's own number, 0 for the exact trace.
+        chain: steps of the chain of a diffusion's variational bound.
+        terms: how many of them are evaluated.
+        samples: how many samples are drawn; 0 for none.
+        seed: of the dequantisation and of probes. Samples are drawn from the next one.
+        progress: called with (calls done, calls in all), or None.
+    """
+
+    model: BundledModel
+    data: Dataset
+    scored: int | None = None
+    steps: int | None = None
+    probes: int | None = None
+    chain: int = 1000
+    terms: int = 100
+    samples: int = 1000
+    seed: int = 0
+    progress: Progress = None
+
+    @property
+    def integrates(self) -> bool:
+        """Whether the model scores by an ODE."""
+        return isinstance(self.model.manifest.log_prob, Integrate)
+
+    @property
+    def count(self) -> int:
+        """How many test samples are scored."""
+        wanted = SCORED_BY_ODE if self.scored is None and self.integrates else self.scored
+        return len(self.data.test) if wanted is None else min(wanted, len(self.data.test))
+
+    def tested(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """The test samples that are scored, with noise as wide as their grain, and their conditions or None."""
+        x: NDArray[Any] = self.data.test.x[: self.count]
+        if self.data.grain is not None and not self.data.levels:
+            # whole numbers get theirs from the runtime
+            x = (x + np.random.default_rng(self.seed).random(x.shape) * self.data.grain).astype(np.float32)
+        condition = None if self.model.condition is None else self.data.test.condition
+        return x, None if condition is None else condition[: self.count]
+
+    @cached_property
+    def drawn(self) -> Samples | None:
+        """Samples with the model's own sampler, drawn once for all metrics; None if none are asked for.
+
+        Classes are asked for in turn, vectors are those of the test samples in turn.
+        """
+        if not self.samples:
+            return None
+        condition: NDArray[Any] | None = None
+        described, given = self.model.condition, self.data.test.condition
+        if described is not None and described.kind == "classes":
+            condition = described.array(None, self.samples)
+        elif described is not None and given is not None:
+            condition = given[np.arange(self.samples) % len(given)]
+        x = self.model.sample(self.samples, seed=self.seed + 1, condition=condition, progress=self.progress)
+        return Samples(x, condition)
+
+
+def chosen_metrics(registry: Registry, names: Collection[str] = ()) -> list[Metric]:
+    """The metrics of these names; without names all, but those whose name two plugins claim.
+
+    Raises:
+        UnknownNameError: no such metric.
+        NameConflictError: a name that two plugins claim.
+    """
+    if not names:
+        claims = Counter(item.description.name for item in registry.items("metric"))
+        names = [name for name, claimants in claims.items() if claimants == 1]
+    return [registry.metric(name) for name in dict.fromkeys(names)]
+
+
+def measure(registry: Registry, metric: Metric, evaluation: Evaluation) -> Metrics:
+    """What a metric says of a model.
 
     Args:
-        model: the bundle.
-        data: whose test split is scored.
-        scored: how many of it, the first; None for all.
-        seed: of the dequantisation, and of a diffusion's probes.
-        progress: called with (calls done, calls in all).
-        options: ``steps`` and ``probes`` of a diffusion's ODE.
+        registry: that the metric is of.
+        metric: which.
+        evaluation: what is measured.
+
+    Returns:
+        tables by name; none if the metric does not fit the model or its data.
+
+    Raises:
+        MissingDependencyError: something that the metric requires is not installed.
+        PluginError: a metric that fails, or that gives something else than tables with a value.
+        ZooError: whatever the metric has to say.
     """
-    x, condition = _tested(model, data, scored, seed)
-    integrates = isinstance(model.manifest.log_prob, Integrate)
-    if not integrates:
-        density = model.log_prob(x, condition=condition, seed=seed, progress=progress)
-        return _in_units(model, data, -density, "test", {})
-    found = model.log_prob_with_errors(x, condition=condition, seed=seed, progress=progress, **options)
-    said: dict[str, Any] = {"numerical_error": float(found.numerical_error.mean())}
-    if not np.isnan(found.standard_error).any():
-        said["probes_standard_error"] = float(np.sqrt((found.standard_error**2).sum()) / len(x))
-    return _in_units(model, data, -found.value, "test", {"by": "the probability-flow ODE", **said})
+    function = registry.load_entry(metric)
+    plugin = registry.item("metric", metric.name).plugin
+    origin = f"the metric {metric.name} of {plugin.origin}"
+    try:
+        found = function(evaluation)
+    except ZooError:
+        raise
+    except Exception as error:
+        hint = None if plugin.builtin else f"Leave it out: `zoo --no-plugins={plugin.name} ...`"
+        raise PluginError(f"{origin} fails: {last_line(error)}", hint=hint) from error
+    if not isinstance(found, Mapping):
+        raise PluginError(f"{origin} gives {type(found).__name__}, not tables by name")
+    for name, table in found.items():
+        value = table.get("value") if isinstance(table, Mapping) else None
+        if not isinstance(name, str) or not isinstance(value, (int, float, np.number)):
+            raise PluginError(f"{origin} gives {name!r}: {table!r}, not a table with a number as its value")
+    return {name: dict(table) for name, table in found.items()}
 
 
-def bound(
-    model: BundledModel,
-    data: Dataset,
+def measure_all(
+    registry: Registry,
+    metrics: Collection[Metric],
+    evaluation: Evaluation,
     *,
-    scored: int | None = None,
-    seed: int = 0,
-    steps: int = 1000,
-    terms: int = 100,
-    progress: Progress = None,
+    one: Callable[[Registry, Metric, Evaluation], Metrics] = measure,
 ) -> Metrics:
-    """``test_bound_nll``, and in bits/dim: what a diffusion's negative log-likelihood is at most, see :mod:`zoo.bound`.
-
-    Arguments are those of :func:`likelihood` and of :meth:`~zoo.runtime.BundledModel.log_prob_bound`. Models without a
-    chain have none.
-    """
-    if not isinstance(model.manifest.log_prob, Integrate):
-        return {}
-    x, condition = _tested(model, data, scored, seed)
-    loss = -model.log_prob_bound(x, condition=condition, seed=seed, steps=steps, terms=terms, progress=progress)
-    return _in_units(model, data, loss, "test_bound", {"by": f"the variational bound of {steps} steps, {terms} terms"})
-
-
-def judged(
-    model: BundledModel,
-    data: Dataset,
-    *,
-    samples: int = 1000,
-    seed: int = 1,
-    judge: Judge | None = None,
-    progress: Progress = None,
-) -> Metrics:
-    """``class_agreement`` of a model of classes, and ``frechet_distance``, both by a judge trained on the real data.
-
-    The distance is in the judge's features, so it is no FID, and stands beside that of as many real training images.
+    """What several metrics say, in their order.
 
     Args:
-        model: the bundle.
-        data: labelled images or recordings; others have no such metrics.
-        samples: how many are drawn.
-        seed: of the samples.
-        judge: trained on ``data``; None trains one.
-        progress: called with (calls done, calls in all) while sampling.
+        registry: that the metrics are of.
+        metrics: which.
+        evaluation: what is measured.
+        one: :func:`measure`, or something around it that shows how far it is.
+
+    Raises:
+        PluginError: two metrics give the same name, or what :func:`measure` raises.
     """
-    if not can_be_judged(data) or not data.labels or data.test.condition is None:
-        return {}
-    judge = train_judge(data) if judge is None else judge
-    classes = (np.arange(samples) % len(data.labels)).astype(np.int32)
-    conditional = model.condition is not None and model.condition.kind == "classes"
-    drawn = model.sample(samples, seed=seed, condition=classes if conditional else None, progress=progress)
-    metrics: Metrics = {}
-    verdict = judge_samples(judge, data, drawn, classes)
-    if conditional:
-        metrics["class_agreement"] = {
-            "value": round(verdict.agreement, 4),
-            "of": "samples with the default sampler whose class a judge trained on real data sees",
-            "samples": verdict.samples,
-            "judge_test_accuracy": round(verdict.test_accuracy, 4),
-        }
-    real = features(judge, data.test.x)
-    rows = np.random.default_rng(seed).permutation(len(data.train))[:samples]
-    metrics["frechet_distance"] = {
-        "value": round(frechet_distance(features(judge, as_real(data, drawn)), real), 3),
-        "of_training_data": round(frechet_distance(features(judge, data.train.x[rows]), real), 3),
-        "of": "samples and the test set, in the features of a judge trained on real data: no FID",
-        "samples": samples,
-    }
-    return metrics
-
-
-def _tested(
-    model: BundledModel, data: Dataset, scored: int | None, seed: int
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """The first test samples, with noise as wide as their grain, and their conditions."""
-    split = data.test
-    x: NDArray[Any] = split.x[:scored]
-    if data.grain is not None and not data.levels:
-        # whole numbers get theirs from the runtime
-        x = (x + np.random.default_rng(seed).random(x.shape) * data.grain).astype(np.float32)
-    condition = None if model.condition is None or split.condition is None else split.condition[:scored]
-    return x, condition
-
-
-def _in_units(
-    model: BundledModel, data: Dataset, loss: NDArray[np.float64], name: str, said: Mapping[str, Any]
-) -> Metrics:
-    """A negative log-likelihood for each sample as metrics."""
-    given = {} if model.condition is None else {"of": f"the density given the {model.condition.kind} of each sample"}
-
-    def metric(scale: float, unit: str) -> dict[str, Any]:
-        told = {key: round(value * scale, 4) if isinstance(value, float) else value for key, value in said.items()}
-        error = float(loss.std()) * scale / math.sqrt(len(loss))
-        return {
-            "value": round(float(loss.mean()) * scale, 4),
-            "standard_error": round(error, 4),
-            "unit": unit,
-            "samples": len(loss),
-            **told,
-            **given,
-        }
-
-    metrics = {f"{name}_nll": metric(1.0, "nats")}
-    if data.levels:
-        metrics[f"{name}_bits_per_dim"] = metric(1.0 / (math.prod(model.event_shape) * math.log(2)), "bits/dim")
-    if data.entropy is not None and model.condition is None and name == "test":
-        metrics["test_gap"] = {
-            "value": round(float(loss.mean()) - data.entropy, 4),
-            "unit": "nats",
-            "of": f"test_nll minus the entropy of the data, {data.entropy:.4f}",
-        }
-    return metrics
+    tables: Metrics = {}
+    of: dict[str, str] = {}
+    for metric in metrics:
+        for name, table in one(registry, metric, evaluation).items():
+            if name in tables:
+                raise PluginError(f"the metrics {of[name]} and {metric.name} both give {name!r}")
+            tables[name], of[name] = table, metric.name
+    return tables

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data import Dataset
 from zoo.kinds import Table
+from zoo.metrics.evaluation import Evaluation, Metrics
 from zoo.render.tables import values
-from zoo.runtime import BundledModel
 
 Rows = NDArray[np.float64]
 
 
-def tabular(model: BundledModel, data: Dataset, *, samples: int = 1000, seed: int = 1, progress: Any = None) -> Any:
+def table_metrics(evaluation: Evaluation) -> Metrics:
     """``column_distance`` and ``correlation_difference`` of samples and held-out rows, beside those of training rows.
 
-    Args:
-        model: the bundle.
-        data: a table; others have no such metrics.
-        samples: how many are drawn.
-        seed: of the samples.
-        progress: called with (calls done, calls in all).
+    Data other than a table, and conditional models, have no such metrics.
     """
+    data, samples = evaluation.data, evaluation.samples
     kind = data.kind
-    if not isinstance(kind, Table) or model.condition is not None:
+    if not isinstance(kind, Table) or evaluation.model.condition is not None or evaluation.drawn is None:
         return {}
     real, training = (values(split.x, kind) for split in (data.test, data.train))
-    drawn = values(model.sample(samples, seed=seed, progress=progress), kind)
+    drawn = values(evaluation.drawn.x, kind)
     told = {"samples": samples, "held_out_rows": len(real)}
     return {
         "column_distance": {

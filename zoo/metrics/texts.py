@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from zoo.data import Dataset
 from zoo.kinds import Text
+from zoo.metrics.evaluation import Evaluation, Metrics
 from zoo.render.text import texts
-from zoo.runtime import BundledModel
 
 _VOWELS = set("aeiouy")
 _EDGE = "\0"
 
 
-def textual(model: BundledModel, data: Dataset, *, samples: int = 1000, seed: int = 1, progress: Any = None) -> Any:
+def text_metrics(evaluation: Evaluation) -> Metrics:
     """``pronounceable`` and ``novel``: shares of drawn texts, beside those of texts that are held out.
 
-    Args:
-        model: the bundle.
-        data: texts; others have no such metrics.
-        samples: how many are drawn.
-        seed: of the samples.
-        progress: called with (calls done, calls in all).
+    Data other than texts, and conditional models, have no such metrics.
     """
+    data, samples = evaluation.data, evaluation.samples
     kind = data.kind
-    if not isinstance(kind, Text) or model.condition is not None:
+    if not isinstance(kind, Text) or evaluation.model.condition is not None or evaluation.drawn is None:
         return {}
     training, held_out = (texts(split.x, kind) for split in (data.train, data.test))
-    drawn = texts(model.sample(samples, seed=seed, progress=progress), kind)
+    drawn = texts(evaluation.drawn.x, kind)
     return {
         "pronounceable": {
             "value": round(pronounceable(drawn, training), 4),

@@ -18,7 +18,7 @@ ddpm-cosine           DDPMCosine          discrete, ᾱ cosine (Nichol & Dhariwa
 ddpm-sigmoid          DDPMSigmoid         discrete, ᾱ sigmoid (Jabri et al.)       the timestep
 ve                    VE                  α = 1, σ geometric                       σ
 edm                   EDM                 α = 1, σ^(1/ρ) linear                    ln σ / 4
-rectified-flow        RectifiedFlow       α = 1 - u, σ = u, u = t shifted          1000·u
+rectified-flow        RectifiedFlow       α = 1 - u, σ = u, u = t shifted          1000·u, or as told
 ====================  ==================  =======================================  ================================
 
 Beside them stands ``masking`` (:class:`Masking`), which hides symbols of a text and adds no noise.

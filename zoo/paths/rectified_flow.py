@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,16 +22,20 @@ class RectifiedFlow(Path):
     Attributes:
         shift: above 1 spends more of t near noise, as larger images need.
         t_min: the least t at which spacings evaluate the network, since σ(0) = 0.
+        time_scale: what the network is given for u = 1: 1000, unless it was trained to count its times otherwise.
     """
 
     shift: float = 1.0
     t_min: float = 1e-3
+    time_scale: float = 1000.0
     name: ClassVar[str] = "rectified-flow"
 
     def __post_init__(self) -> None:
         """Refuse a shift or least time that leaves no path."""
         if not self.shift > 0 or not 0 < self.t_min < 1:
             raise ConfigError("rectified-flow needs shift above 0 and t_min between 0 and 1")
+        if not 0 < self.time_scale < np.inf:
+            raise ConfigError(f"rectified-flow needs a finite time_scale above 0, not {self.time_scale}")
 
     @property
     def zero_terminal_snr(self) -> bool:
@@ -60,5 +64,12 @@ class RectifiedFlow(Path):
         return np.asarray(u / (self.shift - (self.shift - 1.0) * u))
 
     def network_time(self, t: ArrayLike) -> Array:
-        """1000·u: a shifted path is another grid for the same network."""
-        return 1000.0 * self.shifted(t)
+        """time_scale·u: a shifted path is another grid for the same network."""
+        return self.time_scale * self.shifted(t)
+
+    def describe(self) -> dict[str, Any]:
+        """See :meth:`zoo.paths.base.Path.describe`; without the usual time_scale, which older readers do not know."""
+        described = super().describe()
+        if described["time_scale"] == 1000.0:
+            del described["time_scale"]
+        return described

@@ -11,6 +11,8 @@ lowered, what the bundle gave)::
 Two values are the same if they differ by no more than tolerance·(unit + \\|value\\|), with the tolerance that the
 manifest's proof states (for that graph or program, or for all) and the units of the proof: 1 for a graph's outputs, the
 scale of the data for samples, the number of dimensions for log-densities.
+
+The step tables are made again, too: nothing replays them here, and a runtime that makes none of its own runs them.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.difference import TOLERANCE, relative_difference
 from zoo.errors import BundleError, DataError, ProofError, ProviderError, UsageError
 from zoo.programs import Direct, Iterate
+from zoo.runtime import tables
 from zoo.runtime.device import choose_provider
 from zoo.runtime.model import BundledModel
+from zoo.samplers import BUILTIN, SamplerFunction
 
 Arrays = dict[str, NDArray[Any]]
 _PROGRAM = "program:"
@@ -44,13 +48,13 @@ _RESULTS = {"sample": "x", "log_prob": "log_prob", "fused": "x"}
 
 @dataclass(frozen=True)
 class Row:
-    """One output of one graph or program on one provider.
+    """One output of one graph or program on one provider, or one step table.
 
     Attributes:
-        provider: where it ran.
-        what: ``"graph step"``, ``"sample"``, ``"fused"`` or ``"log_prob"``.
-        output: its output.
-        cases: how many golden cases were replayed.
+        provider: where it ran; nothing for a table.
+        what: ``"graph step"``, ``"sample"``, ``"fused"``, ``"log_prob"`` or ``"table"``.
+        output: its output, or the table's name.
+        cases: how many golden cases were replayed; 0 for a table.
         difference: the largest, in units of (unit + \\|value\\|).
         tolerance: the largest that is tolerated.
     """
@@ -75,10 +79,12 @@ class Report:
     Attributes:
         rows: one for each provider, graph or program, and output.
         unusable: providers that this ONNX Runtime was built with and that cannot be used here, and why.
+        unmade: step tables that could not be compared, and why: their sampler is a plugin's that is not installed.
     """
 
     rows: tuple[Row, ...]
     unusable: Mapping[str, str] = field(default_factory=dict)
+    unmade: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -86,16 +92,23 @@ class Report:
         return all(row.ok for row in self.rows)
 
 
-def check(bundle: Bundle, provider: str | None = None, *, progress: Callable[[int, int], None] | None = None) -> Report:
-    """Replay a bundle's golden inputs.
+def check(
+    bundle: Bundle,
+    provider: str | None = None,
+    *,
+    samplers: Mapping[str, SamplerFunction] = BUILTIN,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Replay a bundle's golden inputs, and make its step tables again.
 
     Args:
         bundle: an opened bundle, whose files have been checked by that.
         provider: ``"cpu"``, ``"cuda"`` or another; None for each that can be used here.
+        samplers: where samplers are looked up by name, for those that plugins bring.
         progress: called with (cases done, cases in all).
 
     Raises:
-        BundleError: no golden values, or some that do not fit the bundle.
+        BundleError: no golden values, or some (or tables) that do not fit the bundle.
         UnknownNameError, MissingDependencyError, ProviderError: see :class:`~zoo.runtime.session.Session`.
         RuntimeFailure: ONNX Runtime failed.
     """
@@ -104,7 +117,7 @@ def check(bundle: Bundle, provider: str | None = None, *, progress: Callable[[in
     rows: list[Row] = []
     unusable = {}
     for turn, each in enumerate(providers):
-        model = BundledModel(bundle, each)
+        model = BundledModel(bundle, each, samplers=samplers)
 
         def tick(done: int, turn: int = turn) -> None:
             if progress is not None:
@@ -116,11 +129,13 @@ def check(bundle: Bundle, provider: str | None = None, *, progress: Callable[[in
             if provider is not None:
                 raise
             unusable[each] = str(error)
-    return Report(tuple(rows), unusable)
+    differences, unmade = tables.compared(bundle, samplers)
+    rows += [Row("", "table", name, 0, value, tables.TOLERANCE) for name, value in differences.items()]
+    return Report(tuple(rows), unusable, unmade)
 
 
 def confirm(bundle: Bundle, provider: str = "cpu") -> Report:
-    """Replay a bundle's golden inputs, and refuse it if anything comes out differently.
+    """:func:`check`, and refuse the bundle if anything comes out differently.
 
     Raises:
         ProofError: something does, with what.

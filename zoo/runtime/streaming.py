@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.programs import Iterate
+from zoo.runtime.opened import Progress
 from zoo.runtime.sampling import Samples, Sampling
 from zoo.samplers.state import SamplerState
 
@@ -36,6 +38,10 @@ class Frame:
         return self.step == self.steps
 
 
+class _Cancelled(Exception):  # noqa: N818 - nobody sees it: who would have waited for the samples has gone
+    """Ends a run in whose outcome nobody is interested any more."""
+
+
 class Streaming(Sampling):
     """What of a bundle's model can be watched and waited for."""
 
@@ -57,14 +63,31 @@ class Streaming(Sampling):
         return iter([Frame(1, 1, self.sample(n, batch_size=batch_size, **options))])
 
     async def stream_async(self, n: int, **options: Any) -> AsyncIterator[Frame]:
-        """:meth:`stream` for ``async for``; each step runs in a thread, and others may run between."""
-        frames = self.stream(n, **options)
+        """:meth:`stream` for ``async for``; each step runs in a thread, and others may run between.
+
+        Cancelled, or left early, it ends with the step that is being computed.
+        """
+        if not isinstance(self.manifest.sample, Iterate) or options.get("fused"):
+            yield Frame(1, 1, await self.sample_async(n, **options))
+            return
+        frames = await asyncio.to_thread(self.stream, n, **options)
         while (frame := await asyncio.to_thread(next, frames, None)) is not None:
             yield frame
 
-    async def sample_async(self, n: int, **options: Any) -> Samples:
-        """:meth:`sample` in a thread, for ``await``."""
-        return await asyncio.to_thread(self.sample, n, **options)
+    async def sample_async(self, n: int, *, progress: Progress | None = None, **options: Any) -> Samples:
+        """:meth:`sample` in a thread, for ``await``. Cancelled, it ends with the call of a graph that is being made."""
+        cancelled = threading.Event()
+
+        def look(done: int, total: int) -> None:
+            if cancelled.is_set():
+                raise _Cancelled
+            if progress is not None:
+                progress(done, total)
+
+        try:
+            return await asyncio.to_thread(self.sample, n, progress=look, **options)
+        finally:
+            cancelled.set()  # a thread cannot be ended from outside, and would go on to the last step
 
     def warm_up(self, n: int = 1) -> None:
         """Load what sampling and scoring take, and run a step, so that the first request is as fast as the next.

@@ -3,66 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from zoo.errors import UnknownNameError, UsageError
 from zoo.paths import path_from
 from zoo.programs import Iterate
-from zoo.samplers.consistency import consistency, lcm
-from zoo.samplers.ddim import ddim
-from zoo.samplers.ddpm import ddpm
-from zoo.samplers.deis import deis
-from zoo.samplers.dpm_solver_2 import dpm_solver_2
-from zoo.samplers.dpm_solver_pp import dpm_solver_pp
-from zoo.samplers.dpm_solver_pp_2s import dpm_solver_pp_2s
-from zoo.samplers.dpm_solver_pp_sde import dpm_solver_pp_sde
-from zoo.samplers.edm import edm, heun
-from zoo.samplers.euler import euler
-from zoo.samplers.euler_ancestral import euler_ancestral
-from zoo.samplers.flow import flow_euler, flow_heun, flow_midpoint, flow_rk4
+from zoo.samplers.builtin import BUILTIN, GAUSSIAN, SamplerFunction
 from zoo.samplers.guidance import Guidance, evaluations
 from zoo.samplers.inversion import inversion
-from zoo.samplers.lms import lms
-from zoo.samplers.plms import ipndm, plms, pndm
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import SPACINGS, Grid, Point, spaced_times
 from zoo.samplers.table import Step, StepTable
-from zoo.samplers.unipc import unipc
-from zoo.samplers.unmasking import unmasking
-
-SamplerFunction = Callable[..., StepTable]
-
-#: the samplers that need no plugin, by name
-BUILTIN: dict[str, SamplerFunction] = {
-    "ddim": ddim,
-    "ddpm": ddpm,
-    "euler": euler,
-    "euler-ancestral": euler_ancestral,
-    "heun": heun,
-    "edm": edm,
-    "dpm-solver-2": dpm_solver_2,
-    "dpm-solver-pp": dpm_solver_pp,
-    "dpm-solver-pp-2s": dpm_solver_pp_2s,
-    "dpm-solver-pp-sde": dpm_solver_pp_sde,
-    "unipc": unipc,
-    "lms": lms,
-    "plms": plms,
-    "pndm": pndm,
-    "ipndm": ipndm,
-    "deis": deis,
-    "flow-euler": flow_euler,
-    "flow-midpoint": flow_midpoint,
-    "flow-heun": flow_heun,
-    "flow-rk4": flow_rk4,
-    "consistency": consistency,
-    "lcm": lcm,
-    "unmasking": unmasking,
-}
-
-#: those for models of Gaussian paths
-GAUSSIAN: dict[str, SamplerFunction] = {name: made for name, made in BUILTIN.items() if made is not unmasking}
 
 __all__ = [
     "BUILTIN",
@@ -76,32 +29,9 @@ __all__ = [
     "Step",
     "StepTable",
     "check_strength",
-    "consistency",
-    "ddim",
-    "ddpm",
-    "deis",
-    "dpm_solver_2",
-    "dpm_solver_pp",
-    "dpm_solver_pp_2s",
-    "dpm_solver_pp_sde",
-    "edm",
-    "euler",
-    "euler_ancestral",
     "evaluations",
-    "flow_euler",
-    "flow_heun",
-    "flow_midpoint",
-    "flow_rk4",
-    "heun",
     "inversion",
-    "ipndm",
-    "lcm",
-    "lms",
-    "plms",
-    "pndm",
     "table_for",
-    "unipc",
-    "unmasking",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
 from typing import Literal
 
@@ -11,7 +12,7 @@ from zoo.errors import UsageError
 from zoo.paths import Path
 from zoo.samplers.moves import epsilon as noise_at
 from zoo.samplers.recorder import Recorder
-from zoo.samplers.spacing import Grid, Spacing
+from zoo.samplers.spacing import CLEAN, Grid, Point, Spacing
 from zoo.samplers.table import StepTable, single_step_table
 
 
@@ -21,6 +22,7 @@ def ddim(
     *,
     eta: float = 0.0,
     epsilon: Literal["clipped", "unclipped"] = "clipped",
+    stride: Literal["grid", "even"] = "grid",
     spacing: Spacing = "trailing",
 ) -> StepTable:
     """Step along the direction that points to x_t; deterministic at η = 0, DDPM's posterior variance at η = 1.
@@ -32,18 +34,26 @@ def ddim(
     Where D is clipped, ε̂ is that of the clipped D: x_t = α_t·D + σ_t·ε̂ holds. diffusers keeps the ε̂ that the network
     gave, which with ``epsilon="unclipped"`` can be had at the price of a second evaluation in every step but the last.
 
+    A step ends where the next one begins. diffusers steps by ⌊T/N⌋ timesteps whatever the spacing, which with
+    ``stride="even"`` can be had on a discrete path: the network is then shown times that the state is not quite at.
+
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, ``eta`` outside [0, 1], or an unknown
-            ``epsilon``.
+        UsageError: ``steps`` or ``spacing`` that the path does not have, ``eta`` outside [0, 1], an unknown
+            ``epsilon`` or ``stride``, or an even ``stride`` on a path without timesteps.
     """
     if not 0.0 <= eta <= 1.0:
         raise UsageError(f"ddim eta lies in [0, 1], not {eta}")
     if epsilon not in ("clipped", "unclipped"):
         raise UsageError(f"ddim epsilon is 'clipped' or 'unclipped', not {epsilon!r}")
-    if epsilon == "unclipped":
-        return _unclipped(path, steps, eta, spacing)
+    if stride not in ("grid", "even"):
+        raise UsageError(f"ddim stride is 'grid' or 'even', not {stride!r}")
     grid = Grid(path, steps, spacing)
-    (alpha_t, alpha_s), (sigma_t, sigma_s) = ((a[:-1], a[1:]) for a in (grid.alpha, grid.sigma))
+    # a custom spacing, such as what is left of a run that begins in between, says itself where each step ends
+    ends = _even(grid, steps) if stride == "even" and isinstance(spacing, (str, Mapping)) else grid.points[1:]
+    if epsilon == "unclipped":
+        return _unclipped(path, steps, eta, spacing, ends)
+    alpha_t, sigma_t = grid.alpha[:-1], grid.sigma[:-1]
+    alpha_s, sigma_s = np.array([p.alpha for p in ends]), np.array([p.sigma for p in ends])
     posterior = (sigma_t**2 - (alpha_t / alpha_s) ** 2 * sigma_s**2) * sigma_s**2 / sigma_t**2
     variance = eta**2 * posterior
     direction = np.sqrt(np.maximum(sigma_s**2 - variance, 0.0)) / sigma_t
@@ -52,10 +62,19 @@ def ddim(
     )
 
 
-def _unclipped(path: Path, steps: int, eta: float, spacing: Spacing) -> StepTable:
+def _even(grid: Grid, steps: int) -> list[Point]:
+    """Where steps of ⌊T/N⌋ timesteps end, one for each point of the grid."""
+    count = grid.path.timesteps
+    if count is None:
+        raise UsageError(f"path {grid.path.name} has no timesteps, so ddim cannot step evenly over them")
+    before = np.round(grid.times * (count - 1)) - count // steps
+    return [grid.at(tau / (count - 1)) if tau >= 0 else CLEAN for tau in before]
+
+
+def _unclipped(path: Path, steps: int, eta: float, spacing: Spacing, ends: list[Point]) -> StepTable:
     run = Recorder(path, steps, spacing)
     x = run.start()
-    for here, there in run.grid:
+    for here, there in zip(run.grid.points[:-1], ends, strict=True):
         if there.clean:
             x, d = run.denoise(x, here)
             x = there.alpha * d

@@ -13,7 +13,7 @@ a list of t         custom: falling, and as many as there are steps
 ==================  ====================================================================================================
 
 On a discrete path the first three fall on whole timesteps, by the formulas of Lin et al.: round(T - i·T/N) - 1, i·⌊T/N⌋
-and round(i·(T-1)/(N-1)).
+and round(i·(T-1)/(N-1)). What lies half-way is rounded as by diffusers, whose expressions these are to the last bit.
 
 A mapping gives options: ``{"name": "karras", "rho": 5.0, "noise_max": 20.0}``. ``noise_max`` and ``noise_min`` bound
 σ/α for the last three names; without them the bounds are the path's own.
@@ -174,7 +174,8 @@ def _trailing(path: Path, steps: int) -> Array:
     if path.timesteps is None:
         return np.linspace(1.0, 0.0, steps + 1)[:-1]
     count = path.timesteps
-    return (np.round(count - np.arange(steps) * (count / steps)) - 1) / (count - 1)
+    # the sums of np.arange are not the products i·T/N where these lie half-way; it can have one value too many, near 0
+    return (np.round(np.arange(count, 0, -count / steps)[:steps]) - 1) / (count - 1)
 
 
 def _leading(path: Path, steps: int) -> Array:
@@ -185,10 +186,10 @@ def _leading(path: Path, steps: int) -> Array:
 
 def _linspace(path: Path, steps: int) -> Array:
     # one point is the noisy end: sampling could not start at the other
-    times = np.linspace(1.0, path.t_min, steps)
-    if path.timesteps is None:
-        return times
-    return np.round(times * (path.timesteps - 1)) / (path.timesteps - 1)
+    if path.timesteps is None or steps == 1:
+        return np.linspace(1.0, path.t_min, steps)
+    # counted from data as diffusers counts: half-way, the other order is rounded to other timesteps
+    return np.round(np.linspace(0, path.timesteps - 1, steps))[::-1] / (path.timesteps - 1)
 
 
 def _noise_bounds(path: Path, noise_min: float | None, noise_max: float | None) -> tuple[float, float]:

@@ -1,12 +1,17 @@
 """Reading strangers' files without trusting them: what must hold before anybody else's parser sees a byte.
 
-========================  =====================================================================================
-:mod:`zoo.scan.wire`      protobuf's wire format, as much of it as ONNX files use
-:mod:`zoo.scan.messages`  which fields the messages of an ONNX file have
-:mod:`zoo.scan.operators` which operators a graph may use
-:mod:`zoo.scan.graph`     the rules for a graph
-:mod:`zoo.scan.tensors`   the header of a safetensors file, and finite values
-========================  =====================================================================================
+==========================  =====================================================================================
+:mod:`zoo.scan.wire`        protobuf's wire format, as much of it as ONNX files use
+:mod:`zoo.scan.messages`    which fields the messages of an ONNX file have
+:mod:`zoo.scan.operators`   which operators a graph may use
+:mod:`zoo.scan.schemas`     what their schemas say
+:mod:`zoo.scan.reading`     the parts of a graph's file: ports and tensors
+:mod:`zoo.scan.attributes`  a node's attributes
+:mod:`zoo.scan.values`      constants and types of a graph's values
+:mod:`zoo.scan.traps`       nodes that end the process
+:mod:`zoo.scan.graph`       the rules for a graph
+:mod:`zoo.scan.tensors`     the header of a safetensors file, and finite values
+==========================  =====================================================================================
 
 Pure Python and NumPy: neither onnx nor protobuf nor ONNX Runtime is needed or imported. Weights are not loaded.
 """

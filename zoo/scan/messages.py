@@ -6,6 +6,9 @@ from zoo.scan.wire import Field
 
 Message = dict[int, Field]
 
+#: sizes that a tensor has; ONNX Runtime and NumPy know few operators beyond 8
+MAX_RANK = 16
+
 MODEL: Message = {
     1: Field("ir_version", "int"),
     2: Field("producer_name", "text"),
@@ -66,7 +69,7 @@ ATTRIBUTE: Message = {
     23: Field("sparse_tensors", "message", many=True),
 }
 TENSOR: Message = {
-    1: Field("dims", "numbers", many=True),
+    1: Field("dims", "numbers", many=True, most=MAX_RANK),
     2: Field("data_type", "int"),
     3: Field("segment", "message"),
     4: Field("float_data", "fours", many=True),

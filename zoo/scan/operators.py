@@ -2,7 +2,8 @@
 
 Not here, each for a reason: ``Random*``, ``Bernoulli``, ``Multinomial`` and ``Dropout`` draw numbers that differ from
 runtime to runtime; strings, sequences, optionals, maps and images are no business of a network; detection operators
-(``NonMaxSuppression``, ``RoiAlign``) and losses have no use here, and every one less is one less to get wrong.
+(``NonMaxSuppression``, ``RoiAlign``) and losses have no use here, and every one less is one less to get wrong; ``STFT``
+with an empty window ends the process that runs it, and how large a window is may be known to nobody before.
 Operators of other domains are code of one runtime: ``com.microsoft``, ``EPContext`` (a precompiled blob), ``PythonOp``.
 """
 
@@ -28,7 +29,7 @@ _GROUPS = {
     "indexing": "Compress Gather GatherElements GatherND NonZero OneHot ReverseSequence ScatterElements ScatterND "
     "TensorScatter Trilu",
     "constants": "Constant ConstantOfShape EyeLike Range",
-    "images and signals": "AffineGrid CenterCropPad DFT GridSample Resize STFT",
+    "images and signals": "AffineGrid CenterCropPad DFT GridSample Resize",
     "types and quantization": "Cast CastLike ConvInteger DequantizeLinear DynamicQuantizeLinear MatMulInteger "
     "QLinearConv QLinearMatMul QuantizeLinear",
     "control": "If Loop Scan",
@@ -40,5 +41,10 @@ ALLOWED = frozenset().union(*OPERATORS.values())
 SUBGRAPHS = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
 #: operators whose output is as large as an input says, and that input. The rest is bounded by what goes in.
 SIZED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "OneHot": 1, "Pad": 1, "Resize": 3, "CenterCropPad": 1}
+#: attributes that may be below 0: places counted from the end, cropping, numbers of a constant. The rest are counts and
+#: switches, of which ONNX Runtime does not look at all: a negative ``batch_dims`` of GatherND ends the process.
+SIGNED = frozenset({"axes", "axis", "end", "k", "pads", "scan_input_axes", "scan_output_axes", "start"})
+#: attributes that may be any whole number
+FREE = frozenset({"value_int", "value_ints", "start", "end"})
 #: attributes that enlarge what an operator gives
 SIZING = frozenset({"pads", "kernel_shape", "strides", "dilations", "output_padding", "output_shape", "blocksize"})

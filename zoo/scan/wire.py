@@ -11,17 +11,25 @@ type than the field has.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from zoo.printable import unprintable
+
 VARINT, EIGHT, LENGTH, FOUR = 0, 1, 2, 5
 _NAMES = {VARINT: "a varint", EIGHT: "eight bytes", LENGTH: "bytes", FOUR: "four bytes"}
 
 #: fields and packed numbers in one file; the largest graph that we export has some 30 000
-MAX_FIELDS = 3_000_000
-_MAX_TEXT = 1 << 16
+MAX_FIELDS = 1_000_000
+#: for one file; all that the other bounds let through takes a few on a slow machine
+MAX_SECONDS = 30.0
+_MAX_TEXT = 1 << 12
+#: the one text that nobody shows or looks anything up by, and may have lines
+_NOTES = "doc_string"
+_MAX_NOTES = 1 << 16
 
 
 class Malformed(ValueError):  # noqa: N818 - a finding about a file, which callers turn into an error
@@ -36,11 +44,13 @@ class Field(NamedTuple):
         kind: ``int``, ``float``, ``text``, ``bytes`` or ``message``; ``fours`` and ``eights`` are packed numbers that
             are counted and not read, ``numbers`` are integers, packed or not.
         many: whether it may come more than once.
+        most: how many numbers there may be, of those that are few.
     """
 
     name: str
     kind: str
     many: bool = False
+    most: int | None = None
 
 
 _WIRE = {"int": VARINT, "float": FOUR, "text": LENGTH, "bytes": LENGTH, "message": LENGTH}
@@ -48,16 +58,25 @@ _PACKED = {"fours": (FOUR, 4), "eights": (EIGHT, 8)}
 
 
 class Budget:
-    """Bounds the work that one file can cause."""
+    """Bounds the work that one file can cause, and the time that it takes."""
 
-    def __init__(self, fields: int = MAX_FIELDS) -> None:
+    def __init__(self, fields: int = MAX_FIELDS, seconds: float = MAX_SECONDS) -> None:
         self._left = fields
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
 
     def spend(self, fields: int) -> None:
         """Refuse when it is used up."""
         self._left -= fields
         if self._left < 0:
             raise Malformed(f"has more than {MAX_FIELDS} fields")
+        if self._left & 1023 == 0 or fields > 1:
+            self.look()
+
+    def look(self) -> None:
+        """Refuse when the time is up."""
+        if time.monotonic() > self._end:
+            raise Malformed(f"takes more than {self._seconds:g} s to look at")
 
 
 def decode(data: memoryview, fields: Mapping[int, Field], budget: Budget) -> dict[str, Any]:
@@ -76,28 +95,29 @@ def decode(data: memoryview, fields: Mapping[int, Field], budget: Budget) -> dic
         Malformed: truncated, unknown fields, wrong types, or a second value.
     """
     found: dict[str, Any] = {}
+    packed: set[str] = set()
     for number, kind, value in _fields(data, budget):
         field = fields.get(number)
         if field is None:
             raise Malformed(f"has a field {number} that its kind of message does not know")
-        if field.kind == "numbers":
-            found.setdefault(field.name, []).extend(_numbers(kind, value, field, budget))
-        elif field.kind in _PACKED:
-            unpacked, size = _PACKED[field.kind]
-            if kind not in (unpacked, LENGTH) or len(value) % size:
-                raise Malformed(f"has a field {field.name} that is no run of numbers")
+        if field.kind == "numbers" or field.kind in _PACKED:
+            # one run, or one number at a time: nobody writes both, and a later run could be taken for the only one
+            if field.name in packed or (kind == LENGTH and field.name in found):
+                raise Malformed(f"has the numbers of {field.name} in more than one run")
+            if kind == LENGTH:
+                packed.add(field.name)
+            _gather(found.setdefault(field.name, []), kind, value, field, budget)
+            continue
+        if kind != _WIRE[field.kind]:
+            raise Malformed(f"has {_NAMES[kind]} where its field {field.name} has {_NAMES[_WIRE[field.kind]]}")
+        if field.kind == "text":
+            value = _text(value, field)
+        if field.many:
             found.setdefault(field.name, []).append(value)
+        elif field.name in found:
+            raise Malformed(f"has a second value of {field.name}")
         else:
-            if kind != _WIRE[field.kind]:
-                raise Malformed(f"has {_NAMES[kind]} where its field {field.name} has {_NAMES[_WIRE[field.kind]]}")
-            if field.kind == "text":
-                value = _text(value, field)
-            if field.many:
-                found.setdefault(field.name, []).append(value)
-            elif field.name in found:
-                raise Malformed(f"has a second value of {field.name}")
-            else:
-                found[field.name] = value
+            found[field.name] = value
     return found
 
 
@@ -138,6 +158,8 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             if value >> 64:
                 break
+            if byte == 0 and shift:
+                raise Malformed("has a number that is written with more bytes than it takes")
             return value, at
         shift += 7
     raise Malformed("has a number of more than 64 bits")
@@ -148,24 +170,53 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-def _numbers(kind: int, value: Any, field: Field, budget: Budget) -> list[int]:
-    if kind == VARINT:
-        return [signed(value)]
-    if kind != LENGTH:
+def _gather(numbers: list[Any], kind: int, value: Any, field: Field, budget: Budget) -> None:
+    """Add one number, or a packed run of them, to those of a repeated field."""
+    if field.kind in _PACKED:
+        unpacked, size = _PACKED[field.kind]
+        if kind not in (unpacked, LENGTH) or len(value) % size:
+            raise Malformed(f"has a field {field.name} that is no run of numbers")
+        numbers.append(value)
+    elif kind == VARINT:
+        numbers.append(signed(value))
+    elif kind == LENGTH:
+        numbers.extend(_packed(value, field, budget))
+    else:
         raise Malformed(f"has {_NAMES[kind]} where its field {field.name} has numbers")
+    if field.most is not None and len(numbers) > field.most:
+        raise Malformed(f"has more than {field.most} numbers in {field.name}")
+
+
+def _packed(data: memoryview, field: Field, budget: Budget) -> list[int]:
+    """The numbers of one packed run, all at once: files hold many."""
+    octets = np.frombuffer(data, np.uint8)
     # each number ends with the one byte of it whose top bit is clear
-    budget.spend(int(np.count_nonzero(np.frombuffer(value, np.uint8) < 0x80)))
-    numbers, at = [], 0
-    while at < len(value):
-        number, at = varint(value, at)
-        numbers.append(signed(number))
-    return numbers
+    ends = np.flatnonzero(octets < 0x80)
+    if field.most is not None and len(ends) > field.most:
+        raise Malformed(f"has more than {field.most} numbers in {field.name}")
+    budget.spend(len(ends))
+    if len(octets) and (not len(ends) or ends[-1] != len(octets) - 1):
+        raise Malformed("is cut off within a number")
+    lengths = np.diff(ends, prepend=-1)
+    if len(ends) and (lengths.max() > 10 or np.any((lengths == 10) & (octets[ends] > 1))):
+        raise Malformed("has a number of more than 64 bits")
+    if np.any((lengths > 1) & (octets[ends] == 0)):
+        raise Malformed("has a number that is written with more bytes than it takes")
+    starts, values = ends - lengths + 1, np.zeros(len(ends), np.uint64)
+    for place in range(int(lengths.max(initial=0))):
+        there = lengths > place
+        septets = (octets[starts[there] + place] & 0x7F).astype(np.uint64)
+        values[there] |= septets << np.uint64(7 * place)
+    return values.view(np.int64).tolist()
 
 
 def _text(value: memoryview, field: Field) -> str:
-    if len(value) > _MAX_TEXT:
+    if len(value) > (_MAX_NOTES if field.name == _NOTES else _MAX_TEXT):
         raise Malformed(f"has a {field.name} of {len(value)} bytes")
     try:
-        return str(value, "utf-8")
+        text = str(value, "utf-8")
     except UnicodeDecodeError:
         raise Malformed(f"has a {field.name} that is not UTF-8") from None
+    if field.name != _NOTES and unprintable(text):
+        raise Malformed(f"has a {field.name} {text[:40]!r} with a control character")
+    return text

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from zoo import weights
-from zoo.errors import WeightsError
+from zoo.errors import ConfigError, WeightsError
 
 
 @dataclass
@@ -49,7 +49,12 @@ def save(
     progress: Progress,
     recipe: dict[str, Any],
 ) -> None:
-    """Write a checkpoint atomically."""
+    """Write a checkpoint atomically, unless some of it is not finite: nobody could resume from that.
+
+    Raises:
+        ConfigError: the run diverged; the checkpoint before stays.
+        OutputError: the file cannot be written.
+    """
     arrays = {f"model.{k}": v for k, v in weights.state_arrays(model).items()}
     if average is not model:
         arrays |= {f"average.{k}": v for k, v in weights.state_arrays(average).items()}
@@ -58,11 +63,28 @@ def save(
             arrays[f"optimizer.{i}.{key}"] = value.detach().cpu().numpy()
     if best is not None:
         arrays |= {f"best.{k}": v for k, v in best.items()}
+    # also what no step looks at: a moment of the optimizer, or a buffer, that overflowed
+    broken = sorted(n for n, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all())
+    if broken:
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise diverged(f"{broken[0]}{more} of the checkpoint at step {progress.step} would not be finite", path)
     record = {**vars(progress), "best": progress.best if np.isfinite(progress.best) else None}
     weights.write(
         path,
         arrays,
         metadata={"progress": weights.encode_json(record), "recipe": weights.encode_json(recipe)},
+    )
+
+
+def diverged(what: str, path: Path) -> ConfigError:
+    """The error of a run that diverged, which says what there is to go on from."""
+    kept = ""
+    if path.exists():
+        step = json.loads(weights.metadata(path)["progress"])["step"]
+        kept = f" {path} still holds step {step}, but another learning rate is another run."
+    return ConfigError(
+        f"the training diverges: {what}",
+        hint=f"Lower training.learning_rate, or set training.gradient_clip, and start over with --restart.{kept}",
     )
 
 

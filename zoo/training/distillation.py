@@ -4,11 +4,11 @@
 
     [distillation]
     teacher = "mnist-unet"           # a model's name or folder
-    method = "consistency"           # one that the student's family has
+    method = "consistency"           # a name from `zoo list --distillations`
     options = { guidance = 1.5 }     # of the method
 
-The host reads the table, loads the teacher and gives the student its weights; what is learned from it is a
-:class:`Lesson`, which the student's family makes (:meth:`zoo.model.GenerativeModel.lesson`).
+The host reads the table, loads the teacher and gives the student its weights; how the student learns from it is a
+:class:`Distillation`, a class that a plugin describes by the hook ``zoo_distillations``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DistillationRecipe:
 
     Attributes:
         teacher: name of a model, or path of its folder or bundle, or of what an importer reads.
-        method: one that the student's family has.
+        method: name of a registered one.
         start: ``"teacher"``: the student begins with the teacher's weights; ``"fresh"``: with its own.
         options: of the method.
     """
@@ -47,25 +47,26 @@ class DistillationRecipe:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a start that is none."""
+        """Refuse a start that is neither."""
         if self.start not in STARTS:
             raise UnknownNameError("distillation.start", self.start, STARTS)
 
 
-class Lesson(ABC):
-    """What one student learns from one teacher.
+class Distillation(ABC):
+    """The objective by which one student learns from one teacher.
+
+    Subclasses are built as ``(student, teacher, **options)``, with the options of the recipe's table as keywords. They
+    raise :class:`~zoo.errors.ConfigError` for options out of range, and for a student or a teacher that does not fit.
 
     Attributes:
         teacher: in evaluation mode; it is not changed.
-        paper: whose method this is.
         measures: what :meth:`loss` is, for a card.
     """
 
     teacher: GenerativeModel
-    paper: str = ""
     measures: str = "the distillation's objective"
 
-    def prepare(  # noqa: B027 - most lessons need no preparation
+    def prepare(  # noqa: B027 - most methods need no preparation
         self, data: Dataset, *, seed: int, folder: Path, say: Callable[[str], None] = lambda text: None
     ) -> None:
         """Whatever takes long and is done once, such as the teacher's samples; nothing, unless overridden.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo import weights
-from zoo.data import Dataset, Split
-from zoo.errors import ConfigError, DataError
+from zoo.conditions import Condition
+from zoo.data import Dataset, Split, check_finite
+from zoo.errors import ConditionError, DataError
+from zoo.kinds import Table
 from zoo.model import GenerativeModel
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
-from zoo.training.distillation import Lesson
+from zoo.training.distillation import Distillation
 from zoo.training.recipe import Recipe, TrainingRecipe
 
 _EVALUATION_BATCH = 500
@@ -50,18 +53,18 @@ def train(
     recipe: Recipe,
     path: Path,
     *,
-    lesson: Lesson | None = None,
+    distillation: Distillation | None = None,
     report: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Result | None:
     """Train ``model`` on ``data`` as ``recipe`` says, resuming from the checkpoint at ``path`` if there is one.
 
     Args:
-        model: freshly built by the same recipe.
+        model: freshly built by the same recipe, or with weights that were loaded, whose constants it then keeps.
         data: the data set.
         recipe: the run.
         path: of the checkpoint, in an existing folder.
-        lesson: what it learns from a teacher, already prepared, instead of its own loss.
+        distillation: how it learns from a teacher, already prepared, instead of by its own loss.
         report: called after each step.
         stop: asked after each step; True writes a checkpoint and returns None.
 
@@ -69,8 +72,8 @@ def train(
         the result, or None when stopped early.
 
     Raises:
-        ConfigError: the loss is not finite.
-        DataError: the data does not fit the model.
+        ConfigError: the run diverged: loss, gradient or parameters are not finite. The checkpoint before that stays.
+        DataError: the data does not fit the model, or holds numbers that are not finite.
         WeightsError: the checkpoint is damaged or of another recipe.
     """
     settings = recipe.training
@@ -78,8 +81,8 @@ def train(
     if not path.exists():
         if recipe.distillation is None or recipe.distillation.start == "fresh":
             prepare(model, data, seed=settings.seed)
-        elif lesson is not None:
-            lesson.start(model)
+        elif distillation is not None:
+            distillation.start(model)
     average = copy.deepcopy(model) if settings.ema else model
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -108,14 +111,14 @@ def train(
     average.train(average is model)
     started = time.monotonic() - progress.seconds
     while progress.step < settings.steps:
-        loss = _step(model, average, optimizer, data, settings, progress.step, lesson)
+        loss = _step(model, average, optimizer, data, settings, progress.step, distillation, path)
         progress.step += 1
         progress.seconds = time.monotonic() - started
         validation = None
         if settings.evaluate_every and (
             progress.step % settings.evaluate_every == 0 or progress.step == settings.steps
         ):
-            validation = evaluate(average, data, data.validation, seed=settings.seed, lesson=lesson)
+            validation = evaluate(average, data, data.validation, seed=settings.seed, distillation=distillation)
             progress.history.append({"step": progress.step, "loss": loss, "validation": validation})
             if validation < progress.best:
                 progress.best, progress.best_step = validation, progress.step
@@ -139,31 +142,37 @@ def _step(
     data: Dataset,
     settings: TrainingRecipe,
     step: int,
-    lesson: Lesson | None,
+    distillation: Distillation | None,
+    path: Path,
 ) -> float:
     with step_seed(settings.seed, step):
         x, condition = batch(data, data.train, _indices(len(data.train.x), settings, step), model)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(settings, step)
         with _precision(settings.precision, model.device):
-            if lesson is None:
+            if distillation is None:
                 loss = model.loss(x, condition=condition)
             else:
-                loss = lesson.loss(model, x, condition, done=step / settings.steps)
+                loss = distillation.loss(model, x, condition, done=step / settings.steps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-    value = loss.item()
-    if not math.isfinite(value):
-        raise ConfigError(
-            f"the loss is {value} at step {step + 1}",
-            hint="Lower training.learning_rate, or set training.gradient_clip.",
-        )
-    if settings.gradient_clip:
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+    norm = _gradient_norm(model, settings.gradient_clip)
+    # both at once, so that the processor waits for an accelerator once a step
+    value, size = (float(number) for number in torch.stack([loss.detach(), norm.to(loss)]).tolist())
+    for what, number in (("loss", value), ("norm of the gradient", size)):
+        if not math.isfinite(number):
+            raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path)
     optimizer.step()
     if average is not model:
         update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
     return value
+
+
+def _gradient_norm(model: GenerativeModel, clip: float) -> Tensor:
+    """The global norm of the gradient, which is clipped if ``clip`` is above 0: not finite if any part of it is not."""
+    if clip:
+        return torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    return torch.nn.utils.get_total_norm(p.grad for p in model.parameters() if p.grad is not None)
 
 
 @torch.no_grad()
@@ -179,8 +188,10 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, *, decay: f
 
 
 @torch.no_grad()
-def evaluate(model: GenerativeModel, data: Dataset, split: Split, *, seed: int, lesson: Lesson | None = None) -> float:
-    """Mean loss over a split, the model's own or a lesson's, in evaluation mode, with the same noise every time."""
+def evaluate(
+    model: GenerativeModel, data: Dataset, split: Split, *, seed: int, distillation: Distillation | None = None
+) -> float:
+    """Mean loss over a split, the model's or the distillation's, in evaluation mode, with the same noise every time."""
     was_training = model.training
     model.eval()
     total = 0.0
@@ -189,10 +200,10 @@ def evaluate(model: GenerativeModel, data: Dataset, split: Split, *, seed: int, 
             for start in range(0, len(split.x), _EVALUATION_BATCH):
                 indices = np.arange(start, min(start + _EVALUATION_BATCH, len(split.x)))
                 x, condition = batch(data, split, indices, model)
-                if lesson is None:
+                if distillation is None:
                     loss = model.loss(x, condition=condition)
                 else:
-                    loss = lesson.loss(model, x, condition, done=1.0)
+                    loss = distillation.loss(model, x, condition, done=1.0)
                 total += loss.item() * len(indices)
     finally:
         model.train(was_training)
@@ -200,26 +211,54 @@ def evaluate(model: GenerativeModel, data: Dataset, split: Split, *, seed: int, 
 
 
 def prepare(model: GenerativeModel, data: Dataset, *, seed: int) -> None:
-    """Let a model fit its constants to the training split, or to 10,000 samples of it drawn at random."""
+    """Let a model fit its constants to the training split, or to 10,000 samples of it drawn at random.
+
+    What was loaded, the model or a part of it, stays as it is: its weights were trained with the constants they have.
+    """
+    if weights.is_loaded(model):
+        return
     count = len(data.train)
     chosen = np.random.default_rng(seed).permutation(count)[:_PREPARATION]
     with step_seed(seed, -1):
-        x, _ = batch(data, data.train, chosen, model)
-    model.prepare(x)
+        x, condition = batch(data, data.train, chosen, model)
+    loaded = [(part, copy.deepcopy(part.state_dict())) for part in model.modules() if weights.is_loaded(part)]
+    if condition is None or "condition" not in inspect.signature(model.prepare).parameters:
+        # models of plugins that were written before contexts were standardised take the data alone
+        model.prepare(x)
+    else:
+        model.prepare(x, condition)
+    for part, state in loaded:
+        part.load_state_dict(state)
 
 
 def check_fit(model: GenerativeModel, data: Dataset) -> None:
-    """Refuse data that the model cannot be trained on.
+    """Refuse data that the model cannot be trained on, before the first step.
 
     Raises:
-        DataError: event shape, or condition, does not fit.
+        DataError: event shape, or condition, does not fit, or a number is not finite.
     """
     if data.event_shape != model.event_shape:
         raise DataError(
             f"data set {data.name} has events of shape {data.event_shape}, the model of {model.event_shape}"
         )
-    if model.condition is not None and data.train.condition is None:
+    if model.condition is not None and any(
+        split.condition is None for split in (data.train, data.validation, data.test)
+    ):
         raise DataError(f"the model is conditioned on {model.condition.kind}, which data set {data.name} does not have")
+    for name in ("train", "validation", "test"):
+        _check_split(getattr(data, name), f"of the {name} split of data set {data.name}", data, model.condition)
+
+
+def _check_split(split: Split, whose: str, data: Dataset, condition: Condition | None) -> None:
+    names = [column.name for column in data.kind.columns] if isinstance(data.kind, Table) else []
+    check_finite(np.asarray(split.x), f"the samples {whose}", names)
+    if condition is None or split.condition is None:
+        return
+    check_finite(np.asarray(split.condition), f"the contexts {whose}", condition.labels)
+    try:
+        condition.array(split.condition, len(split))
+    except ConditionError as error:
+        raise DataError(f"the conditions {whose} do not fit the model: {error}", hint=error.hint) from error
 
 
 def batch(

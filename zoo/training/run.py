@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import weights
-from zoo.cards import CARD_FILE, Architecture, DataSource, ModelCard, WeightsFile
+from zoo import building, weights
+from zoo.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
 from zoo.data import Dataset
-from zoo.errors import ConfigError, OutputError, UsageError, WeightsError
+from zoo.discovery import last_line
+from zoo.errors import ConfigError, OutputError, PluginError, UsageError, WeightsError, ZooError
 from zoo.files import write_text
 from zoo.kinds import describe
+from zoo.sources import resolve
+from zoo.training.distillation import Distillation
 from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from zoo.model import GenerativeModel
     from zoo.registry import Registry
-    from zoo.training.distillation import Lesson
     from zoo.training.loop import Reporter
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -39,7 +40,7 @@ def find_recipe(source: str, registry: Registry) -> Recipe:
     """
     if source.endswith(".toml"):
         return Recipe.from_file(Path(source))
-    card = registry.resolve(source).card
+    card = resolve(registry, source).card
     if card is None or card.recipe is None:
         raise ConfigError(f"{source} has no recipe", hint="Pass a recipe.toml, or a model whose card remembers one.")
     return Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}")
@@ -84,52 +85,64 @@ def train_recipe(
     Returns:
         the card of the finished model, or None when stopped early.
     """
-    import torch
-
     from zoo.training import loop
 
-    architecture = registry.architecture(recipe.model.architecture)
     source = registry.dataset(recipe.data.name)
     data = load_data(source, recipe.data.options, registry)
+    model = _initial_model(recipe, registry, device=device, say=say)
+    parameters = sum(p.numel() for p in model.parameters())
+    say(
+        f"{recipe.name}: {recipe.model.architecture}, {parameters:,} parameters, {len(data.train):,} samples of "
+        f"{data.name}"
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror}") from error
+    distillation = build_distillation(model, recipe, registry, device=device)
+    if distillation is not None:
+        distillation.prepare(data, seed=recipe.training.seed, folder=folder, say=say)
+    checkpoint = folder / CHECKPOINT_FILE
+    if checkpoint.exists():
+        say(f"resuming from {checkpoint}")
+    result = loop.train(model, data, recipe, checkpoint, distillation=distillation, report=report, stop=stop)
+    if result is None:
+        return None
+    weights.load_into(model, result.arrays, source="the trained model")
+    model.eval()
+    metrics = measure(model, data, recipe, distillation=distillation, say=say)
+    card = finished_card(model, recipe, registry, source, data, metrics=metrics)
+    card = _write_folder(folder, card, result.arrays)
+    checkpoint.unlink(missing_ok=True)
+    if distillation is not None:
+        distillation.finish(folder)
+    return card
+
+
+def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Callable[[str], None]) -> GenerativeModel:
+    """The model of a recipe with its first weights, on its device."""
+    import torch
+
     with torch.random.fork_rng():
         torch.manual_seed(recipe.training.seed)
-        model = registry.build(architecture.name, recipe.model.config)
+        model = building.build(registry, recipe.model.architecture, recipe.model.config)
     for name, source_model in recipe.model.parts.items():
-        begin_with(model, name, registry.load(source_model))
+        begin_with(model, name, building.load(registry, source_model))
         say(f"{name} starts with the weights of {source_model}")
     try:
         model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"torch cannot use device {device!r} here: {str(error).splitlines()[0]}") from error
-    parameters = sum(p.numel() for p in model.parameters())
-    say(f"{recipe.name}: {architecture.name}, {parameters:,} parameters, {len(data.train):,} samples of {data.name}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror}") from error
-    lesson = taught(model, recipe, registry, device=device)
-    if lesson is not None:
-        lesson.prepare(data, seed=recipe.training.seed, folder=folder, say=say)
-    if (folder / CHECKPOINT_FILE).exists():
-        say(f"resuming from {folder / CHECKPOINT_FILE}")
-    result = loop.train(model, data, recipe, folder / CHECKPOINT_FILE, lesson=lesson, report=report, stop=stop)
-    if result is None:
-        return None
-    weights.load_into(model, result.arrays, source="the trained model")
-    model.eval()
-    metrics = measure(model, data, recipe, lesson=lesson, say=say)
-    card = finished_card(model, recipe, architecture, source, data, metrics=metrics)
-    if lesson is not None:
-        card = replace(card, papers=(*card.papers, lesson.paper))
-    digest = weights.write(folder / WEIGHTS_FILE, result.arrays)
+    return model
+
+
+def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Any]) -> ModelCard:
+    """Write the weights, and the card that knows them, which is returned."""
+    digest = weights.write(folder / WEIGHTS_FILE, arrays)
     size = (folder / WEIGHTS_FILE).stat().st_size
-    card = ModelCard.from_description(
-        {**card.describe(), "weights": vars(WeightsFile(WEIGHTS_FILE, digest, size))}, folder=folder
-    )
+    described = {**card.describe(), "weights": vars(WeightsFile(WEIGHTS_FILE, digest, size))}
+    card = ModelCard.from_description(described, folder=folder)
     write_text(folder / CARD_FILE, card.to_json())
-    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-    if lesson is not None:
-        lesson.finish(folder)
     return card
 
 
@@ -146,17 +159,41 @@ def begin_with(model: GenerativeModel, name: str, other: GenerativeModel) -> Non
         raise ConfigError(f"model.parts: {name} cannot start with another model's weights: {error}") from error
 
 
-def taught(model: GenerativeModel, recipe: Recipe, registry: Registry, *, device: str = "cpu") -> Lesson | None:
-    """What a recipe's student learns from its teacher, or None for a recipe without one.
+def build_distillation(
+    student: GenerativeModel, recipe: Recipe, registry: Registry, *, device: str = "cpu"
+) -> Distillation | None:
+    """How a recipe's student learns from its teacher, or None for a recipe without one.
+
+    Args:
+        student: what is trained.
+        recipe: names method and teacher.
+        registry: where both are looked up.
+        device: torch device that the teacher is moved to.
 
     Raises:
-        UnknownNameError: no such teacher.
-        ConfigError: a method, options or a teacher that the student's family does not take.
+        UnknownNameError: no such method or teacher.
+        ConfigError: options that the method does not have, or a student or teacher that it does not take.
+        PluginError: a method that fails.
     """
-    if recipe.distillation is None:
+    table = recipe.distillation
+    if table is None:
         return None
-    teacher = registry.load(recipe.distillation.teacher).to(device).requires_grad_(False)
-    return model.lesson(teacher, recipe.distillation.method, recipe.distillation.options)
+    method = registry.distillation(table.method)
+    build = registry.load_entry(method)
+    teacher = building.load(registry, table.teacher).to(device).requires_grad_(False)
+    try:
+        inspect.signature(build).bind(student, teacher, **table.options)
+    except TypeError as error:
+        raise ConfigError(f"distillation.options of {method.name}: {error}") from error
+    try:
+        distillation = build(student, teacher, **table.options)
+    except ZooError:
+        raise
+    except Exception as error:  # whatever the class makes of values that it did not expect
+        raise PluginError(f"the distillation method {method.name} cannot be used so: {last_line(error)}") from error
+    if not isinstance(distillation, Distillation):
+        raise PluginError(f"{method.entry} of the distillation method {method.name} is not a Distillation")
+    return distillation
 
 
 def measure(
@@ -164,7 +201,7 @@ def measure(
     data: Dataset,
     recipe: Recipe,
     *,
-    lesson: Lesson | None = None,
+    distillation: Distillation | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """What a finished model is worth on the test split: its loss, and its density where scoring is one call."""
@@ -175,21 +212,25 @@ def measure(
     say("measuring on the test split")
     if isinstance(model, DirectModel):
         return held_out_density(model, data, seed=recipe.training.seed)
-    loss = loop.evaluate(model, data, data.test, seed=recipe.training.seed, lesson=lesson)
-    of = "the training objective" if lesson is None else lesson.measures
+    loss = loop.evaluate(model, data, data.test, seed=recipe.training.seed, distillation=distillation)
+    of = "the training objective" if distillation is None else distillation.measures
     return {"test_loss": {"value": round(loss, 5), "of": of, "samples": len(data.test)}}
 
 
 def finished_card(
     model: GenerativeModel,
     recipe: Recipe,
-    architecture: Architecture,
+    registry: Registry,
     source: DataSource,
     data: Dataset,
     *,
     metrics: Mapping[str, Any],
 ) -> ModelCard:
     """The card of a trained model, without its weights file."""
+    architecture = registry.architecture(recipe.model.architecture)
+    papers = [architecture.paper]
+    if recipe.distillation is not None:
+        papers.append(registry.distillation(recipe.distillation.method).paper)
     return ModelCard(
         name=recipe.name,
         summary=recipe.summary or f"{architecture.name} on {data.name}",
@@ -208,6 +249,6 @@ def finished_card(
         },
         license={"code": "Apache-2.0", "weights": recipe.license},
         metrics=metrics,
-        papers=(architecture.paper,) if architecture.paper else (),
+        papers=tuple(paper for paper in papers if paper),
         recipe=recipe.describe(),
     )

@@ -15,7 +15,7 @@ from zoo.programs import Direct, Graph, Iterate, Programs
 from zoo.runtime import BundledModel
 from zoo_onnx.inputs import Inputs
 from zoo_onnx.precision.static import trajectories
-from zoo_onnx.proof import call
+from zoo_onnx.reference import call
 
 _SEED = 40_000
 _SAMPLES = 16

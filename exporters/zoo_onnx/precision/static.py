@@ -26,7 +26,7 @@ from zoo.samplers import table_for
 from zoo.samplers.state import RowInputs, begin
 from zoo_onnx.inputs import Feeds, Inputs
 from zoo_onnx.precision.storage import numbers, remove_unused, scaled_integers
-from zoo_onnx.proof import call
+from zoo_onnx.reference import call
 
 _SEED = 30_000
 _SAMPLES = 10

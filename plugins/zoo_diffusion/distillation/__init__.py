@@ -10,30 +10,3 @@ reflow       is trained on the teacher's (noise, sample) pairs,   Liu, Gong & Li
 
 The teacher's guidance goes into the student, which then needs one evaluation a step.
 """
-
-from __future__ import annotations
-
-import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
-from zoo.errors import ConfigError, UnknownNameError
-from zoo.training.distillation import Lesson
-from zoo_diffusion.distillation.consistency import Consistency
-from zoo_diffusion.distillation.reflow import Reflow
-
-if TYPE_CHECKING:
-    from zoo_diffusion.diffusion import Diffusion
-
-METHODS: dict[str, Callable[..., Lesson]] = {"consistency": Consistency, "reflow": Reflow}
-
-
-def lesson(student: Diffusion, teacher: Any, method: str, options: Mapping[str, Any]) -> Lesson:
-    """A method's lesson; see :meth:`zoo.model.GenerativeModel.lesson`."""
-    if method not in METHODS:
-        raise UnknownNameError("distillation.method", method, METHODS)
-    try:
-        inspect.signature(METHODS[method]).bind(student, teacher, **options)
-    except TypeError as error:
-        raise ConfigError(f"distillation.options of {method}: {error}") from error
-    return METHODS[method](student, teacher, **options)

@@ -21,7 +21,7 @@ boundary, the only place where it is asked for: no network is evaluated at t_min
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,15 +29,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.errors import ConfigError, ZooError
+from zoo.model import GenerativeModel
 from zoo.paths import Path
 from zoo.samplers.spacing import spaced_times
-from zoo.training.distillation import Lesson
+from zoo.training.distillation import Distillation
+from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.distillation.teacher import Levels, Teacher, bounded, check_teacher
 from zoo_diffusion.objectives import hidden
-
-if TYPE_CHECKING:
-    from zoo.model import GenerativeModel
-    from zoo_diffusion.diffusion import Diffusion
 
 #: order of the teacher's step
 SOLVERS = {"ddim": 1, "heun": 2}
@@ -45,8 +43,8 @@ SOLVERS = {"ddim": 1, "heun": 2}
 HUBER = 0.00054
 
 
-class Consistency(Lesson):
-    """The lesson of a consistency model.
+class Consistency(Distillation):
+    """How a consistency model learns from a diffusion.
 
     Args:
         student: whose own sampler is ``consistency`` or ``lcm``.
@@ -61,10 +59,6 @@ class Consistency(Lesson):
         ConfigError: options out of range, or a student or teacher that does not fit.
     """
 
-    paper = (
-        "Song, Dhariwal, Chen & Sutskever 2023, Consistency models, arXiv:2303.01469; "
-        "Song & Dhariwal 2024, Improved techniques for training consistency models, arXiv:2310.14189"
-    )
     measures = "the consistency loss: how far apart two neighbours on a trajectory of the teacher are mapped"
 
     def __init__(
@@ -109,7 +103,7 @@ class Consistency(Lesson):
         super().start(student)
 
     def loss(self, student: Any, x: Tensor, condition: Tensor | None, *, done: float) -> Tensor:
-        """Algorithm 2, lines 4-7; arguments as for :meth:`zoo.training.distillation.Lesson.loss`."""
+        """Algorithm 2, lines 4-7; arguments as for :meth:`zoo.training.distillation.Distillation.loss`."""
         n = len(student.check_data(x))
         times = self.doublings[min(int(done * len(self.doublings)), len(self.doublings) - 1)]
         state = (student.encoded(x)[0] - student.shift) / student.scale

@@ -11,21 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path as File
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zoo import weights
+from zoo.data import Dataset
 from zoo.errors import ConfigError, WeightsError
 from zoo.noise import normal
-from zoo.training.distillation import Lesson
+from zoo.training.distillation import Distillation
+from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.distillation.teacher import check_teacher
-
-if TYPE_CHECKING:
-    from zoo.data import Dataset
-    from zoo_diffusion.diffusion import Diffusion
 
 PAIRS_FILE = "pairs.safetensors"
 _BATCH = 500
@@ -33,8 +31,8 @@ _BATCH = 500
 _HELD_OUT = 20
 
 
-class Reflow(Lesson):
-    """The lesson of a reflowed model.
+class Reflow(Distillation):
+    """How a diffusion learns from another one's pairs of noise and sample.
 
     Args:
         student: any diffusion of the same events and conditions.
@@ -48,10 +46,6 @@ class Reflow(Lesson):
         ConfigError: options out of range, or a student or teacher that does not fit.
     """
 
-    paper = (
-        "Liu, Gong & Liu 2023, Flow straight and fast: learning to generate and transfer data with rectified flow, "
-        "arXiv:2209.03003"
-    )
     measures = "the training objective on the teacher's pairs of noise and sample that were held out"
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,9 +11,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError
 from zoo.paths import Path
-
-if TYPE_CHECKING:
-    from zoo_diffusion.diffusion import Diffusion
+from zoo_diffusion.diffusion import Diffusion
 
 
 class Levels(NamedTuple):
@@ -42,14 +40,15 @@ class Levels(NamedTuple):
         return cls(torch.from_numpy(path.network_time(t)).to(like), alpha, sigma)
 
 
-def check_teacher(student: Diffusion, teacher: Any, *, guidance: float) -> None:
+def check_teacher(student: Any, teacher: Any, *, guidance: float) -> None:
     """Refuse a teacher that a student cannot learn from.
 
     Raises:
-        ConfigError: no diffusion of the same events and conditions, or guidance that it cannot give.
+        ConfigError: a student or teacher that is not a diffusion, other events or conditions, or guidance that the
+            teacher cannot give.
     """
-    from zoo_diffusion.diffusion import Diffusion
-
+    if not isinstance(student, Diffusion):
+        raise ConfigError(f"this distillation is for diffusions of numbers, and {type(student).__name__} is not one")
     if not isinstance(teacher, Diffusion):
         raise ConfigError(f"a diffusion learns from a diffusion, not from a {type(teacher).__name__}")
     if teacher.event_shape != student.event_shape:

@@ -1,4 +1,4 @@
-"""The files of a folder that diffusers wrote.
+"""The files of a folder that diffusers wrote, and what each part of a pipeline is.
 
 A pipeline's folder has ``model_index.json`` and a subfolder for each part; the oldest have everything in one folder::
 
@@ -21,7 +21,17 @@ from zoo.errors import ConfigError
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
 #: the parts of a pipeline that may be the network
 NETWORKS = ("unet", "transformer")
+#: those that decode what the network makes, by their names and their classes
+AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
+_AUTOENCODER_CLASSES = ("Autoencoder", "VQModel", "VQVAE")
+#: the other parts that change nothing: a spectrogram is a picture until this turns it into sound
+_OTHER_PARTS = ("scheduler", "mel")
+#: what an index says beside parts
+_SETTINGS = ("id2label",)
+#: pipelines that load any scheduler as one of theirs
+_CONVERTING = {"DDIMPipeline": "DDIMScheduler", "PNDMPipeline": "PNDMScheduler"}
 _MAX_SIZE = 1 << 24
+_ALONE = "Where only the network and its noise schedule are wanted, copy their two folders to one of their own."
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Folder:
         scheduler: the scheduler's config.
         scheduler_path: the file with it.
         index: content of ``model_index.json``; empty where there is none.
+        autoencoder: name of the part that decodes what the network makes, or None.
+        decoding: what the autoencoder's config says of the scale of latents.
     """
 
     path: Path
@@ -43,11 +55,43 @@ class Folder:
     scheduler: Mapping[str, Any]
     scheduler_path: Path
     index: Mapping[str, Any] = field(default_factory=dict)
+    autoencoder: str | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def latent(self) -> bool:
         """Whether what the network makes is decoded by an autoencoder."""
-        return (self.path / "vae").is_dir() or self.index.get("vae") is not None
+        return self.autoencoder is not None
+
+    @property
+    def scheduler_class(self) -> str | None:
+        """The class that the pipeline loads its scheduler as; it need not be the one that wrote it. None if unsaid."""
+        return _CONVERTING.get(str(self.index.get("_class_name")), _parts(self.index).get("scheduler"))
+
+    def check_parts(self) -> None:
+        """Refuse a pipeline with parts or settings that might change what the network is or makes.
+
+        Raises:
+            ConfigError: naming it.
+        """
+        where = self.path / INDEX
+        for name, kind in _parts(self.index).items():
+            if name not in (*NETWORKS, *_OTHER_PARTS) and not _is_autoencoder(name, kind):
+                raise ConfigError(
+                    f"{where} has the part {name}, a {kind}, and what it does to samples is not known here", hint=_ALONE
+                )
+        for name, value in self.index.items():
+            setting = not name.startswith("_") and not isinstance(value, list) and name not in _SETTINGS
+            if setting and value not in (None, False):
+                raise ConfigError(f"{where} has {name} {value!r}, which is not known here", hint=_ALONE)
+
+    @property
+    def name(self) -> str:
+        """What the folder is called; in the hub's cache, what its repository is."""
+        path = self.path.resolve()
+        if path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--"):
+            return path.parent.parent.name.rpartition("--")[2]
+        return path.name
 
     @property
     def weights_license(self) -> str:
@@ -66,14 +110,17 @@ def open_folder(path: Path) -> Folder | None:
     """Read what a folder, or the config in it, says; None if it is nothing of diffusers.
 
     Raises:
-        ConfigError: a file that is missing or cannot be read.
+        ConfigError: a file that is missing or cannot be read, or files that contradict each other.
     """
     if path.name in (INDEX, CONFIG) and path.is_file():
         path = path.parent
+    _refuse_cache(path)
     index = read_json(path / INDEX) if (path / INDEX).is_file() else {}
     network = _network(path, index)
     if network is None:
         return None
+    config = _config(network / CONFIG)
+    _check_class(network, config, index, path / INDEX)
     scheduler = path / "scheduler" / SCHEDULER
     if not scheduler.is_file():
         scheduler = path / SCHEDULER
@@ -82,21 +129,92 @@ def open_folder(path: Path) -> Folder | None:
             f"{path} has no scheduler/{SCHEDULER}, so that nobody knows how much noise there is at which time",
             hint="Give the folder of the whole pipeline, or put the scheduler's config there.",
         )
-    return Folder(path, network, read_json(network / CONFIG), read_json(scheduler), scheduler, index)
+    autoencoder = _autoencoder(path, index)
+    decoding = {} if autoencoder is None else _decoding(path / autoencoder / CONFIG)
+    return Folder(path, network, config, _config(scheduler), scheduler, index, autoencoder, decoding)
+
+
+def _parts(index: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of a pipeline and their classes; those that are left out are not there."""
+    named = {key: value for key, value in index.items() if not key.startswith("_") and isinstance(value, list)}
+    return {key: str(value[-1]) for key, value in named.items() if value and value[-1] is not None}
+
+
+def _is_autoencoder(name: str, kind: str) -> bool:
+    return name in AUTOENCODERS or any(word in kind for word in _AUTOENCODER_CLASSES)
+
+
+def _check_class(network: Path, config: Mapping[str, Any], index: Mapping[str, Any], where: Path) -> None:
+    """Refuse an index that loads the network as another class than the one that wrote it."""
+    kind, said = config.get("_class_name"), index.get(network.name)
+    loaded = _parts(index).get(network.name, kind)
+    # a Transformer2DModel is loaded as what its norms make of it
+    if loaded != kind and "Transformer2DModel" not in (loaded, kind):
+        raise ConfigError(f"{where} loads {network.name} as a {loaded}, but {network / CONFIG} is of a {kind}")
+    if isinstance(said, list) and len(said) == 2 and said[0] not in ("diffusers", None):
+        raise ConfigError(f"{where} takes {network.name} from {said[0]}, which is not diffusers")
+
+
+def _autoencoder(path: Path, index: Mapping[str, Any]) -> str | None:
+    """The part that decodes latents: one that the index names, or else one whose folder is there."""
+    for name, kind in _parts(index).items():
+        if _is_autoencoder(name, kind):
+            return name
+    for config in sorted(path.glob(f"*/{CONFIG}")):
+        # with an index, a folder that it does not name is still more likely left over than of no use
+        if _is_autoencoder(config.parent.name, str(read_json(config).get("_class_name"))):
+            return config.parent.name
+    return next((name for name in AUTOENCODERS if (path / name).is_dir()), None)
+
+
+def _decoding(config: Path) -> dict[str, Any]:
+    if not config.is_file():
+        return {}
+    values = read_json(config)
+    names = ("scaling_factor", "shift_factor", "latents_mean", "latents_std")
+    return {name: values[name] for name in names if values.get(name) is not None}
 
 
 def _network(path: Path, index: Mapping[str, Any]) -> Path | None:
     """The folder with the network's config, or None if nothing here is of diffusers."""
-    for name in NETWORKS:
-        if (path / name / CONFIG).is_file():
-            return path / name
+    parts = _parts(index)
+    named = [name for name in NETWORKS if name in parts] or list(NETWORKS)
+    found = [path / name for name in named if (path / name / CONFIG).is_file()]
+    if len(found) > 1:
+        raise ConfigError(
+            f"{path} has both {found[0].name} and {found[1].name}, and which of them is the network is not said",
+            hint=_ALONE,
+        )
+    if found:
+        return found[0]
     if (path / CONFIG).is_file() and (index or "_diffusers_version" in read_json(path / CONFIG)):
         return path
     if not index:
         return None
-    parts = ", ".join(name for name in index if not name.startswith("_")) or "nothing"
+    said = ", ".join(name for name in index if not name.startswith("_")) or "nothing"
     places = " nor ".join(f"{name}/{CONFIG}" for name in NETWORKS)
-    raise ConfigError(f"{path / INDEX} names {parts}, but there is neither {places} nor {CONFIG}")
+    raise ConfigError(f"{path / INDEX} names {said}, but there is neither {places} nor {CONFIG}")
+
+
+def _refuse_cache(path: Path) -> None:
+    """Help where a repository of the hub's cache is given instead of one of its snapshots."""
+    snapshots = path / "snapshots"
+    if not (path.name.startswith("models--") and snapshots.is_dir()):
+        return
+    found = sorted(str(each) for each in snapshots.iterdir() if each.is_dir())
+    raise ConfigError(
+        f"{path} is a repository in the hub's cache, which holds a folder for each of its versions",
+        hint=f"Give {found[0]}."
+        if len(found) == 1
+        else f"Give one of {', '.join(found) or 'them, once it is fetched'}.",
+    )
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    """A config without the values that diffusers itself replaces by defaults."""
+    values = read_json(path)
+    replaced = values.get("_use_default_values")
+    return {k: v for k, v in values.items() if not isinstance(replaced, list) or k not in replaced}
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

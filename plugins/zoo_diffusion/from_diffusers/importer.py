@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ def describe(
     units: str | None = None,
     null_class: bool = False,
     time_embedding: str = "dit",
+    variant: str | None = None,
 ) -> ModelCard | None:
     """The card of a folder that diffusers wrote, or None for anything else.
 
@@ -45,8 +47,11 @@ def describe(
         null_class: whether the last class of a U-Net stands for no class, so that it can be guided.
         time_embedding: of a DiT: ``"dit"`` as it was first published and trained, ``"diffusers"`` as that library
             computes it.
+        variant: of several sets of weights the one with this name, such as ``"fp16"`` or ``"non_ema"``; None for the
+            one without a name.
 
     Raises:
+        WeightsError: a variant that is not there.
         ConfigError: a network or scheduler that cannot be imported, with the reason.
         UsageError: an option that does not fit it.
     """
@@ -57,15 +62,23 @@ def describe(
         raise UsageError(f"units is picture or state, not {units!r}")
     if not isinstance(null_class, bool):
         raise UsageError(f"null_class is true or false, not {null_class!r}")
+    if variant is not None and not isinstance(variant, str):
+        raise UsageError(f"variant is the name of a set of weights, not {variant!r}")
     net = network(folder.config, folder.network, null_class=null_class, time_embedding=time_embedding)
-    plan = schedule(folder.scheduler, folder.scheduler_path, learned_variance=net.learned_variance, sampler=sampler)
+    folder.check_parts()
+    plan = schedule(
+        folder.scheduler,
+        folder.scheduler_path,
+        learned_variance=net.learned_variance,
+        sampler=sampler,
+        loaded_as=folder.scheduler_class,
+    )
+    chosen = weights.variant_of(folder.network, variant)
     picture = units == "picture" or (units is None and not folder.latent and net.event_shape[0] in (1, 3))
     condition = _labelled(net.condition, folder)
-    version = folder.config.get("_diffusers_version")
-    latent = ", whose latents its autoencoder decodes, which is not imported" if folder.latent else ""
-    return ModelCard(
-        name=folder.path.resolve().name,
-        summary=f"{folder.config['_class_name']} of diffusers{f' {version}' if version else ''}{latent}",
+    return FolderCard(
+        name=folder.name,
+        summary=_summary(folder, chosen),
         family="diffusion",
         architecture=net.architecture,
         config=_config(net, plan, condition, picture, steps),
@@ -75,7 +88,35 @@ def describe(
         license={"code": "Apache-2.0", "weights": folder.weights_license},
         papers=(_PAPERS[net.architecture],),
         folder=folder.path,
+        variant=chosen,
     )
+
+
+@dataclass(frozen=True)
+class FolderCard(ModelCard):
+    """The card of a folder of diffusers.
+
+    Attributes:
+        variant: which of several sets of weights; None for the one without a name. Not stored.
+    """
+
+    variant: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """See :meth:`zoo.cards.ModelCard.describe`."""
+        return {name: value for name, value in super().describe().items() if name != "variant"}
+
+
+def _summary(folder: Folder, variant: str | None) -> str:
+    version = folder.config.get("_diffusers_version")
+    summary = f"{folder.config['_class_name']} of diffusers{f' {version}' if version else ''}"
+    if variant is not None:
+        summary += f", variant {variant}"
+    if folder.latent:
+        summary += f", whose latents its autoencoder {folder.autoencoder} decodes, which is not imported"
+    if folder.decoding:
+        summary += f" ({', '.join(f'{name} {value}' for name, value in folder.decoding.items())})"
+    return summary
 
 
 def _config(net: Network, plan: Schedule, condition: Condition | None, picture: bool, steps: int) -> dict[str, Any]:
@@ -113,7 +154,7 @@ def load(card: ModelCard) -> Diffusion:
     folder = None if card.folder is None else open_folder(card.folder)
     if folder is None:
         raise WeightsError(f"{card.folder} is no folder of diffusers any more")
-    arrays, source = weights.read_weights(folder.network)
+    arrays, source = weights.read_weights(folder.network, getattr(card, "variant", None))
     config: dict[str, Any] = dict(card.config)
     model: Diffusion
     try:

@@ -67,6 +67,9 @@ _DIT_ONLY: dict[str, tuple[Any, ...]] = {
     "use_linear_projection": (False,),
     "cross_attention_dim": (None,),
     "num_vector_embeds": (None,),
+    "caption_channels": (None,),
+    "interpolation_scale": (None,),
+    "use_additional_conditions": (None, False),
     "dropout": (0.0,),
 }
 #: without effect in a DiT
@@ -165,7 +168,7 @@ def _dit(config: Mapping[str, Any], where: Path, time_embedding: str) -> Network
 
 
 def _refuse_unknown(config: Mapping[str, Any], known: set[str], where: Path) -> None:
-    unknown = [name for name, value in config.items() if not name.startswith("_") and name not in known and value]
+    unknown = [name for name in config if not name.startswith("_") and name not in known]
     if unknown:
         raise ConfigError(f"{where} says {', '.join(unknown)}, which is not known here")
 

@@ -16,13 +16,15 @@ PNDM, UniPC, DEIS, LMS, ...      only if another sampler is asked for           
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import ConfigError
 from zoo.paths import path_from
+from zoo_diffusion.from_diffusers.given import Given
+from zoo_diffusion.from_diffusers.keys import KEYS, carried_along
 
 #: prediction_type -> ours
 PREDICTIONS = {"epsilon": "epsilon", "sample": "x0", "v_prediction": "v"}
@@ -32,17 +34,17 @@ _PATHS = {
     "scaled_linear": ("ddpm-scaled-linear", True),
     "squaredcos_cap_v2": ("ddpm-cosine", False),
 }
-#: variance_type -> variance of sampler ddpm. "log" says how diffusers computes it, not what it is.
+#: variance_type -> variance of sampler ddpm. "log" says how diffusers computes it, not what it is; of fixed_large_log
+#: it takes the root of a negative logarithm
 _VARIANCES = {
     "fixed_small": "small",
     "fixed_small_log": "small",
     "fixed_large": "large",
-    "fixed_large_log": "large",
     "learned_range": "learned",
 }
-_ANOTHER = (
-    "With -I sampler=ddim only the noise schedule is taken from it, and the sampler is ours; so with any other name."
-)
+#: algorithm_type and solver_type -> sampler and solver; solvers of other schedulers are replaced by diffusers, too
+_ALGORITHMS = {"dpmsolver++": "dpm-solver-pp", "sde-dpmsolver++": "dpm-solver-pp-sde"}
+_SOLVERS = {"midpoint": "midpoint", "heun": "heun", "logrho": "midpoint", "bh1": "midpoint", "bh2": "midpoint"}
 
 
 @dataclass(frozen=True)
@@ -64,45 +66,14 @@ class Schedule:
     clip: float | None = None
 
 
-class Given:
-    """A scheduler's config, looked up with diffusers' defaults; what is wrong is told with its file."""
-
-    def __init__(self, config: Mapping[str, Any], where: Path) -> None:
-        self.config, self.where = config, where
-
-    def __call__(self, name: str, default: Any) -> Any:
-        """A value."""
-        return self.config.get(name, default)
-
-    def refuse(self, name: str, why: str, hint: str = _ANOTHER) -> ConfigError:
-        """The error for a value that cannot be had here."""
-        return ConfigError(f"{self.where} has {name} {self.config.get(name)!r}, {why}", hint=hint)
-
-    def number(self, name: str, default: float) -> float:
-        """A number."""
-        value = self(name, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.refuse(name, "which is no number", hint="")
-        return float(value)
-
-    def one_of(self, name: str, default: str, known: Mapping[str, Any]) -> Any:
-        """What a word stands for."""
-        value = self(name, default)
-        if not isinstance(value, str) or value not in known:
-            raise ConfigError(
-                f"{self.where} has {name} {value!r}; {', '.join(known)} can be imported",
-                hint=_ANOTHER if name not in ("beta_schedule", "prediction_type") else None,
-            )
-        return known[value]
-
-    def none_of(self, **defaults: Any) -> None:
-        """Refuse values other than these, which are diffusers' defaults."""
-        for name, default in defaults.items():
-            if self(name, default) != default:
-                raise self.refuse(name, "which the samplers here do not have")
-
-
-def schedule(config: Mapping[str, Any], where: Path, *, learned_variance: bool, sampler: str | None) -> Schedule:
+def schedule(
+    config: Mapping[str, Any],
+    where: Path,
+    *,
+    learned_variance: bool,
+    sampler: str | None,
+    loaded_as: str | None = None,
+) -> Schedule:
     """Translate a scheduler's config. A key that it lacks has diffusers' default, as old configs need.
 
     Args:
@@ -110,13 +81,15 @@ def schedule(config: Mapping[str, Any], where: Path, *, learned_variance: bool, 
         where: that file.
         learned_variance: whether the network predicts the variance.
         sampler: a sampler to use instead, with its own options; None for the scheduler's.
+        loaded_as: the class that a pipeline loads it as, which need not be the one that wrote it; None if nothing says.
 
     Raises:
-        ConfigError: a scheduler that is not known, or a value that ours does not have.
+        ConfigError: a scheduler that is not known, a value that ours does not have, or a key that is not known.
     """
-    given, name = Given(config, where), config.get("_class_name")
+    given, saved_as = Given(config, where), str(config.get("_class_name"))
+    name = loaded_as or saved_as
     # those with Parallel in their name compute the same
-    kind = str(name).replace("ParallelScheduler", "Scheduler")
+    kind, saved_as = (each.replace("ParallelScheduler", "Scheduler") for each in (name, saved_as))
     if kind in _SIMILAR and sampler is None:
         raise ConfigError(
             f"{where} is of the scheduler {name}, whose steps are not those of a sampler here",
@@ -130,36 +103,49 @@ def schedule(config: Mapping[str, Any], where: Path, *, learned_variance: bool, 
     if kind == "FlowMatchEulerDiscreteScheduler":
         path, prediction = _flow_path(given), "velocity"
     else:
-        path, prediction = _discrete_path(given), given.one_of("prediction_type", "epsilon", PREDICTIONS)
+        path, prediction = _discrete_path(given, KEYS[kind]), _prediction(given, kind)
     path_from(path)  # refuses betas that are none
     clip = None
-    if kind in _CLIPPING and given("clip_sample", True):
-        clip = given.number("clip_sample_range", 1.0)
-    if sampler is not None:
-        return Schedule(path, prediction, sampler, {}, clip)
-    chosen, options = _SCHEDULERS[kind](given, learned_variance, clip is not None)
+    if kind in _CLIPPING:
+        bound = given.number("clip_sample_range", 1.0)
+        clip = bound if given("clip_sample", True) else None
+    chosen, options = (
+        (sampler, {}) if sampler is not None else _SCHEDULERS[kind](given, learned_variance, clip is not None)
+    )
+    own = KEYS[kind] if sampler is not None else ()
+    given.finish(known=own, without_effect=carried_along(kind, saved_as))
     return Schedule(path, prediction, chosen, options, clip)
 
 
-def _discrete_path(given: Given) -> dict[str, Any]:
-    if given("use_flow_sigmas", False):
+def _prediction(given: Given, kind: str) -> str:
+    # which diffusers' ancestral Euler has not implemented
+    unable = ("sample",) if kind == "EulerAncestralDiscreteScheduler" else ()
+    known = {theirs: ours for theirs, ours in PREDICTIONS.items() if theirs not in unable}
+    prediction: str = given.one_of("prediction_type", "epsilon", known)
+    return prediction
+
+
+def _discrete_path(given: Given, keys: Collection[str]) -> dict[str, Any]:
+    if "use_flow_sigmas" in keys and given("use_flow_sigmas", False):
         raise given.refuse("use_flow_sigmas", "which only FlowMatchEulerDiscreteScheduler can have here", hint="")
     if given("trained_betas", None) is not None:
         raise ConfigError(f"{given.where} has trained_betas of its own; only schedules with a name can be imported")
     name, ends = given.one_of("beta_schedule", "linear", _PATHS)
-    path: dict[str, Any] = {"name": name, "num_timesteps": given("num_train_timesteps", 1000)}
+    path: dict[str, Any] = {"name": name, "num_timesteps": given.whole("num_train_timesteps", 1000, 2)}
     if ends:
         path |= {"beta_start": given.number("beta_start", 1e-4), "beta_end": given.number("beta_end", 0.02)}
-    if given("rescale_betas_zero_snr", False):
+    given.unused("beta_start", "beta_end")
+    if "rescale_betas_zero_snr" in keys and given("rescale_betas_zero_snr", False):
         path["zero_terminal_snr"] = True
     return path
 
 
 def _flow_path(given: Given) -> dict[str, Any]:
-    shift, timesteps = given.number("shift", 1.0), given.number("num_train_timesteps", 1000)
+    shift, timesteps = given.number("shift", 1.0), given.whole("num_train_timesteps", 1000, 2)
     least = 1.0 / timesteps
-    # diffusers walks evenly between shifted ends, and shifts what it finds there
-    return {"name": "rectified-flow", "shift": shift, "t_min": shift * least / (1.0 + (shift - 1.0) * least)}
+    # diffusers walks evenly between shifted ends, and shifts what it finds there; the network counts in its timesteps
+    t_min = shift * least / (1.0 + (shift - 1.0) * least)
+    return {"name": "rectified-flow", "shift": shift, "t_min": t_min, "time_scale": float(timesteps)}
 
 
 #: a sampler's name and its options, from (config, whether the network predicts the variance, whether D is clipped)
@@ -168,23 +154,33 @@ _Sampler = tuple[str, dict[str, Any]]
 
 def _spacing(given: Given, default: str, known: tuple[str, ...]) -> str:
     spacing: str = given.one_of("timestep_spacing", default, {name: name for name in known})
-    if spacing == "leading" and given("steps_offset", 0):
+    if given("steps_offset", 0) and spacing == "leading":
         raise given.refuse("steps_offset", "which the spacing leading does not have here")
     return spacing
 
 
-def _ddpm(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
+def _no_thresholding(given: Given) -> None:
     given.none_of(thresholding=False)
+    given.unused("dynamic_thresholding_ratio", "sample_max_value")
+
+
+def _ddpm(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
+    _no_thresholding(given)
     variance = given.one_of("variance_type", "fixed_small", _VARIANCES)
     if variance == "learned" and not learned_variance:
         raise given.refuse("variance_type", "but the network predicts no variance")
     spacing = _spacing(given, "leading", ("leading", "trailing", "linspace"))
+    if spacing == "trailing" and variance != "small":
+        raise given.refuse("variance_type", "which with trailing spacing leaves noise in the samples of diffusers")
     return "ddpm", {"variance": variance, "spacing": spacing, "initial_scale": 1.0}
 
 
 def _ddim(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
-    given.none_of(thresholding=False, set_alpha_to_one=True)
+    _no_thresholding(given)
+    given.none_of(set_alpha_to_one=True)
     options: dict[str, Any] = {"spacing": _spacing(given, "leading", ("leading", "trailing", "linspace"))}
+    if options["spacing"] != "leading":
+        options["stride"] = "even"
     if clipped:
         options["epsilon"] = "unclipped"
     return "ddim", {**options, "initial_scale": 1.0}
@@ -197,45 +193,48 @@ def _euler(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
         use_beta_sigmas=False,
         sigma_min=None,
         sigma_max=None,
+        interpolation_type="linear",
         timestep_type="discrete",
         final_sigmas_type="zero",
     )
-    spacing = _spacing(given, "linspace", ("leading", "trailing"))
-    # as their initial noise: of scale 1 for leading, of the scale of the first noise level for trailing
-    start = {"initial_scale": 1.0} if spacing == "leading" else {}
-    return "euler", {"spacing": spacing, **start}
+    return "euler", _noise_levels(given)
 
 
 def _euler_ancestral(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
-    return "euler-ancestral", _euler(given, learned_variance, clipped)[1]
+    return "euler-ancestral", _noise_levels(given)
+
+
+def _noise_levels(given: Given) -> dict[str, Any]:
+    spacing = _spacing(given, "linspace", ("leading", "trailing"))
+    # as their initial noise: of scale 1 for leading, of the scale of the first noise level for trailing
+    return {"spacing": spacing, **({"initial_scale": 1.0} if spacing == "leading" else {})}
 
 
 def _dpm_solver(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
+    _no_thresholding(given)
     given.none_of(
-        thresholding=False,
         use_karras_sigmas=False,
         use_exponential_sigmas=False,
         use_beta_sigmas=False,
         use_lu_lambdas=False,
-        use_flow_sigmas=False,
-        euler_at_final=False,
+        use_dynamic_shifting=False,
         final_sigmas_type="zero",
         variance_type=None,
         lambda_min_clipped=-math.inf,
     )
-    algorithms = {"dpmsolver++": "dpm-solver-pp", "sde-dpmsolver++": "dpm-solver-pp-sde"}
-    sampler = given.one_of("algorithm_type", "dpmsolver++", algorithms)
+    # the shift is that of flow sigmas; a last step to no noise at all is of order 1 whatever these say, up to order 2
+    given.unused("flow_shift", "time_shift_type", "euler_at_final", "lower_order_final")
+    sampler = given.one_of("algorithm_type", "dpmsolver++", _ALGORITHMS)
+    solver = given.one_of("solver_type", "midpoint", _SOLVERS)
     order = given("solver_order", 2)
-    if order not in ((1, 2) if sampler == "dpm-solver-pp" else (2,)):
+    if isinstance(order, bool) or order not in ((1, 2) if sampler == "dpm-solver-pp" else (2,)):
         raise given.refuse("solver_order", "which the sampler here does otherwise")
     options: dict[str, Any] = {"spacing": _spacing(given, "linspace", ("trailing",)), "initial_scale": 1.0}
-    if sampler == "dpm-solver-pp":
-        given.none_of(**({"solver_type": "midpoint"} if order == 2 else {}))
-        return sampler, {"order": order, **options}
-    return sampler, {
-        "solver": given.one_of("solver_type", "midpoint", {"midpoint": "midpoint", "heun": "heun"}),
-        **options,
-    }
+    if sampler == "dpm-solver-pp-sde":
+        return sampler, {"solver": solver, **options}
+    if order == 2 and solver != "midpoint":
+        raise given.refuse("solver_type", "which the samplers here do not have")
+    return sampler, {"order": order, **options}
 
 
 def _flow_euler(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
@@ -248,6 +247,8 @@ def _flow_euler(given: Given, learned_variance: bool, clipped: bool) -> _Sampler
         shift_terminal=None,
         stochastic_sampling=False,
     )
+    # what dynamic shifting would need
+    given.unused("base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len", "time_shift_type")
     return "flow-euler", {"spacing": "linspace"}
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zoo import weights
 from zoo.errors import WeightsError
@@ -16,34 +14,83 @@ from zoo.weights import Arrays
 from zoo_diffusion.from_diffusers.folder import read_json
 
 _STEM = "diffusion_pytorch_model"
+_WEIGHTS, _LIST = f"{_STEM}.safetensors", f"{_STEM}.safetensors.index.json"
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+#: variants that are the same weights in another precision; any other is another set of weights
+_PRECISIONS = ("fp16", "bf16", "fp32", "float16", "bfloat16", "float32")
+_VARIANT = re.compile(
+    rf"{_STEM}\.(?:(?P<file>[^.]+)\.safetensors|safetensors\.index\.(?P<list>[^.]+)\.json|"
+    r"safetensors\.(?P<old>[^.]+)\.index\.json)$"
+)
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _SHOWN = 8
 
 
-def read_weights(folder: Path) -> tuple[Arrays, Path]:
+def variant_of(folder: Path, variant: str | None) -> str | None:
+    """The variant whose weights are taken: the one that is asked for; else none, unless there is only one to be had.
+
+    Raises:
+        WeightsError: the variant that is asked for is not there.
+    """
+    there = _variants(folder)
+    if variant is not None and variant not in there:
+        raise WeightsError(
+            f"{folder} has no variant {variant} of its weights; {', '.join(there) or 'none'} of them can be had"
+        )
+    if variant is not None or (folder / _LIST).is_file() or (folder / _WEIGHTS).is_file():
+        return variant
+    return there[0] if len(there) == 1 and there[0] in _PRECISIONS else None
+
+
+def read_weights(folder: Path, variant: str | None = None) -> tuple[Arrays, Path]:
     """All tensors of a network's folder in float32, and the file that they (or their list) are in.
+
+    Of several files the one is taken that diffusers takes: a list of shards before a single file.
+
+    Args:
+        folder: the network's.
+        variant: which of several sets of weights; None for the one without a name.
 
     Raises:
         WeightsError: there are none, only pickles, or a file that cannot be read.
     """
-    single, listed = folder / f"{_STEM}.safetensors", folder / f"{_STEM}.safetensors.index.json"
-    halves = sorted(folder.glob(f"{_STEM}.*.safetensors"))
+    chosen = variant_of(folder, variant)
+    dotted = "" if chosen is None else f".{chosen}"
+    # today's name of the list first, then what it was called in 2024
+    lists = [f"{_WEIGHTS}.index{dotted}.json", f"{_WEIGHTS}{dotted}.index.json"]
+    listed = next((folder / name for name in lists if (folder / name).is_file()), None)
+    single = folder / f"{_STEM}{dotted}.safetensors"
+    if listed is not None:
+        return _read_shards(listed), listed
     if single.is_file():
-        files = [single]
-    elif listed.is_file():
-        files = _shards(listed)
-    elif len(halves) == 1:  # a variant, such as .fp16.
-        files = halves
-    else:
-        raise _missing(folder)
+        return weights.read_float32(single), single
+    raise _missing(folder)
+
+
+def _variants(folder: Path) -> list[str]:
+    found = set()
+    for path in folder.iterdir():
+        if path.is_file() and (match := _VARIANT.match(path.name)):
+            name = match["file"] or match["list"] or match["old"]
+            # a shard is none by itself, and the list without a name is no variant
+            if not _SHARD.search(name) and path.name != _LIST:
+                found.add(name)
+    return sorted(found)
+
+
+def _read_shards(listed: Path) -> Arrays:
     arrays: Arrays = {}
-    for file in files:
-        arrays.update({name: _single(array) for name, array in weights.read(file).items()})
-    return arrays, listed if len(files) > 1 else files[0]
-
-
-def _single(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(np.float32) if array.dtype.kind == "f" else array
+    for file in _shards(listed):
+        if not file.is_file():
+            raise WeightsError(
+                f"{listed} lists {file.name}, which is not there",
+                hint="Fetch it; or, if the weights were saved again in one file, remove the list: it is read first.",
+            )
+        read = weights.read_float32(file)
+        if twice := sorted(arrays.keys() & read.keys()):
+            raise WeightsError(f"{file} has {twice[0]}, which another file of {listed} has, too")
+        arrays.update(read)
+    return arrays
 
 
 def _shards(listed: Path) -> list[Path]:
@@ -57,14 +104,24 @@ def _shards(listed: Path) -> list[Path]:
 
 
 def _missing(folder: Path) -> WeightsError:
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
-    if pickles:
+    names = sorted(path.name for path in folder.iterdir())
+    if there := _variants(folder):
+        return WeightsError(
+            f"{folder} has no {_WEIGHTS}, but the variant{'s' if len(there) > 1 else ''} {', '.join(there)}, "
+            "which may be other weights",
+            hint=f"Say which: -I variant={there[0]}.",
+        )
+    if shards := [name for name in names if name.endswith(".safetensors") and _SHARD.search(name.split(".")[-2])]:
+        return WeightsError(f"{folder} has shards such as {shards[0]}, but no {_LIST} that lists them")
+    if (folder / _WEIGHTS).is_symlink():
+        return WeightsError(f"{folder / _WEIGHTS} is a link to a file that is not there", hint="Fetch it again.")
+    if pickles := [name for name in names if Path(name).suffix in _PICKLES]:
         return WeightsError(
             f"{folder} has its weights only as a pickle ({', '.join(pickles[:3])}), which is never loaded here: "
             "unpickling runs whatever code is in the file",
             hint="Where you trust it, load it with diffusers and write it again: save_pretrained writes safetensors.",
         )
-    return WeightsError(f"{folder} has no {_STEM}.safetensors")
+    return WeightsError(f"{folder} has no {_WEIGHTS}")
 
 
 # -- the U-Net has the same names, but for those of old files ----------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -140,6 +141,44 @@ class Stage(nn.ModuleList):
         return x
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Blocks:
+    """Makes the blocks of one network, from what they have in common; see the arguments of :class:`ADM`."""
+
+    embedding: int
+    dropout: float
+    scale_shift: bool
+    head_channels: int | None
+    heads: int
+    new_order: bool
+    attention_at: tuple[int, ...]
+    resampling: bool
+
+    def residual(self, into: int, out: int, resample: str | None = None) -> ResidualBlock:
+        return ResidualBlock(
+            into, out, self.embedding, dropout=self.dropout, scale_shift=self.scale_shift, resample=resample
+        )
+
+    def attention(self, channels: int) -> AttentionBlock:
+        if channels % (self.head_channels or self.heads):
+            option = "num_heads" if self.head_channels is None else "num_head_channels"
+            raise ConfigError(
+                f"{option} ({self.head_channels or self.heads}) must divide the {channels} channels at an attention"
+            )
+        heads = self.heads if self.head_channels is None else channels // self.head_channels
+        return AttentionBlock(channels, heads, new_order=self.new_order)
+
+    def stage(self, into: int, out: int, level: int) -> list[nn.Module]:
+        """A residual block, and attention where the level has it."""
+        return [self.residual(into, out), *([self.attention(out)] if 2**level in self.attention_at else [])]
+
+    def resample(self, channels: int, how: str) -> nn.Module:
+        """Twice or half the size, by a residual block or a convolution."""
+        if self.resampling:
+            return self.residual(channels, channels, how)
+        return Downsample(channels) if how == "down" else Upsample(channels)
+
+
 class ADM(nn.Module):
     """ADM's U-Net over images ``[n, in_channels, height, width]``.
 
@@ -189,24 +228,16 @@ class ADM(nn.Module):
         if any(side % factor for side in size):
             raise ConfigError(f"a U-Net of {len(channel_mult)} levels needs sides divisible by {factor}, not {size}")
         embedding = 4 * model_channels
-
-        def residual(into: int, out: int, resample: str | None = None) -> ResidualBlock:
-            return ResidualBlock(
-                into, out, embedding, dropout=dropout, scale_shift=use_scale_shift_norm, resample=resample
-            )
-
-        def attention(channels: int) -> AttentionBlock:
-            if channels % (num_head_channels or num_heads):
-                option = "num_heads" if num_head_channels is None else "num_head_channels"
-                raise ConfigError(
-                    f"{option} ({num_head_channels or num_heads}) must divide the {channels} channels at an attention"
-                )
-            heads = num_heads if num_head_channels is None else channels // num_head_channels
-            return AttentionBlock(channels, heads, new_order=use_new_attention_order)
-
-        def stage(into: int, out: int, level: int) -> list[nn.Module]:
-            return [residual(into, out), *([attention(out)] if 2**level in attention_resolutions else [])]
-
+        blocks = _Blocks(
+            embedding=embedding,
+            dropout=dropout,
+            scale_shift=use_scale_shift_norm,
+            head_channels=num_head_channels,
+            heads=num_heads,
+            new_order=use_new_attention_order,
+            attention_at=tuple(attention_resolutions),
+            resampling=resblock_updown,
+        )
         self.sinusoids = Sinusoids(model_channels)
         self.time_embed = nn.Sequential(
             nn.Linear(model_channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
@@ -216,28 +247,41 @@ class ADM(nn.Module):
             self.label_emb = nn.Embedding(classes, embedding)
         elif vector is not None:
             self.label_emb = nn.Linear(vector, embedding)
-
         widths = [model_channels * m for m in channel_mult]
-        first = width = widths[0]
-        self.input_blocks = nn.ModuleList([Stage([nn.Conv2d(in_channels, first, 3, padding=1)])])
-        skips = [first]
+        self.input_blocks = nn.ModuleList([Stage([nn.Conv2d(in_channels, widths[0], 3, padding=1)])])
+        skips = self._add_inputs(blocks, widths, num_res_blocks)
+        width = widths[-1]
+        self.middle_block = Stage(
+            [blocks.residual(width, width), blocks.attention(width), blocks.residual(width, width)]
+        )
+        self.output_blocks = nn.ModuleList()
+        width = self._add_outputs(blocks, widths, num_res_blocks, skips)
+        self.out = nn.Sequential(group_norm(width), nn.SiLU(), zero(nn.Conv2d(width, out_channels, 3, padding=1)))
+
+    def _add_inputs(self, blocks: _Blocks, widths: Sequence[int], depth: int) -> list[int]:
+        """The way down after its first convolution; gives the channels of all that the way up concatenates."""
+        width = widths[0]
+        skips = [width]
         for level, out in enumerate(widths):
-            for _ in range(num_res_blocks):
-                self.input_blocks.append(Stage(stage(width, out, level)))
+            for _ in range(depth):
+                self.input_blocks.append(Stage(blocks.stage(width, out, level)))
                 skips.append(width := out)
             if level < len(widths) - 1:
-                self.input_blocks.append(Stage([residual(out, out, "down") if resblock_updown else Downsample(out)]))
+                self.input_blocks.append(Stage([blocks.resample(out, "down")]))
                 skips.append(out)
-        self.middle_block = Stage([residual(width, width), attention(width), residual(width, width)])
-        self.output_blocks = nn.ModuleList()
+        return skips
+
+    def _add_outputs(self, blocks: _Blocks, widths: Sequence[int], depth: int, skips: list[int]) -> int:
+        """The way up, which uses up ``skips``; gives the channels that it ends with."""
+        width = widths[-1]
         for level, out in reversed(list(enumerate(widths))):
-            for i in range(num_res_blocks + 1):
-                layers = stage(width + skips.pop(), out, level)
-                if level and i == num_res_blocks:
-                    layers.append(residual(out, out, "up") if resblock_updown else Upsample(out))
+            for i in range(depth + 1):
+                layers = blocks.stage(width + skips.pop(), out, level)
+                if level and i == depth:
+                    layers.append(blocks.resample(out, "up"))
                 self.output_blocks.append(Stage(layers))
                 width = out
-        self.out = nn.Sequential(group_norm(width), nn.SiLU(), zero(nn.Conv2d(width, out_channels, 3, padding=1)))
+        return width
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
         """Predict.

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.programs import Dim
+from zoo.ports import Dim
 from zoo.writing import Net, Value
 from zoo_flows.transforms import unfolding, unfolding_graph, unfolding_plan
 from zoo_flows.transforms.base import ITERATIVE_WAYS, WAYS, Direction, Transform

@@ -76,7 +76,8 @@ def solved(lower: Tensor, upper: Tensor, b: Tensor) -> Tensor:
     """X with L·U·X = B, ``[..., d, n]``; in float32 at least."""
     dtype = at_least_single(b.dtype)
     inner = torch.linalg.solve_triangular(lower.to(dtype), b.to(dtype), upper=False, unitriangular=True)
-    return torch.linalg.solve_triangular(upper.to(dtype), inner, upper=True).to(b.dtype)
+    result: Tensor = torch.linalg.solve_triangular(upper.to(dtype), inner, upper=True).to(b.dtype)
+    return result
 
 
 class FrozenLinear(Transform):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.programs import Dim
+from zoo.ports import Dim
 from zoo.writing import Net, Value
 from zoo_flows.transforms import patchwise_graph
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform

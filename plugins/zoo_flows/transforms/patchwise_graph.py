@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.programs import Dim
+from zoo.ports import Dim
 from zoo.writing import Net, Value
 from zoo_flows.transforms.causal import CausalTransformer, Extend
 from zoo_flows.transforms.maps import Map

@@ -43,7 +43,7 @@ function classOf({ labels, size }, value) {
 
 function vectors({ size }, value, n) {
   const flat = typeof value === "object" ? Array.from(value).flatMap((part) => (typeof part === "object" ? Array.from(part) : part)).map(Number) : [];
-  if ((flat.length !== size && flat.length !== n * size) || !flat.every(Number.isFinite)) {
+  if ((flat.length !== size && flat.length !== n * size) || !flat.every((v) => Number.isFinite(Math.fround(v)))) {
     throw new ZooError(`${n} samples need a condition of ${size} numbers, for all or for each`);
   }
   return Float32Array.from({ length: n * size }, (_, i) => flat[i % flat.length]);

@@ -28,6 +28,8 @@ function tableOf(name, columns) {
   const lacks = ["time", "alpha", "sigma", "matrix", "initial_scale"].filter((column) => !columns.has(column));
   if (lacks.length) throw new ZooError(`the step table ${name} has no ${lacks.join(", ")}`);
   const [rows, slots] = columns.get("matrix").shape, table = { name, rows, slots };
+  const whole = ([column, { data }]) => data.length === (column === "initial_scale" ? 1 : column === "matrix" ? rows * slots * (slots + 1) : rows);
+  if (!(rows >= 1 && slots >= 1) || ![...columns].every(whole)) throw new ZooError(`the columns of step table ${name} do not fit together`);
   for (const [column, { data }] of columns) table[column] = column === "initial_scale" ? data[0] : data;
   for (const [column, value] of Object.entries(MISSING)) table[column] ??= new Float64Array(rows).fill(value);
   return table;

@@ -9,3 +9,8 @@ def zoo_architectures():
 @zoo.hookimpl
 def zoo_samplers():
     return [zoo.Sampler(name="two-step", entry="zoo_example.two_step:two_step")]
+
+
+@zoo.hookimpl
+def zoo_metrics():
+    return [zoo.Metric(name="mean-distance", entry="zoo_example.mean_distance:mean_distance")]

@@ -1,0 +1,223 @@
+"""Whether the graphs of a diffusion are what its programs take them for, in float64 and in PyTorch alone.
+
+The step of a table is [x, h] ← M·[x, h, D], x ← x + s·noise (:mod:`zoo.samplers.table`); the likelihood takes the same
+D and probe·∂D/∂x·probe (:mod:`zoo.likelihood`). So the two graphs must have one D at one time, the state must move as
+the row says, and the trace must be that of D's own differences. An encoder must be undone by its decoder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.difference import TOLERANCE, relative_difference
+from zoo.errors import ProofError
+from zoo.model import GenerativeModel
+from zoo.paths import path_from
+from zoo.programs import Graph, Integrate, Iterate, Programs
+from zoo.samplers.table import FREE
+from zoo_onnx.inputs import Inputs
+from zoo_onnx.reference import Feeds
+
+Array = NDArray[np.float64]
+#: a graph in float64, by name
+Run = Callable[[str, Feeds], Mapping[str, Array]]
+
+_TIMES = (0.25, 0.75)
+_BATCH = 1  # of states
+_DATA = 2
+_STEP = 1e-6  # of central differences in float64
+#: what derivatives and round trips in float64 may be off by, relative
+_NUMERICAL = 1e-3
+#: the largest size whose Jacobian is computed whole
+_WHOLE = 64
+#: a coding whose channels are swapped: as it is, and in another order, relative to the deviation
+_FAR, _NEAR = 0.5, 0.1
+_CHANNELS = 4
+
+
+def check_denoiser(model: GenerativeModel, programs: Programs, inputs: Inputs, run: Run) -> None:
+    """Compare the graphs of a diffusion with each other and with what is declared of them.
+
+    Args:
+        model: any precision; its condition and shapes are looked at.
+        programs: its programs.
+        inputs: where inputs are drawn.
+        run: gives the outputs of a graph in float64.
+
+    Raises:
+        ProofError: they do not fit, with what does not.
+    """
+    sample, score = programs.sample, programs.log_prob
+    if not isinstance(sample, Iterate):
+        return
+    for program in (sample, score):
+        _check_null_class(model, program)
+    if isinstance(score, Integrate):
+        _check_alike(sample, score)
+    graphs = {graph.name: graph for graph in programs.graphs}
+    if path_from(sample.path).gaussian:
+        for t in _TIMES:
+            x, row, d = _check_step(graphs[sample.graph], inputs, run, t)
+            if isinstance(score, Integrate):
+                step = graphs[sample.graph]
+
+                def denoised(state: Array, row: Feeds = row, step: Graph = step) -> Array:
+                    return run(step.name, {**row, step.inputs[0].name: state[None]})["denoised"]
+
+                _check_divergence(graphs[score.graph], inputs, run, t, (x, row, d, denoised))
+    if sample.encoder is not None and sample.decoder is not None:
+        _check_coders(graphs[sample.encoder], graphs[sample.decoder], inputs, run)
+
+
+def _check_null_class(model: GenerativeModel, program: Any) -> None:
+    null = getattr(program, "null_class", None)
+    if null is None:
+        return
+    condition = model.condition
+    if condition is None or condition.kind != "classes":
+        raise ProofError(f"a program names class {null} for no class, of a model that is not conditioned on classes")
+    if null < condition.size:
+        raise ProofError(
+            f"a program names class {null} for no class, which is the null class of none: it is one of the model's "
+            f"{condition.size} classes",
+            hint=f"The null class has a number of its own, {condition.size}.",
+        )
+
+
+def _check_alike(sample: Iterate, score: Integrate) -> None:
+    for name in ("path", "shift", "scale", "null_class", "encoder"):
+        a, b = getattr(sample, name), getattr(score, name)
+        if a != b:
+            raise ProofError(f"programs sample and log_prob have another {name.replace('_', ' ')}: {a!r} and {b!r}")
+
+
+def _check_step(graph: Graph, inputs: Inputs, run: Run, t: float) -> tuple[Array, Feeds, Array]:
+    """The state, the rest of the row and D; the graph has moved the state as its row says."""
+    sizes = {"batch": _BATCH, "slots": 1, "columns": 2, "evaluations": 1}
+    row = inputs.ordinary(graph, sizes, time=t)
+    state = graph.inputs[0].name
+    row |= {
+        "clip": np.array(FREE, np.float32),
+        "rescale": np.array(0, np.float32),
+        "weights": np.ones(1, np.float32),
+        "mask": np.ones_like(row["mask"]),
+    }
+    if "noise_range" in row:
+        row["noise_scale"] = np.array(0, np.float32)
+    outputs = run(graph.name, row)
+    x, d = row[state][0].astype(np.float64), outputs["denoised"]
+    a, b = row["matrix"][0].astype(np.float64)
+    moved = a * x + b * d + float(row["noise_scale"]) * row["noise"].astype(np.float64)
+    if relative_difference(outputs["next_state"][0], moved, 1.0) > TOLERANCE:
+        raise ProofError(
+            f"graph {graph.name} does not move the state as its row says, M·[x, D] + s·noise, at t = {t:g}: it is off "
+            f"by {_apart(outputs['next_state'][0], moved):.2g}",
+            hint="zoo.samplers.table says what a row does.",
+        )
+    return x, row, d
+
+
+def _check_divergence(
+    graph: Graph,
+    inputs: Inputs,
+    run: Run,
+    t: float,
+    step: tuple[Array, Feeds, Array, Callable[[Array], Array]],
+) -> None:
+    x, row, d, denoised = step
+    feeds = inputs.ordinary(graph, {"batch": _BATCH}, time=t)
+    feeds[graph.inputs[0].name] = x.astype(np.float32)
+    if "condition" in feeds:
+        feeds["condition"] = row["condition"][0]
+    given = run(graph.name, feeds)
+    if relative_difference(given["denoised"], d, 1.0) > TOLERANCE:
+        raise ProofError(
+            f"the graphs of sample and log_prob denoise one state at t = {t:g} differently, by "
+            f"{_apart(given['denoised'], d):.2g}{_shifted(graph, feeds, run, d)}",
+            hint="Both must show the network the same state, time and condition.",
+        )
+    probe = feeds["probe"].astype(np.float64)
+    ends = [denoised(x + sign * _STEP * probe) for sign in (1, -1)]
+    trace = ((ends[0] - ends[1]) / (2 * _STEP) * probe).reshape(_BATCH, -1).sum(1)
+    if relative_difference(given["trace"], trace, float(probe[0].size)) > _NUMERICAL:
+        raise ProofError(
+            f"graph {graph.name} gives a trace of {given['trace'][0]:.6g} at t = {t:g}, where probe·∂D/∂x·probe is "
+            f"{trace[0]:.6g} by differences{_likeness(given['trace'], trace)}",
+            hint="zoo.derivatives.jvp makes it from the denoiser.",
+        )
+
+
+def _shifted(graph: Graph, feeds: Feeds, run: Run, d: Array) -> str:
+    """Whether another time or class explains D."""
+    for said, change in (
+        ("they are off by one in time, -1", {"time": feeds["time"] - 1}),
+        ("they are off by one in time, +1", {"time": feeds["time"] + 1}),
+    ):
+        changed = {name: np.asarray(value, np.float32) for name, value in change.items()}
+        if relative_difference(run(graph.name, {**feeds, **changed})["denoised"], d, 1.0) <= TOLERANCE:
+            return f": {said}"
+    return ""
+
+
+def _likeness(given: Array, wanted: Array) -> str:
+    unit = 1.0 + float(np.abs(wanted).max())
+    return ": its sign is wrong" if np.abs(given + wanted).max() <= _NUMERICAL * unit else ""
+
+
+def _check_coders(encoder: Graph, decoder: Graph, inputs: Inputs, run: Run) -> None:
+    x = inputs.data[0][:_DATA].astype(np.float64)
+    name, latent = encoder.inputs[0].name, encoder.outputs[0].name
+    coded = run(encoder.name, {name: x})
+    decoded = run(decoder.name, {decoder.inputs[0].name: coded[latent]})[decoder.outputs[0].name]
+    if "log_det" in coded:
+        _check_bijection(x, decoded, coded, lambda y: run(encoder.name, {name: y})[latent])
+        return
+    if x.ndim < 3 or not 2 <= x.shape[1] <= _CHANNELS:
+        return
+    order = np.roll(np.arange(x.shape[1]), 1)
+    for said, axes in (
+        ("reversed", np.arange(x.shape[1])[::-1]),
+        ("rotated", order),
+        ("rotated back", np.argsort(order)),
+    ):
+        spread = float(x.std()) + 1e-12
+        if _apart_rms(decoded, x) > _FAR * spread and _apart_rms(decoded[:, axes], x) < _NEAR * spread:
+            raise ProofError(
+                f"graph {decoder.name} gives the channels in another order than graph {encoder.name} takes: data coded "
+                f"and decoded are themselves with their channels {said}",
+                hint="Channels are swapped when encoding or when decoding, and not in both.",
+            )
+
+
+def _check_bijection(x: Array, decoded: Array, coded: Mapping[str, Array], encode: Callable[[Array], Array]) -> None:
+    if relative_difference(decoded, x, 1.0) > _NUMERICAL:
+        raise ProofError(
+            f"the decoder does not undo the encoder: data coded and decoded differ by {_apart(decoded, x):.2g}",
+            hint="A coding with a log-determinant is a bijection.",
+        )
+    size = math.prod(x.shape[1:])
+    if size > _WHOLE or coded["log_det"].shape != x.shape[:1]:
+        return
+    for event, log_det in zip(x, coded["log_det"], strict=True):
+        step = 1e-5 * np.maximum(np.abs(event).reshape(-1), 1.0)
+        moves = np.diag(step).reshape(size, *event.shape)
+        both = encode(np.concatenate([event + moves, event - moves])).reshape(2, size, -1)
+        _, wanted = np.linalg.slogdet((both[0] - both[1]) / (2 * step[:, None]))
+        if abs(log_det - wanted) > _NUMERICAL * (size + abs(wanted)):
+            sign = ": its sign is wrong" if abs(log_det + wanted) <= _NUMERICAL * (size + abs(wanted)) else ""
+            raise ProofError(
+                f"the encoder gives a log-determinant of {log_det:.6g}, where its Jacobian has {wanted:.6g}{sign}"
+            )
+
+
+def _apart(a: Array, b: Array) -> float:
+    return float(np.max(np.abs(a - b), initial=0.0))
+
+
+def _apart_rms(a: Array, b: Array) -> float:
+    return float(np.sqrt(np.mean((a - b) ** 2)))

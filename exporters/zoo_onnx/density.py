@@ -1,0 +1,270 @@
+"""Whether ``log_prob`` is the density of what ``sample`` draws, in float64 and in PyTorch alone.
+
+A model that samples by x = T(z) from z ~ N(0, I) has the density log p(T(z)) = log N(z) - log |det ∂T/∂z| wherever T
+is a bijection (Papamakarios et al. 2021, eq. 1), whatever it is made of. So the determinant is computed anew, from T
+alone:
+
+- of up to :data:`EXACT_SIZE` numbers from the whole Jacobian, by central differences;
+- of more the whole Jacobian would cost more than the rest of the proof. Of a model that has ``to_noise`` and
+  ``to_data``, each must then undo the other, and their determinants be opposites, which says nothing of what is wrong
+  in both.
+
+Where noise and data have different sizes, or where ``log_prob`` is said to be a bound, there is no such Jacobian. Then
+the mass ∫ exp(log_prob) is estimated by importance sampling around samples; a bound may have no more than 1, and a
+density has 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo import noise
+from zoo.errors import ProofError
+from zoo.model import GenerativeModel
+from zoo.programs import Direct, Graph, Programs
+
+Array = NDArray[np.float64]
+
+#: the largest size whose Jacobian is computed whole
+EXACT_SIZE = 128
+#: nats a number, and relative to the value: what the densities may differ by
+TOLERANCE = 1e-4
+_SEED = 77
+_POINTS, _FEW = 3, 16  # that many points in up to that many dimensions, and one in more
+#: of central differences in float64, and one that says how far they can be trusted: knots of splines are crossed
+_STEP, _OTHER_STEP = 1e-7, 1e-6
+_DOUBT = 0.01  # nats a number that they are given at most
+#: of the estimate of a mass: draws, the largest number of dimensions that say 1, and what it may be off by besides
+_DRAWS, _FEW_ENOUGH, _SLACK = 1024, 6, 0.1
+_KERNELS = (0.25, 1.0)  # deviations, in those of the samples
+_CENTRES = 128
+
+Call = Callable[[Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a density was compared with.
+
+    Attributes:
+        method: ``jacobian``, ``undone`` or ``mass``.
+        points: how many points or draws.
+        difference: the largest, in nats; of a mass, that of its logarithm from 0.
+        error: standard error of what it was compared with, in nats; 0 of a whole Jacobian.
+    """
+
+    method: str
+    points: int
+    difference: float
+    error: float
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "method": self.method,
+            "points": self.points,
+            "difference": float(f"{self.difference:.1e}"),
+            "error": float(f"{self.error:.1e}"),
+        }
+
+
+def check_density(
+    model: GenerativeModel, programs: Programs, graphs: Mapping[str, Graph], condition: NDArray[Any] | None
+) -> Finding | None:
+    """Compare ``log_prob`` with what sampling says of it.
+
+    Args:
+        model: in float64.
+        programs: of the model.
+        graphs: of the model in float64, by name.
+        condition: of as many samples as are wanted, or None.
+
+    Returns:
+        what was found; None where there is nothing to compare with: no density, or none of one call.
+
+    Raises:
+        ProofError: they are not the same, with what the difference looks like.
+    """
+    if not (isinstance(programs.sample, Direct) and isinstance(programs.log_prob, Direct)):
+        return None
+    draw, score = (_function(graphs[p.graph], p.noise) for p in (programs.sample, programs.log_prob))
+    shape = _noise_shape(graphs[programs.sample.graph], programs.sample)
+    size = math.prod(model.event_shape)
+    given = None if condition is None else torch.from_numpy(condition)
+    if given is not None and given.is_floating_point():
+        given = given.double()
+    with torch.no_grad():
+        if math.prod(shape) != size or not model.exact_density:
+            exact = model.exact_density and math.prod(shape) > size
+            return _mass(draw, score, shape, given, exact=exact)
+        if size > EXACT_SIZE:
+            return _undone(model, given)
+        return _by_jacobian(model, draw, score, shape, given)
+
+
+def _by_jacobian(
+    model: GenerativeModel, draw: Call, score: Call, shape: tuple[int, ...], condition: Tensor | None
+) -> Finding:
+    points = _POINTS if math.prod(shape) <= _FEW else 1
+    z = torch.from_numpy(noise.normal(_SEED, points, shape)).double()
+    given = None if condition is None else condition[:points]
+    x = draw(z, given)
+    scored = score(x, given)
+    each = [slice(i, i + 1) for i in range(points)]
+    volumes = torch.stack([_log_det(draw, z[i], None if given is None else given[i]) for i in each])
+    base = _log_normal(z)
+    size, allowed = math.prod(shape), torch.zeros_like(scored)
+    if bool(((scored - base + volumes).abs() > TOLERANCE).any()):
+        others = torch.stack([_log_det(draw, z[i], None if given is None else given[i], _OTHER_STEP) for i in each])
+        allowed = (2 * (volumes - others).abs()).clamp(max=_DOUBT * size) + model.density_error(x, given)
+    return _compared(scored, base, volumes, allowed=allowed, size=size)
+
+
+def _undone(model: GenerativeModel, condition: Tensor | None) -> Finding | None:
+    """Whether ``to_noise`` undoes ``to_data``, determinants and all, of a model that has both."""
+    to_noise, to_data = (getattr(model, name, None) for name in ("to_noise", "to_data"))
+    if to_noise is None or to_data is None:
+        return None
+    z = torch.from_numpy(noise.normal(_SEED, 1, model.event_shape)).double()
+    given = None if condition is None else condition[:1]
+    x, there = to_data(z, given)
+    again, back = to_noise(x, given)
+    apart, volume = float((again - z).abs().max()), float((there + back).abs().max())
+    allowed = TOLERANCE * (z[0].numel() + float(there.abs().max())) + float(model.density_error(x, given).max())
+    if not apart <= TOLERANCE * (1 + float(z.abs().max())):
+        raise ProofError(
+            f"to_noise does not undo to_data: noise comes back with a difference of {apart:.2g}, so that "
+            "log_prob scores another distribution than is sampled"
+        )
+    if not volume <= allowed:
+        raise ProofError(
+            f"to_noise and to_data have log-determinants of {float(back[0]):.6g} and {float(there[0]):.6g} at one "
+            "point, which are no opposites"
+        )
+    return Finding("undone", 1, volume, 0.0)
+
+
+def _compared(scored: Tensor, base: Tensor, volumes: Tensor, *, allowed: Tensor, size: int) -> Finding:
+    expected = base - volumes
+    difference = scored - expected
+    limit = TOLERANCE * (size + expected.abs()) + allowed.to(expected)
+    if bool(((difference.abs() <= limit) | (scored == expected)).all()):
+        return Finding("jacobian", len(scored), float(difference.abs().max()), 0.0)
+    worst = int((difference.abs() - limit).nan_to_num(math.inf).argmax())
+    raise ProofError(
+        f"log_prob is not the density of what sample draws: at a sample it is {float(scored[worst]):.6g} nats, where "
+        f"the density of the noise and the Jacobian of sampling make it {float(expected[worst]):.6g}; "
+        f"{_likeness(difference, volumes, size, limit)}",
+        hint="Compare log_density(x) with log N(z) - log |det ∂x/∂z| at x = inverse(z).",
+    )
+
+
+def _likeness(difference: Tensor, volumes: Tensor, size: int, limit: Tensor) -> str:
+    """What a difference looks like."""
+    constant = 0.5 * size * math.log(2 * math.pi)
+    shapes = {
+        "the log-determinant has the wrong sign": 2 * volumes,
+        "the log-determinant is missing": volumes,
+        f"the constant {size}/2·log 2π of the normal distribution is missing": torch.full_like(difference, constant),
+    }
+    for said, shape in shapes.items():
+        if bool(((difference - shape).abs() <= limit).all()):
+            return said
+    if len(difference) > 1 and float(difference.max() - difference.min()) <= 2 * float(limit.max()):
+        return f"it is off by a constant, {float(difference.mean()):.6g} nats"
+    return "it scores another distribution than is sampled: inverse does not undo what log_prob does"
+
+
+def _log_det(draw: Call, z: Tensor, condition: Tensor | None, step: float = _STEP) -> Tensor:
+    """log |det ∂T/∂z| at one point, by central differences along every axis in one batch."""
+    size = z[0].numel()
+    steps = step * torch.eye(size, dtype=z.dtype).reshape(size, *z.shape[1:])
+    given = None if condition is None else condition.expand(2 * size, *condition.shape[1:])
+    moved = draw(torch.cat([z + steps, z - steps]), given).reshape(2, size, -1)
+    jacobian = (moved[0] - moved[1]) / (2 * step)
+    log_det: Tensor = torch.linalg.slogdet(jacobian)[1]
+    return log_det
+
+
+def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Tensor | None, *, exact: bool) -> Finding | None:
+    """∫ exp(log_prob) by draws around samples, wide ones among them so that no weight is large without a cause."""
+    half = _DRAWS // len(_KERNELS)
+    z = torch.from_numpy(noise.normal(_SEED, _CENTRES, shape)).double()
+    given = None if condition is None else condition[:1].expand(_CENTRES, *condition.shape[1:])
+    centres = draw(z, given)
+    event, flat = centres.shape[1:], centres.flatten(1)
+    size = flat.shape[1]
+    if size > _FEW_ENOUGH and exact:
+        exact = False
+    spread = flat.std(0).clamp(min=1e-3 * float(flat.std()) + 1e-12)
+    picks = torch.from_numpy(noise.uniform(_SEED, _DRAWS, (1,)))[:, 0].double()
+    shifts = torch.from_numpy(noise.normal(_SEED + 1, _DRAWS, (size,))).double()
+    widths = torch.tensor(_KERNELS, dtype=torch.float64).repeat_interleave(half).unsqueeze(1)
+    drawn = flat[(picks * _CENTRES).long().clamp(max=_CENTRES - 1)] + widths * spread * shifts
+    proposals = []
+    for width in _KERNELS:
+        for part in torch.split(drawn, 512):
+            apart = (part.unsqueeze(1) - flat) / (width * spread)
+            each = _log_normal(apart.flatten(0, 1)).reshape(len(part), _CENTRES) - (width * spread).log().sum()
+            proposals.append(torch.logsumexp(each, 1) - math.log(_CENTRES))
+    r = torch.logsumexp(torch.stack([torch.cat(p) for p in _halves(proposals)]), 0) - math.log(len(_KERNELS))
+    every = None if condition is None else condition[:1].expand(_DRAWS, *condition.shape[1:])
+    scored = score(drawn.reshape(_DRAWS, *event), every)
+    logs = (scored - r).nan_to_num(math.inf, posinf=math.inf, neginf=-math.inf)
+    top = float(logs.max())
+    weights = (logs - top).exp() if math.isfinite(top) else logs.exp()
+    scale = math.exp(min(top, 700.0)) if math.isfinite(top) else 1.0
+    mass, error = scale * float(weights.mean()), scale * float(weights.std()) / math.sqrt(_DRAWS)
+    effective = float(weights.sum() ** 2 / weights.square().sum()) if float(weights.sum()) > 0 else 0.0
+    # an unbiased estimate of at most 1 is above 1000 in one of 1000 models at most (Markov)
+    if mass - 5 * error > 1 + _SLACK and (effective >= 50 or mass > 1000):
+        what = "a density has 1" if exact else "a density has 1 and a bound of it no more"
+        raise ProofError(
+            f"log_prob has too much mass: ∫ exp(log_prob) is about {mass:.3g} ± {error:.1g}, where {what}: it is not "
+            "normalised",
+            hint="Look for a constant that is missing, or for a determinant of the wrong sign.",
+        )
+    if exact and mass + 5 * error < 1 - _SLACK:
+        raise ProofError(
+            f"log_prob has too little mass where samples are: ∫ exp(log_prob) is about {mass:.3g} ± {error:.1g}, where "
+            "a density has 1: it is not normalised, or scores another distribution than is sampled",
+            hint="Look for a constant that is too much, or for a determinant of the wrong sign.",
+        )
+    return Finding("mass", _DRAWS, abs(math.log(mass)) if mass > 0 else 1e30, error)
+
+
+def _halves(parts: list[Tensor]) -> list[list[Tensor]]:
+    each = len(parts) // len(_KERNELS)
+    return [parts[i * each : (i + 1) * each] for i in range(len(_KERNELS))]
+
+
+def _log_normal(z: Tensor) -> Tensor:
+    flat = z.flatten(1)
+    return -0.5 * (flat.square().sum(1) + flat.shape[1] * math.log(2 * math.pi))
+
+
+def _function(graph: Graph, noise_port: str | None) -> Call:
+    """A graph of one array and maybe a condition, as a function."""
+    names = [port.name for port in graph.inputs]
+    first = noise_port or next(name for name in names if name != "condition")
+
+    def apply(value: Tensor, condition: Tensor | None) -> Tensor:
+        given: dict[str, Any] = {first: value, "condition": condition}
+        result = graph.module(*(given[name] for name in names))
+        output: Tensor = result[0] if isinstance(result, (tuple, list)) else result
+        return output
+
+    return apply
+
+
+def _noise_shape(graph: Graph, program: Direct) -> tuple[int, ...]:
+    (port,) = (p for p in graph.inputs if p.name == program.noise)
+    return tuple(int(size) for size in port.shape[1:])

@@ -1,0 +1,151 @@
+"""What a difference between the samples of a bundle and those of PyTorch looks like, once it has been found.
+
+The bundle runs the program that the model declares. Where PyTorch samples something else, another program, another
+table or another order of the values often gives just that, and its name is what is wrong. Nothing here lets anything
+through.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.bundle import Bundle
+from zoo.difference import TOLERANCE, relative_difference
+from zoo.errors import ZooError
+from zoo.programs import Iterate
+from zoo.runtime import BundledModel
+from zoo.samplers import StepTable, table_for
+
+Array = NDArray[Any]
+Guess = tuple[str, Callable[[], Array]]
+Again = Callable[[int], Array]
+#: how near a guess must be
+_NEAR = 10 * TOLERANCE
+_CHANNELS = 4
+
+
+def explain(
+    bundle: BundledModel,
+    n: int,
+    arguments: dict[str, Any],
+    expected: Array,
+    actual: Array,
+    again: Callable[[int], Array],
+) -> str:
+    """A sentence on what PyTorch does, or an empty text.
+
+    Args:
+        bundle: the bundle.
+        n: how many samples.
+        arguments: that they were drawn with.
+        expected: what PyTorch gave.
+        actual: what the bundle gave.
+        again: gives what PyTorch gives for another seed.
+    """
+    program = bundle.manifest.sample
+    unit = program.scale if isinstance(program, Iterate) else max(float(expected.std()), 1.0)
+    for said, guess in _guesses(bundle, n, arguments, expected, actual, again):
+        try:
+            value = guess()
+        except ZooError:
+            continue
+        if value.shape == expected.shape and relative_difference(value, expected, unit) <= _NEAR:
+            return said
+    rows = [i for i in range(n) if relative_difference(actual[i], expected[i], unit) > _NEAR]
+    if 0 < len(rows) < n:
+        return f"samples {', '.join(map(str, rows[:4]))} of {n} differ and the others do not: their noise is another"
+    return ""
+
+
+def _guesses(
+    bundle: BundledModel,
+    n: int,
+    arguments: dict[str, Any],
+    expected: Array,
+    actual: Array,
+    again: Callable[[int], Array],
+) -> Iterator[Guess]:
+    seed = int(arguments["seed"])
+    yield "PyTorch gives the same samples for every seed", lambda: again(seed + 1)
+    yield from _orders(actual)
+    for other in (seed + 1, seed - 1):
+        yield (
+            f"PyTorch samples with the seed {other} when {seed} is asked for",
+            lambda other=other: bundle.sample(n, **{**arguments, "seed": other}),
+        )
+    program = bundle.manifest.sample
+    if isinstance(program, Iterate):
+        yield from _of_classes(bundle, program, n, arguments)
+        yield from _of_times(bundle, program, n, arguments)
+    yield from _lines(actual, expected)
+
+
+def _orders(actual: Array) -> Iterator[Guess]:
+    """Channels, and axes, the other way round."""
+    if actual.ndim > 2 and 2 <= actual.shape[1] <= _CHANNELS:
+        yield "PyTorch has the channels in reverse order: channels are swapped", lambda: np.flip(actual, 1)
+        yield "PyTorch has the channels rotated: channels are swapped", lambda: np.roll(actual, 1, 1)
+        yield "PyTorch has the channels rotated: channels are swapped", lambda: np.roll(actual, -1, 1)
+    for axis in range(1, actual.ndim):
+        yield f"PyTorch has axis {axis} in reverse order", lambda axis=axis: np.flip(actual, axis)
+    if actual.ndim > 2:
+        yield "PyTorch has the last two axes swapped", lambda: np.swapaxes(actual, -1, -2)
+
+
+def _of_classes(bundle: BundledModel, program: Iterate, n: int, arguments: dict[str, Any]) -> Iterator[Guess]:
+    if program.null_class is None:
+        return
+    for null in range(min(program.null_class + 2, 12)):
+        if null != program.null_class:
+            yield (
+                f"PyTorch takes class {null} for no class, where the program names {program.null_class}: one of them "
+                "is the wrong null class",
+                lambda null=null: _running(bundle, null_class=null).sample(n, **arguments),
+            )
+
+
+def _of_times(bundle: BundledModel, program: Iterate, n: int, arguments: dict[str, Any]) -> Iterator[Guess]:
+    """Rows that show the network another time."""
+    known = {name: value for name, value in arguments.items() if name not in ("condition", "seed")}
+    rest = {name: arguments[name] for name in ("condition", "seed")}
+    try:
+        table = table_for(
+            program, known.pop("sampler", None), known.pop("steps", None), known.pop("guidance", None), **known
+        )
+    except ZooError:
+        return
+
+    def shown(time: Array) -> Callable[[], Array]:
+        changed: StepTable = dataclasses.replace(table, time=time)
+        return lambda: bundle.sample(n, sampler=changed, **rest)
+
+    said = "PyTorch shows the network another time than the program's path says, off by one in time"
+    yield f"{said}: the row's and 1", shown(table.time + 1)
+    yield f"{said}: the row's less 1", shown(table.time - 1)
+    yield f"{said}: that of the row after", shown(np.append(table.time[1:], table.time[-1]))
+    yield f"{said}: that of the row before", shown(np.append(table.time[:1], table.time[:-1]))
+    yield f"{said}: that of the row before, and 0 after the first", shown(np.append(table.time[1:], 0.0))
+
+
+def _lines(actual: Array, expected: Array) -> Iterator[Guess]:
+    """Another shift and scale."""
+    a, b = actual.ravel().astype(np.float64), expected.ravel().astype(np.float64)
+    if not (np.isfinite(a).all() and np.isfinite(b).all() and a.std() > 0):
+        return
+    scale, shift = np.polyfit(a, b, 1)
+    yield (
+        f"PyTorch gives {scale:.4g} times the bundle's samples, plus {shift:.4g}: shift or scale is another",
+        lambda: (scale * actual + shift).astype(expected.dtype),
+    )
+
+
+def _running(bundle: BundledModel, **changes: Any) -> BundledModel:
+    """The bundle with another program for samples."""
+    manifest = bundle.manifest
+    program = dataclasses.replace(manifest.sample, **changes)
+    return BundledModel(Bundle(bundle.bundle.folder, dataclasses.replace(manifest, sample=program)), "cpu")

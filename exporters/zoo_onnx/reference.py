@@ -1,0 +1,338 @@
+"""What a bundle is compared with: the model in PyTorch, which must itself be a function of its inputs.
+
+A model that draws noise of its own, keeps something from call to call, looks at the other samples of the batch or
+writes into its inputs has no right value that a bundle could equal. So the reference is drawn twice, in a copy that
+has never been called as well, and must be equal bit for bit; and sample i must be the same alone and in a batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.errors import ProofError
+from zoo.model import GenerativeModel
+from zoo.programs import Graph, Programs
+from zoo_onnx.compare import Comparison, Sides
+
+Array = NDArray[Any]
+Feeds = dict[str, Array]
+
+#: copies whose inputs and weights are moved by a last bit, where a model amplifies rounding
+MOVED = 4
+_LAST_BIT = 2.0**-24
+#: layers that are something else in training
+_TRAINED = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+_TYPES = {"float32": torch.float32, "int32": torch.int32}
+
+
+class Reference:
+    """A model, in float32 and in float64, as the proof asks for it.
+
+    Args:
+        model: in float32, on the CPU, in evaluation mode.
+        programs: its programs.
+    """
+
+    def __init__(self, model: GenerativeModel, programs: Programs) -> None:
+        self.model, self.programs = model, programs
+        #: never called but by :meth:`repeated`
+        self._fresh = copy.deepcopy(model)
+        self._fresh_graphs = {graph.name: graph for graph in self._fresh.programs().graphs}
+        self._state = _state(model)
+
+    @cached_property
+    def exact(self) -> GenerativeModel:
+        """The model in float64."""
+        return copy.deepcopy(self.model).double()
+
+    @cached_property
+    def exact_graphs(self) -> dict[str, Graph]:
+        """The graphs of :attr:`exact`, by name."""
+        return {graph.name: graph for graph in self.exact.programs().graphs}
+
+    @cached_property
+    def _moved(self) -> list[tuple[GenerativeModel, dict[str, Graph]]]:
+        """Float64 models whose weights are moved by one unit in the last place of float32, and their graphs."""
+        made = []
+        for number in range(MOVED):
+            generator = torch.Generator().manual_seed(number)
+            model = copy.deepcopy(self.exact)
+            with torch.no_grad():
+                for tensor in (*model.parameters(), *model.buffers()):
+                    if tensor.is_floating_point():
+                        signs = 2 * torch.randint(2, tensor.shape, generator=generator) - 1
+                        tensor.mul_(1 + _LAST_BIT * signs.to(tensor))
+            made.append((model, {graph.name: graph for graph in model.programs().graphs}))
+        return made
+
+    # -- in float64 -----------------------------------------------------------------------------------------------
+
+    def exact_output(self, graph: str, feeds: Feeds, output: str) -> Array:
+        """An output of a graph in float64."""
+        return call(self.exact_graphs[graph], feeds, torch.float64)[output]
+
+    def moved_outputs(self, graph: str, feeds: Feeds, output: str) -> Iterator[Array]:
+        """The same for inputs and weights moved by a last bit of float32."""
+        for number, (_, graphs) in enumerate(self._moved):
+            generator = np.random.default_rng(number)
+            moved = {
+                name: np.nextafter(value, generator.choice([-np.inf, np.inf], value.shape).astype(value.dtype))
+                if np.issubdtype(value.dtype, np.floating)
+                else value
+                for name, value in feeds.items()
+            }
+            yield call(graphs[graph], moved, torch.float64)[output]
+
+    def moved_models(self, compute: Callable[[GenerativeModel], Array]) -> Iterator[Array]:
+        """What ``compute`` makes of models whose weights are moved by a last bit of float32."""
+        for model, _ in self._moved:
+            yield compute(model)
+
+    # -- the same again -------------------------------------------------------------------------------------------
+
+    def repeated(self, graph: Graph, feeds: Feeds, where: str) -> Feeds:
+        """A graph's outputs, drawn twice more: from the model, and from a copy that is called for nothing else.
+
+        Raises:
+            ProofError: they are not equal bit for bit.
+        """
+        return self._same(f"graph {graph.name}", where, lambda model: call(self._graph_of(model, graph), feeds))
+
+    def repeated_result(self, what: str, where: str, compute: Callable[[GenerativeModel], Array]) -> Array:
+        """As :meth:`repeated`, for what ``compute`` makes of a model.
+
+        Raises:
+            ProofError: they are not equal bit for bit.
+        """
+        return self._same(what, where, lambda model: {"result": compute(model)})["result"]
+
+    def _graph_of(self, model: GenerativeModel, graph: Graph) -> Graph:
+        return graph if model is self.model else self._fresh_graphs[graph.name]
+
+    def _same(self, what: str, where: str, compute: Callable[[GenerativeModel], Feeds]) -> Feeds:
+        before = _random_states()
+        first = compute(self.model)
+        drawn = [name for name, state in _random_states().items() if state != before[name]]
+        for model in (self.model, self._fresh):
+            again = compute(model)
+            for name, value in first.items():
+                if value.tobytes() == again[name].tobytes():
+                    continue
+                raise ProofError(
+                    f"{what} of PyTorch gives other values the second time, by up to {_apart(value, again[name]):.2g}, "
+                    f"{where}: {self._why(drawn, model is self._fresh)}",
+                    hint="A model computes from its inputs, its weights and the seed alone.",
+                )
+        return first
+
+    def _why(self, drawn: list[str], fresh: bool) -> str:
+        """What lets a model give other values from the same inputs."""
+        if training := self._in_training():
+            return training
+        if drawn:
+            return f"it draws from {' and '.join(drawn)}, and not from the seed"
+        if changed := self._changed():
+            return f"it changes its own tensor {changed[0]!r} when it is called"
+        if fresh:
+            return "it keeps something from call to call, since a copy that was never called gives others"
+        return "it keeps something from call to call, or draws noise of its own"
+
+    def _in_training(self) -> str:
+        """Layers that are not in evaluation mode, in words; empty if there are none."""
+        training = [
+            f"{name or type(part).__name__} ({type(part).__name__})"
+            for name, part in self.model.named_modules()
+            if part.training and isinstance(part, _TRAINED)
+        ]
+        return f"{', '.join(training[:3])} stays in training mode after eval()" if training else ""
+
+    def _changed(self) -> list[str]:
+        return [name for name, value in _state(self.model).items() if value != self._state[name]]
+
+    def unchanged(self) -> None:
+        """Look at the model's tensors at the end.
+
+        Raises:
+            ProofError: they are not what they were.
+        """
+        if changed := self._changed():
+            raise ProofError(
+                f"the model changes its own tensor {changed[0]!r} when it is called: it keeps a state between calls",
+                hint="In evaluation mode a model leaves its parameters and buffers as they are.",
+            )
+
+    # -- alone and in a batch -------------------------------------------------------------------------------------
+
+    def alone(self, graph: Graph, feeds: Feeds, comparison: Comparison, where: str, unit: float) -> Feeds:
+        """A graph's outputs, having compared samples of the batch with themselves alone, and among three.
+
+        Args:
+            graph: the graph.
+            feeds: of a batch of some size.
+            comparison: of the proof.
+            where: on which inputs.
+            unit: as :meth:`Comparison.check` has it.
+
+        Raises:
+            ProofError: a sample depends on its neighbours.
+        """
+        whole = call(graph, feeds)
+        n = batch_of(graph, feeds)
+        middle = n // 2
+        for rows in (slice(middle, middle + 1), slice(middle - 1, middle + 2)) if n > 2 else ():
+            part = {port.name: _rows(feeds[port.name], port.shape, rows) for port in graph.inputs}
+            outputs = call(graph, part)
+            for port in graph.outputs:
+                if "batch" in port.shape:
+                    given = _rows(whole[port.name], port.shape, rows)
+                    self._alone(
+                        f"graph {graph.name}, output {port.name}, of PyTorch",
+                        f"{where}, rows {rows.start} to {rows.stop - 1}",
+                        comparison,
+                        (outputs[port.name], given),
+                        exact=partial(self.exact_output, graph.name, part, port.name),
+                        moved=partial(self.moved_outputs, graph.name, part, port.name),
+                        unit=unit,
+                    )
+        return whole
+
+    def alone_result(
+        self,
+        what: str,
+        where: str,
+        comparison: Comparison,
+        results: tuple[Array, Array],
+        compute: Callable[[GenerativeModel], Array],
+        unit: float,
+    ) -> None:
+        """Compare the results of a few samples with those of the same samples in a larger batch, as :meth:`alone`."""
+        self._alone(
+            f"{what} of PyTorch",
+            where,
+            comparison,
+            results,
+            exact=partial(compute, self.exact),
+            moved=partial(self.moved_models, compute),
+            unit=unit,
+        )
+
+    def _alone(
+        self, what: str, where: str, comparison: Comparison, results: tuple[Array, Array], **judging: Any
+    ) -> None:
+        sides = Sides("a smaller batch", "a larger one")
+        key = f"{what}, alone and in a batch"
+        try:
+            comparison.check(key, where, *results, sides=sides, **judging)
+        except ProofError as error:
+            why = self._in_training() or "as by statistics of the batch or a neighbour in it"
+            raise ProofError(
+                f"{what} gives a sample another value alone than in a batch, {where}: it depends on the other samples, "
+                f"{why} ({error})",
+                hint="What is computed for a sample may depend on that sample alone.",
+            ) from error
+
+
+def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feeds:
+    """A graph's outputs by PyTorch, in the given precision.
+
+    Raises:
+        ProofError: it changes its inputs, or an output has another type or shape than its port says.
+    """
+    # copied, so that what is changed in place is not what others are given; and aligned as PyTorch likes it
+    tensors = [torch.from_numpy(np.asarray(feeds[port.name])).clone() for port in graph.inputs]
+    tensors = [t.to(dtype) if t.is_floating_point() else t for t in tensors]
+    versions = [t._version for t in tensors]
+    with torch.no_grad():
+        result = graph.module(*tensors)
+    for port, tensor, version in zip(graph.inputs, tensors, versions, strict=True):
+        if tensor._version != version:
+            raise ProofError(
+                f"graph {graph.name} changes its input {port.name} in place",
+                hint="Whoever calls it may need its inputs again: compute x + 1 rather than x.add_(1).",
+            )
+    outputs = result if isinstance(result, (tuple, list)) else (result,)
+    if len(outputs) != len(graph.outputs):
+        raise ProofError(f"graph {graph.name} gives {len(outputs)} outputs, and describes {len(graph.outputs)}")
+    for port, output in zip(graph.outputs, outputs, strict=True):
+        wanted = dtype if port.dtype == "float32" else _TYPES[port.dtype]
+        if output.dtype != wanted:
+            raise ProofError(
+                f"graph {graph.name} gives its output {port.name} in {_type(output.dtype)} when its inputs are in "
+                f"{_type(dtype)}: a constant of another type takes part",
+                hint="Make constants in the type of the inputs (x.new_tensor, torch.zeros_like), or buffers.",
+            )
+    return {port.name: _numpy(output) for port, output in zip(graph.outputs, outputs, strict=True)}
+
+
+def samples(n: int, arguments: Mapping[str, Any], model: GenerativeModel) -> Array:
+    """What a model samples."""
+    with torch.no_grad():
+        return _numpy(model.sample(n, **arguments))
+
+
+def densities(x: Array, arguments: Mapping[str, Any], model: GenerativeModel) -> NDArray[np.float64]:
+    """What a model scores.
+
+    Raises:
+        ProofError: it changes the data in place.
+    """
+    data = torch.from_numpy(np.array(x)).clone().to(model.dtype)
+    version = data._version
+    with torch.no_grad():
+        result = _numpy(model.log_prob(data, **arguments)).astype(np.float64)
+    if data._version != version:
+        raise ProofError("log_prob of PyTorch changes the data that it is given in place")
+    return result
+
+
+def batch_of(graph: Graph, feeds: Feeds) -> int:
+    """How many samples feeds are of; 1 for a graph of no batch."""
+    sizes = [feeds[p.name].shape[p.shape.index("batch")] for p in graph.inputs if "batch" in p.shape]
+    return sizes[0] if sizes else 1
+
+
+def _rows(value: Array, shape: tuple[int | str, ...], rows: slice) -> Array:
+    """Samples of an array, whichever axis counts them."""
+    if "batch" not in shape:
+        return value
+    return value[(slice(None),) * shape.index("batch") + (rows,)]
+
+
+def _state(model: GenerativeModel) -> dict[str, int]:
+    return {
+        name: hash(_numpy(tensor).tobytes())
+        for name, tensor in model.state_dict().items()
+        if isinstance(tensor, Tensor)
+    }
+
+
+def _random_states() -> dict[str, Any]:
+    """Where generators that anybody may draw from stand."""
+    legacy = np.random.get_state(legacy=False)["state"]
+    return {
+        "torch's random numbers": torch.get_rng_state().numpy().tobytes(),
+        "NumPy's random numbers": (legacy["pos"], legacy["key"].tobytes()),
+        "Python's random numbers": random.getstate(),
+    }
+
+
+def _apart(a: Array, b: Array) -> float:
+    with np.errstate(invalid="ignore"):
+        return float(np.max(np.abs(a.astype(np.float64) - b.astype(np.float64)), initial=0.0))
+
+
+def _type(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _numpy(tensor: Tensor) -> Array:
+    return tensor.detach().cpu().numpy()

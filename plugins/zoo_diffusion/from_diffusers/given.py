@@ -1,0 +1,101 @@
+"""A config, of which every key has to be understood before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import ConfigError
+
+ANOTHER = (
+    "With -I sampler=ddim only the noise schedule is taken from it, and the sampler is ours; so with any other name."
+)
+_TELLING = "Take the key out of the file if you know that the network was trained and is to be sampled without it."
+
+
+class Given:
+    """A scheduler's config, looked up with diffusers' defaults; what is wrong is told with its file.
+
+    Which keys were looked up is remembered, and :meth:`finish` refuses a config with any others.
+    """
+
+    def __init__(self, config: Mapping[str, Any], where: Path) -> None:
+        self.config, self.where = config, where
+        self.seen: set[str] = set()
+
+    def __call__(self, name: str, default: Any) -> Any:
+        """A value."""
+        self.seen.add(name)
+        return self.config.get(name, default)
+
+    def refuse(self, name: str, why: str, hint: str = ANOTHER) -> ConfigError:
+        """The error for a value that cannot be had here."""
+        return ConfigError(f"{self.where} has {name} {self.config.get(name)!r}, {why}", hint=hint)
+
+    def number(self, name: str, default: float) -> float:
+        """A number."""
+        value = self(name, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.refuse(name, "which is no number", hint="")
+        return float(value)
+
+    def whole(self, name: str, default: int, least: int) -> int:
+        """A whole number."""
+        value = self(name, default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise self.refuse(name, f"not a whole number from {least} up", hint="")
+        return value
+
+    def one_of(self, name: str, default: str, known: Mapping[str, Any]) -> Any:
+        """What a word stands for."""
+        value = self(name, default)
+        if not isinstance(value, str) or value not in known:
+            raise ConfigError(
+                f"{self.where} has {name} {value!r}; {', '.join(known)} can be imported",
+                hint=ANOTHER if name not in ("beta_schedule", "prediction_type") else None,
+            )
+        return known[value]
+
+    def none_of(self, **defaults: Any) -> None:
+        """Refuse values other than these, which are diffusers' defaults; it takes null, 0 and false for the same."""
+        for name, default in defaults.items():
+            value = self(name, default)
+            if value != default and (default or value):
+                raise self.refuse(name, "which the samplers here do not have")
+
+    def unused(self, *names: str) -> None:
+        """Keys that have no effect beside what was looked up before."""
+        self.seen.update(names)
+
+    def finish(self, *, known: Collection[str], without_effect: Collection[str]) -> None:
+        """Refuse a config with keys that nobody looked up.
+
+        Args:
+            known: keys that are a sampler's, where that is not taken from the config; else nothing.
+            without_effect: keys that diffusers reads past.
+
+        Raises:
+            ConfigError: naming the keys.
+        """
+        for name in self.config:
+            if name.startswith("_") or name in self.seen or name in known or name in without_effect:
+                continue
+            if name not in _OLD:
+                raise ConfigError(
+                    f"{self.where} has {name} {self.config[name]!r}, which is not known here", hint=_TELLING
+                )
+            if not _OLD[name](self.config[name], self.config):
+                raise self.refuse(name, "which no longer means anything to diffusers itself", hint=_TELLING)
+
+
+#: keys that only the first versions of diffusers wrote, with the values that say nothing
+_OLD = {
+    "tensor_format": lambda value, config: value in ("pt", "np", None),
+    "timestep_values": lambda value, config: value is None,
+    "timesteps": lambda value, config: value == config.get("num_train_timesteps", 1000),
+    # ε is also what prediction_type says where it says nothing
+    "predict_epsilon": lambda value, config: (
+        value in (True, None) or config.get("prediction_type", "epsilon") == "sample"
+    ),
+}

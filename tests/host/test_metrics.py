@@ -1,0 +1,164 @@
+"""The door for metrics: what `zoo eval` asks of them, and what happens when they are wrong."""
+
+import json
+
+import numpy as np
+import pytest
+
+from zoo.data import Dataset, Split
+from zoo.discovery import discover
+from zoo.errors import ConfigError, NameConflictError, PluginError, UnknownNameError
+from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure, measure_all
+from zoo.registry import Registry
+
+METRICS = """
+    import numpy as np
+    import zoo
+
+    def spread(evaluation):
+        return {"spread": {"value": np.float64(evaluation.drawn.x.std()), "samples": evaluation.samples, "of": "it"}}
+
+    def size(evaluation):
+        return {"size": {"value": len(evaluation.data.test), "unit": "samples"}}
+
+    def again(evaluation):
+        return size(evaluation)
+
+    def crash(evaluation):
+        raise KeyError("crash")
+
+    def refuse(evaluation):
+        raise zoo.ConfigError("not this model")
+
+    def number(evaluation):
+        return 1.0
+
+    def bare(evaluation):
+        return {"bare": 1.0}
+
+    def nothing(evaluation):
+        return {}
+
+    def text(evaluation):
+        return {"text": {"value": "good"}}
+
+    @zoo.hookimpl
+    def zoo_metrics():
+        names = ("spread", "size", "again", "crash", "refuse", "number", "bare", "nothing", "text")
+        yield from (zoo.Metric(name=name, entry=f"zoo_more:{name}") for name in NAMES or names)
+        yield zoo.Metric(name="elsewhere", entry="zoo_more:size", requires=("surely_not_there",))
+
+    NAMES = ()
+"""
+
+
+class Model:
+    """Draws its seeds, and counts how often it is asked."""
+
+    condition = None
+
+    def __init__(self):
+        self.asked = []
+
+    def sample(self, n, *, seed, condition, progress):
+        self.asked.append((n, seed))
+        return np.full((n, 2), seed, np.float32)
+
+
+@pytest.fixture
+def registry(site):
+    site.install("zoo-more", METRICS)
+    return site.registry()
+
+
+@pytest.fixture
+def evaluation():
+    split = Split(np.zeros((7, 2), np.float32), None)
+    return Evaluation(model=Model(), data=Dataset("zeros", split, split, split), samples=5, seed=3)
+
+
+def test_a_metric_is_asked_for_numbers_by_name(registry, evaluation):
+    assert measure(registry, registry.metric("size"), evaluation) == {"size": {"value": 7, "unit": "samples"}}
+    assert measure(registry, registry.metric("spread"), evaluation)["spread"]["value"] == 0.0
+    assert measure(registry, registry.metric("nothing"), evaluation) == {}
+
+
+def test_samples_are_drawn_once_for_all_metrics_and_not_for_those_that_look_at_none(registry, evaluation):
+    measure_all(registry, [registry.metric("size")], evaluation)
+    assert evaluation.model.asked == []
+    for _ in range(2):
+        measure_all(registry, [registry.metric("spread")], evaluation)
+    assert evaluation.model.asked == [(5, 4)]
+    evaluation.samples = 0
+    del evaluation.drawn
+    assert evaluation.drawn is None
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [
+        ("crash", PluginError, "the metric crash of zoo-more 1.0 fails: KeyError: 'crash'"),
+        ("refuse", ConfigError, "not this model"),
+        ("number", PluginError, "gives float, not tables by name"),
+        ("bare", PluginError, "gives 'bare': 1.0, not a table with a number as its value"),
+        ("text", PluginError, "not a table with a number as its value"),
+    ],
+)
+def test_what_is_wrong_with_a_metric_is_said(registry, evaluation, name, error, says):
+    with pytest.raises(error, match=says):
+        measure(registry, registry.metric(name), evaluation)
+
+
+def test_two_metrics_do_not_give_one_name(registry, evaluation):
+    with pytest.raises(PluginError, match="the metrics size and again both give 'size'"):
+        measure_all(registry, [registry.metric("size"), registry.metric("again")], evaluation)
+
+
+def test_metrics_are_chosen_by_name_and_without_names_all_but_those_that_two_plugins_claim(site, registry):
+    assert [metric.name for metric in chosen_metrics(registry, ["size", "spread", "size"])] == ["size", "spread"]
+    with pytest.raises(UnknownNameError, match="there is no metric named 'sise'"):
+        chosen_metrics(registry, ["sise"])
+    site.install(
+        "zoo-other",
+        'import zoo\n\n@zoo.hookimpl\ndef zoo_metrics():\n    return [zoo.Metric(name="size", entry="a:b")]\n',
+    )
+    both = site.registry()
+    names = [metric.name for metric in chosen_metrics(both)]
+    assert "spread" in names
+    assert "size" not in names
+    with pytest.raises(NameConflictError):
+        chosen_metrics(both, ["size"])
+
+
+def test_the_built_in_metrics_come_through_the_hook():
+    registry = Registry([plugin for plugin in discover(allowed=[]) if plugin.record.builtin])
+    expected = ["classifier", "likelihood", "table", "text", "variational-bound"]
+    assert [metric.name for metric in chosen_metrics(registry)] == expected
+    for metric in chosen_metrics(registry):
+        assert registry.unavailable(metric) or callable(registry.load_entry(metric))
+
+
+def test_eval_tells_what_a_plugin_measures(site, zoo_command):
+    pytest.importorskip("onnxruntime")
+    site.install("zoo-more", METRICS.replace("NAMES = ()", 'NAMES = ("spread", "size")'))
+    arguments = ("eval", "moons-nsf", "--scored", "20", "--samples", "30", "--provider", "cpu")
+    done = zoo_command(*arguments, "--json", check=0)
+    assert "the metric elsewhere is left out: it needs surely_not_there" in done.stderr
+    document = json.loads(done.stdout)
+    assert {"test_nll", "spread", "size"} <= set(document["metrics"])
+    assert document["metrics"]["spread"]["samples"] == 30
+    shown = zoo_command(*arguments, "--metric", "size", check=0).stdout
+    assert "size" in shown
+    assert "spread" not in shown
+    assert "test_nll" not in shown
+    error = zoo_command.json(*arguments, "--metric", "elsewhere", check=1)["error"]
+    assert "surely_not_there" in error["message"]
+    assert zoo_command.json("list", "size", "--metrics", check=0)["metrics"][0]["plugin"]["name"] == "zoo-more"
+
+
+def test_eval_without_torch_measures_all_but_what_needs_it(site, zoo_command):
+    pytest.importorskip("onnxruntime")
+    (site.folder / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    done = zoo_command("eval", "moons-nsf", "--scored", "5", "--samples", "5", "--provider", "cpu", "--json", check=0)
+    assert "the metric classifier is left out: it needs torch: pip install 'genzoo[torch]'" in done.stderr
+    assert json.loads(done.stdout)["metrics"]["test_nll"]["samples"] == 5

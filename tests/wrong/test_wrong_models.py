@@ -1,0 +1,595 @@
+"""Wrong models are refused by a sentence that names what is wrong with them, and right ones like them are exported.
+
+Every pair is a row of :data:`PAIRS`: a model with one fault, the same without it, and what the refusal says.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+from zoo.conditions import Condition  # noqa: E402 - after the checks for what they need
+from zoo.errors import ExportError, ProofError  # noqa: E402
+from zoo.export import export  # noqa: E402
+from zoo.model import DirectModel  # noqa: E402
+from zoo_diffusion.coding import Coding  # noqa: E402
+from zoo_diffusion.diffusion import Diffusion  # noqa: E402
+from zoo_diffusion.graphs import DivergenceModule, GaussianStep  # noqa: E402
+
+# -- right ones -------------------------------------------------------------------------------------------------------
+
+
+class Flow(DirectModel):
+    """x = m + s(z)·z with a scale that depends on z, so that its determinant does too."""
+
+    family = "flow"
+
+    def __init__(self):
+        super().__init__()
+        self.event_shape = (3,)
+        self.mean = torch.nn.Parameter(torch.tensor([0.5, -1.0, 2.0]))
+        self.log_scale = torch.nn.Parameter(torch.tensor([0.3, -0.2, 0.4]))
+
+    def inverse(self, z, condition=None):
+        # a coupling: the first number says how far the others are stretched
+        first, others = z[:, :1], z[:, 1:]
+        return self.mean + self.log_scale.exp() * torch.cat([first, others * torch.exp(0.5 * torch.tanh(first))], 1)
+
+    def parts(self, x):
+        y = (x - self.mean) * torch.exp(-self.log_scale)
+        stretch = 0.5 * torch.tanh(y[:, :1])
+        z = torch.cat([y[:, :1], y[:, 1:] * torch.exp(-stretch)], 1)
+        return z, -self.log_scale.sum() - 2 * stretch[:, 0]
+
+    def log_density(self, x, condition=None):
+        z, log_det = self.parts(x)
+        return -0.5 * (z * z).sum(1) - 1.5 * math.log(2 * math.pi) + log_det
+
+
+class Image(DirectModel):
+    """Images of three channels, each with its own mean and scale."""
+
+    family = "flow"
+
+    def __init__(self):
+        super().__init__()
+        self.event_shape = (3, 2, 2)
+        self.mean = torch.nn.Parameter(torch.tensor([0.0, 1.0, 3.0]).reshape(3, 1, 1))
+        self.log_scale = torch.nn.Parameter(torch.tensor([0.0, 0.5, 1.0]).reshape(3, 1, 1))
+
+    def inverse(self, z, condition=None):
+        return self.mean + self.log_scale.exp() * z
+
+    def log_density(self, x, condition=None):
+        z = ((x - self.mean) * torch.exp(-self.log_scale)).flatten(1)
+        return -0.5 * (z * z).sum(1) - 6 * math.log(2 * math.pi) - 4 * self.log_scale.sum()
+
+
+class Bound(DirectModel):
+    """x = z₁ + s·z₂ in one dimension, and Jensen's bound of its density with q(z₁ | x) = N(x/2, ¼)."""
+
+    family = "autoencoder"
+    exact_density = False
+
+    def __init__(self):
+        super().__init__()
+        self.event_shape = (1,)
+        self.deviation = torch.nn.Parameter(torch.tensor(0.7))
+
+    @property
+    def noise_shape(self):
+        return (2,)
+
+    def inverse(self, z, condition=None):
+        return z[:, :1] + self.deviation * z[:, 1:]
+
+    def log_density(self, x, condition=None):
+        x, variance = x[:, 0], self.deviation**2
+        prior = -0.5 * (x * x / 4 + 0.25) - 0.5 * math.log(2 * math.pi)
+        likelihood = -0.5 * (x * x / 4 + 0.25) / variance - 0.5 * torch.log(2 * math.pi * variance)
+        entropy = 0.5 * math.log(2 * math.pi * math.e * 0.25)
+        return prior + likelihood + entropy
+
+
+class Mixed(Bound):
+    """The same with its exact density, N(0, 1 + s²), of which noise has one number more than data."""
+
+    exact_density = True
+
+    def log_density(self, x, condition=None):
+        variance = 1 + self.deviation**2
+        return -0.5 * x[:, 0] ** 2 / variance - 0.5 * torch.log(2 * math.pi * variance)
+
+
+class Network(torch.nn.Module):
+    """What a diffusion's network is at least: it sees state, time and class, and mixes the numbers of a state."""
+
+    def __init__(self, size, classes):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.first = torch.nn.Parameter(0.5 * torch.randn(size, 8, generator=generator))
+        self.last = torch.nn.Parameter(0.5 * torch.randn(8, size, generator=generator))
+        self.classes = torch.nn.Parameter(torch.randn(classes, 8, generator=generator))
+
+    def forward(self, x, time, condition=None):
+        hidden = x.flatten(1) @ self.first + torch.sin(0.01 * time)[:, None]
+        if condition is not None:
+            hidden = hidden + self.classes[condition.long()]
+        return (torch.tanh(hidden) @ self.last).reshape(x.shape)
+
+
+class Denoising(Diffusion):
+    """A diffusion of three numbers, of two classes and none."""
+
+    event = (3,)
+
+    def __init__(self):
+        condition = Condition.classes(2, required=False)
+        super().__init__(
+            Network(math.prod(self.event), 3),
+            self.event,
+            condition=condition,
+            sampling={"steps": 3},
+        )
+
+
+class Channels(Coding):
+    """Latents are images of three channels, each brought to another scale: a bijection."""
+
+    latent_shape = (3, 2, 2)
+    reversible = True
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor([0.5, 1.0, 2.0]).reshape(3, 1, 1))
+
+    def encode(self, x):
+        log_det = 4 * self.scale.log().sum()
+        return x * self.scale, log_det.expand(x.shape[0])
+
+    def decode(self, latent):
+        return latent / self.scale
+
+
+class Latent(Denoising):
+    """A diffusion of those latents."""
+
+    event = (3, 2, 2)
+    coding_class = Channels
+
+    def __init__(self):
+        condition = Condition.classes(2, required=False)
+        super(Denoising, self).__init__(
+            Network(12, 3), self.event, condition=condition, sampling={"steps": 3}, coding=self.coding_class()
+        )
+
+
+class Lossy(Channels):
+    """An autoencoder of whose latents no density follows."""
+
+    reversible = False
+
+    def encode(self, x):
+        return x * self.scale, torch.zeros_like(x[:, 0, 0, 0])
+
+
+class LossyLatent(Latent):
+    coding_class = Lossy
+
+
+# -- noise and seeds --------------------------------------------------------------------------------------------------
+
+
+class IgnoredSeed(Flow):
+    def sample(self, n, *, condition=None, seed=None, **options):
+        return self.inverse(torch.randn(n, 3))
+
+
+class NumbersOfNumPy(Flow):
+    def sample(self, n, *, condition=None, seed=None, **options):
+        return self.inverse(torch.from_numpy(np.random.standard_normal((n, 3))).to(self.dtype))
+
+
+class OneSeed(Flow):
+    def sample(self, n, *, condition=None, seed=None, **options):
+        return super().sample(n, seed=0)
+
+
+class NextSeed(Flow):
+    def sample(self, n, *, condition=None, seed=None, **options):
+        return super().sample(n, seed=seed + 1)
+
+
+class NoiseOfAnotherShape(Flow):
+    def sample(self, n, *, condition=None, seed=None, **options):
+        return self.inverse(self.noise(seed, 1, (n, 3))[0])
+
+
+class NoiseInDensity(Flow):
+    def log_density(self, x, condition=None):
+        return super().log_density(x + 0.1 * torch.rand_like(x))
+
+
+class IgnoredSeedOfDiffusion(Denoising):
+    def begin(self, n, **options):
+        return super().begin(n, **{**options, "noise": torch.randn(n, 3)})
+
+
+# -- the batch --------------------------------------------------------------------------------------------------------
+
+
+class MeanOfTheBatch(Flow):
+    def inverse(self, z, condition=None):
+        return super().inverse(z) - z.mean(0)
+
+
+class Neighbour(Flow):
+    def inverse(self, z, condition=None):
+        return super().inverse(z) + 0.5 * z.roll(1, 0)
+
+
+class FirstOfTheBatch(Flow):
+    def inverse(self, z, condition=None):
+        return super().inverse(z) + 0.5 * z[:1]
+
+
+class DensityOfTheBatch(Flow):
+    def log_density(self, x, condition=None):
+        single = super().log_density(x)
+        return single - single.mean() + 1
+
+
+class BatchNormInTraining(Flow):
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(3, affine=False)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.train()
+        return self
+
+    def log_density(self, x, condition=None):
+        return super().log_density(self.norm(x)) if x.shape[0] > 1 else super().log_density(x)
+
+
+class BakedBatch(Flow):
+    def inverse(self, z, condition=None):
+        return super().inverse(z) + torch.zeros(len(z), 3)
+
+
+class MeanInNetwork(Denoising):
+    def predict(self, x, time, alpha, sigma, condition):
+        output, where = super().predict(x, time, alpha, sigma, condition)
+        return output - output.mean(0), where
+
+
+# -- training, state and caches ---------------------------------------------------------------------------------------
+
+
+class Dropout(Flow):
+    def __init__(self):
+        super().__init__()
+        self.drop = torch.nn.Dropout(0.5)
+
+    def train(self, mode=True):
+        return super().train(True)
+
+    def inverse(self, z, condition=None):
+        return super().inverse(self.drop(z))
+
+
+class FunctionalDropout(Flow):
+    def inverse(self, z, condition=None):
+        return super().inverse(torch.nn.functional.dropout(z, 0.2))
+
+
+class DropoutInNetwork(Denoising):
+    def predict(self, x, time, alpha, sigma, condition):
+        output, where = super().predict(x, time, alpha, sigma, condition)
+        return torch.nn.functional.dropout(output, 0.2), where
+
+
+class StaleCache(Flow):
+    def __init__(self):
+        super().__init__()
+        self.cache = {}
+
+    def parts(self, x):
+        if x.shape not in self.cache:
+            self.cache[x.shape] = super().parts(x)[1]
+        return super().parts(x)[0], self.cache[x.shape]
+
+
+class StateBetweenCalls(Flow):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def inverse(self, z, condition=None):
+        self.calls.add_(1)
+        return super().inverse(z) + self.calls
+
+
+class SilentState(Flow):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("largest", torch.zeros(()))
+
+    def log_density(self, x, condition=None):
+        self.largest.copy_(torch.maximum(self.largest, x.abs().max()))
+        return super().log_density(x)
+
+
+class HiddenState(Flow):
+    calls = 0
+
+    def sample(self, n, *, condition=None, seed=None, **options):
+        self.calls += 1
+        return super().sample(n, seed=seed) + self.calls
+
+
+# -- arithmetic -------------------------------------------------------------------------------------------------------
+
+
+class Float64Constant(Flow):
+    def inverse(self, z, condition=None):
+        return super().inverse(z) + torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+
+
+class Float64Density(Flow):
+    def log_density(self, x, condition=None):
+        return super().log_density(x) + torch.zeros(1, dtype=torch.float64)
+
+
+class InPlace(Flow):
+    def inverse(self, z, condition=None):
+        return super().inverse(z.mul_(1.0))
+
+
+class InPlaceOnData(Flow):
+    def log_density(self, x, condition=None):
+        density = super().log_density(x)
+        x -= self.mean
+        return density
+
+
+class Branch(Flow):
+    def inverse(self, z, condition=None):
+        return super().inverse(z) if z.abs().max() < 100 else z
+
+
+class ScaledSample(Flow):
+    def sample(self, n, *, condition=None, seed=None, **options):
+        return 2 * super().sample(n, seed=seed) + 1
+
+
+# -- densities --------------------------------------------------------------------------------------------------------
+
+
+class WrongSign(Flow):
+    def parts(self, x):
+        z, log_det = super().parts(x)
+        return z, -log_det
+
+
+class NoDeterminant(Flow):
+    def parts(self, x):
+        z, log_det = super().parts(x)
+        return z, torch.zeros_like(log_det)
+
+
+class NoConstant(Flow):
+    def log_density(self, x, condition=None):
+        return super().log_density(x) + 1.5 * math.log(2 * math.pi)
+
+
+class OffByAConstant(Flow):
+    def log_density(self, x, condition=None):
+        return super().log_density(x) + 0.3
+
+
+class AnotherInverse(Flow):
+    def inverse(self, z, condition=None):
+        return super().inverse(z) + 0.2 * z.flip(1)
+
+
+class UnnormalisedBound(Bound):
+    def log_density(self, x, condition=None):
+        return super().log_density(x) + 2
+
+
+class UnnormalisedDensity(Mixed):
+    def log_density(self, x, condition=None):
+        return super().log_density(x) + 0.5 * math.log(2 * math.pi)
+
+
+class TooLittleMass(Mixed):
+    def log_density(self, x, condition=None):
+        return super().log_density(x) - 1
+
+
+# -- diffusions -------------------------------------------------------------------------------------------------------
+
+
+class LateStep(GaussianStep):
+    def forward(self, state, time, *rest):
+        return super().forward(state, time + 1, *rest)
+
+
+class OffByOneInSampling(Denoising):
+    def advance(self, state, rows=None, **watching):
+        self.late = True
+        try:
+            return super().advance(state, rows, **watching)
+        finally:
+            self.late = False
+
+    def step_module(self):
+        return LateStep(self) if getattr(self, "late", False) else GaussianStep(self)
+
+
+class OffByOneInScoring(Denoising):
+    def denoise(self, x, time, alpha, sigma, condition):
+        return super().denoise(x, time + 1, alpha, sigma, condition)
+
+
+class NullClassOfSomething(Denoising):
+    def __init__(self):
+        super().__init__()
+        self.sampling = replace(self.sampling, null_class=0)
+
+
+class GuidedByAClass(Denoising):
+    def begin(self, n, **options):
+        return super().begin(n, **{**options, "negative": 1})
+
+
+class AnotherPath(Denoising):
+    def programs(self):
+        programs = super().programs()
+        return replace(programs, log_prob=replace(programs.log_prob, path={"name": "linear"}))
+
+
+class Mirrored(DivergenceModule):
+    def forward(self, *inputs):
+        d, trace = super().forward(*inputs)
+        return d, -trace
+
+
+class TraceOfTheWrongSign(Denoising):
+    def programs(self):
+        programs = super().programs()
+        step, divergence = programs.graphs
+        return replace(programs, graphs=(step, replace(divergence, module=Mirrored(self))))
+
+
+class QuietStep(GaussianStep):
+    def forward(self, state, *row):
+        noise = self.names.index("noise")
+        return super().forward(state, *row[:noise], torch.zeros_like(row[noise]), *row[noise + 1 :])
+
+
+class NoNoiseInSteps(Denoising):
+    def step_module(self):
+        return QuietStep(self)
+
+
+# -- channels ---------------------------------------------------------------------------------------------------------
+
+
+class SwappedSample(Image):
+    def sample(self, n, *, condition=None, seed=None, **options):
+        return super().sample(n, seed=seed).flip(1)
+
+
+class SwappedChannels(Channels):
+    def decode(self, latent):
+        return super().decode(latent).flip(1)
+
+
+class SwappedLatent(Latent):
+    coding_class = SwappedChannels
+
+
+class SwappedLossy(Lossy):
+    def decode(self, latent):
+        return super().decode(latent).flip(1)
+
+
+class SwappedAutoencoder(Latent):
+    coding_class = SwappedLossy
+
+
+class SwappedInSampling(Latent):
+    def _decoded(self, latents):
+        return super()._decoded(latents).flip(1)
+
+
+class WrongVolume(Channels):
+    def encode(self, x):
+        latent, log_det = super().encode(x)
+        return latent, 0.5 + log_det
+
+
+class LatentOfWrongVolume(Latent):
+    coding_class = WrongVolume
+
+
+#: wrong model, right model, what the refusal names
+PAIRS = [
+    (IgnoredSeed, Flow, "draws from torch's random numbers, and not from the seed"),
+    (NumbersOfNumPy, Flow, "draws from NumPy's random numbers, and not from the seed"),
+    (OneSeed, Flow, "the same samples for every seed"),
+    (NextSeed, Flow, "samples with the seed 8 when 7 is asked for"),
+    (NoiseOfAnotherShape, Flow, "samples 1 of 2 differ and the others do not: their noise is another"),
+    (NoiseInDensity, Flow, "graph log_prob of PyTorch gives other values the second time.*torch's random numbers"),
+    (IgnoredSeedOfDiffusion, Denoising, "sample of PyTorch gives other values.*torch's random numbers"),
+    (MeanOfTheBatch, Flow, "graph inverse, output x, .*depends on the other samples"),
+    (Neighbour, Flow, "depends on the other samples"),
+    (FirstOfTheBatch, Flow, "depends on the other samples"),
+    (DensityOfTheBatch, Flow, "graph log_prob, output log_prob, .*depends on the other samples"),
+    (BatchNormInTraining, Flow, r"norm \(BatchNorm1d\) stays in training mode"),
+    (BakedBatch, Flow, "the batch was baked into graph inverse"),
+    (MeanInNetwork, Denoising, "graph step, output next_state, .*depends on the other samples"),
+    (Dropout, Flow, r"drop \(Dropout\) stays in training mode after eval"),
+    (FunctionalDropout, Flow, "draws from torch's random numbers"),
+    (DropoutInNetwork, Denoising, "graph step of PyTorch gives other values the second time"),
+    (StaleCache, Flow, "keeps something from call to call"),
+    (StateBetweenCalls, Flow, "changes its own tensor 'calls'"),
+    (SilentState, Flow, "changes its own tensor 'largest' when it is called"),
+    (HiddenState, Flow, "sample of PyTorch gives other values the second time.*keeps something from call to call"),
+    (Float64Constant, Flow, "graph inverse gives its output x in float64 when its inputs are in float32"),
+    (Float64Density, Flow, "graph log_prob gives its output log_prob in float64"),
+    (InPlace, Flow, "graph inverse changes its input z in place"),
+    (InPlaceOnData, Flow, "graph log_prob changes its input x in place"),
+    (Branch, Flow, "graph inverse branches on the values of its inputs"),
+    (ScaledSample, Flow, "2 times the bundle's samples, plus 1: shift or scale is another"),
+    (WrongSign, Flow, "the log-determinant has the wrong sign"),
+    (NoDeterminant, Flow, "the log-determinant is missing"),
+    (NoConstant, Flow, "the constant 3/2·log 2π of the normal distribution is missing"),
+    (OffByAConstant, Flow, "off by a constant, 0.3 nats"),
+    (AnotherInverse, Flow, "scores another distribution than is sampled"),
+    (UnnormalisedBound, Bound, "too much mass.*a bound of it no more"),
+    (UnnormalisedDensity, Mixed, "too much mass.*not normalised"),
+    (TooLittleMass, Mixed, "too little mass"),
+    (OffByOneInSampling, Denoising, "off by one in time: the row's and 1"),
+    (OffByOneInScoring, Denoising, "graphs of sample and log_prob denoise one state .*off by one in time, [+]1"),
+    (NullClassOfSomething, Denoising, "names class 0 for no class.* one of the model's 2 classes"),
+    (GuidedByAClass, Denoising, "takes class 1 for no class, where the program names 2"),
+    (AnotherPath, Denoising, "programs sample and log_prob have another path"),
+    (TraceOfTheWrongSign, Denoising, "gives a trace of .*its sign is wrong"),
+    (NoNoiseInSteps, Denoising, "does not move the state as its row says"),
+    (SwappedSample, Image, "channels are swapped"),
+    (SwappedLatent, Latent, "the decoder does not undo the encoder"),
+    (SwappedAutoencoder, LossyLatent, "the channels in another order than graph encoder takes"),
+    (SwappedInSampling, Latent, "channels are swapped"),
+    (LatentOfWrongVolume, Latent, "the encoder gives a log-determinant of"),
+]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Exports a right model, once."""
+    folders = {}
+
+    def right(make):
+        if make not in folders:
+            folders[make] = export(make(), tmp_path_factory.mktemp("right") / "bundle")
+        return folders[make]
+
+    return right
+
+
+@pytest.mark.parametrize(("wrong", "right", "named"), PAIRS, ids=lambda each: getattr(each, "__name__", ""))
+def test_a_wrong_model_is_refused_by_name_and_the_right_one_is_exported(wrong, right, named, exported, tmp_path):
+    assert exported(right).is_dir()
+    with pytest.raises((ProofError, ExportError), match=named):
+        export(wrong(), tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,30 @@
+"""``zoo.load``: models of this process's registry, for whoever has no registry of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import building
+from zoo.registry import installed
+
+if TYPE_CHECKING:
+    from zoo.model import GenerativeModel
+
+
+def load(model: str | Path, /, **importing: Any) -> GenerativeModel:
+    """A PyTorch model with its weights, by its name or by the path of its folder or bundle, or of another project's.
+
+    ``importing`` are options of the importer that reads the latter.
+
+    >>> import zoo
+    >>> model = zoo.load("moons-nsf")                   # doctest: +SKIP
+    >>> model.sample(16, seed=0).shape                  # doctest: +SKIP
+    torch.Size([16, 2])
+
+    Raises:
+        UnknownNameError: no such model.
+        MissingDependencyError: torch, or something else that it needs, is not installed.
+        ConfigError, WeightsError, BundleError: its files do not fit together.
+    """
+    return building.load(installed(), model, **importing)

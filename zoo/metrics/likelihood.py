@@ -1,0 +1,83 @@
+"""Held-out likelihood of a bundle, and for a diffusion the variational bound of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.data import Dataset
+from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.runtime import BundledModel
+
+
+def likelihood(evaluation: Evaluation) -> Metrics:
+    """``test_nll``, and ``test_bits_per_dim`` of discrete data, with the errors of a diffusion's ODE.
+
+    ``test_gap`` too, where the entropy of the data is known and the model is unconditional. Models without a likelihood
+    have none of these.
+    """
+    model, data = evaluation.model, evaluation.data
+    if model.manifest.log_prob is None:
+        return {}
+    x, condition = evaluation.tested()
+    seed, progress = evaluation.seed, evaluation.progress
+    if not evaluation.integrates:
+        loss = -model.log_prob(x, condition=condition, seed=seed, progress=progress)
+        return _in_units(model, data, loss, "test", {})
+    density = model.log_prob_with_errors(
+        x, condition=condition, seed=seed, steps=evaluation.steps, probes=evaluation.probes, progress=progress
+    )
+    said: dict[str, Any] = {"numerical_error": float(density.numerical_error.mean())}
+    if not np.isnan(density.standard_error).any():
+        said["probes_standard_error"] = float(np.sqrt((density.standard_error**2).sum()) / len(x))
+    return _in_units(model, data, -density.value, "test", {"by": "the probability-flow ODE", **said})
+
+
+def variational_bound(evaluation: Evaluation) -> Metrics:
+    """``test_bound_nll``, and in bits/dim: what a diffusion's negative log-likelihood is at most, see :mod:`zoo.bound`.
+
+    Models that do not score by an ODE have no chain, and so no such metric.
+    """
+    if not evaluation.integrates:
+        return {}
+    x, condition = evaluation.tested()
+    steps, terms = evaluation.chain, min(evaluation.terms, evaluation.chain)
+    loss = -evaluation.model.log_prob_bound(
+        x, condition=condition, seed=evaluation.seed, steps=steps, terms=terms, progress=evaluation.progress
+    )
+    said = {"by": f"the variational bound of {steps} steps, {terms} terms"}
+    return _in_units(evaluation.model, evaluation.data, loss, "test_bound", said)
+
+
+def _in_units(
+    model: BundledModel, data: Dataset, loss: NDArray[np.float64], name: str, said: Mapping[str, Any]
+) -> Metrics:
+    """A negative log-likelihood for each sample as metrics."""
+    given = {} if model.condition is None else {"of": f"the density given the {model.condition.kind} of each sample"}
+
+    def metric(scale: float, unit: str) -> dict[str, Any]:
+        told = {key: round(value * scale, 4) if isinstance(value, float) else value for key, value in said.items()}
+        error = float(loss.std()) * scale / math.sqrt(len(loss))
+        return {
+            "value": round(float(loss.mean()) * scale, 4),
+            "standard_error": round(error, 4),
+            "unit": unit,
+            "samples": len(loss),
+            **told,
+            **given,
+        }
+
+    metrics = {f"{name}_nll": metric(1.0, "nats")}
+    if data.levels:
+        metrics[f"{name}_bits_per_dim"] = metric(1.0 / (math.prod(model.event_shape) * math.log(2)), "bits/dim")
+    if data.entropy is not None and model.condition is None and name == "test":
+        metrics["test_gap"] = {
+            "value": round(float(loss.mean()) - data.entropy, 4),
+            "unit": "nats",
+            "of": f"test_nll minus the entropy of the data, {data.entropy:.4f}",
+        }
+    return metrics

@@ -1,0 +1,39 @@
+"""The built-in metrics, described through the same hook as everybody else's."""
+
+from __future__ import annotations
+
+from zoo.cards import Metric
+from zoo.hookspecs import hookimpl
+
+
+@hookimpl
+def zoo_metrics() -> list[Metric]:
+    """Every metric of this package."""
+    return [
+        Metric(
+            name="likelihood",
+            summary="negative log-likelihood of test samples, for a diffusion by its ODE, with its errors",
+            entry="zoo.metrics.likelihood:likelihood",
+        ),
+        Metric(
+            name="variational-bound",
+            summary="what a diffusion's negative log-likelihood is at most",
+            entry="zoo.metrics.likelihood:variational_bound",
+        ),
+        Metric(
+            name="classifier",
+            summary="whether samples show their class, and how far they are from real ones in a classifier's features",
+            entry="zoo.metrics.agreement:classifier_metrics",
+            requires=("torch",),
+        ),
+        Metric(
+            name="text",
+            summary="whether drawn texts look like real ones and are new",
+            entry="zoo.metrics.texts:text_metrics",
+        ),
+        Metric(
+            name="table",
+            summary="how far drawn rows are from real ones, column by column and in how columns go together",
+            entry="zoo.metrics.tabular:table_metrics",
+        ),
+    ]

@@ -1,0 +1,80 @@
+"""The numbers of a bundle's step tables, made again: a runtime that makes none of its own runs what stands there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from zoo import weights
+from zoo.bundle import TABLES, Bundle
+from zoo.difference import relative_difference
+from zoo.errors import BundleError, MissingDependencyError, PluginError, UnknownNameError, ZooError
+from zoo.programs import Iterate
+from zoo.samplers import SamplerFunction
+from zoo.samplers.stored import Arrays, stored, table_named
+
+#: relative to 1 + |value|: tables are made in float64, and rounded to float32 where they are used
+TOLERANCE = 2.0**-23
+_MOST_TABLES = 64
+#: rows of all tables together: making one takes time
+_MOST_STEPS = 20_000
+
+
+def compared(bundle: Bundle, samplers: Mapping[str, SamplerFunction]) -> tuple[dict[str, float], dict[str, str]]:
+    """How far the tables of a bundle are from those that their names stand for.
+
+    Args:
+        bundle: an opened bundle.
+        samplers: where samplers are looked up by name.
+
+    Returns:
+        table -> largest difference, relative to 1 + \\|value\\| (∞ where columns or shapes are others); and
+        table -> why it cannot be made here, for samplers of plugins that are not installed.
+
+    Raises:
+        BundleError: names that no table has, or tables of a model that does not step.
+    """
+    if TABLES not in bundle.manifest.files:
+        return {}, {}
+    program = bundle.manifest.sample
+    if not isinstance(program, Iterate):
+        raise _unfit(bundle, "its model samples in one call")
+    found = _grouped(bundle)
+    differences, unmade = {}, {}
+    for (sampler, steps), columns in found.items():
+        name = f"{sampler}-{steps}"
+        try:
+            made = stored(program, [(sampler, steps)], samplers)
+        except (UnknownNameError, MissingDependencyError, PluginError) as error:
+            unmade[name] = str(error)
+            continue
+        except ZooError as error:
+            raise _unfit(bundle, f"table {name} cannot be made: {error}") from error
+        differences[name] = _difference(columns, made)
+    return differences, unmade
+
+
+def _grouped(bundle: Bundle) -> dict[tuple[str, int], Arrays]:
+    """The tensors of each table."""
+    found: dict[tuple[str, int], Arrays] = {}
+    for name, array in weights.read(bundle.file(TABLES)).items():
+        try:
+            choice = table_named(name.partition("/")[0])
+        except ValueError as error:
+            raise _unfit(bundle, str(error)) from None
+        found.setdefault(choice, {})[name] = array
+    if len(found) > _MOST_TABLES or sum(steps for _, steps in found) > _MOST_STEPS:
+        raise _unfit(bundle, f"it has more than {_MOST_TABLES} tables or {_MOST_STEPS} steps")
+    return found
+
+
+def _difference(columns: Arrays, made: Arrays) -> float:
+    if columns.keys() != made.keys():
+        return math.inf
+    if any(columns[n].shape != made[n].shape or columns[n].dtype != made[n].dtype for n in made):
+        return math.inf
+    return max(relative_difference(columns[name], made[name], 1.0) for name in made)
+
+
+def _unfit(bundle: Bundle, what: str) -> BundleError:
+    return BundleError(f"{bundle.folder / TABLES} does not fit its bundle: {what}")

@@ -1,0 +1,52 @@
+"""Step tables as tensors ``<sampler>-<steps>/<column>``, as ``tables.safetensors`` of a bundle holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.programs import Iterate
+from zoo.samplers import BUILTIN, SamplerFunction, table_for
+from zoo.samplers.table import COLUMNS, StepTable
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def columns(table: StepTable) -> Arrays:
+    """The columns of one table in float64, by name.
+
+    ``clip`` is missing where nothing is clipped, since a safetensors file of ours holds finite numbers only.
+    """
+    found = {name: getattr(table, name) for name in (*COLUMNS, "matrix")}
+    found["initial_scale"] = np.array(table.initial_scale)
+    return {name: values for name, values in found.items() if np.isfinite(values).all()}
+
+
+def stored(
+    program: Iterate, choices: Iterable[tuple[str, int]], samplers: Mapping[str, SamplerFunction] = BUILTIN
+) -> Arrays:
+    """The tensors of some tables of a program, each a sampler and a number of steps.
+
+    Raises:
+        UnknownNameError, UsageError: as for :func:`zoo.samplers.table_for`.
+    """
+    return {
+        f"{sampler}-{steps}/{column}": values
+        for sampler, steps in dict.fromkeys(choices)
+        for column, values in columns(table_for(program, sampler, steps, samplers=samplers)).items()
+    }
+
+
+def table_named(name: str) -> tuple[str, int]:
+    """Sampler and steps of a table's name.
+
+    Raises:
+        ValueError: it is no such name.
+    """
+    sampler, dash, steps = name.rpartition("-")
+    if not (sampler and dash and steps.isascii() and steps.isdecimal() and len(steps) <= 5 and steps[0] != "0"):
+        raise ValueError(f"{name!r} is not named as <sampler>-<steps>")
+    return sampler, int(steps)

@@ -1,0 +1,93 @@
+"""A node's attributes: those of its operator's schema, each once, its value in the one field that its type names.
+
+ONNX Runtime looks at ``type`` for some operators and at whichever field is set for others, and takes what it does not
+ask for as not there. So an attribute with two values, or one beside its type, is another graph here than there.
+"""
+
+from __future__ import annotations
+
+from zoo.scan import messages as m
+from zoo.scan.operators import ALLOWED, FREE, SIGNED, SIZING
+from zoo.scan.reading import Reader, refuse, shown
+from zoo.scan.schemas import ATTRIBUTES, Schema, schema_of
+from zoo.scan.values import Fields
+from zoo.scan.wire import signed
+
+#: enlargement by one attribute of a convolution or pooling
+_MAX_SIZING = 1 << 16
+#: whole numbers are 64 bits wide, and cut to 32 where an operator counts something by them
+_MAX_WHOLE = 1 << 31
+_MAX_STRING = 256
+#: what an attribute has beside its value
+_ABOUT = {"name", "type", "doc_string"}
+
+
+def describe(node: Fields) -> str:
+    """A node's operator and name, for messages."""
+    return f"{shown(node.get('op_type', '')).strip(chr(39))} {shown(node.get('name', ''))}".strip()
+
+
+def schema_for(node: Fields, opset: int) -> Schema:
+    """The schema of a node's operator, whose numbers of inputs and outputs it keeps to."""
+    operator = node.get("op_type", "")
+    if (domain := node.get("domain", "")) not in ("", "ai.onnx"):
+        refuse(f"uses the operator {shown(f'{domain}.{operator}')}, which is not ONNX's own")
+    if operator not in ALLOWED:
+        refuse(f"uses the operator {shown(operator)}, which bundles may not")
+    schema = schema_of(operator, opset)
+    if schema is None:
+        refuse(f"uses the operator {operator}, which opset {opset} does not have")
+    for what, (least, most) in (("input", schema.inputs), ("output", schema.outputs)):
+        number = len(node.get(what, ()))
+        if not least <= number <= most:
+            refuse(f"has a node {describe(node)} with {number} {what}s, and its operator has {least} to {most}")
+    names = node.get("input", ())
+    if any(i < len(names) and not names[i] for i in schema.needs):
+        refuse(f"has a node {describe(node)} without an input that its operator needs")
+    return schema
+
+
+def attributes_of(reader: Reader, node: Fields, schema: Schema) -> dict[str, Fields]:
+    """A node's attributes by name; the tensors in them are decoded, the graphs are not."""
+    found: dict[str, Fields] = {}
+    for each in node.get("attribute", ()):
+        attribute = reader.decode(each, m.ATTRIBUTE)
+        name = attribute.get("name", "")
+        if name in found:
+            refuse(f"has a node {describe(node)} with two attributes {shown(name)}")
+        _check(node, name, attribute, schema)
+        if "t" in attribute:
+            attribute["t"] = reader.tensor(attribute["t"], initializer=False)
+        found[name] = attribute
+    if missing := [name for name in schema.required if name not in found]:
+        refuse(f"has a node {describe(node)} without the attribute {missing[0]}")
+    if node.get("op_type") == "Constant" and len(found) != 1:
+        refuse(f"has a node {describe(node)} with {len(found)} values, and a constant is one")
+    return found
+
+
+def _check(node: Fields, name: str, attribute: Fields, schema: Schema) -> None:
+    """Refuse an attribute that the schema has not, or that holds more or less than the value of its type."""
+    if (kind := schema.attributes.get(name)) is None:
+        if "g" in attribute or "graphs" in attribute:
+            refuse(f"has a graph in attribute {shown(name)} of {describe(node)}")
+        refuse(f"has a node {describe(node)} with an attribute {shown(name)} that its operator does not know")
+    if kind not in ATTRIBUTES:
+        refuse(f"has a node {describe(node)} with an attribute {name} of a type that bundles do not use")
+    number, field = ATTRIBUTES[kind]
+    held = attribute.keys() - _ABOUT
+    # an empty list is no field at all
+    if attribute.get("type") != number or held - {field} or (not held and not kind.endswith("S")):
+        refuse(
+            f"has a node {describe(node)} whose attribute {name} is of type {attribute.get('type')} and holds "
+            f"{', '.join(sorted(held)) or 'nothing'}, where its operator has {number} and {field}"
+        )
+    numbers = (*attribute.get("ints", ()), signed(attribute.get("i", 0)))
+    if name in SIZING and any(abs(v) > _MAX_SIZING for v in numbers):
+        refuse(f"has a node {describe(node)} whose {name} would enlarge it beyond bounds")
+    least = -_MAX_WHOLE if name in SIGNED else 0
+    if name not in FREE and not all(least <= v < _MAX_WHOLE for v in numbers):
+        refuse(f"has a node {describe(node)} whose {name} is below {least} or beyond {_MAX_WHOLE}")
+    texts = [bytes(text) for text in (*attribute.get("strings", ()), *([attribute["s"]] if "s" in attribute else ()))]
+    if any(len(text) > _MAX_STRING or not (text.isascii() and text.decode().isprintable()) for text in texts):
+        refuse(f"has a node {describe(node)} whose {name} is no word that an operator could know")

@@ -1,0 +1,76 @@
+"""What an operator's schema says: its attributes and their types, its inputs and outputs, and of what types they are.
+
+The numbers are those of the package onnx, written to ``schemas.json`` by ``scripts/operator_schemas.py``; a test holds
+that they equal what the installed onnx says. The scan itself needs no onnx.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+#: type of an attribute, as schemas have it -> its number in ``type``, and the one field that its value stands in.
+#: Sparse tensors and types are no business of a bundle's graph.
+ATTRIBUTES = {
+    "FLOAT": (1, "f"),
+    "INT": (2, "i"),
+    "STRING": (3, "s"),
+    "TENSOR": (4, "t"),
+    "GRAPH": (5, "g"),
+    "FLOATS": (6, "floats"),
+    "INTS": (7, "ints"),
+    "STRINGS": (8, "strings"),
+}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One version of an operator.
+
+    Attributes:
+        since: the opset that brought it.
+        inputs: the least and the largest number of inputs.
+        outputs: likewise.
+        attributes: name -> type, a key of :data:`ATTRIBUTES` or another that bundles do not use.
+        required: the attributes that there must be.
+        needs: places of the inputs that may not be left out.
+        takes: types of the inputs, the last also that of any further: the name of a dtype, or a letter such as ``"T"``
+            that stands for one type throughout a node.
+        gives: likewise of the outputs.
+        floating: the letters that stand for floating-point types only.
+    """
+
+    since: int
+    inputs: tuple[int, int]
+    outputs: tuple[int, int]
+    attributes: Mapping[str, str]
+    required: tuple[str, ...]
+    needs: tuple[int, ...]
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+    floating: tuple[str, ...]
+
+    def types_of(self, stated: Sequence[str], number: int) -> list[str]:
+        """The types of so many inputs or outputs of a node, from :attr:`takes` or :attr:`gives`."""
+        return [stated[min(i, len(stated) - 1)] for i in range(number)]
+
+
+def schema_of(operator: str, opset: int) -> Schema | None:
+    """The version of an operator that an opset has, or None where it has none."""
+    versions = [each for each in _table().get(operator, ()) if each.since <= opset]
+    return versions[-1] if versions else None
+
+
+@cache
+def _table() -> dict[str, tuple[Schema, ...]]:
+    text = resources.files(__package__).joinpath("schemas.json").read_text("utf-8")
+    return {name: tuple(_schema(each) for each in versions) for name, versions in json.loads(text).items()}
+
+
+def _schema(values: dict[str, Any]) -> Schema:
+    fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+    return Schema(**fields)
