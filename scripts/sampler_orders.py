@@ -15,6 +15,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import sampler_sweep
 from document import fill, table
 
 from zoo.paths import RectifiedFlow
@@ -62,6 +63,24 @@ def main() -> None:
     head = ["sampler", "order", f"measured, {STEPS[-2]} to {STEPS[-1]} steps", *(f"{n} steps" for n in STEPS)]
     fill(DOCUMENT, "orders", table(head, rows))
     fill(DOCUMENT, "samplers", catalogue())
+    fill(DOCUMENT, "defaults", defaults())
+
+
+def defaults() -> str:
+    """Every sampler in few steps at its own defaults, over all paths and spacings."""
+    found = [(path.name, *each) for path in sampler_sweep.paths() for each in sampler_sweep.sweep(path)]
+    rows = []
+    for name in sampler_sweep.HELD:
+        largest = [
+            max(f.largest for _, n, spacing, count, f in found if (n, spacing, count) == (name, "trailing", steps))
+            for steps in sampler_sweep.STEPS
+        ]
+        ratio, path, spacing, steps = max((f.error / f.euler, p, s, c) for p, n, s, c, f in found if n == name)
+        over = max(f.largest for _, n, _, _, f in found if n == name)
+        worst = f"{ratio:.2f} ({path}, {spacing}, {steps} steps)"
+        rows.append([f"`{name}`", " · ".join(f"{x:.1f}" for x in largest), f"{over:.1f}", worst])
+    head = [f"largest number, trailing, {' · '.join(map(str, sampler_sweep.STEPS))} steps", "any spacing"]
+    return table(["sampler", *head, "farthest from where it should be, in Euler's distances"], rows)
 
 
 def catalogue() -> str:

@@ -14,8 +14,8 @@ the noise level e¹⁰, at which one part in 10⁹ of the variance is data.
 The trace is Hutchinson's estimate probeᵀ·J·probe with Rademacher probes held fixed along the path (Grathwohl et al.
 2019, section 3.1), or, with unit vectors for probes, the sum of the diagonal: exact, at d evaluations for one.
 
-Both errors can be had with the value. What the steps get wrong is seen from N against 2·N of them; with few steps it
-can be larger than the value. What the probes get wrong is their standard error.
+The errors can be had with the value, see :func:`log_density_with_errors`: what the steps, the two ends of the path and
+float32 get wrong, and what the probes do.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ Evaluator = Callable[[NDArray[np.float32], float, float, float, NDArray[np.float
 
 #: where a path of infinite noise level is left
 LOG_NOISE_MAX = 10.0
-
+#: the distance of 1 to the next number of float32
+FLOAT32 = 2.0**-23
 
 #: number of probes that stands for the exact trace
 EXACT = 0
@@ -50,13 +51,24 @@ class LogDensity(NamedTuple):
 
     Attributes:
         value: with twice the steps that were asked for.
-        numerical_error: how far it is from that with as many as were asked for, whatever their sign.
+        numerical_error: what the steps, the ends of the path and float32 may have added to it or taken from it.
         standard_error: of the mean over probes; 0 for the exact trace, and not a number for a single probe.
+        error: half the width of a 95% confidence interval around the value: the numerical error, and the standard error
+            times the quantile of Student's t distribution for so many probes; not a number for a single probe.
     """
 
     value: Array
     numerical_error: Array
     standard_error: Array
+    error: Array
+
+
+class _Solved(NamedTuple):
+    """One solution of the ODE, each float64 ``[n]``: the log-density, and bounds of what is no error of its steps."""
+
+    density: Array
+    ends: Array
+    rounding: Array
 
 
 def default_probes(dims: int) -> int:
@@ -96,7 +108,8 @@ def log_density(
     Raises:
         UsageError: ``steps`` below 1, or ``probes`` below 0.
     """
-    mean: Array = _of_probes(_in_float64(evaluate), state, path, seed, steps, probes, first).mean(0)
+    solved = _of_probes(_in_float64(evaluate), state, path, seed, steps, probes, first)
+    mean: Array = np.mean([each.density for each in solved], axis=0)
     return mean
 
 
@@ -122,7 +135,7 @@ def differentiable_log_density(
     Returns:
         float64 tensor ``[n]``.
     """
-    estimates = list(_estimates(evaluate, state, path, seed, steps, probes, 0))
+    estimates: list[Any] = [each.density for each in _estimates(evaluate, state, path, seed, steps, probes, 0)]
     return sum(estimates[1:], estimates[0]) / len(estimates)
 
 
@@ -136,16 +149,61 @@ def log_density_with_errors(
     probes: int = 1,
     first: int = 0,
 ) -> LogDensity:
-    """As :func:`log_density` with twice the steps, and how far it can be trusted: three times as many evaluations."""
+    """As :func:`log_density` with twice the steps, and how far it can be trusted: three times as many evaluations.
+
+    The numerical error is the sum of three, none of which takes an evaluation more:
+
+    - the steps: how far 2·N of them are from N, times 1 + h² for steps of h in the log noise level, since that
+      difference is an estimate of the error only where h is small. With few steps it can be larger than the value.
+    - the ends of the path: data is taken to be noised as the smallest level says, and the last state to be normal. What
+      that changes follows, to first order in the smallest variance and to second in 1/largest level, from D and its
+      trace there, see :func:`_start_error` and :func:`_end_error`. Its parts are added whatever their signs.
+    - float32, in which states are shown and D comes back: one unit in the last place of either at every step, of one
+      sign all the way.
+
+    It does not know of structure in the data finer than the smallest noise level.
+    """
     exact = _in_float64(evaluate)
     coarse, fine = (_of_probes(exact, state, path, seed, n, probes, first) for n in (steps, 2 * steps))
+    each = np.array([solved.density for solved in fine])
+    value = each.mean(0)
+    h = np.subtract(*_log_noise_ends(path)[::-1]) / steps
+    by_steps = (1.0 + h**2) * np.abs(value - np.mean([solved.density for solved in coarse], axis=0))
+    numerical = by_steps + np.mean([solved.ends + solved.rounding for solved in fine], axis=0)
     if probes == EXACT:
-        spread = np.zeros(len(state))
+        spread, error = np.zeros(len(state)), numerical
     elif probes == 1:
-        spread = np.full(len(state), np.nan)
+        spread = error = np.full(len(state), np.nan)
     else:
-        spread = fine.std(0, ddof=1) / math.sqrt(probes)
-    return LogDensity(fine.mean(0), np.abs(fine.mean(0) - coarse.mean(0)), spread)
+        spread = each.std(0, ddof=1) / math.sqrt(probes)
+        error = numerical + student_t(probes - 1) * spread
+    return LogDensity(value, numerical, spread, error)
+
+
+def student_t(freedom: int, confidence: float = 0.95) -> float:
+    """The t with P(\\|T\\| < t) = ``confidence`` for Student's T of so many degrees of freedom.
+
+    With T = √ν·tan θ the density of θ is cos^(ν-1) θ, up to a constant, whose integral is found by quadrature and set
+    equal to the share that is asked for by bisection.
+
+    Raises:
+        UsageError: ``freedom`` below 1, or a ``confidence`` outside (0, 1).
+    """
+    if freedom < 1 or not 0.0 < confidence < 1.0:
+        raise UsageError(f"a t distribution has 1 degree of freedom or more, and a share in (0, 1), not {freedom}")
+    # beyond some thousands of degrees it is a normal distribution to all digits that matter
+    power = min(freedom, 10_000) - 1
+    abscissae, weights = np.polynomial.legendre.leggauss(256)
+
+    def share(theta: float) -> float:
+        # cos^(ν-1) is flat beyond a few 1/√ν
+        return 0.5 * theta * float(weights @ np.cos(0.5 * theta * (abscissae + 1.0)) ** power)
+
+    whole, low, high = share(min(math.pi / 2, 12.0 / math.sqrt(power + 1))), 0.0, math.pi / 2
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if share(middle) < confidence * whole else (low, middle)
+    return math.sqrt(power + 1) * math.tan(low)
 
 
 def _in_float64(evaluate: Evaluator) -> Callable[[Array, float, float, float, Any], tuple[Array, Array]]:
@@ -166,15 +224,15 @@ def _of_probes(
     steps: int,
     probes: int,
     first: int,
-) -> NDArray[np.float64]:
-    """An estimate for each probe ``[probes, n]``; ``[1, n]`` with the exact trace."""
-    return np.stack(list(_estimates(evaluate, state, path, seed, steps, probes, first)))
+) -> list[_Solved]:
+    """A solution for each probe; one with the exact trace."""
+    return list(_estimates(evaluate, state, path, seed, steps, probes, first))
 
 
 def _estimates(
     evaluate: Callable[..., tuple[Any, Any]], state: Any, path: Path, seed: int, steps: int, probes: int, first: int
-) -> Iterator[Any]:
-    """The rows of :func:`_of_probes`, arrays or tensors as the state is one."""
+) -> Iterator[_Solved]:
+    """The solutions of :func:`_of_probes`, arrays or tensors as the state is one."""
     if steps < 1 or probes < 0:
         raise UsageError(f"steps must be 1 or more and probes 0 (exact) or more, not {steps} and {probes}")
     n, event = len(state), tuple(state.shape[1:])
@@ -188,10 +246,10 @@ def _estimates(
 
 def _integrated(
     evaluate: Callable[..., tuple[Any, Any]], state: Any, path: Path, steps: int, probes: Sequence[NDArray[np.float32]]
-) -> Any:
-    """Log-densities ``[n]`` with the trace the sum over probes; plain arithmetic, for arrays and for tensors."""
+) -> _Solved:
+    """With the trace the sum over probes; plain arithmetic, for arrays and for tensors, whose errors are not told."""
     n, dims = len(state), math.prod(state.shape[1:])
-    start, end = (min(-0.5 * float(path.log_snr(t)), LOG_NOISE_MAX) for t in (path.t_min, 1.0))
+    start, end = _log_noise_ends(path)
 
     def slope(s: float, y: Any) -> tuple[Any, Any]:
         t = path.time_at(-2.0 * s).clip(0.0, 1.0)
@@ -204,20 +262,74 @@ def _integrated(
         return y - d, alpha * total - dims
 
     alpha0 = float(path.alpha_sigma(path.t_min)[0])
-    y, change = state / alpha0, 0.0
+    y, change, ends, rounding = state / alpha0, 0.0, np.zeros(n), np.zeros(n)
+    told = isinstance(state, np.ndarray)
     h = (end - start) / steps
     for i in range(steps):
         s = start + i * h
         k1, l1 = slope(s, y)
+        if told and i == 0:
+            ends = _start_error(alpha0, math.exp(s), y, k1, l1)
+        if told:
+            rounding = rounding + h * _rounding_rate(math.exp(s), y, k1, l1)
         k2, l2 = slope(s + h / 2, y + h / 2 * k1)
         k3, l3 = slope(s + h / 2, y + h / 2 * k2)
         k4, l4 = slope(s + h, y + h * k3)
+        if told and i == steps - 1:
+            # D hardly depends on its argument there, so that of the last stage serves
+            ends = ends + _end_error(math.exp(end), y + h * k3, k4, l4)
         y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
         change = change + h / 6 * (l1 + 2 * l2 + 2 * l3 + l4)
     alpha1, sigma1 = (float(a) for a in path.alpha_sigma(path.time_at(-2.0 * end)))
     # x, in units of its standard deviation
     scale1 = alpha1 / math.hypot(alpha1, sigma1)
     x = scale1 * y
-    prior = -0.5 * (x**2).reshape(n, -1).sum(1) - 0.5 * dims * math.log(2 * math.pi) + dims * math.log(scale1)
+    prior = -0.5 * _dot(x, x) - 0.5 * dims * math.log(2 * math.pi) + dims * math.log(scale1)
     # `change` is the change of log p(y) from data to noise, so it is taken off; y = x/α scales the density by α
-    return prior - change - dims * math.log(alpha0)
+    return _Solved(prior - change - dims * math.log(alpha0), ends, rounding)
+
+
+def _log_noise_ends(path: Path) -> tuple[float, float]:
+    """ln(σ/α) where the ODE begins, at data, and where it ends."""
+    start, end = (min(-0.5 * float(path.log_snr(t)), LOG_NOISE_MAX) for t in (path.t_min, 1.0))
+    return start, end
+
+
+def _dot(a: Any, b: Any) -> Any:
+    return (a * b).reshape(len(a), -1).sum(1)
+
+
+def _start_error(alpha: float, level: float, y: Array, k: Array, change: Array) -> Array:
+    """What taking x₀ for x at the smallest noise level n changes, ``[n]``: its density there, and the scale of y.
+
+    The heat equation gives ∂ log p(y)/∂s = n²·(Δ log p + |∇ log p|²) = change + |k|²/n², k = y - D = -n²·∇ log p, and
+    that grows as n², so half of it is what came together from s = -∞. y - x₀ = (1 - α)·y moves log p by as much times
+    the score.
+    """
+    spread = 0.5 * (np.abs(change) + _dot(k, k) / level**2)
+    moved = (1.0 - alpha) * np.abs(_dot(y, k)) / level**2
+    return np.asarray(spread + moved - _dims(y) * math.log(alpha))
+
+
+def _end_error(level: float, y: Array, k: Array, change: Array) -> Array:
+    """What taking y for normal, with mean 0 and variance 1 + n², changes at the largest noise level n, ``[n]``.
+
+    Data of mean m and covariance C gives N(m, n² + C), and D = m + C·(y - m)/n² up to 1/n⁴. Against N(0, n² + 1), the
+    log-density is (y·D - |D|²/2)/n² larger, less terms of trace C/n² = α·trace and d/n²; yᵀ·C·y is estimated by
+    |y|²·trace C/d.
+    """
+    dims, d = _dims(y), y - k
+    # |y|²/(d·n²), near 1
+    size = _dot(y, y) / (dims * level**2)
+    mean = np.abs(_dot(y, d) - 0.5 * _dot(d, d)) / level**2
+    return np.asarray(mean + 0.5 * (1.0 + size) * (np.abs(change + dims) + dims / level**2))
+
+
+def _rounding_rate(level: float, y: Array, k: Array, change: Array) -> Array:
+    """What float32 may change of log p, ``[n]`` per unit of s: y moved by ε·|y| along the score, and ε of the trace."""
+    score = np.sqrt(_dot(k, k)) / level**2
+    return np.asarray(FLOAT32 * (np.sqrt(_dot(y, y)) * score + np.abs(change + _dims(y)) + _dims(y)))
+
+
+def _dims(y: Array) -> int:
+    return math.prod(y.shape[1:])

@@ -114,7 +114,7 @@ class Scored(GenerativeModel):
     def log_prob_with_errors(
         self, x: Tensor, *, condition: Any = None, steps: int = 32, probes: int | None = None, seed: int = 0
     ) -> LogDensity:
-        """The log-density, the error of its steps and that of its probes; arguments as for :meth:`log_prob`."""
+        """The log-density and how far it can be trusted; arguments as for :meth:`log_prob`."""
         evaluate, states, volume = self._ode(x, condition)
         given = default_probes(states[0].size) if probes is None else probes
         found = log_density_with_errors(evaluate, states, self.path, seed=seed, steps=steps, probes=given)

@@ -90,7 +90,7 @@ def test_golden_values_that_do_not_fit_are_refused(victim, change, says):
 def stepping(folder):
     """A copy of a shipped bundle that steps."""
     shipped = Path(__file__).parents[2] / "plugins" / "zoo_models" / "moons-rectified-flow" / "bundle"
-    return Bundle(Path(shutil.copytree(shipped, folder / "bundle")), read_manifest(shipped))
+    return Bundle(Path(shutil.copytree(shipped, folder / "stepping")), read_manifest(shipped))
 
 
 def test_tables_are_made_again(tmp_path):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -105,3 +108,16 @@ def test_a_safetensors_file_with_damaged_bytes(good, changes, noise):
     data = damaged((good / "golden.safetensors").read_bytes(), changes) + noise
     file = io.BytesIO(data)
     only(Malformed, lambda: check_finite(file, read_header(file, len(data))))
+
+
+@pytest.mark.parametrize(
+    "operators", [["Div", "Mod", "GatherND", "Split", "Range", "Resize", "Gather"], []], ids=["worst", "all"]
+)
+def test_random_nodes_that_are_let_through_do_not_end_the_process(operators):
+    pytest.importorskip("onnxruntime")
+    command = [sys.executable, str(Path(__file__).with_name("nodes.py")), "0", "150", *operators]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    last = (done.stdout.splitlines() or [""])[-1]
+    assert done.returncode == 0, f"{last}\n{done.stderr[-500:]}"
+    ran = int(last.removeprefix("ran "))
+    assert ran > 10

@@ -139,7 +139,7 @@ def test_errors_of_the_likelihood(zoo, diffusion, tmp_path):
         # not a number is null in JSON
         given = np.array(told["log_prob" if name == "value" else name], float)
         np.testing.assert_allclose(given, values)
-    assert "error of the steps at most" in result.stderr
+    assert "error of the steps, the ends of the path and float32 at most" in result.stderr
 
 
 def test_a_flow_has_no_errors_to_tell(zoo, flow, tmp_path):

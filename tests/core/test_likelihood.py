@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import UsageError
-from zoo.likelihood import LOG_NOISE_MAX, log_density, log_density_with_errors
+from zoo.likelihood import LOG_NOISE_MAX, log_density, log_density_with_errors, student_t
 from zoo.paths import PATHS
 
 MEAN, STD = 0.2, 0.4
@@ -87,7 +87,101 @@ class TestErrors:
         found = self.density(64, steps=16)
         scores = (found.value - exact) / found.standard_error
         assert 0.5 < np.sqrt((scores**2).mean()) < 1.6
-        assert np.isnan(self.density(1, steps=2).standard_error).all()
+        single = self.density(1, steps=2)
+        assert np.isnan(single.standard_error).all()
+        assert np.isnan(single.error).all()
+        assert np.isfinite(single.numerical_error).all()
+
+
+class Mixture:
+    """Three round normal distributions in some dimensions, and the denoiser and its derivative in float32."""
+
+    WEIGHTS, STDS = np.array([0.3, 0.5, 0.2]), np.array([0.5, 0.35, 0.6])
+
+    def __init__(self, dims):
+        rng = np.random.default_rng(dims)
+        self.means = 0.8 * rng.normal(size=(3, dims))
+        part = rng.choice(3, 200, p=self.WEIGHTS)
+        drawn = self.means[part] + self.STDS[part, None] * rng.normal(size=(200, dims))
+        self.x = drawn.astype(np.float32).astype(np.float64)
+
+    def log_density(self, x):
+        squares = ((x[:, None] - self.means) ** 2).sum(-1)
+        parts = (
+            np.log(self.WEIGHTS) - 0.5 * squares / self.STDS**2 - 0.5 * x.shape[1] * np.log(2 * np.pi * self.STDS**2)
+        )
+        return np.logaddexp.reduce(parts, axis=1)
+
+    def evaluate(self, x, time, alpha, sigma, probe):
+        x, alpha, sigma, probe = (np.asarray(value, np.float32) for value in (x, alpha, sigma, probe))
+        means, variances = self.means.astype(np.float32), (self.STDS**2).astype(np.float32)
+        total = alpha * alpha * variances + sigma * sigma
+        away = x[:, None] - alpha * means
+        logits = np.log(self.WEIGHTS.astype(np.float32)) - np.float32(0.5) * (
+            x.shape[1] * np.log(total) + (away**2).sum(-1) / total
+        )
+        weights = np.exp(logits - logits.max(1, keepdims=True))
+        weights /= weights.sum(1, keepdims=True)
+        gains = alpha * variances / total
+        parts = means + gains[:, None] * away
+        denoised = (weights[..., None] * parts).sum(1)
+        moved = -(away * probe[:, None]).sum(-1) / total
+        moved = weights * (moved - (weights * moved).sum(1, keepdims=True))
+        derivative = (weights * gains).sum(1)[:, None] * probe + (moved[..., None] * (parts - denoised[:, None])).sum(1)
+        assert denoised.dtype == derivative.dtype == np.float32
+        return denoised, (derivative * probe).sum(1)
+
+
+def coverage(path, dims, steps, probes=0, samples=200):
+    """The share of samples whose exact log-density lies within the error."""
+    mixture = Mixture(dims)
+    x = mixture.x[:samples]
+    found = log_density_with_errors(mixture.evaluate, x, path, steps=steps, probes=probes)
+    return (np.abs(found.value - mixture.log_density(x)) <= found.error).mean()
+
+
+@pytest.mark.parametrize(("dims", "steps"), [(2, 2), (2, 64), (10, 16)])
+@pytest.mark.parametrize("name", ["ddpm-linear", "edm", "ve", "cosine-log-snr", "rectified-flow"])
+def test_the_error_covers_at_any_number_of_steps(name, dims, steps):
+    assert coverage(PATHS[name](), dims, steps, samples=40) >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dims", [2, 10])
+@pytest.mark.parametrize("path", [cls() for cls in PATHS.values()], ids=list(PATHS))
+def test_the_error_covers_on_every_path(path, dims):
+    found = {steps: coverage(path, dims, steps) for steps in (1, 2, 3, 4, 6, 8, 16, 32, 64, 100)}
+    assert min(found.values()) >= 0.9, found
+
+
+@pytest.mark.parametrize("probes", [2, 3, 4, 8])
+def test_the_error_covers_with_few_probes(probes):
+    assert coverage(PATHS["cosine-log-snr"](), 10, 12, probes, samples=100) >= 0.9
+
+
+def test_the_error_is_that_of_the_steps_where_they_are_few_and_of_the_ends_where_they_are_many():
+    """An interval that covers because it is as wide as a house would be of no use."""
+    mixture, path = Mixture(2), PATHS["ddpm-linear"]()
+    x = mixture.x[:40]
+    for steps in (32, 64):
+        found = log_density_with_errors(mixture.evaluate, x, path, steps=steps, probes=0)
+        off = np.abs(found.value - mixture.log_density(x))
+        assert np.median(found.error) < 5 * np.median(off)
+        assert np.median(found.error) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("freedom", "expected"),
+    # Abramowitz & Stegun 1964, table 26.10
+    [(1, 12.706), (2, 4.303), (3, 3.182), (7, 2.365), (30, 2.042), (120, 1.980), (10**9, 1.960)],
+)
+def test_the_quantiles_of_students_t(freedom, expected):
+    assert student_t(freedom) == pytest.approx(expected, abs=1e-3)
+
+
+def test_there_is_no_t_without_freedom():
+    with pytest.raises(UsageError, match="1 degree of freedom or more"):
+        student_t(0)
 
 
 @pytest.mark.parametrize(("steps", "probes"), [(0, 1), (1, -1), (-3, 1)])

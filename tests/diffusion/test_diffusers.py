@@ -13,6 +13,7 @@ from zoo import building  # noqa: E402
 from zoo.discovery import Plugin, PluginRecord  # noqa: E402
 from zoo.errors import WeightsError  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
+from zoo.sources import resolve  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -272,14 +273,14 @@ def test_the_same_file_is_chosen(layout, registry, tmp_path):
         with pytest.raises(OSError, match="file named"):  # diffusers' own
             diffusers.UNet2DModel.from_pretrained(tmp_path / "unet", variant=variant)
         with pytest.raises(WeightsError, match=refused):
-            registry.load(tmp_path, variant=variant)
+            building.load(registry, tmp_path, variant=variant)
         return
     theirs = diffusers.UNet2DModel.from_pretrained(tmp_path / "unet", variant=variant).float().state_dict()
-    ours = registry.load(tmp_path, variant=variant).network.state_dict()
+    ours = building.load(registry, tmp_path, variant=variant).network.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     if variant is not None:
-        assert f"variant {variant}" in registry.resolve(tmp_path, variant=variant).card.summary
+        assert f"variant {variant}" in resolve(registry, tmp_path, variant=variant).card.summary
 
 
 @pytest.mark.parametrize(
@@ -302,7 +303,7 @@ def test_a_scheduler_is_what_the_pipeline_makes_of_it(pipeline, scheduler, edite
     loaded = diffusers.DiffusionPipeline.from_pretrained(tmp_path)
     assert type(loaded).__name__ == pipeline
     sampler = {"DDPMScheduler": "ddpm", "DDIMScheduler": "ddim", "EulerAncestralDiscreteScheduler": "euler-ancestral"}
-    ours = registry.load(tmp_path)
+    ours = building.load(registry, tmp_path)
     assert ours.sampling.sampler == sampler[type(loaded.scheduler).__name__]
     alpha, _ = ours.path.alpha_sigma(np.arange(1000) / 999)
     np.testing.assert_allclose(alpha**2, loaded.scheduler.alphas_cumprod.numpy(), rtol=1e-4)
@@ -318,9 +319,9 @@ def test_what_an_autoencoder_decodes_is_no_picture(kind, registry, tmp_path):
     latents = unet(**SMALL | {"in_channels": 3, "out_channels": 3})
     pipeline = diffusers.LDMPipeline(decoder, latents, diffusers.DDIMScheduler(clip_sample=False))
     pipeline.save_pretrained(tmp_path)
-    card = registry.resolve(tmp_path).card
+    card = resolve(registry, tmp_path).card
     assert "its autoencoder vqvae decodes, which is not imported (scaling_factor 0.25)" in card.summary
-    ours = registry.load(tmp_path)
+    ours = building.load(registry, tmp_path)
     assert (ours.shift, ours.scale, ours.state_clip, card.data) == (0.0, 1.0, None, {})
     noise = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(3))
     expected = run(latents, diffusers.DDIMScheduler(clip_sample=False), noise, 4)

@@ -432,7 +432,7 @@ def test_a_run_that_begins_in_between_goes_to_its_own_times(steps):
     "name", ["EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler"]
 )
 def test_zero_terminal_snr_is_zero_here(name, doubled):
-    """docs/diffusion.md, "Not imitated": diffusers takes ᾱ = 2⁻²⁴ instead, and the difference is what it tells."""
+    """docs/diffusion.md, "Not imitated": diffusers takes ᾱ = 2⁻²⁴ instead, with the difference that it tells."""
     load, noises = doubled
     config = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": "v_prediction"}
     drawn = np.random.default_rng(0)

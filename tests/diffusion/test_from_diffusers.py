@@ -330,9 +330,9 @@ def test_schedulers_become_samplers(scheduler, sampler, options, clip, registry,
 @pytest.mark.parametrize("name", ["fp16", "bf16"])
 def test_one_variant_in_another_precision_is_taken_and_named(name, registry, folder):
     (folder / "unet" / WEIGHTS).rename(folder / "unet" / f"diffusion_pytorch_model.{name}.safetensors")
-    assert registry.resolve(folder).card.summary == f"UNet2DModel of diffusers 0.1.1, variant {name}"
-    same(registry.load(folder), unet())
-    assert "variant" not in registry.resolve(folder).card.describe()
+    assert resolve(registry, folder).card.summary == f"UNet2DModel of diffusers 0.1.1, variant {name}"
+    same(building.load(registry, folder), unet())
+    assert "variant" not in resolve(registry, folder).card.describe()
 
 
 def test_a_snapshot_in_the_cache_of_the_hub_is_a_folder_of_links(registry, tmp_path):
@@ -346,14 +346,14 @@ def test_a_snapshot_in_the_cache_of_the_hub_is_a_folder_of_links(registry, tmp_p
         link = snapshot / file.relative_to(whole)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(blob)
-    same(registry.load(snapshot), unet())
-    assert registry.resolve(snapshot).card.name == "tiny-ddpm"
+    same(building.load(registry, snapshot), unet())
+    assert resolve(registry, snapshot).card.name == "tiny-ddpm"
     with pytest.raises(ConfigError, match="is a repository in the hub's cache") as caught:
-        registry.resolve(repository)
+        resolve(registry, repository)
     assert str(snapshot) in caught.value.hint
     (snapshot / "unet" / WEIGHTS).resolve().unlink()
     with pytest.raises(WeightsError, match="is a link to a file that is not there"):
-        registry.load(snapshot)
+        building.load(registry, snapshot)
 
 
 PIPELINE = {"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]}
@@ -378,7 +378,7 @@ def test_an_autoencoder_is_found_by_name_or_class(index, folders, decoded, regis
         (folder / name).mkdir()
         if config is not None:
             write_json(folder / name / "config.json", config)
-    card = registry.resolve(folder).card
+    card = resolve(registry, folder).card
     assert card.data == ({} if decoded else {"levels": 256})
     assert ("autoencoder" in card.summary) == (decoded is not None)
     assert decoded is None or f"its autoencoder {decoded} decodes" in card.summary
@@ -422,19 +422,19 @@ def test_other_weights_are_not_taken_without_a_word(names, says, registry, folde
         (folder / "unet" / name).write_bytes(b"{}")
     (folder / "unet" / WEIGHTS).unlink()
     with pytest.raises(WeightsError, match=says):
-        registry.load(folder)
+        building.load(registry, folder)
 
 
 def test_other_weights_are_taken_where_they_are_asked_for(registry, folder):
     (folder / "unet" / WEIGHTS).rename(folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors")
     with pytest.raises(WeightsError) as caught:
-        registry.load(folder)
+        building.load(registry, folder)
     assert "-I variant=non_ema" in caught.value.hint
-    same(registry.load(folder, variant="non_ema"), unet())
+    same(building.load(registry, folder, variant="non_ema"), unet())
     with pytest.raises(WeightsError, match="has no variant ema of its weights; non_ema of them can be had"):
-        registry.resolve(folder, variant="ema")
+        resolve(registry, folder, variant="ema")
     with pytest.raises(UsageError, match="variant is the name of a set of weights, not 16"):
-        registry.resolve(folder, variant=16)
+        resolve(registry, folder, variant=16)
 
 
 def test_a_tensor_in_two_shards_is_refused(registry, folder):
@@ -445,7 +445,7 @@ def test_a_tensor_in_two_shards_is_refused(registry, folder):
     names |= {next(iter(names)): "a.safetensors"}
     write_json(folder / "unet" / f"{WEIGHTS}.index.json", {"weight_map": names})
     with pytest.raises(WeightsError, match=r"which another file of .* has, too"):
-        registry.load(folder)
+        building.load(registry, folder)
 
 
 @pytest.mark.parametrize(
@@ -461,16 +461,16 @@ def test_a_tensor_in_two_shards_is_refused(registry, folder):
 )
 def test_a_pipeline_that_is_not_understood_is_refused(index, says, registry, tmp_path):
     with pytest.raises(ConfigError, match=says):
-        registry.resolve(write(tmp_path / "a", index=PIPELINE | index))
+        resolve(registry, write(tmp_path / "a", index=PIPELINE | index))
 
 
 def test_of_two_networks_the_one_that_the_index_names_is_taken(registry, tmp_path):
     folder = write(tmp_path / "a")
     write_json(folder / "transformer" / "config.json", TRANSFORMER)
     with pytest.raises(ConfigError, match="has both unet and transformer"):
-        registry.resolve(folder)
+        resolve(registry, folder)
     write_json(folder / "model_index.json", {"transformer": ["diffusers", "DiTTransformer2DModel"]})
-    assert registry.resolve(folder).card.architecture == "dit"
+    assert resolve(registry, folder).card.architecture == "dit"
 
 
 def test_missing_and_unexpected_tensors_are_told_at_once(registry, tmp_path):

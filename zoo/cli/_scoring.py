@@ -77,12 +77,13 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     seconds = time.perf_counter() - begin
     trust: dict[str, Any] = {}
     if isinstance(density, LogDensity):
-        density, numerical, standard = density
-        trust = {"numerical_error": numerical, "standard_error": standard}
+        density, numerical, standard, error_of_each = density
+        trust = {"numerical_error": numerical, "standard_error": standard, "error": error_of_each}
         probes = "unknown from one" if np.isnan(standard).any() else f"{standard.mean():.2g} on average"
+        within = "" if np.isnan(error_of_each).any() else f"; 95% interval ± {error_of_each.mean():.2g} on average"
         app.say(
-            f"error of the steps at most {numerical.max():.2g} nats, {numerical.mean():.2g} on average; "
-            f"standard error of the probes {probes}"
+            f"error of the steps, the ends of the path and float32 at most {numerical.max():.2g} nats, "
+            f"{numerical.mean():.2g} on average; standard error of the probes {probes}{within}"
         )
     provider = provider_of(app, model)
     mean = float(density.mean())

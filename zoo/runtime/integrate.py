@@ -45,7 +45,7 @@ def log_prob(
         errors: whether to take twice the steps as well, see :class:`~zoo.likelihood.LogDensity`.
 
     Returns:
-        float64 ``[n]``, nats in data units; with errors ``[3, n]``, the value and both errors.
+        float64 ``[n]``, nats in data units; with errors ``[4, n]``, what a ``LogDensity`` has, in its order.
 
     Raises:
         RuntimeFailure: an evaluation is not finite, or ONNX Runtime failed.
@@ -74,8 +74,8 @@ def log_prob(
     volume = math.prod(x.shape[1:]) * math.log(program.scale)
     if not errors:
         return log_density(evaluate, states, path, **arguments) - volume
-    value, numerical_error, standard_error = log_density_with_errors(evaluate, states, path, **arguments)
-    return np.stack([value - volume, numerical_error, standard_error])
+    found = log_density_with_errors(evaluate, states, path, **arguments)
+    return np.stack(found._replace(value=found.value - volume))
 
 
 def calls(event_shape: tuple[int, ...], steps: int, probes: int, errors: bool) -> int:

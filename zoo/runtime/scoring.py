@@ -137,7 +137,7 @@ class Scoring(Coding):
         *,
         errors: bool,
     ) -> NDArray[np.float64]:
-        """Log-densities ``[n]``, or with errors ``[3, n]``."""
+        """Log-densities ``[n]``, or with errors ``[4, n]``."""
         seed = check_seed(seed)
         program = self.manifest.log_prob
         if program is None:
@@ -155,7 +155,7 @@ class Scoring(Coding):
         elif refused := [name for name, value in {"steps": steps, "probes": probes}.items() if value is not None]:
             raise UsageError(f"{self.name} scores exactly, in one call, and has no option {', '.join(refused)}")
         session = self.session(program.graph)
-        density = np.empty((3, len(values)) if errors else len(values))
+        density = np.empty((len(LogDensity._fields), len(values)) if errors else len(values))
         batches = self._batches(len(values), batch_size, session, getattr(program, "work", 1))
         tick = ticker(progress, len(batches) * calls)
         for part in batches:

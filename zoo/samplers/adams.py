@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,6 +18,12 @@ EVEN: tuple[tuple[float, ...], ...] = (
 )
 
 
+@lru_cache
+def _gauss_legendre(points: int) -> tuple[Array, Array]:
+    abscissae, weights = np.polynomial.legendre.leggauss(points)
+    return abscissae, weights
+
+
 def lagrange_integrals(
     nodes: Array, variable: Callable[[Array], Array], start: float, end: float, points: int = 32
 ) -> Array:
@@ -24,7 +31,7 @@ def lagrange_integrals(
 
     By Gauss-Legendre quadrature with ``points`` points, exact up to degree 2·points - 1.
     """
-    abscissae, weights = np.polynomial.legendre.leggauss(points)
+    abscissae, weights = _gauss_legendre(points)
     u = variable(start + (end - start) * (abscissae + 1.0) / 2.0)
     basis = [
         np.prod([(u - other) / (node - other) for j, other in enumerate(nodes) if j != k], axis=0) * np.ones_like(u)

@@ -9,7 +9,7 @@ import numpy as np
 from zoo.errors import UsageError
 from zoo.paths import Path
 from zoo.samplers.adams import lagrange_integrals
-from zoo.samplers.moves import epsilon, toward
+from zoo.samplers.moves import MAX_GAIN, check_gain, epsilon, gain, toward
 from zoo.samplers.recorder import Linear, Recorder
 from zoo.samplers.spacing import Array, Point, Spacing
 from zoo.samplers.table import StepTable
@@ -21,6 +21,7 @@ def deis(
     *,
     order: int = 3,
     variable: Literal["time", "log-noise"] = "time",
+    max_gain: float = MAX_GAIN,
     spacing: Spacing = "trailing",
 ) -> StepTable:
     """x_s/α_s = x_t/α_t + ∫ P dn, n = σ/α, P the polynomial through the last ``order`` values of ε̂.
@@ -31,15 +32,19 @@ def deis(
         order: 1 to 4, the paper's r + 1.
         variable: what P is a polynomial in: t, the paper's tAB-DEIS, or ln(σ/α), which diffusers uses. In σ/α itself
             (ρAB) it is sampler ``lms``.
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, it is of
+            the highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
         spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, another ``order`` or ``variable``.
+        UsageError: ``steps`` or ``spacing`` that the path does not have, another ``order`` or ``variable``, or a
+            ``max_gain`` below 1.
     """
     if isinstance(order, bool) or order not in (1, 2, 3, 4):
         raise UsageError(f"deis has the orders 1 to 4, not {order}")
     if variable not in ("time", "log-noise"):
         raise UsageError(f"deis variable is 'time' or 'log-noise', not {variable!r}")
+    check_gain("deis", max_gain)
 
     def place(log_noise: Array) -> Array:
         return path.time_at(-2.0 * log_noise) if variable == "time" else log_noise
@@ -54,10 +59,14 @@ def deis(
             x = toward(x, d, here, there)
             continue
         history = [(here, run.keep(epsilon(x, d, here))), *history[: order - 1]]
-        # ∫ ℓ_k dn between points whose ln n differ by little or much alike: dn = n·d(ln n)
-        nodes = place(np.array([p.log_noise for p, _ in history]))
-        weights = lagrange_integrals(nodes, lambda n: place(np.log(n)), here.noise, there.noise, points=48)
+        levels = np.array([p.log_noise for p, _ in history])
+        for used in range(len(history), 0, -1):
+            weights = lagrange_integrals(
+                place(levels[:used]), lambda n: place(np.log(n)), here.noise, there.noise, points=48
+            )
+            if used == 1 or gain(weights, np.exp(levels[:used])) <= max_gain:
+                break
         x = there.alpha / here.alpha * x
-        for weight, (_, slope) in zip(weights, history, strict=True):
+        for weight, (_, slope) in zip(weights, history[: len(weights)], strict=True):
             x = x + there.alpha * weight * slope
     return run.table(x)

@@ -6,14 +6,20 @@ from math import expm1
 
 from zoo.errors import UsageError
 from zoo.paths import Path
-from zoo.samplers.moves import toward
+from zoo.samplers.moves import MAX_GAIN, check_gain, gain_in_d, toward
 from zoo.samplers.recorder import Linear, Recorder
 from zoo.samplers.spacing import Point, Spacing
 from zoo.samplers.table import StepTable
 
 
 def dpm_solver_pp(
-    path: Path, steps: int, *, order: int = 2, lower_order_final: bool = True, spacing: Spacing = "trailing"
+    path: Path,
+    steps: int,
+    *,
+    order: int = 2,
+    lower_order_final: bool = True,
+    max_gain: float = MAX_GAIN,
+    spacing: Spacing = "trailing",
 ) -> StepTable:
     """DPM-Solver++(1), (2M) or (3M): a Taylor series of D in λ, its derivatives from D of earlier steps.
 
@@ -24,22 +30,29 @@ def dpm_solver_pp(
         steps: number of steps, one evaluation each.
         order: 1, 2 or 3. Order 1 is DDIM.
         lower_order_final: whether the step before the last is at most of order 2 too, steadier with few steps.
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, it is of
+            the highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
         spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, or another ``order``.
+        UsageError: ``steps`` or ``spacing`` that the path does not have, another ``order``, or a ``max_gain`` below 1.
     """
     if order not in (1, 2, 3):
         raise UsageError(f"dpm-solver-pp has the orders 1, 2 and 3, not {order}")
+    check_gain("dpm-solver-pp", max_gain)
     run = Recorder(path, steps, spacing)
     x = run.start()
     history: list[tuple[Point, Linear]] = []
     for i, (here, there) in enumerate(run.grid):
         x, d = run.denoise(x, here)
-        x = toward(x, d, here, there)
+        first_order = toward(x, d, here, there)
+        x = first_order
         limit = min(order, steps - i) if lower_order_final else order
-        if limit > 1 and history and not there.clean:
-            x = x + _higher_terms(d, history[: limit - 1], here, there)
+        for used in range(min(limit - 1, len(history)) if not there.clean else 0, 0, -1):
+            x = first_order + _higher_terms(d, history[:used], here, there)
+            if gain_in_d(x, (d, *(past for _, past in history)), there) <= max_gain:
+                break
+            x = first_order
         # at pure noise λ is infinite, and a derivative through that point would be 0
         history = [(here, d), *history[:1]] if not here.pure_noise else []
     return run.table(x)

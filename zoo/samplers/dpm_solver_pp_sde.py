@@ -7,7 +7,7 @@ from typing import Literal
 
 from zoo.errors import UsageError
 from zoo.paths import Path
-from zoo.samplers.moves import shrink
+from zoo.samplers.moves import MAX_GAIN, check_gain, gain_in_d, shrink
 from zoo.samplers.recorder import Linear, Recorder
 from zoo.samplers.spacing import Point, Spacing
 from zoo.samplers.table import StepTable
@@ -19,6 +19,7 @@ def dpm_solver_pp_sde(
     *,
     eta: float = 1.0,
     solver: Literal["midpoint", "heun"] = "midpoint",
+    max_gain: float = MAX_GAIN,
     spacing: Spacing = "trailing",
 ) -> StepTable:
     """A stochastic second-order multistep solver; η = 0 is DPM-Solver++(2M), η = 1 the paper's SDE.
@@ -29,9 +30,14 @@ def dpm_solver_pp_sde(
         midpoint: weight = ½·α_s·(1 - r^(1+η))
         heun:     weight = α_s·(1 - (1 - r^(1+η)) / (h·(1 + η)))
 
+    A step whose :func:`~zoo.samplers.moves.gain` would be above ``max_gain`` is of first order, without the term in D₋;
+    ∞ keeps the term, as the paper and the public implementations do.
+
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, ``eta`` below 0, or an unknown ``solver``.
+        UsageError: ``steps`` or ``spacing`` that the path does not have, ``eta`` below 0, an unknown ``solver``, or a
+            ``max_gain`` below 1.
     """
+    check_gain("dpm-solver-pp-sde", max_gain)
     if not 0.0 <= eta < inf:
         raise UsageError(f"dpm-solver-pp-sde eta is a finite number from 0 up, not {eta}")
     if solver not in ("midpoint", "heun"):
@@ -49,7 +55,9 @@ def dpm_solver_pp_sde(
             p, d_previous = previous
             h, h_previous = here.log_noise - there.log_noise, p.log_noise - here.log_noise
             weight = 0.5 * decayed if solver == "midpoint" else 1.0 - decayed / (h * (1.0 + eta))
-            x = x + there.alpha * weight * h / h_previous * (d - d_previous)
+            second_order = x + there.alpha * weight * h / h_previous * (d - d_previous)
+            if gain_in_d(second_order, (d, d_previous), there) <= max_gain:
+                x = second_order
         if eta > 0 and not there.clean:
             x = x + there.sigma * sqrt(1.0 - r ** (2.0 * eta)) * run.noise()
         previous = None if here.pure_noise else (here, d)

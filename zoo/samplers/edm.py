@@ -6,19 +6,27 @@ from math import inf, log, sqrt
 
 from zoo.errors import UsageError
 from zoo.paths import Path
-from zoo.samplers.moves import along, epsilon, toward
+from zoo.samplers.moves import MAX_GAIN, along, check_gain, epsilon, heun_gain, toward
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Grid, Point, Spacing
 from zoo.samplers.table import StepTable
 
 
-def heun(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def heun(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
     """Algorithm 1: second order, two evaluations a step but one in the last.
 
+    Args:
+        path: the Gaussian path.
+        steps: number of steps.
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step, (n_t/n_s - n_s/n_t)/2 here; a step from n_t to
+            n_s of more is Euler's. ∞ corrects every step, as the paper and the public implementations do.
+        spacing: see :mod:`zoo.samplers.spacing`.
+
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not have, or a ``max_gain`` below 1.
     """
-    return edm(path, steps, churn=0.0, spacing=spacing)
+    check_gain("heun", max_gain)
+    return edm(path, steps, churn=0.0, max_gain=max_gain, spacing=spacing)
 
 
 def edm(
@@ -29,6 +37,7 @@ def edm(
     churn_min: float = 0.0,
     churn_max: float = inf,
     churn_noise: float = 1.0,
+    max_gain: float = MAX_GAIN,
     spacing: Spacing = "trailing",
 ) -> StepTable:
     """Algorithm 2: each step first adds noise, then takes a Heun step from the higher noise level.
@@ -43,11 +52,13 @@ def edm(
         churn_min: S_tmin, the least noise level σ/α that is churned.
         churn_max: S_tmax, the largest.
         churn_noise: S_noise, which inflates the noise added.
+        max_gain: as of :func:`heun`, from the churned noise level.
         spacing: see :mod:`zoo.samplers.spacing`; the paper's is ``karras``, or ``linspace`` on path ``edm``.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, or a negative option.
+        UsageError: ``steps`` or ``spacing`` that the path does not have, a negative option, or a ``max_gain`` below 1.
     """
+    check_gain("edm", max_gain)
     if min(churn, churn_min, churn_noise) < 0 or churn_max < churn_min:
         raise UsageError("edm needs churn and churn_noise of at least 0, and 0 <= churn_min <= churn_max")
     run = Recorder(path, steps, spacing)
@@ -63,7 +74,7 @@ def edm(
         x, d = run.denoise(x, hat)
         # lines 7-8
         guess = toward(x, d, hat, there)
-        if there.clean or hat.pure_noise:
+        if there.clean or hat.pure_noise or heun_gain(hat, there) > max_gain:
             x = guess
             continue
         # lines 10-11: the mean of the slopes at both ends

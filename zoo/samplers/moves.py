@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import sqrt
 
+from zoo.errors import UsageError
 from zoo.samplers.recorder import Linear
 from zoo.samplers.spacing import Point
+
+#: the gain that samplers allow a step unless told otherwise, see :func:`gain`
+MAX_GAIN = 3.0
 
 
 def epsilon(x: Linear, d: Linear, here: Point) -> Linear:
@@ -38,3 +43,35 @@ def ancestral(here: Point, there: Point, eta: float) -> tuple[float, float]:
     level = there.noise
     up = min(level, eta * level * sqrt(max(0.0, 1.0 - shrink(here, there) ** 2)))
     return sqrt(max(0.0, level**2 - up**2)), up
+
+
+def gain(weights: Iterable[float], levels: Iterable[float]) -> float:
+    """How many times an error of D a step adds to x/α: Σ |w|/n for a move of Σ w·ε̂, each ε̂ of a noise level n = σ/α.
+
+    Euler's step along one ε̂, w = n_s - n_t, has the gain 1 - n_s/n_t, at most 1: what it gives lies between x/α and D.
+    A method of higher order divides by a smaller level than it starts from, or extrapolates, and on a step that is long
+    for it (away from nearly pure noise, where few steps leave σ/α a hundred times smaller) has a gain without bound.
+    """
+    return sum(abs(w) / n for w, n in zip(weights, levels, strict=True))
+
+
+def heun_gain(here: Point, there: Point) -> float:
+    """:func:`gain` of Heun's step, half of the way along ε̂ at each end: (n_t/n_s - n_s/n_t)/2."""
+    half = 0.5 * (there.noise - here.noise)
+    return gain((half, half), (here.noise, there.noise))
+
+
+def gain_in_d(x: Linear, denoised: Iterable[Linear], there: Point) -> float:
+    """:func:`gain` of a step to x that is written in D instead of ε̂: the sizes of their weights in x/α, together."""
+    return sum(abs(x.values.get(number, 0.0)) for d in denoised for number in d.values) / there.alpha
+
+
+def check_gain(sampler: str, limit: float) -> float:
+    """Return a largest gain if it is a number from 1 up, ∞ included.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit >= 1.0:
+        raise UsageError(f"{sampler} max_gain is a number from 1 up, inf for no limit, not {limit!r}")
+    return float(limit)

@@ -6,32 +6,49 @@ weights are those of t although the move is along σ/α, which is what "pseudo" 
 
 from __future__ import annotations
 
+from math import inf
+
+import numpy as np
+
 from zoo.paths import Path
 from zoo.samplers.adams import EVEN
-from zoo.samplers.moves import along, epsilon, toward
+from zoo.samplers.moves import MAX_GAIN, along, check_gain, epsilon, heun_gain, toward
 from zoo.samplers.recorder import Linear, Recorder
 from zoo.samplers.spacing import Point, Spacing
 from zoo.samplers.table import StepTable
 
 
-def plms(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def plms(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
     """The multistep half (PLMS), started by one Heun step, so one evaluation more than steps.
 
+    Args:
+        path: the Gaussian path.
+        steps: number of steps.
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of the first step; if Heun's would have more, as out of
+            nearly pure noise, it is DDIM's, and takes one evaluation. ∞ is Heun's whatever it gives, as diffusers has.
+        spacing: see :mod:`zoo.samplers.spacing`.
+
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not have, or a ``max_gain`` below 1.
     """
-    return _pseudo(path, steps, spacing, heun=1, runge_kutta=0)
+    check_gain("plms", max_gain)
+    return _pseudo(path, steps, spacing, heun=1, runge_kutta=0, max_gain=max_gain)
 
 
-def pndm(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def pndm(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
     """The whole method (F-PNDM, algorithm 2): three pseudo Runge-Kutta steps of four evaluations, then PLMS.
 
-    An error of D grows by up to (α_s/α_t)³ in such a step, so do not start it where α is nearly 0 (``plms`` for that).
+    Args:
+        path: the Gaussian path.
+        steps: number of steps.
+        max_gain: as of :func:`plms`, for each of the three: an error of D grows by up to (α_s/α_t)³ in them.
+        spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not have, or a ``max_gain`` below 1.
     """
-    return _pseudo(path, steps, spacing, heun=0, runge_kutta=3)
+    check_gain("pndm", max_gain)
+    return _pseudo(path, steps, spacing, heun=0, runge_kutta=3, max_gain=max_gain)
 
 
 def ipndm(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
@@ -40,10 +57,10 @@ def ipndm(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable
     Raises:
         UsageError: ``steps`` or ``spacing`` that the path does not have.
     """
-    return _pseudo(path, steps, spacing, heun=0, runge_kutta=0)
+    return _pseudo(path, steps, spacing, heun=0, runge_kutta=0, max_gain=inf)
 
 
-def _pseudo(path: Path, steps: int, spacing: Spacing, *, heun: int, runge_kutta: int) -> StepTable:
+def _pseudo(path: Path, steps: int, spacing: Spacing, *, heun: int, runge_kutta: int, max_gain: float) -> StepTable:
     run = Recorder(path, steps, spacing)
     x = run.start()
     history: list[Linear] = []  # ε̂, newest first
@@ -52,11 +69,13 @@ def _pseudo(path: Path, steps: int, spacing: Spacing, *, heun: int, runge_kutta:
         history = [run.keep(epsilon(x, d, here)), *history[:3]]
         if here.pure_noise:
             x = toward(x, d, here, there)
-        elif i < runge_kutta and not there.clean:
+        elif i < runge_kutta and not there.clean and _runge_kutta_gain(run, here, there) <= max_gain:
             x = _runge_kutta(run, x, history[0], here, there)
-        elif i < heun and not there.clean:
+        elif i < heun and not there.clean and heun_gain(here, there) <= max_gain:
             guess, d_guess = run.denoise(along(x, history[0], here, there), there)
             x = along(x, 0.5 * (history[0] + epsilon(guess, d_guess, there)), here, there)
+        elif i < runge_kutta and not there.clean:
+            x = toward(x, d, here, there)
         else:
             slope = Linear()
             for weight, past in zip(EVEN[len(history) - 1], history, strict=True):
@@ -76,3 +95,15 @@ def _runge_kutta(run: Recorder, x: Linear, e1: Linear, here: Point, there: Point
     total = run.keep(total + 2.0 * e3)
     x4, d4 = run.denoise(along(x, e3, here, there), there)
     return along(x, (total + epsilon(x4, d4, there)) / 6.0, here, there)
+
+
+def _runge_kutta_gain(run: Recorder, here: Point, there: Point) -> float:
+    """:func:`zoo.samplers.moves.gain` of such a step, with what an ε̂ inherits from those before it."""
+    middle = run.grid.at(0.5 * (here.t + there.t)).noise
+    start, *denoised = np.eye(5)
+    e1 = (start - denoised[0]) / here.noise
+    e2 = (start + (middle - here.noise) * e1 - denoised[1]) / middle
+    e3 = (start + (middle - here.noise) * e2 - denoised[2]) / middle
+    e4 = (start + (there.noise - here.noise) * e3 - denoised[3]) / there.noise
+    x = start + (there.noise - here.noise) / 6.0 * (e1 + 2.0 * e2 + 2.0 * e3 + e4)
+    return float(np.abs(x[1:]).sum())

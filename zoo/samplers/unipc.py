@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo.errors import UsageError
 from zoo.paths import Path
-from zoo.samplers.moves import toward
+from zoo.samplers.moves import MAX_GAIN, check_gain, gain_in_d, toward
 from zoo.samplers.recorder import Linear, Recorder
 from zoo.samplers.spacing import Point, Spacing
 from zoo.samplers.table import StepTable
@@ -24,6 +24,7 @@ def unipc(
     order: int = 2,
     variant: Literal["bh1", "bh2"] = "bh2",
     corrector: bool = True,
+    max_gain: float = MAX_GAIN,
     spacing: Spacing = "trailing",
 ) -> StepTable:
     """Predict as a multistep solver of order p does, then correct with the D that the next step evaluates anyway.
@@ -37,15 +38,19 @@ def unipc(
         order: p of UniP-p, 1 to 4.
         variant: B(h) = -h (bh1) or e^-h - 1 (bh2).
         corrector: whether UniC follows UniP.
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, it is of
+            the highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
         spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, another ``order`` or ``variant``.
+        UsageError: ``steps`` or ``spacing`` that the path does not have, another ``order`` or ``variant``, or a
+            ``max_gain`` below 1.
     """
     if isinstance(order, bool) or order not in (1, 2, 3, 4):
         raise UsageError(f"unipc has the orders 1 to 4, not {order}")
     if variant not in ("bh1", "bh2"):
         raise UsageError(f"unipc variant is 'bh1' or 'bh2', not {variant!r}")
+    check_gain("unipc", max_gain)
     run = Recorder(path, steps, spacing)
     x = run.start()
     history: History = []  # newest first
@@ -62,8 +67,12 @@ def unipc(
         else:
             if corrector:
                 x = run.keep(x)
-            last = x, used
-            x = _uni(x, history, here, there, used, variant, None)
+            before = x
+            for lower in range(used, 0, -1):
+                x, used = _uni(before, history, here, there, lower, variant, None), lower
+                if gain_in_d(x, (past for _, past in history), there) <= max_gain:
+                    break
+            last = before, used
     return run.table(x)
 
 

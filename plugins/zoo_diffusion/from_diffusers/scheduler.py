@@ -150,6 +150,8 @@ def _flow_path(given: Given) -> dict[str, Any]:
 
 #: a sampler's name and its options, from (config, whether the network predicts the variance, whether D is clipped)
 _Sampler = tuple[str, dict[str, Any]]
+#: diffusers lowers no order because of a step's gain; a number that a manifest can hold
+_ANY_GAIN = 1e9
 
 
 def _spacing(given: Given, default: str, known: tuple[str, ...]) -> str:
@@ -230,6 +232,7 @@ def _dpm_solver(given: Given, learned_variance: bool, clipped: bool) -> _Sampler
     if isinstance(order, bool) or order not in ((1, 2) if sampler == "dpm-solver-pp" else (2,)):
         raise given.refuse("solver_order", "which the sampler here does otherwise")
     options: dict[str, Any] = {"spacing": _spacing(given, "linspace", ("trailing",)), "initial_scale": 1.0}
+    options["max_gain"] = _ANY_GAIN
     if sampler == "dpm-solver-pp-sde":
         return sampler, {"solver": solver, **options}
     if order == 2 and solver != "midpoint":
