@@ -268,7 +268,8 @@ class DirectModel(GenerativeModel):
         if self.condition is not None and condition is None:
             raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
         given = self.condition_tensor(condition, len(x))
-        return _Density(self)(x, *([] if given is None else [given]))  # type: ignore[no-any-return]
+        density: Tensor = _Density(self)(x, *([] if given is None else [given]))
+        return density
 
     def programs(self) -> Programs:
         """Graphs ``inverse`` and ``log_prob``, one call each."""

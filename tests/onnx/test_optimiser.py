@@ -67,23 +67,27 @@ def test_the_pass_that_is_written_around_is_named_rightly():
 
 
 class Turned(DirectModel):
-    """N(0, W·Wᵀ), turned about in a way whose graph is changed by the optimiser."""
+    """Normals through two matrices, in a way whose graph the optimiser changes."""
 
     family = "flow"
     event_shape = (3,)
 
     def __init__(self):
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.tensor(VECTOR))
+        self.vector = torch.nn.Parameter(torch.tensor(VECTOR))
+        # of determinant 1
+        matrix = torch.tensor([[1.0, 0.0, 0.0], [0.5, 1.0, 0.0], [0.0, -0.5, 1.0]])
+        self.register_buffer("matrix", matrix)
+        self.register_buffer("back", torch.linalg.inv(matrix))
 
     def inverse(self, z, condition=None):
-        first = (z.T.contiguous().T @ self.weight).unsqueeze(1)
-        return torch.cat([first, z[:, 1:]], 1)
+        y = (self.matrix @ z.T).T
+        return torch.cat([(y @ self.vector).unsqueeze(1), y[:, 1:]], 1)
 
     def log_density(self, x, condition=None):
-        first = (x[:, :1] - x[:, 1:] @ self.weight[1:].unsqueeze(1)) / self.weight[0]
-        z = torch.cat([first, x[:, 1:]], 1)
-        return -0.5 * z.square().sum(1) - 1.5 * math.log(2 * math.pi) - self.weight[0].abs().log()
+        first = (x[:, 0] - (x[:, 1:] * self.vector[1:]).sum(1)) / self.vector[0]
+        z = torch.cat([first.unsqueeze(1), x[:, 1:]], 1) @ self.back.T
+        return -0.5 * z.square().sum(1) - 1.5 * math.log(2 * math.pi) - self.vector[0].abs().log()
 
 
 class Stacked(DirectModel):
