@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoo.export import export
+from zoo.exporting import export
 from zoo.registry import Registry
 from zoo.runtime import load
 from zoo.runtime.ort import onnxruntime

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo.bundle import Bundle, open_bundle
-from zoo.export import pack
+from zoo.exporting import pack
+from zoo.models.sources import resolve
 from zoo.registry import Registry
 from zoo.runtime import load
 from zoo.runtime.session import onnxruntime
-from zoo.sources import resolve
 from zoo_web.browser import Browser, find_browser, served
 from zoo_web.onnxruntime_web import VERSION
 

@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo import building
 from zoo.data import Dataset
 from zoo.metrics.density import held_out_density
+from zoo.models import building
 from zoo.registry import Registry
 from zoo.training import loop
 from zoo.training.recipe import Recipe

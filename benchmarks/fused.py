@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import building
-from zoo.export import export
+from zoo.exporting import export
+from zoo.models import building
+from zoo.models.sources import resolve
 from zoo.registry import Registry
 from zoo.runtime import load
 from zoo.runtime.ort import onnxruntime
-from zoo.sources import resolve
 
 
 def main() -> None:

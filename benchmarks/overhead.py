@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from zoo.models.sources import resolve
 from zoo.registry import Registry
 from zoo.runtime import BundledModel, load
 from zoo.runtime.ort import onnxruntime
 from zoo.runtime.session import Session
-from zoo.sources import resolve
 
 WARM_UP = 2
 

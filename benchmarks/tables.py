@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.neighbors import KernelDensity
 
-from zoo import building
 from zoo.data import Dataset, Split
+from zoo.models import building
 from zoo.registry import Registry
 from zoo.training import loop
 from zoo.training.recipe import Recipe

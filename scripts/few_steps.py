@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo import building
 from zoo.metrics.agreement import as_real, features, judge_samples, train_judge
 from zoo.metrics.distance import frechet_distance
+from zoo.models import building
 from zoo.registry import Registry
 from zoo.training.run import load_data
 

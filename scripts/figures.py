@@ -13,10 +13,10 @@ import click
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from zoo.models.sources import resolve
 from zoo.registry import Registry
 from zoo.runtime import BundledModel, load
 from zoo.samplers.slerp import slerp
-from zoo.sources import resolve
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 EVALUATIONS = (5, 8, 10, 20, 50)

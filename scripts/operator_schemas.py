@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write ``zoo/scan/schemas.json``: what the schemas of the operators that bundles may use say, taken from onnx.
+"""Write ``zoo/bundle/scan/schemas.json``: what the schemas of the operators that bundles may use say, taken from onnx.
 
     python scripts/operator_schemas.py
 
@@ -15,8 +15,8 @@ from typing import Any
 
 import onnx
 
-from zoo.scan.graph import OPSETS
-from zoo.scan.operators import ALLOWED
+from zoo.bundle.scan.graph import OPSETS
+from zoo.bundle.scan.operators import ALLOWED
 
 FILE = Path(__file__).resolve().parents[1] / "zoo" / "scan" / "schemas.json"
 _ONNX_NAMES = {"float": "float32", "double": "float64"}
@@ -26,7 +26,7 @@ _SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
 
 
 def schemas() -> dict[str, list[dict[str, Any]]]:
-    """Operator -> its versions within :data:`zoo.scan.graph.OPSETS`, the oldest first."""
+    """Operator -> its versions within :data:`zoo.bundle.scan.graph.OPSETS`, the oldest first."""
     found: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in sorted(ALLOWED)}
     for name, versions in found.items():
         for opset in OPSETS:

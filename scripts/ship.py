@@ -22,13 +22,14 @@ from typing import Any
 
 import click
 
-from zoo import building, bundle, runtime
-from zoo.cards import CARD_FILE, ModelCard, WeightsFile
+from zoo import bundle, runtime
 from zoo.data import Dataset
-from zoo.export import export
+from zoo.exporting import export
 from zoo.files import sha256, write_text
 from zoo.metrics.evaluation import Evaluation, measure_all
+from zoo.models import building
 from zoo.registry import Registry
+from zoo.registry.cards import CARD_FILE, ModelCard, WeightsFile
 from zoo.training.recipe import Recipe
 from zoo.training.run import load_data
 from zoo_onnx.export import restate

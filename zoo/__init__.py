@@ -11,20 +11,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.cards import (
-        Architecture,
-        Check,
-        DataSource,
-        DistillationMethod,
-        Exporter,
-        Finding,
-        Importer,
-        Metric,
-        ModelCard,
-        ProgramKind,
-        Sampler,
-        WeightsFile,
-    )
     from zoo.conditions import Condition
     from zoo.data import Dataset, Split
     from zoo.errors import (
@@ -45,17 +31,31 @@ if TYPE_CHECKING:
         WeightsError,
         ZooError,
     )
-    from zoo.hookspecs import hookimpl
-    from zoo.loading import load
-    from zoo.model import DirectModel, GenerativeModel
+    from zoo.models.interface import DirectModel, GenerativeModel
+    from zoo.models.loading import load
     from zoo.registry import Registry, installed
+    from zoo.registry.cards import (
+        Architecture,
+        Check,
+        DataSource,
+        DistillationMethod,
+        Exporter,
+        Finding,
+        Importer,
+        Metric,
+        ModelCard,
+        ProgramKind,
+        Sampler,
+        WeightsFile,
+    )
+    from zoo.registry.hookspecs import hookimpl
     from zoo.samplers import Step, StepTable
 
     __version__: str
 
 # Importing zoo costs nothing and needs neither torch nor NumPy: a plugin's module does it each time `zoo list` runs.
 _MODULES = {
-    "zoo.cards": [
+    "zoo.registry.cards": [
         "Architecture",
         "Check",
         "DataSource",
@@ -89,9 +89,9 @@ _MODULES = {
         "WeightsError",
         "ZooError",
     ],
-    "zoo.hookspecs": ["hookimpl"],
-    "zoo.loading": ["load"],
-    "zoo.model": ["DirectModel", "GenerativeModel"],
+    "zoo.registry.hookspecs": ["hookimpl"],
+    "zoo.models.loading": ["load"],
+    "zoo.models.interface": ["DirectModel", "GenerativeModel"],
     "zoo.registry": ["Registry", "installed"],
     "zoo.samplers": ["Step", "StepTable"],
 }

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
-from zoo.cards import Check, Finding
-from zoo.discovery import HOME, last_line, normalised
 from zoo.errors import ZooError
 from zoo.registry import Registry
+from zoo.registry.cards import Check, Finding
+from zoo.registry.discovery import HOME, last_line, normalised
 
 #: distributions that all write the same folder ``onnxruntime``; the one installed last wins
 RUNTIMES = (

@@ -126,7 +126,7 @@ def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: 
     """Copy arrays into a module; names, shapes and dtypes must match exactly, or nothing is copied.
 
     Tensors whose names begin with :data:`DERIVED` belong to a bundle's graphs and are passed over. What older files
-    lack (see :class:`zoo.contexts.StandardizedContext`) may be missing.
+    lack (see :class:`zoo.models.contexts.StandardizedContext`) may be missing.
 
     Raises:
         WeightsError: with all mismatches.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.difference import TOLERANCE, relative_difference
+from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError
 
 Array = NDArray[Any]

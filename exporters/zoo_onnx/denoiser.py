@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.difference import TOLERANCE, relative_difference
+from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError
-from zoo.model import GenerativeModel
+from zoo.models.interface import GenerativeModel
 from zoo.paths import path_from
 from zoo.programs import Graph, Integrate, Iterate, Programs
 from zoo.samplers.table import FREE
@@ -150,7 +150,7 @@ def _check_divergence(
         raise ProofError(
             f"graph {graph.name} gives a trace of {given['trace'][0]:.6g} at t = {t:g}, where probe·∂D/∂x·probe is "
             f"{trace[0]:.6g} by differences{_likeness(given['trace'], trace)}",
-            hint="zoo.derivatives.jvp makes it from the denoiser.",
+            hint="zoo.models.derivatives.jvp makes it from the denoiser.",
         )
 
 

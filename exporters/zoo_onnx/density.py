@@ -28,7 +28,7 @@ from torch import Tensor
 
 from zoo import noise
 from zoo.errors import ProofError
-from zoo.model import GenerativeModel
+from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
 
 Array = NDArray[np.float64]

@@ -14,13 +14,13 @@ import onnx_ir as ir
 import zoo
 from zoo import weights
 from zoo.bundle import MANIFEST, TABLES, WEIGHTS, FileInfo, GraphInfo, Manifest, file_info
-from zoo.cards import ModelCard
 from zoo.errors import ProofError
 from zoo.files import write_bytes
-from zoo.kinds import kind_from
-from zoo.model import GenerativeModel
-from zoo.ports import Port
+from zoo.modality import kind_from
+from zoo.models.interface import GenerativeModel
 from zoo.programs import Fused, Programs
+from zoo.programs.ports import Port
+from zoo.registry.cards import ModelCard
 from zoo.samplers import StepTable
 from zoo_onnx.fixed import fixed_ports
 from zoo_onnx.fused import OWN, fuse, ports

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.bundle import Bundle
-from zoo.difference import TOLERANCE, relative_difference
+from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ZooError
 from zoo.programs import Iterate
 from zoo.runtime import BundledModel

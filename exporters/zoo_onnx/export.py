@@ -12,12 +12,12 @@ import onnx_ir as ir
 
 from zoo import weights
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, Bundle, Manifest, open_bundle
-from zoo.cards import ModelCard
 from zoo.errors import ExportError, UnknownNameError, UsageError
 from zoo.files import write_text
-from zoo.model import GenerativeModel
+from zoo.models.interface import GenerativeModel
 from zoo.programs import Programs
 from zoo.registry import installed
+from zoo.registry.cards import ModelCard
 from zoo.runtime import BundledModel
 from zoo.runtime.check import confirm
 from zoo_onnx.draft import Draft, stated, with_files

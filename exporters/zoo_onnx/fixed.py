@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from zoo.ports import Port
+from zoo.programs.ports import Port
 
 BATCH = "batch"
 

@@ -27,7 +27,7 @@ Rule = Callable[..., Any]
 
 
 def jvp(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    """See :func:`zoo.derivatives.jvp`."""
+    """See :func:`zoo.models.derivatives.jvp`."""
     with Dual() as dual:
         primal = aten.alias.default(point)
         dual.attach(primal, direction)

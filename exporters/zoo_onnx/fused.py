@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from zoo.conditions import Condition
 from zoo.errors import ExportError, UsageError
 from zoo.noise import Stream
-from zoo.ports import Port
 from zoo.programs import Fused, Iterate, Program, Programs
+from zoo.programs.ports import Port
 from zoo.samplers import StepTable, evaluations, table_for
 from zoo_onnx import noise
 from zoo_onnx.build import Builder

@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from zoo import noise
-from zoo.difference import TOLERANCE, relative_difference
-from zoo.model import GenerativeModel
+from zoo.bundle.differences import TOLERANCE, relative_difference
+from zoo.models.interface import GenerativeModel
 from zoo.programs import Programs
 from zoo.runtime import BundledModel
 from zoo.runtime.check import Case, grouped, run_case, unit_of, what_of

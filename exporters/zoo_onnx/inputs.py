@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.model import GenerativeModel
-from zoo.ports import Port
+from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
+from zoo.programs.ports import Port
 
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]

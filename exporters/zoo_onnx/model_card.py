@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zoo.bundle import GraphInfo, Manifest
-from zoo.cards import ModelCard
-from zoo.ports import Port
 from zoo.printable import printable
+from zoo.programs.ports import Port
+from zoo.registry.cards import ModelCard
 
 
 def model_card(card: ModelCard, manifest: Manifest) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.difference import TOLERANCE, relative_difference
+from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError, RuntimeFailure
 from zoo.programs import Graph
 from zoo.runtime import BundledModel

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.errors import ProofError, RuntimeFailure
-from zoo.model import GenerativeModel
+from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable

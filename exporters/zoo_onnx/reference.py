@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.errors import ProofError
-from zoo.model import GenerativeModel
+from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
 from zoo_onnx.compare import Comparison, Sides
 

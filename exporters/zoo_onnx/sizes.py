@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from zoo.ports import Port
+from zoo.programs.ports import Port
 
 #: sizes with a meaning of their own in programs; ``columns`` is ``slots`` + 1 in a step table
 _TRACED = {"slots": 3, "columns": 4}

@@ -11,10 +11,10 @@ import torch
 from onnx_ir.passes import common
 from torch import Tensor, nn
 
-from zoo import derivatives
 from zoo.errors import ExportError, ProofError, ZooError
-from zoo.ports import Port
+from zoo.models import derivatives
 from zoo.programs import Graph
+from zoo.programs.ports import Port
 from zoo_onnx import forward_mode
 from zoo_onnx.folding import folded
 from zoo_onnx.portable import portable

@@ -1,4 +1,4 @@
-"""From the writer of a :class:`zoo.programs.Graph` to an ONNX graph: the exporter's side of :mod:`zoo.writing`."""
+"""From the writer of a :class:`zoo.programs.Graph` to an ONNX graph: the exporter's side of :mod:`zoo.programs.graph_writing`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from onnx_ir.passes import common
 
 from zoo.errors import ExportError
-from zoo.ports import Dim, Port
 from zoo.programs import Graph
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
+from zoo.programs.ports import Dim, Port
 from zoo_onnx.build import Builder, Operand
 from zoo_onnx.portable import portable
 from zoo_onnx.sizes import traced_sizes
@@ -65,7 +65,7 @@ class _Full(Exception):  # noqa: N818 - no error of anybody's: it ends the writi
 
 
 class Pen(Builder):
-    """A graph being written: see :class:`zoo.writing.Net`.
+    """A graph being written: see :class:`zoo.programs.graph_writing.Net`.
 
     Args:
         prefix: of every name.
@@ -94,15 +94,15 @@ class Pen(Builder):
             raise _Full
 
     def constant(self, value: ArrayLike, dtype: Any = None, name: str | None = None) -> ir.Value:
-        """See :class:`zoo.writing.Net`."""
+        """See :class:`zoo.programs.graph_writing.Net`."""
         return super().constant(value, dtype, name) if self.outer is None else self.outer.constant(value, dtype, name)
 
     def split(self, value: Value, sizes: Sequence[int], axis: int) -> list[Value]:
-        """See :class:`zoo.writing.Net`."""
+        """See :class:`zoo.programs.graph_writing.Net`."""
         return self.outputs("Split", value, self.integers(*sizes), outputs=len(sizes), axis=axis)
 
     def call(self, module: Callable[..., Any], *inputs: tuple[Value, tuple[Dim, ...]]) -> list[Value]:
-        """See :class:`zoo.writing.Net`."""
+        """See :class:`zoo.programs.graph_writing.Net`."""
         shapes = tuple(shape for _, shape in inputs)
         if (module, shapes) not in self._traced:
             self._traced[module, shapes] = trace(_graph_of(module, shapes), self.opset).graph
@@ -111,7 +111,7 @@ class Pen(Builder):
     def loop(
         self, turns: int, state: Sequence[Value], body: Callable[[Net, Value, Sequence[Value]], Sequence[Value]]
     ) -> list[Value]:
-        """See :class:`zoo.writing.Net`."""
+        """See :class:`zoo.programs.graph_writing.Net`."""
         self._loops += 1
         inner = Pen(f"{self.prefix}loop_{self._loops}.", self.opset, self)
         turn = ir.Value(name=f"{inner.prefix}turn", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(()))

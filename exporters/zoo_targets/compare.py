@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, Manifest
-from zoo.difference import relative_difference
+from zoo.bundle.differences import relative_difference
 from zoo.errors import BundleError, ProofError
 from zoo.runtime import BundledModel
 from zoo.runtime.check import tolerance_of

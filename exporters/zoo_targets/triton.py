@@ -22,7 +22,7 @@ from pathlib import Path
 from zoo.bundle import GOLDEN, WEIGHTS, Bundle, GraphInfo, Manifest, open_bundle
 from zoo.errors import OutputError, ProofError
 from zoo.files import copy_file, write_text
-from zoo.ports import Port
+from zoo.programs.ports import Port
 from zoo.runtime.session import Session
 from zoo_targets.compare import replay
 from zoo_targets.python import RUNTIME

@@ -24,9 +24,9 @@ import numpy as np
 
 import zoo
 from zoo.bundle import Bundle, open_bundle
+from zoo.bundle.manifest import Manifest
 from zoo.errors import ProofError
 from zoo.files import write_text
-from zoo.manifest import Manifest
 from zoo.runtime import BundledModel
 from zoo_targets.compare import agree, golden_context
 from zoo_web.onnxruntime_web import VARIABLE, VERSION

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zoo.bundle.manifest import Manifest
 from zoo.errors import MissingDependencyError, OutputError, UsageError
 from zoo.files import copy_file
-from zoo.manifest import Manifest
 
 FILES = Path(__file__).parent / "files"
 #: folder of the runtime in what both targets write, and in :data:`FILES`

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.cards import DataSource
-from zoo.hookspecs import hookimpl
+from zoo.registry.cards import DataSource
+from zoo.registry.hookspecs import hookimpl
 
 _GENERATED = {
     "moons": ("moons", "two half circles with Gaussian noise, as scikit-learn's make_moons; exact entropy"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zoo.data import Dataset, Split
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import DataError
-from zoo.kinds import Text
+from zoo.modality import Text
 from zoo.render.text import numbers
 
 #: the names as they are used by makemore, which put them together from the files of the Social Security Administration

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zoo.data import Dataset, Split
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import ConfigError, DataError
-from zoo.kinds import Audio
+from zoo.modality import Audio
 from zoo.render.audio import GRAIN, decoded
 
 SAMPLE_RATE = 8_000

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zoo.data import Dataset, Split
 from zoo.errors import ConfigError, MissingDependencyError
-from zoo.kinds import Column, Table
+from zoo.modality import Column, Table
 
 _SPLIT_SEED = 0
 #: share of what is not tested on that choices are made by

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from zoo.ports import Port
 from zoo.programs import Graph
+from zoo.programs.ports import Port
 
 
 class Coding(nn.Module, ABC):
@@ -34,7 +34,7 @@ class Coding(nn.Module, ABC):
         """Latents to data ``[n, *event]``."""
 
     def prepare(self, x: Tensor) -> None:
-        """Fit what training data decides, see :meth:`zoo.model.GenerativeModel.prepare`; nothing, unless overridden."""
+        """Fit what training data decides, see :meth:`zoo.GenerativeModel.prepare`; nothing, unless overridden."""
 
     def graphs(self, event_shape: tuple[int, ...]) -> tuple[Graph, Graph]:
         """The graphs ``encoder`` and ``decoder``."""

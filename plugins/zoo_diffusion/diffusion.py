@@ -264,7 +264,7 @@ class Diffusion(Iterated, Scored):
         return latents if self.coding is None else self.coding.decode(latents.to(self.dtype))
 
     def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
-        """See :meth:`zoo.model.GenerativeModel.prepare`."""
+        """See :meth:`zoo.GenerativeModel.prepare`."""
         super().prepare(x, condition)
         if self.coding is not None:
             self.coding.prepare(self.check_data(x))

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
-from zoo.derivatives import jvp
-from zoo.ports import Port
+from zoo.models.derivatives import jvp
 from zoo.programs import Graph
+from zoo.programs.ports import Port
 
 _ROW = ("time", "alpha", "sigma")
 #: so that the ratio of two constant outputs is 1

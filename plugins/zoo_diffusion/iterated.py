@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.contexts import needs_gradient
-from zoo.model import GenerativeModel, check_count, check_seed
+from zoo.models.contexts import needs_gradient
+from zoo.models.interface import GenerativeModel, check_count, check_seed
 from zoo.programs import Iterate
 from zoo.samplers import Guidance, StepTable, check_strength, table_for
 from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, in_data_units, to_data

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
-from zoo.model import DirectModel
+from zoo.models.interface import DirectModel
 from zoo.noise import normal
 from zoo_diffusion.networks.autoencoder import decoder, encoder
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
-from zoo.model import condition_ports, finite_part
+from zoo.models.interface import condition_ports, finite_part
 from zoo.paths import Masking
-from zoo.ports import Port
 from zoo.programs import Direct, Graph, Iterate, Programs
+from zoo.programs.ports import Port
 from zoo_diffusion.graphs import StepModule, step_graph
 from zoo_diffusion.iterated import Iterated
 from zoo_diffusion.networks.bidirectional import Bidirectional

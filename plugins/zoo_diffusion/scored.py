@@ -11,9 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.bound import variational_bound
-from zoo.contexts import needs_gradient
-from zoo.derivatives import differentiable
 from zoo.errors import ConditionError, UsageError
 from zoo.likelihood import (
     Evaluator,
@@ -23,7 +20,10 @@ from zoo.likelihood import (
     log_density,
     log_density_with_errors,
 )
-from zoo.model import GenerativeModel, finite_part
+from zoo.likelihood.bound import variational_bound
+from zoo.models.contexts import needs_gradient
+from zoo.models.derivatives import differentiable
+from zoo.models.interface import GenerativeModel, finite_part
 from zoo.paths import Path
 from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import DivergenceModule
@@ -123,7 +123,7 @@ class Scored(GenerativeModel):
     def log_prob_bound(
         self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0
     ) -> Tensor:
-        """What the log-density under ancestral sampling is at least: the variational bound, see :mod:`zoo.bound`.
+        """What the log-density under ancestral sampling is at least: the variational bound, see :mod:`zoo.likelihood.bound`.
 
         Args:
             x: data ``[n, *event]``.

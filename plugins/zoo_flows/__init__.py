@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.cards import Architecture
-from zoo.hookspecs import hookimpl
+from zoo.registry.cards import Architecture
+from zoo.registry.hookspecs import hookimpl
 
 
 @hookimpl

@@ -117,7 +117,7 @@ class CNF(Flow):
         return transform
 
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """See :meth:`zoo.model.GenerativeModel.loss`; the objective of the config."""
+        """See :meth:`zoo.GenerativeModel.loss`; the objective of the config."""
         if self.matches:
             return self._matching(x, condition)
         if not self.kinetic and not self.jacobian:
@@ -127,7 +127,7 @@ class CNF(Flow):
 
     @torch.no_grad()
     def density_error(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """See :meth:`zoo.model.GenerativeModel.density_error`: four times what taking twice the steps changes.
+        """See :meth:`zoo.GenerativeModel.density_error`: four times what taking twice the steps changes.
 
         Samples and densities go opposite ways, and each is off by its own steps.
         """

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
-from zoo.model import DirectModel
+from zoo.models.interface import DirectModel
 from zoo.programs import Programs
-from zoo.writing import Value, Writer
+from zoo.programs.graph_writing import Value, Writer
 from zoo_flows import writing
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.dequantisation import VariationalDequantisation
@@ -78,7 +78,7 @@ class Flow(DirectModel):
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """See :class:`~zoo.model.DirectModel`: that of an event, unless the base takes more or fewer numbers."""
+        """See :class:`~zoo.DirectModel`: that of an event, unless the base takes more or fewer numbers."""
         return self.event_shape if self.base.noise_size == self.size else (self.base.noise_size,)
 
     def to_noise(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ class Flow(DirectModel):
         return torch.unflatten(x, 1, self.event_shape), total
 
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """See :class:`~zoo.model.DirectModel`."""
+        """See :class:`~zoo.DirectModel`."""
         context = self.context(condition)
         x = self.base.from_noise(z.flatten(1), context)
         for transform in reversed((*self.preprocessing, *self.transforms)):
@@ -108,17 +108,17 @@ class Flow(DirectModel):
         return torch.unflatten(x, 1, self.event_shape)
 
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """See :class:`~zoo.model.DirectModel`."""
+        """See :class:`~zoo.DirectModel`."""
         z, log_det = self.to_noise(x, condition)
         return self.base.log_prob(z.flatten(1), self.context(condition)) + log_det
 
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """See :meth:`zoo.model.GenerativeModel.loss`; under autocast, conditioners alone compute in fewer bits."""
+        """See :meth:`zoo.GenerativeModel.loss`; under autocast, conditioners alone compute in fewer bits."""
         with lowered_conditioners(self.device):
             return -self.log_mass_bound(x, condition=condition).mean()
 
     def log_mass_bound(self, x: Tensor, *, condition: Any = None) -> Tensor:
-        """See :meth:`zoo.model.GenerativeModel.log_mass_bound`."""
+        """See :meth:`zoo.GenerativeModel.log_mass_bound`."""
         if self.dequantisation is None:
             return super().log_mass_bound(x, condition=condition)
         # a number with noise may have been rounded up to the next
@@ -138,7 +138,7 @@ class Flow(DirectModel):
 
     @torch.no_grad()
     def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
-        """See :meth:`zoo.model.GenerativeModel.prepare`."""
+        """See :meth:`zoo.GenerativeModel.prepare`."""
         super().prepare(x, condition)
         z = self.check_data(x).flatten(1)
         for transform in self.preprocessing:
@@ -164,7 +164,7 @@ class Flow(DirectModel):
         return flow.eval()
 
     def programs(self) -> Programs:
-        """The programs of a :class:`~zoo.model.DirectModel`, over a frozen copy, with the extremes to prove."""
+        """The programs of a :class:`~zoo.DirectModel`, over a frozen copy, with the extremes to prove."""
         frozen = self.frozen()
         made = DirectModel.programs(frozen)
         extremes = {"inverse": frozen._noise_extremes(), "log_prob": frozen._data_extremes()}

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.contexts import needs_gradient
 from zoo.errors import ConfigError, UsageError
+from zoo.models.contexts import needs_gradient
 from zoo_flows import config
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, Permutation, Transform
@@ -86,7 +86,7 @@ class TarFlow(Flow):
     def sample(
         self, n: int, *, condition: Any = None, seed: int | None = None, denoise: bool = False, **options: Any
     ) -> Tensor:
-        """See :meth:`zoo.model.GenerativeModel.sample`; ``denoise`` takes the noise of training away again."""
+        """See :meth:`zoo.GenerativeModel.sample`; ``denoise`` takes the noise of training away again."""
         x = super().sample(n, condition=condition, seed=seed, **options)
         return self.denoised(x, condition) if denoise else x
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
-from zoo.contexts import StandardizedContext
-from zoo.model import finite_part
-from zoo.ports import Dim
-from zoo.writing import Net, Value
+from zoo.models.contexts import StandardizedContext
+from zoo.models.interface import finite_part
+from zoo.programs.graph_writing import Net, Value
+from zoo.programs.ports import Dim
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.transforms.base import Direction, Transform
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.cards import CARD_FILE, ModelCard
-from zoo.hookspecs import hookimpl
+from zoo.registry.cards import CARD_FILE, ModelCard
+from zoo.registry.hookspecs import hookimpl
 
 
 @hookimpl

@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from zoo import weights  # noqa: E402
 from zoo.bundle import MANIFEST, GraphInfo, Manifest, file_info  # noqa: E402
-from zoo.manifest import FileInfo  # noqa: E402
-from zoo.ports import Port  # noqa: E402
+from zoo.bundle.manifest import FileInfo  # noqa: E402
 from zoo.programs import Direct  # noqa: E402
+from zoo.programs.ports import Port  # noqa: E402
 
 FACTOR = np.array([[0.5, 0.3], [0.0, 0.8]], np.float32)
 Z, X = Port("z", "float32", ("batch", 2)), Port("x", "float32", ("batch", 2))

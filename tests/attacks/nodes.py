@@ -16,10 +16,10 @@ import onnx
 import onnxruntime as ort
 from onnx import defs, helper, numpy_helper
 
+from zoo.bundle.scan import scan_graph
+from zoo.bundle.scan.operators import ALLOWED, SUBGRAPHS
 from zoo.errors import BundleError
 from zoo.programs import Port
-from zoo.scan import scan_graph
-from zoo.scan.operators import ALLOWED, SUBGRAPHS
 
 OPSETS = (17, 18, 20, 21, 23)
 TYPES = {

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("onnx")
 
 from zoo.bundle import MANIFEST, Bundle
-from zoo.cards import ModelCard
+from zoo.bundle.manifest import Manifest
 from zoo.cli import cli
 from zoo.errors import BundleError, ConfigError, ZooError
-from zoo.kinds import kind_from
-from zoo.manifest import Manifest
+from zoo.modality import kind_from
+from zoo.registry.cards import ModelCard
 from zoo.runtime import contract
 
 CARD = json.loads((Path(__file__).parents[2] / "plugins" / "zoo_models" / "wine-mlp" / "card.json").read_text("utf-8"))

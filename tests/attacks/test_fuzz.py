@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zoo.bundle import read_manifest
+from zoo.bundle.manifest import Manifest
+from zoo.bundle.scan import check_finite, read_header, scan_graph
+from zoo.bundle.scan.wire import Malformed
 from zoo.errors import BundleError, ZooError
-from zoo.manifest import Manifest
-from zoo.scan import check_finite, read_header, scan_graph
-from zoo.scan.wire import Malformed
 
 pytest.importorskip("onnx")
 

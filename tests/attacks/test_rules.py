@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo import schema
-from zoo.bundle import open_bundle
-from zoo.scan import messages
-from zoo.scan.operators import ALLOWED, OPERATORS
+from zoo.bundle import open_bundle, schema
+from zoo.bundle.scan import messages
+from zoo.bundle.scan.operators import ALLOWED, OPERATORS
 
 onnx = pytest.importorskip("onnx")
 SHIPPED = sorted((Path(__file__).parents[2] / "plugins" / "zoo_models").glob("*/bundle"))

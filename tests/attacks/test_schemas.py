@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 onnx = pytest.importorskip("onnx")
-from zoo.scan.graph import OPSETS  # noqa: E402
-from zoo.scan.operators import ALLOWED  # noqa: E402
-from zoo.scan.schemas import ATTRIBUTES, schema_of  # noqa: E402
+from zoo.bundle.scan.graph import OPSETS  # noqa: E402
+from zoo.bundle.scan.operators import ALLOWED  # noqa: E402
+from zoo.bundle.scan.schemas import ATTRIBUTES, schema_of  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,9 +15,9 @@ import pytest
 pytest.importorskip("onnx")
 
 from zoo.bundle import MANIFEST
-from zoo.cards import ModelCard
 from zoo.cli import cli
 from zoo.printable import printable, shortened, unprintable
+from zoo.registry.cards import ModelCard
 
 CLI = Path(__file__).parents[2] / "zoo" / "cli"
 #: clears the screen; a line of its own; letters turned round; a separator; rich's mark-up, which is letters

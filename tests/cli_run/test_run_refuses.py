@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from zoo.cards import ModelCard
+from zoo.registry.cards import ModelCard
 
 
 def failed(result, code, message, hint=""):

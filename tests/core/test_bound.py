@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from zoo.bound import variational_bound
 from zoo.errors import UsageError
 from zoo.likelihood import LOG_NOISE_MAX
+from zoo.likelihood.bound import variational_bound
 from zoo.paths import PATHS
 
 MEAN, STD = 0.2, 0.4

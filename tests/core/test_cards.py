@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from zoo.cards import CARD_FILE, ModelCard, WeightsFile
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
+from zoo.registry.cards import CARD_FILE, ModelCard, WeightsFile
 
 CARD = ModelCard(
     name="tiny",

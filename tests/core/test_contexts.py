@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch")
 
 from zoo import weights  # noqa: E402 - after the check for torch
 from zoo.conditions import Condition  # noqa: E402
-from zoo.contexts import StandardizedContext, checked_condition  # noqa: E402
 from zoo.data import check_finite  # noqa: E402
 from zoo.errors import ConditionError, DataError, WeightsError  # noqa: E402
+from zoo.models.contexts import StandardizedContext, checked_condition  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
 
 VECTOR, CLASSES = Condition.vector(2), Condition.classes(3)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from zoo import noise
-from zoo.cards import Sampler
 from zoo.errors import UnknownNameError, UsageError
 from zoo.paths import PATHS, CosineLogSNR, DDPMLinear, LinearBeta, Masking, path_from
 from zoo.programs import Iterate
+from zoo.registry.cards import Sampler
 from zoo.samplers import BUILTIN, GAUSSIAN, SPACINGS, StepTable, evaluations, table_for
 from zoo.samplers.ddim import ddim
 from zoo.samplers.ddpm import ddpm

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import DataError
-from zoo.kinds import Text
+from zoo.modality import Text
 from zoo.render.text import numbers, texts
 from zoo_data import names
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import ConfigError, DataError
-from zoo.kinds import Audio
+from zoo.modality import Audio
 from zoo_data import spoken_digits as module
 from zoo_data.spoken_digits import Take, prepared, read_recordings, spoken_digits
 

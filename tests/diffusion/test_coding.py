@@ -7,10 +7,10 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from zoo import runtime  # noqa: E402 - after the checks
-from zoo.cards import ModelCard  # noqa: E402
 from zoo.errors import ConfigError, UsageError  # noqa: E402
-from zoo.export import export  # noqa: E402
-from zoo.kinds import Column, Table, describe  # noqa: E402
+from zoo.exporting import export  # noqa: E402
+from zoo.modality import Column, Table, describe  # noqa: E402
+from zoo.registry.cards import ModelCard  # noqa: E402
 from zoo_diffusion.coding import Coding  # noqa: E402
 from zoo_diffusion.diffusion import Diffusion  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402

@@ -9,11 +9,11 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers", reason="diffusers, whose models are compared, is not installed")
 
 import zoo_diffusion  # noqa: E402 - after the checks
-from zoo import building  # noqa: E402
-from zoo.discovery import Plugin, PluginRecord  # noqa: E402
 from zoo.errors import WeightsError  # noqa: E402
+from zoo.models import building  # noqa: E402
+from zoo.models.sources import resolve  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
-from zoo.sources import resolve  # noqa: E402
+from zoo.registry.discovery import Plugin, PluginRecord  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

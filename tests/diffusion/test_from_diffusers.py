@@ -12,12 +12,13 @@ torch = pytest.importorskip("torch")
 from click.testing import CliRunner  # noqa: E402 - after the check for torch
 
 import zoo_diffusion  # noqa: E402
-from zoo import building, weights  # noqa: E402
+from zoo import weights  # noqa: E402
 from zoo.cli import cli  # noqa: E402
-from zoo.discovery import Plugin, PluginRecord  # noqa: E402
 from zoo.errors import ConfigError, UsageError, WeightsError  # noqa: E402
+from zoo.models import building  # noqa: E402
+from zoo.models.sources import resolve  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
-from zoo.sources import resolve  # noqa: E402
+from zoo.registry.discovery import Plugin, PluginRecord  # noqa: E402
 from zoo_diffusion.networks.dit import DiT  # noqa: E402
 from zoo_diffusion.networks.unet2d import UNet2D  # noqa: E402
 

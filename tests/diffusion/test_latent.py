@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from zoo import runtime, weights  # noqa: E402 - after the checks
-from zoo.cards import ModelCard  # noqa: E402
 from zoo.errors import ConfigError, UnknownNameError, UsageError  # noqa: E402
-from zoo.export import export  # noqa: E402
+from zoo.exporting import export  # noqa: E402
+from zoo.registry.cards import ModelCard  # noqa: E402
 from zoo.training.run import begin_with  # noqa: E402
 from zoo_diffusion.kl_autoencoder import KLAutoencoder  # noqa: E402
 from zoo_diffusion.latent import LatentDiffusion  # noqa: E402

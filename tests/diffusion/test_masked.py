@@ -10,10 +10,10 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from zoo import runtime  # noqa: E402 - after the checks
-from zoo.cards import ModelCard  # noqa: E402
 from zoo.errors import ConditionError, ConfigError, UsageError  # noqa: E402
-from zoo.export import export  # noqa: E402
-from zoo.kinds import Text, describe  # noqa: E402
+from zoo.exporting import export  # noqa: E402
+from zoo.modality import Text, describe  # noqa: E402
+from zoo.registry.cards import ModelCard  # noqa: E402
 from zoo.samplers.unmasking import unmasking  # noqa: E402
 from zoo_diffusion.masked import HIDDEN, MaskedDiffusion  # noqa: E402
 

@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 
 import zoo_diffusion  # noqa: E402 - after the check for torch
 from zoo import weights  # noqa: E402
-from zoo.building import build  # noqa: E402
-from zoo.discovery import Plugin, PluginRecord  # noqa: E402
+from zoo.models.building import build  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
+from zoo.registry.discovery import Plugin, PluginRecord  # noqa: E402
 
 IMAGE = {"event_shape": [1, 8, 8], "sampling": {"steps": 4}}
 CLASSES = {"condition": {"kind": "classes", "size": 3, "labels": [], "required": False}}
@@ -253,7 +253,7 @@ def given(model, n=2):
 def exported(model, folder):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    from zoo.export import export
+    from zoo.exporting import export
     from zoo.runtime import load
 
     return load(export(model, folder), "cpu")

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo.contexts import StandardizedContext  # noqa: E402 - after the check for torch
+from zoo.models.contexts import StandardizedContext  # noqa: E402 - after the check for torch
 from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     ActNorm,
     AdditiveMap,

@@ -287,7 +287,7 @@ def test_both_ways_of_writing_it_are_proven(scramble, tmp_path, way):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    from zoo.export import export
+    from zoo.exporting import export
 
     torch.manual_seed(0)
     model = scramble(CNF(event_shape=[3], hidden=6, layers=1, steps=3, activation="tanh"), scale=0.3).eval()

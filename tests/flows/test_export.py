@@ -8,7 +8,7 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
 import zoo_flows  # noqa: E402 - after the checks
-from zoo.export import export  # noqa: E402
+from zoo.exporting import export  # noqa: E402
 from zoo.runtime import load  # noqa: E402
 from zoo_flows.cnf import CNF  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402

@@ -247,7 +247,7 @@ def test_both_ways_of_writing_it_are_proven(scramble, tmp_path, way, shape):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    from zoo.export import export
+    from zoo.exporting import export
 
     torch.manual_seed(0)
     model = scramble(ResidualFlow(**shape, transforms=1, hidden=6, layers=1, lipschitz=0.5)).eval()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.discovery import discover
 from zoo.registry import Registry
+from zoo.registry.discovery import discover
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,11 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo import building, weights  # noqa: E402 - after the check for torch
 from zoo import bundle as bundles  # noqa: E402
-from zoo.building import keywords  # noqa: E402
-from zoo.cards import CARD_FILE, Architecture, ModelCard, WeightsFile  # noqa: E402
-from zoo.discovery import Plugin, PluginRecord  # noqa: E402
+from zoo import weights  # noqa: E402
 from zoo.errors import (  # noqa: E402
     BundleError,
     ConfigError,
@@ -21,15 +18,19 @@ from zoo.errors import (  # noqa: E402
     UsageError,
     WeightsError,
 )
-from zoo.model import DirectModel  # noqa: E402
-from zoo.ports import Port  # noqa: E402
+from zoo.models import building  # noqa: E402 - after the check for torch
+from zoo.models.building import keywords  # noqa: E402
+from zoo.models.interface import DirectModel  # noqa: E402
+from zoo.models.sources import resolve  # noqa: E402
 from zoo.programs import Direct  # noqa: E402
+from zoo.programs.ports import Port  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
-from zoo.sources import resolve  # noqa: E402
+from zoo.registry.cards import CARD_FILE, Architecture, ModelCard, WeightsFile  # noqa: E402
+from zoo.registry.discovery import Plugin, PluginRecord  # noqa: E402
 
 SOURCE = """
     import torch
-    from zoo.model import DirectModel
+    from zoo.models.interface import DirectModel
 
     class Base(DirectModel):
         family = "flow"

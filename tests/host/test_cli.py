@@ -243,7 +243,7 @@ def test_progress_is_drawn_on_a_terminal(monkeypatch, capsys):
 def test_anything_becomes_json():
     import numpy as np
 
-    from zoo.cards import Finding
+    from zoo.registry.cards import Finding
 
     value = {
         "nan": float("nan"),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from zoo.discovery import HOME, discover, normalised
 from zoo.errors import UnknownNameError
+from zoo.registry.discovery import HOME, discover, normalised
 
 # what the module does -> what the record must say, and where
 FAULTS = {

@@ -7,9 +7,9 @@ import types
 import pytest
 
 from zoo import doctor
-from zoo.cards import Check, Finding
-from zoo.discovery import Plugin, PluginRecord
 from zoo.registry import Registry
+from zoo.registry.cards import Check, Finding
+from zoo.registry.discovery import Plugin, PluginRecord
 from zoo.runtime import session
 
 
@@ -144,7 +144,7 @@ def test_plugins_that_failed_are_errors_and_conflicts_warnings():
 
 CHECKS = """
     import zoo
-    from zoo.cards import Finding
+    from zoo.registry.cards import Finding
 
     @zoo.hookimpl
     def zoo_checks():

@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo import building  # noqa: E402
 from zoo.errors import ConfigError, NameConflictError, PluginError, UsageError  # noqa: E402 - after the check
-from zoo.sources import resolve  # noqa: E402
+from zoo.models import building  # noqa: E402
+from zoo.models.sources import resolve  # noqa: E402
 
 IMPORTER = """
     import torch

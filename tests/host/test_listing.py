@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from zoo.cards import CARD_FILE
+from zoo.registry.cards import CARD_FILE
 
 MODELS = """
     from pathlib import Path

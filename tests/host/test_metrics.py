@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from zoo.data import Dataset, Split
-from zoo.discovery import discover
 from zoo.errors import ConfigError, NameConflictError, PluginError, UnknownNameError
 from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure, measure_all
 from zoo.registry import Registry
+from zoo.registry.discovery import discover
 
 METRICS = """
     import numpy as np

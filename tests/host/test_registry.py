@@ -2,11 +2,10 @@
 
 import pytest
 
-from zoo import entries
-from zoo.cards import Architecture, Check, DataSource, ModelCard, Sampler, WeightsFile
-from zoo.discovery import Plugin, PluginRecord
 from zoo.errors import MissingDependencyError, NameConflictError, PluginError, UnknownNameError
-from zoo.registry import Registry
+from zoo.registry import Registry, entries
+from zoo.registry.cards import Architecture, Check, DataSource, ModelCard, Sampler, WeightsFile
+from zoo.registry.discovery import Plugin, PluginRecord
 
 
 def plugin(name, distribution, **described):

@@ -12,7 +12,7 @@ pytest.importorskip("onnxruntime")
 
 from zoo.conditions import Condition  # noqa: E402 - after the checks
 from zoo.data import Dataset, Split  # noqa: E402 - after the checks
-from zoo.export import export  # noqa: E402
+from zoo.exporting import export  # noqa: E402
 from zoo.metrics.agreement import classifier_metrics  # noqa: E402
 from zoo.metrics.distance import frechet_distance  # noqa: E402
 from zoo.metrics.evaluation import Evaluation  # noqa: E402

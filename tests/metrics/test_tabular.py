@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from zoo.kinds import Column, Table
 from zoo.metrics.tabular import column_distance, correlation_difference
+from zoo.modality import Column, Table
 
 TABLE = Table((Column("x"), Column.categories("kind", ("a", "b"))))
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zoo import building, runtime
+from zoo import runtime
 from zoo.bundle import open_bundle
 from zoo.errors import DataError, MissingDependencyError, UsageError
 from zoo.files import sha256
+from zoo.models import building
 from zoo.registry import Registry
 from zoo.training.recipe import Recipe
 

@@ -10,10 +10,10 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
 from zoo.conditions import Condition  # noqa: E402 - after the checks for what they need
-from zoo.export import export  # noqa: E402
-from zoo.model import DirectModel  # noqa: E402
-from zoo.ports import Port  # noqa: E402
+from zoo.exporting import export  # noqa: E402
+from zoo.models.interface import DirectModel  # noqa: E402
 from zoo.programs import Graph  # noqa: E402
+from zoo.programs.ports import Port  # noqa: E402
 from zoo_diffusion.unet import UNetDiffusion  # noqa: E402
 
 

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from zoo import weights
 from zoo.bundle import open_bundle
-from zoo.cards import ModelCard, WeightsFile
 from zoo.cli import cli
 from zoo.files import sha256
+from zoo.registry.cards import ModelCard, WeightsFile
 
 
 @pytest.fixture(scope="session")
@@ -152,7 +152,7 @@ def test_a_missing_package_is_said_in_one_sentence(model_folder, tmp_path, monke
 
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == package else real(name, *a))
-    monkeypatch.setattr("zoo.entries.find_spec", importlib.util.find_spec, raising=False)
+    monkeypatch.setattr("zoo.registry.entries.find_spec", importlib.util.find_spec, raising=False)
     code, _, err = zoo(model_folder, "-o", tmp_path / "b")
     assert code == 1
     assert f"{package} is needed to" in err

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from zoo.export import export  # noqa: E402 - after the checks
+from zoo.exporting import export  # noqa: E402 - after the checks
 from zoo.runtime import load  # noqa: E402
 from zoo_diffusion.masked import MaskedDiffusion  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402

@@ -6,7 +6,7 @@ import torch
 
 from zoo import noise
 from zoo.errors import UsageError
-from zoo.export import export
+from zoo.exporting import export
 from zoo.noise import Stream
 from zoo.runtime import Guidance, SamplerState, load
 from zoo_diffusion.diffusion import Diffusion

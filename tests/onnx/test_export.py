@@ -1,4 +1,4 @@
-"""``zoo.export.export`` with the target ``onnx``: a proven bundle or nothing."""
+"""``zoo.exporting.export`` with the target ``onnx``: a proven bundle or nothing."""
 
 import copy
 import json
@@ -14,16 +14,16 @@ import pytest
 import torch
 
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, TABLES, WEIGHTS, open_bundle
-from zoo.cards import ModelCard
 from zoo.errors import OutputError, ProofError, UnknownNameError, UsageError
-from zoo.export import card_of, export
+from zoo.exporting import card_of, export
+from zoo.registry.cards import ModelCard
 from zoo.runtime import load
 from zoo_onnx import export as exporter
 
 #: for a process of its own, which gets the models of these tests
 PREAMBLE = f"""
 import importlib.util
-from zoo.export import export
+from zoo.exporting import export
 spec = importlib.util.spec_from_file_location("conftest", {str(Path(__file__).with_name("conftest.py"))!r})
 conftest = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(conftest)

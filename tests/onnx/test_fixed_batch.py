@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.bundle import open_bundle
-from zoo.export import export
+from zoo.exporting import export
 from zoo.runtime import load
 from zoo.runtime.check import check
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zoo import derivatives
 from zoo.errors import ExportError
+from zoo.models import derivatives
 from zoo.runtime import Session
 from zoo_onnx import forward_mode
 from zoo_onnx.trace import trace

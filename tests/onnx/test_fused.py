@@ -9,7 +9,7 @@ import pytest
 from zoo import noise
 from zoo.bundle import open_bundle
 from zoo.errors import UnknownNameError, UsageError
-from zoo.export import export
+from zoo.exporting import export
 from zoo.noise import Stream
 from zoo.runtime import load
 from zoo.runtime.check import check

@@ -12,7 +12,7 @@ from onnx.numpy_helper import from_array  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 
 from zoo.bundle import open_bundle  # noqa: E402
-from zoo.difference import TOLERANCE, relative_difference  # noqa: E402
+from zoo.bundle.differences import TOLERANCE, relative_difference  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
 from zoo_onnx.portable import portable  # noqa: E402
 

@@ -14,9 +14,9 @@ import onnx_ir as ir  # noqa: E402 - after the checks
 from onnx import TensorProto, helper  # noqa: E402
 from onnx.numpy_helper import from_array  # noqa: E402
 
-from zoo.cards import ModelCard  # noqa: E402
 from zoo.errors import ProofError  # noqa: E402
-from zoo.model import DirectModel  # noqa: E402
+from zoo.models.interface import DirectModel  # noqa: E402
+from zoo.registry.cards import ModelCard  # noqa: E402
 from zoo_onnx import trace as tracing  # noqa: E402
 from zoo_onnx.export import export  # noqa: E402
 from zoo_onnx.portable import portable  # noqa: E402

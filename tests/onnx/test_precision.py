@@ -14,10 +14,10 @@ import zoo
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, open_bundle
 from zoo.errors import BundleError, ProofError, UnknownNameError, UsageError
-from zoo.export import export
+from zoo.exporting import export
+from zoo.models.sources import resolve
 from zoo.runtime import load
 from zoo.runtime.check import check
-from zoo.sources import resolve
 from zoo_diffusion.unet import UNetDiffusion
 from zoo_onnx.precision import precision
 from zoo_onnx.precision.grids import Float, Integers

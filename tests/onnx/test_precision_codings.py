@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from zoo.bundle import open_bundle
-from zoo.cards import ModelCard
-from zoo.export import export
+from zoo.exporting import export
+from zoo.registry.cards import ModelCard
 from zoo.runtime import load
 from zoo.runtime.check import check
 from zoo_diffusion.latent import LatentDiffusion

@@ -14,7 +14,7 @@ import pytest
 
 from zoo.bundle import is_bundle, open_bundle
 from zoo.errors import OutputError
-from zoo.export import export
+from zoo.exporting import export
 
 CONFTEST = str(Path(__file__).with_name("conftest.py"))
 SERVER = f"""
@@ -22,7 +22,7 @@ import importlib.util, json, os, random, signal, sys, time, warnings
 warnings.simplefilter("ignore")
 import torch, onnxruntime, zoo_onnx.export
 from zoo.errors import ZooError
-from zoo.export import export
+from zoo.exporting import export
 spec = importlib.util.spec_from_file_location("conftest", {CONFTEST!r})
 conftest = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(conftest)

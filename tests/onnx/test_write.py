@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from zoo.bundle import open_bundle
+from zoo.bundle.scan import scan_graph
 from zoo.errors import ExportError, ProofError, UnknownNameError, UsageError
-from zoo.export import export
-from zoo.ports import Port
+from zoo.exporting import export
 from zoo.programs import Graph
+from zoo.programs.ports import Port
 from zoo.runtime import load
 from zoo.runtime.check import check
-from zoo.scan import scan_graph
 from zoo_onnx.write import write
 
 pytest.importorskip("zoo_flows.maf")

@@ -6,7 +6,7 @@ import torch
 
 from zoo.bundle import open_bundle
 from zoo.errors import UsageError
-from zoo.export import export
+from zoo.exporting import export
 from zoo.runtime import load
 from zoo.runtime.check import check
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import DataError, UsageError
-from zoo.kinds import Audio
+from zoo.modality import Audio
 from zoo.render import check_output, default_suffix, write
 from zoo.render.audio import GRAIN, rounding
 from zoo.render.files import Extras

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import ConfigError, DataError
-from zoo.kinds import Audio, Column, Table, Text, describe, kind_from
+from zoo.modality import Audio, Column, Table, Text, describe, kind_from
 from zoo.render import default_suffix, write
 from zoo.render.files import Extras
 from zoo.render.read import read_samples

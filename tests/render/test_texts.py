@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import DataError, UsageError
-from zoo.kinds import Text
+from zoo.modality import Text
 from zoo.render import check_output, default_suffix, write
 from zoo.render.files import Extras
 from zoo.render.read import read_samples

@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from zoo.bundle import MANIFEST, GraphInfo, Manifest, file_info
 from zoo.conditions import Condition
 from zoo.paths import CosineLogSNR
-from zoo.ports import Port
 from zoo.programs import Direct, Integrate, Iterate
+from zoo.programs.ports import Port
 
 OPSET, IR = 18, 8
 FLOW_MEAN = np.array([1.0, -2.0], np.float32)

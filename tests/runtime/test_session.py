@@ -17,7 +17,7 @@ from zoo.errors import (
     UnknownNameError,
     UsageError,
 )
-from zoo.ports import Port
+from zoo.programs.ports import Port
 from zoo.runtime import Device, Session, load
 from zoo.runtime.ort import onnxruntime
 

@@ -17,7 +17,7 @@ pytest.importorskip("onnxruntime")
 
 from zoo.bundle import open_bundle
 from zoo.errors import MissingDependencyError
-from zoo.export import export, pack
+from zoo.exporting import export, pack
 from zoo_diffusion.unet import UNetDiffusion
 
 ROOT = Path(__file__).parents[2]

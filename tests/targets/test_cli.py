@@ -12,13 +12,13 @@ from click.testing import CliRunner
 import zoo
 from zoo import weights
 from zoo.bundle import open_bundle
-from zoo.cards import ModelCard, WeightsFile
 from zoo.cli import _export_all, cli
 from zoo.cli._app import App
-from zoo.discovery import Plugin, PluginRecord, discover
 from zoo.errors import ExportError, ProofError
 from zoo.files import sha256
 from zoo.registry import Registry
+from zoo.registry.cards import ModelCard, WeightsFile
+from zoo.registry.discovery import Plugin, PluginRecord, discover
 
 
 @pytest.fixture(scope="session")

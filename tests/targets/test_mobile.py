@@ -12,7 +12,7 @@ import pytest
 from zoo import weights
 from zoo.bundle import GOLDEN, MANIFEST, open_bundle, read_manifest
 from zoo.errors import BundleError, ExportError, ProofError, RuntimeFailure
-from zoo.export import pack
+from zoo.exporting import pack
 from zoo.runtime.session import Session
 from zoo_targets import mobile
 

@@ -1,4 +1,4 @@
-"""``zoo.export.pack``: a proven bundle and what a target adds, whole or not at all, without PyTorch."""
+"""``zoo.exporting.pack``: a proven bundle and what a target adds, whole or not at all, without PyTorch."""
 
 import os
 import shutil
@@ -10,7 +10,6 @@ import pytest
 
 import zoo
 from zoo.bundle import GOLDEN, MANIFEST, open_bundle
-from zoo.discovery import Plugin, PluginRecord, discover
 from zoo.errors import (
     BundleError,
     ExportError,
@@ -20,8 +19,9 @@ from zoo.errors import (
     UnknownNameError,
     UsageError,
 )
-from zoo.export import export, pack
+from zoo.exporting import export, pack
 from zoo.registry import Registry
+from zoo.registry.discovery import Plugin, PluginRecord, discover
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("python", "cpp", "mobile", "triton")
@@ -196,7 +196,7 @@ class WithoutTorch(PathFinder):
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutTorch
 from zoo.bundle import open_bundle
-from zoo.export import pack
+from zoo.exporting import pack
 
 source, target, folder = sys.argv[1:]
 pack(open_bundle(Path(source)), folder, target=target)

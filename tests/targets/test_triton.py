@@ -16,7 +16,7 @@ import pytest
 
 from zoo.bundle import open_bundle, read_manifest
 from zoo.errors import BundleError, ProofError
-from zoo.export import pack
+from zoo.exporting import pack
 from zoo.runtime import load
 from zoo_targets import triton
 from zoo_targets.compare import agree

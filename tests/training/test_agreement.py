@@ -7,8 +7,8 @@ pytest.importorskip("torch")
 
 from zoo.data import Dataset, Split
 from zoo.errors import DataError
-from zoo.kinds import Audio
 from zoo.metrics.agreement import judge_samples, train_judge
+from zoo.modality import Audio
 
 
 def bars(n, seed):

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 pytest.importorskip("torch")
 
 from zoo import weights
-from zoo.cards import ModelCard
 from zoo.cli import _group
+from zoo.registry.cards import ModelCard
 from zoo.training.run import CHECKPOINT_FILE, WEIGHTS_FILE
 
 RECIPE = """

@@ -13,8 +13,8 @@ from zoo import weights  # noqa: E402
 from zoo.conditions import Condition  # noqa: E402
 from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import DataError  # noqa: E402
-from zoo.kinds import Column, Table  # noqa: E402
-from zoo.model import DirectModel  # noqa: E402
+from zoo.modality import Column, Table  # noqa: E402
+from zoo.models.interface import DirectModel  # noqa: E402
 from zoo.training.loop import prepare, train  # noqa: E402
 from zoo.training.recipe import Recipe  # noqa: E402
 from zoo.training.run import begin_with  # noqa: E402

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
-from zoo import building  # noqa: E402
-from zoo.cards import CARD_FILE  # noqa: E402 - after the check for torch
 from zoo.cli import _group  # noqa: E402
-from zoo.discovery import PluginRecord, discover, load_plugin  # noqa: E402
 from zoo.errors import ConfigError, PluginError, UnknownNameError  # noqa: E402
+from zoo.models import building  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
+from zoo.registry.cards import CARD_FILE  # noqa: E402 - after the check for torch
+from zoo.registry.discovery import PluginRecord, discover, load_plugin  # noqa: E402
 from zoo.training.recipe import Recipe  # noqa: E402
 from zoo.training.run import WEIGHTS_FILE, train_recipe  # noqa: E402
 

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from zoo import weights  # noqa: E402 - after the check for torch
 from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import ConfigError, WeightsError  # noqa: E402
-from zoo.model import DirectModel  # noqa: E402
+from zoo.models.interface import DirectModel  # noqa: E402
 from zoo.training.loop import train  # noqa: E402
 from zoo.training.recipe import Recipe, TrainingRecipe  # noqa: E402
 

@@ -12,7 +12,7 @@ from zoo.conditions import Condition  # noqa: E402
 from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import ConfigError, DataError, WeightsError  # noqa: E402
 from zoo.metrics.density import held_out_density  # noqa: E402
-from zoo.model import DirectModel  # noqa: E402
+from zoo.models.interface import DirectModel  # noqa: E402
 from zoo.training.loop import batch, evaluate, learning_rate_factor, step_seed, train, update_average  # noqa: E402
 from zoo.training.recipe import Recipe, TrainingRecipe  # noqa: E402
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from zoo.bundle import open_bundle
-from zoo.cards import ModelCard
 from zoo.conditions import Condition
-from zoo.discovery import Plugin, PluginRecord
-from zoo.export import export, pack
-from zoo.kinds import Audio, describe
+from zoo.exporting import export, pack
+from zoo.modality import Audio, describe
 from zoo.registry import Registry
+from zoo.registry.cards import ModelCard
+from zoo.registry.discovery import Plugin, PluginRecord
 
 SHIPPED = Path(__file__).parents[2] / "plugins" / "zoo_models"
 SECONDS = 120
@@ -51,7 +51,7 @@ def sound():
     """White noise of a twentieth of a second, louder towards its end; two classes, the second of them lower."""
     from torch import linspace, nn
 
-    from zoo.model import DirectModel
+    from zoo.models.interface import DirectModel
 
     class Noise(DirectModel):
         family = "flow"
@@ -75,7 +75,7 @@ def plane():
     """x = m + A·z + B·c in the plane, for a vector c of three numbers."""
     import torch
 
-    from zoo.model import DirectModel
+    from zoo.models.interface import DirectModel
 
     class Plane(DirectModel):
         family = "flow"

@@ -10,7 +10,7 @@ import pytest
 import zoo
 from zoo.bundle import open_bundle
 from zoo.errors import MissingDependencyError, UnknownNameError, UsageError
-from zoo.export import pack
+from zoo.exporting import pack
 from zoo_web import onnxruntime_web, package, page
 from zoo_web.parts import FILES
 

@@ -345,7 +345,7 @@ def test_threads_where_the_server_allows_them(visit, bundle):
 @pytest.mark.slow
 def test_the_gpu_where_there_is_one(chromium, modules, bundle, registry, tmp_path):
     """Through Chromium's own software renderer, where it has that."""
-    from zoo.export import pack
+    from zoo.exporting import pack
 
     folder = pack(bundle("digits-nsf"), tmp_path / "page", target="web", registry=registry, webgpu=True)
     model = BundledModel(bundle("digits-nsf"), "cpu")

@@ -16,8 +16,8 @@ pytest.importorskip("onnxruntime")
 
 from zoo.conditions import Condition  # noqa: E402 - after the checks for what they need
 from zoo.errors import ExportError, ProofError  # noqa: E402
-from zoo.export import export  # noqa: E402
-from zoo.model import DirectModel  # noqa: E402
+from zoo.exporting import export  # noqa: E402
+from zoo.models.interface import DirectModel  # noqa: E402
 from zoo_diffusion.coding import Coding  # noqa: E402
 from zoo_diffusion.diffusion import Diffusion  # noqa: E402
 from zoo_diffusion.graphs import DivergenceModule, GaussianStep  # noqa: E402

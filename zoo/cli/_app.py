@@ -60,8 +60,8 @@ class App:
 
     def find_registry(self) -> Registry:
         """As :attr:`registry`, without a word: for commands that tell themselves what failed."""
-        from zoo.discovery import allowed_plugins
         from zoo.registry import Registry
+        from zoo.registry.discovery import allowed_plugins
 
         return Registry.discover(allowed=() if self.no_plugins else allowed_plugins(), disabled=self.disabled)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.bundle import Bundle, GraphInfo, Manifest
 from zoo.cli._text import size
-from zoo.ports import Port
+from zoo.programs.ports import Port
 
 
 def described(bundle: Bundle) -> dict[str, Any]:

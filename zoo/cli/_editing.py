@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zoo import noise
 from zoo.errors import DataError, UsageError
-from zoo.kinds import Kind
+from zoo.modality import Kind
 from zoo.samplers.slerp import slerp
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo import building
 from zoo.bundle import open_bundle
-from zoo.cards import Exporter, ModelCard
 from zoo.cli._app import App
 from zoo.cli._text import echo, table
 from zoo.errors import ZooError
-from zoo.export import BUNDLES
+from zoo.exporting import BUNDLES
+from zoo.models import building
+from zoo.registry.cards import Exporter, ModelCard
 
 #: what is said of a precision in the table, and the options of ``onnx`` that write it
 PRECISIONS: dict[str, dict[str, str]] = {
@@ -79,7 +79,7 @@ def export_all(app: App, cards: list[ModelCard], *, check: bool, output: Path | 
 def _of_model(
     app: App, card: ModelCard, packing: list[Exporter], folder: Path, *, check: bool, quality: bool
 ) -> Iterator[Cell]:
-    from zoo.export import export, pack
+    from zoo.exporting import export, pack
 
     model, bundles = building.load(app.registry, card), app.registry.exporter(BUNDLES)
     for precision, options in PRECISIONS.items():

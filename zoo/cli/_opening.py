@@ -8,14 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import building
 from zoo.cli._app import App
 from zoo.cli._request import Request
 from zoo.errors import MissingDependencyError
+from zoo.models import building
 
 if TYPE_CHECKING:
+    from zoo.models.sources import Source
     from zoo.runtime import BundledModel
-    from zoo.sources import Source
 
 
 def open_model(app: App, source: Source, request: Request, stack: ExitStack) -> BundledModel:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.bundle.manifest import Manifest
 from zoo.errors import ConditionError, UsageError
-from zoo.kinds import Kind, kind_from
-from zoo.manifest import Manifest
+from zoo.modality import Kind, kind_from
 from zoo.samplers.guidance import Guidance
 
 if TYPE_CHECKING:
     from zoo.conditions import Condition
+    from zoo.models.sources import Source
     from zoo.runtime import Device
-    from zoo.sources import Source
 
 #: bytes; suffixes and those of temporary files come to it, and file systems take 255
 _MAX_FILE_NAME = 150

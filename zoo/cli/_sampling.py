@@ -16,12 +16,12 @@ from zoo.cli._app import App
 from zoo.cli._opening import open_model, provider_of
 from zoo.cli._request import Facts, Request, condition_of, file_name, given_condition
 from zoo.errors import UnknownNameError, UsageError
-from zoo.kinds import Text
+from zoo.modality import Text
 
 if TYPE_CHECKING:
+    from zoo.models.sources import Source
     from zoo.render.files import Extras
     from zoo.runtime import BundledModel
-    from zoo.sources import Source
 
 
 def sample(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:

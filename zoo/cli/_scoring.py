@@ -13,7 +13,7 @@ from zoo.cli._text import echo
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from zoo.sources import Source
+    from zoo.models.sources import Source
 
 
 def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
@@ -23,8 +23,8 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     import numpy as np
 
     from zoo.errors import DataError
-    from zoo.kinds import Audio, Table, Text
     from zoo.likelihood import LogDensity
+    from zoo.modality import Audio, Table, Text
     from zoo.render import audio, tables
     from zoo.render.files import FORMATS, Extras, check_suffix, check_writable, write
     from zoo.render.read import read_samples

@@ -9,7 +9,7 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import table
 from zoo.errors import UsageError
-from zoo.sources import resolve
+from zoo.models.sources import resolve
 
 if TYPE_CHECKING:
     from zoo.runtime.check import Row

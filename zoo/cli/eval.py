@@ -11,13 +11,13 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import table
 from zoo.errors import UsageError
-from zoo.sources import Source, resolve
+from zoo.models.sources import Source, resolve
 
 if TYPE_CHECKING:
-    from zoo.cards import Metric
     from zoo.data import Dataset
     from zoo.metrics.evaluation import Evaluation, Metrics
     from zoo.registry import Registry
+    from zoo.registry.cards import Metric
 
 
 @click.command("eval")

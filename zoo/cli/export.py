@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo import building
 from zoo.bundle import open_bundle
-from zoo.cards import Exporter, ModelCard
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
 from zoo.errors import UsageError
 from zoo.files import check_free
-from zoo.sources import resolve
+from zoo.models import building
+from zoo.models.sources import resolve
+from zoo.registry.cards import Exporter, ModelCard
 
 if TYPE_CHECKING:
-    from zoo.sources import Source
+    from zoo.models.sources import Source
 
 
 FAILED = 3
@@ -153,7 +153,7 @@ def command(
     if fused:
         options["fused"] = choice
     if exporter.packs and source.bundle is not None and not options:
-        from zoo.export import pack
+        from zoo.exporting import pack
 
         app.say(f"packing {source.bundle}, having checked it")
         pack(open_bundle(source.bundle), output, target=target, force=force, registry=app.registry, **own)
@@ -162,7 +162,7 @@ def command(
     if exporter.packs:
         options["packing"] = own
     built = building.load(app.registry, source)
-    from zoo.export import export
+    from zoo.exporting import export
 
     with app.progress(f"exporting {source.name}", 100) as update:
 

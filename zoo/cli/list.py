@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from zoo.cards import Description, ModelCard
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import count, echo, shape, size, table
 from zoo.registry import Item
+from zoo.registry.cards import Description, ModelCard
 
 #: the plural, which is also the option and the key in JSON -> the kind
 PLURALS = {

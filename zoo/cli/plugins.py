@@ -9,8 +9,8 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import echo, facts, table
 from zoo.cli.list import PLURALS, counted
-from zoo.discovery import PluginRecord
 from zoo.registry import Registry
+from zoo.registry.discovery import PluginRecord
 
 
 @click.command("plugins")

@@ -11,7 +11,7 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._request import Request, check_request, facts_of
-from zoo.sources import resolve
+from zoo.models.sources import resolve
 
 _PATH = click.Path(path_type=Path)
 

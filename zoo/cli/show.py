@@ -10,16 +10,16 @@ from typing import Any
 import click
 
 from zoo.bundle import Bundle
-from zoo.cards import ModelCard
 from zoo.cli._app import App, json_option, pass_app, plain
 from zoo.cli._bundle import described, explained
 from zoo.cli._text import echo, facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
-from zoo.discovery import KINDS
 from zoo.errors import UnknownNameError
+from zoo.models.sources import Source, resolve
 from zoo.registry import Item, Registry
-from zoo.sources import Source, resolve
+from zoo.registry.cards import ModelCard
+from zoo.registry.discovery import KINDS
 
 #: what a manifest need not say of its model
 _NOT_STATED: dict[str, Any] = {

@@ -78,7 +78,7 @@ def _need_torch() -> None:
 
 
 def _make_room(folder: Path, *, restart: bool) -> None:
-    from zoo.cards import CARD_FILE
+    from zoo.registry.cards import CARD_FILE
     from zoo.training.run import CHECKPOINT_FILE, WEIGHTS_FILE
 
     if folder.exists() and not folder.is_dir():

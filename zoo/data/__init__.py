@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError
-from zoo.kinds import Kind
+from zoo.modality import Kind
 
 __all__ = ["Dataset", "Split", "check_finite"]
 

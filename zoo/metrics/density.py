@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from zoo.data import Dataset
-from zoo.model import GenerativeModel
+from zoo.models.interface import GenerativeModel
 
 _BATCH = 1000
 _DEQUANTISATIONS = 5

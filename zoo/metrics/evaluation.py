@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.cards import Metric
 from zoo.data import Dataset
-from zoo.discovery import last_line
 from zoo.errors import PluginError, ZooError
 from zoo.registry import Registry
+from zoo.registry.cards import Metric
+from zoo.registry.discovery import last_line
 from zoo.runtime import BundledModel
 
 #: tables by name

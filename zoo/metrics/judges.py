@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.data import Dataset
 from zoo.errors import DataError
-from zoo.kinds import Audio
+from zoo.modality import Audio
 
 
 class Judge(nn.Module):

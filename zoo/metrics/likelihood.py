@@ -38,7 +38,7 @@ def likelihood(evaluation: Evaluation) -> Metrics:
 
 
 def variational_bound(evaluation: Evaluation) -> Metrics:
-    """``test_bound_nll``, and in bits/dim: what a diffusion's negative log-likelihood is at most, see :mod:`zoo.bound`.
+    """``test_bound_nll``, and in bits/dim: what a diffusion's negative log-likelihood is at most, see :mod:`zoo.likelihood.bound`.
 
     Models that do not score by an ODE have no chain, and so no such metric.
     """

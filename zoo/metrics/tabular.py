@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.kinds import Table
 from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.modality import Table
 from zoo.render.tables import values
 
 Rows = NDArray[np.float64]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from zoo.kinds import Text
 from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.modality import Text
 from zoo.render.text import texts
 
 _VOWELS = set("aeiouy")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError
-from zoo.kinds import Audio
+from zoo.modality import Audio
 
 #: seconds between two recordings in a file
 SILENCE = 0.25

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import OutputError, UsageError
 from zoo.files import atomic_file, check_free
-from zoo.kinds import Audio, Kind, Table, Text
+from zoo.modality import Audio, Kind, Table, Text
 from zoo.render import audio, tables, text
 
 #: extension -> what it holds

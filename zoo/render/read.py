@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError, WeightsError
-from zoo.kinds import Audio, Kind, Table, Text
+from zoo.modality import Audio, Kind, Table, Text
 from zoo.render import audio, tables, text
 from zoo.render.files import check_suffix
 

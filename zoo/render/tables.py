@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zoo import noise
 from zoo.errors import DataError
-from zoo.kinds import Column, Table
+from zoo.modality import Column, Table
 from zoo.noise import Stream
 
 

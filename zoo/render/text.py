@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError
-from zoo.kinds import Text
+from zoo.modality import Text
 
 #: stands for a character that is not known, where a model is to fill it in
 UNKNOWN = "?"

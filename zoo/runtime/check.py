@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, Manifest
-from zoo.difference import TOLERANCE, relative_difference
+from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import BundleError, DataError, ProofError, ProviderError, UsageError
 from zoo.runtime import tables
 from zoo.runtime.device import choose_provider

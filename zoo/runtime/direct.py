@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, UsageError
-from zoo.manifest import Manifest
 from zoo.noise import normal
 from zoo.programs import Program, event_of
 from zoo.runtime.graph_checks import check_density, check_event, check_ports

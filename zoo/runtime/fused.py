@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.bundle.manifest import Manifest
 from zoo.errors import UsageError
-from zoo.manifest import Manifest
 from zoo.programs import Program
 from zoo.runtime.graph_checks import check_ports
 from zoo.runtime.running import Drawing, Host, Runner, SampleRequest, Tick

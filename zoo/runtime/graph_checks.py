@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError
-from zoo.manifest import Manifest
 from zoo.paths import path_from
 from zoo.programs import Integrate, Iterate, Program
 

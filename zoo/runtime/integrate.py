@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.bound import variational_bound
+from zoo.bundle.manifest import Manifest
 from zoo.errors import RuntimeFailure
 from zoo.likelihood import EXACT, evaluations, log_density, log_density_with_errors
-from zoo.manifest import Manifest
+from zoo.likelihood.bound import variational_bound
 from zoo.paths import path_from
 from zoo.programs import Integrate, Program
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
@@ -139,7 +139,7 @@ def bound(
     first: int,
     tick: Callable[[], None],
 ) -> NDArray[np.float64]:
-    """The variational bound of data ``first`` to ``first + n`` of a run, see :mod:`zoo.bound`.
+    """The variational bound of data ``first`` to ``first + n`` of a run, see :mod:`zoo.likelihood.bound`.
 
     The graph's trace is not used, and its probe is zero. For the rest see :func:`log_prob`.
     """

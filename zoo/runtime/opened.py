@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, UsageError
-from zoo.kinds import Kind
+from zoo.modality import Kind
 from zoo.runtime import contract
 from zoo.runtime.device import Device, choose_provider
 from zoo.runtime.numbers import checked_count

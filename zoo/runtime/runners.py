@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from zoo.errors import BundleError
-from zoo.extensions import plugin_runner
 from zoo.programs import Program
+from zoo.registry.extensions import plugin_runner
 from zoo.runtime.direct import DirectRunner
 from zoo.runtime.fused import FusedRunner
 from zoo.runtime.integrate import IntegrateRunner

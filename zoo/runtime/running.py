@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, UsageError
-from zoo.manifest import Manifest
 from zoo.programs import Integrate, Program
 from zoo.runtime.session import Session
 from zoo.samplers import SamplerFunction, StepTable

@@ -82,7 +82,7 @@ class Scoring(Sampling):
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> NDArray[np.float64]:
-        """What a diffusion's log-density under ancestral sampling is at least, see :mod:`zoo.bound`.
+        """What a diffusion's log-density under ancestral sampling is at least, see :mod:`zoo.likelihood.bound`.
 
         Args:
             x: as for :meth:`log_prob`, and so are ``condition``, ``batch_size`` and ``progress``.

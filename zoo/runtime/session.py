@@ -24,7 +24,7 @@ from zoo.errors import (
     RuntimeFailure,
     ZooError,
 )
-from zoo.ports import Port
+from zoo.programs.ports import Port
 from zoo.runtime.device import Device, choose_provider, execution_provider
 from zoo.runtime.ort import onnxruntime
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from zoo import weights
 from zoo.bundle import TABLES, Bundle
-from zoo.difference import relative_difference
+from zoo.bundle.differences import relative_difference
 from zoo.errors import BundleError, MissingDependencyError, PluginError, UnknownNameError, ZooError
 from zoo.samplers import SamplerFunction
 from zoo.samplers.stored import Arrays, stored, table_named

@@ -64,7 +64,7 @@ class Builtin:
 
     @property
     def entry(self) -> str:
-        """``"module:function"``, as :class:`zoo.cards.Sampler` wants it."""
+        """``"module:function"``, as :class:`zoo.registry.cards.Sampler` wants it."""
         return f"{self.function.__module__}:{self.function.__name__}"
 
 

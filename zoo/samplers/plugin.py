@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.cards import Sampler
-from zoo.hookspecs import hookimpl
+from zoo.registry.cards import Sampler
+from zoo.registry.hookspecs import hookimpl
 from zoo.samplers.builtin import SAMPLERS
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zoo.data import Dataset
-    from zoo.model import GenerativeModel
+    from zoo.models.interface import GenerativeModel
 
 STARTS = ("teacher", "fresh")
 

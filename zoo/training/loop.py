@@ -21,8 +21,8 @@ from zoo import weights
 from zoo.conditions import Condition
 from zoo.data import Dataset, Split, check_finite
 from zoo.errors import ConditionError, DataError
-from zoo.kinds import Table
-from zoo.model import GenerativeModel
+from zoo.modality import Table
+from zoo.models.interface import GenerativeModel
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 from zoo.training.distillation import Distillation

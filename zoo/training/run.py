@@ -7,19 +7,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import building, weights
-from zoo.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
+from zoo import weights
 from zoo.data import Dataset
-from zoo.discovery import last_line
 from zoo.errors import ConfigError, OutputError, PluginError, UsageError, WeightsError, ZooError
 from zoo.files import write_text
-from zoo.kinds import describe
-from zoo.sources import resolve
+from zoo.modality import describe
+from zoo.models import building
+from zoo.models.sources import resolve
+from zoo.registry.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
+from zoo.registry.discovery import last_line
 from zoo.training.distillation import Distillation
 from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from zoo.model import GenerativeModel
+    from zoo.models.interface import GenerativeModel
     from zoo.registry import Registry
     from zoo.training.loop import Reporter
 
@@ -206,7 +207,7 @@ def measure(
 ) -> dict[str, Any]:
     """What a finished model is worth on the test split: its loss, and its density where scoring is one call."""
     from zoo.metrics.density import held_out_density
-    from zoo.model import DirectModel
+    from zoo.models.interface import DirectModel
     from zoo.training import loop
 
     say("measuring on the test split")

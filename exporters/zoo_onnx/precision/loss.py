@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.errors import ProofError
-from zoo.model import GenerativeModel
+from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Iterate, Programs
 from zoo.runtime import BundledModel
 from zoo.samplers.state import in_data_units

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zoo.cards import ModelCard
 from zoo.data import Dataset
 from zoo.errors import ZooError
 from zoo.registry import installed
+from zoo.registry.cards import ModelCard
 from zoo.runtime import BundledModel
 
 _SAMPLES = 200

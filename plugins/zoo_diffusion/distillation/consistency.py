@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.errors import ConfigError, ZooError
-from zoo.model import GenerativeModel
+from zoo.models.interface import GenerativeModel
 from zoo.paths import Path
 from zoo.samplers.spacing import spaced_times
 from zoo.training.distillation import Distillation

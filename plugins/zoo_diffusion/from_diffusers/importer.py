@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cards import ModelCard
 from zoo.conditions import Condition
-from zoo.discovery import last_line
 from zoo.errors import ConfigError, UsageError, WeightsError, ZooError
+from zoo.registry.cards import ModelCard
+from zoo.registry.discovery import last_line
 from zoo.weights import load_into
 from zoo_diffusion.from_diffusers import weights
 from zoo_diffusion.from_diffusers.folder import Folder, open_folder
@@ -103,7 +103,7 @@ class FolderCard(ModelCard):
     variant: str | None = None
 
     def describe(self) -> dict[str, Any]:
-        """See :meth:`zoo.cards.ModelCard.describe`."""
+        """See :meth:`zoo.registry.cards.ModelCard.describe`."""
         return {name: value for name, value in super().describe().items() if name != "variant"}
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import DataError
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
 from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 
 

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.ports import Dim
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
+from zoo.programs.ports import Dim
 from zoo_flows.transforms import unfolding, unfolding_graph, unfolding_plan
 from zoo_flows.transforms.base import ITERATIVE_WAYS, WAYS, Direction, Transform
 from zoo_flows.transforms.bracket import IterativeMap

@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
 
 Direction = Literal["forward", "inverse"]
 #: how a sequential direction can be written: without control flow, or as a loop

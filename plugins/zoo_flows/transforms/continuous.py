@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.velocity import VelocityMLP, random_signs, unit_vectors
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
 
 #: matrices up to this size are eliminated without a loop
 _SMALL = 8

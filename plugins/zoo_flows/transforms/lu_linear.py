@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
 from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 from zoo_flows.transforms.permutation import random_order
 from zoo_flows.transforms.precision import at_least_single

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.ports import Dim
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
+from zoo.programs.ports import Dim
 from zoo_flows.transforms import patchwise_graph
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.causal import CausalTransformer, Extend

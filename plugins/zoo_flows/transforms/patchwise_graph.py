@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.ports import Dim
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
+from zoo.programs.ports import Dim
 from zoo_flows.transforms.causal import CausalTransformer, Extend
 from zoo_flows.transforms.maps import Map
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
 from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 
 

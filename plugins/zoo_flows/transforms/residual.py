@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.elimination import log_det as write_log_det
 from zoo_flows.transforms.lipschitz import Lipschitz

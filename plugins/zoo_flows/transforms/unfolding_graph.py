@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.writing import Net, Value
+from zoo.programs.graph_writing import Net, Value
 from zoo_flows.transforms.bracket import IterativeMap, State
 from zoo_flows.transforms.made import MADE, REACH
 from zoo_flows.transforms.maps import Map

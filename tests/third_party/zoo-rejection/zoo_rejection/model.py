@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from zoo import noise
-from zoo.model import GenerativeModel, check_count, check_seed
-from zoo.ports import Port
+from zoo.models.interface import GenerativeModel, check_count, check_seed
 from zoo.programs import Direct, Graph, Programs
+from zoo.programs.ports import Port
 from zoo.registry import installed
 from zoo_rejection.program import Rejection
 

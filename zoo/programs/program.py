@@ -1,82 +1,21 @@
-"""What an exporter writes for a model: named graphs, and the programs that turn them into ``sample`` and ``log_prob``.
-
-Programs are plain data that a manifest stores and a runtime in any language follows:
-
-- :class:`Direct`, one call of one graph. A flow samples by ``inverse`` and scores by ``log_prob``.
-- :class:`Iterate`, a :class:`~zoo.samplers.StepTable` run over the graph ``step``. A diffusion samples so.
-- :class:`Integrate`, the probability-flow ODE over the graph ``divergence``. A diffusion scores so.
-- :class:`Fused`, a whole run of ``sample`` in one call, for runtimes where even a short loop is too much. An exporter
-  writes it beside the others if it is asked to.
-
-No torch here; :class:`Graph` holds whatever callable the exporter traces.
-"""
+"""Kinds of programs: what turns graphs into ``sample`` or ``log_prob``; see :mod:`zoo.programs`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from zoo.errors import BundleError, UsageError
-from zoo.extensions import plugin_program
 from zoo.paths import path_from
-from zoo.ports import Port
-from zoo.writing import Writer
+from zoo.programs.graph import Graph, HasPorts, event_of
+from zoo.registry.extensions import plugin_program
 
 #: tables that every bundle of a Gaussian path holds, besides the model's own choice
 USUAL_TABLES = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One ONNX file to be.
-
-    Attributes:
-        name: stem of the file name.
-        module: callable (a torch module) from the inputs, in order, to one output or a tuple of outputs.
-        inputs: what it takes.
-        outputs: what it gives.
-        extremes: inputs at which the proof must hold too (a list of ``{port name: array}`` makers taking the batch
-            size), beyond ordinary random ones.
-        written: ways to write the graph instead of tracing the module, by name, the usual one first; see
-            :mod:`zoo.writing`. The module is then what it is compared with.
-    """
-
-    name: str
-    module: Callable[..., Any]
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    extremes: tuple[Callable[[int], Mapping[str, Any]], ...] = ()
-    written: Mapping[str, Writer] = field(default_factory=dict)
-
-
-class HasPorts(Protocol):
-    """What is known of a graph before and after it is written: its ports. :class:`Graph`, or a manifest's."""
-
-    @property
-    def inputs(self) -> Sequence[Port]:
-        """What it takes."""
-        ...
-
-    @property
-    def outputs(self) -> Sequence[Port]:
-        """What it gives."""
-        ...
-
-
-def event_of(graphs: Mapping[str, HasPorts], graph: str, port: str | None, leading: int) -> tuple[int, ...]:
-    """Shape of an input of a graph without its first ``leading`` dimensions, such as the batch.
-
-    Raises:
-        BundleError: there is no such graph or input, or its shape is open.
-    """
-    found = [p for p in graphs[graph].inputs if p.name == port] if graph in graphs else []
-    if not found or not all(isinstance(size, int) for size in found[0].shape[leading:]):
-        raise BundleError(f"input {port} of graph {graph} has no fixed event shape")
-    return tuple(int(size) for size in found[0].shape[leading:])
 
 
 class Program(ABC):

@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from zoo.cards import Description
-from zoo.discovery import PluginRecord, culprit, last_line
 from zoo.errors import MissingDependencyError, PluginError, ZooError
+from zoo.registry.cards import Description
+from zoo.registry.discovery import PluginRecord, culprit, last_line
 
 #: module -> the extra of genzoo that installs it
 EXTRAS = {

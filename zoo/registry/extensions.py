@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.cards import ProgramKind
-    from zoo.discovery import PluginRecord
+    from zoo.registry.cards import ProgramKind
+    from zoo.registry.discovery import PluginRecord
 
     Brought = Mapping[str, tuple[ProgramKind, PluginRecord]]
 
@@ -40,7 +40,7 @@ def plugin_runner(kind: str) -> Any:
 
 def _found(kind: str) -> tuple[ProgramKind, PluginRecord]:
     if _brought is None:
-        from zoo.discovery import allowed_plugins, brought, discover
+        from zoo.registry.discovery import allowed_plugins, brought, discover
 
         bring(brought(discover(allowed=allowed_plugins()), "program"))
     assert _brought is not None
@@ -48,6 +48,6 @@ def _found(kind: str) -> tuple[ProgramKind, PluginRecord]:
 
 
 def _loaded(described: ProgramKind, plugin: PluginRecord) -> Any:
-    from zoo.entries import load_entry
+    from zoo.registry.entries import load_entry
 
     return load_entry("program", described, plugin)

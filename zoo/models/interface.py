@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
-from zoo.contexts import StandardizedContext, checked_condition, needs_gradient
 from zoo.errors import ConditionError, DataError, UsageError
-from zoo.ports import Port
+from zoo.models.contexts import StandardizedContext, checked_condition, needs_gradient
 from zoo.programs import Direct, Graph, Programs
+from zoo.programs.ports import Port
 
 __all__ = ["Condition", "DirectModel", "GenerativeModel"]
 

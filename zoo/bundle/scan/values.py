@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.scan.schemas import Schema
-from zoo.scan.wire import signed
+from zoo.bundle.scan.schemas import Schema
+from zoo.bundle.scan.wire import signed
 
 Fields = dict[str, Any]
 

@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from zoo.bundle.scan.wire import Malformed
 from zoo.jsonfile import strict
-from zoo.scan.wire import Malformed
 
 MAX_HEADER = 16 << 20
 MAX_TENSORS = 100_000

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import weights
 from zoo.bundle import WEIGHTS, open_bundle
-from zoo.cards import Importer, ModelCard
-from zoo.discovery import last_line
-from zoo.entries import importable, missing
 from zoo.errors import BundleError, ConfigError, PluginError, WeightsError, ZooError
+from zoo.models.sources import Source, resolve
 from zoo.registry import Registry
-from zoo.sources import Source, resolve
+from zoo.registry.cards import Importer, ModelCard
+from zoo.registry.discovery import last_line
+from zoo.registry.entries import importable, missing
 
 if TYPE_CHECKING:
-    from zoo.model import GenerativeModel
+    from zoo.models.interface import GenerativeModel
 
 
 def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> GenerativeModel:
@@ -33,13 +33,13 @@ def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> G
         UnknownNameError: no such architecture.
         MissingDependencyError: torch, or something else that it requires, is not installed.
         ConfigError: keywords that it does not take, or values that it cannot be built with.
-        PluginError: it cannot be imported, or is no :class:`~zoo.model.GenerativeModel`.
+        PluginError: it cannot be imported, or is no :class:`~zoo.GenerativeModel`.
     """
     description = registry.architecture(architecture)
     if not importable("torch"):
         raise missing("torch", f"build the architecture {architecture!r}")
     cls = registry.load_entry(description)
-    from zoo.model import GenerativeModel
+    from zoo.models.interface import GenerativeModel
 
     if not (inspect.isclass(cls) and issubclass(cls, GenerativeModel)):
         raise PluginError(f"{description.entry} of the architecture {architecture!r} is no zoo.GenerativeModel")
@@ -114,7 +114,7 @@ def load(
         the model, in evaluation mode.
 
     Raises:
-        what :func:`~zoo.sources.resolve` and :func:`build` do, and
+        what :func:`~zoo.models.sources.resolve` and :func:`build` do, and
         WeightsError: a weights file that is missing, damaged, or does not fit.
         ConfigError: a card that does not fit what is built from it.
         PluginError: an importer that fails.
@@ -134,7 +134,7 @@ def load(
 
 
 def _from_importer(registry: Registry, importer: Importer, card: ModelCard) -> GenerativeModel:
-    from zoo.model import GenerativeModel
+    from zoo.models.interface import GenerativeModel
 
     read = registry.load_entry(importer)
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import building
+from zoo.models import building
 from zoo.registry import installed
 
 if TYPE_CHECKING:
-    from zoo.model import GenerativeModel
+    from zoo.models.interface import GenerativeModel
 
 
 def load(model: str | Path, /, **importing: Any) -> GenerativeModel:

@@ -1,7 +1,7 @@
 """The rules for a graph of a bundle, held before ONNX Runtime sees the file. Weights are not loaded.
 
 A graph passes if it is what the manifest says (opset, IR version, inputs, outputs); uses only the operators of
-:mod:`zoo.scan.operators`, each as its schema has it (:mod:`zoo.scan.attributes`); makes each value before it is used;
+:mod:`zoo.bundle.scan.operators`, each as its schema has it (:mod:`zoo.bundle.scan.attributes`); makes each value before it is used;
 takes external data only from the bundle's own files, whole and inside them; ends (a ``Loop`` has a constant number of
 turns); divides whole numbers by constants only, and none that stops the processor; and asks for no more memory, where
 it says so in constants, than a graph could need.
@@ -13,16 +13,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zoo.bundle.scan import messages as m
+from zoo.bundle.scan.attributes import attributes_of, describe, schema_for
+from zoo.bundle.scan.operators import SIZED, SUBGRAPHS
+from zoo.bundle.scan.reading import MAX_ELEMENTS, Reader, Stated, refuse, shown
+from zoo.bundle.scan.traps import check_traps
+from zoo.bundle.scan.values import FLOATS, UNKNOWN, Fields, Value, given, of_tensor
+from zoo.bundle.scan.wire import Malformed
 from zoo.errors import BundleError
-from zoo.ports import Port
 from zoo.printable import printable, shortened
-from zoo.scan import messages as m
-from zoo.scan.attributes import attributes_of, describe, schema_for
-from zoo.scan.operators import SIZED, SUBGRAPHS
-from zoo.scan.reading import MAX_ELEMENTS, Reader, Stated, refuse, shown
-from zoo.scan.traps import check_traps
-from zoo.scan.values import FLOATS, UNKNOWN, Fields, Value, given, of_tensor
-from zoo.scan.wire import Malformed
+from zoo.programs.ports import Port
 
 OPSETS = range(17, 26)
 IR_VERSIONS = range(8, 14)

@@ -2,7 +2,7 @@
 
 ::
 
-    manifest.json          names every other file with its size and sha256; see :mod:`zoo.manifest`
+    manifest.json          names every other file with its size and sha256; see :mod:`zoo.bundle.manifest`
     <graph>.onnx           one file a graph; large constants point into weights.safetensors
     weights.safetensors    every weight once, under its name in the PyTorch model; constants that only graphs
                            need (folded, inverted) under names that begin with "graph:"
@@ -12,7 +12,7 @@
 
 ``docs/bundle-format.md`` specifies it. Bundles come from strangers, so nothing is used before it has been checked: the
 manifest, by itself; then that the folder holds exactly the files listed, each a plain file of the size and SHA-256
-stated; every safetensors file; every graph (:mod:`zoo.scan.graph`). Only then ONNX Runtime is shown a path.
+stated; every safetensors file; every graph (:mod:`zoo.bundle.scan.graph`). Only then ONNX Runtime is shown a path.
 
 Hard links are followed, since package managers install files by linking them from a cache. They cannot do harm here:
 whatever else a file is a link of, its bytes are those that the manifest promises, and graphs take data from such files
@@ -31,30 +31,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from zoo.bundle.manifest import MANIFEST, FileInfo, Manifest
+from zoo.bundle.scan import check_finite, read_header, scan_graph
+from zoo.bundle.scan.graph import MAX_GRAPH_BYTES
+from zoo.bundle.scan.wire import Malformed
 from zoo.errors import BundleError
 from zoo.files import sha256
-from zoo.manifest import FORMAT, MANIFEST, VERSION, FileInfo, GraphInfo, Manifest
-from zoo.scan import check_finite, read_header, scan_graph
-from zoo.scan.graph import MAX_GRAPH_BYTES
-from zoo.scan.wire import Malformed
-
-__all__ = [
-    "FORMAT",
-    "GOLDEN",
-    "MANIFEST",
-    "MODEL_CARD",
-    "TABLES",
-    "VERSION",
-    "WEIGHTS",
-    "Bundle",
-    "FileInfo",
-    "GraphInfo",
-    "Manifest",
-    "file_info",
-    "is_bundle",
-    "open_bundle",
-    "read_manifest",
-]
 
 WEIGHTS = "weights.safetensors"
 TABLES = "tables.safetensors"
@@ -117,7 +99,7 @@ def open_bundle(folder: Path) -> Bundle:
 
     Raises:
         BundleError: no manifest; a file that is missing, not listed, a link, too large, truncated or altered; a graph
-            that breaks a rule of :mod:`zoo.scan.graph`; a safetensors file that is not one, or not finite.
+            that breaks a rule of :mod:`zoo.bundle.scan.graph`; a safetensors file that is not one, or not finite.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from zoo.ports import Dim
+from zoo.programs.ports import Dim
 
 #: a tensor in a graph that is being written; what it is, only the exporter knows
 Value = Any

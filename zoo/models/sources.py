@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from zoo import entries
 from zoo.bundle import MANIFEST, Manifest, is_bundle, read_manifest
-from zoo.cards import CARD_FILE, Importer, ModelCard
-from zoo.discovery import last_line
 from zoo.errors import NameConflictError, PluginError, UnknownNameError, UsageError, ZooError
-from zoo.registry import Item, Registry
+from zoo.registry import Item, Registry, entries
+from zoo.registry.cards import CARD_FILE, Importer, ModelCard
+from zoo.registry.discovery import last_line
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zoo import schema
+from zoo.bundle import schema
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo.jsonfile import finite, strict
@@ -44,7 +44,7 @@ class Architecture(Description):
     """A class of model.
 
     Attributes:
-        entry: ``"module:Class"`` of a :class:`~zoo.model.GenerativeModel` built from a config's keywords.
+        entry: ``"module:Class"`` of a :class:`~zoo.GenerativeModel` built from a config's keywords.
         family: ``"flow"``, ``"diffusion"``, or another.
         paper: where it was published.
     """
@@ -208,7 +208,7 @@ class ModelCard(Description):
         condition: what it is conditioned on, or None.
         parameters: how many numbers were fitted.
         weights: the safetensors file.
-        data: ``name``, ``license``, ``source``, for discrete data ``levels``, and its ``kind`` (:mod:`zoo.kinds`).
+        data: ``name``, ``license``, ``source``, for discrete data ``levels``, and its ``kind`` (:mod:`zoo.modality`).
         license: ``{"code": SPDX, "weights": SPDX}``.
         metrics: name to value, or to ``{"value", "unit", "of", ...}``.
         papers: citations.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.scan.wire import Field
+from zoo.bundle.scan.wire import Field
 
 Message = dict[int, Field]
 

@@ -6,12 +6,12 @@ ask for as not there. So an attribute with two values, or one beside its type, i
 
 from __future__ import annotations
 
-from zoo.scan import messages as m
-from zoo.scan.operators import ALLOWED, FREE, SIGNED, SIZING
-from zoo.scan.reading import Reader, refuse, shown
-from zoo.scan.schemas import ATTRIBUTES, Schema, schema_of
-from zoo.scan.values import Fields
-from zoo.scan.wire import signed
+from zoo.bundle.scan import messages as m
+from zoo.bundle.scan.operators import ALLOWED, FREE, SIGNED, SIZING
+from zoo.bundle.scan.reading import Reader, refuse, shown
+from zoo.bundle.scan.schemas import ATTRIBUTES, Schema, schema_of
+from zoo.bundle.scan.values import Fields
+from zoo.bundle.scan.wire import signed
 
 #: enlargement by one attribute of a convolution or pooling
 _MAX_SIZING = 1 << 16

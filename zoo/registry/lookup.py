@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from zoo import entries, extensions
-from zoo.cards import (
+from zoo.errors import NameConflictError, UnknownNameError, ZooError
+from zoo.registry import entries, extensions
+from zoo.registry.cards import (
     Architecture,
     Check,
     DataSource,
@@ -24,8 +25,7 @@ from zoo.cards import (
     ModelCard,
     Sampler,
 )
-from zoo.discovery import KINDS, Plugin, PluginRecord, allowed_plugins, brought, discover
-from zoo.errors import NameConflictError, UnknownNameError, ZooError
+from zoo.registry.discovery import KINDS, Plugin, PluginRecord, allowed_plugins, brought, discover
 
 D = TypeVar("D", bound=Description)
 
@@ -74,7 +74,7 @@ class Registry:
 
     @classmethod
     def discover(cls, *, allowed: Collection[str] | None = None, disabled: Collection[str] = ()) -> Registry:
-        """Load the installed plugins; see :func:`zoo.discovery.discover`."""
+        """Load the installed plugins; see :func:`zoo.registry.discovery.discover`."""
         plugins = discover(allowed=allowed, disabled=disabled)
         extensions.bring(brought(plugins, "program"))
         return cls(plugins)
@@ -92,7 +92,7 @@ class Registry:
                 yield f"plugin {plugin.name} of {plugin.origin}: {conflict}"
 
     def items(self, kind: str) -> list[Item]:
-        """All things of a kind (a key of :data:`zoo.discovery.KINDS`) by name; contested names once a claimant."""
+        """All things of a kind (a key of :data:`zoo.registry.discovery.KINDS`) by name; contested names once a claimant."""
         return [item for _, holders in sorted(self._items[kind].items()) for item in holders]
 
     def item(self, kind: str, name: str) -> Item:
@@ -121,7 +121,7 @@ class Registry:
         return self._get("architecture", name, Architecture)
 
     def model(self, name: str) -> ModelCard:
-        """The card of the registered model of that name; :func:`zoo.sources.resolve` takes folders as well."""
+        """The card of the registered model of that name; :func:`zoo.models.sources.resolve` takes folders as well."""
         return self._get("model", name, ModelCard)
 
     def sampler(self, name: str) -> Sampler:

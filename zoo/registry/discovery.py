@@ -24,8 +24,9 @@ from typing import Any
 
 import pluggy
 
-from zoo import hookspecs
-from zoo.cards import (
+from zoo.errors import PluginError, UnknownNameError
+from zoo.registry import hookspecs
+from zoo.registry.cards import (
     Architecture,
     Check,
     DataSource,
@@ -38,7 +39,6 @@ from zoo.cards import (
     ProgramKind,
     Sampler,
 )
-from zoo.errors import PluginError, UnknownNameError
 
 #: the distribution whose plugins are the built-in ones
 HOME = "genzoo"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from zoo.scan.attributes import describe
-from zoo.scan.reading import refuse
-from zoo.scan.values import FLOATS, Fields, Value
+from zoo.bundle.scan.attributes import describe
+from zoo.bundle.scan.reading import refuse
+from zoo.bundle.scan.values import FLOATS, Fields, Value
 
 
 def check_traps(node: Fields, attributes: Mapping[str, Fields], takes: Sequence[Value]) -> None:

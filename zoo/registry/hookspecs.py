@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from zoo.cards import (
+from zoo.registry.cards import (
     Architecture,
     Check,
     DataSource,

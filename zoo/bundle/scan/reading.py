@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from zoo.bundle.scan import messages as m
+from zoo.bundle.scan.values import TYPES, Fields
+from zoo.bundle.scan.wire import Budget, Malformed, decode, signed
 from zoo.printable import shortened
-from zoo.scan import messages as m
-from zoo.scan.values import TYPES, Fields
-from zoo.scan.wire import Budget, Malformed, decode, signed
 
 #: numbers in one tensor that a graph asks for in constants: 1 GB in float32
 MAX_ELEMENTS = 1 << 28

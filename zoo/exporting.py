@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.bundle import MANIFEST, Bundle, open_bundle
-from zoo.cards import ModelCard
 from zoo.errors import OutputError, UsageError
 from zoo.files import atomic_folder, check_free, copy_file
 from zoo.registry import Registry, installed
+from zoo.registry.cards import ModelCard
 
 if TYPE_CHECKING:
-    from zoo.model import GenerativeModel
+    from zoo.models.interface import GenerativeModel
 
 #: the target that writes bundles, and where targets that pack one have it
 BUNDLES, BUNDLE = "onnx", "bundle"
@@ -39,7 +39,7 @@ def export(
     """Export a model.
 
     Args:
-        model: any :class:`~zoo.model.GenerativeModel`; it is not changed.
+        model: any :class:`~zoo.GenerativeModel`; it is not changed.
         folder: what to write. It appears when everything in it is written and proven.
         card: what is known of the model; None for one that says no more than the model itself.
         target: name of an exporter.

@@ -1,0 +1,34 @@
+"""The exported folder: its manifest, what is checked before anything runs, and how far two arrays may be apart."""
+
+from __future__ import annotations
+
+from zoo.bundle.manifest import FORMAT, MANIFEST, VERSION, FileInfo, GraphInfo, Manifest
+from zoo.bundle.opening import (
+    GOLDEN,
+    MODEL_CARD,
+    TABLES,
+    WEIGHTS,
+    Bundle,
+    file_info,
+    is_bundle,
+    open_bundle,
+    read_manifest,
+)
+
+__all__ = [
+    "FORMAT",
+    "GOLDEN",
+    "MANIFEST",
+    "MODEL_CARD",
+    "TABLES",
+    "VERSION",
+    "WEIGHTS",
+    "Bundle",
+    "FileInfo",
+    "GraphInfo",
+    "Manifest",
+    "file_info",
+    "is_bundle",
+    "open_bundle",
+    "read_manifest",
+]

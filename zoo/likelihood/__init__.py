@@ -1,0 +1,35 @@
+"""Log-densities of diffusions around any evaluator of the denoiser: by the probability-flow ODE, and bounded."""
+
+from __future__ import annotations
+
+from zoo.likelihood.ode import (
+    EXACT,
+    EXACT_SIZE,
+    FLOAT32,
+    LOG_NOISE_MAX,
+    Array,
+    Evaluator,
+    LogDensity,
+    default_probes,
+    differentiable_log_density,
+    evaluations,
+    log_density,
+    log_density_with_errors,
+    student_t,
+)
+
+__all__ = [
+    "EXACT",
+    "EXACT_SIZE",
+    "FLOAT32",
+    "LOG_NOISE_MAX",
+    "Array",
+    "Evaluator",
+    "LogDensity",
+    "default_probes",
+    "differentiable_log_density",
+    "evaluations",
+    "log_density",
+    "log_density_with_errors",
+    "student_t",
+]

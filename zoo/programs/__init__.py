@@ -1,0 +1,51 @@
+"""What an exporter writes for a model: named graphs, and the programs that turn them into ``sample`` and ``log_prob``.
+
+Programs are plain data that a manifest stores and a runtime in any language follows:
+
+- :class:`Direct`, one call of one graph. A flow samples by ``inverse`` and scores by ``log_prob``.
+- :class:`Iterate`, a :class:`~zoo.samplers.StepTable` run over the graph ``step``. A diffusion samples so.
+- :class:`Integrate`, the probability-flow ODE over the graph ``divergence``. A diffusion scores so.
+- :class:`Fused`, a whole run of ``sample`` in one call, for runtimes where even a short loop is too much. An exporter
+  writes it beside the others if it is asked to.
+
+No torch here; :class:`Graph` holds whatever callable the exporter traces.
+"""
+
+from __future__ import annotations
+
+from zoo.programs.graph import Graph, HasPorts, event_of
+from zoo.programs.graph_writing import Value
+from zoo.programs.ports import Dim, Port
+from zoo.programs.program import (
+    KINDS,
+    USUAL_TABLES,
+    Direct,
+    Fused,
+    Integrate,
+    Iterate,
+    Program,
+    Programs,
+    describe,
+    fused_from,
+    program_from,
+)
+
+__all__ = [
+    "KINDS",
+    "USUAL_TABLES",
+    "Dim",
+    "Direct",
+    "Fused",
+    "Graph",
+    "HasPorts",
+    "Integrate",
+    "Iterate",
+    "Port",
+    "Program",
+    "Programs",
+    "Value",
+    "describe",
+    "event_of",
+    "fused_from",
+    "program_from",
+]
