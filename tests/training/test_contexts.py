@@ -33,7 +33,7 @@ DIFFUSION = {"event_shape": [2], "condition": VECTOR, "path": "rectified-flow", 
 MODELS = {
     "a coupling flow": (lambda: RealNVP(**FLOW, hidden=16, blocks=1), 150, {}),
     "an autoregressive flow": (lambda: MAF(**FLOW, hidden=[16]), 150, {}),
-    "a diffusion": (lambda: MLPDiffusion(**DIFFUSION, hidden=32, blocks=1), 300, {"steps": 8}),
+    "a diffusion": (lambda: MLPDiffusion(**DIFFUSION, hidden=32, blocks=1), 300, {"steps": 32}),
 }
 
 
