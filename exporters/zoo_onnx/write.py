@@ -1,4 +1,4 @@
-"""From the writer of a :class:`zoo.programs.Graph` to an ONNX graph: the exporter's side of :mod:`zoo.programs.graph_writing`."""
+"""From the writer of a :class:`zoo.programs.Graph` to an ONNX graph: the exporter's side of graph writing."""
 
 from __future__ import annotations
 

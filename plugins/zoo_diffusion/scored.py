@@ -123,7 +123,7 @@ class Scored(GenerativeModel):
     def log_prob_bound(
         self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0
     ) -> Tensor:
-        """What the log-density under ancestral sampling is at least: the variational bound, see :mod:`zoo.likelihood.bound`.
+        """What the log-density under ancestral sampling is at least, see :mod:`zoo.likelihood.bound`.
 
         Args:
             x: data ``[n, *event]``.

@@ -20,7 +20,7 @@ IMPORTED = [path for path in (*HOST, *BUILT_IN) if "files" not in path.relative_
 
 #: modules of the host that are about tensors, and so import torch when they are imported
 TENSORS = {
-    *("zoo/models/interface.py", "zoo/models/derivatives.py", "zoo/noise_torch.py"),
+    *("zoo/models/interface.py", "zoo/models/contexts.py", "zoo/models/derivatives.py", "zoo/noise_torch.py"),
     *("zoo/training/loop.py", "zoo/training/checkpoint.py", "zoo/training/pairing.py"),
     *("zoo/metrics/density.py", "zoo/metrics/agreement.py", "zoo/metrics/judges.py"),
 }
@@ -195,7 +195,7 @@ def test_nobody_asks_of_which_kind_a_program_is():
         "getattr(m.sample, 'steps', 1)\nmatch p:\n    case programs.Integrate(): pass\ngetattr(table, 'steps')\n"
     )
     assert sum(map(asks_for_a_kind_of_program, ast.walk(probe))) == 5
-    room = {"zoo/programs.py"}
+    room = {"zoo/programs/program.py"}
     asking = [
         f"{name(path)}:{node.lineno}"
         for path in (*IMPORTED, *(ROOT / "scripts").rglob("*.py"))

@@ -38,8 +38,9 @@ def likelihood(evaluation: Evaluation) -> Metrics:
 
 
 def variational_bound(evaluation: Evaluation) -> Metrics:
-    """``test_bound_nll``, and in bits/dim: what a diffusion's negative log-likelihood is at most, see :mod:`zoo.likelihood.bound`.
+    """``test_bound_nll``, and in bits/dim: what a diffusion's negative log-likelihood is at most.
 
+    See :mod:`zoo.likelihood.bound`.
     Models that do not score by an ODE have no chain, and so no such metric.
     """
     if not evaluation.integrates:

@@ -92,7 +92,7 @@ class Registry:
                 yield f"plugin {plugin.name} of {plugin.origin}: {conflict}"
 
     def items(self, kind: str) -> list[Item]:
-        """All things of a kind (a key of :data:`zoo.registry.discovery.KINDS`) by name; contested names once a claimant."""
+        """All things of a kind (a key of :data:`~zoo.registry.discovery.KINDS`) by name; contested ones by claimant."""
         return [item for _, holders in sorted(self._items[kind].items()) for item in holders]
 
     def item(self, kind: str, name: str) -> Item:

@@ -1,10 +1,10 @@
 """The rules for a graph of a bundle, held before ONNX Runtime sees the file. Weights are not loaded.
 
 A graph passes if it is what the manifest says (opset, IR version, inputs, outputs); uses only the operators of
-:mod:`zoo.bundle.scan.operators`, each as its schema has it (:mod:`zoo.bundle.scan.attributes`); makes each value before it is used;
-takes external data only from the bundle's own files, whole and inside them; ends (a ``Loop`` has a constant number of
-turns); divides whole numbers by constants only, and none that stops the processor; and asks for no more memory, where
-it says so in constants, than a graph could need.
+:mod:`zoo.bundle.scan.operators`, each as its schema has it (:mod:`zoo.bundle.scan.attributes`); makes each value before
+it is used; takes external data only from the bundle's own files, whole and inside them; ends (a ``Loop`` has a constant
+number of turns); divides whole numbers by constants only, and none that stops the processor; and asks for no more
+memory, where it says so in constants, than a graph could need.
 """
 
 from __future__ import annotations
