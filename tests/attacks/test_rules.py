@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.bundle import open_bundle, schema
+from zoo import schema
+from zoo.bundle import open_bundle
 from zoo.bundle.scan import messages
 from zoo.bundle.scan.operators import ALLOWED, OPERATORS
 

@@ -57,9 +57,16 @@ class House:
         lines = {}
         for node in ast.walk(tree):
             for name in map(self.nearest, self.named(module, node)):
-                if name and name != module:
-                    lines.setdefault(name, node.lineno)
+                for each in (name, *self.run_first(module, name)):
+                    if each and each != module:
+                        lines.setdefault(each, node.lineno)
         return lines
+
+    def run_first(self, module, name):
+        """The packages that are run before what a name means: those around it, but for those around the module too."""
+        while name := name.rpartition(".")[0]:
+            if name in self.modules and not module.startswith(f"{name}."):
+                yield name
 
     def nearest(self, name):
         """The module that holds what a dotted name means, or nothing if it is not ours."""

@@ -1,6 +1,6 @@
 """What ``manifest.json`` says, and reading it from strangers: every field is checked before anything else is opened.
 
-The fields are those of ``zoo/bundle/schema/manifest-1.json``; what one field says of another is checked here.
+The fields are those of ``zoo/schema/manifest-1.json``; what one field says of another is checked here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.bundle import schema
+from zoo import schema
 from zoo.conditions import Condition
 from zoo.errors import BundleError, ZooError
 from zoo.jsonfile import strict

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zoo.bundle import schema
+from zoo import schema
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo.jsonfile import finite, strict
