@@ -46,7 +46,7 @@ def test_no_color_is_respected(capsys, monkeypatch):
 
 
 def test_facts_leave_out_what_is_empty_and_indent_lines(capsys):
-    facts([("name", "x"), ("empty", ""), ("papers", "one\ntwo")])
+    facts([("name", "x"), ("empty", ""), ("papers", ["one", "two"])])
     assert capsys.readouterr().out == "name    x\npapers  one\n        two\n"
     facts([])
     assert capsys.readouterr().out == ""
