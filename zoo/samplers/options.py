@@ -72,7 +72,7 @@ def check_strength(strength: float) -> float:
     return strength
 
 
-def check_guidance(guidance: float | Guidance) -> Guidance:
+def check_guidance(guidance: Any) -> Guidance:
     """All about guidance, of which a number is the weight.
 
     Raises:
@@ -82,4 +82,4 @@ def check_guidance(guidance: float | Guidance) -> Guidance:
         return guidance
     if isinstance(guidance, bool) or not isinstance(guidance, Real):
         raise UsageError(f"guidance is a weight or a Guidance, not {guidance!r}")
-    return Guidance(guidance)
+    return Guidance(float(guidance))
