@@ -156,7 +156,7 @@ def test_the_wheel_holds_zoo_and_the_plugins_and_nothing_else(tmp_path):
     # what else there is are schemas of files and operators, what targets copy, and the pretrained models: folders with
     # a card and a bundle
     others = set(files) - expected - typed - {file for file in files if file.startswith("genzoo-")}
-    schemas = {name(path) for folder in ("schema", "scan") for path in (ROOT / "zoo" / folder).glob("*.json")}
+    schemas = {name(path) for folder in ("schema", "bundle/scan") for path in (ROOT / "zoo" / folder).glob("*.json")}
     assert schemas <= others
     copied = {
         path.relative_to(ROOT / "exporters").as_posix()
