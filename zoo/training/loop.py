@@ -105,13 +105,14 @@ def train(
             best=best,
             progress=progress,
             recipe=recipe.describe(),
+            learning_rate=settings.at(progress.step).learning_rate,
         )
 
     model.train()
     average.train(average is model)
     started = time.monotonic() - progress.seconds
     while progress.step < settings.steps:
-        loss = _step(model, average, optimizer, data, settings, progress.step, distillation, path)
+        loss = _step(model, average, optimizer, data, settings.at(progress.step), progress.step, distillation, path)
         progress.step += 1
         progress.seconds = time.monotonic() - started
         validation = None
@@ -161,7 +162,7 @@ def _step(
     value, size = (float(number) for number in torch.stack([loss.detach(), norm.to(loss)]).tolist())
     for what, number in (("loss", value), ("norm of the gradient", size)):
         if not math.isfinite(number):
-            raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path)
+            raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path, settings.learning_rate)
     optimizer.step()
     if average is not model:
         update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
