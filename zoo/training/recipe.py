@@ -17,7 +17,7 @@
     steps = 3000
     batch_size = 512
 
-A run that diverges late goes on from its last checkpoint with other settings, which its table ``[training]`` then says::
+A run that diverges late goes on from its last checkpoint with other settings, which ``[training]`` then says::
 
     changes = [{ step = 2500, learning_rate = 1e-4 }]
 
