@@ -176,9 +176,19 @@ class _Plan:
 
 #: options that choose a part of what ``--all`` takes, and how they are written
 _NOT_WITH_ALL = {
-    "packing": "-T", "opset": "--opset", "fused": "--fused", "dtype": "--dtype", "quantize": "--quantize",
-    "importing": "-I", "batch": "--batch", "bound": "--bound", "inverse": "--inverse",
-    "sampler": "--sampler", "steps": "--steps", "guidance": "--guidance", "options": "-O",
+    "packing": "-T",
+    "opset": "--opset",
+    "fused": "--fused",
+    "dtype": "--dtype",
+    "quantize": "--quantize",
+    "importing": "-I",
+    "batch": "--batch",
+    "bound": "--bound",
+    "inverse": "--inverse",
+    "sampler": "--sampler",
+    "steps": "--steps",
+    "guidance": "--guidance",
+    "options": "-O",
 }
 
 

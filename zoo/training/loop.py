@@ -89,7 +89,9 @@ def train(
     run.average.train(run.average is model)
     started = time.monotonic() - progress.seconds
     while progress.step < settings.steps:
-        loss = _step(model, run.average, run.optimizer, data, settings, progress.step, distillation, path)
+        loss = _step(
+            model, run.average, run.optimizer, data, settings.at(progress.step), progress.step, distillation, path
+        )
         progress.step += 1
         progress.seconds = time.monotonic() - started
         last, validation = progress.step == settings.steps, None
@@ -134,6 +136,7 @@ class _Run:
             best=self.best,
             progress=self.progress,
             recipe=self.recipe.describe(),
+            learning_rate=self.recipe.training.at(self.progress.step).learning_rate,
         )
 
     def evaluate(self, data: Dataset, loss: float, distillation: Distillation | None) -> float:
@@ -180,7 +183,7 @@ def _step(
     value, size = (float(number) for number in torch.stack([loss.detach(), norm.to(loss)]).tolist())
     for what, number in (("loss", value), ("norm of the gradient", size)):
         if not math.isfinite(number):
-            raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path)
+            raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path, settings.learning_rate)
     optimizer.step()
     if average is not model:
         update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
