@@ -77,8 +77,8 @@ def table_of(
     """
     sampler, strength = options.sampler, options.strength or None
     if isinstance(sampler, StepTable):
-        if strength is not None and strength != 1:
-            raise UsageError("a finished table says itself where it starts, so it takes no strength")
+        if strength is not None and strength not in (1, sampler.strength):
+            raise UsageError("a finished table says itself where it starts, so it takes no strength but its own")
         table = sampler
     else:
         table = _made(program, sampler, options.steps, strength, samplers, dict(options.own))
@@ -118,6 +118,7 @@ def _made(
             count = max(1, round(strength * count))
             options = {**options, "spacing": [float(t) for t in times[-count:]]}
         table = function(path, count, **options)
+        table = table if strength is None else replace(table, strength=float(strength))
         return table if initial is None else replace(table, initial_scale=float(initial))
     except KeyError:
         raise UsageError(f"sampler {name} takes no spacing, so it cannot start in between") from None
