@@ -61,8 +61,8 @@ def sampler():
     return StepSampler(ClosedForm())
 
 
-def begun(sampler, n=5, **options):
-    return sampler.begin(n, seed=7, condition=None, options=SamplingOptions.of(options))
+def begun(steps, /, n=5, **options):
+    return steps.begin(n, seed=7, condition=None, options=SamplingOptions.of(options))
 
 
 def test_samples_are_those_of_the_equations(sampler):
@@ -71,7 +71,7 @@ def test_samples_are_those_of_the_equations(sampler):
     for row in table:
         gain = row.alpha * 0.25 / (row.alpha**2 * 0.25 + row.sigma**2)
         d = 0.3 + gain * (x - row.alpha * 0.3)
-        fresh = noise.normal(7, 5, EVENT, step=row.index, stream=Stream.STEP)
+        fresh = noise.normal(7, 5, EVENT, step=row.index, stream=Stream.STEP).astype(float)
         x = row.matrix[0, 0] * x + row.matrix[0, 1] * d + row.noise_scale * fresh
     np.testing.assert_allclose(sampler.finish(begun(sampler, sampler="ddpm")), 2 * (3 + 2 * x), rtol=1e-12)
 

@@ -1,7 +1,8 @@
 """Sampling as a pure function: everything that the next row of a table depends on is a :class:`SamplerState`.
 
 A state can be stopped after any row, saved, and gone on with elsewhere, in PyTorch or in ONNX Runtime, with the same
-result: noise is counted by seed, sample and row, and nothing is hidden in counters. Whoever samples does::
+result: noise is counted by seed, sample and row, and nothing is hidden in counters. Who samples does this, as
+:func:`zoo.samplers.stepping.run_rows` does::
 
     state = begin(program, table, event_shape, n, seed=0)
     slots = state.slots
