@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from zoo import runtime, weights  # noqa: E402 - after the checks
-from zoo.errors import ConfigError, UnknownNameError, UsageError  # noqa: E402
+from zoo.errors import ConfigError, DataError, UnknownNameError, UsageError  # noqa: E402
 from zoo.exporting import export  # noqa: E402
 from zoo.registry.cards import ModelCard  # noqa: E402
 from zoo.training.run import begin_with  # noqa: E402
@@ -130,6 +130,17 @@ def test_the_bundle_carries_the_decoder(model, pictures, tmp_path):
     np.testing.assert_allclose(bundle.sample(2, init=start, strength=0.0), kept, atol=1e-3)
     with pytest.raises(UsageError, match="log_prob"):
         bundle.log_prob(start)
+
+
+def test_edits_go_through_the_encoder_in_pytorch_too(model, pictures):
+    with torch.no_grad():
+        kept = model.coding.decode(model.coding.encode(pictures[:1])[0])
+    for init in (pictures[0], pictures[:1].numpy()):
+        torch.testing.assert_close(model.sample(2, seed=0, init=init, strength=0.0), kept.expand(2, -1, -1, -1))
+    with pytest.raises(UsageError, match="keeps no part of its data"):
+        model.sample(1, seed=0, init=pictures[0], mask=np.ones((1, 8, 8)))
+    with pytest.raises(DataError, match="data to start from has shape"):
+        model.sample(1, seed=0, init=np.zeros((3, 3)))
 
 
 def test_only_the_network_is_trained(model, pictures):
