@@ -83,56 +83,78 @@ def train(
             prepare(model, data, seed=settings.seed)
         elif distillation is not None:
             distillation.start(model)
-    average = copy.deepcopy(model) if settings.ema else model
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-    )
-    progress, best = Progress(), None
-    if path.exists():
-        progress, best = checkpoint.load(
-            path, model=model, average=average, optimizer=optimizer, recipe=recipe.describe()
-        )
-
-    def save() -> None:
-        checkpoint.save(
-            path,
-            model=model,
-            average=average,
-            optimizer=optimizer,
-            best=best,
-            progress=progress,
-            recipe=recipe.describe(),
-        )
-
+    run = _Run(model, recipe, path)
+    progress = run.progress
     model.train()
-    average.train(average is model)
+    run.average.train(run.average is model)
     started = time.monotonic() - progress.seconds
     while progress.step < settings.steps:
-        loss = _step(model, average, optimizer, data, settings, progress.step, distillation, path)
+        loss = _step(
+            model, run.average, run.optimizer, data, settings.at(progress.step), progress.step, distillation, path
+        )
         progress.step += 1
         progress.seconds = time.monotonic() - started
-        validation = None
-        if settings.evaluate_every and (
-            progress.step % settings.evaluate_every == 0 or progress.step == settings.steps
-        ):
-            validation = evaluate(average, data, data.validation, seed=settings.seed, distillation=distillation)
-            progress.history.append({"step": progress.step, "loss": loss, "validation": validation})
-            if validation < progress.best:
-                progress.best, progress.best_step = validation, progress.step
-                best = weights.state_arrays(average) if settings.keep == "best" else None
-                best = best and {k: v.copy() for k, v in best.items()}
+        last, validation = progress.step == settings.steps, None
+        if settings.evaluate_every and (last or progress.step % settings.evaluate_every == 0):
+            validation = run.evaluate(data, loss, distillation)
         if report is not None:
             report(progress, loss, validation)
-        stopping = stop() and progress.step < settings.steps
-        if stopping or progress.step % settings.checkpoint_every == 0 or progress.step == settings.steps:
-            save()
+        stopping = stop() and not last
+        if stopping or last or progress.step % settings.checkpoint_every == 0:
+            run.save()
         if stopping:
             return None
-    kept = best if settings.keep == "best" and best is not None else weights.state_arrays(average)
-    return Result(kept, progress)
+    return Result(run.kept(), progress)
+
+
+class _Run:
+    """What a checkpoint holds: model, averaged weights, optimizer, progress, and the best weights so far."""
+
+    def __init__(self, model: GenerativeModel, recipe: Recipe, path: Path) -> None:
+        settings = recipe.training
+        self.model, self.recipe, self.path = model, recipe, path
+        self.average = copy.deepcopy(model) if settings.ema else model
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+        )
+        self.progress = Progress()
+        self.best: weights.Arrays | None = None
+        if path.exists():
+            self.progress, self.best = checkpoint.load(
+                path, model=model, average=self.average, optimizer=self.optimizer, recipe=recipe.describe()
+            )
+
+    def save(self) -> None:
+        checkpoint.save(
+            self.path,
+            model=self.model,
+            average=self.average,
+            optimizer=self.optimizer,
+            best=self.best,
+            progress=self.progress,
+            recipe=self.recipe.describe(),
+            learning_rate=self.recipe.training.at(self.progress.step).learning_rate,
+        )
+
+    def evaluate(self, data: Dataset, loss: float, distillation: Distillation | None) -> float:
+        """The validation loss, noted in the history; if it is the least so far, the weights are kept."""
+        settings, progress = self.recipe.training, self.progress
+        validation = evaluate(self.average, data, data.validation, seed=settings.seed, distillation=distillation)
+        progress.history.append({"step": progress.step, "loss": loss, "validation": validation})
+        if validation < progress.best:
+            progress.best, progress.best_step = validation, progress.step
+            if settings.keep == "best":
+                self.best = {name: array.copy() for name, array in weights.state_arrays(self.average).items()}
+        return validation
+
+    def kept(self) -> weights.Arrays:
+        """The weights that the recipe says to keep."""
+        if self.recipe.training.keep == "best" and self.best is not None:
+            return self.best
+        return weights.state_arrays(self.average)
 
 
 def _step(
@@ -161,7 +183,7 @@ def _step(
     value, size = (float(number) for number in torch.stack([loss.detach(), norm.to(loss)]).tolist())
     for what, number in (("loss", value), ("norm of the gradient", size)):
         if not math.isfinite(number):
-            raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path)
+            raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path, settings.learning_rate)
     optimizer.step()
     if average is not model:
         update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
