@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo.likelihood import default_probes
-from zoo.paths import Path, path_from
+from zoo.paths import GaussianPath, path_from, require_gaussian
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers import inversion
 from zoo.samplers.consistency import CONSISTENCY
@@ -103,7 +103,7 @@ class Diffusion(Iterated, Scored):
         self.coding = coding
         self.state_shape = event_shape if coding is None else coding.latent_shape
         self.condition_on(condition)
-        self.path: Path = path_from(path)
+        self.path: GaussianPath = require_gaussian(path_from(path))
         self.prediction: Prediction = check_prediction(prediction, self.path)
         self.shift, self.scale = shift, scale
         self.data_min, self.data_max = data_min, data_max

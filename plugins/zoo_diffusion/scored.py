@@ -24,7 +24,7 @@ from zoo.likelihood.bound import variational_bound
 from zoo.models.contexts import needs_gradient
 from zoo.models.derivatives import differentiable
 from zoo.models.interface import GenerativeModel, finite_part
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo_diffusion.coding import Coding
 from zoo_diffusion.graphs import DivergenceModule
 from zoo_diffusion.iterated import tensor_of
@@ -42,7 +42,7 @@ class Scored(GenerativeModel):
         state_shape: shape of one state.
     """
 
-    path: Path
+    path: GaussianPath
     shift: float
     scale: float
     consistency: bool

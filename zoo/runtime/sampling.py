@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import RuntimeFailure, UsageError
 from zoo.noise import check_seed
-from zoo.paths import path_from
+from zoo.paths import path_from, require_gaussian
 from zoo.programs import Iterate
 from zoo.runtime import data, iterate
 from zoo.runtime.coding import Coding
@@ -205,7 +205,7 @@ class Sampling(Coding):
         program = self._iterated()
         if program.sampler in CONSISTENCY:
             raise UsageError(f"{self.name} is a consistency model: it has no ODE that turns data into noise")
-        path = path_from(program.path)
+        path = require_gaussian(path_from(program.path))
         values = data.events(data.centred(x, self.levels), self.event_shape, None)
         table = inversion(path, program.steps if steps is None else steps, order=order)
         given = self._scoring_condition(condition, len(values))

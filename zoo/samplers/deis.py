@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.adams import lagrange_integrals
 from zoo.samplers.moves import MAX_GAIN, check_gain, epsilon, gain, toward
 from zoo.samplers.recorder import Linear, Recorder
@@ -16,7 +16,7 @@ from zoo.samplers.table import StepTable
 
 
 def deis(
-    path: Path,
+    path: GaussianPath,
     steps: int,
     *,
     order: int = 3,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import MAX_GAIN, along, check_gain, epsilon, gain, toward
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing
 from zoo.samplers.table import StepTable
 
 
-def dpm_solver_2(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
+def dpm_solver_2(
+    path: GaussianPath, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing"
+) -> StepTable:
     """The midpoint method in the noise level, with the midpoint in λ; two evaluations a step, one in the last.
 
     In x/α the exponential weights of the paper cancel: u/α_s = x/α + (n_s - n_t)·ε̂ with n = σ/α. k-diffusion's

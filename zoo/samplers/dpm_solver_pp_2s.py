@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import log
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import ancestral, epsilon, toward
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing
 from zoo.samplers.table import StepTable
 
 
-def dpm_solver_pp_2s(path: Path, steps: int, *, eta: float = 0.0, spacing: Spacing = "trailing") -> StepTable:
+def dpm_solver_pp_2s(path: GaussianPath, steps: int, *, eta: float = 0.0, spacing: Spacing = "trailing") -> StepTable:
     """Second order without history; two evaluations a step, one in the last.
 
     With η > 0 it goes down to the lower level of :func:`zoo.samplers.moves.ancestral` and adds noise, as k-diffusion's

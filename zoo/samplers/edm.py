@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import inf, log, sqrt
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import MAX_GAIN, along, check_gain, epsilon, heun_gain, toward
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Grid, Point, Spacing
 from zoo.samplers.table import StepTable
 
 
-def heun(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
+def heun(path: GaussianPath, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
     """Algorithm 1: second order, two evaluations a step but one in the last.
 
     Args:
@@ -30,7 +30,7 @@ def heun(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing
 
 
 def edm(
-    path: Path,
+    path: GaussianPath,
     steps: int,
     *,
     churn: float = 40.0,

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError, ZooError
 from zoo.models.interface import GenerativeModel
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.spacing import spaced_times
 from zoo.training.distillation import Distillation
 from zoo_diffusion.diffusion import Diffusion
@@ -125,7 +125,7 @@ class Consistency(Distillation):
         return (distance / here.place.flatten()).mean()
 
 
-def trajectory(path: Path, steps: int, spacing: Any) -> NDArray[np.float64]:
+def trajectory(path: GaussianPath, steps: int, spacing: Any) -> NDArray[np.float64]:
     """Times t_0 > … > t_N = t_min of ``steps`` steps; fewer where the spacing itself ends at t_min."""
     try:
         times = spaced_times(path, steps, spacing)
