@@ -24,6 +24,7 @@ from zoo_onnx.draft import Draft, stated, with_files
 from zoo_onnx.fixed import fix
 from zoo_onnx.fused import Choice, fused_program
 from zoo_onnx.golden import golden, relived
+from zoo_onnx.graph_writing import write
 from zoo_onnx.model_card import model_card
 from zoo_onnx.precision import Precision, loss, precision
 from zoo_onnx.precision.grids import Integers
@@ -32,7 +33,6 @@ from zoo_onnx.precision.quality import compared, measure
 from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
 from zoo_onnx.trace import trace
-from zoo_onnx.write import write
 
 #: opset 18 is the most portable, and the fastest on CPUs
 OPSET = 18

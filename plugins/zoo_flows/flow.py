@@ -18,7 +18,7 @@ from zoo.conditions import Condition
 from zoo.models.interface import DirectModel
 from zoo.programs import Programs
 from zoo.programs.graph_writing import Value, Writer
-from zoo_flows import writing
+from zoo_flows import graph_writing
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.dequantisation import VariationalDequantisation
 from zoo_flows.transforms import Transform
@@ -169,8 +169,8 @@ class Flow(DirectModel):
         made = DirectModel.programs(frozen)
         extremes = {"inverse": frozen._noise_extremes(), "log_prob": frozen._data_extremes()}
         written = {
-            "inverse": frozen._writers("inverse", writing.inverse),
-            "log_prob": frozen._writers("forward", writing.log_prob),
+            "inverse": frozen._writers("inverse", graph_writing.inverse),
+            "log_prob": frozen._writers("forward", graph_writing.log_prob),
         }
         return replace(
             made,
@@ -180,7 +180,7 @@ class Flow(DirectModel):
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
         transforms = tuple(_transform(t) for t in (*self.preprocessing, *self.transforms))
-        described = writing.WrittenFlow(
+        described = graph_writing.WrittenFlow(
             transforms, self.base, self.event_shape, self.noise_shape, self.condition, self.standardized_context
         )
         for transform in transforms:
