@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from zoo.errors import ExportError, UnknownNameError, UsageError
 from zoo.files import write_text
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Programs
+from zoo.progress import StageProgress
 from zoo.registry import installed
 from zoo.registry.cards import ModelCard
 from zoo.runtime import BundledModel
@@ -27,8 +28,8 @@ from zoo_onnx.golden import golden, relived
 from zoo_onnx.graph_writing import write
 from zoo_onnx.model_card import model_card
 from zoo_onnx.precision import Precision, loss, precision
-from zoo_onnx.precision.grids import Integers
 from zoo_onnx.precision.lower import calibrated, lowered
+from zoo_onnx.precision.number_formats import Integers
 from zoo_onnx.precision.quality import compared, measure
 from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
@@ -38,8 +39,6 @@ from zoo_onnx.trace import trace
 OPSET = 18
 _OPSETS = range(18, 24)
 _LARGEST_BATCH = 1 << 16
-
-Progress = Callable[[str, int, int], None]
 
 
 def export(
@@ -55,7 +54,7 @@ def export(
     bound: float | None = None,
     quality: bool = True,
     batch: int | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> None:
     """Write a bundle into an empty folder, and prove that it computes what the model computes.
 
@@ -113,8 +112,8 @@ def export(
         else:
             stages.begin(f"writing graph {graph.name}")
             traced.append(write(graph, way, opset))
-    if chosen is not None and not sum(store(each, chosen.grid) for each in traced):
-        raise UsageError(f"{card.name} has no weights to store in {chosen.grid.name}")
+    if chosen is not None and not sum(store(each, chosen.format) for each in traced):
+        raise UsageError(f"{card.name} has no weights to store in {chosen.format.name}")
     stages.begin("writing")
     kept = [each.clone() for each in traced]  # the files that the others point into are written anew
     manifest = draft.write(traced, folder)
@@ -206,13 +205,13 @@ def _check_batch(batch: int | None, fused: bool) -> None:
 
 def _rounded(model: GenerativeModel, chosen: Precision) -> dict[str, Any]:
     """Round a model's weights in place, and return what the weights file has of them."""
-    names = chosen.grid.round(model)
+    names = chosen.format.round(model)
     if not names:
-        raise UsageError(f"the model has no weights to store in {chosen.grid.name}")
+        raise UsageError(f"the model has no weights to store in {chosen.format.name}")
     state = weights.state_arrays(model)
-    if isinstance(chosen.grid, Integers):
+    if isinstance(chosen.format, Integers):
         return {name: array for name, array in state.items() if name not in names}
-    dtype = chosen.grid.dtype
+    dtype = chosen.format.dtype
     return {name: array.astype(dtype) if name in names else array for name, array in state.items()}
 
 
@@ -248,7 +247,7 @@ def _again(
 class _Stages:
     """Tells ``progress`` what is being done."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: StageProgress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, -1
 
     def begin(self, what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,9 +27,6 @@ from zoo_diffusion.objectives import Objective, hidden
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 from zoo_diffusion.scored import Scored
 from zoo_diffusion.settings import check_settings, sampling_defaults
-
-Progress = Callable[[int, int], None]
-Preview = Callable[[int, NDArray[Any]], None]
 
 
 class Diffusion(Iterated, Scored):

@@ -14,11 +14,11 @@ from torch import Tensor
 from zoo.models.contexts import needs_gradient
 from zoo.models.interface import GenerativeModel, check_count, check_seed
 from zoo.programs import Iterate
+from zoo.progress import Progress
 from zoo.samplers import Guidance, StepTable, check_strength, table_for
 from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, in_data_units, to_data
 from zoo_diffusion.graphs import StepModule
 
-Progress = Callable[[int, int], None]
 Preview = Callable[[int, NDArray[Any]], None]
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from zoo.data import Dataset
 from zoo.errors import PluginError, ZooError
+from zoo.progress import Progress
 from zoo.registry import Registry
 from zoo.registry.cards import Metric
 from zoo.registry.discovery import last_line
@@ -25,8 +26,6 @@ from zoo.runtime import BundledModel
 
 #: tables by name
 Metrics = dict[str, dict[str, Any]]
-#: called with (done, in all)
-Progress = Callable[[int, int], None] | None
 
 #: test samples that are scored unless another number is asked for, where each takes an ODE
 SCORED_BY_ODE = 64
@@ -71,7 +70,7 @@ class Evaluation:
     terms: int = 100
     samples: int = 1000
     seed: int = 0
-    progress: Progress = None
+    progress: Progress | None = None
 
     @property
     def integrates(self) -> bool:

@@ -13,9 +13,10 @@ from os import PathLike
 from pathlib import Path
 
 from zoo.bundle import open_bundle
+from zoo.progress import Progress
 from zoo.runtime.device import Device
 from zoo.runtime.model import BundledModel
-from zoo.runtime.opened import Progress, fresh_seed
+from zoo.runtime.opened import fresh_seed
 from zoo.runtime.running import Preview
 from zoo.runtime.session import Session
 from zoo.runtime.streaming import Frame

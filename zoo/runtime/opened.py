@@ -16,14 +16,13 @@ from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, UsageError
 from zoo.modality import Kind
+from zoo.progress import Progress
 from zoo.runtime import contract
 from zoo.runtime.device import Device, choose_provider
 from zoo.runtime.numbers import checked_count
 from zoo.runtime.session import Session
 from zoo.samplers import BUILTIN, SamplerFunction
 from zoo.samplers.state import pad
-
-Progress = Callable[[int, int], None]
 
 #: the sample's index is one 32-bit word of the noise's counter
 LARGEST_COUNT = 1 << 32

@@ -12,10 +12,11 @@ from zoo.errors import RuntimeFailure, UsageError
 from zoo.noise import check_seed
 from zoo.paths import path_from, require_gaussian
 from zoo.programs import Iterate
+from zoo.progress import Progress
 from zoo.runtime import data, iterate
 from zoo.runtime.coding import Coding
 from zoo.runtime.numbers import checked_count
-from zoo.runtime.opened import LARGEST_COUNT, Progress, fresh_seed, ticker
+from zoo.runtime.opened import LARGEST_COUNT, fresh_seed, ticker
 from zoo.runtime.runners import runner_of
 from zoo.runtime.running import Preview, SampleRequest, Samples
 from zoo.samplers import Guidance, StepTable, check_strength, inversion, table_for

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from zoo.errors import RuntimeFailure, UsageError
 from zoo.likelihood import LogDensity
 from zoo.noise import check_seed
+from zoo.progress import Progress
 from zoo.runtime import data, integrate
 from zoo.runtime.numbers import checked_count
-from zoo.runtime.opened import Progress, ticker
+from zoo.runtime.opened import ticker
 from zoo.runtime.runners import runner_of
 from zoo.runtime.running import ScoreRequest
 from zoo.runtime.sampling import Sampling

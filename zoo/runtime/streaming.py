@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.runtime.opened import Progress
+from zoo.progress import Progress
 from zoo.runtime.running import Samples
 from zoo.runtime.sampling import Sampling
 from zoo.samplers.state import SamplerState

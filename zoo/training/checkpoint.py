@@ -21,7 +21,7 @@ from zoo.errors import ConfigError, WeightsError
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """Where a run stands.
 
     Attributes:
@@ -46,7 +46,7 @@ def save(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
     best: weights.Arrays | None,
-    progress: Progress,
+    training_state: TrainingState,
     recipe: dict[str, Any],
 ) -> None:
     """Write a checkpoint atomically, unless some of it is not finite: nobody could resume from that.
@@ -67,8 +67,8 @@ def save(
     broken = sorted(n for n, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all())
     if broken:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        raise diverged(f"{broken[0]}{more} of the checkpoint at step {progress.step} would not be finite", path)
-    record = {**vars(progress), "best": progress.best if np.isfinite(progress.best) else None}
+        raise diverged(f"{broken[0]}{more} of the checkpoint at step {training_state.step} would not be finite", path)
+    record = {**vars(training_state), "best": training_state.best if np.isfinite(training_state.best) else None}
     weights.write(
         path,
         arrays,
@@ -95,7 +95,7 @@ def load(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
     recipe: dict[str, Any],
-) -> tuple[Progress, weights.Arrays | None]:
+) -> tuple[TrainingState, weights.Arrays | None]:
     """Restore a checkpoint into ``model``, ``average`` and ``optimizer``.
 
     Returns:
@@ -109,7 +109,7 @@ def load(
     try:
         written_by = json.loads(meta["recipe"])
         record = json.loads(meta["progress"])
-        progress = Progress(**{**record, "best": float("inf") if record["best"] is None else record["best"]})
+        training_state = TrainingState(**{**record, "best": float("inf") if record["best"] is None else record["best"]})
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} is not a checkpoint of a training run") from error
     if written_by != json.loads(weights.encode_json(recipe)):
@@ -129,4 +129,4 @@ def load(
         index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = torch.from_numpy(np.array(array))
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return progress, parts["best"] or None
+    return training_state, parts["best"] or None

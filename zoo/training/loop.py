@@ -24,7 +24,7 @@ from zoo.errors import ConditionError, DataError
 from zoo.modality import Table
 from zoo.models.interface import GenerativeModel
 from zoo.training import checkpoint
-from zoo.training.checkpoint import Progress
+from zoo.training.checkpoint import TrainingState
 from zoo.training.distillation import Distillation
 from zoo.training.recipe import Recipe, TrainingRecipe
 
@@ -35,7 +35,7 @@ _PREPARATION = 10_000
 class Reporter(Protocol):
     """What a run tells while it goes on; the command line draws it."""
 
-    def __call__(self, progress: Progress, loss: float, validation: float | None) -> None:
+    def __call__(self, training_state: TrainingState, loss: float, validation: float | None) -> None:
         """Called after every step, with the validation loss when there was an evaluation."""
 
 
@@ -44,7 +44,7 @@ class Result:
     """A finished run: the weights to keep, and how it went."""
 
     arrays: weights.Arrays
-    progress: Progress
+    training_state: TrainingState
 
 
 def train(
@@ -90,9 +90,9 @@ def train(
         betas=settings.betas,
         weight_decay=settings.weight_decay,
     )
-    progress, best = Progress(), None
+    training_state, best = TrainingState(), None
     if path.exists():
-        progress, best = checkpoint.load(
+        training_state, best = checkpoint.load(
             path, model=model, average=average, optimizer=optimizer, recipe=recipe.describe()
         )
 
@@ -103,36 +103,36 @@ def train(
             average=average,
             optimizer=optimizer,
             best=best,
-            progress=progress,
+            training_state=training_state,
             recipe=recipe.describe(),
         )
 
     model.train()
     average.train(average is model)
-    started = time.monotonic() - progress.seconds
-    while progress.step < settings.steps:
-        loss = _step(model, average, optimizer, data, settings, progress.step, distillation, path)
-        progress.step += 1
-        progress.seconds = time.monotonic() - started
+    started = time.monotonic() - training_state.seconds
+    while training_state.step < settings.steps:
+        loss = _step(model, average, optimizer, data, settings, training_state.step, distillation, path)
+        training_state.step += 1
+        training_state.seconds = time.monotonic() - started
         validation = None
         if settings.evaluate_every and (
-            progress.step % settings.evaluate_every == 0 or progress.step == settings.steps
+            training_state.step % settings.evaluate_every == 0 or training_state.step == settings.steps
         ):
             validation = evaluate(average, data, data.validation, seed=settings.seed, distillation=distillation)
-            progress.history.append({"step": progress.step, "loss": loss, "validation": validation})
-            if validation < progress.best:
-                progress.best, progress.best_step = validation, progress.step
+            training_state.history.append({"step": training_state.step, "loss": loss, "validation": validation})
+            if validation < training_state.best:
+                training_state.best, training_state.best_step = validation, training_state.step
                 best = weights.state_arrays(average) if settings.keep == "best" else None
                 best = best and {k: v.copy() for k, v in best.items()}
         if report is not None:
-            report(progress, loss, validation)
-        stopping = stop() and progress.step < settings.steps
-        if stopping or progress.step % settings.checkpoint_every == 0 or progress.step == settings.steps:
+            report(training_state, loss, validation)
+        stopping = stop() and training_state.step < settings.steps
+        if stopping or training_state.step % settings.checkpoint_every == 0 or training_state.step == settings.steps:
             save()
         if stopping:
             return None
     kept = best if settings.keep == "best" and best is not None else weights.state_arrays(average)
-    return Result(kept, progress)
+    return Result(kept, training_state)
 
 
 def _step(

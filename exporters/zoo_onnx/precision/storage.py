@@ -10,12 +10,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zoo_onnx.build import Builder
-from zoo_onnx.precision.grids import Grid, Stored
+from zoo_onnx.precision.number_formats import NumberFormat, Stored
 from zoo_onnx.weights import THRESHOLD
 
 
-def store(model: ir.Model, grid: Grid) -> int:
-    """Store those weights of a graph that a grid holds exactly, and return how many there are."""
+def store(model: ir.Model, format: NumberFormat) -> int:
+    """Store those weights of a graph that a format holds exactly, and return how many there are."""
     count = 0
     for graph in model.graphs():
         builder = Builder("stored.")
@@ -24,7 +24,7 @@ def store(model: ir.Model, grid: Grid) -> int:
             if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) < 2:
                 continue
             array = np.ascontiguousarray(tensor.numpy())
-            held = None if array.nbytes < THRESHOLD else grid.stored(array)
+            held = None if array.nbytes < THRESHOLD else format.stored(array)
             if held is None:
                 continue
             ir.convenience.replace_all_uses_with(value, _restored(builder, str(value.name), held, array.shape))
