@@ -43,5 +43,5 @@ def _renoising(path: GaussianPath, steps: int, spacing: Spacing, least: float) -
         x, d = run.denoise(x, here)
         x = there.alpha * d
         if not there.clean:
-            x = x + there.alpha * sqrt(max(0.0, there.noise**2 - least**2)) * run.noise()
+            x = x + there.alpha * sqrt(max(0.0, there.noise_level**2 - least**2)) * run.noise()
     return run.table(x)

@@ -62,7 +62,7 @@ def deis(
         levels = np.array([p.log_noise for p, _ in history])
         for used in range(len(history), 0, -1):
             weights = lagrange_integrals(
-                place(levels[:used]), lambda n: place(np.log(n)), here.noise, there.noise, points=48
+                place(levels[:used]), lambda n: place(np.log(n)), here.noise_level, there.noise_level, points=48
             )
             if used == 1 or gain(weights, np.exp(levels[:used])) <= max_gain:
                 break

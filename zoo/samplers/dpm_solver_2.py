@@ -36,7 +36,7 @@ def dpm_solver_2(
             x = toward(x, d, here, there)
             continue
         middle = run.grid.at_log_noise(0.5 * (here.log_noise + there.log_noise))
-        if gain([there.noise - here.noise], [middle.noise]) > max_gain:
+        if gain([there.noise_level - here.noise_level], [middle.noise_level]) > max_gain:
             x = toward(x, d, here, there)
             continue
         u, d_u = run.denoise(toward(x, d, here, middle), middle)

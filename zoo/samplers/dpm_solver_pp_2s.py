@@ -34,7 +34,7 @@ def dpm_solver_pp_2s(path: GaussianPath, steps: int, *, eta: float = 0.0, spacin
             middle = run.grid.at_log_noise(0.5 * (here.log_noise + log(down)))
             _, d_u = run.denoise(toward(x, d, here, middle), middle)
             # line 6: x_s = (σ_s/σ_t)·x - α_s·(e^-h - 1)·D_u, in x/α and down to `down`
-            ratio = down / here.noise
+            ratio = down / here.noise_level
             x = there.alpha * (ratio / here.alpha * x + (1.0 - ratio) * d_u)
         if up > 0:
             x = x + there.alpha * up * run.noise()

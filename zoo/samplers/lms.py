@@ -31,7 +31,7 @@ def lms(path: GaussianPath, steps: int, *, order: int = 4, spacing: Spacing = "t
             continue
         history = [(here, run.keep(epsilon(x, d, here))), *history[: order - 1]]
         weights = lagrange_integrals(
-            np.array([p.noise for p, _ in history]), lambda n: n, here.noise, there.noise, points=2
+            np.array([p.noise_level for p, _ in history]), lambda n: n, here.noise_level, there.noise_level, points=2
         )
         x = there.alpha / here.alpha * x
         for weight, (_, slope) in zip(weights, history, strict=True):

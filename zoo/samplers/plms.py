@@ -101,11 +101,11 @@ def _runge_kutta(run: Recorder, x: Linear, e1: Linear, here: Point, there: Point
 
 def _runge_kutta_gain(run: Recorder, here: Point, there: Point) -> float:
     """:func:`zoo.samplers.moves.gain` of such a step, with what an ε̂ inherits from those before it."""
-    middle = run.grid.at(0.5 * (here.t + there.t)).noise
+    middle = run.grid.at(0.5 * (here.t + there.t)).noise_level
     start, *denoised = np.eye(5)
-    e1 = (start - denoised[0]) / here.noise
-    e2 = (start + (middle - here.noise) * e1 - denoised[1]) / middle
-    e3 = (start + (middle - here.noise) * e2 - denoised[2]) / middle
-    e4 = (start + (there.noise - here.noise) * e3 - denoised[3]) / there.noise
-    x = start + (there.noise - here.noise) / 6.0 * (e1 + 2.0 * e2 + 2.0 * e3 + e4)
+    e1 = (start - denoised[0]) / here.noise_level
+    e2 = (start + (middle - here.noise_level) * e1 - denoised[1]) / middle
+    e3 = (start + (middle - here.noise_level) * e2 - denoised[2]) / middle
+    e4 = (start + (there.noise_level - here.noise_level) * e3 - denoised[3]) / there.noise_level
+    x = start + (there.noise_level - here.noise_level) / 6.0 * (e1 + 2.0 * e2 + 2.0 * e3 + e4)
     return float(np.abs(x[1:]).sum())

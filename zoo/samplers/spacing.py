@@ -54,7 +54,7 @@ class Point:
     log_noise: float
 
     @property
-    def noise(self) -> float:
+    def noise_level(self) -> float:
         """σ/α."""
         return float(np.exp(self.log_noise))
 
