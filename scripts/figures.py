@@ -113,19 +113,19 @@ def save(rows: list[tuple[str, list[np.ndarray]]], heads: list[str], path: Path)
 
 def measure(model: BundledModel, registry: Registry, samples: int) -> None:
     """How often a classifier of real digits sees the class that was asked for."""
-    from zoo.metrics.agreement import judge_samples, train_judge
+    from zoo.metrics.agreement import classify_samples, train_classifier
     from zoo.training.run import load_data
 
     data = load_data(registry.dataset("mnist"), {}, registry)
-    judge = train_judge(data)
+    classifier = train_classifier(data)
     classes = (np.arange(samples) % 10).astype(np.int32)
     for name, each in SAMPLERS.items():
         for evaluations in (5, 8, 10):
             steps = -(-(evaluations + each - 1) // each)
             x = model.sample(samples, seed=1, condition=classes, sampler=name, steps=steps)
-            verdict = judge_samples(judge, data, x, classes)
+            verdict = classify_samples(classifier, data, x, classes)
             click.echo(f"{name:<16}{evaluations:>3} evaluations: {verdict.agreement:.1%} of {samples}")
-    click.echo(f"the judge is right on {verdict.test_accuracy:.2%} of the test set")
+    click.echo(f"the classifier is right on {verdict.test_accuracy:.2%} of the test set")
 
 
 if __name__ == "__main__":

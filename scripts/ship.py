@@ -41,7 +41,7 @@ README = ROOT / "README.md"
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
-@click.option("--samples", default=1000, show_default=True, help="Samples that the judge looks at.")
+@click.option("--samples", default=1000, show_default=True, help="Samples that the classifier looks at.")
 @click.option("--scored", default=256, show_default=True, help="Test samples that a diffusion is scored on.")
 @click.option("--again", is_flag=True, help="Keep the metrics on the card: the model is the same, its graphs are not.")
 @click.option("--table", is_flag=True, help="Rewrite the README's table of models.")

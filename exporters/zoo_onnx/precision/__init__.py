@@ -2,8 +2,8 @@
 
 Rounding is never hidden in the tolerance of a proof. In order:
 
-1. The model's weights are rounded, in PyTorch (:mod:`~zoo_onnx.precision.number_formats`): what is exported from here on
-   is a model whose weights the smaller format holds exactly.
+1. The model's weights are rounded, in PyTorch (:mod:`~zoo_onnx.precision.number_formats`): what is exported from here
+   on is a model whose weights the smaller format holds exactly.
 2. Its graphs are traced as ever, and their weights stored in that format, losslessly
    (:mod:`~zoo_onnx.precision.storage`). The proof holds them to the rounded model as strictly as it holds any bundle.
 3. If arithmetic is to be lowered too, it is lowered then, by a rewriting of the proven graphs: products in float16
