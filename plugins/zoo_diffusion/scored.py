@@ -120,9 +120,7 @@ class Scored(GenerativeModel):
         found = log_density_with_errors(evaluate, states, self.path, seed=seed, steps=steps, probes=given)
         return found._replace(value=found.value - volume)
 
-    def log_prob_bound(
-        self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0
-    ) -> Tensor:
+    def elbo(self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0) -> Tensor:
         """What the log-density under ancestral sampling is at least, see :mod:`zoo.likelihood.bound`.
 
         Args:

@@ -115,12 +115,12 @@ class Flow(DirectModel):
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
         """See :meth:`zoo.GenerativeModel.loss`; under autocast, conditioners alone compute in fewer bits."""
         with lowered_conditioners(self.device):
-            return -self.log_mass_bound(x, condition=condition).mean()
+            return -self.elbo(x, condition=condition).mean()
 
-    def log_mass_bound(self, x: Tensor, *, condition: Any = None) -> Tensor:
-        """See :meth:`zoo.GenerativeModel.log_mass_bound`."""
+    def elbo(self, x: Tensor, *, condition: Any = None) -> Tensor:
+        """See :meth:`zoo.GenerativeModel.elbo`."""
         if self.dequantisation is None:
-            return super().log_mass_bound(x, condition=condition)
+            return super().elbo(x, condition=condition)
         # a number with noise may have been rounded up to the next
         whole = torch.floor(self.check_data(x)).clamp(0.0, self.dequantisation.levels - 1.0)
         noise, log_q = self.dequantisation(whole)

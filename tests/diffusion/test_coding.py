@@ -80,8 +80,8 @@ def test_the_bundle_is_the_model(bundle, model, rows):
         bundle.log_prob_with_errors(x, steps=8), model.log_prob_with_errors(rows[:6], steps=8), strict=True
     ):
         np.testing.assert_allclose(found, wanted, atol=1e-4)
-    bound = model.log_prob_bound(rows[:6], steps=20, terms=20)
-    np.testing.assert_allclose(bundle.log_prob_bound(x, steps=20, terms=20), bound.numpy(), rtol=1e-4, atol=1e-3)
+    bound = model.elbo(rows[:6], steps=20, terms=20)
+    np.testing.assert_allclose(bundle.elbo(x, steps=20, terms=20), bound.numpy(), rtol=1e-4, atol=1e-3)
 
 
 def test_editing_is_of_the_data(bundle, model, rows):

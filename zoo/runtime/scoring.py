@@ -72,7 +72,7 @@ class Scoring(Sampling):
         """
         return LogDensity(*self._scored(x, condition, seed, steps, probes, batch_size, progress, errors=True))
 
-    def log_prob_bound(
+    def elbo(
         self,
         x: Any,
         *,
