@@ -20,7 +20,7 @@ from zoo.samplers import inversion
 from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.state import begin, encoded
 from zoo_diffusion import variance
-from zoo_diffusion.coding import Coding
+from zoo_diffusion.codec import LatentCodec
 from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
 from zoo_diffusion.iterated import Iterated, as_numpy
 from zoo_diffusion.objectives import Objective, hidden
@@ -83,7 +83,7 @@ class Diffusion(Iterated, Scored):
         data_std: float = DATA_STD,
         variance: str = "fixed",
         objective: Mapping[str, Any] | None = None,
-        coding: Coding | None = None,
+        coding: LatentCodec | None = None,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ from zoo.models.contexts import needs_gradient
 from zoo.models.derivatives import differentiable
 from zoo.models.interface import GenerativeModel, finite_part
 from zoo.paths import GaussianPath
-from zoo_diffusion.coding import Coding
+from zoo_diffusion.codec import LatentCodec
 from zoo_diffusion.graphs import DivergenceModule
 from zoo_diffusion.iterated import tensor_of
 
@@ -46,7 +46,7 @@ class Scored(GenerativeModel):
     shift: float
     scale: float
     consistency: bool
-    coding: Coding | None
+    coding: LatentCodec | None
     state_shape: tuple[int, ...]
 
     @abstractmethod

@@ -11,7 +11,7 @@ from zoo.errors import ConfigError, UsageError  # noqa: E402
 from zoo.exporting import export  # noqa: E402
 from zoo.modality import Column, Table, describe  # noqa: E402
 from zoo.registry.cards import ModelCard  # noqa: E402
-from zoo_diffusion.coding import Coding  # noqa: E402
+from zoo_diffusion.codec import LatentCodec  # noqa: E402
 from zoo_diffusion.diffusion import Diffusion  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402
 from zoo_diffusion.networks.mlp import ResidualMLP  # noqa: E402
@@ -106,7 +106,7 @@ def test_previews_are_data(bundle):
     np.testing.assert_allclose(seen[-1], x, atol=1e-3)
 
 
-class Halves(Coding):
+class Halves(LatentCodec):
     """Not reversible, and of another shape: pairs of numbers as their means."""
 
     latent_shape = (2,)

@@ -81,12 +81,12 @@ class GenerativeModel(nn.Module, ABC):
     def elbo(self, x: Tensor, *, condition: Any = None) -> Tensor:
         """An estimate of the evidence lower bound: what the log-probability of data is at least.
 
-        Of whole numbers with uniform noise it is the density of the numbers with their noise (Theis et al. 2016, eq. 6).
-        Models that learn noise for whole numbers override this, and so do diffusions, by the variational bound of their
-        chain.
+        Of whole numbers with uniform noise it is the density of the numbers with their noise (Theis et al. 2016,
+        eq. 6). Models that learn noise for whole numbers override this, and so do diffusions, by the variational bound
+        of their chain.
 
         Args:
-            x: whole numbers with uniform noise in [0, 1) added, ``[n, *event_shape]``.
+            x: data ``[n, *event_shape]``; whole numbers with uniform noise in [0, 1) added.
             condition: as for :meth:`sample`.
 
         Returns:
