@@ -71,7 +71,7 @@ def test_density_of_the_data_is_that_of_the_latents_times_the_volume(model, rows
 
 
 def test_the_bundle_is_the_model(bundle, model, rows):
-    assert bundle.kind == TABLE
+    assert bundle.modality == TABLE
     np.testing.assert_allclose(bundle.sample(5, seed=3), model.sample(5, seed=3).numpy(), rtol=2e-4, atol=2e-4)
     x = rows[:6].numpy()
     expected = model.log_prob(rows[:6], steps=8).numpy()

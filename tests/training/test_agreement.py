@@ -43,7 +43,7 @@ def tones(n, seed):
 
 
 def test_a_judge_listens():
-    data = Dataset("tones", tones(1500, 0), tones(10, 1), tones(200, 2), kind=Audio(8000))
+    data = Dataset("tones", tones(1500, 0), tones(10, 1), tones(200, 2), modality=Audio(8000))
     classifier = train_classifier(data, epochs=3)
     fresh = tones(200, 3)
     verdict = classify_samples(classifier, data, fresh.x, fresh.condition)

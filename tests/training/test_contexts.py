@@ -221,7 +221,7 @@ def test_numbers_that_are_not_finite_are_told_before_the_first_step(value, split
 
 def test_columns_are_told_by_name(tmp_path):
     data = posterior(n=100)
-    data = replace(data, kind=Table((Column("mass"), Column("radius"))))
+    data = replace(data, modality=Table((Column("mass"), Column("radius"))))
     data.train.condition[3, 2] = np.nan
     named = {**VECTOR, "labels": ["u", "v", "w"]}
     with pytest.raises(DataError, match=r"in row 3, column 2 \(w\)"):

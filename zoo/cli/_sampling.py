@@ -33,18 +33,18 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
 
     if request.sampler is not None and request.sampler not in app.registry.samplers():
         raise UnknownNameError("sampler", request.sampler, app.registry.samplers())
-    output = request.output or Path(file_name(source.name) + default_suffix(facts.event_shape, facts.kind))
+    output = request.output or Path(file_name(source.name) + default_suffix(facts.event_shape, facts.modality))
     if request.stop_after is None:
-        check_output(output, facts.event_shape, facts.kind, replace=request.force)
+        check_output(output, facts.event_shape, facts.modality, replace=request.force)
     else:
         check_writable(output, replace=request.force)
     if request.previews is not None:
-        check_output(request.previews, facts.event_shape, facts.kind, replace=request.force)
+        check_output(request.previews, facts.event_shape, facts.modality, replace=request.force)
     state = None if request.resume is None else SamplerState.load(request.resume)
     init = found = mask = start = None
     if request.init is not None:
-        init, found = editing.read_data(request.init, facts.event_shape, facts.kind)
-        if isinstance(facts.kind, Text):
+        init, found = editing.read_data(request.init, facts.event_shape, facts.modality)
+        if isinstance(facts.modality, Text):
             init, mask = editing.gaps(init)
     if request.mask is not None:
         mask = editing.read_mask(request.mask, facts.event_shape)
@@ -153,18 +153,18 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     edited = request.resume is not None or any(getattr(request, name) is not None for name in _EDITS)
     labels = () if facts.condition is None else facts.condition.labels
     if samples is not None:
-        extras = Extras(condition, labels, model.levels, model.kind, columns=request.interpolate, about=told)
+        extras = Extras(condition, labels, model.levels, model.modality, columns=request.interpolate, about=told)
         write(samples, output, extras, replace=request.force)
     app.say(f"wrote {output}: {n} samples on {provider} in {seconds:.2f} s, {n / seconds:.3g} a second")
     if app.json:
         app.emit({**told, "fallback": model.fallback, "output": str(output), "seconds": seconds})
     if samples is not None and not edited and output.suffix.lower() == ".png" and request.density != "none":
         density = _density(app, model, condition, weight)
-        if density is not None and picture_of(facts.event_shape, facts.kind) in ("scatter", "histogram"):
+        if density is not None and picture_of(facts.event_shape, facts.modality) in ("scatter", "histogram"):
             _draw_density(app, samples, output, replace(extras, density=density), request, seconds)
     if shown is not None and request.previews is not None:
         pictures = shown.reshape(-1, *facts.event_shape) if request.previews.suffix == ".png" else shown
-        extras = Extras(levels=model.levels, kind=model.kind, columns=shown.shape[1])
+        extras = Extras(levels=model.levels, modality=model.modality, columns=shown.shape[1])
         with _kept(app, output, f"{request.previews} is not written"):
             write(pictures, request.previews, extras, replace=request.force)
 
@@ -179,7 +179,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     assert request.encode is not None
     output = request.output or Path(file_name(source.name) + "-noise.npz")
     check_writable(output, replace=request.force)
-    x, found = editing.read_data(request.encode, facts.event_shape, facts.kind)
+    x, found = editing.read_data(request.encode, facts.event_shape, facts.modality)
     condition = given_condition(request, facts, len(x))
     if condition is None and facts.condition is not None and found is not None:
         condition = facts.condition.array(found, len(x))

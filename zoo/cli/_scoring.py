@@ -41,9 +41,9 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
         )
         check_writable(request.output, replace=request.force)
     assert request.log_prob is not None
-    x, found = read_samples(request.log_prob, facts.event_shape, facts.kind)
+    x, found = read_samples(request.log_prob, facts.event_shape, facts.modality)
     n = len(x) if x.ndim else 0
-    if isinstance(facts.kind, Text) and (x < 0).any():
+    if isinstance(facts.modality, Text) and (x < 0).any():
         raise DataError(f"{request.log_prob} has gaps, and a text with gaps has no probability")
     condition = None
     if request.classes or request.condition is not None:
@@ -55,10 +55,10 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     seed = request.seed or 0
     if is_discrete(x, model.levels):
         app.say(f"whole numbers are dequantised with uniform noise of seed {seed}")
-    elif isinstance(facts.kind, Table):
+    elif isinstance(facts.modality, Table):
         app.say(f"what was rounded is dequantised with uniform noise of seed {seed}")
-        x = x + tables.rounding(n, facts.kind, seed)
-    elif isinstance(facts.kind, Audio) and (grain := audio.rounding(x, seed)) is not None:
+        x = x + tables.rounding(n, facts.modality, seed)
+    elif isinstance(facts.modality, Audio) and (grain := audio.rounding(x, seed)) is not None:
         app.say(f"16-bit recordings are dequantised with uniform noise of seed {seed}")
         x = x + grain
     options = dict(request.options)

@@ -104,7 +104,9 @@ def has_classifier(data: Dataset) -> bool:
     """Whether there is a classifier for this data set: labelled images with levels, or labelled recordings."""
     images = data.levels is not None and len(data.event_shape) == 3
     return (
-        (images or isinstance(data.kind, Audio)) and data.train.condition is not None and data.train.condition.ndim == 1
+        (images or isinstance(data.modality, Audio))
+        and data.train.condition is not None
+        and data.train.condition.ndim == 1
     )
 
 
@@ -118,7 +120,7 @@ def classifier_for(data: Dataset) -> ImageClassifier:
         raise DataError(f"data set {data.name} has no labelled images or recordings to train a classifier on")
     assert data.train.condition is not None
     classes = int(data.train.condition.max()) + 1
-    if isinstance(data.kind, Audio):
-        return AudioClassifier(data.event_shape[-1], data.kind.sample_rate, classes)
+    if isinstance(data.modality, Audio):
+        return AudioClassifier(data.event_shape[-1], data.modality.sample_rate, classes)
     assert data.levels is not None
     return ImageClassifier(data.event_shape, classes, data.levels)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, UsageError
-from zoo.modality import Kind
+from zoo.modality import Modality
 from zoo.progress import Progress
 from zoo.runtime import contract
 from zoo.runtime.device import Device, choose_provider
@@ -76,9 +76,9 @@ class OpenBundle:
         return self.manifest.levels
 
     @property
-    def kind(self) -> Kind | None:
+    def modality(self) -> Modality | None:
         """What the numbers of a sample mean, where its shape does not say."""
-        return self.manifest.kind
+        return self.manifest.modality
 
     @property
     def provider(self) -> str:

@@ -250,7 +250,7 @@ def check_fit(model: GenerativeModel, data: Dataset) -> None:
 
 
 def _check_split(split: Split, whose: str, data: Dataset, condition: Condition | None) -> None:
-    names = [column.name for column in data.kind.columns] if isinstance(data.kind, Table) else []
+    names = [column.name for column in data.modality.columns] if isinstance(data.modality, Table) else []
     check_finite(np.asarray(split.x), f"the samples {whose}", names)
     if condition is None or split.condition is None:
         return
