@@ -24,7 +24,7 @@ from zoo.runtime.check import confirm
 from zoo_onnx.draft import Draft, stated, with_files
 from zoo_onnx.fixed import fix
 from zoo_onnx.fused import Choice, fused_program
-from zoo_onnx.golden import golden, relived
+from zoo_onnx.golden import golden, replay_golden
 from zoo_onnx.graph_writing import write
 from zoo_onnx.model_card import model_card
 from zoo_onnx.precision import Precision, loss, precision
@@ -136,7 +136,7 @@ def export(
         pairs = zip(kept, programs.graphs, strict=True)
         kept = [lowered(each, graph, chosen, programs, proof.inputs) for each, graph in pairs]
     if lowers or batch is not None:
-        manifest, proof = _again(draft, kept, folder, batch, proof, exact=not lowers, stages=stages)
+        manifest, proof = _write_variant(draft, kept, folder, batch, proof, exact=not lowers, stages=stages)
     if chosen is not None:
         stages.begin("measuring the loss")
         stated_loss = loss.measure(original, original.programs(), BundledModel(Bundle(folder, manifest), "cpu"))
@@ -149,7 +149,7 @@ def export(
     arrays = golden(frozen, programs, proof.inputs, batch=batch, fused=run is not None, table=table)
     manifest = dataclasses.replace(manifest, proof=proof.summary())
     if lowers:
-        arrays, tolerances = relived(BundledModel(Bundle(folder, manifest), "cpu"), arrays)
+        arrays, tolerances = replay_golden(BundledModel(Bundle(folder, manifest), "cpu"), arrays)
         manifest = dataclasses.replace(manifest, proof={**manifest.proof, "tolerances": tolerances})
     weights.write(folder / GOLDEN, arrays)
     write_text(folder / MODEL_CARD, model_card(card, manifest))
@@ -215,7 +215,7 @@ def _rounded(model: GenerativeModel, chosen: Precision) -> dict[str, Any]:
     return {name: array.astype(dtype) if name in names else array for name, array in state.items()}
 
 
-def _again(
+def _write_variant(
     draft: Draft,
     graphs: list[ir.Model],
     folder: Path,
@@ -298,7 +298,7 @@ def _ways(programs: Programs, inverse: str | None) -> dict[str, str | None]:
     return {name: (inverse or ways[0]) if ways else None for name, ways in known.items()}
 
 
-def restate(folder: Path, card: ModelCard) -> None:
+def update_card(folder: Path, card: ModelCard) -> None:
     """Rewrite what a bundle says of its model, after its card has changed; graphs, weights and proof stay.
 
     Args:

@@ -23,7 +23,7 @@ from zoo_diffusion import variance
 from zoo_diffusion.codec import LatentCodec
 from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
 from zoo_diffusion.iterated import Iterated, as_numpy
-from zoo_diffusion.objectives import Objective, hidden
+from zoo_diffusion.objectives import Objective, drop_condition
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 from zoo_diffusion.scored import Scored
 from zoo_diffusion.settings import check_settings, sampling_defaults
@@ -200,7 +200,7 @@ class Diffusion(Iterated, Scored):
         time = torch.from_numpy(self.path.network_time(t)).to(x)
         condition = self.condition_tensor(condition, n)
         eps = self.objective.paired(torch.randn_like(state), state, condition) if noise is None else noise
-        condition = hidden(condition, self.null_class, self.class_dropout)
+        condition = drop_condition(condition, self.null_class, self.class_dropout)
         noisy = alpha * state + sigma * eps
         shown = network_input(self.prediction, noisy, alpha, sigma, self.data_std)
         output, where = self._parts(self.network(shown, time, self.context(condition)).to(state.dtype))

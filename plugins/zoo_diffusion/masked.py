@@ -19,6 +19,7 @@ from zoo.programs.ports import Port
 from zoo_diffusion.graphs import StepModule, step_graph
 from zoo_diffusion.iterated import Iterated
 from zoo_diffusion.networks.bidirectional import Bidirectional
+from zoo_diffusion.objectives import drop_condition
 
 #: state of a hidden position; that of a known one is its symbol's number
 HIDDEN = -1.0
@@ -122,15 +123,14 @@ class MaskedDiffusion(Iterated):
         """
         tokens = self.tokens(self.check_data(x))
         n, length = tokens.shape
-        given = self.condition_tensor(condition, n)
-        if self.null_class is not None and given is not None:
-            without = torch.rand(n, device=x.device) < self.class_dropout
-            given = torch.where(without, torch.full_like(given, self.null_class), given)
+        condition = drop_condition(self.condition_tensor(condition, n), self.null_class, self.class_dropout)
         # the bound is an average over how many are hidden: even steps over the batch vary less than draws
         count = 1 + ((torch.arange(n, device=x.device) + torch.rand((), device=x.device)) * length / n).long()
         count = count.clamp(max=length)[torch.randperm(n, device=x.device), None]
         hidden = torch.rand(n, length, device=x.device).argsort(1).argsort(1) < count
-        logits = self.network(torch.where(hidden, torch.full_like(tokens, self.levels), tokens), self.context(given))
+        logits = self.network(
+            torch.where(hidden, torch.full_like(tokens, self.levels), tokens), self.context(condition)
+        )
         errors = F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten(), reduction="none").reshape(n, length)
         return ((errors * hidden).sum(1) * length / count[:, 0]).mean()
 

@@ -132,7 +132,7 @@ class Objective:
         return paired(noise, state, condition if condition is not None and condition.ndim == 1 else None)
 
 
-def hidden(condition: Tensor | None, null_class: int | None, share: float) -> Tensor | None:
+def drop_condition(condition: Tensor | None, null_class: int | None, share: float) -> Tensor | None:
     """Classes ``[n]`` with a random share of them replaced by the null class, if there is one (Ho & Salimans 2022)."""
     if null_class is None or condition is None:
         return condition
