@@ -236,14 +236,14 @@ class Diffusion(Iterated, Scored):
         n = len(self.check_data(x))
         self.check_ode("encode")
         table = inversion(self.path, self.sampling.steps if steps is None else steps, order=order)
-        given = self.scoring_condition(condition, n)
+        scored_condition = self.scoring_condition(condition, n)
         state = begin(
             self.sampling,
             table,
             self.state_shape,
             n,
             seed=0,
-            condition=as_numpy(given),
+            condition=as_numpy(scored_condition),
             init=self._starting(x),
             dtype=self._numpy_dtype,
         )

@@ -89,7 +89,7 @@ class MaskedDiffusion(Iterated):
             classes=described.size + (not described.required) if described and described.kind == "classes" else None,
             vector=described.size if described and described.kind == "vector" else None,
         )
-        given = {"steps": 2 * self.event_shape[0], "guidance": 1.0, "options": {}, **(sampling or {})}
+        settings = {"steps": 2 * self.event_shape[0], "guidance": 1.0, "options": {}, **(sampling or {})}
         self.sampling = Iterate(
             "step",
             path=Masking().describe(),
@@ -98,9 +98,9 @@ class MaskedDiffusion(Iterated):
             data_max=float(levels),
             null_class=self.null_class,
             sampler="unmasking",
-            steps=int(given["steps"]),
-            guidance=float(given["guidance"]),
-            options=dict(given["options"]),
+            steps=int(settings["steps"]),
+            guidance=float(settings["guidance"]),
+            options=dict(settings["options"]),
         )
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
@@ -158,8 +158,8 @@ class MaskedDiffusion(Iterated):
         n = len(self.check_data(x))
         if self.condition is not None and condition is None:
             raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
-        given = self.condition_tensor(condition, n)
-        result: Tensor = OrderedScore(self)(x, *([] if given is None else [given]))
+        condition = self.condition_tensor(condition, n)
+        result: Tensor = OrderedScore(self)(x, *([] if condition is None else [condition]))
         return result
 
     def step_module(self) -> StepModule:
@@ -256,8 +256,8 @@ class OrderedScore(nn.Module):
         each, length = self.shown.shape
         seen = torch.where(self.shown, tokens[:, None], torch.full_like(tokens, model.levels)[:, None])
         context = model.context(condition)
-        given = [] if context is None else [context.repeat_interleave(each, dim=0)]
-        logits = model.network(seen.reshape(-1, length), *given).reshape(-1, each, length, model.levels)
+        contexts = [] if context is None else [context.repeat_interleave(each, dim=0)]
+        logits = model.network(seen.reshape(-1, length), *contexts).reshape(-1, each, length, model.levels)
         # of each masked sequence one position is asked for
         chosen = (logits * self.asked[..., None]).sum(2)
         truth = (tokens[:, None] * self.asked.long()).sum(2)

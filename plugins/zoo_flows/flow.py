@@ -166,15 +166,15 @@ class Flow(DirectModel):
     def programs(self) -> Programs:
         """The programs of a :class:`~zoo.DirectModel`, over a frozen copy, with the extremes to prove."""
         frozen = self.frozen()
-        made = DirectModel.programs(frozen)
+        programs = DirectModel.programs(frozen)
         extremes = {"inverse": frozen._noise_extremes(), "log_prob": frozen._data_extremes()}
         written = {
             "inverse": frozen._writers("inverse", graph_writing.inverse),
             "log_prob": frozen._writers("forward", graph_writing.log_prob),
         }
         return replace(
-            made,
-            graphs=tuple(replace(g, extremes=extremes[g.name], written=written[g.name]) for g in made.graphs),
+            programs,
+            graphs=tuple(replace(g, extremes=extremes[g.name], written=written[g.name]) for g in programs.graphs),
         )
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:

@@ -114,7 +114,7 @@ class Continuous(Transform):
         """See :class:`Transform`; a step is traced once, and is a turn of a ``Loop`` or follows upon the other."""
         start, h = _grid(direction, self.steps)
         step = _Step(self.network, h, log_det=log_det)
-        given = [] if context is None else [(context, ("batch", self._context_size()))]
+        contexts = [] if context is None else [(context, ("batch", self._context_size()))]
 
         def turn(inner: GraphBuilder, number: Value, state: Sequence[Value]) -> list[Value]:
             if isinstance(number, int):
@@ -122,7 +122,7 @@ class Continuous(Transform):
             else:
                 turns = inner("Unsqueeze", inner("Cast", number, to=_FLOAT), inner.integers(0))
                 time = inner("Add", inner("Mul", turns, np.array(h, np.float32)), np.array(start, np.float32))
-            after = inner.call(step, (state[0], ("batch", self.network.size)), (time, (1,)), *given)
+            after = inner.call(step, (state[0], ("batch", self.network.size)), (time, (1,)), *contexts)
             return [after[0], *(inner("Add", a, b) for a, b in zip(state[1:], after[1:], strict=True))]
 
         state = [value]

@@ -246,8 +246,8 @@ class LipschitzMLP(Lipschitz):
         activation: str = "lipswish",
     ) -> None:
         sizes = [size, *(hidden for _ in range(layers)), size]
-        made = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-        super().__init__([size], made, context=context, bound=bound, activation=activation)
+        linears = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        super().__init__([size], linears, context=context, bound=bound, activation=activation)
 
     @staticmethod
     def through(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -288,8 +288,10 @@ class LipschitzCNN(Lipschitz):
     ) -> None:
         channels = [shape[0], *(hidden for _ in range(layers)), shape[0]]
         kernels = [3, *(1 for _ in range(layers - 1)), 3]
-        made = [nn.Conv2d(a, b, k, padding=k // 2) for (a, b), k in zip(pairwise(channels), kernels, strict=True)]
-        super().__init__(shape, made, context=context, bound=bound, activation=activation)
+        convolutions = [
+            nn.Conv2d(a, b, k, padding=k // 2) for (a, b), k in zip(pairwise(channels), kernels, strict=True)
+        ]
+        super().__init__(shape, convolutions, context=context, bound=bound, activation=activation)
 
     @staticmethod
     def through(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -90,8 +90,8 @@ class _Step:
     def __call__(self, token: Tensor, z: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         past, weights = rest[: -len(self.names)], rest[-len(self.names) :]
         named = dict(zip(self.names, weights, strict=True))
-        made: tuple[Tensor, ...] = torch.func.functional_call(self.module, named, (token, z, *past))
-        return made
+        outputs: tuple[Tensor, ...] = torch.func.functional_call(self.module, named, (token, z, *past))
+        return outputs
 
 
 class _Module(nn.Module):

@@ -122,16 +122,16 @@ class Residual(Transform):
         change, slopes = self.network(x, context, weights)
         return change, slopes
 
-    def _differentiable(self, found: Tensor, z: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
+    def _differentiable(self, root: Tensor, z: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
         """The fixed point with the gradient that the implicit function theorem gives it: one step of Newton's method.
 
         Nothing of the turns that found it is kept for the backward pass.
         """
-        change, slopes = self._change(found, context, weights)
+        change, slopes = self._change(root, context, weights)
         matrix = _plus_identity(self.network.jacobian(weights, slopes)).detach()
         dtype = at_least_single(z.dtype)
-        step: Tensor = torch.linalg.solve(matrix.to(dtype), (found + change - z).unsqueeze(2).to(dtype))
-        return found - step.squeeze(2).to(z.dtype)
+        step: Tensor = torch.linalg.solve(matrix.to(dtype), (root + change - z).unsqueeze(2).to(dtype))
+        return root - step.squeeze(2).to(z.dtype)
 
     def _log_det(self, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
         """log |det ∂z/∂x| ``[n]``, of no more samples at once than memory should be given for."""

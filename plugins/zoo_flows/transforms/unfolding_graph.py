@@ -131,13 +131,13 @@ class _Nodes:
     def _root_in(self, builder: GraphBuilder, map: IterativeMap, z: Value, parameters: Value) -> Value:
         """The same by steps that are alike, so that one of them is traced."""
         shape = (1, "batch")
-        made = builder.call(_MapBegin(map), (z, shape), (parameters, (map.count, "batch")))
-        state, prepared = made[:_STATE], made[_STATE:]
+        begun = builder.call(_MapBegin(map), (z, shape), (parameters, (map.count, "batch")))
+        state, prepared = begun[:_STATE], begun[_STATE:]
         sizes = [each.shape[0] for each in map.prepared(torch.zeros(map.count, 1))]
-        given = [(each, (size, "batch")) for each, size in zip(prepared, sizes, strict=True)]
+        constants = [(each, (size, "batch")) for each, size in zip(prepared, sizes, strict=True)]
 
         def step(builder: GraphBuilder, _: Value, state: Sequence[Value]) -> list[Value]:
-            return builder.call(_MapStep(map), (z, shape), *((each, shape) for each in state), *given)
+            return builder.call(_MapStep(map), (z, shape), *((each, shape) for each in state), *constants)
 
         if self.way == "loop":
             return builder.loop(map.steps, state, step)[0]
