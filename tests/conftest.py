@@ -1,14 +1,41 @@
-"""Two tiers of tests: the quick one, which is what runs, and the whole of each table with ``--full``."""
+"""Two tiers of tests: the quick one, which is what runs, and the whole of each table with ``--full``.
+
+A test marked ``full`` runs in the second only; of a parametrised test marked ``sample(*ids)`` the quick tier takes the
+rows with these ids.
+"""
+
+import pytest
 
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="the whole of every table, not a fixed sample of it")
 
 
+def waits(item):
+    """Whether a test is for the second tier."""
+    if item.get_closest_marker("full"):
+        return True
+    sample = item.get_closest_marker("sample")
+    return sample is not None and item.callspec.id not in sample.args
+
+
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--full"):
         return
-    left_out = [item for item in items if item.get_closest_marker("full")]
+    left_out = [item for item in items if waits(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("full")]
+        items[:] = [item for item in items if not waits(item)]
+
+
+def pytest_collection_finish(session):
+    """A sample that names a row that is not there would be smaller than it says."""
+    if session.config.getoption("--full"):
+        rows = {}
+        for item in session.items:
+            if sample := item.get_closest_marker("sample"):
+                rows.setdefault((item.path, item.originalname), (sample.args, set()))[1].add(item.callspec.id)
+        missing = [f"{name}[{row}]" for (_, name), (named, there) in rows.items() for row in named if row not in there]
+        part = session.config.getoption("keyword") or any("::" in argument for argument in session.config.args)
+        if missing and not part:
+            raise pytest.UsageError(f"samples of rows that are not there: {', '.join(missing)}")

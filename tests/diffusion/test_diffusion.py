@@ -11,6 +11,7 @@ from zoo.errors import ConditionError, ConfigError, DataError, UnknownNameError,
 from zoo.paths import CosineLogSNR
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.graphs import DivergenceModule, GaussianStep
+from zoo_diffusion.mlp import MLPDiffusion
 
 MEAN, STD = 0.25, 0.5
 PATH = CosineLogSNR()
@@ -173,6 +174,11 @@ def test_requests_that_make_no_sense_are_refused(gaussian, model):
         model.log_prob(torch.zeros(2, 8, 8))
     with pytest.raises(UsageError, match="no option bogus"):
         model.log_prob(torch.zeros(2, 1, 8, 8), bogus=1)
+
+
+def test_a_gaussian_diffusion_takes_no_path_that_hides_symbols():
+    with pytest.raises(UsageError, match="masking has no noise levels"):
+        MLPDiffusion(event_shape=[2], hidden=8, blocks=1, path="masking")
 
 
 @pytest.mark.parametrize(

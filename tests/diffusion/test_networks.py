@@ -260,6 +260,7 @@ def exported(model, folder):
 
 
 @pytest.mark.slow  # an export traces two graphs, one with a derivative
+@pytest.mark.sample("unet", "dit", "unet1d", "mlp")
 def test_onnx_runtime_samples_and_scores_what_torch_does(made, tmp_path):
     bundle = exported(made, tmp_path / "bundle")
     for sampler in ("ddim", "ddpm"):
