@@ -172,9 +172,9 @@ def test_a_part_that_was_loaded_stays_and_the_rest_is_fitted(tmp_path):
 def test_a_student_that_starts_with_its_teacher_sees_contexts_as_it_does(tmp_path):
     teacher = trained(MODELS["a diffusion"][0], posterior(1e3), tmp_path, steps=2)
     student = MODELS["a diffusion"][0]()
-    lesson = Reflow(student, teacher, pairs=20, sampler="heun", steps=2)
-    lesson.prepare(posterior(1e3), seed=0, folder=tmp_path)
-    lesson.start(student)
+    distillation = Reflow(student, teacher, pairs=20, sampler="heun", steps=2)
+    distillation.prepare(posterior(1e3), seed=0, folder=tmp_path)
+    distillation.start(student)
     torch.testing.assert_close(student.contexts.scale, teacher.contexts.scale)
     prepare(student, posterior(1.0), seed=0)
     torch.testing.assert_close(student.contexts.scale, teacher.contexts.scale)
