@@ -2,6 +2,7 @@
 
 python scripts/figures.py                 # docs/images/samplers.png and docs/images/editing.png
 python scripts/figures.py --agreement     # how often a classifier agrees, for few evaluations (needs MNIST)
+python scripts/figures.py --agreement --sampler plms --sampler pndm --steps 10 --steps 20
 """
 
 from __future__ import annotations
@@ -29,14 +30,16 @@ SCALE, GAP, LABEL = 2, 2, 108
 @click.command()
 @click.option("--agreement", is_flag=True, help="Measure class agreement instead of drawing.")
 @click.option("--samples", default=200, show_default=True, help="Samples that are judged.")
-def main(agreement: bool, samples: int) -> None:
+@click.option("--sampler", "samplers", multiple=True, help="Judge this sampler, with its defaults; may be repeated.")
+@click.option("--steps", multiple=True, type=click.IntRange(1), help="At so many steps instead of few evaluations.")
+def main(agreement: bool, samples: int, samplers: tuple[str, ...], steps: tuple[int, ...]) -> None:
     """Draw, or measure."""
     registry = Registry.discover()
     folder = resolve(registry, "mnist-unet").bundle
     assert folder is not None
     model = load(folder, "cpu")
     if agreement:
-        measure(model, registry, samples)
+        measure(model, registry, samples, samplers or tuple(SAMPLERS), steps)
     else:
         few_steps(model)
         editing(model)
@@ -111,7 +114,9 @@ def save(rows: list[tuple[str, list[np.ndarray]]], heads: list[str], path: Path)
     canvas.quantize(32).save(path, optimize=True)
 
 
-def measure(model: BundledModel, registry: Registry, samples: int) -> None:
+def measure(
+    model: BundledModel, registry: Registry, samples: int, samplers: tuple[str, ...], counts: tuple[int, ...]
+) -> None:
     """How often a classifier of real digits sees the class that was asked for."""
     from zoo.metrics.agreement import classify_samples, train_classifier
     from zoo.training.run import load_data
@@ -119,12 +124,16 @@ def measure(model: BundledModel, registry: Registry, samples: int) -> None:
     data = load_data(registry.dataset("mnist"), {}, registry)
     classifier = train_classifier(data)
     classes = (np.arange(samples) % 10).astype(np.int32)
-    for name, each in SAMPLERS.items():
-        for evaluations in (5, 8, 10):
-            steps = -(-(evaluations + each - 1) // each)
+    for name in samplers:
+        each = SAMPLERS.get(name, 1)
+        # a step, or evaluations for as many steps as they pay for
+        cases = {f"{n:>3} steps": n for n in counts} or {
+            f"{n:>3} evaluations": -(-(n + each - 1) // each) for n in (5, 8, 10)
+        }
+        for what, steps in cases.items():
             x = model.sample(samples, seed=1, condition=classes, sampler=name, steps=steps)
             verdict = classify_samples(classifier, data, x, classes)
-            click.echo(f"{name:<16}{evaluations:>3} evaluations: {verdict.agreement:.1%} of {samples}")
+            click.echo(f"{name:<16}{what}: {verdict.agreement:.1%} of {samples}")
     click.echo(f"the classifier is right on {verdict.test_accuracy:.2%} of the test set")
 
 

@@ -18,7 +18,7 @@ import onnx
 from zoo.bundle.scan.graph import OPSETS
 from zoo.bundle.scan.operators import ALLOWED
 
-FILE = Path(__file__).resolve().parents[1] / "zoo" / "scan" / "schemas.json"
+FILE = Path(__file__).resolve().parents[1] / "zoo" / "bundle" / "scan" / "schemas.json"
 _ONNX_NAMES = {"float": "float32", "double": "float64"}
 _FLOATING = {f"tensor({name})" for name in ("float", "double", "float16", "bfloat16")}
 _MANY = 1 << 31

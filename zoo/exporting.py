@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.bundle import MANIFEST, Bundle, open_bundle
+from zoo.counts import StageProgress
 from zoo.errors import OutputError, UsageError
 from zoo.files import atomic_folder, check_free, copy_file
-from zoo.progress import StageProgress
 from zoo.registry import Registry, installed
 from zoo.registry.cards import ModelCard
 

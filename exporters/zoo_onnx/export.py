@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +12,28 @@ import onnx_ir as ir
 
 from zoo import weights
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, Bundle, Manifest, open_bundle
-from zoo.errors import ExportError, UnknownNameError, UsageError
+from zoo.counts import StageProgress
+from zoo.errors import UsageError
 from zoo.files import write_text
 from zoo.models.interface import GenerativeModel
-from zoo.programs import Programs
-from zoo.progress import StageProgress
-from zoo.registry import installed
 from zoo.registry.cards import ModelCard
 from zoo.runtime import BundledModel
 from zoo.runtime.check import confirm
-from zoo_onnx.draft import Draft, stated, with_files
+from zoo_onnx import precision
+from zoo_onnx.draft import stated, with_files
 from zoo_onnx.fixed import fix
-from zoo_onnx.fused import Choice, fused_program
 from zoo_onnx.golden import golden, replay_golden
 from zoo_onnx.graph_writing import write
 from zoo_onnx.model_card import model_card
-from zoo_onnx.precision import Precision, loss, precision
-from zoo_onnx.precision.lower import calibrated, lowered
-from zoo_onnx.precision.number_formats import Integers
+from zoo_onnx.plan import OPSET, Plan, planned
+from zoo_onnx.precision import loss
+from zoo_onnx.precision.lower import lowered
 from zoo_onnx.precision.quality import compared, measure
 from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
 from zoo_onnx.trace import trace
 
-#: opset 18 is the most portable, and the fastest on CPUs
-OPSET = 18
-_OPSETS = range(18, 24)
-_LARGEST_BATCH = 1 << 16
+__all__ = ["OPSET", "export", "update_card", "verify"]
 
 
 def export(
@@ -83,79 +78,153 @@ def export(
         ProofError: what was written does not equal the model; the folder is to be thrown away.
         OutputError: the folder cannot be written.
     """
-    chosen = precision(dtype, quantize, bound)
-    opset = _opset(opset, chosen)
-    _check_batch(batch, fused is not None)
-    original = frozen = _frozen(model)
-    state = weights.state_arrays(frozen)
-    if chosen is not None:
-        frozen = copy.deepcopy(original)
-        state = _rounded(frozen, chosen)
-    programs = frozen.programs()
-    _check_names(programs)
-    ways = _ways(programs, inverse)
-    run, table = (None, None) if fused is None else fused_program(programs, Choice(**fused), installed().samplers())
-    chosen = _possible(chosen, programs, written=any(ways.values()))
-    draft = Draft(frozen, card, programs, run, table, state)
-    lowers = chosen is not None and chosen.arithmetic != "float32"
-    parts = 2 * len(programs.graphs) + (4 if programs.log_prob else 3) + (run is not None)
-    stages = _Stages(progress, parts + (chosen is not None) + (lowers or batch is not None))
+    plan = planned(
+        model,
+        card,
+        opset=opset,
+        inverse=inverse,
+        fused=fused,
+        precision=precision.precision(dtype, quantize, bound),
+        batch=batch,
+        quality=quality,
+    )
+    stages = _Stages(progress, plan.stages)
+    proof = _prove_model(plan, stages)
+    graphs = _trace(plan, stages)
+    proven = _prove(plan, _write(plan, graphs, folder, stages), proof, stages)
+    _finish(plan, _lower(plan, graphs, proven, stages), stages)
+    stages.end()
 
+
+@dataclass(frozen=True)
+class _Written:
+    """A bundle as far as it is written: a folder, and what its manifest will say of its files."""
+
+    folder: Path
+    manifest: Manifest
+
+    def opened(self) -> BundledModel:
+        return BundledModel(Bundle(self.folder, self.manifest), "cpu")
+
+
+@dataclass(frozen=True)
+class _Proven:
+    """A bundle, and what has been proven of it."""
+
+    bundle: _Written
+    proof: Proof
+
+
+def _prove_model(plan: Plan, stages: _Stages) -> Proof:
+    """The proof that the model is what it declares; what is proven of a bundle is added to it."""
     stages.begin("proving the model in PyTorch")
-    itself = Proof(frozen, programs)
-    itself.itself()
+    proof = Proof(plan.draft.model, plan.programs)
+    proof.itself()
+    return proof
+
+
+def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
+    """The graphs, with their weights in the format of the plan."""
     traced = []
-    for graph in programs.graphs:
-        if (way := ways[graph.name]) is None:
+    for graph in plan.programs.graphs:
+        if (way := plan.ways[graph.name]) is None:
             stages.begin(f"tracing graph {graph.name}")
-            traced.append(trace(graph, opset))
+            traced.append(trace(graph, plan.opset))
         else:
             stages.begin(f"writing graph {graph.name}")
-            traced.append(write(graph, way, opset))
-    if chosen is not None and not sum(store(each, chosen.format) for each in traced):
-        raise UsageError(f"{card.name} has no weights to store in {chosen.format.name}")
-    stages.begin("writing")
-    kept = [each.clone() for each in traced]  # the files that the others point into are written anew
-    manifest = draft.write(traced, folder)
+            traced.append(write(graph, way, plan.opset))
+    if plan.precision is not None:
+        format = plan.precision.format
+        if not sum(store(each, format) for each in traced):
+            raise UsageError(f"{plan.draft.card.name} has no weights to store in {format.name}")
+    return traced
 
-    proof = itself.of(BundledModel(Bundle(folder, manifest), "cpu"))
-    for graph in programs.graphs:
+
+def _write(plan: Plan, graphs: Sequence[ir.Model], folder: Path, stages: _Stages) -> _Written:
+    """Write copies of the graphs: those that are written point into the weights file afterwards."""
+    stages.begin("writing")
+    return _Written(folder, plan.draft.write([each.clone() for each in graphs], folder))
+
+
+def _prove(plan: Plan, bundle: _Written, itself: Proof, stages: _Stages) -> _Proven:
+    """Compare the bundle with the model: every graph, and every program."""
+    proof = itself.of(bundle.opened())
+    for graph in plan.programs.graphs:
         stages.begin(f"proving graph {graph.name}")
         proof.graph(graph)
     stages.begin("proving sample")
     proof.sample()
-    if programs.log_prob is not None:
+    if plan.programs.log_prob is not None:
         stages.begin("proving log_prob")
         proof.log_prob()
-    if run is not None:
+    if plan.draft.fused is not None:
         stages.begin("proving the fused run")
-        proof.fused(table)
+        proof.fused(plan.draft.table)
+    return _Proven(bundle, proof)
 
-    if chosen is not None and lowers:
-        stages.begin(f"lowering arithmetic to {chosen.arithmetic}")
-        pairs = zip(kept, programs.graphs, strict=True)
-        kept = [lowered(each, graph, chosen, programs, proof.inputs) for each, graph in pairs]
-    if lowers or batch is not None:
-        manifest, proof = _write_variant(draft, kept, folder, batch, proof, exact=not lowers, stages=stages)
-    if chosen is not None:
-        stages.begin("measuring the loss")
-        stated_loss = loss.measure(original, original.programs(), BundledModel(Bundle(folder, manifest), "cpu"))
-        loss.check(stated_loss, chosen.bound, chosen.name)
-        if quality:
-            found, missing = measure(card, BundledModel(Bundle(folder, manifest), "cpu"))
-            stated_loss |= found
-            stages.say(missing or compared(card, found))
-        manifest = dataclasses.replace(manifest, precision=chosen.describe(stated_loss))
-    arrays = golden(frozen, programs, proof.inputs, batch=batch, fused=run is not None, table=table)
-    manifest = dataclasses.replace(manifest, proof=proof.summary())
-    if lowers:
-        arrays, tolerances = replay_golden(BundledModel(Bundle(folder, manifest), "cpu"), arrays)
-        manifest = dataclasses.replace(manifest, proof={**manifest.proof, "tolerances": tolerances})
+
+def _lower(plan: Plan, graphs: Sequence[ir.Model], proven: _Proven, stages: _Stages) -> _Proven:
+    """Write the proven graphs with lower arithmetic, or for one size of batch, if either was asked for.
+
+    What should compute the same is proven to. What is lowered cannot be as near: its loss is measured.
+    """
+    if not plan.lowers and plan.batch is None:
+        return proven
+    forms = list(graphs)
+    if plan.lowers and plan.precision is not None:
+        stages.begin(f"lowering arithmetic to {plan.precision.arithmetic}")
+        pairs = zip(graphs, plan.programs.graphs, strict=True)
+        forms = [lowered(each, graph, plan.precision, plan.programs, proven.proof.inputs) for each, graph in pairs]
+    if plan.batch is not None:
+        for each in forms:
+            fix(each, plan.batch)
+    folder = proven.bundle.folder
+    if plan.lowers:
+        return _Proven(_Written(folder, plan.draft.write(forms, folder, batch=plan.batch)), proven.proof)
+    stages.begin(f"proving batches of {plan.batch}")
+    bundle = _Written(folder, plan.draft.write(forms, folder, batch=plan.batch))
+    fixed = proven.proof.of(bundle.opened(), plan.batch)
+    for graph in plan.programs.graphs:
+        fixed.graph(graph)
+    fixed.sample()
+    fixed.log_prob()
+    return _Proven(bundle, fixed)
+
+
+def _finish(plan: Plan, proven: _Proven, stages: _Stages) -> None:
+    """Write what says of the graphs what they are: golden values, the card, and the manifest at last."""
+    draft, folder, proof = plan.draft, proven.bundle.folder, proven.proof
+    stated_precision = _measure_loss(plan, proven.bundle, stages)
+    arrays = golden(
+        draft.model, plan.programs, proof.inputs, batch=plan.batch, fused=draft.fused is not None, table=draft.table
+    )
+    summary = proof.summary()
+    if plan.lowers:
+        arrays, tolerances = replay_golden(proven.bundle.opened(), arrays)
+        summary = {**summary, "tolerances": tolerances}
+    manifest = dataclasses.replace(proven.bundle.manifest, proof=summary, precision=stated_precision)
     weights.write(folder / GOLDEN, arrays)
-    write_text(folder / MODEL_CARD, model_card(card, manifest))
+    write_text(folder / MODEL_CARD, model_card(draft.card, manifest))
     write_text(folder / MANIFEST, with_files(manifest, folder).to_json())
     open_bundle(folder)  # what a stranger's bundle is refused for, ours is refused for here
-    stages.end()
+
+
+def _measure_loss(plan: Plan, bundle: _Written, stages: _Stages) -> dict[str, Any] | None:
+    """What a manifest says of the formats and of what they cost; None for float32.
+
+    Raises:
+        ProofError: more than the bound.
+    """
+    if plan.precision is None:
+        return None
+    stages.begin("measuring the loss")
+    costs = loss.measure(plan.original, plan.original.programs(), bundle.opened())
+    loss.check(costs, plan.precision.bound, plan.precision.name)
+    if plan.quality:
+        metrics, missing = measure(plan.draft.card, bundle.opened())
+        costs |= metrics
+        stages.say(missing or compared(plan.draft.card, metrics))
+    return plan.precision.describe(costs)
 
 
 def verify(folder: Path) -> str:
@@ -167,81 +236,6 @@ def verify(folder: Path) -> str:
     """
     report = confirm(open_bundle(folder))
     return f"{sum(row.cases for row in report.rows)} golden outputs replayed"
-
-
-def _opset(asked: int | None, chosen: Precision | None) -> int:
-    least = OPSET if chosen is None else max(OPSET, chosen.opset)
-    opset = least if asked is None else asked
-    if opset not in _OPSETS:
-        raise UsageError(f"opset {opset} cannot be written", hint=f"There are {_OPSETS[0]} to {_OPSETS[-1]}.")
-    if chosen is not None and opset < chosen.opset:
-        raise UsageError(f"{chosen.name} needs opset {chosen.opset}, not {opset}")
-    return opset
-
-
-def _possible(chosen: Precision | None, programs: Programs, *, written: bool) -> Precision | None:
-    """The choice, with arithmetic in float32 where lowering it would leave a flow's two directions no inverses."""
-    if chosen is None:
-        return None
-    if written and chosen.arithmetic == "int8-dynamic":
-        raise UsageError(
-            "the small steps of this model's inverse stay in float32: int8-dynamic would change its density alone",
-            hint="int8-weights stores its weights in 8 bits.",
-        )
-    weights_only = written if chosen.arithmetic == "float16" else not calibrated(programs)
-    if chosen.arithmetic in ("float16", "int8") and weights_only:
-        return dataclasses.replace(chosen, arithmetic="float32")
-    return chosen
-
-
-def _check_batch(batch: int | None, fused: bool) -> None:
-    if batch is None:
-        return
-    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= _LARGEST_BATCH:
-        raise UsageError(f"the batch is a whole number from 1 to {_LARGEST_BATCH}, not {batch!r}")
-    if fused:
-        raise UsageError("a fused graph takes the number of samples as an input: it has no fixed batch")
-
-
-def _rounded(model: GenerativeModel, chosen: Precision) -> dict[str, Any]:
-    """Round a model's weights in place, and return what the weights file has of them."""
-    names = chosen.format.round(model)
-    if not names:
-        raise UsageError(f"the model has no weights to store in {chosen.format.name}")
-    state = weights.state_arrays(model)
-    if isinstance(chosen.format, Integers):
-        return {name: array for name, array in state.items() if name not in names}
-    dtype = chosen.format.dtype
-    return {name: array.astype(dtype) if name in names else array for name, array in state.items()}
-
-
-def _write_variant(
-    draft: Draft,
-    graphs: list[ir.Model],
-    folder: Path,
-    batch: int | None,
-    proof: Proof,
-    *,
-    exact: bool,
-    stages: _Stages,
-) -> tuple[Manifest, Proof]:
-    """Write other forms of proven graphs; of those that should compute the same, prove that they do.
-
-    What is lowered cannot be as near: its loss is measured by whoever asked for it.
-    """
-    if batch is not None:
-        for each in graphs:
-            fix(each, batch)
-    if not exact:
-        return draft.write(graphs, folder, batch=batch), proof
-    stages.begin(f"proving batches of {batch}")
-    manifest = draft.write(graphs, folder, batch=batch)
-    fixed = proof.of(BundledModel(Bundle(folder, manifest), "cpu"), batch)
-    for graph in draft.programs.graphs:
-        fixed.graph(graph)
-    fixed.sample()
-    fixed.log_prob()
-    return manifest, fixed
 
 
 class _Stages:
@@ -263,39 +257,6 @@ class _Stages:
     def end(self) -> None:
         if self._progress is not None:
             self._progress("done", self._total, self._total)
-
-
-def _frozen(model: GenerativeModel) -> GenerativeModel:
-    try:
-        return copy.deepcopy(model).to("cpu").float().eval().requires_grad_(False)
-    except (RuntimeError, TypeError) as error:
-        raise ExportError(f"the model cannot be copied: {error}") from error
-
-
-def _check_names(programs: Programs) -> None:
-    names = [g.name for g in programs.graphs]
-    if len(set(names)) != len(names):
-        raise ExportError(f"two graphs have one name: {', '.join(sorted(names))}")
-    for name in names:
-        if not name.replace("-", "_").isidentifier() or not name.isascii():
-            raise ExportError(f"a graph is named {name!r}, which is no file name for every system")
-    for program in (programs.sample, programs.log_prob):
-        for graph in () if program is None else program.graphs:
-            if graph not in names:
-                raise ExportError(f"a program uses a graph {graph!r} that the model does not have")
-
-
-def _ways(programs: Programs, inverse: str | None) -> dict[str, str | None]:
-    """How each graph is written; None for those that are traced."""
-    known = {graph.name: list(graph.written) for graph in programs.graphs}
-    if inverse is not None and inverse not in (names := sorted({way for ways in known.values() for way in ways})):
-        if not names:
-            raise UsageError(
-                "this model samples and scores without many small steps: there is no way to write them to choose",
-                hint="Leave --inverse out.",
-            )
-        raise UnknownNameError("way to write an inverse", inverse, names)
-    return {name: (inverse or ways[0]) if ways else None for name, ways in known.items()}
 
 
 def update_card(folder: Path, card: ModelCard) -> None:

@@ -28,7 +28,7 @@ from zoo.bundle.manifest import Manifest
 from zoo.errors import ProofError
 from zoo.files import write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import agree, golden_context
+from zoo_targets.compare import agree
 from zoo_web.onnxruntime_web import VARIABLE, VERSION
 from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
 
@@ -50,7 +50,7 @@ def pack(bundle: Bundle, folder: Path, **unknown: Any) -> None:
     copy_folder(FILES / "node", folder)
     copy_folder(FILES / RUNTIME, make_folder(folder / RUNTIME))
     write_text(folder / "package.json", json.dumps(describe(manifest), indent=2, ensure_ascii=False) + "\n")
-    write_text(folder / "README.md", readme(manifest))
+    write_text(folder / "README.md", readme(bundle))
 
 
 def verify(folder: Path) -> str:
@@ -70,12 +70,13 @@ def verify(folder: Path) -> str:
         hint = f"`npm install` in {folder}, or name a folder of npm packages that has it in {VARIABLE}."
         raise missing("onnxruntime-node", "run the package", hint)
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
-    condition = golden_context(model.bundle).tolist() if some_condition(model.manifest) else None
+    condition = some_condition(model.bundle)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         output = Path(scratch) / "x.npy"
         command = [node, str(folder / "sample.mjs"), "-n", str(_SAMPLES), "--seed", str(_SEED), "-o", str(output)]
         if condition is not None:
-            command += ["--vector", ",".join(map(str, condition))]
+            # as one word: what begins with a minus sign would be taken for an option
+            command.append(f"--vector={','.join(map(str, condition))}")
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -120,15 +121,16 @@ def package_name(manifest: Manifest) -> str:
     return name[:200] or "genzoo-model"
 
 
-def readme(manifest: Manifest) -> str:
+def readme(bundle: Bundle) -> str:
     """The content of ``README.md``."""
+    manifest = bundle.manifest
     name, known = package_name(manifest), manifest.model
     chosen, given = "", ""
     if manifest.condition is not None and manifest.condition.kind == "classes":
         chosen, given = " --class 0", ", condition: 0"
-    elif manifest.condition is not None:
-        zeros = ", ".join(["0"] * manifest.condition.size)
-        chosen, given = f" --vector {zeros.replace(' ', '')}", f", condition: [{zeros}]"
+    elif (condition := some_condition(bundle)) is not None:
+        vector = ", ".join(map(str, condition))
+        chosen, given = f" --vector={vector.replace(' ', '')}", f", condition: [{vector}]"
     shape = ", ".join(map(str, manifest.event_shape))
     licenses = ", ".join(f"{of}: {spdx}" for of, spdx in manifest.licenses.items() if spdx) or "not stated"
     return f"""# {name}

@@ -7,7 +7,7 @@
     genzoo/                     the runtime, which can be used without the page
     bundle/                     the proven bundle
     ort/                        ONNX Runtime for browsers, and its licence
-    page.json                   which ONNX Runtime that is
+    page.json                   which ONNX Runtime that is, and the vector that the form begins with, if there is one
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def pack(
     copy_folder(FILES / "web", folder)
     copy_folder(FILES / RUNTIME, make_folder(folder / RUNTIME))
     files = {name: dict(zip(("module", "wasm"), onnxruntime_web.BACKENDS[name], strict=True)) for name in backends}
-    known = {"ort": {"version": onnxruntime_web.VERSION, **files}}
+    known: dict[str, Any] = {"ort": {"version": onnxruntime_web.VERSION, **files}}
+    if (vector := some_condition(bundle)) is not None:
+        known["vector"] = vector
     write_text(folder / "page.json", json.dumps(known, indent=2) + "\n")
 
 
@@ -97,7 +99,7 @@ def verify(folder: Path) -> str:
             given = drawn(browser)
     except (OSError, RuntimeError) as error:  # of the browser, which also says so when it takes too long
         raise ProofError(f"the page of {model.name} cannot be run in Chromium: {error}") from error
-    expected = model.sample(_SAMPLES, seed=_SEED, condition=some_condition(model.manifest))
+    expected = model.sample(_SAMPLES, seed=_SEED, condition=some_condition(model.bundle))
     agree("the page", given, expected, model)
     return f"{_SAMPLES} samples by the page in Chromium"
 

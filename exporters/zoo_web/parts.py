@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.bundle.manifest import Manifest
+from zoo.bundle import Bundle
 from zoo.errors import MissingDependencyError, OutputError, UsageError
 from zoo.files import copy_file
+from zoo_targets.compare import golden_context
 
 FILES = Path(__file__).parent / "files"
 #: folder of the runtime in what both targets write, and in :data:`FILES`
@@ -59,7 +60,12 @@ def missing(what: str, purpose: str, hint: str) -> MissingDependencyError:
     return error
 
 
-def some_condition(manifest: Manifest) -> list[float] | None:
-    """What a check gives a model as its condition: zeros for a vector, which has no default; else None."""
-    condition = manifest.condition
-    return [0.0] * condition.size if condition is not None and condition.kind == "vector" else None
+def some_condition(bundle: Bundle) -> list[float] | None:
+    """A vector such as the model was trained with, in the fewest digits of float32; None for a model that takes none.
+
+    Zeros may be far from all of them: contexts have units of their own.
+    """
+    condition = bundle.manifest.condition
+    if condition is None or condition.kind != "vector":
+        return None
+    return [float(str(number)) for number in golden_context(bundle)]

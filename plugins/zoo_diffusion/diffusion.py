@@ -12,24 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
-from zoo.errors import ConfigError
-from zoo.likelihood import default_probes
+from zoo.errors import ConfigError, UsageError
+from zoo.likelihood import LogDensity, default_probes
+from zoo.models.contexts import needs_gradient
 from zoo.paths import GaussianPath, path_from, require_gaussian
 from zoo.programs import Integrate, Iterate, Programs
-from zoo.samplers import inversion
 from zoo.samplers.consistency import CONSISTENCY
-from zoo.samplers.state import begin, encoded
 from zoo_diffusion import variance
 from zoo_diffusion.codec import LatentCodec
 from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
-from zoo_diffusion.iterated import Iterated, as_numpy
 from zoo_diffusion.objectives import Objective, drop_condition
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
-from zoo_diffusion.scored import Scored
+from zoo_diffusion.scoring import OdeScorer
 from zoo_diffusion.settings import check_settings, sampling_defaults
+from zoo_diffusion.stepped import SteppedModel, as_numpy, tensor_of
 
 
-class Diffusion(Iterated, Scored):
+class Diffusion(SteppedModel):
     """A diffusion model around any network ``(x [n, *event], time [n], condition) -> [n, *event]``.
 
     The network works on states (x - shift) / scale, which should lie about in [-1, 1]; everything that users see is
@@ -221,7 +220,7 @@ class Diffusion(Iterated, Scored):
     # -- sampling ---------------------------------------------------------------------------------------------------
 
     def step_module(self) -> GaussianStep:
-        """See :class:`Iterated`."""
+        """See :class:`SteppedModel`."""
         return GaussianStep(self)
 
     def encode(self, x: Tensor, *, condition: Any = None, steps: int | None = None, order: int = 2) -> Tensor:
@@ -234,28 +233,16 @@ class Diffusion(Iterated, Scored):
             order: 1 or 2.
         """
         n = len(self.check_data(x))
-        self.check_ode("encode")
-        table = inversion(self.path, self.sampling.steps if steps is None else steps, order=order)
-        scored_condition = self.scoring_condition(condition, n)
-        state = begin(
-            self.sampling,
-            table,
-            self.state_shape,
-            n,
-            seed=0,
-            condition=as_numpy(scored_condition),
-            init=self._starting(x),
-            dtype=self._numpy_dtype,
-        )
-        return torch.from_numpy(encoded(self.advance(state), self.path)).to(self.device)
+        self.scorer.check_ode("encode")
+        given = self.scorer.condition(condition, n)
+        noise = self.sampler.encode(as_numpy(x), condition=as_numpy(given), steps=steps, order=order)
+        return torch.from_numpy(noise).to(self.device)
 
-    def _starting(self, init: Any) -> Any:
-        """Data to start from, one event or many, as an array of what is diffused; None if there are none."""
-        if init is None or self.coding is None:
-            return as_numpy(init)
-        x = torch.as_tensor(as_numpy(init)).to(self.device, self.dtype)
-        latents = self.encoded(x.reshape(-1, *self.event_shape))[0]
-        return as_numpy(latents if x.ndim > len(self.event_shape) else latents[0])
+    def _latents(self, x: NDArray[Any]) -> NDArray[Any]:
+        if self.coding is None:
+            return x
+        latents: NDArray[Any] = as_numpy(self.encoded(tensor_of(x).to(self.device, self.dtype))[0])
+        return latents
 
     def _data(self, latents: Tensor) -> Tensor:
         return latents if self.coding is None else self.coding.decode(latents.to(self.dtype))
@@ -265,6 +252,70 @@ class Diffusion(Iterated, Scored):
         super().prepare(x, condition)
         if self.coding is not None:
             self.coding.prepare(self.check_data(x))
+
+    # -- scoring ----------------------------------------------------------------------------------------------------
+
+    @property
+    def scorer(self) -> OdeScorer:
+        """What scores data."""
+        return OdeScorer(self)
+
+    def log_prob(
+        self,
+        x: Tensor,
+        *,
+        condition: Any = None,
+        steps: int = 32,
+        probes: int | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Tensor:
+        """Log-density by the probability-flow ODE; see :mod:`zoo.likelihood`.
+
+        Args:
+            x: data ``[n, *event]``.
+            condition: classes or vectors; None scores under the null class, if there is one.
+            steps: Runge-Kutta steps of four evaluations each.
+            probes: Rademacher probes averaged for each sample's trace, or 0 for the exact trace, which costs as many
+                evaluations as dimensions; None is exact for few dimensions.
+            seed: key of the probes.
+            options: none.
+
+        Returns:
+            ``[n]``, nats, in data units: unbiased over probes up to the error of the steps. Where ``x`` or a condition
+            that is a tensor wants a gradient, it comes with one, through every step.
+        """
+        if options:
+            raise UsageError(f"this model has no option {', '.join(sorted(options))}")
+        return self.scorer.log_prob(x, condition, steps, probes, seed)
+
+    def log_prob_with_errors(
+        self, x: Tensor, *, condition: Any = None, steps: int = 32, probes: int | None = None, seed: int = 0
+    ) -> LogDensity:
+        """The log-density and how far it can be trusted; arguments as for :meth:`log_prob`."""
+        return self.scorer.log_prob_with_errors(x, condition, steps, probes, seed)
+
+    def elbo(self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0) -> Tensor:
+        """What the log-density under ancestral sampling is at least, see :mod:`zoo.likelihood.bound`.
+
+        Args:
+            x: data ``[n, *event]``.
+            condition: as for :meth:`log_prob`.
+            steps: of the chain.
+            terms: how many of the steps are evaluated; the others are estimated from them.
+            seed: key of the noise.
+
+        Returns:
+            ``[n]``, nats, in data units.
+        """
+        return self.scorer.bound(x, condition, steps, terms, seed)
+
+    def encoded(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Data ``[n, *event]`` as what is diffused ``[n, *state_shape]``, and log |det| ``[n]`` of the Jacobian."""
+        if self.coding is None:
+            return x, torch.zeros_like(x.flatten(1)[:, 0])
+        with torch.set_grad_enabled(needs_gradient(x)):
+            return self.coding.encode(x)
 
     # -- export -----------------------------------------------------------------------------------------------------
 

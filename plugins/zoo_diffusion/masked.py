@@ -17,16 +17,16 @@ from zoo.paths import Masking
 from zoo.programs import Direct, Graph, Iterate, Programs
 from zoo.programs.ports import Port
 from zoo_diffusion.graphs import StepModule, step_graph
-from zoo_diffusion.iterated import Iterated
 from zoo_diffusion.networks.bidirectional import Bidirectional
 from zoo_diffusion.objectives import drop_condition
+from zoo_diffusion.stepped import SteppedModel
 
 #: state of a hidden position; that of a known one is its symbol's number
 HIDDEN = -1.0
 _ORDER_SEED = 0
 
 
-class MaskedDiffusion(Iterated):
+class MaskedDiffusion(SteppedModel):
     """Absorbing-state diffusion (Austin et al. 2021, arXiv:2107.03006; Sahoo et al. 2024, arXiv:2406.07524).
 
     Symbols are hidden one by one until none is left, and a network that sees what is not hidden says what is. It needs
@@ -105,12 +105,6 @@ class MaskedDiffusion(Iterated):
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
 
-    @property
-    def null_class(self) -> int | None:
-        """The number of the class that stands for none, or None when there is no such class."""
-        c = self.condition
-        return c.size if c is not None and c.kind == "classes" and not c.required else None
-
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
         """The bound on the negative log-likelihood, in nats a sequence, from one random set of hidden positions each.
 
@@ -163,7 +157,7 @@ class MaskedDiffusion(Iterated):
         return result
 
     def step_module(self) -> StepModule:
-        """See :class:`Iterated`."""
+        """See :class:`SteppedModel`."""
         return RevealingStep(self)
 
     def programs(self) -> Programs:

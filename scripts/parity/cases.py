@@ -44,16 +44,22 @@ class Case:
         return f"{self.sampler} ({options})" if options else self.sampler
 
 
+_LINEAR, _SCALED = {"name": "ddpm-linear"}, {"name": "ddpm-scaled-linear"}
+_EDM, _FLOW = {"name": "edm"}, {"name": "rectified-flow"}
+_DIFFUSERS, _K_DIFFUSION = "diffusers", "k-diffusion"
+
+
 def cases() -> list[Case]:
     """Everything that is compared."""
-    linear, scaled = {"name": "ddpm-linear"}, {"name": "ddpm-scaled-linear"}
-    edm, flow = {"name": "edm"}, {"name": "rectified-flow"}
-    d, k = "diffusers", "k-diffusion"
+    return [*_one_step(), *_multistep(), *_pseudo_linear(), *_flows(), *_k_diffusion()]
+
+
+def _one_step() -> list[Case]:
+    """Samplers of the variance-preserving paths that need no history, or little."""
+    linear, d = _LINEAR, _DIFFUSERS
     plain = {"clip_sample": False, "timestep_spacing": "leading"}
-    sde = {"algorithm_type": "sde-dpmsolver++"}
-    flows = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
     lead = {"timestep_spacing": "leading", "beta_start": 1e-4, "beta_end": 0.02}
-    out = [
+    return [
         Case("ddim", {"eta": 0.0}, "DDIM", linear, d, plain),
         Case("ddim", {"eta": 1.0}, "DDIM", linear, d, plain),
         Case("ddim", {"eta": 0.0}, "DDIM", linear, d, {**plain, "prediction_type": "v_prediction"}, "v"),
@@ -67,6 +73,13 @@ def cases() -> list[Case]:
         Case("lms", {"order": 4}, "LMSDiscrete", linear, d, lead),
         Case("dpm-solver-2", {}, "KDPM2Discrete", linear, d, lead, grid=lambda t: t[::2]),
     ]
+
+
+def _multistep() -> list[Case]:
+    """DPM-Solver++, UniPC and DEIS, of every order that both have."""
+    linear, d = _LINEAR, _DIFFUSERS
+    sde = {"algorithm_type": "sde-dpmsolver++"}
+    out = []
     for prediction, name in (("epsilon", "epsilon"), ("v", "v_prediction")):
         base = {"prediction_type": name}
         out += [
@@ -111,14 +124,35 @@ def cases() -> list[Case]:
         )
         for o in (2, 3)
     ]
+    return out
+
+
+def _pseudo_linear() -> list[Case]:
+    """Pseudo linear multistep methods, on the path of latent diffusion."""
+    scaled, d = _SCALED, _DIFFUSERS
     pndm = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "set_alpha_to_one": True}
-    out += [
+    return [
         Case("plms", {}, "PNDM", scaled, d, {**pndm, "skip_prk_steps": True}, grid=lambda t: np.delete(t, 2)),
         Case("pndm", {}, "PNDM", scaled, d, pndm, grid=lambda t: np.concatenate([t[:12:4], t[12:]])),
+    ]
+
+
+def _flows() -> list[Case]:
+    """Samplers of rectified flows."""
+    flow, d = _FLOW, _DIFFUSERS
+    flows = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+    return [
         Case("flow-euler", {}, "FlowMatchEulerDiscrete", flow, d, {}, "flow"),
         Case("flow-heun", {}, "FlowMatchHeunDiscrete", flow, d, {}, "flow", grid=lambda t: np.append(t[0], t[1::2])),
         Case("dpm-solver-pp", {"order": 2}, "DPMSolverMultistep", flow, d, flows, "flow"),
         Case("unipc", {"order": 2}, "UniPCMultistep", flow, d, flows, "flow"),
+    ]
+
+
+def _k_diffusion() -> list[Case]:
+    """The samplers of k-diffusion, by σ."""
+    edm, k = _EDM, _K_DIFFUSION
+    return [
         Case("euler", {}, "sample_euler", edm, k),
         Case("euler-ancestral", {"eta": 1.0}, "sample_euler_ancestral", edm, k, {"eta": 1.0}),
         Case("euler-ancestral", {"eta": 0.5}, "sample_euler_ancestral", edm, k, {"eta": 0.5}),
@@ -143,4 +177,3 @@ def cases() -> list[Case]:
             differs="starting steps",
         ),
     ]
-    return out

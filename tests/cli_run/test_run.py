@@ -194,3 +194,60 @@ def test_ctrl_c_during_previews_keeps_the_samples(zoo, classes, tmp_path, monkey
     assert result.exit_code == 130
     assert "stopped: the samples are in x.npy, but steps.npy is not written" in said(result)
     assert np.load(tmp_path / "x.npy").shape[0] == 3
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often a manifest has been read, and a step table made."""
+    from zoo import samplers
+    from zoo.bundle.manifest import Manifest
+
+    counts = {"manifest": 0, "table": 0}
+
+    def counting(what, function):
+        def call(*arguments, **keywords):
+            counts[what] += 1
+            return function(*arguments, **keywords)
+
+        return call
+
+    monkeypatch.setattr(Manifest, "from_json", counting("manifest", Manifest.from_json))
+    monkeypatch.setattr(samplers, "_made", counting("table", samplers._made))
+    return counts
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-o", "x.npy"],
+        ["-o", "x.npy", "--previews", "p.npy", "--sampler", "ddim", "--steps", 4, "--guidance", 2],
+        ["-o", "x.npy", "--init", "i.npy", "--strength", 0.5],
+        ["-o", "x.npy", "--init", "i.npy", "--strength", 0.5, "--mask", "m.npy"],
+        ["-o", "x.npy", "--init", "i.npy", "--strength", 0],
+        ["-o", "x.safetensors", "--stop-after", 3],
+    ],
+)
+def test_a_run_reads_the_manifest_and_makes_the_table_once(zoo, classes, counted, arguments, tmp_path):
+    np.save(tmp_path / "i.npy", np.ones((2, 1, 2, 2), np.int64))
+    np.save(tmp_path / "m.npy", np.tri(2, dtype=np.float32)[None])
+    result = zoo("run", classes, "--seed", 1, *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert counted == {"manifest": 1, "table": 1}
+
+
+@pytest.mark.parametrize("command", [["show"], ["run", "--log-prob", "x.npy"]])
+def test_other_commands_read_the_manifest_once(zoo, flow, counted, command, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((3, 2), np.float32))
+    result = zoo(command[0], flow, *command[1:])
+    assert result.exit_code == 0, result.stderr
+    assert counted["manifest"] == 1
+
+
+def test_a_mask_with_strength_is_painted_as_the_runtime_paints_it(zoo, classes, tmp_path):
+    x, mask = np.ones((2, 1, 2, 2), np.int64), np.tri(2, dtype=np.float32)[None]
+    np.save(tmp_path / "i.npy", x)
+    np.save(tmp_path / "m.npy", mask)
+    edit = ["--init", "i.npy", "--mask", "m.npy", "--strength", 0.6, "--class", 1]
+    assert zoo("run", classes, "--seed", 1, *edit, "-o", "x.npy").exit_code == 0
+    expected = load(classes, "cpu").sample(2, seed=1, condition=1, init=x, mask=mask, strength=0.6)
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), expected)

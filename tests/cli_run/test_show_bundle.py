@@ -9,7 +9,8 @@ from zoo.cli._bundle import described, explained
 
 
 def told(folder):
-    return dict(explained(Bundle(folder, read_manifest(folder))))
+    facts = explained(Bundle(folder, read_manifest(folder)))
+    return {name: value if isinstance(value, str) else "\n".join(value) for name, value in facts}
 
 
 def altered(folder, tmp_path, **changes):

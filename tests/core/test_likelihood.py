@@ -1,11 +1,20 @@
 """The probability-flow likelihood of a Gaussian, whose log-density is known."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from zoo.errors import UsageError
 from zoo.likelihood import LOG_NOISE_MAX, log_density, log_density_with_errors, student_t
 from zoo.paths import PATHS
+
+ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("likelihood_coverage", ROOT / "scripts" / "likelihood_coverage.py")
+likelihood_coverage = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(likelihood_coverage)
+Mixture, coverage = likelihood_coverage.Mixture, likelihood_coverage.coverage
 
 MEAN, STD = 0.2, 0.4
 X = np.random.default_rng(0).normal(MEAN, STD, (20, 3))
@@ -93,70 +102,23 @@ class TestErrors:
         assert np.isfinite(single.numerical_error).all()
 
 
-class Mixture:
-    """Three round normal distributions in some dimensions, and the denoiser and its derivative in float32."""
-
-    WEIGHTS, STDS = np.array([0.3, 0.5, 0.2]), np.array([0.5, 0.35, 0.6])
-
-    def __init__(self, dims):
-        rng = np.random.default_rng(dims)
-        self.means = 0.8 * rng.normal(size=(3, dims))
-        part = rng.choice(3, 200, p=self.WEIGHTS)
-        drawn = self.means[part] + self.STDS[part, None] * rng.normal(size=(200, dims))
-        self.x = drawn.astype(np.float32).astype(np.float64)
-
-    def log_density(self, x):
-        squares = ((x[:, None] - self.means) ** 2).sum(-1)
-        parts = (
-            np.log(self.WEIGHTS) - 0.5 * squares / self.STDS**2 - 0.5 * x.shape[1] * np.log(2 * np.pi * self.STDS**2)
-        )
-        return np.logaddexp.reduce(parts, axis=1)
-
-    def evaluate(self, x, time, alpha, sigma, probe):
-        x, alpha, sigma, probe = (np.asarray(value, np.float32) for value in (x, alpha, sigma, probe))
-        means, variances = self.means.astype(np.float32), (self.STDS**2).astype(np.float32)
-        total = alpha * alpha * variances + sigma * sigma
-        away = x[:, None] - alpha * means
-        logits = np.log(self.WEIGHTS.astype(np.float32)) - np.float32(0.5) * (
-            x.shape[1] * np.log(total) + (away**2).sum(-1) / total
-        )
-        weights = np.exp(logits - logits.max(1, keepdims=True))
-        weights /= weights.sum(1, keepdims=True)
-        gains = alpha * variances / total
-        parts = means + gains[:, None] * away
-        denoised = (weights[..., None] * parts).sum(1)
-        moved = -(away * probe[:, None]).sum(-1) / total
-        moved = weights * (moved - (weights * moved).sum(1, keepdims=True))
-        derivative = (weights * gains).sum(1)[:, None] * probe + (moved[..., None] * (parts - denoised[:, None])).sum(1)
-        assert denoised.dtype == derivative.dtype == np.float32
-        return denoised, (derivative * probe).sum(1)
-
-
-def coverage(path, dims, steps, probes=0, samples=200):
-    """The share of samples whose exact log-density lies within the error."""
-    mixture = Mixture(dims)
-    x = mixture.x[:samples]
-    found = log_density_with_errors(mixture.evaluate, x, path, steps=steps, probes=probes)
-    return (np.abs(found.value - mixture.log_density(x)) <= found.error).mean()
-
-
 @pytest.mark.parametrize(("dims", "steps"), [(2, 2), (2, 64), (10, 16)])
 @pytest.mark.parametrize("name", ["ddpm-linear", "edm", "ve", "cosine-log-snr", "rectified-flow"])
 def test_the_error_covers_at_any_number_of_steps(name, dims, steps):
-    assert coverage(PATHS[name](), dims, steps, samples=40) >= 0.9
+    assert coverage(PATHS[name](), dims, steps, samples=40).share >= 0.9
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("dims", [2, 10])
+@pytest.mark.full
+@pytest.mark.parametrize(("dims", "probes"), likelihood_coverage.CASES)
 @pytest.mark.parametrize("path", [cls() for cls in PATHS.values()], ids=list(PATHS))
-def test_the_error_covers_on_every_path(path, dims):
-    found = {steps: coverage(path, dims, steps) for steps in (1, 2, 3, 4, 6, 8, 16, 32, 64, 100)}
+def test_the_error_covers_on_every_path(path, dims, probes):
+    found = {steps: coverage(path, dims, steps, probes).share for steps in likelihood_coverage.STEPS}
     assert min(found.values()) >= 0.9, found
 
 
 @pytest.mark.parametrize("probes", [2, 3, 4, 8])
 def test_the_error_covers_with_few_probes(probes):
-    assert coverage(PATHS["cosine-log-snr"](), 10, 12, probes, samples=100) >= 0.9
+    assert coverage(PATHS["cosine-log-snr"](), 10, 12, probes, samples=100).share >= 0.9
 
 
 def test_the_error_is_that_of_the_steps_where_they_are_few_and_of_the_ends_where_they_are_many():

@@ -29,7 +29,7 @@ def test_no_sampler_is_much_worse_than_euler_in_five_steps(name):
     assert failures(path_from(name), steps=[5]) == []
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("path", sampler_sweep.paths(), ids=lambda p: str(p.describe()))
 def test_no_sampler_is_much_worse_than_euler(path):
     assert failures(path) == []

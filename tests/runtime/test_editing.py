@@ -10,8 +10,7 @@ from zoo.errors import DataError, UsageError
 from zoo.noise import Stream
 from zoo.paths import CosineLogSNR, path_from
 from zoo.runtime import Guidance, SamplerState, load
-from zoo.runtime import sampling as sampling_module
-from zoo.samplers import inversion
+from zoo.samplers import inversion, stepping
 
 EVENT = (1, 2, 2)
 STD = 0.2
@@ -151,8 +150,8 @@ def test_one_batch_at_a_time_takes_memory(model, monkeypatch):
         sizes.append(n)
         return begin(program, table, event, n, **rest)
 
-    begin = sampling_module.begin
-    monkeypatch.setattr(sampling_module, "begin", spy)
+    begin = stepping.begin
+    monkeypatch.setattr(stepping, "begin", spy)
     model.sample(10, seed=0, batch_size=4, steps=2)
     assert max(sizes) <= 4
 

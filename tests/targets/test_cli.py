@@ -227,7 +227,18 @@ def test_all_that_is_well_exits_0_and_leaves_nothing(command, tmp_path, monkeypa
 
 
 def test_all_takes_nothing_that_it_decides_itself(command):
-    for given in (["--fused"], ["--opset", "20"], ["-T", "a=b"], ["--batch", "3"], ["--dtype", "float16"]):
+    for given in (
+        ["--fused"],
+        ["--opset", "20"],
+        ["-T", "a=b"],
+        ["--batch", "3"],
+        ["--dtype", "float16"],
+        ["--inverse", "loop"],
+        ["--sampler", "ddim"],
+        ["--steps", "3"],
+        ["--guidance", "2"],
+        ["-O", "eta=0"],
+    ):
         code, _, err = command("--all", *given)
         assert code == 2, given
         assert f"--all takes all there is, and no {given[0]}" in err

@@ -1,5 +1,6 @@
 """``zoo train`` from the outside: a recipe becomes a model folder, interrupted or not."""
 
+import inspect
 import json
 import os
 import signal
@@ -119,3 +120,62 @@ def test_an_interrupted_run_goes_on(tmp_path, recipe):
     assert not (out / "card.json").exists()
     assert zoo("train", recipe, "-o", out).exit_code == 0
     assert (out / WEIGHTS_FILE).read_bytes() == (tmp_path / "whole" / WEIGHTS_FILE).read_bytes()
+
+
+DIVERGING = RECIPE.replace("[training]", "[training]\nchanges = [{ step = 8, learning_rate = 1e30 }]")
+
+
+def said(result):
+    """What stands on standard error, whatever the lines are broken at."""
+    return " ".join(result.stderr.split())
+
+
+def test_a_run_that_diverges_says_how_to_go_on_and_does(tmp_path, recipe):
+    recipe.write_text(DIVERGING)
+    result = zoo("train", recipe, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "the training diverges: the " in said(result)
+    assert "Lower training.learning_rate, or set training.gradient_clip, and start over with" in said(result)
+    assert "changes = [{ step = 8, learning_rate = 1e+29 }] into [training], and give the same command" in said(result)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [CHECKPOINT_FILE]
+    # the same again fails at the same step
+    assert said(zoo("train", recipe, "-o", tmp_path / "out")).endswith(said(result).partition("diverges: ")[2])
+    recipe.write_text(DIVERGING.replace("1e30", "1e-4"))
+    result = zoo("train", recipe, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert "resuming from " in result.stderr
+    assert zoo("train", recipe, "-o", tmp_path / "whole").exit_code == 0
+    first, second = ((tmp_path / name / WEIGHTS_FILE).read_bytes() for name in ("out", "whole"))
+    assert first == second
+    # the card remembers the change, so that it is a recipe of these weights
+    assert ModelCard.from_folder(tmp_path / "out").recipe["training"]["changes"] == [{"step": 8, "learning_rate": 1e-4}]
+
+
+def test_another_recipe_is_told_by_what_differs(tmp_path, recipe):
+    recipe.write_text(DIVERGING)
+    assert zoo("train", recipe, "-o", tmp_path / "out").exit_code == 1
+    recipe.write_text(RECIPE.replace("batch_size = 50", "batch_size = 25"))
+    result = zoo("train", recipe, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "belongs to a run of another recipe: training.batch_size was 50 and is 25 " in f"{said(result)} "
+    assert zoo("train", recipe, "-o", tmp_path / "out", "--restart").exit_code == 0
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_data_that_is_not_finite_is_not_blamed_on_the_learning_rate(tmp_path, recipe, monkeypatch, value):
+    from zoo_data import densities
+
+    def broken(**options):
+        data = unbroken(**options)
+        data.train.x[7, 1] = float(value)
+        return data
+
+    unbroken = densities.checkerboard
+    broken.__signature__ = inspect.signature(unbroken)
+    monkeypatch.setattr(densities, "checkerboard", broken)
+    result = zoo("train", recipe, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"the train split of data set checkerboard have the value {value} in row 7, column 1" in said(result)
+    assert "learning_rate" not in result.stderr
+    assert "diverges" not in result.stderr
+    assert not (tmp_path / "out" / CHECKPOINT_FILE).exists()

@@ -12,7 +12,7 @@ from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import ConfigError, WeightsError  # noqa: E402
 from zoo.models.interface import DirectModel  # noqa: E402
 from zoo.training.loop import train  # noqa: E402
-from zoo.training.recipe import Recipe, TrainingRecipe  # noqa: E402
+from zoo.training.recipe import Recipe, TrainingChange, TrainingRecipe  # noqa: E402
 
 
 class Diverging(DirectModel):
@@ -76,7 +76,7 @@ def test_the_last_checkpoint_is_good_whatever_overflows(what, settings, tmp_path
         train(Diverging(what), data(), recipe(**settings), path)
     assert str(caught.value).startswith("the training diverges: ")
     assert "Lower training.learning_rate, or set training.gradient_clip, and start over" in caught.value.hint
-    assert f"{path} still holds step 4" in caught.value.hint
+    assert f"go on from step 4, which {path} holds" in caught.value.hint
     # and it is what a run has at step 4 that does not diverge
     assert train(Diverging(), data(), recipe(**settings), tmp_path / "d.safetensors", stop=stopping_at(4)) is None
     arrays, others = weights.read(path), weights.read(tmp_path / "d.safetensors")
@@ -104,15 +104,52 @@ def test_another_learning_rate_is_another_run_and_the_error_says_what_to_do(tmp_
     path = tmp_path / "c.safetensors"
     with pytest.raises(ConfigError):
         train(Diverging("loss"), data(), recipe(), path)
-    with pytest.raises(WeightsError, match="another recipe") as caught:
+    with pytest.raises(WeightsError, match=r"another recipe: training\.learning_rate was 0\.1 and is 0\.01$") as caught:
         train(Diverging(), data(), recipe(learning_rate=0.01), path)
     assert "--restart" in caught.value.hint
+    assert "training.changes says what is to be otherwise from step 4 on" in caught.value.hint
     path.unlink()
     assert train(Diverging(), data(), recipe(learning_rate=0.01), path) is not None
+
+
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.9}, {"schedule": "constant", "warmup": 6}])
+@pytest.mark.parametrize("change", [{"learning_rate": 0.01}, {"gradient_clip": 0.1}])
+def test_a_run_goes_on_from_its_checkpoint_with_a_change_and_the_recipe_gives_the_same_from_the_start(
+    change, settings, tmp_path
+):
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(ConfigError, match="at step 6"):
+        train(Diverging("loss"), data(), recipe(**settings), path)
+    changed = recipe(**settings, changes=(TrainingChange(4, **change),))
+    steps = []
+    resumed = train(Diverging("nothing"), data(), changed, path, report=lambda progress, *rest: steps.append(progress))
+    assert len(steps) == 8
+    whole = train(Diverging("nothing"), data(), changed, tmp_path / "whole.safetensors")
+    unchanged = train(Diverging("nothing"), data(), recipe(**settings), tmp_path / "unchanged.safetensors")
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(resumed.arrays[name], array, err_msg=name)
+    assert np.abs(whole.arrays["mean"] - unchanged.arrays["mean"]).max() > 1e-4
+
+
+def test_a_change_before_the_checkpoint_is_another_run(tmp_path):
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(ConfigError):
+        train(Diverging("loss"), data(), recipe(), path)
+    early = recipe(changes=(TrainingChange(3, learning_rate=0.01),))
+    with pytest.raises(WeightsError, match=r"training\.changes was absent and is"):
+        train(Diverging(), data(), early, path)
+
+
+def test_what_is_proposed_is_lower_than_the_learning_rate_that_diverged(tmp_path):
+    changed = recipe(changes=(TrainingChange(2, learning_rate=0.003), TrainingChange(11, learning_rate=1.0)))
+    for what in ("loss", "buffer"):
+        with pytest.raises(ConfigError) as caught:
+            train(Diverging(what), data(), changed, tmp_path / f"{what}.safetensors")
+        assert "changes = [{ step = 4, learning_rate = 0.0003 }]" in caught.value.hint
 
 
 def test_a_run_that_diverges_at_once_leaves_no_checkpoint(tmp_path):
     with pytest.raises(ConfigError, match="at step 1") as caught:
         train(Diverging("loss", at=1), data(), recipe(), tmp_path / "c.safetensors")
-    assert "still holds" not in caught.value.hint
+    assert caught.value.hint == "Lower training.learning_rate, or set training.gradient_clip."
     assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,16 @@ def test_a_recipe_comes_back():
     assert Recipe.from_dict(recipe.describe()) == recipe
 
 
+def test_changes_come_back_and_are_made_from_their_steps_on():
+    written = [{"step": 2, "learning_rate": 0.5}, {"step": 4, "gradient_clip": 1.0, "learning_rate": 0.1}]
+    recipe = Recipe.from_dict({**RECIPE, "training": {**RECIPE["training"], "changes": written}})
+    assert recipe.describe()["training"]["changes"] == written
+    assert Recipe.from_dict(recipe.describe()) == recipe
+    found = [(recipe.training.at(i).learning_rate, recipe.training.at(i).gradient_clip) for i in range(6)]
+    assert found == [(1.0, 0.0), (1.0, 0.0), (0.5, 0.0), (0.5, 0.0), (0.1, 1.0), (0.1, 1.0)]
+    assert "changes" not in Recipe.from_dict(RECIPE).describe()["training"]
+
+
 def test_a_table_of_distillation_comes_back_and_is_left_out_when_there_is_none():
     teacher = {"teacher": "moons-rectified-flow", "method": "reflow", "options": {"pairs": 100}}
     recipe = Recipe.from_dict({**RECIPE, "distillation": teacher})
@@ -44,6 +54,14 @@ def test_a_recipe_is_read_from_toml(tmp_path):
         ("training", "steps", True, "steps must be int"),
         ("training", "ema", 1.0, "training.ema"),
         ("training", "betas", [0.9], "betas must be two numbers"),
+        ("training", "changes", 3, "changes must be a list of tables"),
+        ("training", "changes", [3], "changes, entry 0 must be a table"),
+        ("training", "changes", [{"step": 2}], "nothing changes at step 2"),
+        ("training", "changes", [{"learning_rate": 0.1}], "entry 0: step is missing"),
+        ("training", "changes", [{"step": 2, "ema": 0.1}], "no key named 'ema'"),
+        ("training", "changes", [{"step": 2, "learning_rate": -1}], "training.learning_rate = -1.0 is out of range"),
+        ("training", "changes", [{"step": -2, "learning_rate": 1}], "step = -2 is out of range"),
+        ("training", "changes", [{"step": 2, "gradient_clip": 1}] * 2, r"at the steps \[2, 2\], which must rise"),
         ("training", "stepz", 3, "no key named 'stepz'"),
         ("training", "keep", "best", "evaluate_every"),
         ("model", "config", [1], "config must be dict"),

@@ -5,12 +5,14 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 import zoo
 from zoo.bundle import open_bundle
 from zoo.errors import MissingDependencyError, UnknownNameError, UsageError
 from zoo.exporting import pack
+from zoo_targets.compare import golden_context
 from zoo_web import onnxruntime_web, package, page
 from zoo_web.parts import FILES
 
@@ -254,6 +256,18 @@ def test_the_package_is_one_that_npm_takes(shipped, registry, tmp_path):
     readme = (folder / "README.md").read_text("utf-8")
     assert "--class 0" in readme
     assert "CC-BY-SA-3.0" in readme
+
+
+def test_a_vector_is_at_first_one_that_the_model_knows(bundle, registry, ort, tmp_path):
+    """Zeros may be far from all of them: contexts have units of their own."""
+    opened = bundle("plane-fixed")
+    known = golden_context(opened)
+    assert known.any()
+    pack(opened, tmp_path / "page", target="web", registry=registry, ort=ort)
+    vector = json.loads((tmp_path / "page" / "page.json").read_text())["vector"]
+    np.testing.assert_array_equal(np.array(vector, np.float32), known)
+    readme = (pack(opened, tmp_path / "package", target="node", registry=registry) / "README.md").read_text("utf-8")
+    assert f"--vector={','.join(map(str, vector))} " in readme
 
 
 @pytest.mark.parametrize(("name", "expected"), [("Größe 3/β", "gr-e-3"), ("a--b", "a-b"), ("β", "genzoo-model")])

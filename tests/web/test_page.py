@@ -9,6 +9,7 @@ from zoo.render import tables
 from zoo.render.images import to_bytes
 from zoo.render.text import texts
 from zoo.runtime import BundledModel
+from zoo_targets.compare import golden_context
 from zoo_web import page
 from zoo_web.browser import Browser, find_browser, served
 
@@ -143,6 +144,16 @@ def test_vectors_are_asked_for_by_name(visit, bundle):
     browser = visit("plane-fixed", "#n=4&seed=1&vector=1,-2,0.5")
     drawn(browser, model, seed=1, condition=[1.0, -2.0, 0.5])
     assert text(browser, "vector-label") == "east, north, spare"
+
+
+def test_a_vector_is_at_first_one_that_the_model_knows(visit, bundle):
+    """Zeros may be far from all of them: contexts have units of their own."""
+    model = BundledModel(bundle("plane-fixed"), "cpu")
+    known = golden_context(bundle("plane-fixed"))
+    browser = visit("plane-fixed", "#n=4&seed=1")
+    drawn(browser, model, seed=1, condition=known)
+    shown = browser.evaluate("document.getElementById('vector').value")
+    np.testing.assert_array_equal([np.float32(number) for number in shown.split(", ")], known)
 
 
 def test_other_numbers_are_written_down(visit, bundle):

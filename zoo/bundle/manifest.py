@@ -179,25 +179,31 @@ class Manifest:
             yield f"a sample of shape {self.event_shape} has more than {_MAX_EVENT} numbers"
         if self.modality is not None and (misfit := self.modality.misfit(self.event_shape, self.levels)):
             yield f"its samples are of shape {list(self.event_shape)}, but {misfit}"
+        yield from self._problems_of_files()
+        yield from self._problems_of_graphs()
+        for what, program in (("sample", self.sample), ("log_prob", self.log_prob), ("fused", self.fused)):
+            for name in () if program is None else program.graphs:
+                if name not in self.graphs:
+                    yield f"program {what} uses a graph {name!r} that there is not"
+
+    def _problems_of_files(self) -> Iterator[str]:
         seen: dict[str, str] = {}
         for name in self.files:
             if (other := seen.setdefault(name.lower(), name)) != name:
                 yield f"the files {other!r} and {name!r} are one file on some systems"
             if name.lower() == MANIFEST or name.lower().partition(".")[0] in _DEVICES:
                 yield f"it names a file {name!r}, which is not a plain file of the bundle"
-        graphs: dict[str, str] = {}
+
+    def _problems_of_graphs(self) -> Iterator[str]:
+        seen: dict[str, str] = {}
         for name, graph in self.graphs.items():
             if graph.file not in self.files:
                 yield f"graph {name} is in {graph.file}, which is not listed among the files"
-            if (other := graphs.setdefault(graph.file, name)) != name:
+            if (other := seen.setdefault(graph.file, name)) != name:
                 yield f"graphs {other} and {name} are both in {graph.file}"
             for ports in (graph.inputs, graph.outputs):
                 if len({port.name for port in ports}) != len(ports):
                     yield f"graph {name} has two inputs or outputs of one name"
-        for what, program in (("sample", self.sample), ("log_prob", self.log_prob), ("fused", self.fused)):
-            for name in () if program is None else program.graphs:
-                if name not in self.graphs:
-                    yield f"program {what} uses a graph {name!r} that there is not"
 
 
 def _port(fields: Mapping[str, Any]) -> Port:

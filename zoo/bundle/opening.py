@@ -94,15 +94,19 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest.from_json(text, source=path)
 
 
-def open_bundle(folder: Path) -> Bundle:
+def open_bundle(folder: Path, manifest: Manifest | None = None) -> Bundle:
     """Open a bundle and check every file of it.
+
+    Args:
+        folder: the bundle.
+        manifest: what :func:`read_manifest` gave of it; None reads it.
 
     Raises:
         BundleError: no manifest; a file that is missing, not listed, a link, too large, truncated or altered; a graph
             that breaks a rule of :mod:`zoo.bundle.scan.graph`; a safetensors file that is not one, or not finite.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder) if manifest is None else manifest
     _check_listing(folder, manifest)
     graphs = {graph.file: graph for graph in manifest.graphs.values()}
     sizes = {name: info.size for name, info in manifest.files.items()}

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.bundle import Bundle, open_bundle
 from zoo.cli._app import App
 from zoo.cli._request import Request
 from zoo.errors import MissingDependencyError
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
 
 def open_model(app: App, source: Source, request: Request, stack: ExitStack) -> BundledModel:
     """The model's bundle; one is exported to a temporary folder for a model that has none."""
-    from zoo.runtime import load
+    from zoo.runtime import BundledModel
     from zoo.runtime.device import choose_provider
 
     choose_provider(request.provider)
-    return load(bundle_folder(app, source, stack), request.device, samplers=app.registry.samplers())
+    return BundledModel(opened_bundle(app, source, stack), request.device, samplers=app.registry.samplers())
 
 
-def bundle_folder(app: App, source: Source, stack: ExitStack) -> Path:
-    """Where the model's bundle is, or is written for as long as the stack lasts."""
+def opened_bundle(app: App, source: Source, stack: ExitStack) -> Bundle:
+    """The model's bundle, or one that is written for as long as the stack lasts."""
     if source.bundle is not None:
-        return source.bundle
+        return source.open()
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-"))) / "bundle"
     _export(app, source, folder)
-    return folder
+    return open_bundle(folder)
 
 
 def _export(app: App, source: Source, folder: Path) -> None:

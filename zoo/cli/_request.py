@@ -98,6 +98,15 @@ def check_request(request: Request) -> None:
     Raises:
         UsageError: naming two of them, or what is missing.
     """
+    _check_exclusive(request)
+    if request.fused:
+        _check_fused(request)
+    _check_edits(request)
+    _check_files(request)
+    request.guided(1.0)
+
+
+def _check_exclusive(request: Request) -> None:
     if request.classes and request.condition is not None:
         raise UsageError("--class and --condition exclude each other")
     for name, others in _EXCLUDED.items():
@@ -108,25 +117,31 @@ def check_request(request: Request) -> None:
                 raise UsageError(f"{flag(name)} and {flag(other)} exclude each other")
     if request.resume is not None and (request.classes or request.options):
         raise UsageError("--resume goes on as it began, so it takes neither --class nor -O")
+
+
+def _check_fused(request: Request) -> None:
     chosen = ("sampler", "steps", *_GUIDING, *_STARTING, "encode", "previews", "stop_after", "resume", "log_prob")
-    if request.fused and (given := [flag(n) for n in chosen if getattr(request, n) is not None]):
+    if given := [flag(name) for name in chosen if getattr(request, name) is not None]:
         raise UsageError(f"--fused runs the sampler that was exported as it is, so it takes no {', '.join(given)}")
-    if request.fused and request.options:
+    if request.options:
         raise UsageError("--fused runs the sampler that was exported as it is, so it takes no -O")
+
+
+def _check_edits(request: Request) -> None:
     for name in ("strength", "mask"):
         if getattr(request, name) is not None and request.init is None:
             raise UsageError(f"{flag(name)} needs data to start from", hint="Give it with --init FILE.")
     if request.strength is not None and not 0 <= request.strength <= 1:
-        raise UsageError(
-            f"strength lies in [0, 1], from the given data to pure noise, not {request.strength}",
-        )
+        raise UsageError(f"strength lies in [0, 1], from the given data to pure noise, not {request.strength}")
+
+
+def _check_files(request: Request) -> None:
     if request.stop_after is not None and (request.output is None or request.output.suffix != ".safetensors"):
         raise UsageError("--stop-after writes a state, so it needs -o with a file named .safetensors")
     if request.encode is not None and request.output is not None and request.output.suffix in (".png", ".csv"):
         raise UsageError("--encode writes noise, to a file named .npy, .npz or .safetensors")
     if request.previews is not None and request.previews.suffix not in (".png", ".npy"):
         raise UsageError(f"previews go to a .png or .npy file, not {request.previews.name}")
-    request.guided(1.0)
 
 
 def _interval(text: str) -> tuple[float, float]:

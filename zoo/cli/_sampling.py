@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zoo.cli import _editing as editing
 from zoo.cli._app import App
 from zoo.cli._opening import open_model, provider_of
-from zoo.cli._request import Facts, Request, condition_of, file_name, given_condition
-from zoo.errors import UnknownNameError, UsageError
-from zoo.modality import Text
+from zoo.cli._plan import Plan, output_of, plan_of, read_inputs, wanted_of
+from zoo.cli._request import Facts, Request, file_name, given_condition
 
 if TYPE_CHECKING:
     from zoo.models.sources import Source
@@ -24,152 +24,130 @@ if TYPE_CHECKING:
     from zoo.runtime import BundledModel
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """What came of a run.
+
+    Attributes:
+        samples: ``[n, *event]``; None where a state was written instead.
+        previews: ``[n, rows, *event]``, or None.
+        provider: that it ran on.
+        seconds: that it took.
+    """
+
+    samples: NDArray[Any] | None
+    previews: NDArray[Any] | None
+    provider: str
+    seconds: float
+
+
 def sample(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
     """Draw samples, from noise or from data, and write them; or the state after some steps."""
-    from zoo.render import check_output, default_suffix, write
-    from zoo.render.files import Extras, check_writable, picture_of
-    from zoo.runtime import fresh_seed
-    from zoo.samplers.state import SamplerState
-
-    if request.sampler is not None and request.sampler not in app.registry.samplers():
-        raise UnknownNameError("sampler", request.sampler, app.registry.samplers())
-    output = request.output or Path(file_name(source.name) + default_suffix(facts.event_shape, facts.modality))
-    if request.stop_after is None:
-        check_output(output, facts.event_shape, facts.modality, replace=request.force)
-    else:
-        check_writable(output, replace=request.force)
-    if request.previews is not None:
-        check_output(request.previews, facts.event_shape, facts.modality, replace=request.force)
-    state = None if request.resume is None else SamplerState.load(request.resume)
-    init = found = mask = start = None
-    if request.init is not None:
-        init, found = editing.read_data(request.init, facts.event_shape, facts.modality)
-        if isinstance(facts.modality, Text):
-            init, mask = editing.gaps(init)
-    if request.mask is not None:
-        mask = editing.read_mask(request.mask, facts.event_shape)
-    if request.noise is not None:
-        from zoo.render.read import read_samples
-
-        start, found = read_samples(request.noise, facts.event_shape)
-    given = init if init is not None else start
-    rows = None
-    if state is not None:
-        n, condition = state.n, state.condition
-    elif request.interpolate is not None:
-        ends = len(given) if given is not None else request.n or 5
-        if request.n is not None and request.n != ends:
-            raise UsageError(f"-n {request.n} and the {ends} given exclude each other")
-        rows = ends - 1
-        if rows < 1:
-            raise UsageError("--interpolate needs two samples at least to go between")
-        # a row has one condition, that of where it begins
-        _, condition = condition_of(request, facts, rows, None if found is None else found[:rows])
-        condition = None if condition is None else np.repeat(condition, request.interpolate, axis=0)
-        n = rows * request.interpolate
-    else:
-        n, condition = condition_of(request, facts, None if given is None else len(given), found)
+    output = output_of(app, facts, request)
+    inputs = read_inputs(request, facts)
+    wanted = wanted_of(request, facts, inputs)
     model = open_model(app, source, request, stack)
-    options = _options_of(model, request, facts)
-    program = model.manifest.fused if request.fused else model.manifest.sample
-    if state is not None:
-        table = state.table
-    elif request.fused:
-        table = None
-    else:
-        # at strength 0 nothing is run, whatever the table
-        moving = {"strength": request.strength} if request.strength else {}
-        table = model.table(request.sampler, request.steps, options.get("guidance"), **request.options, **moving)
-    seed = request.seed if state is None else state.seed
-    if seed is None:
-        seed = fresh_seed()
-        app.say(f"seed {seed}")
-    if init is not None:
-        assert request.init is not None
-        init = editing.data_of(init, request.init, model)
-    if rows is not None:
-        assert request.interpolate is not None
-        if init is not None:
-            each = None if condition is None else condition[:: request.interpolate]
-            each = None if each is None else np.concatenate([each, each[-1:]])
-            start = model.encode(init, condition=each, steps=request.steps, batch_size=request.batch_size)
-            init = None
-        elif start is None:
-            start = editing.noises(model, seed, rows + 1)
-        start = editing.between(start, request.interpolate)
-    arrays = {"init": init, "mask": mask, "strength": request.strength}
-    options |= {name: value for name, value in arrays.items() if value is not None}
-    shown = None
+    plan = plan_of(app, model, request, facts, inputs, wanted)
+    drawn = _draw(app, model, facts, request, plan, output)
+    _report(app, model, facts, request, plan, drawn, output)
+
+
+def _draw(app: App, model: BundledModel, facts: Facts, request: Request, plan: Plan, output: Path) -> _Drawn:
+    """Run a plan; a state is written here, samples are not."""
+    provider = provider_of(app, model)
+    previews = None
     if request.previews is not None:
-        if table is None:
-            raise UsageError(f"{model.name} samples in one call and has no previews")
-        first = 0 if state is None else state.row
-        shown = np.zeros((n, len(table) - first, *facts.event_shape), np.float32)
+        previews = np.zeros((plan.n, plan.rows, *model.event_shape), np.float32)
+    first = 0 if plan.state is None else plan.state.row
 
     def preview(row: int, part: slice, x: Any) -> None:
-        assert shown is not None
-        shown[part, row - first] = x
+        assert previews is not None
+        previews[part, row - first] = x
 
-    watch: dict[str, Any] = {"batch_size": request.batch_size, "preview": None if shown is None else preview}
-    provider = provider_of(app, model)
-    about = {"model": source.name}
     begin = time.perf_counter()
-    with app.progress(f"sampling {source.name}", 1) as update:
-        if state is None and request.stop_after is not None:
-            state = model.begin(
-                n, condition=condition, seed=seed, noise=start, sampler=request.sampler, steps=request.steps, **options
-            )
-        if state is not None and request.stop_after is not None:
-            state = model.advance(state, request.stop_after, progress=update, **watch)
-            state.save(output, about=about)
-            samples = None
-        elif state is not None:
-            samples = model.finish(state, progress=update, **watch)
-        elif request.fused:
-            samples = model.sample(n, condition=condition, seed=seed, fused=True, progress=update, **watch)
+    with app.progress(f"sampling {facts.name}", 1) as update:
+        watch: dict[str, Any] = {
+            "batch_size": request.batch_size,
+            "progress": update,
+            "preview": None if previews is None else preview,
+        }
+        samples = None
+        if request.stop_after is not None:
+            begun = plan.state
+            if begun is None:
+                begun = model.begin(plan.n, condition=plan.condition, seed=plan.seed, noise=plan.noise, **plan.options)
+            model.advance(begun, request.stop_after, **watch).save(output, about={"model": facts.name})
+        elif plan.state is not None:
+            samples = model.finish(plan.state, **watch)
         else:
-            if model.table() is not None:
-                options |= {"sampler": request.sampler, "steps": request.steps}
-            samples = model.sample(n, condition=condition, seed=seed, noise=start, progress=update, **watch, **options)
-    seconds = time.perf_counter() - begin
-    weight = None if program is None else program.guidance
-    if table is not None:
-        weight = float(table.guidance[np.argmax(np.abs(table.guidance - 1.0))])
-    told: dict[str, Any] = {
-        "model": source.name,
-        "n": n,
-        "seed": seed,
-        "sampler": None if request.resume else request.sampler or (program and program.sampler),
-        "steps": (program and program.steps) if table is None else len(table),
-        "guidance": weight,
-        "options": request.options,
-        "provider": provider,
-    }
-    told |= {
-        name: str(value) if isinstance(value, Path) else value
-        for name in (*_EDITS, "resume", "stop_after", "previews")
-        if (value := getattr(request, name)) is not None
-    }
-    edited = request.resume is not None or any(getattr(request, name) is not None for name in _EDITS)
-    labels = () if facts.condition is None else facts.condition.labels
-    if samples is not None:
-        extras = Extras(condition, labels, model.levels, model.modality, columns=request.interpolate, about=told)
-        write(samples, output, extras, replace=request.force)
-    app.say(f"wrote {output}: {n} samples on {provider} in {seconds:.2f} s, {n / seconds:.3g} a second")
-    if app.json:
-        app.emit({**told, "fallback": model.fallback, "output": str(output), "seconds": seconds})
-    if samples is not None and not edited and output.suffix.lower() == ".png" and request.density != "none":
-        density = _density(app, model, condition, weight)
-        if density is not None and picture_of(facts.event_shape, facts.modality) in ("scatter", "histogram"):
-            _draw_density(app, samples, output, replace(extras, density=density), request, seconds)
-    if shown is not None and request.previews is not None:
-        pictures = shown.reshape(-1, *facts.event_shape) if request.previews.suffix == ".png" else shown
-        extras = Extras(levels=model.levels, modality=model.modality, columns=shown.shape[1])
-        with _kept(app, output, f"{request.previews} is not written"):
-            write(pictures, request.previews, extras, replace=request.force)
+            samples = model.sample(
+                plan.n,
+                condition=plan.condition,
+                seed=plan.seed,
+                noise=plan.noise,
+                fused=request.fused,
+                **watch,
+                **plan.options,
+            )
+    return _Drawn(samples, previews, provider, time.perf_counter() - begin)
 
 
+#: what changes a run so that its samples are not the model's
 _EDITS = ("guidance_interval", "guidance_rescale", "negative", "init", "strength", "mask", "noise", "interpolate")
+
+
+def _report(
+    app: App, model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn, output: Path
+) -> None:
+    """Write what was drawn and say so; then what takes longer and can be left out."""
+    from zoo.render import write
+    from zoo.render.files import Extras
+
+    told = _told(model, facts, request, plan, drawn)
+    labels = () if facts.condition is None else facts.condition.labels
+    extras = Extras(plan.condition, labels, model.levels, model.modality, columns=request.interpolate, about=told)
+    if drawn.samples is not None:
+        write(drawn.samples, output, extras, replace=request.force)
+    rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
+    app.say(f"wrote {output}: {plan.n} samples on {drawn.provider} in {rate}")
+    if app.json:
+        app.emit({**told, "fallback": model.fallback, "output": str(output), "seconds": drawn.seconds})
+    if _shows_density(facts, request, drawn, output):
+        density = _density(app, model, plan.condition, told["guidance"])
+        if density is not None:
+            _draw_density(app, drawn.samples, output, replace(extras, density=density), request, drawn.seconds)
+    if drawn.previews is not None:
+        _write_previews(app, model, request, drawn.previews, output)
+
+
+def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> dict[str, Any]:
+    """How the samples were drawn, as JSON values: what it takes to draw them again."""
+    program = model.manifest.fused if request.fused else model.manifest.sample
+    told: dict[str, Any] = {
+        "model": facts.name,
+        "n": plan.n,
+        "seed": plan.seed,
+        "sampler": None if request.resume else request.sampler or (program and program.sampler),
+        "steps": (program and program.steps) if plan.table is None else len(plan.table),
+        "guidance": (program and program.guidance) if plan.table is None else plan.guidance,
+        "options": request.options,
+        "provider": drawn.provider,
+    }
+    edits = {name: getattr(request, name) for name in (*_EDITS, "resume", "stop_after", "previews")}
+    given = {name: value for name, value in edits.items() if value is not None}
+    return told | {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+
+def _write_previews(app: App, model: BundledModel, request: Request, previews: NDArray[Any], output: Path) -> None:
+    """Write the denoised samples ``[n, rows, *event]`` of every step."""
+    from zoo.render import write
+    from zoo.render.files import Extras
+
+    assert request.previews is not None
+    pictures = previews.reshape(-1, *model.event_shape) if request.previews.suffix == ".png" else previews
+    extras = Extras(levels=model.levels, modality=model.modality, columns=previews.shape[1])
+    with _kept(app, output, f"{request.previews} is not written"):
+        write(pictures, request.previews, extras, replace=request.force)
 
 
 def encode(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
@@ -200,23 +178,18 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         app.emit({**told, "encode": str(request.encode), "output": str(output)})
 
 
-def _options_of(model: BundledModel, request: Request, facts: Facts) -> dict[str, Any]:
-    """Guidance and the sampler's own options."""
-    usual = model.manifest.sample.guidance
-    default = 1.0 if usual is None else float(usual)
-    guidance = request.guided(default)
-    options = {**request.options, **({} if guidance is None else {"guidance": guidance})}
-    if request.negative is not None:
-        if facts.condition is None:
-            raise UsageError(f"{facts.name} takes no condition, so there is no class to guide away from")
-        if (default if guidance is None else guidance.weight) == 1.0:
-            raise UsageError("--negative has no effect without guidance", hint="Give a weight, e.g. --guidance 2.")
-        options["negative"] = facts.condition.index(request.negative)
-    return options
-
-
 #: seconds that a density may take, however quickly the samples came
 _LEAST_SECONDS = 2.0
+
+
+def _shows_density(facts: Facts, request: Request, drawn: _Drawn, output: Path) -> bool:
+    """Whether the picture is one of points that follow the model's density."""
+    from zoo.render.files import picture_of
+
+    edited = request.resume is not None or any(getattr(request, name) is not None for name in _EDITS)
+    if drawn.samples is None or edited or output.suffix.lower() != ".png" or request.density == "none":
+        return False
+    return picture_of(facts.event_shape, facts.modality) in ("scatter", "histogram")
 
 
 def _draw_density(app: App, samples: Any, output: Path, extras: Extras, request: Request, seconds: float) -> None:

@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from zoo.cli._app import App
 from zoo.cli._opening import open_model, provider_of
 from zoo.cli._request import SAMPLING_ONLY, Facts, Request, flag, given_condition
 from zoo.cli._text import echo
-from zoo.errors import UsageError
+from zoo.errors import DataError, UsageError
+from zoo.modality import Audio, Table, Text
 
 if TYPE_CHECKING:
+    from zoo.likelihood import LogDensity
     from zoo.models.sources import Source
+    from zoo.runtime import BundledModel
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is scored: data ``[n, *event]`` in the model's units, its condition or None, and the seed of all noise."""
+
+    x: NDArray[Any]
+    condition: NDArray[Any] | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Log-densities ``[n]``, what is known of their errors by its name in JSON, the provider, and the time taken."""
+
+    density: NDArray[Any]
+    provider: str
+    seconds: float
+    errors: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> float:
+        return float(self.density.mean())
 
 
 def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
     """Score the file; densities go to stdout, or to ``-o``."""
-    import math
+    _check(request)
+    x, condition = _read(app, facts, request)
+    model = open_model(app, source, request, stack)
+    plan = _Plan(_dequantised(app, model, facts, x, request.seed or 0), condition, request.seed or 0)
+    scored = _run(app, model, facts, request, plan)
+    _report(app, model, facts, request, plan, scored)
 
-    import numpy as np
 
-    from zoo.errors import DataError
-    from zoo.likelihood import LogDensity
-    from zoo.modality import Audio, Table, Text
-    from zoo.render import audio, tables
-    from zoo.render.files import FORMATS, Extras, check_suffix, check_writable, write
-    from zoo.render.read import read_samples
-    from zoo.runtime.data import is_discrete
+def _check(request: Request) -> None:
+    """Refuse what is for sampling, and a file that cannot be written."""
+    from zoo.render.files import FORMATS, check_suffix, check_writable
 
     for name in SAMPLING_ONLY:
         if getattr(request, name) is not None:
@@ -40,66 +72,97 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
             request.output, {suffix: what for suffix, what in FORMATS.items() if suffix not in (".png", ".wav")}
         )
         check_writable(request.output, replace=request.force)
+
+
+def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The data, and its condition: the one given, or the file's own."""
+    from zoo.render.read import read_samples
+
     assert request.log_prob is not None
     x, found = read_samples(request.log_prob, facts.event_shape, facts.modality)
     n = len(x) if x.ndim else 0
     if isinstance(facts.modality, Text) and (x < 0).any():
         raise DataError(f"{request.log_prob} has gaps, and a text with gaps has no probability")
-    condition = None
     if request.classes or request.condition is not None:
-        condition = given_condition(request, facts, n)
-    elif facts.condition is not None and found is not None:
-        condition = facts.condition.array(found, n)
-        app.say(f"conditions are those of {request.log_prob}")
-    model = open_model(app, source, request, stack)
-    seed = request.seed or 0
+        return x, given_condition(request, facts, n)
+    if facts.condition is None or found is None:
+        return x, None
+    condition = facts.condition.array(found, n)
+    app.say(f"conditions are those of {request.log_prob}")
+    return x, condition
+
+
+def _dequantised(app: App, model: BundledModel, facts: Facts, x: NDArray[Any], seed: int) -> NDArray[Any]:
+    """The data with noise where it was rounded, having said so; whole numbers get theirs from the model."""
+    from zoo.render import audio, tables
+    from zoo.runtime.data import is_discrete
+
     if is_discrete(x, model.levels):
         app.say(f"whole numbers are dequantised with uniform noise of seed {seed}")
     elif isinstance(facts.modality, Table):
         app.say(f"what was rounded is dequantised with uniform noise of seed {seed}")
-        x = x + tables.rounding(n, facts.modality, seed)
+        return x + tables.rounding(len(x) if x.ndim else 0, facts.modality, seed)
     elif isinstance(facts.modality, Audio) and (grain := audio.rounding(x, seed)) is not None:
         app.say(f"16-bit recordings are dequantised with uniform noise of seed {seed}")
-        x = x + grain
+        return x + grain
+    return x
+
+
+def _run(app: App, model: BundledModel, facts: Facts, request: Request, plan: _Plan) -> _Scored:
+    from zoo.likelihood import LogDensity
+
     options = dict(request.options)
     score_data = model.log_prob_with_errors if options.pop("errors", False) else model.log_prob
     begin = time.perf_counter()
-    with app.progress(f"scoring with {source.name}", 1) as update:
+    with app.progress(f"scoring with {facts.name}", 1) as update:
         density = score_data(
-            x,
-            condition=condition,
-            seed=seed,
+            plan.x,
+            condition=plan.condition,
+            seed=plan.seed,
             steps=request.steps,
             batch_size=request.batch_size,
             progress=update,
             **options,
         )
     seconds = time.perf_counter() - begin
-    trust: dict[str, Any] = {}
-    if isinstance(density, LogDensity):
-        density, numerical, standard, error_of_each = density
-        trust = {"numerical_error": numerical, "standard_error": standard, "error": error_of_each}
-        probes = "unknown from one" if np.isnan(standard).any() else f"{standard.mean():.2g} on average"
-        within = "" if np.isnan(error_of_each).any() else f"; 95% interval ± {error_of_each.mean():.2g} on average"
-        app.say(
-            f"error of the steps, the ends of the path and float32 at most {numerical.max():.2g} nats, "
-            f"{numerical.mean():.2g} on average; standard error of the probes {probes}{within}"
-        )
-    provider = provider_of(app, model)
-    mean = float(density.mean())
-    bits = -mean / (math.prod(facts.event_shape) * math.log(2)) if model.levels is not None else None
-    told = {"model": source.name, "n": n, "seed": seed, "steps": request.steps, "provider": provider}
-    summary = {"mean_log_prob": mean, "bits_per_dim": bits, "output": request.output, "seconds": seconds}
+    if not isinstance(density, LogDensity):
+        return _Scored(density, provider_of(app, model), seconds)
+    _tell_errors(app, density)
+    _, numerical, standard, error = density
+    errors = {"numerical_error": numerical, "standard_error": standard, "error": error}
+    return _Scored(density.value, provider_of(app, model), seconds, errors)
+
+
+def _tell_errors(app: App, density: LogDensity) -> None:
+    _, numerical, standard, error = density
+    probes = "unknown from one" if np.isnan(standard).any() else f"{standard.mean():.2g} on average"
+    within = "" if np.isnan(error).any() else f"; 95% interval ± {error.mean():.2g} on average"
+    app.say(
+        f"error of the steps, the ends of the path and float32 at most {numerical.max():.2g} nats, "
+        f"{numerical.mean():.2g} on average; standard error of the probes {probes}{within}"
+    )
+
+
+def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan: _Plan, scored: _Scored) -> None:
+    """Write log-densities and say what they are on average."""
+    from zoo.render.files import Extras, write
+
+    n, density = len(scored.density), scored.density
+    told = {"model": facts.name, "n": n, "seed": plan.seed, "steps": request.steps, "provider": scored.provider}
     if request.output is not None:
         write(density, request.output, Extras(about=told), replace=request.force)
     elif not app.json:
         echo("\n".join(f"{value:.9g}" for value in density.tolist()), lines=True)
+    bits = None
+    if model.levels is not None:
+        bits = -scored.mean / (math.prod(facts.event_shape) * math.log(2))
     error = f" ± {float(density.std(ddof=1)) / math.sqrt(n):.2g}" if n > 1 and np.isfinite(density).all() else ""
     app.say(
-        f"{'' if request.output is None else f'wrote {request.output}: '}mean {mean:.6g}{error} nats"
-        f"{'' if bits is None else f', {bits:.4f} bits/dim'}; {n} data on {provider} in {seconds:.2f} s, "
-        f"{n / seconds:.3g} a second"
+        f"{'' if request.output is None else f'wrote {request.output}: '}mean {scored.mean:.6g}{error} nats"
+        f"{'' if bits is None else f', {bits:.4f} bits/dim'}; {n} data on {scored.provider} in {scored.seconds:.2f} s, "
+        f"{n / scored.seconds:.3g} a second"
     )
     if app.json:
-        values = {"log_prob": density, **trust} if request.output is None else {}
-        app.emit({**told, "fallback": model.fallback, **summary, **values})
+        summary = {"mean_log_prob": scored.mean, "bits_per_dim": bits, "output": request.output}
+        values = {"log_prob": density, **scored.errors} if request.output is None else {}
+        app.emit({**told, "fallback": model.fallback, **summary, "seconds": scored.seconds, **values})

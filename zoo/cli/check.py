@@ -31,13 +31,12 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
     what PyTorch gave when the bundle was written. Step tables are made again and compared. PyTorch is not needed. Exits
     with 3 if a difference is beyond the tolerance that the bundle states.
     """
-    from zoo.bundle import open_bundle
     from zoo.runtime.check import check
 
     source = resolve(app.registry, model)
     if source.bundle is None:
         raise UsageError(f"{source.name} has no bundle to check", hint=f"`zoo export {model} -o DIR` writes one.")
-    bundle = open_bundle(source.bundle)
+    bundle = source.open()
     app.say(f"{source.bundle}: {len(bundle.manifest.files)} files are what the manifest says")
     with app.progress(f"checking {source.name}", 1) as update:
         report = check(bundle, provider, samplers=app.registry.samplers(), progress=update)

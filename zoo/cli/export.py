@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.bundle import open_bundle
+from zoo.bundle import MANIFEST, is_bundle, read_manifest
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
@@ -70,21 +71,11 @@ def command(
     /,
     model: str | None,
     output: Path | None,
-    check: bool,
     everything: bool,
-    target: str,
+    options: tuple[str, ...],
     packing: tuple[str, ...],
-    opset: int | None,
-    inverse: str | None,
-    fused: bool,
-    force: bool,
-    dtype: str | None,
-    quantize: str | None,
-    bound: float | None,
-    quality: bool,
-    batch: int | None,
     importing: tuple[str, ...],
-    **choice: Any,
+    **given: Any,
 ) -> None:
     """Export a model to a bundle that runs without PyTorch.
 
@@ -111,59 +102,133 @@ def command(
     zoo export --all --check
     zoo export mnist-unet -o digits --fused --sampler dpm-solver-pp --steps 10
     """
-    choice["options"] = key_values(choice["options"])
+    texts = {
+        "options": key_values(options),
+        "packing": key_values(packing, "-T"),
+        "importing": key_values(importing, "-I"),
+    }
+    request = Request(**texts, **given)
     if everything:
-        given: dict[str, Any] = {
-            "-T": packing,
-            "--opset": opset,
-            "--fused": fused,
-            "--dtype": dtype,
-            "--quantize": quantize,
-            "-I": importing,
-        }
-        given |= {"--batch": batch, "--bound": bound}
-        if refused := [name for name, value in given.items() if value]:
-            raise UsageError(f"--all takes all there is, and no {', '.join(refused)}")
-        if not export_all(app, _cards(app, model), check=check, output=output, quality=quality):
+        _check_all(request)
+        cards = _cards(app, model)
+        if not export_all(app, cards, check=request.check, output=output, quality=request.quality):
             context.exit(FAILED)
         return
     if model is None or output is None:
         raise UsageError("export takes a MODEL and a folder to write, with -o", hint="Or --all.")
-    if not fused and any(choice.values()):
+    plan = _plan(app, request, model, output)
+    _write(app, plan)
+    _tell(app, plan)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of the command line, parsed; None, or nothing, is what was not given."""
+
+    target: str
+    packing: dict[str, Any]
+    opset: int | None
+    inverse: str | None
+    fused: bool
+    sampler: str | None
+    steps: int | None
+    guidance: float | None
+    options: dict[str, Any]
+    dtype: str | None
+    quantize: str | None
+    bound: float | None
+    quality: bool
+    batch: int | None
+    importing: dict[str, Any]
+    check: bool
+    force: bool
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """What the fused graph holds."""
+        return {name: getattr(self, name) for name in ("sampler", "steps", "guidance", "options")}
+
+    @property
+    def bundle_options(self) -> dict[str, Any]:
+        """Keywords of the exporter that writes bundles: those that were given."""
+        names = ("opset", "inverse", "dtype", "quantize", "bound", "batch")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if not self.quality:
+            given["quality"] = False
+        if self.fused:
+            given["fused"] = self.choice
+        return given
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is exported where: by :func:`zoo.exporting.pack` if its bundle will do, else by export."""
+
+    source: Source
+    output: Path
+    exporter: Exporter
+    request: Request
+
+    @property
+    def packs_its_bundle(self) -> bool:
+        return self.exporter.packs and self.source.bundle is not None and not self.request.bundle_options
+
+
+#: options that choose a part of what ``--all`` takes, and how they are written
+_NOT_WITH_ALL = {
+    "packing": "-T",
+    "opset": "--opset",
+    "fused": "--fused",
+    "dtype": "--dtype",
+    "quantize": "--quantize",
+    "importing": "-I",
+    "batch": "--batch",
+    "bound": "--bound",
+    "inverse": "--inverse",
+    "sampler": "--sampler",
+    "steps": "--steps",
+    "guidance": "--guidance",
+    "options": "-O",
+}
+
+
+def _check_all(request: Request) -> None:
+    """Refuse what chooses a part of everything."""
+    if refused := [flag for name, flag in _NOT_WITH_ALL.items() if getattr(request, name)]:
+        raise UsageError(f"--all takes all there is, and no {', '.join(refused)}")
+
+
+def _plan(app: App, request: Request, model: str, output: Path) -> _Plan:
+    """Settle what is exported where, before a model is loaded.
+
+    Raises:
+        UsageError: options that do not go together, or do not fit the target.
+        OutputError: the folder exists.
+        MissingDependencyError: something that the target requires is not installed.
+    """
+    if not request.fused and any(request.choice.values()):
         raise UsageError("--sampler, --steps, --guidance and -O choose what --fused writes: give that too")
-    exporter = app.registry.exporter(target)
-    source = resolve(app.registry, model, **key_values(importing, "-I"))
-    check_free(output, replace=force)
-    app.registry.load_entry(exporter)  # says what is not installed, before the model is loaded
-    own = key_values(packing, "-T")
-    if own and not exporter.packs:
-        raise UsageError(f"the target {target} packs nothing and takes no -T")
+    exporter = app.registry.exporter(request.target)
+    source = resolve(app.registry, model, **request.importing)
+    check_free(output, replace=request.force)
+    app.registry.load_entry(exporter)  # says what is not installed
+    if request.packing and not exporter.packs:
+        raise UsageError(f"the target {request.target} packs nothing and takes no -T")
+    return _Plan(source, output, exporter, request)
 
-    asked = {
-        "opset": opset,
-        "inverse": inverse,
-        "dtype": dtype,
-        "quantize": quantize,
-        "bound": bound,
-        "batch": batch,
-    }
-    options: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    if not quality:
-        options["quality"] = False
-    if fused:
-        options["fused"] = choice
-    if exporter.packs and source.bundle is not None and not options:
-        from zoo.exporting import pack
 
+def _write(app: App, plan: _Plan) -> None:
+    """Write the folder."""
+    from zoo.exporting import export, pack
+
+    source, request = plan.source, plan.request
+    where: dict[str, Any] = {"target": request.target, "force": request.force, "registry": app.registry}
+    if plan.packs_its_bundle:
         app.say(f"packing {source.bundle}, having checked it")
-        pack(open_bundle(source.bundle), output, target=target, force=force, registry=app.registry, **own)
-        _tell(app, source.name, output, exporter, check=check)
+        pack(source.open(), plan.output, **where, **request.packing)
         return
-    if exporter.packs:
-        options["packing"] = own
+    packing = {"packing": request.packing} if plan.exporter.packs else {}
     built = building.load(app.registry, source)
-    from zoo.exporting import export
-
     with app.progress(f"exporting {source.name}", 100) as update:
 
         def report(what: str, done: int, total: int) -> None:
@@ -171,17 +236,8 @@ def command(
             if done < total:
                 app.say(f"{what} ({done + 1} of {total})")
 
-        export(
-            built,
-            output,
-            card=_card(source),
-            target=target,
-            force=force,
-            registry=app.registry,
-            progress=report,
-            **options,
-        )
-    _tell(app, source.name, output, exporter, check=check)
+        options = {**packing, **request.bundle_options}
+        export(built, plan.output, card=_card(source), progress=report, **where, **options)
 
 
 def _cards(app: App, model: str | None) -> list[ModelCard]:
@@ -214,31 +270,28 @@ def _card(source: Source) -> ModelCard:
     )
 
 
-def _tell(app: App, name: str, folder: Path, exporter: Exporter, *, check: bool) -> None:
+def _tell(app: App, plan: _Plan) -> None:
     """Say what was written, having checked it if that is wanted."""
-    from zoo.bundle import MANIFEST, is_bundle, read_manifest
-
-    runs = is_bundle(folder) and not exporter.packs  # what packs may have taken a bundle apart
-
+    folder, exporter = plan.output, plan.exporter
     files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
     size = sum(files.values())
-    result: dict[str, Any] = {"model": name, "folder": str(folder), "size": size, "files": files}
-    precision = None
+    result: dict[str, Any] = {"model": plan.source.name, "folder": str(folder), "size": size, "files": files}
+    # what packs may have taken a bundle apart
+    manifest = read_manifest(folder) if is_bundle(folder) and not exporter.packs else None
     said = f"wrote {folder}: {len(files)} files, {size / 1e6:.1f} MB"
-    if runs:
-        result["proof"] = proof = dict(read_manifest(folder).proof)
-        result["manifest"] = str(folder / MANIFEST)
-        result["precision"] = precision = read_manifest(folder).precision
+    if manifest is not None:
+        proof = dict(manifest.proof)
+        result |= {"proof": proof, "manifest": str(folder / MANIFEST), "precision": manifest.precision}
         if largest := proof.get("largest_differences"):
             said += f"; equals PyTorch within {max(largest.values()):.1e} in {proof['cases']} cases"
     app.say(said)
-    if precision is not None:
+    if manifest is not None and (precision := manifest.precision) is not None:
         loss = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in precision["loss"].items())
         app.say(f"weights in {precision['weights']}, arithmetic in {precision['arithmetic']}; loss: {loss}")
-    if check:
+    if plan.request.check:
         result["checked"] = checked = verified(app, exporter, folder)
         app.say(f"checked: {checked}")
-    if runs:
+    if manifest is not None:
         app.say(f"try `zoo run {folder}`")
     if app.json:
         app.emit(result)

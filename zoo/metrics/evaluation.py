@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.counts import Progress
 from zoo.data import Dataset
 from zoo.errors import PluginError, ZooError
-from zoo.progress import Progress
 from zoo.registry import Registry
 from zoo.registry.cards import Metric
 from zoo.registry.discovery import last_line

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo import weights
-from zoo.bundle import WEIGHTS, open_bundle
+from zoo.bundle import WEIGHTS
 from zoo.errors import BundleError, ConfigError, PluginError, WeightsError, ZooError
 from zoo.models.sources import Source, resolve
 from zoo.registry import Registry
@@ -167,8 +167,7 @@ def _from_card(registry: Registry, card: ModelCard) -> GenerativeModel:
 
 
 def _from_bundle(registry: Registry, source: Source) -> GenerativeModel:
-    assert source.bundle is not None, "a source has a card or a bundle"
-    bundle = open_bundle(source.bundle)
+    bundle = source.open()
     if bundle.manifest.precision is not None:
         raise BundleError(
             f"{bundle.folder} has its weights in {bundle.manifest.precision['weights']}: it is for running",

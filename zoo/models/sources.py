@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from zoo.bundle import MANIFEST, Manifest, is_bundle, read_manifest
+from zoo.bundle import MANIFEST, Bundle, Manifest, is_bundle, open_bundle, read_manifest
 from zoo.errors import NameConflictError, PluginError, UnknownNameError, UsageError, ZooError
 from zoo.registry import Item, Registry, entries
 from zoo.registry.cards import CARD_FILE, Importer, ModelCard
@@ -25,16 +25,31 @@ class Source:
         card: its card; None when there is only a bundle.
         bundle: the bundle that it carries or is, if there is one.
         importer: what reads it, if it is another project's; the card is then this importer's.
+        known: the bundle's manifest, once it has been read.
     """
 
     name: str
     card: ModelCard | None
     bundle: Path | None
     importer: Importer | None = None
+    known: Manifest | None = field(default=None, compare=False, repr=False)
 
     def manifest(self) -> Manifest | None:
-        """The bundle's manifest, if there is a bundle; its other files are not looked at."""
-        return None if self.bundle is None else read_manifest(self.bundle)
+        """The bundle's manifest, if there is a bundle; its other files are not looked at. It is read once."""
+        if self.known is None and self.bundle is not None:
+            object.__setattr__(self, "known", read_manifest(self.bundle))
+        return self.known
+
+    def open(self) -> Bundle:
+        """The bundle with every file checked, by the manifest that was read.
+
+        Raises:
+            UsageError: there is no bundle.
+            BundleError: see :func:`zoo.bundle.open_bundle`.
+        """
+        if self.bundle is None:
+            raise UsageError(f"{self.name} carries no bundle", hint=f"Export it: `zoo export {self.name} -o DIR`.")
+        return open_bundle(self.bundle, self.manifest())
 
 
 def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: Any) -> Source:
@@ -94,7 +109,8 @@ def _own(registry: Registry, model: str) -> Source | None:
     if (path / CARD_FILE).is_file():
         return _of_card(ModelCard.from_folder(path))
     if is_bundle(path):
-        return Source(str(read_manifest(path).model.get("name") or path.name), None, path)
+        manifest = read_manifest(path)
+        return Source(str(manifest.model.get("name") or path.name), None, path, known=manifest)
     if not path.exists():
         raise UsageError(f"there is no model at {path}", hint="`zoo list` shows the models that are installed.")
     return None

@@ -13,15 +13,15 @@ from os import PathLike
 from pathlib import Path
 
 from zoo.bundle import open_bundle
-from zoo.progress import Progress
+from zoo.counts import Progress
 from zoo.runtime.device import Device
 from zoo.runtime.model import BundledModel
 from zoo.runtime.opened import fresh_seed
-from zoo.runtime.running import Preview
 from zoo.runtime.session import Session
 from zoo.runtime.streaming import Frame
 from zoo.samplers import BUILTIN, Guidance, SamplerFunction
 from zoo.samplers.state import SamplerState
+from zoo.samplers.stepping import Preview
 
 __all__ = [
     "BundledModel",

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import TOLERANCE, relative_difference
+from zoo.counts import Progress
 from zoo.errors import BundleError, DataError, ProofError, ProviderError, UsageError
-from zoo.progress import Progress
 from zoo.runtime import tables
 from zoo.runtime.device import choose_provider
 from zoo.runtime.model import BundledModel

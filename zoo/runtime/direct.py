@@ -12,9 +12,11 @@ from zoo.errors import BundleError, UsageError
 from zoo.noise import normal
 from zoo.programs import Program, event_of
 from zoo.runtime.graph_checks import check_density, check_event, check_ports
-from zoo.runtime.running import Drawing, Host, Runner, SampleRequest, ScoreRequest, Scores, Tick
+from zoo.runtime.opened import OpenBundle
+from zoo.runtime.running import Drawing, Runner, SampleRequest, ScoreRequest, Scores
 from zoo.runtime.session import Session
 from zoo.samplers.state import spread
+from zoo.samplers.stepping import Tick
 
 
 class DirectRunner(Runner):
@@ -38,7 +40,7 @@ class DirectRunner(Runner):
         check_event(manifest, program.graph, data, 1, manifest.event_shape)
         check_density(manifest, program.graph)
 
-    def sampling(self, model: Host, program: Program, request: SampleRequest) -> Drawing:
+    def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """Base noise through the graph."""
         self.table(model, program, request.options)  # refuses them all
         if request.preview is not None:
@@ -46,8 +48,8 @@ class DirectRunner(Runner):
         session, shape, port = model.session(program.graph), model.noise_shape, program.noise_port
         assert port is not None
         given = None
-        if request.noise is not None:
-            given = spread(request.noise, shape, request.n, "the noise to start from")
+        if request.options.noise is not None:
+            given = spread(request.options.noise, shape, request.n, "the noise to start from")
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
             n = part.stop - part.start
@@ -59,7 +61,7 @@ class DirectRunner(Runner):
 
         return Drawing(draw)
 
-    def scoring(self, model: Host, program: Program, request: ScoreRequest) -> Scores:
+    def scoring(self, model: OpenBundle, program: Program, request: ScoreRequest) -> Scores:
         """One call of the graph."""
         if request.errors:
             raise UsageError(f"{model.name} scores exactly, in one call: there are no errors to tell")

@@ -11,8 +11,10 @@ from zoo.bundle.manifest import Manifest
 from zoo.errors import UsageError
 from zoo.programs import Program
 from zoo.runtime.graph_checks import check_ports
-from zoo.runtime.running import Drawing, Host, Runner, SampleRequest, Tick
+from zoo.runtime.opened import OpenBundle
+from zoo.runtime.running import Drawing, Runner, SampleRequest
 from zoo.runtime.session import Session
+from zoo.samplers.stepping import Tick
 
 
 class FusedRunner(Runner):
@@ -22,10 +24,10 @@ class FusedRunner(Runner):
         """See :meth:`Runner.check_sample`."""
         check_ports(manifest, program, ("seed", "first", "n"), ("x",))
 
-    def sampling(self, model: Host, program: Program, request: SampleRequest) -> Drawing:
+    def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """One call for each batch."""
-        given = {"noise": request.noise, "preview": request.preview, **request.options}
-        if refused := [name for name, value in given.items() if value is not None]:
+        refused = [*request.options.given, *(["preview"] if request.preview is not None else [])]
+        if refused:
             raise UsageError(f"a fused run has its sampler built in, and takes no {', '.join(refused)}")
         session = model.session(program.graph)
 

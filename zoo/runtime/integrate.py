@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.bundle.manifest import Manifest
+from zoo.counts import checked_count
 from zoo.errors import RuntimeFailure
 from zoo.likelihood import EXACT, evaluations, log_density, log_density_with_errors
 from zoo.likelihood.bound import variational_bound
 from zoo.paths import path_from, require_gaussian
 from zoo.programs import Integrate, Program
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
-from zoo.runtime.numbers import checked_count
-from zoo.runtime.running import Host, Runner, ScoreRequest, Scores, Tick
+from zoo.runtime.opened import OpenBundle
+from zoo.runtime.running import Runner, ScoreRequest, Scores
 from zoo.runtime.session import Session
+from zoo.samplers.stepping import Tick
 
 
 class IntegrateRunner(Runner):
@@ -33,12 +35,12 @@ class IntegrateRunner(Runner):
         check_coding(manifest, program.encoder, None, density=True)
         check_event(manifest, program.graph, ("x", "probe", "denoised"), 1, latent_shape(manifest))
 
-    def scoring(self, model: Host, program: Program, request: ScoreRequest) -> Scores:
+    def scoring(self, model: OpenBundle, program: Program, request: ScoreRequest) -> Scores:
         """The probability-flow ODE, of latents where there is an encoder."""
         ode = program.integrating(model.name)
         steps = checked_count("steps", ode.steps if request.steps is None else request.steps)
         probes = checked_count("probes", ode.probes if request.probes is None else request.probes, least=EXACT)
-        latents, volume = model.to_latent_with_volume(ode, request.x)
+        latents, volume = model.codec.to_latent_with_volume(ode, request.x)
         session = model.session(ode.graph)
 
         def score(part: slice, tick: Tick) -> NDArray[np.float64]:

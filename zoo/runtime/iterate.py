@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,20 @@ from numpy.typing import NDArray
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, RuntimeFailure, UsageError
 from zoo.paths import GaussianPath, path_from
-from zoo.programs import Iterate, Program
+from zoo.programs import Program
+from zoo.runtime import data
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
-from zoo.runtime.running import Drawing, Host, Runner, SampleRequest, Tick
+from zoo.runtime.opened import OpenBundle
+from zoo.runtime.running import Drawing, Runner, SampleRequest
 from zoo.runtime.session import Session
-from zoo.samplers import Step, StepTable, table_for
-from zoo.samplers.state import RowInputs, SamplerState, in_data_units, to_data
+from zoo.samplers import SamplingOptions, Step, StepTable
+from zoo.samplers.state import SamplerState
+from zoo.samplers.stepping import Engine, StepSampler, Tick, run_rows
 
 _ROW = ("time", "alpha", "sigma")
 _STEP = ("state", *_ROW, "clip", "noise_scale", "matrix", "noise", "weights")
 _REVEALING = ("state", "alpha", "matrix", "noise", "weights")
 _STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them serves fewer edits
-#: (row, the denoised samples [n, *event] in data units)
-Preview = Callable[[int, NDArray[Any]], None]
 
 
 class IterateRunner(Runner):
@@ -50,84 +51,136 @@ class IterateRunner(Runner):
         check_event(manifest, program.graph, ("state", "next_state"), 2, coded)
         check_event(manifest, program.graph, ("noise", "denoised", "known", "mask"), 1, coded)
 
-    def table(self, model: Host, program: Program, options: Mapping[str, Any]) -> StepTable:
-        """See :func:`zoo.samplers.table_for`."""
-        return table_for(program.stepping(model.name), samplers=model.samplers, **options)
+    def table(self, model: OpenBundle, program: Program, options: SamplingOptions) -> StepTable:
+        """See :func:`zoo.samplers.table_of`."""
+        return step_sampler(model).table(options)
 
-    def sampling(self, model: Host, program: Program, request: SampleRequest) -> Drawing:
+    def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """A step table, from noise or from data."""
-        program = program.stepping(model.name)
-        table, start = model.starting(
-            request.n, condition=request.condition, seed=request.seed, noise=request.noise, **request.options
+        sampler = step_sampler(model)
+        table, start = sampler.starting(
+            request.n, seed=request.seed, condition=request.condition, options=request.options
         )
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
             # a batch is begun when its turn comes, so that only one takes memory
-            ended = model.advanced(start(part), None, part, tick, request.preview)
-            return model.to_data(to_data(program, ended))
+            return sampler.samples(sampler.advanced(start(part), None, part, tick, request.preview))
 
         return Drawing(draw, len(table))
 
 
-def advance(
-    session: Session,
-    program: Iterate,
-    state: SamplerState,
-    rows: int | None,
-    *,
-    tick: Tick,
-    preview: Preview | None = None,
-) -> SamplerState:
-    """Take the next ``rows`` rows of a state's table, or all that are left.
-
-    Args:
-        session: the graph ``step``.
-        program: scale, shift and range of the data.
-        state: where the run stands; it is not changed.
-        rows: how many rows, or None.
-        tick: called after each row.
-        preview: called after each row with the denoised samples.
+def step_sampler(model: OpenBundle) -> StepSampler[NDArray[Any]]:
+    """What samples in steps with a bundle.
 
     Raises:
-        RuntimeFailure: the state is not finite after some step, or ONNX Runtime failed.
-        UsageError: the state asks for what this graph has no input for.
+        UsageError: its model samples in one call.
     """
-    _check_inputs(session, state)
-    # looking at every step would make a GPU wait; there a state that ends up not finite is searched for afterwards
-    slots = _run(session, program, state, rows, watch=session.provider == "cpu", tick=tick, preview=preview)
-    if not np.isfinite(slots).all():
-        _run(session, program, state, rows, watch=True, tick=lambda: None, preview=None)
-        raise RuntimeFailure(f"graph {session.graph.name} gives values that are not finite, and not every time")
-    end = len(state.table) if rows is None else min(state.row + rows, len(state.table))
-    return state.moved(slots, end)
+    return StepSampler(OnnxEngine(model))
 
 
-def _run(
-    session: Session,
-    program: Iterate,
-    state: SamplerState,
-    rows: int | None,
-    *,
-    watch: bool,
-    tick: Tick,
-    preview: Preview | None,
-) -> NDArray[np.float32]:
-    resident = _Resident(session)
-    # the state stays where the graph runs and goes back and forth between two buffers
-    slots, spare = session.value(state.slots), session.value(state.slots)
-    denoised = session.value(state.slots[0]) if preview is not None else None
-    with RowInputs(program, state) as inputs:
-        for row in state.remaining(rows):
-            feeds, kept = resident.split(inputs(row))
-            results = {"next_state": spare} if denoised is None else {"next_state": spare, "denoised": denoised}
-            session.run_on(feeds, {"state": slots, **kept}, results)
-            slots, spare = spare, slots
-            if watch:
-                _check(session.fetch(slots), row, state, session)
+class OnnxEngine(Engine[NDArray[Any]]):
+    """The graph ``step`` of a bundle, in ONNX Runtime.
+
+    Args:
+        model: the bundle.
+
+    Raises:
+        UsageError: its model samples in one call.
+    """
+
+    def __init__(self, model: OpenBundle) -> None:
+        self._model = model
+        self.name = model.name
+        self.program = model.manifest.sample.stepping(model.name)
+        self.event_shape, self.state_shape = model.event_shape, model.state_shape
+        self.samplers = model.samplers
+
+    def condition(self, condition: Any, n: int) -> NDArray[Any] | None:
+        """See :meth:`Engine.condition`."""
+        return self._model.sampling_condition(condition, n)
+
+    def centred(self, x: Any) -> Any:
+        """Integers of a model of discrete data as the middle of their bins."""
+        return data.centred(x, self._model.levels)
+
+    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+        """See :meth:`Engine.to_latent`."""
+        return self._model.codec.to_latent(x)
+
+    def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
+        """See :meth:`Engine.to_data`."""
+        return self._model.codec.to_data(latent)
+
+    def batches(self, n: int, batch_size: int | None) -> list[slice]:
+        """See :meth:`Engine.batches`: such that they fit into memory."""
+        return self._model.batches(n, batch_size, self._model.session(self.program.graph))
+
+    def run(
+        self,
+        state: SamplerState,
+        rows: int | None,
+        tick: Tick,
+        preview: Callable[[int, NDArray[Any]], None] | None,
+    ) -> NDArray[Any]:
+        """See :meth:`Engine.run`.
+
+        Raises:
+            RuntimeFailure: the state is not finite after some step, or ONNX Runtime failed.
+            UsageError: the state asks for what this graph has no input for.
+        """
+        session, batch = self._model.session(self.program.graph), self._model.manifest.batch
+        _check_inputs(session, state)
+        n, whole = state.n, state if batch is None else state.padded(batch)
+
+        def show(row: int, denoised: NDArray[Any]) -> None:
             if preview is not None:
-                preview(row.index, in_data_units(program, session.fetch(denoised)))
+                preview(row, denoised[:n])
+
+        # looking at every step would make a GPU wait; there a state that ends up not finite is searched for afterwards
+        watched = session.provider == "cpu"
+        slots = self._run(session, whole, rows, watched, tick, None if preview is None else show)
+        if not np.isfinite(slots).all():
+            self._run(session, whole, rows, True, lambda: None, None)
+            raise RuntimeFailure(f"graph {session.graph.name} gives values that are not finite, and not every time")
+        return slots[:, :n]
+
+    def _run(
+        self,
+        session: Session,
+        state: SamplerState,
+        rows: int | None,
+        watched: bool,
+        tick: Tick,
+        preview: Callable[[int, NDArray[Any]], None] | None,
+    ) -> NDArray[np.float32]:
+        def watch(row: Step, denoised: Any) -> None:
+            if preview is not None:
+                preview(row.index, session.fetch(denoised))
             tick()
-    return session.fetch(slots)
+
+        step = _OnnxStep(session, state, watched=watched, denoises=preview is not None)
+        return session.fetch(run_rows(self.program, state, session.value(state.slots), step, rows, watch=watch))
+
+
+class _OnnxStep:
+    """One call of the graph ``step``: the state stays where the graph runs and goes between two buffers."""
+
+    def __init__(self, session: Session, state: SamplerState, *, watched: bool, denoises: bool) -> None:
+        self._session, self._state, self._watched = session, state, watched
+        self._resident = _Resident(session)
+        self._spare = session.value(state.slots)
+        self._denoised = session.value(state.slots[0]) if denoises else None
+
+    def __call__(self, slots: Any, row: Step, inputs: dict[str, NDArray[Any]]) -> tuple[Any, Any]:
+        feeds, kept = self._resident.split(inputs)
+        results = {"next_state": self._spare}
+        if self._denoised is not None:
+            results["denoised"] = self._denoised
+        self._session.run_on(feeds, {"state": slots, **kept}, results)
+        following, self._spare = self._spare, slots
+        if self._watched:
+            _check(self._session.fetch(following), row, self._state, self._session)
+        return following, self._denoised
 
 
 class _Resident:

@@ -6,7 +6,8 @@ import itertools
 import math
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition
-from zoo.errors import ConditionError, UsageError
+from zoo.counts import checked_count
+from zoo.errors import ConditionError, RuntimeFailure, UsageError
 from zoo.modality import Modality
-from zoo.progress import Progress
-from zoo.runtime import contract
+from zoo.runtime.codec import LatentCodec
 from zoo.runtime.device import Device, choose_provider
-from zoo.runtime.numbers import checked_count
+from zoo.runtime.graph_checks import latent_shape
 from zoo.runtime.session import Session
 from zoo.samplers import BUILTIN, SamplerFunction
 from zoo.samplers.state import pad
@@ -32,7 +33,17 @@ _LARGEST_BATCH = 4096
 
 
 class OpenBundle:
-    """See :class:`zoo.runtime.model.BundledModel` for the arguments."""
+    """An opened bundle and its sessions, for whoever samples or scores with it.
+
+    :class:`zoo.runtime.BundledModel` explains the arguments.
+
+    Attributes:
+        bundle: the bundle.
+        device: where its graphs run.
+        samplers: where samplers are looked up by name.
+        sessions: those that are loaded, by graph.
+        codec: between data and latents.
+    """
 
     def __init__(
         self,
@@ -42,13 +53,13 @@ class OpenBundle:
         *,
         samplers: Mapping[str, SamplerFunction] = BUILTIN,
     ) -> None:
-        contract.check(bundle)
         self.device = Device.of(device, threads)
         choose_provider(self.device.provider)
         self.bundle = bundle
         self.samplers = samplers
-        self._sessions: dict[str, Session] = {}
+        self.sessions: dict[str, Session] = {}
         self._loading = threading.Lock()
+        self.codec = LatentCodec(self.name, self.manifest.sample, self.run)
 
     @property
     def manifest(self) -> Manifest:
@@ -80,6 +91,16 @@ class OpenBundle:
         """What the numbers of a sample mean, where its shape does not say."""
         return self.manifest.modality
 
+    @cached_property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape of one state of a model that samples in steps."""
+        return latent_shape(self.manifest)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise that one sample is made from, as ``sample(noise=...)`` takes it."""
+        return self.manifest.sample.noise_shape(self.manifest.graphs)
+
     @property
     def provider(self) -> str:
         """The provider in use, ``"cpu"``, ``"cuda"`` or another."""
@@ -100,26 +121,43 @@ class OpenBundle:
         if graph not in self.manifest.graphs:
             raise UsageError(f"{self.name} has no graph {graph}", hint=f"There are: {', '.join(self.manifest.graphs)}.")
         with self._loading:  # one session each, however many threads ask for it first
-            if graph not in self._sessions:
+            if graph not in self.sessions:
                 info = self.manifest.graphs[graph]
-                self._sessions[graph] = Session(
+                self.sessions[graph] = Session(
                     self.bundle.file(info.file), self.device, inputs=info.inputs, outputs=info.outputs
                 )
-        return self._sessions[graph]
+        return self.sessions[graph]
 
-    # -- for sampling and scoring -----------------------------------------------------------------------------------
+    def run(self, graph: str, port: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The outputs of a graph of one input, batch by batch.
 
-    def _some_session(self) -> Session:
-        return next(iter(self._sessions.values()), None) or self.session(self.manifest.sample.graph)
+        Raises:
+            RuntimeFailure: ONNX Runtime failed, or a value is not finite.
+        """
+        session = self.session(graph)
+        parts = []
+        for part in self.batches(len(values), None, session):
+            given = np.ascontiguousarray(self.filled(values[part]), np.float32)
+            results = session.run({port: given})
+            parts.append({name: array[: part.stop - part.start] for name, array in results.items()})
+        outputs = {name: np.concatenate([results[name] for results in parts]) for name in parts[0]}
+        if not all(np.isfinite(array).all() for array in outputs.values()):
+            raise RuntimeFailure(f"graph {graph} gives values that are not finite")
+        return outputs
 
-    def _condition(self, condition: Any, n: int) -> NDArray[Any] | None:
+    def sampling_condition(self, condition: Any, n: int) -> NDArray[Any] | None:
+        """The condition of ``n`` samples, ``[n]`` or ``[n, d]``; None for a model without any.
+
+        Raises:
+            ConditionError: one that the model cannot take.
+        """
         if self.condition is None:
             if condition is not None:
                 raise ConditionError(f"{self.name} takes no condition")
             return None
         return self.condition.array(condition, n)
 
-    def _batches(self, n: int, batch_size: int | None, session: Session, work: int = 1) -> list[slice]:
+    def batches(self, n: int, batch_size: int | None, session: Session, work: int = 1) -> list[slice]:
         """Slices of nearly equal size that cover ``n`` samples; smaller ones where a call does more work on each."""
         if batch_size is None:
             numbers = _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"]
@@ -137,29 +175,19 @@ class OpenBundle:
         """A batch filled up to the one size that the graphs take, if there is one; to be cut off again afterwards."""
         return array if array is None or self.manifest.batch is None else pad(array, self.manifest.batch)
 
-    def _scoring_condition(self, condition: Any, n: int) -> NDArray[Any] | None:
+    def scoring_condition(self, condition: Any, n: int) -> NDArray[Any] | None:
         """The condition of data: what is given, or the null class."""
         if self.condition is None or condition is not None:
-            return self._condition(condition, n)
+            return self.sampling_condition(condition, n)
         null = None if self.manifest.log_prob is None else self.manifest.log_prob.null_class
         if null is None:
             raise ConditionError(f"scoring with {self.name} needs the {self.condition.kind} of the data")
         return np.full(n, null, np.int32)
 
+    def _some_session(self) -> Session:
+        return next(iter(self.sessions.values()), None) or self.session(self.manifest.sample.graph)
+
 
 def fresh_seed() -> int:
     """A seed from the system, short enough to be written down."""
     return secrets.randbits(32)
-
-
-def ticker(progress: Progress | None, total: int) -> Callable[[], None]:
-    """A function that counts its calls and tells ``progress``."""
-    done = 0
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
-    return tick

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, UsageError
-from zoo.programs import Integrate, Program
-from zoo.runtime.session import Session
-from zoo.samplers import SamplerFunction, StepTable
-from zoo.samplers.state import SamplerState
+from zoo.programs import Program
+from zoo.runtime.opened import OpenBundle
+from zoo.samplers import SamplingOptions, StepTable
+from zoo.samplers.stepping import Preview, Tick
 
 Samples = NDArray[np.float32]
-Tick = Callable[[], None]
-#: (row, slice of the samples, the denoised samples [n, *event] of that slice in data units)
-Preview = Callable[[int, slice, NDArray[Any]], None]
 
 
 @dataclass(frozen=True)
@@ -57,17 +54,15 @@ class SampleRequest:
         n: how many samples.
         condition: ``[n]`` or ``[n, d]``, or None.
         seed: key of the noise.
-        noise: noise to start from, unchecked, or None.
+        options: the rest; what takes a model is not checked yet.
         preview: to be called after each step, or None.
-        options: the rest, unchecked.
     """
 
     n: int
     condition: NDArray[Any] | None
     seed: int
-    noise: Any = None
+    options: SamplingOptions = field(default_factory=SamplingOptions)
     preview: Preview | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,60 +86,6 @@ class ScoreRequest:
     errors: bool = False
 
 
-class Host(Protocol):
-    """The opened bundle for which a runner runs: :class:`zoo.runtime.BundledModel`."""
-
-    samplers: Mapping[str, SamplerFunction]
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        ...
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
-        ...
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the noise that one sample is made from."""
-        ...
-
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        """Shape of one sample before a decoder, if there is one."""
-        ...
-
-    def session(self, graph: str) -> Session:
-        """A graph, loaded."""
-        ...
-
-    def filled(self, array: Any) -> Any:
-        """A batch filled up to the one size that the graphs take, if there is one; to be cut off again afterwards."""
-        ...
-
-    def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
-        """Through the decoder, if there is one."""
-        ...
-
-    def to_latent_with_volume(self, program: Integrate, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Through the encoder, if there is one, with the log-determinant ``[n]``."""
-        ...
-
-    def starting(
-        self, n: int, *, condition: Any, seed: int, noise: Any, **options: Any
-    ) -> tuple[StepTable, Callable[[slice], SamplerState]]:
-        """The table of a sampler, and what begins some of the samples."""
-        ...
-
-    def advanced(
-        self, state: SamplerState, rows: int | None, part: slice, tick: Tick, preview: Preview | None
-    ) -> SamplerState:
-        """The state of one batch after its next rows."""
-        ...
-
-
 class Runner:
     """Runs programs of one kind; without state, so that one serves all models."""
 
@@ -160,17 +101,17 @@ class Runner:
         """The same for ``log_prob``."""
         raise BundleError(f"a program of kind {program.kind} cannot score")
 
-    def table(self, model: Host, program: Program, options: Mapping[str, Any]) -> StepTable | None:
+    def table(self, model: OpenBundle, program: Program, options: SamplingOptions) -> StepTable | None:
         """The step table that options of ``sample`` stand for; None for a program without one.
 
         Raises:
-            UsageError: options that it does not take.
+            UsageError: options that it does not take, which are all but noise to start from.
         """
-        if refused := [name for name, value in options.items() if value is not None]:
+        if refused := [name for name in options.given if name != "noise"]:
             raise UsageError(f"{model.name} samples in one call and has no option {', '.join(refused)}")
         return None
 
-    def sampling(self, model: Host, program: Program, request: SampleRequest) -> Drawing:
+    def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """What draws the samples of a request.
 
         Raises:
@@ -178,6 +119,6 @@ class Runner:
         """
         raise NotImplementedError
 
-    def scoring(self, model: Host, program: Program, request: ScoreRequest) -> Scores:
+    def scoring(self, model: OpenBundle, program: Program, request: ScoreRequest) -> Scores:
         """What scores the data of a request; errors as for :meth:`sampling`."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ from zoo.programs import Iterate
 from zoo.samplers.builtin import BUILTIN, GAUSSIAN, SamplerFunction
 from zoo.samplers.guidance import Guidance, evaluations
 from zoo.samplers.inversion import inversion
+from zoo.samplers.options import SamplingOptions, check_strength
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import SPACINGS, Grid, Point, spaced_times
 from zoo.samplers.table import Step, StepTable
@@ -26,12 +27,14 @@ __all__ = [
     "Point",
     "Recorder",
     "SamplerFunction",
+    "SamplingOptions",
     "Step",
     "StepTable",
     "check_strength",
     "evaluations",
     "inversion",
     "table_for",
+    "table_of",
 ]
 
 
@@ -52,7 +55,7 @@ def table_for(
         sampler: a name, or a finished table, which is used as it is.
         steps: number of steps.
         guidance: weight of classifier-free guidance, or all about it.
-        strength: in (0, 1], to start from noised data: the share of the steps, counted from the end, that are taken.
+        strength: in [0, 1], to start from noised data: the share of the steps, counted from the end, that are taken.
         samplers: where names are looked up.
         options: the sampler's own, and for every sampler ``initial_scale``: what the noise that sampling starts from is
             multiplied by, instead of the path's σ; many published networks start from 1.
@@ -61,15 +64,27 @@ def table_for(
         UnknownNameError: no such sampler.
         UsageError: steps, guidance, strength or options that the sampler or the model cannot take.
     """
+    asked = SamplingOptions(sampler, steps, guidance, strength=strength, own=options)
+    return table_of(program, asked, samplers)
+
+
+def table_of(
+    program: Iterate, options: SamplingOptions, samplers: Mapping[str, SamplerFunction] = BUILTIN
+) -> StepTable:
+    """The step table that options of ``sample`` stand for; arguments and errors as for :func:`table_for`.
+
+    At strength 0 nothing is run, whatever the table: it is that of strength 1.
+    """
+    sampler, strength = options.sampler, options.strength or None
     if isinstance(sampler, StepTable):
-        if strength is not None and strength != 1:
-            raise UsageError("a finished table says itself where it starts, so it takes no strength")
+        if strength is not None and strength not in (1, sampler.strength):
+            raise UsageError("a finished table says itself where it starts, so it takes no strength but its own")
         table = sampler
     else:
-        table = _made(program, sampler, steps, strength, samplers, options)
+        table = _made(program, sampler, options.steps, strength, samplers, dict(options.own))
         if program.clip is not None:
             table = table.with_clip(program.clip)
-        table = table.with_guidance(program.guidance if guidance is None else guidance)
+        table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
     if program.null_class is None and (table.guidance != 1.0).any():
         raise UsageError("guidance needs a model with a null class, which this one has not")
     if not program.learned_variance and table.noise_range.any():
@@ -96,22 +111,16 @@ def _made(
     if initial is not None and not (isinstance(initial, (int, float)) and initial > 0):
         raise UsageError(f"initial_scale is a number above 0, not {initial!r}")
     try:
-        if strength is not None and check_strength(strength) < 1:
+        if strength is not None and strength < 1:
             # any sampler, on the end of its own grid
             spacing = options.get("spacing", inspect.signature(function).parameters["spacing"].default)
             times = spaced_times(path, count, spacing)
             count = max(1, round(strength * count))
             options = {**options, "spacing": [float(t) for t in times[-count:]]}
         table = function(path, count, **options)
+        table = table if strength is None else replace(table, strength=float(strength))
         return table if initial is None else replace(table, initial_scale=float(initial))
     except KeyError:
         raise UsageError(f"sampler {name} takes no spacing, so it cannot start in between") from None
     except TypeError as error:
         raise UsageError(f"sampler {name}: {error}") from error
-
-
-def check_strength(strength: float) -> float:
-    """Return ``strength`` if it is a number in [0, 1], else raise UsageError."""
-    if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
-        raise UsageError(f"strength lies in [0, 1], from the given data to pure noise, not {strength!r}")
-    return strength

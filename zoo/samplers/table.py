@@ -64,6 +64,7 @@ class StepTable:
             lies; 0 means that the scale is ``noise_scale``. Zeros unless given.
         rescale: ``[N]``, φ of :class:`~zoo.samplers.guidance.Guidance`; 0 means none. Zeros unless given.
         free: ``[N]``, the rows in which the sampler wants D without any bound; none unless given.
+        strength: share of the way from noise to data that the rows take again, for runs that begin with data.
     """
 
     time: Array
@@ -77,6 +78,7 @@ class StepTable:
     noise_range: Array = field(default_factory=lambda: np.zeros(0))
     rescale: Array = field(default_factory=lambda: np.zeros(0))
     free: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse tables that no loop could run."""

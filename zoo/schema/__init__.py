@@ -126,6 +126,8 @@ def _text(value: str, schema: dict[str, Any], where: str) -> None:
         raise ValueError(f"{_at(where)}a text of {len(value)} characters is too long or too short")
     if "pattern" in schema and not _matches(schema["pattern"], value):
         raise ValueError(f"{_at(where)}{_show(value)} is not {schema.get('title', 'spelt as it should be')}")
+    if value in schema.get("not", {}).get("enum", ()):
+        raise ValueError(f"{_at(where)}{_show(value)} is not {schema.get('title', 'what may stand here')}")
 
 
 def _number(value: float, schema: dict[str, Any], where: str) -> None:

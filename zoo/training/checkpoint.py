@@ -48,6 +48,7 @@ def save(
     best: weights.Arrays | None,
     training_state: TrainingState,
     recipe: dict[str, Any],
+    learning_rate: float,
 ) -> None:
     """Write a checkpoint atomically, unless some of it is not finite: nobody could resume from that.
 
@@ -67,7 +68,8 @@ def save(
     broken = sorted(n for n, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all())
     if broken:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        raise diverged(f"{broken[0]}{more} of the checkpoint at step {training_state.step} would not be finite", path)
+        what = f"{broken[0]}{more} of the checkpoint at step {training_state.step} would not be finite"
+        raise diverged(what, path, learning_rate)
     record = {**vars(training_state), "best": training_state.best if np.isfinite(training_state.best) else None}
     weights.write(
         path,
@@ -76,16 +78,43 @@ def save(
     )
 
 
-def diverged(what: str, path: Path) -> ConfigError:
-    """The error of a run that diverged, which says what there is to go on from."""
+def diverged(what: str, path: Path, learning_rate: float) -> ConfigError:
+    """The error of a run that diverged at a learning rate, which says what there is to go on from."""
     kept = ""
     if path.exists():
         step = json.loads(weights.metadata(path)["progress"])["step"]
-        kept = f" {path} still holds step {step}, but another learning rate is another run."
+        kept = (
+            f", and start over with --restart. Or go on from step {step}, which {path} holds: put, for example, "
+            f"changes = [{{ step = {step}, learning_rate = {learning_rate / 10:g} }}] into [training], and give the "
+            "same command again"
+        )
     return ConfigError(
         f"the training diverges: {what}",
-        hint=f"Lower training.learning_rate, or set training.gradient_clip, and start over with --restart.{kept}",
+        hint=f"Lower training.learning_rate, or set training.gradient_clip{kept}.",
     )
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """What differs between two recipes as JSON values, for a message."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return [] if before == now else [f"{name} was {_shown(before)} and is {_shown(now)}"]
+    keys = sorted(before.keys() | now.keys())
+    found = [_differences(before.get(k), now.get(k), f"{name}.{k}" if name else k) for k in keys]
+    return [text for texts in found for text in texts]
+
+
+def _shown(value: Any) -> str:
+    text = "absent" if value is None else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _until(recipe: Any, step: int) -> Any:
+    """A recipe without the changes that are made after so many steps: what these steps depend on."""
+    if not isinstance(recipe, dict) or not recipe.get("training", {}).get("changes"):
+        return recipe
+    changes = [change for change in recipe["training"]["changes"] if change["step"] < step]
+    training = {k: v for k, v in recipe["training"].items() if k != "changes"}
+    return {**recipe, "training": {**training, **({"changes": changes} if changes else {})}}
 
 
 def load(
@@ -107,15 +136,19 @@ def load(
     arrays = weights.read(path)
     meta = weights.metadata(path)
     try:
-        written_by = json.loads(meta["recipe"])
         record = json.loads(meta["progress"])
         training_state = TrainingState(**{**record, "best": float("inf") if record["best"] is None else record["best"]})
-    except (KeyError, TypeError, ValueError) as error:
+        before = _until(json.loads(meta["recipe"]), training_state.step)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} is not a checkpoint of a training run") from error
-    if written_by != json.loads(weights.encode_json(recipe)):
+    now = json.loads(weights.encode_json(recipe))
+    differences = _differences(before, _until(now, training_state.step))
+    if differences:
+        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise WeightsError(
-            f"{path} belongs to a run of another recipe",
-            hint="Choose another folder with -o, or pass --restart.",
+            f"{path} belongs to a run of another recipe: {', '.join(differences[:3])}{more}",
+            hint="Choose another folder with -o, or pass --restart. training.changes says what is to be otherwise from "
+            f"step {training_state.step} on.",
         )
     parts: dict[str, weights.Arrays] = {"model": {}, "average": {}, "optimizer": {}, "best": {}}
     for name, array in arrays.items():

@@ -83,56 +83,85 @@ def train(
             prepare(model, data, seed=settings.seed)
         elif distillation is not None:
             distillation.start(model)
-    average = copy.deepcopy(model) if settings.ema else model
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-    )
-    training_state, best = TrainingState(), None
-    if path.exists():
-        training_state, best = checkpoint.load(
-            path, model=model, average=average, optimizer=optimizer, recipe=recipe.describe()
-        )
-
-    def save() -> None:
-        checkpoint.save(
-            path,
-            model=model,
-            average=average,
-            optimizer=optimizer,
-            best=best,
-            training_state=training_state,
-            recipe=recipe.describe(),
-        )
-
+    run = _Run(model, recipe, path)
+    training_state = run.training_state
     model.train()
-    average.train(average is model)
+    run.average.train(run.average is model)
     started = time.monotonic() - training_state.seconds
     while training_state.step < settings.steps:
-        loss = _step(model, average, optimizer, data, settings, training_state.step, distillation, path)
+        loss = _step(
+            model,
+            run.average,
+            run.optimizer,
+            data,
+            settings.at(training_state.step),
+            training_state.step,
+            distillation,
+            path,
+        )
         training_state.step += 1
         training_state.seconds = time.monotonic() - started
-        validation = None
-        if settings.evaluate_every and (
-            training_state.step % settings.evaluate_every == 0 or training_state.step == settings.steps
-        ):
-            validation = evaluate(average, data, data.validation, seed=settings.seed, distillation=distillation)
-            training_state.history.append({"step": training_state.step, "loss": loss, "validation": validation})
-            if validation < training_state.best:
-                training_state.best, training_state.best_step = validation, training_state.step
-                best = weights.state_arrays(average) if settings.keep == "best" else None
-                best = best and {k: v.copy() for k, v in best.items()}
+        last, validation = training_state.step == settings.steps, None
+        if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
+            validation = run.evaluate(data, loss, distillation)
         if report is not None:
             report(training_state, loss, validation)
-        stopping = stop() and training_state.step < settings.steps
-        if stopping or training_state.step % settings.checkpoint_every == 0 or training_state.step == settings.steps:
-            save()
+        stopping = stop() and not last
+        if stopping or last or training_state.step % settings.checkpoint_every == 0:
+            run.save()
         if stopping:
             return None
-    kept = best if settings.keep == "best" and best is not None else weights.state_arrays(average)
-    return Result(kept, training_state)
+    return Result(run.kept(), training_state)
+
+
+class _Run:
+    """What a checkpoint holds: model, averaged weights, optimizer, progress, and the best weights so far."""
+
+    def __init__(self, model: GenerativeModel, recipe: Recipe, path: Path) -> None:
+        settings = recipe.training
+        self.model, self.recipe, self.path = model, recipe, path
+        self.average = copy.deepcopy(model) if settings.ema else model
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+        )
+        self.training_state = TrainingState()
+        self.best: weights.Arrays | None = None
+        if path.exists():
+            self.training_state, self.best = checkpoint.load(
+                path, model=model, average=self.average, optimizer=self.optimizer, recipe=recipe.describe()
+            )
+
+    def save(self) -> None:
+        checkpoint.save(
+            self.path,
+            model=self.model,
+            average=self.average,
+            optimizer=self.optimizer,
+            best=self.best,
+            training_state=self.training_state,
+            recipe=self.recipe.describe(),
+            learning_rate=self.recipe.training.at(self.training_state.step).learning_rate,
+        )
+
+    def evaluate(self, data: Dataset, loss: float, distillation: Distillation | None) -> float:
+        """The validation loss, noted in the history; if it is the least so far, the weights are kept."""
+        settings, training_state = self.recipe.training, self.training_state
+        validation = evaluate(self.average, data, data.validation, seed=settings.seed, distillation=distillation)
+        training_state.history.append({"step": training_state.step, "loss": loss, "validation": validation})
+        if validation < training_state.best:
+            training_state.best, training_state.best_step = validation, training_state.step
+            if settings.keep == "best":
+                self.best = {name: array.copy() for name, array in weights.state_arrays(self.average).items()}
+        return validation
+
+    def kept(self) -> weights.Arrays:
+        """The weights that the recipe says to keep."""
+        if self.recipe.training.keep == "best" and self.best is not None:
+            return self.best
+        return weights.state_arrays(self.average)
 
 
 def _step(
@@ -161,7 +190,7 @@ def _step(
     value, size = (float(number) for number in torch.stack([loss.detach(), norm.to(loss)]).tolist())
     for what, number in (("loss", value), ("norm of the gradient", size)):
         if not math.isfinite(number):
-            raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path)
+            raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path, settings.learning_rate)
     optimizer.step()
     if average is not model:
         update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))

@@ -17,6 +17,10 @@
     steps = 3000
     batch_size = 512
 
+A run that diverges late goes on from its last checkpoint with other settings, which ``[training]`` then says::
+
+    changes = [{ step = 2500, learning_rate = 1e-4 }]
+
 A student that learns from another model has a table ``[distillation]`` besides, see :mod:`zoo.training.distillation`.
 
 Every key is checked: an unknown or ill-typed one is an error, not a default.
@@ -64,6 +68,33 @@ class DataRecipe:
 
 
 @dataclass(frozen=True)
+class TrainingChange:
+    """Other settings from a step on, such as a lower learning rate for a run that diverges later.
+
+    Attributes:
+        step: optimizer steps that are done by then.
+        learning_rate: as of :class:`TrainingRecipe`; None for what it was.
+        gradient_clip: likewise.
+    """
+
+    step: int
+    learning_rate: float | None = None
+    gradient_clip: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        if self.step < 0:
+            raise ConfigError(f"training.changes: step = {self.step} is out of range")
+        if not self.settings():
+            raise ConfigError(f"training.changes: nothing changes at step {self.step}")
+
+    def settings(self) -> dict[str, float]:
+        """What changes, by name."""
+        values = {"learning_rate": self.learning_rate, "gradient_clip": self.gradient_clip}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
 class TrainingRecipe:
     """How to train.
 
@@ -82,6 +113,8 @@ class TrainingRecipe:
         evaluate_every: steps between evaluations on the validation split; 0 for none.
         checkpoint_every: steps between checkpoints.
         keep: weights of the ``"last"`` step, or of the ``"best"`` evaluation.
+        changes: other settings from later steps on, in the order of these. A checkpoint from before them is one of the
+            same run.
     """
 
     seed: int = 0
@@ -98,6 +131,7 @@ class TrainingRecipe:
     evaluate_every: int = 0
     checkpoint_every: int = 500
     keep: str = "last"
+    changes: tuple[TrainingChange, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -122,6 +156,17 @@ class TrainingRecipe:
                 raise UnknownNameError(f"training.{name}", str(getattr(self, name)), known)
         if self.keep == "best" and not self.evaluate_every:
             raise ConfigError('training.keep = "best" needs training.evaluate_every')
+        steps = [change.step for change in self.changes]
+        if steps != sorted(set(steps)):
+            raise ConfigError(f"training.changes are at the steps {steps}, which must rise")
+        for change in self.changes:
+            dataclasses.replace(self, changes=(), **change.settings())  # type: ignore[arg-type]
+
+    def at(self, step: int) -> TrainingRecipe:
+        """The settings of a step, of which ``step`` are done before, with the changes up to there made."""
+        made = [change.settings() for change in self.changes if change.step <= step]
+        changed = {name: value for settings in made for name, value in settings.items()}
+        return dataclasses.replace(self, changes=(), **changed) if changed else self  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -163,6 +208,9 @@ class Recipe:
         """As JSON values; :meth:`from_dict` reads them back."""
         described = dataclasses.asdict(self)
         described["training"]["betas"] = list(self.training.betas)
+        described["training"]["changes"] = [{"step": c.step, **c.settings()} for c in self.training.changes]
+        if not self.training.changes:
+            del described["training"]["changes"]
         if self.distillation is None:
             del described["distillation"]
         if not self.model.parts:
@@ -200,6 +248,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
             return (float(value[0]), float(value[1]))
         raise ConfigError(f"{where} must be two numbers, not {value!r}")
+    if hint == tuple[TrainingChange, ...]:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where} must be a list of tables, not {value!r}")
+        return tuple(_build(TrainingChange, entry, f"{where}, entry {i}") for i, entry in enumerate(value))
     if hint == dict[str, str] and isinstance(value, dict) and not all(isinstance(v, str) for v in value.values()):
         raise ConfigError(f"{where} must be texts by name, not {value!r}")
     plain = dict if hint in (dict[str, Any], dict[str, str]) else hint

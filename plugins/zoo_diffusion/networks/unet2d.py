@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,18 +18,22 @@ from zoo_diffusion.networks.unet2d_blocks import BlockStyle, Level, Middle
 #: type of a block -> (whether it has attention, whether a residual block changes the size)
 DOWN = {"DownBlock2D": (False, False), "AttnDownBlock2D": (True, False), "ResnetDownsampleBlock2D": (False, True)}
 UP = {"UpBlock2D": (False, False), "AttnUpBlock2D": (True, False), "ResnetUpsampleBlock2D": (False, True)}
+_CHOICES = {
+    "time_embedding_type": ("positional", "fourier"),
+    "mid_block_type": ("UNetMidBlock2D", None),
+    "downsample_type": ("conv", "resnet"),
+    "upsample_type": ("conv", "resnet"),
+    "class_embed_type": (None, "timestep", "identity"),
+}
 
 
-class UNet2D(nn.Module):
-    """A U-Net over images ``[n, in_channels, height, width]``.
+@dataclass(frozen=True, kw_only=True)
+class UNet2DLayout:
+    """What a ``UNet2DModel``'s config says of the network beside sizes and classes, by the same names.
 
-    Arguments have the names, meanings and values of ``UNet2DModel``, so that its configs can be read as they are; what
-    it takes and is not here (blocks with FIR filters, learned time embeddings, spatial norms) is refused.
+    What diffusers takes and is not here (blocks with FIR filters, learned time embeddings, spatial norms) is refused.
 
-    Args:
-        size: (height, width), each divisible by 2 for every level but the last.
-        in_channels: of the input.
-        out_channels: of the output.
+    Attributes:
         block_out_channels: channels of each level.
         down_block_types: keys of :data:`DOWN`, one a level.
         up_block_types: keys of :data:`UP`, one a level, from the lowest resolution up.
@@ -54,111 +59,110 @@ class UNet2D(nn.Module):
         resnet_time_scale_shift: ``"default"`` or ``"scale_shift"``.
         class_embed_type: None for ``classes``; ``"timestep"`` for a number that is embedded as the time is, or
             ``"identity"`` for a vector that is added to the time embedding as it is.
+
+    Raises:
+        ConfigError: a value that is not one of those above, or levels that do not fit together.
+    """
+
+    block_out_channels: Sequence[int]
+    down_block_types: Sequence[str]
+    up_block_types: Sequence[str]
+    mid_block_type: str | None = "UNetMidBlock2D"
+    layers_per_block: int = 2
+    time_embedding_type: str = "positional"
+    time_embedding_dim: int | None = None
+    freq_shift: float = 0.0
+    flip_sin_to_cos: bool = True
+    center_input_sample: bool = False
+    mid_block_scale_factor: float = 1.0
+    add_attention: bool = True
+    downsample_padding: int = 1
+    downsample_type: str = "conv"
+    upsample_type: str = "conv"
+    dropout: float = 0.0
+    act_fn: str = "silu"
+    attention_head_dim: int | None = 8
+    norm_num_groups: int = 32
+    attn_norm_num_groups: int | None = None
+    norm_eps: float = 1e-5
+    resnet_time_scale_shift: str = "default"
+    class_embed_type: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check values."""
+        widths, down, up = self.block_out_channels, self.down_block_types, self.up_block_types
+        if not len(widths) == len(down) == len(up) or not widths:
+            raise ConfigError(
+                "block_out_channels, down_block_types and up_block_types have one entry a level, "
+                f"not {len(widths)}, {len(down)} and {len(up)}"
+            )
+        for what, kinds, blocks in (("down_block_types", down, DOWN), ("up_block_types", up, UP)):
+            if unknown := [kind for kind in kinds if kind not in blocks]:
+                raise ConfigError(f"{what} can be {', '.join(blocks)}, not {', '.join(dict.fromkeys(unknown))}")
+        for name, known in _CHOICES.items():
+            if (value := getattr(self, name)) not in known:
+                raise ConfigError(f"{name} is {' or '.join(map(str, known))}, not {value!r}")
+
+    @property
+    def embedding(self) -> int:
+        """Length of the embedding."""
+        return self.time_embedding_dim or 4 * self.block_out_channels[0]
+
+    def style(self) -> BlockStyle:
+        """What all blocks have."""
+        return BlockStyle(
+            self.embedding,
+            activation=self.act_fn,
+            groups=self.norm_num_groups,
+            eps=self.norm_eps,
+            time=self.resnet_time_scale_shift,
+            dropout=self.dropout,
+            head_channels=self.attention_head_dim,
+            downsample_padding=self.downsample_padding,
+        )
+
+
+class UNet2D(nn.Module):
+    """A U-Net over images ``[n, in_channels, height, width]``.
+
+    Args:
+        size: (height, width), each divisible by 2 for every level but the last.
+        in_channels: of the input.
+        out_channels: of the output.
         classes: number of classes including a null class, or None.
+        layout: fields of :class:`UNet2DLayout`.
     """
 
     def __init__(
-        self,
-        *,
-        size: tuple[int, int],
-        in_channels: int,
-        out_channels: int,
-        block_out_channels: Sequence[int],
-        down_block_types: Sequence[str],
-        up_block_types: Sequence[str],
-        mid_block_type: str | None = "UNetMidBlock2D",
-        layers_per_block: int = 2,
-        time_embedding_type: str = "positional",
-        time_embedding_dim: int | None = None,
-        freq_shift: float = 0.0,
-        flip_sin_to_cos: bool = True,
-        center_input_sample: bool = False,
-        mid_block_scale_factor: float = 1.0,
-        add_attention: bool = True,
-        downsample_padding: int = 1,
-        downsample_type: str = "conv",
-        upsample_type: str = "conv",
-        dropout: float = 0.0,
-        act_fn: str = "silu",
-        attention_head_dim: int | None = 8,
-        norm_num_groups: int = 32,
-        attn_norm_num_groups: int | None = None,
-        norm_eps: float = 1e-5,
-        resnet_time_scale_shift: str = "default",
-        class_embed_type: str | None = None,
-        classes: int | None = None,
+        self, *, size: tuple[int, int], in_channels: int, out_channels: int, classes: int | None = None, **layout: Any
     ) -> None:
         super().__init__()
-        widths = list(block_out_channels)
-        _check(widths, down_block_types, up_block_types, size)
-        for name, value, known in (
-            ("time_embedding_type", time_embedding_type, ("positional", "fourier")),
-            ("mid_block_type", mid_block_type, ("UNetMidBlock2D", None)),
-            ("downsample_type", downsample_type, ("conv", "resnet")),
-            ("upsample_type", upsample_type, ("conv", "resnet")),
-            ("class_embed_type", class_embed_type, (None, "timestep", "identity")),
-        ):
-            if value not in known:
-                raise ConfigError(f"{name} is {' or '.join(map(str, known))}, not {value!r}")
-        self.center_input_sample = center_input_sample
-        self.class_embed_type = class_embed_type
-        self.divides_by_time = time_embedding_type == "fourier"
-        first = widths[0]
-        embedding = time_embedding_dim or 4 * first
-        style = BlockStyle(
-            embedding,
-            activation=act_fn,
-            groups=norm_num_groups,
-            eps=norm_eps,
-            time=resnet_time_scale_shift,
-            dropout=dropout,
-            head_channels=attention_head_dim,
-            downsample_padding=downsample_padding,
+        built = UNet2DLayout(**layout)
+        _check_size(size, len(built.block_out_channels))
+        self.center_input_sample = built.center_input_sample
+        self.class_embed_type = built.class_embed_type
+        self.divides_by_time = built.time_embedding_type == "fourier"
+        first, style = built.block_out_channels[0], built.style()
+        features = 2 * first if self.divides_by_time else first
+        self.time_proj = (
+            RandomFourier(first)
+            if self.divides_by_time
+            else Sinusoids(first, cosines_first=built.flip_sin_to_cos, shift=built.freq_shift)
         )
-        self.time_proj: RandomFourier | Sinusoids
-        if time_embedding_type == "fourier":
-            self.time_proj, features = RandomFourier(first), 2 * first
-        else:
-            self.time_proj, features = Sinusoids(first, cosines_first=flip_sin_to_cos, shift=freq_shift), first
-        self.time_embedding = TimeEmbedding(features, embedding)
-        self.class_embedding: nn.Module | None = None
-        if class_embed_type == "timestep":
-            self.class_embedding = TimeEmbedding(features, embedding)
-        elif class_embed_type == "identity":
-            self.class_embedding = nn.Identity()
-        elif classes is not None:
-            self.class_embedding = nn.Embedding(classes, embedding)
-
+        self.time_embedding = TimeEmbedding(features, built.embedding)
+        self.class_embedding = _class_embedding(built.class_embed_type, classes, features, built.embedding)
         self.conv_in = nn.Conv2d(in_channels, first, 3, padding=1)
-        skips, width = [first], first
-        self.down_blocks = nn.ModuleList()
-        for level, (kind, out) in enumerate(zip(down_block_types, widths, strict=True)):
-            attention, by_block = DOWN[kind]
-            resample = None if level == len(widths) - 1 else "down"
-            pairs = [(width if i == 0 else out, out) for i in range(layers_per_block)]
-            by_block = by_block or (attention and downsample_type == "resnet")
-            self.down_blocks.append(Level(pairs, style, attention=attention, resample=resample, by_block=by_block))
-            skips += [out] * (layers_per_block + (resample is not None))
-            width = out
+        self.down_blocks, skips = _down_blocks(built, style)
         self.mid_block = None
-        if mid_block_type is not None:
+        if built.mid_block_type is not None:
             self.mid_block = Middle(
-                width,
+                built.block_out_channels[-1],
                 style,
-                output_scale=mid_block_scale_factor,
-                attention=add_attention,
-                attention_groups=attn_norm_num_groups,
+                output_scale=built.mid_block_scale_factor,
+                attention=built.add_attention,
+                attention_groups=built.attn_norm_num_groups,
             )
-        self.up_blocks = nn.ModuleList()
-        for level, (kind, out) in enumerate(zip(up_block_types, reversed(widths), strict=True)):
-            attention, by_block = UP[kind]
-            resample = None if level == len(widths) - 1 else "up"
-            pairs = []
-            for _ in range(layers_per_block + 1):
-                pairs.append((width + skips.pop(), out))
-                width = out
-            by_block = by_block or (attention and upsample_type == "resnet")
-            self.up_blocks.append(Level(pairs, style, attention=attention, resample=resample, by_block=by_block))
+        self.up_blocks = _up_blocks(built, style, skips)
         self.conv_norm_out = style.norm(first)
         self.conv_out = zero(nn.Conv2d(first, out_channels, 3, padding=1))
 
@@ -202,16 +206,48 @@ class UNet2D(nn.Module):
         return prediction / time[:, None, None, None] if self.divides_by_time else prediction
 
 
-def _check(widths: Sequence[int], down: Sequence[str], up: Sequence[str], size: tuple[int, int]) -> None:
-    """Refuse levels that do not fit together."""
-    if not len(widths) == len(down) == len(up) or not widths:
-        raise ConfigError(
-            "block_out_channels, down_block_types and up_block_types have one entry a level, "
-            f"not {len(widths)}, {len(down)} and {len(up)}"
-        )
-    for what, kinds, known in (("down_block_types", down, DOWN), ("up_block_types", up, UP)):
-        if unknown := [kind for kind in kinds if kind not in known]:
-            raise ConfigError(f"{what} can be {', '.join(known)}, not {', '.join(dict.fromkeys(unknown))}")
-    factor = 2 ** (len(widths) - 1)
+def _class_embedding(kind: str | None, classes: int | None, features: int, size: int) -> nn.Module | None:
+    """What is added to the embedding of the time; see ``class_embed_type``."""
+    if kind == "timestep":
+        return TimeEmbedding(features, size)
+    if kind == "identity":
+        return nn.Identity()
+    return None if classes is None else nn.Embedding(classes, size)
+
+
+def _down_blocks(layout: UNet2DLayout, style: BlockStyle) -> tuple[nn.ModuleList, list[int]]:
+    """The levels on the way down, and the channels of all that they and the first convolution leave for the way up."""
+    levels, widths, layers = nn.ModuleList(), layout.block_out_channels, layout.layers_per_block
+    width = widths[0]
+    skips = [width]
+    for index, (kind, out) in enumerate(zip(layout.down_block_types, widths, strict=True)):
+        attention, always = DOWN[kind]
+        resample = None if index == len(widths) - 1 else "down"
+        pairs = [(width if i == 0 else out, out) for i in range(layers)]
+        by_block = always or (attention and layout.downsample_type == "resnet")
+        levels.append(Level(pairs, style, attention=attention, resample=resample, by_block=by_block))
+        skips += [out] * (layers + (resample is not None))
+        width = out
+    return levels, skips
+
+
+def _up_blocks(layout: UNet2DLayout, style: BlockStyle, skips: Sequence[int]) -> nn.ModuleList:
+    """The levels on the way up, from the lowest resolution; ``skips`` are those of :func:`_down_blocks`."""
+    levels, widths, left = nn.ModuleList(), layout.block_out_channels, list(skips)
+    width = widths[-1]
+    for index, (kind, out) in enumerate(zip(layout.up_block_types, reversed(widths), strict=True)):
+        attention, always = UP[kind]
+        resample = None if index == len(widths) - 1 else "up"
+        pairs = []
+        for _ in range(layout.layers_per_block + 1):
+            pairs.append((width + left.pop(), out))
+            width = out
+        by_block = always or (attention and layout.upsample_type == "resnet")
+        levels.append(Level(pairs, style, attention=attention, resample=resample, by_block=by_block))
+    return levels
+
+
+def _check_size(size: tuple[int, int], levels: int) -> None:
+    factor = 2 ** (levels - 1)
     if any(side % factor for side in size):
-        raise ConfigError(f"a U-Net of {len(widths)} levels needs sides divisible by {factor}, not {size}")
+        raise ConfigError(f"a U-Net of {levels} levels needs sides divisible by {factor}, not {size}")

@@ -23,7 +23,9 @@ class RejectionRunner(Runner):
         if request.preview is not None:
             raise UsageError(f"{model.name} has no previews")
         shape = model.noise_shape
-        given = None if request.noise is None else spread(request.noise, shape, request.n, "the noise to start from")
+        given = request.options.noise
+        if given is not None:
+            given = spread(given, shape, request.n, "the noise to start from")
         propose, accept = model.session(program.graph), model.session(program.accept)
 
         def draw(part, tick):

@@ -139,11 +139,11 @@ async function chosenBackend(ort) {
 async function begin() {
   const response = await fetch(new URL("../page.json", import.meta.url));
   if (!response.ok) throw new Error(`page.json cannot be fetched: the server says ${response.status}`);
-  const { ort } = await response.json(), backend = await chosenBackend(ort);
+  const { ort, vector } = await response.json(), backend = await chosenBackend(ort);
   const opened = await client.call("open", { backend, ...ort[backend] });
   Object.assign(state, opened);
   const { many, most } = kindOf(opened.manifest);
-  fill(opened, many(opened.manifest), most);
+  fill(opened, many(opened.manifest), most, vector);
   tellAbout(opened, backend, ort);
   progress(0);
   $("status").textContent = "";

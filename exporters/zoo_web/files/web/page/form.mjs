@@ -12,8 +12,9 @@ export const show = (id, shown) => $(id).classList.toggle("hidden", !shown);
 /** Where the slider is at first, which stands for the guidance that is in the table: sliders have coarser steps. */
 let ownGuidance = null;
 
-/** Set the form up for a model. `n`: how many samples are asked for at first; `most`: how many can be. */
-export function fill({ manifest, tables }, n, most) {
+/** Set the form up for a model. `n`: how many samples are asked for at first; `most`: how many can be; `vector`: the
+ * condition at first, of a model that takes one. */
+export function fill({ manifest, tables }, n, most, vector) {
   const { condition, model } = manifest, program = manifest.programs.sample;
   document.title = model.name;
   $("name").textContent = model.name;
@@ -25,7 +26,7 @@ export function fill({ manifest, tables }, n, most) {
   }
   if (condition?.kind === "vector") {
     $("vector-label").textContent = condition.labels.length ? condition.labels.join(", ") : `Condition, ${condition.size} numbers`;
-    $("vector").value = new Array(condition.size).fill(0).join(", ");
+    $("vector").value = vector.join(", ");
   }
   show("table-field", tables.length > 0);
   $("table").replaceChildren(...tables.map((name) => new Option(name.replace(/-(\d+)$/, ", $1 steps"), name)));

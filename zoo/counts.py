@@ -1,12 +1,18 @@
-"""Counts that callers give, checked."""
+"""Counts: those that callers give, checked, and those of work done, told."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from zoo.errors import UsageError
+
+#: called with (parts done, parts in all)
+Progress = Callable[[int, int], None]
+#: called with (what is being done, parts done, parts in all), by work of several stages
+StageProgress = Callable[[str, int, int], None]
 
 
 def checked_count(what: str, value: Any, largest: int | None = None, least: int = 1) -> int:
@@ -16,3 +22,16 @@ def checked_count(what: str, value: Any, largest: int | None = None, least: int 
     if largest is not None and value > largest:
         raise UsageError(f"the number of {what} is at most {largest}, not {value}")
     return int(value)
+
+
+def ticker(progress: Progress | None, total: int) -> Callable[[], None]:
+    """A function that counts its calls and tells ``progress``."""
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    return tick

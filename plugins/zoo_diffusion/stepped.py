@@ -11,19 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zoo.counts import Progress, ticker
 from zoo.models.contexts import needs_gradient
 from zoo.models.interface import GenerativeModel, check_count, check_seed
 from zoo.programs import Iterate
-from zoo.progress import Progress
-from zoo.samplers import Guidance, StepTable, check_strength, table_for
-from zoo.samplers.state import RowInputs, SamplerState, begin, check_event_shape, in_data_units, to_data
+from zoo.samplers import Guidance, SamplingOptions, Step, StepTable, table_for
+from zoo.samplers.state import SamplerState, in_data_units
+from zoo.samplers.stepping import Engine, StepSampler, Tick, run_rows
 from zoo_diffusion.graphs import StepModule
 
 Preview = Callable[[int, NDArray[Any]], None]
 
 
-class Iterated(GenerativeModel):
-    """What of a diffusion draws samples.
+class SteppedModel(GenerativeModel):
+    """A model that samples by step tables: implement :meth:`step_module`, and set the attributes.
 
     Attributes:
         sampling: its program.
@@ -36,6 +37,17 @@ class Iterated(GenerativeModel):
     @abstractmethod
     def step_module(self) -> StepModule:
         """One row of a step table."""
+
+    @property
+    def null_class(self) -> int | None:
+        """The number of the class that stands for none, or None when there is no such class."""
+        c = self.condition
+        return c.size if c is not None and c.kind == "classes" and not c.required else None
+
+    @property
+    def sampler(self) -> StepSampler[Tensor]:
+        """What draws the samples."""
+        return StepSampler(TorchEngine(self))
 
     def table(
         self,
@@ -65,24 +77,19 @@ class Iterated(GenerativeModel):
     ) -> SamplerState:
         """The state before the first step; arguments as for :meth:`sample`."""
         seed, n = check_seed(seed), check_count(n)
-        if strength is not None:
-            check_strength(strength)
-        return begin(
-            self.sampling,
-            self.table(sampler, steps, guidance, strength=strength or None, **options),
-            self.state_shape,
-            n,
-            seed=seed,
-            condition=self.condition_array(condition, n),
-            other=None if negative is None else self.condition_array(negative, n),
-            init=self._starting(init),
+        asked = SamplingOptions(
+            sampler=sampler,
+            steps=steps,
+            guidance=guidance,
+            negative=negative,
+            init=as_numpy(init),
             strength=strength,
             mask=as_numpy(mask),
             noise=as_numpy(noise),
-            dtype=self._numpy_dtype,
+            own=options,
         )
+        return self.sampler.begin(n, seed=seed, condition=self.condition_array(condition, n), options=asked)
 
-    @torch.no_grad()
     def advance(
         self,
         state: SamplerState,
@@ -99,39 +106,22 @@ class Iterated(GenerativeModel):
             progress: called with (rows done, rows in all).
             preview: called after each row with (row, the denoised samples ``[n, *event]`` in data units).
         """
-        slots, index = self._advanced(state, rows, progress, preview)
-        return state.moved(slots.cpu().numpy(), index)
 
-    def _advanced(
-        self,
-        state: SamplerState,
-        rows: int | None,
-        progress: Progress | None,
-        preview: Preview | None,
-        condition: Tensor | None = None,
-    ) -> tuple[Tensor, int]:
-        """Slots and row after the next rows; a condition with a gradient takes the place of the state's own."""
-        check_event_shape(state, self.state_shape)
-        step = self.step_module()
-        slots = torch.from_numpy(state.slots).to(self.device, self.dtype)
-        index = state.row
-        with RowInputs(self.sampling, state, self._numpy_dtype) as inputs:
-            for row in state.remaining(rows):
-                given = {name: tensor_of(array).to(self.device) for name, array in inputs(row).items()}
-                # at guidance 0 the condition is not evaluated; else it is the first
-                if condition is not None and row.guidance != 0:
-                    given["condition"] = torch.cat([condition[None], given["condition"][1:]])
-                slots, d = step(slots, *(given[name] for name in step.names))
-                index = row.index + 1
-                if preview is not None:
-                    preview(row.index, as_numpy(self._decoded(in_data_units(self.sampling, as_numpy(d)))))
-                if progress is not None:
-                    progress(index, len(state.table))
-        return slots, index
+        def tell(done: int, _: int) -> None:
+            if progress is not None:
+                progress(state.row + done, len(state.table))
 
-    def finish(self, state: SamplerState, **watching: Any) -> Tensor:
+        def show(row: int, _: slice, x: Tensor) -> None:
+            if preview is not None:
+                preview(row, as_numpy(x))
+
+        return self.sampler.advance(state, rows, progress=tell, preview=None if preview is None else show)
+
+    def finish(
+        self, state: SamplerState, *, progress: Progress | None = None, preview: Preview | None = None
+    ) -> Tensor:
         """Take the rows that are left and return the samples ``[n, *event_shape]`` in data units."""
-        return self._decoded(to_data(self.sampling, self.advance(state, **watching)))
+        return self.sampler.samples(self.advance(state, progress=progress, preview=preview))
 
     def sample(
         self,
@@ -163,9 +153,14 @@ class Iterated(GenerativeModel):
         state = self.begin(n, condition=condition, seed=seed, **options)
         if not needs_gradient(condition):
             return self.finish(state, progress=progress, preview=preview)
-        given = self.condition_tensor(condition, n)
-        slots, _ = self._advanced(state, None, progress, preview, given)
-        return self._to_data(slots[0])
+
+        def show(row: int, denoised: NDArray[Any]) -> None:
+            if preview is not None:
+                preview(row, as_numpy(self._decoded(in_data_units(self.sampling, denoised))))
+
+        engine = TorchEngine(self, self.condition_tensor(condition, n))
+        shown = None if preview is None else show
+        return self._to_data(engine.slots(state, None, ticker(progress, len(state.table)), shown)[0])
 
     def _to_data(self, x: Tensor) -> Tensor:
         """:func:`~zoo.samplers.state.to_data` and what follows it, for the last states ``[n, *state_shape]``."""
@@ -174,13 +169,9 @@ class Iterated(GenerativeModel):
             data = data.clamp(program.data_min, program.data_max)
         return self._data(data)
 
-    @property
-    def _numpy_dtype(self) -> Any:
-        return np.float64 if self.dtype == torch.float64 else np.float32
-
-    def _starting(self, init: Any) -> Any:
-        """Data to start from, one event or many, as an array of what is diffused; None if there are none."""
-        return as_numpy(init)
+    def _latents(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Data ``[n, *event_shape]`` as what is diffused."""
+        return x
 
     @torch.no_grad()
     def _decoded(self, latents: NDArray[Any]) -> Tensor:
@@ -190,6 +181,66 @@ class Iterated(GenerativeModel):
     def _data(self, latents: Tensor) -> Tensor:
         """The same of a tensor, with its gradient."""
         return latents
+
+
+class TorchEngine(Engine[Tensor]):
+    """A model's own step, in PyTorch.
+
+    Args:
+        model: the model.
+        condition: a condition ``[n]`` or ``[n, d]`` with a gradient, which takes the place of the state's own; or None.
+    """
+
+    name = "this model"
+
+    def __init__(self, model: SteppedModel, condition: Tensor | None = None) -> None:
+        self._model = model
+        self._condition = condition
+        self.program = model.sampling
+        self.event_shape, self.state_shape = model.event_shape, model.state_shape
+        self.dtype = np.float64 if model.dtype == torch.float64 else np.float32
+
+    def condition(self, condition: Any, n: int) -> NDArray[Any] | None:
+        """See :meth:`Engine.condition`."""
+        return self._model.condition_array(condition, n)
+
+    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+        """See :meth:`Engine.to_latent`."""
+        return self._model._latents(x)
+
+    def to_data(self, latent: NDArray[Any]) -> Tensor:
+        """See :meth:`Engine.to_data`."""
+        return self._model._decoded(latent)
+
+    @torch.no_grad()
+    def run(
+        self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, NDArray[Any]], None] | None
+    ) -> NDArray[Any]:
+        """See :meth:`Engine.run`."""
+        array: NDArray[Any] = self.slots(state, rows, tick, preview).cpu().numpy()
+        return array
+
+    def slots(
+        self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, NDArray[Any]], None] | None
+    ) -> Tensor:
+        """As :meth:`run`, as a tensor, with the gradient of the condition."""
+        model, module = self._model, self._model.step_module()
+
+        def step(slots: Tensor, row: Step, inputs: dict[str, NDArray[Any]]) -> tuple[Tensor, Tensor]:
+            given = {name: tensor_of(array).to(model.device) for name, array in inputs.items()}
+            # at guidance 0 the condition is not evaluated; else it is the first
+            if self._condition is not None and row.guidance != 0:
+                given["condition"] = torch.cat([self._condition[None], given["condition"][1:]])
+            following, denoised = module(slots, *(given[name] for name in module.names))
+            return following, denoised
+
+        def watch(row: Step, denoised: Tensor) -> None:
+            if preview is not None:
+                preview(row.index, as_numpy(denoised))
+            tick()
+
+        slots = torch.from_numpy(state.slots).to(model.device, model.dtype)
+        return run_rows(self.program, state, slots, step, rows, dtype=self.dtype, watch=watch)
 
 
 def tensor_of(array: NDArray[Any]) -> Tensor:

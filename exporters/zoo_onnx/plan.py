@@ -1,0 +1,179 @@
+"""What an export will do, settled before anything is traced: the model as it is written, and how."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zoo import weights
+from zoo.errors import ExportError, UnknownNameError, UsageError
+from zoo.models.interface import GenerativeModel
+from zoo.programs import Programs
+from zoo.registry import installed
+from zoo.registry.cards import ModelCard
+from zoo_onnx.draft import Draft
+from zoo_onnx.fused import Choice, fused_program
+from zoo_onnx.precision import Precision
+from zoo_onnx.precision.lower import calibrated
+from zoo_onnx.precision.number_formats import Integers
+
+#: opset 18 is the most portable, and the fastest on CPUs
+OPSET = 18
+_OPSETS = range(18, 24)
+_LARGEST_BATCH = 1 << 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An export.
+
+    Attributes:
+        original: the model in float32, on the CPU and in evaluation mode.
+        draft: what the bundle is made of; its model is ``original``, with rounded weights if there is a precision.
+        opset: of the graphs.
+        ways: by graph, how it is written; None for those that are traced.
+        precision: formats of weights and arithmetic; None for float32.
+        batch: the one size of batch that the graphs take, or None.
+        quality: whether the card's metrics are measured again with fewer bits.
+    """
+
+    original: GenerativeModel
+    draft: Draft
+    opset: int
+    ways: Mapping[str, str | None]
+    precision: Precision | None
+    batch: int | None
+    quality: bool
+
+    @property
+    def programs(self) -> Programs:
+        """Those of the model that is written."""
+        return self.draft.programs
+
+    @property
+    def lowers(self) -> bool:
+        """Whether arithmetic is lowered too."""
+        return self.precision is not None and self.precision.arithmetic != "float32"
+
+    @property
+    def stages(self) -> int:
+        """How many parts ``progress`` hears of."""
+        programs = self.programs
+        proofs = 4 if programs.log_prob else 3
+        later = (self.draft.fused is not None) + (self.precision is not None) + (self.lowers or self.batch is not None)
+        return 2 * len(programs.graphs) + proofs + later
+
+
+def planned(
+    model: GenerativeModel,
+    card: ModelCard,
+    *,
+    opset: int | None,
+    inverse: str | None,
+    fused: Mapping[str, Any] | None,
+    precision: Precision | None,
+    batch: int | None,
+    quality: bool,
+) -> Plan:
+    """Settle an export; arguments as for :func:`zoo_onnx.export.export`.
+
+    Raises:
+        UsageError, UnknownNameError: options that are wrong, or that the model has nothing for.
+        ExportError: the model cannot be copied, or its graphs cannot be named as it names them.
+    """
+    chosen_opset = _opset(opset, precision)
+    _check_batch(batch, fused is not None)
+    original = _frozen(model)
+    rounded, state = _rounded(original, precision)
+    programs = rounded.programs()
+    _check_names(programs)
+    ways = _ways(programs, inverse)
+    run, table = (None, None) if fused is None else fused_program(programs, Choice(**fused), installed().samplers())
+    possible = _possible(precision, programs, written=any(ways.values()))
+    draft = Draft(rounded, card, programs, run, table, state)
+    return Plan(original, draft, chosen_opset, ways, possible, batch, quality)
+
+
+def _opset(asked: int | None, chosen: Precision | None) -> int:
+    least = OPSET if chosen is None else max(OPSET, chosen.opset)
+    opset = least if asked is None else asked
+    if opset not in _OPSETS:
+        raise UsageError(f"opset {opset} cannot be written", hint=f"There are {_OPSETS[0]} to {_OPSETS[-1]}.")
+    if chosen is not None and opset < chosen.opset:
+        raise UsageError(f"{chosen.name} needs opset {chosen.opset}, not {opset}")
+    return opset
+
+
+def _check_batch(batch: int | None, fused: bool) -> None:
+    if batch is None:
+        return
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= _LARGEST_BATCH:
+        raise UsageError(f"the batch is a whole number from 1 to {_LARGEST_BATCH}, not {batch!r}")
+    if fused:
+        raise UsageError("a fused graph takes the number of samples as an input: it has no fixed batch")
+
+
+def _frozen(model: GenerativeModel) -> GenerativeModel:
+    try:
+        return copy.deepcopy(model).to("cpu").float().eval().requires_grad_(False)
+    except (RuntimeError, TypeError) as error:
+        raise ExportError(f"the model cannot be copied: {error}") from error
+
+
+def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[GenerativeModel, dict[str, Any]]:
+    """The model with its weights rounded, and what the weights file has of them; the original itself for float32."""
+    if chosen is None:
+        return original, weights.state_arrays(original)
+    model = copy.deepcopy(original)
+    names = chosen.format.round(model)
+    if not names:
+        raise UsageError(f"the model has no weights to store in {chosen.format.name}")
+    state = weights.state_arrays(model)
+    if isinstance(chosen.format, Integers):
+        return model, {name: array for name, array in state.items() if name not in names}
+    dtype = chosen.format.dtype
+    return model, {name: array.astype(dtype) if name in names else array for name, array in state.items()}
+
+
+def _possible(chosen: Precision | None, programs: Programs, *, written: bool) -> Precision | None:
+    """The choice, with arithmetic in float32 where lowering it would leave a flow's two directions no inverses."""
+    if chosen is None:
+        return None
+    if written and chosen.arithmetic == "int8-dynamic":
+        raise UsageError(
+            "the small steps of this model's inverse stay in float32: int8-dynamic would change its density alone",
+            hint="int8-weights stores its weights in 8 bits.",
+        )
+    weights_only = written if chosen.arithmetic == "float16" else not calibrated(programs)
+    if chosen.arithmetic in ("float16", "int8") and weights_only:
+        return dataclasses.replace(chosen, arithmetic="float32")
+    return chosen
+
+
+def _check_names(programs: Programs) -> None:
+    names = [g.name for g in programs.graphs]
+    if len(set(names)) != len(names):
+        raise ExportError(f"two graphs have one name: {', '.join(sorted(names))}")
+    for name in names:
+        if not name.replace("-", "_").isidentifier() or not name.isascii():
+            raise ExportError(f"a graph is named {name!r}, which is no file name for every system")
+    for program in (programs.sample, programs.log_prob):
+        for graph in () if program is None else program.graphs:
+            if graph not in names:
+                raise ExportError(f"a program uses a graph {graph!r} that the model does not have")
+
+
+def _ways(programs: Programs, inverse: str | None) -> dict[str, str | None]:
+    """How each graph is written; None for those that are traced."""
+    known = {graph.name: list(graph.written) for graph in programs.graphs}
+    if inverse is not None and inverse not in (names := sorted({way for ways in known.values() for way in ways})):
+        if not names:
+            raise UsageError(
+                "this model samples and scores without many small steps: there is no way to write them to choose",
+                hint="Leave --inverse out.",
+            )
+        raise UnknownNameError("way to write an inverse", inverse, names)
+    return {name: (inverse or ways[0]) if ways else None for name, ways in known.items()}

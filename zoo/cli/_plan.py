@@ -1,0 +1,248 @@
+"""What ``zoo run`` is going to draw: the files of a request read, and everything settled before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.cli import _editing as editing
+from zoo.cli._app import App
+from zoo.cli._request import Facts, Request, condition_of, file_name
+from zoo.errors import UnknownNameError, UsageError
+from zoo.modality import Text
+
+if TYPE_CHECKING:
+    from zoo.runtime import BundledModel
+    from zoo.samplers import StepTable
+    from zoo.samplers.state import SamplerState
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the files of a request hold.
+
+    Attributes:
+        state: of ``--resume``.
+        init: data ``[n, *event]`` of ``--init``; bytes where it is a picture.
+        mask: of ``--mask``, or of the gaps of texts.
+        noise: ``[n, *noise]`` of ``--noise``.
+        condition: what the file of data or noise has with it.
+    """
+
+    state: SamplerState | None = None
+    init: Array | None = None
+    mask: Array | None = None
+    noise: Array | None = None
+    condition: Array | None = None
+
+    @property
+    def count(self) -> int | None:
+        """How many data or noises there are; None without any."""
+        given = self.noise if self.init is None else self.init
+        return None if given is None else len(given)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How many samples of which condition.
+
+    Attributes:
+        n: how many.
+        condition: ``[n]`` or ``[n, d]``, or None.
+        rows: of an interpolation, each between two ends; None where there is none.
+    """
+
+    n: int
+    condition: Array | None
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, ready to go.
+
+    Attributes:
+        n: how many samples.
+        condition: ``[n]`` or ``[n, d]``, or None.
+        seed: key of the noise.
+        table: the steps; None for a model, or a graph, that samples in one call.
+        state: where the run goes on from; None for its start.
+        noise: ``[n, *noise]`` to start from; None for that of the seed.
+        options: the other keywords of :meth:`zoo.runtime.BundledModel.sample`.
+    """
+
+    n: int
+    condition: Array | None
+    seed: int
+    table: StepTable | None = None
+    state: SamplerState | None = None
+    noise: Array | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table that are to be run."""
+        return 0 if self.table is None else len(self.table) - (0 if self.state is None else self.state.row)
+
+    @property
+    def guidance(self) -> float | None:
+        """The weight that is farthest from none; None without a table."""
+        if self.table is None:
+            return None
+        return float(self.table.guidance[np.argmax(np.abs(self.table.guidance - 1.0))])
+
+
+def output_of(app: App, facts: Facts, request: Request) -> Path:
+    """The file to write.
+
+    Raises:
+        UnknownNameError: no such sampler.
+        UsageError, OutputError: the files that are to be written cannot be; see :func:`zoo.render.check_output`.
+    """
+    from zoo.render import check_output, default_suffix
+    from zoo.render.files import check_writable
+
+    if request.sampler is not None and request.sampler not in app.registry.samplers():
+        raise UnknownNameError("sampler", request.sampler, app.registry.samplers())
+    output = request.output or Path(file_name(facts.name) + default_suffix(facts.event_shape, facts.modality))
+    if request.stop_after is None:
+        check_output(output, facts.event_shape, facts.modality, replace=request.force)
+    else:
+        check_writable(output, replace=request.force)
+    if request.previews is not None:
+        check_output(request.previews, facts.event_shape, facts.modality, replace=request.force)
+    return output
+
+
+def read_inputs(request: Request, facts: Facts) -> Inputs:
+    """Read what a request names.
+
+    Raises:
+        DataError: a file that cannot be read, or does not fit the model.
+    """
+    from zoo.render.read import read_samples
+    from zoo.samplers.state import SamplerState
+
+    state = None if request.resume is None else SamplerState.load(request.resume)
+    init = mask = noise = condition = None
+    if request.init is not None:
+        init, condition = editing.read_data(request.init, facts.event_shape, facts.modality)
+        if isinstance(facts.modality, Text):
+            init, mask = editing.gaps(init)
+    if request.mask is not None:
+        mask = editing.read_mask(request.mask, facts.event_shape)
+    if request.noise is not None:
+        noise, condition = read_samples(request.noise, facts.event_shape)
+    return Inputs(state, init, mask, noise, condition)
+
+
+def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
+    """How many samples of which condition a request stands for.
+
+    Raises:
+        UsageError: a number of samples that does not fit what was given.
+        ConditionError: a condition that the model does not take.
+    """
+    if inputs.state is not None:
+        return Wanted(inputs.state.n, inputs.state.condition)
+    if request.interpolate is None:
+        return Wanted(*condition_of(request, facts, inputs.count, inputs.condition))
+    ends = inputs.count if inputs.count is not None else request.n or 5
+    if request.n is not None and request.n != ends:
+        raise UsageError(f"-n {request.n} and the {ends} given exclude each other")
+    rows = ends - 1
+    if rows < 1:
+        raise UsageError("--interpolate needs two samples at least to go between")
+    # a row has one condition, that of where it begins
+    _, condition = condition_of(request, facts, rows, None if inputs.condition is None else inputs.condition[:rows])
+    condition = None if condition is None else np.repeat(condition, request.interpolate, axis=0)
+    return Wanted(rows * request.interpolate, condition, rows)
+
+
+def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, inputs: Inputs, wanted: Wanted) -> Plan:
+    """Settle everything about a run; the table is made here and nowhere else.
+
+    Raises:
+        UsageError, UnknownNameError, DataError, ConditionError: options that this model cannot take.
+    """
+    guiding = _guiding(model, request, facts)
+    state, table = inputs.state, _table(model, request, inputs, guiding)
+    seed = _seed(app, request, inputs)
+    if request.previews is not None and table is None:
+        raise UsageError(f"{model.name} samples in one call and has no previews")
+    if state is not None or request.fused:
+        return Plan(wanted.n, wanted.condition, seed, table, state)
+    init, noise = _start(model, request, inputs, wanted, seed)
+    edits = {"init": init, "mask": inputs.mask, "strength": request.strength, "negative": guiding.get("negative")}
+    options = {name: value for name, value in edits.items() if value is not None}
+    if table is None:
+        options |= {**request.options, **guiding}
+    else:
+        options["sampler"] = table
+    return Plan(wanted.n, wanted.condition, seed, table, None, noise, options)
+
+
+def _guiding(model: BundledModel, request: Request, facts: Facts) -> dict[str, Any]:
+    """The keywords ``guidance`` and ``negative``, where they were asked for."""
+    usual = model.manifest.sample.guidance
+    default = 1.0 if usual is None else float(usual)
+    guidance = request.guided(default)
+    guiding: dict[str, Any] = {} if guidance is None else {"guidance": guidance}
+    if request.negative is not None:
+        if facts.condition is None:
+            raise UsageError(f"{facts.name} takes no condition, so there is no class to guide away from")
+        if (default if guidance is None else guidance.weight) == 1.0:
+            raise UsageError("--negative has no effect without guidance", hint="Give a weight, e.g. --guidance 2.")
+        guiding["negative"] = facts.condition.index(request.negative)
+    return guiding
+
+
+def _table(model: BundledModel, request: Request, inputs: Inputs, guiding: Mapping[str, Any]) -> StepTable | None:
+    if inputs.state is not None:
+        return inputs.state.table
+    if request.fused:
+        return None
+    # at strength 0 nothing is run, whatever the table
+    moving = {"strength": request.strength} if request.strength else {}
+    return model.table(request.sampler, request.steps, guiding.get("guidance"), **request.options, **moving)
+
+
+def _seed(app: App, request: Request, inputs: Inputs) -> int:
+    """The seed: that of the state, the one given, or one that is picked and told."""
+    from zoo.runtime import fresh_seed
+
+    if inputs.state is not None:
+        return inputs.state.seed
+    if request.seed is not None:
+        return request.seed
+    seed = fresh_seed()
+    app.say(f"seed {seed}")
+    return seed
+
+
+def _start(
+    model: BundledModel, request: Request, inputs: Inputs, wanted: Wanted, seed: int
+) -> tuple[Array | None, Array | None]:
+    """The data and the noise that a run starts from, each None where there is none."""
+    init = inputs.init
+    if init is not None:
+        assert request.init is not None
+        init = editing.data_of(init, request.init, model)
+    if wanted.rows is None:
+        return init, inputs.noise
+    assert request.interpolate is not None
+    ends = inputs.noise
+    if init is not None:
+        each = None if wanted.condition is None else wanted.condition[:: request.interpolate]
+        each = None if each is None else np.concatenate([each, each[-1:]])
+        ends = model.encode(init, condition=each, steps=request.steps, batch_size=request.batch_size)
+    elif ends is None:
+        ends = editing.noises(model, seed, wanted.rows + 1)
+    return None, editing.between(ends, request.interpolate)

@@ -1,0 +1,57 @@
+"""Between data and what a diffusion is of: latents of an autoencoder, columns of a table brought to one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import UsageError
+from zoo.programs import Integrate, Program
+
+#: (name of a graph, its one input, that input's values [n, ...]) -> outputs by name, each [n, ...]
+Run = Callable[[str, str, NDArray[Any]], dict[str, NDArray[Any]]]
+
+
+class LatentCodec:
+    """Turns data into latents and back; changes nothing where the data itself is diffused.
+
+    Args:
+        name: of the model, for messages.
+        program: the model's program ``sample``.
+        run: runs a graph, batch by batch.
+    """
+
+    def __init__(self, name: str, program: Program, run: Run) -> None:
+        self._name = name
+        self._program = program
+        self._run = run
+
+    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Data ``[n, *event]`` to latents ``[n, *state_shape]``; the data itself where there is no encoder.
+
+        Raises:
+            UsageError: the model decodes and cannot encode.
+        """
+        program = self._program
+        if not program.coders:
+            return x
+        if program.encoder is None:
+            raise UsageError(f"{self._name} has no encoder, so it cannot start from data or go back from it")
+        return self._run(program.encoder, "x", np.asarray(x, np.float32))["latent"]
+
+    def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
+        """Latents to data ``[n, *event]``; what is given where there is no decoder."""
+        program = self._program
+        if program.decoder is None:
+            return latent
+        return self._run(program.decoder, "latent", latent)["x"]
+
+    def to_latent_with_volume(self, program: Integrate, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Data to latents and the logarithm ``[n]`` of how much their density is larger."""
+        if program.encoder is None:
+            return x, np.zeros(len(x))
+        results = self._run(program.encoder, "x", x)
+        return results["latent"], results["log_det"].astype(np.float64)

@@ -1,0 +1,85 @@
+"""What samples are asked for with: :class:`SamplingOptions`, the keywords of ``sample`` as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from numbers import Real
+from typing import Any
+
+from zoo.errors import UsageError
+from zoo.samplers.guidance import Guidance
+from zoo.samplers.table import StepTable
+
+
+@dataclass(frozen=True, eq=False)
+class SamplingOptions:
+    """How to draw samples, but for their number, condition and seed; None is the model's own choice.
+
+    What can be checked without a model is checked here. What takes a model (its samplers, its null class, the shapes of
+    its samples) is checked by :mod:`zoo.samplers.stepping` when a run begins, before a network is evaluated.
+
+    Attributes:
+        sampler: name of a sampler, or a finished table.
+        steps: number of steps.
+        guidance: weight of classifier-free guidance, or all about it.
+        negative: class to guide away from, in any form that a condition has.
+        init: data ``[n, *event_shape]``, or one event for all, to start from.
+        strength: in [0, 1], how much of the way from noise to data is taken again.
+        mask: broadcastable to ``[n, *event_shape]``, 1 where to sample and 0 where ``init`` is kept.
+        noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of the seed.
+        own: options of the sampler.
+
+    Raises:
+        UsageError: a strength outside [0, 1], or guidance that is neither a finite weight nor a :class:`Guidance`.
+    """
+
+    sampler: str | StepTable | None = None
+    steps: int | None = None
+    guidance: float | Guidance | None = None
+    negative: Any = None
+    init: Any = None
+    strength: float | None = None
+    mask: Any = None
+    noise: Any = None
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no model can take."""
+        if self.strength is not None:
+            check_strength(self.strength)
+        if self.guidance is not None:
+            check_guidance(self.guidance)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> SamplingOptions:
+        """The keywords of a call: what has no field here is the sampler's own."""
+        named = {f.name for f in fields(cls)} - {"own"}
+        known = {name: value for name, value in options.items() if name in named}
+        return cls(**known, own={name: value for name, value in options.items() if name not in named})
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of what is not left to the model."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "own"}
+        return tuple(name for name, value in (*values.items(), *self.own.items()) if value is not None)
+
+
+def check_strength(strength: float) -> float:
+    """Return ``strength`` if it is a number in [0, 1], else raise UsageError."""
+    if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
+        raise UsageError(f"strength lies in [0, 1], from the given data to pure noise, not {strength!r}")
+    return strength
+
+
+def check_guidance(guidance: float | Guidance) -> Guidance:
+    """All about guidance, of which a number is the weight.
+
+    Raises:
+        UsageError: neither a finite number nor a :class:`Guidance`.
+    """
+    if isinstance(guidance, Guidance):
+        return guidance
+    if isinstance(guidance, bool) or not isinstance(guidance, Real):
+        raise UsageError(f"guidance is a weight or a Guidance, not {guidance!r}")
+    return Guidance(guidance)

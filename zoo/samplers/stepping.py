@@ -1,0 +1,302 @@
+"""Sampling in steps, written once: what PyTorch and ONNX Runtime do otherwise is an :class:`Engine`.
+
+:func:`run_rows` is the loop over the rows of a table, around a function that takes one step. :class:`StepSampler`
+begins runs, advances them by some rows and finishes them, and turns data back into noise.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.counts import Progress, checked_count, ticker
+from zoo.errors import UsageError
+from zoo.paths import path_from
+from zoo.programs import Iterate
+from zoo.samplers import BUILTIN, SamplerFunction, inversion, table_of
+from zoo.samplers.consistency import CONSISTENCY
+from zoo.samplers.options import SamplingOptions
+from zoo.samplers.state import (
+    RowInputs,
+    SamplerState,
+    begin,
+    check_event_shape,
+    encoded,
+    in_data_units,
+    spread,
+    to_data,
+)
+from zoo.samplers.table import Step, StepTable
+
+Array = NDArray[Any]
+Tick = Callable[[], None]
+#: (row, slice of the samples, the denoised samples [n, *event] of that slice in data units)
+Preview = Callable[[int, slice, Any], None]
+Slots = TypeVar("Slots")
+Data = TypeVar("Data", covariant=True)
+
+
+class StepFunction(Protocol[Slots]):
+    """One row of a table: the network, wherever it runs."""
+
+    def __call__(self, slots: Slots, row: Step, inputs: dict[str, Array]) -> tuple[Slots, Any]:
+        """Slots ``[slots, n, *state_shape]`` to the next ones, and the denoised sample ``[n, *state_shape]``.
+
+        Args:
+            slots: x and its history, where the engine keeps them.
+            row: the row.
+            inputs: what :class:`~zoo.samplers.state.RowInputs` gives for it.
+        """
+        ...
+
+
+def run_rows(
+    program: Iterate,
+    state: SamplerState,
+    slots: Slots,
+    step: StepFunction[Slots],
+    rows: int | None = None,
+    *,
+    dtype: Any = np.float32,
+    watch: Callable[[Step, Any], None] | None = None,
+) -> Slots:
+    """Run the next ``rows`` rows of a state's table, or all that are left, and return the last slots.
+
+    Args:
+        program: says whether there is a learned variance.
+        state: where the run stands; it is not changed.
+        slots: those of the state, where the engine keeps them.
+        step: takes one step.
+        rows: how many, or None.
+        dtype: of the inputs of a row.
+        watch: called after each row with the row and the denoised sample as ``step`` gave it.
+    """
+    with RowInputs(program, state, dtype) as inputs:
+        for row in state.remaining(rows):
+            slots, denoised = step(slots, row, inputs(row))
+            if watch is not None:
+                watch(row, denoised)
+    return slots
+
+
+class Engine(ABC, Generic[Data]):
+    """What runs the network of a model that samples in steps.
+
+    Attributes:
+        name: of the model, for messages.
+        program: the model's program.
+        event_shape: shape of one sample.
+        state_shape: shape of one state, which is not that of a sample where there is a decoder.
+        samplers: where samplers are looked up by name.
+        dtype: of states, a NumPy type.
+    """
+
+    name: str
+    program: Iterate
+    event_shape: tuple[int, ...]
+    state_shape: tuple[int, ...]
+    samplers: Mapping[str, SamplerFunction] = BUILTIN
+    dtype: Any = np.float32
+
+    @abstractmethod
+    def condition(self, condition: Any, n: int) -> Array | None:
+        """The condition of ``n`` samples as an array ``[n]`` or ``[n, d]``; None for a model without any."""
+
+    def centred(self, x: Any) -> Any:
+        """Data to start from as numbers of the model's data; what is given, unless overridden."""
+        return x
+
+    @abstractmethod
+    def to_latent(self, x: Array) -> Array:
+        """Data ``[n, *event_shape]`` to what is diffused, ``[n, *state_shape]``; the data itself, for most models."""
+
+    @abstractmethod
+    def to_data(self, latent: Array) -> Data:
+        """What is diffused to data."""
+
+    @abstractmethod
+    def run(
+        self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, Array], None] | None
+    ) -> Array:
+        """Slots after the next rows of one batch, by :func:`run_rows`.
+
+        Args:
+            state: of the batch.
+            rows: how many rows, or None for all that are left.
+            tick: to be called after each row.
+            preview: to be called before that with the row's index and the denoised samples ``[n, *state_shape]``.
+        """
+
+    def batches(self, n: int, batch_size: int | None) -> list[slice]:
+        """Slices that cover ``n`` samples: one, unless overridden."""
+        return [slice(0, n)]
+
+
+class StepSampler(Generic[Data]):
+    """A model's samples, drawn in steps.
+
+    Args:
+        engine: runs the model's network.
+    """
+
+    def __init__(self, engine: Engine[Data]) -> None:
+        self.engine = engine
+
+    def table(self, options: SamplingOptions) -> StepTable:
+        """The step table that options stand for; see :func:`zoo.samplers.table_of`.
+
+        Raises:
+            UnknownNameError, UsageError: options that the sampler or the model cannot take.
+        """
+        return table_of(self.engine.program, options, self.engine.samplers)
+
+    def starting(
+        self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions
+    ) -> tuple[StepTable, Callable[[slice], SamplerState]]:
+        """The table, and what begins some of ``n`` samples; everything is checked before it returns.
+
+        Args:
+            n: how many samples.
+            seed: key of the noise.
+            condition: ``[n]`` or ``[n, d]``, or None.
+            options: the rest.
+
+        Raises:
+            UsageError, UnknownNameError, DataError, ConditionError: options that this model cannot take.
+        """
+        engine, table = self.engine, self.table(options)
+        arrays = {"condition": condition, **self._edits(n, options)}
+
+        def start(part: slice) -> SamplerState:
+            taken: dict[str, Any] = {name: None if a is None else a[part] for name, a in arrays.items()}
+            return begin(
+                engine.program,
+                table,
+                engine.state_shape,
+                part.stop - part.start,
+                seed=seed,
+                first=part.start,
+                strength=options.strength,
+                dtype=engine.dtype,
+                **taken,
+            )
+
+        start(slice(0, 1))  # refuses what is wrong before anything runs
+        return table, start
+
+    def begin(self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions) -> SamplerState:
+        """The state before the first step; arguments and errors as for :meth:`starting`."""
+        _, start = self.starting(n, seed=seed, condition=condition, options=options)
+        try:
+            return start(slice(0, n))
+        except MemoryError as error:
+            raise too_many(n, self.engine.event_shape) from error
+
+    def advance(
+        self,
+        state: SamplerState,
+        rows: int | None = None,
+        *,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+        preview: Preview | None = None,
+    ) -> SamplerState:
+        """Take the next ``rows`` rows of a state's table, or all that are left; the state itself is not changed.
+
+        Raises:
+            DataError: a state of another model.
+            UsageError: a number of rows that is none.
+        """
+        check_event_shape(state, self.engine.state_shape)
+        left = len(state.table) - state.row
+        rows = left if rows is None else min(left, checked_count("rows", rows))
+        batches = self.engine.batches(state.n, batch_size)
+        tick = ticker(progress, len(batches) * rows)
+        slots = np.empty(state.slots.shape, self.engine.dtype)
+        for part in batches:
+            slots[:, part] = self.advanced(state.part(part), rows, part, tick, preview).slots
+        return state.moved(slots, state.row + rows)
+
+    def advanced(
+        self, state: SamplerState, rows: int | None, part: slice, tick: Tick, preview: Preview | None
+    ) -> SamplerState:
+        """The state of one batch after its next rows: samples ``part`` of a run."""
+        engine = self.engine
+
+        def show(row: int, denoised: Array) -> None:
+            if preview is not None:
+                preview(row, part, engine.to_data(in_data_units(engine.program, denoised)))
+
+        slots = engine.run(state, rows, tick, None if preview is None else show)
+        end = len(state.table) if rows is None else min(state.row + rows, len(state.table))
+        return state.moved(slots, end)
+
+    def finish(
+        self,
+        state: SamplerState,
+        *,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+        preview: Preview | None = None,
+    ) -> Data:
+        """Take the rows that are left and return the samples; arguments and errors as for :meth:`advance`."""
+        return self.samples(self.advance(state, batch_size=batch_size, progress=progress, preview=preview))
+
+    def samples(self, ended: SamplerState) -> Data:
+        """The samples ``[n, *event_shape]`` of a state at its end, in data units."""
+        return self.engine.to_data(to_data(self.engine.program, ended))
+
+    def encode(
+        self,
+        x: Array,
+        *,
+        condition: Array | None,
+        steps: int | None = None,
+        order: int = 2,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> Array:
+        """The noise ``[n, *state_shape]`` from which deterministic sampling gives data ``[n, *event_shape]`` back.
+
+        Raises:
+            UsageError: a consistency model, which has no ODE, or steps and an order that the ODE does not take.
+        """
+        engine, program = self.engine, self.engine.program
+        if program.sampler in CONSISTENCY:
+            raise UsageError(f"{engine.name} is a consistency model: it has no ODE that turns data into noise")
+        path = path_from(program.path)
+        table = inversion(path, program.steps if steps is None else steps, order=order)
+        latents, dtype = engine.to_latent(x), engine.dtype
+        state = begin(
+            program, table, engine.state_shape, len(x), seed=0, condition=condition, init=latents, dtype=dtype
+        )
+        return encoded(self.advance(state, batch_size=batch_size, progress=progress), path)
+
+    def _edits(self, n: int, options: SamplingOptions) -> dict[str, Array | None]:
+        """Arrays of ``n`` that a run begins with, by the arguments of :func:`zoo.samplers.state.begin`."""
+        engine = self.engine
+        event, state, dtype = engine.event_shape, engine.state_shape, engine.dtype
+        other = init = mask = start = None
+        if options.negative is not None:
+            other = engine.condition(options.negative, n)
+        if options.init is not None:
+            whole = spread(engine.centred(options.init), event, n, "the data to start from", dtype)
+            init = engine.to_latent(whole)
+        if options.mask is not None:
+            if state != event:
+                raise UsageError(
+                    f"{engine.name} keeps no part of its data: one number of a state is of all of a sample"
+                )
+            mask = spread(options.mask, event, n, "the mask", dtype)
+        if options.noise is not None:
+            start = spread(options.noise, state, n, "the noise to start from", dtype)
+        return {"other": other, "init": init, "mask": mask, "noise": start}
+
+
+def too_many(n: int, event_shape: tuple[int, ...]) -> UsageError:
+    """What is said of more samples than memory holds."""
+    return UsageError(f"{n} samples of shape {event_shape} do not fit into memory", hint="Draw fewer at a time.")
