@@ -152,9 +152,9 @@ def trained(data: Any) -> Callable[[np.ndarray], np.ndarray]:
     """The judge of ``zoo eval``, from images to classes."""
     import torch
 
-    from zoo.metrics.agreement import as_real, train_judge
+    from zoo.metrics.agreement import as_real, train_classifier
 
-    judge = train_judge(data)
+    judge = train_classifier(data)
 
     def classes(x: np.ndarray) -> np.ndarray:
         with torch.no_grad():
