@@ -242,7 +242,7 @@ def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:
     parts = []
     for width in _KERNELS:
         # in parts that fit into a processor's cache
-        some = drawn.split(max(1, _PAIRED // centres.numel()))
+        some = torch.split(drawn, max(1, _PAIRED // centres.numel()))
         apart = [_log_normals((points[:, None] - centres) / (width * spread)) for points in some]
         parts.append(torch.logsumexp(torch.cat(apart), 1) - math.log(n) - (width * spread).log().sum())
     return drawn, torch.logsumexp(torch.stack(parts), 0) - math.log(len(_KERNELS))
