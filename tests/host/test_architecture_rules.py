@@ -173,6 +173,20 @@ def test_functions_are_simple_without_exceptions():
         )
 
 
+def too_wide(path):
+    """Lines of Markdown over 120 columns, but for tables, pictures and tables of TOML, which have no other form."""
+    return [
+        f"{name(path)}:{number}"
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if len(line) > 120 and not line.startswith(("|", "!", "autoencoder = {"))
+    ]
+
+
+def test_documents_have_the_columns_of_the_code():
+    folders = [ROOT, *(ROOT / folder for folder in ("docs", "benchmarks", "plugins", "exporters"))]
+    assert [line for folder in folders for path in folder.glob("*.md") for line in too_wide(path)] == []
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_zoo_and_the_plugins_and_nothing_else(tmp_path):
     pytest.importorskip("hatchling")
