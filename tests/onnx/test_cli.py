@@ -62,7 +62,7 @@ def test_json_describes_the_bundle(exported):
 
 def test_progress_and_summary_go_to_stderr(exported):
     _, (_, _, err) = exported
-    for said in ("tracing graph inverse (1 of 7)", "writing", "proving log_prob", "equals PyTorch within"):
+    for said in ("tracing graph inverse (2 of 8)", "writing", "proving log_prob", "equals PyTorch within"):
         assert said in err
 
 
