@@ -1,10 +1,11 @@
-"""What proofs cost: seconds of CPU of the stages of an export.
+"""What proofs cost: seconds of CPU of every stage of the proof of a shipped bundle.
 
     python benchmarks/proofs.py moons-nsf circles-maf
     python benchmarks/proofs.py moons-nsf --beside ../other/.venv/bin/python
 
-Each export has a process of its own. With ``--beside`` another interpreter, in which another version of genzoo is
-installed, exports the same models in turn; CPU time then compares even on a machine that others use.
+Nothing is traced: the bundle that a model comes with is compared with the model once more. Each proof has a process of
+its own. With ``--beside`` another interpreter, in which another version of genzoo is installed, proves its own bundles
+of the same models in turn; CPU time then compares even on a machine that others use.
 """
 
 from __future__ import annotations
@@ -13,62 +14,68 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import click
 
-#: runs in either interpreter; exporting had another place in older versions. The model samples and scores once before,
-#: since whatever PyTorch loads when it is first used is no part of a proof
-_EXPORT = """
-import importlib, json, sys, tempfile, time
-import torch, zoo
+#: runs in either interpreter: older versions keep the parts elsewhere, and look at no model alone. The model samples
+#: and scores once before, since what PyTorch loads when it is first used is no part of a proof
+_PROVE = """
+import json, sys, time
+from pathlib import Path
+import torch, zoo, zoo_models
+from zoo.bundle import open_bundle
+from zoo.runtime import BundledModel
+from zoo_onnx.proof import Proof
+
 torch.set_num_threads(1)
-try:
-    export = importlib.import_module("zoo.exporting").export
-except ModuleNotFoundError:
-    export = importlib.import_module("zoo.export").export
-if sys.argv[1] == "tiny-unet":
-    from zoo_diffusion.unet import UNetDiffusion
-    torch.manual_seed(0)
-    model = UNetDiffusion(event_shape=[1, 8, 8], base=8, multipliers=[1, 2], sampling={"steps": 5})
-else:
-    model = zoo.load(sys.argv[1])
-options = {"steps": 1} if model.family == "diffusion" else {}
+model = zoo.load(sys.argv[1]).to("cpu").float().eval().requires_grad_(False)
+options = {} if model.family == "flow" else {"steps": 1}
 condition = None if model.condition is None or model.condition.kind != "classes" else [0, 1]
 with torch.no_grad():
     x = model.sample(2, seed=0, condition=condition, **options)
     model.log_prob(x, condition=condition, **options)
-spent, last = {}, ["", time.process_time()]
-def progress(stage, done, parts):
-    now = time.process_time()
-    spent[last[0]] = spent.get(last[0], 0.0) + now - last[1]
-    last[:] = [stage, now]
-with tempfile.TemporaryDirectory() as folder:
-    export(model, folder + "/bundle", progress=progress)
+bundle = BundledModel(open_bundle(Path(zoo_models.__file__).parent / sys.argv[1] / "bundle"), "cpu")
+programs, spent = model.programs(), {}
+
+def stage(name, run):
+    begun = time.process_time()
+    result = run()
+    spent[name] = spent.get(name, 0.0) + time.process_time() - begun
+    return result
+
+if hasattr(Proof, "itself"):
+    alone = Proof(model, programs)
+    stage("the model in PyTorch", alone.itself)
+    proof = alone.of(bundle)
+else:
+    proof = Proof(model, programs, bundle)
+for graph in programs.graphs:
+    stage("graph " + graph.name, lambda: proof.graph(graph))
+stage("sample", proof.sample)
+stage("log_prob", proof.log_prob)
 print(json.dumps(spent))
 """
 
 
 def stages(python: str, model: str) -> dict[str, float]:
-    """Seconds of CPU of each stage of one export."""
+    """Seconds of CPU of each stage of one proof."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([python, "-c", _EXPORT, model], capture_output=True, text=True, check=False, env=environment)
+    command = [os.path.abspath(python), "-c", _PROVE, model]
+    with tempfile.TemporaryDirectory() as elsewhere:  # "python -c" imports from where it runs first
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=elsewhere)
     if done.returncode:
-        raise click.ClickException(f"{python} cannot export {model}: {done.stderr.strip().splitlines()[-1]}")
+        raise click.ClickException(f"{python} cannot prove {model}: {done.stderr.strip().splitlines()[-1]}")
     spent: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return spent
-
-
-def proving(spent: dict[str, float]) -> float:
-    """Seconds of CPU of all stages that prove."""
-    return sum(seconds for stage, seconds in spent.items() if stage.startswith("proving"))
 
 
 @click.command()
 @click.argument("models", nargs=-1, required=True)
 @click.option("--beside", type=click.Path(exists=True, dir_okay=False), help="Another interpreter, with its genzoo.")
-@click.option("--repeats", default=2, show_default=True, help="Exports of each model; the least of each stage counts.")
+@click.option("--repeats", default=2, show_default=True, help="Proofs of each model; the least of each stage counts.")
 def main(models: tuple[str, ...], beside: str | None, repeats: int) -> None:
-    """Export MODELS, and print what each stage costs; `tiny-unet` is a small diffusion that nobody trained."""
+    """Prove the bundles of MODELS, and print what each stage costs."""
     interpreters = [sys.executable] if beside is None else [sys.executable, beside]
     for model in models:
         runs: list[list[dict[str, float]]] = [[] for _ in interpreters]
@@ -77,11 +84,11 @@ def main(models: tuple[str, ...], beside: str | None, repeats: int) -> None:
                 found.append(stages(python, model))
         least = [{stage: min(run[stage] for run in found) for stage in found[0]} for found in runs]
         click.echo(f"{model}: seconds of CPU{'' if beside is None else ', here and beside'}")
-        for stage in dict.fromkeys(stage for each in least for stage in each if stage):
-            click.echo("  " + f"{stage:32}" + "".join(f"{each.get(stage, 0.0):10.2f}" for each in least))
-        totals = [proving(each) for each in least]
+        for stage in dict.fromkeys(stage for each in least for stage in each):
+            click.echo(f"  {stage:24}" + "".join(f"{each.get(stage, 0.0):10.2f}" for each in least))
+        totals = [sum(each.values()) for each in least]
         ratio = "" if beside is None else f"   ratio {totals[0] / totals[1]:.2f}"
-        click.echo("  " + f"{'all that proves':32}" + "".join(f"{total:10.2f}" for total in totals) + ratio)
+        click.echo(f"  {'all':24}" + "".join(f"{total:10.2f}" for total in totals) + ratio)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python scripts/few_steps.py                                # the table of docs/diffusion.md, in a quarter of an hour
     python scripts/few_steps.py --steps 1 2 --samples 250
 
-Samples are drawn in PyTorch, in bfloat16. Agreement and Fréchet distance are by a judge trained on the real data, so
+Samples are drawn in PyTorch, in bfloat16. Agreement and Fréchet distance are by a classifier of the real data, so
 the distance is no FID; as many training images stand beside it.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.metrics.agreement import as_real, features, judge_samples, train_judge
+from zoo.metrics.agreement import as_real, classify_samples, features, train_classifier
 from zoo.metrics.distance import frechet_distance
 from zoo.models import building
 from zoo.registry import Registry
@@ -35,17 +35,17 @@ def main(teacher: str, student: str, name: str, steps: tuple[int, ...], samples:
     """Print a row for each model and number of steps; the student is drawn in four steps at most."""
     registry = Registry.discover()
     data = load_data(registry.dataset(name), {}, registry)
-    judge = train_judge(data)
-    real = features(judge, data.test.x)
+    classifier = train_classifier(data)
+    real = features(classifier, data.test.x)
     rows = np.random.default_rng(1).permutation(len(data.train))[:samples]
-    click.echo(f"training images: distance {frechet_distance(features(judge, data.train.x[rows]), real):.1f}")
+    click.echo(f"training images: distance {frechet_distance(features(classifier, data.train.x[rows]), real):.1f}")
     classes = (np.arange(samples) % len(data.labels)).astype(np.int32)
     for model_name, counts in ((teacher, steps), (student, [count for count in steps if count <= 4])):
         model = building.load(registry, model_name)
         for count in counts:
             x = drawn(model, classes, count)
-            verdict = judge_samples(judge, data, x, classes)
-            distance = frechet_distance(features(judge, as_real(data, x)), real)
+            verdict = classify_samples(classifier, data, x, classes)
+            distance = frechet_distance(features(classifier, as_real(data, x)), real)
             click.echo(f"{model_name}, {count} steps: agreement {verdict.agreement:.1%}, distance {distance:.1f}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.likelihood import log_density_with_errors
-from zoo.paths import PATHS, Path
+from zoo.paths import PATHS, GaussianPath
 
 STEPS = (1, 2, 3, 4, 6, 8, 16, 32, 100, 128)
 SAMPLES = 100
@@ -78,7 +78,7 @@ class Covered(NamedTuple):
     error: float
 
 
-def coverage(path: Path, dims: int, steps: int, probes: int = 0, samples: int = SAMPLES) -> Covered:
+def coverage(path: GaussianPath, dims: int, steps: int, probes: int = 0, samples: int = SAMPLES) -> Covered:
     """What the errors of samples of a mixture are worth on a path."""
     mixture = Mixture(dims)
     x = mixture.x[:samples]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.paths import PATHS, Path
+from zoo.paths import PATHS, GaussianPath
 from zoo.samplers import GAUSSIAN, SPACINGS, Grid
 from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.loop import run_table
@@ -47,12 +47,12 @@ class Found(NamedTuple):
     largest: float
 
 
-def paths() -> list[Path]:
+def paths() -> list[GaussianPath]:
     """Every Gaussian path with its defaults."""
     return [made() for made in PATHS.values()]
 
 
-def spacings(path: Path) -> dict[str, Any]:
+def spacings(path: GaussianPath) -> dict[str, Any]:
     """Every spacing by name, with the bound that it needs on a path that ends in pure noise."""
     return {
         name: {"name": name, "noise_max": 80.0}
@@ -63,7 +63,7 @@ def spacings(path: Path) -> dict[str, Any]:
 
 
 def sweep(
-    path: Path, samplers: Sequence[str] = HELD, steps: Sequence[int] = STEPS, **options: Any
+    path: GaussianPath, samplers: Sequence[str] = HELD, steps: Sequence[int] = STEPS, **options: Any
 ) -> Iterator[tuple[str, str, int, Found]]:
     """(sampler, spacing, steps, what was found) for all of them on a path; ``options`` go to those that take them."""
     solved: dict[float, np.ndarray] = {}
@@ -90,7 +90,7 @@ def fails(sampler: str, found: Found) -> bool:
     return not (found.error <= FACTOR * found.euler + floor and found.largest <= LARGEST)
 
 
-def _run(name: str, path: Path, steps: int, spacing: Any, sigma: float, **options: Any) -> np.ndarray:
+def _run(name: str, path: GaussianPath, steps: int, spacing: Any, sigma: float, **options: Any) -> np.ndarray:
     noise = np.random.default_rng(1).normal(size=(4 * steps + 8, *START.shape))
     table = GAUSSIAN[name](path, steps, spacing=spacing, **options)
     scale = table.initial_scale if name in STOCHASTIC else sigma

@@ -32,7 +32,7 @@ from zoo.registry import Registry
 from zoo.registry.cards import CARD_FILE, ModelCard, WeightsFile
 from zoo.training.recipe import Recipe
 from zoo.training.run import load_data
-from zoo_onnx.export import restate
+from zoo_onnx.export import update_card
 
 ROOT = Path(__file__).parent.parent
 SHELF = ROOT / "plugins" / "zoo_models"
@@ -41,7 +41,7 @@ README = ROOT / "README.md"
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
-@click.option("--samples", default=1000, show_default=True, help="Samples that the judge looks at.")
+@click.option("--samples", default=1000, show_default=True, help="Samples that the classifier looks at.")
 @click.option("--scored", default=256, show_default=True, help="Test samples that a diffusion is scored on.")
 @click.option("--again", is_flag=True, help="Keep the metrics on the card: the model is the same, its graphs are not.")
 @click.option("--table", is_flag=True, help="Rewrite the README's table of models.")
@@ -64,7 +64,7 @@ def ship(folder: Path, *, samples: int, scored: int, again: bool = False) -> Non
             card = replace(
                 card, metrics={**card.metrics, **measure(registry, staged / "bundle", card, data, samples, scored)}
             )
-        restate(staged / "bundle", card)
+        update_card(staged / "bundle", card)
         weights = staged / "bundle" / bundle.WEIGHTS
         stored = WeightsFile(f"bundle/{bundle.WEIGHTS}", sha256(weights), weights.stat().st_size)
         write_text(staged / CARD_FILE, replace(card, bundle="bundle", weights=stored).to_json())

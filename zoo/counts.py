@@ -9,8 +9,10 @@ import numpy as np
 
 from zoo.errors import UsageError
 
-#: (calls done, calls in all)
+#: called with (parts done, parts in all)
 Progress = Callable[[int, int], None]
+#: called with (what is being done, parts done, parts in all), by work of several stages
+StageProgress = Callable[[str, int, int], None]
 
 
 def checked_count(what: str, value: Any, largest: int | None = None, least: int = 1) -> int:

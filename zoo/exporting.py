@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.bundle import MANIFEST, Bundle, open_bundle
+from zoo.counts import StageProgress
 from zoo.errors import OutputError, UsageError
 from zoo.files import atomic_folder, check_free, copy_file
 from zoo.registry import Registry, installed
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 #: the target that writes bundles, and where targets that pack one have it
 BUNDLES, BUNDLE = "onnx", "bundle"
 
-#: called with (what is being done, parts done, parts in all)
-Progress = Callable[[str, int, int], None]
-
 
 def export(
     model: GenerativeModel,
@@ -32,7 +30,7 @@ def export(
     target: str = "onnx",
     force: bool = False,
     registry: Registry | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     packing: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Path:

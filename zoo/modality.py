@@ -1,6 +1,6 @@
 """What the numbers of a sample mean where their shape does not say: a recording, a text, a row of a table. No torch.
 
-A data set says its kind, a card and a manifest keep it, and whoever writes samples to a file or reads them from one
+A data set says its modality, a card and a manifest keep it, and whoever writes samples to a file or reads them from one
 goes by it. Images, points and plain numbers need none.
 """
 
@@ -123,28 +123,28 @@ class Table:
         return None if event_shape == (len(self.columns),) else f"rows of this table have shape [{len(self.columns)}]"
 
 
-Kind = Audio | Text | Table
+Modality = Audio | Text | Table
 _PLAIN: dict[str, type[Audio] | type[Text]] = {Audio.kind: Audio, Text.kind: Text}
 
 
-def describe(kind: Kind | None) -> dict[str, Any] | None:
-    """As JSON values; :func:`kind_from` reads them back."""
-    if kind is None:
+def describe(modality: Modality | None) -> dict[str, Any] | None:
+    """As JSON values; :func:`modality_from` reads them back."""
+    if modality is None:
         return None
-    values: dict[str, Any] = {"kind": kind.kind, **asdict(kind)}
-    if isinstance(kind, Table):
+    values: dict[str, Any] = {"kind": modality.kind, **asdict(modality)}
+    if isinstance(modality, Table):
         values["columns"] = [
             {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(c).items() if v not in (None, ())}
-            for c in kind.columns
+            for c in modality.columns
         ]
     return values
 
 
-def kind_from(values: Mapping[str, Any] | None) -> Kind | None:
+def modality_from(values: Mapping[str, Any] | None) -> Modality | None:
     """The inverse of :func:`describe`.
 
     Raises:
-        ConfigError: no such kind, or fields that it does not have.
+        ConfigError: no such modality, or fields that it does not have.
     """
     if values is None:
         return None
@@ -156,7 +156,7 @@ def kind_from(values: Mapping[str, Any] | None) -> Kind | None:
             return Table(tuple(columns), **fields)
         return _PLAIN[name](**fields)
     except (TypeError, KeyError, ValueError, AttributeError):
-        raise ConfigError(f"{str(values)[:80]} describes no kind of data") from None
+        raise ConfigError(f"{str(values)[:80]} is not the description of a modality") from None
 
 
 def _whole(value: Any) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError
 from zoo.models.interface import GenerativeModel
-from zoo.paths import path_from
+from zoo.paths import GaussianPath, path_from
 from zoo.programs import Graph, Integrate, Iterate, Programs
 from zoo.samplers.table import FREE
 from zoo_onnx.inputs import Inputs
@@ -62,7 +62,7 @@ def check_denoiser(model: GenerativeModel, programs: Programs, inputs: Inputs, r
     if ode is not None:
         _check_alike(sample, ode)
     graphs = {graph.name: graph for graph in programs.graphs}
-    if path_from(sample.path).gaussian:
+    if isinstance(path_from(sample.path), GaussianPath):
         for t in _TIMES:
             x, row, d = _check_step(graphs[sample.graph], inputs, run, t)
             if ode is not None:

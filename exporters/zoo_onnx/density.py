@@ -48,6 +48,7 @@ _MOST = 64  # dimensions that draws around samples are of any use in
 _LARGEST_LOG = 300.0
 _KERNELS = (0.25, 1.0)  # deviations, in those of the samples
 _CENTRES = 128
+_PAIRED = 2**16  # numbers that are compared at once
 
 Call = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -240,15 +241,20 @@ def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:
     drawn = centres[(picks * n).long().clamp(max=n - 1)] + widths * spread * shifts
     parts = []
     for width in _KERNELS:
-        # not one product of all, which would take as much memory as all pairs of samples
-        apart = torch.stack([_log_normal((point - centres) / (width * spread)) for point in drawn])
-        parts.append(torch.logsumexp(apart, 1) - math.log(n) - (width * spread).log().sum())
+        # in parts that fit into a processor's cache
+        some = torch.split(drawn, max(1, _PAIRED // centres.numel()))
+        apart = [_log_normals((points[:, None] - centres) / (width * spread)) for points in some]
+        parts.append(torch.logsumexp(torch.cat(apart), 1) - math.log(n) - (width * spread).log().sum())
     return drawn, torch.logsumexp(torch.stack(parts), 0) - math.log(len(_KERNELS))
 
 
 def _log_normal(z: Tensor) -> Tensor:
-    flat = z.flatten(1)
-    return -0.5 * (flat.square().sum(1) + flat.shape[1] * math.log(2 * math.pi))
+    return _log_normals(z.flatten(1))
+
+
+def _log_normals(z: Tensor) -> Tensor:
+    """Of the last axis."""
+    return -0.5 * (z.square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))
 
 
 def _function(graph: Graph, noise_port: str | None) -> Call:

@@ -16,7 +16,7 @@ from zoo import weights
 from zoo.bundle import MANIFEST, TABLES, WEIGHTS, FileInfo, GraphInfo, Manifest, file_info
 from zoo.errors import ProofError
 from zoo.files import write_bytes
-from zoo.modality import kind_from
+from zoo.modality import modality_from
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Fused, Programs
 from zoo.programs.ports import Port
@@ -89,7 +89,7 @@ class Draft:
             log_prob=self.programs.log_prob,
             created_by=f"genzoo {zoo.__version__}",
             fused=self.fused,
-            kind=kind_from(self.card.data.get("kind")),
+            modality=modality_from(self.card.data.get("kind")),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from zoo import weights
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, Bundle, Manifest, open_bundle
+from zoo.counts import StageProgress
 from zoo.errors import UsageError
 from zoo.files import write_text
 from zoo.models.interface import GenerativeModel
@@ -21,7 +22,8 @@ from zoo.runtime.check import confirm
 from zoo_onnx import precision
 from zoo_onnx.draft import stated, with_files
 from zoo_onnx.fixed import fix
-from zoo_onnx.golden import golden, relived
+from zoo_onnx.golden import golden, replay_golden
+from zoo_onnx.graph_writing import write
 from zoo_onnx.model_card import model_card
 from zoo_onnx.plan import OPSET, Plan, planned
 from zoo_onnx.precision import loss
@@ -30,11 +32,8 @@ from zoo_onnx.precision.quality import compared, measure
 from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
 from zoo_onnx.trace import trace
-from zoo_onnx.write import write
 
-__all__ = ["OPSET", "export", "restate", "verify"]
-
-Progress = Callable[[str, int, int], None]
+__all__ = ["OPSET", "export", "update_card", "verify"]
 
 
 def export(
@@ -50,7 +49,7 @@ def export(
     bound: float | None = None,
     quality: bool = True,
     batch: int | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> None:
     """Write a bundle into an empty folder, and prove that it computes what the model computes.
 
@@ -135,9 +134,9 @@ def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
             stages.begin(f"writing graph {graph.name}")
             traced.append(write(graph, way, plan.opset))
     if plan.precision is not None:
-        grid = plan.precision.grid
-        if not sum(store(each, grid) for each in traced):
-            raise UsageError(f"{plan.draft.card.name} has no weights to store in {grid.name}")
+        format = plan.precision.format
+        if not sum(store(each, format) for each in traced):
+            raise UsageError(f"{plan.draft.card.name} has no weights to store in {format.name}")
     return traced
 
 
@@ -201,7 +200,7 @@ def _finish(plan: Plan, proven: _Proven, stages: _Stages) -> None:
     )
     summary = proof.summary()
     if plan.lowers:
-        arrays, tolerances = relived(proven.bundle.opened(), arrays)
+        arrays, tolerances = replay_golden(proven.bundle.opened(), arrays)
         summary = {**summary, "tolerances": tolerances}
     manifest = dataclasses.replace(proven.bundle.manifest, proof=summary, precision=stated_precision)
     weights.write(folder / GOLDEN, arrays)
@@ -242,7 +241,7 @@ def verify(folder: Path) -> str:
 class _Stages:
     """Tells ``progress`` what is being done."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: StageProgress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, -1
 
     def begin(self, what: str) -> None:
@@ -260,7 +259,7 @@ class _Stages:
             self._progress("done", self._total, self._total)
 
 
-def restate(folder: Path, card: ModelCard) -> None:
+def update_card(folder: Path, card: ModelCard) -> None:
     """Rewrite what a bundle says of its model, after its card has changed; graphs, weights and proof stay.
 
     Args:

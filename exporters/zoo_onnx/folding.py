@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-_DEAR = (
+_EXPENSIVE = (
     *("linalg_", "slogdet", "logdet", "det.", "inverse", "matrix_exp", "cholesky", "lu_", "pinverse", "qr.", "svd"),
     "triangular_solve",
 )
@@ -30,7 +30,7 @@ def folded(
         inputs: what it was traced with.
         dynamic_shapes: likewise.
     """
-    if not any(_dear(node) for node in program.graph.nodes):
+    if not any(_is_expensive(node) for node in program.graph.nodes):
         return program
     module = program.module()
     assert isinstance(module, fx.GraphModule)
@@ -70,7 +70,7 @@ def _modernized(module: fx.GraphModule) -> int:
 def _fold(module: fx.GraphModule) -> int:
     """Put constants in the place of nodes, and products in that of systems of equations; return how many."""
     known: dict[fx.Node, Any] = {}
-    dear: set[fx.Node] = set()
+    expensive: set[fx.Node] = set()
     for node in module.graph.nodes:
         if node.op == "get_attr":
             known[node] = _attribute(module, str(node.target))
@@ -80,8 +80,8 @@ def _fold(module: fx.GraphModule) -> int:
             arguments = fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
             with torch.no_grad():
                 known[node] = node.target(*arguments[0], **arguments[1])
-            if _dear(node) or any(each in dear for each in node.all_input_nodes):
-                dear.add(node)
+            if _is_expensive(node) or any(each in expensive for each in node.all_input_nodes):
+                expensive.add(node)
     count = 0
 
     def constant(value: Tensor) -> fx.Node:
@@ -93,7 +93,7 @@ def _fold(module: fx.GraphModule) -> int:
     for node in list(module.graph.nodes):
         value = known.get(node)
         with module.graph.inserting_before(node):
-            if node in dear and isinstance(value, Tensor) and not all(user in known for user in node.users):
+            if node in expensive and isinstance(value, Tensor) and not all(user in known for user in node.users):
                 node.replace_all_uses_with(constant(value), delete_user_cb=lambda user: user not in known)
             elif node not in known and (inverse := _inverse(node, known)) is not None:
                 factors = constant(inverse), node.args[1]
@@ -126,12 +126,12 @@ def _inverse(node: fx.Node, known: dict[fx.Node, Any]) -> Tensor | None:
     return inverse.to(matrix.dtype)
 
 
-def _dear(node: fx.Node) -> bool:
+def _is_expensive(node: fx.Node) -> bool:
     target = node.target
     if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
         return False
     name = str(target).removeprefix("aten.").removeprefix("_")
-    return name.startswith(_DEAR) and not name.startswith(_CHEAP)
+    return name.startswith(_EXPENSIVE) and not name.startswith(_CHEAP)
 
 
 def _attribute(module: torch.nn.Module, path: str) -> Any:

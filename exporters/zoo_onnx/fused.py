@@ -112,48 +112,48 @@ def fuse(
         opset: ONNX opset.
     """
     inner = ir.from_proto(ir.to_proto(traced)).graph
-    net = Builder(_OUTER)
+    builder = Builder(_OUTER)
     inputs, (output,) = ports(event_shape, condition)
     given = {port.name: _value(port) for port in inputs}
-    run = _Run(net, given["seed"], given["first"], given["n"])
+    run = _Run(builder, given["seed"], given["first"], given["n"])
     if sample.stepped:
         assert table is not None
         x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, given.get("condition"))
     else:
         x = _direct(run, inner, sample, given.get("condition"))
-    result = net("Identity", x)
+    result = builder("Identity", x)
     result.name = output.name
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(output.shape)
-    graph = net.graph([given[port.name] for port in inputs], [result], FUSED, opset)
+    graph = builder.graph([given[port.name] for port in inputs], [result], FUSED, opset)
     return ir.Model(graph, ir_version=traced.ir_version)
 
 
 class _Run:
     """The inputs that every run has, and noise made of them."""
 
-    def __init__(self, net: Builder, seed: ir.Value, first: ir.Value, n: ir.Value) -> None:
-        self.net, self.first, self.n = net, first, n
-        self.key = noise.key(net, seed)
+    def __init__(self, builder: Builder, seed: ir.Value, first: ir.Value, n: ir.Value) -> None:
+        self.builder, self.first, self.n = builder, first, n
+        self.key = noise.key(builder, seed)
 
-    def normal(self, net: Builder, shape: tuple[int, ...], step: ir.Value, stream: Stream) -> ir.Value:
-        return noise.normal(net, self.key, self.first, self.n, shape, step, stream)
+    def normal(self, builder: Builder, shape: tuple[int, ...], step: ir.Value, stream: Stream) -> ir.Value:
+        return noise.normal(builder, self.key, self.first, self.n, shape, step, stream)
 
     def shape(self, *event: int) -> ir.Value:
         """[n, *event] as a vector."""
-        return self.net(
-            "Concat", self.net("Unsqueeze", self.n, self.net.integers(0)), self.net.integers(*event), axis=0
+        return self.builder(
+            "Concat", self.builder("Unsqueeze", self.n, self.builder.integers(0)), self.builder.integers(*event), axis=0
         )
 
 
 def _direct(run: _Run, inner: ir.Graph, sample: Program, condition: ir.Value | None) -> ir.Value:
-    net = run.net
+    builder = run.builder
     suppliers = {} if condition is None else {"condition": condition}
     for value in inner.inputs:
         if value.name == sample.noise_port:
             assert value.shape is not None
             shape = tuple(size for size in list(value.shape)[1:] if isinstance(size, int))
-            suppliers[str(value.name)] = run.normal(net, shape, net.constant(np.array(0)), Stream.INITIAL)
-    (output,) = _inline(net, inner, suppliers)
+            suppliers[str(value.name)] = run.normal(builder, shape, builder.constant(np.array(0)), Stream.INITIAL)
+    (output,) = _inline(builder, inner, suppliers)
     return output
 
 
@@ -165,32 +165,32 @@ def _iterated(
     event: tuple[int, ...],
     condition: ir.Value | None,
 ) -> ir.Value:
-    net = run.net
-    start = net(
+    builder = run.builder
+    start = builder(
         "Mul",
-        run.normal(net, event, net.constant(np.array(0)), Stream.INITIAL),
+        run.normal(builder, event, builder.constant(np.array(0)), Stream.INITIAL),
         np.array(table.initial_scale, np.float32),
     )
-    state = net("Unsqueeze", start, net.integers(0))
+    state = builder("Unsqueeze", start, builder.integers(0))
     if table.slots > 1:
-        empty = net(
+        empty = builder(
             "Expand",
             np.zeros((), np.float32),
-            net("Concat", net.integers(table.slots - 1), run.shape(*event), axis=0),
+            builder("Concat", builder.integers(table.slots - 1), run.shape(*event), axis=0),
         )
-        state = net("Concat", state, empty, axis=0)
-    evaluated, weights = _evaluations(net, table, condition, sample.null_class)
+        state = builder("Concat", state, empty, axis=0)
+    evaluated, weights = _evaluations(builder, table, condition, sample.null_class)
     body = _body(run, inner, table, event, evaluated, weights)
-    last = net("Loop", np.array(len(table)), np.array(True), state, body=body)
-    x = net("Gather", last, np.array(0), axis=0)
-    x = net("Add", net("Mul", x, np.array(sample.scale, np.float32)), np.array(sample.shift, np.float32))
+    last = builder("Loop", np.array(len(table)), np.array(True), state, body=body)
+    x = builder("Gather", last, np.array(0), axis=0)
+    x = builder("Add", builder("Mul", x, np.array(sample.scale, np.float32)), np.array(sample.shift, np.float32))
     if sample.data_min is not None and sample.data_max is not None:
-        x = net("Clip", x, np.array(sample.data_min, np.float32), np.array(sample.data_max, np.float32))
+        x = builder("Clip", x, np.array(sample.data_min, np.float32), np.array(sample.data_max, np.float32))
     return x
 
 
 def _evaluations(
-    net: Builder, table: StepTable, condition: ir.Value | None, null_class: int | None
+    builder: Builder, table: StepTable, condition: ir.Value | None, null_class: int | None
 ) -> tuple[ir.Value | None, NDArray[np.float32]]:
     """The conditions ``[evaluations, n]`` of every row, and their weights ``[rows, evaluations]``.
 
@@ -198,19 +198,19 @@ def _evaluations(
     """
     if condition is None:
         return None, np.ones((len(table), 1), np.float32)
-    each = net("Unsqueeze", condition, net.integers(0))
+    each = builder("Unsqueeze", condition, builder.integers(0))
     if (table.guidance == 1.0).all():
         return each, np.ones((len(table), 1), np.float32)
     # what the loop outside does with one sample of a class and one of none
     rows = [evaluations(np.zeros(1, np.int32), w, np.ones(1, np.int32)) for w in table.guidance.tolist()]
-    null = net("Expand", np.array(null_class, np.int32), net("Shape", each))
+    null = builder("Expand", np.array(null_class, np.int32), builder("Shape", each))
     if (table.guidance == 0.0).all():
         return null, np.ones((len(table), 1), np.float32)
     weights = np.zeros((len(table), 2), np.float32)
     for row, (which, weight) in zip(weights, rows, strict=True):
         assert which is not None
         row[which[:, 0]] = weight
-    return net("Concat", each, null, axis=0), weights
+    return builder("Concat", each, null, axis=0), weights
 
 
 def _body(
@@ -222,7 +222,7 @@ def _body(
     weights: NDArray[np.float32],
 ) -> ir.Graph:
     """One row: its numbers are gathered by the loop's counter, and everything else comes from outside."""
-    net = Builder(_BODY)
+    builder = Builder(_BODY)
     index = ir.Value(name=f"{_BODY}index", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(()))
     going = ir.Value(name=f"{_BODY}going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape(()))
     state = ir.Value(
@@ -232,14 +232,14 @@ def _body(
     )
 
     def column(name: str, values: NDArray[Any]) -> ir.Value:
-        return net("Gather", net.constant(values.astype(np.float32), name=f"table.{name}"), index, axis=0)
+        return builder("Gather", builder.constant(values.astype(np.float32), name=f"table.{name}"), index, axis=0)
 
     def spread(value: float, name: str) -> ir.Value:
         """A constant for an event-shaped input; one number is enough unless its shape is looked at."""
-        constant = net.constant(np.full((1,) * (1 + len(event)), value, np.float32))
+        constant = builder.constant(np.full((1,) * (1 + len(event)), value, np.float32))
         (target,) = (v for v in inner.inputs if v.name == name)
         if any(node.op_type in _SHAPE_READERS for node, _ in target.uses()):
-            return net("Expand", constant, run.shape(*event))
+            return builder("Expand", constant, run.shape(*event))
         return constant
 
     suppliers = {"state": state, "matrix": column("matrix", table.matrix), "weights": column("weights", weights)}
@@ -250,20 +250,20 @@ def _body(
             suppliers[name] = spread(float(name == "mask"), name)
         elif name == "noise":
             quiet = not table.noise_scale.any()
-            suppliers[name] = spread(0.0, name) if quiet else run.normal(net, event, index, Stream.STEP)
+            suppliers[name] = spread(0.0, name) if quiet else run.normal(builder, event, index, Stream.STEP)
         elif name == "condition":
             assert evaluated is not None
             suppliers[name] = evaluated
-    following, *_ = _inline(net, inner, suppliers)
-    carried = net("Identity", going)
+    following, *_ = _inline(builder, inner, suppliers)
+    carried = builder("Identity", going)
     carried.type = ir.TensorType(ir.DataType.BOOL)
-    moved = net("Identity", following)
+    moved = builder("Identity", following)
     moved.type = ir.TensorType(ir.DataType.FLOAT)
-    return net.graph([index, going, state], [carried, moved], "row", None)
+    return builder.graph([index, going, state], [carried, moved], "row", None)
 
 
-def _inline(net: Builder, inner: ir.Graph, suppliers: Mapping[str, ir.Value]) -> list[ir.Value]:
-    """Put a graph's nodes into ``net``, with its inputs taken from ``suppliers`` by name; its outputs."""
+def _inline(builder: Builder, inner: ir.Graph, suppliers: Mapping[str, ir.Value]) -> list[ir.Value]:
+    """Put a graph's nodes into ``builder``, with its inputs taken from ``suppliers`` by name; its outputs."""
     for value in inner.inputs:
         if str(value.name) not in suppliers:
             raise ExportError(f"graph {inner.name} cannot be fused: nothing supplies its input {value.name}")
@@ -271,8 +271,8 @@ def _inline(net: Builder, inner: ir.Graph, suppliers: Mapping[str, ir.Value]) ->
     outputs = list(inner.outputs)
     inner.outputs.clear()
     for output in outputs:
-        output.name = f"{net.prefix}{output.name}"
-    net.adopt(inner)
+        output.name = f"{builder.prefix}{output.name}"
+    builder.adopt(inner)
     return outputs
 
 

@@ -93,32 +93,32 @@ def golden(
     return arrays
 
 
-def relived(model: BundledModel, arrays: Arrays) -> tuple[Arrays, dict[str, float]]:
+def replay_golden(model: BundledModel, arrays: Arrays) -> tuple[Arrays, dict[str, float]]:
     """Golden values as a bundle computes them itself, and tolerances where rounding differently matters.
 
     Rounding to few bits turns a difference in the last digit into one of a whole step, here and there. So inputs are
-    shaken by as little as devices differ, and four times what that does is tolerated.
+    perturbed by about the rounding difference between devices, and four times the resulting change is tolerated.
 
     Args:
         model: the bundle.
         arrays: golden tensors; inputs are taken from them.
     """
     random = np.random.default_rng(0)
-    lived = dict(arrays)
+    replayed = dict(arrays)
     tolerances: dict[str, float] = {}
     for (subject, number), case in grouped(arrays).items():
         gives = run_case(model, case)
-        lived |= {f"{subject}/{number}/out/{name}": np.asarray(gives[name]) for name in case.gives}
-        shaken = run_case(model, Case(subject, _shaken(model, case, random), case.gives))
+        replayed |= {f"{subject}/{number}/out/{name}": np.asarray(gives[name]) for name in case.gives}
+        perturbed = run_case(model, Case(subject, _perturbed(model, case, random), case.gives))
         for name in case.gives:
             unit = unit_of(model, case, gives[name])
-            tolerated = 4 * relative_difference(shaken[name], gives[name], unit)
+            tolerated = 4 * relative_difference(perturbed[name], gives[name], unit)
             if tolerated > tolerances.get(what_of(case), TOLERANCE):
                 tolerances[what_of(case)] = float(f"{tolerated:.1e}")
-    return lived, tolerances
+    return replayed, tolerances
 
 
-def _shaken(model: BundledModel, case: Case, random: np.random.Generator) -> Arrays:
+def _perturbed(model: BundledModel, case: Case, random: np.random.Generator) -> Arrays:
     given = dict(case.given)
     if case.subject == "program:sample":
         given["noise"] = noise.normal(int(given["seed"]), int(given["n"]), model.noise_shape)

@@ -21,17 +21,19 @@ _16, _32 = np.array(1 << 16), np.array(1 << 32)
 _LOW16, _LOW32 = np.array(0xFFFF), np.array(0xFFFFFFFF)
 
 
-def key(net: Builder, seed: ir.Value) -> ir.Value:
+def key(builder: Builder, seed: ir.Value) -> ir.Value:
     """The two key words ``[2, 1, 1]`` of a seed, whose 64 bits an int64 scalar holds."""
-    unsigned = net("Cast", seed, to=ir.DataType.UINT64)
-    high = net("Cast", net("BitShift", unsigned, np.array(32, np.uint64), direction="RIGHT"), to=ir.DataType.INT64)
-    low = net("BitwiseAnd", seed, _LOW32)
-    words = [net("Reshape", word, net.integers(1, 1, 1)) for word in (low, high)]
-    return net("Concat", *words, axis=0)
+    unsigned = builder("Cast", seed, to=ir.DataType.UINT64)
+    high = builder(
+        "Cast", builder("BitShift", unsigned, np.array(32, np.uint64), direction="RIGHT"), to=ir.DataType.INT64
+    )
+    low = builder("BitwiseAnd", seed, _LOW32)
+    words = [builder("Reshape", word, builder.integers(1, 1, 1)) for word in (low, high)]
+    return builder("Concat", *words, axis=0)
 
 
 def normal(
-    net: Builder,
+    builder: Builder,
     key_words: ir.Value,
     first: ir.Value,
     n: ir.Value,
@@ -42,7 +44,7 @@ def normal(
     """Standard normals, float32 ``[n, *shape]``; see :func:`zoo.noise.normal`.
 
     Args:
-        net: where the nodes go.
+        builder: where the nodes go.
         key_words: from :func:`key`.
         first: int64 scalar, index of the first sample.
         n: int64 scalar, how many.
@@ -52,57 +54,59 @@ def normal(
     """
     size = math.prod(shape)
     blocks = -(-size // 4)
-    even, odd = _philox(net, key_words, *_counter(net, first, n, blocks, step, stream))
+    even, odd = _philox(builder, key_words, *_counter(builder, first, n, blocks, step, stream))
     # words 0 and 2 of a block are the radii's, 1 and 3 the angles'
-    radius = net("Sqrt", net("Mul", net("Log", _uniform(net, even)), np.array(-2.0)))
-    angle = net("Mul", _uniform(net, odd), np.array(2.0 * np.pi))
-    pairs = [net("Unsqueeze", net("Mul", radius, net(f, angle)), net.integers(3)) for f in ("Cos", "Sin")]
+    radius = builder("Sqrt", builder("Mul", builder("Log", _uniform(builder, even)), np.array(-2.0)))
+    angle = builder("Mul", _uniform(builder, odd), np.array(2.0 * np.pi))
+    pairs = [
+        builder("Unsqueeze", builder("Mul", radius, builder(f, angle)), builder.integers(3)) for f in ("Cos", "Sin")
+    ]
     # [pair, n, block, cos or sin] to [n, block, pair, cos or sin]
-    ordered = net("Transpose", net("Concat", *pairs, axis=3), perm=[1, 2, 0, 3])
-    row = net("Unsqueeze", n, net.integers(0))
-    flat = net("Reshape", ordered, net("Concat", row, net.integers(4 * blocks), axis=0))
+    ordered = builder("Transpose", builder("Concat", *pairs, axis=3), perm=[1, 2, 0, 3])
+    row = builder("Unsqueeze", n, builder.integers(0))
+    flat = builder("Reshape", ordered, builder("Concat", row, builder.integers(4 * blocks), axis=0))
     if size != 4 * blocks:
-        flat = net("Slice", flat, net.integers(0), net.integers(size), net.integers(1))
-    event = net("Reshape", flat, net("Concat", row, net.integers(*shape), axis=0))
-    return net("Cast", event, to=ir.DataType.FLOAT)
+        flat = builder("Slice", flat, builder.integers(0), builder.integers(size), builder.integers(1))
+    event = builder("Reshape", flat, builder("Concat", row, builder.integers(*shape), axis=0))
+    return builder("Cast", event, to=ir.DataType.FLOAT)
 
 
 def _counter(
-    net: Builder, first: ir.Value, n: ir.Value, blocks: int, step: ir.Value, stream: Stream
+    builder: Builder, first: ir.Value, n: ir.Value, blocks: int, step: ir.Value, stream: Stream
 ) -> tuple[ir.Value, ir.Value]:
     """Words (block, step) and (sample, stream) of the counter, each ``[2, n, blocks]``."""
-    row = net("Unsqueeze", n, net.integers(0))
-    full = net("Concat", net.integers(1), row, net.integers(blocks), axis=0)
-    end = net("Add", first, n)
-    samples = net("BitwiseAnd", net("Range", first, end, np.array(1)), _LOW32)
+    row = builder("Unsqueeze", n, builder.integers(0))
+    full = builder("Concat", builder.integers(1), row, builder.integers(blocks), axis=0)
+    end = builder("Add", first, n)
+    samples = builder("BitwiseAnd", builder("Range", first, end, np.array(1)), _LOW32)
     words = (
-        net.constant(np.arange(blocks).reshape(1, 1, blocks)),
-        net("Reshape", step, net.integers(1, 1, 1)),
-        net("Reshape", samples, net.integers(1, -1, 1)),
-        net.constant(np.array(int(stream)).reshape(1, 1, 1)),
+        builder.constant(np.arange(blocks).reshape(1, 1, blocks)),
+        builder("Reshape", step, builder.integers(1, 1, 1)),
+        builder("Reshape", samples, builder.integers(1, -1, 1)),
+        builder.constant(np.array(int(stream)).reshape(1, 1, 1)),
     )
-    block, step, sample, use = (net("Expand", word, full) for word in words)
-    return net("Concat", block, step, axis=0), net("Concat", sample, use, axis=0)
+    block, step, sample, use = (builder("Expand", word, full) for word in words)
+    return builder("Concat", block, step, axis=0), builder("Concat", sample, use, axis=0)
 
 
-def _philox(net: Builder, key_words: ir.Value, even: ir.Value, odd: ir.Value) -> tuple[ir.Value, ir.Value]:
+def _philox(builder: Builder, key_words: ir.Value, even: ir.Value, odd: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Words (0, 2) and (1, 3) of the output, from those of the counter; each int64 ``[2, n, blocks]``."""
-    swap = net.integers(1, 0)
+    swap = builder.integers(1, 0)
     for i in range(_ROUNDS):
-        low, high = (net("BitwiseAnd", even, _LOW16), net("Div", even, _16))
-        product_low, product_high = (net("Mul", half, _MULTIPLIERS) for half in (low, high))
+        low, high = (builder("BitwiseAnd", even, _LOW16), builder("Div", even, _16))
+        product_low, product_high = (builder("Mul", half, _MULTIPLIERS) for half in (low, high))
         # even·multiplier = high word·2³² + low word, without a number beyond 2⁶³ on the way
-        carried = net("Add", product_high, net("Div", product_low, _16))
-        upper = net("Div", carried, _16)
-        shifted = net("Mul", net("BitwiseAnd", product_high, _LOW16), _16)
-        lower = net("BitwiseAnd", net("Add", shifted, product_low), _LOW32)
-        round_key = net("BitwiseAnd", net("Add", key_words, (i * _WEYL) & 0xFFFFFFFF), _LOW32)
-        even = net("BitwiseXor", net("BitwiseXor", net("Gather", upper, swap, axis=0), odd), round_key)
-        odd = net("Gather", lower, swap, axis=0)
+        carried = builder("Add", product_high, builder("Div", product_low, _16))
+        upper = builder("Div", carried, _16)
+        shifted = builder("Mul", builder("BitwiseAnd", product_high, _LOW16), _16)
+        lower = builder("BitwiseAnd", builder("Add", shifted, product_low), _LOW32)
+        round_key = builder("BitwiseAnd", builder("Add", key_words, (i * _WEYL) & 0xFFFFFFFF), _LOW32)
+        even = builder("BitwiseXor", builder("BitwiseXor", builder("Gather", upper, swap, axis=0), odd), round_key)
+        odd = builder("Gather", lower, swap, axis=0)
     return even, odd
 
 
-def _uniform(net: Builder, words: ir.Value) -> ir.Value:
+def _uniform(builder: Builder, words: ir.Value) -> ir.Value:
     """(⌊w / 2⁹⌋ + ½) · 2⁻²³ in float64."""
-    whole = net("Cast", net("Div", words, np.array(512)), to=ir.DataType.DOUBLE)
-    return net("Mul", net("Add", whole, np.array(0.5)), np.array(2.0**-23))
+    whole = builder("Cast", builder("Div", words, np.array(512)), to=ir.DataType.DOUBLE)
+    return builder("Mul", builder("Add", whole, np.array(0.5)), np.array(2.0**-23))

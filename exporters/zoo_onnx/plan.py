@@ -17,8 +17,8 @@ from zoo.registry.cards import ModelCard
 from zoo_onnx.draft import Draft
 from zoo_onnx.fused import Choice, fused_program
 from zoo_onnx.precision import Precision
-from zoo_onnx.precision.grids import Integers
 from zoo_onnx.precision.lower import calibrated
+from zoo_onnx.precision.number_formats import Integers
 
 #: opset 18 is the most portable, and the fastest on CPUs
 OPSET = 18
@@ -128,13 +128,13 @@ def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[Gener
     if chosen is None:
         return original, weights.state_arrays(original)
     model = copy.deepcopy(original)
-    names = chosen.grid.round(model)
+    names = chosen.format.round(model)
     if not names:
-        raise UsageError(f"the model has no weights to store in {chosen.grid.name}")
+        raise UsageError(f"the model has no weights to store in {chosen.format.name}")
     state = weights.state_arrays(model)
-    if isinstance(chosen.grid, Integers):
+    if isinstance(chosen.format, Integers):
         return model, {name: array for name, array in state.items() if name not in names}
-    dtype = chosen.grid.dtype
+    dtype = chosen.format.dtype
     return model, {name: array.astype(dtype) if name in names else array for name, array in state.items()}
 
 

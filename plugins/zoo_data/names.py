@@ -38,7 +38,7 @@ def names() -> Dataset:
     rows = np.random.default_rng(_SPLIT_SEED).permutation(len(whole))
     test, validation, train = np.split(rows, [int(len(rows) * _TEST), int(len(rows) * (_TEST + _VALIDATION))])
     splits = [Split(whole[chosen].astype(np.uint8)) for chosen in (train, validation, test)]
-    return Dataset("names", *splits, levels=len(ALPHABET.alphabet), kind=ALPHABET)  # type: ignore[misc, arg-type]
+    return Dataset("names", *splits, levels=len(ALPHABET.alphabet), modality=ALPHABET)  # type: ignore[misc, arg-type]
 
 
 def _read(path: Path) -> NDArray[np.int64]:

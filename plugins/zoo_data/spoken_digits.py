@@ -24,7 +24,7 @@ SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 #: loudness of every recording after :func:`prepared`: root mean square, -20 dB of full scale
 LOUDNESS = 0.1
 
-_KIND = Audio(SAMPLE_RATE)
+_MODALITY = Audio(SAMPLE_RATE)
 _REMOTE = Remote(
     "recordings.zip",
     ("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip",),
@@ -77,7 +77,7 @@ def spoken_digits(length: int = 4096, speakers: Sequence[str] = SPEAKERS) -> Dat
         validation=split(5, 6),
         test=split(0, 4),
         grain=np.full((1, length), GRAIN, np.float32),
-        kind=_KIND,
+        modality=_MODALITY,
         labels=tuple("0123456789"),
         extra={"speakers": sorted(set(speakers))},
     )
@@ -153,7 +153,7 @@ def read_recordings(path: Path, *, digest: str | None = None) -> dict[Take, NDAr
             f"the recordings in {path} are not the published ones: their sha256 differs",
             hint="Remove the file, so that it is fetched again.",
         )
-    return {take: decoded(content, _KIND, f"{take} in {path}") for take, content in files.items()}
+    return {take: decoded(content, _MODALITY, f"{take} in {path}") for take, content in files.items()}
 
 
 def _digest(files: Mapping[Take, bytes]) -> str:

@@ -92,7 +92,7 @@ def _table(
         split(test),
         labels=labels,
         grain=np.array(grains, np.float32),
-        kind=Table(
+        modality=Table(
             tuple(
                 Column.categories(heading, named[heading])
                 if heading in named

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from zoo_diffusion.coding import Coding
+from zoo_diffusion.codec import LatentCodec
 from zoo_flows import config
 from zoo_flows.transforms import Marginals
 
 
-class Columns(Coding):
+class Columns(LatentCodec):
     """A row of a table and :class:`~zoo_flows.transforms.marginals.Marginals` of it: the same map that flows use.
 
     Diffusions of tables bring numbers to normal ranks for the same reason (Kotelnikov et al. 2023, arXiv:2209.15421,
@@ -32,13 +32,13 @@ class Columns(Coding):
         self.map: Marginals = config.columns(size, marginals)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Coding`."""
+        """See :class:`LatentCodec`."""
         return self.map(x)  # type: ignore[no-any-return]
 
     def decode(self, latent: Tensor) -> Tensor:
-        """See :class:`Coding`."""
+        """See :class:`LatentCodec`."""
         return self.map.data(latent)
 
     def prepare(self, x: Tensor) -> None:
-        """See :class:`Coding`."""
+        """See :class:`LatentCodec`."""
         self.map.prepare(x)

@@ -15,13 +15,13 @@ from zoo.conditions import Condition
 from zoo.errors import ConfigError, UsageError
 from zoo.likelihood import LogDensity, default_probes
 from zoo.models.contexts import needs_gradient
-from zoo.paths import Path, path_from
+from zoo.paths import GaussianPath, path_from, require_gaussian
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers.consistency import CONSISTENCY
 from zoo_diffusion import variance
-from zoo_diffusion.coding import Coding
+from zoo_diffusion.codec import LatentCodec
 from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
-from zoo_diffusion.objectives import Objective, hidden
+from zoo_diffusion.objectives import Objective, drop_condition
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 from zoo_diffusion.scoring import OdeScorer
 from zoo_diffusion.settings import check_settings, sampling_defaults
@@ -82,7 +82,7 @@ class Diffusion(SteppedModel):
         data_std: float = DATA_STD,
         variance: str = "fixed",
         objective: Mapping[str, Any] | None = None,
-        coding: Coding | None = None,
+        coding: LatentCodec | None = None,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Diffusion(SteppedModel):
         self.coding = coding
         self.state_shape = event_shape if coding is None else coding.latent_shape
         self.condition_on(condition)
-        self.path: Path = path_from(path)
+        self.path: GaussianPath = require_gaussian(path_from(path))
         self.prediction: Prediction = check_prediction(prediction, self.path)
         self.shift, self.scale = shift, scale
         self.data_min, self.data_max = data_min, data_max
@@ -199,7 +199,7 @@ class Diffusion(SteppedModel):
         time = torch.from_numpy(self.path.network_time(t)).to(x)
         condition = self.condition_tensor(condition, n)
         eps = self.objective.paired(torch.randn_like(state), state, condition) if noise is None else noise
-        condition = hidden(condition, self.null_class, self.class_dropout)
+        condition = drop_condition(condition, self.null_class, self.class_dropout)
         noisy = alpha * state + sigma * eps
         shown = network_input(self.prediction, noisy, alpha, sigma, self.data_std)
         output, where = self._parts(self.network(shown, time, self.context(condition)).to(state.dtype))
@@ -295,9 +295,7 @@ class Diffusion(SteppedModel):
         """The log-density and how far it can be trusted; arguments as for :meth:`log_prob`."""
         return self.scorer.log_prob_with_errors(x, condition, steps, probes, seed)
 
-    def log_prob_bound(
-        self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0
-    ) -> Tensor:
+    def elbo(self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0) -> Tensor:
         """What the log-density under ancestral sampling is at least, see :mod:`zoo.likelihood.bound`.
 
         Args:

@@ -97,8 +97,8 @@ class GaussianStep(StepModule):
         optional = dict(zip(self._optional, rest, strict=True))
         x = state[0]
         repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
-        given = optional["condition"].flatten(0, 1) if "condition" in optional else None
-        output, where = self.model.predict(repeated, time, alpha, sigma, given)
+        condition = optional["condition"].flatten(0, 1) if "condition" in optional else None
+        output, where = self.model.predict(repeated, time, alpha, sigma, condition)
         outputs = output.reshape(-1, *x.shape)
         # D is linear in the network's output, so that guiding one is guiding the other
         guided = (outputs * weights.reshape(-1, *[1] * x.ndim)).sum(0)

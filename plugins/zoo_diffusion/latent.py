@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError, UnknownNameError
-from zoo_diffusion.coding import Coding
+from zoo_diffusion.codec import LatentCodec
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.dit import DiTDiffusion
 from zoo_diffusion.kl_autoencoder import KLAutoencoder
@@ -19,7 +19,7 @@ from zoo_diffusion.unet import UNetDiffusion
 NETWORKS: dict[str, Callable[..., Diffusion]] = {"unet": UNetDiffusion, "dit": DiTDiffusion}
 
 
-class Latents(Coding):
+class Latents(LatentCodec):
     """What an autoencoder makes of data, at mean 0 and deviation 1 over the training data.
 
     Args:
@@ -41,17 +41,17 @@ class Latents(Coding):
         self.register_buffer("deviation", torch.ones(channels, 1, 1))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Coding`: the mean of q(z | x)."""
+        """See :class:`LatentCodec`: the mean of q(z | x)."""
         latent = (self.autoencoder.posterior(x)[0] - self.mean) / self.deviation
         return latent, torch.zeros_like(x.flatten(1)[:, 0])
 
     def decode(self, latent: Tensor) -> Tensor:
-        """See :class:`Coding`."""
+        """See :class:`LatentCodec`."""
         return self.autoencoder.inverse(self.mean + self.deviation * latent)
 
     @torch.no_grad()
     def prepare(self, x: Tensor) -> None:
-        """See :class:`Coding`."""
+        """See :class:`LatentCodec`."""
         latents = torch.cat([self.autoencoder.posterior(part)[0] for part in torch.split(x[: self.FITTED], 256)])
         self.mean.copy_(latents.mean((0, 2, 3))[:, None, None])
         self.deviation.copy_(latents.std((0, 2, 3))[:, None, None].clamp(min=1e-3))

@@ -18,6 +18,7 @@ from zoo.programs import Direct, Graph, Iterate, Programs
 from zoo.programs.ports import Port
 from zoo_diffusion.graphs import StepModule, step_graph
 from zoo_diffusion.networks.bidirectional import Bidirectional
+from zoo_diffusion.objectives import drop_condition
 from zoo_diffusion.stepped import SteppedModel
 
 #: state of a hidden position; that of a known one is its symbol's number
@@ -88,7 +89,7 @@ class MaskedDiffusion(SteppedModel):
             classes=described.size + (not described.required) if described and described.kind == "classes" else None,
             vector=described.size if described and described.kind == "vector" else None,
         )
-        given = {"steps": 2 * self.event_shape[0], "guidance": 1.0, "options": {}, **(sampling or {})}
+        settings = {"steps": 2 * self.event_shape[0], "guidance": 1.0, "options": {}, **(sampling or {})}
         self.sampling = Iterate(
             "step",
             path=Masking().describe(),
@@ -97,9 +98,9 @@ class MaskedDiffusion(SteppedModel):
             data_max=float(levels),
             null_class=self.null_class,
             sampler="unmasking",
-            steps=int(given["steps"]),
-            guidance=float(given["guidance"]),
-            options=dict(given["options"]),
+            steps=int(settings["steps"]),
+            guidance=float(settings["guidance"]),
+            options=dict(settings["options"]),
         )
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
@@ -116,15 +117,14 @@ class MaskedDiffusion(SteppedModel):
         """
         tokens = self.tokens(self.check_data(x))
         n, length = tokens.shape
-        given = self.condition_tensor(condition, n)
-        if self.null_class is not None and given is not None:
-            without = torch.rand(n, device=x.device) < self.class_dropout
-            given = torch.where(without, torch.full_like(given, self.null_class), given)
+        condition = drop_condition(self.condition_tensor(condition, n), self.null_class, self.class_dropout)
         # the bound is an average over how many are hidden: even steps over the batch vary less than draws
         count = 1 + ((torch.arange(n, device=x.device) + torch.rand((), device=x.device)) * length / n).long()
         count = count.clamp(max=length)[torch.randperm(n, device=x.device), None]
         hidden = torch.rand(n, length, device=x.device).argsort(1).argsort(1) < count
-        logits = self.network(torch.where(hidden, torch.full_like(tokens, self.levels), tokens), self.context(given))
+        logits = self.network(
+            torch.where(hidden, torch.full_like(tokens, self.levels), tokens), self.context(condition)
+        )
         errors = F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten(), reduction="none").reshape(n, length)
         return ((errors * hidden).sum(1) * length / count[:, 0]).mean()
 
@@ -152,8 +152,8 @@ class MaskedDiffusion(SteppedModel):
         n = len(self.check_data(x))
         if self.condition is not None and condition is None:
             raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
-        given = self.condition_tensor(condition, n)
-        result: Tensor = OrderedScore(self)(x, *([] if given is None else [given]))
+        condition = self.condition_tensor(condition, n)
+        result: Tensor = OrderedScore(self)(x, *([] if condition is None else [condition]))
         return result
 
     def step_module(self) -> StepModule:
@@ -250,8 +250,8 @@ class OrderedScore(nn.Module):
         each, length = self.shown.shape
         seen = torch.where(self.shown, tokens[:, None], torch.full_like(tokens, model.levels)[:, None])
         context = model.context(condition)
-        given = [] if context is None else [context.repeat_interleave(each, dim=0)]
-        logits = model.network(seen.reshape(-1, length), *given).reshape(-1, each, length, model.levels)
+        contexts = [] if context is None else [context.repeat_interleave(each, dim=0)]
+        logits = model.network(seen.reshape(-1, length), *contexts).reshape(-1, each, length, model.levels)
         # of each masked sequence one position is asked for
         chosen = (logits * self.asked[..., None]).sum(2)
         truth = (tokens[:, None] * self.asked.long()).sum(2)

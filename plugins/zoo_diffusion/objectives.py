@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.training.pairing import paired
 from zoo_diffusion.prediction import Prediction, slope
 
@@ -94,7 +94,7 @@ class Objective:
             raise ConfigError(f"an objective has no {', '.join(sorted(unknown))}: it has {', '.join(sorted(known))}")
         return cls(**(config or {}))
 
-    def draw_times(self, n: int, path: Path) -> NDArray[np.float64]:
+    def draw_times(self, n: int, path: GaussianPath) -> NDArray[np.float64]:
         """Times ``[n]`` in [0, 1]: the quantiles at one uniform offset plus multiples of 1/n.
 
         That covers the distribution in every batch and lowers the variance of the gradient (Kingma et al. 2021,
@@ -132,7 +132,7 @@ class Objective:
         return paired(noise, state, condition if condition is not None and condition.ndim == 1 else None)
 
 
-def hidden(condition: Tensor | None, null_class: int | None, share: float) -> Tensor | None:
+def drop_condition(condition: Tensor | None, null_class: int | None, share: float) -> Tensor | None:
     """Classes ``[n]`` with a random share of them replaced by the null class, if there is one (Ho & Salimans 2022)."""
     if null_class is None or condition is None:
         return condition

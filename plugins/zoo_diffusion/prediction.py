@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 
 Prediction = Literal["epsilon", "x0", "v", "velocity", "edm"]
 
@@ -32,7 +32,7 @@ Prediction = Literal["epsilon", "x0", "v", "velocity", "edm"]
 DATA_STD = 0.5
 
 
-def check_prediction(prediction: str, path: Path) -> Prediction:
+def check_prediction(prediction: str, path: GaussianPath) -> Prediction:
     """Return ``prediction`` if it is one that can be used with ``path``.
 
     Raises:

@@ -24,8 +24,8 @@ from zoo.likelihood.bound import variational_bound
 from zoo.models.contexts import needs_gradient
 from zoo.models.derivatives import differentiable
 from zoo.models.interface import finite_part
-from zoo.paths import Path
-from zoo_diffusion.coding import Coding
+from zoo.paths import GaussianPath
+from zoo_diffusion.codec import LatentCodec
 from zoo_diffusion.graphs import Denoises, DivergenceModule
 from zoo_diffusion.stepped import tensor_of
 
@@ -43,11 +43,11 @@ class Scorable(Denoises, Protocol):
         condition: what data is conditioned on, or None.
     """
 
-    path: Path
+    path: GaussianPath
     shift: float
     scale: float
     consistency: bool
-    coding: Coding | None
+    coding: LatentCodec | None
     state_shape: tuple[int, ...]
     condition: Condition | None
 

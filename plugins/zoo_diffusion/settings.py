@@ -36,13 +36,13 @@ def check_settings(
         raise ConfigError(f"clip_denoised is true, false or a bound above 0, not {clip_denoised}")
 
 
-def sampling_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+def sampling_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Checked defaults of ``sampler``, ``steps``, ``guidance`` and the sampler's ``options``.
 
     Raises:
         ConfigError: anything else.
     """
-    if unknown := given.keys() - {"sampler", "steps", "guidance", "options"}:
+    if unknown := settings.keys() - {"sampler", "steps", "guidance", "options"}:
         raise ConfigError(f"sampling takes sampler, steps, guidance and options, not {', '.join(sorted(unknown))}")
-    defaults = {"sampler": "ddim", "steps": 50, "guidance": 1.0, **given}
+    defaults = {"sampler": "ddim", "steps": 50, "guidance": 1.0, **settings}
     return {**defaults, "guidance": float(defaults["guidance"])}

@@ -98,8 +98,8 @@ def share(**shares: float) -> None:
 
 def described(condition: Mapping[str, Any] | None) -> tuple[Condition | None, int]:
     """The condition of a config, and the length of the context that transforms see of it (0 for none)."""
-    made = None if condition is None else Condition.from_description(condition)
-    return made, made.size if made else 0
+    description = None if condition is None else Condition.from_description(condition)
+    return description, description.size if description else 0
 
 
 def preprocessing(
@@ -162,12 +162,12 @@ def base(kind: str, size: int, *, components: int = 8, context: int = 0) -> Base
     Raises:
         UnknownNameError: another kind.
     """
-    made: dict[str, Callable[[], Base]] = {
+    bases: dict[str, Callable[[], Base]] = {
         "normal": lambda: StandardNormal(size),
         "learned": lambda: DiagonalNormal(size, context=context),
         "mixture": lambda: Mixture(size, components=components),
     }
-    return one_of("base distribution", kind, made)()
+    return one_of("base distribution", kind, bases)()
 
 
 def dequantisation(kind: str, event_shape: Sequence[int], levels: int | None) -> VariationalDequantisation | None:
@@ -197,13 +197,13 @@ def mixing(kind: str, size: int, kinds: Sequence[str] = MIXING) -> list[Transfor
         raise UnknownNameError("linear layer", kind, kinds)
     if kind == "none" or size == 1:
         return []
-    made: dict[str, Callable[[int], Transform]] = {
+    layers: dict[str, Callable[[int], Transform]] = {
         "reverse": Permutation.reverse,
         "permutation": Permutation,
         "householder": Householder,
         "lu": LULinear,
     }
-    return [made[kind](size)]
+    return [layers[kind](size)]
 
 
 def normalization(shape: Sequence[int], *, actnorm: bool, batchnorm: bool) -> list[Transform]:

@@ -42,18 +42,18 @@ class VariationalDequantisation(nn.Module):
         super().__init__()
         self.levels = levels
         self.is_image = len(event_shape) == 3 and event_shape[2] % 2 == 0
-        made: list[Transform] = []
+        couplings: list[Transform] = []
         for turn in range(transforms):
             swap = turn % 2 == 1
             if self.is_image:
                 channels = 2 * event_shape[0]
                 image = partial(_GivenImage, channels, hidden=hidden, blocks=blocks)
-                made.append(Checkered(Coupling(channels, AffineMap(_SLOPE), image, swap=swap)))
+                couplings.append(Checkered(Coupling(channels, AffineMap(_SLOPE), image, swap=swap)))
             else:
                 size = torch.Size(event_shape).numel()
                 vector = partial(ResidualMLP, context=size, hidden=hidden, blocks=blocks)
-                made.append(Coupling(size, AffineMap(_SLOPE), vector, swap=swap))
-        self.transforms = nn.ModuleList(made)
+                couplings.append(Coupling(size, AffineMap(_SLOPE), vector, swap=swap))
+        self.transforms = nn.ModuleList(couplings)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Noise for whole numbers.
@@ -84,5 +84,5 @@ class _GivenImage(nn.Module):
         self.network = ResidualCNN(inputs + channels, outputs, hidden=hidden, blocks=blocks)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        made: Tensor = self.network(torch.cat([x, context], dim=1))
-        return made
+        parameters: Tensor = self.network(torch.cat([x, context], dim=1))
+        return parameters

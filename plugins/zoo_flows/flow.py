@@ -18,7 +18,7 @@ from zoo.conditions import Condition
 from zoo.models.interface import DirectModel
 from zoo.programs import Programs
 from zoo.programs.graph_writing import Value, Writer
-from zoo_flows import writing
+from zoo_flows import graph_writing
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.dequantisation import VariationalDequantisation
 from zoo_flows.transforms import Transform
@@ -115,12 +115,12 @@ class Flow(DirectModel):
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
         """See :meth:`zoo.GenerativeModel.loss`; under autocast, conditioners alone compute in fewer bits."""
         with lowered_conditioners(self.device):
-            return -self.log_mass_bound(x, condition=condition).mean()
+            return -self.elbo(x, condition=condition).mean()
 
-    def log_mass_bound(self, x: Tensor, *, condition: Any = None) -> Tensor:
-        """See :meth:`zoo.GenerativeModel.log_mass_bound`."""
+    def elbo(self, x: Tensor, *, condition: Any = None) -> Tensor:
+        """See :meth:`zoo.GenerativeModel.elbo`."""
         if self.dequantisation is None:
-            return super().log_mass_bound(x, condition=condition)
+            return super().elbo(x, condition=condition)
         # a number with noise may have been rounded up to the next
         whole = torch.floor(self.check_data(x)).clamp(0.0, self.dequantisation.levels - 1.0)
         noise, log_q = self.dequantisation(whole)
@@ -166,21 +166,21 @@ class Flow(DirectModel):
     def programs(self) -> Programs:
         """The programs of a :class:`~zoo.DirectModel`, over a frozen copy, with the extremes to prove."""
         frozen = self.frozen()
-        made = DirectModel.programs(frozen)
+        programs = DirectModel.programs(frozen)
         extremes = {"inverse": frozen._noise_extremes(), "log_prob": frozen._data_extremes()}
         written = {
-            "inverse": frozen._writers("inverse", writing.inverse),
-            "log_prob": frozen._writers("forward", writing.log_prob),
+            "inverse": frozen._writers("inverse", graph_writing.inverse),
+            "log_prob": frozen._writers("forward", graph_writing.log_prob),
         }
         return replace(
-            made,
-            graphs=tuple(replace(g, extremes=extremes[g.name], written=written[g.name]) for g in made.graphs),
+            programs,
+            graphs=tuple(replace(g, extremes=extremes[g.name], written=written[g.name]) for g in programs.graphs),
         )
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
         transforms = tuple(_transform(t) for t in (*self.preprocessing, *self.transforms))
-        described = writing.WrittenFlow(
+        described = graph_writing.WrittenFlow(
             transforms, self.base, self.event_shape, self.noise_shape, self.condition, self.standardized_context
         )
         for transform in transforms:

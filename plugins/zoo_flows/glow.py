@@ -87,7 +87,7 @@ class Glow(Flow):
         map = config.one_of("coupling", coupling, maps)
         described, context = config.described(condition)
         network = partial(ResidualCNN, context=context, hidden=hidden, blocks=blocks, dropout=dropout)
-        made: list[list[Transform]] = []
+        by_scale: list[list[Transform]] = []
         for scale in range(scales):
             channels, height, width = 4 * channels, height // 2, width // 2
             level: list[Transform] = [Squeeze()]
@@ -101,12 +101,12 @@ class Glow(Flow):
                 # what leaves, given what stays
                 level.append(Coupling(channels, affine, network))
                 channels //= 2
-            made.append(level)
+            by_scale.append(level)
         marginals: list[Transform] = [ElementwiseSpline(size, bins=marginal_bins, bound=bound)] if marginal_bins else []
         super().__init__(
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
-            transforms=[*marginals, MultiScale(event_shape, made)],
+            transforms=[*marginals, MultiScale(event_shape, by_scale)],
             condition=described,
             dequantisation=config.dequantisation(dequantisation, event_shape, levels),
         )

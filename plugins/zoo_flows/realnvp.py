@@ -105,7 +105,7 @@ def _levels(
     """The transforms of every scale (section 3.6)."""
     channels, height, width = shape
     map = AffineMap(config.IMAGE_SLOPE)
-    made: list[list[Transform]] = []
+    levels: list[list[Transform]] = []
     for scale in range(scales):
         last = scale == scales - 1
         level: list[Transform] = []
@@ -119,5 +119,5 @@ def _levels(
                 level.append(Coupling(channels, map, network, swap=turn % 2 == 1))
                 level += normalization([channels, height, width])
             channels //= 2
-        made.append(level)
-    return made
+        levels.append(level)
+    return levels

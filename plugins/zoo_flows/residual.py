@@ -74,24 +74,24 @@ class ResidualFlow(Flow):
             "bound": lipschitz,
             "activation": activation,
         }
-        made: list[Transform] = []
+        stack: list[Transform] = []
         if scales:
             shape = config.image_shape(event_shape, scales, halvings=scales - 1)
             for scale in range(scales):
                 if scale:
-                    made.append(MultiScale(shape, [[Squeeze()]]))
+                    stack.append(MultiScale(shape, [[Squeeze()]]))
                     shape = (4 * shape[0], shape[1] // 2, shape[2] // 2)
                 for _ in range(transforms):
-                    made += [MultiScale(shape, [[ActNorm(shape)]])] if actnorm else []
-                    made.append(Residual(LipschitzCNN(shape, **settings), size, exact=exact))
+                    stack += [MultiScale(shape, [[ActNorm(shape)]])] if actnorm else []
+                    stack.append(Residual(LipschitzCNN(shape, **settings), size, exact=exact))
         else:
             for _ in range(transforms):
-                made += [ActNorm([size])] if actnorm else []
-                made.append(Residual(LipschitzMLP(size, **settings), size, exact=exact))
+                stack += [ActNorm([size])] if actnorm else []
+                stack.append(Residual(LipschitzMLP(size, **settings), size, exact=exact))
         super().__init__(
             event_shape,
             preprocessing=config.preprocessing(size, levels, alpha),
-            transforms=made,
+            transforms=stack,
             base=config.base(base, size, components=components, context=context),
             condition=described,
         )

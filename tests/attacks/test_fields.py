@@ -13,7 +13,7 @@ from zoo.bundle import MANIFEST, Bundle
 from zoo.bundle.manifest import Manifest
 from zoo.cli import cli
 from zoo.errors import BundleError, ConfigError, ZooError
-from zoo.modality import kind_from
+from zoo.modality import modality_from
 from zoo.registry.cards import ModelCard
 from zoo.runtime import contract
 
@@ -109,7 +109,7 @@ def test_cards_raise_errors_of_ours_alone(tmp_path):
         (tmp_path / "card.json").write_text(text)
         card = ModelCard.from_folder(tmp_path)
         assert ModelCard.from_description(card.describe(), folder=tmp_path) == card
-        kind_from(card.data.get("kind"))
+        modality_from(card.data.get("kind"))
 
     texts = list(variants(card))
     assert sum(refused(ConfigError, text, read) for text in texts) > len(texts) // 2

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.errors import ConfigError, UnknownNameError
+from zoo.errors import ConfigError, UnknownNameError, UsageError
 from zoo.paths import (
     EDM,
     PATHS,
@@ -11,11 +11,14 @@ from zoo.paths import (
     CosineLogSNR,
     DDPMCosine,
     DDPMLinear,
+    GaussianPath,
     LinearBeta,
+    Masking,
     RectifiedFlow,
     SubVP,
     VariancePreserving,
     path_from,
+    require_gaussian,
 )
 
 T = np.linspace(0, 1, 101)
@@ -129,6 +132,16 @@ def test_linear_beta_integrates_its_betas():
 def test_cosine_reaches_the_log_snrs_it_names():
     path = CosineLogSNR(log_snr_max=10.0, log_snr_min=-7.0)
     np.testing.assert_allclose(path.log_snr(np.array([0.0, 1.0])), [10.0, -7.0])
+
+
+def test_masking_is_a_path_and_not_a_gaussian_one():
+    path = path_from("masking")
+    assert path == Masking()
+    assert not isinstance(path, GaussianPath)
+    assert path_from(path.describe()) == path
+    with pytest.raises(UsageError, match="masking has no noise levels"):
+        require_gaussian(path)
+    assert all(require_gaussian(gaussian) is gaussian for gaussian in (path_from(name) for name in PATHS))
 
 
 def test_bad_descriptions_are_refused():

@@ -217,5 +217,5 @@ def test_a_consistency_model_of_a_gaussian_is_sampled_exactly(name):
 
 def test_the_grid_is_the_one_that_the_orders_are_measured_on():
     grid = Grid(RectifiedFlow(), 160, NOISE)
-    assert grid.points[0].noise == pytest.approx(100.0)
-    assert grid.points[-2].noise == pytest.approx(0.02)
+    assert grid.points[0].noise_level == pytest.approx(100.0)
+    assert grid.points[-2].noise_level == pytest.approx(0.02)

@@ -256,3 +256,11 @@ def test_a_damaged_state_is_refused(change, tmp_path):
     weights.write(path, arrays, metadata=about)
     with pytest.raises(DataError, match=r"sampler state"):
         SamplerState.load(path)
+
+
+def test_a_finished_table_takes_the_strength_that_it_was_made_for():
+    table = table_for(PROGRAM, "ddim", 10, strength=0.4)
+    assert table.strength == 0.4
+    assert table_for(PROGRAM, table, strength=0.4) is table
+    with pytest.raises(UsageError, match="takes no strength but its own"):
+        table_for(PROGRAM, table, strength=0.5)

@@ -39,7 +39,7 @@ def test_continuous_grids():
 
 
 def levels(path, steps, spacing):
-    return np.array([p.noise for p in Grid(path, steps, spacing).points[:-1]])
+    return np.array([p.noise_level for p in Grid(path, steps, spacing).points[:-1]])
 
 
 def test_karras_is_equation_5():

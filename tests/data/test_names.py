@@ -44,7 +44,7 @@ def data():
 
 
 def test_every_name_is_in_one_split(data):
-    splits = [set(texts(split.x, data.kind)) for split in (data.train, data.validation, data.test)]
+    splits = [set(texts(split.x, data.modality)) for split in (data.train, data.validation, data.test)]
     assert [len(split) for split in splits] == [len(s) for s in (data.train, data.validation, data.test)]
     assert sum(map(len, splits)) == len(set.union(*splits)) == 29_494
     assert "emma" in set.union(*splits)

@@ -67,7 +67,7 @@ def test_takes_0_to_4_are_the_test_set(data):
     assert (len(digits.train), len(digits.validation), len(digits.test)) == (4, 8, 20)
     np.testing.assert_array_equal(np.unique(digits.test.condition), [3, 8])
     assert digits.event_shape == (1, 1024)
-    assert digits.kind == Audio(8000)
+    assert digits.modality == Audio(8000)
     assert digits.labels == tuple("0123456789")
     assert len(spoken_digits(1024, ["theo"]).test) == 10
 

@@ -26,15 +26,15 @@ def test_every_row_is_tested_on_once_and_never_trained_on_meanwhile(loader):
         assert len(data.test) == pytest.approx(len(rows) / 5, abs=1)
         assert len(data.validation) == pytest.approx(0.2 * 0.8 * len(rows), abs=2)
         tested.append(data.test.x)
-        assert [column.name for column in data.kind.columns] == list(whole.feature_names)
+        assert [column.name for column in data.modality.columns] == list(whole.feature_names)
     np.testing.assert_array_equal(np.sort(np.concatenate(tested), 0), expected)
 
 
 def test_categories_are_counted_from_zero_and_have_names():
     pytest.importorskip("sklearn")
     data = tables.diabetes()
-    (sex,) = (i for i, column in enumerate(data.kind.columns) if column.values)
-    assert data.kind.columns[sex].name == "sex"
+    (sex,) = (i for i, column in enumerate(data.modality.columns) if column.values)
+    assert data.modality.columns[sex].name == "sex"
     assert set(data.train.x[:, sex]) == {0.0, 1.0}
     assert data.grain[sex] == 1.0
 
@@ -46,14 +46,14 @@ def test_a_class_can_be_a_column():
     assert data.train.condition is None
     np.testing.assert_array_equal(data.test.x[:, :13], plain.test.x)
     np.testing.assert_array_equal(data.test.x[:, 13], plain.test.condition)
-    assert data.kind.columns[13].name == "cultivar"
-    assert data.kind.columns[13].values == plain.labels
+    assert data.modality.columns[13].name == "cultivar"
+    assert data.modality.columns[13].values == plain.labels
 
 
 def test_ranges_are_those_of_training_rows():
     pytest.importorskip("sklearn")
     data = tables.breast_cancer()
-    for column, values in zip(data.kind.columns, data.train.x.T, strict=True):
+    for column, values in zip(data.modality.columns, data.train.x.T, strict=True):
         assert column.minimum == pytest.approx(values.min())
         assert column.maximum == pytest.approx(values.max())
 

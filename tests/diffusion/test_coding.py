@@ -11,7 +11,7 @@ from zoo.errors import ConfigError, UsageError  # noqa: E402
 from zoo.exporting import export  # noqa: E402
 from zoo.modality import Column, Table, describe  # noqa: E402
 from zoo.registry.cards import ModelCard  # noqa: E402
-from zoo_diffusion.coding import Coding  # noqa: E402
+from zoo_diffusion.codec import LatentCodec  # noqa: E402
 from zoo_diffusion.diffusion import Diffusion  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402
 from zoo_diffusion.networks.mlp import ResidualMLP  # noqa: E402
@@ -71,7 +71,7 @@ def test_density_of_the_data_is_that_of_the_latents_times_the_volume(model, rows
 
 
 def test_the_bundle_is_the_model(bundle, model, rows):
-    assert bundle.kind == TABLE
+    assert bundle.modality == TABLE
     np.testing.assert_allclose(bundle.sample(5, seed=3), model.sample(5, seed=3).numpy(), rtol=2e-4, atol=2e-4)
     x = rows[:6].numpy()
     expected = model.log_prob(rows[:6], steps=8).numpy()
@@ -80,8 +80,8 @@ def test_the_bundle_is_the_model(bundle, model, rows):
         bundle.log_prob_with_errors(x, steps=8), model.log_prob_with_errors(rows[:6], steps=8), strict=True
     ):
         np.testing.assert_allclose(found, wanted, atol=1e-4)
-    bound = model.log_prob_bound(rows[:6], steps=20, terms=20)
-    np.testing.assert_allclose(bundle.log_prob_bound(x, steps=20, terms=20), bound.numpy(), rtol=1e-4, atol=1e-3)
+    bound = model.elbo(rows[:6], steps=20, terms=20)
+    np.testing.assert_allclose(bundle.elbo(x, steps=20, terms=20), bound.numpy(), rtol=1e-4, atol=1e-3)
 
 
 def test_editing_is_of_the_data(bundle, model, rows):
@@ -106,7 +106,7 @@ def test_previews_are_data(bundle):
     np.testing.assert_allclose(seen[-1], x, atol=1e-3)
 
 
-class Halves(Coding):
+class Halves(LatentCodec):
     """Not reversible, and of another shape: pairs of numbers as their means."""
 
     latent_shape = (2,)

@@ -20,7 +20,7 @@ from zoo.errors import ConfigError  # noqa: E402 - after the checks
 from zoo.paths import path_from  # noqa: E402
 from zoo.samplers import BUILTIN, spaced_times  # noqa: E402
 from zoo_diffusion.from_diffusers import keys  # noqa: E402
-from zoo_diffusion.from_diffusers.given import Given  # noqa: E402
+from zoo_diffusion.from_diffusers.config_reader import ConfigReader  # noqa: E402
 from zoo_diffusion.from_diffusers.scheduler import schedule  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -304,7 +304,7 @@ def test_the_keys_are_those_of_diffusers(name):
 def test_every_key_of_a_scheduler_is_looked_at(name, monkeypatch):
     """With the values that diffusers writes, where a spacing that can be imported is chosen."""
     seen = set()
-    monkeypatch.setattr(Given, "finish", lambda given, **_: seen.update(given.seen))
+    monkeypatch.setattr(ConfigReader, "finish", lambda reader, **_: seen.update(reader.seen))
     config = dict(getattr(diffusers, name)().config) | {"_class_name": name}
     if name not in ("DDPMScheduler", "DDIMScheduler", "FlowMatchEulerDiscreteScheduler"):
         config["timestep_spacing"] = "trailing"

@@ -11,6 +11,7 @@ from zoo.errors import ConditionError, ConfigError, DataError, UnknownNameError,
 from zoo.paths import CosineLogSNR
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.graphs import DivergenceModule, GaussianStep
+from zoo_diffusion.mlp import MLPDiffusion
 
 MEAN, STD = 0.25, 0.5
 PATH = CosineLogSNR()
@@ -63,7 +64,7 @@ def test_log_prob_is_the_density_in_data_units(gaussian):
 def test_the_density_of_an_infinity_is_zero_and_that_of_nan_is_nan(gaussian):
     x = torch.full((4, 3), 10.0)
     x[1, 0], x[2, 2], x[3, 1] = math.inf, -math.inf, math.nan
-    for score, options in ((gaussian.log_prob, {"steps": 4}), (gaussian.log_prob_bound, {"steps": 4, "terms": 2})):
+    for score, options in ((gaussian.log_prob, {"steps": 4}), (gaussian.elbo, {"steps": 4, "terms": 2})):
         found = score(x, **options)
         torch.testing.assert_close(found[:1], score(x[:1], **options))
         assert (found[1:3] == -math.inf).all()
@@ -173,6 +174,11 @@ def test_requests_that_make_no_sense_are_refused(gaussian, model):
         model.log_prob(torch.zeros(2, 8, 8))
     with pytest.raises(UsageError, match="no option bogus"):
         model.log_prob(torch.zeros(2, 1, 8, 8), bogus=1)
+
+
+def test_a_gaussian_diffusion_takes_no_path_that_hides_symbols():
+    with pytest.raises(UsageError, match="masking has no noise levels"):
+        MLPDiffusion(event_shape=[2], hidden=8, blocks=1, path="masking")
 
 
 @pytest.mark.parametrize(

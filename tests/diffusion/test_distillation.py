@@ -222,7 +222,7 @@ class TestSteps:
 class TestAConsistencyModel:
     model = built(sampling=FEW)
 
-    @pytest.mark.parametrize("method", ["log_prob", "log_prob_bound", "log_prob_with_errors", "encode"])
+    @pytest.mark.parametrize("method", ["log_prob", "elbo", "log_prob_with_errors", "encode"])
     def test_it_has_no_ode_to_score_or_encode_by(self, method):
         with pytest.raises(UsageError, match=r"a consistency model cannot (score|encode) data"):
             getattr(self.model, method)(torch.zeros(2, 2))

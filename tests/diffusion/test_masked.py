@@ -166,7 +166,7 @@ def test_the_bundle_is_the_model(bundle, model, everything):
     np.testing.assert_array_equal(bundle.sample(9, **cold), model.sample(9, **cold).numpy())
     whole = everything.numpy().astype(np.int64)
     np.testing.assert_allclose(bundle.log_prob(whole), model.log_prob(everything).detach().numpy(), atol=1e-5)
-    assert bundle.kind == Text(".ab")
+    assert bundle.modality == Text(".ab")
     parts = bundle.sample(50, seed=7, batch_size=7)
     np.testing.assert_array_equal(parts, bundle.sample(50, seed=7))
 

@@ -22,7 +22,7 @@ IMPORTED = [path for path in (*HOST, *BUILT_IN) if "files" not in path.relative_
 TENSORS = {
     *("zoo/models/interface.py", "zoo/models/contexts.py", "zoo/models/derivatives.py", "zoo/noise_torch.py"),
     *("zoo/training/loop.py", "zoo/training/checkpoint.py", "zoo/training/pairing.py"),
-    *("zoo/metrics/density.py", "zoo/metrics/agreement.py", "zoo/metrics/judges.py"),
+    *("zoo/metrics/density.py", "zoo/metrics/agreement.py", "zoo/metrics/classifiers.py"),
 }
 
 

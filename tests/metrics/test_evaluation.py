@@ -14,9 +14,9 @@ from zoo.conditions import Condition  # noqa: E402 - after the checks
 from zoo.data import Dataset, Split  # noqa: E402 - after the checks
 from zoo.exporting import export  # noqa: E402
 from zoo.metrics.agreement import classifier_metrics  # noqa: E402
+from zoo.metrics.classifiers import ImageClassifier  # noqa: E402
 from zoo.metrics.distance import frechet_distance  # noqa: E402
 from zoo.metrics.evaluation import Evaluation  # noqa: E402
-from zoo.metrics.judges import Judge  # noqa: E402
 from zoo.metrics.likelihood import likelihood, variational_bound  # noqa: E402
 from zoo.runtime import load  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402
@@ -117,10 +117,10 @@ class TestJudged:
             return (noise + 10 * shown[:, None, None, None]).astype(np.float32)
 
     @pytest.fixture
-    def judge(self, data):
+    def classifier(self, data):
         """By the mean brightness: of the first layers any function of it will do."""
 
-        class Brightness(Judge):
+        class Brightness(ImageClassifier):
             def features(self, x):
                 return x.flatten(1).mean(1, keepdim=True)
 
@@ -129,8 +129,8 @@ class TestJudged:
 
         return Brightness(data.event_shape, 2, 16)
 
-    def test_agreement_and_distance(self, data, judge):
-        metrics = classifier_metrics(Evaluation(model=self.Model(), data=data, samples=60), judge=judge)
+    def test_agreement_and_distance(self, data, classifier):
+        metrics = classifier_metrics(Evaluation(model=self.Model(), data=data, samples=60), classifier=classifier)
         assert metrics["class_agreement"]["value"] == 0.75
         assert metrics["class_agreement"]["judge_test_accuracy"] == 1.0
         # three quarters of what is drawn are dark: means 2.5 apart, and variances of 5² and (2.5·√3)²

@@ -142,9 +142,9 @@ def test_the_density_metrics_on_the_card_are_true(card, models):
 
 @pytest.mark.slow
 def test_mnist_digits_show_the_class_that_was_asked_for(bundles):
-    """A judge that is right on 98% of the real test set sees the right class in 95% of samples (the card: on 1,000)."""
+    """A classifier right on 98% of the real test set sees the right class in 95% of samples (the card: on 1,000)."""
     pytest.importorskip("torch")
-    from zoo.metrics.agreement import judge_samples, train_judge
+    from zoo.metrics.agreement import classify_samples, train_classifier
     from zoo.training.run import load_data
 
     card = REGISTRY.model("mnist-unet")
@@ -155,9 +155,11 @@ def test_mnist_digits_show_the_class_that_was_asked_for(bundles):
     except DataError as error:
         pytest.skip(f"MNIST is not here: {error}")
     few = replace(data, train=replace(data.train, x=data.train.x[:20_000], condition=data.train.condition[:20_000]))
-    judge = train_judge(few, epochs=3)
+    classifier = train_classifier(few, epochs=3)
     classes = np.arange(100, dtype=np.int32) % 10
-    verdict = judge_samples(judge, data, bundles(card).sample(100, condition=classes, seed=11, steps=20), classes)
+    verdict = classify_samples(
+        classifier, data, bundles(card).sample(100, condition=classes, seed=11, steps=20), classes
+    )
     assert verdict.test_accuracy >= 0.98
     assert verdict.agreement >= 0.95
 

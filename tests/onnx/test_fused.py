@@ -30,11 +30,11 @@ def scalar(name):
 
 @pytest.mark.parametrize("shape", [(1,), (5,), (1, 4, 4)])
 def test_noise_in_a_graph_is_that_of_numpy(shape):
-    net = Builder("t.")
+    builder = Builder("t.")
     seed, first, n, step = inputs = [scalar(name) for name in ("seed", "first", "n", "step")]
-    z = noise_graph.normal(net, noise_graph.key(net, seed), first, n, shape, step, Stream.STEP)
+    z = noise_graph.normal(builder, noise_graph.key(builder, seed), first, n, shape, step, Stream.STEP)
     z.type, z.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(("batch", *shape))
-    model = ir.to_proto(ir.Model(net.graph(inputs, [z], "noise", 18), ir_version=8))
+    model = ir.to_proto(ir.Model(builder.graph(inputs, [z], "noise", 18), ir_version=8))
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     for key in (0, 5, 2**32, 2**63 + 12345678901, 2**64 - 1):

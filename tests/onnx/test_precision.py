@@ -20,10 +20,10 @@ from zoo.runtime import load
 from zoo.runtime.check import check
 from zoo_diffusion.unet import UNetDiffusion
 from zoo_onnx.precision import precision
-from zoo_onnx.precision.grids import Float, Integers
+from zoo_onnx.precision.number_formats import Float, Integers
 from zoo_onnx.precision.quality import compared, measure
 
-GRIDS = {"float16": Float("float16"), "bfloat16": Float("bfloat16"), "int8": Integers(8), "int4": Integers(4)}
+FORMATS = {"float16": Float("float16"), "bfloat16": Float("bfloat16"), "int8": Integers(8), "int4": Integers(4)}
 CHOICES = {
     "float16": {"dtype": "float16"},
     "bfloat16": {"dtype": "bfloat16"},
@@ -62,33 +62,33 @@ def lowered(request, steps, tmp_path_factory):
     return request.param, export(steps, tmp_path_factory.mktemp("lowered") / "bundle", **CHOICES[request.param])
 
 
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
 @given(
     seed=st.integers(0, 1000), scale=st.sampled_from((1e-3, 1.0, 30.0)), shape=st.sampled_from(((8, 32), (16, 4, 3, 4)))
 )
-def test_what_is_rounded_is_stored_without_loss(grid, seed, scale, shape):
+def test_what_is_rounded_is_stored_without_loss(format, seed, scale, shape):
     weights = (scale * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
     weights[0] = 0
-    rounded = grid.rounded(weights)
-    held = grid.stored(rounded)
+    rounded = format.rounded(weights)
+    held = format.stored(rounded)
     values = held.values.astype(np.float32)
     restored = (values if held.scale is None else values * held.scale).reshape(shape)
     np.testing.assert_array_equal(restored, rounded)
-    np.testing.assert_array_equal(grid.rounded(rounded), rounded)
+    np.testing.assert_array_equal(format.rounded(rounded), rounded)
     largest = np.abs(weights).max()
-    step = {"float16": 2**-10, "bfloat16": 2**-7, "int8": 1.001 / 127, "int4": 1.001 / 7}[grid.name] * largest
+    step = {"float16": 2**-10, "bfloat16": 2**-7, "int8": 1.001 / 127, "int4": 1.001 / 7}[format.name] * largest
     assert np.abs(rounded - weights).max() <= step / 2
 
 
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-def test_other_weights_are_not_stored(grid):
-    assert grid.stored(np.random.default_rng(0).standard_normal((16, 32)).astype(np.float32)) is None
+@pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
+def test_other_weights_are_not_stored(format):
+    assert format.stored(np.random.default_rng(0).standard_normal((16, 32)).astype(np.float32)) is None
 
 
 def test_a_transposed_matrix_is_recognised():
-    grid = Integers(8)
-    rounded = grid.rounded(np.random.default_rng(0).standard_normal((24, 32)).astype(np.float32))
-    held = grid.stored(np.ascontiguousarray(rounded.T))
+    format = Integers(8)
+    rounded = format.rounded(np.random.default_rng(0).standard_normal((24, 32)).astype(np.float32))
+    held = format.stored(np.ascontiguousarray(rounded.T))
     assert held.turned
     np.testing.assert_array_equal((held.values * held.scale).astype(np.float32).T, rounded.T)
 
@@ -111,7 +111,7 @@ def test_what_computes_in_float32_computes_the_rounded_model(lowered, steps):
     name, folder = lowered
     rounded = copy.deepcopy(steps)
     choice = precision(**CHOICES[name])
-    choice.grid.round(rounded)
+    choice.format.round(rounded)
     given = load(folder, "cpu").sample(3, seed=5, sampler="ddim", steps=3)
     difference = np.abs(given - rounded.sample(3, seed=5, sampler="ddim", steps=3).numpy()).max() / 8
     assert (difference < 1e-5) == (name in EXACT)

@@ -14,7 +14,7 @@ from zoo.render.files import Extras
 from zoo.render.read import read_samples
 from zoo.render.spectrograms import spectrogram
 
-KIND = Audio(8000)
+MODALITY = Audio(8000)
 SHAPE = (1, 400)
 
 
@@ -37,14 +37,14 @@ def wav(n=400, *, rate=8000, channels=1, width=2):
 
 def test_recordings_come_back(samples, tmp_path):
     for n in (1, 3):
-        write(samples[:n], tmp_path / f"{n}.wav", Extras(kind=KIND))
-        x, condition = read_samples(tmp_path / f"{n}.wav", SHAPE, KIND)
+        write(samples[:n], tmp_path / f"{n}.wav", Extras(modality=MODALITY))
+        x, condition = read_samples(tmp_path / f"{n}.wav", SHAPE, MODALITY)
         np.testing.assert_array_equal(x, samples[:n])
         assert condition is None
 
 
 def test_players_get_16_bits_with_silence_between(samples, tmp_path):
-    write(samples, tmp_path / "x.wav", Extras(kind=KIND))
+    write(samples, tmp_path / "x.wav", Extras(modality=MODALITY))
     with wave.open(str(tmp_path / "x.wav")) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)
         frames = np.frombuffer(file.readframes(file.getnframes()), "<i2")
@@ -54,8 +54,8 @@ def test_players_get_16_bits_with_silence_between(samples, tmp_path):
 
 def test_numbers_are_floored_and_cut_off(tmp_path):
     x = np.array([0.0, 0.9 * GRAIN, -0.1 * GRAIN, 2.0, -2.0, 1.0], np.float32)[None, None]
-    write(x, tmp_path / "x.wav", Extras(kind=KIND))
-    read, _ = read_samples(tmp_path / "x.wav", (1, 6), KIND)
+    write(x, tmp_path / "x.wav", Extras(modality=MODALITY))
+    read, _ = read_samples(tmp_path / "x.wav", (1, 6), MODALITY)
     np.testing.assert_array_equal(read[0, 0] / GRAIN, [0, 0, -1, 32767, -32768, 32767])
 
 
@@ -76,12 +76,12 @@ BAD = {
 def test_other_files_are_refused(content, message, tmp_path):
     (tmp_path / "x.wav").write_bytes(content)
     with pytest.raises(DataError, match=message):
-        read_samples(tmp_path / "x.wav", SHAPE, KIND)
+        read_samples(tmp_path / "x.wav", SHAPE, MODALITY)
 
 
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(DataError, match=r"x\.wav"):
-        read_samples(tmp_path / "x.wav", SHAPE, KIND)
+        read_samples(tmp_path / "x.wav", SHAPE, MODALITY)
 
 
 def test_only_recordings_are_written_to_wav(tmp_path):
@@ -91,7 +91,7 @@ def test_only_recordings_are_written_to_wav(tmp_path):
     (tmp_path / "x.wav").write_bytes(wav())
     with pytest.raises(DataError, match="is a recording"):
         read_samples(tmp_path / "x.wav", (1, 8, 8))
-    assert default_suffix(SHAPE, KIND) == ".wav"
+    assert default_suffix(SHAPE, MODALITY) == ".wav"
 
 
 def test_numbers_of_16_bits_get_noise_and_others_do_not(samples):
@@ -114,7 +114,7 @@ def test_recordings_have_a_picture(n, tmp_path):
     from PIL import Image
 
     x = np.random.default_rng(0).normal(0, 0.1, (n, *SHAPE)).astype(np.float32)
-    extras = Extras(np.arange(n) % 3, ("a", "b", "c"), kind=KIND)
+    extras = Extras(np.arange(n) % 3, ("a", "b", "c"), modality=MODALITY)
     write(x, tmp_path / "x.png", extras)
     with Image.open(tmp_path / "x.png") as picture:
         assert picture.width > 150

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import ConfigError, DataError
-from zoo.modality import Audio, Column, Table, Text, describe, kind_from
+from zoo.modality import Audio, Column, Table, Text, describe, modality_from
 from zoo.render import default_suffix, write
 from zoo.render.files import Extras
 from zoo.render.read import read_samples
@@ -21,8 +21,8 @@ TABLE = Table(
 
 
 def test_kinds_survive_json():
-    for kind in (TABLE, Audio(8000), Text("\0abc"), None):
-        assert kind_from(describe(kind)) == kind
+    for modality in (TABLE, Audio(8000), Text("\0abc"), None):
+        assert modality_from(describe(modality)) == modality
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_kinds_survive_json():
         lambda: Column("x", minimum=2.0, maximum=1.0),
         lambda: Column("x", ("a", "b")),
         lambda: Column("x", ("a", "a"), 1.0, 0.0, 1.0),
-        lambda: kind_from({"kind": "smell"}),
-        lambda: kind_from({"kind": "audio", "rate": 1}),
-        lambda: kind_from({"kind": "table", "columns": [{"title": "x"}]}),
-        lambda: kind_from({"kind": "table", "columns": 3}),
+        lambda: modality_from({"kind": "smell"}),
+        lambda: modality_from({"kind": "audio", "rate": 1}),
+        lambda: modality_from({"kind": "table", "columns": [{"title": "x"}]}),
+        lambda: modality_from({"kind": "table", "columns": 3}),
     ],
 )
 def test_what_is_no_kind_is_refused(make):
@@ -62,7 +62,7 @@ def test_only_shapes_that_fit():
 def test_samples_are_rounded_into_their_columns(tmp_path):
     samples = np.array([[0.7, 33.9, 1.759, 1 / 3], [1.2, 12.0, -0.001, -2.0], [5.0, 99.0, 1.75, 0.0]], np.float32)
     assert default_suffix((4,), TABLE) == ".csv"
-    write(samples, tmp_path / "x.csv", Extras(kind=TABLE))
+    write(samples, tmp_path / "x.csv", Extras(modality=TABLE))
     assert (tmp_path / "x.csv").read_text().splitlines() == [
         "sex,age,height,free",
         "female,33,1.75,0.3333333432674408",
@@ -80,7 +80,7 @@ def test_what_is_read_and_dequantised_is_written_again(tmp_path):
     x, _ = read_samples(tmp_path / "x.csv", (4,), TABLE)
     noisy = (x + rounding(2, TABLE, seed=1)).astype(np.float32)
     assert (noisy[:, :3] != x[:, :3]).all()
-    write(noisy, tmp_path / "y.csv", Extras(kind=TABLE))
+    write(noisy, tmp_path / "y.csv", Extras(modality=TABLE))
     assert (tmp_path / "y.csv").read_text() == text
 
 

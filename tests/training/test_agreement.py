@@ -1,4 +1,4 @@
-"""The judge learns to tell classes apart, and is honest about samples that show the wrong one."""
+"""The classifier learns to tell classes apart, and is honest about samples that show the wrong one."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 
 from zoo.data import Dataset, Split
 from zoo.errors import DataError
-from zoo.metrics.agreement import judge_samples, train_judge
+from zoo.metrics.agreement import classify_samples, train_classifier
 from zoo.modality import Audio
 
 
@@ -23,13 +23,13 @@ def bars(n, seed):
 
 def test_the_judge_agrees_with_true_classes_and_not_with_false_ones():
     data = Dataset("bars", bars(4000, 0), bars(100, 1), bars(500, 2), levels=16)
-    judge = train_judge(data, epochs=2)
+    classifier = train_classifier(data, epochs=2)
     fresh = bars(300, 3)
-    verdict = judge_samples(judge, data, fresh.x + np.float32(0.5), fresh.condition)
+    verdict = classify_samples(classifier, data, fresh.x + np.float32(0.5), fresh.condition)
     assert verdict.test_accuracy > 0.98
     assert verdict.agreement > 0.98
     assert verdict.samples == 300
-    assert judge_samples(judge, data, fresh.x.astype(np.float32), 1 - fresh.condition).agreement < 0.02
+    assert classify_samples(classifier, data, fresh.x.astype(np.float32), 1 - fresh.condition).agreement < 0.02
 
 
 def tones(n, seed):
@@ -43,16 +43,16 @@ def tones(n, seed):
 
 
 def test_a_judge_listens():
-    data = Dataset("tones", tones(1500, 0), tones(10, 1), tones(200, 2), kind=Audio(8000))
-    judge = train_judge(data, epochs=3)
+    data = Dataset("tones", tones(1500, 0), tones(10, 1), tones(200, 2), modality=Audio(8000))
+    classifier = train_classifier(data, epochs=3)
     fresh = tones(200, 3)
-    verdict = judge_samples(judge, data, fresh.x, fresh.condition)
+    verdict = classify_samples(classifier, data, fresh.x, fresh.condition)
     assert verdict.test_accuracy > 0.95
     assert verdict.agreement > 0.95
-    assert judge_samples(judge, data, fresh.x, 1 - fresh.condition).agreement < 0.05
+    assert classify_samples(classifier, data, fresh.x, 1 - fresh.condition).agreement < 0.05
 
 
 def test_data_without_labels_cannot_be_judged():
     split = Split(np.zeros((4, 2), np.float32))
     with pytest.raises(DataError, match="no labelled images or recordings"):
-        train_judge(Dataset("points", split, split, split))
+        train_classifier(Dataset("points", split, split, split))

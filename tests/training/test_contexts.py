@@ -172,9 +172,9 @@ def test_a_part_that_was_loaded_stays_and_the_rest_is_fitted(tmp_path):
 def test_a_student_that_starts_with_its_teacher_sees_contexts_as_it_does(tmp_path):
     teacher = trained(MODELS["a diffusion"][0], posterior(1e3), tmp_path, steps=2)
     student = MODELS["a diffusion"][0]()
-    lesson = Reflow(student, teacher, pairs=20, sampler="heun", steps=2)
-    lesson.prepare(posterior(1e3), seed=0, folder=tmp_path)
-    lesson.start(student)
+    distillation = Reflow(student, teacher, pairs=20, sampler="heun", steps=2)
+    distillation.prepare(posterior(1e3), seed=0, folder=tmp_path)
+    distillation.start(student)
     torch.testing.assert_close(student.contexts.scale, teacher.contexts.scale)
     prepare(student, posterior(1.0), seed=0)
     torch.testing.assert_close(student.contexts.scale, teacher.contexts.scale)
@@ -221,7 +221,7 @@ def test_numbers_that_are_not_finite_are_told_before_the_first_step(value, split
 
 def test_columns_are_told_by_name(tmp_path):
     data = posterior(n=100)
-    data = replace(data, kind=Table((Column("mass"), Column("radius"))))
+    data = replace(data, modality=Table((Column("mass"), Column("radius"))))
     data.train.condition[3, 2] = np.nan
     named = {**VECTOR, "labels": ["u", "v", "w"]}
     with pytest.raises(DataError, match=r"in row 3, column 2 \(w\)"):

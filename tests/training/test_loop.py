@@ -81,7 +81,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, settings):
     assert whole is not None
     assert resumed is not None
     assert arrays_equal(whole.arrays, resumed.arrays)
-    assert resumed.progress.history == whole.progress.history
+    assert resumed.training_state.history == whole.training_state.history
 
 
 def test_a_seed_repeats_and_another_does_not(tmp_path):

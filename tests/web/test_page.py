@@ -171,7 +171,7 @@ def test_other_numbers_are_written_down(visit, bundle):
 def test_texts_are_read(visit, bundle):
     model = BundledModel(bundle("names-masked"), "cpu")
     browser = visit("names-masked", "#n=5&seed=2")
-    expected = texts(drawn(browser, model, seed=2), model.kind)
+    expected = texts(drawn(browser, model, seed=2), model.modality)
     assert browser.evaluate("Array.from(document.querySelectorAll('#view li'), (li) => li.textContent)") == expected
     assert browser.console == []
 
@@ -179,7 +179,7 @@ def test_texts_are_read(visit, bundle):
 def test_rows_of_a_table_are_written_as_in_its_file(visit, bundle):
     model = BundledModel(bundle("wine-mlp"), "cpu")
     browser = visit("wine-mlp", "#n=4&seed=3")
-    names, rows = tables.texts(drawn(browser, model, seed=3), model.kind)
+    names, rows = tables.texts(drawn(browser, model, seed=3), model.modality)
     cells = "Array.from(document.querySelectorAll('#view tr'), (row) => Array.from(row.cells, (c) => c.textContent))"
     head, *shown = browser.evaluate(cells)
     assert head[1:] == names

@@ -19,7 +19,7 @@ from zoo.conditions import Condition  # noqa: E402 - after the checks for what t
 from zoo.errors import ExportError, ProofError  # noqa: E402
 from zoo.exporting import export  # noqa: E402
 from zoo.models.interface import DirectModel  # noqa: E402
-from zoo_diffusion.coding import Coding  # noqa: E402
+from zoo_diffusion.codec import LatentCodec  # noqa: E402
 from zoo_diffusion.diffusion import Diffusion  # noqa: E402
 from zoo_diffusion.graphs import DivergenceModule, GaussianStep  # noqa: E402
 
@@ -140,7 +140,7 @@ class Denoising(Diffusion):
         )
 
 
-class Channels(Coding):
+class Channels(LatentCodec):
     """Latents are images of three channels, each brought to another scale: a bijection."""
 
     latent_shape = (3, 2, 2)

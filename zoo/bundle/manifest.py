@@ -16,8 +16,8 @@ from zoo import schema
 from zoo.conditions import Condition
 from zoo.errors import BundleError, ZooError
 from zoo.jsonfile import strict
-from zoo.modality import Kind, kind_from
-from zoo.modality import describe as describe_kind
+from zoo.modality import Modality, modality_from
+from zoo.modality import describe as describe_modality
 from zoo.programs import Fused, Program, describe, fused_from, program_from
 from zoo.programs.ports import Port
 
@@ -67,7 +67,7 @@ class Manifest:
         files: every file but the manifest itself, by name.
         created_by: the version that wrote it.
         batch: the one size of batch that the graphs take, or None for any.
-        kind: what the numbers of a sample mean, where its shape does not say.
+        modality: what the numbers of a sample mean, where its shape does not say.
         precision: formats of weights and arithmetic other than float32, and what they cost, or None.
     """
 
@@ -85,7 +85,7 @@ class Manifest:
     fused: Fused | None = None
     batch: int | None = None
     precision: Mapping[str, Any] | None = None
-    kind: Kind | None = None
+    modality: Modality | None = None
 
     def to_json(self) -> str:
         """The file's content; the same manifest gives the same bytes."""
@@ -96,7 +96,7 @@ class Manifest:
             "event_shape": list(self.event_shape),
             "condition": None if self.condition is None else self.condition.describe(),
             "levels": self.levels,
-            **({} if self.kind is None else {"kind": describe_kind(self.kind)}),
+            **({} if self.modality is None else {"kind": describe_modality(self.modality)}),
             "licenses": dict(self.licenses),
             "noise": {"generator": "philox4x32-10", "normals": "box-muller", "specification": "zoo.noise"},
             "graphs": {name: asdict(graph) for name, graph in self.graphs.items()},
@@ -170,14 +170,14 @@ class Manifest:
             fused=fused_from(programs["fused"]) if "fused" in programs else None,
             batch=values.get("batch"),
             precision=values.get("precision"),
-            kind=kind_from(values.get("kind")),
+            modality=modality_from(values.get("kind")),
         )
 
     def _problems(self) -> Iterator[str]:
         """What the schema cannot see: how one field fits another."""
         if math.prod(self.event_shape) > _MAX_EVENT:
             yield f"a sample of shape {self.event_shape} has more than {_MAX_EVENT} numbers"
-        if self.kind is not None and (misfit := self.kind.misfit(self.event_shape, self.levels)):
+        if self.modality is not None and (misfit := self.modality.misfit(self.event_shape, self.levels)):
             yield f"its samples are of shape {list(self.event_shape)}, but {misfit}"
         yield from self._problems_of_files()
         yield from self._problems_of_graphs()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zoo import noise
 from zoo.errors import DataError, UsageError
-from zoo.modality import Kind
+from zoo.modality import Modality
 from zoo.samplers.slerp import slerp
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def read_data(
-    path: Path, event_shape: tuple[int, ...], kind: Kind | None = None
+    path: Path, event_shape: tuple[int, ...], modality: Modality | None = None
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Data ``[n, *event]`` (one event becomes n = 1) and its condition, if any; a PNG is left as bytes."""
     from zoo.render.read import read_image, read_samples
 
     if path.suffix.lower() == ".png":
         return read_image(path, event_shape), None
-    x, condition = read_samples(path, event_shape, kind)
+    x, condition = read_samples(path, event_shape, modality)
     return (x[None] if x.shape == event_shape else x), condition
 
 

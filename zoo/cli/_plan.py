@@ -111,13 +111,13 @@ def output_of(app: App, facts: Facts, request: Request) -> Path:
 
     if request.sampler is not None and request.sampler not in app.registry.samplers():
         raise UnknownNameError("sampler", request.sampler, app.registry.samplers())
-    output = request.output or Path(file_name(facts.name) + default_suffix(facts.event_shape, facts.kind))
+    output = request.output or Path(file_name(facts.name) + default_suffix(facts.event_shape, facts.modality))
     if request.stop_after is None:
-        check_output(output, facts.event_shape, facts.kind, replace=request.force)
+        check_output(output, facts.event_shape, facts.modality, replace=request.force)
     else:
         check_writable(output, replace=request.force)
     if request.previews is not None:
-        check_output(request.previews, facts.event_shape, facts.kind, replace=request.force)
+        check_output(request.previews, facts.event_shape, facts.modality, replace=request.force)
     return output
 
 
@@ -133,8 +133,8 @@ def read_inputs(request: Request, facts: Facts) -> Inputs:
     state = None if request.resume is None else SamplerState.load(request.resume)
     init = mask = noise = condition = None
     if request.init is not None:
-        init, condition = editing.read_data(request.init, facts.event_shape, facts.kind)
-        if isinstance(facts.kind, Text):
+        init, condition = editing.read_data(request.init, facts.event_shape, facts.modality)
+        if isinstance(facts.modality, Text):
             init, mask = editing.gaps(init)
     if request.mask is not None:
         mask = editing.read_mask(request.mask, facts.event_shape)

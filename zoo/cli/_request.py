@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.bundle.manifest import Manifest
 from zoo.errors import ConditionError, UsageError
-from zoo.modality import Kind, kind_from
+from zoo.modality import Modality, modality_from
 from zoo.samplers.guidance import Guidance
 
 if TYPE_CHECKING:
@@ -159,15 +159,15 @@ class Facts:
     name: str
     event_shape: tuple[int, ...]
     condition: Condition | None
-    kind: Kind | None = None
+    modality: Modality | None = None
 
 
 def facts_of(source: Source) -> Facts:
     """From its card, or its bundle."""
     known = source.card if source.card is not None else source.manifest()
     assert known is not None
-    kind = known.kind if isinstance(known, Manifest) else kind_from(known.data.get("kind"))
-    return Facts(source.name, known.event_shape, known.condition, kind)
+    modality = known.modality if isinstance(known, Manifest) else modality_from(known.data.get("kind"))
+    return Facts(source.name, known.event_shape, known.condition, modality)
 
 
 def condition_of(request: Request, facts: Facts, count: int | None = None, found: Any = None) -> tuple[int, Any]:

@@ -105,7 +105,7 @@ def _report(
 
     told = _told(model, facts, request, plan, drawn)
     labels = () if facts.condition is None else facts.condition.labels
-    extras = Extras(plan.condition, labels, model.levels, model.kind, columns=request.interpolate, about=told)
+    extras = Extras(plan.condition, labels, model.levels, model.modality, columns=request.interpolate, about=told)
     if drawn.samples is not None:
         write(drawn.samples, output, extras, replace=request.force)
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
@@ -145,7 +145,7 @@ def _write_previews(app: App, model: BundledModel, request: Request, previews: N
 
     assert request.previews is not None
     pictures = previews.reshape(-1, *model.event_shape) if request.previews.suffix == ".png" else previews
-    extras = Extras(levels=model.levels, kind=model.kind, columns=previews.shape[1])
+    extras = Extras(levels=model.levels, modality=model.modality, columns=previews.shape[1])
     with _kept(app, output, f"{request.previews} is not written"):
         write(pictures, request.previews, extras, replace=request.force)
 
@@ -157,7 +157,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     assert request.encode is not None
     output = request.output or Path(file_name(source.name) + "-noise.npz")
     check_writable(output, replace=request.force)
-    x, found = editing.read_data(request.encode, facts.event_shape, facts.kind)
+    x, found = editing.read_data(request.encode, facts.event_shape, facts.modality)
     condition = given_condition(request, facts, len(x))
     if condition is None and facts.condition is not None and found is not None:
         condition = facts.condition.array(found, len(x))
@@ -189,7 +189,7 @@ def _shows_density(facts: Facts, request: Request, drawn: _Drawn, output: Path) 
     edited = request.resume is not None or any(getattr(request, name) is not None for name in _EDITS)
     if drawn.samples is None or edited or output.suffix.lower() != ".png" or request.density == "none":
         return False
-    return picture_of(facts.event_shape, facts.kind) in ("scatter", "histogram")
+    return picture_of(facts.event_shape, facts.modality) in ("scatter", "histogram")
 
 
 def _draw_density(app: App, samples: Any, output: Path, extras: Extras, request: Request, seconds: float) -> None:

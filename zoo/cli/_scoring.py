@@ -79,9 +79,9 @@ def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], NDArr
     from zoo.render.read import read_samples
 
     assert request.log_prob is not None
-    x, found = read_samples(request.log_prob, facts.event_shape, facts.kind)
+    x, found = read_samples(request.log_prob, facts.event_shape, facts.modality)
     n = len(x) if x.ndim else 0
-    if isinstance(facts.kind, Text) and (x < 0).any():
+    if isinstance(facts.modality, Text) and (x < 0).any():
         raise DataError(f"{request.log_prob} has gaps, and a text with gaps has no probability")
     if request.classes or request.condition is not None:
         return x, given_condition(request, facts, n)
@@ -99,10 +99,10 @@ def _dequantised(app: App, model: BundledModel, facts: Facts, x: NDArray[Any], s
 
     if is_discrete(x, model.levels):
         app.say(f"whole numbers are dequantised with uniform noise of seed {seed}")
-    elif isinstance(facts.kind, Table):
+    elif isinstance(facts.modality, Table):
         app.say(f"what was rounded is dequantised with uniform noise of seed {seed}")
-        return x + tables.rounding(len(x) if x.ndim else 0, facts.kind, seed)
-    elif isinstance(facts.kind, Audio) and (grain := audio.rounding(x, seed)) is not None:
+        return x + tables.rounding(len(x) if x.ndim else 0, facts.modality, seed)
+    elif isinstance(facts.modality, Audio) and (grain := audio.rounding(x, seed)) is not None:
         app.say(f"16-bit recordings are dequantised with uniform noise of seed {seed}")
         return x + grain
     return x

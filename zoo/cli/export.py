@@ -102,12 +102,12 @@ def command(
     zoo export --all --check
     zoo export mnist-unet -o digits --fused --sampler dpm-solver-pp --steps 10
     """
-    texts = {
-        "options": key_values(options),
-        "packing": key_values(packing, "-T"),
-        "importing": key_values(importing, "-I"),
-    }
-    request = Request(**texts, **given)
+    request = Request(
+        options=key_values(options),
+        packing=key_values(packing, "-T"),
+        importing=key_values(importing, "-I"),
+        **given,
+    )
     if everything:
         _check_all(request)
         cards = _cards(app, model)

@@ -16,7 +16,7 @@ from zoo.cli._app import App, json_option, pass_app
 from zoo.errors import MissingDependencyError, OutputError
 
 if TYPE_CHECKING:
-    from zoo.training.checkpoint import Progress
+    from zoo.training.checkpoint import TrainingState
 
 
 @click.command("train")
@@ -50,11 +50,11 @@ def command(
 
     with _interruptible() as interrupted, app.progress(found.name, found.training.steps) as update:
 
-        def report(progress: Progress, loss: float, validation: float | None) -> None:
-            update(progress.step, found.training.steps)
+        def report(training_state: TrainingState, loss: float, validation: float | None) -> None:
+            update(training_state.step, found.training.steps)
             if validation is not None:
-                best = " (best so far)" if progress.best_step == progress.step else ""
-                app.say(f"step {progress.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
+                best = " (best so far)" if training_state.best_step == training_state.step else ""
+                app.say(f"step {training_state.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
 
         card = train_recipe(
             found, folder, app.registry, device=device, report=report, say=app.say, stop=lambda: bool(interrupted)

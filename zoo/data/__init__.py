@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError
-from zoo.modality import Kind
+from zoo.modality import Modality
 
 __all__ = ["Dataset", "Split", "check_finite"]
 
@@ -54,7 +54,7 @@ class Dataset:
         grain: for numbers that were rounded, such as measurements in a table, the widths to which they were, of the
             shape of an event; None for what is continuous, or has levels. Training and scoring add uniform noise of
             these widths, since a density of rounded numbers can be made as large as one likes.
-        kind: what the numbers of a sample mean, where its shape does not say.
+        modality: what the numbers of a sample mean, where its shape does not say.
         labels: names of the classes.
         entropy: differential entropy in nats where it is known, the best negative log-likelihood there can be.
         extra: whatever else is known, as JSON values.
@@ -66,7 +66,7 @@ class Dataset:
     test: Split
     levels: int | None = None
     grain: NDArray[np.float32] | None = None
-    kind: Kind | None = None
+    modality: Modality | None = None
     labels: tuple[str, ...] = ()
     entropy: float | None = None
     extra: dict[str, Any] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from zoo import noise
 from zoo.errors import UsageError
 from zoo.likelihood import LOG_NOISE_MAX
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 
 Array = NDArray[np.float64]
 #: (x_t float32 [n, *event], time, α, σ) -> D [n, *event]
@@ -32,7 +32,7 @@ Denoiser = Callable[[NDArray[np.float32], float, float, float], Any]
 def variational_bound(
     denoise: Denoiser,
     state: Array,
-    path: Path,
+    path: GaussianPath,
     *,
     steps: int = 1000,
     terms: int = 100,

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from zoo import noise
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 
 Array = NDArray[np.float64]
 #: (state float32 [n, *event], time, α, σ, probe float32) -> (D [n, *event], probeᵀ·∂D/∂x·probe [n])
@@ -84,7 +84,7 @@ def evaluations(steps: int, probes: int, dims: int) -> int:
 def log_density(
     evaluate: Evaluator,
     state: Array,
-    path: Path,
+    path: GaussianPath,
     *,
     seed: int = 0,
     steps: int = 32,
@@ -116,7 +116,7 @@ def log_density(
 def differentiable_log_density(
     evaluate: Callable[[Any, float, float, float, Any], tuple[Any, Any]],
     state: Any,
-    path: Path,
+    path: GaussianPath,
     *,
     seed: int = 0,
     steps: int = 32,
@@ -142,7 +142,7 @@ def differentiable_log_density(
 def log_density_with_errors(
     evaluate: Evaluator,
     state: Array,
-    path: Path,
+    path: GaussianPath,
     *,
     seed: int = 0,
     steps: int = 32,
@@ -219,7 +219,7 @@ def _in_float64(evaluate: Evaluator) -> Callable[[Array, float, float, float, An
 def _of_probes(
     evaluate: Callable[..., tuple[Any, Any]],
     state: Array,
-    path: Path,
+    path: GaussianPath,
     seed: int,
     steps: int,
     probes: int,
@@ -230,7 +230,13 @@ def _of_probes(
 
 
 def _estimates(
-    evaluate: Callable[..., tuple[Any, Any]], state: Any, path: Path, seed: int, steps: int, probes: int, first: int
+    evaluate: Callable[..., tuple[Any, Any]],
+    state: Any,
+    path: GaussianPath,
+    seed: int,
+    steps: int,
+    probes: int,
+    first: int,
 ) -> Iterator[_Solved]:
     """The solutions of :func:`_of_probes`, arrays or tensors as the state is one."""
     if steps < 1 or probes < 0:
@@ -245,7 +251,11 @@ def _estimates(
 
 
 def _integrated(
-    evaluate: Callable[..., tuple[Any, Any]], state: Any, path: Path, steps: int, probes: Sequence[NDArray[np.float32]]
+    evaluate: Callable[..., tuple[Any, Any]],
+    state: Any,
+    path: GaussianPath,
+    steps: int,
+    probes: Sequence[NDArray[np.float32]],
 ) -> _Solved:
     """With the trace the sum over probes; plain arithmetic, for arrays and for tensors, whose errors are not told."""
     n, dims = len(state), math.prod(state.shape[1:])
@@ -289,7 +299,7 @@ def _integrated(
     return _Solved(prior - change - dims * math.log(alpha0), ends, rounding)
 
 
-def _log_noise_ends(path: Path) -> tuple[float, float]:
+def _log_noise_ends(path: GaussianPath) -> tuple[float, float]:
     """ln(σ/α) where the ODE begins, at data, and where it ends."""
     start, end = (min(-0.5 * float(path.log_snr(t)), LOG_NOISE_MAX) for t in (path.t_min, 1.0))
     return start, end

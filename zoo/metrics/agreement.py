@@ -1,4 +1,4 @@
-"""Does a sample show the class that was asked for? A small classifier, trained on the real data, is the judge."""
+"""Does a sample show the class that was asked for? A small classifier that is trained on the real data says so."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.data import Dataset, Split
+from zoo.metrics.classifiers import ImageClassifier, classifier_for, has_classifier
 from zoo.metrics.distance import frechet_distance
 from zoo.metrics.evaluation import Evaluation, Metrics
-from zoo.metrics.judges import Judge, can_be_judged, judge_for
 
 _BATCH = 128
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How often the judge sees the class that was asked for, and how often it is right on real data."""
+    """How often the classifier sees the class that was asked for, and how often it is right on real data."""
 
     agreement: float
     samples: int
     test_accuracy: float
 
 
-def train_judge(data: Dataset, *, epochs: int | None = None, seed: int = 0) -> Judge:
-    """Train a judge on the training split by cross-entropy with AdamW and a one-cycle learning rate.
+def train_classifier(data: Dataset, *, epochs: int | None = None, seed: int = 0) -> ImageClassifier:
+    """Train a classifier on the training split by cross-entropy with AdamW and a one-cycle learning rate.
 
     Args:
         data: labelled images or recordings.
-        epochs: how often it sees each; None for as often as makes :attr:`Judge.STEPS` steps.
+        epochs: how often it sees each; None for as often as makes :attr:`ImageClassifier.STEPS` steps.
         seed: of its first weights and of the order.
 
     Raises:
@@ -41,44 +41,46 @@ def train_judge(data: Dataset, *, epochs: int | None = None, seed: int = 0) -> J
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        judge = judge_for(data)
+        classifier = classifier_for(data)
         if epochs is None:
-            epochs = math.ceil(judge.STEPS / max(len(data.train) // _BATCH, 1))
+            epochs = math.ceil(classifier.STEPS / max(len(data.train) // _BATCH, 1))
         steps = epochs * (len(data.train) // _BATCH)
-        optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=1e-2)
+        optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
         for step in range(steps):
             epoch, position = divmod(step, len(data.train) // _BATCH)
             order = np.random.default_rng([seed, epoch]).permutation(len(data.train))
             x, label = _batch(data.train, order[position * _BATCH : (position + 1) * _BATCH])
             optimizer.zero_grad()
-            F.cross_entropy(judge(x), label).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(classifier(x), label).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-    return judge.eval()
+    return classifier.eval()
 
 
 @torch.no_grad()
-def accuracy(judge: Judge, split: Split) -> float:
-    """Share of a split that the judge labels right."""
+def accuracy(classifier: ImageClassifier, split: Split) -> float:
+    """Share of a split that the classifier labels right."""
     right = 0
     for start in range(0, len(split), 1000):
         x, label = _batch(split, np.arange(start, min(start + 1000, len(split))))
-        right += int((judge(x).argmax(1) == label).sum())
+        right += int((classifier(x).argmax(1) == label).sum())
     return right / len(split)
 
 
-def judge_samples(judge: Judge, data: Dataset, samples: NDArray[np.float32], classes: NDArray[np.int32]) -> Verdict:
+def classify_samples(
+    classifier: ImageClassifier, data: Dataset, samples: NDArray[np.float32], classes: NDArray[np.int32]
+) -> Verdict:
     """Agreement of samples with the classes they were asked to show.
 
     Args:
-        judge: trained on ``data``.
-        data: whose test split the judge is itself measured on.
+        classifier: trained on ``data``.
+        data: whose test split the classifier is itself measured on.
         samples: ``[n, *event]`` in data units; see :func:`as_real`.
         classes: ``[n]``.
     """
     split = Split(as_real(data, samples), classes)
-    return Verdict(accuracy(judge, split), len(samples), accuracy(judge, data.test))
+    return Verdict(accuracy(classifier, split), len(samples), accuracy(classifier, data.test))
 
 
 def as_real(data: Dataset, samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -87,44 +89,45 @@ def as_real(data: Dataset, samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @torch.no_grad()
-def features(judge: Judge, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The judge's features of data ``[n, *event]``, ``[n, 256]``."""
+def features(classifier: ImageClassifier, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The classifier's features of data ``[n, *event]``, ``[n, 256]``."""
     parts = [
-        judge.features(torch.from_numpy(x[i : i + 1000].astype(np.float32))).double().numpy()
+        classifier.features(torch.from_numpy(x[i : i + 1000].astype(np.float32))).double().numpy()
         for i in range(0, len(x), 1000)
     ]
     return np.concatenate(parts)
 
 
-def classifier_metrics(evaluation: Evaluation, *, judge: Judge | None = None) -> Metrics:
-    """``class_agreement`` of a model of classes, and ``frechet_distance``, both by a judge trained on the real data.
+def classifier_metrics(evaluation: Evaluation, *, classifier: ImageClassifier | None = None) -> Metrics:
+    """``class_agreement`` of a model of classes, and ``frechet_distance``, both by a classifier of real data.
 
-    The distance is in the judge's features, so it is not FID, and stands beside that of as many real training samples.
+    The distance is in the classifier's features, so it is not FID; that of as many
+    real training samples stands beside it.
     Data other than labelled images and recordings have no such metrics.
 
     Args:
         evaluation: the model and its data.
-        judge: trained on the data; None trains one.
+        classifier: trained on the data; None trains one.
     """
     model, data = evaluation.model, evaluation.data
-    if not can_be_judged(data) or not data.labels or data.test.condition is None or evaluation.drawn is None:
+    if not has_classifier(data) or not data.labels or data.test.condition is None or evaluation.drawn is None:
         return {}
-    judge = train_judge(data) if judge is None else judge
+    classifier = train_classifier(data) if classifier is None else classifier
     drawn, samples = evaluation.drawn.x, evaluation.samples
     metrics: Metrics = {}
     if model.condition is not None and model.condition.kind == "classes" and evaluation.drawn.condition is not None:
-        verdict = judge_samples(judge, data, drawn, evaluation.drawn.condition)
+        verdict = classify_samples(classifier, data, drawn, evaluation.drawn.condition)
         metrics["class_agreement"] = {
             "value": round(verdict.agreement, 4),
             "of": "samples with the default sampler whose class a judge trained on real data sees",
             "samples": verdict.samples,
             "judge_test_accuracy": round(verdict.test_accuracy, 4),
         }
-    real = features(judge, data.test.x)
+    real = features(classifier, data.test.x)
     rows = np.random.default_rng(evaluation.seed + 1).permutation(len(data.train))[:samples]
     metrics["frechet_distance"] = {
-        "value": round(frechet_distance(features(judge, as_real(data, drawn)), real), 3),
-        "of_training_data": round(frechet_distance(features(judge, data.train.x[rows]), real), 3),
+        "value": round(frechet_distance(features(classifier, as_real(data, drawn)), real), 3),
+        "of_training_data": round(frechet_distance(features(classifier, data.train.x[rows]), real), 3),
         "of": "samples and the test set, in the features of a judge trained on real data: no FID",
         "samples": samples,
     }

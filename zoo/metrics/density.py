@@ -33,7 +33,7 @@ def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) ->
     model.eval()
     split = data.test
     repeats = 1 if data.widths is None else _DEQUANTISATIONS
-    score = model.log_mass_bound if data.levels else model.log_prob
+    score = model.elbo if data.levels and model.learns_noise else model.log_prob
     values = np.zeros((repeats, len(split)))
     for r in range(repeats):
         with step_seed(seed, r):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.counts import Progress
 from zoo.data import Dataset
 from zoo.errors import PluginError, ZooError
 from zoo.registry import Registry
@@ -25,8 +26,6 @@ from zoo.runtime import BundledModel
 
 #: tables by name
 Metrics = dict[str, dict[str, Any]]
-#: called with (done, in all)
-Progress = Callable[[int, int], None] | None
 
 #: test samples that are scored unless another number is asked for, where each takes an ODE
 SCORED_BY_ODE = 64
@@ -71,7 +70,7 @@ class Evaluation:
     terms: int = 100
     samples: int = 1000
     seed: int = 0
-    progress: Progress = None
+    progress: Progress | None = None
 
     @property
     def integrates(self) -> bool:

@@ -47,7 +47,7 @@ def variational_bound(evaluation: Evaluation) -> Metrics:
         return {}
     x, condition = evaluation.tested()
     steps, terms = evaluation.chain, min(evaluation.terms, evaluation.chain)
-    loss = -evaluation.model.log_prob_bound(
+    loss = -evaluation.model.elbo(
         x, condition=condition, seed=evaluation.seed, steps=steps, terms=terms, progress=evaluation.progress
     )
     said = {"by": f"the variational bound of {steps} steps, {terms} terms"}

@@ -18,16 +18,16 @@ def table_metrics(evaluation: Evaluation) -> Metrics:
     Data other than a table, and conditional models, have no such metrics.
     """
     data, samples = evaluation.data, evaluation.samples
-    kind = data.kind
-    if not isinstance(kind, Table) or evaluation.model.condition is not None or evaluation.drawn is None:
+    modality = data.modality
+    if not isinstance(modality, Table) or evaluation.model.condition is not None or evaluation.drawn is None:
         return {}
-    real, training = (values(split.x, kind) for split in (data.test, data.train))
-    drawn = values(evaluation.drawn.x, kind)
+    real, training = (values(split.x, modality) for split in (data.test, data.train))
+    drawn = values(evaluation.drawn.x, modality)
     told = {"samples": samples, "held_out_rows": len(real)}
     return {
         "column_distance": {
-            "value": round(column_distance(drawn, real, kind), 4),
-            "of_training_data": round(column_distance(training, real, kind), 4),
+            "value": round(column_distance(drawn, real, modality), 4),
+            "of_training_data": round(column_distance(training, real, modality), 4),
             "of": "the largest difference of the distribution functions of a column, averaged over columns; for "
             "categories half the sum of the differences of their shares",
             **told,

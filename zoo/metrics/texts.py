@@ -18,11 +18,11 @@ def text_metrics(evaluation: Evaluation) -> Metrics:
     Data other than texts, and conditional models, have no such metrics.
     """
     data, samples = evaluation.data, evaluation.samples
-    kind = data.kind
-    if not isinstance(kind, Text) or evaluation.model.condition is not None or evaluation.drawn is None:
+    modality = data.modality
+    if not isinstance(modality, Text) or evaluation.model.condition is not None or evaluation.drawn is None:
         return {}
-    training, held_out = (texts(split.x, kind) for split in (data.train, data.test))
-    drawn = texts(evaluation.drawn.x, kind)
+    training, held_out = (texts(split.x, modality) for split in (data.train, data.test))
+    drawn = texts(evaluation.drawn.x, modality)
     return {
         "pronounceable": {
             "value": round(pronounceable(drawn, training), 4),

@@ -32,7 +32,7 @@ class GenerativeModel(nn.Module, ABC):
         family: ``"flow"``, ``"diffusion"``, or what a plugin adds.
         event_shape: shape of one sample, without the batch.
         condition: what samples are conditioned on, or None.
-        learns_noise: whether :meth:`log_mass_bound` is made with noise of the model's own.
+        learns_noise: whether :meth:`elbo` is made with noise of the model's own.
         exact_density: whether :meth:`log_prob` is the density of what :meth:`sample` draws; False for a bound of it.
             An export proves the one or the other.
     """
@@ -78,14 +78,15 @@ class GenerativeModel(nn.Module, ABC):
         """The training objective, a scalar: the negative log-likelihood unless a family has a better one."""
         return -self.log_prob(x, condition=condition).mean()
 
-    def log_mass_bound(self, x: Tensor, *, condition: Any = None) -> Tensor:
-        """An estimate of a lower bound of the log-probability of whole numbers, which held-out scores are made of.
+    def elbo(self, x: Tensor, *, condition: Any = None) -> Tensor:
+        """An estimate of the evidence lower bound: what the log-probability of data is at least.
 
-        With uniform noise it is the density of the numbers with their noise (Theis et al. 2016, eq. 6). Models that
-        learn noise for whole numbers override this.
+        Of whole numbers with uniform noise it is the density of the numbers with their noise (Theis et al. 2016,
+        eq. 6). Models that learn noise for whole numbers override this, and so do diffusions, by the variational bound
+        of their chain.
 
         Args:
-            x: whole numbers with uniform noise in [0, 1) added, ``[n, *event_shape]``.
+            x: data ``[n, *event_shape]``; whole numbers with uniform noise in [0, 1) added.
             condition: as for :meth:`sample`.
 
         Returns:

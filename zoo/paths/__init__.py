@@ -33,7 +33,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.errors import ConfigError, UnknownNameError
-from zoo.paths.base import Array, Path, VarianceExploding, VariancePreserving
+from zoo.paths.base import (
+    Array,
+    CorruptionPath,
+    GaussianPath,
+    VarianceExploding,
+    VariancePreserving,
+    require_gaussian,
+)
 from zoo.paths.cosine_log_snr import CosineLogSNR
 from zoo.paths.ddpm_cosine import DDPMCosine
 from zoo.paths.ddpm_linear import DDPMLinear
@@ -52,24 +59,26 @@ __all__ = [
     "PATHS",
     "VE",
     "Array",
+    "CorruptionPath",
     "CosineLogSNR",
     "DDPMCosine",
     "DDPMLinear",
     "DDPMScaledLinear",
     "DDPMSigmoid",
     "Discrete",
+    "GaussianPath",
     "LinearBeta",
     "Masking",
-    "Path",
     "RectifiedFlow",
     "SubVP",
     "VarianceExploding",
     "VariancePreserving",
     "path_from",
+    "require_gaussian",
 ]
 
 #: the Gaussian ones
-PATHS: dict[str, type[Path]] = {
+PATHS: dict[str, type[GaussianPath]] = {
     cls.name: cls
     for cls in (
         CosineLogSNR,
@@ -86,7 +95,7 @@ PATHS: dict[str, type[Path]] = {
 }
 
 
-def path_from(description: Mapping[str, Any] | str) -> Path:
+def path_from(description: Mapping[str, Any] | str) -> CorruptionPath:
     """The path that ``describe()`` described, or that a name stands for with its default parameters.
 
     Raises:
@@ -95,7 +104,7 @@ def path_from(description: Mapping[str, Any] | str) -> Path:
     """
     fields = {"name": description} if isinstance(description, str) else dict(description)
     name = fields.pop("name", None)
-    known: dict[str, type[Path]] = {**PATHS, Masking.name: Masking}
+    known: dict[str, type[CorruptionPath]] = {**PATHS, Masking.name: Masking}
     if name not in known:
         raise UnknownNameError("path", str(name), known)
     try:

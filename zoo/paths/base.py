@@ -1,4 +1,4 @@
-"""What every Gaussian path x_t = α(t)·x₀ + σ(t)·ε has; see :mod:`zoo.paths`."""
+"""What every path has, and what every Gaussian path x_t = α(t)·x₀ + σ(t)·ε has; see :mod:`zoo.paths`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,37 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zoo.errors import UsageError
+
 Array = NDArray[np.float64]
 
 
-class Path(ABC):
-    """A Gaussian path. Subclasses are frozen dataclasses whose fields are the path's parameters."""
+class CorruptionPath(ABC):
+    """How data is corrupted from t = 0 to t = 1. Subclasses are frozen dataclasses whose fields are its parameters."""
 
     name: ClassVar[str]
-    #: whether noise is added to what is diffused; a path that hides symbols has samplers of its own
-    gaussian: ClassVar[bool] = True
+
+    @property
+    def timesteps(self) -> int | None:
+        """How many timesteps a discrete path has; None for a continuous one."""
+        return None
+
+    @abstractmethod
+    def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
+        """(α(t), σ(t)): how much of the data is left, and how much of it is corrupted."""
+
+    def network_time(self, t: ArrayLike) -> Array:
+        """What the network is given for t: here 1000·t, the scale that sinusoidal embeddings are built for."""
+        return 1000.0 * np.asarray(t, np.float64)
+
+    def describe(self) -> dict[str, Any]:
+        """Name and parameters, as JSON values."""
+        return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
+
+
+class GaussianPath(CorruptionPath):
+    """A path that scales data and adds Gaussian noise: x_t = α(t)·x₀ + σ(t)·ε."""
+
     #: whether noise levels beyond σ(1)/α(1) make sense, as they do where the state is never rescaled
     unbounded: ClassVar[bool] = False
 
@@ -25,11 +47,6 @@ class Path(ABC):
     def zero_terminal_snr(self) -> bool:
         """Whether α(1) = 0 exactly, where ε says nothing about x₀ and the noise level σ/α is infinite."""
         return False
-
-    @property
-    def timesteps(self) -> int | None:
-        """How many timesteps a discrete path has; None for a continuous one."""
-        return None
 
     @property
     def t_min(self) -> float:
@@ -44,20 +61,22 @@ class Path(ABC):
     def time_at(self, log_snr: ArrayLike) -> Array:
         """The inverse of :meth:`log_snr`."""
 
-    @abstractmethod
-    def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
-        """(α(t), σ(t))."""
 
-    def network_time(self, t: ArrayLike) -> Array:
-        """What the network is given for t: here 1000·t, the scale that sinusoidal embeddings are built for."""
-        return 1000.0 * np.asarray(t, np.float64)
+def require_gaussian(path: CorruptionPath) -> GaussianPath:
+    """Return ``path`` if it is Gaussian.
 
-    def describe(self) -> dict[str, Any]:
-        """Name and parameters, as JSON values."""
-        return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
+    Raises:
+        UsageError: it is not.
+    """
+    if not isinstance(path, GaussianPath):
+        raise UsageError(
+            f"path {path.name} has no noise levels, so this needs a model of a Gaussian path",
+            hint="A model that hides symbols samples with sampler unmasking, from noise alone.",
+        )
+    return path
 
 
-class VariancePreserving(Path):
+class VariancePreserving(GaussianPath):
     """Paths with α² + σ² = 1, given by their log-SNR alone."""
 
     def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
@@ -66,7 +85,7 @@ class VariancePreserving(Path):
         return np.exp(-0.5 * np.logaddexp(0, -log_snr)), np.exp(-0.5 * np.logaddexp(0, log_snr))
 
 
-class VarianceExploding(Path):
+class VarianceExploding(GaussianPath):
     """Paths with α = 1, given by their noise level σ(t) alone."""
 
     unbounded: ClassVar[bool] = True

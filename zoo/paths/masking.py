@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zoo.paths.base import Array, Path
+from zoo.paths.base import Array, CorruptionPath
 
 
 @dataclass(frozen=True)
-class Masking(Path):
+class Masking(CorruptionPath):
     """Each position is known with probability α = 1 - t and hidden with σ = t, whatever the others are.
 
     The absorbing process of Austin et al. 2021 (arXiv:2107.03006, section 3.1) in continuous time, with the linear
@@ -22,24 +22,8 @@ class Masking(Path):
     """
 
     name: ClassVar[str] = "masking"
-    gaussian: ClassVar[bool] = False
-
-    @property
-    def zero_terminal_snr(self) -> bool:
-        """Everything is hidden at t = 1."""
-        return True
 
     def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
         """(1 - t, t)."""
         t = np.asarray(t, np.float64)
         return 1.0 - t, t
-
-    def log_snr(self, t: ArrayLike) -> Array:
-        """λ = 2 ln((1 - t)/t); infinite at the two ends."""
-        t = np.asarray(t, np.float64)
-        with np.errstate(divide="ignore"):
-            return np.asarray(2.0 * (np.log1p(-t) - np.log(t)))
-
-    def time_at(self, log_snr: ArrayLike) -> Array:
-        """t = 1/(1 + exp(λ/2))."""
-        return np.asarray(np.exp(-np.logaddexp(0.0, 0.5 * np.asarray(log_snr, np.float64))))

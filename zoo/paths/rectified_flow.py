@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from zoo.errors import ConfigError
-from zoo.paths.base import Array, Path
+from zoo.paths.base import Array, GaussianPath
 
 
 @dataclass(frozen=True)
-class RectifiedFlow(Path):
+class RectifiedFlow(GaussianPath):
     """α = 1 - u, σ = u, with u = shift·t / (1 + (shift - 1)·t).
 
     Data is at t = 0 and noise at t = 1, as everywhere here (the papers count the other way). The shift is that of
@@ -68,7 +68,7 @@ class RectifiedFlow(Path):
         return self.time_scale * self.shifted(t)
 
     def describe(self) -> dict[str, Any]:
-        """See :meth:`zoo.paths.base.Path.describe`; without the usual time_scale, which older readers do not know."""
+        """Name and parameters, without the usual time_scale, which older readers do not know."""
         described = super().describe()
         if described["time_scale"] == 1000.0:
             del described["time_scale"]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from zoo.errors import ConfigError
-from zoo.paths.base import Array, Path
+from zoo.paths.base import Array, GaussianPath
 
 
 @dataclass(frozen=True)
-class SubVP(Path):
+class SubVP(GaussianPath):
     """α = exp(-B/2), σ = 1 - exp(-B), where B(t) = ∫β is that of ``vp-linear``: α² + σ² < 1 between the ends.
 
     ``start`` keeps the noise level above zero at t = 0.

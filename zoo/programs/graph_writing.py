@@ -2,11 +2,12 @@
 
 A :class:`~zoo.programs.Graph` may carry *writers* beside its module: functions that put the same computation into a
 graph node by node, such as the inverse of an autoregressive flow or a loop over the key-value cache of a transformer.
-They are called by an exporter, which brings the :class:`Net` to write with; so a model needs no ONNX to have them::
+They are called by an exporter, which brings the :class:`GraphBuilder` to write with, so a model needs no ONNX to have
+them::
 
-    def double(net, inputs):
+    def double(builder, inputs):
         (x,) = inputs
-        return [net("Add", x, x)]
+        return [builder("Add", x, x)]
 
     Graph("double", module, inputs, outputs, written={"plain": double})
 
@@ -24,7 +25,7 @@ from zoo.programs.ports import Dim
 Value = Any
 
 
-class Net(Protocol):
+class GraphBuilder(Protocol):
     """A graph being written. Operators are those of ONNX's default domain, by name; opset 18 and later."""
 
     def __call__(self, operator: str, *inputs: Any, **attributes: Any) -> Value:
@@ -48,16 +49,19 @@ class Net(Protocol):
         """
 
     def loop(
-        self, turns: int, state: Sequence[Value], body: Callable[[Net, Value, Sequence[Value]], Sequence[Value]]
+        self,
+        turns: int,
+        state: Sequence[Value],
+        body: Callable[[GraphBuilder, Value, Sequence[Value]], Sequence[Value]],
     ) -> list[Value]:
         """The state after ``turns`` turns of a ``Loop``.
 
         Args:
             turns: how many, a constant: bundles bound the work of their loops.
             state: before the first turn. Sizes may change from turn to turn.
-            body: writes a turn with the net that it is given: from the turn's number, a scalar int64 from 0 up, and the
-                state before it to the state after it. Values of the graph around it may be used.
+            body: writes a turn with the builder that it is given: from the turn's number, a scalar int64 from 0 up, and
+                the state before it to the state after it. Values of the graph around it may be used.
         """
 
 
-Writer = Callable[[Net, Sequence[Value]], Sequence[Value]]
+Writer = Callable[[GraphBuilder, Sequence[Value]], Sequence[Value]]

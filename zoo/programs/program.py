@@ -10,7 +10,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from zoo.errors import BundleError, UsageError
-from zoo.paths import path_from
+from zoo.paths import GaussianPath, path_from
 from zoo.programs.graph import Graph, HasPorts, event_of
 from zoo.registry.extensions import plugin_program
 
@@ -249,7 +249,7 @@ class Iterate(Program):
 
     def sampling_cases(self, n: int) -> list[dict[str, Any]]:
         """The model's own choice once, and short runs with and without noise and guidance."""
-        if not path_from(self.path).gaussian:
+        if not isinstance(path_from(self.path), GaussianPath):
             return [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
         short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
         if self.null_class is not None:
@@ -263,7 +263,7 @@ class Iterate(Program):
 
     def tables(self) -> tuple[tuple[str, int], ...]:
         """See :meth:`Program.tables`."""
-        usual = USUAL_TABLES if path_from(self.path).gaussian else ()
+        usual = USUAL_TABLES if isinstance(path_from(self.path), GaussianPath) else ()
         return tuple(dict.fromkeys(((self.sampler, self.steps), *usual)))
 
     def stepping(self, name: str) -> Iterate:

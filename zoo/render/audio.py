@@ -24,30 +24,30 @@ GRAIN = 1 / 32_768
 _LARGEST = 1 << 28  # bytes that are read of a file: over four hours at 8 kHz
 
 
-def encoded(samples: NDArray[Any], kind: Audio) -> bytes:
+def encoded(samples: NDArray[Any], modality: Audio) -> bytes:
     """A .wav file of recordings ``[n, 1, length]`` in [-1, 1), one after another.
 
     A number x is written as ⌊32768·x⌋: models see recordings with uniform noise one step wide, and this takes it away.
     What lies outside [-1, 1) is cut off there.
     """
     steps = np.floor(np.asarray(samples, np.float64)[:, 0] / GRAIN).clip(-32_768, 32_767).astype("<i2")
-    gap = np.zeros((len(steps), _gap(kind)), "<i2")
+    gap = np.zeros((len(steps), _gap(modality)), "<i2")
     joined = np.concatenate([steps, gap], axis=1).reshape(-1)
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(kind.sample_rate)
-        file.writeframes(joined[: max(len(joined) - _gap(kind), 0)].tobytes())
+        file.setframerate(modality.sample_rate)
+        file.writeframes(joined[: max(len(joined) - _gap(modality), 0)].tobytes())
     return buffer.getvalue()
 
 
-def read(path: Path, kind: Audio, length: int) -> NDArray[np.float32]:
+def read(path: Path, modality: Audio, length: int) -> NDArray[np.float32]:
     """The recordings ``[n, 1, length]`` of a file, in [-1, 1).
 
     Args:
         path: as :func:`encoded` writes it, or anybody's recording of exactly ``length`` samples.
-        kind: whose sample rate it must have.
+        modality: whose sample rate it must have.
         length: of a recording.
 
     Raises:
@@ -60,23 +60,23 @@ def read(path: Path, kind: Audio, length: int) -> NDArray[np.float32]:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     if len(content) > _LARGEST:
         raise DataError(f"{path} has more than {_LARGEST >> 20} MB")
-    x = decoded(content, kind, str(path)) * np.float32(GRAIN)
-    n, rest = divmod(len(x) + _gap(kind), length + _gap(kind))
+    x = decoded(content, modality, str(path)) * np.float32(GRAIN)
+    n, rest = divmod(len(x) + _gap(modality), length + _gap(modality))
     if rest:
         raise DataError(
             f"{path} has {len(x)} samples, expected {length}",
-            hint=f"Several recordings have {_gap(kind)} samples of silence between them.",
+            hint=f"Several recordings have {_gap(modality)} samples of silence between them.",
         )
-    joined = np.pad(x, (0, _gap(kind))).reshape(n, 1, -1)
+    joined = np.pad(x, (0, _gap(modality))).reshape(n, 1, -1)
     return np.ascontiguousarray(joined[:, :, :length])
 
 
-def decoded(content: bytes, kind: Audio, where: str) -> NDArray[np.int16]:
+def decoded(content: bytes, modality: Audio, where: str) -> NDArray[np.int16]:
     """The numbers in a .wav file, at least one.
 
     Args:
         content: of the file.
-        kind: whose sample rate it must have.
+        modality: whose sample rate it must have.
         where: what messages call it.
 
     Raises:
@@ -89,9 +89,10 @@ def decoded(content: bytes, kind: Audio, where: str) -> NDArray[np.int16]:
             frames = file.readframes(count)
     except (EOFError, wave.Error) as error:
         raise DataError(f"{where} is no .wav file that can be read: {str(error) or 'it ends too early'}") from error
-    if rate != kind.sample_rate:
+    if rate != modality.sample_rate:
         raise DataError(
-            f"{where} has a sample rate of {rate} Hz, expected {kind.sample_rate} Hz", hint="Resample it to that rate."
+            f"{where} has a sample rate of {rate} Hz, expected {modality.sample_rate} Hz",
+            hint="Resample it to that rate.",
         )
     if channels != 1:
         raise DataError(f"{where} has {channels} channels, expected one", hint="Mix them down to one.")
@@ -110,6 +111,6 @@ def rounding(x: NDArray[Any], seed: int) -> NDArray[np.float32] | None:
     return (np.random.default_rng(seed).random(x.shape) * GRAIN).astype(np.float32)
 
 
-def _gap(kind: Audio) -> int:
+def _gap(modality: Audio) -> int:
     """Samples of silence between recordings."""
-    return round(SILENCE * kind.sample_rate)
+    return round(SILENCE * modality.sample_rate)

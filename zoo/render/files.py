@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import OutputError, UsageError
 from zoo.files import atomic_file, check_free
-from zoo.modality import Audio, Kind, Table, Text
+from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, tables, text
 
 #: extension -> what it holds
@@ -41,7 +41,7 @@ class Extras:
         condition: int ``[n]`` or float ``[n, d]``, or None.
         labels: names of the classes.
         levels: number of values of discrete data; samples then lie in [0, levels).
-        kind: what the numbers mean, where the shape of a sample does not say.
+        modality: what the numbers mean, where the shape of a sample does not say.
         value_range: (black, white) of a picture; None takes [0, levels - 1], or the samples' own range.
         density: log-density of points, drawn behind samples in one or two dimensions; or None.
         density_seconds: time for the density, which decides how fine it is drawn; None takes as long as it takes.
@@ -52,7 +52,7 @@ class Extras:
     condition: NDArray[Any] | None = None
     labels: Sequence[str] = ()
     levels: int | None = None
-    kind: Kind | None = None
+    modality: Modality | None = None
     value_range: tuple[float, float] | None = None
     density: Density | None = None
     density_seconds: float | None = None
@@ -74,32 +74,34 @@ def write(samples: NDArray[Any], path: Path, extras: Extras | None = None, *, re
         OutputError: the file exists and may not be replaced, or cannot be written.
     """
     path, extras = Path(path), extras or Extras()
-    check_output(path, samples.shape[1:], extras.kind, replace=replace)
+    check_output(path, samples.shape[1:], extras.modality, replace=replace)
     content = _WRITERS[path.suffix.lower()](samples, extras)
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
-def check_output(path: Path, event_shape: tuple[int, ...], kind: Kind | None = None, *, replace: bool = False) -> None:
+def check_output(
+    path: Path, event_shape: tuple[int, ...], modality: Modality | None = None, *, replace: bool = False
+) -> None:
     """Refuse, before any work is done, a file that :func:`write` could not write.
 
     Raises:
-        UsageError: unknown extension, events of a shape that a picture cannot show, or of another kind.
+        UsageError: unknown extension, events of a shape that a picture cannot show, or of another modality.
         OutputError: the file exists and may not be replaced, or its folder is missing or cannot be written.
     """
     path = Path(path)
     check_suffix(path, FORMATS)
-    if path.suffix.lower() == ".txt" and not isinstance(kind, Text):
+    if path.suffix.lower() == ".txt" and not isinstance(modality, Text):
         raise UsageError(
             "these samples are no texts",
-            hint=f"Write them to {path.with_suffix(default_suffix(event_shape, kind)).name} instead.",
+            hint=f"Write them to {path.with_suffix(default_suffix(event_shape, modality)).name} instead.",
         )
-    if path.suffix.lower() == ".wav" and not isinstance(kind, Audio):
+    if path.suffix.lower() == ".wav" and not isinstance(modality, Audio):
         raise UsageError(
             "these samples are no recordings",
-            hint=f"Write them to {path.with_suffix(default_suffix(event_shape, kind)).name} instead.",
+            hint=f"Write them to {path.with_suffix(default_suffix(event_shape, modality)).name} instead.",
         )
-    if path.suffix.lower() == ".png" and picture_of(event_shape, kind) is None:
+    if path.suffix.lower() == ".png" and picture_of(event_shape, modality) is None:
         shape = " x ".join(map(str, event_shape)) or "none"
         raise UsageError(
             f"samples of shape {shape} have no picture: images [1 or 3, height, width], points, numbers, recordings",
@@ -138,9 +140,9 @@ def check_writable(path: Path, *, replace: bool) -> None:
         raise OutputError(f"cannot write {path}: the folder {folder} cannot be written")
 
 
-def picture_of(event_shape: tuple[int, ...], kind: Kind | None = None) -> str | None:
+def picture_of(event_shape: tuple[int, ...], modality: Modality | None = None) -> str | None:
     """What a picture of such events is: ``"images"``, ``"scatter"``, ``"histogram"``, ``"recordings"``, or None."""
-    if isinstance(kind, Audio):
+    if isinstance(modality, Audio):
         return "recordings"
     if len(event_shape) == 3 and event_shape[0] in (1, 3):
         return "images"
@@ -149,26 +151,26 @@ def picture_of(event_shape: tuple[int, ...], kind: Kind | None = None) -> str | 
     return "histogram" if event_shape in ((), (1,)) else None
 
 
-def default_suffix(event_shape: tuple[int, ...], kind: Kind | None = None) -> str:
+def default_suffix(event_shape: tuple[int, ...], modality: Modality | None = None) -> str:
     """What people look at or listen to such samples in: ``".png"`` where there is a picture, else ``".npy"``."""
-    if isinstance(kind, Audio):
+    if isinstance(modality, Audio):
         return ".wav"
-    if isinstance(kind, Table):
+    if isinstance(modality, Table):
         return ".csv"
-    if isinstance(kind, Text):
+    if isinstance(modality, Text):
         return ".txt"
     return ".npy" if picture_of(event_shape) is None else ".png"
 
 
 def _png(samples: NDArray[Any], extras: Extras) -> bytes:
-    kind = picture_of(samples.shape[1:], extras.kind)
+    picture = picture_of(samples.shape[1:], extras.modality)
     classes = extras.condition if extras.condition is not None and extras.condition.ndim == 1 else None
-    if isinstance(extras.kind, Audio):
+    if isinstance(extras.modality, Audio):
         from zoo.render.spectrograms import draw_recordings
 
-        rate, labels = extras.kind.sample_rate, extras.labels
+        rate, labels = extras.modality.sample_rate, extras.labels
         return draw_recordings(samples, rate, classes=classes, labels=labels, columns=extras.columns)
-    if kind == "images":
+    if picture == "images":
         from zoo.render.images import draw_images
 
         return draw_images(
@@ -176,12 +178,12 @@ def _png(samples: NDArray[Any], extras: Extras) -> bytes:
         )
     from zoo.render.points import draw_histogram, draw_scatter
 
-    return (draw_scatter if kind == "scatter" else draw_histogram)(samples, extras.density, extras.density_seconds)
+    return (draw_scatter if picture == "scatter" else draw_histogram)(samples, extras.density, extras.density_seconds)
 
 
 def _wav(samples: NDArray[Any], extras: Extras) -> bytes:
-    assert isinstance(extras.kind, Audio)
-    return audio.encoded(samples, extras.kind)
+    assert isinstance(extras.modality, Audio)
+    return audio.encoded(samples, extras.modality)
 
 
 def _npy(samples: NDArray[Any], extras: Extras) -> bytes:
@@ -211,8 +213,8 @@ def _safetensors(samples: NDArray[Any], extras: Extras) -> bytes:
 def _csv(samples: NDArray[Any], extras: Extras) -> bytes:
     """The columns of a table, or x0, x1, ... (x_0_1 for element [0, 1] of an event); then condition."""
     event_shape = samples.shape[1:]
-    if isinstance(extras.kind, Table):
-        columns, rows = tables.texts(samples, extras.kind)
+    if isinstance(extras.modality, Table):
+        columns, rows = tables.texts(samples, extras.modality)
     else:
         columns = ["x" + "_".join(map(str, index)) for index in np.ndindex(event_shape)]
         rows = [[_shortest(v) for v in sample] for sample in samples.reshape(len(samples), -1)]
@@ -228,8 +230,8 @@ def _csv(samples: NDArray[Any], extras: Extras) -> bytes:
 
 
 def _txt(samples: NDArray[Any], extras: Extras) -> bytes:
-    assert isinstance(extras.kind, Text)
-    return "".join(f"{line}\n" for line in text.texts(samples, extras.kind)).encode()
+    assert isinstance(extras.modality, Text)
+    return "".join(f"{line}\n" for line in text.texts(samples, extras.modality)).encode()
 
 
 def _shortest(value: Any) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError, WeightsError
-from zoo.modality import Audio, Kind, Table, Text
+from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, tables, text
 from zoo.render.files import check_suffix
 
@@ -30,7 +30,7 @@ FORMATS = {
 
 
 def read_samples(
-    path: Path, event_shape: tuple[int, ...], kind: Kind | None = None
+    path: Path, event_shape: tuple[int, ...], modality: Modality | None = None
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Data ``[n, *event_shape]`` of a file, and the condition that the file has with it, if any.
 
@@ -41,14 +41,14 @@ def read_samples(
         UsageError: unknown extension.
         DataError: the file is missing, damaged, needs unpickling, or holds no such data.
     """
-    if isinstance(kind, Table) and path.suffix.lower() == ".csv":
-        return _table(path, kind)
+    if isinstance(modality, Table) and path.suffix.lower() == ".csv":
+        return _table(path, modality)
     if path.suffix.lower() == ".wav":
-        if not isinstance(kind, Audio):
+        if not isinstance(modality, Audio):
             raise DataError(f"{path} is a recording, which this model is not of")
-        return audio.read(path, kind, event_shape[-1]), None
+        return audio.read(path, modality, event_shape[-1]), None
     if path.suffix.lower() == ".txt":
-        return _text(path, event_shape, kind), None
+        return _text(path, event_shape, modality), None
     arrays = read_arrays(path)
     x = _main(path, arrays)
     if path.suffix.lower() == ".csv":
@@ -148,23 +148,23 @@ def _safetensors(path: Path) -> Arrays:
         raise DataError(f"{path} is not a safetensors file that can be read: {error}") from error
 
 
-def _table(path: Path, kind: Table) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _table(path: Path, modality: Table) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Rows of a table, and their condition, of a CSV file with headings."""
     header, rows = _guarded(path, _rows)
     given = {name: [row[i] for row in rows] for i, name in enumerate(header)}
     conditions = [_column(t, f"{path}, column {name}") for name, t in given.items() if name.startswith("condition")]
     condition = None if not conditions else conditions[0] if len(conditions) == 1 else np.stack(conditions, axis=1)
-    return tables.numbers(given, kind, str(path)), condition
+    return tables.numbers(given, modality, str(path)), condition
 
 
-def _text(path: Path, event_shape: tuple[int, ...], kind: Kind | None) -> NDArray[Any]:
+def _text(path: Path, event_shape: tuple[int, ...], modality: Modality | None) -> NDArray[Any]:
     """Texts as whole numbers ``[n, length]``, -1 where a character is not known."""
-    if not isinstance(kind, Text):
+    if not isinstance(modality, Text):
         raise DataError(f"{path} holds texts, which this model is not of")
     lines = _guarded(path, lambda file: file.read_text("utf-8").splitlines())
     if not lines:
         raise DataError(f"{path} is empty")
-    return text.numbers(lines, kind, event_shape[0], str(path))
+    return text.numbers(lines, modality, event_shape[0], str(path))
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -15,26 +15,26 @@ from zoo.modality import Text
 UNKNOWN = "?"
 
 
-def texts(samples: NDArray[Any], kind: Text) -> list[str]:
+def texts(samples: NDArray[Any], modality: Text) -> list[str]:
     """Samples ``[n, length]``, whose floors are places in the alphabet, each up to its end."""
-    places = np.floor(samples).clip(0, len(kind.alphabet) - 1).astype(int)
-    symbols = np.array(list(kind.alphabet))
-    return ["".join(symbols[row]).partition(kind.alphabet[0])[0] for row in places]
+    places = np.floor(samples).clip(0, len(modality.alphabet) - 1).astype(int)
+    symbols = np.array(list(modality.alphabet))
+    return ["".join(symbols[row]).partition(modality.alphabet[0])[0] for row in places]
 
 
-def numbers(lines: Sequence[str], kind: Text, length: int, source: str) -> NDArray[np.int64]:
+def numbers(lines: Sequence[str], modality: Text, length: int, source: str) -> NDArray[np.int64]:
     """Texts as places in the alphabet ``[n, length]``, 0 behind their ends, -1 for :data:`UNKNOWN`.
 
     Args:
         lines: the texts.
-        kind: their alphabet.
+        modality: their alphabet.
         length: of an event.
         source: where they come from, for errors.
 
     Raises:
         DataError: a text is too long, or has other characters.
     """
-    places = {symbol: i for i, symbol in enumerate(kind.alphabet)}
+    places = {symbol: i for i, symbol in enumerate(modality.alphabet)}
     if UNKNOWN not in places:
         places[UNKNOWN] = -1
     found = np.zeros((len(lines), length), np.int64)
@@ -45,7 +45,7 @@ def numbers(lines: Sequence[str], kind: Text, length: int, source: str) -> NDArr
             if symbol not in places:
                 raise DataError(
                     f"{source}: {line!r} has the character {symbol!r}, which the model does not know",
-                    hint=f"It knows {kind.alphabet[1:]}"
+                    hint=f"It knows {modality.alphabet[1:]}"
                     + (f", and {UNKNOWN} for any." if places[UNKNOWN] < 0 else "."),
                 )
             found[row, i] = places[symbol]

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import TOLERANCE, relative_difference
+from zoo.counts import Progress
 from zoo.errors import BundleError, DataError, ProofError, ProviderError, UsageError
 from zoo.runtime import tables
 from zoo.runtime.device import choose_provider
@@ -95,7 +96,7 @@ def check(
     provider: str | None = None,
     *,
     samplers: Mapping[str, SamplerFunction] = BUILTIN,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Replay a bundle's golden inputs, and make its step tables again.
 

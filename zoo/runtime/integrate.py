@@ -14,7 +14,7 @@ from zoo.counts import checked_count
 from zoo.errors import RuntimeFailure
 from zoo.likelihood import EXACT, evaluations, log_density, log_density_with_errors
 from zoo.likelihood.bound import variational_bound
-from zoo.paths import path_from
+from zoo.paths import path_from, require_gaussian
 from zoo.programs import Integrate, Program
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.opened import OpenBundle
@@ -115,7 +115,7 @@ def log_prob(
 
     states = (x.astype(np.float64) - program.shift) / program.scale
     arguments: dict[str, Any] = {"seed": seed, "steps": steps, "probes": probes, "first": first}
-    path = path_from(program.path)
+    path = require_gaussian(path_from(program.path))
     # data = shift + scale · state, so each dimension divides the density by `scale`
     volume = math.prod(x.shape[1:]) * math.log(program.scale)
     if not errors:
@@ -157,7 +157,7 @@ def bound(
 
     states = (x.astype(np.float64) - program.shift) / program.scale
     found = variational_bound(
-        denoise, states, path_from(program.path), steps=steps, terms=terms, seed=seed, first=first
+        denoise, states, require_gaussian(path_from(program.path)), steps=steps, terms=terms, seed=seed, first=first
     )
     return found - math.prod(x.shape[1:]) * math.log(program.scale)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, RuntimeFailure, UsageError
-from zoo.paths import path_from
+from zoo.paths import GaussianPath, path_from
 from zoo.programs import Program
 from zoo.runtime import data
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
@@ -34,7 +34,7 @@ class IterateRunner(Runner):
         """See :meth:`Runner.check_sample`."""
         program = program.stepping("the model")
         learned = ("noise_range",) if program.learned_variance else ()
-        required = (*_STEP, *learned) if path_from(program.path).gaussian else _REVEALING
+        required = (*_STEP, *learned) if isinstance(path_from(program.path), GaussianPath) else _REVEALING
         optional = (*_STEP_OPTIONAL, *(name for name in _STEP if name not in required))
         check_ports(manifest, program, required, ("next_state", "denoised"), optional=optional)
         check_numbers(program.shift, program.scale, program.guidance)

@@ -13,7 +13,7 @@ from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition
 from zoo.counts import Progress
 from zoo.likelihood import LogDensity
-from zoo.modality import Kind
+from zoo.modality import Modality
 from zoo.runtime import contract
 from zoo.runtime.device import Device
 from zoo.runtime.opened import OpenBundle
@@ -108,9 +108,9 @@ class BundledModel:
         return self._opened.levels
 
     @property
-    def kind(self) -> Kind | None:
+    def modality(self) -> Modality | None:
         """What the numbers of a sample mean, where its shape does not say."""
-        return self._opened.kind
+        return self._opened.modality
 
     @property
     def provider(self) -> str:
@@ -419,7 +419,7 @@ class BundledModel:
         )
         return LogDensity(*parts)
 
-    def log_prob_bound(
+    def elbo(
         self,
         x: Any,
         *,

@@ -17,7 +17,7 @@ from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition
 from zoo.counts import checked_count
 from zoo.errors import ConditionError, RuntimeFailure, UsageError
-from zoo.modality import Kind
+from zoo.modality import Modality
 from zoo.runtime.codec import LatentCodec
 from zoo.runtime.device import Device, choose_provider
 from zoo.runtime.graph_checks import latent_shape
@@ -87,9 +87,9 @@ class OpenBundle:
         return self.manifest.levels
 
     @property
-    def kind(self) -> Kind | None:
+    def modality(self) -> Modality | None:
         """What the numbers of a sample mean, where its shape does not say."""
-        return self.manifest.kind
+        return self.manifest.modality
 
     @cached_property
     def state_shape(self) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing
 from zoo.samplers.table import StepTable
@@ -13,7 +13,7 @@ from zoo.samplers.table import StepTable
 CONSISTENCY = ("consistency", "lcm")
 
 
-def consistency(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def consistency(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """Multistep consistency sampling (Song et al. 2023, "Consistency models", algorithm 1).
 
     x_s/α_s = D + √(n_s² - ε²)·noise with n = σ/α and ε the least noise level of the path: D is data at level ε.
@@ -25,7 +25,7 @@ def consistency(path: Path, steps: int, *, spacing: Spacing = "trailing") -> Ste
     return _renoising(path, steps, spacing, least=sigma / alpha)
 
 
-def lcm(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def lcm(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """Multistep latent consistency sampling (Luo et al. 2023, "Latent consistency models", algorithm 3).
 
     x_s = α_s·D + σ_s·noise: D is clean data.
@@ -36,12 +36,12 @@ def lcm(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     return _renoising(path, steps, spacing, least=0.0)
 
 
-def _renoising(path: Path, steps: int, spacing: Spacing, least: float) -> StepTable:
+def _renoising(path: GaussianPath, steps: int, spacing: Spacing, least: float) -> StepTable:
     run = Recorder(path, steps, spacing)
     x = run.start()
     for here, there in run.grid:
         x, d = run.denoise(x, here)
         x = there.alpha * d
         if not there.clean:
-            x = x + there.alpha * sqrt(max(0.0, there.noise**2 - least**2)) * run.noise()
+            x = x + there.alpha * sqrt(max(0.0, there.noise_level**2 - least**2)) * run.noise()
     return run.table(x)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import epsilon as noise_at
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import CLEAN, Grid, Point, Spacing
@@ -17,7 +17,7 @@ from zoo.samplers.table import StepTable, single_step_table
 
 
 def ddim(
-    path: Path,
+    path: GaussianPath,
     steps: int,
     *,
     eta: float = 0.0,
@@ -71,7 +71,7 @@ def _even(grid: Grid, steps: int) -> list[Point]:
     return [grid.at(tau / (count - 1)) if tau >= 0 else CLEAN for tau in before]
 
 
-def _unclipped(path: Path, steps: int, eta: float, spacing: Spacing, ends: list[Point]) -> StepTable:
+def _unclipped(path: GaussianPath, steps: int, eta: float, spacing: Spacing, ends: list[Point]) -> StepTable:
     run = Recorder(path, steps, spacing)
     x = run.start()
     for here, there in zip(run.grid.points[:-1], ends, strict=True):

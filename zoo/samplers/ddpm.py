@@ -7,13 +7,17 @@ from typing import Literal
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.spacing import Grid, Spacing
 from zoo.samplers.table import StepTable, single_step_table
 
 
 def ddpm(
-    path: Path, steps: int, *, variance: Literal["small", "large", "learned"] = "small", spacing: Spacing = "trailing"
+    path: GaussianPath,
+    steps: int,
+    *,
+    variance: Literal["small", "large", "learned"] = "small",
+    spacing: Spacing = "trailing",
 ) -> StepTable:
     """Draw x_s from q(x_s | x_t, x₀ = D) at every step; the last step, to s = 0, returns D itself.
 

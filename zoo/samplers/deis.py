@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.adams import lagrange_integrals
 from zoo.samplers.moves import MAX_GAIN, check_gain, epsilon, gain, toward
 from zoo.samplers.recorder import Linear, Recorder
@@ -16,7 +16,7 @@ from zoo.samplers.table import StepTable
 
 
 def deis(
-    path: Path,
+    path: GaussianPath,
     steps: int,
     *,
     order: int = 3,
@@ -62,7 +62,7 @@ def deis(
         levels = np.array([p.log_noise for p, _ in history])
         for used in range(len(history), 0, -1):
             weights = lagrange_integrals(
-                place(levels[:used]), lambda n: place(np.log(n)), here.noise, there.noise, points=48
+                place(levels[:used]), lambda n: place(np.log(n)), here.noise_level, there.noise_level, points=48
             )
             if used == 1 or gain(weights, np.exp(levels[:used])) <= max_gain:
                 break

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import MAX_GAIN, along, check_gain, epsilon, gain, toward
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing
 from zoo.samplers.table import StepTable
 
 
-def dpm_solver_2(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
+def dpm_solver_2(
+    path: GaussianPath, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing"
+) -> StepTable:
     """The midpoint method in the noise level, with the midpoint in λ; two evaluations a step, one in the last.
 
     In x/α the exponential weights of the paper cancel: u/α_s = x/α + (n_s - n_t)·ε̂ with n = σ/α. k-diffusion's
@@ -34,7 +36,7 @@ def dpm_solver_2(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing:
             x = toward(x, d, here, there)
             continue
         middle = run.grid.at_log_noise(0.5 * (here.log_noise + there.log_noise))
-        if gain([there.noise - here.noise], [middle.noise]) > max_gain:
+        if gain([there.noise_level - here.noise_level], [middle.noise_level]) > max_gain:
             x = toward(x, d, here, there)
             continue
         u, d_u = run.denoise(toward(x, d, here, middle), middle)

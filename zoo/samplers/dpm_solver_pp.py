@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import expm1
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import MAX_GAIN, check_gain, gain_in_d, toward
 from zoo.samplers.recorder import Linear, Recorder
 from zoo.samplers.spacing import Point, Spacing
@@ -13,7 +13,7 @@ from zoo.samplers.table import StepTable
 
 
 def dpm_solver_pp(
-    path: Path,
+    path: GaussianPath,
     steps: int,
     *,
     order: int = 2,

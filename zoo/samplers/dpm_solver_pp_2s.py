@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import log
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import ancestral, epsilon, toward
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing
 from zoo.samplers.table import StepTable
 
 
-def dpm_solver_pp_2s(path: Path, steps: int, *, eta: float = 0.0, spacing: Spacing = "trailing") -> StepTable:
+def dpm_solver_pp_2s(path: GaussianPath, steps: int, *, eta: float = 0.0, spacing: Spacing = "trailing") -> StepTable:
     """Second order without history; two evaluations a step, one in the last.
 
     With η > 0 it goes down to the lower level of :func:`zoo.samplers.moves.ancestral` and adds noise, as k-diffusion's
@@ -34,7 +34,7 @@ def dpm_solver_pp_2s(path: Path, steps: int, *, eta: float = 0.0, spacing: Spaci
             middle = run.grid.at_log_noise(0.5 * (here.log_noise + log(down)))
             _, d_u = run.denoise(toward(x, d, here, middle), middle)
             # line 6: x_s = (σ_s/σ_t)·x - α_s·(e^-h - 1)·D_u, in x/α and down to `down`
-            ratio = down / here.noise
+            ratio = down / here.noise_level
             x = there.alpha * (ratio / here.alpha * x + (1.0 - ratio) * d_u)
         if up > 0:
             x = x + there.alpha * up * run.noise()

@@ -6,7 +6,7 @@ from math import inf, sqrt
 from typing import Literal
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import MAX_GAIN, check_gain, gain_in_d, shrink
 from zoo.samplers.recorder import Linear, Recorder
 from zoo.samplers.spacing import Point, Spacing
@@ -14,7 +14,7 @@ from zoo.samplers.table import StepTable
 
 
 def dpm_solver_pp_sde(
-    path: Path,
+    path: GaussianPath,
     steps: int,
     *,
     eta: float = 1.0,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import inf, log, sqrt
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import MAX_GAIN, along, check_gain, epsilon, heun_gain, toward
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Grid, Point, Spacing
 from zoo.samplers.table import StepTable
 
 
-def heun(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
+def heun(path: GaussianPath, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
     """Algorithm 1: second order, two evaluations a step but one in the last.
 
     Args:
@@ -30,7 +30,7 @@ def heun(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing
 
 
 def edm(
-    path: Path,
+    path: GaussianPath,
     steps: int,
     *,
     churn: float = 40.0,
@@ -65,11 +65,11 @@ def edm(
     x = run.start()
     for here, there in run.grid:
         hat = here
-        if churn_min <= here.noise <= churn_max and not here.pure_noise:
+        if churn_min <= here.noise_level <= churn_max and not here.pure_noise:
             hat = _churned(run.grid, here, min(churn / steps, sqrt(2.0) - 1.0))
-        if hat.noise > here.noise:
+        if hat.noise_level > here.noise_level:
             # line 6: x̂/α̂ = x/α + √(t̂² - t²)·S_noise·ε
-            added = churn_noise * sqrt(hat.noise**2 - here.noise**2)
+            added = churn_noise * sqrt(hat.noise_level**2 - here.noise_level**2)
             x = hat.alpha / here.alpha * x + hat.alpha * added * run.noise()
         x, d = run.denoise(x, hat)
         # lines 7-8

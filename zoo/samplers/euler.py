@@ -5,14 +5,14 @@ One step keeps ε̂, so on every Gaussian path it is DDIM at η = 0, and Euler's
 
 from __future__ import annotations
 
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import toward
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing
 from zoo.samplers.table import StepTable
 
 
-def euler(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def euler(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """First order; one evaluation a step.
 
     Raises:

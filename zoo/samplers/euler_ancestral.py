@@ -6,14 +6,14 @@ It goes down further than it should and adds noise back. On every Gaussian path 
 from __future__ import annotations
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import ancestral, epsilon
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing
 from zoo.samplers.table import StepTable
 
 
-def euler_ancestral(path: Path, steps: int, *, eta: float = 1.0, spacing: Spacing = "trailing") -> StepTable:
+def euler_ancestral(path: GaussianPath, steps: int, *, eta: float = 1.0, spacing: Spacing = "trailing") -> StepTable:
     """x_s/α_s = D + down·ε̂ + up·noise, with the levels of :func:`zoo.samplers.moves.ancestral`.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import log
 
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import epsilon, toward
 from zoo.samplers.recorder import Linear, Recorder
 from zoo.samplers.spacing import Point, Spacing
@@ -21,7 +21,7 @@ HEUN: Tableau = (((1.0, (1.0,)),), (0.5, 0.5))
 CLASSICAL: Tableau = (((0.5, (0.5,)), (0.5, (0.0, 0.5)), (1.0, (0.0, 0.0, 1.0))), (1 / 6, 1 / 3, 1 / 3, 1 / 6))
 
 
-def flow_euler(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def flow_euler(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """Euler's method, which is DDIM at η = 0: first order, one evaluation a step.
 
     Raises:
@@ -30,7 +30,7 @@ def flow_euler(path: Path, steps: int, *, spacing: Spacing = "trailing") -> Step
     return _runge_kutta(path, steps, spacing, ((), (1.0,)))
 
 
-def flow_midpoint(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def flow_midpoint(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """The midpoint method: second order, two evaluations a step, one in the last.
 
     Raises:
@@ -39,7 +39,7 @@ def flow_midpoint(path: Path, steps: int, *, spacing: Spacing = "trailing") -> S
     return _runge_kutta(path, steps, spacing, MIDPOINT)
 
 
-def flow_heun(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def flow_heun(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """Heun's method: second order, two evaluations a step, one in the last.
 
     Raises:
@@ -48,7 +48,7 @@ def flow_heun(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepT
     return _runge_kutta(path, steps, spacing, HEUN)
 
 
-def flow_rk4(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def flow_rk4(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """The classical Runge-Kutta method: fourth order, four evaluations a step, one in the last.
 
     Raises:
@@ -70,7 +70,7 @@ def _moved(x: Linear, change: Linear, here: Point, there: Point) -> Linear:
     return (there.alpha + there.sigma) * (x / (here.alpha + here.sigma) + change)
 
 
-def _runge_kutta(path: Path, steps: int, spacing: Spacing, tableau: Tableau) -> StepTable:
+def _runge_kutta(path: GaussianPath, steps: int, spacing: Spacing, tableau: Tableau) -> StepTable:
     stages, weights = tableau
     run = Recorder(path, steps, spacing)
     x = run.start()

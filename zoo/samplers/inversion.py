@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import along, epsilon, toward
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing, check_steps
@@ -22,7 +22,7 @@ from zoo.samplers.table import StepTable
 NOISE_MIN, NOISE_MAX = 0.002, 80.0
 
 
-def inversion(path: Path, steps: int, *, order: int = 2) -> StepTable:
+def inversion(path: GaussianPath, steps: int, *, order: int = 2) -> StepTable:
     """The table that turns data into noise: it starts from α·x, and its result is σ·z at t = 1.
 
     What is left of the data there, (α/σ)·D, stays in z: nothing on paths that end in pure noise, and little on others.
@@ -57,7 +57,7 @@ def inversion(path: Path, steps: int, *, order: int = 2) -> StepTable:
     return run.table(x)
 
 
-def _spacing(path: Path) -> Spacing:
+def _spacing(path: GaussianPath) -> Spacing:
     with np.errstate(divide="ignore"):
         least = float(np.exp(-0.5 * path.log_snr(path.t_min)))
     bounds = {"noise_min": max(NOISE_MIN, least), **({"noise_max": NOISE_MAX} if path.zero_terminal_snr else {})}

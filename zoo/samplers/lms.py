@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.adams import lagrange_integrals
 from zoo.samplers.moves import epsilon, toward
 from zoo.samplers.recorder import Linear, Recorder
@@ -13,7 +13,7 @@ from zoo.samplers.spacing import Point, Spacing
 from zoo.samplers.table import StepTable
 
 
-def lms(path: Path, steps: int, *, order: int = 4, spacing: Spacing = "trailing") -> StepTable:
+def lms(path: GaussianPath, steps: int, *, order: int = 4, spacing: Spacing = "trailing") -> StepTable:
     """x_s/α_s = x_t/α_t + ∫ P(n) dn, P the polynomial in n = σ/α through the last ``order`` values of ε̂.
 
     Raises:
@@ -31,7 +31,7 @@ def lms(path: Path, steps: int, *, order: int = 4, spacing: Spacing = "trailing"
             continue
         history = [(here, run.keep(epsilon(x, d, here))), *history[: order - 1]]
         weights = lagrange_integrals(
-            np.array([p.noise for p, _ in history]), lambda n: n, here.noise, there.noise, points=2
+            np.array([p.noise_level for p, _ in history]), lambda n: n, here.noise_level, there.noise_level, points=2
         )
         x = there.alpha / here.alpha * x
         for weight, (_, slope) in zip(weights, history, strict=True):

@@ -40,7 +40,7 @@ def ancestral(here: Point, there: Point, eta: float) -> tuple[float, float]:
 
     up² = η²·n_s²·(n_t² - n_s²)/n_t² with n = σ/α, the posterior variance of DDPM at η = 1.
     """
-    level = there.noise
+    level = there.noise_level
     up = min(level, eta * level * sqrt(max(0.0, 1.0 - shrink(here, there) ** 2)))
     return sqrt(max(0.0, level**2 - up**2)), up
 
@@ -57,8 +57,8 @@ def gain(weights: Iterable[float], levels: Iterable[float]) -> float:
 
 def heun_gain(here: Point, there: Point) -> float:
     """:func:`gain` of Heun's step, half of the way along ε̂ at each end: (n_t/n_s - n_s/n_t)/2."""
-    half = 0.5 * (there.noise - here.noise)
-    return gain((half, half), (here.noise, there.noise))
+    half = 0.5 * (there.noise_level - here.noise_level)
+    return gain((half, half), (here.noise_level, there.noise_level))
 
 
 def gain_in_d(x: Linear, denoised: Iterable[Linear], there: Point) -> float:

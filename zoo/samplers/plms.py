@@ -10,7 +10,7 @@ from math import inf
 
 import numpy as np
 
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.adams import EVEN
 from zoo.samplers.moves import MAX_GAIN, along, check_gain, epsilon, heun_gain, toward
 from zoo.samplers.recorder import Linear, Recorder
@@ -18,7 +18,7 @@ from zoo.samplers.spacing import Point, Spacing
 from zoo.samplers.table import StepTable
 
 
-def plms(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
+def plms(path: GaussianPath, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
     """The multistep half (PLMS), started by one Heun step, so one evaluation more than steps.
 
     Args:
@@ -35,7 +35,7 @@ def plms(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing
     return _pseudo(path, steps, spacing, heun=1, runge_kutta=0, max_gain=max_gain)
 
 
-def pndm(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
+def pndm(path: GaussianPath, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
     """The whole method (F-PNDM, algorithm 2): three pseudo Runge-Kutta steps of four evaluations, then PLMS.
 
     Args:
@@ -51,7 +51,7 @@ def pndm(path: Path, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing
     return _pseudo(path, steps, spacing, heun=0, runge_kutta=3, max_gain=max_gain)
 
 
-def ipndm(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
+def ipndm(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """PLMS whose first steps use what history there is (Zhang & Chen 2023, DEIS, appendix H.1): no extra evaluation.
 
     Raises:
@@ -60,7 +60,9 @@ def ipndm(path: Path, steps: int, *, spacing: Spacing = "trailing") -> StepTable
     return _pseudo(path, steps, spacing, heun=0, runge_kutta=0, max_gain=inf)
 
 
-def _pseudo(path: Path, steps: int, spacing: Spacing, *, heun: int, runge_kutta: int, max_gain: float) -> StepTable:
+def _pseudo(
+    path: GaussianPath, steps: int, spacing: Spacing, *, heun: int, runge_kutta: int, max_gain: float
+) -> StepTable:
     run = Recorder(path, steps, spacing)
     x = run.start()
     history: list[Linear] = []  # ε̂, newest first
@@ -99,11 +101,11 @@ def _runge_kutta(run: Recorder, x: Linear, e1: Linear, here: Point, there: Point
 
 def _runge_kutta_gain(run: Recorder, here: Point, there: Point) -> float:
     """:func:`zoo.samplers.moves.gain` of such a step, with what an ε̂ inherits from those before it."""
-    middle = run.grid.at(0.5 * (here.t + there.t)).noise
+    middle = run.grid.at(0.5 * (here.t + there.t)).noise_level
     start, *denoised = np.eye(5)
-    e1 = (start - denoised[0]) / here.noise
-    e2 = (start + (middle - here.noise) * e1 - denoised[1]) / middle
-    e3 = (start + (middle - here.noise) * e2 - denoised[2]) / middle
-    e4 = (start + (there.noise - here.noise) * e3 - denoised[3]) / there.noise
-    x = start + (there.noise - here.noise) / 6.0 * (e1 + 2.0 * e2 + 2.0 * e3 + e4)
+    e1 = (start - denoised[0]) / here.noise_level
+    e2 = (start + (middle - here.noise_level) * e1 - denoised[1]) / middle
+    e3 = (start + (middle - here.noise_level) * e2 - denoised[2]) / middle
+    e4 = (start + (there.noise_level - here.noise_level) * e3 - denoised[3]) / there.noise_level
+    x = start + (there.noise_level - here.noise_level) / 6.0 * (e1 + 2.0 * e2 + 2.0 * e3 + e4)
     return float(np.abs(x[1:]).sum())

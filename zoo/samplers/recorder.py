@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.spacing import Array, Grid, Point, Spacing
 from zoo.samplers.table import StepTable
 
@@ -73,7 +73,7 @@ class Recorder:
         spacing: see :mod:`zoo.samplers.spacing`.
     """
 
-    def __init__(self, path: Path, steps: int, spacing: Spacing = "trailing") -> None:
+    def __init__(self, path: GaussianPath, steps: int, spacing: Spacing = "trailing") -> None:
         self.grid = Grid(path, steps, spacing)
         self._rows: list[_Row] = []
         self._count = 0

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import UnknownNameError, UsageError
-from zoo.paths import Path
+from zoo.paths import CorruptionPath, GaussianPath, require_gaussian
 
 Array = NDArray[np.float64]
 Spacing = str | Sequence[float] | Mapping[str, Any]
@@ -54,7 +54,7 @@ class Point:
     log_noise: float
 
     @property
-    def noise(self) -> float:
+    def noise_level(self) -> float:
         """σ/α."""
         return float(np.exp(self.log_noise))
 
@@ -80,8 +80,8 @@ class Grid:
         UsageError: a number of steps or a spacing that the path does not have.
     """
 
-    def __init__(self, path: Path, steps: int, spacing: Spacing = "trailing") -> None:
-        self.path = path
+    def __init__(self, path: CorruptionPath, steps: int, spacing: Spacing = "trailing") -> None:
+        self.path = require_gaussian(path)
         self.times = spaced_times(path, steps, spacing)
         self.points = [*(self.at(t) for t in self.times), CLEAN]
 
@@ -113,7 +113,7 @@ class Grid:
         return self.at(float(self.path.time_at(-2.0 * log_noise)))
 
 
-def spaced_times(path: Path, steps: int, spacing: Spacing = "trailing") -> Array:
+def spaced_times(path: CorruptionPath, steps: int, spacing: Spacing = "trailing") -> Array:
     """Path times ``[steps]``, falling.
 
     Raises:
@@ -121,11 +121,7 @@ def spaced_times(path: Path, steps: int, spacing: Spacing = "trailing") -> Array
             has, or options or custom times out of range.
         UnknownNameError: no such spacing.
     """
-    if not path.gaussian:
-        raise UsageError(
-            f"path {path.name} has no noise levels, so this needs a model of a Gaussian path",
-            hint="A model that hides symbols samples with sampler unmasking, from noise alone.",
-        )
+    path = require_gaussian(path)
     check_steps(path, steps)
     if isinstance(spacing, (str, Mapping)):
         options = {"name": spacing} if isinstance(spacing, str) else dict(spacing)
@@ -144,7 +140,7 @@ def spaced_times(path: Path, steps: int, spacing: Spacing = "trailing") -> Array
 MAX_STEPS = 10_000
 
 
-def check_steps(path: Path, steps: int) -> None:
+def check_steps(path: CorruptionPath, steps: int) -> None:
     """Refuse a number of steps that is none, or more than the path has."""
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
         raise UsageError(f"steps must be a whole number from 1 up, not {steps!r}")
@@ -154,7 +150,7 @@ def check_steps(path: Path, steps: int) -> None:
         raise UsageError(f"a path is sampled in {MAX_STEPS} steps at most, not {steps}")
 
 
-def _custom(path: Path, steps: int, spacing: Sequence[float]) -> Array:
+def _custom(path: GaussianPath, steps: int, spacing: Sequence[float]) -> Array:
     try:
         times = np.asarray(spacing, np.float64)
     except (TypeError, ValueError):
@@ -170,7 +166,7 @@ def _custom(path: Path, steps: int, spacing: Sequence[float]) -> Array:
     return times
 
 
-def _trailing(path: Path, steps: int) -> Array:
+def _trailing(path: GaussianPath, steps: int) -> Array:
     if path.timesteps is None:
         return np.linspace(1.0, 0.0, steps + 1)[:-1]
     count = path.timesteps
@@ -178,13 +174,13 @@ def _trailing(path: Path, steps: int) -> Array:
     return (np.round(np.arange(count, 0, -count / steps)[:steps]) - 1) / (count - 1)
 
 
-def _leading(path: Path, steps: int) -> Array:
+def _leading(path: GaussianPath, steps: int) -> Array:
     if path.timesteps is None:
         return np.linspace(1.0, 0.0, steps + 1)[1:]
     return np.arange(steps)[::-1] * (path.timesteps // steps) / (path.timesteps - 1)
 
 
-def _linspace(path: Path, steps: int) -> Array:
+def _linspace(path: GaussianPath, steps: int) -> Array:
     # one point is the noisy end: sampling could not start at the other
     if path.timesteps is None or steps == 1:
         return np.linspace(1.0, path.t_min, steps)
@@ -192,7 +188,7 @@ def _linspace(path: Path, steps: int) -> Array:
     return np.round(np.linspace(0, path.timesteps - 1, steps))[::-1] / (path.timesteps - 1)
 
 
-def _noise_bounds(path: Path, noise_min: float | None, noise_max: float | None) -> tuple[float, float]:
+def _noise_bounds(path: GaussianPath, noise_min: float | None, noise_max: float | None) -> tuple[float, float]:
     """(smallest, largest) ln(σ/α)."""
     if noise_max is None and path.zero_terminal_snr:
         raise UsageError(
@@ -215,7 +211,7 @@ def _noise_bounds(path: Path, noise_min: float | None, noise_max: float | None) 
 
 
 def _karras(
-    path: Path, steps: int, *, rho: float = 7.0, noise_min: float | None = None, noise_max: float | None = None
+    path: GaussianPath, steps: int, *, rho: float = 7.0, noise_min: float | None = None, noise_max: float | None = None
 ) -> Array:
     if not rho > 0:
         raise UsageError(f"karras spacing: rho must be above 0, not {rho}")
@@ -224,12 +220,16 @@ def _karras(
     return path.time_at(-2.0 * rho * np.log(roots))
 
 
-def _exponential(path: Path, steps: int, *, noise_min: float | None = None, noise_max: float | None = None) -> Array:
+def _exponential(
+    path: GaussianPath, steps: int, *, noise_min: float | None = None, noise_max: float | None = None
+) -> Array:
     low, high = _noise_bounds(path, noise_min, noise_max)
     return path.time_at(-2.0 * np.linspace(high, low, steps))
 
 
-def _uniform_lambda(path: Path, steps: int, *, noise_min: float | None = None, noise_max: float | None = None) -> Array:
+def _uniform_lambda(
+    path: GaussianPath, steps: int, *, noise_min: float | None = None, noise_max: float | None = None
+) -> Array:
     low, high = _noise_bounds(path, noise_min, noise_max)
     return path.time_at(-2.0 * np.linspace(high, low, steps + 1)[:-1])
 

@@ -30,8 +30,7 @@ from numpy.typing import NDArray
 from zoo import noise, weights
 from zoo.errors import DataError, UsageError, ZooError
 from zoo.noise import Stream
-from zoo.paths import Path as GaussianPath
-from zoo.paths import path_from
+from zoo.paths import GaussianPath, path_from
 from zoo.programs import Iterate
 from zoo.samplers.guidance import evaluations
 from zoo.samplers.table import COLUMNS, Step, StepTable
@@ -192,7 +191,7 @@ def begin(
         DataError: an array of the wrong shape or with values that it cannot have.
         UsageError: a mask or strength without data.
     """
-    if noise is not None and not path_from(program.path).gaussian:
+    if noise is not None and not isinstance(path_from(program.path), GaussianPath):
         raise UsageError("a model that hides symbols starts from all of them hidden, and takes no noise to start from")
     if init is None and (mask is not None or strength is not None):
         raise UsageError(f"{'a mask' if mask is not None else 'strength'} needs data to start from: give init too")

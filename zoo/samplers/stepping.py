@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
-from zoo.paths import path_from
+from zoo.paths import path_from, require_gaussian
 from zoo.programs import Iterate
 from zoo.samplers import BUILTIN, SamplerFunction, inversion, table_of
 from zoo.samplers.consistency import CONSISTENCY
@@ -268,7 +268,7 @@ class StepSampler(Generic[Data]):
         engine, program = self.engine, self.engine.program
         if program.sampler in CONSISTENCY:
             raise UsageError(f"{engine.name} is a consistency model: it has no ODE that turns data into noise")
-        path = path_from(program.path)
+        path = require_gaussian(path_from(program.path))
         table = inversion(path, program.steps if steps is None else steps, order=order)
         latents, dtype = engine.to_latent(x), engine.dtype
         state = begin(

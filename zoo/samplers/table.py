@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import CorruptionPath
 from zoo.samplers.guidance import Guidance
 
 Array = NDArray[np.float64]
@@ -149,7 +149,7 @@ class StepTable:
 
 
 def single_step_table(
-    path: Path,
+    path: CorruptionPath,
     start: Array,
     state: Array,
     denoised: Array,
@@ -159,7 +159,7 @@ def single_step_table(
     """The table of a sampler without history: x ← state·x + denoised·D + noise_scale·noise.
 
     Args:
-        path: the Gaussian path.
+        path: the path.
         start: ``[N]``, path time of each evaluation.
         state: ``[N]``, coefficient of x.
         denoised: ``[N]``, coefficient of D.

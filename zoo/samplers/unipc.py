@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.moves import MAX_GAIN, check_gain, gain_in_d, toward
 from zoo.samplers.recorder import Linear, Recorder
 from zoo.samplers.spacing import Point, Spacing
@@ -18,7 +18,7 @@ History = list[tuple[Point, Linear]]
 
 
 def unipc(
-    path: Path,
+    path: GaussianPath,
     steps: int,
     *,
     order: int = 2,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.paths import Path
+from zoo.paths import CorruptionPath, GaussianPath
 from zoo.samplers.spacing import check_steps
 from zoo.samplers.table import StepTable, single_step_table
 
 
-def unmasking(path: Path, steps: int, *, temperature: float = 1.0) -> StepTable:
+def unmasking(path: CorruptionPath, steps: int, *, temperature: float = 1.0) -> StepTable:
     """Ancestral sampling of the reverse process (Sahoo et al. 2024, arXiv:2406.07524, eq. 7), in even steps.
 
     Symbols that are revealed in one step do not know of each other: more steps than positions make that rare.
@@ -24,7 +24,7 @@ def unmasking(path: Path, steps: int, *, temperature: float = 1.0) -> StepTable:
     Raises:
         UsageError: a Gaussian path, or ``steps`` or a ``temperature`` that make no sense.
     """
-    if path.gaussian:
+    if isinstance(path, GaussianPath):
         raise UsageError(f"sampler unmasking reveals what is hidden, and path {path.name} hides nothing")
     check_steps(path, steps)
     if isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not 0 < temperature < np.inf:

@@ -21,7 +21,7 @@ from zoo.errors import ConfigError, WeightsError
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """Where a run stands.
 
     Attributes:
@@ -46,7 +46,7 @@ def save(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
     best: weights.Arrays | None,
-    progress: Progress,
+    training_state: TrainingState,
     recipe: dict[str, Any],
     learning_rate: float,
 ) -> None:
@@ -68,9 +68,9 @@ def save(
     broken = sorted(n for n, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all())
     if broken:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        what = f"{broken[0]}{more} of the checkpoint at step {progress.step} would not be finite"
+        what = f"{broken[0]}{more} of the checkpoint at step {training_state.step} would not be finite"
         raise diverged(what, path, learning_rate)
-    record = {**vars(progress), "best": progress.best if np.isfinite(progress.best) else None}
+    record = {**vars(training_state), "best": training_state.best if np.isfinite(training_state.best) else None}
     weights.write(
         path,
         arrays,
@@ -124,7 +124,7 @@ def load(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
     recipe: dict[str, Any],
-) -> tuple[Progress, weights.Arrays | None]:
+) -> tuple[TrainingState, weights.Arrays | None]:
     """Restore a checkpoint into ``model``, ``average`` and ``optimizer``.
 
     Returns:
@@ -137,18 +137,18 @@ def load(
     meta = weights.metadata(path)
     try:
         record = json.loads(meta["progress"])
-        progress = Progress(**{**record, "best": float("inf") if record["best"] is None else record["best"]})
-        before = _until(json.loads(meta["recipe"]), progress.step)
+        training_state = TrainingState(**{**record, "best": float("inf") if record["best"] is None else record["best"]})
+        before = _until(json.loads(meta["recipe"]), training_state.step)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} is not a checkpoint of a training run") from error
     now = json.loads(weights.encode_json(recipe))
-    differences = _differences(before, _until(now, progress.step))
+    differences = _differences(before, _until(now, training_state.step))
     if differences:
         more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise WeightsError(
             f"{path} belongs to a run of another recipe: {', '.join(differences[:3])}{more}",
             hint="Choose another folder with -o, or pass --restart. training.changes says what is to be otherwise from "
-            f"step {progress.step} on.",
+            f"step {training_state.step} on.",
         )
     parts: dict[str, weights.Arrays] = {"model": {}, "average": {}, "optimizer": {}, "best": {}}
     for name, array in arrays.items():
@@ -162,4 +162,4 @@ def load(
         index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = torch.from_numpy(np.array(array))
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return progress, parts["best"] or None
+    return training_state, parts["best"] or None

@@ -24,7 +24,7 @@ from zoo.errors import ConditionError, DataError
 from zoo.modality import Table
 from zoo.models.interface import GenerativeModel
 from zoo.training import checkpoint
-from zoo.training.checkpoint import Progress
+from zoo.training.checkpoint import TrainingState
 from zoo.training.distillation import Distillation
 from zoo.training.recipe import Recipe, TrainingRecipe
 
@@ -35,7 +35,7 @@ _PREPARATION = 10_000
 class Reporter(Protocol):
     """What a run tells while it goes on; the command line draws it."""
 
-    def __call__(self, progress: Progress, loss: float, validation: float | None) -> None:
+    def __call__(self, training_state: TrainingState, loss: float, validation: float | None) -> None:
         """Called after every step, with the validation loss when there was an evaluation."""
 
 
@@ -44,7 +44,7 @@ class Result:
     """A finished run: the weights to keep, and how it went."""
 
     arrays: weights.Arrays
-    progress: Progress
+    training_state: TrainingState
 
 
 def train(
@@ -84,27 +84,34 @@ def train(
         elif distillation is not None:
             distillation.start(model)
     run = _Run(model, recipe, path)
-    progress = run.progress
+    training_state = run.training_state
     model.train()
     run.average.train(run.average is model)
-    started = time.monotonic() - progress.seconds
-    while progress.step < settings.steps:
+    started = time.monotonic() - training_state.seconds
+    while training_state.step < settings.steps:
         loss = _step(
-            model, run.average, run.optimizer, data, settings.at(progress.step), progress.step, distillation, path
+            model,
+            run.average,
+            run.optimizer,
+            data,
+            settings.at(training_state.step),
+            training_state.step,
+            distillation,
+            path,
         )
-        progress.step += 1
-        progress.seconds = time.monotonic() - started
-        last, validation = progress.step == settings.steps, None
-        if settings.evaluate_every and (last or progress.step % settings.evaluate_every == 0):
+        training_state.step += 1
+        training_state.seconds = time.monotonic() - started
+        last, validation = training_state.step == settings.steps, None
+        if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
             validation = run.evaluate(data, loss, distillation)
         if report is not None:
-            report(progress, loss, validation)
+            report(training_state, loss, validation)
         stopping = stop() and not last
-        if stopping or last or progress.step % settings.checkpoint_every == 0:
+        if stopping or last or training_state.step % settings.checkpoint_every == 0:
             run.save()
         if stopping:
             return None
-    return Result(run.kept(), progress)
+    return Result(run.kept(), training_state)
 
 
 class _Run:
@@ -120,10 +127,10 @@ class _Run:
             betas=settings.betas,
             weight_decay=settings.weight_decay,
         )
-        self.progress = Progress()
+        self.training_state = TrainingState()
         self.best: weights.Arrays | None = None
         if path.exists():
-            self.progress, self.best = checkpoint.load(
+            self.training_state, self.best = checkpoint.load(
                 path, model=model, average=self.average, optimizer=self.optimizer, recipe=recipe.describe()
             )
 
@@ -134,18 +141,18 @@ class _Run:
             average=self.average,
             optimizer=self.optimizer,
             best=self.best,
-            progress=self.progress,
+            training_state=self.training_state,
             recipe=self.recipe.describe(),
-            learning_rate=self.recipe.training.at(self.progress.step).learning_rate,
+            learning_rate=self.recipe.training.at(self.training_state.step).learning_rate,
         )
 
     def evaluate(self, data: Dataset, loss: float, distillation: Distillation | None) -> float:
         """The validation loss, noted in the history; if it is the least so far, the weights are kept."""
-        settings, progress = self.recipe.training, self.progress
+        settings, training_state = self.recipe.training, self.training_state
         validation = evaluate(self.average, data, data.validation, seed=settings.seed, distillation=distillation)
-        progress.history.append({"step": progress.step, "loss": loss, "validation": validation})
-        if validation < progress.best:
-            progress.best, progress.best_step = validation, progress.step
+        training_state.history.append({"step": training_state.step, "loss": loss, "validation": validation})
+        if validation < training_state.best:
+            training_state.best, training_state.best_step = validation, training_state.step
             if settings.keep == "best":
                 self.best = {name: array.copy() for name, array in weights.state_arrays(self.average).items()}
         return validation
@@ -272,7 +279,7 @@ def check_fit(model: GenerativeModel, data: Dataset) -> None:
 
 
 def _check_split(split: Split, whose: str, data: Dataset, condition: Condition | None) -> None:
-    names = [column.name for column in data.kind.columns] if isinstance(data.kind, Table) else []
+    names = [column.name for column in data.modality.columns] if isinstance(data.modality, Table) else []
     check_finite(np.asarray(split.x), f"the samples {whose}", names)
     if condition is None or split.condition is None:
         return

@@ -246,7 +246,7 @@ def finished_card(
             "license": source.license,
             "source": source.source,
             "levels": data.levels,
-            **({} if data.kind is None else {"kind": describe(data.kind)}),
+            **({} if data.modality is None else {"kind": describe(data.modality)}),
         },
         license={"code": "Apache-2.0", "weights": recipe.license},
         metrics=metrics,

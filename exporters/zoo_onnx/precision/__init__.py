@@ -2,8 +2,8 @@
 
 Rounding is never hidden in the tolerance of a proof. In order:
 
-1. The model's weights are rounded, in PyTorch (:mod:`~zoo_onnx.precision.grids`): what is exported from here on is a
-   model whose weights the smaller format holds exactly.
+1. The model's weights are rounded, in PyTorch (:mod:`~zoo_onnx.precision.number_formats`): what is exported from here
+   on is a model whose weights the smaller format holds exactly.
 2. Its graphs are traced as ever, and their weights stored in that format, losslessly
    (:mod:`~zoo_onnx.precision.storage`). The proof holds them to the rounded model as strictly as it holds any bundle.
 3. If arithmetic is to be lowered too, it is lowered then, by a rewriting of the proven graphs: products in float16
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo.errors import UnknownNameError, UsageError
-from zoo_onnx.precision.grids import Float, Grid, Integers
+from zoo_onnx.precision.number_formats import Float, Integers, NumberFormat
 
 DTYPES = ("float32", "float16", "bfloat16")
 QUANTIZATIONS = ("int8", "int8-dynamic", "int8-weights", "int4-weights")
@@ -38,24 +38,24 @@ class Precision:
 
     Attributes:
         name: as it was asked for.
-        grid: the numbers that weights are rounded to.
+        format: the numbers that weights are rounded to.
         arithmetic: ``"float32"``, ``"float16"``, ``"int8"`` (ranges calibrated) or ``"int8-dynamic"``.
         bound: largest loss, see :data:`BOUND`.
     """
 
     name: str
-    grid: Grid
+    format: NumberFormat
     arithmetic: str
     bound: float = BOUND
 
     @property
     def opset(self) -> int:
         """The least opset that has the operators."""
-        return max(self.grid.opset, 18 if self.arithmetic == "int8-dynamic" else 0)
+        return max(self.format.opset, 18 if self.arithmetic == "int8-dynamic" else 0)
 
     def describe(self, loss: Mapping[str, float]) -> dict[str, Any]:
         """What a manifest says of it."""
-        return {"weights": self.grid.name, "arithmetic": self.arithmetic, "bound": self.bound, "loss": dict(loss)}
+        return {"weights": self.format.name, "arithmetic": self.arithmetic, "bound": self.bound, "loss": dict(loss)}
 
 
 def precision(dtype: str | None = None, quantize: str | None = None, bound: float | None = None) -> Precision | None:

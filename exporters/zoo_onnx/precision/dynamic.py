@@ -24,22 +24,22 @@ def lower(model: ir.Model) -> int:
             if stored is None:
                 continue
             weight, scale, transposed = stored
-            net = Builder(f"{node.outputs[0].name}.int8.")
+            builder = Builder(f"{node.outputs[0].name}.int8.")
             x = node.inputs[0]
             assert x is not None
-            size = net("ReduceMax", net("Abs", x), net.integers(-1), keepdims=1)
+            size = builder("ReduceMax", builder("Abs", x), builder.integers(-1), keepdims=1)
             # a row of zeros has no scale of its own
             least = np.array([np.finfo(np.float32).tiny], np.float32)
-            step = net("Max", net("Div", size, np.array([_LARGEST], np.float32)), least)
-            whole = net("Cast", net("Round", net("Div", x, step)), to=ir.DataType.INT8.value)
+            step = builder("Max", builder("Div", size, np.array([_LARGEST], np.float32)), least)
+            whole = builder("Cast", builder("Round", builder("Div", x, step)), to=ir.DataType.INT8.value)
             if transposed:
-                weight = net("Transpose", weight, perm=[1, 0])
-            product = net("Cast", net("MatMulInteger", whole, weight), to=ir.DataType.FLOAT.value)
-            result = net("Mul", net("Mul", product, step), numbers(scale).reshape(-1))
+                weight = builder("Transpose", weight, perm=[1, 0])
+            product = builder("Cast", builder("MatMulInteger", whole, weight), to=ir.DataType.FLOAT.value)
+            result = builder("Mul", builder("Mul", product, step), numbers(scale).reshape(-1))
             if len(node.inputs) > 2 and node.inputs[2] is not None:
-                result = net("Add", result, node.inputs[2])
-            graph.insert_before(node, net.nodes)
-            for constant in net.constants:
+                result = builder("Add", result, node.inputs[2])
+            graph.insert_before(node, builder.nodes)
+            for constant in builder.constants:
                 graph.register_initializer(constant)
             output = node.outputs[0]
             _replace(graph, output, result)

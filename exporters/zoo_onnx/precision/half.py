@@ -23,7 +23,7 @@ def lower(model: ir.Model) -> int:
         for node in list(graph):
             if node.op_type not in _PRODUCTS or (weight := _half_weight(node)) is None:
                 continue
-            net = Builder(f"{node.outputs[0].name}.half.")
+            builder = Builder(f"{node.outputs[0].name}.half.")
             for index, value in enumerate(node.inputs):
                 if value is None:
                     continue
@@ -32,9 +32,9 @@ def lower(model: ir.Model) -> int:
                 elif value in rounded:
                     node.replace_input_with(index, rounded[value])
                 else:
-                    rounded[value] = net("Cast", value, to=_HALF.value)
+                    rounded[value] = builder("Cast", value, to=_HALF.value)
                     node.replace_input_with(index, rounded[value])
-            graph.insert_before(node, net.nodes)
+            graph.insert_before(node, builder.nodes)
             _restore(graph, node)
             count += 1
         remove_unused(graph)
@@ -54,9 +54,9 @@ def _half_weight(node: ir.Node) -> ir.Value | None:
 def _restore(graph: ir.Graph, node: ir.Node) -> None:
     """Let what uses a product see float32."""
     output = node.outputs[0]
-    net = Builder(f"{output.name}.float.")
-    restored = net("Cast", output, to=_FLOAT.value)
-    (cast,) = net.nodes
+    builder = Builder(f"{output.name}.float.")
+    restored = builder("Cast", output, to=_FLOAT.value)
+    (cast,) = builder.nodes
     for user, index in list(output.uses()):
         if user is not cast:
             user.replace_input_with(index, restored)
@@ -65,4 +65,4 @@ def _restore(graph: ir.Graph, node: ir.Node) -> None:
             name, restored.type, restored.shape = output.name, output.type, output.shape
             output.name, output.type, restored.name = f"{name}.half", ir.TensorType(_HALF), name
             graph.outputs[index] = restored
-    graph.insert_after(node, net.nodes)
+    graph.insert_after(node, builder.nodes)

@@ -22,7 +22,7 @@ def measure(card: ModelCard, bundle: BundledModel) -> tuple[dict[str, float], st
     """The card's metrics again, by the bundle.
 
     ``class_agreement``
-        share of 200 samples whose class a judge sees that is trained on the card's data, as
+        share of 200 samples whose class a classifier sees that is trained on the card's data, as
         :mod:`zoo.metrics.agreement` has it.
     ``test_bits_per_dim``
         of a model that scores in one call, on the first 1,000 test samples.
@@ -77,8 +77,8 @@ def _data(card: ModelCard) -> Dataset:
 
 
 def _agreement(bundle: BundledModel, data: Dataset) -> float:
-    from zoo.metrics.agreement import judge_samples, train_judge
+    from zoo.metrics.agreement import classify_samples, train_classifier
 
     classes = (np.arange(_SAMPLES) % len(data.labels)).astype(np.int32)
     samples = bundle.sample(_SAMPLES, condition=classes, seed=_SEED)
-    return judge_samples(train_judge(data), data, samples, classes).agreement
+    return classify_samples(train_classifier(data), data, samples, classes).agreement

@@ -10,50 +10,52 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zoo_onnx.build import Builder
-from zoo_onnx.precision.grids import Grid, Stored
+from zoo_onnx.precision.number_formats import NumberFormat, Stored
 from zoo_onnx.weights import THRESHOLD
 
 
-def store(model: ir.Model, grid: Grid) -> int:
-    """Store those weights of a graph that a grid holds exactly, and return how many there are."""
+def store(model: ir.Model, format: NumberFormat) -> int:
+    """Store those weights of a graph that a format holds exactly, and return how many there are."""
     count = 0
     for graph in model.graphs():
-        net = Builder("stored.")
+        builder = Builder("stored.")
         for value in list(graph.initializers.values()):
             tensor = value.const_value
             if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) < 2:
                 continue
             array = np.ascontiguousarray(tensor.numpy())
-            held = None if array.nbytes < THRESHOLD else grid.stored(array)
+            held = None if array.nbytes < THRESHOLD else format.stored(array)
             if held is None:
                 continue
-            ir.convenience.replace_all_uses_with(value, _restored(net, str(value.name), held, array.shape))
+            ir.convenience.replace_all_uses_with(value, _restored(builder, str(value.name), held, array.shape))
             del graph.initializers[str(value.name)]
             count += 1
-        for constant in net.constants:
+        for constant in builder.constants:
             graph.register_initializer(constant)
-        if net.nodes:
-            graph.insert_before(graph[0], net.nodes)
+        if builder.nodes:
+            graph.insert_before(graph[0], builder.nodes)
     return count
 
 
-def _restored(net: Builder, name: str, held: Stored, shape: tuple[int, ...]) -> ir.Value:
+def _restored(builder: Builder, name: str, held: Stored, shape: tuple[int, ...]) -> ir.Value:
     """What gives the float32 weights, once, when a runtime loads the graph.
 
     Integers are multiplied by their scales rather than dequantized: ONNX Runtime takes a ``DequantizeLinear`` before a
     product as leave to round the activations to 8 bits too.
     """
-    values = net("Cast", _constant(net, f"{name}.{held.values.dtype.name}", held.values), to=ir.DataType.FLOAT.value)
+    values = builder(
+        "Cast", _constant(builder, f"{name}.{held.values.dtype.name}", held.values), to=ir.DataType.FLOAT.value
+    )
     if held.scale is None:
         return values
-    restored = net("Mul", values, _constant(net, f"{name}.scale", held.scale))
+    restored = builder("Mul", values, _constant(builder, f"{name}.scale", held.scale))
     straight = shape[::-1] if held.turned else shape
     if held.values.shape != straight:
-        restored = net("Reshape", restored, net.integers(*straight))
-    return net("Transpose", restored, perm=[1, 0]) if held.turned else restored
+        restored = builder("Reshape", restored, builder.integers(*straight))
+    return builder("Transpose", restored, perm=[1, 0]) if held.turned else restored
 
 
-def _constant(net: Builder, name: str, array: Any) -> ir.Value:
+def _constant(builder: Builder, name: str, array: Any) -> ir.Value:
     """An initializer of exactly this name, which the builder does not share with another."""
     kind = ir.DataType.INT4 if array.dtype == ml_dtypes.int4 else ir.DataType.from_numpy(array.dtype)
     value = ir.Value(
@@ -62,7 +64,7 @@ def _constant(net: Builder, name: str, array: Any) -> ir.Value:
         shape=ir.Shape(array.shape),
         const_value=ir.Tensor(array, dtype=kind, name=name),
     )
-    net.constants.append(value)
+    builder.constants.append(value)
     return value
 
 

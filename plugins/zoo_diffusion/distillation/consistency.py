@@ -30,12 +30,12 @@ from torch import Tensor
 
 from zoo.errors import ConfigError, ZooError
 from zoo.models.interface import GenerativeModel
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo.samplers.spacing import spaced_times
 from zoo.training.distillation import Distillation
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.distillation.teacher import Levels, Teacher, bounded, check_teacher
-from zoo_diffusion.objectives import hidden
+from zoo_diffusion.objectives import drop_condition
 
 #: order of the teacher's step
 SOLVERS = {"ddim": 1, "heun": 2}
@@ -107,7 +107,7 @@ class Consistency(Distillation):
         n = len(student.check_data(x))
         times = self.doublings[min(int(done * len(self.doublings)), len(self.doublings) - 1)]
         state = (student.encoded(x)[0] - student.shift) / student.scale
-        condition = hidden(student.condition_tensor(condition, n), student.null_class, student.class_dropout)
+        condition = drop_condition(student.condition_tensor(condition, n), student.null_class, student.class_dropout)
         # every interval as often as another, in every batch
         index = ((torch.rand((), dtype=torch.float64) + torch.arange(n) / n) % 1.0 * (len(times) - 1)).long().numpy()
         here, there = (Levels.at(student.path, times[i], state) for i in (index, index + 1))
@@ -125,7 +125,7 @@ class Consistency(Distillation):
         return (distance / here.place.flatten()).mean()
 
 
-def trajectory(path: Path, steps: int, spacing: Any) -> NDArray[np.float64]:
+def trajectory(path: GaussianPath, steps: int, spacing: Any) -> NDArray[np.float64]:
     """Times t_0 > … > t_N = t_min of ``steps`` steps; fewer where the spacing itself ends at t_min."""
     try:
         times = spaced_times(path, steps, spacing)

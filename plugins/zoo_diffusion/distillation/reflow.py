@@ -96,22 +96,22 @@ class Reflow(Distillation):
         """Draw the teacher's samples, under conditions of the training data, or read those of an interrupted run."""
         teacher: Any = self.teacher
         noise = normal(seed, self.pairs, teacher.event_shape)
-        given = None
+        conditions = None
         if teacher.condition is not None and data.train.condition is not None:
-            given = data.train.condition[np.random.default_rng(seed).integers(len(data.train), size=self.pairs)]
-        made = self._kept(folder / PAIRS_FILE, seed)
-        if made is None:
+            conditions = data.train.condition[np.random.default_rng(seed).integers(len(data.train), size=self.pairs)]
+        samples = self._kept(folder / PAIRS_FILE, seed)
+        if samples is None:
             say(f"drawing {self.pairs:,} samples of the teacher")
             parts = []
             for start in range(0, self.pairs, _BATCH):
                 part = slice(start, start + _BATCH)
-                condition = None if given is None else given[part]
+                condition = None if conditions is None else conditions[part]
                 x = teacher.sample(len(noise[part]), condition=condition, noise=noise[part], seed=0, **self.options)
                 parts.append(x.cpu().numpy())
-            made = np.concatenate(parts)
-            weights.write(folder / PAIRS_FILE, {"samples": made}, metadata=self._written(seed))
-        self.noise, self.samples = (torch.from_numpy(a).to(teacher.device, teacher.dtype) for a in (noise, made))
-        self.condition = None if given is None else teacher.condition_tensor(given, self.pairs)
+            samples = np.concatenate(parts)
+            weights.write(folder / PAIRS_FILE, {"samples": samples}, metadata=self._written(seed))
+        self.noise, self.samples = (torch.from_numpy(a).to(teacher.device, teacher.dtype) for a in (noise, samples))
+        self.condition = None if conditions is None else teacher.condition_tensor(conditions, self.pairs)
 
     def finish(self, folder: File) -> None:
         """Remove the pairs."""
@@ -136,6 +136,6 @@ class Reflow(Distillation):
         held_out = max(self.pairs // _HELD_OUT, 1)
         low, high = (held_out, self.pairs) if student.training else (0, held_out)
         index = torch.randint(low, high, (len(x),)).to(self.samples.device)
-        given = None if self.condition is None else self.condition[index]
-        loss: Tensor = student.loss(self.samples[index], condition=given, noise=self.noise[index])
+        conditions = None if self.condition is None else self.condition[index]
+        loss: Tensor = student.loss(self.samples[index], condition=conditions, noise=self.noise[index])
         return loss

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.paths import Path
+from zoo.paths import GaussianPath
 from zoo_diffusion.diffusion import Diffusion
 
 
@@ -33,7 +33,7 @@ class Levels(NamedTuple):
         return self.sigma / (self.alpha + self.sigma)
 
     @classmethod
-    def at(cls, path: Path, t: NDArray[np.float64], like: Tensor) -> Levels:
+    def at(cls, path: GaussianPath, t: NDArray[np.float64], like: Tensor) -> Levels:
         """The levels of samples ``like`` at their times ``t``, ``[n]``."""
         shape = (len(t), *[1] * (like.ndim - 1))
         alpha, sigma = (torch.from_numpy(np.asarray(a)).to(like).reshape(shape) for a in path.alpha_sigma(t))

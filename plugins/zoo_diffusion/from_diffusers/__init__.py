@@ -6,7 +6,8 @@ module             what
 folder.py          where the files are, and what their JSON says
 network.py         the config of a network -> architecture and config of ours
 scheduler.py       the config of a scheduler -> path, prediction, sampler
-given.py, keys.py  that config, no key of which is read past, and the keys that there are
+config_reader.py   that config, no key of which is read past
+keys.py            the keys that there are
 weights.py         the network's tensors under our names
 importer.py        all of it together
 =================  ================================================================================================

@@ -179,14 +179,14 @@ def _network(path: Path, index: Mapping[str, Any]) -> Path | None:
     """The folder with the network's config, or None if nothing here is of diffusers."""
     parts = _parts(index)
     named = [name for name in NETWORKS if name in parts] or list(NETWORKS)
-    found = [path / name for name in named if (path / name / CONFIG).is_file()]
-    if len(found) > 1:
+    folders = [path / name for name in named if (path / name / CONFIG).is_file()]
+    if len(folders) > 1:
         raise ConfigError(
-            f"{path} has both {found[0].name} and {found[1].name}, and which of them is the network is not said",
+            f"{path} has both {folders[0].name} and {folders[1].name}, and which of them is the network is not said",
             hint=_ALONE,
         )
-    if found:
-        return found[0]
+    if folders:
+        return folders[0]
     if (path / CONFIG).is_file() and (index or "_diffusers_version" in read_json(path / CONFIG)):
         return path
     if not index:
@@ -201,12 +201,12 @@ def _refuse_cache(path: Path) -> None:
     snapshots = path / "snapshots"
     if not (path.name.startswith("models--") and snapshots.is_dir()):
         return
-    found = sorted(str(each) for each in snapshots.iterdir() if each.is_dir())
+    versions = sorted(str(each) for each in snapshots.iterdir() if each.is_dir())
     raise ConfigError(
         f"{path} is a repository in the hub's cache, which holds a folder for each of its versions",
-        hint=f"Give {found[0]}."
-        if len(found) == 1
-        else f"Give one of {', '.join(found) or 'them, once it is fetched'}.",
+        hint=f"Give {versions[0]}."
+        if len(versions) == 1
+        else f"Give one of {', '.join(versions) or 'them, once it is fetched'}.",
     )
 
 

@@ -2,8 +2,8 @@
 
 diffusers loads a config by the signature of a class. Keys that belong to other classes of the same kind are carried
 along without effect, since schedulers can be exchanged for each other; unknown ones are warned of and ignored. Here,
-keys of the class have to be understood (:class:`zoo_diffusion.from_diffusers.given.Given`), those of other classes are
-passed over just as well, and unknown ones are refused.
+keys of the class have to be understood (:class:`zoo_diffusion.from_diffusers.config_reader.ConfigReader`), those of
+other classes are passed over just as well, and unknown ones are refused.
 """
 
 from __future__ import annotations

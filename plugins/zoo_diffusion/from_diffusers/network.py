@@ -150,19 +150,19 @@ def _dit(config: Mapping[str, Any], where: Path, time_embedding: str) -> Network
     for name, known in _DIT_ONLY.items():
         if config.get(name, known[0]) not in known:
             raise ConfigError(f"{where} has {name} {config[name]!r}; only {known[0]!r} can be imported")
-    given = {name: config.get(name, default) for name, default in _DIT.items()}
-    heads, head = (_whole(given[name], name, where) for name in ("num_attention_heads", "attention_head_dim"))
-    shape = _event_shape({**config, "sample_size": given["sample_size"]}, where, given["in_channels"])
-    outputs = given["out_channels"]
-    condition = Condition.classes(_whole(given["num_embeds_ada_norm"], "num_embeds_ada_norm", where), required=False)
+    settings = {name: config.get(name, default) for name, default in _DIT.items()}
+    heads, head = (_whole(settings[name], name, where) for name in ("num_attention_heads", "attention_head_dim"))
+    shape = _event_shape({**config, "sample_size": settings["sample_size"]}, where, settings["in_channels"])
+    outputs = settings["out_channels"]
+    condition = Condition.classes(_whole(settings["num_embeds_ada_norm"], "num_embeds_ada_norm", where), required=False)
     ours: dict[str, Any] = {
-        "patch_size": given["patch_size"],
+        "patch_size": settings["patch_size"],
         "hidden_size": heads * head,
-        "depth": given["num_layers"],
+        "depth": settings["num_layers"],
         "num_heads": heads,
         "time_embedding": time_embedding,
         # DiT was trained with 1e-6, which diffusers' default is not
-        "norm_eps": given["norm_eps"] if time_embedding == "diffusers" else 1e-6,
+        "norm_eps": settings["norm_eps"] if time_embedding == "diffusers" else 1e-6,
     }
     return Network("dit", ours, shape, condition, _learned(shape[0], shape[0] if outputs is None else outputs, where))
 

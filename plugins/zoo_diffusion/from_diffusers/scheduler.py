@@ -23,7 +23,7 @@ from typing import Any
 
 from zoo.errors import ConfigError
 from zoo.paths import path_from
-from zoo_diffusion.from_diffusers.given import Given
+from zoo_diffusion.from_diffusers.config_reader import ConfigReader
 from zoo_diffusion.from_diffusers.keys import KEYS, carried_along
 
 #: prediction_type -> ours
@@ -86,7 +86,7 @@ def schedule(
     Raises:
         ConfigError: a scheduler that is not known, a value that ours does not have, or a key that is not known.
     """
-    given, saved_as = Given(config, where), str(config.get("_class_name"))
+    reader, saved_as = ConfigReader(config, where), str(config.get("_class_name"))
     name = loaded_as or saved_as
     # those with Parallel in their name compute the same
     kind, saved_as = (each.replace("ParallelScheduler", "Scheduler") for each in (name, saved_as))
@@ -101,47 +101,47 @@ def schedule(
             hint=f"Known are {', '.join(_SCHEDULERS)}.",
         )
     if kind == "FlowMatchEulerDiscreteScheduler":
-        path, prediction = _flow_path(given), "velocity"
+        path, prediction = _flow_path(reader), "velocity"
     else:
-        path, prediction = _discrete_path(given, KEYS[kind]), _prediction(given, kind)
+        path, prediction = _discrete_path(reader, KEYS[kind]), _prediction(reader, kind)
     path_from(path)  # refuses betas that are none
     clip = None
     if kind in _CLIPPING:
-        bound = given.number("clip_sample_range", 1.0)
-        clip = bound if given("clip_sample", True) else None
+        bound = reader.number("clip_sample_range", 1.0)
+        clip = bound if reader("clip_sample", True) else None
     chosen, options = (
-        (sampler, {}) if sampler is not None else _SCHEDULERS[kind](given, learned_variance, clip is not None)
+        (sampler, {}) if sampler is not None else _SCHEDULERS[kind](reader, learned_variance, clip is not None)
     )
     own = KEYS[kind] if sampler is not None else ()
-    given.finish(known=own, without_effect=carried_along(kind, saved_as))
+    reader.finish(known=own, without_effect=carried_along(kind, saved_as))
     return Schedule(path, prediction, chosen, options, clip)
 
 
-def _prediction(given: Given, kind: str) -> str:
+def _prediction(reader: ConfigReader, kind: str) -> str:
     # which diffusers' ancestral Euler has not implemented
     unable = ("sample",) if kind == "EulerAncestralDiscreteScheduler" else ()
     known = {theirs: ours for theirs, ours in PREDICTIONS.items() if theirs not in unable}
-    prediction: str = given.one_of("prediction_type", "epsilon", known)
+    prediction: str = reader.one_of("prediction_type", "epsilon", known)
     return prediction
 
 
-def _discrete_path(given: Given, keys: Collection[str]) -> dict[str, Any]:
-    if "use_flow_sigmas" in keys and given("use_flow_sigmas", False):
-        raise given.refuse("use_flow_sigmas", "which only FlowMatchEulerDiscreteScheduler can have here", hint="")
-    if given("trained_betas", None) is not None:
-        raise ConfigError(f"{given.where} has trained_betas of its own; only schedules with a name can be imported")
-    name, ends = given.one_of("beta_schedule", "linear", _PATHS)
-    path: dict[str, Any] = {"name": name, "num_timesteps": given.whole("num_train_timesteps", 1000, 2)}
+def _discrete_path(reader: ConfigReader, keys: Collection[str]) -> dict[str, Any]:
+    if "use_flow_sigmas" in keys and reader("use_flow_sigmas", False):
+        raise reader.refuse("use_flow_sigmas", "which only FlowMatchEulerDiscreteScheduler can have here", hint="")
+    if reader("trained_betas", None) is not None:
+        raise ConfigError(f"{reader.where} has trained_betas of its own; only schedules with a name can be imported")
+    name, ends = reader.one_of("beta_schedule", "linear", _PATHS)
+    path: dict[str, Any] = {"name": name, "num_timesteps": reader.whole("num_train_timesteps", 1000, 2)}
     if ends:
-        path |= {"beta_start": given.number("beta_start", 1e-4), "beta_end": given.number("beta_end", 0.02)}
-    given.unused("beta_start", "beta_end")
-    if "rescale_betas_zero_snr" in keys and given("rescale_betas_zero_snr", False):
+        path |= {"beta_start": reader.number("beta_start", 1e-4), "beta_end": reader.number("beta_end", 0.02)}
+    reader.unused("beta_start", "beta_end")
+    if "rescale_betas_zero_snr" in keys and reader("rescale_betas_zero_snr", False):
         path["zero_terminal_snr"] = True
     return path
 
 
-def _flow_path(given: Given) -> dict[str, Any]:
-    shift, timesteps = given.number("shift", 1.0), given.whole("num_train_timesteps", 1000, 2)
+def _flow_path(reader: ConfigReader) -> dict[str, Any]:
+    shift, timesteps = reader.number("shift", 1.0), reader.whole("num_train_timesteps", 1000, 2)
     least = 1.0 / timesteps
     # diffusers walks evenly between shifted ends, and shifts what it finds there; the network counts in its timesteps
     t_min = shift * least / (1.0 + (shift - 1.0) * least)
@@ -154,33 +154,33 @@ _Sampler = tuple[str, dict[str, Any]]
 _ANY_GAIN = 1e9
 
 
-def _spacing(given: Given, default: str, known: tuple[str, ...]) -> str:
-    spacing: str = given.one_of("timestep_spacing", default, {name: name for name in known})
-    if given("steps_offset", 0) and spacing == "leading":
-        raise given.refuse("steps_offset", "which the spacing leading does not have here")
+def _spacing(reader: ConfigReader, default: str, known: tuple[str, ...]) -> str:
+    spacing: str = reader.one_of("timestep_spacing", default, {name: name for name in known})
+    if reader("steps_offset", 0) and spacing == "leading":
+        raise reader.refuse("steps_offset", "which the spacing leading does not have here")
     return spacing
 
 
-def _no_thresholding(given: Given) -> None:
-    given.none_of(thresholding=False)
-    given.unused("dynamic_thresholding_ratio", "sample_max_value")
+def _no_thresholding(reader: ConfigReader) -> None:
+    reader.none_of(thresholding=False)
+    reader.unused("dynamic_thresholding_ratio", "sample_max_value")
 
 
-def _ddpm(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
-    _no_thresholding(given)
-    variance = given.one_of("variance_type", "fixed_small", _VARIANCES)
+def _ddpm(reader: ConfigReader, learned_variance: bool, clipped: bool) -> _Sampler:
+    _no_thresholding(reader)
+    variance = reader.one_of("variance_type", "fixed_small", _VARIANCES)
     if variance == "learned" and not learned_variance:
-        raise given.refuse("variance_type", "but the network predicts no variance")
-    spacing = _spacing(given, "leading", ("leading", "trailing", "linspace"))
+        raise reader.refuse("variance_type", "but the network predicts no variance")
+    spacing = _spacing(reader, "leading", ("leading", "trailing", "linspace"))
     if spacing == "trailing" and variance != "small":
-        raise given.refuse("variance_type", "which with trailing spacing leaves noise in the samples of diffusers")
+        raise reader.refuse("variance_type", "which with trailing spacing leaves noise in the samples of diffusers")
     return "ddpm", {"variance": variance, "spacing": spacing, "initial_scale": 1.0}
 
 
-def _ddim(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
-    _no_thresholding(given)
-    given.none_of(set_alpha_to_one=True)
-    options: dict[str, Any] = {"spacing": _spacing(given, "leading", ("leading", "trailing", "linspace"))}
+def _ddim(reader: ConfigReader, learned_variance: bool, clipped: bool) -> _Sampler:
+    _no_thresholding(reader)
+    reader.none_of(set_alpha_to_one=True)
+    options: dict[str, Any] = {"spacing": _spacing(reader, "leading", ("leading", "trailing", "linspace"))}
     if options["spacing"] != "leading":
         options["stride"] = "even"
     if clipped:
@@ -188,8 +188,8 @@ def _ddim(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
     return "ddim", {**options, "initial_scale": 1.0}
 
 
-def _euler(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
-    given.none_of(
+def _euler(reader: ConfigReader, learned_variance: bool, clipped: bool) -> _Sampler:
+    reader.none_of(
         use_karras_sigmas=False,
         use_exponential_sigmas=False,
         use_beta_sigmas=False,
@@ -199,22 +199,22 @@ def _euler(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
         timestep_type="discrete",
         final_sigmas_type="zero",
     )
-    return "euler", _noise_levels(given)
+    return "euler", _noise_levels(reader)
 
 
-def _euler_ancestral(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
-    return "euler-ancestral", _noise_levels(given)
+def _euler_ancestral(reader: ConfigReader, learned_variance: bool, clipped: bool) -> _Sampler:
+    return "euler-ancestral", _noise_levels(reader)
 
 
-def _noise_levels(given: Given) -> dict[str, Any]:
-    spacing = _spacing(given, "linspace", ("leading", "trailing"))
+def _noise_levels(reader: ConfigReader) -> dict[str, Any]:
+    spacing = _spacing(reader, "linspace", ("leading", "trailing"))
     # as their initial noise: of scale 1 for leading, of the scale of the first noise level for trailing
     return {"spacing": spacing, **({"initial_scale": 1.0} if spacing == "leading" else {})}
 
 
-def _dpm_solver(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
-    _no_thresholding(given)
-    given.none_of(
+def _dpm_solver(reader: ConfigReader, learned_variance: bool, clipped: bool) -> _Sampler:
+    _no_thresholding(reader)
+    reader.none_of(
         use_karras_sigmas=False,
         use_exponential_sigmas=False,
         use_beta_sigmas=False,
@@ -225,23 +225,23 @@ def _dpm_solver(given: Given, learned_variance: bool, clipped: bool) -> _Sampler
         lambda_min_clipped=-math.inf,
     )
     # the shift is that of flow sigmas; a last step to no noise at all is of order 1 whatever these say, up to order 2
-    given.unused("flow_shift", "time_shift_type", "euler_at_final", "lower_order_final")
-    sampler = given.one_of("algorithm_type", "dpmsolver++", _ALGORITHMS)
-    solver = given.one_of("solver_type", "midpoint", _SOLVERS)
-    order = given("solver_order", 2)
+    reader.unused("flow_shift", "time_shift_type", "euler_at_final", "lower_order_final")
+    sampler = reader.one_of("algorithm_type", "dpmsolver++", _ALGORITHMS)
+    solver = reader.one_of("solver_type", "midpoint", _SOLVERS)
+    order = reader("solver_order", 2)
     if isinstance(order, bool) or order not in ((1, 2) if sampler == "dpm-solver-pp" else (2,)):
-        raise given.refuse("solver_order", "which the sampler here does otherwise")
-    options: dict[str, Any] = {"spacing": _spacing(given, "linspace", ("trailing",)), "initial_scale": 1.0}
+        raise reader.refuse("solver_order", "which the sampler here does otherwise")
+    options: dict[str, Any] = {"spacing": _spacing(reader, "linspace", ("trailing",)), "initial_scale": 1.0}
     options["max_gain"] = _ANY_GAIN
     if sampler == "dpm-solver-pp-sde":
         return sampler, {"solver": solver, **options}
     if order == 2 and solver != "midpoint":
-        raise given.refuse("solver_type", "which the samplers here do not have")
+        raise reader.refuse("solver_type", "which the samplers here do not have")
     return sampler, {"order": order, **options}
 
 
-def _flow_euler(given: Given, learned_variance: bool, clipped: bool) -> _Sampler:
-    given.none_of(
+def _flow_euler(reader: ConfigReader, learned_variance: bool, clipped: bool) -> _Sampler:
+    reader.none_of(
         use_dynamic_shifting=False,
         use_karras_sigmas=False,
         use_exponential_sigmas=False,
@@ -251,11 +251,11 @@ def _flow_euler(given: Given, learned_variance: bool, clipped: bool) -> _Sampler
         stochastic_sampling=False,
     )
     # what dynamic shifting would need
-    given.unused("base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len", "time_shift_type")
+    reader.unused("base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len", "time_shift_type")
     return "flow-euler", {"spacing": "linspace"}
 
 
-_SCHEDULERS: dict[str, Callable[[Given, bool, bool], _Sampler]] = {
+_SCHEDULERS: dict[str, Callable[[ConfigReader, bool, bool], _Sampler]] = {
     "DDPMScheduler": _ddpm,
     "DDIMScheduler": _ddim,
     "EulerDiscreteScheduler": _euler,

@@ -68,14 +68,14 @@ def read_weights(folder: Path, variant: str | None = None) -> tuple[Arrays, Path
 
 
 def _variants(folder: Path) -> list[str]:
-    found = set()
+    variants = set()
     for path in folder.iterdir():
         if path.is_file() and (match := _VARIANT.match(path.name)):
             name = match["file"] or match["list"] or match["old"]
             # a shard is none by itself, and the list without a name is no variant
             if not _SHARD.search(name) and path.name != _LIST:
-                found.add(name)
-    return sorted(found)
+                variants.add(name)
+    return sorted(variants)
 
 
 def _read_shards(listed: Path) -> Arrays:
@@ -132,7 +132,7 @@ _OLD = re.compile(r"(?<=\.)(query|key|value|proj_attn)(?=\.(?:weight|bias)$)")
 
 def unet2d(arrays: Arrays) -> Arrays:
     """The tensors of a ``UNet2DModel`` under today's names."""
-    renamed = {_OLD.sub(lambda found: _OLD_ATTENTION[found[1]], name): array for name, array in arrays.items()}
+    renamed = {_OLD.sub(lambda match: _OLD_ATTENTION[match[1]], name): array for name, array in arrays.items()}
     # the frequencies of a fourier embedding were once saved under two names
     if (frequencies := renamed.pop("time_proj.W", None)) is not None:
         renamed.setdefault("time_proj.weight", frequencies)

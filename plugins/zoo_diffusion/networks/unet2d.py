@@ -182,8 +182,8 @@ class UNet2D(nn.Module):
         embedding = self.time_embedding(self.time_proj(time))
         if self.class_embedding is not None:
             assert condition is not None
-            given = self.time_proj(condition[:, 0]) if self.class_embed_type == "timestep" else condition
-            embedding = embedding + self.class_embedding(given)
+            class_input = self.time_proj(condition[:, 0]) if self.class_embed_type == "timestep" else condition
+            embedding = embedding + self.class_embedding(class_input)
         h = self.conv_in(x)
         skips = [h]
         for each in self.down_blocks:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import DataError
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 
 
@@ -87,10 +87,17 @@ class FrozenAffine(Transform):
         return z * self.scale + self.shift, constant_log_det(-self.log_det, z)
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+        self,
+        builder: GraphBuilder,
+        direction: Direction,
+        way: str,
+        value: Value,
+        context: Value | None,
+        *,
+        log_det: bool,
     ) -> tuple[Value, Value | None]:
         """See :class:`Transform`."""
-        shift, scale, constant = (net.constant(t.numpy()) for t in (self.shift, self.scale, self.log_det))
+        shift, scale, constant = (builder.constant(t.numpy()) for t in (self.shift, self.scale, self.log_det))
         if direction == "forward":
-            return net("Div", net("Sub", value, shift), scale), constant
-        return net("Add", net("Mul", value, scale), shift), net("Neg", constant)
+            return builder("Div", builder("Sub", value, shift), scale), constant
+        return builder("Add", builder("Mul", value, scale), shift), builder("Neg", constant)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim
 from zoo_flows.transforms import unfolding, unfolding_graph, unfolding_plan
 from zoo_flows.transforms.base import ITERATIVE_WAYS, WAYS, Direction, Transform
@@ -77,18 +77,25 @@ class Autoregressive(Transform):
         return frozen.eval().requires_grad_(False)
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+        self,
+        builder: GraphBuilder,
+        direction: Direction,
+        way: str,
+        value: Value,
+        context: Value | None,
+        *,
+        log_det: bool,
     ) -> tuple[Value, Value | None]:
         """See :class:`Transform`."""
-        x = unfolding_graph.write(net, way, self.network, self.map, value, context)
+        x = unfolding_graph.write(builder, way, self.network, self.map, value, context)
         if not log_det:
             return x, None
         # one pass over what came out gives the slopes of all components together
         inputs: list[tuple[Value, tuple[Dim, ...]]] = [(x, ("batch", self.network.size))]
         if context is not None and self.network.context is not None:
             inputs.append((context, ("batch", self.network.context.in_features)))
-        _, forward_log_det = net.call(self, *inputs)
-        return x, net("Neg", forward_log_det)
+        _, forward_log_det = builder.call(self, *inputs)
+        return x, builder("Neg", forward_log_det)
 
 
 class Inverted(Transform):
@@ -121,7 +128,14 @@ class Inverted(Transform):
         return Inverted(self.transform.frozen()).eval()
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+        self,
+        builder: GraphBuilder,
+        direction: Direction,
+        way: str,
+        value: Value,
+        context: Value | None,
+        *,
+        log_det: bool,
     ) -> tuple[Value, Value | None]:
         """See :class:`Transform`."""
-        return self.transform.write(net, _SWAPPED[direction], way, value, context, log_det=log_det)
+        return self.transform.write(builder, _SWAPPED[direction], way, value, context, log_det=log_det)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 
 Direction = Literal["forward", "inverse"]
 #: how a sequential direction can be written: without control flow, or as a loop
@@ -67,12 +67,19 @@ class Transform(nn.Module, ABC):
         return copy.deepcopy(self).eval().requires_grad_(False)
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+        self,
+        builder: GraphBuilder,
+        direction: Direction,
+        way: str,
+        value: Value,
+        context: Value | None,
+        *,
+        log_det: bool,
     ) -> tuple[Value, Value | None]:
         """Write a direction of a frozen transform into a graph.
 
         Args:
-            net: the graph.
+            builder: the graph.
             direction: of :attr:`written`.
             way: of :data:`WAYS`.
             value: ``[n, d]``.

@@ -84,8 +84,8 @@ class IterativeMap(ABC):
 
         16 bits are too few to find a root with: of such it is found in float32, and rounded.
         """
-        given = z.dtype
-        z, parameters = (value.to(at_least_single(given)) for value in (z, parameters))
+        dtype = z.dtype
+        z, parameters = (value.to(at_least_single(dtype)) for value in (z, parameters))
         target, prepared = z.detach(), self.prepared(parameters.detach())
         state = self.begin(target, prepared)
         for _ in range(self.steps):
@@ -98,7 +98,7 @@ class IterativeMap(ABC):
             value, slope = self.values(x, self.prepared(parameters))
             move = (z - value) / slope.detach()
             x = x + (move - move.detach())
-        return x.to(given)
+        return x.to(dtype)
 
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`~zoo_flows.transforms.maps.Map`."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.velocity import VelocityMLP, random_signs, unit_vectors
 
@@ -102,31 +102,38 @@ class Continuous(Transform):
         return Way(*self._integrated(x, rates))
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+        self,
+        builder: GraphBuilder,
+        direction: Direction,
+        way: str,
+        value: Value,
+        context: Value | None,
+        *,
+        log_det: bool,
     ) -> tuple[Value, Value | None]:
         """See :class:`Transform`; a step is traced once, and is a turn of a ``Loop`` or follows upon the other."""
         start, h = _grid(direction, self.steps)
         step = _Step(self.network, h, log_det=log_det)
-        given = [] if context is None else [(context, ("batch", self._context_size()))]
+        contexts = [] if context is None else [(context, ("batch", self._context_size()))]
 
-        def turn(inner: Net, number: Value, state: Sequence[Value]) -> list[Value]:
+        def turn(inner: GraphBuilder, number: Value, state: Sequence[Value]) -> list[Value]:
             if isinstance(number, int):
                 time = np.array([start + number * h], np.float32)
             else:
                 turns = inner("Unsqueeze", inner("Cast", number, to=_FLOAT), inner.integers(0))
                 time = inner("Add", inner("Mul", turns, np.array(h, np.float32)), np.array(start, np.float32))
-            after = inner.call(step, (state[0], ("batch", self.network.size)), (time, (1,)), *given)
+            after = inner.call(step, (state[0], ("batch", self.network.size)), (time, (1,)), *contexts)
             return [after[0], *(inner("Add", a, b) for a, b in zip(state[1:], after[1:], strict=True))]
 
         state = [value]
         if log_det:
-            n = net("Slice", net("Shape", value), net.integers(0), net.integers(1))
-            state.append(net("Expand", np.zeros(1, np.float32), n))
+            n = builder("Slice", builder("Shape", value), builder.integers(0), builder.integers(1))
+            state.append(builder("Expand", np.zeros(1, np.float32), n))
         if way == "loop":
-            state = net.loop(self.steps, state, turn)
+            state = builder.loop(self.steps, state, turn)
         else:
             for number in range(self.steps):
-                state = turn(net, number, state)
+                state = turn(builder, number, state)
         return state[0], state[1] if log_det else None
 
     def _context_size(self) -> int:

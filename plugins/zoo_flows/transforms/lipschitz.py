@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.spectral import limited, norm_bound
 
 
@@ -39,13 +39,13 @@ class LipSwish(nn.Module):
         value = x * gate / 1.1
         return value, gate / 1.1 + beta * value * (1.0 - gate)
 
-    def write(self, net: Net, x: Value) -> tuple[Value, Value]:
+    def write(self, builder: GraphBuilder, x: Value) -> tuple[Value, Value]:
         """Write both into a graph."""
-        beta, less = net.constant(F.softplus(self.raw).numpy()), np.array(1.1, np.float32)
-        gate = net("Sigmoid", net("Mul", x, beta))
-        value = net("Div", net("Mul", x, gate), less)
-        bend = net("Mul", net("Mul", value, beta), net("Sub", np.array(1.0, np.float32), gate))
-        return value, net("Add", net("Div", gate, less), bend)
+        beta, less = builder.constant(F.softplus(self.raw).numpy()), np.array(1.1, np.float32)
+        gate = builder("Sigmoid", builder("Mul", x, beta))
+        value = builder("Div", builder("Mul", x, gate), less)
+        bend = builder("Mul", builder("Mul", value, beta), builder("Sub", np.array(1.0, np.float32), gate))
+        return value, builder("Add", builder("Div", gate, less), bend)
 
 
 class ELU(nn.Module):
@@ -55,9 +55,9 @@ class ELU(nn.Module):
         """The activations of ``x``, and their slopes."""
         return F.elu(x), torch.exp(x.clamp(max=0.0))
 
-    def write(self, net: Net, x: Value) -> tuple[Value, Value]:
+    def write(self, builder: GraphBuilder, x: Value) -> tuple[Value, Value]:
         """Write both into a graph."""
-        return net("Elu", x), net("Exp", net("Min", x, np.array(0.0, np.float32)))
+        return builder("Elu", x), builder("Exp", builder("Min", x, np.array(0.0, np.float32)))
 
 
 ACTIVATIONS: dict[str, type[LipSwish] | type[ELU]] = {"lipswish": LipSwish, "elu": ELU}
@@ -106,7 +106,7 @@ class Lipschitz(nn.Module, ABC):
         """What a layer's transpose makes of ``value``, without bias."""
 
     @abstractmethod
-    def write_through(self, net: Net, value: Value, index: int, *, bias: bool) -> Value:
+    def write_through(self, builder: GraphBuilder, value: Value, index: int, *, bias: bool) -> Value:
         """Write :meth:`through` of a layer into a graph, with its bias or without."""
 
     @property
@@ -168,31 +168,33 @@ class Lipschitz(nn.Module, ABC):
             v = self.back(v, weight) * slope
         return self.back(v, weights[0]).flatten(1)
 
-    def write(self, net: Net, x: Value, context: Value | None) -> tuple[Value, list[Value]]:
+    def write(self, builder: GraphBuilder, x: Value, context: Value | None) -> tuple[Value, list[Value]]:
         """Write :meth:`forward`, with slopes, of a frozen network into a graph; unused slopes cost nothing."""
         slopes: list[Value] = []
-        value = self.write_through(net, self._reshaped(net, x, *self.shape), 0, bias=True)
+        value = self.write_through(builder, self._reshaped(builder, x, *self.shape), 0, bias=True)
         if self.context is not None and context is not None:
-            shift = net("Gemm", context, net.constant(self.context.weight.numpy()), transB=1)
-            value = net("Add", value, self._reshaped(net, shift, -1, *(1 for _ in self.shape[1:]), batch=0))
+            shift = builder("Gemm", context, builder.constant(self.context.weight.numpy()), transB=1)
+            value = builder("Add", value, self._reshaped(builder, shift, -1, *(1 for _ in self.shape[1:]), batch=0))
         for index, activation in enumerate(self.activations, 1):
             assert isinstance(activation, (LipSwish, ELU))
-            value, slope = activation.write(net, value)
+            value, slope = activation.write(builder, value)
             slopes.append(slope)
-            value = self.write_through(net, value, index, bias=True)
-        return self._reshaped(net, value, self.size), slopes
+            value = self.write_through(builder, value, index, bias=True)
+        return self._reshaped(builder, value, self.size), slopes
 
-    def write_jacobian(self, net: Net, slopes: Sequence[Value]) -> Value:
+    def write_jacobian(self, builder: GraphBuilder, slopes: Sequence[Value]) -> Value:
         """Write the transpose of ∂g/∂x of a frozen network into a graph, from the slopes that :meth:`write` gives."""
         unit = np.eye(self.size, dtype=np.float32).reshape(-1, *self.shape)
-        rows = self.write_through(net, net.constant(unit), 0, bias=False)
+        rows = self.write_through(builder, builder.constant(unit), 0, bias=False)
         hidden = [len(self._bias(index)) for index in range(len(self.layers) - 1)]
         for index, slope in enumerate(slopes):
             inner, outer = ((c, *self.shape[1:]) for c in (hidden[index], [*hidden, self.shape[0]][index + 1]))
-            rows = net("Mul", net("Unsqueeze", slope, net.integers(1)), rows)
-            rows = self.write_through(net, net("Reshape", rows, net.integers(-1, *inner)), index + 1, bias=False)
-            rows = net("Reshape", rows, net.integers(-1, self.size, *outer))
-        return self._reshaped(net, rows, self.size, self.size)
+            rows = builder("Mul", builder("Unsqueeze", slope, builder.integers(1)), rows)
+            rows = self.write_through(
+                builder, builder("Reshape", rows, builder.integers(-1, *inner)), index + 1, bias=False
+            )
+            rows = builder("Reshape", rows, builder.integers(-1, self.size, *outer))
+        return self._reshaped(builder, rows, self.size, self.size)
 
     def frozen(self) -> Lipschitz:
         """An equal network whose weights are within their limits, made so in float64 and rounded once."""
@@ -203,12 +205,12 @@ class Lipschitz(nn.Module, ABC):
         frozen.is_frozen = True
         return frozen
 
-    def _reshaped(self, net: Net, value: Value, *shape: int, batch: int = -1) -> Value:
-        return value if len(self.shape) == 1 else net("Reshape", value, net.integers(batch, *shape))
+    def _reshaped(self, builder: GraphBuilder, value: Value, *shape: int, batch: int = -1) -> Value:
+        return value if len(self.shape) == 1 else builder("Reshape", value, builder.integers(batch, *shape))
 
-    def _constants(self, net: Net, index: int, *, bias: bool) -> list[Value]:
+    def _constants(self, builder: GraphBuilder, index: int, *, bias: bool) -> list[Value]:
         each = [self._weight(index), self._bias(index)] if bias else [self._weight(index)]
-        return [net.constant(tensor.numpy()) for tensor in each]
+        return [builder.constant(tensor.numpy()) for tensor in each]
 
     def _weight(self, index: int) -> Tensor:
         weight = self.layers[index].weight
@@ -244,8 +246,8 @@ class LipschitzMLP(Lipschitz):
         activation: str = "lipswish",
     ) -> None:
         sizes = [size, *(hidden for _ in range(layers)), size]
-        made = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-        super().__init__([size], made, context=context, bound=bound, activation=activation)
+        linears = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        super().__init__([size], linears, context=context, bound=bound, activation=activation)
 
     @staticmethod
     def through(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -257,9 +259,9 @@ class LipschitzMLP(Lipschitz):
         """See :class:`Lipschitz`."""
         return value @ weight
 
-    def write_through(self, net: Net, value: Value, index: int, *, bias: bool) -> Value:
+    def write_through(self, builder: GraphBuilder, value: Value, index: int, *, bias: bool) -> Value:
         """See :class:`Lipschitz`."""
-        return net("Gemm", value, *self._constants(net, index, bias=bias), transB=1)
+        return builder("Gemm", value, *self._constants(builder, index, bias=bias), transB=1)
 
 
 class LipschitzCNN(Lipschitz):
@@ -286,8 +288,10 @@ class LipschitzCNN(Lipschitz):
     ) -> None:
         channels = [shape[0], *(hidden for _ in range(layers)), shape[0]]
         kernels = [3, *(1 for _ in range(layers - 1)), 3]
-        made = [nn.Conv2d(a, b, k, padding=k // 2) for (a, b), k in zip(pairwise(channels), kernels, strict=True)]
-        super().__init__(shape, made, context=context, bound=bound, activation=activation)
+        convolutions = [
+            nn.Conv2d(a, b, k, padding=k // 2) for (a, b), k in zip(pairwise(channels), kernels, strict=True)
+        ]
+        super().__init__(shape, convolutions, context=context, bound=bound, activation=activation)
 
     @staticmethod
     def through(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -299,7 +303,7 @@ class LipschitzCNN(Lipschitz):
         """See :class:`Lipschitz`."""
         return F.conv_transpose2d(value, weight, padding=weight.shape[-1] // 2)
 
-    def write_through(self, net: Net, value: Value, index: int, *, bias: bool) -> Value:
+    def write_through(self, builder: GraphBuilder, value: Value, index: int, *, bias: bool) -> Value:
         """See :class:`Lipschitz`."""
         half = self._weight(index).shape[-1] // 2
-        return net("Conv", value, *self._constants(net, index, bias=bias), pads=[half] * 4)
+        return builder("Conv", value, *self._constants(builder, index, bias=bias), pads=[half] * 4)

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 from zoo_flows.transforms.permutation import random_order
 from zoo_flows.transforms.precision import at_least_single
@@ -112,10 +112,19 @@ class FrozenLinear(Transform):
         return (z - self.bias) @ self.inverse_weight, constant_log_det(-self.log_det, z)
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+        self,
+        builder: GraphBuilder,
+        direction: Direction,
+        way: str,
+        value: Value,
+        context: Value | None,
+        *,
+        log_det: bool,
     ) -> tuple[Value, Value | None]:
         """See :class:`Transform`."""
-        bias, constant = net.constant(self.bias.numpy()), net.constant(self.log_det.numpy())
+        bias, constant = builder.constant(self.bias.numpy()), builder.constant(self.log_det.numpy())
         if direction == "forward":
-            return net("Add", net("MatMul", value, net.constant(self.weight.numpy())), bias), constant
-        return net("MatMul", net("Sub", value, bias), net.constant(self.inverse_weight.numpy())), net("Neg", constant)
+            return builder("Add", builder("MatMul", value, builder.constant(self.weight.numpy())), bias), constant
+        return builder("MatMul", builder("Sub", value, bias), builder.constant(self.inverse_weight.numpy())), builder(
+            "Neg", constant
+        )

@@ -148,9 +148,9 @@ class MADE(nn.Module):
     @torch.no_grad()
     def frozen(self) -> MADE:
         """An equal network whose masks are multiplied in; this one is left as it is."""
-        made = copy.deepcopy(self).eval().requires_grad_(False)
-        for index in range(len(made.layers)):
-            layer = made.linear(index)
+        frozen = copy.deepcopy(self).eval().requires_grad_(False)
+        for index in range(len(frozen.layers)):
+            layer = frozen.linear(index)
             layer.weight.copy_(layer.masked())
             layer.mask = None
-        return made
+        return frozen

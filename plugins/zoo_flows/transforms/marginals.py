@@ -98,13 +98,13 @@ def _through(x: Tensor, start: Tensor, end: Tensor, tails: Tensor) -> tuple[Tens
     """
     widths = start.diff(dim=1)
     slopes = end.diff(dim=1) / widths
-    given = x.unsqueeze(2)
+    column = x.unsqueeze(2)
     # what lies in each piece: no piece is looked for, so nothing depends on the data but numbers
-    inside = torch.minimum((given - start[:, :-1]).clamp(min=0.0), widths)
+    inside = torch.minimum((column - start[:, :-1]).clamp(min=0.0), widths)
     outside = (x - start[:, 0]).clamp(max=0.0) + (x - start[:, -1]).clamp(min=0.0)
     y = end[:, 0] + (inside * slopes).sum(2) + outside * tails
     log_slopes = torch.cat([tails[:, None], slopes, tails[:, None]], dim=1).log()
-    passed = (given >= start).to(x.dtype)
+    passed = (column >= start).to(x.dtype)
     log_det = log_slopes[:, 0] + (passed * log_slopes.diff(dim=1)).sum(2)
     return y, log_det.sum(1)
 
@@ -127,11 +127,11 @@ def _of_numbers(
 def _of_categories(
     x: NDArray[np.float64], count: int, pieces: int, where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    found = np.floor(x)
-    if found.min() < 0 or found.max() >= count:
+    whole = np.floor(x)
+    if whole.min() < 0 or whole.max() >= count:
         raise DataError(f"{where} has {count} categories, 0 to {count - 1}, and values from {x.min():g} to {x.max():g}")
     # half a sample more of each, so that one that is not in the data has a place too (Krichevsky & Trofimov 1981)
-    shares = np.bincount(found.astype(np.int64), minlength=count) + 0.5
+    shares = np.bincount(whole.astype(np.int64), minlength=count) + 0.5
     ranks = np.concatenate([[0.0], np.cumsum(shares) / shares.sum()])
     ends = _normal_quantiles(ranks, len(x))
     # within a category, dequantised numbers are uniform: their ranks say where they are

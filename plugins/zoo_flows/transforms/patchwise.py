@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim
 from zoo_flows.transforms import patchwise_graph
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
@@ -74,17 +74,24 @@ class Patchwise(Transform):
         return x, -log_slope.sum((0, 2))
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+        self,
+        builder: GraphBuilder,
+        direction: Direction,
+        way: str,
+        value: Value,
+        context: Value | None,
+        *,
+        log_det: bool,
     ) -> tuple[Value, Value | None]:
         """See :class:`Transform`."""
-        x = patchwise_graph.write(net, way, self.network, self.map, value, context)
+        x = patchwise_graph.write(builder, way, self.network, self.map, value, context)
         if not log_det:
             return x, None
         inputs: list[tuple[Value, tuple[Dim, ...]]] = [(x, ("batch", self.network.size))]
         if context is not None and self.network.context is not None:
             inputs.append((context, ("batch", self.network.context.in_features)))
-        _, forward_log_det = net.call(self, *inputs)
-        return x, net("Neg", forward_log_det)
+        _, forward_log_det = builder.call(self, *inputs)
+        return x, builder("Neg", forward_log_det)
 
 
 class _Grown:

@@ -14,60 +14,62 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim
 from zoo_flows.transforms.causal import CausalTransformer, Extend
 from zoo_flows.transforms.maps import Map
 
 
-def write(net: Net, way: str, network: CausalTransformer, map: Map, z: Value, context: Value | None) -> Value:
+def write(
+    builder: GraphBuilder, way: str, network: CausalTransformer, map: Map, z: Value, context: Value | None
+) -> Value:
     """Noise ``[n, d]`` to data ``[n, d]``.
 
     Args:
-        net: the graph.
+        builder: the graph.
         way: ``"unroll"`` or ``"loop"``.
         network: frozen.
         map: whose parameters it makes.
         z: noise.
         context: ``[n, c]``, or None.
     """
-    n = net("Slice", net("Shape", z), net.integers(0), net.integers(1))
+    n = builder("Slice", builder("Shape", z), builder.integers(0), builder.integers(1))
     heads, width, patch = network.heads, network.width, network.patch
 
     def zeros(*sizes: int) -> Value:
-        return net("ConstantOfShape", net("Concat", n, net.integers(*sizes), axis=0))
+        return builder("ConstantOfShape", builder("Concat", n, builder.integers(*sizes), axis=0))
 
-    parts = net("Reshape", z, net.integers(-1, network.tokens, patch))
-    position = net.constant(network.position.numpy())
+    parts = builder("Reshape", z, builder.integers(-1, network.tokens, patch))
+    position = builder.constant(network.position.numpy())
     shift = zeros(width)
     if network.context is not None and context is not None:
-        shift = net("MatMul", context, net.constant(np.ascontiguousarray(network.context.weight.numpy().T)))
+        shift = builder("MatMul", context, builder.constant(np.ascontiguousarray(network.context.weight.numpy().T)))
     step = _Step.of(network, map)
-    weights = [(net.constant(w.numpy()), tuple(w.shape)) for w in dict(network.named_parameters()).values()]
+    weights = [(builder.constant(w.numpy()), tuple(w.shape)) for w in dict(network.named_parameters()).values()]
     cache: tuple[Dim, ...] = ("batch", heads, "past", width // heads)
 
-    def turn(net: Net, index: Value, state: Sequence[Value]) -> list[Value]:
+    def turn(builder: GraphBuilder, index: Value, state: Sequence[Value]) -> list[Value]:
         done, embedded, *past = state
-        here = net("Gather", position, index, axis=0)
-        out = net.call(
+        here = builder("Gather", position, index, axis=0)
+        out = builder.call(
             step,
-            (net("Add", net("Add", embedded, shift), here), ("batch", width)),
-            (net("Gather", parts, index, axis=1), ("batch", patch)),
+            (builder("Add", builder("Add", embedded, shift), here), ("batch", width)),
+            (builder("Gather", parts, index, axis=1), ("batch", patch)),
             *((each, cache) for each in past),
             *weights,
         )
         x, *rest = out
-        return [net("Concat", done, net("Unsqueeze", x, net.integers(1)), axis=1), *rest]
+        return [builder("Concat", done, builder("Unsqueeze", x, builder.integers(1)), axis=1), *rest]
 
     # the first token is made of no patch, and there is nothing before it
     state = [zeros(0, patch), zeros(width), *(zeros(heads, 0, width // heads) for _ in range(2 * len(network.blocks)))]
     if way == "loop":
-        done = net.loop(network.tokens, state, turn)[0]
+        done = builder.loop(network.tokens, state, turn)[0]
     else:
         for index in range(network.tokens):
-            state = turn(net, net.constant(np.array(index)), state)
+            state = turn(builder, builder.constant(np.array(index)), state)
         done = state[0]
-    return net("Reshape", done, net.integers(-1, network.size))
+    return builder("Reshape", done, builder.integers(-1, network.size))
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ class _Step:
     def __call__(self, token: Tensor, z: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         past, weights = rest[: -len(self.names)], rest[-len(self.names) :]
         named = dict(zip(self.names, weights, strict=True))
-        made: tuple[Tensor, ...] = torch.func.functional_call(self.module, named, (token, z, *past))
-        return made
+        outputs: tuple[Tensor, ...] = torch.func.functional_call(self.module, named, (token, z, *past))
+        return outputs
 
 
 class _Module(nn.Module):

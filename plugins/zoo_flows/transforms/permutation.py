@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 
 
@@ -64,7 +64,14 @@ class _FrozenPermutation(Transform):
         return z.index_select(1, self.undo), constant_log_det(z.new_zeros(()), z)
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+        self,
+        builder: GraphBuilder,
+        direction: Direction,
+        way: str,
+        value: Value,
+        context: Value | None,
+        *,
+        log_det: bool,
     ) -> tuple[Value, Value | None]:
         order = self.order if direction == "forward" else self.undo
-        return net("Gather", value, net.constant(order.numpy()), axis=1), None
+        return builder("Gather", value, builder.constant(order.numpy()), axis=1), None

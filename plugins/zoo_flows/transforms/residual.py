@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.elimination import log_det as write_log_det
 from zoo_flows.transforms.lipschitz import Lipschitz
@@ -86,45 +86,52 @@ class Residual(Transform):
         return Residual(self.network.frozen(), self.size, exact=self.exact).eval()
 
     def write(
-        self, net: Net, direction: Direction, way: str, value: Value, context: Value | None, *, log_det: bool
+        self,
+        builder: GraphBuilder,
+        direction: Direction,
+        way: str,
+        value: Value,
+        context: Value | None,
+        *,
+        log_det: bool,
     ) -> tuple[Value, Value | None]:
         """See :class:`Transform`; the fixed point is a ``Loop``, or turn after turn without one."""
         if direction == "forward":
-            return self._write_forward(net, way, value, context)
+            return self._write_forward(builder, way, value, context)
 
-        def turn(inner: Net, _: Value, state: Sequence[Value]) -> list[Value]:
+        def turn(inner: GraphBuilder, _: Value, state: Sequence[Value]) -> list[Value]:
             change, _ = self.network.write(inner, state[0], context)
             return [inner("Sub", value, change)]
 
         turns, state = self.turns(torch.float32), [value]
         if way == "loop":
-            state = net.loop(turns, state, turn)
+            state = builder.loop(turns, state, turn)
         else:
             for _ in range(turns):
-                state = turn(net, None, state)
+                state = turn(builder, None, state)
         if not log_det:
             return state[0], None
-        return state[0], net("Neg", self._write_forward(net, way, state[0], context)[1])
+        return state[0], builder("Neg", self._write_forward(builder, way, state[0], context)[1])
 
-    def _write_forward(self, net: Net, way: str, x: Value, context: Value | None) -> tuple[Value, Value]:
-        change, slopes = self.network.write(net, x, context)
-        matrix = net("Add", self.network.write_jacobian(net, slopes), np.eye(self.size, dtype=np.float32))
-        return net("Add", x, change), write_log_det(net, way, matrix, self.size)
+    def _write_forward(self, builder: GraphBuilder, way: str, x: Value, context: Value | None) -> tuple[Value, Value]:
+        change, slopes = self.network.write(builder, x, context)
+        matrix = builder("Add", self.network.write_jacobian(builder, slopes), np.eye(self.size, dtype=np.float32))
+        return builder("Add", x, change), write_log_det(builder, way, matrix, self.size)
 
     def _change(self, x: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         change, slopes = self.network(x, context, weights)
         return change, slopes
 
-    def _differentiable(self, found: Tensor, z: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
+    def _differentiable(self, root: Tensor, z: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
         """The fixed point with the gradient that the implicit function theorem gives it: one step of Newton's method.
 
         Nothing of the turns that found it is kept for the backward pass.
         """
-        change, slopes = self._change(found, context, weights)
+        change, slopes = self._change(root, context, weights)
         matrix = _plus_identity(self.network.jacobian(weights, slopes)).detach()
         dtype = at_least_single(z.dtype)
-        step: Tensor = torch.linalg.solve(matrix.to(dtype), (found + change - z).unsqueeze(2).to(dtype))
-        return found - step.squeeze(2).to(z.dtype)
+        step: Tensor = torch.linalg.solve(matrix.to(dtype), (root + change - z).unsqueeze(2).to(dtype))
+        return root - step.squeeze(2).to(z.dtype)
 
     def _log_det(self, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
         """log |det ∂z/∂x| ``[n]``, of no more samples at once than memory should be given for."""

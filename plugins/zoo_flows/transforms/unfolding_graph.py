@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.bracket import IterativeMap, State
 from zoo_flows.transforms.made import MADE, REACH
 from zoo_flows.transforms.maps import Map
@@ -24,21 +24,21 @@ from zoo_flows.transforms.unfolding import unfold
 _STATE = 4
 
 
-def write(net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> Value:
+def write(builder: GraphBuilder, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> Value:
     """Noise ``[n, d]`` to data ``[n, d]``.
 
     Args:
-        net: the graph.
+        builder: the graph.
         way: ``"unroll"`` or ``"loop"``.
         made: the network, frozen.
         map: whose parameters it makes.
         z: noise.
         context: ``[n, c]``, or None.
     """
-    z = net("Transpose", z, perm=[1, 0])
-    nodes = _Nodes(net, way, made, map, z, context)
+    z = builder("Transpose", z, perm=[1, 0])
+    nodes = _Nodes(builder, way, made, map, z, context)
     x = _looped(nodes, z) if way == "loop" else unfold(made, nodes, z)[0]
-    return net("Transpose", x, perm=[1, 0])
+    return builder("Transpose", x, perm=[1, 0])
 
 
 @dataclass(frozen=True)
@@ -75,83 +75,85 @@ class _MapStep:
 class _Nodes:
     """The algebra of unfolding whose values are nodes ``[k, n]``."""
 
-    def __init__(self, net: Net, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> None:
-        self.net, self.way, self.made, self.map = net, way, made, map
+    def __init__(self, builder: GraphBuilder, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> None:
+        self.builder, self.way, self.made, self.map = builder, way, made, map
         layers = [made.linear(index) for index in range(len(made.layers))]
-        self.weights = [net.constant(layer.weight.numpy()) for layer in layers]
+        self.weights = [builder.constant(layer.weight.numpy()) for layer in layers]
         #: what is added to a layer's products: ``[k, 1]``, or ``[k, n]`` where the context contributes
-        self.starts = [net("Unsqueeze", net.constant(layer.bias.numpy()), net.integers(1)) for layer in layers]
+        self.starts = [
+            builder("Unsqueeze", builder.constant(layer.bias.numpy()), builder.integers(1)) for layer in layers
+        ]
         if made.context is not None and context is not None:
-            weight = net.constant(made.context.weight.numpy())
-            self.starts[0] = net("Gemm", weight, context, self.starts[0], transB=1)
-        n = net("Slice", net("Shape", z), net.integers(1), net.integers(2))
-        self.row = net("Concat", net.integers(1), n, axis=0)  # the shape [1, n]
+            weight = builder.constant(made.context.weight.numpy())
+            self.starts[0] = builder("Gemm", weight, context, self.starts[0], transB=1)
+        n = builder("Slice", builder("Shape", z), builder.integers(1), builder.integers(2))
+        self.row = builder("Concat", builder.integers(1), n, axis=0)  # the shape [1, n]
 
     def start(self, index: int, rows: slice) -> Value:
         value = self._slice(self.starts[index], (rows.start,), (rows.stop,), 0)
         # the first units of a layer may have nothing to read, and then no product brings in the batch
-        return self.net("Expand", value, self.row) if rows.start == 0 else value
+        return self.builder("Expand", value, self.row) if rows.start == 0 else value
 
     def product(self, index: int, rows: slice, columns: slice, x: Value, start: Value) -> Value:
         weight = self._slice(self.weights[index], (rows.start, columns.start), (rows.stop, columns.stop), 0, 1)
-        return self.net("Gemm", weight, x, start)
+        return self.builder("Gemm", weight, x, start)
 
     def relu(self, x: Value) -> Value:
-        return self.net("Relu", x)
+        return self.builder("Relu", x)
 
     def seen(self, x: Value) -> Value:
-        return self.seen_in(self.net, x)
+        return self.seen_in(self.builder, x)
 
-    def seen_in(self, net: Net, x: Value) -> Value:
-        """What the network reads of components, in another net than this one."""
-        return net("Clip", x, np.array(-REACH, np.float32), np.array(REACH, np.float32))
+    def seen_in(self, builder: GraphBuilder, x: Value) -> Value:
+        """What the network reads of components, in another graph than this one."""
+        return builder("Clip", x, np.array(-REACH, np.float32), np.array(REACH, np.float32))
 
     def add(self, a: Value, b: Value) -> Value:
-        return self.net("Add", a, b)
+        return self.builder("Add", a, b)
 
     def cat(self, values: list[Value]) -> Value:
-        return self.net("Concat", *values, axis=0) if len(values) > 1 else values[0]
+        return self.builder("Concat", *values, axis=0) if len(values) > 1 else values[0]
 
     def split(self, value: Value, sizes: list[int]) -> list[Value]:
-        return self.net.split(value, sizes, 0) if len(sizes) > 1 else [value]
+        return self.builder.split(value, sizes, 0) if len(sizes) > 1 else [value]
 
     def inverse(self, z: Value, parameters: Value) -> Value:
-        return self.inverse_in(self.net, z, parameters)
+        return self.inverse_in(self.builder, z, parameters)
 
-    def inverse_in(self, net: Net, z: Value, parameters: Value) -> Value:
-        """The map's inverse in another net than this one: the body of a loop."""
+    def inverse_in(self, builder: GraphBuilder, z: Value, parameters: Value) -> Value:
+        """The map's inverse in another graph than this one: the body of a loop."""
         shapes = (1, "batch"), (self.map.count, "batch")
         if isinstance(self.map, IterativeMap):
-            return self._root_in(net, self.map, z, parameters)
-        (x,) = net.call(_MapInverse(self.map), (z, shapes[0]), (parameters, shapes[1]))
+            return self._root_in(builder, self.map, z, parameters)
+        (x,) = builder.call(_MapInverse(self.map), (z, shapes[0]), (parameters, shapes[1]))
         return x
 
-    def _root_in(self, net: Net, map: IterativeMap, z: Value, parameters: Value) -> Value:
+    def _root_in(self, builder: GraphBuilder, map: IterativeMap, z: Value, parameters: Value) -> Value:
         """The same by steps that are alike, so that one of them is traced."""
         shape = (1, "batch")
-        made = net.call(_MapBegin(map), (z, shape), (parameters, (map.count, "batch")))
-        state, prepared = made[:_STATE], made[_STATE:]
+        begun = builder.call(_MapBegin(map), (z, shape), (parameters, (map.count, "batch")))
+        state, prepared = begun[:_STATE], begun[_STATE:]
         sizes = [each.shape[0] for each in map.prepared(torch.zeros(map.count, 1))]
-        given = [(each, (size, "batch")) for each, size in zip(prepared, sizes, strict=True)]
+        constants = [(each, (size, "batch")) for each, size in zip(prepared, sizes, strict=True)]
 
-        def step(net: Net, _: Value, state: Sequence[Value]) -> list[Value]:
-            return net.call(_MapStep(map), (z, shape), *((each, shape) for each in state), *given)
+        def step(builder: GraphBuilder, _: Value, state: Sequence[Value]) -> list[Value]:
+            return builder.call(_MapStep(map), (z, shape), *((each, shape) for each in state), *constants)
 
         if self.way == "loop":
-            return net.loop(map.steps, state, step)[0]
+            return builder.loop(map.steps, state, step)[0]
         for _ in range(map.steps):
-            state = step(net, None, state)
+            state = step(builder, None, state)
         return state[0]
 
     def _slice(self, value: Value, starts: Sequence[int], ends: Sequence[int], *axes: int) -> Value:
-        integers = self.net.integers
-        return self.net("Slice", value, integers(*starts), integers(*ends), integers(*axes))
+        integers = self.builder.integers
+        return self.builder("Slice", value, integers(*starts), integers(*ends), integers(*axes))
 
 
 def _looped(nodes: _Nodes, z: Value) -> Value:
     """The first component outside, since no layer has read anything yet, and the others one a turn."""
-    net, made = nodes.net, nodes.made
-    nothing = net("Slice", z, net.integers(0), net.integers(0), net.integers(0))  # [0, n]
+    builder, made = nodes.builder, nodes.made
+    nothing = builder("Slice", z, builder.integers(0), builder.integers(0), builder.integers(0))  # [0, n]
     read: list[Value] = [nothing] * len(made.layers)
 
     def linear(index: int, value: Value | None) -> Value | None:
@@ -165,11 +167,11 @@ def _looped(nodes: _Nodes, z: Value) -> Value:
         read[index] = value
         return nodes.product(index, rows, slice(0, made.linear(index).inputs_below[1]), value, start)
 
-    x = nodes.inverse(net("Gather", z, net.integers(0), axis=0), made.through(None, linear, *_optional(nodes)))
+    x = nodes.inverse(builder("Gather", z, builder.integers(0), axis=0), made.through(None, linear, *_optional(nodes)))
     if made.size == 1:
         return x
-    before, *read = net.loop(made.size - 1, [x, *read], _Turn(nodes, z))
-    return net("Concat", read[0], before, axis=0)
+    before, *read = builder.loop(made.size - 1, [x, *read], _Turn(nodes, z))
+    return builder("Concat", read[0], before, axis=0)
 
 
 class _Turn:
@@ -185,24 +187,24 @@ class _Turn:
             np.array([(layer.outputs_below[i + 1], layer.inputs_below[i + 1]) for i in degrees]) for layer in layers
         ]
 
-    def __call__(self, net: Net, turn: Value, state: Sequence[Value]) -> list[Value]:
+    def __call__(self, builder: GraphBuilder, turn: Value, state: Sequence[Value]) -> list[Value]:
         before, *read = state
 
         def linear(index: int, value: Value) -> Value:
-            read[index] = net("Concat", read[index], value, axis=0)
-            begin, end = (net("Gather", net.constant(table[index]), turn) for table in (self.begins, self.ends))
-            weight = net("Slice", self.nodes.weights[index], begin, end, net.integers(0, 1))
-            rows = [net("Slice", edge, net.integers(0), net.integers(1)) for edge in (begin, end)]
-            start = net("Slice", self.nodes.starts[index], *rows, net.integers(0))
+            read[index] = builder("Concat", read[index], value, axis=0)
+            begin, end = (builder("Gather", builder.constant(table[index]), turn) for table in (self.begins, self.ends))
+            weight = builder("Slice", self.nodes.weights[index], begin, end, builder.integers(0, 1))
+            rows = [builder("Slice", edge, builder.integers(0), builder.integers(1)) for edge in (begin, end)]
+            start = builder("Slice", self.nodes.starts[index], *rows, builder.integers(0))
             # the components themselves are carried, which are what comes out at the end
-            seen = self.nodes.seen_in(net, read[0]) if index == 0 else read[index]
-            return net("Gemm", weight, seen, start)
+            seen = self.nodes.seen_in(builder, read[0]) if index == 0 else read[index]
+            return builder("Gemm", weight, seen, start)
 
         parameters = self.nodes.made.through(
-            before, linear, lambda value: net("Relu", value), lambda a, b: net("Add", a, b)
+            before, linear, lambda value: builder("Relu", value), lambda a, b: builder("Add", a, b)
         )
-        row = net("Add", net("Unsqueeze", turn, net.integers(0)), net.integers(1))
-        return [self.nodes.inverse_in(net, net("Gather", self.z, row, axis=0), parameters), *read]
+        row = builder("Add", builder("Unsqueeze", turn, builder.integers(0)), builder.integers(1))
+        return [self.nodes.inverse_in(builder, builder("Gather", self.z, row, axis=0), parameters), *read]
 
 
 def _optional(

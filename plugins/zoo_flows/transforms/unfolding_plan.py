@@ -165,7 +165,7 @@ def data(made: MADE, map: Map, z: Tensor, context: Tensor | None) -> tuple[Tenso
     places = [layer.bias.unsqueeze(1).expand(-1, n).clone(memory_format=torch.contiguous_format) for layer in layers]
     if made.context is not None and context is not None:
         places[0] += made.context(context).T
-    given = z.T.clone(memory_format=torch.contiguous_format)
-    places += [torch.empty_like(given), given]
+    transposed = z.T.clone(memory_format=torch.contiguous_format)
+    places += [torch.empty_like(transposed), transposed]
     plan.run(map, [layer.weight for layer in layers], places)
     return places[_DATA], places[_SEEN - 1]

@@ -15,7 +15,7 @@ const HELP = `usage: node sample.mjs [options]
   -n, --n N            how many samples [1]
   --seed SEED          key of the noise; the same seed gives the same samples [random]
   --class CLASS        class, by number or label [every class in turn]
-  --vector A,B,...     condition of a model that takes a vector
+  --vector=A,B,...     condition of a model that takes a vector
   --table NAME         step table, such as ddim-20 [the model's own choice]
   --guidance W         weight of classifier-free guidance; 1 is none [as in the table]
   --fused              run the bundle's fused graph

@@ -1,6 +1,6 @@
 """The numbers that weights are rounded to, and how ONNX holds them.
 
-A grid rounds a weight matrix, and recognises a matrix that has been rounded: what it stores, it stores losslessly.
+A format rounds a weight matrix, and recognises a matrix that has been rounded: what it stores, it stores losslessly.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _SIGNIFICAND = 12
 
 @dataclass(frozen=True)
 class Stored:
-    """How a grid holds an array.
+    """How a format holds an array.
 
     Attributes:
-        values: in the grid's own dtype; the array's shape, or another of as many numbers.
+        values: in the format's own dtype; the array's shape, or another of as many numbers.
         scale: what the values are multiplied by, of a shape that can be broadcast to theirs, or None.
         turned: whether the array is the transpose of what is held.
     """
@@ -40,7 +40,7 @@ class Stored:
     turned: bool = False
 
 
-class Grid(ABC):
+class NumberFormat(ABC):
     """Numbers that weights are rounded to."""
 
     name: str
@@ -72,7 +72,7 @@ class Grid(ABC):
         return frozenset(names)
 
 
-class Float(Grid):
+class Float(NumberFormat):
     """A smaller floating-point format.
 
     Args:
@@ -86,17 +86,17 @@ class Float(Grid):
         self.dtype = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else np.float16)
 
     def rounded(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """See :class:`Grid`. Values that the format does not reach become infinite, which the proof refuses."""
+        """See :class:`NumberFormat`. Values that the format does not reach become infinite, which the proof refuses."""
         return array.astype(self.dtype).astype(np.float32) if array.size >= _LEAST else None
 
     def stored(self, array: NDArray[np.float32]) -> Stored | None:
-        """See :class:`Grid`."""
+        """See :class:`NumberFormat`."""
         with np.errstate(over="ignore"):
             values = array.astype(self.dtype)
         return Stored(values) if np.array_equal(values.astype(np.float32), array) else None
 
 
-class Integers(Grid):
+class Integers(NumberFormat):
     """Symmetric integers with a scale for each output (8 bits) or for each block of a row (4 bits).
 
     Args:
@@ -109,14 +109,14 @@ class Integers(Grid):
         self.dtype = np.dtype(np.int8 if bits == 8 else ml_dtypes.int4)
 
     def rounded(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """See :class:`Grid`."""
+        """See :class:`NumberFormat`."""
         if array.size < _LEAST or (cells := self._cells(array)) is None:
             return None
         scale = self._scale(cells)
         return np.asarray(np.rint(cells / scale) * scale, np.float32).reshape(array.shape)
 
     def stored(self, array: NDArray[np.float32]) -> Stored | None:
-        """See :class:`Grid`. A matrix may stand transposed."""
+        """See :class:`NumberFormat`. A matrix may stand transposed."""
         if array.ndim < 2 or array.size < _LEAST:
             return None
         if (found := self._stored(array)) is not None or array.ndim != 2:

@@ -15,7 +15,7 @@ from zoo.programs import Graph
 from zoo.programs.ports import Port
 from zoo.runtime import load
 from zoo.runtime.check import check
-from zoo_onnx.write import write
+from zoo_onnx.graph_writing import write
 
 pytest.importorskip("zoo_flows.maf")
 from zoo_flows.iaf import IAF
@@ -182,15 +182,15 @@ def graph_of(module, writer, outputs=1):
 
 
 def test_a_loop_sees_its_turn_and_what_is_around_it():
-    def writer(net, inputs):
+    def writer(builder, inputs):
         (x,) = inputs
 
-        def body(net, turn, state):
+        def body(builder, turn, state):
             total, _ = state
-            return [net("Add", net("Mul", total, x), net("Cast", turn, to=1)), x]
+            return [builder("Add", builder("Mul", total, x), builder("Cast", turn, to=1)), x]
 
-        total, last = net.loop(4, [x, x], body)
-        return [net("Add", total, net("Mul", last, np.zeros((), np.float32)))]
+        total, last = builder.loop(4, [x, x], body)
+        return [builder("Add", total, builder("Mul", last, np.zeros((), np.float32)))]
 
     def module(x):
         y = x
@@ -204,10 +204,12 @@ def test_a_loop_sees_its_turn_and_what_is_around_it():
 
 
 def test_state_may_grow():
-    def writer(net, inputs):
+    def writer(builder, inputs):
         (x,) = inputs
-        (grown,) = net.loop(3, [x], lambda net, turn, state: [net("Concat", state[0], x, axis=1)])
-        return [net("ReduceSum", net("Reshape", grown, net.integers(0, 4, 3)), net.integers(1), keepdims=0)]
+        (grown,) = builder.loop(3, [x], lambda builder, turn, state: [builder("Concat", state[0], x, axis=1)])
+        return [
+            builder("ReduceSum", builder("Reshape", grown, builder.integers(0, 4, 3)), builder.integers(1), keepdims=0)
+        ]
 
     run, _ = session(write(graph_of(lambda x: 4 * x, writer), "plain", 18))
     x = np.ones((2, 3), np.float32)
@@ -229,11 +231,11 @@ class Scaled(torch.nn.Module):
 def test_parts_are_traced_once_and_keep_their_sizes_symbolic():
     part = Scaled()
 
-    def writer(net, inputs):
+    def writer(builder, inputs):
         (x,) = inputs
         for _ in range(3):
-            x, total = net.call(part, (x, ("batch", 3)))
-            x = net("Add", x, net("Unsqueeze", total, net.integers(1)))
+            x, total = builder.call(part, (x, ("batch", 3)))
+            x = builder("Add", x, builder("Unsqueeze", total, builder.integers(1)))
         return [x]
 
     def module(x):
@@ -256,10 +258,10 @@ def test_parts_are_traced_once_and_keep_their_sizes_symbolic():
 def test_splits_of_any_sizes(tmp_path):
     sizes = [40, *range(1, 40), 3]
 
-    def writer(net, inputs):
+    def writer(builder, inputs):
         (x,) = inputs
-        wide = net("Expand", net("Unsqueeze", x, net.integers(2)), net.integers(1, 1, sum(sizes)))
-        return [net("ReduceSum", net.split(wide, sizes, 2)[-1], net.integers(2), keepdims=0)]
+        wide = builder("Expand", builder("Unsqueeze", x, builder.integers(2)), builder.integers(1, 1, sum(sizes)))
+        return [builder("ReduceSum", builder.split(wide, sizes, 2)[-1], builder.integers(2), keepdims=0)]
 
     graph = graph_of(lambda x: 3 * x, writer)
     run, _ = session(write(graph, "plain", 18))
@@ -268,7 +270,7 @@ def test_splits_of_any_sizes(tmp_path):
 
 def test_another_number_of_outputs_is_refused():
     with pytest.raises(ExportError, match="written with 1 outputs, 2 expected"):
-        write(graph_of(lambda x: (x, x), lambda net, inputs: inputs, outputs=2), "plain", 18)
+        write(graph_of(lambda x: (x, x), lambda builder, inputs: inputs, outputs=2), "plain", 18)
 
 
 def test_a_writer_that_computes_something_else_is_not_exported(gaussian, tmp_path):
@@ -279,7 +281,7 @@ def test_a_writer_that_computes_something_else_is_not_exported(gaussian, tmp_pat
 
     def programs(self):
         made = right(self)
-        wrong = {"unroll": lambda net, inputs: [net("Mul", inputs[0], np.full((), 1.01, np.float32))]}
+        wrong = {"unroll": lambda builder, inputs: [builder("Mul", inputs[0], np.full((), 1.01, np.float32))]}
         return replace(made, graphs=(replace(made.graphs[0], written=wrong), made.graphs[1]))
 
     class Wrong(MAF):
@@ -305,6 +307,6 @@ def test_what_would_never_be_done_is_refused_with_the_way_that_is():
 
 def test_nodes_in_the_bodies_of_loops_count(monkeypatch):
     graph, _ = MAF(event_shape=[4], transforms=1, hidden=[4]).eval().programs().graphs
-    monkeypatch.setattr("zoo_onnx.write.MOST_NODES", 20)
+    monkeypatch.setattr("zoo_onnx.graph_writing.MOST_NODES", 20)
     with pytest.raises(ExportError, match="more than 20 nodes when it is written as 'loop'"):
         write(graph, "loop", 18)

@@ -13,7 +13,7 @@ from onnx_ir.passes import common
 
 from zoo.errors import ExportError
 from zoo.programs import Graph
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim, Port
 from zoo_onnx.build import Builder, Operand
 from zoo_onnx.portable import portable
@@ -37,10 +37,10 @@ def write(graph: Graph, way: str, opset: int) -> ir.Model:
         ExportError: the writer gives another number of outputs than the graph has, or more than :data:`MOST_NODES`
             nodes, or a part cannot be traced.
     """
-    net = Pen(f"{way}.", opset)
+    builder = OnnxGraphBuilder(f"{way}.", opset)
     inputs = [_value(port) for port in graph.inputs]
     try:
-        outputs = list(graph.written[way](net, inputs))
+        outputs = list(graph.written[way](builder, inputs))
     except _Full:
         others = [other for other in graph.written if other != way]
         raise ExportError(
@@ -51,10 +51,10 @@ def write(graph: Graph, way: str, opset: int) -> ir.Model:
         raise ExportError(f"graph {graph.name} is written with {len(outputs)} outputs, {len(graph.outputs)} expected")
     results = []
     for value, port in zip(outputs, graph.outputs, strict=True):
-        result = net("Identity", value)
+        result = builder("Identity", value)
         result.name, result.type, result.shape = port.name, ir.TensorType(_TYPES[port.dtype]), ir.Shape(port.shape)
         results.append(result)
-    model = ir.Model(net.graph(inputs, results, graph.name, opset), ir_version=10)
+    model = ir.Model(builder.graph(inputs, results, graph.name, opset), ir_version=10)
     portable(model)
     common.RemoveUnusedNodesPass()(model)
     return model
@@ -64,8 +64,8 @@ class _Full(Exception):  # noqa: N818 - no error of anybody's: it ends the writi
     """As many nodes as there may be have been written."""
 
 
-class Pen(Builder):
-    """A graph being written: see :class:`zoo.programs.graph_writing.Net`.
+class OnnxGraphBuilder(Builder):
+    """A graph being written: see :class:`zoo.programs.graph_writing.GraphBuilder`.
 
     Args:
         prefix: of every name.
@@ -73,7 +73,7 @@ class Pen(Builder):
         outer: the graph around this one, if it is the body of a loop: it keeps the constants of both.
     """
 
-    def __init__(self, prefix: str, opset: int, outer: Pen | None = None) -> None:
+    def __init__(self, prefix: str, opset: int, outer: OnnxGraphBuilder | None = None) -> None:
         super().__init__(prefix)
         self.opset, self.outer = opset, outer
         self._traced: dict[Hashable, ir.Graph] = {} if outer is None else outer._traced
@@ -94,26 +94,29 @@ class Pen(Builder):
             raise _Full
 
     def constant(self, value: ArrayLike, dtype: Any = None, name: str | None = None) -> ir.Value:
-        """See :class:`zoo.programs.graph_writing.Net`."""
+        """See :class:`zoo.programs.graph_writing.GraphBuilder`."""
         return super().constant(value, dtype, name) if self.outer is None else self.outer.constant(value, dtype, name)
 
     def split(self, value: Value, sizes: Sequence[int], axis: int) -> list[Value]:
-        """See :class:`zoo.programs.graph_writing.Net`."""
+        """See :class:`zoo.programs.graph_writing.GraphBuilder`."""
         return self.outputs("Split", value, self.integers(*sizes), outputs=len(sizes), axis=axis)
 
     def call(self, module: Callable[..., Any], *inputs: tuple[Value, tuple[Dim, ...]]) -> list[Value]:
-        """See :class:`zoo.programs.graph_writing.Net`."""
+        """See :class:`zoo.programs.graph_writing.GraphBuilder`."""
         shapes = tuple(shape for _, shape in inputs)
         if (module, shapes) not in self._traced:
             self._traced[module, shapes] = trace(_graph_of(module, shapes), self.opset).graph
         return self._copy(self._traced[module, shapes], [value for value, _ in inputs])
 
     def loop(
-        self, turns: int, state: Sequence[Value], body: Callable[[Net, Value, Sequence[Value]], Sequence[Value]]
+        self,
+        turns: int,
+        state: Sequence[Value],
+        body: Callable[[GraphBuilder, Value, Sequence[Value]], Sequence[Value]],
     ) -> list[Value]:
-        """See :class:`zoo.programs.graph_writing.Net`."""
+        """See :class:`zoo.programs.graph_writing.GraphBuilder`."""
         self._loops += 1
-        inner = Pen(f"{self.prefix}loop_{self._loops}.", self.opset, self)
+        inner = OnnxGraphBuilder(f"{self.prefix}loop_{self._loops}.", self.opset, self)
         turn = ir.Value(name=f"{inner.prefix}turn", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(()))
         going = ir.Value(name=f"{inner.prefix}going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape(()))
         before = [

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.models.contexts import StandardizedContext
 from zoo.models.interface import finite_part
-from zoo.programs.graph_writing import Net, Value
+from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.transforms.base import Direction, Transform
@@ -48,65 +48,65 @@ class WrittenFlow:
         return math.prod(self.event_shape)
 
 
-def inverse(flow: WrittenFlow, way: str, net: Net, inputs: Sequence[Value]) -> list[Value]:
+def inverse(flow: WrittenFlow, way: str, builder: GraphBuilder, inputs: Sequence[Value]) -> list[Value]:
     """Base noise and condition to data.
 
     Args:
         flow: what is written.
         way: in which sequential transforms are written.
-        net: the graph.
+        builder: the graph.
         inputs: of the graph ``inverse``.
     """
     noise, *condition = inputs
     if not isinstance(flow.base, StandardNormal):
         if len(flow.noise_shape) > 1:
-            noise = net("Flatten", noise, axis=1)
-        noise = _of_base(net, "from_noise", flow, noise, condition)
+            noise = builder("Flatten", noise, axis=1)
+        noise = _of_base(builder, "from_noise", flow, noise, condition)
         if len(flow.event_shape) > 1:
-            noise = net("Reshape", noise, net.integers(-1, *flow.event_shape))
-    x, _ = _through(flow, "inverse", way, net, [noise, *condition])
-    return [net("Reshape", x, net.integers(-1, *flow.event_shape)) if len(flow.event_shape) > 1 else x]
+            noise = builder("Reshape", noise, builder.integers(-1, *flow.event_shape))
+    x, _ = _through(flow, "inverse", way, builder, [noise, *condition])
+    return [builder("Reshape", x, builder.integers(-1, *flow.event_shape)) if len(flow.event_shape) > 1 else x]
 
 
-def log_prob(flow: WrittenFlow, way: str, net: Net, inputs: Sequence[Value]) -> list[Value]:
+def log_prob(flow: WrittenFlow, way: str, builder: GraphBuilder, inputs: Sequence[Value]) -> list[Value]:
     """Data and condition to log-density; arguments as for :func:`inverse`."""
     data, *condition = inputs
-    finite, beyond = net.call(finite_part, (data, ("batch", *flow.event_shape)))
-    return [net("Add", _of_finite(flow, way, net, [finite, *condition]), beyond)]
+    finite, beyond = builder.call(finite_part, (data, ("batch", *flow.event_shape)))
+    return [builder("Add", _of_finite(flow, way, builder, [finite, *condition]), beyond)]
 
 
-def _of_finite(flow: WrittenFlow, way: str, net: Net, inputs: Sequence[Value]) -> Value:
-    z, log_det = _through(flow, "forward", way, net, inputs)
+def _of_finite(flow: WrittenFlow, way: str, builder: GraphBuilder, inputs: Sequence[Value]) -> Value:
+    z, log_det = _through(flow, "forward", way, builder, inputs)
     if not isinstance(flow.base, StandardNormal):
-        return net("Add", log_det, _of_base(net, "log_prob", flow, z, inputs[1:]))
-    squares = net("ReduceSum", net("Mul", z, z), net.integers(1), keepdims=0)
+        return builder("Add", log_det, _of_base(builder, "log_prob", flow, z, inputs[1:]))
+    squares = builder("ReduceSum", builder("Mul", z, z), builder.integers(1), keepdims=0)
     constant = np.array(0.5 * flow.size * math.log(2.0 * math.pi), np.float32)
-    return net("Sub", net("Sub", log_det, constant), net("Mul", squares, np.array(0.5, np.float32)))
+    return builder("Sub", builder("Sub", log_det, constant), builder("Mul", squares, np.array(0.5, np.float32)))
 
 
 def _through(
-    flow: WrittenFlow, direction: Direction, way: str, net: Net, inputs: Sequence[Value]
+    flow: WrittenFlow, direction: Direction, way: str, builder: GraphBuilder, inputs: Sequence[Value]
 ) -> tuple[Value, Value]:
     value, *condition = inputs
     if len(flow.event_shape) > 1:
-        value = net("Flatten", value, axis=1)
-    context = _context(flow, net, condition[0]) if condition else None
+        value = builder("Flatten", value, axis=1)
+    context = _context(flow, builder, condition[0]) if condition else None
     total = None
     for is_written, group in groupby(_in_order(flow, direction), lambda t: direction in t.written):
         for part in group if is_written else [_Chain(list(group), direction)]:
             if isinstance(part, _Chain):
-                value, log_det = _traced(net, part, flow, value, context)
+                value, log_det = _traced(builder, part, flow, value, context)
             else:
-                value, log_det = part.write(net, direction, way, value, context, log_det=direction == "forward")
+                value, log_det = part.write(builder, direction, way, value, context, log_det=direction == "forward")
             if log_det is not None:
-                total = log_det if total is None else net("Add", total, log_det)
+                total = log_det if total is None else builder("Add", total, log_det)
     return value, total
 
 
-def _of_base(net: Net, method: str, flow: WrittenFlow, value: Value, condition: Sequence[Value]) -> Value:
+def _of_base(builder: GraphBuilder, method: str, flow: WrittenFlow, value: Value, condition: Sequence[Value]) -> Value:
     size = flow.base.noise_size if method == "from_noise" else flow.size
-    context = _context(flow, net, condition[0]) if condition else None
-    (out,) = net.call(_Base(flow.base, method), *_with_context(flow, (value, ("batch", size)), context))
+    context = _context(flow, builder, condition[0]) if condition else None
+    (out,) = builder.call(_Base(flow.base, method), *_with_context(flow, (value, ("batch", size)), context))
     return out
 
 
@@ -114,21 +114,23 @@ def _in_order(flow: WrittenFlow, direction: Direction) -> Iterator[Transform]:
     return iter(flow.transforms if direction == "forward" else flow.transforms[::-1])
 
 
-def _context(flow: WrittenFlow, net: Net, condition: Value) -> Value:
+def _context(flow: WrittenFlow, builder: GraphBuilder, condition: Value) -> Value:
     """What transforms see of a condition: the vector standardised, or the class as a one-hot vector."""
     assert flow.condition is not None
     if flow.condition.kind == "vector":
         standardize = flow.contexts
         if standardize is None:
             return condition
-        shift, scale = (net.constant(buffer.numpy()) for buffer in (standardize.shift, standardize.scale))
-        return net("Div", net("Sub", condition, shift), scale)
+        shift, scale = (builder.constant(buffer.numpy()) for buffer in (standardize.shift, standardize.scale))
+        return builder("Div", builder("Sub", condition, shift), scale)
     classes = np.arange(flow.condition.size, dtype=np.int32)
-    return net("Cast", net("Equal", net("Unsqueeze", condition, net.integers(1)), classes), to=_FLOAT)
+    return builder("Cast", builder("Equal", builder("Unsqueeze", condition, builder.integers(1)), classes), to=_FLOAT)
 
 
-def _traced(net: Net, chain: _Chain, flow: WrittenFlow, value: Value, context: Value | None) -> tuple[Value, Value]:
-    out, log_det = net.call(chain, *_with_context(flow, (value, ("batch", flow.size)), context))
+def _traced(
+    builder: GraphBuilder, chain: _Chain, flow: WrittenFlow, value: Value, context: Value | None
+) -> tuple[Value, Value]:
+    out, log_det = builder.call(chain, *_with_context(flow, (value, ("batch", flow.size)), context))
     return out, log_det
 
 

@@ -14,7 +14,7 @@ ANOTHER = (
 _TELLING = "Take the key out of the file if you know that the network was trained and is to be sampled without it."
 
 
-class Given:
+class ConfigReader:
     """A scheduler's config, looked up with diffusers' defaults; what is wrong is told with its file.
 
     Which keys were looked up is remembered, and :meth:`finish` refuses a config with any others.

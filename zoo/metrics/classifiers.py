@@ -1,4 +1,4 @@
-"""Small classifiers of real data, each for one kind of data: judges of what a sample shows."""
+"""Small classifiers of real data, each for one kind of data, which say what a sample shows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from zoo.errors import DataError
 from zoo.modality import Audio
 
 
-class Judge(nn.Module):
-    """Two convolutions and two dense layers, after LeCun et al. 1998, with dropout: the judge of images.
+class ImageClassifier(nn.Module):
+    """Two convolutions and two dense layers, after LeCun et al. 1998, with dropout: the classifier of images.
 
     Args:
         event_shape: (channels, height, width).
@@ -51,8 +51,8 @@ class Judge(nn.Module):
         return x / self.levels
 
 
-class Listener(Judge):
-    """The judge of recordings: the same network over the spectrogram, in decibels on the mel scale.
+class AudioClassifier(ImageClassifier):
+    """The classifier of recordings: the same network over the spectrogram, in decibels on the mel scale.
 
     In training it hears every recording up to a twentieth of its length earlier or later.
 
@@ -100,25 +100,27 @@ def mel_bands(bands: int, frequencies: int, sample_rate: int) -> Tensor:
     return torch.minimum((f - low) / (middle - low), (high - f) / (high - middle)).clamp(min=0)
 
 
-def can_be_judged(data: Dataset) -> bool:
-    """Whether there is a judge for this data set: labelled images with levels, or labelled recordings."""
+def has_classifier(data: Dataset) -> bool:
+    """Whether there is a classifier for this data set: labelled images with levels, or labelled recordings."""
     images = data.levels is not None and len(data.event_shape) == 3
     return (
-        (images or isinstance(data.kind, Audio)) and data.train.condition is not None and data.train.condition.ndim == 1
+        (images or isinstance(data.modality, Audio))
+        and data.train.condition is not None
+        and data.train.condition.ndim == 1
     )
 
 
-def judge_for(data: Dataset) -> Judge:
-    """An untrained judge.
+def classifier_for(data: Dataset) -> ImageClassifier:
+    """An untrained classifier.
 
     Raises:
         DataError: the data are neither labelled images with levels nor labelled recordings.
     """
-    if not can_be_judged(data):
-        raise DataError(f"data set {data.name} has no labelled images or recordings to train a judge on")
+    if not has_classifier(data):
+        raise DataError(f"data set {data.name} has no labelled images or recordings to train a classifier on")
     assert data.train.condition is not None
     classes = int(data.train.condition.max()) + 1
-    if isinstance(data.kind, Audio):
-        return Listener(data.event_shape[-1], data.kind.sample_rate, classes)
+    if isinstance(data.modality, Audio):
+        return AudioClassifier(data.event_shape[-1], data.modality.sample_rate, classes)
     assert data.levels is not None
-    return Judge(data.event_shape, classes, data.levels)
+    return ImageClassifier(data.event_shape, classes, data.levels)

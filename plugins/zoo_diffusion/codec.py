@@ -11,7 +11,7 @@ from zoo.programs import Graph
 from zoo.programs.ports import Port
 
 
-class Coding(nn.Module, ABC):
+class LatentCodec(nn.Module, ABC):
     """From data to latents and back.
 
     Attributes:
@@ -48,7 +48,7 @@ class Coding(nn.Module, ABC):
 
 
 class _Encode(nn.Module):
-    def __init__(self, coding: Coding) -> None:
+    def __init__(self, coding: LatentCodec) -> None:
         super().__init__()
         self.coding = coding
 
@@ -58,7 +58,7 @@ class _Encode(nn.Module):
 
 
 class _Decode(nn.Module):
-    def __init__(self, coding: Coding) -> None:
+    def __init__(self, coding: LatentCodec) -> None:
         super().__init__()
         self.coding = coding
 
