@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from zoo import noise
+from zoo.models.building import build
 from zoo.models.interface import GenerativeModel, check_count, check_seed
 from zoo.programs import Direct, Graph, Programs
 from zoo.programs.ports import Port
@@ -20,7 +21,7 @@ class Resampled(GenerativeModel):
 
     def __init__(self, *, flow, rounds=4, hidden=16):
         super().__init__()
-        self.flow = installed().build(flow["architecture"], flow["config"])
+        self.flow = build(installed(), flow["architecture"], flow["config"])
         self.event_shape, self.rounds = self.flow.event_shape, rounds
         size = math.prod(self.event_shape)
         self.acceptance = nn.Sequential(nn.Linear(size, hidden), nn.Tanh(), nn.Linear(hidden, 1))
