@@ -314,11 +314,15 @@ def _start_error(alpha: float, level: float, y: Array, k: Array, change: Array) 
 
     The heat equation gives ∂ log p(y)/∂s = n²·(Δ log p + |∇ log p|²) = change + |k|²/n², k = y - D = -n²·∇ log p, and
     that grows as n², so half of it is what came together from s = -∞. y - x₀ = (1 - α)·y moves log p by as much times
-    the score.
+    the score, and by half its square times the curvature, which is at most the Laplacian where log p is concave; the
+    score itself is known to the digits that float32 leaves of k.
     """
     spread = 0.5 * (np.abs(change) + _dot(k, k) / level**2)
-    moved = (1.0 - alpha) * np.abs(_dot(y, k)) / level**2
-    return np.asarray(spread + moved - _dims(y) * math.log(alpha))
+    size = _dot(y, y)
+    lost = FLOAT32 * size
+    moved = (1.0 - alpha) * (np.abs(_dot(y, k)) + lost) / level**2
+    bent = 0.5 * (1.0 - alpha) ** 2 * size * np.abs(change) / level**2
+    return np.asarray(spread + moved + bent - _dims(y) * math.log(alpha))
 
 
 def _end_error(level: float, y: Array, k: Array, change: Array) -> Array:
