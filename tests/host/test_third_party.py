@@ -222,7 +222,7 @@ def test_a_third_party_kind_of_program_trains_exports_proves_and_runs(environmen
         assert "rejection" in names(environment.json("list", "--programs"), "programs")
         environment.json("train", str(package / "resampled.toml"), "-o", "runs/resampled", "--steps", "60")
         environment.zoo("export", "runs/resampled", "-o", "resampled.bundle")
-        proof = environment.json("show", "resampled.bundle")["proof"]
+        proof = environment.json("show", "resampled.bundle")["bundle"]["proof"]
         assert proof["largest_differences"]["sample"] <= proof["tolerance"]
         assert (
             "the first of 4 proposals of inverse that accept keeps"

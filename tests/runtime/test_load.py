@@ -86,7 +86,7 @@ def rename_port(values):
         (lambda v: v["programs"].update(sample=v["programs"]["log_prob"]), "no input for the noise"),
         (lambda v: v["files"].update({"../x": {"size": 1, "sha256": "0"}}), "not a plain file"),
         (swap_graph, "graph log_prob takes x, expected z"),
-        (rename_port, r"has the inputs z float32\[batch, 2\], the manifest says u"),
+        (rename_port, r"has the inputs 'z' float32\[batch, 2\], the manifest says 'u'"),
     ],
 )
 def test_a_wrong_manifest_of_a_flow_is_refused(copy, change, message):
@@ -140,7 +140,7 @@ def test_a_manifest_that_lies_about_a_graph_is_refused(copy):
     def lie(values):
         values["graphs"]["inverse"]["inputs"][0]["shape"] = ["batch", 3]
 
-    with pytest.raises(BundleError, match=r"inputs z float32\[batch, 2\], the manifest says z float32\[batch, 3\]"):
+    with pytest.raises(BundleError, match=r"inputs 'z' float32\[batch, 2\], the manifest says 'z' float32\[batch, 3\]"):
         load(edit(copy, lie)).sample(1)
 
 

@@ -382,14 +382,7 @@ class BundledModel:
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
         return self._scorer.score(
-            x,
-            condition=condition,
-            seed=seed,
-            steps=steps,
-            probes=probes,
-            batch_size=batch_size,
-            progress=progress,
-            errors=False,
+            x, condition=condition, seed=seed, steps=steps, probes=probes, batch_size=batch_size, progress=progress
         )
 
     def log_prob_with_errors(
@@ -449,11 +442,5 @@ class BundledModel:
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
         return self._scorer.bound(
-            x,
-            condition=condition,
-            seed=seed,
-            steps=steps,
-            terms=terms,
-            batch_size=batch_size,
-            progress=progress,
+            x, condition=condition, seed=seed, steps=steps, terms=terms, batch_size=batch_size, progress=progress
         )

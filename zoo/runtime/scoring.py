@@ -37,7 +37,7 @@ class BundleScorer:
         probes: int | None,
         batch_size: int | None,
         progress: Progress | None,
-        errors: bool,
+        errors: bool = False,
     ) -> NDArray[np.float64]:
         """Log-densities ``[n]``, or with errors ``[4, n]``."""
         opened, seed = self._opened, check_seed(seed)
