@@ -125,10 +125,11 @@ class Proof:
                 )
 
     def _densities_themselves(self) -> None:
-        x, arguments = self.inputs.scoring(_REPEATED)
+        # one datum: an ODE costs as much again for each
+        x, arguments = self.inputs.scoring(1)
         short = {**arguments, "steps": 1} if "steps" in arguments else arguments
         densities(x + 1, short, self.model)
-        self.reference.repeated_result("log_prob", f"for {_REPEATED} data", partial(densities, x, short))
+        self.reference.repeated_result("log_prob", "for 1 datum", partial(densities, x, short))
         for n in (1, 2, _REPEATED):
             x, arguments = self.inputs.scoring(n)
             same = [m for m in BATCHES if m > n and _alike(self.inputs.scoring(m)[1], arguments)]
