@@ -99,7 +99,8 @@ class GaussianStep(StepModule):
         repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
         condition = optional["condition"].flatten(0, 1) if "condition" in optional else None
         output, where = self.model.predict(repeated, time, alpha, sigma, condition)
-        outputs = output.reshape(-1, *x.shape)
+        # the number of evaluations is said: -1 would be a quotient of sizes, which no scan of a graph can know to be safe
+        outputs = output.reshape(weights.shape[0], *x.shape)
         # D is linear in the network's output, so that guiding one is guiding the other
         guided = (outputs * weights.reshape(-1, *[1] * x.ndim)).sum(0)
         # Lin et al. 2024, eqs. 15-16; the first evaluation is that of the class
@@ -111,9 +112,9 @@ class GaussianStep(StepModule):
         columns = torch.cat([state, d[None]]).flatten(1)
         scale = noise_scale
         if where is not None:
-            scale = noise_scale * torch.exp(optional["noise_range"] * where.reshape(-1, *x.shape)[0])
+            scale = noise_scale * torch.exp(optional["noise_range"] * where.reshape(weights.shape[0], *x.shape)[0])
         # the first slot is x: only it takes the fresh noise
-        moved = (matrix @ columns).reshape(-1, *x.shape)
+        moved = (matrix @ columns).reshape(matrix.shape[0], *x.shape)
         return torch.cat([moved[:1] + scale * noise, moved[1:]]), d
 
 
