@@ -99,7 +99,7 @@ class GaussianStep(StepModule):
         repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
         condition = optional["condition"].flatten(0, 1) if "condition" in optional else None
         output, where = self.model.predict(repeated, time, alpha, sigma, condition)
-        # the number of evaluations is said: -1 would be a quotient of sizes, which no scan of a graph can know to be safe
+        # the number of evaluations is said: -1 would be a quotient of sizes, which a scan cannot know to be safe
         outputs = output.reshape(weights.shape[0], *x.shape)
         # D is linear in the network's output, so that guiding one is guiding the other
         guided = (outputs * weights.reshape(-1, *[1] * x.ndim)).sum(0)
