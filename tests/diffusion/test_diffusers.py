@@ -424,6 +424,7 @@ def test_pictures_are_those_of_the_pipeline(registry, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.sample("dit")
 @pytest.mark.parametrize("kind", ["unet2d", "dit"])
 def test_the_bundle_gives_the_samples_of_diffusers(kind, registry, tmp_path):
     pytest.importorskip("onnxscript")
@@ -435,7 +436,8 @@ def test_the_bundle_gives_the_samples_of_diffusers(kind, registry, tmp_path):
 
     scheduler = diffusers.DDIMScheduler()
     theirs = unet(**AS_CIFAR) if kind == "unet2d" else dit()
-    options = ["-I", "units=state", *([] if kind == "unet2d" else ["-I", "time_embedding=diffusers"])]
+    # of networks with random weights, long runs are chaotic: not even PyTorch's float32 is near float64
+    options = ["-I", "units=state", "-I", "steps=10", *([] if kind == "unet2d" else ["-I", "time_embedding=diffusers"])]
     folder = saved(tmp_path / "folder", theirs, scheduler, "unet" if kind == "unet2d" else "transformer")
     result = CliRunner().invoke(cli, ["export", str(folder), "-o", str(tmp_path / "bundle"), *options])
     assert result.exit_code == 0, result.stderr

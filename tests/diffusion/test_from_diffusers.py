@@ -638,6 +638,7 @@ def test_errors_are_told_in_one_sentence(folder, tmp_path):
     assert (code, "moons-nsf is not imported, so it takes no option units" in err) == (2, True)
 
 
+@pytest.mark.full  # test_diffusers.py exports a folder in the quick tier
 @pytest.mark.slow
 def test_it_is_exported_and_runs(registry, folder, tmp_path):
     pytest.importorskip("onnxscript")

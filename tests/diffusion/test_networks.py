@@ -260,7 +260,7 @@ def exported(model, folder):
 
 
 @pytest.mark.slow  # an export traces two graphs, one with a derivative
-@pytest.mark.sample("unet", "dit", "unet1d", "mlp")
+@pytest.mark.sample("unet", "mlp")
 def test_onnx_runtime_samples_and_scores_what_torch_does(made, tmp_path):
     bundle = exported(made, tmp_path / "bundle")
     for sampler in ("ddim", "ddpm"):
@@ -278,6 +278,7 @@ def test_onnx_runtime_samples_and_scores_what_torch_does(made, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.sample("dit-learned-variance")
 @pytest.mark.parametrize("case", LEARNED)
 def test_a_learned_variance_scales_the_noise(case, tmp_path):
     model = scrambled(case)
