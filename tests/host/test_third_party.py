@@ -228,7 +228,7 @@ def test_a_third_party_kind_of_program_trains_exports_proves_and_runs(environmen
             "the first of 4 proposals of inverse that accept keeps"
             in environment.zoo("show", "resampled.bundle").stdout
         )
-        assert all(row["ok"] for row in environment.json("check", "resampled.bundle")["rows"])
+        assert all(row["ok"] for row in environment.json("check", "resampled.bundle")["differences"])
         for batch in ("7", "40"):
             environment.zoo(
                 *("run", "resampled.bundle", "-n", "40", "--seed", "0", "-o", f"x{batch}.npy", "--batch-size", batch)
