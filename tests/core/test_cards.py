@@ -37,7 +37,7 @@ def test_a_card_comes_back_from_its_folder(tmp_path):
         ({"format": 2}, "format 2"),
         ({"colour": "red"}, "colour"),
         ({"weights": {"file": "w"}}, "not a model card"),
-        ({"weights": {"file": "../../x", "sha256": "", "size": 1}}, "leaves the model's folder"),
+        ({"weights": {"file": "../../x", "sha256": "0" * 64, "size": 1}}, "leaves the model's folder"),
         ({"bundle": "/etc"}, "leaves the model's folder"),
         ({"event_shape": "ab"}, "not a model card"),
         ({"condition": {"kind": "weather", "size": 2}}, "condition"),

@@ -136,7 +136,9 @@ def test_a_failed_proof_exits_3(model_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(zoo_onnx.proof.Comparison, "check", fails)
     code, out, _ = zoo(model_folder, "-o", tmp_path / "b", "--json")
     assert code == 3
-    assert json.loads(out)["error"] == {"type": "ProofError", "message": "they differ", "hint": None}
+    error = json.loads(out)["error"]
+    assert error["type"] == "ProofError"
+    assert "(they differ)" in error["message"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 
-from zoo.paths import GaussianPath
+from zoo.paths import GaussianPath, require_gaussian
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing
 from zoo.samplers.table import StepTable
@@ -21,7 +21,7 @@ def consistency(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing"
     Raises:
         UsageError: ``steps`` or ``spacing`` that the path does not have.
     """
-    alpha, sigma = (float(a) for a in path.alpha_sigma(path.t_min))
+    alpha, sigma = (float(a) for a in require_gaussian(path).alpha_sigma(path.t_min))
     return _renoising(path, steps, spacing, least=sigma / alpha)
 
 
