@@ -1,4 +1,4 @@
-"""ONNX graphs written as expressions: the little that the exporter writes itself rather than traces."""
+"""ONNX graphs written as expressions, for the few parts that the exporter writes itself instead of tracing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Operand = ir.Value | NDArray[Any]
 
 
 class Builder:
-    """Nodes, in order, and constants of one graph; names begin with ``prefix``, so that graphs can be put together.
+    """The nodes, in order, and the constants of one graph. Names begin with ``prefix``, so that graphs can be merged.
 
     Args:
         prefix: of every name.
@@ -39,7 +39,7 @@ class Builder:
         return list(node.outputs)
 
     def constant(self, value: ArrayLike, dtype: Any = None, name: str | None = None) -> ir.Value:
-        """A constant, written once however often it is asked for."""
+        """A constant, written once even if it is requested repeatedly."""
         array = np.asarray(value, dtype)
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._known:
@@ -58,7 +58,7 @@ class Builder:
         return self.constant(np.array(values, np.int64))
 
     def adopt(self, graph: ir.Graph) -> None:
-        """Take over the nodes and constants of another graph, which is empty afterwards."""
+        """Move the nodes and constants of another graph here, leaving it empty."""
         nodes = list(graph)
         graph.remove(nodes)
         self.nodes += nodes
@@ -67,7 +67,7 @@ class Builder:
         self.constants += initializers
 
     def graph(self, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value], name: str, opset: int | None) -> ir.Graph:
-        """The graph of everything so far; a graph inside another has no opset of its own."""
+        """The graph of everything added so far; a nested graph has no opset of its own."""
         return ir.Graph(
             inputs,
             outputs,

@@ -1,4 +1,4 @@
-"""When two arrays are the same, for the purpose of a proof."""
+"""When a proof considers two arrays equal."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ from zoo.errors import ProofError
 
 Array = NDArray[Any]
 
-#: how many times what a last bit does rounding may take a float32 program from float64: every operation of it rounds,
-#: where the measure moves inputs and weights alone. On inputs at which a deep Glow loses three digits, PyTorch was off
-#: by 0.3 to 1 times the measure
+#: how far rounding may take a float32 program from float64, in multiples of the effect of one last bit: every operation
+#: rounds, where the measure moves inputs and weights alone. On inputs at which a deep Glow loses three digits, PyTorch
+#: was off by 0.3 to 1 times the measure
 ROUNDINGS = 16.0
-#: the largest distance from float64 that float64 is asked about at all, in units of (unit + \|value\|)
+#: the largest distance from float64 that can be excused by rounding, in units of (unit + \|value\|)
 SMALL = 0.1
 
 
 @dataclass(frozen=True)
 class Sides:
-    """What is compared, in words: ``given`` with ``wanted``."""
+    """What the two sides of a comparison are called in messages."""
 
-    given: str = "ONNX Runtime"
-    wanted: str = "PyTorch"
+    actual: str = "ONNX Runtime"
+    expected: str = "PyTorch"
 
 
 @dataclass
 class Judged:
-    """Values further apart than is tolerated, let through since float64 says that both are as near as rounding goes.
+    """Values that differ by more than the tolerance, accepted because both are as close to float64 as rounding allows.
 
     Attributes:
         cases: how many comparisons.
-        where: of the worst of them.
-        given: its distance from float64, of ONNX Runtime.
-        wanted: that of PyTorch.
-        bound: what rounding was measured to allow there, or to allow at least.
+        where: the inputs of the worst one.
+        actual_error: the distance of the first side (ONNX Runtime) from float64.
+        expected_error: the distance of the second side (PyTorch) from float64.
+        bound: the error that rounding was measured to explain there, or a lower bound of it.
     """
 
     cases: int
     where: str
-    given: float
-    wanted: float
+    actual_error: float
+    expected_error: float
     bound: float
 
 
 class Comparison:
-    """Compares what ONNX Runtime gives with what PyTorch gives, and remembers the largest difference.
+    """Compares the results of ONNX Runtime and PyTorch, and remembers the largest difference.
 
     Two values are the same if they differ by no more than ``tolerance``·(``unit`` + \\|value\\|), or are the same
-    infinity, or are both not a number. Where a model amplifies rounding, so that two correct float32 programs differ by
-    more, the same computation in float64 is asked. How far rounding may take a float32 program is measured: float64
-    again, with every input and every weight moved by one unit in the last place of float32, a few times. Both sides
-    must then lie within :data:`ROUNDINGS` times the largest change that this makes, and within :data:`SMALL`. What was
-    let through so is kept in :attr:`judged`.
+    infinity, or are both NaN. Where a model amplifies rounding, so that two correct float32 programs differ by more,
+    both are compared with float64. How far rounding may take a float32 program is measured: the float64
+    computation is repeated a few times with every input and weight moved by one unit in the last place of
+    float32. Both sides must then lie within :data:`ROUNDINGS` times the largest change observed, and within
+    :data:`SMALL`. Cases accepted this way are recorded in :attr:`judged`.
     """
 
     def __init__(self, tolerance: float = TOLERANCE) -> None:
         self.tolerance = tolerance
-        #: what was compared -> the largest difference found, in units of (unit + |value|)
+        #: what was compared -> the largest difference, in units of (unit + |value|)
         self.largest: dict[str, float] = {}
-        #: what was compared -> what float64 let through
+        #: what was compared -> the differences accepted because of float64
         self.judged: dict[str, Judged] = {}
 
     def check(
@@ -82,46 +82,47 @@ class Comparison:
         """Compare.
 
         Args:
-            what: e.g. ``"graph step, output denoised"``; largest differences are kept for each.
+            what: e.g. ``"graph step, output denoised"``; the largest difference is kept for each.
             where: on which inputs.
             actual: from ONNX Runtime.
             expected: from PyTorch, in float32.
-            exact: gives what PyTorch gives in float64; called only when the others differ.
-            moved: gives the same for inputs and weights moved by a last bit of float32; called only when that counts.
+            exact: computes the result of PyTorch in float64; called only if the others differ.
+            moved: the same with inputs and weights moved by a last bit of float32; used only if needed.
             unit: absolute size of a difference of 1.
-            sides: what the two are called; None for ONNX Runtime and PyTorch.
+            sides: the names of the two; None for ONNX Runtime and PyTorch.
 
         Raises:
-            ProofError: they are not the same.
+            ProofError: they differ.
         """
         named = Sides() if sides is None else sides
         if actual.shape != expected.shape or actual.dtype != expected.dtype:
             raise ProofError(
-                f"{what} is {actual.dtype}{list(actual.shape)} in {named.given} and "
-                f"{expected.dtype}{list(expected.shape)} in {named.wanted}, {where}"
+                f"{what} is {actual.dtype}{list(actual.shape)} in {named.actual} and "
+                f"{expected.dtype}{list(expected.shape)} in {named.expected}, {where}"
             )
         difference = relative_difference(actual, expected, unit)
         if not difference > self.tolerance:
             self.largest[what] = max(self.largest.get(what, 0.0), difference)
             return
         reference = np.asarray(exact())
-        given, wanted = (relative_difference(each, reference, unit) for each in (actual, expected))
+        actual_error, expected_error = (relative_difference(each, reference, unit) for each in (actual, expected))
         bound, said = 0.0, ""
-        if max(given, wanted) <= SMALL:
-            bound = self._bound(moved(), reference, unit, max(given, wanted))
+        if max(actual_error, expected_error) <= SMALL:
+            bound = self._bound(moved(), reference, unit, max(actual_error, expected_error))
             said = f"; rounding explains {bound:.2g}"
-        if max(given, wanted) <= bound:
-            self._let_through(what, where, given, wanted, bound)
+        if max(actual_error, expected_error) <= bound:
+            self._let_through(what, where, actual_error, expected_error, bound)
             return
         raise ProofError(
-            f"{what} differs by {_say(difference)} between {named.given} and {named.wanted}, {where}; tolerated is "
-            f"{self.tolerance:g}. From float64, {named.given} is off by {_say(given)} and {named.wanted} by "
-            f"{_say(wanted)}{said}",
+            f"{what} differs by {_say(difference)} between {named.actual} and {named.expected}, {where}; the tolerance "
+            f"is "
+            f"{self.tolerance:g}. From float64, {named.actual} is off by {_say(actual_error)} and {named.expected} by "
+            f"{_say(expected_error)}{said}",
             hint="The bundle was not written. Look for operations that lose precision or overflow in float32.",
         )
 
     def _bound(self, moved: Iterable[Array], reference: Array, unit: float, enough: float) -> float:
-        """How far rounding may take a float32 program, measured until it is ``enough``."""
+        """How far rounding may take a float32 program, measured until it reaches ``enough``."""
         bound = self.tolerance
         for each in moved:
             if bound >= enough:
@@ -130,11 +131,11 @@ class Comparison:
             bound = max(bound, min(ROUNDINGS * rounding, SMALL))
         return bound
 
-    def _let_through(self, what: str, where: str, given: float, wanted: float, bound: float) -> None:
+    def _let_through(self, what: str, where: str, actual_error: float, expected_error: float, bound: float) -> None:
         before = self.judged.get(what)
         cases = 1 if before is None else before.cases + 1
-        if before is None or max(given, wanted) > max(before.given, before.wanted):
-            self.judged[what] = Judged(cases, where, given, wanted, bound)
+        if before is None or max(actual_error, expected_error) > max(before.actual_error, before.expected_error):
+            self.judged[what] = Judged(cases, where, actual_error, expected_error, bound)
         else:
             before.cases = cases
 

@@ -1,8 +1,8 @@
-"""Whether the graphs of a diffusion are what its programs take them for, in float64 and in PyTorch alone.
+"""Whether the graphs of a diffusion compute what its programs assume, checked in float64 and in PyTorch alone.
 
 The step of a table is [x, h] ← M·[x, h, D], x ← x + s·noise (:mod:`zoo.samplers.table`); the likelihood takes the same
-D and probe·∂D/∂x·probe (:mod:`zoo.likelihood`). So the two graphs must have one D at one time, the state must move as
-the row says, and the trace must be that of D's own differences. An encoder must be undone by its decoder.
+D and probe·∂D/∂x·probe (:mod:`zoo.likelihood`). So both graphs must compute the same D at the same time, the state
+must move as the row says, and the trace must match finite differences of D. A decoder must invert its encoder.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ _TIMES = (0.25, 0.75)
 _BATCH = 1  # of states
 _DATA = 2
 _STEP = 1e-6  # of central differences in float64
-#: what derivatives and round trips in float64 may be off by, relative
+#: relative error allowed for derivatives and round trips in float64
 _NUMERICAL = 1e-3
-#: the largest size whose Jacobian is computed whole
+#: the largest size whose full Jacobian is computed
 _WHOLE = 64
-#: a coding whose channels are swapped: as it is, and in another order, relative to the deviation
+#: to detect swapped channels of a codec: the error as it is and in another order, relative to the deviation
 _FAR, _NEAR = 0.5, 0.1
 _CHANNELS = 4
 
 
 def check_denoiser(model: GenerativeModel, programs: Programs, inputs: Inputs, run: Run) -> None:
-    """Compare the graphs of a diffusion with each other and with what is declared of them.
+    """Compare the graphs of a diffusion with each other and with what the programs declare.
 
     Args:
-        model: any precision; its condition and shapes are looked at.
+        model: in any precision; only its condition and shapes are used.
         programs: its programs.
-        inputs: where inputs are drawn.
-        run: gives the outputs of a graph in float64.
+        inputs: draws the inputs.
+        run: computes the outputs of a graph in float64.
 
     Raises:
-        ProofError: they do not fit, with what does not.
+        ProofError: they do not agree; the message says what differs.
     """
     sample, score = programs.sample, programs.log_prob
     if not sample.stepped:
@@ -82,11 +82,10 @@ def _check_null_class(model: GenerativeModel, program: Any) -> None:
         return
     condition = model.condition
     if condition is None or condition.kind != "classes":
-        raise ProofError(f"a program names class {null} for no class, of a model that is not conditioned on classes")
+        raise ProofError(f"a program has the null class {null}, but the model is not conditioned on classes")
     if null < condition.size:
         raise ProofError(
-            f"a program names class {null} for no class, which is the null class of none: it is one of the model's "
-            f"{condition.size} classes",
+            f"a program has the null class {null}, which is one of the model's {condition.size} classes",
             hint=f"The null class has a number of its own, {condition.size}.",
         )
 
@@ -95,11 +94,13 @@ def _check_alike(sample: Iterate, score: Integrate) -> None:
     for name in ("path", "shift", "scale", "null_class", "encoder"):
         a, b = getattr(sample, name), getattr(score, name)
         if a != b:
-            raise ProofError(f"programs sample and log_prob have another {name.replace('_', ' ')}: {a!r} and {b!r}")
+            raise ProofError(
+                f"programs sample and log_prob have different values of {name.replace('_', ' ')}: {a!r} and {b!r}"
+            )
 
 
 def _check_step(graph: Graph, inputs: Inputs, run: Run, t: float) -> tuple[Array, Feeds, Array]:
-    """The state, the rest of the row and D; the graph has moved the state as its row says."""
+    """The state, the rest of the row and D, having checked that the graph moves the state as its row says."""
     sizes = {"batch": _BATCH, "slots": 1, "columns": 2, "evaluations": 1}
     row = inputs.ordinary(graph, sizes, time=t)
     state = graph.inputs[0].name
@@ -119,7 +120,7 @@ def _check_step(graph: Graph, inputs: Inputs, run: Run, t: float) -> tuple[Array
         raise ProofError(
             f"graph {graph.name} does not move the state as its row says, M·[x, D] + s·noise, at t = {t:g}: it is off "
             f"by {_apart(outputs['next_state'][0], moved):.2g}",
-            hint="zoo.samplers.table says what a row does.",
+            hint="zoo.samplers.table specifies what a row does.",
         )
     return x, row, d
 
@@ -136,26 +137,26 @@ def _check_divergence(
     feeds[graph.inputs[0].name] = x.astype(np.float32)
     if "condition" in feeds:
         feeds["condition"] = row["condition"][0]
-    given = run(graph.name, feeds)
-    if relative_difference(given["denoised"], d, 1.0) > TOLERANCE:
+    outputs = run(graph.name, feeds)
+    if relative_difference(outputs["denoised"], d, 1.0) > TOLERANCE:
         raise ProofError(
-            f"the graphs of sample and log_prob denoise one state at t = {t:g} differently, by "
-            f"{_apart(given['denoised'], d):.2g}{_shifted(graph, feeds, run, d)}",
-            hint="Both must show the network the same state, time and condition.",
+            f"the graphs of sample and log_prob denoise the same state at t = {t:g} differently, by "
+            f"{_apart(outputs['denoised'], d):.2g}{_shifted(graph, feeds, run, d)}",
+            hint="Both must pass the same state, time and condition to the network.",
         )
     probe = feeds["probe"].astype(np.float64)
     ends = [denoised(x + sign * _STEP * probe) for sign in (1, -1)]
     trace = ((ends[0] - ends[1]) / (2 * _STEP) * probe).reshape(_BATCH, -1).sum(1)
-    if relative_difference(given["trace"], trace, float(probe[0].size)) > _NUMERICAL:
+    if relative_difference(outputs["trace"], trace, float(probe[0].size)) > _NUMERICAL:
         raise ProofError(
-            f"graph {graph.name} gives a trace of {given['trace'][0]:.6g} at t = {t:g}, where probe·∂D/∂x·probe is "
-            f"{trace[0]:.6g} by differences{_likeness(given['trace'], trace)}",
-            hint="zoo.models.derivatives.jvp makes it from the denoiser.",
+            f"graph {graph.name} gives a trace of {outputs['trace'][0]:.6g} at t = {t:g}, where probe·∂D/∂x·probe is "
+            f"{trace[0]:.6g} by differences{_likeness(outputs['trace'], trace)}",
+            hint="zoo.models.derivatives.jvp computes it from the denoiser.",
         )
 
 
 def _shifted(graph: Graph, feeds: Feeds, run: Run, d: Array) -> str:
-    """Whether another time or class explains D."""
+    """Whether a different time or class explains D."""
     for said, change in (
         ("off by one in time, log_prob's is later by 1", {"time": feeds["time"] - 1}),
         ("off by one in time, log_prob's is earlier by 1", {"time": feeds["time"] + 1}),
@@ -166,9 +167,9 @@ def _shifted(graph: Graph, feeds: Feeds, run: Run, d: Array) -> str:
     return ""
 
 
-def _likeness(given: Array, wanted: Array) -> str:
-    unit = 1.0 + float(np.abs(wanted).max())
-    return ": its sign is wrong" if np.abs(given + wanted).max() <= _NUMERICAL * unit else ""
+def _likeness(actual: Array, expected: Array) -> str:
+    unit = 1.0 + float(np.abs(expected).max())
+    return ": its sign is wrong" if np.abs(actual + expected).max() <= _NUMERICAL * unit else ""
 
 
 def _check_coders(encoder: Graph, decoder: Graph, inputs: Inputs, run: Run) -> None:
@@ -190,17 +191,18 @@ def _check_coders(encoder: Graph, decoder: Graph, inputs: Inputs, run: Run) -> N
         spread = float(x.std()) + 1e-12
         if _apart_rms(decoded, x) > _FAR * spread and _apart_rms(decoded[:, axes], x) < _NEAR * spread:
             raise ProofError(
-                f"graph {decoder.name} gives the channels in another order than graph {encoder.name} takes: data coded "
-                f"and decoded are themselves with their channels {said}",
-                hint="Channels are swapped when encoding or when decoding, and not in both.",
+                f"graph {decoder.name} returns the channels in another order than graph {encoder.name} takes them: "
+                f"encoded and decoded data equal the data with their channels {said}",
+                hint="Channels are swapped either when encoding or when decoding, but not in both.",
             )
 
 
 def _check_bijection(x: Array, decoded: Array, coded: Mapping[str, Array], encode: Callable[[Array], Array]) -> None:
     if relative_difference(decoded, x, 1.0) > _NUMERICAL:
         raise ProofError(
-            f"the decoder does not undo the encoder: data coded and decoded differ by {_apart(decoded, x):.2g}",
-            hint="A coding with a log-determinant is a bijection.",
+            f"the decoder does not invert the encoder: encoded and decoded data differ from the data by "
+            f"{_apart(decoded, x):.2g}",
+            hint="A codec with a log-determinant must be a bijection.",
         )
     size = math.prod(x.shape[1:])
     if size > _WHOLE or coded["log_det"].shape != x.shape[:1]:

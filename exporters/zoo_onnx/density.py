@@ -1,17 +1,17 @@
-"""Whether ``log_prob`` is the density of what ``sample`` draws, in float64 and in PyTorch alone.
+"""Whether ``log_prob`` is the density of what ``sample`` draws, checked in float64 and in PyTorch alone.
 
 A model that samples by x = T(z) from z ~ N(0, I) has the density log p(T(z)) = log N(z) - log |det ∂T/∂z| wherever T
-is a bijection (Papamakarios et al. 2021, eq. 1), whatever it is made of. So the determinant is computed anew, from T
-alone:
+is a bijection (Papamakarios et al. 2021, eq. 1). So the determinant is computed independently, from T alone:
 
-- of up to :data:`EXACT_SIZE` numbers from the whole Jacobian, by central differences;
-- of more the whole Jacobian would cost more than the rest of the proof. Of a model that has ``to_noise`` and
-  ``to_data``, each must then undo the other, and their determinants be opposites, which says nothing of what is wrong
-  in both.
 
-Where noise and data have different sizes, or where ``log_prob`` is said to be a bound, there is no such Jacobian. Then
-the mass ∫ exp(log_prob) is estimated by importance sampling around samples; a bound may have no more than 1, and a
-density has 1.
+- for up to :data:`EXACT_SIZE` numbers, from the full Jacobian by central differences;
+- for more, the full Jacobian would cost more than the rest of the proof. If the model has ``to_noise`` and
+  ``to_data``, each must then invert the other, with opposite log-determinants, which cannot detect an error
+  that both share.
+
+Where noise and data have different sizes, or where ``log_prob`` is declared to be a bound, there is no such Jacobian.
+Then the mass ∫ exp(log_prob) is estimated by importance sampling around samples: it must be 1 for a density,
+and at most 1 for a bound.
 """
 
 from __future__ import annotations
@@ -33,35 +33,37 @@ from zoo.programs import Graph, Programs
 
 Array = NDArray[np.float64]
 
-#: the largest size whose Jacobian is computed whole
+#: the largest size whose full Jacobian is computed
 EXACT_SIZE = 128
-#: nats a number, and relative to the value: what the densities may differ by
+#: allowed difference of the densities, in nats per number and relative to the value
 TOLERANCE = 1e-4
 _SEED = 77
-_POINTS, _FEW = 3, 16  # that many points in up to that many dimensions, and one in more
-#: of central differences in float64, and one that says how far they can be trusted: knots of splines are crossed
+_POINTS, _FEW = 3, 16  # three points in up to 16 dimensions, one in more
+#: step of central differences in float64, and another that tells how far to trust them, as they may cross knots of
+#: splines
 _STEP, _OTHER_STEP = 1e-7, 1e-6
-_DOUBT = 0.01  # nats a number that they are given at most
-#: of the estimate of a mass: draws, the largest number of dimensions that say 1, and what it may be off by besides
+_DOUBT = 0.01  # nats per number, the most that is allowed for that
+#: for the estimate of a mass: draws, the most dimensions in which a mass of 1 is required, and the allowed error
+#: besides
 _DRAWS, _FEW_ENOUGH, _SLACK = 1024, 6, 0.1
-_MOST = 64  # dimensions that draws around samples are of any use in
+_MOST = 64  # dimensions beyond which draws around samples are useless
 _LARGEST_LOG = 300.0
-_KERNELS = (0.25, 1.0)  # deviations, in those of the samples
+_KERNELS = (0.25, 1.0)  # deviations, relative to those of the samples
 _CENTRES = 128
-_PAIRED = 2**16  # numbers that are compared at once
+_PAIRED = 2**16  # numbers compared at once
 
 Call = Callable[[Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a density was compared with.
+    """How a density was checked.
 
     Attributes:
         method: ``jacobian``, ``undone`` or ``mass``.
         points: how many points or draws.
-        difference: the largest, in nats; of a mass, that of its logarithm from 0.
-        error: standard error of what it was compared with, in nats; 0 of a whole Jacobian.
+        difference: the largest, in nats; for a mass, the distance of its logarithm from 0.
+        error: standard error of the reference, in nats; 0 for a full Jacobian.
     """
 
     method: str
@@ -82,35 +84,35 @@ class Finding:
 def check_density(
     model: GenerativeModel, programs: Programs, graphs: Mapping[str, Graph], condition: NDArray[Any] | None
 ) -> Finding | None:
-    """Compare ``log_prob`` with what sampling says of it.
+    """Compare ``log_prob`` with the density that sampling implies.
 
     Args:
         model: in float64.
         programs: of the model.
         graphs: of the model in float64, by name.
-        condition: of as many samples as are wanted, or None.
+        condition: of as many samples as needed, or None.
 
     Returns:
-        what was found; None where there is nothing to compare with: no density, or none of one call.
+        the result; None if there is nothing to compare: no density, or none that takes a single call.
 
     Raises:
-        ProofError: they are not the same, with what the difference looks like.
+        ProofError: they differ; the message says what the difference looks like.
     """
     if programs.sample.noise_port is None or programs.log_prob is None or not programs.log_prob.scores:
         return None
     draw, score = (_function(graphs[p.graph], p.noise_port) for p in (programs.sample, programs.log_prob))
     shape = programs.sample.noise_shape(graphs)
     size = math.prod(model.event_shape)
-    given = None if condition is None else torch.from_numpy(condition)
-    if given is not None and given.is_floating_point():
-        given = given.double()
+    conditions = None if condition is None else torch.from_numpy(condition)
+    if conditions is not None and conditions.is_floating_point():
+        conditions = conditions.double()
     with torch.no_grad():
         if math.prod(shape) != size or not model.exact_density:
             exact = model.exact_density and math.prod(shape) > size
-            return _mass(draw, score, shape, given, exact=exact)
+            return _mass(draw, score, shape, conditions, exact=exact)
         if size > EXACT_SIZE:
-            return _undone(model, given)
-        return _by_jacobian(model, draw, score, shape, given)
+            return _undone(model, conditions)
+        return _by_jacobian(model, draw, score, shape, conditions)
 
 
 def _by_jacobian(
@@ -118,39 +120,41 @@ def _by_jacobian(
 ) -> Finding:
     points = _POINTS if math.prod(shape) <= _FEW else 1
     z = torch.from_numpy(noise.normal(_SEED, points, shape)).double()
-    given = None if condition is None else condition[:points]
-    x = draw(z, given)
-    scored = score(x, given)
+    conditions = None if condition is None else condition[:points]
+    x = draw(z, conditions)
+    scored = score(x, conditions)
     each = [slice(i, i + 1) for i in range(points)]
-    volumes = torch.stack([_log_det(draw, z[i], None if given is None else given[i]) for i in each])
+    volumes = torch.stack([_log_det(draw, z[i], None if conditions is None else conditions[i]) for i in each])
     base = _log_normal(z)
     size, allowed = math.prod(shape), torch.zeros_like(scored)
     if bool(((scored - base + volumes).abs() > TOLERANCE).any()):
-        others = torch.stack([_log_det(draw, z[i], None if given is None else given[i], _OTHER_STEP) for i in each])
-        allowed = (2 * (volumes - others).abs()).clamp(max=_DOUBT * size) + model.density_error(x, given)
+        others = torch.stack(
+            [_log_det(draw, z[i], None if conditions is None else conditions[i], _OTHER_STEP) for i in each]
+        )
+        allowed = (2 * (volumes - others).abs()).clamp(max=_DOUBT * size) + model.density_error(x, conditions)
     return _compared(scored, base, volumes, allowed=allowed, size=size)
 
 
 def _undone(model: GenerativeModel, condition: Tensor | None) -> Finding | None:
-    """Whether ``to_noise`` undoes ``to_data``, determinants and all, of a model that has both."""
+    """Whether ``to_noise`` inverts ``to_data``, determinants included, for a model that has both."""
     to_noise, to_data = (getattr(model, name, None) for name in ("to_noise", "to_data"))
     if to_noise is None or to_data is None:
         return None
     z = torch.from_numpy(noise.normal(_SEED, 1, model.event_shape)).double()
-    given = None if condition is None else condition[:1]
-    x, there = to_data(z, given)
-    again, back = to_noise(x, given)
-    apart, volume = float((again - z).abs().max()), float((there + back).abs().max())
-    allowed = TOLERANCE * (z[0].numel() + float(there.abs().max())) + float(model.density_error(x, given).max())
+    conditions = None if condition is None else condition[:1]
+    x, forward = to_data(z, conditions)
+    restored, backward = to_noise(x, conditions)
+    apart, volume = float((restored - z).abs().max()), float((forward + backward).abs().max())
+    allowed = TOLERANCE * (z[0].numel() + float(forward.abs().max())) + float(model.density_error(x, conditions).max())
     if not apart <= TOLERANCE * (1 + float(z.abs().max())):
         raise ProofError(
-            f"to_noise does not undo to_data: noise comes back with a difference of {apart:.2g}, so that "
-            "log_prob scores another distribution than is sampled"
+            f"to_noise does not invert to_data: noise comes back with a difference of {apart:.2g}, so "
+            "log_prob scores a different distribution than the one sampled"
         )
     if not volume <= allowed:
         raise ProofError(
-            f"to_noise and to_data have log-determinants of {float(back[0]):.6g} and {float(there[0]):.6g} at one "
-            "point, which are no opposites"
+            f"to_noise and to_data have log-determinants of {float(backward[0]):.6g} and {float(forward[0]):.6g} at "
+            "one point, which do not cancel"
         )
     return Finding("undone", 1, volume, 0.0)
 
@@ -164,14 +168,14 @@ def _compared(scored: Tensor, base: Tensor, volumes: Tensor, *, allowed: Tensor,
     worst = int((difference.abs() - limit).nan_to_num(math.inf).argmax())
     raise ProofError(
         f"log_prob is not the density of what sample draws: at a sample it is {float(scored[worst]):.6g} nats, where "
-        f"the density of the noise and the Jacobian of sampling make it {float(expected[worst]):.6g}; "
+        f"the density of the noise and the Jacobian of sampling give {float(expected[worst]):.6g}; "
         f"{_likeness(difference, volumes, size, limit)}",
         hint="Compare log_density(x) with log N(z) - log |det ∂x/∂z| at x = inverse(z).",
     )
 
 
 def _likeness(difference: Tensor, volumes: Tensor, size: int, limit: Tensor) -> str:
-    """What a difference looks like."""
+    """What a difference looks like, in words."""
     constant = 0.5 * size * math.log(2 * math.pi)
     shapes = {
         "the log-determinant has the wrong sign": 2 * volumes,
@@ -183,25 +187,25 @@ def _likeness(difference: Tensor, volumes: Tensor, size: int, limit: Tensor) -> 
             return said
     if len(difference) > 1 and float(difference.max() - difference.min()) <= 2 * float(limit.max()):
         return f"it is off by a constant, {float(difference.mean()):.6g} nats"
-    return "it scores another distribution than is sampled: inverse does not undo what log_prob does"
+    return "it scores a different distribution than the one sampled: inverse does not invert what log_prob does"
 
 
 def _log_det(draw: Call, z: Tensor, condition: Tensor | None, step: float = _STEP) -> Tensor:
     """log |det ∂T/∂z| at one point, by central differences along every axis in one batch."""
     size = z[0].numel()
     steps = step * torch.eye(size, dtype=z.dtype).reshape(size, *z.shape[1:])
-    given = None if condition is None else condition.expand(2 * size, *condition.shape[1:])
-    moved = draw(torch.cat([z + steps, z - steps]), given).reshape(2, size, -1)
+    conditions = None if condition is None else condition.expand(2 * size, *condition.shape[1:])
+    moved = draw(torch.cat([z + steps, z - steps]), conditions).reshape(2, size, -1)
     jacobian = (moved[0] - moved[1]) / (2 * step)
     log_det: Tensor = torch.linalg.slogdet(jacobian)[1]
     return log_det
 
 
 def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Tensor | None, *, exact: bool) -> Finding | None:
-    """∫ exp(log_prob) by draws around samples, wide ones among them so that no weight is large without a cause."""
+    """∫ exp(log_prob) by draws around samples, some of them wide so that no weight is large by accident."""
     z = torch.from_numpy(noise.normal(_SEED, _CENTRES, shape)).double()
-    given = None if condition is None else condition[:1].expand(_CENTRES, *condition.shape[1:])
-    centres = draw(z, given)
+    conditions = None if condition is None else condition[:1].expand(_CENTRES, *condition.shape[1:])
+    centres = draw(z, conditions)
     if centres[0].numel() > _MOST:
         return None
     drawn, proposed = _proposals(centres.flatten(1))
@@ -209,23 +213,25 @@ def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Tensor | N
     scored = score(drawn.reshape(_DRAWS, *centres.shape[1:]), every)
     logs = (scored - proposed).nan_to_num(math.inf, posinf=math.inf, neginf=-math.inf)
     if not float(logs.max()) < _LARGEST_LOG:
-        raise ProofError(f"log_prob is {float(scored[logs.argmax()]):.3g} near a sample, which no density of mass 1 is")
+        raise ProofError(
+            f"log_prob is {float(scored[logs.argmax()]):.3g} near a sample, which is impossible for a density of mass 1"
+        )
     weights = logs.exp()
     mass, error = float(weights.mean()), float(weights.std()) / math.sqrt(_DRAWS)
     effective = float(weights.sum() ** 2 / weights.square().sum().clamp(min=1e-300))
     # an unbiased estimate of at most 1 is above 1000 in one of 1000 models at most (Markov)
     if mass - 5 * error > 1 + _SLACK and (effective >= _DRAWS / 20 or mass > 1000):
-        what = "a density has 1" if exact else "a density has 1 and a bound of it no more"
+        what = "a density has 1" if exact else "a density has 1, and a bound at most 1"
         raise ProofError(
             f"log_prob has too much mass: ∫ exp(log_prob) is about {mass:.3g} ± {error:.1g}, where {what}: it is not "
             "normalised",
-            hint="Look for a constant that is missing, or for a determinant of the wrong sign.",
+            hint="Look for a missing constant, or a determinant of the wrong sign.",
         )
     if exact and centres[0].numel() <= _FEW_ENOUGH and mass + 5 * error < 1 - _SLACK:
         raise ProofError(
             f"log_prob has too little mass where samples are: ∫ exp(log_prob) is about {mass:.3g} ± {error:.1g}, where "
-            "a density has 1: it is not normalised, or scores another distribution than is sampled",
-            hint="Look for a constant that is too much, or for a determinant of the wrong sign.",
+            "a density has 1: it is not normalised, or it scores a different distribution than the one sampled",
+            hint="Look for a superfluous constant, or a determinant of the wrong sign.",
         )
     return Finding("mass", _DRAWS, abs(math.log(mass)) if mass > 0 else _LARGEST_LOG, error)
 
@@ -258,13 +264,13 @@ def _log_normals(z: Tensor) -> Tensor:
 
 
 def _function(graph: Graph, noise_port: str | None) -> Call:
-    """A graph of one array and maybe a condition, as a function."""
+    """A graph that takes one array and possibly a condition, as a function."""
     names = [port.name for port in graph.inputs]
     first = noise_port or next(name for name in names if name != "condition")
 
     def apply(value: Tensor, condition: Tensor | None) -> Tensor:
-        given: dict[str, Any] = {first: value, "condition": condition}
-        result = graph.module(*(given[name] for name in names))
+        inputs: dict[str, Any] = {first: value, "condition": condition}
+        result = graph.module(*(inputs[name] for name in names))
         output: Tensor = result[0] if isinstance(result, (tuple, list)) else result
         return output
 

@@ -1,4 +1,4 @@
-"""The files of a bundle, written from graphs: all but the proof and what says of it."""
+"""The files of a bundle, written from graphs: everything but the proof and its report."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from zoo_onnx.weights import Store
 
 @dataclass(frozen=True)
 class Draft:
-    """What a bundle is made of, whatever form its graphs have.
+    """What a bundle is made from, independent of the form of its graphs.
 
     Attributes:
-        model: as it is traced: in float32, on the CPU, its weights rounded if they are to be.
-        card: what is known of it.
+        model: as it is traced: in float32, on the CPU, with rounded weights if a precision was chosen.
+        card: its description.
         programs: its programs.
         fused: the program of the fused graph, or None.
-        table: the sampler in that, or None.
-        state: the model's tensors by name, as they are stored; those that only graphs keep are missing.
+        table: the sampler of the fused graph, or None.
+        state: the model's tensors by name, as they are stored, without those that only graphs hold.
     """
 
     model: GenerativeModel
@@ -49,12 +49,12 @@ class Draft:
     state: Mapping[str, Any]
 
     def write(self, graphs: Sequence[ir.Model], folder: Path, *, batch: int | None = None) -> Manifest:
-        """Write graphs, weights and tables, and return what a manifest says of them.
+        """Write graphs, weights and tables, and return the manifest that describes them.
 
         Args:
-            graphs: those of the programs, in order; they point into the weights file afterwards.
-            folder: where; files of an earlier writing are replaced.
-            batch: the size that the graphs' batch has been fixed to, or None.
+            graphs: those of the programs, in order; afterwards they point into the weights file.
+            folder: the target; existing files are replaced.
+            batch: the fixed batch size of the graphs, or None.
 
         Raises:
             ProofError: a graph is not valid.
@@ -113,19 +113,19 @@ def _write_graphs(
         try:
             onnx.checker.check_model(str(path), full_check=True)
         except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            raise ProofError(f"graph {name} is no valid ONNX graph: {str(error).splitlines()[0]}") from error
+            raise ProofError(f"graph {name} is not a valid ONNX graph: {str(error).splitlines()[0]}") from error
         infos[name] = GraphInfo(path.name, model.graph.opset_imports[""], proto.ir_version, inputs, outputs)
     return infos
 
 
 def _oldest_ir(opset: int) -> int:
-    """The oldest ONNX file format that knows an opset, so that old runtimes read the file too."""
+    """The oldest IR version that supports an opset, so that old runtimes can read the file."""
     version: int = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     return version
 
 
 def stated(card: ModelCard) -> dict[str, Any]:
-    """What a manifest takes from a card as it is."""
+    """The fields of a card that a manifest copies unchanged."""
     return {
         "name": card.name,
         "summary": card.summary,

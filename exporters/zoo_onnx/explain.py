@@ -1,8 +1,8 @@
-"""What a difference between the samples of a bundle and those of PyTorch looks like, once it has been found.
+"""Likely explanations of a difference between the samples of a bundle and those of PyTorch.
 
-The bundle runs the program that the model declares. Where PyTorch samples something else, another program, another
-table or another order of the values often gives just that, and its name is what is wrong. Nothing here lets anything
-through.
+The bundle runs the program that the model declares. If PyTorch samples something else, a variation of the program,
+its table or the order of values often reproduces it, and then names the fault. Nothing here makes a proof
+pass.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zoo.samplers import StepTable, table_for
 Array = NDArray[Any]
 Guess = tuple[str, Callable[[], Array]]
 Again = Callable[[int], Array]
-#: how near a guess must be, and as a share of how far the bundle is
+#: how close a guess must be, absolutely and as a share of the bundle's own difference
 _NEAR, _SHARE = 10 * TOLERANCE, 0.1
 _CHANNELS = 4
 
@@ -38,15 +38,15 @@ def explain(
     actual: Array,
     again: Callable[[int], Array],
 ) -> str:
-    """A sentence on what PyTorch does, or an empty text.
+    """A sentence that says what PyTorch does, or an empty string.
 
     Args:
         bundle: the bundle.
-        n: how many samples.
-        arguments: that they were drawn with.
-        expected: what PyTorch gave.
-        actual: what the bundle gave.
-        again: gives what PyTorch gives for another seed.
+        n: number of samples.
+        arguments: the arguments of sampling.
+        expected: the samples of PyTorch.
+        actual: the samples of the bundle.
+        again: draws the samples of PyTorch with another seed.
     """
     program = bundle.manifest.sample
     unit = program.unit(expected)
@@ -60,7 +60,7 @@ def explain(
             return said
     rows = [i for i in range(n) if relative_difference(actual[i], expected[i], unit) > _NEAR]
     if 0 < len(rows) < n:
-        return f"samples {', '.join(map(str, rows[:4]))} of {n} differ and the others do not: their noise is another"
+        return f"samples {', '.join(map(str, rows[:4]))} of {n} differ and the others do not: their noise is different"
     return ""
 
 
@@ -89,7 +89,7 @@ def _guesses(
 
 
 def _orders(actual: Array) -> Iterator[Guess]:
-    """Channels, and axes, the other way round."""
+    """Channels and axes in another order."""
     if actual.ndim > 2 and 2 <= actual.shape[1] <= _CHANNELS:
         yield "PyTorch has the channels in reverse order: channels are swapped", lambda: np.flip(actual, 1)
         yield "PyTorch has the channels rotated: channels are swapped", lambda: np.roll(actual, 1, 1)
@@ -106,14 +106,14 @@ def _of_classes(bundle: BundledModel, program: Iterate, n: int, arguments: dict[
     for null in range(min(program.null_class + 2, 12)):
         if null != program.null_class:
             yield (
-                f"PyTorch takes class {null} for no class, where the program names {program.null_class}: one of them "
-                "is the wrong null class",
+                f"PyTorch uses class {null} as the null class and the program uses {program.null_class}: one of them "
+                "is wrong",
                 partial(_sampled_with, bundle, null, n, arguments),
             )
 
 
 def _of_times(bundle: BundledModel, program: Iterate, n: int, arguments: dict[str, Any]) -> Iterator[Guess]:
-    """Rows that show the network another time."""
+    """Rows that pass a different time to the network."""
     known = {name: value for name, value in arguments.items() if name not in ("condition", "seed")}
     rest = {name: arguments[name] for name in ("condition", "seed")}
     try:
@@ -127,7 +127,7 @@ def _of_times(bundle: BundledModel, program: Iterate, n: int, arguments: dict[st
         changed: StepTable = dataclasses.replace(table, time=time)
         return lambda: bundle.sample(n, sampler=changed, **rest)
 
-    said = "PyTorch shows the network another time than the program's path says, off by one in time"
+    said = "PyTorch passes a different time to the network than the program's path, off by one in time"
     yield f"{said}: the row's and 1", shown(table.time + 1)
     yield f"{said}: the row's less 1", shown(table.time - 1)
     yield f"{said}: that of the row after", shown(np.append(table.time[1:], table.time[-1]))
@@ -136,19 +136,19 @@ def _of_times(bundle: BundledModel, program: Iterate, n: int, arguments: dict[st
 
 
 def _lines(actual: Array, expected: Array) -> Iterator[Guess]:
-    """Another shift and scale."""
+    """A different shift and scale."""
     a, b = actual.ravel().astype(np.float64), expected.ravel().astype(np.float64)
     if not (np.isfinite(a).all() and np.isfinite(b).all() and a.std() > 0):
         return
     scale, shift = np.polyfit(a, b, 1)
     yield (
-        f"PyTorch gives {scale:.4g} times the bundle's samples, plus {shift:.4g}: shift or scale is another",
+        f"PyTorch gives {scale:.4g} times the bundle's samples, plus {shift:.4g}: shift or scale differs",
         lambda: (scale * actual + shift).astype(expected.dtype),
     )
 
 
 def _sampled_with(bundle: BundledModel, null_class: int, n: int, arguments: dict[str, Any]) -> Array:
-    """What the bundle samples if its program names another class for no class."""
+    """The samples of the bundle if its program had another null class."""
     manifest = bundle.manifest
     assert isinstance(manifest.sample, Iterate)
     program = dataclasses.replace(manifest.sample, null_class=null_class)

@@ -1,4 +1,4 @@
-"""The target ``onnx``: fills a folder with a bundle, and proves it."""
+"""The target ``onnx``: writes a bundle into a folder and proves it."""
 
 from __future__ import annotations
 
@@ -51,31 +51,31 @@ def export(
     batch: int | None = None,
     progress: StageProgress | None = None,
 ) -> None:
-    """Write a bundle into an empty folder, and prove that it computes what the model computes.
+    """Write a bundle into an empty folder and prove that it computes what the model computes.
 
-    The model is not changed: a copy of it in float32, on the CPU and in evaluation mode is what is exported.
+    The model is not changed: a copy in float32, on the CPU and in evaluation mode, is exported.
 
     Args:
         model: the model.
-        card: what is known of it; goes into the manifest and the model card.
-        folder: exists, and is empty.
-        opset: ONNX opset; None is :data:`OPSET`, or the first that has what is asked for.
-        inverse: how graphs that are written rather than traced are written, such as the inverse of an autoregressive
-            flow: ``"unroll"`` or ``"loop"``; None for what the model names first.
-        fused: fields of :class:`~zoo_onnx.fused.Choice`, for one more graph that holds the whole of a sampler; None for
-            no such graph.
-        dtype: what weights are stored in, see :mod:`zoo_onnx.precision`.
-        quantize: integers that weights are stored in, likewise.
-        bound: the loss that either may cost, likewise.
-        quality: whether the card's class agreement and bits/dim are measured again after that, where the card's data
-            can be had.
-        batch: the one size of batch that the graphs take; None leaves it open.
-        progress: called with (what is being done, parts done, parts in all).
+        card: its description, which goes into the manifest and the model card.
+        folder: an existing empty folder.
+        opset: ONNX opset; None for :data:`OPSET`, or for the first that supports the options.
+        inverse: how to write graphs that are written rather than traced, such as the inverse of an autoregressive
+            flow: ``"unroll"`` or ``"loop"``; None for the model's first choice.
+        fused: fields of :class:`~zoo_onnx.fused.Choice`, for one more graph that contains a whole sampler; None for no
+            such graph.
+        dtype: the format in which weights are stored, see :mod:`zoo_onnx.precision`.
+        quantize: the integer format in which weights are stored, likewise.
+        bound: the largest loss that either may cause, likewise.
+        quality: whether to measure the card's class agreement and bits/dim again after that, if the card's data are
+            available.
+        batch: a fixed batch size of the graphs; None leaves it symbolic.
+        progress: called with (current stage, stages done, stages in all).
 
     Raises:
         UsageError, UnknownNameError: options that are wrong or exclude one another.
         ExportError: the model uses something that ONNX cannot express.
-        ProofError: what was written does not equal the model; the folder is to be thrown away.
+        ProofError: the bundle does not equal the model; discard the folder.
         OutputError: the folder cannot be written.
     """
     plan = planned(
@@ -98,7 +98,7 @@ def export(
 
 @dataclass(frozen=True)
 class _Written:
-    """A bundle as far as it is written: a folder, and what its manifest will say of its files."""
+    """A bundle as far as it is written: a folder, and the manifest of its files."""
 
     folder: Path
     manifest: Manifest
@@ -109,14 +109,14 @@ class _Written:
 
 @dataclass(frozen=True)
 class _Proven:
-    """A bundle, and what has been proven of it."""
+    """A bundle and its proof."""
 
     bundle: _Written
     proof: Proof
 
 
 def _prove_model(plan: Plan, stages: _Stages) -> Proof:
-    """The proof that the model is what it declares; what is proven of a bundle is added to it."""
+    """The proof that the model is what it declares; the proof of the bundle is added to it later."""
     stages.begin("proving the model in PyTorch")
     proof = Proof(plan.draft.model, plan.programs)
     proof.itself()
@@ -141,7 +141,7 @@ def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
 
 
 def _write(plan: Plan, graphs: Sequence[ir.Model], folder: Path, stages: _Stages) -> _Written:
-    """Write copies of the graphs: those that are written point into the weights file afterwards."""
+    """Write copies of the graphs, since the written ones point into the weights file afterwards."""
     stages.begin("writing")
     return _Written(folder, plan.draft.write([each.clone() for each in graphs], folder))
 
@@ -164,9 +164,9 @@ def _prove(plan: Plan, bundle: _Written, itself: Proof, stages: _Stages) -> _Pro
 
 
 def _lower(plan: Plan, graphs: Sequence[ir.Model], proven: _Proven, stages: _Stages) -> _Proven:
-    """Write the proven graphs with lower arithmetic, or for one size of batch, if either was asked for.
+    """Write the proven graphs with lower arithmetic, or for a fixed batch size, if either was requested.
 
-    What should compute the same is proven to. What is lowered cannot be as near: its loss is measured.
+    A fixed batch is proven again. Lowered arithmetic cannot be as close: its loss is measured instead.
     """
     if not plan.lowers and plan.batch is None:
         return proven
@@ -192,7 +192,7 @@ def _lower(plan: Plan, graphs: Sequence[ir.Model], proven: _Proven, stages: _Sta
 
 
 def _finish(plan: Plan, proven: _Proven, stages: _Stages) -> None:
-    """Write what says of the graphs what they are: golden values, the card, and the manifest at last."""
+    """Write the description of the graphs: golden values, the model card and, last, the manifest."""
     draft, folder, proof = plan.draft, proven.bundle.folder, proven.proof
     stated_precision = _measure_loss(plan, proven.bundle, stages)
     arrays = golden(
@@ -206,14 +206,14 @@ def _finish(plan: Plan, proven: _Proven, stages: _Stages) -> None:
     weights.write(folder / GOLDEN, arrays)
     write_text(folder / MODEL_CARD, model_card(draft.card, manifest))
     write_text(folder / MANIFEST, with_files(manifest, folder).to_json())
-    open_bundle(folder)  # what a stranger's bundle is refused for, ours is refused for here
+    open_bundle(folder)  # our own bundles must pass the checks that any bundle must pass
 
 
 def _measure_loss(plan: Plan, bundle: _Written, stages: _Stages) -> dict[str, Any] | None:
-    """What a manifest says of the formats and of what they cost; None for float32.
+    """The manifest's entry about the formats and their loss; None for float32.
 
     Raises:
-        ProofError: more than the bound.
+        ProofError: the loss exceeds the bound.
     """
     if plan.precision is None:
         return None
@@ -231,15 +231,15 @@ def verify(folder: Path) -> str:
     """Replay a bundle's golden values.
 
     Raises:
-        ProofError: they come out differently here.
-        BundleError: the bundle is not whole.
+        ProofError: they differ on this machine.
+        BundleError: the bundle is incomplete.
     """
     report = confirm(open_bundle(folder))
     return f"{sum(row.cases for row in report.rows)} golden outputs replayed"
 
 
 class _Stages:
-    """Tells ``progress`` what is being done."""
+    """Reports the current stage to ``progress``."""
 
     def __init__(self, progress: StageProgress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, -1
@@ -250,7 +250,7 @@ class _Stages:
             self._progress(what, self._done, self._total)
 
     def say(self, what: str) -> None:
-        """Tell something of the part that is being done."""
+        """Report something about the current stage."""
         if self._progress is not None and what:
             self._progress(what, self._done, self._total)
 
@@ -260,14 +260,14 @@ class _Stages:
 
 
 def update_card(folder: Path, card: ModelCard) -> None:
-    """Rewrite what a bundle says of its model, after its card has changed; graphs, weights and proof stay.
+    """Update a bundle's description of its model after its card has changed; graphs, weights and proof stay.
 
     Args:
         folder: a bundle.
-        card: of the same model, with other metrics, say.
+        card: of the same model, with new metrics for example.
 
     Raises:
-        BundleError: the bundle is not whole.
+        BundleError: the bundle is incomplete.
         OutputError: the folder cannot be written.
     """
     manifest = open_bundle(folder).manifest

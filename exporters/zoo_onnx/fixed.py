@@ -1,4 +1,4 @@
-"""A batch of one fixed size, for runtimes and accelerators that want every shape in numbers."""
+"""A fixed batch size, for runtimes and accelerators that need static shapes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BATCH = "batch"
 
 
 def fixed_ports(ports: Iterable[Port], batch: int | None) -> tuple[Port, ...]:
-    """Ports with ``batch`` in the place of the symbolic batch; as they are if it is None."""
+    """Ports with ``batch`` in place of the symbolic batch; unchanged if it is None."""
     if batch is None:
         return tuple(ports)
     return tuple(dataclasses.replace(p, shape=tuple(batch if d == BATCH else d for d in p.shape)) for p in ports)

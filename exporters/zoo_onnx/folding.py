@@ -1,8 +1,9 @@
-"""Linear algebra of weights, computed when the model is exported: inverses, log-determinants, orthogonal matrices.
+"""Linear algebra on weights, computed at export time: inverses, log-determinants, orthogonal matrices.
 
-What depends on weights alone is the same in every run. Most of it is cheap and is left to the runtime, which does it
-once, when it loads a graph. A factorization or an inverse is not, and for most of them ONNX has no operator. Where
-weights are the matrix of a system of equations, it is inverted: solving becomes a product.
+Whatever depends on weights alone is the same in every run. Most of it is cheap and is left to the runtime, which
+folds it once when it loads a graph. Factorizations and inverses are expensive, and ONNX has no operators for
+most of them. If the weights are the matrix of a linear system, the matrix is inverted, so that solving becomes a
+product.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ _CHEAP = ("linalg_vector_norm", "linalg_norm", "linalg_cross", "linalg_diagonal"
 def folded(
     program: torch.export.ExportedProgram, inputs: Sequence[Tensor], dynamic_shapes: Any
 ) -> torch.export.ExportedProgram:
-    """The program with what is worth it computed from its weights; the same program if nothing is.
+    """The program with expensive computations on weights folded; the same program if there are none.
 
     Args:
-        program: of a module that is frozen.
-        inputs: what it was traced with.
+        program: of a frozen module.
+        inputs: the inputs it was traced with.
         dynamic_shapes: likewise.
     """
     if not any(_is_expensive(node) for node in program.graph.nodes):
@@ -40,35 +41,35 @@ def folded(
 
 
 def _modernized(module: fx.GraphModule) -> int:
-    """Put ``linalg.solve_triangular`` in the place of ``triangular_solve``, which it replaced; return how many."""
+    """Replace ``triangular_solve`` by its successor ``linalg.solve_triangular``; return how many were replaced."""
     old, new = torch.ops.aten.triangular_solve.default, torch.ops.aten.linalg_solve_triangular.default
     count = 0
     for node in list(module.graph.nodes):
         if node.target is not old:
             continue
-        given = dict(zip(("b", "matrix", "upper", "transpose", "unitriangular"), node.args, strict=False))
-        options = {"upper": True, "transpose": False, "unitriangular": False, **given, **node.kwargs}
+        arguments = dict(zip(("b", "matrix", "upper", "transpose", "unitriangular"), node.args, strict=False))
+        options = {"upper": True, "transpose": False, "unitriangular": False, **arguments, **node.kwargs}
         turns = bool(options["transpose"])
         with module.graph.inserting_before(node):
-            matrix = given["matrix"]
+            matrix = arguments["matrix"]
             if turns:
                 matrix = module.graph.call_function(torch.ops.aten.transpose.int, (matrix, -2, -1))
             solved = module.graph.call_function(
                 new,
-                (matrix, given["b"]),
+                (matrix, arguments["b"]),
                 {"upper": bool(options["upper"]) != turns, "unitriangular": options["unitriangular"]},
             )
             solved.meta = {"val": node.meta["val"][0]} if "val" in node.meta else {}
         # the second result is a copy of the matrix
         for user in list(node.users):
-            user.replace_all_uses_with(given["matrix"] if user.args[1] else solved)
+            user.replace_all_uses_with(arguments["matrix"] if user.args[1] else solved)
         count += 1
     module.graph.eliminate_dead_code()
     return count
 
 
 def _fold(module: fx.GraphModule) -> int:
-    """Put constants in the place of nodes, and products in that of systems of equations; return how many."""
+    """Replace nodes by constants, and linear systems by products; return how many were replaced."""
     known: dict[fx.Node, Any] = {}
     expensive: set[fx.Node] = set()
     for node in module.graph.nodes:
@@ -106,7 +107,7 @@ def _fold(module: fx.GraphModule) -> int:
 
 
 def _inverse(node: fx.Node, known: dict[fx.Node, Any]) -> Tensor | None:
-    """The inverse of a system's matrix, if that is known and ``node`` solves the system."""
+    """The inverse of a system's matrix, if the matrix is constant and ``node`` solves the system."""
     solve, triangular = torch.ops.aten.linalg_solve.default, torch.ops.aten.linalg_solve_triangular.default
     if node.target not in (solve, triangular) or not isinstance(node.args[0], fx.Node):
         return None
@@ -119,7 +120,7 @@ def _inverse(node: fx.Node, known: dict[fx.Node, Any]) -> Tensor | None:
         options = {name: node.kwargs.get(name, False) for name in ("upper", "unitriangular")}
         inverse: Tensor = torch.linalg.solve_triangular(precise, eye, **options)
         return inverse.to(matrix.dtype)
-    # a stack of vectors would have to be told from matrices
+    # a stack of vectors cannot be told from matrices
     if node.meta["val"].dim() < 2 or matrix.dim() > 2:
         return None
     inverse = torch.linalg.inv(precise)

@@ -1,4 +1,4 @@
-"""Forward-mode derivatives at the level of ATen operators: what stands for ``torch.func.jvp`` while a graph is traced.
+"""Forward-mode derivatives at the level of ATen operators, in place of ``torch.func.jvp`` while a graph is traced.
 
 torch's own forward mode runs in C++, where symbolic sizes become numbers (so the batch would be baked in) and fake
 tensors lose their device. Here each operator that meets a tensor with a tangent is followed by the rule that carries
@@ -6,7 +6,7 @@ the tangent along (Griewank & Walther 2008, *Evaluating Derivatives*, section 3.
 are traced like everything else. An operator without a rule is decomposed by torch's own decompositions; if there is
 none either, the export fails and names it.
 
-The proof compares what comes out with ``torch.func.jvp``, so the two check each other.
+The proof compares the result with ``torch.func.jvp``, so the two check each other.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def jvp(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) 
 
 
 class Dual(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Within it, tensors that an attached tensor leads to have tangents of their own."""
+    """A mode in which every tensor computed from an attached tensor has a tangent."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        # by identity; the tensors are held too, so that no identity is given out twice
+        # keyed by id; the tensors are held too, so that no id is reused
         self._tangents: dict[int, tuple[Tensor, Tensor]] = {}
 
     def attach(self, primal: Tensor, tangent: Tensor) -> None:
@@ -92,12 +92,12 @@ class Dual(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if (out := func.decompose(*args, **kwargs)) is not NotImplemented:
                 return out
         raise ExportError(
-            f"there is no rule to take the derivative of {func} in a graph",
+            f"there is no rule for the derivative of {func} in a graph",
             hint="Write the network with other operations, or add a rule to zoo_onnx.forward_mode.",
         )
 
 
-# -- operators that are linear in their first argument, and take nothing else that may have a tangent ------------------
+# -- operators linear in their first argument, whose other arguments have no tangent ------------------
 
 LINEAR = {
     aten.alias,
@@ -221,12 +221,12 @@ Tangent = Callable[[Any], Tensor | None]
 
 
 def _total(out: Tensor, *terms: Tensor | None) -> Tensor:
-    """The sum of the terms that there are, in the shape of ``out``."""
+    """The sum of the terms that are not None, in the shape of ``out``."""
     present = [term for term in terms if term is not None]
     total = present[0]
     for term in present[1:]:
         total = total + term
-    # a tangent that was broadcast less than its primal
+    # a tangent may have been broadcast less than its primal
     return total.expand(out.shape) if total.ndim != out.ndim or len(present) == 1 else total
 
 
@@ -387,8 +387,8 @@ def _attention(
     return torch.softmax(scores, -1) @ v, None
 
 
-#: operators whose value is written out along with its tangent; what they give for reverse mode is left out
+#: operators whose value is written out along with its tangent; outputs for reverse mode are omitted
 PAIRS: dict[Any, Rule] = {aten.native_group_norm: _group_norm, aten.native_layer_norm: _layer_norm}
 
-#: operators written out in others
+#: operators written out in terms of others
 COMPOSITE: dict[Any, Rule] = {aten._scaled_dot_product_flash_attention_for_cpu: _attention}

@@ -27,20 +27,20 @@ from zoo_onnx.build import Builder
 #: name of the graph
 FUSED = "fused"
 _BODY, _OUTER = "row.", "run."
-#: how the names of constants begin that are the sampler's and not the network's
+#: prefix of the names of constants that belong to the sampler and not to the network
 OWN = (_BODY, _OUTER)
 _SHAPE_READERS = {"Shape", "Size", "Reshape", "Expand"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The sampler that is fused; None is the model's own choice.
+    """The sampler to fuse; None stands for the model's default.
 
     Attributes:
         sampler: its name.
         steps: number of steps.
         guidance: weight of classifier-free guidance.
-        options: the sampler's own.
+        options: options of the sampler.
     """
 
     sampler: str | None = None
@@ -50,23 +50,23 @@ class Choice:
 
 
 def fused_program(programs: Programs, choice: Choice, samplers: Mapping[str, Any]) -> tuple[Fused, StepTable | None]:
-    """What the manifest says of the fused graph, and the table in it (None for a model that samples in one call).
+    """The manifest's entry for the fused graph, and its table (None for a model that samples in one call).
 
     Raises:
-        UsageError, UnknownNameError: a choice that the model does not have.
+        UsageError, UnknownNameError: the model does not support the choice.
     """
     sample = programs.sample
     if not sample.fuses:
         raise ExportError(f"a program of kind {sample.kind} cannot be fused")
     if not sample.stepped:
         if choice != Choice():
-            raise UsageError("this model samples in one call: there is no sampler, steps or guidance to choose")
+            raise UsageError("this model samples in one call, so sampler, steps and guidance cannot be chosen")
         return Fused(FUSED), None
     sample = sample.stepping("the model")
     if sample.decoder is not None:
         raise ExportError(
-            "a model with a decoder has no fused graph",
-            hint="Leave out --fused: its steps and its decoder are graphs of their own.",
+            "a model with a decoder cannot have a fused graph",
+            hint="Leave out --fused: its step and its decoder are separate graphs.",
         )
     table = table_for(sample, choice.sampler, choice.steps, choice.guidance, samplers=samplers, **choice.options)
     fused = Fused(
@@ -83,7 +83,7 @@ def ports(event_shape: tuple[int, ...], condition: Condition | None) -> tuple[tu
     """Inputs and outputs of the fused graph."""
     inputs = [
         Port("seed", "int64", (), "key of the noise: the 64 bits of a whole number from 0 to 2⁶⁴ - 1"),
-        Port("first", "int64", (), "index of the first sample; 0 unless batches go on"),
+        Port("first", "int64", (), "index of the first sample; 0 except in later batches"),
         Port("n", "int64", (), "how many samples"),
     ]
     if condition is not None and condition.kind == "classes":
@@ -104,7 +104,7 @@ def fuse(
     """The fused graph.
 
     Args:
-        traced: the graph ``step`` or ``inverse``; it is not changed.
+        traced: the graph ``step`` or ``inverse``, left unchanged.
         sample: the program that it belongs to.
         table: the sampler, for an iterated program.
         event_shape: shape of one sample.
@@ -114,22 +114,22 @@ def fuse(
     inner = ir.from_proto(ir.to_proto(traced)).graph
     builder = Builder(_OUTER)
     inputs, (output,) = ports(event_shape, condition)
-    given = {port.name: _value(port) for port in inputs}
-    run = _Run(builder, given["seed"], given["first"], given["n"])
+    values = {port.name: _value(port) for port in inputs}
+    run = _Run(builder, values["seed"], values["first"], values["n"])
     if sample.stepped:
         assert table is not None
-        x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, given.get("condition"))
+        x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, values.get("condition"))
     else:
-        x = _direct(run, inner, sample, given.get("condition"))
+        x = _direct(run, inner, sample, values.get("condition"))
     result = builder("Identity", x)
     result.name = output.name
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(output.shape)
-    graph = builder.graph([given[port.name] for port in inputs], [result], FUSED, opset)
+    graph = builder.graph([values[port.name] for port in inputs], [result], FUSED, opset)
     return ir.Model(graph, ir_version=traced.ir_version)
 
 
 class _Run:
-    """The inputs that every run has, and noise made of them."""
+    """The inputs of every run, and the noise that they determine."""
 
     def __init__(self, builder: Builder, seed: ir.Value, first: ir.Value, n: ir.Value) -> None:
         self.builder, self.first, self.n = builder, first, n
@@ -194,14 +194,14 @@ def _evaluations(
 ) -> tuple[ir.Value | None, NDArray[np.float32]]:
     """The conditions ``[evaluations, n]`` of every row, and their weights ``[rows, evaluations]``.
 
-    If some rows are guided and others not, all rows evaluate both, some with weight 0.
+    If only some rows are guided, all rows evaluate both conditions, some with weight 0.
     """
     if condition is None:
         return None, np.ones((len(table), 1), np.float32)
     each = builder("Unsqueeze", condition, builder.integers(0))
     if (table.guidance == 1.0).all():
         return each, np.ones((len(table), 1), np.float32)
-    # what the loop outside does with one sample of a class and one of none
+    # conditions as the stepping loop makes them, for one sample with a class and the null class
     rows = [evaluations(np.zeros(1, np.int32), w, np.ones(1, np.int32)) for w in table.guidance.tolist()]
     null = builder("Expand", np.array(null_class, np.int32), builder("Shape", each))
     if (table.guidance == 0.0).all():
@@ -221,7 +221,7 @@ def _body(
     evaluated: ir.Value | None,
     weights: NDArray[np.float32],
 ) -> ir.Graph:
-    """One row: its numbers are gathered by the loop's counter, and everything else comes from outside."""
+    """One row: its numbers are gathered by the loop's counter; everything else comes from the outer graph."""
     builder = Builder(_BODY)
     index = ir.Value(name=f"{_BODY}index", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(()))
     going = ir.Value(name=f"{_BODY}going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape(()))
@@ -235,7 +235,7 @@ def _body(
         return builder("Gather", builder.constant(values.astype(np.float32), name=f"table.{name}"), index, axis=0)
 
     def spread(value: float, name: str) -> ir.Value:
-        """A constant for an event-shaped input; one number is enough unless its shape is looked at."""
+        """A constant for an event-shaped input; a scalar is enough unless the graph reads its shape."""
         constant = builder.constant(np.full((1,) * (1 + len(event)), value, np.float32))
         (target,) = (v for v in inner.inputs if v.name == name)
         if any(node.op_type in _SHAPE_READERS for node, _ in target.uses()):
@@ -263,10 +263,10 @@ def _body(
 
 
 def _inline(builder: Builder, inner: ir.Graph, suppliers: Mapping[str, ir.Value]) -> list[ir.Value]:
-    """Put a graph's nodes into ``builder``, with its inputs taken from ``suppliers`` by name; its outputs."""
+    """Move a graph's nodes into ``builder``, with its inputs taken from ``suppliers`` by name; return its outputs."""
     for value in inner.inputs:
         if str(value.name) not in suppliers:
-            raise ExportError(f"graph {inner.name} cannot be fused: nothing supplies its input {value.name}")
+            raise ExportError(f"graph {inner.name} cannot be fused: nothing provides its input {value.name}")
         ir.convenience.replace_all_uses_with(value, suppliers[str(value.name)])
     outputs = list(inner.outputs)
     inner.outputs.clear()

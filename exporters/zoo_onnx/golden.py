@@ -1,7 +1,7 @@
-"""Golden inputs and outputs: what was computed when the bundle was written, to be replayed where it runs.
+"""Golden inputs and outputs: computed when the bundle is written, and replayed where it runs.
 
-That is what PyTorch gave, or, for a bundle whose arithmetic is lowered, what the bundle itself gave: PyTorch does not
-compute in its arithmetic.
+They come from PyTorch, or from the bundle itself if its arithmetic is lowered, since PyTorch does not compute in its
+arithmetic.
 
 ========================================  ==============================================================
 ``<graph>/<case>/in/<port>``              an input of a graph
@@ -35,7 +35,7 @@ from zoo_onnx.reference import call
 
 _SEED = 1234
 _BATCHES = (1, 2)
-#: what float32 computations on two devices differ by, relative
+#: relative difference of float32 computations on two devices
 _DIGIT = np.float32(1e-6)
 
 Arrays = dict[str, NDArray[Any]]
@@ -55,17 +55,17 @@ def golden(
     Args:
         model: in float32, on the CPU.
         programs: its programs.
-        inputs: where inputs are drawn.
-        batch: the only batch that graphs take, or None.
+        inputs: draws the inputs.
+        batch: the fixed batch size of the graphs, or None.
         fused: whether there is a fused graph.
-        table: the table in it, or None for a model that samples in one call.
+        table: its table, or None for a model that samples in one call.
     """
     arrays: dict[str, NDArray[Any]] = {}
 
-    def add(subject: str, case: int, given: dict[str, Any], outputs: dict[str, Any]) -> None:
-        values = [*given.values(), *outputs.values()]
+    def add(subject: str, case: int, arguments: dict[str, Any], outputs: dict[str, Any]) -> None:
+        values = [*arguments.values(), *outputs.values()]
         if all(np.isfinite(v).all() for v in values):
-            arrays.update({f"{subject}/{case}/in/{name}": np.asarray(value) for name, value in given.items()})
+            arrays.update({f"{subject}/{case}/in/{name}": np.asarray(value) for name, value in arguments.items()})
             arrays.update({f"{subject}/{case}/out/{name}": np.asarray(value) for name, value in outputs.items()})
 
     for graph in programs.graphs:
@@ -76,32 +76,37 @@ def golden(
             add(graph.name, case, feeds, call(graph, feeds))
 
     with torch.no_grad():
-        n, given = 2, {}
+        n, extra = 2, {}
         if (condition := inputs.condition(n)) is not None:
-            given["condition"] = condition
+            extra["condition"] = condition
         steps = dict(programs.sample.golden)
-        x = model.sample(n, seed=_SEED, **given, **steps).numpy()
+        x = model.sample(n, seed=_SEED, **extra, **steps).numpy()
         counts = {"seed": np.array(_SEED, np.int64), "n": np.array(n, np.int64)}
-        add("program:sample", 0, {**counts, **given, **_numbers(steps)}, {"x": x})
+        add("program:sample", 0, {**counts, **extra, **_numbers(steps)}, {"x": x})
         if fused:
             sampler = {} if table is None else {"sampler": table}
-            add("program:fused", 0, {**counts, **given}, {"x": model.sample(n, seed=_SEED, **given, **sampler).numpy()})
+            add(
+                "program:fused",
+                0,
+                {**counts, **extra},
+                {"x": model.sample(n, seed=_SEED, **extra, **sampler).numpy()},
+            )
         if programs.log_prob is not None:
             steps = dict(programs.log_prob.golden)
-            density = model.log_prob(torch.from_numpy(x), **given, **steps).numpy()
-            add("program:log_prob", 0, {"x": x, **given, **_numbers(steps)}, {"log_prob": density})
+            density = model.log_prob(torch.from_numpy(x), **extra, **steps).numpy()
+            add("program:log_prob", 0, {"x": x, **extra, **_numbers(steps)}, {"log_prob": density})
     return arrays
 
 
 def replay_golden(model: BundledModel, arrays: Arrays) -> tuple[Arrays, dict[str, float]]:
-    """Golden values as a bundle computes them itself, and tolerances where rounding differently matters.
+    """Golden values computed by the bundle itself, with tolerances where rounding matters.
 
-    Rounding to few bits turns a difference in the last digit into one of a whole step, here and there. So inputs are
+    Rounding to few bits turns some differences in the last digit into a whole quantization step. So inputs are
     perturbed by about the rounding difference between devices, and four times the resulting change is tolerated.
 
     Args:
         model: the bundle.
-        arrays: golden tensors; inputs are taken from them.
+        arrays: golden tensors, of which the inputs are used.
     """
     random = np.random.default_rng(0)
     replayed = dict(arrays)
@@ -119,14 +124,14 @@ def replay_golden(model: BundledModel, arrays: Arrays) -> tuple[Arrays, dict[str
 
 
 def _perturbed(model: BundledModel, case: Case, random: np.random.Generator) -> Arrays:
-    given = dict(case.given)
+    inputs = dict(case.given)
     if case.subject == "program:sample":
-        given["noise"] = noise.normal(int(given["seed"]), int(given["n"]), model.noise_shape)
+        inputs["noise"] = noise.normal(int(inputs["seed"]), int(inputs["n"]), model.noise_shape)
     return {
         name: array * (1 + _DIGIT * random.uniform(-1, 1, array.shape).astype(np.float32))
         if array.dtype == np.float32
         else array
-        for name, array in given.items()
+        for name, array in inputs.items()
     }
 
 

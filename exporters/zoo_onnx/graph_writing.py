@@ -20,22 +20,23 @@ from zoo_onnx.portable import portable
 from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.trace import trace
 
-#: of a graph with the bodies of its loops; a session of as many took 20 seconds to start, and its proof starts several
+#: of a graph including the bodies of its loops; a session with this many took 20 seconds to start, and a proof starts
+#: several
 MOST_NODES = 50_000
 _TYPES = {"float32": ir.DataType.FLOAT, "int32": ir.DataType.INT32}
 
 
 def write(graph: Graph, way: str, opset: int) -> ir.Model:
-    """The ONNX graph that one of a graph's writers writes.
+    """The ONNX graph written by one of a graph's writers.
 
     Args:
-        graph: a graph that can be written so.
+        graph: a graph that has this writer.
         way: name of the writer.
         opset: ONNX opset.
 
     Raises:
-        ExportError: the writer gives another number of outputs than the graph has, or more than :data:`MOST_NODES`
-            nodes, or a part cannot be traced.
+        ExportError: the writer gives the wrong number of outputs, or more than :data:`MOST_NODES` nodes, or a part
+            cannot be traced.
     """
     builder = OnnxGraphBuilder(f"{way}.", opset)
     inputs = [_value(port) for port in graph.inputs]
@@ -60,8 +61,8 @@ def write(graph: Graph, way: str, opset: int) -> ir.Model:
     return model
 
 
-class _Full(Exception):  # noqa: N818 - no error of anybody's: it ends the writing
-    """As many nodes as there may be have been written."""
+class _Full(Exception):  # noqa: N818 - a signal that ends the writing, not an error
+    """The limit of nodes has been reached."""
 
 
 class OnnxGraphBuilder(Builder):
@@ -69,8 +70,8 @@ class OnnxGraphBuilder(Builder):
 
     Args:
         prefix: of every name.
-        opset: of the parts that are traced.
-        outer: the graph around this one, if it is the body of a loop: it keeps the constants of both.
+        opset: of the traced parts.
+        outer: the enclosing graph if this one is the body of a loop; it holds the constants of both.
     """
 
     def __init__(self, prefix: str, opset: int, outer: OnnxGraphBuilder | None = None) -> None:
@@ -78,7 +79,7 @@ class OnnxGraphBuilder(Builder):
         self.opset, self.outer = opset, outer
         self._traced: dict[Hashable, ir.Graph] = {} if outer is None else outer._traced
         self._loops = 0
-        #: nodes so far, in the outermost graph also those of all bodies
+        #: nodes so far; in the outermost graph, including those of all bodies
         self._written = 0
 
     def outputs(self, operator: str, *inputs: Operand | None, outputs: int = 1, **attributes: Any) -> list[ir.Value]:
@@ -131,12 +132,12 @@ class OnnxGraphBuilder(Builder):
         return self.outputs("Loop", np.array(turns), np.array(True), *state, outputs=len(state), body=graph)
 
     def _own(self, value: Value) -> ir.Value:
-        """A value as output of this graph: that of a node in it."""
+        """A value as an output of this graph, which must come from one of its nodes."""
         produced = isinstance(value, ir.Value) and value.producer() in self.nodes
         return value if produced else self("Identity", value)
 
     def _copy(self, graph: ir.Graph, inputs: Sequence[Value]) -> list[Value]:
-        """Put a copy of a traced graph's nodes here; what becomes of its outputs."""
+        """Copy a traced graph's nodes into this graph; return the copies of its outputs."""
         known: dict[ir.Value, Value] = dict(zip(graph.inputs, inputs, strict=True))
         for value in graph.initializers.values():
             assert value.const_value is not None
@@ -147,15 +148,15 @@ class OnnxGraphBuilder(Builder):
                 for attribute in node.attributes.values()
             ):
                 raise ExportError(f"a traced part of a written graph has control flow: {node.op_type}")
-            given = [None if value is None else known[value] for value in node.inputs]
+            operands = [None if value is None else known[value] for value in node.inputs]
             attributes = {name: attribute.value for name, attribute in node.attributes.items()}
-            made = self.outputs(node.op_type, *given, outputs=len(node.outputs), **attributes)
-            known.update(zip(node.outputs, made, strict=True))
+            outputs = self.outputs(node.op_type, *operands, outputs=len(node.outputs), **attributes)
+            known.update(zip(node.outputs, outputs, strict=True))
         return [known[value] for value in graph.outputs]
 
 
 def _graph_of(module: Callable[..., Any], shapes: tuple[tuple[Dim, ...], ...]) -> Graph:
-    """A callable as a graph; the sizes of its outputs are those that change with those of its inputs."""
+    """A callable as a graph; sizes of outputs are symbolic if they change with those of the inputs."""
     inputs = tuple(Port(f"in_{i}", "float32", shape) for i, shape in enumerate(shapes))
     sizes = traced_sizes(inputs)
     ranks = [_output_shapes(module, shapes, {name: size + more for name, size in sizes.items()}) for more in (0, 1000)]
@@ -174,8 +175,8 @@ def _output_shapes(
     module: Callable[..., Any], shapes: tuple[tuple[Dim, ...], ...], sizes: dict[str, int]
 ) -> list[tuple[int, ...]]:
     with torch.no_grad():
-        given = [torch.zeros([sizes[d] if isinstance(d, str) else d for d in shape]) for shape in shapes]
-        result = module(*given)
+        inputs = [torch.zeros([sizes[d] if isinstance(d, str) else d for d in shape]) for shape in shapes]
+        result = module(*inputs)
     return [tuple(each.shape) for each in (result if isinstance(result, (tuple, list)) else (result,))]
 
 

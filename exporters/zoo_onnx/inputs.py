@@ -1,4 +1,4 @@
-"""Inputs to prove graphs with: ordinary ones, and those at the edge of what a graph will ever see."""
+"""Inputs to prove graphs with: ordinary ones, and extreme ones."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from zoo.programs.ports import Port
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]
 
-_SEED = 20_000  # of the data to score; any will do, but a proof should be repeatable
+_SEED = 20_000  # of the data to score; fixed, so that a proof is repeatable
 _SAMPLING_SEED = 7
 _RUNGE_KUTTA_STEPS = 8  # of the smaller batches
-#: sizes of batches that everything is proven at
+#: batch sizes that everything is proven with
 BATCHES = (1, 2, 3, 17)
 _SAMPLES = max(BATCHES)
-#: the batch whose conditions are left to the model
+#: the batch size whose conditions are left to the model
 _NO_CONDITION = 3
 
 
 class Inputs:
-    """Draws inputs for the graphs of a model, by the part that they play in its programs.
+    """Draws inputs for the graphs of a model, by their role in its programs.
 
     Args:
         model: in float32 on the CPU.
@@ -45,7 +45,7 @@ class Inputs:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Within the block drawing changes nothing of what is drawn after it."""
+        """A block in which drawing does not affect what is drawn after it."""
         state = self._random.bit_generator.state
         try:
             yield
@@ -53,7 +53,7 @@ class Inputs:
             self._random.bit_generator.state = state
 
     def ordinary(self, graph: Graph, sizes: Sizes, *, time: float | None = None) -> Feeds:
-        """Random inputs such as programs give.
+        """Random inputs like those of programs.
 
         Args:
             graph: the graph.
@@ -64,10 +64,10 @@ class Inputs:
         return {port.name: self._port(graph, port, _shape(port, sizes), t) for port in graph.inputs}
 
     def extremes(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
-        """What each case is, and its inputs."""
+        """The description of each case, and its inputs."""
         for i, make in enumerate(graph.extremes):
-            given = {name: np.asarray(array) for name, array in make(sizes.get("batch", 1)).items()}
-            yield f"extreme {i + 1} of the model", {**self.ordinary(graph, sizes), **given}
+            extreme = {name: np.asarray(array) for name, array in make(sizes.get("batch", 1)).items()}
+            yield f"extreme {i + 1} of the model", {**self.ordinary(graph, sizes), **extreme}
         role = self._roles.get(graph.name)
         if role is not None and role.row(0.5) is not None:
             state = graph.inputs[0].name
@@ -89,7 +89,7 @@ class Inputs:
     def data(self) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
         """Data to score, drawn from the model itself, and its conditions."""
         condition = self.condition(_SAMPLES)
-        # a few steps are enough for data of the right kind
+        # a few steps are enough for plausible data
         options = {"steps": 5} if self.programs.sample.stepped else {}
         with torch.no_grad():
             x = self.model.sample(_SAMPLES, condition=condition, seed=_SEED, **options)
@@ -106,13 +106,13 @@ class Inputs:
 
     @cached_property
     def _conditions(self) -> NDArray[Any] | None:
-        """Those of samples, the same for sample i whatever the batch."""
+        """Conditions of samples: sample i has the same in every batch."""
         return self.condition(_SAMPLES)
 
     def sampling(self, n: int) -> list[dict[str, Any]]:
-        """Arguments to draw ``n`` samples with: the model's own once, and short runs with and without guidance."""
-        given = None if self._conditions is None else self._conditions[:n]
-        common: dict[str, Any] = {"condition": given, "seed": _SAMPLING_SEED}
+        """Arguments to draw ``n`` samples: once the model's defaults, and short runs with and without guidance."""
+        conditions = None if self._conditions is None else self._conditions[:n]
+        common: dict[str, Any] = {"condition": conditions, "seed": _SAMPLING_SEED}
         program = self.programs.sample
         cases = [{**common, **each} for each in program.sampling_cases(n)]
         classes = self.model.condition is not None and self.model.condition.kind == "classes"
@@ -121,7 +121,7 @@ class Inputs:
         return cases
 
     def scoring(self, n: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Data to score ``n`` of, and the arguments."""
+        """``n`` data to score, and the arguments."""
         data, conditions = self.data
         arguments: dict[str, Any] = {"condition": None if conditions is None else conditions[:n]}
         program = self.programs.log_prob
@@ -132,12 +132,13 @@ class Inputs:
         return data[:n], arguments
 
     def unit(self, expected: NDArray[Any]) -> float:
-        """The size of a difference of 1 between samples."""
+        """The absolute size of a relative difference of 1 between samples."""
         program = self.programs.sample
         return program.unit(expected)
 
     def graph_unit(self, graph: Graph) -> float:
-        """The size of a difference of 1 between outputs of a graph: the number of dimensions for log-densities."""
+        """The absolute size of a relative difference of 1 between outputs of a graph: the number of dimensions for "
+        "log-densities."""
         densities = self.programs.log_prob
         return 1.0 if densities is None else densities.graph_unit(graph.name, math.prod(self.model.event_shape))
 
@@ -172,12 +173,12 @@ class Inputs:
         return self._normal(shape)
 
     def _contexts(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Context vectors of the size that the model was trained with."""
+        """Context vectors of the magnitude that the model was trained with."""
         standardized, standard = self.model.standardized_context, self._normal(shape)
         return standard if standardized is None else standardized.raw(standard)
 
     def _normal(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        # an array even of one number
+        # an array even for a single number
         return np.asarray(self._random.standard_normal(shape), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""``MODEL_CARD.md``: what a bundle is, for people."""
+"""``MODEL_CARD.md``: the description of a bundle for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.registry.cards import ModelCard
 
 
 def model_card(card: ModelCard, manifest: Manifest) -> str:
-    """The text, in Markdown. The same card and manifest give the same text."""
+    """The text in Markdown, a function of card and manifest alone."""
     parts = [
         f"# {_text(card.name)}",
         _text(card.summary) or f"A generative model of the family {manifest.model['family']}.",
@@ -126,7 +126,7 @@ def _proof(proof: Mapping[str, Any]) -> str:
 
 
 def _judged(judged: Mapping[str, Any]) -> str:
-    """What was further apart than is tolerated, and why it was let through."""
+    """Differences beyond the tolerance, and why they were accepted."""
     if not judged:
         return ""
     rows = [
@@ -165,6 +165,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Text from a card as text: no line breaks, control characters, table cells or HTML of its own."""
+    """Text of a card made safe for Markdown: without line breaks, control characters, table cells or HTML."""
     text = printable(" ".join(str(value).split()))
     return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")

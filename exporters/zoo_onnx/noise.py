@@ -1,7 +1,7 @@
 """The specified noise of :mod:`zoo.noise` as ONNX operators: Philox4x32-10 in integers, Box-Muller in float64.
 
-Words are those of NumPy to the last bit, and so are the normals wherever a runtime's log, cos and sin are. ONNX has no
-32-bit product with 64 bits of result, so words live in int64 and factors are split into halves of 16 bits.
+Words equal those of NumPy to the last bit, and so do the normals wherever a runtime's log, cos and sin do. ONNX has no
+32-bit product with a 64-bit result, so words are held in int64 and factors are split into halves of 16 bits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LOW16, _LOW32 = np.array(0xFFFF), np.array(0xFFFFFFFF)
 
 
 def key(builder: Builder, seed: ir.Value) -> ir.Value:
-    """The two key words ``[2, 1, 1]`` of a seed, whose 64 bits an int64 scalar holds."""
+    """The two key words ``[2, 1, 1]`` of a seed, an int64 scalar read as 64 bits."""
     unsigned = builder("Cast", seed, to=ir.DataType.UINT64)
     high = builder(
         "Cast", builder("BitShift", unsigned, np.array(32, np.uint64), direction="RIGHT"), to=ir.DataType.INT64
@@ -47,15 +47,15 @@ def normal(
         builder: where the nodes go.
         key_words: from :func:`key`.
         first: int64 scalar, index of the first sample.
-        n: int64 scalar, how many.
+        n: int64 scalar, number of samples.
         shape: of one sample.
         step: int64 scalar, row of the step table.
-        stream: what the numbers are for.
+        stream: the purpose of the numbers.
     """
     size = math.prod(shape)
     blocks = -(-size // 4)
     even, odd = _philox(builder, key_words, *_counter(builder, first, n, blocks, step, stream))
-    # words 0 and 2 of a block are the radii's, 1 and 3 the angles'
+    # words 0 and 2 of a block give the radii, 1 and 3 the angles
     radius = builder("Sqrt", builder("Mul", builder("Log", _uniform(builder, even)), np.array(-2.0)))
     angle = builder("Mul", _uniform(builder, odd), np.array(2.0 * np.pi))
     pairs = [
@@ -95,7 +95,7 @@ def _philox(builder: Builder, key_words: ir.Value, even: ir.Value, odd: ir.Value
     for i in range(_ROUNDS):
         low, high = (builder("BitwiseAnd", even, _LOW16), builder("Div", even, _16))
         product_low, product_high = (builder("Mul", half, _MULTIPLIERS) for half in (low, high))
-        # even·multiplier = high word·2³² + low word, without a number beyond 2⁶³ on the way
+        # even·multiplier = high word·2³² + low word, without intermediate results beyond 2⁶³
         carried = builder("Add", product_high, builder("Div", product_low, _16))
         upper = builder("Div", carried, _16)
         shifted = builder("Mul", builder("BitwiseAnd", product_high, _LOW16), _16)

@@ -1,7 +1,7 @@
-"""Whether ONNX Runtime's optimiser leaves a graph what it is.
+"""Whether ONNX Runtime's optimiser preserves what a graph computes.
 
 The optimiser rewrites a graph while it is loaded. It is on wherever bundles run, and its passes have had bugs; without
-it, ONNX Runtime computes what is written. Which of the two is right is seen from PyTorch.
+it, ONNX Runtime computes the graph as written. PyTorch decides which of the two is right.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo_onnx.sizes import proven_sizes
 
 
 class _Plain(Device):
-    """The CPU without the optimiser."""
+    """The CPU, with the optimiser disabled."""
 
     def session_options(self) -> Any:
         """See :class:`~zoo.runtime.device.Device`."""
@@ -39,17 +39,17 @@ Computation = Callable[[Feeds], Feeds]
 def check(
     graph: Graph, bundle: BundledModel, inputs: Inputs, batch: int | None, *, expected: Computation, exact: Computation
 ) -> None:
-    """Run a graph with the optimiser off and on, at the smallest and the largest of the sizes that are proven.
+    """Run a graph with the optimiser off and on, at the smallest and the largest of the proven sizes.
 
-    Where the two differ, that one is wrong which is further from PyTorch than is tolerated. If both are, or neither,
-    this says nothing: whether a graph equals the model is proven by who runs it.
+    Where the two differ, the one beyond the tolerance from PyTorch is wrong. If both are, or neither is, nothing is
+    reported here: the proof itself decides whether a graph equals the model.
 
     Args:
         graph: as the model describes it.
-        bundle: which holds it.
-        inputs: where inputs are drawn; what is drawn later stays the same.
-        batch: the only one that the graph takes, or None.
-        expected: what PyTorch makes of inputs in float32.
+        bundle: the bundle that contains it.
+        inputs: draws the inputs; later draws are not affected.
+        batch: the fixed batch size of the graph, or None.
+        expected: computes the outputs of PyTorch in float32.
         exact: the same in float64.
 
     Raises:
@@ -86,7 +86,7 @@ def _judge(
         f"ONNX Runtime's optimiser changes {what} differs by {_difference(on[name], off[name]):.2g} between off and "
         f"on, at {at}; it is right with the optimiser {right} and wrong with it {wrong}",
         hint="The bundle was not written. Let the model compute it another way, or try another version of ONNX "
-        "Runtime; docs/export.md tells how to find the pass.",
+        "Runtime; docs/export.md explains how to find the pass.",
     )
 
 

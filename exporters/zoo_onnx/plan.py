@@ -1,4 +1,4 @@
-"""What an export will do, settled before anything is traced: the model as it is written, and how."""
+"""The plan of an export, complete before anything is traced: the model to write, and how to write it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Plan:
 
     Attributes:
         original: the model in float32, on the CPU and in evaluation mode.
-        draft: what the bundle is made of; its model is ``original``, with rounded weights if there is a precision.
+        draft: what the bundle is made from; its model is ``original``, with rounded weights if there is a precision.
         opset: of the graphs.
-        ways: by graph, how it is written; None for those that are traced.
+        ways: the writer of each graph by name; None for traced graphs.
         precision: formats of weights and arithmetic; None for float32.
         batch: the one size of batch that the graphs take, or None.
-        quality: whether the card's metrics are measured again with fewer bits.
+        quality: whether to measure the card's metrics again with fewer bits.
     """
 
     original: GenerativeModel
@@ -50,7 +50,7 @@ class Plan:
 
     @property
     def programs(self) -> Programs:
-        """Those of the model that is written."""
+        """The programs of the model to write."""
         return self.draft.programs
 
     @property
@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def stages(self) -> int:
-        """How many parts ``progress`` hears of."""
+        """The number of stages reported to ``progress``."""
         programs = self.programs
         proofs = 4 if programs.log_prob else 3
         later = (self.draft.fused is not None) + (self.precision is not None) + (self.lowers or self.batch is not None)
@@ -78,11 +78,11 @@ def planned(
     batch: int | None,
     quality: bool,
 ) -> Plan:
-    """Settle an export; arguments as for :func:`zoo_onnx.export.export`.
+    """Plan an export; the arguments are those of :func:`zoo_onnx.export.export`.
 
     Raises:
-        UsageError, UnknownNameError: options that are wrong, or that the model has nothing for.
-        ExportError: the model cannot be copied, or its graphs cannot be named as it names them.
+        UsageError, UnknownNameError: options that are wrong, or that do not apply to the model.
+        ExportError: the model cannot be copied, or the names of its graphs are not valid.
     """
     chosen_opset = _opset(opset, precision)
     _check_batch(batch, fused is not None)
@@ -124,7 +124,7 @@ def _frozen(model: GenerativeModel) -> GenerativeModel:
 
 
 def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[GenerativeModel, dict[str, Any]]:
-    """The model with its weights rounded, and what the weights file has of them; the original itself for float32."""
+    """The model with its weights rounded, and their entries in the weights file; the original for float32."""
     if chosen is None:
         return original, weights.state_arrays(original)
     model = copy.deepcopy(original)
@@ -139,7 +139,8 @@ def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[Gener
 
 
 def _possible(chosen: Precision | None, programs: Programs, *, written: bool) -> Precision | None:
-    """The choice, with arithmetic in float32 where lowering it would leave a flow's two directions no inverses."""
+    """The choice, with arithmetic in float32 where a flow's two directions would otherwise not be inverse to each "
+    "other."""
     if chosen is None:
         return None
     if written and chosen.arithmetic == "int8-dynamic":
@@ -159,7 +160,7 @@ def _check_names(programs: Programs) -> None:
         raise ExportError(f"two graphs have one name: {', '.join(sorted(names))}")
     for name in names:
         if not name.replace("-", "_").isidentifier() or not name.isascii():
-            raise ExportError(f"a graph is named {name!r}, which is no file name for every system")
+            raise ExportError(f"a graph is named {name!r}, which is not a valid file name on every system")
     for program in (programs.sample, programs.log_prob):
         for graph in () if program is None else program.graphs:
             if graph not in names:
@@ -167,12 +168,12 @@ def _check_names(programs: Programs) -> None:
 
 
 def _ways(programs: Programs, inverse: str | None) -> dict[str, str | None]:
-    """How each graph is written; None for those that are traced."""
+    """The writer of each graph; None for traced graphs."""
     known = {graph.name: list(graph.written) for graph in programs.graphs}
     if inverse is not None and inverse not in (names := sorted({way for ways in known.values() for way in ways})):
         if not names:
             raise UsageError(
-                "this model samples and scores without many small steps: there is no way to write them to choose",
+                "this model has no graphs that are written rather than traced",
                 hint="Leave --inverse out.",
             )
         raise UnknownNameError("way to write an inverse", inverse, names)

@@ -1,12 +1,12 @@
-"""Graphs in a form that runtimes compute rightly: patterns that one of them gets wrong, written another way.
+"""Rewrites of patterns that some runtimes compute wrongly.
 
 A product by a vector::
 
     MatMul(Transpose(x), v)        with v ``[k]``
 
-ONNX Runtime's pass MatmulTransposeFusion makes it one FusedMatMul with transA = 1, which reads x as if it were not
-transposed: right for one row, wrong for more (ONNX Runtime 1.32, from ORT_ENABLE_EXTENDED on). It does not happen to
-matrices, so the vector becomes a matrix of one column.
+ONNX Runtime's pass MatmulTransposeFusion fuses it into one FusedMatMul with transA = 1, which reads x as if it
+were not transposed: right for one row, wrong for more (ONNX Runtime 1.32, from ORT_ENABLE_EXTENDED on).
+Matrices are not affected, so the vector becomes a matrix with one column.
 
 A sum over an axis of three::
 
@@ -23,7 +23,8 @@ import onnx_ir as ir
 
 
 def portable(model: ir.Model) -> None:
-    """Rewrite a graph and those in it, where the ranks of values are known; what they compute stays the same."""
+    """Rewrite a graph and its nested graphs, where the ranks of values are known, without changing what they "
+    "compute."""
     for graph in model.graphs():
         for node in list(graph):
             if node.op_type == "MatMul" and _rank(node.inputs[1]) == 1 and _rank(node.inputs[0]) != 1:
@@ -66,7 +67,7 @@ def _drops_one_axis_of_three(node: ir.Node) -> bool:
 
 
 def _rank(value: ir.Value | None) -> int | None:
-    """How many axes a value has, or None where that is not known."""
+    """The rank of a value, or None if it is unknown."""
     if value is None:
         return None
     if value.const_value is not None:

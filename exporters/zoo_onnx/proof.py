@@ -1,10 +1,10 @@
 """The proof: what ONNX Runtime computes from a bundle equals what PyTorch computes, or there is no bundle.
 
-First the model is looked at alone, in PyTorch: it must be a function of its inputs (:mod:`zoo_onnx.reference`), its
-density that of its samples (:mod:`zoo_onnx.density`), and its graphs those that its programs take them for
-(:mod:`zoo_onnx.denoiser`). Then the bundle is compared with it, graph by graph at batches of 1, 2, 3 and 17, on inputs
-that were not traced, ordinary and extreme; and whole programs, from the seed to the samples and from the data to the
-density.
+First the model is checked alone, in PyTorch: it must be a function of its inputs (:mod:`zoo_onnx.reference`), its
+density that of its samples (:mod:`zoo_onnx.density`), and its graphs must compute what its programs assume
+(:mod:`zoo_onnx.denoiser`). Then the bundle is compared with it, graph by graph at batches of 1, 2, 3 and 17,
+on ordinary and extreme inputs other than the traced ones; and whole programs are compared, from the seed to
+the samples and from the data to the density.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from zoo_onnx.inputs import BATCHES, Feeds, Inputs
 from zoo_onnx.reference import Reference, call, densities, samples
 from zoo_onnx.sizes import proven_sizes
 
-#: the batch whose results are drawn again, and a seed that is drawn before, so that what is kept of it shows
+#: the batch size whose results are computed again, and a seed drawn before it, to reveal state kept between calls
 _REPEATED, _OTHER_SEED = 3, 8
-#: what the manifest lists of each kind
+#: entries of each kind in the manifest
 _LISTED = 64
 
 
 class Proof:
-    """Compares a model with itself, and a bundle with the model that it was written from.
+    """Compares a model with itself, and a bundle with the model it was exported from.
 
     Args:
         model: in float32, on the CPU, in evaluation mode.
@@ -59,14 +59,14 @@ class Proof:
 
     @property
     def bundle(self) -> BundledModel:
-        """What is compared with the model."""
+        """The bundle that is compared with the model."""
         assert self._bundle is not None
         return self._bundle
 
     def of(self, bundle: BundledModel, batch: int | None = None) -> Proof:
-        """The proof of a form of the bundle, whose graphs take one size of batch or any (None).
+        """The proof of another form of the bundle, with a fixed batch size or any (None).
 
-        What it finds is added to what this one found.
+        Its results are added to those of this proof.
         """
         other = copy.copy(self)
         other._bundle, other.batch = bundle, batch
@@ -75,10 +75,10 @@ class Proof:
     # -- the model alone ------------------------------------------------------------------------------------------
 
     def itself(self) -> None:
-        """Prove that the model is a function of its inputs, and that what it declares of itself holds.
+        """Prove that the model is a function of its inputs, and that its declarations hold.
 
         Raises:
-            ProofError: it is not, or does not.
+            ProofError: it is not, or they do not.
         """
         for graph in self.programs.graphs:
             self._graph_itself(graph)
@@ -98,7 +98,7 @@ class Proof:
     def _graph_itself(self, graph: Graph) -> None:
         sizes = proven_sizes((*graph.inputs, *graph.outputs))
         small, large = (sizes[BATCHES.index(n)] for n in (_REPEATED, max(BATCHES)))
-        call(graph, self.inputs.ordinary(graph, small))  # whatever is kept of other inputs must not show
+        call(graph, self.inputs.ordinary(graph, small))  # a call in between, so that state kept from it would show
         feeds, batch = self.inputs.ordinary(graph, small), self.inputs.ordinary(graph, large)
         self._kept[graph.name, _REPEATED] = feeds, self.reference.repeated(graph, feeds, f"at {_at(small)}")
         self._kept[graph.name, max(BATCHES)] = (
@@ -125,7 +125,7 @@ class Proof:
                 )
 
     def _densities_themselves(self) -> None:
-        # one datum: an ODE costs as much again for each
+        # one datum, since each costs an ODE
         x, arguments = self.inputs.scoring(1)
         short = {**arguments, "steps": 1} if "steps" in arguments else arguments
         densities(x + 1, short, self.model)
@@ -172,21 +172,21 @@ class Proof:
                 self._compare_samples("sample", f"for {n} samples{_said(arguments)}", n, arguments, self._samples(n, i))
 
     def log_prob(self) -> None:
-        """Prove that the same data has the same log-density.
+        """Prove that the same data have the same log-density.
 
         Raises:
-            ProofError: it has not.
+            ProofError: they do not.
         """
         if self.programs.log_prob is None:
             return
         for n in BATCHES:
             x, arguments = self.inputs.scoring(n)
             compute = partial(densities, x, arguments)
-            given = self._run("log_prob", f"for {n} data", partial(self.bundle.log_prob, x, **arguments))
+            actual = self._run("log_prob", f"for {n} data", partial(self.bundle.log_prob, x, **arguments))
             self.comparison.check(
                 "log_prob",
                 f"for {n} data",
-                given,
+                actual,
                 self._densities(n),
                 exact=lambda compute=compute: compute(self.reference.exact),  # type: ignore[misc]
                 moved=partial(self.reference.moved_models, compute),
@@ -197,7 +197,7 @@ class Proof:
         """Prove that the fused run gives the samples of the model.
 
         Args:
-            table: the sampler in it, or None.
+            table: its sampler, or None.
 
         Raises:
             ProofError: it does not.
@@ -206,18 +206,20 @@ class Proof:
             arguments = {name: self.inputs.sampling(n)[0][name] for name in ("seed",)}
             arguments["condition"] = self.inputs.condition(n)
             drawn = arguments if table is None else {**arguments, "sampler": table}
-            given = self._run(
+            actual = self._run(
                 "fused",
                 f"for {n} samples in one call",
                 partial(self.bundle.sample, n, fused=True, batch_size=n, **arguments),
             )
-            self._check_samples("fused", f"for {n} samples in one call", n, drawn, given, samples(n, drawn, self.model))
+            self._check_samples(
+                "fused", f"for {n} samples in one call", n, drawn, actual, samples(n, drawn, self.model)
+            )
 
     def summary(self) -> dict[str, Any]:
-        """What was compared, for the manifest.
+        """A summary for the manifest.
 
         Raises:
-            ProofError: the model is not what it was before it was called.
+            ProofError: the model was changed by being called.
         """
         from zoo.runtime.ort import onnxruntime
 
@@ -226,7 +228,7 @@ class Proof:
             what: {
                 "cases": each.cases,
                 "where": each.where,
-                "given": float(f"{each.given:.1e}"),
+                "given": float(f"{each.actual_error:.1e}"),
                 "pytorch": float(f"{each.wanted:.1e}"),
                 "bound": float(f"{each.bound:.1e}"),
             }
@@ -244,14 +246,14 @@ class Proof:
         }
 
     def _case(self, graph: Graph, where: str, feeds: Feeds, expected: Feeds | None = None) -> None:
-        wanted = call(graph, feeds) if expected is None else expected
-        given = self._run(f"graph {graph.name}", where, partial(self.bundle.session(graph.name).run, feeds))
+        reference = call(graph, feeds) if expected is None else expected
+        actual = self._run(f"graph {graph.name}", where, partial(self.bundle.session(graph.name).run, feeds))
         for port in graph.outputs:
             self.comparison.check(
                 f"graph {graph.name}, output {port.name}",
                 where,
-                given[port.name],
-                wanted[port.name],
+                actual[port.name],
+                reference[port.name],
                 exact=partial(self.reference.exact_output, graph.name, feeds, port.name),
                 moved=partial(self.reference.moved_outputs, graph.name, feeds, port.name),
                 unit=self.inputs.graph_unit(graph),
@@ -260,27 +262,29 @@ class Proof:
     def _compare_samples(
         self, what: str, where: str, n: int, arguments: dict[str, Any], expected: NDArray[Any]
     ) -> None:
-        given = self._run(what, where, partial(self.bundle.sample, n, **arguments))
+        actual = self._run(what, where, partial(self.bundle.sample, n, **arguments))
         try:
-            self._check_samples(what, where, n, arguments, given, expected)
+            self._check_samples(what, where, n, arguments, actual, expected)
         except ProofError as error:
 
             def again(seed: int) -> NDArray[Any]:
                 return samples(n, {**arguments, "seed": seed}, self.model)
 
-            said = explain(self.bundle, n, arguments, expected, given, again) if given.shape == expected.shape else ""
-            if not said:
+            cause = (
+                explain(self.bundle, n, arguments, expected, actual, again) if actual.shape == expected.shape else ""
+            )
+            if not cause:
                 raise
-            raise ProofError(f"{error}: {said}", hint=error.hint) from error
+            raise ProofError(f"{error}: {cause}", hint=error.hint) from error
 
     def _check_samples(
-        self, what: str, where: str, n: int, arguments: dict[str, Any], given: NDArray[Any], expected: NDArray[Any]
+        self, what: str, where: str, n: int, arguments: dict[str, Any], actual: NDArray[Any], expected: NDArray[Any]
     ) -> None:
         compute = partial(samples, n, arguments)
         self.comparison.check(
             what,
             where,
-            given,
+            actual,
             expected,
             exact=lambda: compute(self.reference.exact),
             moved=partial(self.reference.moved_models, compute),
@@ -319,5 +323,5 @@ def _said(arguments: dict[str, Any]) -> str:
 
 
 def _alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    """Whether two runs differ by their data alone."""
+    """Whether two runs differ only in their data."""
     return a.get("steps") == b.get("steps") and (a["condition"] is None) == (b["condition"] is None)

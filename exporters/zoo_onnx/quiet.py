@@ -1,4 +1,4 @@
-"""Libraries that print, warn and log while they work, kept from doing so."""
+"""Silences libraries that print, warn and log while they work."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Within the block torch's exporter prints no progress, warns of nothing and logs nothing.
+    """A block in which torch's exporter does not print, warn or log.
 
-    What it would say concerns its own internals; whether the graphs are right, the proof tells.
+    Its messages concern its own internals; the proof decides whether the graphs are right.
     """
     disabled = logging.root.manager.disable
     with (

@@ -1,8 +1,9 @@
-"""What a bundle is compared with: the model in PyTorch, which must itself be a function of its inputs.
+"""The reference of a proof: the model in PyTorch, which must itself be a function of its inputs.
 
-A model that draws noise of its own, keeps something from call to call, looks at the other samples of the batch or
-writes into its inputs has no right value that a bundle could equal. So the reference is drawn twice, in a copy that
-has never been called as well, and must be equal bit for bit; and sample i must be the same alone and in a batch.
+A model that draws its own noise, keeps state between calls, looks at other samples of the batch or writes into
+its inputs has no well-defined output that a bundle could equal. So the reference is computed twice, and once
+more in a copy that has never been called, and must be equal bit for bit; and sample i must be the same alone and in a
+batch.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from zoo_onnx.compare import Comparison, Sides
 Array = NDArray[Any]
 Feeds = dict[str, Array]
 
-#: copies whose inputs and weights are moved by a last bit, where a model amplifies rounding
+#: number of copies with inputs and weights moved by a last bit, where a model amplifies rounding
 MOVED = 4
 _LAST_BIT = 2.0**-24
-#: layers that are something else in training
+#: layers that behave differently in training mode
 _TRAINED = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 _TYPES = {"float32": torch.float32, "int32": torch.int32}
 
 
 class Reference:
-    """A model, in float32 and in float64, as the proof asks for it.
+    """A model in float32 and in float64, as the proof needs it.
 
     Args:
         model: in float32, on the CPU, in evaluation mode.
@@ -44,7 +45,7 @@ class Reference:
 
     def __init__(self, model: GenerativeModel, programs: Programs) -> None:
         self.model, self.programs = model, programs
-        #: never called but by :meth:`repeated`
+        #: called only by :meth:`repeated`
         self._fresh = copy.deepcopy(model)
         self._fresh_graphs = {graph.name: graph for graph in self._fresh.programs().graphs}
         self._state = _state(model)
@@ -62,7 +63,7 @@ class Reference:
     @cached_property
     def _moved(self) -> list[tuple[GenerativeModel, dict[str, Graph]]]:
         """Float64 models whose weights are moved by one unit in the last place of float32, and their graphs."""
-        made = []
+        models = []
         for number in range(MOVED):
             generator = torch.Generator().manual_seed(number)
             model = copy.deepcopy(self.exact)
@@ -71,8 +72,8 @@ class Reference:
                     if tensor.is_floating_point():
                         signs = 2 * torch.randint(2, tensor.shape, generator=generator) - 1
                         tensor.mul_(1 + _LAST_BIT * signs.to(tensor))
-            made.append((model, {graph.name: graph for graph in model.programs().graphs}))
-        return made
+            models.append((model, {graph.name: graph for graph in model.programs().graphs}))
+        return models
 
     # -- in float64 -----------------------------------------------------------------------------------------------
 
@@ -81,7 +82,7 @@ class Reference:
         return call(self.exact_graphs[graph], feeds, torch.float64)[output]
 
     def moved_outputs(self, graph: str, feeds: Feeds, output: str) -> Iterator[Array]:
-        """The same for inputs and weights moved by a last bit of float32."""
+        """The same with inputs and weights moved by a last bit of float32."""
         for number, (_, graphs) in enumerate(self._moved):
             generator = np.random.default_rng(number)
             moved = {
@@ -93,14 +94,14 @@ class Reference:
             yield call(graphs[graph], moved, torch.float64)[output]
 
     def moved_models(self, compute: Callable[[GenerativeModel], Array]) -> Iterator[Array]:
-        """What ``compute`` makes of models whose weights are moved by a last bit of float32."""
+        """Results of ``compute`` for models with weights moved by a last bit of float32."""
         for model, _ in self._moved:
             yield compute(model)
 
     # -- the same again -------------------------------------------------------------------------------------------
 
     def repeated(self, graph: Graph, feeds: Feeds, where: str) -> Feeds:
-        """A graph's outputs, drawn twice more: from the model, and from a copy that is called for nothing else.
+        """A graph's outputs, computed twice more: by the model, and by a copy used only for this.
 
         Raises:
             ProofError: they are not equal bit for bit.
@@ -108,7 +109,7 @@ class Reference:
         return self._same(f"graph {graph.name}", where, lambda model: call(self._graph_of(model, graph), feeds))
 
     def repeated_result(self, what: str, where: str, compute: Callable[[GenerativeModel], Array]) -> Array:
-        """As :meth:`repeated`, for what ``compute`` makes of a model.
+        """As :meth:`repeated`, for the result of ``compute``.
 
         Raises:
             ProofError: they are not equal bit for bit.
@@ -128,14 +129,14 @@ class Reference:
                 if value.tobytes() == again[name].tobytes():
                     continue
                 raise ProofError(
-                    f"{what} of PyTorch gives other values the second time, by up to {_apart(value, again[name]):.2g}, "
-                    f"{where}: {self._why(drawn, model is self._fresh)}",
-                    hint="A model computes from its inputs, its weights and the seed alone.",
+                    f"{what} of PyTorch gives different values the second time, by up to "
+                    f"{_apart(value, again[name]):.2g}, {where}: {self._why(drawn, model is self._fresh)}",
+                    hint="A model must compute from its inputs, its weights and the seed alone.",
                 )
         return first
 
     def _why(self, drawn: list[str], fresh: bool) -> str:
-        """What lets a model give other values from the same inputs."""
+        """Why a model gives different values for the same inputs."""
         if training := self._in_training():
             return training
         if drawn:
@@ -143,8 +144,8 @@ class Reference:
         if changed := self._changed():
             return f"it changes its own tensor {changed[0]!r} when it is called"
         if fresh:
-            return "it keeps something from call to call, since a copy that was never called gives others"
-        return "it keeps something from call to call, or draws noise of its own"
+            return "it keeps state between calls, since a copy that was never called gives different values"
+        return "it keeps state between calls, or draws its own noise"
 
     def _in_training(self) -> str:
         """Layers that are not in evaluation mode, in words; empty if there are none."""
@@ -159,28 +160,28 @@ class Reference:
         return [name for name, value in _state(self.model).items() if value != self._state[name]]
 
     def unchanged(self) -> None:
-        """Look at the model's tensors at the end.
+        """Check at the end that the model's tensors are unchanged.
 
         Raises:
-            ProofError: they are not what they were.
+            ProofError: they changed.
         """
         if changed := self._changed():
             raise ProofError(
                 f"the model changes its own tensor {changed[0]!r} when it is called: it keeps a state between calls",
-                hint="In evaluation mode a model leaves its parameters and buffers as they are.",
+                hint="In evaluation mode a model must leave its parameters and buffers unchanged.",
             )
 
     # -- alone and in a batch -------------------------------------------------------------------------------------
 
     def alone(self, graph: Graph, feeds: Feeds, comparison: Comparison, where: str, unit: float) -> Feeds:
-        """A graph's outputs, having compared samples of the batch with themselves alone, and among three.
+        """A graph's outputs, after comparing samples of the batch with the same samples alone and in a batch of three.
 
         Args:
             graph: the graph.
-            feeds: of a batch of some size.
-            comparison: of the proof.
+            feeds: of a batch.
+            comparison: the proof's comparison.
             where: on which inputs.
-            unit: as :meth:`Comparison.check` has it.
+            unit: see :meth:`Comparison.check`.
 
         Raises:
             ProofError: a sample depends on its neighbours.
@@ -193,12 +194,12 @@ class Reference:
             outputs = call(graph, part)
             for port in graph.outputs:
                 if "batch" in port.shape:
-                    given = _rows(whole[port.name], port.shape, rows)
+                    in_batch = _rows(whole[port.name], port.shape, rows)
                     self._alone(
                         f"graph {graph.name}, output {port.name}, of PyTorch",
                         f"{where}, rows {rows.start} to {rows.stop - 1}",
                         comparison,
-                        (outputs[port.name], given),
+                        (outputs[port.name], in_batch),
                         exact=partial(self.exact_output, graph.name, part, port.name),
                         moved=partial(self.moved_outputs, graph.name, part, port.name),
                         unit=unit,
@@ -214,7 +215,7 @@ class Reference:
         compute: Callable[[GenerativeModel], Array],
         unit: float,
     ) -> None:
-        """Compare the results of a few samples with those of the same samples in a larger batch, as :meth:`alone`."""
+        """Compare the results of a few samples with those in a larger batch, as :meth:`alone` does."""
         self._alone(
             f"{what} of PyTorch",
             where,
@@ -233,21 +234,21 @@ class Reference:
         try:
             comparison.check(key, where, *results, sides=sides, **judging)
         except ProofError as error:
-            why = self._in_training() or "as by statistics of the batch or a neighbour in it"
+            why = self._in_training() or "for example through batch statistics"
             raise ProofError(
-                f"{what} gives a sample another value alone than in a batch, {where}: it depends on the other samples, "
-                f"{why} ({error})",
-                hint="What is computed for a sample may depend on that sample alone.",
+                f"{what} gives a sample a different value alone than in a batch, {where}: it depends on the other "
+                f"samples, {why} ({error})",
+                hint="The result for a sample may depend on that sample alone.",
             ) from error
 
 
 def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feeds:
-    """A graph's outputs by PyTorch, in the given precision.
+    """A graph's outputs in PyTorch, in the given precision.
 
     Raises:
-        ProofError: it changes its inputs, or an output has another type or shape than its port says.
+        ProofError: it changes its inputs, or an output does not have the type or shape of its port.
     """
-    # copied, so that what is changed in place is not what others are given; and aligned as PyTorch likes it
+    # copied, so that changes in place do not reach other callers; and aligned as PyTorch prefers
     tensors = [torch.from_numpy(np.asarray(feeds[port.name])).clone() for port in graph.inputs]
     tensors = [t.to(dtype) if t.is_floating_point() else t for t in tensors]
     versions = [t._version for t in tensors]
@@ -257,30 +258,31 @@ def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feed
         if tensor._version != version:
             raise ProofError(
                 f"graph {graph.name} changes its input {port.name} in place",
-                hint="Whoever calls it may need its inputs again: compute x + 1 rather than x.add_(1).",
+                hint="The caller may need its inputs again: compute x + 1 rather than x.add_(1).",
             )
     outputs = result if isinstance(result, (tuple, list)) else (result,)
     if len(outputs) != len(graph.outputs):
-        raise ProofError(f"graph {graph.name} gives {len(outputs)} outputs, and describes {len(graph.outputs)}")
+        raise ProofError(f"graph {graph.name} gives {len(outputs)} outputs but describes {len(graph.outputs)}")
     for port, output in zip(graph.outputs, outputs, strict=True):
         wanted = dtype if port.dtype == "float32" else _TYPES[port.dtype]
         if output.dtype != wanted:
             raise ProofError(
-                f"graph {graph.name} gives its output {port.name} in {_type(output.dtype)} when its inputs are in "
-                f"{_type(dtype)}: a constant of another type takes part",
-                hint="Make constants in the type of the inputs (x.new_tensor, torch.zeros_like), or buffers.",
+                f"graph {graph.name} gives its output {port.name} in {_type(output.dtype)} although its inputs are in "
+                f"{_type(dtype)}: a constant of another type is involved",
+                hint="Create constants in the dtype of the inputs (x.new_tensor, torch.zeros_like), or register them "
+                "as buffers.",
             )
     return {port.name: _numpy(output) for port, output in zip(graph.outputs, outputs, strict=True)}
 
 
 def samples(n: int, arguments: Mapping[str, Any], model: GenerativeModel) -> Array:
-    """What a model samples."""
+    """The samples of a model."""
     with torch.no_grad():
         return _numpy(model.sample(n, **arguments))
 
 
 def densities(x: Array, arguments: Mapping[str, Any], model: GenerativeModel) -> NDArray[np.float64]:
-    """What a model scores.
+    """The log-densities of a model.
 
     Raises:
         ProofError: it changes the data in place.
@@ -290,18 +292,18 @@ def densities(x: Array, arguments: Mapping[str, Any], model: GenerativeModel) ->
     with torch.no_grad():
         result = _numpy(model.log_prob(data, **arguments)).astype(np.float64)
     if data._version != version:
-        raise ProofError("log_prob of PyTorch changes the data that it is given in place")
+        raise ProofError("log_prob of PyTorch changes its data in place")
     return result
 
 
 def batch_of(graph: Graph, feeds: Feeds) -> int:
-    """How many samples feeds are of; 1 for a graph of no batch."""
+    """The batch size of feeds; 1 for a graph without a batch."""
     sizes = [feeds[p.name].shape[p.shape.index("batch")] for p in graph.inputs if "batch" in p.shape]
     return sizes[0] if sizes else 1
 
 
 def _rows(value: Array, shape: tuple[int | str, ...], rows: slice) -> Array:
-    """Samples of an array, whichever axis counts them."""
+    """Samples of an array, along whichever axis is the batch."""
     if "batch" not in shape:
         return value
     return value[(slice(None),) * shape.index("batch") + (rows,)]
@@ -316,7 +318,7 @@ def _state(model: GenerativeModel) -> dict[str, int]:
 
 
 def _random_states() -> dict[str, Any]:
-    """Where generators that anybody may draw from stand."""
+    """The states of the global random generators."""
     legacy = np.random.get_state(legacy=False)["state"]
     return {
         "torch's random numbers": torch.get_rng_state().numpy().tobytes(),

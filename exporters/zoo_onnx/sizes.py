@@ -1,4 +1,4 @@
-"""What numbers stand for the symbolic sizes of ports, when a graph is traced and when it is proven."""
+"""Values of the symbolic sizes of ports, for tracing and for proving a graph."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 
 from zoo.programs.ports import Port
 
-#: sizes with a meaning of their own in programs; ``columns`` is ``slots`` + 1 in a step table
+#: sizes with a fixed meaning in programs; ``columns`` is ``slots`` + 1 in a step table
 _TRACED = {"slots": 3, "columns": 4}
 
 
 def traced_sizes(ports: Iterable[Port]) -> dict[str, int]:
-    """A size for each symbolic dimension, no two alike and none that a port has as a number.
+    """A size for each symbolic dimension, all distinct and different from any fixed size of a port.
 
-    A tracer takes sizes that are equal for the same size, and sizes 0 and 1 for constants; primes also keep products
-    of sizes apart.
+    A tracer identifies equal sizes, and treats sizes 0 and 1 as constants; primes also keep products of sizes
+    distinct.
     """
     ports = tuple(ports)
     taken = {d for p in ports for d in p.shape if isinstance(d, int)} | set(_TRACED.values())
@@ -28,7 +28,7 @@ def proven_sizes(ports: Iterable[Port], fixed: int | None = None) -> list[dict[s
 
     Args:
         ports: of the graph.
-        fixed: the only batch that the graph takes, or None.
+        fixed: the fixed batch size of the graph, or None.
     """
     names = dict.fromkeys(d for p in ports for d in p.shape if isinstance(d, str))
     sizes = []

@@ -1,4 +1,4 @@
-"""Finished step tables, for runtimes that do not make their own."""
+"""Precomputed step tables, for runtimes that do not compute their own."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from zoo.samplers.stored import Arrays, stored
 
 
 def tables(program: Iterate) -> Arrays:
-    """The tensors of the model's own table and of the usual ones."""
+    """The tensors of the model's default table and of the common ones."""
     return stored(program, program.tables())

@@ -1,4 +1,4 @@
-"""From a :class:`zoo.programs.Graph` to an ONNX graph whose sizes are as symbolic as its ports say."""
+"""From a :class:`zoo.programs.Graph` to an ONNX graph whose symbolic sizes are those of its ports."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.translations import TRANSLATIONS
 
 _DTYPES = {"float32": torch.float32, "int32": torch.int32}
-#: what torch raises where Python asks a tensor for its values
+#: what torch raises where Python reads the values of a tensor
 _BRANCHES = ("GuardOnDataDependentSymNode", "DataDependentOutputException")
 _SPECIALIZED = re.compile(r"\bspecialized\b|Constraints violated|ConstraintViolation", re.IGNORECASE)
 
 
 def trace(graph: Graph, opset: int) -> ir.Model:
-    """The ONNX graph of ``graph``, without anything that tells of the machine that made it.
+    """The ONNX graph of ``graph``, without traces of the machine that produced it.
 
     Args:
         graph: its module must be in float32, on the CPU and in evaluation mode.
@@ -46,20 +46,20 @@ def trace(graph: Graph, opset: int) -> ir.Model:
             result = torch.onnx.export(program, dynamo=True, opset_version=opset, custom_translation_table=TRANSLATIONS)
     except ZooError:
         raise
-    except Exception as error:  # whatever torch's exporter raises, and it raises everything
+    except Exception as error:  # torch's exporter raises exceptions of all kinds
         cause = _root(error)
         if isinstance(cause, ZooError):
             raise cause from error
         if type(cause).__name__ in _BRANCHES:
             raise ExportError(
-                f"graph {graph.name} branches on the values of its inputs, which a graph cannot: {_line(cause)}",
+                f"graph {graph.name} branches on the values of its inputs, which a graph cannot do: {_line(cause)}",
                 hint="Compute both and choose with torch.where.",
             ) from error
         if _SPECIALIZED.search(str(error)):
             raise _baked(graph, f"tracing fixed it: {_line(error)}") from error
         raise ExportError(f"graph {graph.name} cannot be exported to ONNX: {_line(cause)}") from error
     if result is None:
-        raise ExportError(f"graph {graph.name} cannot be exported to ONNX: torch's exporter gave nothing")
+        raise ExportError(f"graph {graph.name} cannot be exported to ONNX: torch's exporter returned nothing")
     model = result.model
     check_shapes(model, graph)
     portable(model)
@@ -69,7 +69,7 @@ def trace(graph: Graph, opset: int) -> ir.Model:
 
 
 def example(graph: Graph) -> list[Tensor]:
-    """Inputs to trace with: their values do not matter, and no two sizes are alike."""
+    """Inputs to trace with: their values do not matter, and all sizes are distinct."""
     sizes = traced_sizes((*graph.inputs, *graph.outputs))
     generator = torch.Generator().manual_seed(0)
     tensors = []
@@ -80,13 +80,13 @@ def example(graph: Graph) -> list[Tensor]:
         if port.dtype == "int32":
             tensors.append(torch.zeros(shape, dtype=torch.int32))
         else:
-            # between ½ and 1, so that nothing divides by zero or leaves a domain while tracing
+            # between ½ and 1, so that nothing divides by zero or leaves its domain while tracing
             tensors.append(0.5 + 0.5 * torch.rand(shape, generator=generator))
     return tensors
 
 
 class _NeedsForwardMode(Exception):  # noqa: N818 - a signal, not an error
-    """The module takes a derivative."""
+    """The module computes a derivative."""
 
 
 def _exported(graph: Graph, inputs: list[Tensor]) -> torch.export.ExportedProgram:
@@ -115,7 +115,7 @@ def _differentiated(graph: Graph, inputs: list[Tensor]) -> nn.Module:
         with derivatives.method(forward_mode.jvp):
             return graph.module(*tensors)
 
-    # the same sizes symbolic as in the graph; equal sizes get one symbol, and the example's differ where they should
+    # the same symbolic sizes as in the graph; equal sizes get one symbol, and those of the example are distinct
     fake = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     symbolic = [
         fake.from_tensor(
@@ -138,7 +138,7 @@ def _signal(*_: Any) -> Any:
 
 
 class _Positional(nn.Module):
-    """A callable as a module whose inputs have no names that torch's exporter could trip over."""
+    """A callable as a module with positional inputs, whose names cannot clash in torch's exporter."""
 
     def __init__(self, module: Any) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class _Positional(nn.Module):
 
 
 def _clean(model: ir.Model) -> None:
-    """Strip what torch's exporter tells of source files, code and itself."""
+    """Strip the metadata of torch's exporter on source files, code and itself."""
     for clear in (
         common.ClearMetadataAndDocStringPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=False, size_limit=16),
@@ -166,7 +166,7 @@ def _clean(model: ir.Model) -> None:
             node.metadata_props.clear()
             node.doc_string = None
             for value in node.outputs:
-                # sizes in between carry the tracer's own symbols; every runtime infers them anew
+                # intermediate sizes carry the tracer's own symbols; every runtime infers them again
                 value.metadata_props.clear()
                 value.doc_string = None
                 value.shape = value.type = None
@@ -176,7 +176,7 @@ def _clean(model: ir.Model) -> None:
 
 
 def _name(model: ir.Model, graph: Graph) -> None:
-    """Give inputs and outputs the names, types and sizes of their ports, having compared them."""
+    """Check inputs and outputs against their ports, and give them the names, types and sizes of these."""
     model.graph.name = graph.name
     inputs, outputs = list(model.graph.inputs), list(model.graph.outputs)
     if len(inputs) != len(graph.inputs) or len(outputs) != len(graph.outputs):
@@ -193,7 +193,7 @@ def _name(model: ir.Model, graph: Graph) -> None:
 
 
 def _free_names(model: ir.Model, wanted: set[str]) -> None:
-    """Rename values that stand in the way of the ports' names."""
+    """Rename values whose names clash with those of ports."""
     for each in model.graphs():
         values = [*each.inputs, *each.initializers.values(), *(v for node in each for v in node.outputs)]
         for value in values:
@@ -206,7 +206,7 @@ def check_shapes(model: ir.Model, graph: Graph) -> None:
 
     Raises:
         ProofError: a size that should be symbolic is a number.
-        ExportError: another size or rank than the ports say.
+        ExportError: a size or rank differs from the port's.
     """
     for values, ports in ((model.graph.inputs, graph.inputs), (model.graph.outputs, graph.outputs)):
         for value, port in zip(values, ports, strict=False):
@@ -226,7 +226,7 @@ def _check_port(graph: Graph, port: Port, shape: Sequence[Any] | None) -> None:
 def _baked(graph: Graph, how: str) -> ProofError:
     return ProofError(
         f"the batch was baked into graph {graph.name}: {how}",
-        hint="Take sizes from the shape of the inputs (x.shape[0], new_zeros) and not from len(x) or Python numbers.",
+        hint="Take sizes from the shape of the inputs (x.shape[0], new_zeros), not from len(x) or Python numbers.",
     )
 
 
@@ -239,6 +239,6 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _line(error: BaseException) -> str:
-    """The first line of an exception that says something."""
+    """The first non-empty line of an exception's message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

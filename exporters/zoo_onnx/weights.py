@@ -29,7 +29,7 @@ from zoo.weights import DERIVED
 #: initializers of this many bytes and more go into the weights file; smaller ones are clearer in the graph
 THRESHOLD = 256
 
-#: operators whose further inputs are sizes, which are read when a graph is loaded, and stay in it however many they are
+#: operators whose further inputs are sizes, which are read when a graph is loaded; they stay in the graph at any length
 _SIZED = {"Expand", "Pad", "Reshape", "Slice", "Split", "Tile"}
 
 Arrays = dict[str, NDArray[Any]]
@@ -39,10 +39,10 @@ class Store:
     """The content of the weights file.
 
     Args:
-        state: the model's own tensors by name; they are all kept, whether a graph uses them or not.
+        state: the model's tensors by name; all are kept, whether or not a graph uses them.
 
     Attributes:
-        arrays: all tensors by name. What only graphs need has a name that begins with ``graph:``.
+        arrays: all tensors by name. Those that only graphs need have names that begin with ``graph:``.
     """
 
     def __init__(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -53,11 +53,11 @@ class Store:
         self._uses: list[tuple[ir.Value, str]] = []
 
     def adopt(self, model: ir.Model, *, inline: tuple[str, ...] = ()) -> None:
-        """Name a graph's initializers after the model's tensors, and take over those that are large.
+        """Name a graph's initializers after the model's tensors, and move the large ones into the store.
 
         Args:
-            model: the graph, and those in it.
-            inline: beginnings of the names of initializers that stay in the graph.
+            model: the graph, including nested graphs.
+            inline: prefixes of the names of initializers that stay in the graph.
         """
         for graph in model.graphs():
             kept: dict[tuple[str, tuple[Any, ...]], ir.Value] = {}
@@ -82,7 +82,7 @@ class Store:
                 self._uses.append((value, name))
 
     def write(self, path: Path) -> None:
-        """Write the weights file, and let the graphs point into it.
+        """Write the weights file, and make the graphs point into it.
 
         Raises:
             OutputError: it cannot be written.
@@ -104,7 +104,7 @@ class Store:
             )
 
     def _stored(self, name: str, array: NDArray[Any]) -> str:
-        """The name under which a tensor's bytes are in the store, which they are afterwards."""
+        """The name under which a tensor's bytes are stored, adding them if needed."""
         if (known := self._known(name, array)) is not None:
             return known
         unique, n = f"{DERIVED}{name}", 1
@@ -116,14 +116,14 @@ class Store:
         return unique
 
     def _known(self, name: str, array: NDArray[Any]) -> str | None:
-        """The stored tensor of these bytes, the namesake if several are equal; its shape may be another."""
+        """The stored tensor with these bytes, preferably of the same name; its shape may differ."""
         same = self._names.get(_content(array), [])
         return next((known for known in same if name == known or name.endswith(f".{known}")), same[0] if same else None)
 
     def _transposed(
         self, graph: ir.Graph, value: ir.Value, array: NDArray[Any]
     ) -> tuple[ir.Value, NDArray[Any]] | None:
-        """An initializer for the stored tensor that ``value`` is the transpose of, which the graph then transposes.
+        """An initializer for the stored tensor whose transpose is ``value``; the graph then transposes it.
 
         ONNX Runtime does that once, when it loads the graph.
         """
@@ -162,7 +162,7 @@ def spans_of(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def _packed(array: NDArray[Any]) -> NDArray[Any]:
-    """An array as a safetensors file can have it: 4-bit integers two to a byte, the first in its lower half."""
+    """An array as safetensors can store it: 4-bit integers packed in pairs, the first in the lower half of the byte."""
     if array.dtype != ml_dtypes.int4:
         return array
     nibbles = array.reshape(-1).view(np.uint8) & 0xF
@@ -171,7 +171,7 @@ def _packed(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _content(array: NDArray[Any]) -> tuple[str, bytes]:
-    """Equal for tensors of the same type and bytes, whatever their shape."""
+    """A key that is equal for tensors of the same dtype and bytes, regardless of shape."""
     return str(array.dtype), hashlib.sha256(np.asarray(array, order="C").tobytes()).digest()
 
 

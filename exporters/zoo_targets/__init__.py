@@ -1,4 +1,4 @@
-"""Targets that pack a bundle: ``python`` and ``cpp``, programs that run it; ``mobile``; ``triton``, for a fleet."""
+"""Targets that pack a bundle: ``python`` and ``cpp``, programs that run it; ``mobile``; ``triton``, for a server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def zoo_exporters() -> Iterable[zoo.Exporter]:
     return [
         zoo.Exporter(
             name="python",
-            summary="A folder that runs with numpy and onnxruntime alone, by one file of 200 lines.",
+            summary="A folder that runs with numpy and onnxruntime alone: one file of 200 lines.",
             entry="zoo_targets.python:pack",
             verify="zoo_targets.python:verify",
             packs=True,

@@ -1,4 +1,4 @@
-"""Whether what a target gives is what the bundle gives."""
+"""Checks that a target gives the same results as its bundle."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from zoo.runtime import BundledModel
 from zoo.runtime.check import tolerance_of
 from zoo.runtime.session import Session
 
-#: what a target's program is asked for when it is checked
+#: the run that checks a target's program
 SEED, SAMPLES = 5, 3
 
 
 def chosen(model: BundledModel) -> tuple[NDArray[np.float32] | None, list[str]]:
-    """A condition to check a program with, and the program's arguments for it: vectors have no default, classes do."""
+    """A condition to check a program with, and the program's arguments for it; only vectors need one, classes have a "
+    "default."""
     if model.condition is None or model.condition.kind == "classes":
         return None, []
     vector = golden_context(model.bundle)
@@ -30,7 +31,7 @@ def chosen(model: BundledModel) -> tuple[NDArray[np.float32] | None, list[str]]:
 
 
 def golden_context(bundle: Bundle) -> NDArray[np.float32]:
-    """A vector ``[d]`` of the size of those that the model was trained with: the first of its golden samples."""
+    """A vector ``[d]`` typical of the training data: the condition of the first golden sample."""
     golden = weights.read(bundle.file(GOLDEN)).get("program:sample/0/in/condition")
     if golden is None or bundle.manifest.condition is None:
         raise BundleError(f"the golden values of {bundle.folder} have no condition")
@@ -38,37 +39,37 @@ def golden_context(bundle: Bundle) -> NDArray[np.float32]:
 
 
 def last_line(said: str) -> str:
-    """The sentence with which a program ended."""
-    return (said.strip().splitlines() or ["it says nothing"])[-1].removeprefix("Error: ")
+    """The last line of a program's output."""
+    return (said.strip().splitlines() or ["it printed no message"])[-1].removeprefix("Error: ")
 
 
-def agree(what: str, given: NDArray[Any], expected: NDArray[Any], model: BundledModel) -> None:
-    """Refuse samples that differ by more than the bundle tolerates.
+def agree(what: str, actual: NDArray[Any], expected: NDArray[Any], model: BundledModel) -> None:
+    """Refuse samples that differ by more than the bundle's tolerance.
 
     Raises:
         ProofError: they do.
     """
     unit = model.manifest.sample.unit(expected)
     tolerance = tolerance_of(model.manifest, "sample")
-    difference = relative_difference(given, expected, unit) if given.shape == expected.shape else float("inf")
+    difference = relative_difference(actual, expected, unit) if actual.shape == expected.shape else float("inf")
     if not difference <= tolerance:
         raise ProofError(
             f"{what} gives samples that differ by {difference:.1e} from those of genzoo's runtime; "
-            f"{tolerance:.1e} is tolerated"
+            f"the tolerance is {tolerance:.1e}"
         )
 
 
 def replay(session: Session, name: str, manifest: Manifest, golden: Path) -> int:
-    """Run a graph in another form on the bundle's golden inputs, and return how many there are.
+    """Run a converted graph on the bundle's golden inputs, and return the number of cases.
 
     Args:
-        session: the graph as the target has it.
+        session: the target's form of the graph.
         name: the graph's name.
         manifest: of the bundle.
         golden: its golden values.
 
     Raises:
-        ProofError: it gives other outputs than the model gave.
+        ProofError: its outputs differ from the golden ones.
     """
     scores = manifest.log_prob
     unit = 1.0 if scores is None else scores.graph_unit(name, math.prod(manifest.event_shape))
@@ -79,11 +80,11 @@ def replay(session: Session, name: str, manifest: Manifest, golden: Path) -> int
         if subject == name:
             cases.setdefault(case, ({}, {}))[way == "out"][port] = array
     for feeds, expected in cases.values():
-        for output, given in session.run(feeds, list(expected)).items():
-            difference = relative_difference(given, expected[output], unit)
+        for output, actual in session.run(feeds, list(expected)).items():
+            difference = relative_difference(actual, expected[output], unit)
             if not difference <= tolerance:
                 raise ProofError(
-                    f"{session.graph.name} gives another {output} than the model gave: it differs by {difference:.1e}, "
-                    f"{tolerance:.1e} is tolerated"
+                    f"{session.graph.name} gives an output {output} that differs from the golden one by "
+                    f"{difference:.1e}; the tolerance is {tolerance:.1e}"
                 )
     return len(cases)

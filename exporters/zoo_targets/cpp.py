@@ -3,12 +3,12 @@
 ::
 
     CMakeLists.txt, main.cpp      the program `sample`
-    include/genzoo.hpp, genzoo/   the header library that it is made of
+    include/genzoo.hpp, genzoo/   the header library that it uses
     bundle/                       the proven bundle
     README.md
 
-To check it here, the program is built against the headers in the folder that :data:`HEADERS` names and linked to the
-library that the installed package ``onnxruntime`` brings.
+To check it, the program is built against the headers in the folder named by :data:`HEADERS` and linked to the
+library of the installed package ``onnxruntime``.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from zoo.runtime import BundledModel
 from zoo_targets.compare import SAMPLES, SEED, agree, chosen, last_line
 
 PROGRAM = Path(__file__).parent / "files" / "cpp"
-#: environment variable: the folder of onnxruntime_c_api.h, which Python's package does not bring
+#: environment variable: the folder of onnxruntime_c_api.h, which the Python package does not contain
 HEADERS = "GENZOO_ONNXRUNTIME_INCLUDE"
 _HEADER = "onnxruntime_c_api.h"
 _BUILD_SECONDS = 600
-#: where this process has built programs, by what they were built from
+#: folders of programs built by this process, by their sources
 _builds: dict[tuple[str, str, str], Path] = {}
 
 
@@ -60,14 +60,23 @@ def verify(folder: Path) -> str:
 
     Raises:
         MissingDependencyError: there is no compiler, CMake, header or library here.
-        ProofError: it does not build, fails, or gives others.
+        ProofError: it does not build, fails, or gives different samples.
     """
     program = build(folder)
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
-    condition, given = chosen(model)
+    condition, arguments = chosen(model)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         output = Path(scratch) / "x.npy"
-        command = [str(program), "--bundle", str(folder / "bundle"), "-n", str(SAMPLES), "--seed", str(SEED), *given]
+        command = [
+            str(program),
+            "--bundle",
+            str(folder / "bundle"),
+            "-n",
+            str(SAMPLES),
+            "--seed",
+            str(SEED),
+            *arguments,
+        ]
         done = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise ProofError(f"the C++ program fails: {last_line(done.stderr)}")
@@ -77,7 +86,7 @@ def verify(folder: Path) -> str:
 
 
 def build(folder: Path) -> Path:
-    """The program of a packed folder, built outside of it; once for the same sources, and kept to the end of Python.
+    """The program of a packed folder, built outside of it, once for the same sources, and kept until Python exits.
 
     Raises:
         MissingDependencyError: there is no compiler, CMake, header or library here.
@@ -94,11 +103,11 @@ def build(folder: Path) -> Path:
 
 
 def _build(folder: Path, cmake: str, headers: str, library: str) -> Path:
-    made = Path(tempfile.mkdtemp(prefix="genzoo-"))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    build = Path(tempfile.mkdtemp(prefix="genzoo-"))
+    atexit.register(shutil.rmtree, build, ignore_errors=True)
     where = [f"-DONNXRUNTIME_INCLUDE={headers}", f"-DONNXRUNTIME_LIBRARY={library}"]
-    configure = [cmake, "-S", str(folder), "-B", str(made), "-DCMAKE_BUILD_TYPE=Release", *where]
-    for command in (configure, [cmake, "--build", str(made)]):
+    configure = [cmake, "-S", str(folder), "-B", str(build), "-DCMAKE_BUILD_TYPE=Release", *where]
+    for command in (configure, [cmake, "--build", str(build)]):
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_BUILD_SECONDS)
         except subprocess.TimeoutExpired as error:
@@ -106,7 +115,7 @@ def _build(folder: Path, cmake: str, headers: str, library: str) -> Path:
         if done.returncode:
             said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "error" in line.lower()]
             raise ProofError(f"the C++ program does not build: {said[0] if said else last_line(done.stderr)}")
-    return made
+    return build
 
 
 def _tools() -> tuple[str, str, str]:
@@ -114,7 +123,7 @@ def _tools() -> tuple[str, str, str]:
     cmake = shutil.which("cmake")
     compilers = (os.environ.get("CXX") or "no", "c++", "g++", "clang++")
     if cmake is None or not any(map(shutil.which, compilers)):
-        raise _missing("CMake and a C++ compiler", "Install them, or build the program where they are.")
+        raise _missing("CMake and a C++ compiler", "Install them, or build the program on another machine.")
     headers = os.environ.get(HEADERS)
     if not headers:
         raise _missing(
@@ -122,9 +131,9 @@ def _tools() -> tuple[str, str, str]:
             f"Unpack a release of ONNX Runtime and set {HEADERS} to its folder `include`.",
         )
     if not (Path(headers) / _HEADER).is_file():
-        raise ExportError(f"{HEADERS} is {headers}, where there is no {_HEADER}")
-    found = find_spec("onnxruntime")
-    places = list(found.submodule_search_locations or ()) if found else []
+        raise ExportError(f"{HEADERS} is {headers}, which does not contain {_HEADER}")
+    spec = find_spec("onnxruntime")
+    places = list(spec.submodule_search_locations or ()) if spec else []
     libraries = [
         path
         for place in places
@@ -132,7 +141,7 @@ def _tools() -> tuple[str, str, str]:
         for path in sorted((Path(place) / "capi").glob(pattern))
     ]
     if not libraries:
-        raise _missing("ONNX Runtime's shared library, of its package for Linux or macOS,", "pip install onnxruntime")
+        raise _missing("ONNX Runtime's shared library, from its package for Linux or macOS,", "pip install onnxruntime")
     return cmake, str(Path(headers).resolve()), str(libraries[0])
 
 
@@ -162,8 +171,8 @@ build/sample -n 4 --seed 0{_example(bundle)} -o samples.npy
 build/sample --help
 ```
 
-With `onnxruntime_c_api.h` and the library in other places, give `-DONNXRUNTIME_INCLUDE=<folder>` and
-`-DONNXRUNTIME_LIBRARY=<file>`; the library in Python's package `onnxruntime` (`capi/libonnxruntime.so.*`) will do.
+If `onnxruntime_c_api.h` and the library are elsewhere, give `-DONNXRUNTIME_INCLUDE=<folder>` and
+`-DONNXRUNTIME_LIBRARY=<file>`; the library in the Python package `onnxruntime` (`capi/libonnxruntime.so.*`) works.
 
 In a program of your own, `add_subdirectory` of this folder gives the header library `genzoo::genzoo`:
 
@@ -176,8 +185,8 @@ options.seed = 0;{_embedded(bundle)}
 genzoo::Array x = model.sample(4, options);    // float32 {shape}, in data units
 ```
 
-Threads may share a model. Everything that goes wrong is a `genzoo::Error` of one sentence. The same seed gives the same
-samples in PyTorch and in every other runtime of the bundle. `bundle/MODEL_CARD.md` says more of the model.
+Threads may share a model. All errors are of type `genzoo::Error`, with a message of one sentence. The same seed gives
+the same samples in PyTorch and in every other runtime of the bundle. `bundle/MODEL_CARD.md` describes the model.
 """
 
 

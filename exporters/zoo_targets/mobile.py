@@ -2,14 +2,14 @@
 
 ::
 
-    <graph>.ort                  each graph with its weights in it, optimized for any processor
-    required_operators.config    the operators and types that a minimal build has to have
+    <graph>.ort                  each graph including its weights, optimized for any processor
+    required_operators.config    the operators and types that a minimal build needs
     manifest.json, tables.safetensors, golden.safetensors, MODEL_CARD.md
                                  as in the bundle
     README.md
 
-The same bundle gives the same files but for the order in which ``.ort`` files list the names of values, which ONNX
-Runtime keeps in a hash table.
+The same bundle gives the same files, except that ``.ort`` files list the names of values in an order that depends
+on a hash table of ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OPERATORS = "required_operators.config"
 
 
 def pack(bundle: Bundle, folder: Path) -> None:
-    """Convert the graphs of a bundle, which is taken apart.
+    """Convert the graphs of a bundle, and replace the bundle's folder by the converted files.
 
     Raises:
         ExportError: ONNX Runtime's converter fails.
@@ -46,23 +46,23 @@ def pack(bundle: Bundle, folder: Path) -> None:
         converted = Path(scratch)
         _convert(bundle.folder, converted)
         for name, graph in manifest.graphs.items():
-            made = converted / f"{Path(graph.file).stem}.ort"
-            if not made.is_file():
-                raise ExportError(f"ONNX Runtime's converter wrote no {made.name}")
-            copy_file(made, folder / f"{name}.ort")
+            converted_file = converted / f"{Path(graph.file).stem}.ort"
+            if not converted_file.is_file():
+                raise ExportError(f"ONNX Runtime's converter wrote no {converted_file.name}")
+            copy_file(converted_file, folder / f"{name}.ort")
         write_text(folder / OPERATORS, _operators(converted))
     write_text(folder / "README.md", _readme(str(manifest.model.get("name", "")), list(manifest.graphs)))
     try:
         shutil.rmtree(folder / "bundle")
     except OSError as error:
-        raise OutputError(f"cannot take {folder / 'bundle'} apart: {error.strerror}") from error
+        raise OutputError(f"cannot replace {folder / 'bundle'}: {error.strerror}") from error
 
 
 def verify(folder: Path) -> str:
     """Replay the golden inputs of each graph in ORT format.
 
     Raises:
-        ProofError: what it gives differs.
+        ProofError: the outputs differ.
     """
     manifest = read_manifest(folder)
     cases = sum(replay(Session(folder / f"{n}.ort"), n, manifest, folder / GOLDEN) for n in manifest.graphs)
@@ -77,7 +77,7 @@ def _convert(source: Path, target: Path) -> None:
         with (
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
-            warnings.catch_warnings(),  # it leaves files for the garbage collector to close
+            warnings.catch_warnings(),  # it leaves files open for the garbage collector to close
         ):
             warnings.simplefilter("ignore", ResourceWarning)
             convert_onnx_models_to_ort(
@@ -93,7 +93,7 @@ def _operators(converted: Path) -> str:
     configs = list(converted.glob("*.config"))
     if len(configs) != 1:
         raise ExportError("ONNX Runtime's converter wrote no configuration of operators")
-    # its comments tell where the files lay
+    # its comments name local paths
     lines = [line for line in configs[0].read_text("utf-8").splitlines() if not line.startswith("#")]
     return "\n".join(lines).strip() + "\n"
 
@@ -103,9 +103,9 @@ def _readme(name: str, graphs: list[str]) -> str:
     return f"""# {name} in ORT format
 
 {files}: the graphs of the bundle, weights included, for ONNX Runtime on Android and iOS, full or minimal.
-`manifest.json` is the bundle's: it says what the graphs take and give and which programs use them (load `<graph>.ort`
+`manifest.json` is the bundle's: it describes the graphs' inputs and outputs and the programs (load `<graph>.ort`
 where it names `<graph>.onnx`); its digests are of the bundle's files. `tables.safetensors`, where there is one, has the
-step tables, `golden.safetensors` inputs and outputs to test an app with.
+step tables; `golden.safetensors` has inputs and outputs to test an app with.
 
 `{OPERATORS}` is for a minimal build of ONNX Runtime:
 

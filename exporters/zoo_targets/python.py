@@ -41,24 +41,33 @@ pip install numpy onnxruntime
 python sample.py -n 4 --seed 0{chosen} -o samples.npy
 ```
 
-`sample.py` is the whole runtime, to be read and copied; `python sample.py --help` says what it does. The same seed
-gives the same samples in PyTorch and in every other runtime of the bundle. `bundle/MODEL_CARD.md` says more of the
+`sample.py` is the whole runtime, to be read and copied; see `python sample.py --help`. The same seed
+gives the same samples in PyTorch and in every other runtime of the bundle. `bundle/MODEL_CARD.md` describes the
 model.
 """
     write_text(folder / "README.md", text)
 
 
 def verify(folder: Path) -> str:
-    """Run ``sample.py`` by itself, and compare its samples with those of :mod:`zoo.runtime`.
+    """Run ``sample.py`` in isolation, and compare its samples with those of :mod:`zoo.runtime`.
 
     Raises:
-        ProofError: it fails, or gives others.
+        ProofError: it fails, or gives different samples.
     """
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
-    condition, given = chosen(model)
+    condition, arguments = chosen(model)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         output = Path(scratch) / "x.npy"
-        command = [sys.executable, "-I", str(folder / RUNTIME.name), "-n", str(SAMPLES), "--seed", str(SEED), *given]
+        command = [
+            sys.executable,
+            "-I",
+            str(folder / RUNTIME.name),
+            "-n",
+            str(SAMPLES),
+            "--seed",
+            str(SEED),
+            *arguments,
+        ]
         done = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise ProofError(f"{RUNTIME.name} fails: {last_line(done.stderr)}")

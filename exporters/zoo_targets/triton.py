@@ -8,9 +8,9 @@
     bundle/                   the proven bundle, for the client: manifest and tables
     README.md
 
-Graphs whose inputs and outputs all begin with the batch are batched by the server, whoever's requests they come from.
-The step of a diffusion is not: its rows are one request each, for as many samples as that run has. It takes scalars,
-which the backend has since release 23.10.
+Graphs whose inputs and outputs all begin with the batch are batched by the server across clients. The step of a
+diffusion is not: each row is one request, for all samples of that run. It takes scalars, which the backend
+supports since release 23.10.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def verify(folder: Path) -> str:
     """Run each model of the repository on the bundle's golden inputs, as the server's backend would.
 
     Raises:
-        ProofError: a model has another configuration or gives other outputs.
+        ProofError: a model has a different configuration or gives different outputs.
         BundleError, RuntimeFailure: it does not load.
     """
     bundle, cases = open_bundle(folder / "bundle"), 0
@@ -77,7 +77,7 @@ def verify(folder: Path) -> str:
 
 
 def model_name(manifest: Manifest, graph: str) -> str:
-    """What a graph is called on the server."""
+    """The name of a graph on the server."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(manifest.model.get("name") or "model"))
     return f"{name}-{graph}"
 
@@ -88,8 +88,8 @@ def config(manifest: Manifest, name: str, graph: GraphInfo) -> str:
     batched = manifest.batch is None and all(port.shape[:1] == ("batch",) for port in ports)
     lines = [f'name: "{model_name(manifest, name)}"', 'backend: "onnxruntime"']
     lines.append(f"max_batch_size: {_LARGEST_BATCH if batched else 0}")
-    for kind, given in (("input", graph.inputs), ("output", graph.outputs)):
-        for port in given:
+    for kind, group in (("input", graph.inputs), ("output", graph.outputs)):
+        for port in group:
             lines += [f"{kind} [", "  {", *(f"    {line}" for line in _port(port, batched)), "  }", "]"]
     if batched:
         lines += ["dynamic_batching {", f"  max_queue_delay_microseconds: {_DELAY_MICROSECONDS}", "}"]
@@ -104,9 +104,9 @@ def _port(port: Port, batched: bool) -> Iterator[str]:
     yield f"data_type: {_TYPES[port.dtype]}"
     if shape:
         yield f"dims: [ {sizes} ]"
-    else:  # a configuration has no tensors without sizes
+    else:  # a configuration cannot describe scalars
         yield "dims: [ 1 ]"
-        if batched:  # of a graph that is not batched, the server refuses this and makes scalars by itself
+        if batched:  # for graphs without batching, the server rejects this and makes scalars itself
             yield "reshape { shape: [ ] }"
 
 
@@ -128,8 +128,8 @@ python client.py --url localhost:8000 -n 4 --seed 0 -o samples.npy
 
 {models}
 
-`client.py` runs the bundle's program, noise and step table included, and asks the server for the graphs alone; the same
-seed gives the samples that genzoo gives. Requests of several clients are batched by the server where every input begins
-with the batch. `<release>` is 23.10 or later, for graphs that take scalars. `bundle/MODEL_CARD.md` says more of the
+`client.py` runs the bundle's program, including noise and step table, and leaves only the graphs to the server; the
+same seed gives the same samples as genzoo. Requests of several clients are batched by the server where every input
+begins with the batch. `<release>` is 23.10 or later, for graphs that take scalars. `bundle/MODEL_CARD.md` describes the
 model.
 """

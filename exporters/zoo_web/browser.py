@@ -1,6 +1,6 @@
-"""Headless Chromium for checks and tests: a page served on this machine, looked at through the DevTools protocol.
+"""Headless Chromium for checks and tests: a page served on this machine, driven through the DevTools protocol.
 
-The protocol runs over two pipes (``--remote-debugging-pipe``), so nothing but the standard library is needed.
+The protocol runs over two pipes (``--remote-debugging-pipe``), so only the standard library is needed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-#: of files whose types the system may not know
+#: types of files that the system may not know
 TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm"}
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# Chromium reads commands from descriptor 3 and answers on 4, which a child gets only by its own doing
+# Chromium reads commands from descriptor 3 and answers on 4, which the child process must set up itself
 _LAUNCH = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
 
 
 def find_browser() -> str | None:
-    """The program, or None: $CHROMIUM, or what is installed. None on Windows, which passes no pipes on."""
+    """The program: $CHROMIUM, or an installed browser; None if there is none, and on Windows, which cannot inherit "
+    "pipes."""
     if os.name != "posix":
         return None
     return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -41,12 +42,12 @@ def find_browser() -> str | None:
 
 @contextlib.contextmanager
 def served(folder: Path, requests: list[str] | None = None, headers: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The address of a folder on a static server that lives as long as the block.
+    """The address of a static server for a folder, which runs within the block.
 
     Args:
-        folder: what is served.
-        requests: gets "status path" of each request.
-        headers: more of them, for every answer.
+        folder: the folder to serve.
+        requests: receives "status path" for each request.
+        headers: extra headers of every response.
     """
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -80,14 +81,14 @@ class Browser:
 
     Args:
         program: from :func:`find_browser`.
-        width: of the window in pixels, like ``height``.
-        height: see ``width``.
-        dark: whether the page is told that dark is preferred.
-        scale: pixels of the screen for one of the page.
-        flags: more of Chromium's.
+        width: of the window in pixels.
+        height: of the window in pixels.
+        dark: whether the page sees a preference for dark mode.
+        scale: device pixels per CSS pixel.
+        flags: extra flags of Chromium.
     """
 
-    #: seconds that it has to end by itself
+    #: seconds before it is killed on exit
     patience = 5.0
 
     def __init__(
@@ -101,7 +102,7 @@ class Browser:
         flags: tuple[str, ...] = (),
     ) -> None:
         self._ids, self._buffer = 0, b""
-        #: errors and warnings that the page wrote to its console, and what it asked other hosts for
+        #: errors and warnings on the page's console, and the URLs it requested
         self.console: list[str] = []
         self.requests: list[str] = []
         self._profile = tempfile.TemporaryDirectory(prefix="genzoo-browser-", ignore_cleanup_errors=True)
@@ -139,15 +140,15 @@ class Browser:
         self.close()
 
     def open(self, url: str) -> None:
-        """Go to an address."""
+        """Navigate to an address."""
         self.send("Page.navigate", url=url)
 
     def evaluate(self, expression: str, *, gesture: bool = False) -> Any:
         """The value of a JavaScript expression in the page, awaited if it is a promise.
 
         Args:
-            expression: what is evaluated.
-            gesture: whether the page takes it for what a visitor does, as it has to for sounds.
+            expression: the expression to evaluate.
+            gesture: whether it counts as a user gesture, which sounds require.
 
         Raises:
             RuntimeError: it throws.
@@ -163,26 +164,26 @@ class Browser:
         """Wait until an expression is true, and return it.
 
         Raises:
-            TimeoutError: it is not after that time; says what the console says.
+            TimeoutError: it is still false; the message includes the console.
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            with contextlib.suppress(RuntimeError):  # the page may be on its way
+            with contextlib.suppress(RuntimeError):  # the page may still be loading
                 if value := self.evaluate(expression):
                     return value
             time.sleep(0.05)
         raise TimeoutError(f"{expression} is not true after {seconds} s; the console says {self.console}")
 
     def screenshot(self) -> bytes:
-        """What is seen, as a PNG."""
+        """A screenshot as PNG."""
         return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
 
     def send(self, method: str, *, seconds: float = 300, **parameters: Any) -> dict[str, Any]:
-        """A command of the protocol, to the page; it has this many seconds to answer."""
+        """Send a command of the protocol to the page, and return its answer within ``seconds``."""
         return self._send(method, parameters, session=self._session, seconds=seconds)
 
     def close(self) -> None:
-        """End the browser, and whatever it has begun."""
+        """End the browser and all of its processes."""
         with contextlib.suppress(OSError, RuntimeError):
             self._send("Browser.close", {}, seconds=self.patience)
         try:
@@ -230,7 +231,7 @@ class Browser:
                 raise TimeoutError("the browser does not answer")
             part = os.read(self._in, 1 << 20)
             if not part:
-                raise OSError("the browser has ended")
+                raise OSError("the browser has exited")
             self._buffer += part
         message, _, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(message))
@@ -248,12 +249,12 @@ class Browser:
 
 
 def _sandbox() -> tuple[str, ...]:
-    """Chromium refuses to run as root with its sandbox; what it opens here is only ever a page of ours."""
+    """Chromium refuses to run as root with its sandbox; it only opens our own pages here."""
     return ("--no-sandbox",) if os.geteuid() == 0 else ()
 
 
 def _high(descriptor: int) -> int:
-    """The same pipe under a number that does not stand in the way of 3 and 4."""
+    """The same pipe under a descriptor other than 3 and 4."""
     import fcntl  # not on Windows, where find_browser() finds none
 
     try:

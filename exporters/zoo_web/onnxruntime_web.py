@@ -17,17 +17,17 @@ from zoo.files import copy_file, sha256, write_text
 from zoo_web.parts import missing
 
 PACKAGE = "onnxruntime-web"
-#: of this package and of ``onnxruntime-node``; the version that the tests compare with Python's ONNX Runtime
+#: version of this package and of ``onnxruntime-node`` that the tests compare with Python's ONNX Runtime
 VERSION = "1.30.0"
-#: names a folder of npm packages, for machines that reach no registry
+#: environment variable: a folder of npm packages, for machines without access to a registry
 VARIABLE = "GENZOO_NODE_MODULES"
 
-#: backend -> the module that a page imports, and what that module loads
+#: backend -> the module that a page imports, and the files that this module loads
 BACKENDS = {
     "wasm": ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"),
     "webgpu": ("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
 }
-#: SHA-256 of those files in :data:`VERSION`: what a page gives its visitors is what was tested, wherever it came from
+#: SHA-256 of those files in :data:`VERSION`, so that a page ships exactly what was tested
 DIGESTS = {
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
@@ -58,23 +58,24 @@ OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR
 
 
 @contextlib.contextmanager
-def obtained(backends: tuple[str, ...], given: str | os.PathLike[str] | None = None) -> Iterator[Path]:
-    """The package's folder: the one given, else that of :data:`VARIABLE`, else fetched by npm for as long as the block.
+def obtained(backends: tuple[str, ...], package: str | os.PathLike[str] | None = None) -> Iterator[Path]:
+    """The package's folder: ``package``, else that of :data:`VARIABLE`, else fetched by npm for the duration of the
+    block.
 
     Args:
-        backends: what is needed of it, keys of :data:`BACKENDS`.
-        given: the package's folder.
+        backends: the needed backends, keys of :data:`BACKENDS`.
+        package: the package's folder.
 
     Raises:
-        UsageError: what is given is not the package in :data:`VERSION`.
-        MissingDependencyError: nothing is given, and npm is not there or cannot fetch it.
+        UsageError: ``package`` is not the package in :data:`VERSION`.
+        MissingDependencyError: there is no package, and npm is missing or cannot fetch it.
     """
-    if given is None and (modules := os.environ.get(VARIABLE)) and (Path(modules) / PACKAGE).is_dir():
-        given = Path(modules) / PACKAGE
+    if package is None and (modules := os.environ.get(VARIABLE)) and (Path(modules) / PACKAGE).is_dir():
+        package = Path(modules) / PACKAGE
     files = [name for backend in backends for name in BACKENDS[backend]]
-    if given is not None:
-        _check(Path(given), files)
-        yield Path(given)
+    if package is not None:
+        _check(Path(package), files)
+        yield Path(package)
         return
     with tempfile.TemporaryDirectory(prefix="genzoo-") as temporary:
         _fetch(Path(temporary), files)
@@ -83,7 +84,7 @@ def obtained(backends: tuple[str, ...], given: str | os.PathLike[str] | None = N
 
 
 def write(package: Path, backends: tuple[str, ...], folder: Path) -> None:
-    """Copy what backends need into a folder, with the licence.
+    """Copy the files of backends into a folder, with the licence.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -96,18 +97,20 @@ def write(package: Path, backends: tuple[str, ...], folder: Path) -> None:
 def _check(package: Path, files: list[str]) -> None:
     try:
         stated = json.loads((package / "package.json").read_text("utf-8"))
-        found = f"{stated['name']} {stated['version']}"
-        if found != f"{PACKAGE} {VERSION}":
-            raise UsageError(f"{package} is the npm package {found}, not {PACKAGE} {VERSION}", hint=_HINT)
+        release = f"{stated['name']} {stated['version']}"
+        if release != f"{PACKAGE} {VERSION}":
+            raise UsageError(f"{package} is the npm package {release}, not {PACKAGE} {VERSION}", hint=_HINT)
         for name in files:
             if sha256(package / "dist" / name) != DIGESTS[name]:
-                raise UsageError(f"{package / 'dist' / name} is not that of {found}: its sha256 differs", hint=_HINT)
+                raise UsageError(
+                    f"{package / 'dist' / name} is not the file of {release}: its sha256 differs", hint=_HINT
+                )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{package} is not the npm package {PACKAGE} {VERSION}: {error}", hint=_HINT) from error
 
 
 def _fetch(folder: Path, files: list[str]) -> None:
-    """Unpack the package's own archive: no install script is run, and nothing that it depends on is fetched."""
+    """Unpack the package's archive, without running install scripts or fetching dependencies."""
     npm = shutil.which("npm")
     if npm is None:
         raise _missing("npm is not installed")

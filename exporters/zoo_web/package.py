@@ -2,8 +2,8 @@
 
 ::
 
-    package.json, README.md     what npm and people read
-    index.mjs                   opens the bundle with the ONNX Runtime that is installed
+    package.json, README.md     for npm and for people
+    index.mjs                   opens the bundle with the installed ONNX Runtime
     sample.mjs                  the command
     genzoo/                     the runtime
     bundle/                     the proven bundle
@@ -32,7 +32,7 @@ from zoo_targets.compare import agree
 from zoo_web.onnxruntime_web import VARIABLE, VERSION
 from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
 
-#: what can run the graphs in Node
+#: packages that can run the graphs in Node
 RUNTIMES = ("onnxruntime-node", "onnxruntime-web")
 _SEED, _SAMPLES = 5, 3
 _SECONDS = 600
@@ -42,7 +42,7 @@ def pack(bundle: Bundle, folder: Path, **unknown: Any) -> None:
     """Add an npm package to a folder that has the bundle.
 
     Raises:
-        UsageError: an option; it has none.
+        UsageError: any option, since it has none.
         OutputError: the folder cannot be written.
     """
     refuse_unknown("node", unknown)
@@ -57,8 +57,8 @@ def verify(folder: Path) -> str:
     """Run the package's command in Node, and compare its samples with those of :mod:`zoo.runtime`.
 
     Raises:
-        MissingDependencyError: there is no Node, or no ONNX Runtime for it.
-        ProofError: the command fails, or gives others.
+        MissingDependencyError: Node or its ONNX Runtime is missing.
+        ProofError: the command fails, or gives different samples.
     """
     node, modules = shutil.which("node"), os.environ.get(VARIABLE)
     if node is None:
@@ -75,7 +75,7 @@ def verify(folder: Path) -> str:
         output = Path(scratch) / "x.npy"
         command = [node, str(folder / "sample.mjs"), "-n", str(_SAMPLES), "--seed", str(_SEED), "-o", str(output)]
         if condition is not None:
-            # as one word: what begins with a minus sign would be taken for an option
+            # as one word, since a leading minus sign would be taken for an option
             command.append(f"--vector={','.join(map(str, condition))}")
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
@@ -86,8 +86,8 @@ def verify(folder: Path) -> str:
                 (line for line in done.stderr.splitlines() if line.startswith("Error: ")), "it does not say why"
             )
             raise ProofError(f"the package of {model.name} fails in Node: {said.removeprefix('Error: ')}")
-        given = np.load(output, allow_pickle=False)
-    agree("sample.mjs", given, model.sample(_SAMPLES, seed=_SEED, condition=condition), model)
+        actual = np.load(output, allow_pickle=False)
+    agree("sample.mjs", actual, model.sample(_SAMPLES, seed=_SEED, condition=condition), model)
     return f"{_SAMPLES} samples by sample.mjs in Node"
 
 
@@ -116,7 +116,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
 
 
 def package_name(manifest: Manifest) -> str:
-    """The model's name as npm takes it: lower-case letters, digits and hyphens."""
+    """The model's name in the form npm accepts: lower-case letters, digits and hyphens."""
     name = re.sub(r"[^a-z0-9]+", "-", str(manifest.model.get("name", "")).lower()).strip("-")
     return name[:200] or "genzoo-model"
 
@@ -125,12 +125,12 @@ def readme(bundle: Bundle) -> str:
     """The content of ``README.md``."""
     manifest = bundle.manifest
     name, known = package_name(manifest), manifest.model
-    chosen, given = "", ""
+    chosen, argument = "", ""
     if manifest.condition is not None and manifest.condition.kind == "classes":
-        chosen, given = " --class 0", ", condition: 0"
+        chosen, argument = " --class 0", ", condition: 0"
     elif (condition := some_condition(bundle)) is not None:
         vector = ", ".join(map(str, condition))
-        chosen, given = f" --vector={vector.replace(' ', '')}", f", condition: [{vector}]"
+        chosen, argument = f" --vector={vector.replace(' ', '')}", f", condition: [{vector}]"
     shape = ", ".join(map(str, manifest.event_shape))
     licenses = ", ".join(f"{of}: {spdx}" for of, spdx in manifest.licenses.items() if spdx) or "not stated"
     return f"""# {name}
@@ -142,18 +142,18 @@ npm install
 node sample.mjs -n 4 --seed 0{chosen} -o samples.npy
 ```
 
-On machines that reach nothing but an npm registry, `npm install --ignore-scripts`: the install script of
-onnxruntime-node fetches CUDA libraries from elsewhere, and the CPU needs none.
+On machines that can reach only an npm registry, use `npm install --ignore-scripts`: the install script of
+onnxruntime-node fetches CUDA libraries from elsewhere, which the CPU does not need.
 
 ```js
 import {{ open }} from "{name}";
 
 const model = await open();
-const {{ data, shape }} = await model.sample(4, {{ seed: 0{given} }}); // Float32Array, [4, {shape}]
+const {{ data, shape }} = await model.sample(4, {{ seed: 0{argument} }}); // Float32Array, [4, {shape}]
 ```
 
-The same seed gives the same samples in PyTorch, in Python's ONNX Runtime and here. `genzoo/genzoo.mjs` says what else a
-model can do. With `onnxruntime-web` installed instead of `onnxruntime-node`, it runs on WebAssembly.
+The same seed gives the same samples in PyTorch, in Python's ONNX Runtime and here. `genzoo/genzoo.mjs` documents what
+else a model can do. With `onnxruntime-web` installed instead of `onnxruntime-node`, it runs on WebAssembly.
 
-Licences: {licenses}. Made by {manifest.created_by}; `bundle/MODEL_CARD.md` says more of the model.
+Licences: {licenses}. Made by {manifest.created_by}; `bundle/MODEL_CARD.md` describes the model.
 """

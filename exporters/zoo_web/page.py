@@ -3,11 +3,11 @@
 ::
 
     index.html, style.css       the page
-    page/                       what it does and draws; page/worker.mjs has the model
-    genzoo/                     the runtime, which can be used without the page
+    page/                       its scripts; page/worker.mjs holds the model
+    genzoo/                     the runtime, usable without the page
     bundle/                     the proven bundle
     ort/                        ONNX Runtime for browsers, and its licence
-    page.json                   which ONNX Runtime that is, and the vector that the form begins with, if there is one
+    page.json                   the version of ONNX Runtime, and the initial vector of the form, if any
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OPTIONS = ("ort", "webgpu")
 _SEED, _SAMPLES = 5, 2
 _SECONDS = 300
 
-#: the numbers of the page's last samples, as text that the DevTools protocol carries
+#: the page's last samples, encoded as text for the DevTools protocol
 _LAST = """(() => {
   const bytes = new Uint8Array(genzoo.last.data.buffer);
   let text = "";
@@ -50,15 +50,15 @@ def pack(
 
     Args:
         bundle: the bundle.
-        folder: has it as ``bundle``.
+        folder: contains it as ``bundle``.
         ort: folder of the npm package ``onnxruntime-web``; None for that of the environment variable
-            ``GENZOO_NODE_MODULES``, or else the one that npm fetches.
-        webgpu: whether ONNX Runtime's WebGPU build is added (27 MB more), for browsers and visitors that want it.
+            ``GENZOO_NODE_MODULES``, or else fetched by npm.
+        webgpu: whether to add ONNX Runtime's WebGPU build (27 MB more).
         unknown: refused.
 
     Raises:
-        UsageError: an option that there is not, or a value that it cannot take, such as another package as ``ort``.
-        MissingDependencyError: there is no ``onnxruntime-web``, and npm cannot fetch it.
+        UsageError: an unknown option, or an invalid value, such as another package as ``ort``.
+        MissingDependencyError: ``onnxruntime-web`` is missing, and npm cannot fetch it.
         OutputError: the folder cannot be written.
     """
     refuse_unknown("web", unknown, _OPTIONS)
@@ -79,11 +79,11 @@ def pack(
 
 
 def verify(folder: Path) -> str:
-    """Serve the page on this machine, draw in Chromium as a visitor does, and compare with :mod:`zoo.runtime`.
+    """Serve the page on this machine, draw samples in Chromium as a visitor would, and compare with :mod:`zoo.runtime`.
 
     Raises:
-        MissingDependencyError: there is no Chromium.
-        ProofError: the page fails, or draws something else.
+        MissingDependencyError: Chromium is missing.
+        ProofError: the page fails, or draws different samples.
     """
     program = find_browser()
     if program is None:
@@ -96,15 +96,15 @@ def verify(folder: Path) -> str:
             browser.wait("globalThis.genzoo && (genzoo.last || genzoo.error)", _SECONDS)
             if error := browser.evaluate("genzoo.error"):
                 raise ProofError(f"the page of {model.name} fails in Chromium: {error}")
-            given = drawn(browser)
-    except (OSError, RuntimeError) as error:  # of the browser, which also says so when it takes too long
+            actual = drawn(browser)
+    except (OSError, RuntimeError) as error:  # from the browser, including timeouts
         raise ProofError(f"the page of {model.name} cannot be run in Chromium: {error}") from error
     expected = model.sample(_SAMPLES, seed=_SEED, condition=some_condition(model.bundle))
-    agree("the page", given, expected, model)
+    agree("the page", actual, expected, model)
     return f"{_SAMPLES} samples by the page in Chromium"
 
 
 def drawn(browser: Browser) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """What a page has drawn last, float32 ``[n, *event]`` in data units."""
+    """The last samples of a page, float32 ``[n, *event]`` in data units."""
     last = browser.evaluate(_LAST)
     return np.frombuffer(base64.b64decode(last["data"]), "<f4").reshape(last["shape"])

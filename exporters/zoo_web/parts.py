@@ -1,4 +1,4 @@
-"""What both targets are made of: files of ours as they are, and what is said when something to run them is missing."""
+"""Parts shared by both targets: copying files, and errors for missing tools."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from zoo.files import copy_file
 from zoo_targets.compare import golden_context
 
 FILES = Path(__file__).parent / "files"
-#: folder of the runtime in what both targets write, and in :data:`FILES`
+#: folder of the runtime in the output of both targets, and in :data:`FILES`
 RUNTIME = "genzoo"
 
 
 def copy_folder(source: Path, folder: Path) -> None:
-    """Copy a folder's files, and those of the folders in it, into an existing folder.
+    """Copy a folder's files recursively into an existing folder.
 
     Raises:
         OutputError: they cannot be read or written.
@@ -46,7 +46,7 @@ def refuse_unknown(target: str, options: Mapping[str, Any], known: tuple[str, ..
     """Refuse options that a target does not have.
 
     Raises:
-        UsageError: there are some.
+        UsageError: there are unknown options.
     """
     if options:
         has = f"Its options are {', '.join(known)}." if known else "It has no options."
@@ -54,7 +54,7 @@ def refuse_unknown(target: str, options: Mapping[str, Any], known: tuple[str, ..
 
 
 def missing(what: str, purpose: str, hint: str) -> MissingDependencyError:
-    """The error for something that Python's packages do not bring."""
+    """The error for a tool that is not a Python package."""
     error = MissingDependencyError(what, purpose, extra="")
     error.hint = hint
     return error

@@ -48,11 +48,11 @@ def test_float64_decides_where_rounding_is_amplified():
     assert comparison.largest == {}
     judged = comparison.judged["y"]
     assert (judged.cases, judged.where) == (1, "here")
-    assert judged.given == pytest.approx(5e-4, rel=1e-3)
+    assert judged.actual_error == pytest.approx(5e-4, rel=1e-3)
     assert judged.bound == pytest.approx(ROUNDINGS * 4e-5)
     check(0.9985, 1.001, 1.6e-4)
     assert comparison.judged["y"].cases == 2
-    assert comparison.judged["y"].given == pytest.approx(7.5e-4, rel=1e-3)
+    assert comparison.judged["y"].actual_error == pytest.approx(7.5e-4, rel=1e-3)
     for actual, expected in ((0.999, 1.001), (1.0, 1.001), (0.999, 1.0)):  # either side, or both
         with pytest.raises(ProofError, match=r"ONNX Runtime is off by .* and PyTorch by .*; rounding explains 0\.0001"):
             check(actual, expected, 1e-7)

@@ -159,7 +159,7 @@ def test_matrices_up_to_the_largest(graph, tmp_path, rows):
 def test_larger_ones_are_refused(graph):
     size = (LARGEST + 1) ** 2
     function = matrices(torch.linalg.inv)
-    with pytest.raises(ExportError, match=f"a matrix of {LARGEST + 1} rows is too much"):
+    with pytest.raises(ExportError, match=f"a matrix with {LARGEST + 1} rows cannot be written"):
         trace(graph(function, shape=("batch", size), out=("batch", size)), 18)
 
 

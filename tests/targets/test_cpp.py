@@ -241,7 +241,7 @@ def test_a_file_that_is_not_listed_is_refused(cpp, bundles, copied):
         (lambda m: m.update(condition={"kind": "classes", "size": 0}), "its condition has no size"),
         (lambda m: m.update(condition={"kind": "mood", "size": 1}), "of the unknown kind mood"),
         (lambda m: m.update(condition={"kind": "classes", "size": 1}), "graph inverse takes no condition"),
-        (lambda m: m.update(graphs={}), "uses a graph inverse that there is not"),
+        (lambda m: m.update(graphs={}), "uses a missing graph inverse"),
         (lambda m: m["graphs"]["inverse"].update(file="other.onnx"), "in a file that is not listed"),
         (lambda m: m["graphs"]["inverse"].update(outputs=[]), "graph inverse has no output"),
         (lambda m: m["programs"]["sample"].update(noise="zz"), "graph inverse takes no zz"),

@@ -270,7 +270,7 @@ def test_the_command_writes_json(command):
         (["--class", "3"], "moons-nsf takes no condition"),
         (["--table", "ddim-10"], "moons-nsf samples in one call and takes no table"),
         (["--fused"], "moons-nsf has no fused graph"),
-        (["-n", "0"], "the number of samples is a whole number from 1 up, not 0"),
+        (["-n", "0"], "the number of samples is a whole number, 1 or more, not 0"),
         (["-n", "many"], "--n is a number, not many"),
         (["--seed", "-1"], "--seed"),
         (["-o", "x.txt"], "x.txt ends in neither .npy nor .json"),

@@ -67,9 +67,9 @@ def test_a_file_that_was_cut_off_or_lost(node, package, copy):
     [
         (lambda m: m["format"].update(version=2), "the bundle is of format 2; this module reads 1"),
         (lambda m: m["format"].update(name="other"), "manifest.json is not that of a genzoo bundle"),
-        (lambda m: m.update(novelty=1), "the manifest has the fields novelty, which format 1 has not"),
+        (lambda m: m.update(novelty=1), "the manifest has the fields novelty, which format 1 does not have"),
         (lambda m: m.pop("programs"), "the manifest has no programs"),
-        (lambda m: m["noise"].update(generator="pcg64"), "noise of pcg64 by box-muller cannot be made here"),
+        (lambda m: m["noise"].update(generator="pcg64"), "noise of pcg64 by box-muller is not supported here"),
         (lambda m: m["programs"]["sample"].update(kind="walk"), "a program of kind walk cannot be run here"),
         (lambda m: m["programs"]["sample"].update(graph="constructor"), "the bundle has no graph constructor"),
         (lambda m: m["graphs"]["inverse"].update(file="../x.onnx"), "the bundle has no file ../x.onnx"),
@@ -92,8 +92,8 @@ def test_a_manifest_that_is_none(node, package, copy, text):
 
 CALLS = {
     "digits-nsf": [
-        ("sample(0)", "the number of samples is a whole number from 1 up, not 0"),
-        ("sample(1.5)", "the number of samples is a whole number from 1 up, not 1.5"),
+        ("sample(0)", "the number of samples is a whole number, 1 or more, not 0"),
+        ("sample(1.5)", "the number of samples is a whole number, 1 or more, not 1.5"),
         ("sample(1, { seed: -1 })", "a seed lies in 0 to 2**64 - 1, not -1"),
         ("sample(1, { condition: 'ten' })", "there is no class ten"),
         ("sample(1, { condition: 10 })", "there is no class 10"),
@@ -103,7 +103,7 @@ CALLS = {
         ("sample(1, { steps: 3 })", "sampling has no option steps"),
         ("sample(1, { batchSize: 0 })", "a batch has 1 sample or more, not 0"),
         ("sample(1, { fused: true })", "digits-nsf has no fused graph"),
-        ("logProb(new Float32Array(63), { condition: 1 })", "63 numbers are no events of 64 numbers each"),
+        ("logProb(new Float32Array(63), { condition: 1 })", "63 numbers are not events of 64 numbers each"),
         ("logProb(new Float32Array(64))", "scoring with digits-nsf needs the classes of the data"),
         ("logProb(new Float32Array(64).fill(NaN), { condition: 1 })", "values that are not finite"),
         ("logProb(new Uint8Array(64).fill(17), { condition: 1 })", "the data has values outside 0 to 16"),

@@ -1,15 +1,15 @@
-"""Bundles in fewer bits: what is rounded, where, and what that changes.
+"""Bundles in fewer bits: what is rounded, where, and at what loss.
 
-Rounding is never hidden in the tolerance of a proof. In order:
+Rounding is never hidden in the tolerance of a proof. The steps, in order:
 
-1. The model's weights are rounded, in PyTorch (:mod:`~zoo_onnx.precision.number_formats`): what is exported from here
-   on is a model whose weights the smaller format holds exactly.
-2. Its graphs are traced as ever, and their weights stored in that format, losslessly
-   (:mod:`~zoo_onnx.precision.storage`). The proof holds them to the rounded model as strictly as it holds any bundle.
-3. If arithmetic is to be lowered too, it is lowered then, by a rewriting of the proven graphs: products in float16
-   (:mod:`~zoo_onnx.precision.half`), of int8 by ranges calibrated on the model's own runs
-   (:mod:`~zoo_onnx.precision.static`), or of int8 by each row's own range (:mod:`~zoo_onnx.precision.dynamic`).
-4. The loss against the model before rounding is measured and stated, and refused beyond a bound
+1. The model's weights are rounded in PyTorch (:mod:`~zoo_onnx.precision.number_formats`). From here on, the exported
+   model is one whose weights the smaller format represents exactly.
+2. Its graphs are traced as usual, and their weights stored losslessly in that format
+   (:mod:`~zoo_onnx.precision.storage`). The proof compares them with the rounded model as strictly as for any bundle.
+3. If arithmetic is lowered too, the proven graphs are rewritten: products in float16
+   (:mod:`~zoo_onnx.precision.half`), in int8 with ranges calibrated on the model's own runs
+   (:mod:`~zoo_onnx.precision.static`), or in int8 with each row's own range (:mod:`~zoo_onnx.precision.dynamic`).
+4. The loss against the model before rounding is measured, stated, and refused beyond a bound
    (:mod:`~zoo_onnx.precision.loss`).
 
 Everything else stays in float32: normalizations, softmaxes, embeddings of time, splines, log-determinants, the state
@@ -28,7 +28,7 @@ from zoo_onnx.precision.number_formats import Float, Integers, NumberFormat
 DTYPES = ("float32", "float16", "bfloat16")
 QUANTIZATIONS = ("int8", "int8-dynamic", "int8-weights", "int4-weights")
 
-#: relative error of what the network predicts, root mean square, that is refused beyond
+#: largest accepted relative error (root mean square) of the network's predictions
 BOUND = 0.05
 
 
@@ -37,7 +37,7 @@ class Precision:
     """A choice of formats.
 
     Attributes:
-        name: as it was asked for.
+        name: as it was requested.
         format: the numbers that weights are rounded to.
         arithmetic: ``"float32"``, ``"float16"``, ``"int8"`` (ranges calibrated) or ``"int8-dynamic"``.
         bound: largest loss, see :data:`BOUND`.
@@ -50,16 +50,16 @@ class Precision:
 
     @property
     def opset(self) -> int:
-        """The least opset that has the operators."""
+        """The lowest opset that has the operators."""
         return max(self.format.opset, 18 if self.arithmetic == "int8-dynamic" else 0)
 
     def describe(self, loss: Mapping[str, float]) -> dict[str, Any]:
-        """What a manifest says of it."""
+        """Its entry in a manifest."""
         return {"weights": self.format.name, "arithmetic": self.arithmetic, "bound": self.bound, "loss": dict(loss)}
 
 
 def precision(dtype: str | None = None, quantize: str | None = None, bound: float | None = None) -> Precision | None:
-    """The choice that these options stand for; None for float32.
+    """The precision that these options select; None for float32.
 
     Args:
         dtype: one of :data:`DTYPES`.
@@ -67,8 +67,8 @@ def precision(dtype: str | None = None, quantize: str | None = None, bound: floa
         bound: largest loss; None is :data:`BOUND`.
 
     Raises:
-        UnknownNameError: none of these.
-        UsageError: both, a bound without either, or one that is no number above 0.
+        UnknownNameError: an unknown dtype or quantization.
+        UsageError: both are given, or a bound without either, or a bound that is not a number above 0.
     """
     if dtype is not None and dtype not in DTYPES:
         raise UnknownNameError("dtype", dtype, DTYPES)
@@ -76,17 +76,17 @@ def precision(dtype: str | None = None, quantize: str | None = None, bound: floa
         raise UnknownNameError("quantization", quantize, QUANTIZATIONS)
     lowered = dtype not in (None, "float32")
     if quantize is not None and dtype is not None:
-        raise UsageError("a bundle is either quantized or of a dtype: give one of the two")
+        raise UsageError("dtype and quantize exclude each other: give one of the two")
     if bound is not None and not 0 < bound < float("inf"):
         raise UsageError(f"the bound on the loss is a number above 0, not {bound!r}")
     if not lowered and quantize is None:
         if bound is not None:
-            raise UsageError("a bound on the loss needs something that is lossy: a dtype or a quantization")
+            raise UsageError("a bound on the loss applies only with a dtype or a quantization")
         return None
     bound = BOUND if bound is None else bound
     if quantize is None:
         assert dtype is not None
-        # ONNX Runtime's CPU has no products in bfloat16, so that nothing could be proven of them
+        # ONNX Runtime's CPU has no products in bfloat16, so they could not be proven
         return Precision(dtype, Float(dtype), dtype if dtype == "float16" else "float32", bound)
     width, _, how = quantize.partition("-")
     arithmetic = {"": "int8", "dynamic": "int8-dynamic", "weights": "float32"}[how]

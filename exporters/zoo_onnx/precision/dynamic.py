@@ -1,7 +1,7 @@
-"""Matrix products of 8-bit integers whose activations are scaled as they come, each row by its own largest value.
+"""Matrix products of 8-bit integers with dynamically scaled activations, each row by its own largest value.
 
-A scale for each row, and not one for the whole tensor as runtimes' own dynamic quantization has it, keeps a promise:
-a sample is the same alone or among a thousand.
+A scale for each row, instead of one for the whole tensor as in runtimes' own dynamic quantization, keeps samples
+independent: a sample is the same alone or among a thousand.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LARGEST = 127
 
 
 def lower(model: ir.Model) -> int:
-    """Rewrite a graph's matrix products with stored 8-bit weights in place, and return how many there are."""
+    """Rewrite a graph's matrix products with stored 8-bit weights in place, and return their number."""
     count = 0
     for graph in model.graphs():
         for node in list(graph):
@@ -67,7 +67,7 @@ def _stored_weight(node: ir.Node) -> tuple[ir.Value, ir.Value, bool] | None:
 
 
 def _replace(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
-    """Put one value in the place of another, as an output of the graph too."""
+    """Replace one value by another, also as an output of the graph."""
     for index, result in enumerate(graph.outputs):
         if result is old:
             name, new.type, new.shape = old.name, old.type, old.shape

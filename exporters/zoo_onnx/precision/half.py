@@ -1,7 +1,8 @@
 """Products in float16: convolutions and matrix products with stored float16 weights take float16 activations too.
 
-Inputs are rounded before and outputs restored after each, so that everything between them stays in float32. Where a
-GPU is, the products run on its tensor cores; ONNX Runtime's CPU computes them in float32 from the rounded numbers.
+Inputs are cast to float16 before each product and outputs back to float32 after it, so that everything between
+stays in float32. On a GPU, the products run on its tensor cores; ONNX Runtime's CPU computes them in float32 from the
+rounded numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
 
 def lower(model: ir.Model) -> int:
-    """Rewrite a graph's products in place, and return how many there are."""
+    """Rewrite a graph's products in place, and return their number."""
     count = 0
     for graph in model.graphs():
         rounded: dict[ir.Value, ir.Value] = {}
@@ -42,7 +43,7 @@ def lower(model: ir.Model) -> int:
 
 
 def _half_weight(node: ir.Node) -> ir.Value | None:
-    """The stored float16 weight of a product, if it has one and has no other activations in its place."""
+    """The stored float16 weight of a product, or None if it has none."""
     value = node.inputs[1]
     source = None if value is None else value.producer()
     if source is None or source.op_type != "Cast":
@@ -52,7 +53,7 @@ def _half_weight(node: ir.Node) -> ir.Value | None:
 
 
 def _restore(graph: ir.Graph, node: ir.Node) -> None:
-    """Let what uses a product see float32."""
+    """Cast a product's result back to float32 for its consumers."""
     output = node.outputs[0]
     builder = Builder(f"{output.name}.float.")
     restored = builder("Cast", output, to=_FLOAT.value)

@@ -1,4 +1,4 @@
-"""What rounding changes, measured on the finished bundle against the model before it was rounded."""
+"""The loss by rounding, measured on the finished bundle against the model before rounding."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def measure(model: GenerativeModel, programs: Programs, bundle: BundledModel) ->
         of a diffusion: root mean square difference of the samples of one seed, relative to their deviation. Errors
         add up along a run, and two good samples can differ.
     ``decoder``
-        of a diffusion of latents: root mean square error of what the decoder makes of the latents that the model's own
-        runs end with, relative to its deviation.
+        of a diffusion of latents: root mean square error of the decoder's output for the final latents of the model's
+        own runs, relative to its deviation.
     ``log_prob``
         of a model that scores in one call: mean absolute change, in nats per dimension.
 
     Args:
         model: in float32, before rounding.
         programs: its programs.
-        bundle: what was written.
+        bundle: the written bundle.
 
     Raises:
         RuntimeFailure: ONNX Runtime fails.
@@ -61,10 +61,10 @@ def measure(model: GenerativeModel, programs: Programs, bundle: BundledModel) ->
     else:
         loss = {"prediction": difference}
     if programs.log_prob is not None and not programs.log_prob.estimates:
-        given = {k: v for k, v in arguments.items() if k == "condition"}
+        keywords = {k: v for k, v in arguments.items() if k == "condition"}
         with torch.no_grad():
-            expected = model.log_prob(torch.from_numpy(samples), **given).numpy()
-        change = np.abs(bundle.log_prob(samples, **given) - expected).mean()
+            expected = model.log_prob(torch.from_numpy(samples), **keywords).numpy()
+        change = np.abs(bundle.log_prob(samples, **keywords) - expected).mean()
         loss["log_prob"] = float(change) / math.prod(model.event_shape)
     return {name: float(f"{value:.2e}") for name, value in loss.items()}
 
@@ -73,18 +73,18 @@ def check(loss: dict[str, float], bound: float, name: str) -> None:
     """Refuse a loss beyond the bound.
 
     Raises:
-        ProofError: with the loss.
+        ProofError: the loss exceeds the bound.
     """
-    for part, what in (("prediction", "the model predicts"), ("decoder", "the decoder makes of latents")):
+    for part, what in (("prediction", "the model predicts"), ("decoder", "the decoder computes from latents")):
         if not loss.get(part, 0.0) <= bound:
             raise ProofError(
                 f"{name} changes what {what} by {loss[part]:.1%} (root mean square); {bound:.1%} is the bound",
-                hint="The bundle was not written. Use more bits, or state with --bound what is acceptable.",
+                hint="The bundle was not written. Use more bits, or state an acceptable loss with --bound.",
             )
 
 
 def _along(program: Iterate, graph: Graph, inputs: Inputs, bundle: BundledModel) -> tuple[float, NDArray[np.float32]]:
-    """Error of the denoised samples on the path that the model itself takes, and where that path ends."""
+    """Error of the denoised samples along the model's own trajectory, and the end of that trajectory."""
     session = bundle.session(graph.name)
     errors, sizes = [], []
     for feeds in trajectories(program, graph, inputs):
@@ -95,7 +95,7 @@ def _along(program: Iterate, graph: Graph, inputs: Inputs, bundle: BundledModel)
 
 
 def _decoding(programs: Programs, program: Iterate, latents: NDArray[np.float32], bundle: BundledModel) -> float:
-    """Error of the decoder on latents that the model itself makes."""
+    """Error of the decoder on the model's own latents."""
     graph = next(g for g in programs.graphs if g.name == program.decoder)
     feeds = {"latent": latents}
     expected = call(graph, feeds)["x"]

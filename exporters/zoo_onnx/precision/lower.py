@@ -1,4 +1,4 @@
-"""Which arithmetic is lowered where."""
+"""Selects which arithmetic is lowered in which graph."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from zoo_onnx.precision import Precision, dynamic, half, static
 
 
 def calibrated(programs: Programs) -> bool:
-    """Whether there is a graph whose activations' ranges can be calibrated."""
+    """Whether some graph has activations whose ranges can be calibrated."""
     return programs.sample.stepped
 
 
 def lowered(model: ir.Model, graph: Graph, chosen: Precision, programs: Programs, inputs: Inputs) -> ir.Model:
-    """A proven graph with its products in fewer bits, where that makes sense.
+    """A proven graph with its products in fewer bits, where applicable.
 
-    Not in the derivative that a diffusion's density integrates; and ranges are calibrated for what is stepped only: a
-    flow whose two directions round by different ranges would no longer be inverse to itself.
+    Products in the derivative that a diffusion's density integrates are not lowered. Ranges are calibrated for
+    iterated programs only: with different ranges, the two directions of a flow would not be inverse to each other.
 
     Args:
         model: the graph with its weights stored; it may be changed.
-        graph: what it was traced from.
+        graph: the graph it was traced from.
         chosen: the arithmetic.
         programs: of the model.
-        inputs: where conditions are drawn.
+        inputs: draws the conditions.
 
     Raises:
         ExportError: there is nothing to lower, or ONNX Runtime's quantizer fails.
@@ -40,7 +40,7 @@ def lowered(model: ir.Model, graph: Graph, chosen: Precision, programs: Programs
             return model
         return static.lower(model, static.trajectories(sample.stepping("the model"), graph, inputs))
     count = half.lower(model) if chosen.arithmetic == "float16" else dynamic.lower(model)
-    # an encoder of columns has no products, and one of pictures none that 8-bit rows are for; a step always has some
+    # an encoder of columns has no products, and one of images none that suit 8-bit rows; a step always has some
     if not count and graph.name not in sample.coders:
         raise ExportError(f"graph {graph.name} has no products that {chosen.name} could compute")
     return model

@@ -1,6 +1,6 @@
-"""The numbers that weights are rounded to, and how ONNX holds them.
+"""Number formats for weights, and how ONNX stores them.
 
-A format rounds a weight matrix, and recognises a matrix that has been rounded: what it stores, it stores losslessly.
+A format rounds a weight matrix, and recognises a rounded matrix, which it stores losslessly.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import nn
 
 _PRODUCTS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _OTHERS: tuple[type[nn.Module], ...] = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Embedding)
-#: weights of one scale in a row of 4-bit integers, the most that divide the row
+#: weights that share a scale in a row of 4-bit integers: the largest of these that divides the row
 _BLOCKS = (32, 16)
-#: weights with fewer numbers are not worth their scales
+#: weights with fewer numbers are not worth quantizing
 _LEAST = 256
 #: bits of a scale's significand: few enough that the products of scales and integers are exact in float32
 _SIGNIFICAND = 12
@@ -27,12 +27,12 @@ _SIGNIFICAND = 12
 
 @dataclass(frozen=True)
 class Stored:
-    """How a format holds an array.
+    """How a format stores an array.
 
     Attributes:
-        values: in the format's own dtype; the array's shape, or another of as many numbers.
-        scale: what the values are multiplied by, of a shape that can be broadcast to theirs, or None.
-        turned: whether the array is the transpose of what is held.
+        values: in the format's dtype; of the array's shape, or of another shape with as many numbers.
+        scale: factor of the values, of a shape that broadcasts to theirs, or None.
+        turned: whether the array is the transpose of the stored one.
     """
 
     values: NDArray[Any]
@@ -41,7 +41,7 @@ class Stored:
 
 
 class NumberFormat(ABC):
-    """Numbers that weights are rounded to."""
+    """A number format that weights are rounded to."""
 
     name: str
     opset: int = 17
@@ -51,11 +51,11 @@ class NumberFormat(ABC):
 
     @abstractmethod
     def stored(self, array: NDArray[np.float32]) -> Stored | None:
-        """What holds ``array`` exactly, or None if nothing does."""
+        """An exact representation of ``array``, or None if there is none."""
 
     @abstractmethod
     def rounded(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """The nearest that :meth:`stored` takes, or None for an array that stays as it is."""
+        """The nearest array that :meth:`stored` accepts, or None if the array is not rounded."""
 
     def round(self, model: nn.Module) -> frozenset[str]:
         """Round a model's weights in place, and return their names."""
@@ -86,7 +86,7 @@ class Float(NumberFormat):
         self.dtype = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else np.float16)
 
     def rounded(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """See :class:`NumberFormat`. Values that the format does not reach become infinite, which the proof refuses."""
+        """See :class:`NumberFormat`. Values that overflow the format become infinite, which the proof refuses."""
         return array.astype(self.dtype).astype(np.float32) if array.size >= _LEAST else None
 
     def stored(self, array: NDArray[np.float32]) -> Stored | None:
@@ -116,11 +116,11 @@ class Integers(NumberFormat):
         return np.asarray(np.rint(cells / scale) * scale, np.float32).reshape(array.shape)
 
     def stored(self, array: NDArray[np.float32]) -> Stored | None:
-        """See :class:`NumberFormat`. A matrix may stand transposed."""
+        """See :class:`NumberFormat`. A matrix may be stored transposed."""
         if array.ndim < 2 or array.size < _LEAST:
             return None
-        if (found := self._stored(array)) is not None or array.ndim != 2:
-            return found
+        if (held := self._stored(array)) is not None or array.ndim != 2:
+            return held
         held = self._stored(np.ascontiguousarray(array.T))
         return None if held is None else replace(held, turned=True)
 
@@ -138,7 +138,7 @@ class Integers(NumberFormat):
         return Stored(values, scale)
 
     def _cells(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """The array with its last axis the weights of one scale."""
+        """The array reshaped so that the last axis holds the weights that share a scale."""
         rows = array.reshape(len(array), -1)
         if self.bits == 8:
             return rows
@@ -146,7 +146,7 @@ class Integers(NumberFormat):
         return None if block is None else rows.reshape(len(rows), -1, block)
 
     def _scale(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Largest value over largest integer, rounded up to a short significand so that it is found again exactly."""
+        """Largest value over largest integer, rounded up to a short significand so that it is recovered exactly."""
         largest = np.abs(cells).max(-1, keepdims=True).astype(np.float64)
         significand, exponent = np.frexp(np.where(largest == 0, 1.0, largest / self.largest))
         short = np.ceil(significand * 2**_SIGNIFICAND) / 2**_SIGNIFICAND

@@ -1,4 +1,4 @@
-"""What rounding costs in the terms of a model's card: classes that are recognised, bits per dimension."""
+"""The loss by rounding in terms of a model's card: class agreement and bits per dimension."""
 
 from __future__ import annotations
 
@@ -19,54 +19,54 @@ _SEED = 1
 
 
 def measure(card: ModelCard, bundle: BundledModel) -> tuple[dict[str, float], str | None]:
-    """The card's metrics again, by the bundle.
+    """The card's metrics, measured again with the bundle.
 
     ``class_agreement``
-        share of 200 samples whose class a classifier sees that is trained on the card's data, as
-        :mod:`zoo.metrics.agreement` has it.
+        share of 200 samples whose class is recognised by a classifier trained on the card's
+        data, see :mod:`zoo.metrics.agreement`.
     ``test_bits_per_dim``
         of a model that scores in one call, on the first 1,000 test samples.
 
     Args:
-        card: says which metrics there are, and which data.
-        bundle: what is measured.
+        card: names the metrics and the data.
+        bundle: the bundle to measure.
 
     Returns:
-        the metrics, and why some of them could not be measured, or None.
+        the metrics, and the reason why some could not be measured, or None.
 
     Raises:
         RuntimeFailure: ONNX Runtime fails.
     """
-    wanted = {"class_agreement", "test_bits_per_dim"} & card.metrics.keys()
+    pending = {"class_agreement", "test_bits_per_dim"} & card.metrics.keys()
     if bundle.manifest.log_prob is None or bundle.manifest.log_prob.estimates:
-        wanted.discard("test_bits_per_dim")  # an ODE for each sample: hours
+        pending.discard("test_bits_per_dim")  # an ODE for each sample would take hours
     bits = card.metrics.get("test_bits_per_dim")
     if isinstance(bits, Mapping) and bits.get("noise") == "learned":
-        wanted.discard("test_bits_per_dim")  # the network that makes the noise stays in PyTorch
-    if not wanted:
+        pending.discard("test_bits_per_dim")  # the dequantising network stays in PyTorch
+    if not pending:
         return {}, None
     try:
         data = _data(card)
     except ZooError as error:
-        return {}, f"{', '.join(sorted(wanted))} not measured: {error}"
-    found = {}
-    if "class_agreement" in wanted:
-        found["class_agreement"] = _agreement(bundle, data)
-    if "test_bits_per_dim" in wanted:
+        return {}, f"{', '.join(sorted(pending))} not measured: {error}"
+    metrics = {}
+    if "class_agreement" in pending:
+        metrics["class_agreement"] = _agreement(bundle, data)
+    if "test_bits_per_dim" in pending:
         x, condition = data.test.x[:_SCORED], data.test.condition
         nats = bundle.log_prob(x, condition=None if condition is None else condition[:_SCORED], seed=_SEED)
-        found["test_bits_per_dim"] = round(float(-nats.mean()) / (math.prod(bundle.event_shape) * math.log(2)), 4)
-    return found, None
+        metrics["test_bits_per_dim"] = round(float(-nats.mean()) / (math.prod(bundle.event_shape) * math.log(2)), 4)
+    return metrics, None
 
 
-def compared(card: ModelCard, found: Mapping[str, float]) -> str:
-    """One line that has the card's figures beside the new ones."""
-    said = []
-    for name, value in found.items():
+def compared(card: ModelCard, metrics: Mapping[str, float]) -> str:
+    """One line with the new figures and those of the card."""
+    parts = []
+    for name, value in metrics.items():
         metric = card.metrics[name]
         before = metric.get("value") if isinstance(metric, Mapping) else metric
-        said.append(f"{name.replace('_', ' ')} {value:g} (the card says {before:g})")
-    return ", ".join(said)
+        parts.append(f"{name.replace('_', ' ')} {value:g} (the card says {before:g})")
+    return ", ".join(parts)
 
 
 def _data(card: ModelCard) -> Dataset:

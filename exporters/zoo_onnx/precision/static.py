@@ -1,7 +1,7 @@
-"""Products of 8-bit integers whose activations' ranges are calibrated on the model's own runs.
+"""Products of 8-bit integers, with activation ranges calibrated on the model's own runs.
 
-ONNX Runtime's own quantizer inserts the operators; what is genzoo's is the calibration: the feeds of whole sampling
-runs, from noise to data, for every class.
+ONNX Runtime's quantizer inserts the operators; genzoo adds the calibration: the feeds of whole sampling runs, from
+noise to data, for every class.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from zoo_onnx.reference import call
 _SEED = 30_000
 _SAMPLES = 10
 _STEPS = 20
-#: quantized in a graph that has any of the first; else those of the second
+#: operators to quantize: the first group if the graph has any of it, else the second
 _KINDS = (("Conv",), ("Gemm", "MatMul"))
 
 
@@ -40,7 +40,7 @@ def trajectories(program: Iterate, graph: Graph, inputs: Inputs) -> Iterator[Fee
     Args:
         program: a model's program ``sample``.
         graph: the graph that the program steps.
-        inputs: where conditions are drawn.
+        inputs: draws the conditions.
     """
     table = table_for(program, steps=min(program.steps, _STEPS))
     shape = program.noise_shape({graph.name: graph})
@@ -48,8 +48,8 @@ def trajectories(program: Iterate, graph: Graph, inputs: Inputs) -> Iterator[Fee
     slots = state.slots
     with RowInputs(program, state) as row_inputs:
         for row in state.remaining():
-            given = {**row_inputs(row), "state": slots}
-            feeds = {port.name: given[port.name] for port in graph.inputs}
+            available = {**row_inputs(row), "state": slots}
+            feeds = {port.name: available[port.name] for port in graph.inputs}
             yield feeds
             slots = call(graph, feeds)["next_state"]
 
@@ -58,8 +58,8 @@ def lower(model: ir.Model, feeds: Iterator[Feeds]) -> ir.Model:
     """The graph with 8-bit products.
 
     Args:
-        model: the graph, its weights stored as integers; it is changed.
-        feeds: what it is calibrated on.
+        model: the graph, with weights stored as integers; modified in place.
+        feeds: the feeds to calibrate on.
 
     Raises:
         ExportError: ONNX Runtime's quantizer fails.
@@ -109,7 +109,7 @@ def lower(model: ir.Model, feeds: Iterator[Feeds]) -> ir.Model:
 
 
 def _unpack(graph: ir.Graph, kinds: list[str]) -> None:
-    """Give products their weights as float32 again, since the quantizer stores them itself: as the same integers."""
+    """Restore float32 weights for products, since the quantizer stores them itself, as the same integers."""
     for node in list(graph):
         value = node.inputs[1] if node.op_type in kinds else None
         stored = None if value is None else scaled_integers(value)
@@ -131,7 +131,7 @@ def _unpack(graph: ir.Graph, kinds: list[str]) -> None:
 
 
 def _copy_interface(result: ir.Model, model: ir.Model) -> None:
-    """The names of sizes, and nothing that tells who wrote the graph."""
+    """Copy the names of sizes, and strip metadata on the producer."""
     result.graph.name = model.graph.name
     result.producer_name = result.producer_version = result.domain = result.doc_string = None
     result.metadata_props.clear()

@@ -1,4 +1,4 @@
-"""Weights of a graph in fewer bits, the same numbers: a ``Cast`` and a ``Mul`` by scales stand between."""
+"""Weights of a graph stored losslessly in fewer bits, restored by a ``Cast`` and a ``Mul`` by scales."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo_onnx.weights import THRESHOLD
 
 
 def store(model: ir.Model, format: NumberFormat) -> int:
-    """Store those weights of a graph that a format holds exactly, and return how many there are."""
+    """Store the weights of a graph that a format represents exactly, and return their number."""
     count = 0
     for graph in model.graphs():
         builder = Builder("stored.")
@@ -38,10 +38,10 @@ def store(model: ir.Model, format: NumberFormat) -> int:
 
 
 def _restored(builder: Builder, name: str, held: Stored, shape: tuple[int, ...]) -> ir.Value:
-    """What gives the float32 weights, once, when a runtime loads the graph.
+    """Nodes that restore the float32 weights, evaluated once when a runtime loads the graph.
 
-    Integers are multiplied by their scales rather than dequantized: ONNX Runtime takes a ``DequantizeLinear`` before a
-    product as leave to round the activations to 8 bits too.
+    Integers are multiplied by their scales rather than dequantized: given a ``DequantizeLinear`` before a product,
+    ONNX Runtime may round the activations to 8 bits too.
     """
     values = builder(
         "Cast", _constant(builder, f"{name}.{held.values.dtype.name}", held.values), to=ir.DataType.FLOAT.value
@@ -56,7 +56,7 @@ def _restored(builder: Builder, name: str, held: Stored, shape: tuple[int, ...])
 
 
 def _constant(builder: Builder, name: str, array: Any) -> ir.Value:
-    """An initializer of exactly this name, which the builder does not share with another."""
+    """An initializer with exactly this name, not shared with another."""
     kind = ir.DataType.INT4 if array.dtype == ml_dtypes.int4 else ir.DataType.from_numpy(array.dtype)
     value = ir.Value(
         name=name,
@@ -69,7 +69,7 @@ def _constant(builder: Builder, name: str, array: Any) -> ir.Value:
 
 
 def scaled_integers(value: ir.Value) -> tuple[ir.Value, ir.Value, bool] | None:
-    """The 8-bit integers and scales that a value is the product of, and whether turned, if :func:`store` made it."""
+    """The 8-bit integers and scales whose product is a value written by :func:`store`, and whether it is transposed."""
     product = value.producer()
     turned = product is not None and product.op_type == "Transpose"
     if product is not None and turned:
@@ -91,7 +91,7 @@ def numbers(value: ir.Value) -> NDArray[Any]:
 
 
 def remove_unused(graph: ir.Graph) -> None:
-    """Remove nodes and initializers whose values nobody uses."""
+    """Remove nodes and initializers whose values are unused."""
     outputs = {id(output) for output in graph.outputs}
     for node in reversed(list(graph)):
         if not any(output.uses() or id(output) in outputs for output in node.outputs):

@@ -1,4 +1,4 @@
-"""Operators that torch's exporter lacks, or translates into something that is wrong in float32."""
+"""Operators that torch's exporter lacks, or translates inaccurately in float32."""
 
 from __future__ import annotations
 

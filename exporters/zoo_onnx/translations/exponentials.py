@@ -1,7 +1,7 @@
-"""Logarithms and exponentials that torch's exporter translates, into something that is wrong in float32.
+"""Logarithms and exponentials that torch's exporter translates inaccurately in float32.
 
-Its translations are what one writes on paper: log(sigmoid(x)) is -∞ from x = -104 down already (and with ONNX Runtime's
-sigmoid much sooner), log(exp(a) + exp(b)) overflows, and log(1 + x) and exp(x) - 1 are 0 near 0.
+Its translations are the textbook formulas: log(sigmoid(x)) is -∞ below x = -104 (and much sooner with ONNX Runtime's
+sigmoid), log(exp(a) + exp(b)) overflows, and log(1 + x) and exp(x) - 1 are 0 near 0.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def log_sigmoid_forward(x: Any) -> Any:
 
 
 def logaddexp(a: Any, b: Any) -> Any:
-    """log(eᵃ + eᵇ) = max(a, b) + log1p(e^-\\|a - b\\|), which is a where both are the same infinity."""
+    """log(eᵃ + eᵇ) = max(a, b) + log1p(e^-\\|a - b\\|), and a where both are the same infinity."""
     largest = op.Max(a, b)
     distance = op.Where(op.Equal(a, b), like(0.0, a), op.Sub(a, b))
     return op.Add(largest, log1p(op.Exp(op.Neg(op.Abs(distance)))))
@@ -54,7 +54,7 @@ def expm1(x: Any) -> Any:
 
 def elu(x: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Any:
     """scale·x where x > 0, and scale·alpha·expm1(input_scale·x) elsewhere."""
-    below = op.Min(x, like(0.0, x))  # where the other branch is taken, this one must not overflow
+    below = op.Min(x, like(0.0, x))  # this branch must not overflow where the other is taken
     inner = below if input_scale == 1.0 else op.Mul(like(input_scale, x), below)
     curve = op.Mul(like(alpha * scale, x), expm1(inner))
     straight = op.Relu(x) if scale == 1.0 else op.Mul(like(scale, x), op.Relu(x))
@@ -78,7 +78,7 @@ def logaddexp2(a: Any, b: Any) -> Any:
 
 
 def logcumsumexp(x: Any, dim: int) -> Any:
-    """log(e^x₁ + … + e^xᵢ), none of which overflows."""
+    """log(e^x₁ + … + e^xᵢ) without overflow."""
     return scan(logaddexp, x, dim, fill=-math.inf)
 
 

@@ -1,7 +1,8 @@
-"""Linear algebra on small matrices that are themselves computed; what depends on weights alone is folded before.
+"""Linear algebra on small computed matrices; whatever depends on weights alone is folded before.
 
-ONNX has ``MatMul`` and ``Det``. Elimination is written out column by column, so a graph grows with the matrix: up to
-:data:`LARGEST` rows. Every operation is the backward stable one: substitution, and elimination with row pivoting.
+ONNX has only ``MatMul`` and ``Det``. Elimination is written out column by column, so a graph grows with the matrix,
+which may have up to :data:`LARGEST` rows. All algorithms are backward stable: substitution, and elimination with row
+pivoting.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ def slogdet(a: Any) -> tuple[Any, Any]:
 
 
 def logdet(a: Any) -> Any:
-    """log det A, NaN where the determinant is negative; unlike ``Det``'s, it neither overflows nor vanishes."""
+    """log det A, NaN where the determinant is negative; unlike ``Det``, it neither overflows nor underflows."""
     sign, magnitude = slogdet(a)
     return op.Where(op.Less(sign, like(0.0, a)), like(math.nan, a), magnitude)
 
 
 def inverse(a: Any) -> Any:
-    """A⁻¹; of a singular matrix it is infinite or NaN, for a graph cannot raise."""
+    """A⁻¹; infinite or NaN for a singular matrix, since a graph cannot raise."""
     n = _rows(a, "inv")
     eye = op.CastLike(op.Constant(value=ir.tensor([[float(i == j) for j in range(n)] for i in range(n)])), a)
     return _eliminate(a, eye, n)[2]
@@ -85,8 +86,8 @@ def _rows(a: Any, operator: str) -> int:
     n = size(a, -1, operator)
     if n > LARGEST:
         raise ExportError(
-            f"{operator} of a matrix of {n} rows is too much for a graph, which has {LARGEST} at most",
-            hint="Of weights alone it is computed when the model is exported.",
+            f"{operator} of a matrix with {n} rows cannot be written as a graph, the limit is {LARGEST}",
+            hint="If it depends on weights alone, it is computed at export time.",
         )
     return n
 
@@ -114,9 +115,9 @@ def _substitute(a: Any, b: Any, n: int, upper: bool, unit: bool) -> Any:
 
 
 def _eliminate(a: Any, b: Any, n: int) -> tuple[Any, Any, Any]:
-    """Gauss and Jordan's elimination with the largest pivot of each column.
+    """Gauss-Jordan elimination with the largest pivot of each column.
 
-    Rows stay where they are: a row that has been a pivot is marked, which is the same as swapping it away.
+    Rows are not swapped: a row that has been a pivot is marked instead, which is equivalent.
 
     Returns:
         The pivots ``[..., n]``; the row of each, int64 ``[..., n]``; A⁻¹·B, or None without B.
@@ -133,7 +134,7 @@ def _eliminate(a: Any, b: Any, n: int) -> tuple[Any, Any, Any]:
         pivot = op.ReduceSum(op.Where(here, column, zero), integers(-2), keepdims=1)
         row = op.ReduceSum(op.Where(here, a, zero), integers(-2), keepdims=1)
         used = here if used is None else op.Or(used, here)
-        # without B only the rows below matter
+        # without B, only the remaining rows matter
         stays = op.Or(here, used) if b is None else here
         factor = op.Where(stays, zero, op.Div(column, pivot))
         a = op.Sub(a, op.Mul(factor, row))
@@ -145,7 +146,7 @@ def _eliminate(a: Any, b: Any, n: int) -> tuple[Any, Any, Any]:
         rows.append(here)
     solved = None
     if b is not None:
-        # row k of the result is what stands in the row of pivot k
+        # row k of the result is the row of pivot k
         solved = [
             op.Div(op.ReduceSum(op.Where(here, b, zero), integers(-2), keepdims=1), op.Unsqueeze(pivot, integers(-1)))
             for here, pivot in zip(rows, pivots, strict=True)
@@ -156,7 +157,7 @@ def _eliminate(a: Any, b: Any, n: int) -> tuple[Any, Any, Any]:
 
 
 def _parity(order: Any, n: int) -> Any:
-    """1 for an even permutation ``[..., n]`` and -1 for an odd one, by its inversions."""
+    """1 for an even permutation ``[..., n]`` and -1 for an odd one, by counting inversions."""
     earlier = op.Unsqueeze(order, integers(-1))
     later = op.Unsqueeze(order, integers(-2))
     above = op.Constant(value=ir.tensor([[j > i for j in range(n)] for i in range(n)], dtype=ir.DataType.BOOL))
@@ -171,7 +172,7 @@ def _signs(pivots: Any) -> Any:
 
 
 def _from_row(k: int, n: int, x: Any) -> Any:
-    """``[n]``: 0 above row k and 1 from there."""
+    """``[n]``: 0 before row k, and 1 from row k on."""
     return op.CastLike(op.Constant(value_floats=[float(i >= k) for i in range(n)]), x)
 
 

@@ -1,4 +1,4 @@
-"""What translations are put together from."""
+"""Building blocks of translations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from onnxscript import opset18
 
 from zoo.errors import ExportError
 
-#: ONNX's operators; the types that they are declared with know nothing of what is traced
+#: ONNX's operators; untyped, since their declared types do not fit traced values
 op: Any = opset18
 
 #: operator -> its translation, as ``torch.onnx.export`` takes them
@@ -40,10 +40,10 @@ def size(x: Any, axis: int, operator: str) -> int:
     Raises:
         ExportError: it is symbolic.
     """
-    found = x.shape[axis]
-    if not isinstance(found, int):
-        raise ExportError(f"{operator} can be exported along axes of known sizes only, and this one is {found}")
-    return found
+    length = x.shape[axis]
+    if not isinstance(length, int):
+        raise ExportError(f"{operator} can be exported only along axes of known size, and this one is {length}")
+    return length
 
 
 def part(x: Any, start: int, stop: int, axis: int) -> Any:
@@ -56,11 +56,11 @@ def scan(combine: Callable[[Any, Any], Any], x: Any, axis: int, fill: float) -> 
 
     Args:
         combine: associative.
-        x: what is scanned.
-        axis: along which.
-        fill: what changes nothing.
+        x: the values to scan.
+        axis: the axis to scan along.
+        fill: the neutral element.
     """
-    # asked for once: what is computed on the way does not know its shape
+    # read once, since intermediate values do not know their shapes
     rank, n, reach = len(x.shape), size(x, axis, "a scan"), 1
     axis %= rank
     while reach < n:

@@ -21,7 +21,7 @@ def searchsorted(
     side: str | None = None,
     sorter: Any = None,
 ) -> Any:
-    """How many boundaries are below ``x``, or from the right up to it: each is compared with all, all at once.
+    """The number of boundaries below ``x`` (with ``right``: not above it), by comparing with all of them at once.
 
     ``boundaries`` is ``[..., b]`` with ``x`` ``[..., k]``, or ``[b]`` with any ``x``.
     """
@@ -34,12 +34,12 @@ def searchsorted(
 
 
 def bucketize(x: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
-    """:func:`searchsorted` with the arguments the other way round."""
+    """:func:`searchsorted` with its arguments swapped."""
     return _count(boundaries, x, right, out_int32)
 
 
 def cumprod(x: Any, dim: int, *, dtype: Any = None) -> Any:
-    """x₁·…·xᵢ, zeros and signs included."""
+    """x₁·…·xᵢ, including zeros and signs."""
     return scan(op.Mul, x, dim, fill=1.0)
 
 

@@ -1,6 +1,6 @@
-"""Special functions, to the precision of float32 over all that it holds.
+"""Special functions, accurate to float32 over its whole range.
 
-The polynomials are Chebyshev interpolants of float64 values, but for the two whose source is given.
+The polynomials are Chebyshev interpolants of float64 values, except for the two with a cited source.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _NDTRI_FAR = (6.6579051150, 3.0812263860, 0.42868294337, 0.017337203997), (1.0, 
 
 
 def erfcx(x: Any) -> Any:
-    """exp(x²)·erfc(x), which does not vanish in the tail."""
+    """exp(x²)·erfc(x), which does not underflow in the tail."""
     zero, two = like(0.0, x), like(2.0, x)
     tail = _erfcx_tail(op.Max(x, zero))
     left = op.Sub(op.Mul(two, _exp_square(op.Min(x, zero), 1.0)), _erfcx_tail(op.Abs(x)))
@@ -54,7 +54,7 @@ def erfcx(x: Any) -> Any:
 
 
 def erfc(x: Any) -> Any:
-    """1 - erf(x), and where that loses digits exp(-x²)·erfcx(x)."""
+    """1 - erf(x), or exp(-x²)·erfcx(x) where that would lose digits."""
     half = like(0.5, x)
     right = op.Max(x, half)
     tail = op.Mul(_exp_square(right, -1.0), _erfcx_tail(right))
@@ -73,7 +73,7 @@ def log_ndtr(x: Any) -> Any:
 def erfinv(x: Any) -> Any:
     """The inverse of erf on [-1, 1] (Giles 2012)."""
     one, edge = like(1.0, x), like(5.0, x)
-    # log1p, since x² is what decides near 0; and the product, since 1 - x² loses digits near 1
+    # log1p for accuracy near 0; and the product, since 1 - x² loses digits near 1
     w = op.Neg(op.Where(op.Less(op.Abs(x), like(0.5, x)), log1p(op.Neg(op.Mul(x, x))), _log_one_minus_square(x, one)))
     central = polynomial(op.Sub(op.Min(w, edge), like(2.5, x)), _ERFINV_CENTRAL)
     tail = polynomial(op.Sub(op.Sqrt(op.Max(w, edge)), like(3.0, x)), _ERFINV_TAIL)
@@ -93,7 +93,7 @@ def ndtri(p: Any) -> Any:
     root = op.Sqrt(op.Neg(op.Log(smaller)))
     five = like(5.0, p)
     near = _ratio(op.Sub(op.Min(root, five), like(1.6, p)), _NDTRI_NEAR)
-    # far out it grows without bound, and 0/0 must not come of it
+    # it is unbounded in the tails, and must not become 0/0
     far = _ratio(op.Sub(op.Min(op.Max(root, five), like(1e4, p)), five), _NDTRI_FAR)
     tail = op.Where(op.Equal(smaller, zero), like(math.inf, p), op.Where(op.Less(root, five), near, far))
     return op.Where(middle, central, op.Mul(op.Sign(q), tail))
@@ -107,9 +107,9 @@ def lgamma(x: Any) -> Any:
     right = _lgamma_right(y)
     distance = op.Sub(x, op.Round(x))
     sine = op.Abs(op.Sin(op.Mul(like(math.pi, x), distance)))
-    # a small x is its own distance from 0, and lgamma(x) = lgamma(1 + x) - log(x) keeps its digits
+    # for small x, lgamma(x) = lgamma(1 + x) - log(x) keeps its digits
     left = op.Sub(op.Log(op.Div(like(math.pi, x), sine)), right)
-    # between 0 and ½, one step up
+    # between 0 and ½: one step up by recurrence
     step = op.And(reflected, op.Greater(x, like(0.0, x)))
     inside = op.Where(step, x, one)
     up = op.Sub(_lgamma_near(op.Add(inside, one)), op.Log(inside))
@@ -134,7 +134,7 @@ def digamma(x: Any) -> Any:
 
 
 def hypot(a: Any, b: Any) -> Any:
-    """√(a² + b²) without squares that overflow or vanish."""
+    """√(a² + b²) without overflow or underflow of the squares."""
     a, b = op.Abs(a), op.Abs(b)
     largest, zero = op.Max(a, b), like(0.0, a)
     safe = op.Where(op.Equal(largest, zero), like(1.0, a), largest)
@@ -143,7 +143,7 @@ def hypot(a: Any, b: Any) -> Any:
 
 
 def atan2(y: Any, x: Any) -> Any:
-    """The angle of (x, y), which on the negative half of the first axis is π."""
+    """The angle of (x, y), which is π on the negative half of the first axis."""
     zero = like(0.0, x)
     on_axis = op.Equal(x, zero)
     base = op.Atan(op.Div(y, op.Where(on_axis, like(1.0, x), x)))
@@ -154,7 +154,7 @@ def atan2(y: Any, x: Any) -> Any:
 
 
 def _erfcx_tail(x: Any) -> Any:
-    """erfcx where x is 0 or more."""
+    """erfcx for x ≥ 0."""
     t = op.Div(like(2.0, x), op.Add(like(2.0, x), x))
     return op.Mul(t, op.Exp(polynomial(op.Sub(op.Add(t, t), like(1.0, x)), _LOG_ERFCX)))
 
@@ -162,7 +162,7 @@ def _erfcx_tail(x: Any) -> Any:
 def _exp_square(x: Any, sign: float) -> Any:
     """exp(±x²) with the square in two parts, since rounding 81 costs exp(81) three digits."""
     sixteen = like(16.0, x)
-    # no more than what overflows anyway, or the parts would be infinities of both signs
+    # clamped to what overflows anyway, or the parts would be infinities of both signs
     x = op.Min(op.Max(x, like(-20.0, x)), like(20.0, x))
     short = op.Div(op.Round(op.Mul(x, sixteen)), sixteen)
     rest = op.Mul(op.Sub(x, short), op.Add(x, short))
@@ -185,14 +185,14 @@ def _lgamma_near(x: Any) -> Any:
 
 
 def _lgamma_right(x: Any) -> Any:
-    """lgamma from ½ on."""
+    """lgamma for x ≥ ½."""
     one, three, eight = (like(v, x) for v in (1.0, 3.0, 8.0))
     low = op.Less(x, one)
     up = op.Where(low, op.Add(x, one), x)
     near = _lgamma_near(op.Min(up, three))
     near = op.Sub(near, op.Where(low, op.Log(x), like(0.0, x)))
     middle = op.Less(x, eight)
-    # between 3 and 8, five steps up to where the series holds
+    # between 3 and 8: five steps up to where the series is accurate
     inner = op.Where(middle, x, one)
     product = inner
     for step in range(1, 5):

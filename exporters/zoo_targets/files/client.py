@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sample a genzoo model that NVIDIA Triton Inference Server serves.
+"""Sample a genzoo model served by NVIDIA Triton Inference Server.
 
     pip install numpy onnxruntime 'tritonclient[http]'
     python client.py --url localhost:8000 -n 4 --seed 0 --class 3 -o samples.npy
@@ -18,11 +18,11 @@ TYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64"}
 
 
 class Remote:
-    """A graph on the server, with the method of an ONNX Runtime session that a model uses."""
+    """A graph on the server, with the interface of an ONNX Runtime session."""
 
     def __init__(self, client, module, name, info):
         self.client, self.module, self.name, self.info = client, module, name, info
-        # the server's batching sees no scalars: a size of one stands for none
+        # the server's batching does not support scalars: they get an axis of size one
         self.batched = all(port["shape"][:1] == ["batch"] for port in (*info["inputs"], *info["outputs"]))
 
     def run(self, outputs, feeds):
@@ -52,7 +52,7 @@ class ServedModel(Model):
         self.module, self.client = module, module.InferenceServerClient(url)
 
     def graph(self, name):
-        """A session, made when first asked for, and the shapes of its inputs by name."""
+        """A session, created on first use, and the shapes of its inputs by name."""
         info = self.manifest["graphs"][name]
         if name not in self.sessions:
             model = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.manifest["model"].get("name") or "model")

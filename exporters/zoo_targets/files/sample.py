@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Run the genzoo bundle beside this file. All that it needs is numpy and onnxruntime: `pip install numpy onnxruntime`.
+"""Run the genzoo bundle beside this file. It needs only numpy and onnxruntime: `pip install numpy onnxruntime`.
 
     python sample.py -n 4 --seed 0 --class 3 -o samples.npy       the same samples as genzoo gives for this seed
-    python sample.py --score data.npy --class 3                   log-densities, of models that score in one call
+    python sample.py --score data.npy --class 3                   log-densities, for models that score in one call
 
     from sample import Model
     x = Model("bundle").sample(4, seed=0, condition=3)            float32 [4, *event], in data units
@@ -60,7 +60,7 @@ def tensors(path):
 
 
 class Model:
-    """A bundle, every file of which is what its manifest says. What cannot be done raises a ValueError."""
+    """A bundle whose files have been checked against its manifest. Errors are raised as ValueError."""
 
     def __init__(self, folder, providers=("CPUExecutionProvider",)):
         self.folder, self.providers, self.sessions = pathlib.Path(folder), list(providers), {}
@@ -69,48 +69,48 @@ class Model:
         require(m["format"] == {"name": "genzoo-bundle", "version": 1}, f"{folder} is of another format: {m['format']}")
         for name, info in m["files"].items():
             file = self.folder / name
-            require(not ({"/", "\\"} & set(name) or file.is_symlink()), f"{name} is no plain file of the bundle")
+            require(not ({"/", "\\"} & set(name) or file.is_symlink()), f"{name} is not a plain file of the bundle")
             same = file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == info["sha256"]
             require(same, f"{name} has been altered, damaged or lost: copy the bundle again")
         self.event = tuple(m["event_shape"])
 
     def graph(self, name):
-        """A session, loaded when first asked for, and the shapes of its inputs by name."""
+        """A session, loaded on first use, and the shapes of its inputs by name."""
         if name not in self.sessions:
             file = str(self.folder / self.manifest["graphs"][name]["file"])
             self.sessions[name] = onnxruntime.InferenceSession(file, providers=self.providers)
         return self.sessions[name], {p["name"]: p["shape"] for p in self.manifest["graphs"][name]["inputs"]}
 
-    def conditions(self, given, n, needed=False):
+    def conditions(self, value, n, needed=False):
         """int32 [n] or float32 [n, d], or None; by default every class in turn, unless one is needed."""
         c = self.manifest["condition"]
-        if c is None or (given is None and c["kind"] == "classes" and not needed):
-            require(given is None, "the model takes no class")
+        if c is None or (value is None and c["kind"] == "classes" and not needed):
+            require(value is None, "the model takes no class")
             return None if c is None else (np.arange(n) % c["size"]).astype(np.int32)
         size, labels = c["size"], {label: i for i, label in enumerate(c.get("labels", ()))}
-        require(given is not None, f"this needs a condition: {c['kind']} of {size}")
-        given = np.array(given.split(",") if isinstance(given, str) and given not in labels else given)
+        require(value is not None, f"this needs a condition: {c['kind']} of {size}")
+        value = np.array(value.split(",") if isinstance(value, str) and value not in labels else value)
         if c["kind"] == "vector":
-            fits = given.shape in ((size,), (n, size)) and np.isfinite(given.astype(np.float32)).all()
+            fits = value.shape in ((size,), (n, size)) and np.isfinite(value.astype(np.float32)).all()
             require(fits, f"a condition is {size} numbers, for all samples or for each")
-            return np.broadcast_to(given.astype(np.float32), (n, size))
+            return np.broadcast_to(value.astype(np.float32), (n, size))
         known = {str(i): i for i in range(size)} | labels
-        unknown = [one for one in map(str, given.ravel().tolist()) if one not in known]
+        unknown = [one for one in map(str, value.ravel().tolist()) if one not in known]
         require(not unknown, f"there is no class {', '.join(unknown)}; classes are 0 to {size - 1}, or their labels")
-        require(given.size in (1, n), f"{n} samples need one class or as many, not {given.size}")
-        return np.broadcast_to(np.array([known[str(one)] for one in given.ravel().tolist()], np.int32), n)
+        require(value.size in (1, n), f"{n} samples need one class or as many, not {value.size}")
+        return np.broadcast_to(np.array([known[str(one)] for one in value.ravel().tolist()], np.int32), n)
 
     def table(self, program, name=None):
         """The columns of a step table."""
-        found = tensors(self.folder / "tables.safetensors")
+        arrays = tensors(self.folder / "tables.safetensors")
         name = name or f"{program.get('sampler', 'ddim')}-{program.get('steps', 50)}"
-        table = {key.split("/")[1]: value for key, value in found.items() if key.split("/")[0] == name}
-        require(table, f"there is no table {name}; there are {', '.join(sorted({k.split('/')[0] for k in found}))}")
+        table = {key.split("/")[1]: value for key, value in arrays.items() if key.split("/")[0] == name}
+        require(table, f"there is no table {name}; there are {', '.join(sorted({k.split('/')[0] for k in arrays}))}")
         missing = {"noise_scale": 0, "noise_range": 0, "rescale": 0, "guidance": 1, "clip": np.finfo(np.float32).max}
         return {**{k: np.full(len(table["time"]), value) for k, value in missing.items()}, **table}
 
     def batches(self, n, batch, c):
-        """Indices, how many of them count (graphs of one size are filled up with the last sample), and conditions."""
+        """Indices, how many of them count (batches of a fixed size are padded with the last sample), and conditions."""
         fixed = self.manifest.get("batch")
         for first in range(0, n, fixed or batch):
             count = min(fixed or batch, n - first)
@@ -123,24 +123,24 @@ class Model:
         program, parts = self.manifest["programs"].get("fused" if fused else "sample"), []
         require(program, "the bundle has no fused graph")
         steps, c = program["kind"] == "iterate", self.conditions(condition, n)
-        require(steps or (not table and guidance is None), "what samples in one call takes no table or guidance")
+        require(steps or (not table and guidance is None), "sampling in one call takes no table or guidance")
         session, takes = self.graph(program["graph"])
-        for i, count, given in self.batches(n, batch, c):
+        for i, count, inputs in self.batches(n, batch, c):
             if fused:
                 key = {"seed": np.array(seed, np.uint64).view(np.int64), "first": np.array(i[0]), "n": np.array(count)}
-                x = session.run(None, key | given)[0]
+                x = session.run(None, key | inputs)[0]
             elif steps:
-                x = self.iterate(program, self.table(program, table), i, seed, given.get("condition"), guidance)
+                x = self.iterate(program, self.table(program, table), i, seed, inputs.get("condition"), guidance)
             else:
-                x = session.run(None, {program["noise"]: normal(seed, i, takes[program["noise"]][1:]), **given})[0]
+                x = session.run(None, {program["noise"]: normal(seed, i, takes[program["noise"]][1:]), **inputs})[0]
             parts.append(x[:count])
         require(all(np.isfinite(x).all() for x in parts), "some samples are not finite")
         return np.concatenate(parts)
 
     def iterate(self, program, table, i, seed, classes, guidance):
-        """A step table over a graph: one row, one evaluation of the network."""
+        """Runs a step table over a graph: one evaluation of the network per row."""
         (session, takes), matrix = self.graph(program["graph"]), table["matrix"]
-        event, decoder = takes["state"][2:], program.get("decoder")  # which makes samples of what steps are of
+        event, decoder = takes["state"][2:], program.get("decoder")  # turns states into samples
         state = np.zeros((matrix.shape[1], len(i), *event), np.float32)
         state[0] = np.float32(table["initial_scale"]) * normal(seed, i, event)
         zeros, ones, null = np.zeros_like(state[0]), np.ones_like(state[0]), program.get("null_class")
@@ -148,7 +148,7 @@ class Model:
             w = float(table["guidance"][row] if guidance is None else guidance)
             weights, c = np.ones(1, np.float32), None if classes is None else classes[None]
             if w != 1:
-                require(null is not None, "guidance needs a model with a null class, which this one has not")
+                require(null is not None, "guidance needs a model with a null class, which this one does not have")
                 weights, c = np.array([w, 1 - w], np.float32), np.stack([classes, np.full_like(classes, null)])
             noise = normal(seed, i, event, row, 1) if table["noise_scale"][row] else zeros
             feeds = {k: np.array(table[k][row], np.float32) for k in table.keys() & takes}
@@ -162,22 +162,22 @@ class Model:
     def log_prob(self, x, condition=None, seed=0, batch=64):
         """Log-densities in nats, [n]; whole numbers of a model of discrete data get the specified uniform noise."""
         program, levels, x = self.manifest["programs"]["log_prob"], self.manifest["levels"], np.asarray(x)
-        require(program and program["kind"] == "direct", "the model does not score in one call, as this program does")
+        require(program and program["kind"] == "direct", "the model does not score in one call, as it must here")
         fits = x.shape[1:] == self.event and x.size and np.isfinite(x).all()
-        require(fits, f"data is finite numbers of shape [n, {', '.join(map(str, self.event))}], not {list(x.shape)}")
+        require(fits, f"data must be finite, of shape [n, {', '.join(map(str, self.event))}], not {list(x.shape)}")
         if levels and x.dtype.kind in "iu":
             require(x.min() >= 0 and x.max() < levels, f"the data has numbers outside 0 to {levels - 1}")
             u = uniform(seed, np.arange(len(x)), x[0].size, 0, 3)[:, : x[0].size].reshape(x.shape).astype(np.float32)
             x = np.minimum(x.astype(np.float32) + u, np.nextafter(x.astype(np.float32) + 1, np.float32(0)))
         (session, takes), c, parts = self.graph(program["graph"]), self.conditions(condition, len(x), True), []
         name = next(name for name in takes if name != "condition")
-        for i, count, given in self.batches(len(x), batch, c):
-            parts.append(session.run(None, {name: x[i].astype(np.float32), **given})[0][:count])
+        for i, count, inputs in self.batches(len(x), batch, c):
+            parts.append(session.run(None, {name: x[i].astype(np.float32), **inputs})[0][:count])
         return np.concatenate(parts).astype(np.float64)
 
 
 def main(cli, model):
-    """Ask a model, which is made of the arguments, for what the arguments say."""
+    """The command line, for a model constructed from the arguments."""
     options = ("-n", "n", int, 1), ("--seed", "seed", int, 0), ("--guidance", "guidance", float, None)
     files = ("--class", "label", str, None), ("--table", "table", str, None), ("--score", "score", str, None)
     for flag, name, kind, value in (*options, *files, ("-o", "o", str, "samples.npy")):
@@ -190,7 +190,7 @@ def main(cli, model):
         x = model(args).sample(args.n, args.seed, args.label, args.table, args.guidance, args.fused)
         np.save(args.o, x)
         print(f"{args.o}: float32 {list(x.shape)}, {x.min():.3g} to {x.max():.3g}, seed {args.seed}")
-    except Exception as error:  # whoever raises it, ONNX Runtime included
+    except Exception as error:  # of any kind, including those of ONNX Runtime
         sys.exit(f"Error: {error}")
 
 

@@ -25,7 +25,7 @@ constexpr const char* usage = R"(usage: sample [options]
                     of a model that is conditioned on a vector, its numbers
   --table NAME      step table, such as ddim-20 [the model's own choice]
   --guidance W      weight of classifier-free guidance [the table's]
-  --fused           run the graph that holds the whole sampler
+  --fused           run the graph that contains the whole sampler
   --score FILE.npy  print log-densities of data, in nats, of models that score in one call
   -o FILE.npy       where samples go [samples.npy]
   --bundle FOLDER   the bundle [bundle]
@@ -46,7 +46,7 @@ std::uint64_t whole(const std::string& option, const std::string& text) {
   } catch (const std::exception&) {
     used = 0;
   }
-  // stoull takes -1 for the largest number of all
+  // stoull would accept -1 as the largest number
   if (used == 0 || used != text.size() || text.find_first_not_of("0123456789") != std::string::npos)
     throw genzoo::Error(option + " takes a whole number, not " + text);
   return value;
@@ -80,7 +80,7 @@ Arguments parse(std::vector<std::string> given) {
       option.resize(equals);
     }
     if (i + 1 == given.size())
-      throw genzoo::Error(option + " is unknown or lacks its value; --help tells what there is");
+      throw genzoo::Error(option + " is unknown or lacks its value; see --help");
     const std::string& value = given[++i];
     if (option == "-n")
       found.n = whole(option, value);
@@ -101,13 +101,13 @@ Arguments parse(std::vector<std::string> given) {
     else if (option == "--threads")
       found.threads = whole(option, value);
     else
-      throw genzoo::Error("there is no option " + option + "; --help tells what there is");
+      throw genzoo::Error("there is no option " + option + "; see --help");
   }
   if (found.threads > 1024) throw genzoo::Error("--threads takes at most 1024");
   return found;
 }
 
-/// What --class means depends on the model: a label may hold a comma.
+/// The meaning of --class depends on the model: a label may contain a comma.
 void condition(Arguments& arguments, const genzoo::Manifest& manifest) {
   if (arguments.label.empty()) return;
   if (!manifest.condition) throw genzoo::Error("the model takes no class");
@@ -151,7 +151,7 @@ int main(int count, char** values) {
     run(parse(given));
     return EXIT_SUCCESS;
   } catch (const std::bad_alloc&) {
-    std::cerr << "Error: this does not fit into memory: draw fewer samples at a time\n";
+    std::cerr << "Error: not enough memory: draw fewer samples at a time\n";
   } catch (const std::exception& error) {
     std::cerr << "Error: " << error.what() << '\n';
   }

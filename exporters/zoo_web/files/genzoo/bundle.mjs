@@ -1,5 +1,5 @@
 /**
- * A bundle whose files are what its manifest says, and its graphs, loaded as they are needed.
+ * A bundle, whose files are checked against its manifest, and its graphs, loaded on demand.
  *
  * @license Apache-2.0
  */
@@ -11,11 +11,11 @@ import { inlined } from "./inline.mjs";
 const FIELDS = ["format", "created_by", "model", "event_shape", "condition", "levels", "licenses", "noise", "graphs",
   "programs", "batch", "precision", "kind", "proof", "files"];
 const OPTIONAL = ["batch", "precision", "kind"];
-/** What no graph takes weights from. */
+/** Files that graphs never take weights from. */
 const OTHERS = ["tables.safetensors", "golden.safetensors"];
 const AGAIN = "Copy or export the bundle again.";
 
-/** The manifest of a bundle, if it is one that this runtime can follow. */
+/** The manifest of a bundle, if this runtime supports it. */
 export function manifestOf(bytes) {
   let manifest;
   try {
@@ -28,11 +28,11 @@ export function manifestOf(bytes) {
   if (version !== 1) throw new ZooError(`the bundle is of format ${version}; this module reads 1`, "Get a newer genzoo.mjs.");
   const unknown = Object.keys(manifest).filter((field) => !FIELDS.includes(field));
   const lacking = FIELDS.filter((field) => !Object.hasOwn(manifest, field) && !OPTIONAL.includes(field));
-  if (unknown.length) throw new ZooError(`the manifest has the fields ${unknown.join(", ")}, which format 1 has not`);
+  if (unknown.length) throw new ZooError(`the manifest has the fields ${unknown.join(", ")}, which format 1 does not have`);
   if (lacking.length) throw new ZooError(`the manifest has no ${lacking.join(", ")}`, AGAIN);
   const { generator, normals } = manifest.noise;
   if (generator !== "philox4x32-10" || normals !== "box-muller") {
-    throw new ZooError(`noise of ${generator} by ${normals} cannot be made here`);
+    throw new ZooError(`noise of ${generator} by ${normals} is not supported here`);
   }
   return manifest;
 }
@@ -53,7 +53,7 @@ export class Bundle {
     this._sessions = new Map();
   }
 
-  /** A file of the bundle, if it is the one that the manifest states. */
+  /** A file of the bundle, checked against the manifest. */
   async file(name) {
     const stated = Object.hasOwn(this.manifest.files, name) ? this.manifest.files[name] : null;
     if (!stated || !/^[\w-][\w.-]*$/.test(name)) throw new ZooError(`the bundle has no file ${name}`);
@@ -70,7 +70,7 @@ export class Bundle {
     return graph;
   }
 
-  /** One of the graphs as a session of ONNX Runtime, loaded when first asked for. */
+  /** One of the graphs as a session of ONNX Runtime, loaded on first use. */
   session(graph) {
     if (!this._sessions.has(graph)) {
       const session = this._open(this.graph(graph).file);

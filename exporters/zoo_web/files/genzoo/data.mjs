@@ -1,5 +1,5 @@
 /**
- * Numbers on their way into graphs and out of them: units, dequantisation, batches.
+ * Conversions of the inputs and outputs of graphs: units, dequantisation, batches.
  *
  * @license Apache-2.0
  */
@@ -19,7 +19,8 @@ export function inDataUnits({ shift, scale, data_min: low, data_max: top }, x) {
 }
 
 /**
- * Data as graphs take it. Integers of discrete data (a Uint8Array, say) get uniform noise, and stay below the next one.
+ * Data as inputs of graphs. Integers of discrete data (such as a Uint8Array) get uniform noise, and stay
+ * below the next one.
  * @param {ArrayLike<number>} x n events
  * @param {number} n
  * @param {number|null} levels of discrete data: it is 0 … levels - 1

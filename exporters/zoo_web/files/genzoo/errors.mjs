@@ -1,6 +1,6 @@
-/** What goes wrong in a bundle or in a call. @license Apache-2.0 */
+/** Errors of bundles and calls. @license Apache-2.0 */
 
-/** Everything that goes wrong here, in one sentence; `hint` is the next step, or "". `cause` is what was behind it. */
+/** Any error of this module, in one sentence; `hint` is the next step, or ""; `cause` is the original error. */
 export class ZooError extends Error {
   constructor(message, hint = "", cause = undefined) {
     super(message, { cause });

@@ -8,8 +8,8 @@ import { count } from "./data.mjs";
 import { ZooError } from "./errors.mjs";
 
 /**
- * A reader of files beside each other on a web server.
- * @param {string|URL} base where they are, ending in "/"
+ * A reader of the files of a folder on a web server.
+ * @param {string|URL} base the folder's address, ending in "/"
  * @returns {(name: string) => Promise<Uint8Array>}
  */
 export function fetchReader(base) {
@@ -30,7 +30,7 @@ const SAFETENSORS = { F64: Float64Array, F32: Float32Array, I32: Int32Array, I64
  * @returns {Map<string, {shape: number[], data: ArrayLike<number>}>}
  */
 export function readSafetensors(bytes) {
-  const wrong = (why) => new ZooError(`this is no safetensors file: ${why}`);
+  const wrong = (why) => new ZooError(`this is not a safetensors file: ${why}`);
   if (bytes.byteLength < 8) throw wrong("it has fewer than 8 bytes");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getUint32(0, true), start = 8 + length;

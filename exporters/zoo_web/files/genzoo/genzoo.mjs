@@ -8,8 +8,8 @@
  *     const { data, shape } = await model.sample(4, { seed: 0, condition: 3 });
  *
  * The same seed gives the samples that PyTorch and Python's ONNX Runtime give, up to rounding: sample i is the same
- * alone or among a thousand. What a bundle is stands in docs/bundle-format.md of genzoo, version 1; this module follows
- * the programs `direct`, `iterate` and `fused`, and scores by `direct`. It needs nothing but ONNX Runtime, which is
+ * alone or among a thousand. The bundle format is specified in docs/bundle-format.md of genzoo, version 1; this
+ * module follows the programs `direct`, `iterate` and `fused`, and scores by `direct`. It needs nothing but ONNX Runtime, which is
  * passed in, and has no build step.
  *
  * @license Apache-2.0
@@ -56,7 +56,7 @@ const given = (value) => value !== undefined && value !== null;
 /** A bundle as a model. Made by {@link load}. */
 export class Model {
   constructor(bundle, tables) {
-    /** What `manifest.json` says. */
+    /** The content of `manifest.json`. */
     this.manifest = bundle.manifest;
     /** Shape of one sample. */
     this.eventShape = bundle.manifest.event_shape;
@@ -70,7 +70,7 @@ export class Model {
   /** Numbers in one sample. */
   get size() { return count(this.eventShape); }
 
-  /** Names of the step tables, "<sampler>-<steps>", the model's own choice first; empty for a model of one call. */
+  /** Names of the step tables, "<sampler>-<steps>", the model's default first; empty for a model that samples in one call. */
   get tables() {
     const { sampler, steps } = this.manifest.programs.sample, own = `${sampler}-${steps}`;
     return [...this._tables.keys()].sort((a, b) => (b === own) - (a === own) || a.localeCompare(b, "en", { numeric: true }));
@@ -93,10 +93,10 @@ export class Model {
    * @param {number|bigint} [options.seed] key of the noise; by default a random one
    * @param {*} [options.condition] one class (number or label) or vector for all, or an array of n; by default every
    *     class in turn
-   * @param {string|object} [options.table] a step table or its name; by default the model's own choice
+   * @param {string|object} [options.table] a step table or its name; by default the model's own
    * @param {number|{weight: number, interval?: number[], rescale?: number}} [options.guidance] weight of classifier-free
    *     guidance; `interval`: lowest and highest noise level σ/α that are guided; by default as in the table
-   * @param {*} [options.negative] class to guide away from, instead of from no class
+   * @param {*} [options.negative] class to guide away from, instead of the null class
    * @param {boolean} [options.fused] run the bundle's fused graph, a whole run in one call; it has no options
    * @param {number} [options.batchSize] samples in one call of a graph
    * @param {(done: number, total: number) => void} [options.progress] called after each call of a graph
@@ -106,7 +106,7 @@ export class Model {
    * @returns {Promise<{data: Float32Array, shape: number[], seed: number|bigint}>} in data units; shape [n, ...event]
    */
   async sample(n, { seed = randomSeed(), condition, batchSize, progress, signal, fused = false, ...options } = {}) {
-    if (!Number.isInteger(n) || n < 1) throw new ZooError(`the number of samples is a whole number from 1 up, not ${n}`);
+    if (!Number.isInteger(n) || n < 1) throw new ZooError(`the number of samples is a whole number, 1 or more, not ${n}`);
     keyOf(seed);
     const program = this.manifest.programs[fused ? "fused" : "sample"];
     if (!program) throw new ZooError(`${this.name} has no fused graph`, "Export it with --fused.");
@@ -134,9 +134,9 @@ export class Model {
    * @returns {Promise<Float64Array>} n values; data outside the support of the model has -∞
    */
   async logProb(x, { condition, seed = 0, batchSize, progress, signal } = {}) {
-    if (!this.scores) throw new ZooError(`${this.name} does not score in one call, which is all that this module does`);
+    if (!this.scores) throw new ZooError(`${this.name} does not score in one call, and this module supports nothing else`);
     const n = x.length / this.size, { graph } = this.manifest.programs.log_prob;
-    if (!Number.isInteger(n) || n < 1) throw new ZooError(`${x.length} numbers are no events of ${this.size} numbers each`);
+    if (!Number.isInteger(n) || n < 1) throw new ZooError(`${x.length} numbers are not events of ${this.size} numbers each`);
     if (this.manifest.condition && !given(condition)) {
       throw new ZooError(`scoring with ${this.name} needs the ${this.manifest.condition.kind} of the data`);
     }
@@ -181,7 +181,7 @@ export class Model {
   /** A step table over a graph: one row, one call. */
   async _iterate(program, run, { first, n, seed, condition, other, preview }, table) {
     const { inputs } = this._bundle.graph(program.graph), taken = new Set(inputs.map(({ name }) => name));
-    // a state may be of something else than a sample, which a decoder makes samples of
+    // a state may be a latent, which a decoder turns into a sample
     const event = inputs.find(({ name }) => name === "state").shape.slice(2), numbers = count(event);
     const m = this._rows(n), size = m * numbers, shape = [m, ...event];
     const noise = (place) => filled(normal(seed, n, numbers, { first, ...place }), numbers, m);
@@ -215,7 +215,7 @@ export class Model {
     return this._decoded(program, inDataUnits(program, state.data.subarray(0, size)), shape);
   }
 
-  /** Data of latents, where a model has a decoder; else they are the data. */
+  /** Decoded latents if the model has a decoder, else the states themselves. */
   async _decoded({ decoder }, latent, shape) {
     if (!decoder) return latent;
     const run = this._runner(await this._bundle.session(decoder), 1);
@@ -224,7 +224,7 @@ export class Model {
 
   // -- arguments ------------------------------------------------------------------------------------------------------
 
-  /** The table to run, guided as asked for; null for a program of one call, which has no such choices. */
+  /** The table to run, with the requested guidance; null for a program of one call, which has no such choices. */
   _choices({ kind, graph }, { table: choice, guidance, negative, preview, ...unknown }) {
     const [name] = Object.keys(unknown);
     if (name) throw new ZooError(`sampling has no option ${name}`);
@@ -241,22 +241,22 @@ export class Model {
     return made;
   }
 
-  /** What n samples are guided away from, or null where nothing is. */
+  /** The negative condition of n samples, or null without guidance. */
   _other({ null_class: nothing }, table, negative, classes, n) {
     if (table === null) return null;
     if (given(negative)) return conditionOf(this, negative, n);
     if (classes && Number.isInteger(nothing)) return new Int32Array(n).fill(nothing);
-    if (table.guidance.some((w) => w !== 1)) throw new ZooError(`guidance needs a null class, which ${this.name} has not`);
+    if (table.guidance.some((w) => w !== 1)) throw new ZooError(`guidance needs a null class, which ${this.name} does not have`);
     return null;
   }
 
-  /** Samples in one call: what is asked for, and no more than the one size that graphs of a fixed batch take. */
+  /** The batch size of one call: as requested, or the fixed batch size of the graphs. */
   _batchSize(asked) {
     const size = asked ?? Math.min(Math.max(Math.floor(NUMBERS_IN_A_BATCH / this.size), 1), 4096);
     return given(this.manifest.batch) ? Math.min(size, this.manifest.batch) : size;
   }
 
-  /** How many rows a call for n samples has: graphs of a fixed batch are filled up with copies of the last sample. */
+  /** The number of rows in a call for n samples: fixed batches are padded with copies of the last sample. */
   _rows(n) { return this.manifest.batch ?? n; }
 
   /** The conditions of samples first … end - 1 of n. */
@@ -281,7 +281,7 @@ export class Model {
     return new this._bundle.ort.Tensor(type, data, shape);
   }
 
-  /** Calls a graph, and between two calls tells of progress and listens whether to stop. */
+  /** Calls a graph; between two calls, reports progress and checks for cancellation. */
   _runner(session, total, progress, signal) {
     let done = 0;
     return async (feeds, outputs) => {
@@ -299,7 +299,7 @@ export class Model {
   }
 }
 
-/** Let waiting messages and clicks be served. Not by a timer: hidden pages slow those down. */
+/** Yield to the event loop. Not with a timer, which hidden pages throttle. */
 function breathe() {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

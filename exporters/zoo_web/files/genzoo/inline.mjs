@@ -1,6 +1,6 @@
 /**
- * Weights of inner graphs, put into the ONNX file. ONNX Runtime takes weights of the outermost graph from memory, but
- * looks for those of a loop's body on a disk, which a browser has not.
+ * Inlines the weights of nested graphs into the ONNX file. ONNX Runtime takes weights of the outermost graph from
+ * memory, but looks for those of a loop's body on disk, which a browser does not have.
  *
  * @license Apache-2.0
  */
@@ -16,9 +16,9 @@ const TENSOR = { raw_data: 9, external_data: 13, data_location: 14 };
 const ENTRY = { key: 1, value: 2 };
 
 /**
- * An ONNX model in which no inner graph takes weights from a file.
+ * An ONNX model in which no nested graph takes weights from a file.
  * @param {Uint8Array} bytes of the model
- * @param {Map<string, Uint8Array>} files that it may take weights from, by name
+ * @param {Map<string, Uint8Array>} files that contain weights, by name
  * @returns {Uint8Array} `bytes` themselves if there is nothing to do
  */
 export function inlined(bytes, files) {
@@ -43,7 +43,7 @@ function tensor(bytes, files) {
   const file = files.get(entries.get("location")), offset = Number(entries.get("offset") ?? 0);
   const end = entries.has("length") ? offset + Number(entries.get("length")) : file?.length;
   if (!file || !(offset >= 0 && offset <= end && end <= file.length)) {
-    throw new ZooError(`a graph takes weights from ${entries.get("location")}, where they are not`);
+    throw new ZooError(`a graph takes weights from ${entries.get("location")}, which does not contain them`);
   }
   return joined([...kept, ...fieldBytes(TENSOR.raw_data, file.subarray(offset, end))]);
 }
@@ -53,7 +53,7 @@ function entryOf(bytes) {
   return [texts.get(ENTRY.key), texts.get(ENTRY.value)];
 }
 
-/** A message with other contents where `change(field, content)` gives some, or null if it gives none. */
+/** A message with the contents that `change(field, content)` replaced, or null if it replaced none. */
 function rewritten(bytes, change) {
   const parts = [];
   let copied = 0;

@@ -9,7 +9,7 @@
 
 import { ZooError } from "./errors.mjs";
 
-/** What a random number is used for; the last word of the counter. */
+/** The purpose of a random number; the last word of the counter. */
 export const Stream = Object.freeze({ INITIAL: 0, STEP: 1, PROBE: 2, DEQUANTIZE: 3, CONDITION: 4 });
 
 /** Upper 32 bits of a product of two 32-bit words, by 16-bit halves: each sum below stays under 2³². */

@@ -1,5 +1,5 @@
 /**
- * Step tables: what a model that samples in steps does in each of them, and guidance.
+ * Step tables, which define each step of an iterative sampler, and guidance.
  *
  * @license Apache-2.0
  */
@@ -7,7 +7,7 @@
 import { ZooError } from "./errors.mjs";
 
 const LARGEST = 3.4028234663852886e38; // of float32
-/** Columns that a file may lack, and what they are then. */
+/** Optional columns of a file, and their defaults. */
 const MISSING = { noise_scale: 0, noise_range: 0, rescale: 0, guidance: 1, clip: LARGEST };
 
 /**
@@ -44,7 +44,7 @@ export function guided(table, guidance) {
   const { weight, interval = [0, Infinity], rescale = 0 } = typeof guidance === "object" ? guidance : { weight: guidance };
   const [low, highest] = interval;
   if (!Number.isFinite(weight)) throw new ZooError(`guidance must be a finite number, not ${weight}`);
-  if (!(low >= 0 && low < highest)) throw new ZooError(`a guidance interval is two noise levels, the lowest first, not ${interval}`);
+  if (!(low >= 0 && low < highest)) throw new ZooError(`a guidance interval is two noise levels, the lower first, not ${interval}`);
   if (!(rescale >= 0 && rescale <= 1)) throw new ZooError(`guidance rescale lies in [0, 1], not ${rescale}`);
   const column = (inside, outside) => Float64Array.from({ length: table.rows }, (_, row) => {
     const level = table.sigma[row] / table.alpha[row];
@@ -54,8 +54,8 @@ export function guided(table, guidance) {
 }
 
 /**
- * The conditions that one guided step evaluates, and their weights: (class, other) weigh (w, 1 - w). At w = 1 the other
- * is not evaluated, and at w = 0 the class is not.
+ * The conditions that one guided step evaluates, and their weights: (class, other) have weights (w, 1 - w). At w = 1
+ * the other is not evaluated, and at w = 0 the class is not.
  */
 export function evaluations(condition, w, other) {
   if (w === 1 || !condition) return { classes: condition, weights: Float32Array.of(1) };

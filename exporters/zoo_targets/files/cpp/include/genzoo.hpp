@@ -1,4 +1,4 @@
-// Run a genzoo bundle: the samples are those that genzoo gives for the same seed, in Python and everywhere else.
+// Run a genzoo bundle: the same seed gives the same samples as in Python and every other runtime.
 //
 //     genzoo::Model model("bundle");
 //     genzoo::SampleOptions options;
@@ -7,7 +7,7 @@
 //     genzoo::Array x = model.sample(4, options);      // float32 [4, *event], in data units
 //     std::vector<double> nats = model.log_prob(x, options);
 //
-// Needs C++17 and ONNX Runtime. Everything that goes wrong is a genzoo::Error, whose what() is one sentence.
+// Needs C++17 and ONNX Runtime. All errors are of type genzoo::Error, whose what() is one sentence.
 // It follows docs/bundle-format.md of genzoo, version 1. Copy it, read it, change it: Apache-2.0.
 #pragma once
 
@@ -35,12 +35,12 @@
 namespace genzoo {
 
 struct SampleOptions : Options {
-  std::string table;               // such as "ddim-20"; empty for the model's own choice
+  std::string table;               // such as "ddim-20"; empty for the model's default
   std::optional<double> guidance;  // weight of classifier-free guidance, instead of the table's
-  bool fused = false;              // run the graph that holds the whole sampler
+  bool fused = false;              // run the graph that contains the whole sampler
 };
 
-/// A bundle, every file of which is what its manifest says. Threads may share it.
+/// A bundle, whose files have been checked against its manifest. Threads may share it.
 class Model {
  public:
   /// `threads` for one operator on the CPU; 0 leaves the choice to ONNX Runtime. Throws Error.
@@ -92,7 +92,7 @@ class Model {
   /// Whole numbers of a model of discrete data get the specified uniform noise of the seed.
   std::vector<double> log_prob(const Array& x, const Options& options = {}) const {
     if (!manifest_.log_prob || manifest_.log_prob->kind != "direct")
-      throw Error("the model does not score in one call, which is all that this program does");
+      throw Error("the model does not score in one call, and this program supports nothing else");
     const Program& program = *manifest_.log_prob;
     const std::size_t n = x.shape.empty() ? 0 : static_cast<std::size_t>(x.shape[0]);
     if (x.shape != with(static_cast<std::int64_t>(n), manifest_.event_shape) || n == 0 ||
@@ -131,7 +131,7 @@ class Model {
 
  private:
   static constexpr const char* tables = "tables.safetensors";
-  static constexpr std::uint64_t largest_count = std::uint64_t{1} << 32;  // samples are counted by 32 bits of noise
+  static constexpr std::uint64_t largest_count = std::uint64_t{1} << 32;  // the noise counts samples in 32 bits
   static constexpr std::size_t batch_numbers = 1 << 16, largest_batch = 4096;
 
   std::filesystem::path folder_;
@@ -141,7 +141,7 @@ class Model {
   mutable std::mutex loading_;
   mutable std::map<std::string, std::unique_ptr<Session>> sessions_;
 
-  /// Samples first … first + count - 1, filled up with copies of the last one for graphs of one size of batch.
+  /// Samples first … first + count - 1, padded with copies of the last one for graphs with a fixed batch size.
   struct Batch {
     std::size_t first, count, filled;
     std::size_t sample(std::size_t i) const { return first + std::min(i, count - 1); }
@@ -164,7 +164,7 @@ class Model {
     return *manifest_.fused;
   }
 
-  /// One of the bundle's graphs, loaded when first asked for.
+  /// One of the bundle's graphs, loaded on first use.
   const Session& session(const Program& program) const { return session(program.graph); }
 
   const Session& session(const std::string& graph) const {
@@ -247,14 +247,14 @@ class Model {
                              std::uint64_t seed) const {
     const Session& session = this->session(program);
     const Graph& graph = manifest_.graphs.at(program.graph);
-    // a state may be of something else than a sample, which a decoder makes samples of
+    // a state may be a latent, which a decoder turns into a sample
     const Shape event = manifest_.state_shape(program);
     const std::size_t size = count(event), all = batch.filled * size;
     const Shape events = with(batch.size(), event);
     const Shape shape = with(static_cast<std::int64_t>(table.slots), events);
     const auto slots = static_cast<std::int64_t>(table.slots);
 
-    // what follows is fed by reference: a row changes the numbers in place
+    // the following are fed by reference: a row changes the numbers in place
     std::map<std::string, std::vector<float>> scalars;
     std::vector<float> matrix(table.slots * (table.slots + 1)), fresh(all), known(all), mask(all, 1);
     std::map<std::string, Tensor> feeds;
@@ -278,7 +278,7 @@ class Model {
       for (std::size_t i = 0; i < matrix.size(); ++i)
         matrix[i] = static_cast<float>(table.matrix[row * matrix.size() + i]);
       if (const double w = table.at("guidance", row); w != last) {
-        // (class, null class) weigh (w, 1 - w); at w = 1 the null class is not evaluated
+        // (class, null class) have weights (w, 1 - w); at w = 1 the null class is not evaluated
         weights = w == 1 ? std::vector<float>{1} : std::vector<float>{static_cast<float>(w), static_cast<float>(1 - w)};
         evaluated = given;
         if (w != 1) evaluated.classes.resize(2 * batch.filled, *program.null_class);
@@ -306,14 +306,14 @@ class Model {
     return samples(this->session(program.decoder).run(latents, "x"), batch, "x");
   }
 
-  /// Refuses what the model or its graph cannot do, before anything runs.
+  /// Refuses options that the model or its graph does not support, before anything runs.
   void check_table(const Program& program, const StepTable& table) const {
     const Graph& graph = manifest_.graphs.at(program.graph);
     const bool guides = manifest_.condition && !manifest_.condition->vector && program.null_class;
     for (std::size_t row = 0; row < table.rows; ++row) {
       const double w = table.at("guidance", row);
       if (!std::isfinite(w)) throw Error("guidance is a finite number");
-      if (w != 1 && !guides) throw Error("guidance needs a model with a null class, which this one has not");
+      if (w != 1 && !guides) throw Error("guidance needs a model with a null class, which this one does not have");
       if (table.at("rescale", row) != 0 && !graph.input("rescale"))
         throw Error("graph " + program.graph + " cannot rescale guidance: it has no input rescale");
     }
@@ -338,7 +338,7 @@ class Model {
       noise::normal(seed, static_cast<std::uint32_t>(batch.sample(i)), size, row, stream, into.data() + i * size);
   }
 
-  /// Data as the float32 that graphs take.
+  /// Data as the float32 input of graphs.
   std::vector<float> scored(const Array& x, std::uint64_t seed) const {
     const std::size_t size = count(manifest_.event_shape);
     const bool discrete = manifest_.levels && x.whole;

@@ -1,6 +1,6 @@
 /**
- * The page: a form, a worker that has the model, and a view of what it draws. A run can be linked to: its choices stand
- * behind the "#" of the address, and opening that address runs it again.
+ * The page: a form, a worker that holds the model, and a view of the samples. A run can be linked to: its choices are
+ * in the fragment of the address, and opening that address runs it again.
  *
  * @license Apache-2.0
  */
@@ -15,10 +15,10 @@ import { Sounds, sampleRate } from "./sounds.mjs";
 import { Texts, alphabetOf } from "./texts.mjs";
 
 const client = new Client();
-/** What tests and the console look at: the model's description, and the last samples. */
+/** For tests and the console: the model's description, and the last samples. */
 const state = (globalThis.genzoo = { ready: false, running: false, manifest: null, last: null, error: null, view: null, previews: 0 });
 
-/** How samples are shown, how many are drawn unless another number is asked for, and how many a page can show. */
+/** The view of the samples, the default number of samples, and the largest that a page can show. */
 const KINDS = {
   points: { many: () => 2000, most: 100_000, view: (where, manifest, n) => new Points(where, n) },
   sounds: { many: () => 1, most: 50, view: (...args) => new Sounds(...args) },
@@ -42,7 +42,7 @@ function fail(error) {
   show("error", true);
 }
 
-/** How far a run is, in [0, 1]; null while that cannot be said. */
+/** Progress of a run in [0, 1]; null while it is unknown. */
 function progress(part) {
   if (part === null) $("progress").removeAttribute("value");
   else $("progress").value = part;
@@ -77,7 +77,7 @@ async function run() {
   }
 }
 
-/** Draw samples, and show them: as they become, if they do so in steps. */
+/** Draw samples and show them, with previews if they are drawn in steps. */
 async function draw(options, captions) {
   const { manifest } = state, stepped = manifest.programs.sample.kind === "iterate";
   let view = null;
@@ -102,7 +102,7 @@ async function draw(options, captions) {
   return result;
 }
 
-/** Put the model's density beneath points, if it can score: not under samples of all classes, being none of theirs. */
+/** Show the model's density behind points, if it can score and all have one class. */
 async function shade({ condition }) {
   const { manifest, scores, view } = state;
   if (!(view instanceof Points) || !scores || (manifest.condition && condition === undefined)) return;
@@ -124,7 +124,7 @@ function tellAbout({ manifest, threads }, backend, ort) {
   $("about").replaceChildren(...lines.map((line) => element("p", { textContent: line })));
 }
 
-/** The backend that the address asks for, if it is there, and a choice if there is one. */
+/** The backend that the address requests, if available, and the choice between backends if there are several. */
 async function chosenBackend(ort) {
   const possible = Boolean(ort.webgpu && (await navigator.gpu?.requestAdapter().catch(() => null)));
   const backend = possible && new URLSearchParams(location.search).get("backend") === "webgpu" ? "webgpu" : "wasm";

@@ -26,7 +26,7 @@ export class Client {
   /**
    * @param {string} name of one of the worker's calls
    * @param {object} [args]
-   * @param {(event: object) => void} [listen] gets what the worker tells before it is done
+   * @param {(event: object) => void} [listen] receives the worker's events until it is done
    */
   call(name, args, listen) {
     const id = ++this.last;

@@ -1,5 +1,5 @@
 /**
- * The few things that all views do with the document. What a file says becomes text, never markup.
+ * DOM helpers shared by all views. Content of files becomes text, never markup.
  *
  * @license Apache-2.0
  */
@@ -11,7 +11,7 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** A canvas that screen readers know as a picture of something. */
+/** A canvas with a label for screen readers. */
 export function canvasOf(width, height, label) {
   const canvas = element("canvas", { width, height });
   canvas.setAttribute("role", "img");

@@ -1,5 +1,5 @@
 /**
- * The form: what can be chosen of this model, and what has been.
+ * The form: the choices that this model offers, and those made.
  *
  * @license Apache-2.0
  */
@@ -9,11 +9,11 @@ import { labelsOf } from "../genzoo/conditions.mjs";
 export const $ = (id) => document.getElementById(id);
 export const show = (id, shown) => $(id).classList.toggle("hidden", !shown);
 
-/** Where the slider is at first, which stands for the guidance that is in the table: sliders have coarser steps. */
+/** The slider's initial position, which stands for the guidance of the table, since sliders have coarser steps. */
 let ownGuidance = null;
 
-/** Set the form up for a model. `n`: how many samples are asked for at first; `most`: how many can be; `vector`: the
- * condition at first, of a model that takes one. */
+/** Set the form up for a model. `n`: initial number of samples; `most`: the largest; `vector`: the
+ * initial condition of a model that takes one. */
 export function fill({ manifest, tables }, n, most, vector) {
   const { condition, model } = manifest, program = manifest.programs.sample;
   document.title = model.name;
@@ -44,13 +44,13 @@ export function tellGuidance() {
   $("guidance-value").textContent = Number($("guidance").value).toFixed(1);
 }
 
-/** The choices that are in use, as texts by name. */
+/** The current choices, as texts by name. */
 export function choices() {
   const used = Array.from($("fields").elements).filter((field) => field.name && !field.closest(".hidden"));
   return Object.fromEntries(used.map((field) => [field.name, field.value]));
 }
 
-/** Take choices over, from the address say; what there is not is left as it is. */
+/** Apply choices, for example from the address; missing ones are left unchanged. */
 export function choose(given) {
   const fields = $("form").elements;
   for (const [name, value] of given) if (Object.hasOwn(choices(), name)) fields[name].value = value;
@@ -58,7 +58,7 @@ export function choose(given) {
 }
 
 /**
- * Choices as the arguments of Model.sample. They may come from an address, which no form has looked at.
+ * Choices as the arguments of Model.sample. They may come from an address, so they are validated.
  * @param {object} chosen texts
  * @param {number} most samples
  */

@@ -1,5 +1,5 @@
 /**
- * Samples that are no picture, sound or point: a table of their numbers.
+ * Samples other than images, sounds, points and texts: a table of their numbers.
  *
  * @license Apache-2.0
  */
@@ -31,7 +31,7 @@ export class Numbers {
   }
 }
 
-/** A number as it stands in its column: a category by its name, others rounded down to the column's grain, in its range. */
+/** A number as shown in its column: a category by its name, others rounded down to its grain, within its range. */
 export function cellOf(column, value) {
   if (!column?.grain) return value.toPrecision(5);
   const { grain, minimum = -Infinity, maximum = Infinity, values } = column;

@@ -6,7 +6,7 @@
 
 import { canvasOf, colour, element, sheet } from "./dom.mjs";
 
-/** Samples a second of what is sound, or null. */
+/** The sample rate of sounds, or null for other samples. */
 export function sampleRate({ kind }) {
   return kind?.kind === "audio" ? kind.sample_rate : null;
 }
@@ -39,7 +39,7 @@ export class Sounds {
     });
   }
 
-  /** Free what the players hold. */
+  /** Release the players' resources. */
   close() { for (const player of this.players) URL.revokeObjectURL(player.src); }
 
   redraw() { this.canvases.forEach((canvas, i) => this.parts[i] && wave(canvas, this.parts[i])); }
@@ -53,7 +53,7 @@ function wave(canvas, samples) {
   context.clearRect(0, 0, width, height);
   context.fillStyle = colour("accent");
   for (let x = 0; x < width; x++) {
-    // to the next column's first sample, so that the line has no gaps
+    // up to the next column's first sample, so that the line has no gaps
     const from = Math.floor((x * samples.length) / width);
     const to = Math.min(samples.length, Math.floor(((x + 1) * samples.length) / width) + 1);
     let low = Infinity, top = -Infinity;
@@ -65,7 +65,7 @@ function wave(canvas, samples) {
   }
 }
 
-/** A WAV file of 16-bit PCM; what is louder than full scale is scaled down as a whole. */
+/** A WAV file of 16-bit PCM; sounds beyond full scale are scaled down as a whole. */
 export function wav(samples, rate) {
   const bytes = 2 * samples.length, view = new DataView(new ArrayBuffer(44 + bytes));
   const largest = samples.reduce((a, v) => Math.max(a, Math.abs(v)), 1);

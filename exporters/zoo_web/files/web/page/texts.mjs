@@ -6,7 +6,7 @@
 
 import { element } from "./dom.mjs";
 
-/** The characters that whole numbers stand for, the first of which ends a text, or null for other samples. */
+/** The alphabet of texts, whose first character ends a text, or null for other samples. */
 export function alphabetOf({ kind }) {
   return kind?.kind === "text" ? Array.from(kind.alphabet) : null;
 }

@@ -44,7 +44,7 @@ const calls = {
     return model.logProb(x, { condition, signal: stopping.signal });
   },
 
-  /** End what runs, after the step that it is at. */
+  /** Stop the current run after its current step. */
   async stop() {
     stopping.abort();
   },

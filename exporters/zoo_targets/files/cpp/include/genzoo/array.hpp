@@ -17,11 +17,11 @@
 
 namespace genzoo {
 
-/// Numbers in the order of C: the last index runs fastest.
+/// Numbers in C order: the last index varies fastest.
 struct Array {
   Shape shape;
   std::vector<float> values;
-  bool whole = false;  // whether they are meant as whole numbers, as the data of a model of discrete data
+  bool whole = false;  // whether they are integers, as data of a model of discrete data
 };
 
 namespace detail {
@@ -101,14 +101,14 @@ inline void write_npy(const std::filesystem::path& path, const Array& array) {
 inline Array read_npy(const std::filesystem::path& path) {
   const std::string content = read(path, std::uint64_t{1} << 33);
   try {
-    if (content.size() < 12 || content.compare(0, 6, "\x93NUMPY") != 0) throw Error("it begins otherwise");
+    if (content.size() < 12 || content.compare(0, 6, "\x93NUMPY") != 0) throw Error("it is not a .npy file");
     const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(content[i])); };
     const bool first = byte(6) == 1;
     const std::size_t start = first ? 10 : 12;
     const std::size_t length = byte(8) | byte(9) << 8 | (first ? 0 : byte(10) << 16 | byte(11) << 24);
     if (length > content.size() - start) throw Error("it is cut off");
     const std::string header = content.substr(start, length), type = detail::field(header, "descr");
-    if (detail::field(header, "fortran_order") != "False") throw Error("its order is Fortran's");
+    if (detail::field(header, "fortran_order") != "False") throw Error("it is in Fortran order");
     static const std::string known[] = {"'<f4'", "'<f8'", "'|u1'", "'|i1'", "'<u2'",
                                         "'<i2'", "'<u4'", "'<i4'", "'<u8'", "'<i8'"};
     if (std::find(std::begin(known), std::end(known), type) == std::end(known)) throw Error("it is of type " + type);

@@ -1,4 +1,4 @@
-// What samples are conditioned on, as people say it and as graphs take it.
+// What samples are conditioned on, as users state it and as graphs take it.
 #pragma once
 
 #include <algorithm>
@@ -15,9 +15,9 @@ namespace genzoo {
 
 struct Options {
   std::uint64_t seed = 0;
-  std::vector<std::string> classes;  // numbers or labels: one for all, or one for each; none: every class in turn
-  std::vector<float> vector;         // the condition's numbers: for all, or for one after the other
-  std::size_t batch = 0;             // samples in one call of a graph; 0 bounds the memory that a call takes
+  std::vector<std::string> classes;  // numbers or labels: one for all, or one for each; empty: every class in turn
+  std::vector<float> vector;         // the condition's numbers: one vector for all, or one for each in turn
+  std::size_t batch = 0;             // samples in one call of a graph; 0 chooses by the memory that a call takes
 };
 
 /// The number that a class's label or number stands for. Throws Error.
@@ -29,7 +29,7 @@ inline std::int32_t class_number(const Conditioning& c, const std::string& asked
   throw Error("there is no class " + asked + "; classes are 0 to " + std::to_string(c.size - 1) + ", or their labels");
 }
 
-/// A class for each of n samples; nothing for a model of no classes.
+/// A class for each of n samples; empty for a model without classes.
 inline std::vector<std::int32_t> classes_of(const std::optional<Conditioning>& condition, const Options& options,
                                             std::size_t n) {
   if (!condition || condition->vector) {
@@ -45,7 +45,7 @@ inline std::vector<std::int32_t> classes_of(const std::optional<Conditioning>& c
   return found;
 }
 
-/// The numbers of a vector for each of n samples, or for all; nothing for a model of no vectors.
+/// The numbers of a vector for each of n samples, or for all; empty for a model without vectors.
 inline std::vector<float> vectors_of(const std::optional<Conditioning>& condition, const Options& options,
                                      std::size_t n) {
   if (!condition || !condition->vector) {

@@ -1,4 +1,4 @@
-// The one exception of this library: a sentence that a user can act on.
+// The only exception of this library, with a sentence that a user can act on.
 #pragma once
 
 #include <stdexcept>

@@ -1,4 +1,4 @@
-// A bundle's files: read within bounds, and used only if they are what the manifest says.
+// A bundle's files, read within bounds and checked against the manifest.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace genzoo {
 
 namespace fs = std::filesystem;
 
-/// The size of a plain file: no link, pipe or device. Throws Error.
+/// The size of a plain file, not a link, pipe or device. Throws Error.
 inline std::uint64_t plain_size(const fs::path& path) {
   std::error_code problem;
   const fs::file_status status = fs::symlink_status(path, problem);
@@ -26,11 +26,11 @@ inline std::uint64_t plain_size(const fs::path& path) {
   return size;
 }
 
-/// The content of a plain file of at most so many bytes. Throws Error.
+/// The content of a plain file of limited size. Throws Error.
 inline std::string read(const fs::path& path, std::uint64_t most) {
   const std::uint64_t size = plain_size(path);
   if (size > most)
-    throw Error(path.string() + " is larger than any such file: it has " + std::to_string(size) + " bytes");
+    throw Error(path.string() + " is too large: it has " + std::to_string(size) + " bytes");
   std::string content(static_cast<std::size_t>(size), '\0');
   std::ifstream file(path, std::ios::binary);
   if (!file.read(content.data(), static_cast<std::streamsize>(size))) throw Error("cannot read " + path.string());
@@ -50,7 +50,7 @@ inline std::string sha256(const fs::path& path) {
   return digest.hex();
 }
 
-/// The manifest of a folder that holds the files which it lists, unaltered, and no others. Throws Error.
+/// The manifest of a folder, having checked that it contains exactly the listed files, unaltered. Throws Error.
 inline Manifest open_bundle(const fs::path& folder) {
   const fs::path path = folder / "manifest.json";
   std::error_code problem;
@@ -59,7 +59,7 @@ inline Manifest open_bundle(const fs::path& folder) {
   try {
     manifest = manifest_from(json::parse(read(path, 4 << 20)));
   } catch (const Error& error) {
-    throw Error(path.string() + " is not a whole manifest: " + error.what());
+    throw Error(path.string() + " is not a valid manifest: " + error.what());
   }
   for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem))
     if (const std::string name = entry->path().filename().string();

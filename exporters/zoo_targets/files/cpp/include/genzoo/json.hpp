@@ -1,4 +1,4 @@
-// JSON that comes from strangers (RFC 8259): no key twice, no control characters, finite numbers, bounded depth.
+// JSON from untrusted sources (RFC 8259): no duplicate keys, no control characters, finite numbers, bounded depth.
 #pragma once
 
 #include <cmath>
@@ -42,14 +42,14 @@ class Value {
     return static_cast<std::uint64_t>(value);
   }
 
-  /// The value of a key, or nullptr where there is none or it is null.
+  /// The value of a key, or nullptr if it is missing or null.
   const Value* find(std::string_view key) const {
     for (const auto& [name, value] : fields())
       if (name == key) return value.null() ? nullptr : &value;
     return nullptr;
   }
 
-  /// The value of a key that has to be there, and not null.
+  /// The value of a required key that must not be null.
   const Value& at(std::string_view key) const {
     const Value* found = find(key);
     if (found == nullptr) throw Error("it has no " + std::string(key));
@@ -172,12 +172,12 @@ class Parser {
       if (!take('-')) take('+');
       digits();
     }
-    // streams can be told to take no notice of the user's locale, strtod cannot
+    // streams can ignore the user's locale, strtod cannot
     std::istringstream stream{std::string(text_.substr(start, at_ - start))};
     stream.imbue(std::locale::classic());
     double found = 0;
     stream >> found;
-    // a number that is too small for a double is taken as the nearest one; some libraries call that a failure too
+    // a number too small for a double is rounded; some libraries report that as a failure too
     if (!std::isfinite(found) || (stream.fail() && std::abs(found) > 1)) fail("has a number that is too large");
     return found;
   }

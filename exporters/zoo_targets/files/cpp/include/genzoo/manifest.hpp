@@ -1,4 +1,4 @@
-// What manifest.json says, as far as sampling and scoring need it. docs/bundle-format.md of genzoo specifies it.
+// The parts of manifest.json that sampling and scoring need, as specified in docs/bundle-format.md of genzoo.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace genzoo {
 
 struct Port {
   std::string name;
-  Shape shape;  // -1 for a size that has a name, such as the batch
+  Shape shape;  // -1 for a symbolic size, such as the batch
 };
 
 struct Graph {
@@ -58,10 +58,10 @@ struct Manifest {
   std::map<std::string, Graph> graphs;
   Program sample;
   std::optional<Program> log_prob, fused;
-  std::optional<std::int64_t> batch;  // the one size that graphs take, if they take no other
+  std::optional<std::int64_t> batch;  // the fixed batch size of the graphs, if any
   std::map<std::string, FileInfo> files;
 
-  /// Shape of one state of a program that steps: that of a sample, or of what its decoder makes samples of.
+  /// Shape of one state of an iterative program: that of a sample, or of a latent if it has a decoder.
   Shape state_shape(const Program& program) const {
     if (program.decoder.empty()) return event_shape;
     const Shape& whole = graphs.at(program.decoder).input("latent")->shape;
@@ -127,7 +127,7 @@ inline Conditioning conditioning(const json::Value& value) {
   return found;
 }
 
-/// Whether a name can only be that of a file in the folder itself.
+/// Whether a name can only denote a file directly in the folder.
 inline bool plain(const std::string& name) {
   constexpr std::string_view allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
   return !name.empty() && name.size() <= 100 && name.front() != '.' && name.front() != '-' && name.back() != '.' &&
@@ -136,7 +136,7 @@ inline bool plain(const std::string& name) {
 
 inline const Graph& graph_of(const Manifest& manifest, const Program& program) {
   const auto found = manifest.graphs.find(program.graph);
-  if (found == manifest.graphs.end()) throw Error("a program uses a graph " + program.graph + " that there is not");
+  if (found == manifest.graphs.end()) throw Error("a program uses a missing graph " + program.graph);
   return found->second;
 }
 
@@ -163,7 +163,7 @@ inline void check(const Manifest& manifest, const Program& program) {
 
 }  // namespace detail
 
-/// A manifest. Throws Error for what is none, or of another version.
+/// A manifest. Throws Error if it is invalid or of another version.
 inline Manifest manifest_from(const json::Value& value) {
   const json::Value& format = value.at("format");
   if (format.at("name").text() != "genzoo-bundle") throw Error("it is not that of a genzoo bundle");

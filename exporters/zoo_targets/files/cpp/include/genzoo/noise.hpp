@@ -9,7 +9,7 @@
 
 namespace genzoo::noise {
 
-/// What a random number is for; the last word of the counter.
+/// The purpose of a random number; the last word of the counter.
 enum Stream : std::uint32_t { initial = 0, step = 1, dequantize = 3 };
 
 using Block = std::array<std::uint32_t, 4>;

@@ -1,4 +1,4 @@
-// ONNX Runtime's C API, behind the little of it that a bundle needs: tensors over memory of ours, and one call.
+// The few parts of ONNX Runtime's C API that a bundle needs: tensors over our own memory, and one call.
 #pragma once
 
 #include <onnxruntime_c_api.h>
@@ -16,7 +16,7 @@
 
 namespace genzoo {
 
-/// The C API. It only ever grows, so an old version of it can be asked of any newer library.
+/// The C API. It only grows, so an old version of it can be requested from any newer library.
 inline const OrtApi& api() {
   constexpr std::uint32_t version = ORT_API_VERSION < 17 ? ORT_API_VERSION : 17;
   static const OrtApi* const found = OrtGetApiBase()->GetApi(version);
@@ -54,7 +54,7 @@ inline constexpr ONNXTensorElementDataType element_type<std::int32_t> = ONNX_TEN
 template <>
 inline constexpr ONNXTensorElementDataType element_type<std::int64_t> = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
 
-/// A tensor over a vector's memory, which has to outlive it, or one that ONNX Runtime made.
+/// A tensor over a vector's memory, which has to outlive it, or one created by ONNX Runtime.
 class Tensor {
  public:
   template <class T>
@@ -106,7 +106,7 @@ class Session {
     OrtSessionOptions* made = nullptr;
     check(api().CreateSessionOptions(&made), "make options");
     const Handle<OrtSessionOptions> options(made);
-    // threads that wait by spinning take the processor from everybody else in this program
+    // spinning threads would take the processor from the rest of the program
     check(api().AddSessionConfigEntry(made, "session.intra_op.allow_spinning", "0"), "set its options");
     check(api().SetSessionGraphOptimizationLevel(made, ORT_ENABLE_ALL), "set its options");
     if (threads > 0) check(api().SetIntraOpNumThreads(made, threads), "set its threads");
@@ -134,7 +134,7 @@ class Session {
   std::string name_;
   Handle<OrtSession> session_;
 
-  /// One for the program, kept to its end: sessions may be released late.
+  /// One for the program, kept until it exits: sessions may be released late.
   static OrtEnv* environment() {
     static const Handle<OrtEnv> shared = [] {
       OrtEnv* made = nullptr;

@@ -24,7 +24,7 @@ class Sha256 {
     }
   }
 
-  /// 64 hexadecimal digits; nothing can be added after.
+  /// 64 hexadecimal digits; nothing can be added afterwards.
   std::string hex() {
     const std::uint64_t bits = length_ * 8;
     const char one = static_cast<char>(0x80), zero = 0;

@@ -13,7 +13,7 @@ namespace genzoo {
 
 using Shape = std::vector<std::int64_t>;
 
-/// How many numbers a shape holds. Throws Error where that many cannot be.
+/// The number of elements of a shape. Throws Error if it is impossible.
 inline std::size_t count(const Shape& shape) {
   std::uint64_t product = 1;
   for (const std::int64_t size : shape) {

@@ -1,4 +1,4 @@
-// A step table: all that a sampler is at run time, one row for each evaluation of the network.
+// A step table: a sampler at run time, one row for each evaluation of the network.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ struct StepTable {
   double at(const std::string& column, std::size_t row) const { return rowed.at(column)[row]; }
 };
 
-/// The columns that are fed as they are, by the names of the graph's inputs.
+/// The columns that are fed unchanged, by the names of the graph's inputs.
 inline const std::vector<std::string>& row_inputs() {
   static const std::vector<std::string> names{"time",        "alpha",   "sigma",      "clip",
                                               "noise_scale", "rescale", "noise_range"};
