@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-# Importing zoo costs nothing and needs neither torch nor NumPy: a plugin's module does it each time `zoo list` runs.
+# Importing zoo costs nothing and needs neither torch nor NumPy: plugins' modules import it each time `zoo list` runs.
 _MODULES = {
     "zoo.registry.cards": [
         "Architecture",
@@ -97,7 +97,7 @@ _MODULES = {
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [  # noqa: RUF022 - by where they come from, as above
+__all__ = [  # noqa: RUF022 - in the order of their modules, as above
     "Architecture",
     "Check",
     "DataSource",
@@ -147,7 +147,7 @@ def __getattr__(name: str) -> Any:
 
         try:
             value: Any = metadata.version("genzoo")
-        except metadata.PackageNotFoundError:  # a checkout on the path that is not installed
+        except metadata.PackageNotFoundError:  # a checkout on the path without an installation
             value = "0+unknown"
     elif name in _HOME:
         value = _attribute(_HOME[name], name)

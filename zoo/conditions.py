@@ -1,4 +1,4 @@
-"""What a model can be conditioned on: nothing, one of k classes, or a vector of d numbers."""
+"""Conditions of a model: none, one of k classes, or a vector of d numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Condition:
     Attributes:
         kind: ``"classes"`` or ``"vector"``.
         size: the number of classes, or the length of the vector.
-        labels: one name a class (or a vector component), or empty.
+        labels: one name for each class (or vector component), or empty.
         required: whether sampling and scoring need it. A model trained for classifier-free guidance has a null
             class and does not.
     """
@@ -30,12 +30,12 @@ class Condition:
     required: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a condition."""
+        """Validate the fields."""
         whole = isinstance(self.size, (int, np.integer)) and not isinstance(self.size, bool)
         if self.kind not in ("classes", "vector") or not whole or self.size < 1:
-            raise ConfigError(f"a condition is classes or vector of size 1 up, not {self.kind} of {self.size}")
+            raise ConfigError(f"a condition is classes or vector of size 1 or more, not {self.kind} of {self.size}")
         if not all(isinstance(label, str) for label in self.labels) or not isinstance(self.required, bool):
-            raise ConfigError("the labels of a condition are texts, and whether it is required is true or false")
+            raise ConfigError("the labels of a condition must be texts, and required must be true or false")
         if self.labels and len(self.labels) != self.size:
             raise ConfigError(f"a condition of size {self.size} has {len(self.labels)} labels")
 
@@ -59,7 +59,7 @@ class Condition:
         return cls(fields["kind"], fields["size"], tuple(fields.get("labels", ())), fields.get("required", True))
 
     def index(self, label: int | str) -> int:
-        """The class number that a number or a label stands for.
+        """The number of a class, given its number or label.
 
         Raises:
             ConditionError: there is no such class.
@@ -80,14 +80,14 @@ class Condition:
         Args:
             value: None, one class (number or label) or vector for all, or one for each of the ``n`` samples.
                 None gives every class in turn, sample i class i mod k; vectors have no such default.
-            n: how many samples.
+            n: number of samples.
             first: index of the first sample, for classes in turn.
 
         Returns:
             int32 ``[n]`` for classes, float32 ``[n, size]`` for vectors.
 
         Raises:
-            ConditionError: unknown class, wrong shape, values that are not finite, or a vector that is missing.
+            ConditionError: unknown class, wrong shape, values that are not finite, or a missing vector.
         """
         return self._classes(value, n, first) if self.kind == "classes" else self._vectors(value, n)
 
@@ -117,7 +117,7 @@ class Condition:
             raise ConditionError(
                 f"{n} samples need a condition of shape ({self.size},) or ({n}, {self.size}), not {values.shape}"
             )
-        # as graphs take them: 1e39 is not finite either
+        # in the graphs' float32, 1e39 is not finite either
         with np.errstate(over="ignore"):
             vectors = values.astype(np.float32)
         if not np.isfinite(vectors).all():

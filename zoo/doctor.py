@@ -15,7 +15,7 @@ from zoo.registry import Registry
 from zoo.registry.cards import Check, Finding
 from zoo.registry.discovery import HOME, last_line, normalised
 
-#: distributions that all write the same folder ``onnxruntime``; the one installed last wins
+#: distributions that write to the same folder ``onnxruntime``; the one installed last wins
 RUNTIMES = (
     "onnxruntime",
     "onnxruntime-gpu",
@@ -28,7 +28,7 @@ _LEVELS = ("ok", "warning", "error")
 
 
 def examine(registry: Registry) -> Iterator[tuple[str, Finding]]:
-    """Run every check; yields its name and a finding at a time. A check that breaks is a finding, too."""
+    """Run every check, yielding its name and one finding at a time. A check that fails is a finding, too."""
     for name, findings in (
         ("python", [Finding(level="ok", message=f"Python {platform.python_version()} on {platform.platform()}")]),
         ("packages", packages()),
@@ -60,22 +60,22 @@ def _ask(registry: Registry, check: Check) -> list[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Versions of what genzoo uses, and what the lack of one means."""
+    """Versions of the packages that genzoo uses, and what the missing ones are needed for."""
     for name in ("genzoo", "numpy", "safetensors"):
         yield Finding(level="ok", message=f"{name} {version(name) or 'is not installed as a package'}")
     for name, purpose, extra in (
         ("torch", "train, and load models into PyTorch", "torch"),
         ("onnx", "export", "onnx"),
     ):
-        if found := version(name):
-            yield Finding(level="ok", message=f"{name} {found}")
+        if installed := version(name):
+            yield Finding(level="ok", message=f"{name} {installed}")
         else:
             message = f"{name} is not installed; it is needed only to {purpose}"
             yield Finding(level="ok", message=message, repair=f"pip install 'genzoo[{extra}]'")
 
 
 def runtimes() -> Iterator[Finding]:
-    """ONNX Runtime: absent, installed twice, half removed, or built for CUDA and not using it."""
+    """ONNX Runtime: missing, installed twice, partly removed, or built for CUDA without using it."""
     installed = [name for name in RUNTIMES if version(name)]
     if len(installed) > 1:
         yield Finding(
@@ -90,7 +90,7 @@ def runtimes() -> Iterator[Finding]:
         ort = onnxruntime()
     except MissingDependencyError as error:
         yield Finding(
-            level="warning", message="ONNX Runtime is not installed: no bundle runs here", repair=str(error.hint)
+            level="warning", message="ONNX Runtime is not installed: bundles cannot run here", repair=str(error.hint)
         )
         return
     except ZooError as error:
@@ -103,7 +103,7 @@ def runtimes() -> Iterator[Finding]:
 
 
 def _cuda() -> Finding:
-    """The list of providers says what ONNX Runtime was built with; only a session shows whether CUDA works."""
+    """The list of providers shows what ONNX Runtime was built with; only a session shows whether CUDA works."""
     from zoo.runtime.session import Session
 
     folder = Path(tempfile.mkdtemp(prefix="zoo-doctor-"))
@@ -120,7 +120,7 @@ def _cuda() -> Finding:
     return Finding(
         level="warning",
         message=f"ONNX Runtime was built with CUDA and uses the CPU: {session.fallback}",
-        repair=f"{driver}; pip install --force-reinstall 'onnxruntime-gpu[cuda,cudnn]' brings the CUDA libraries",
+        repair=f"{driver}; pip install --force-reinstall 'onnxruntime-gpu[cuda,cudnn]' installs the CUDA libraries",
     )
 
 
@@ -128,7 +128,7 @@ def identity_graph() -> bytes:
     """The smallest ONNX model, y = x for one float, written by hand so that onnx is not needed (IR 8, opset 17)."""
 
     def field(number: int, content: bytes | int) -> bytes:
-        """One field of a protocol buffer: a small number, or bytes with their length; all are under 128 here."""
+        """One field of a protocol buffer: a number, or bytes with their length, both below 128."""
         if isinstance(content, int):
             return bytes([number << 3, content])
         return bytes([number << 3 | 2, len(content)]) + content
@@ -141,27 +141,27 @@ def identity_graph() -> bytes:
 
 
 def duplicates(names: Iterable[str]) -> Iterator[Finding]:
-    """Distributions whose metadata is found twice, as a stale egg-info beside a new install is."""
+    """Distributions whose metadata exists twice, such as a stale egg-info beside a new install."""
     wanted = {normalised(name) for name in names}
     places: dict[str, dict[str, str]] = {}
     for distribution in metadata.distributions():
-        with contextlib.suppress(Exception):  # somebody else's damaged metadata
+        with contextlib.suppress(Exception):  # other distributions may have damaged metadata
             name = normalised(distribution.metadata["Name"])
             if name in wanted:
                 folder = str(getattr(distribution, "_path", distribution.locate_file("")))
                 places.setdefault(name, {})[folder] = distribution.version
-    for name, found in sorted(places.items()):
-        if len(found) > 1:
-            listed = " and ".join(f"{v} in {folder}" for folder, v in found.items())
+    for name, versions in sorted(places.items()):
+        if len(versions) > 1:
+            listed = " and ".join(f"{v} in {folder}" for folder, v in versions.items())
             yield Finding(
                 level="warning",
-                message=f"{name} is found {len(found)} times, and the first is used: {listed}",
+                message=f"{name} is found {len(versions)} times, and the first is used: {listed}",
                 repair=f"remove the stale one, or `pip uninstall {name}` until nothing is left, and install it again",
             )
 
 
 def plugins(registry: Registry) -> Iterator[Finding]:
-    """Plugins that failed, and names that are contested."""
+    """Plugins that failed, and conflicting names."""
     fine = sum(p.status == "ok" for p in registry.plugins)
     yield Finding(level="ok", message=f"{fine} of {len(registry.plugins)} plugins are loaded")
     for plugin in registry.plugins:

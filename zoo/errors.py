@@ -1,24 +1,24 @@
 """Every error that genzoo raises on purpose.
 
     ZooError                      something a user can act on
-    ├── UsageError                a request that makes no sense (exit code 2)
-    │   ├── UnknownNameError      no such model, sampler, data set, ...; says what comes closest
-    │   └── ConditionError        a class or context that the model cannot take
+    ├── UsageError                an invalid request (exit code 2)
+    │   ├── UnknownNameError      no such model, sampler, data set, ...; suggests the closest names
+    │   └── ConditionError        a class or context that the model does not accept
     ├── PluginError               a plugin could not be loaded or described something wrong
     │   └── NameConflictError     two plugins claim one name
     ├── MissingDependencyError    a package that this command needs is not installed
     ├── ConfigError               a model or training configuration that cannot be built
-    ├── DataError                 data of the wrong shape, dtype or content, or not to be had
+    ├── DataError                 data of the wrong shape, dtype or content, or unavailable
     ├── WeightsError              a weights file that is damaged or does not fit its model
     ├── BundleError               a bundle that is damaged, altered or too new
     ├── OutputError               a place that cannot be written
-    ├── RuntimeFailure            ONNX Runtime could not do what was asked
-    │   └── ProviderError         the execution provider asked for is not the one in use
+    ├── RuntimeFailure            ONNX Runtime could not load or run a graph
+    │   └── ProviderError         the requested execution provider is not the one in use
     ├── ExportError               a model that the target cannot express
     └── ProofError                exported graphs do not equal the model (exit code 3)
 
-Each carries one sentence that says what was wrong, with what, and, where there is one, a ``hint``:
-what to do next. The command line prints both and exits with ``exit_code``.
+Each has a message of one sentence that says what was wrong, and optionally a ``hint``: what to do
+next. The command line prints both and exits with ``exit_code``.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class ZooError(Exception):
 
 
 class UsageError(ZooError):
-    """The request itself makes no sense; nothing was tried."""
+    """The request itself is invalid; nothing was attempted."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError):
-    """No such name. The message lists what comes closest, or everything when that is short."""
+    """No such name. The hint lists the closest names, or all names if there are few."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
@@ -64,7 +64,7 @@ class UnknownNameError(UsageError):
 
 
 class ConditionError(UsageError):
-    """A class label or context vector that the model cannot take."""
+    """A class label or context vector that the model does not accept."""
 
 
 class PluginError(ZooError):
@@ -76,7 +76,7 @@ class NameConflictError(PluginError):
 
 
 class MissingDependencyError(ZooError):
-    """A package that is needed here is not installed.
+    """A required package is not installed.
 
     >>> MissingDependencyError("torch", "export a model", extra="onnx").hint
     "pip install 'genzoo[onnx]'"
@@ -94,7 +94,7 @@ class ConfigError(ZooError):
 
 
 class DataError(ZooError):
-    """Data of the wrong shape, dtype or content, or that cannot be had."""
+    """Data of the wrong shape, dtype or content, or unavailable."""
 
 
 class WeightsError(ZooError):
@@ -109,12 +109,12 @@ class OutputError(ZooError):
     """A file or folder that cannot be written."""
 
 
-class RuntimeFailure(ZooError):  # noqa: N818 - RuntimeError is taken, and this is what it is
+class RuntimeFailure(ZooError):  # noqa: N818 - RuntimeError is a built-in name
     """ONNX Runtime could not load or run a graph."""
 
 
 class ProviderError(RuntimeFailure):
-    """The execution provider that was asked for is not the one in use."""
+    """The requested execution provider is not the one in use."""
 
 
 class ExportError(ZooError):

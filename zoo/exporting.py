@@ -1,4 +1,4 @@
-"""Exporting, as far as it is the same for every target: a folder that appears whole or not at all."""
+"""Exporting, independent of the target: the folder appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.registry.cards import ModelCard
 if TYPE_CHECKING:
     from zoo.models.interface import GenerativeModel
 
-#: the target that writes bundles, and where targets that pack one have it
+#: the target that writes bundles, and the folder of the bundle in targets that pack one
 BUNDLES, BUNDLE = "onnx", "bundle"
 
 
@@ -38,15 +38,15 @@ def export(
 
     Args:
         model: any :class:`~zoo.GenerativeModel`; it is not changed.
-        folder: what to write. It appears when everything in it is written and proven.
-        card: what is known of the model; None for one that says no more than the model itself.
+        folder: the output; it appears when everything in it is written and proven.
+        card: the model's description; None to derive one from the model.
         target: name of an exporter.
-        force: whether an existing folder is replaced.
-        registry: where exporters are looked up; None for all that are installed.
-        progress: called before each part.
+        force: whether to replace an existing folder.
+        registry: where exporters are looked up; None for all installed ones.
+        progress: called before each stage.
         packing: options of a target that packs a bundle.
-        options: the exporter's own, such as ``opset``; for a target that packs, those of ``onnx``, which writes the
-            bundle.
+        options: options of the exporter, such as ``opset``; for a target that packs, options of ``onnx``, which
+            writes the bundle.
 
     Returns:
         the folder.
@@ -54,10 +54,10 @@ def export(
     Raises:
         OutputError: the folder exists, or cannot be written.
         UnknownNameError: no such exporter.
-        UsageError: an option that a target that packs has not.
-        MissingDependencyError: something that the exporter requires is not installed.
+        UsageError: an option that the packing target does not have.
+        MissingDependencyError: a requirement of the exporter is not installed.
         ExportError: the target cannot express the model.
-        ProofError: what was written does not equal the model; nothing is left.
+        ProofError: the export does not equal the model; nothing is left behind.
     """
     folder = Path(folder)
     registry = registry or installed()
@@ -87,22 +87,22 @@ def pack(
     registry: Registry | None = None,
     **options: Any,
 ) -> Path:
-    """Pack a finished bundle for a target. No PyTorch, and no tracing: its golden values are replayed instead.
+    """Pack a finished bundle for a target, without PyTorch or tracing; its golden values are replayed instead.
 
     Args:
-        bundle: an opened bundle, whose files have been checked by that.
-        folder: what to write. It appears when everything in it is written.
+        bundle: an opened bundle, whose files have been checked on opening.
+        folder: the output; it appears when everything in it is written.
         target: name of an exporter that packs.
-        force: whether an existing folder is replaced.
-        registry: where exporters are looked up; None for all that are installed.
-        options: the exporter's own.
+        force: whether to replace an existing folder.
+        registry: where exporters are looked up; None for all installed ones.
+        options: options of the exporter.
 
     Raises:
         OutputError: the folder exists, or cannot be written.
         UnknownNameError: no such exporter.
-        UsageError: one that does not pack bundles, or that has no such option.
-        MissingDependencyError: something that the exporter requires is not installed.
-        ProofError: the bundle does not compute here what it computed when it was written.
+        UsageError: the exporter does not pack bundles, or does not have an option.
+        MissingDependencyError: a requirement of the exporter is not installed.
+        ProofError: the bundle does not reproduce its golden values on this machine.
     """
     from zoo.runtime.check import confirm
 
@@ -124,7 +124,7 @@ def pack(
 
 
 def _check_options(target: str, write: Callable[..., Any], options: Iterable[str]) -> None:
-    """Refuse options that a function ``(bundle, folder, **options)`` does not take."""
+    """Refuse options that a function ``(bundle, folder, **options)`` does not accept."""
     parameters = list(inspect.signature(write).parameters.values())
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
@@ -145,7 +145,7 @@ def _made(folder: Path) -> Path:
 
 
 def card_of(model: GenerativeModel, name: str) -> ModelCard:
-    """A card with what a model says of itself."""
+    """A card made from the model's own attributes."""
     return ModelCard(
         name=name,
         family=model.family,

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and their digests."""
+"""Files and folders that appear complete or not at all, and their digests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.errors import OutputError
 
 _CHUNK = 1 << 20
 _ATTEMPTS = 10
-#: seconds after which a temporary folder is nobody's
+#: seconds after which a temporary folder is considered abandoned
 _ABANDONED = 24 * 3600
 
 
@@ -31,9 +31,10 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that becomes ``path`` when the block ends well, and is removed when it does not.
+    """A temporary path beside ``path`` that is renamed to ``path`` if the block succeeds, and removed otherwise.
 
-    The rename is atomic, so a kill at any moment leaves the old file or none (and at worst a hidden temporary one).
+    The rename is atomic, so a process killed at any moment leaves the old file or none, and at worst a hidden temporary
+    file.
 
     Raises:
         OutputError: the folder is missing or cannot be written.
@@ -80,11 +81,11 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that becomes ``path`` when the block ends well, and is removed otherwise.
+    """A temporary folder beside ``path`` that is renamed to ``path`` if the block succeeds, and removed otherwise.
 
     Args:
         path: the final name.
-        replace: whether an existing folder of that name gives way, at the last moment.
+        replace: whether an existing folder of that name is replaced, at the last moment.
 
     Raises:
         OutputError: ``path`` exists and may not be replaced, or cannot be written.
@@ -108,9 +109,9 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what killed processes left of this folder: a temporary one that nothing has been added to for a day."""
+    """Remove temporary folders left by killed processes: those unchanged for a day."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with contextlib.suppress(OSError):  # somebody else is doing the same
+        with contextlib.suppress(OSError):  # another process may be doing the same
             if left.is_dir() and not left.is_symlink() and time.time() - _last_change(left) > _ABANDONED:
                 shutil.rmtree(left, ignore_errors=True)
 
@@ -120,16 +121,16 @@ def _last_change(folder: Path) -> float:
 
 
 def _publish(temporary: Path, path: Path, *, replace: bool) -> None:
-    """Rename a folder to its final name; whoever else is doing so at the same moment, one whole folder has it after."""
+    """Rename a folder to its final name; if several processes do so at once, one complete folder remains."""
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(OSError):
-            temporary.rename(path)  # fails where a folder is that is not empty
+            temporary.rename(path)  # fails if the target is a non-empty folder
             return
         check_free(path, replace=replace)
-        # a folder cannot be renamed over a full one: move the old one aside first, then drop it
+        # a folder cannot be renamed over a non-empty one: move the old one aside first, then delete it
         aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
         try:
-            with contextlib.suppress(FileNotFoundError):  # somebody else has just moved it
+            with contextlib.suppress(FileNotFoundError):  # another process has just moved it
                 path.rename(aside / path.name)
         finally:
             shutil.rmtree(aside, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""JSON that comes from strangers: no key twice, no NaN or infinity, no depth, number or text that breaks its reader."""
+"""JSON from untrusted sources: no duplicate keys, NaN or infinity, and bounded depth, numbers and texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_TEXT = 1 << 16
 
 
 def finite(value: Any) -> Any:
-    """A JSON value with null in place of numbers that are not finite, so that :func:`strict` reads what is written."""
+    """A JSON value with null in place of numbers that are not finite, so that :func:`strict` can read it."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -24,11 +24,11 @@ def strict(text: str, *, infinite: bool = False) -> Any:
 
     Args:
         text: the document.
-        infinite: whether Infinity and -Infinity are numbers, as Python's own writer has them.
+        infinite: whether Infinity and -Infinity are accepted, as Python writes them.
 
     Raises:
-        ValueError: not JSON, a key that stands twice, a number that is not finite or a whole one of more than 64 bits,
-            nesting deeper than :data:`MAX_DEPTH`, a text that is long or holds control characters or half a character.
+        ValueError: not JSON, a duplicate key, a number that is not finite or an integer of more than 64 bits, nesting
+            deeper than :data:`MAX_DEPTH`, a text that is too long or has control characters or unpaired surrogates.
         RecursionError: nesting far deeper than that.
     """
     constant = _infinity if infinite else _constant
@@ -54,7 +54,7 @@ def _check(value: Any, depth: int) -> None:
 def _check_text(text: str) -> None:
     if len(text) > MAX_TEXT:
         raise ValueError(f"a text has {len(text)} characters")
-    # escape sequences would reach terminals; half of a surrogate pair cannot be written to any file
+    # escape sequences would reach terminals; unpaired surrogates cannot be written to any file
     if not text.isprintable() and any(
         (c < " " and c not in "\n\t") or "\x7f" <= c < "\xa0" or "\ud800" <= c <= "\udfff" for c in text
     ):
@@ -64,7 +64,7 @@ def _check_text(text: str) -> None:
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key appears twice")
     return table
 
 
@@ -77,7 +77,7 @@ def _infinity(name: str) -> float:
 
 
 def _int(digits: str) -> int:
-    # beyond these a number is none of ours, and no float either, of which NumPy and many comparisons make one
+    # larger integers are never valid here, and do not fit into the floats that NumPy and comparisons convert them to
     if len(digits) > 20 or not -(1 << 63) <= (value := int(digits)) < 1 << 64:
         raise ValueError(f"{digits[:40]} is too large a number")
     return value

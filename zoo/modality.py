@@ -1,7 +1,7 @@
-"""What the numbers of a sample mean where their shape does not say: a recording, a text, a row of a table. No torch.
+"""The meaning of a sample's numbers where its shape does not tell: a recording, a text, a row of a table. No torch.
 
-A data set says its modality, a card and a manifest keep it, and whoever writes samples to a file or reads them from one
-goes by it. Images, points and plain numbers need none.
+A data set declares its modality, a card and a manifest store it, and readers and writers of files of samples follow it.
+Images, points and plain numbers need none.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ class Audio:
     """A recording in one channel: events ``[1, length]`` in [-1, 1].
 
     Attributes:
-        sample_rate: samples a second.
+        sample_rate: samples per second.
     """
 
     sample_rate: int
     kind: ClassVar[str] = "audio"
 
     def __post_init__(self) -> None:
-        """Refuse a rate that no file states."""
+        """Refuse a rate that files cannot state."""
         if not _whole(self.sample_rate) or not 1 <= self.sample_rate <= 1_000_000:
             raise ConfigError(f"a sample rate is a whole number from 1 to a million, not {self.sample_rate!r}")
 
     def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
-        """Why events of this shape are no recordings, or None if they may be."""
+        """Why events of this shape cannot be recordings, or None if they can."""
         return None if len(event_shape) == 2 and event_shape[0] == 1 else "recordings have shape [1, length]"
 
 
 @dataclass(frozen=True)
 class Text:
-    """A short text: events ``[length]`` of whole numbers, each the place of a symbol in an alphabet.
+    """A short text: events ``[length]`` of whole numbers, each the index of a symbol in an alphabet.
 
     Attributes:
-        alphabet: the symbols, a character each; the first ends a text and fills what is left.
+        alphabet: the symbols, one character each; the first one ends a text and pads it.
     """
 
     alphabet: str
     kind: ClassVar[str] = "text"
 
     def __post_init__(self) -> None:
-        """Refuse an alphabet that cannot be told apart when read, or would break lines when written."""
+        """Refuse an alphabet that is ambiguous when read, or would break lines when written."""
         if not isinstance(self.alphabet, str) or not 2 <= len(self.alphabet) <= 65_536:
             raise ConfigError("an alphabet is a text of at least two characters")
         if len(set(self.alphabet)) != len(self.alphabet):
-            raise ConfigError("an alphabet has each character once")
+            raise ConfigError("an alphabet must have each character once")
         if not self.alphabet[1:].isprintable():
-            raise ConfigError("the characters of an alphabet, but for the first, are printable")
+            raise ConfigError("the characters of an alphabet, except for the first, must be printable")
 
     def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
-        """Why such events are no texts, or None if they may be."""
+        """Why such events cannot be texts, or None if they can."""
         if len(event_shape) != 1:
             return "texts have shape [length]"
-        return None if levels == len(self.alphabet) else f"texts of {len(self.alphabet)} symbols have as many levels"
+        return None if levels == len(self.alphabet) else f"texts with {len(self.alphabet)} symbols have as many levels"
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ class Column:
 
     Attributes:
         name: its heading.
-        values: names of the categories that whole numbers 0, 1, ... stand for; empty for a column of numbers.
+        values: names of the categories 0, 1, ...; empty for a column of numbers.
         grain: the width that its numbers were rounded to, or None; 1 for categories. A number x of a sample stands for
             ``grain * floor(x / grain)``, since models see the numbers with uniform noise of that width.
-        minimum: the least number there can be, or None.
-        maximum: the largest number there can be, as it is written, or None.
+        minimum: the smallest possible number, or None.
+        maximum: the largest possible number, as it is written, or None.
     """
 
     name: str
@@ -82,11 +82,11 @@ class Column:
     maximum: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
+        """Refuse fields that contradict each other."""
         if not isinstance(self.name, str) or not all(isinstance(value, str) for value in self.values):
-            raise ConfigError("a column's heading and the names of its categories are texts")
+            raise ConfigError("a column's heading and the names of its categories must be texts")
         if len(set(self.values)) != len(self.values):
-            raise ConfigError(f"column {self.name!r} has two categories of one name")
+            raise ConfigError(f"column {self.name!r} has two categories with the same name")
         for what in ("grain", "minimum", "maximum"):
             number = getattr(self, what)
             if number is not None and not (_number(number) and (what != "grain" or number > 0)):
@@ -107,19 +107,19 @@ class Table:
     """A row of a table: events ``[columns]``.
 
     Attributes:
-        columns: what stands in each.
+        columns: descriptions of the columns.
     """
 
     columns: tuple[Column, ...]
     kind: ClassVar[str] = "table"
 
     def __post_init__(self) -> None:
-        """Refuse headings that cannot be told apart."""
+        """Refuse duplicate headings."""
         if not self.columns or len({column.name for column in self.columns}) != len(self.columns):
-            raise ConfigError("a table has one column at least, and each has a heading of its own")
+            raise ConfigError("a table needs at least one column, and each needs a heading of its own")
 
     def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
-        """Why such events are no rows of this table, or None if they may be."""
+        """Why such events cannot be rows of this table, or None if they can."""
         return None if event_shape == (len(self.columns),) else f"rows of this table have shape [{len(self.columns)}]"
 
 
@@ -144,7 +144,7 @@ def modality_from(values: Mapping[str, Any] | None) -> Modality | None:
     """The inverse of :func:`describe`.
 
     Raises:
-        ConfigError: no such modality, or fields that it does not have.
+        ConfigError: no such modality, or unknown fields.
     """
     if values is None:
         return None
@@ -164,5 +164,5 @@ def _whole(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    # a whole number may be larger than every float
+    # an integer may exceed every float
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -1,7 +1,8 @@
 """The specified random numbers: Philox4x32-10 counters turned into normals by Box-Muller.
 
-Random numbers are part of the interface, not an accident of a library: whoever follows this page draws the same
-noise from the same seed, in NumPy, torch, a browser or C++, and sample *i* is the same alone or among a thousand.
+Random numbers are part of the interface, not an accident of a library: every implementation of this
+specification draws the same noise from the same seed, in NumPy, torch, a browser or C++, and sample *i* is the same
+alone or among a thousand.
 
 Counter and key of one Philox block (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3")::
 
@@ -14,7 +15,7 @@ different uses apart, see :class:`Stream`.
 
 A word w becomes the uniform u = (⌊w / 2⁹⌋ + ½) · 2⁻²³, which lies strictly inside (0, 1) and is exact in float32.
 Words (w₀, w₁) and (w₂, w₃) of a block each give two normals, √(-2 ln u₀) · (cos 2πu₁, sin 2πu₁). Here they are
-computed in float64 and rounded once to float32; an implementation that has only float32 agrees to 1e-6.
+computed in float64 and rounded once to float32; an implementation in float32 agrees to 1e-6.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ _ROUNDS = 10
 
 
 class Stream(IntEnum):
-    """What a random number is used for; the last word of the counter."""
+    """The purpose of a random number; the last word of the counter."""
 
     INITIAL = 0  # the state before the first step, or a flow's base sample
     STEP = 1  # fresh noise added by a sampler
     PROBE = 2  # probe vectors of a trace estimate
     DEQUANTIZE = 3  # uniform dequantisation of discrete data
-    CONDITION = 4  # classes drawn when none are asked for
+    CONDITION = 4  # classes drawn when none are requested
     BOUND = 5  # times and noise of a variational bound
 
 
@@ -106,11 +107,11 @@ def uniform(
 
     Args:
         seed: whole number in [0, 2⁶⁴).
-        n: how many samples.
+        n: number of samples.
         shape: shape of one sample.
-        first: index of the first sample, so that batches of one run can be drawn apart.
+        first: index of the first sample, so that batches of one run can be drawn separately.
         step: row of the step table.
-        stream: what the numbers are for.
+        stream: the purpose of the numbers.
 
     Returns:
         float32, shape ``[n, *shape]``.

@@ -1,7 +1,8 @@
 """The specified noise of :mod:`zoo.noise` in torch, on any device: the same words, and normals equal to 1e-6.
 
-Words are exact: torch has no unsigned 32-bit arithmetic, so they live in int64, with factors split into halves of 16
-bits. The normals are made in float64 where the device has it, and equal those of NumPy but for its log, cos and sin.
+Words are exact: torch has no unsigned 32-bit arithmetic, so they are held in int64, with factors split into halves
+of 16 bits. The normals are computed in float64 where the device supports it, and equal those of NumPy except for
+differences of log, cos and sin.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def normal(
 
 
 def _product(word: Tensor, factor: int) -> tuple[Tensor, Tensor]:
-    """Upper and lower 32 bits of word·factor, without a number beyond 2⁶³ on the way."""
+    """Upper and lower 32 bits of word·factor, without intermediate results beyond 2⁶³."""
     low, high = (word & 0xFFFF) * factor, (word >> 16) * factor
     upper = (high + (low >> 16)) >> 16
     return upper, (((high & 0xFFFF) << 16) + low) & _LOW

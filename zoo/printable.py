@@ -1,22 +1,22 @@
-"""Text of strangers on a terminal: what would move the cursor, break lines or turn the reading order becomes its code.
+"""Untrusted text on a terminal: characters that move the cursor, break lines or change the reading order are escaped.
 
-Graphs, manifests, cards and plugins bring names and sentences, and files bring their own names. Shown as they are, an
-escape sequence clears the screen, a line break makes a second line that nobody of us wrote, and a bidirectional
-override shows letters in another order than they have.
+Graphs, manifests, cards, plugins and file names contain text from others. Printed unchanged, an escape sequence could
+clear the screen, a line break could forge a line of output, and a bidirectional override could reorder
+letters.
 """
 
 from __future__ import annotations
 
 import unicodedata
 
-#: categories of Unicode: controls, formats, halves of pairs, separators of lines and paragraphs
+#: categories of Unicode: controls, formats, surrogates, line and paragraph separators
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-#: formats that scripts are written with: zero-width joiner and non-joiner
+#: format characters that some scripts need: zero-width joiner and non-joiner
 _JOINERS = frozenset("\u200c\u200d")
 
 
 def unprintable(text: str, allowed: str = "") -> bool:
-    """Whether a text holds a character that is no printable one, other than those allowed."""
+    """Whether a text has a character that is neither printable nor allowed."""
     return not text.isprintable() and any(_unsafe(c) and c not in allowed for c in text)
 
 
@@ -24,8 +24,8 @@ def printable(text: str, allowed: str = "") -> str:
     """The text with such characters as escapes: ``"a\\x1b[2J"`` for an escape sequence.
 
     Args:
-        text: what is to be shown.
-        allowed: characters that stay, such as ``"\\n"`` in what is meant to have lines.
+        text: the text to show.
+        allowed: characters to keep, such as ``"\\n"`` in text of several lines.
     """
     if not unprintable(text, allowed):
         return text
@@ -33,7 +33,7 @@ def printable(text: str, allowed: str = "") -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """The text, cut in its middle if it is longer: both the beginning and the end of a sentence tell something."""
+    """The text, shortened in the middle if it is longer, since both ends of a sentence are informative."""
     if len(text) <= most:
         return text
     tail = most // 4

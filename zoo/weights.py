@@ -1,7 +1,7 @@
-"""Weights in safetensors files: read with every check that the format leaves to its users, written atomically.
+"""Weights in safetensors files: read with all the checks that the format leaves to its users, written atomically.
 
 safetensors checks structure only. Here a file must also have the expected digest, finite values, and exactly the
-expected names, shapes and dtypes; all mismatches are told at once. Nothing is ever unpickled.
+expected names, shapes and dtypes; all mismatches are reported at once. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 
-#: names of tensors in a bundle's weights file that its graphs derived from the model's own begin so
+#: prefix of tensors in a bundle's weights file that only its graphs need
 DERIVED = "graph:"
 _LFS = b"version https://git-lfs"
 _SHOWN = 8
@@ -45,9 +45,9 @@ def read(path: Path, *, digest: str | None = None) -> Arrays:
 
 
 def read_float32(path: Path) -> Arrays:
-    """All tensors of a safetensors file, floating-point ones of any precision in float32; it needs torch.
+    """All tensors of a safetensors file, with floating-point ones of any precision converted to float32; needs torch.
 
-    NumPy has no bfloat16, in which many files of other projects are.
+    NumPy has no bfloat16, which many files of other projects use.
 
     Raises:
         WeightsError: missing, not safetensors, or values that are not finite.
@@ -79,7 +79,7 @@ def check_digest(path: Path, digest: str | None) -> None:
     """Refuse a file that is missing or does not have the expected SHA-256.
 
     Raises:
-        WeightsError: with the digests, and what the file looks like when that explains it.
+        WeightsError: with the digests, and an explanation if the content suggests one.
     """
     if not path.is_file():
         raise WeightsError(f"the weights file {path} does not exist")
@@ -125,8 +125,8 @@ def state_arrays(module: nn.Module) -> Arrays:
 def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: Path | str) -> None:
     """Copy arrays into a module; names, shapes and dtypes must match exactly, or nothing is copied.
 
-    Tensors whose names begin with :data:`DERIVED` belong to a bundle's graphs and are passed over. What older files
-    lack (see :class:`zoo.models.contexts.StandardizedContext`) may be missing.
+    Tensors whose names begin with :data:`DERIVED` belong to a bundle's graphs and are skipped. Buffers that older
+    files lack (see :class:`zoo.models.contexts.StandardizedContext`) may be missing.
 
     Raises:
         WeightsError: with all mismatches.
@@ -134,14 +134,14 @@ def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: 
     import torch
 
     state: dict[str, Tensor] = module.state_dict()
-    given = {name: array for name, array in arrays.items() if not name.startswith(DERIVED)}
+    tensors = {name: array for name, array in arrays.items() if not name.startswith(DERIVED)}
     problems = []
-    if missing := sorted(state.keys() - given.keys() - _dispensable(module, given)):
+    if missing := sorted(state.keys() - tensors.keys() - _dispensable(module, tensors)):
         problems.append(f"missing {_listing(missing)}")
-    if unexpected := sorted(given.keys() - state.keys()):
+    if unexpected := sorted(tensors.keys() - state.keys()):
         problems.append(f"unexpected {_listing(unexpected)}")
-    for name in sorted(state.keys() & given.keys()):
-        want, have = state[name], given[name]
+    for name in sorted(state.keys() & tensors.keys()):
+        want, have = state[name], tensors[name]
         want_dtype = str(want.dtype).removeprefix("torch.")
         if tuple(want.shape) != have.shape or want_dtype != str(have.dtype):
             problems.append(f"{name} is {have.dtype}{list(have.shape)}, expected {want_dtype}{list(want.shape)}")
@@ -149,28 +149,28 @@ def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: 
         shown = "; ".join(problems[:_SHOWN])
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise WeightsError(f"{source} does not fit the model: {shown}{more}")
-    module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in given.items()})
+    module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
     mark_loaded(module)
 
 
 def mark_loaded(module: nn.Module) -> None:
-    """Note that a module's weights were loaded: training does not fit its constants to other data then."""
+    """Mark a module's weights as loaded, so that training does not fit its constants to other data."""
     module.__dict__["_weights_loaded"] = True
 
 
 def is_loaded(module: nn.Module) -> bool:
-    """Whether :func:`mark_loaded` was called for the module, or for what it is a copy of."""
+    """Whether :func:`mark_loaded` was called for the module, or for the module it was copied from."""
     return bool(module.__dict__.get("_weights_loaded", False))
 
 
-def _dispensable(module: nn.Module, given: Mapping[str, NDArray[Any]]) -> set[str]:
-    """Names of buffers that are newer than the files of some models, where a file has none of a part's."""
-    found: set[str] = set()
+def _dispensable(module: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> set[str]:
+    """Names of buffers that older files lack, for modules of which the file has none."""
+    dispensable: set[str] = set()
     for prefix, part in module.named_modules():
         if getattr(part, "absent_in_older_files", False):
             names = {f"{prefix}.{name}" if prefix else name for name, _ in part.named_buffers(recurse=False)}
-            found |= set() if names & given.keys() else names
-    return found
+            dispensable |= set() if names & tensors.keys() else names
+    return dispensable
 
 
 def encode_json(value: Any) -> str:
@@ -184,7 +184,7 @@ def _listing(names: list[str]) -> str:
 
 
 def _pretender(path: Path) -> str | None:
-    """What a file is that only claims to hold weights, judged by its first bytes."""
+    """What a file really is if it is not safetensors, judged by its first bytes."""
     with path.open("rb") as file:
         head = file.read(512)
     if head.startswith(_LFS):

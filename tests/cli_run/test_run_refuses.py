@@ -165,7 +165,7 @@ def test_altered_weights(zoo, copy):
     ("old", "new", "message"),
     [
         ('"version": 1', '"version": 2', "bundle format 2"),
-        ('"graphs"', '"graps"', "not a whole manifest"),
+        ('"graphs"', '"graps"', "not a valid manifest"),
         ("{", "", "not"),
     ],
 )
@@ -209,4 +209,4 @@ def test_a_model_without_bundle_needs_the_exporter(zoo, tmp_path, monkeypatch):
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "card.json").write_text(card.to_json())
     monkeypatch.setattr(_opening, "find_spec", lambda name: None)
-    failed(zoo("run", "./bare"), 1, "torch is needed to run bare, which carries no bundle", "genzoo[onnx]")
+    failed(zoo("run", "./bare"), 1, "torch is needed to run bare, which has no bundle", "genzoo[onnx]")

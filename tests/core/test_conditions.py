@@ -56,7 +56,7 @@ def test_a_description_gives_the_condition_back(condition):
 
 
 def test_impossible_conditions_are_refused():
-    with pytest.raises(ConfigError, match="size 1 up"):
+    with pytest.raises(ConfigError, match="size 1 or more"):
         Condition.classes(0)
     with pytest.raises(ConfigError, match="labels"):
         Condition.classes(3, ["a"])

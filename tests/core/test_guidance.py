@@ -49,10 +49,10 @@ def test_the_other_class_may_be_any():
     [
         ({"weight": math.nan}, "finite"),
         ({"weight": math.inf}, "finite"),
-        ({"interval": (2.0, 1.0)}, "lowest first"),
-        ({"interval": (-1.0, 1.0)}, "lowest first"),
+        ({"interval": (2.0, 1.0)}, "lower first"),
+        ({"interval": (-1.0, 1.0)}, "lower first"),
         ({"interval": (1.0,)}, "two noise levels"),
-        ({"interval": (math.nan, 1.0)}, "lowest first"),
+        ({"interval": (math.nan, 1.0)}, "lower first"),
         ({"rescale": 1.5}, "rescale"),
         ({"rescale": -0.1}, "rescale"),
         ({"rescale": math.nan}, "rescale"),

@@ -262,5 +262,5 @@ def test_a_finished_table_takes_the_strength_that_it_was_made_for():
     table = table_for(PROGRAM, "ddim", 10, strength=0.4)
     assert table.strength == 0.4
     assert table_for(PROGRAM, table, strength=0.4) is table
-    with pytest.raises(UsageError, match="takes no strength but its own"):
+    with pytest.raises(UsageError, match="its strength cannot be changed"):
         table_for(PROGRAM, table, strength=0.5)

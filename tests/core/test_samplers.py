@@ -155,7 +155,7 @@ def test_a_number_of_steps_that_is_none_is_refused(steps):
         ("lms", {"order": 5}, "orders 1 to 4"),
         ("deis", {"order": 9}, "orders 1 to 4"),
         *(
-            (name, {"max_gain": gain}, "max_gain is a number from 1 up")
+            (name, {"max_gain": gain}, "max_gain is a number, 1 or more")
             for name in LIMITED
             for gain in (0.5, np.nan, "a")
         ),

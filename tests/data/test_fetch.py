@@ -62,7 +62,7 @@ def test_a_provided_file_that_is_not_the_published_one_is_refused(places, monkey
 
 
 def test_a_wrong_download_is_refused_and_not_kept(places):
-    with pytest.raises(DataError, match=r"cannot be had .*sha256 differs") as caught:
+    with pytest.raises(DataError, match=r"cannot be fetched .*sha256 differs") as caught:
         fetch("toy", published(places, content=b"a login page"))
     assert "ZOO_DATA" in caught.value.hint
     assert list((places / "cache").rglob("*.bin")) == []

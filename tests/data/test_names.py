@@ -30,7 +30,7 @@ def test_gaps_are_told_from_letters():
     assert numbers(["a?"], Text(".a?"), 2, "here").tolist() == [[1, 2]]
 
 
-@pytest.mark.parametrize(("line", "told"), [("abcab", "room for 4"), ("axe", "'x'")])
+@pytest.mark.parametrize(("line", "told"), [("abcab", "at most 4 fit"), ("axe", "'x'")])
 def test_what_does_not_fit_is_refused(line, told):
     with pytest.raises(DataError, match=told):
         numbers([line], KIND, 4, "here")

@@ -123,7 +123,7 @@ BAD = {
     "stereo": ({"1_theo_0.wav": wav(tone(100), channels=2)}, "2 channels"),
     "8 bit": ({"1_theo_0.wav": wav(np.full(100, 128), width=1)}, "8 bits"),
     "truncated": ({"1_theo_0.wav": GOOD[:-50]}, "truncated"),
-    "no wav": ({"1_theo_0.wav": b"hello"}, r"no \.wav file"),
+    "no wav": ({"1_theo_0.wav": b"hello"}, r"not a readable \.wav file"),
     "twice": ({"a/1_theo_0.wav": GOOD, "b/1_theo_0.wav": GOOD}, "is there twice"),
     "too large": ({"1_theo_0.wav": bytes(1 << 21)}, "more than 1048576 bytes"),
     "no recordings": ({"readme.txt": b"hello"}, "holds no recordings"),

@@ -137,7 +137,7 @@ def test_edits_go_through_the_encoder_in_pytorch_too(model, pictures):
         kept = model.coding.decode(model.coding.encode(pictures[:1])[0])
     for init in (pictures[0], pictures[:1].numpy()):
         torch.testing.assert_close(model.sample(2, seed=0, init=init, strength=0.0), kept.expand(2, -1, -1, -1))
-    with pytest.raises(UsageError, match="keeps no part of its data"):
+    with pytest.raises(UsageError, match="cannot keep a part of its data"):
         model.sample(1, seed=0, init=pictures[0], mask=np.ones((1, 8, 8)))
     with pytest.raises(DataError, match="data to start from has shape"):
         model.sample(1, seed=0, init=np.zeros((3, 3)))

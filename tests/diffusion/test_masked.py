@@ -188,7 +188,7 @@ def test_what_needs_noise_levels_is_refused(bundle, model):
     for some in (bundle, model):
         with pytest.raises(UsageError, match="no noise levels"):
             some.sample(2, sampler="ddim")
-        with pytest.raises(UsageError, match="cannot start in between"):
+        with pytest.raises(UsageError, match="cannot start from noised data"):
             some.sample(2, init=x, strength=0.5)
         with pytest.raises(UsageError, match="takes no noise"):
             some.sample(2, noise=np.zeros((2, 3), np.float32))
@@ -196,7 +196,7 @@ def test_what_needs_noise_levels_is_refused(bundle, model):
         bundle.encode(x)
     from zoo.paths import CosineLogSNR, Masking
 
-    with pytest.raises(UsageError, match="hides nothing"):
+    with pytest.raises(UsageError, match="masks nothing"):
         unmasking(CosineLogSNR(), 5)
     with pytest.raises(UsageError, match="steps"):
         unmasking(Masking(), 0)

@@ -147,7 +147,7 @@ def test_keywords_of_a_class_that_takes_anything_are_unknown():
 
 
 def test_what_is_no_model_is_refused(registry):
-    with pytest.raises(PluginError, match=r"shifts:not_a_model .* is no zoo.GenerativeModel"):
+    with pytest.raises(PluginError, match=r"shifts:not_a_model .* is not a zoo.GenerativeModel"):
         building.build(registry, "dict", {})
 
 
@@ -165,7 +165,7 @@ def test_a_bundle_gives_its_model_back(registry, tmp_path):
 
 
 def test_a_bundle_of_nobody_knows_what_cannot_be_loaded_into_torch(registry, tmp_path):
-    with pytest.raises(BundleError, match="does not say which architecture"):
+    with pytest.raises(BundleError, match="does not state the architecture"):
         building.load(registry, write_bundle(tmp_path / "b", architecture=""))
 
 
@@ -191,7 +191,7 @@ def test_weights_of_another_shape_do_not_fit(registry, tmp_path):
 
 def test_a_card_that_states_another_event_shape_is_refused(registry, tmp_path):
     write_model(tmp_path / "other", event_shape=[4])
-    with pytest.raises(ConfigError, match="says events of shape"):
+    with pytest.raises(ConfigError, match="states events of shape"):
         building.load(registry, tmp_path / "other")
 
 
@@ -235,10 +235,10 @@ def test_what_is_no_model_says_what_one_looks_like(registry, tmp_path, monkeypat
     with pytest.raises(UsageError, match="there is no model at"):
         resolve(registry, "./tny")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UsageError, match="is a folder, but no model"):
+    with pytest.raises(UsageError, match="is a folder, but not a model"):
         resolve(registry, tmp_path / "folder")
     (tmp_path / "model.onnx").write_bytes(b"")
-    with pytest.raises(UsageError, match="is a file, but no model"):
+    with pytest.raises(UsageError, match="is a file, but not a model"):
         resolve(registry, "model.onnx")
 
 

@@ -210,7 +210,7 @@ def test_a_terminal_without_greek_letters_is_no_error(zoo_command, site):
 
 def test_quiet_says_nothing_but_errors(zoo_command, site):
     site.install("broken", "1 / 0\n")
-    assert "plugin broken of broken 1.0 is left out: ZeroDivisionError" in zoo_command("list", check=0).stderr
+    assert "plugin broken of broken 1.0 is ignored: ZeroDivisionError" in zoo_command("list", check=0).stderr
     assert zoo_command("-q", "list", check=0).stderr == ""
     assert "Error: there is no model" in zoo_command("-q", "show", "nothing", check=2).stderr
 

@@ -80,7 +80,7 @@ def test_what_an_importer_knows_is_a_model_like_any_other(registry, write):
 
 def test_what_no_importer_knows_is_no_model(registry, tmp_path):
     (tmp_path / "a.circle").write_text("")
-    with pytest.raises(UsageError, match="is a file, but no model") as caught:
+    with pytest.raises(UsageError, match="is a file, but not a model") as caught:
         resolve(registry, tmp_path / "a.circle")
     assert "Other formats that can be read: point." in caught.value.hint
 
@@ -92,8 +92,8 @@ def test_what_no_importer_knows_is_no_model(registry, tmp_path):
         ("crash", PluginError, "importer point of zoo-point 1.0 fails on .*a.point: KeyError: 'crash'"),
         ("odd", PluginError, "importer point of zoo-point 1.0 gives .*, not a ModelCard"),
         ("late", PluginError, "importer point fails on .*a.point: ValueError: late"),
-        ("nothing", PluginError, "importer point gives NoneType, no zoo.GenerativeModel"),
-        ("other", ConfigError, r"events of shape \(2,\), its config builds \(3,\)"),
+        ("nothing", PluginError, "importer point gives NoneType, not a zoo.GenerativeModel"),
+        ("other", ConfigError, r"events of shape \(2,\), but its config builds \(3,\)"),
     ],
 )
 def test_an_importer_that_is_wrong_is_told(text, error, says, registry, write):

@@ -67,7 +67,7 @@ def test_models_are_listed_in_columns_that_are_not_cut_off(zoo_command, models):
     expected = ["faces-glow", "flow", "3×8×8", "1.23M", "4.94 MB", "faces", "CC-BY-4.0"]
     assert re.split(r"  +", glow)[:7] == expected
     (digits,) = [row for row in rows if row.startswith("digits-flow")]
-    assert "its architecture cannot be had: there is no architecture named 'unheard-of'" in digits
+    assert "its architecture is not available: there is no architecture named 'unheard-of'" in digits
 
 
 def test_a_pattern_is_a_part_of_a_name_or_a_glob(zoo_command, models):
@@ -122,11 +122,11 @@ def test_conflicts_are_said_once_and_stand_in_json(zoo_command, site):
     document = json.loads(done.stdout)
     (ddim,) = [s for s in document["samplers"] if s["name"] == "ddim"]
     assert ddim["plugin"]["distribution"] == "genzoo"
-    told = "plugin usurper of usurper 1.0: the sampler 'ddim' is built in and stays so; this one is left out"
+    told = "plugin usurper of usurper 1.0: the sampler 'ddim' is built in and takes precedence; this one is ignored"
     assert told in document["warnings"]
     assert done.stderr.count(told) == 1
     (record,) = zoo_command.json("plugins", "--failed", check=0)["plugins"]
-    assert record["conflicts"] == ["the sampler 'ddim' is built in and stays so; this one is left out"]
+    assert record["conflicts"] == ["the sampler 'ddim' is built in and takes precedence; this one is ignored"]
 
 
 FORBIDDEN = ("torch", "onnx", "onnxruntime", "pandas", "matplotlib", "PIL", "rich")

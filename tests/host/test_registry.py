@@ -77,7 +77,7 @@ def test_a_third_party_does_not_get_a_built_in_name(built_in_first):
     assert registry.sampler("extra")
     records = {record.name: record for record in registry.plugins}
     assert records["samplers"].conflicts == ()
-    assert records["p"].conflicts == ("the sampler 'ddim' is built in and stays so; this one is left out",)
+    assert records["p"].conflicts == ("the sampler 'ddim' is built in and takes precedence; this one is ignored",)
     (warning,) = registry.warnings()
     assert warning.startswith("plugin p of zoo-p 1.0: the sampler 'ddim'")
 
@@ -104,7 +104,7 @@ def test_a_failed_plugin_is_warned_of_in_one_line():
         where="p.py:2",
     )
     (warning,) = Registry([Plugin(record)]).warnings()
-    assert warning == "plugin p of zoo-p 3 is left out: ImportError: no (p.py:2); see `zoo plugins --failed`"
+    assert warning == "plugin p of zoo-p 3 is ignored: ImportError: no (p.py:2); see `zoo plugins --failed`"
 
 
 def test_an_entry_is_imported_when_it_is_wanted(site):

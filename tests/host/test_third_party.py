@@ -195,7 +195,7 @@ def test_a_third_party_package_that_breaks_stops_nobody_else(environment, exampl
         assert record["where"].replace("\\", "/") == "zoo_example/__init__.py:2"
         listed = environment.zoo("list", "--samplers")
         assert "ddim" in listed.stdout
-        assert "plugin example of zoo-example 0.1.0 is left out" in listed.stderr
+        assert "plugin example of zoo-example 0.1.0 is ignored" in listed.stderr
         shown = environment.zoo("plugins", "--failed").stdout
         assert "pip uninstall zoo-example" in shown
         environment.zoo("doctor", code=3)

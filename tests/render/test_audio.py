@@ -62,12 +62,12 @@ def test_numbers_are_floored_and_cut_off(tmp_path):
 BAD = {
     "another rate": (wav(rate=44100), "sample rate of 44100 Hz, expected 8000 Hz"),
     "stereo": (wav(channels=2), "2 channels, expected one"),
-    "8 bits": (wav(width=1), "8 bits a sample, expected 16"),
+    "8 bits": (wav(width=1), "8 bits per sample, expected 16"),
     "truncated": (wav()[:-100], "truncated: it has 350 of 400"),
     "too short": (wav(399), "399 samples, expected 400"),
     "too long": (wav(401), "401 samples, expected 400"),
     "empty": (wav(0), "truncated: it has 0"),
-    "no wav": (b"RIFF and so on", r"no \.wav file"),
+    "no wav": (b"RIFF and so on", r"not a readable \.wav file"),
     "nothing": (b"", "ends too early"),
 }
 
@@ -85,7 +85,7 @@ def test_a_missing_file_is_told(tmp_path):
 
 
 def test_only_recordings_are_written_to_wav(tmp_path):
-    with pytest.raises(UsageError, match="no recordings") as caught:
+    with pytest.raises(UsageError, match="not recordings") as caught:
         check_output(tmp_path / "x.wav", (1, 8, 8))
     assert "x.png" in caught.value.hint
     (tmp_path / "x.wav").write_bytes(wav())

@@ -93,7 +93,7 @@ def test_existing_files_give_way_only_when_told(samples, tmp_path):
 def test_events_have_a_picture_or_not(shape, suffix, tmp_path):
     assert default_suffix(shape) == suffix
     if suffix == ".npy":
-        with pytest.raises(UsageError, match="have no picture"):
+        with pytest.raises(UsageError, match="cannot be drawn"):
             check_output(tmp_path / "x.png", shape)
     else:
         check_output(tmp_path / "x.png", shape)
@@ -123,7 +123,7 @@ def test_bad_csv_is_told(text, message, tmp_path):
 
 def test_several_arrays_need_a_name(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.zeros(2), b=np.zeros(2))
-    with pytest.raises(DataError, match="a, b; one array is needed"):
+    with pytest.raises(DataError, match="a, b; a single array is expected"):
         read_samples(tmp_path / "x.npz", (2,))
 
 

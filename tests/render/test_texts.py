@@ -36,8 +36,8 @@ def test_what_is_no_text_is_refused(content, told, tmp_path):
 
 
 def test_only_texts_are_written_as_such(tmp_path):
-    with pytest.raises(UsageError, match="no texts"):
+    with pytest.raises(UsageError, match="not texts"):
         check_output(tmp_path / "x.txt", (4,), None)
     (tmp_path / "x.txt").write_text("ab\n")
-    with pytest.raises(DataError, match="not of"):
+    with pytest.raises(DataError, match="not a model of texts"):
         read_samples(tmp_path / "x.txt", (4,), None)

@@ -80,7 +80,7 @@ def rename_port(values):
     ("change", "message"),
     [
         (lambda v: v["format"].update(version=2), "bundle format 2"),
-        (lambda v: v.pop("graphs"), "not a whole manifest"),
+        (lambda v: v.pop("graphs"), "not a valid manifest"),
         (lambda v: v["programs"]["sample"].update(kind="magic"), "'magic'"),
         (lambda v: v["programs"]["sample"].update(noise=None), "no input for the noise"),
         (lambda v: v["programs"].update(sample=v["programs"]["log_prob"]), "no input for the noise"),

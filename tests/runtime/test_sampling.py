@@ -129,10 +129,10 @@ def test_a_break_down_is_reported_with_its_step(broken_diffusion):
 @pytest.mark.parametrize(
     ("bundle", "n", "options", "error", "message"),
     [
-        ("flow", 0, {}, UsageError, "from 1 up, not 0"),
-        ("flow", -1, {}, UsageError, "from 1 up, not -1"),
-        ("flow", 2.5, {}, UsageError, "from 1 up, not 2.5"),
-        ("flow", True, {}, UsageError, "from 1 up, not True"),
+        ("flow", 0, {}, UsageError, "1 or more, not 0"),
+        ("flow", -1, {}, UsageError, "1 or more, not -1"),
+        ("flow", 2.5, {}, UsageError, "1 or more, not 2.5"),
+        ("flow", True, {}, UsageError, "1 or more, not True"),
         ("flow", 2**33, {}, UsageError, "at most 4294967296"),
         ("flow", 1, {"seed": -1}, UsageError, "seed"),
         ("flow", 1, {"batch_size": 0}, UsageError, "samples in a batch"),

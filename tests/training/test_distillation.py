@@ -173,7 +173,12 @@ def test_a_plugin_brings_a_method_and_flows_learn_by_it(plugged, flow, tmp_path)
     ("method", "options", "error", "says"),
     [
         ("imitation", {"sede": 3}, ConfigError, "options of imitation: .*unexpected keyword argument 'sede'"),
-        ("imitation", {"how": "badly"}, PluginError, "method imitation cannot be used so: KeyError: 'how'"),
+        (
+            "imitation",
+            {"how": "badly"},
+            PluginError,
+            "method imitation cannot be used with these options: KeyError: 'how'",
+        ),
         ("nothing", {}, PluginError, "zoo_imitation:nothing of the distillation method nothing is not a Distillation"),
         ("imitate", {}, UnknownNameError, "there is no distillation method named 'imitate'"),
     ],

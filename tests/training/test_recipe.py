@@ -61,7 +61,7 @@ def test_a_recipe_is_read_from_toml(tmp_path):
         ("training", "changes", [{"step": 2, "ema": 0.1}], "no key named 'ema'"),
         ("training", "changes", [{"step": 2, "learning_rate": -1}], "training.learning_rate = -1.0 is out of range"),
         ("training", "changes", [{"step": -2, "learning_rate": 1}], "step = -2 is out of range"),
-        ("training", "changes", [{"step": 2, "gradient_clip": 1}] * 2, r"at the steps \[2, 2\], which must rise"),
+        ("training", "changes", [{"step": 2, "gradient_clip": 1}] * 2, r"at the steps \[2, 2\], which must increase"),
         ("training", "stepz", 3, "no key named 'stepz'"),
         ("training", "keep", "best", "evaluate_every"),
         ("model", "config", [1], "config must be dict"),

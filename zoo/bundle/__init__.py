@@ -1,4 +1,4 @@
-"""The exported folder: its manifest, what is checked before anything runs, and how far two arrays may be apart."""
+"""The exported folder: its manifest, the checks before anything runs, and the comparison of arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far two arrays are apart, for proofs and for the replay of golden values."""
+"""The difference of two arrays, for proofs and for replaying golden values."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What ``manifest.json`` says, and reading it from strangers: every field is checked before anything else is opened.
+"""The content of ``manifest.json``, and reading it from untrusted sources: every field is checked before anything else
+is opened.
 
-The fields are those of ``zoo/schema/manifest-1.json``; what one field says of another is checked here.
+The fields are those of ``zoo/schema/manifest-1.json``; their consistency with each other is checked here.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ FORMAT = "genzoo-bundle"
 VERSION = 1
 #: numbers in one sample
 _MAX_EVENT = 1 << 28
-#: names that Windows keeps for devices, whatever their suffix
+#: names that Windows reserves for devices, with any suffix
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
 
 
@@ -63,12 +64,12 @@ class Manifest:
         sample: the program that samples.
         log_prob: the program that scores, or None.
         fused: a whole run of ``sample`` in one call, or None.
-        proof: what was compared when the bundle was written, with the largest differences and the tolerances.
+        proof: the comparisons made when the bundle was written, with the largest differences and the tolerances.
         files: every file but the manifest itself, by name.
         created_by: the version that wrote it.
-        batch: the one size of batch that the graphs take, or None for any.
-        modality: what the numbers of a sample mean, where its shape does not say.
-        precision: formats of weights and arithmetic other than float32, and what they cost, or None.
+        batch: the fixed batch size of the graphs, or None for any.
+        modality: the meaning of a sample's numbers, where its shape does not tell.
+        precision: formats of weights and arithmetic other than float32, and their loss, or None.
     """
 
     model: Mapping[str, Any]
@@ -139,12 +140,12 @@ class Manifest:
             for problem in manifest._problems():
                 raise BundleError(problem)
         except (ZooError, ValueError, TypeError, OverflowError) as error:
-            raise BundleError(f"{source} is not a whole manifest: {error}") from error
+            raise BundleError(f"{source} is not a valid manifest: {error}") from error
         return manifest
 
     @classmethod
     def _from_values(cls, values: Mapping[str, Any]) -> Manifest:
-        """From values that fit the schema."""
+        """From values that match the schema."""
         condition, programs = values["condition"], values["programs"]
         return cls(
             model=values["model"],
@@ -174,7 +175,7 @@ class Manifest:
         )
 
     def _problems(self) -> Iterator[str]:
-        """What the schema cannot see: how one field fits another."""
+        """Problems that the schema cannot express: inconsistencies between fields."""
         if math.prod(self.event_shape) > _MAX_EVENT:
             yield f"a sample of shape {self.event_shape} has more than {_MAX_EVENT} numbers"
         if self.modality is not None and (misfit := self.modality.misfit(self.event_shape, self.levels)):
@@ -184,13 +185,13 @@ class Manifest:
         for what, program in (("sample", self.sample), ("log_prob", self.log_prob), ("fused", self.fused)):
             for name in () if program is None else program.graphs:
                 if name not in self.graphs:
-                    yield f"program {what} uses a graph {name!r} that there is not"
+                    yield f"program {what} uses a missing graph {name!r}"
 
     def _problems_of_files(self) -> Iterator[str]:
         seen: dict[str, str] = {}
         for name in self.files:
             if (other := seen.setdefault(name.lower(), name)) != name:
-                yield f"the files {other!r} and {name!r} are one file on some systems"
+                yield f"the files {other!r} and {name!r} are the same file on some systems"
             if name.lower() == MANIFEST or name.lower().partition(".")[0] in _DEVICES:
                 yield f"it names a file {name!r}, which is not a plain file of the bundle"
 
@@ -203,7 +204,7 @@ class Manifest:
                 yield f"graphs {other} and {name} are both in {graph.file}"
             for ports in (graph.inputs, graph.outputs):
                 if len({port.name for port in ports}) != len(ports):
-                    yield f"graph {name} has two inputs or outputs of one name"
+                    yield f"graph {name} has two inputs or outputs with the same name"
 
 
 def _port(fields: Mapping[str, Any]) -> Port:

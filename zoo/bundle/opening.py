@@ -1,4 +1,4 @@
-"""A bundle: the exported folder, opened with every check. No torch, no onnx, no onnxruntime.
+"""A bundle: the exported folder, opened with all checks. No torch, no onnx, no onnxruntime.
 
 ::
 
@@ -6,17 +6,18 @@
     <graph>.onnx           one file a graph; large constants point into weights.safetensors
     weights.safetensors    every weight once, under its name in the PyTorch model; constants that only graphs
                            need (folded, inverted) under names that begin with "graph:"
-    tables.safetensors     step tables of iterated programs, for runtimes that do not make their own
+    tables.safetensors     step tables of iterated programs, for runtimes that do not compute their own
     golden.safetensors     inputs and outputs to replay on the machine at hand
     MODEL_CARD.md          for people
 
-``docs/bundle-format.md`` specifies it. Bundles come from strangers, so nothing is used before it has been checked: the
-manifest, by itself; then that the folder holds exactly the files listed, each a plain file of the size and SHA-256
-stated; every safetensors file; every graph (:mod:`zoo.bundle.scan.graph`). Only then ONNX Runtime is shown a path.
+``docs/bundle-format.md`` specifies it. Bundles are untrusted, so nothing is used before it has been checked: the
+manifest itself; then that the folder contains exactly the listed files, each a plain file of the stated size
+and SHA-256; every safetensors file; every graph (:mod:`zoo.bundle.scan.graph`). Only then is a path passed to ONNX
+Runtime.
 
-Hard links are followed, since package managers install files by linking them from a cache. They cannot do harm here:
-whatever else a file is a link of, its bytes are those that the manifest promises, and graphs take data from such files
-only.
+Hard links are followed, since package managers install files by linking them from a cache. They are harmless here:
+the bytes of a file are those that the manifest states, and graphs take data from such files only.
+
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _AGAIN = "Copy or export the bundle again."
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle whose files are those that its manifest names."""
+    """An opened bundle, whose files have been checked against its manifest."""
 
     folder: Path
     manifest: Manifest
@@ -75,17 +76,17 @@ def is_bundle(folder: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and validate a bundle's manifest; the other files are not looked at.
+    """Read and validate a bundle's manifest; the other files are not checked.
 
     Raises:
-        BundleError: no manifest, or one that cannot be read.
+        BundleError: no manifest, or an unreadable one.
     """
     path = Path(folder) / MANIFEST
     if not os.path.lexists(path):
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}")
     with _opened(path) as (file, size):
         if size > _MAX_MANIFEST_BYTES:
-            raise BundleError(f"{path} is larger than any manifest: it has {size} bytes")
+            raise BundleError(f"{path} is too large for a manifest: it has {size} bytes")
         raw = file.read(_MAX_MANIFEST_BYTES)
     try:
         text = raw.decode("utf-8")
@@ -99,7 +100,7 @@ def open_bundle(folder: Path, manifest: Manifest | None = None) -> Bundle:
 
     Args:
         folder: the bundle.
-        manifest: what :func:`read_manifest` gave of it; None reads it.
+        manifest: the result of :func:`read_manifest`; None reads it.
 
     Raises:
         BundleError: no manifest; a file that is missing, not listed, a link, too large, truncated or altered; a graph
@@ -134,7 +135,7 @@ def file_info(path: Path) -> FileInfo:
 
 
 def _check_listing(folder: Path, manifest: Manifest) -> None:
-    """Refuse a folder that does not hold exactly the files that its manifest lists."""
+    """Refuse a folder that does not contain exactly the files that its manifest lists."""
     missing = {MANIFEST, *manifest.files}
     try:
         with os.scandir(folder) as entries:
@@ -142,7 +143,7 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
                 if entry.name not in missing:
                     raise BundleError(
                         f"{folder} holds {entry.name!r}, which its manifest does not list",
-                        hint="A bundle holds nothing but its own files; move the rest elsewhere.",
+                        hint="A bundle may contain only its own files; move the others elsewhere.",
                     )
                 missing.remove(entry.name)
     except OSError as error:
@@ -152,11 +153,11 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_file(path: Path, info: FileInfo, *, keep: bool) -> bytes:
-    """Refuse a file that is not what the manifest states; its content is returned if it is to be kept."""
+    """Refuse a file that differs from the manifest; return its content if ``keep``."""
     limit = _MAX_BYTES.get(path.name, _MAX_BYTES.get(path.suffix, _MAX_OTHER_BYTES))
     with _opened(path) as (file, size):
         if size > limit:
-            raise BundleError(f"{path} has {size} bytes, and a file of its kind at most {limit}")
+            raise BundleError(f"{path} has {size} bytes, and such a file has at most {limit}")
         if size != info.size:
             raise BundleError(f"{path} has {size} bytes, expected {info.size}", hint=_AGAIN)
         digest, kept = hashlib.sha256(), io.BytesIO()
@@ -183,11 +184,11 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """A plain file, opened, and its size.
 
     Raises:
-        BundleError: a link, a folder, a pipe, a device; missing or not to be read.
+        BundleError: a link, a folder, a pipe or a device; missing or unreadable.
     """
     try:
         _refuse_special(path, os.lstat(path).st_mode)
-        # between looking and opening it may have become a link, or a pipe that nobody writes to
+        # between the check and opening, it may have become a link, or a pipe without a writer
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
@@ -203,4 +204,4 @@ def _refuse_special(path: Path, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
     what = "link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "pipe or device"
-    raise BundleError(f"{path} is a {what}, which bundles may not hold")
+    raise BundleError(f"{path} is a {what}, which bundles must not contain")

@@ -40,8 +40,8 @@ def opened_bundle(app: App, source: Source, stack: ExitStack) -> Bundle:
 def _export(app: App, source: Source, folder: Path) -> None:
     for package in ("torch", "onnx"):
         if find_spec(package) is None:
-            raise MissingDependencyError(package, f"run {source.name}, which carries no bundle", extra="onnx")
-    app.say(f"{source.name} carries no bundle: exporting it to a temporary one (`zoo export` makes one that stays)")
+            raise MissingDependencyError(package, f"run {source.name}, which has no bundle", extra="onnx")
+    app.say(f"{source.name} has no bundle: exporting it to a temporary one (`zoo export` makes one that stays)")
     exporter = app.registry.load_entry(app.registry.exporter("onnx"))
     folder.mkdir()
     exporter(building.load(app.registry, source), source.card, folder)

@@ -69,7 +69,7 @@ class Plan:
     """A run, ready to go.
 
     Attributes:
-        n: how many samples.
+        n: number of samples.
         condition: ``[n]`` or ``[n, d]``, or None.
         seed: key of the noise.
         table: the steps; None for a model, or a graph, that samples in one call.
@@ -170,7 +170,7 @@ def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, input
     """Settle everything about a run; the table is made here and nowhere else.
 
     Raises:
-        UsageError, UnknownNameError, DataError, ConditionError: options that this model cannot take.
+        UsageError, UnknownNameError, DataError, ConditionError: options that this model does not support.
     """
     guiding = _guiding(model, request, facts)
     state, table = inputs.state, _table(model, request, inputs, guiding)

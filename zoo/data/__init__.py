@@ -1,4 +1,4 @@
-"""Data sets: arrays in memory, split, with what is known of their units. No torch."""
+"""Data sets: arrays in memory, split, with their metadata. No torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Split:
-    """Samples and, where there are any, their classes or context vectors.
+    """Samples and, if there are any, their classes or context vectors.
 
     Attributes:
         x: ``[n, *event]``, any real dtype.
@@ -46,18 +46,18 @@ class Dataset:
 
     Attributes:
         name: as registered.
-        train: what models are fitted to.
-        validation: what choices are made by (early stopping).
-        test: what results are quoted on, and nothing else.
-        levels: for discrete data the number of values, which are 0 … levels - 1; None for continuous data. Training
+        train: for fitting models.
+        validation: for choices such as early stopping.
+        test: for reported results only.
+        levels: for discrete data, the number of values 0 … levels - 1; None for continuous data. Training
             dequantises discrete data with uniform noise, so a sample lies in [0, levels) and its density has unit bins.
-        grain: for numbers that were rounded, such as measurements in a table, the widths to which they were, of the
-            shape of an event; None for what is continuous, or has levels. Training and scoring add uniform noise of
-            these widths, since a density of rounded numbers can be made as large as one likes.
-        modality: what the numbers of a sample mean, where its shape does not say.
+        grain: for rounded numbers, such as measurements in a table, the rounding widths, of the shape of an event;
+            None for continuous data, or data with levels. Training and scoring add uniform noise of these widths, since
+            the density of rounded numbers is unbounded.
+        modality: the meaning of a sample's numbers, where its shape does not tell.
         labels: names of the classes.
-        entropy: differential entropy in nats where it is known, the best negative log-likelihood there can be.
-        extra: whatever else is known, as JSON values.
+        entropy: differential entropy in nats if known, the smallest possible negative log-likelihood.
+        extra: other metadata, as JSON values.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Dataset:
 
     @property
     def widths(self) -> NDArray[np.float32] | float | None:
-        """Of the noise that makes discrete data continuous: 1 for levels, the grain, or None for continuous data."""
+        """Widths of the dequantisation noise: 1 for levels, the grain, or None for continuous data."""
         return 1.0 if self.levels else self.grain
 
     @property
@@ -83,12 +83,12 @@ class Dataset:
 
 
 def check_finite(values: NDArray[Any], what: str, names: Sequence[str] = ()) -> None:
-    """Refuse numbers that are not finite in float32, in which models compute.
+    """Refuse numbers that are not finite in float32, the precision of models.
 
     Args:
-        values: ``[n, ...]``, a row for each sample.
-        what: they are, for the message.
-        names: of the columns of ``[n, d]``, or none.
+        values: ``[n, ...]``, one row per sample.
+        what: the name of the values, for the message.
+        names: of the columns of ``[n, d]``, or empty.
 
     Raises:
         DataError: with the value, its row and its column.
@@ -108,5 +108,5 @@ def check_finite(values: NDArray[Any], what: str, names: Sequence[str] = ()) -> 
     more = f", and {others:,} more" if others else ""
     raise DataError(
         f"{what} have the value {values[row, *place]} in row {row}{where}, counted from 0{more}",
-        hint="Leave such rows out, or put numbers in their place that float32 can hold.",
+        hint="Remove such rows, or replace the values by numbers that float32 can represent.",
     )

@@ -1,7 +1,7 @@
 """Files of data sets: found under ``ZOO_DATA``, else in the cache, else fetched from their original hosts.
 
-Every file has a published digest and is used only if it matches, wherever it came from. Downloads go to a temporary
-name and are renamed when complete and checked, so that an interrupted one is never taken for the file.
+Every file has a published digest and is used only if it matches, regardless of its origin. Downloads go to a
+temporary name and are renamed when complete and checked, so an interrupted download is never mistaken for the file.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Remote:
 
     Attributes:
         name: its name in the data set's folder.
-        urls: where it can be had, tried in order.
+        urls: its locations, tried in order.
         sha256: its digest, or None.
-        md5_uncompressed: the published MD5 of its content once gunzipped, where that is what its authors published.
+        md5_uncompressed: the MD5 of its gunzipped content, if that is what its authors published.
     """
 
     name: str
@@ -54,7 +54,7 @@ def fetch(dataset: str, remote: Remote) -> Path:
         remote: the file.
 
     Raises:
-        DataError: it cannot be had, or is not the published file.
+        DataError: it is unavailable, or is not the published file.
         OutputError: the cache cannot be written.
     """
     if provided := os.environ.get("ZOO_DATA"):
@@ -72,12 +72,12 @@ def fetch(dataset: str, remote: Remote) -> Path:
 def _download(path: Path, dataset: str, remote: Remote) -> None:
     if os.environ.get("ZOO_OFFLINE"):
         raise DataError(
-            f"{remote.name} of data set {dataset} is not here, and ZOO_OFFLINE forbids fetching it",
+            f"{remote.name} of data set {dataset} was not found, and ZOO_OFFLINE forbids fetching it",
             hint=f"Put it into the folder {dataset} below ZOO_DATA.",
         )
     problems = []
     for url in remote.urls:
-        # read whole, then written: trouble with a host is not trouble with the disk, and leads to the next host
+        # read completely, then written: a failure of a host is not a failure of the disk, and leads to the next host
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
                 content = response.read()
@@ -96,8 +96,8 @@ def _download(path: Path, dataset: str, remote: Remote) -> None:
         except DataError as error:
             problems.append(f"{url}: {error}")
     raise DataError(
-        f"{remote.name} of data set {dataset} cannot be had ({'; '.join(problems)})",
-        hint=f"Put it into the folder {dataset} below a folder that ZOO_DATA names.",
+        f"{remote.name} of data set {dataset} cannot be fetched ({'; '.join(problems)})",
+        hint=f"Put it into the folder {dataset} below a folder named by ZOO_DATA.",
     )
 
 

@@ -1,4 +1,5 @@
-"""Log-densities of diffusions around any evaluator of the denoiser: by the probability-flow ODE, and bounded."""
+"""Log-densities of diffusions, given any evaluator of the denoiser: by the probability-flow ODE, and variational "
+"bounds."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
-"""The variational bound of a diffusion's discrete chain, in NumPy around any evaluator of the denoiser.
+"""The variational bound of a diffusion's discrete chain, in NumPy, given any evaluator of the denoiser.
 
 The ancestral sampler with the posterior's variance is a Markov chain from noise to data, and -log p(x₀) of its samples
 is at most (Ho et al. 2020, eq. 5; in this form Kingma et al. 2021, eqs. 11-14)::
 
     L = KL(q(x_T | x₀) ‖ p(x_T))  +  Σᵢ ½·(SNR(sᵢ) - SNR(tᵢ))·E‖x₀ - D(x_tᵢ, tᵢ)‖²  +  E[-log p(x₀ | x_least)]
 
-with sᵢ the time before tᵢ. The chain's N steps are even in the log-SNR, which makes the bound tightest for large N; its
-last step to the data is a normal of the least noise level. The sum is estimated from some of its terms, one from each
-of as many equal parts, at noise of its own: unbiased, and exact in the choice of terms if all are taken.
+with sᵢ the time before tᵢ. The chain's N steps are uniform in the log-SNR, which makes the bound tightest for large N;
+its last step to the data is a normal with the smallest noise level. The sum is estimated by stratified
+sampling of its terms, one from each of as many equal parts, each with its own noise. This is unbiased, and exact in the
+choice of terms if all are taken.
 """
 
 from __future__ import annotations
@@ -45,25 +46,27 @@ def variational_bound(
         denoise: the denoiser.
         state: float64 ``[n, *event]``.
         path: the Gaussian path.
-        steps: N, of the chain.
-        terms: of the sum that are evaluated, up to N.
-        seed: key of the noise and of which terms, drawn on :attr:`zoo.noise.Stream.BOUND`.
+        steps: N, the length of the chain.
+        terms: number of terms of the sum to evaluate, up to N.
+        seed: key of the noise and of the choice of terms, drawn on :attr:`zoo.noise.Stream.BOUND`.
         first: index of the first sample.
 
     Returns:
-        float64 ``[n]``, nats per state: unbiased estimates of a number that is at most the log-density. Which terms are
-        evaluated is the same for all samples.
+        float64 ``[n]``, nats per state: unbiased estimates of a lower bound of the log-density. The same terms are
+        evaluated for all samples.
 
     Raises:
         UsageError: ``steps`` below 1, or ``terms`` not in 1 … steps.
     """
     if steps < 1 or not 1 <= terms <= steps:
-        raise UsageError(f"a bound has 1 step or more and from 1 to all of its terms, not {steps} and {terms}")
+        raise UsageError(
+            f"a bound needs 1 step or more, and terms from 1 to the number of steps, not {steps} and {terms}"
+        )
     n, event = len(state), state.shape[1:]
     dims = math.prod(event)
     highest, lowest = (max(float(path.log_snr(t)), -2.0 * LOG_NOISE_MAX) for t in (path.t_min, 1.0))
     grid = np.linspace(highest, lowest, steps + 1)
-    # what is left of the data at the end, against the prior of the ODE's likelihood
+    # the KL divergence at the end, against the prior of the ODE's likelihood
     alpha, sigma = (float(a) for a in path.alpha_sigma(path.time_at(lowest)))
     variance = alpha**2 + sigma**2
     squares = (state**2).reshape(n, -1).sum(1)
@@ -80,6 +83,6 @@ def variational_bound(
         d = np.asarray(denoise(noisy, float(path.network_time(t)), alpha, sigma), np.float64)
         errors = ((state - d) ** 2).reshape(n, -1).sum(1)
         loss = loss + (high - low) * 0.5 * (math.exp(before) - math.exp(now)) * errors
-    # E[-log N(x₀; x/α, (σ/α)²)] at the least noise level is the entropy of that normal
+    # E[-log N(x₀; x/α, (σ/α)²)] at the smallest noise level is the entropy of that normal
     bound: Array = -(loss + 0.5 * dims * (math.log(2 * math.pi) + 1 - highest))
     return bound

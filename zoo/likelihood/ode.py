@@ -1,4 +1,4 @@
-"""Log-density of a diffusion by its probability-flow ODE, in NumPy around any evaluator of the denoiser.
+"""Log-density of a diffusion by its probability-flow ODE, in NumPy, given any evaluator of the denoiser.
 
 In y = x/α and the log noise level s = ln(σ/α), the probability-flow ODE of every Gaussian path is the same
 (Karras et al. 2022, eq. 1), and so is the change of log-density along it (Chen et al. 2018, eq. 8; Song et al. 2021,
@@ -7,15 +7,15 @@ eq. 39)::
     dy/ds        = y - D(x, t)
     d log p(y)/ds = -(d - α·tr ∂D/∂x)            d = number of dimensions
 
-It is integrated from the data, taken to lie at the path's smallest noise level, to the largest, where x is normal with
-variance σ² plus α² times that of data of unit scale. A path that ends in pure noise, where σ/α is infinite, is left at
-the noise level e¹⁰, at which one part in 10⁹ of the variance is data.
+It is integrated from the data, assumed to lie at the path's smallest noise level, to the largest, where x is normal
+with variance σ² + α² for data of unit scale. On a path that ends in pure noise, where σ/α is infinite,
+integration stops at the noise level e¹⁰, where one part in 10⁹ of the variance is data.
 
 The trace is Hutchinson's estimate probeᵀ·J·probe with Rademacher probes held fixed along the path (Grathwohl et al.
-2019, section 3.1), or, with unit vectors for probes, the sum of the diagonal: exact, at d evaluations for one.
+2019, section 3.1), or, with unit vectors as probes, the sum of the diagonal: exact, at d times the evaluations.
 
-The errors can be had with the value, see :func:`log_density_with_errors`: what the steps, the two ends of the path and
-float32 get wrong, and what the probes do.
+Error estimates are available with the value, see :func:`log_density_with_errors`: the errors of the steps, of the two
+ends of the path and of float32, and that of the probes.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ Array = NDArray[np.float64]
 #: (state float32 [n, *event], time, α, σ, probe float32) -> (D [n, *event], probeᵀ·∂D/∂x·probe [n])
 Evaluator = Callable[[NDArray[np.float32], float, float, float, NDArray[np.float32]], tuple[Any, Any]]
 
-#: where a path of infinite noise level is left
+#: the largest noise level to which a path is integrated
 LOG_NOISE_MAX = 10.0
-#: the distance of 1 to the next number of float32
+#: the distance from 1 to the next float32
 FLOAT32 = 2.0**-23
 
-#: number of probes that stands for the exact trace
+#: the number of probes that selects the exact trace
 EXACT = 0
-#: the largest number of dimensions whose trace is exact unless something else is asked for
+#: the largest number of dimensions whose trace is exact by default
 EXACT_SIZE = 16
 
 
@@ -50,11 +50,11 @@ class LogDensity(NamedTuple):
     """Log-densities and how far they can be trusted, each float64 ``[n]``, in nats.
 
     Attributes:
-        value: with twice the steps that were asked for.
-        numerical_error: what the steps, the ends of the path and float32 may have added to it or taken from it.
-        standard_error: of the mean over probes; 0 for the exact trace, and not a number for a single probe.
+        value: with twice the requested steps.
+        numerical_error: estimated error due to the steps, the ends of the path and float32.
+        standard_error: of the mean over probes; 0 for the exact trace, and NaN for a single probe.
         error: half the width of a 95% confidence interval around the value: the numerical error, and the standard error
-            times the quantile of Student's t distribution for so many probes; not a number for a single probe.
+            times the quantile of Student's t distribution for that number of probes; NaN for a single probe.
     """
 
     value: Array
@@ -64,7 +64,7 @@ class LogDensity(NamedTuple):
 
 
 class _Solved(NamedTuple):
-    """One solution of the ODE, each float64 ``[n]``: the log-density, and bounds of what is no error of its steps."""
+    """One solution of the ODE, each float64 ``[n]``: the log-density, and bounds of the errors not due to its steps."""
 
     density: Array
     ends: Array
@@ -77,7 +77,7 @@ def default_probes(dims: int) -> int:
 
 
 def evaluations(steps: int, probes: int, dims: int) -> int:
-    """How often the denoiser is evaluated."""
+    """The number of evaluations of the denoiser."""
     return 4 * steps * (dims if probes == EXACT else probes)
 
 
@@ -122,10 +122,10 @@ def differentiable_log_density(
     steps: int = 32,
     probes: int = 1,
 ) -> Any:
-    """:func:`log_density` of tensors of a library that differentiates, in its own arithmetic.
+    """:func:`log_density` of tensors of an autodiff library, in its own arithmetic.
 
     Args:
-        evaluate: as for :func:`log_density`, but from states to tensors that keep their gradients, in float64.
+        evaluate: as for :func:`log_density`, but returns float64 tensors that keep their gradients.
         state: float64 tensor ``[n, *event]``.
         path: the Gaussian path.
         seed: key of the probes.
@@ -149,19 +149,19 @@ def log_density_with_errors(
     probes: int = 1,
     first: int = 0,
 ) -> LogDensity:
-    """As :func:`log_density` with twice the steps, and how far it can be trusted: three times as many evaluations.
+    """As :func:`log_density` with twice the steps, with error estimates, at three times as many evaluations.
 
-    The numerical error is the sum of three, none of which takes an evaluation more:
+    The numerical error is the sum of three terms, none of which needs additional evaluations:
 
-    - the steps: how far 2·N of them are from N, times 1 + h² for steps of h in the log noise level, since that
-      difference is an estimate of the error only where h is small. With few steps it can be larger than the value.
-    - the ends of the path: data is taken to be noised as the smallest level says, and the last state to be normal. What
-      that changes follows, to first order in the smallest variance and to second in 1/largest level, from D and its
-      trace there, see :func:`_start_error` and :func:`_end_error`. Its parts are added whatever their signs.
-    - float32, in which states are shown and D comes back: one unit in the last place of either at every step, of one
-      sign all the way.
+    - the steps: the difference between 2·N and N of them, times 1 + h² for a step h in the log noise level,
+      since that difference estimates the error only if h is small. With few steps it can be larger than the value.
+    - the ends of the path: data is assumed to be noised at the smallest level, and the last state to be normal. The
+      resulting error follows, to first order in the smallest variance and to second in 1/largest level, from D and
+      its trace there, see :func:`_start_error` and :func:`_end_error`. The absolute values of its parts are added.
+    - float32, in which states are passed and D is returned: one unit in the last place of either at every step,
+      always of the same sign.
 
-    It does not know of structure in the data finer than the smallest noise level.
+    It cannot account for structure in the data finer than the smallest noise level.
     """
     exact = _in_float64(evaluate)
     coarse, fine = (_of_probes(exact, state, path, seed, n, probes, first) for n in (steps, 2 * steps))
@@ -181,22 +181,24 @@ def log_density_with_errors(
 
 
 def student_t(freedom: int, confidence: float = 0.95) -> float:
-    """The t with P(\\|T\\| < t) = ``confidence`` for Student's T of so many degrees of freedom.
+    """The t with P(\\|T\\| < t) = ``confidence`` for Student's T with ``freedom`` degrees of freedom.
 
-    With T = √ν·tan θ the density of θ is cos^(ν-1) θ, up to a constant, whose integral is found by quadrature and set
-    equal to the share that is asked for by bisection.
+    With T = √ν·tan θ, the density of θ is cos^(ν-1) θ up to a constant. Its integral is computed by quadrature, and
+    the quantile by bisection.
 
     Raises:
         UsageError: ``freedom`` below 1, or a ``confidence`` outside (0, 1).
     """
     if freedom < 1 or not 0.0 < confidence < 1.0:
-        raise UsageError(f"a t distribution has 1 degree of freedom or more, and a share in (0, 1), not {freedom}")
-    # beyond some thousands of degrees it is a normal distribution to all digits that matter
+        raise UsageError(
+            f"a t distribution needs 1 degree of freedom or more and a confidence in (0, 1), not {freedom}"
+        )
+    # beyond some thousands of degrees of freedom it is normal to all relevant digits
     power = min(freedom, 10_000) - 1
     abscissae, weights = np.polynomial.legendre.leggauss(256)
 
     def share(theta: float) -> float:
-        # cos^(ν-1) is flat beyond a few 1/√ν
+        # cos^(ν-1) vanishes beyond a few 1/√ν
         return 0.5 * theta * float(weights @ np.cos(0.5 * theta * (abscissae + 1.0)) ** power)
 
     whole, low, high = share(min(math.pi / 2, 12.0 / math.sqrt(power + 1))), 0.0, math.pi / 2
@@ -207,7 +209,7 @@ def student_t(freedom: int, confidence: float = 0.95) -> float:
 
 
 def _in_float64(evaluate: Evaluator) -> Callable[[Array, float, float, float, Any], tuple[Array, Array]]:
-    """The evaluator of a denoiser in float32 for a state in float64."""
+    """An evaluator in float32, wrapped to take states in float64."""
 
     def exact(x: Array, time: float, alpha: float, sigma: float, probe: Any) -> tuple[Array, Array]:
         d, trace = evaluate(x.astype(np.float32), time, alpha, sigma, probe)
@@ -238,7 +240,7 @@ def _estimates(
     probes: int,
     first: int,
 ) -> Iterator[_Solved]:
-    """The solutions of :func:`_of_probes`, arrays or tensors as the state is one."""
+    """The solutions of :func:`_of_probes`, as arrays or tensors like the state."""
     if steps < 1 or probes < 0:
         raise UsageError(f"steps must be 1 or more and probes 0 (exact) or more, not {steps} and {probes}")
     n, event = len(state), tuple(state.shape[1:])
@@ -257,7 +259,7 @@ def _integrated(
     steps: int,
     probes: Sequence[NDArray[np.float32]],
 ) -> _Solved:
-    """With the trace the sum over probes; plain arithmetic, for arrays and for tensors, whose errors are not told."""
+    """Integrates with the trace summed over probes; generic over arrays and tensors, with errors only for arrays."""
     n, dims = len(state), math.prod(state.shape[1:])
     start, end = _log_noise_ends(path)
 
@@ -286,7 +288,7 @@ def _integrated(
         k3, l3 = slope(s + h / 2, y + h / 2 * k2)
         k4, l4 = slope(s + h, y + h * k3)
         if told and i == steps - 1:
-            # D hardly depends on its argument there, so that of the last stage serves
+            # D hardly depends on its argument there, so the last stage's is used
             ends = ends + _end_error(math.exp(end), y + h * k3, k4, l4)
         y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
         change = change + h / 6 * (l1 + 2 * l2 + 2 * l3 + l4)
@@ -295,7 +297,7 @@ def _integrated(
     scale1 = alpha1 / math.hypot(alpha1, sigma1)
     x = scale1 * y
     prior = -0.5 * _dot(x, x) - 0.5 * dims * math.log(2 * math.pi) + dims * math.log(scale1)
-    # `change` is the change of log p(y) from data to noise, so it is taken off; y = x/α scales the density by α
+    # `change` is the change of log p(y) from data to noise, so it is subtracted; y = x/α scales the density by α
     return _Solved(prior - change - dims * math.log(alpha0), ends, rounding)
 
 
@@ -310,12 +312,12 @@ def _dot(a: Any, b: Any) -> Any:
 
 
 def _start_error(alpha: float, level: float, y: Array, k: Array, change: Array) -> Array:
-    """What taking x₀ for x at the smallest noise level n changes, ``[n]``: its density there, and the scale of y.
+    """The error of taking x₀ for x at the smallest noise level n, ``[n]``: in the density there, and in the scale of y.
 
     The heat equation gives ∂ log p(y)/∂s = n²·(Δ log p + |∇ log p|²) = change + |k|²/n², k = y - D = -n²·∇ log p, and
-    that grows as n², so half of it is what came together from s = -∞. y - x₀ = (1 - α)·y moves log p by as much times
-    the score, and by half its square times the curvature, which is at most the Laplacian where log p is concave; the
-    score itself is known to the digits that float32 leaves of k.
+    which grows as n², so half of it is its integral from s = -∞. y - x₀ = (1 - α)·y changes log p by that times the
+    score, and by half its square times the curvature, which is at most the Laplacian where log p is concave; the
+    score itself is known only to the digits that float32 leaves of k.
     """
     spread = 0.5 * (np.abs(change) + _dot(k, k) / level**2)
     size = _dot(y, y)
@@ -326,7 +328,7 @@ def _start_error(alpha: float, level: float, y: Array, k: Array, change: Array) 
 
 
 def _end_error(level: float, y: Array, k: Array, change: Array) -> Array:
-    """What taking y for normal, with mean 0 and variance 1 + n², changes at the largest noise level n, ``[n]``.
+    """The error of taking y for normal, with mean 0 and variance 1 + n², at the largest noise level n, ``[n]``.
 
     Data of mean m and covariance C gives N(m, n² + C), and D = m + C·(y - m)/n² up to 1/n⁴. Against N(0, n² + 1), the
     log-density is (y·D - |D|²/2)/n² larger, less terms of trace C/n² = α·trace and d/n²; yᵀ·C·y is estimated by
@@ -340,7 +342,8 @@ def _end_error(level: float, y: Array, k: Array, change: Array) -> Array:
 
 
 def _rounding_rate(level: float, y: Array, k: Array, change: Array) -> Array:
-    """What float32 may change of log p, ``[n]`` per unit of s: y moved by ε·|y| along the score, and ε of the trace."""
+    """The error of log p due to float32, ``[n]`` per unit of s: y moved by ε·|y| along the score, and ε of the "
+    "trace."""
     score = np.sqrt(_dot(k, k)) / level**2
     return np.asarray(FLOAT32 * (np.sqrt(_dot(y, y)) * score + np.abs(change + _dims(y)) + _dims(y)))
 

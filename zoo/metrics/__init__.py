@@ -1,1 +1,1 @@
-"""What models are worth, measured."""
+"""Metrics of models."""

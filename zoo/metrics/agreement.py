@@ -1,4 +1,4 @@
-"""Does a sample show the class that was asked for? A small classifier that is trained on the real data says so."""
+"""Class agreement: whether samples show the requested class, judged by a small classifier trained on the real data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH = 128
 
 @dataclass(frozen=True)
 class Verdict:
-    """How often the classifier sees the class that was asked for, and how often it is right on real data."""
+    """The share of samples recognised as their class, and the classifier's accuracy on real data."""
 
     agreement: float
     samples: int
@@ -33,8 +33,8 @@ def train_classifier(data: Dataset, *, epochs: int | None = None, seed: int = 0)
 
     Args:
         data: labelled images or recordings.
-        epochs: how often it sees each; None for as often as makes :attr:`ImageClassifier.STEPS` steps.
-        seed: of its first weights and of the order.
+        epochs: passes over the data; None for as many as give :attr:`ImageClassifier.STEPS` steps.
+        seed: of its initial weights and of the order.
 
     Raises:
         DataError: the data are neither labelled images with levels nor labelled recordings.
@@ -60,7 +60,7 @@ def train_classifier(data: Dataset, *, epochs: int | None = None, seed: int = 0)
 
 @torch.no_grad()
 def accuracy(classifier: ImageClassifier, split: Split) -> float:
-    """Share of a split that the classifier labels right."""
+    """Share of a split that the classifier labels correctly."""
     right = 0
     for start in range(0, len(split), 1000):
         x, label = _batch(split, np.arange(start, min(start + 1000, len(split))))
@@ -71,11 +71,11 @@ def accuracy(classifier: ImageClassifier, split: Split) -> float:
 def classify_samples(
     classifier: ImageClassifier, data: Dataset, samples: NDArray[np.float32], classes: NDArray[np.int32]
 ) -> Verdict:
-    """Agreement of samples with the classes they were asked to show.
+    """Agreement of samples with their requested classes.
 
     Args:
         classifier: trained on ``data``.
-        data: whose test split the classifier is itself measured on.
+        data: the data set, whose test split measures the classifier itself.
         samples: ``[n, *event]`` in data units; see :func:`as_real`.
         classes: ``[n]``.
     """
@@ -84,7 +84,7 @@ def classify_samples(
 
 
 def as_real(data: Dataset, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Samples floored to the levels of the data, as real pixels are; others as they are."""
+    """Samples floored to the levels of the data, like real pixels; continuous ones unchanged."""
     return samples if data.levels is None else np.floor(samples).clip(0, data.levels - 1)
 
 
@@ -99,11 +99,11 @@ def features(classifier: ImageClassifier, x: NDArray[np.float32]) -> NDArray[np.
 
 
 def classifier_metrics(evaluation: Evaluation, *, classifier: ImageClassifier | None = None) -> Metrics:
-    """``class_agreement`` of a model of classes, and ``frechet_distance``, both by a classifier of real data.
+    """``class_agreement`` of a class-conditional model, and ``frechet_distance``, both by a classifier of real data.
 
     The distance is in the classifier's features, so it is not FID; that of as many
     real training samples stands beside it.
-    Data other than labelled images and recordings have no such metrics.
+    Empty for data other than labelled images and recordings.
 
     Args:
         evaluation: the model and its data.

@@ -1,4 +1,4 @@
-"""Small classifiers of real data, each for one kind of data, which say what a sample shows."""
+"""Small classifiers of real data, one for each kind of data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ImageClassifier(nn.Module):
         levels: data are 0 … levels.
     """
 
-    #: optimizer steps after which it is good: three epochs of MNIST
+    #: sufficient optimizer steps: three epochs of MNIST
     STEPS: ClassVar[int] = 1200
 
     def __init__(self, event_shape: tuple[int, ...], classes: int, levels: int) -> None:
@@ -41,24 +41,24 @@ class ImageClassifier(nn.Module):
         return logits
 
     def features(self, x: Tensor) -> Tensor:
-        """Data ``[n, *event]`` to what the last layer sees ``[n, 256]``."""
+        """Data ``[n, *event]`` to the input of the last layer, ``[n, 256]``."""
         h = F.max_pool2d(F.relu(self.conv1(self.picture(x))), 2)
         h = F.max_pool2d(F.relu(self.conv2(h)), 2)
         return F.relu(self.dense1(h.flatten(1)))
 
     def picture(self, x: Tensor) -> Tensor:
-        """Data ``[n, *event]`` as an image of numbers of about unit size ``[n, c, h, w]``."""
+        """Data ``[n, *event]`` as an image ``[n, c, h, w]`` of about unit scale."""
         return x / self.levels
 
 
 class AudioClassifier(ImageClassifier):
     """The classifier of recordings: the same network over the spectrogram, in decibels on the mel scale.
 
-    In training it hears every recording up to a twentieth of its length earlier or later.
+    In training, recordings are shifted by up to a twentieth of their length.
 
     Args:
         length: samples of a recording.
-        sample_rate: samples a second.
+        sample_rate: samples per second.
         classes: how many.
     """
 
@@ -82,13 +82,13 @@ class AudioClassifier(ImageClassifier):
         spectrum = torch.stft(
             x, self.window, self.hop, window=window, center=True, pad_mode="constant", return_complex=True
         )
-        # the floor hides what is 80 dB below full scale, where recordings differ in their noise
+        # the floor hides everything 80 dB below full scale, where recordings differ only in noise
         power = self.bands @ (spectrum.abs().square() / window.sum().square()) + 1e-8
         return ((power.log10() + 6) / 2)[:, None]
 
 
 def mel_bands(bands: int, frequencies: int, sample_rate: int) -> Tensor:
-    """Triangles that overlap by half, ``[bands, frequencies]``, evenly spaced on the mel scale from 60 Hz up.
+    """Triangular filters that overlap by half, ``[bands, frequencies]``, evenly spaced on the mel scale from 60 Hz.
 
     The mel of O'Shaughnessy 1987 is 1127·ln(1 + f/700).
     """

@@ -19,14 +19,14 @@ _DEQUANTISATIONS = 5
 def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) -> dict[str, Any]:
     """Negative log-likelihood of the test split, in nats, and for discrete data in bits per dimension.
 
-    Discrete and rounded data are dequantised five times with uniform noise and the average quoted, which bounds the
-    negative log-likelihood of the numbers themselves from above (Theis et al. 2016, eq. 6). So does the noise that a
-    model learned for its training, which then is what is used, and what the metric says.
+    Discrete and rounded data are dequantised five times with uniform noise and averaged, which gives an upper bound
+    of the negative log-likelihood of the numbers themselves (Theis et al. 2016, eq. 6). If a model learned its
+    dequantisation noise, that noise is used instead, and the metric says so.
 
     Returns:
-        metrics by name, as a card holds them: ``test_nll`` (nats a sample, with its standard error), for discrete data
-        ``test_bits_per_dim``, and for an unconditional model, where the entropy of the data is known, ``test_gap``, the
-        NLL minus the entropy.
+        metrics by name, as stored in a card: ``test_nll`` (nats per sample, with its standard error), for discrete
+        data ``test_bits_per_dim``, and for an unconditional model of data with known entropy ``test_gap``, the NLL
+        minus the entropy.
     """
     from zoo.training.loop import batch, step_seed
 

@@ -1,4 +1,4 @@
-"""How far two sets of samples are apart, in the features of a classifier."""
+"""The distance of two sets of samples in the features of a classifier."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Array = NDArray[np.float64]
 def frechet_distance(a: Array, b: Array) -> float:
     """Fréchet distance of the normals with the means and covariances of two sets (Heusel et al. 2017, eq. 6).
 
-    Known as FID where the features are those of Inception; the features here are another network's, and so are the
-    numbers. It is biased upwards for few samples, so only distances of equally many are to be compared.
+    It is known as FID for features of Inception; values for other features are not comparable with FID. It is
+    biased upwards for few samples, so compare only distances of equal sample sizes.
 
     Args:
         a: features ``[n, k]``.

@@ -1,8 +1,8 @@
-"""What is measured of a bundle on held-out data: :class:`Evaluation` is what a metric gets, and what ``zoo eval`` runs.
+"""Evaluation of a bundle on held-out data: :class:`Evaluation` is the argument of every metric of ``zoo eval``.
 
 A metric is a function ``(evaluation) -> tables by name``, which a plugin describes by the hook ``zoo_metrics``; the
-built-in ones are in :mod:`zoo.metrics.plugin`. Each table has its ``value`` and what one must know to read it, as a
-card holds it. Nothing here needs torch.
+built-in ones are in :mod:`zoo.metrics.plugin`. Each table has its ``value`` and what is needed to interpret it, as
+stored in a card. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from zoo.runtime import BundledModel
 #: tables by name
 Metrics = dict[str, dict[str, Any]]
 
-#: test samples that are scored unless another number is asked for, where each takes an ODE
+#: default number of scored test samples if each takes an ODE
 SCORED_BY_ODE = 64
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What a model drew.
+    """Samples drawn from a model.
 
     Attributes:
         x: ``[n, *event_shape]`` in data units.
-        condition: what they were asked to show, int32 ``[n]`` or float32 ``[n, d]``; None of an unconditional model.
+        condition: their requested conditions, int32 ``[n]`` or float32 ``[n, d]``; None for an unconditional model.
     """
 
     x: NDArray[Any]
@@ -46,18 +46,18 @@ class Samples:
 
 @dataclass(kw_only=True)
 class Evaluation:
-    """A model and held-out data to measure it on, with settings that metrics share.
+    """A model and held-out data to measure it on, with settings shared by metrics.
 
     Attributes:
         model: the opened bundle.
-        data: the data set; its test split is what was held out.
-        scored: how many test samples are scored, the first; None for all, or for 64 where each takes an ODE.
-        steps: steps of a diffusion's ODE; None for the model's own number.
-        probes: probes of its trace; None for the model's own number, 0 for the exact trace.
+        data: the data set, whose test split is held out.
+        scored: number of test samples to score, the first ones; None for all, or for 64 if each takes an ODE.
+        steps: steps of a diffusion's ODE; None for the model's default.
+        probes: probes of its trace; None for the model's default, 0 for the exact trace.
         chain: steps of the chain of a diffusion's variational bound.
-        terms: how many of them are evaluated.
-        samples: how many samples are drawn; 0 for none.
-        seed: of the dequantisation and of probes. Samples are drawn from the next one.
+        terms: number of its terms to evaluate.
+        samples: number of samples to draw; 0 for none.
+        seed: of the dequantisation and of probes. Samples are drawn with seed + 1.
         progress: called with (calls done, calls in all), or None.
     """
 
@@ -79,39 +79,39 @@ class Evaluation:
 
     @property
     def count(self) -> int:
-        """How many test samples are scored."""
+        """The number of scored test samples."""
         wanted = SCORED_BY_ODE if self.scored is None and self.integrates else self.scored
         return len(self.data.test) if wanted is None else min(wanted, len(self.data.test))
 
     def tested(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """The test samples that are scored, with noise as wide as their grain, and their conditions or None."""
+        """The scored test samples, with noise as wide as their grain, and their conditions or None."""
         x: NDArray[Any] = self.data.test.x[: self.count]
         if self.data.grain is not None and not self.data.levels:
-            # whole numbers get theirs from the runtime
+            # integers are dequantised by the runtime
             x = (x + np.random.default_rng(self.seed).random(x.shape) * self.data.grain).astype(np.float32)
         condition = None if self.model.condition is None else self.data.test.condition
         return x, None if condition is None else condition[: self.count]
 
     @cached_property
     def drawn(self) -> Samples | None:
-        """Samples with the model's own sampler, drawn once for all metrics; None if none are asked for.
+        """Samples of the model's default sampler, drawn once for all metrics; None if none are requested.
 
-        Classes are asked for in turn, vectors are those of the test samples in turn.
+        Classes alternate; vectors are those of the test samples in turn.
         """
         if not self.samples:
             return None
         condition: NDArray[Any] | None = None
-        described, given = self.model.condition, self.data.test.condition
+        described, conditions = self.model.condition, self.data.test.condition
         if described is not None and described.kind == "classes":
             condition = described.array(None, self.samples)
-        elif described is not None and given is not None:
-            condition = given[np.arange(self.samples) % len(given)]
+        elif described is not None and conditions is not None:
+            condition = conditions[np.arange(self.samples) % len(conditions)]
         x = self.model.sample(self.samples, seed=self.seed + 1, condition=condition, progress=self.progress)
         return Samples(x, condition)
 
 
 def chosen_metrics(registry: Registry, names: Collection[str] = ()) -> list[Metric]:
-    """The metrics of these names; without names all, but those whose name two plugins claim.
+    """The metrics of these names; without names, all except those whose name two plugins claim.
 
     Raises:
         UnknownNameError: no such metric.
@@ -124,38 +124,38 @@ def chosen_metrics(registry: Registry, names: Collection[str] = ()) -> list[Metr
 
 
 def measure(registry: Registry, metric: Metric, evaluation: Evaluation) -> Metrics:
-    """What a metric says of a model.
+    """The result of a metric for a model.
 
     Args:
-        registry: that the metric is of.
-        metric: which.
-        evaluation: what is measured.
+        registry: the registry of the metric.
+        metric: the metric.
+        evaluation: the model and the data.
 
     Returns:
-        tables by name; none if the metric does not fit the model or its data.
+        tables by name; empty if the metric does not apply to the model or its data.
 
     Raises:
         MissingDependencyError: something that the metric requires is not installed.
-        PluginError: a metric that fails, or that gives something else than tables with a value.
-        ZooError: whatever the metric has to say.
+        PluginError: a metric that fails, or does not return tables with a value.
+        ZooError: an error of the metric.
     """
     function = registry.load_entry(metric)
     plugin = registry.item("metric", metric.name).plugin
     origin = f"the metric {metric.name} of {plugin.origin}"
     try:
-        found = function(evaluation)
+        metrics = function(evaluation)
     except ZooError:
         raise
     except Exception as error:
-        hint = None if plugin.builtin else f"Leave it out: `zoo --no-plugins={plugin.name} ...`"
+        hint = None if plugin.builtin else f"Disable it: `zoo --no-plugins={plugin.name} ...`"
         raise PluginError(f"{origin} fails: {last_line(error)}", hint=hint) from error
-    if not isinstance(found, Mapping):
-        raise PluginError(f"{origin} gives {type(found).__name__}, not tables by name")
-    for name, table in found.items():
+    if not isinstance(metrics, Mapping):
+        raise PluginError(f"{origin} gives {type(metrics).__name__}, not tables by name")
+    for name, table in metrics.items():
         value = table.get("value") if isinstance(table, Mapping) else None
         if not isinstance(name, str) or not isinstance(value, (int, float, np.number)):
             raise PluginError(f"{origin} gives {name!r}: {table!r}, not a table with a number as its value")
-    return {name: dict(table) for name, table in found.items()}
+    return {name: dict(table) for name, table in metrics.items()}
 
 
 def measure_all(
@@ -165,13 +165,13 @@ def measure_all(
     *,
     one: Callable[[Registry, Metric, Evaluation], Metrics] = measure,
 ) -> Metrics:
-    """What several metrics say, in their order.
+    """The results of several metrics, in order.
 
     Args:
-        registry: that the metrics are of.
-        metrics: which.
-        evaluation: what is measured.
-        one: :func:`measure`, or something around it that shows how far it is.
+        registry: the registry of the metrics.
+        metrics: the metrics.
+        evaluation: the model and the data.
+        one: :func:`measure`, or a wrapper of it that shows progress.
 
     Raises:
         PluginError: two metrics give the same name, or what :func:`measure` raises.

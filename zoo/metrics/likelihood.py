@@ -1,4 +1,4 @@
-"""Held-out likelihood of a bundle, and for a diffusion the variational bound of it."""
+"""Held-out likelihood of a bundle, and for a diffusion its variational bound."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from zoo.runtime import BundledModel
 def likelihood(evaluation: Evaluation) -> Metrics:
     """``test_nll``, and ``test_bits_per_dim`` of discrete data, with the errors of a diffusion's ODE.
 
-    ``test_gap`` too, where the entropy of the data is known and the model is unconditional. Models without a likelihood
-    have none of these.
+    ``test_gap`` too, if the entropy of the data is known and the model is unconditional. Empty for models without a
+    likelihood.
     """
     model, data = evaluation.model, evaluation.data
     if model.manifest.log_prob is None:
@@ -38,10 +38,10 @@ def likelihood(evaluation: Evaluation) -> Metrics:
 
 
 def variational_bound(evaluation: Evaluation) -> Metrics:
-    """``test_bound_nll``, and in bits/dim: what a diffusion's negative log-likelihood is at most.
+    """``test_bound_nll``, also in bits/dim: an upper bound of a diffusion's negative log-likelihood.
 
     See :mod:`zoo.likelihood.bound`.
-    Models that do not score by an ODE have no chain, and so no such metric.
+    Empty for models that do not score by an ODE, which have no chain.
     """
     if not evaluation.integrates:
         return {}
@@ -57,8 +57,8 @@ def variational_bound(evaluation: Evaluation) -> Metrics:
 def _in_units(
     model: BundledModel, data: Dataset, loss: NDArray[np.float64], name: str, said: Mapping[str, Any]
 ) -> Metrics:
-    """A negative log-likelihood for each sample as metrics."""
-    given = {} if model.condition is None else {"of": f"the density given the {model.condition.kind} of each sample"}
+    """Metrics from negative log-likelihoods of samples."""
+    details = {} if model.condition is None else {"of": f"the density given the {model.condition.kind} of each sample"}
 
     def metric(scale: float, unit: str) -> dict[str, Any]:
         told = {key: round(value * scale, 4) if isinstance(value, float) else value for key, value in said.items()}
@@ -69,7 +69,7 @@ def _in_units(
             "unit": unit,
             "samples": len(loss),
             **told,
-            **given,
+            **details,
         }
 
     metrics = {f"{name}_nll": metric(1.0, "nats")}

@@ -1,4 +1,4 @@
-"""The built-in metrics, described through the same hook as everybody else's."""
+"""The built-in metrics, described through the same hook as those of other plugins."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def zoo_metrics() -> list[Metric]:
         ),
         Metric(
             name="variational-bound",
-            summary="what a diffusion's negative log-likelihood is at most",
+            summary="an upper bound of a diffusion's negative log-likelihood",
             entry="zoo.metrics.likelihood:variational_bound",
         ),
         Metric(
             name="classifier",
-            summary="whether samples show their class, and how far they are from real ones in a classifier's features",
+            summary="whether samples show their class, and their distance from real ones in a classifier's features",
             entry="zoo.metrics.agreement:classifier_metrics",
             requires=("torch",),
         ),
         Metric(
             name="text",
-            summary="whether drawn texts look like real ones and are new",
+            summary="whether sampled texts look like real ones and are new",
             entry="zoo.metrics.texts:text_metrics",
         ),
         Metric(
             name="table",
-            summary="how far drawn rows are from real ones, column by column and in how columns go together",
+            summary="distance of sampled rows from real ones, by column and in their correlations",
             entry="zoo.metrics.tabular:table_metrics",
         ),
     ]

@@ -1,4 +1,4 @@
-"""How far drawn rows of a table are from real ones: column by column, and in how columns go together."""
+"""The distance of sampled rows of a table from real ones: by column, and in their correlations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rows = NDArray[np.float64]
 def table_metrics(evaluation: Evaluation) -> Metrics:
     """``column_distance`` and ``correlation_difference`` of samples and held-out rows, beside those of training rows.
 
-    Data other than a table, and conditional models, have no such metrics.
+    Empty for other data, and for conditional models.
     """
     data, samples = evaluation.data, evaluation.samples
     modality = data.modality
@@ -80,7 +80,7 @@ def _correlations(rows: Rows) -> NDArray[np.float64]:
 
 
 def _mean_ranks(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 0, ties with the mean of theirs."""
+    """Ranks from 0, with mean ranks for ties."""
     _, which, counts = np.unique(x, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return np.asarray((ends - (counts + 1) / 2)[which.reshape(-1)])

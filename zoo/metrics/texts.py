@@ -1,4 +1,4 @@
-"""Do drawn texts look like real ones, and are they new?"""
+"""Whether sampled texts look like real ones, and whether they are new."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _EDGE = "\0"
 
 
 def text_metrics(evaluation: Evaluation) -> Metrics:
-    """``pronounceable`` and ``novel``: shares of drawn texts, beside those of texts that are held out.
+    """``pronounceable`` and ``novel``: shares of sampled texts, beside those of held-out texts.
 
-    Data other than texts, and conditional models, have no such metrics.
+    Empty for other data, and for conditional models.
     """
     data, samples = evaluation.data, evaluation.samples
     modality = data.modality
@@ -42,17 +42,17 @@ def text_metrics(evaluation: Evaluation) -> Metrics:
     }
 
 
-def pronounceable(given: Sequence[str], training: Iterable[str]) -> float:
-    """Share of texts that have a vowel, and no three letters in a row that no training text has."""
+def pronounceable(texts: Sequence[str], training: Iterable[str]) -> float:
+    """Share of texts that have a vowel, and only triples of letters that occur in training texts."""
     known = {triple for text in training for triple in _triples(text)}
-    looks = [bool(_VOWELS & set(text)) and all(triple in known for triple in _triples(text)) for text in given]
+    looks = [bool(_VOWELS & set(text)) and all(triple in known for triple in _triples(text)) for text in texts]
     return sum(looks) / len(looks)
 
 
-def share_outside(given: Sequence[str], others: Iterable[str]) -> float:
-    """Share of texts that are none of the others."""
+def share_outside(texts: Sequence[str], others: Iterable[str]) -> float:
+    """Share of texts that are not among the others."""
     known = set(others)
-    return sum(text not in known for text in given) / len(given)
+    return sum(text not in known for text in texts) / len(texts)
 
 
 def _triples(text: str) -> set[str]:

@@ -1,1 +1,1 @@
-"""Models in PyTorch: the interface that they share, and how a name, a folder or a card becomes one."""
+"""Models in PyTorch: their common interface, and how they are built from a name, a folder or a card."""

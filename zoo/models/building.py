@@ -1,4 +1,4 @@
-"""From a card or a bundle to a PyTorch model. Architectures need torch; this module does not."""
+"""Builds a PyTorch model from a card or a bundle. Architectures need torch; this module does not."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> G
 
     Raises:
         UnknownNameError: no such architecture.
-        MissingDependencyError: torch, or something else that it requires, is not installed.
-        ConfigError: keywords that it does not take, or values that it cannot be built with.
-        PluginError: it cannot be imported, or is no :class:`~zoo.GenerativeModel`.
+        MissingDependencyError: torch or another requirement is not installed.
+        ConfigError: unknown or missing keywords, or invalid values.
+        PluginError: it cannot be imported, or is not a :class:`~zoo.GenerativeModel`.
     """
     description = registry.architecture(architecture)
     if not importable("torch"):
@@ -42,7 +42,7 @@ def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> G
     from zoo.models.interface import GenerativeModel
 
     if not (inspect.isclass(cls) and issubclass(cls, GenerativeModel)):
-        raise PluginError(f"{description.entry} of the architecture {architecture!r} is no zoo.GenerativeModel")
+        raise PluginError(f"{description.entry} of the architecture {architecture!r} is not a zoo.GenerativeModel")
     accepted = keywords(cls)
     unknown = sorted(config.keys() - accepted) if accepted is not None else []
     if unknown:
@@ -59,7 +59,7 @@ def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> G
         model: GenerativeModel = cls(**config)
     except ZooError:
         raise
-    except Exception as error:  # whatever the class makes of values that it did not expect
+    except Exception as error:  # whatever the class raises for unexpected values
         told = traceback.format_exception_only(error)[-1].strip()
         raise ConfigError(
             f"the architecture {architecture!r} cannot be built with this config: {told}",
@@ -71,23 +71,23 @@ def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> G
 def keywords(cls: type) -> dict[str, Any] | None:
     """The keywords that a class's constructor takes, with their defaults (``inspect.Parameter.empty`` for none).
 
-    A constructor that passes ``**others`` on is taken to pass them to the next class's.
+    A constructor with ``**others`` is assumed to pass them to the next class.
 
     Returns:
-        None when anything goes.
+        None if any keyword is accepted.
     """
-    found: dict[str, Any] = {}
+    keywords: dict[str, Any] = {}
     bases = [base for base in cls.__mro__ if "__init__" in vars(base)]
     first = bases[0]
     for base in bases:
         parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         for p in parameters:
-            # what a base class needs by position, its subclass makes itself, like a diffusion's network
+            # required arguments of a base class, like a diffusion's network, are provided by its subclass
             inherited = base is not first and p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty
             if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and not inherited:
-                found.setdefault(p.name, p.default)
+                keywords.setdefault(p.name, p.default)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return found
+            return keywords
     return None
 
 
@@ -107,7 +107,8 @@ def load(
 
     Args:
         registry: where names are looked up.
-        model: a card, a source, a registered name, or the path of a model folder, a bundle, or what an importer reads.
+        model: a card, a source, a registered name, or the path of a model folder, a bundle, or a file that an importer
+            reads.
         importing: options of the importer.
 
     Returns:
@@ -116,7 +117,7 @@ def load(
     Raises:
         what :func:`~zoo.models.sources.resolve` and :func:`build` do, and
         WeightsError: a weights file that is missing, damaged, or does not fit.
-        ConfigError: a card that does not fit what is built from it.
+        ConfigError: a card that does not match the model built from it.
         PluginError: an importer that fails.
     """
     if isinstance(model, ModelCard):
@@ -144,7 +145,7 @@ def _from_importer(registry: Registry, importer: Importer, card: ModelCard) -> G
     except Exception as error:
         raise PluginError(f"the importer {importer.name} fails on {card.folder}: {last_line(error)}") from error
     if not isinstance(built, GenerativeModel):
-        raise PluginError(f"the importer {importer.name} gives {type(built).__name__}, no zoo.GenerativeModel")
+        raise PluginError(f"the importer {importer.name} gives {type(built).__name__}, not a zoo.GenerativeModel")
     _check_shape(card, built)
     return built
 
@@ -152,7 +153,8 @@ def _from_importer(registry: Registry, importer: Importer, card: ModelCard) -> G
 def _check_shape(card: ModelCard, built: GenerativeModel) -> None:
     if tuple(built.event_shape) != card.event_shape:
         raise ConfigError(
-            f"the card of {card.name} says events of shape {card.event_shape}, its config builds {built.event_shape}"
+            f"the card of {card.name} states events of shape {card.event_shape}, but its config builds "
+            f"{built.event_shape}"
         )
 
 
@@ -170,13 +172,13 @@ def _from_bundle(registry: Registry, source: Source) -> GenerativeModel:
     bundle = source.open()
     if bundle.manifest.precision is not None:
         raise BundleError(
-            f"{bundle.folder} has its weights in {bundle.manifest.precision['weights']}: it is for running",
+            f"{bundle.folder} has its weights in {bundle.manifest.precision['weights']}: it can only be run",
             hint="Load the model that it was exported from.",
         )
     described = bundle.manifest.model
     architecture, config = described.get("architecture"), described.get("config")
     if not isinstance(architecture, str) or not architecture or not isinstance(config, Mapping):
-        raise BundleError(f"{bundle.folder} does not say which architecture and config it was made from")
+        raise BundleError(f"{bundle.folder} does not state the architecture and config it was exported from")
     built = build(registry, architecture, config)
     path = bundle.file(WEIGHTS)
     weights.load_into(built, weights.read(path), source=path)

@@ -1,8 +1,8 @@
-"""Conditions as tensors: checked where they are, and vectors brought to one scale as data are. This module needs torch.
+"""Conditions as tensors: checked on their device, with vectors standardised. This module needs torch.
 
-Networks are made for inputs of about unit scale. A context of thousands, or of thousandths, would saturate or starve
-what embeds it, so a model keeps the mean and the deviation of each number of its training contexts and standardises
-by them, in training, sampling, scoring and in its graphs: whoever uses the model passes contexts as they are.
+Networks expect inputs of about unit scale. Contexts in the thousands, or thousandths, would saturate or starve their
+embedding, so a model stores the mean and the deviation of each number of its training contexts and
+standardises by them, in training, sampling, scoring and in its graphs: users pass contexts in their original units.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from zoo.conditions import Condition
 from zoo.data import check_finite
 from zoo.errors import ConditionError
 
-#: types too narrow for contexts as they come, such as years or pascals
+#: types too narrow for raw contexts, such as years or pascals
 _NARROW = (torch.float16, torch.bfloat16)
 
 
 class StandardizedContext(nn.Module):
     """(c - shift) / scale, where :meth:`prepare` sets shift and scale to mean and deviation of the training contexts.
 
-    Both are buffers: saved with the weights, never trained. Unprepared it is the identity, and so it is with weights
-    that were saved before there were such buffers.
+    Both are buffers: saved with the weights, never trained. It is the identity until prepared, and with older
+    weights that lack these buffers.
 
     Args:
         size: length d of a context.
@@ -50,7 +50,7 @@ class StandardizedContext(nn.Module):
     def prepare(self, contexts: Tensor) -> None:
         """Fit shift and scale to contexts ``[n, d]``.
 
-        A number that is the same in all of them is shifted to 0 and keeps its scale.
+        A constant number is shifted to 0 and keeps its scale.
 
         Raises:
             DataError: a value that is not finite, with its row and column.
@@ -60,22 +60,22 @@ class StandardizedContext(nn.Module):
         values = contexts.double()
         least, largest = values.amin(0), values.amax(0)
         deviation = values.std(0, correction=0)
-        # what float32 holds as 0, or as a number of few digits, is no scale
+        # a deviation that underflows in float32, or is subnormal, cannot be a scale
         constant = (least == largest) | (deviation < torch.finfo(torch.float32).tiny)
         self.shift.copy_(torch.where(constant, least, values.mean(0)))
         self.scale.copy_(torch.where(constant, torch.ones_like(deviation), deviation))
 
     def forward(self, context: Tensor) -> Tensor:
-        """``[..., d]`` as users give it to ``[..., d]`` of about unit scale."""
+        """``[..., d]`` in the users' units to ``[..., d]`` of about unit scale."""
         return (context - self.shift) / self.scale
 
     def raw(self, standard: NDArray[Any]) -> NDArray[np.float32]:
-        """The inverse of :meth:`forward`, for whoever makes up contexts of the usual size."""
+        """The inverse of :meth:`forward`, to generate contexts of typical magnitude."""
         shift, scale = (buffer.detach().cpu().double().numpy() for buffer in (self.shift, self.scale))
         return np.asarray(shift + scale * standard, np.float32)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StandardizedContext:
-        """Of a model in float16 or bfloat16 this part stays in float32: 1e5 is no float16."""
+        """Keeps this module in float32 in a model of float16 or bfloat16: 1e5 is not representable in float16."""
         kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, buffer in kept.items():
@@ -85,7 +85,7 @@ class StandardizedContext(nn.Module):
         return self
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *others: Any) -> None:
-        """As ever, but the identity where the state has neither buffer."""
+        """As usual, but becomes the identity if the state has neither buffer."""
         names = [prefix + name for name in self._buffers]
         if not any(name in state_dict for name in names):
             self.shift.zero_()
@@ -99,9 +99,9 @@ def checked_condition(value: Tensor, condition: Condition, n: int, *, look: bool
 
     Args:
         value: one class ``[]`` or vector ``[d]`` for all, or ``[n]`` or ``[n, d]``.
-        condition: what the model takes.
-        n: how many samples.
-        look: whether values are looked at too, for which the processor waits for the device.
+        condition: the model's condition.
+        n: number of samples.
+        look: whether to check values too, which synchronises with the device.
 
     Returns:
         int32 ``[n]``, or floating-point ``[n, d]``.
@@ -143,5 +143,5 @@ def _name(value: Tensor) -> str:
 
 
 def needs_gradient(*values: Any) -> bool:
-    """Whether one of these is a tensor that a gradient is wanted of."""
+    """Whether one of these is a tensor that requires a gradient."""
     return torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in values)

@@ -1,8 +1,8 @@
 """Directional derivatives that exporters can trace. This module needs torch.
 
-A model whose graphs hold a derivative, as likelihoods by the probability-flow ODE do, calls :func:`jvp` from here
-rather than from ``torch.func``: in PyTorch they are the same, but an exporter cannot trace through ``torch.func``, and
-puts its own method in place while it traces.
+A model whose graphs contain a derivative, such as likelihoods by the probability-flow ODE, calls :func:`jvp` from
+here rather than from ``torch.func``: in PyTorch they are the same, but an exporter cannot trace through
+``torch.func``, and substitutes its own method while it traces.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def jvp(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) 
 
     Args:
         function: one tensor to one tensor, differentiable, without in-place operations.
-        point: where.
+        point: where to differentiate.
         direction: of the shape of ``point``.
 
     Returns:
@@ -36,7 +36,7 @@ def jvp(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) 
 
 @contextlib.contextmanager
 def method(replacement: Method) -> Iterator[None]:
-    """Within the block :func:`jvp` is computed by ``replacement``."""
+    """A block in which :func:`jvp` is computed by ``replacement``."""
     token = _method.set(replacement)
     try:
         yield
@@ -45,10 +45,10 @@ def method(replacement: Method) -> Iterator[None]:
 
 
 class differentiable(TorchFunctionMode):  # noqa: N801 - reads as a statement: with differentiable()
-    """Within the block what :func:`jvp` gives can be differentiated again.
+    """A block in which results of :func:`jvp` can be differentiated again.
 
-    PyTorch's layer norm takes mean and deviation for constants where its own derivative is differentiated, so that a
-    gradient through a directional derivative is wrong without a word (2.13 and before); here it is composed of means.
+    PyTorch's layer norm treats mean and deviation as constants when its derivative is differentiated, so a gradient
+    through a directional derivative is silently wrong (2.13 and before); here it is composed of means.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -24,17 +24,17 @@ __all__ = ["Condition", "DirectModel", "GenerativeModel"]
 class GenerativeModel(nn.Module, ABC):
     """A distribution over events of one shape that can be sampled and scored.
 
-    Whoever implements this class gets the command line, training, checking, exporting and running for free.
-    The constructor's keyword arguments are the model's config: JSON values, stored in the card and passed back when the
-    model is built again.
+    Implementing this class provides the command line, training, checking, exporting and running for free.
+    The constructor's keyword arguments are the model's config: JSON values, stored in the card and passed again when
+    the model is rebuilt.
 
     Attributes:
         family: ``"flow"``, ``"diffusion"``, or what a plugin adds.
         event_shape: shape of one sample, without the batch.
         condition: what samples are conditioned on, or None.
-        learns_noise: whether :meth:`elbo` is made with noise of the model's own.
-        exact_density: whether :meth:`log_prob` is the density of what :meth:`sample` draws; False for a bound of it.
-            An export proves the one or the other.
+        learns_noise: whether :meth:`elbo` uses learned dequantisation noise.
+        exact_density: whether :meth:`log_prob` is the density of what :meth:`sample` draws; False for a lower bound.
+            An export proves either claim.
     """
 
     family: ClassVar[str]
@@ -48,10 +48,10 @@ class GenerativeModel(nn.Module, ABC):
         """Draw ``n`` samples.
 
         Args:
-            n: how many, from 1 up.
+            n: number of samples, 1 or more.
             condition: one class (number or label) or vector for all, or ``n`` of them; None gives every class in turn.
             seed: key of the specified noise (:mod:`zoo.noise`); None draws one from the system.
-            options: the family's own, such as a diffusion's sampler and steps.
+            options: options of the family, such as a diffusion's sampler and steps.
 
         Returns:
             float tensor ``[n, *event_shape]`` in data units.
@@ -59,12 +59,12 @@ class GenerativeModel(nn.Module, ABC):
 
     @abstractmethod
     def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
-        """Log-density of ``x`` in nats, in the units of the data that is passed in.
+        """Log-density of ``x`` in nats, in the units of the data.
 
         Args:
             x: float tensor ``[n, *event_shape]``.
             condition: as for :meth:`sample`.
-            options: the family's own.
+            options: options of the family.
 
         Returns:
             float tensor ``[n]``: -∞ for data with an infinity, and NaN for data with a NaN.
@@ -72,18 +72,18 @@ class GenerativeModel(nn.Module, ABC):
 
     @abstractmethod
     def programs(self) -> Programs:
-        """The graphs and programs that an exporter writes. Must not change the model."""
+        """The graphs and programs to export. Must not change the model."""
 
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
         """The training objective, a scalar: the negative log-likelihood unless a family has a better one."""
         return -self.log_prob(x, condition=condition).mean()
 
     def elbo(self, x: Tensor, *, condition: Any = None) -> Tensor:
-        """An estimate of the evidence lower bound: what the log-probability of data is at least.
+        """An estimate of the evidence lower bound of the log-probability of data.
 
-        Of whole numbers with uniform noise it is the density of the numbers with their noise (Theis et al. 2016,
-        eq. 6). Models that learn noise for whole numbers override this, and so do diffusions, by the variational bound
-        of their chain.
+        For whole numbers with uniform noise it is the log-density of the noisy numbers (Theis et al. 2016, eq.
+        6). Models that learn the noise override this, and so do diffusions, with the variational bound of their
+        chain.
 
         Args:
             x: data ``[n, *event_shape]``; whole numbers with uniform noise in [0, 1) added.
@@ -95,14 +95,15 @@ class GenerativeModel(nn.Module, ABC):
         return self.log_prob(x, condition=condition)
 
     def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
-        """Fit constants, such as means and scales, to training data before the first step: here, those of contexts.
+        """Fit constants, such as means and scales, to training data before the first step; by default, those of
+        contexts.
 
-        Training calls this once, when a run starts, never when it resumes, nor for a model whose weights were loaded.
-        What is fitted belongs in buffers, which are saved with the weights.
+        Training calls this once, when a run starts, but not when it resumes, nor for a model with loaded weights.
+        Fitted constants belong in buffers, which are saved with the weights.
 
         Args:
-            x: training data ``[n, *event_shape]``, a sample of it when there is a lot, dequantised.
-            condition: theirs, classes ``[n]`` or vectors ``[n, d]``, or None.
+            x: dequantised training data ``[n, *event_shape]``, or a subset if there is a lot.
+            condition: of the data, classes ``[n]`` or vectors ``[n, d]``, or None.
 
         Raises:
             DataError: data, or contexts, that the model cannot be fitted to.
@@ -111,28 +112,29 @@ class GenerativeModel(nn.Module, ABC):
             self.standardized_context.prepare(condition)
 
     def condition_on(self, condition: Condition | None) -> None:
-        """Set :attr:`condition`, with a part ``contexts`` that standardises vectors; for constructors."""
+        """Set :attr:`condition`, with a submodule ``contexts`` that standardises vectors; for constructors."""
         self.condition = condition
         if condition is not None and condition.kind == "vector":
             self.contexts = StandardizedContext(condition.size)
 
     @property
     def standardized_context(self) -> StandardizedContext | None:
-        """What standardises context vectors, or None in a model that has no such part."""
+        """The submodule that standardises context vectors, or None."""
         part = self._modules.get("contexts")
         return part if isinstance(part, StandardizedContext) else None
 
     def context(self, condition: Tensor | None) -> Tensor | None:
-        """What networks see of a condition: vectors ``[..., d]`` standardised, classes as they are."""
+        """A condition as networks receive it: standardised vectors ``[..., d]``, or unchanged classes."""
         standardize = self.standardized_context
         if standardize is None or condition is None:
             return condition
         return standardize(condition).to(self.dtype)  # type: ignore[no-any-return]
 
     def density_error(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """How far :meth:`log_prob` may be from the density of samples by the model's own account, in nats ``[n]``.
+        """The model's own estimate of the error of :meth:`log_prob`, in nats ``[n]``.
 
-        0 unless overridden: by models that integrate an equation in steps, say. An export tolerates as much.
+        0 unless overridden, for example by models that integrate an equation numerically. An export tolerates this
+        error.
 
         Args:
             x: samples ``[n, *event_shape]``.
@@ -142,7 +144,7 @@ class GenerativeModel(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return next(self.parameters()).device
 
     @property
@@ -166,7 +168,7 @@ class GenerativeModel(nn.Module, ABC):
         """The condition of ``n`` samples as the array that graphs take: int32 ``[n]`` or float32 ``[n, d]``.
 
         Raises:
-            ConditionError: a condition that the model cannot take.
+            ConditionError: a condition that the model does not accept.
         """
         if self.condition is None:
             if condition is not None:
@@ -179,11 +181,12 @@ class GenerativeModel(nn.Module, ABC):
     def condition_tensor(self, condition: Any, n: int) -> Tensor | None:
         """The condition of ``n`` samples as a tensor on the model's device, or None for an unconditional model.
 
-        What is a tensor already stays one, with its gradient. In training mode the values of a tensor on an
-        accelerator are not looked at, since every step would wait for that: training looks at all of its data first.
+        A tensor is passed through, with its gradient. In training mode the values of a tensor on an
+        accelerator are not checked, since that would synchronise every step; training checks all of its data
+        beforehand.
 
         Raises:
-            ConditionError: a condition that the model cannot take.
+            ConditionError: a condition that the model does not accept.
         """
         if isinstance(condition, Tensor) and self.condition is not None:
             look = condition.device.type == "cpu" or not self.training
@@ -198,12 +201,12 @@ class GenerativeModel(nn.Module, ABC):
     def _placed(self, condition: Tensor) -> Tensor:
         if not condition.is_floating_point():
             return condition.to(self.device)
-        # contexts as they come need not fit into float16: they are standardised first
+        # raw contexts need not fit into float16: they are standardised first
         wide = self.standardized_context is not None
         return condition.to(self.device, torch.promote_types(self.dtype, torch.float32) if wide else self.dtype)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As every module's; a model that got all of its state counts as loaded (:func:`zoo.weights.is_loaded`)."""
+        """As for any module; a model that received its full state counts as loaded (:func:`zoo.weights.is_loaded`)."""
         result = super().load_state_dict(state_dict, strict, assign)
         if not result.missing_keys:
             weights.mark_loaded(self)
@@ -217,9 +220,9 @@ class GenerativeModel(nn.Module, ABC):
 
 
 def check_count(n: int) -> int:
-    """Return ``n`` if it is a number of samples that can be drawn, else raise UsageError."""
+    """Return ``n`` if it is a valid number of samples, else raise UsageError."""
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise UsageError(f"the number of samples is a whole number from 1 up, not {n!r}")
+        raise UsageError(f"the number of samples is a whole number, 1 or more, not {n!r}")
     return n
 
 
@@ -256,7 +259,7 @@ class DirectModel(GenerativeModel):
         """Data ``[n, *event_shape]``, finite, to log-density ``[n]`` in nats."""
 
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
-        """See :meth:`GenerativeModel.sample`; with a gradient if the condition is a tensor that wants one."""
+        """See :meth:`GenerativeModel.sample`; differentiable if the condition is a tensor that requires a gradient."""
         _no_options(options)
         with torch.set_grad_enabled(needs_gradient(condition)):
             z = self.noise(check_seed(seed), check_count(n), self.noise_shape)
@@ -268,8 +271,8 @@ class DirectModel(GenerativeModel):
         self.check_data(x)
         if self.condition is not None and condition is None:
             raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
-        given = self.condition_tensor(condition, len(x))
-        density: Tensor = _Density(self)(x, *([] if given is None else [given]))
+        conditions = self.condition_tensor(condition, len(x))
+        density: Tensor = _Density(self)(x, *([] if conditions is None else [conditions]))
         return density
 
     def programs(self) -> Programs:
@@ -312,22 +315,22 @@ def _no_options(options: dict[str, Any]) -> None:
 
 
 def finite_part(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Data that can be scored, and what their log-density is to change by for what was not finite in them.
+    """Data with non-finite numbers replaced, and the correction of their log-density.
 
-    Computing with infinities ends in ∞ - ∞ sooner or later, in whatever way a model scores.
+    Computing with infinities sooner or later gives ∞ - ∞, however a model scores.
 
     Args:
         x: ``[n, *event]``.
 
     Returns:
-        x with zeros in place of what is not finite; and ``[n]``: 0, or -∞ for an infinity, or NaN for a NaN.
+        x with zeros in place of numbers that are not finite; and ``[n]``: 0, or -∞ for an infinity, or NaN for a NaN.
     """
     finite = x.isfinite()
     return torch.where(finite, x, 0.0), torch.where(finite, 0.0, -x.abs()).flatten(1).sum(1)
 
 
 class _Inverse(nn.Module):
-    """A model's way from noise to data as a module of its own, which is what an exporter traces."""
+    """A model's map from noise to data as a module, for exporters to trace."""
 
     def __init__(self, model: DirectModel) -> None:
         super().__init__()

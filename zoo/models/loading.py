@@ -1,4 +1,4 @@
-"""``zoo.load``: models of this process's registry, for whoever has no registry of their own."""
+"""``zoo.load``: loads models using this process's registry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load(model: str | Path, /, **importing: Any) -> GenerativeModel:
 
     Raises:
         UnknownNameError: no such model.
-        MissingDependencyError: torch, or something else that it needs, is not installed.
+        MissingDependencyError: torch or another requirement is not installed.
         ConfigError, WeightsError, BundleError: its files do not fit together.
     """
     return building.load(installed(), model, **importing)

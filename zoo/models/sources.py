@@ -1,4 +1,4 @@
-"""What MODEL stands for: the name of a registered model, a model folder, a bundle, or another project's model."""
+"""Resolves MODEL: the name of a registered model, a model folder, a bundle, or another project's model."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Source:
     """Where a model comes from.
 
     Attributes:
-        name: the model's.
+        name: the model's name.
         card: its card; None when there is only a bundle.
-        bundle: the bundle that it carries or is, if there is one.
-        importer: what reads it, if it is another project's; the card is then this importer's.
+        bundle: the bundle that the model has or is, if any.
+        importer: the importer that reads it, if it is another project's; the card then comes from the importer.
         known: the bundle's manifest, once it has been read.
     """
 
@@ -35,7 +35,7 @@ class Source:
     known: Manifest | None = field(default=None, compare=False, repr=False)
 
     def manifest(self) -> Manifest | None:
-        """The bundle's manifest, if there is a bundle; its other files are not looked at. It is read once."""
+        """The bundle's manifest, if there is a bundle. It is read once; other files are not checked."""
         if self.known is None and self.bundle is not None:
             object.__setattr__(self, "known", read_manifest(self.bundle))
         return self.known
@@ -48,14 +48,14 @@ class Source:
             BundleError: see :func:`zoo.bundle.open_bundle`.
         """
         if self.bundle is None:
-            raise UsageError(f"{self.name} carries no bundle", hint=f"Export it: `zoo export {self.name} -o DIR`.")
+            raise UsageError(f"{self.name} has no bundle", hint=f"Export it: `zoo export {self.name} -o DIR`.")
         return open_bundle(self.bundle, self.manifest())
 
 
 def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: Any) -> Source:
-    """What MODEL stands for: a registered model, a model folder, a bundle, or what an importer reads.
+    """Resolve MODEL: a registered model, a model folder, a bundle, or a path that an importer reads.
 
-    A registered name goes before a folder of that name; ``./name`` is always the folder.
+    A registered name takes precedence over a folder of that name; ``./name`` is always the folder.
 
     Args:
         registry: where names and importers are looked up.
@@ -64,7 +64,7 @@ def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: A
 
     Raises:
         UnknownNameError: neither a name nor a path.
-        UsageError: a path of nothing that can be read, or an option that does not fit it.
+        UsageError: a path that cannot be read as a model, or an option that does not apply to it.
         NameConflictError: a name or path that two plugins claim.
         ConfigError, BundleError: a folder whose card or manifest cannot be read.
     """
@@ -84,16 +84,16 @@ def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: A
     formats = [item.description.name for item in registry.items("importer")]
     other = f" Other formats that can be read: {', '.join(formats)}." if formats else ""
     raise UsageError(
-        f"{path} is a {kind}, but no model",
+        f"{path} is a {kind}, but not a model",
         hint=f"A model's folder holds {CARD_FILE}; a bundle, which `zoo export` writes, holds {MANIFEST}.{other}",
     )
 
 
 def _own(registry: Registry, model: str) -> Source | None:
-    """A model of genzoo, or None for a path of something else.
+    """A model of genzoo, or None for a path to something else.
 
     Raises:
-        UsageError: nothing is there.
+        UsageError: the path does not exist.
     """
     path = Path(model)
     looks_like_path = os.sep in model or "/" in model or model.startswith((".", "~"))
@@ -117,33 +117,33 @@ def _own(registry: Registry, model: str) -> Source | None:
 
 
 def _imported(registry: Registry, path: Path, options: Mapping[str, Any]) -> Source | None:
-    """What an importer makes of a path, or None if none knows it.
+    """The source that an importer recognises in a path, or None.
 
     Raises:
         UsageError: an option that the importer does not have.
-        NameConflictError: more than one knows it.
+        NameConflictError: more than one recognises it.
         PluginError: an importer that fails.
-        ZooError: whatever the importer has to say.
+        ZooError: an error of the importer.
     """
-    found = []
+    matches = []
     for item in registry.items("importer"):
         if (card := _described(item, path, options)) is not None:
-            found.append((item, card))
-    if not found:
+            matches.append((item, card))
+    if not matches:
         return None
-    if len(found) > 1:
-        names = " and ".join(f"{item.description.name} of {item.plugin.origin}" for item, _ in found)
+    if len(matches) > 1:
+        names = " and ".join(f"{item.description.name} of {item.plugin.origin}" for item, _ in matches)
         raise NameConflictError(
             f"{path} can be read by more than one importer: {names}",
-            hint=f"Disable one: `zoo --no-plugins={found[-1][0].plugin.name} ...`",
+            hint=f"Disable one: `zoo --no-plugins={matches[-1][0].plugin.name} ...`",
         )
-    ((item, card),) = found
+    ((item, card),) = matches
     return Source(card.name, card, None, cast(Importer, item.description))
 
 
 def _described(item: Item, path: Path, options: Mapping[str, Any]) -> ModelCard | None:
     importer = cast(Importer, item.description)
-    # what an importer requires, only its entry does: a model can be shown where it cannot be loaded
+    # only an importer's entry needs its requirements: a model can be shown where it cannot be loaded
     entry = replace(importer, entry=importer.describe, requires=())
     describe = entries.load_entry("importer", entry, item.plugin)
     try:

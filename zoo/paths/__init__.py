@@ -1,7 +1,7 @@
-"""Gaussian paths x_t = α(t)·x₀ + σ(t)·ε in float64 NumPy, one a file.
+"""Gaussian paths x_t = α(t)·x₀ + σ(t)·ε in float64 NumPy, one per file.
 
-A path says how data turns into noise: t = 0 is (nearly) data, t = 1 (nearly) noise. Everything that samples, trains
-or scores a diffusion sees the path through α, σ and the noise level σ/α, in which all Gaussian paths have the same
+A path describes how data turns into noise: t = 0 is (nearly) data, t = 1 (nearly) noise. Sampling, training and
+scoring use a path only through α, σ and the noise level σ/α, in which all Gaussian paths have the same
 probability-flow ODE (Karras et al. 2022, "Elucidating the design space", eq. 1 with s(t) = 1)::
 
     d(x/α) / d(σ/α) = (x/α - D(x, t)) / (σ/α)
@@ -18,13 +18,13 @@ ddpm-cosine           DDPMCosine          discrete, ᾱ cosine (Nichol & Dhariwa
 ddpm-sigmoid          DDPMSigmoid         discrete, ᾱ sigmoid (Jabri et al.)       the timestep
 ve                    VE                  α = 1, σ geometric                       σ
 edm                   EDM                 α = 1, σ^(1/ρ) linear                    ln σ / 4
-rectified-flow        RectifiedFlow       α = 1 - u, σ = u, u = t shifted          1000·u, or as told
+rectified-flow        RectifiedFlow       α = 1 - u, σ = u, u = t shifted          time_scale·u
 ====================  ==================  =======================================  ================================
 
-Beside them stands ``masking`` (:class:`Masking`), which hides symbols of a text and adds no noise.
+There is also ``masking`` (:class:`Masking`), which hides symbols of a text and adds no noise.
 
-A path is data too: ``path.describe()`` is what a manifest stores and :func:`path_from` reads back. A named path never
-changes after release; a better one gets a new name.
+A path is data too: a manifest stores ``path.describe()``, and :func:`path_from` reads it back. A named path never
+changes after release; an improved one gets a new name.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ PATHS: dict[str, type[GaussianPath]] = {
 
 
 def path_from(description: Mapping[str, Any] | str) -> CorruptionPath:
-    """The path that ``describe()`` described, or that a name stands for with its default parameters.
+    """The path of a description by ``describe()``, or of a name with default parameters.
 
     Raises:
         UnknownNameError: no path has that name.

@@ -1,4 +1,4 @@
-"""What every path has, and what every Gaussian path x_t = α(t)·x₀ + σ(t)·ε has; see :mod:`zoo.paths`."""
+"""Base classes of all paths, and of Gaussian paths x_t = α(t)·x₀ + σ(t)·ε; see :mod:`zoo.paths`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CorruptionPath(ABC):
 
     @property
     def timesteps(self) -> int | None:
-        """How many timesteps a discrete path has; None for a continuous one."""
+        """The number of timesteps of a discrete path; None for a continuous one."""
         return None
 
     @abstractmethod
@@ -29,7 +29,7 @@ class CorruptionPath(ABC):
         """(α(t), σ(t)): how much of the data is left, and how much of it is corrupted."""
 
     def network_time(self, t: ArrayLike) -> Array:
-        """What the network is given for t: here 1000·t, the scale that sinusoidal embeddings are built for."""
+        """The network's time input for t: here 1000·t, the scale that sinusoidal embeddings are designed for."""
         return 1000.0 * np.asarray(t, np.float64)
 
     def describe(self) -> dict[str, Any]:
@@ -40,17 +40,17 @@ class CorruptionPath(ABC):
 class GaussianPath(CorruptionPath):
     """A path that scales data and adds Gaussian noise: x_t = α(t)·x₀ + σ(t)·ε."""
 
-    #: whether noise levels beyond σ(1)/α(1) make sense, as they do where the state is never rescaled
+    #: whether noise levels beyond σ(1)/α(1) make sense, as they do if the state is never rescaled
     unbounded: ClassVar[bool] = False
 
     @property
     def zero_terminal_snr(self) -> bool:
-        """Whether α(1) = 0 exactly, where ε says nothing about x₀ and the noise level σ/α is infinite."""
+        """Whether α(1) = 0 exactly, so that x_1 carries no information about x₀ and the noise level σ/α is infinite."""
         return False
 
     @property
     def t_min(self) -> float:
-        """The least t at which a network is evaluated: 0 unless σ(0) = 0, where nothing is left to denoise."""
+        """The smallest t at which a network is evaluated: 0 unless σ(0) = 0, where there is nothing to denoise."""
         return 0.0
 
     @abstractmethod
@@ -70,8 +70,8 @@ def require_gaussian(path: CorruptionPath) -> GaussianPath:
     """
     if not isinstance(path, GaussianPath):
         raise UsageError(
-            f"path {path.name} has no noise levels, so this needs a model of a Gaussian path",
-            hint="A model that hides symbols samples with sampler unmasking, from noise alone.",
+            f"path {path.name} has no noise levels; this needs a model with a Gaussian path",
+            hint="A masked model samples with the sampler unmasking, from noise alone.",
         )
     return path
 

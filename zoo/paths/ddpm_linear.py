@@ -13,7 +13,7 @@ from zoo.paths.discrete import Discrete
 
 @dataclass(frozen=True)
 class DDPMLinear(Discrete):
-    """β from ``beta_start`` to ``beta_end`` in equal steps, whatever T is: they are not scaled by 1000/T."""
+    """β from ``beta_start`` to ``beta_end`` in equal steps for any T: not scaled by 1000/T."""
 
     beta_start: float = 1e-4
     beta_end: float = 0.02

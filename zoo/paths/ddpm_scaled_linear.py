@@ -1,4 +1,4 @@
-"""Betas whose roots are linear (Rombach et al. 2022, "High-resolution image synthesis with latent diffusion")."""
+"""Betas with linear square roots (Rombach et al. 2022, "High-resolution image synthesis with latent diffusion")."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DDPMScaledLinear(Discrete):
 
     def betas(self) -> Array:
         """β, ``[T]``."""
-        # a negative bound has no root; it comes out as NaN, which the constructor refuses
+        # a negative bound gives NaN, which the constructor refuses
         with np.errstate(invalid="ignore"):
             roots = np.sqrt(np.array([self.beta_start, self.beta_end]))
         return np.asarray(np.linspace(roots[0], roots[1], self.num_timesteps) ** 2)

@@ -1,6 +1,6 @@
 """The sigmoid schedule of ᾱ (Jabri, Fleet & Chen 2023, "Scalable adaptive computation for iterative generation").
 
-Not the sigmoid of the *betas* that GeoDiff uses and that some libraries call by the same word.
+Not to be confused with the sigmoid schedule of the *betas* used by GeoDiff, which some libraries call by the same name.
 """
 
 from __future__ import annotations

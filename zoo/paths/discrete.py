@@ -1,4 +1,4 @@
-"""Paths that a network was trained on at whole timesteps 0 … T-1 only."""
+"""Paths of networks trained only at the integer timesteps 0 … T-1."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from zoo.paths.base import Array, VariancePreserving
 class Discrete(VariancePreserving):
     """ᾱ_τ = Π (1 - β_i), i ≤ τ (Ho et al. 2020, eq. 4), at the timesteps τ = (T - 1)·t.
 
-    Between timesteps ln(σ/α) is linear in τ, so that solvers which evaluate there (DPM-Solver-2, Karras spacing) have
-    a path to follow. The network is given τ, which is then fractional.
+    Between timesteps ln(σ/α) is linear in τ, for solvers that evaluate there (DPM-Solver-2, Karras spacing). The
+    network is given τ, which is then fractional.
 
     Attributes:
         num_timesteps: T.
@@ -30,9 +30,9 @@ class Discrete(VariancePreserving):
     zero_terminal_snr: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what has no timesteps, or betas outside (0, 1)."""
+        """Refuse too few timesteps, or betas outside (0, 1)."""
         if isinstance(self.num_timesteps, bool) or not isinstance(self.num_timesteps, int) or self.num_timesteps < 2:
-            raise ConfigError(f"{self.name}: num_timesteps is a whole number from 2 up, not {self.num_timesteps!r}")
+            raise ConfigError(f"{self.name}: num_timesteps is a whole number, 2 or more, not {self.num_timesteps!r}")
         betas = self.betas()
         if not ((betas > 0) & (betas < 1)).all():
             raise ConfigError(
@@ -61,7 +61,7 @@ class Discrete(VariancePreserving):
     def _timestep(self, t: ArrayLike) -> Array:
         tau = (self.num_timesteps - 1) * np.asarray(t, np.float64)
         whole = np.round(tau)
-        # t = τ/(T - 1) loses the last bit; a network must be given 999 and not 998.9999999999999
+        # t = τ/(T - 1) loses the last bit; the network must be given 999, not 998.9999999999999
         return np.where(np.abs(tau - whole) < 1e-9, whole, tau)
 
     def log_snr(self, t: ArrayLike) -> Array:
@@ -79,7 +79,7 @@ class Discrete(VariancePreserving):
         return np.asarray(-2.0 * np.where(tau <= last, inner, outer))
 
     def time_at(self, log_snr: ArrayLike) -> Array:
-        """The t between 0 and 1 with that λ."""
+        """The t between 0 and 1 with this λ."""
         level, table = -0.5 * np.asarray(log_snr, np.float64), self._log_noise
         if not self.zero_terminal_snr:
             return np.asarray(np.interp(level, table, np.arange(len(table))) / (len(table) - 1))
@@ -91,5 +91,5 @@ class Discrete(VariancePreserving):
         return np.asarray(tau / (len(table) - 1))
 
     def network_time(self, t: ArrayLike) -> Array:
-        """The timestep τ, whole where a whole one is meant."""
+        """The timestep τ, rounded if it is an integer up to rounding errors."""
         return self._timestep(t)

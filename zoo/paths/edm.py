@@ -14,7 +14,8 @@ from zoo.paths.base import Array, VarianceExploding
 
 @dataclass(frozen=True)
 class EDM(VarianceExploding):
-    """α = 1, σ(t) = (σ_min^(1/ρ) + t·(σ_max^(1/ρ) - σ_min^(1/ρ)))^ρ, so equal steps of t are eq. 5's noise levels."""
+    """α = 1, σ(t) = (σ_min^(1/ρ) + t·(σ_max^(1/ρ) - σ_min^(1/ρ)))^ρ, so that equal steps of t give the noise levels "
+    "of eq. 5."""
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0
@@ -22,7 +23,7 @@ class EDM(VarianceExploding):
     name: ClassVar[str] = "edm"
 
     def __post_init__(self) -> None:
-        """Refuse an empty range of noise levels, and exponents that do not spread them."""
+        """Refuse an empty range of noise levels, and invalid exponents."""
         if not 0 < self.sigma_min < self.sigma_max or not self.rho > 0:
             raise ConfigError("edm needs 0 < sigma_min < sigma_max and rho above 0")
 

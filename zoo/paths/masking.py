@@ -13,12 +13,13 @@ from zoo.paths.base import Array, CorruptionPath
 
 @dataclass(frozen=True)
 class Masking(CorruptionPath):
-    """Each position is known with probability α = 1 - t and hidden with σ = t, whatever the others are.
+    """Each position is known with probability α = 1 - t and hidden with probability σ = t, independently of the others.
 
     The absorbing process of Austin et al. 2021 (arXiv:2107.03006, section 3.1) in continuous time, with the linear
     schedule of Sahoo et al. 2024 (arXiv:2406.07524) and Shi et al. 2024 (arXiv:2406.04329). Its Euler step from t to
     s < t is that of a rectified flow, x ← (s/t)·x + (1 - s/t)·D, read as probabilities: a hidden position stays hidden
-    with s/t, and else gets a symbol of the distribution D. So the tables of Gaussian samplers have room for it.
+    with probability s/t, and otherwise gets a symbol drawn from D. So the step tables of Gaussian samplers can
+    represent it.
     """
 
     name: ClassVar[str] = "masking"

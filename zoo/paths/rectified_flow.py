@@ -20,9 +20,9 @@ class RectifiedFlow(GaussianPath):
     Esser et al. 2024, "Scaling rectified flow transformers", eq. 23: it multiplies the noise level u/(1 - u).
 
     Attributes:
-        shift: above 1 spends more of t near noise, as larger images need.
-        t_min: the least t at which spacings evaluate the network, since σ(0) = 0.
-        time_scale: what the network is given for u = 1: 1000, unless it was trained to count its times otherwise.
+        shift: values above 1 spend more of t near noise, as larger images need.
+        t_min: the smallest t at which spacings evaluate the network, since σ(0) = 0.
+        time_scale: the network's time input at u = 1: 1000, unless it was trained with another scale.
     """
 
     shift: float = 1.0
@@ -31,7 +31,7 @@ class RectifiedFlow(GaussianPath):
     name: ClassVar[str] = "rectified-flow"
 
     def __post_init__(self) -> None:
-        """Refuse a shift or least time that leaves no path."""
+        """Refuse a shift or a smallest time that leaves no path."""
         if not self.shift > 0 or not 0 < self.t_min < 1:
             raise ConfigError("rectified-flow needs shift above 0 and t_min between 0 and 1")
         if not 0 < self.time_scale < np.inf:
@@ -64,11 +64,11 @@ class RectifiedFlow(GaussianPath):
         return np.asarray(u / (self.shift - (self.shift - 1.0) * u))
 
     def network_time(self, t: ArrayLike) -> Array:
-        """time_scale·u: a shifted path is another grid for the same network."""
+        """time_scale·u: a shifted path is a different grid for the same network."""
         return self.time_scale * self.shifted(t)
 
     def describe(self) -> dict[str, Any]:
-        """Name and parameters, without the usual time_scale, which older readers do not know."""
+        """Name and parameters, omitting the default time_scale, which older readers do not know."""
         described = super().describe()
         if described["time_scale"] == 1000.0:
             del described["time_scale"]

@@ -25,7 +25,7 @@ class SubVP(GaussianPath):
     name: ClassVar[str] = "sub-vp"
 
     def __post_init__(self) -> None:
-        """Refuse betas that do not grow from above zero."""
+        """Refuse betas that do not increase from above zero."""
         if not 0 < self.beta_min < self.beta_max or not 0 < self.start < 1:
             raise ConfigError("sub-vp needs 0 < beta_min < beta_max and 0 < start < 1")
 

@@ -26,7 +26,7 @@ class LinearBeta(VariancePreserving):
     name: ClassVar[str] = "vp-linear"
 
     def __post_init__(self) -> None:
-        """Refuse betas that do not grow from above zero."""
+        """Refuse betas that do not increase from above zero."""
         if not 0 < self.beta_min < self.beta_max or not 0 < self.start < 1:
             raise ConfigError("vp-linear needs 0 < beta_min < beta_max and 0 < start < 1")
 

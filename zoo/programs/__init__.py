@@ -1,14 +1,14 @@
-"""What an exporter writes for a model: named graphs, and the programs that turn them into ``sample`` and ``log_prob``.
+"""The exportable form of a model: named graphs, and the programs that turn them into ``sample`` and ``log_prob``.
 
 Programs are plain data that a manifest stores and a runtime in any language follows:
 
 - :class:`Direct`, one call of one graph. A flow samples by ``inverse`` and scores by ``log_prob``.
-- :class:`Iterate`, a :class:`~zoo.samplers.StepTable` run over the graph ``step``. A diffusion samples so.
-- :class:`Integrate`, the probability-flow ODE over the graph ``divergence``. A diffusion scores so.
-- :class:`Fused`, a whole run of ``sample`` in one call, for runtimes where even a short loop is too much. An exporter
-  writes it beside the others if it is asked to.
+- :class:`Iterate`, a :class:`~zoo.samplers.StepTable` run over the graph ``step``. Diffusions sample this way.
+- :class:`Integrate`, the probability-flow ODE over the graph ``divergence``. Diffusions score this way.
+- :class:`Fused`, a whole run of ``sample`` in one call, for runtimes where even a short loop is too much. Exporters
+  write it on request.
 
-No torch here; :class:`Graph` holds whatever callable the exporter traces.
+No torch here; :class:`Graph` holds the callable that the exporter traces.
 """
 
 from __future__ import annotations

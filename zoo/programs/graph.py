@@ -1,4 +1,4 @@
-"""Graphs as a model describes them to an exporter; no torch, :class:`Graph` holds whatever callable is traced."""
+"""Graphs as a model describes them to an exporter. No torch: :class:`Graph` holds the callable to trace."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from zoo.programs.ports import Port
 
 @dataclass(frozen=True)
 class Graph:
-    """One ONNX file to be.
+    """A graph to be exported to one ONNX file.
 
     Attributes:
         name: stem of the file name.
         module: callable (a torch module) from the inputs, in order, to one output or a tuple of outputs.
-        inputs: what it takes.
-        outputs: what it gives.
-        extremes: inputs at which the proof must hold too (a list of ``{port name: array}`` makers taking the batch
-            size), beyond ordinary random ones.
-        written: ways to write the graph instead of tracing the module, by name, the usual one first; see
-            :mod:`zoo.programs.graph_writing`. The module is then what it is compared with.
+        inputs: the input ports.
+        outputs: the output ports.
+        extremes: inputs for the proof beyond ordinary random ones (a list of functions from the batch size to
+            ``{port name: array}``).
+        written: functions that write the graph instead of tracing the module, by name, the default
+            first; see :mod:`zoo.programs.graph_writing`. The written graph is compared with the module.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Graph:
 
 
 class HasPorts(Protocol):
-    """What is known of a graph before and after it is written: its ports. :class:`Graph`, or a manifest's."""
+    """Anything with the ports of a graph: a :class:`Graph`, or a manifest's entry."""
 
     @property
     def inputs(self) -> Sequence[Port]:
@@ -52,9 +52,9 @@ def event_of(graphs: Mapping[str, HasPorts], graph: str, port: str | None, leadi
     """Shape of an input of a graph without its first ``leading`` dimensions, such as the batch.
 
     Raises:
-        BundleError: there is no such graph or input, or its shape is open.
+        BundleError: there is no such graph or input, or its shape is symbolic.
     """
-    found = [p for p in graphs[graph].inputs if p.name == port] if graph in graphs else []
-    if not found or not all(isinstance(size, int) for size in found[0].shape[leading:]):
+    ports = [p for p in graphs[graph].inputs if p.name == port] if graph in graphs else []
+    if not ports or not all(isinstance(size, int) for size in ports[0].shape[leading:]):
         raise BundleError(f"input {port} of graph {graph} has no fixed event shape")
-    return tuple(int(size) for size in found[0].shape[leading:])
+    return tuple(int(size) for size in ports[0].shape[leading:])

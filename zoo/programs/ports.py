@@ -1,4 +1,4 @@
-"""Inputs and outputs of graphs: their names, types and sizes. A leaf: what a manifest, a scan and a writer share."""
+"""Inputs and outputs of graphs: their names, types and sizes. A leaf module, shared by manifests, scans and writers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Port:
         name: as in the ONNX file.
         dtype: ``"float32"`` or ``"int32"``.
         shape: sizes, or names of symbolic dimensions such as ``"batch"``.
-        meaning: one line for whoever writes a runtime.
+        meaning: one line for authors of runtimes.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Kinds of programs: what turns graphs into ``sample`` or ``log_prob``; see :mod:`zoo.programs`."""
+"""Kinds of programs, which turn graphs into ``sample`` or ``log_prob``; see :mod:`zoo.programs`."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from zoo.paths import GaussianPath, path_from
 from zoo.programs.graph import Graph, HasPorts, event_of
 from zoo.registry.extensions import plugin_program
 
-#: tables that every bundle of a Gaussian path holds, besides the model's own choice
+#: tables in every bundle of a Gaussian path, besides the model's default
 USUAL_TABLES = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
 
 
 class Program(ABC):
     """How a runtime turns graphs into ``sample`` or ``log_prob``: a frozen dataclass whose fields the manifest stores.
 
-    A kind of program is one such class, which says what everybody asks of a program; one runner, which runs it in ONNX
-    Runtime (:mod:`zoo.runtime.running`); and a line that registers both: in :data:`KINDS` and
-    :data:`zoo.runtime.runners.BUILTIN`, or, in a plugin, by the hook ``zoo_programs``. What stands here holds for every
-    kind unless it says something else.
+    A kind of program consists of one such class, which answers all questions about a program; one runner, which runs
+    it in ONNX Runtime (:mod:`zoo.runtime.running`); and a line that registers both: in :data:`KINDS` and
+    :data:`zoo.runtime.runners.BUILTIN`, or, in a plugin, by the hook ``zoo_programs``. The definitions here are
+    defaults that kinds override.
 
     Attributes:
         kind: its name in the manifest.
-        graph: name of the graph that the program is about.
-        stepped: whether it samples by a step table, as :class:`Iterate` does.
-        estimates: whether its log-densities are estimates of many evaluations, with ``steps``, ``probes`` and errors.
+        graph: name of the program's main graph.
+        stepped: whether it samples with a step table, as :class:`Iterate` does.
+        estimates: whether its log-densities are estimates from many evaluations, with ``steps``, ``probes`` and errors.
         fuses: whether a whole run of it can be written as one graph.
-        golden: options of the calls whose results become golden values.
-        work: how many times the numbers of a sample a call works on; a runtime's batches are smaller by it.
+        golden: options of the calls that produce golden values.
+        work: memory of a call relative to the numbers of a sample; a runtime's batches are smaller by this factor.
         encoder: name of the graph from data ``x`` to ``latent``, or None.
         decoder: name of the graph from ``latent`` to data ``x``, or None.
-        shift: what the graphs between are given is shift + scale · state.
+        shift: data (or latents) are shift + scale · state.
         scale: see ``shift``.
-        null_class: the class that stands for none, or None.
-        sampler: the usual sampler, or None.
-        steps: the usual number of steps, or None.
-        guidance: the usual guidance weight, or None.
+        null_class: the null class, or None.
+        sampler: the default sampler, or None.
+        steps: the default number of steps, or None.
+        guidance: the default guidance weight, or None.
     """
 
     kind: ClassVar[str]
@@ -62,7 +62,7 @@ class Program(ABC):
 
     @property
     def coders(self) -> tuple[str, ...]:
-        """The graphs between data and what the program's own graph works on."""
+        """The graphs between data and the states of the program's own graph."""
         return tuple(name for name in (self.encoder, self.decoder) if name is not None)
 
     @property
@@ -72,7 +72,7 @@ class Program(ABC):
 
     @property
     def data_range(self) -> tuple[float, float] | None:
-        """The least and the largest value of a sample, or None where the program does not say."""
+        """The smallest and the largest value of a sample, or None if unknown."""
         return None
 
     @property
@@ -82,12 +82,12 @@ class Program(ABC):
 
     @property
     def scores(self) -> bool:
-        """Whether the first output of its graph is the log-density of the data that the graph takes."""
+        """Whether the first output of its graph is the log-density of its input data."""
         return False
 
     @abstractmethod
     def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
-        """Shape of the noise that one sample is made from."""
+        """Shape of the noise of one sample."""
 
     @abstractmethod
     def summary(self) -> str:
@@ -98,19 +98,19 @@ class Program(ABC):
         return f"{self.summary()}."
 
     def unit(self, samples: Any) -> float:
-        """The absolute size of a difference of 1 between two samples."""
+        """The absolute size of a relative difference of 1 between two samples."""
         return max(float(np.std(samples)), 1.0)
 
     def graph_unit(self, graph: str, dimensions: int) -> float:
-        """The same of a graph's outputs: the number of dimensions for log-densities."""
+        """The same for a graph's outputs: the number of dimensions for log-densities."""
         return float(dimensions) if self.scores and graph == self.graph else 1.0
 
     def sampling_cases(self, n: int) -> list[dict[str, Any]]:
-        """Options of ``sample`` with which ``n`` samples are proven."""
+        """Options of ``sample`` for the proof with ``n`` samples."""
         return [{}]
 
     def scoring_options(self, n: int) -> dict[str, Any]:
-        """Options of ``log_prob`` with which ``n`` data are proven."""
+        """Options of ``log_prob`` for the proof with ``n`` data."""
         return {}
 
     def row(self, time: float) -> dict[str, float] | None:
@@ -118,22 +118,22 @@ class Program(ABC):
         return None
 
     def tables(self) -> tuple[tuple[str, int], ...]:
-        """Samplers and steps whose tables a bundle holds ready, the usual one first."""
+        """Samplers and steps of the tables stored in a bundle, the default first."""
         return ()
 
     def stepping(self, name: str) -> Iterate:
-        """The program as one that samples by a step table.
+        """The program, typed as one that samples with a step table.
 
         Raises:
-            UsageError: it does not, and nor does the model of that name.
+            UsageError: it does not; the message has the model's ``name``.
         """
         raise UsageError(f"{name} samples in one call, not in steps")
 
     def integrating(self, name: str) -> Integrate:
-        """The program as one that integrates an ODE.
+        """The program, typed as one that integrates an ODE.
 
         Raises:
-            UsageError: it does not, and nor does the model of that name.
+            UsageError: it does not; the message has the model's ``name``.
         """
         raise UsageError(f"{name} has no chain of steps, so no variational bound")
 
@@ -145,7 +145,7 @@ class Direct(Program):
     Attributes:
         graph: name of the graph.
         noise: the input that takes standard normals (sampling), or None (scoring).
-        work: how many times the numbers of a sample it works on at once; a runtime's batches are smaller by it.
+        work: memory of a call relative to the numbers of a sample; a runtime's batches are smaller by this factor.
     """
 
     graph: str
@@ -161,11 +161,11 @@ class Direct(Program):
 
     @property
     def scores(self) -> bool:
-        """Without noise it is a density."""
+        """True without noise."""
         return self.noise is None
 
     def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
-        """Shape of the noise that one sample is made from: that of the port ``noise``, which flows need not map 1:1."""
+        """Shape of the noise of one sample: that of the port ``noise``, which may differ from the shape of a sample."""
         return event_of(graphs, self.graph, self.noise, 1)
 
     def summary(self) -> str:
@@ -174,8 +174,8 @@ class Direct(Program):
 
     def explanation(self) -> str:
         """See :meth:`Program.explanation`."""
-        given = f" with standard normal `{self.noise}`" if self.noise else ""
-        return f"one call of `{self.graph}`{given}."
+        noise = f" with standard normal `{self.noise}`" if self.noise else ""
+        return f"one call of `{self.graph}`{noise}."
 
 
 @dataclass(frozen=True)
@@ -184,21 +184,21 @@ class Iterate(Program):
 
     Attributes:
         graph: name of the step graph.
-        path: the Gaussian path, as ``Path.describe()`` gives it.
-        shift: data = shift + scale · state, componentwise the same for all.
+        path: the Gaussian path, as described by its ``describe()``.
+        shift: data = shift + scale · state, the same for all components.
         scale: see ``shift``.
-        data_min: samples are clipped to [data_min, data_max] at the very end; None for unbounded data.
+        data_min: samples are clipped to [data_min, data_max] at the end; None for unbounded data.
         data_max: see ``data_min``.
         clip: bound on the denoised sample in state units; None for no bound.
-        null_class: the class that stands for "no class", or None when the model has none.
-        sampler: the sampler used unless another is asked for.
+        null_class: the null class, which stands for "no class", or None if the model has none.
+        sampler: the default sampler.
         steps: its number of steps.
         guidance: its guidance weight.
         options: options of that sampler.
         learned_variance: whether the network predicts the variance of a sampler's noise.
-        encoder: name of the graph that turns data ``x`` into what shift and scale then make a state of, ``latent``, for
-            a diffusion of something else than the data itself; None where there is none.
-        decoder: name of the graph that turns such a ``latent`` into data ``x``, or None.
+        encoder: name of the graph from data ``x`` to ``latent`` (before shift and scale), for a diffusion of latents;
+            else None.
+        decoder: name of the graph from ``latent`` to data ``x``, or None.
     """
 
     graph: str
@@ -227,7 +227,7 @@ class Iterate(Program):
         return None if self.data_min is None or self.data_max is None else (self.data_min, self.data_max)
 
     def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
-        """Shape of one state, which sampling starts from as noise: not that of a sample where there is a decoder."""
+        """Shape of one state, which sampling starts from as noise: that of a latent if there is a decoder."""
         return event_of(graphs, self.graph, "state", 2)
 
     def summary(self) -> str:
@@ -248,7 +248,7 @@ class Iterate(Program):
         return self.scale
 
     def sampling_cases(self, n: int) -> list[dict[str, Any]]:
-        """The model's own choice once, and short runs with and without noise and guidance."""
+        """The model's defaults once, and short runs with and without noise and guidance."""
         if not isinstance(path_from(self.path), GaussianPath):
             return [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
         short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
@@ -257,7 +257,7 @@ class Iterate(Program):
         return [{}, short] if n == 2 else [{"sampler": "ddim", "steps": 3}, short]
 
     def row(self, time: float) -> dict[str, float] | None:
-        """See :meth:`Program.row`; what a table decides is as in the middle of a run."""
+        """See :meth:`Program.row`; inputs that a table decides are as in the middle of a run."""
         middle = {"noise_scale": 0.3, "noise_range": 0.5, "rescale": 0.7, "clip": self.clip or 3.0}
         return {**_at(self.path, time), **middle}
 
@@ -280,11 +280,11 @@ class Integrate(Program):
         path: the Gaussian path.
         shift: data = shift + scale · state.
         scale: see ``shift``.
-        null_class: the class that stands for "no class", or None.
-        steps: Runge-Kutta steps unless another number is asked for.
-        probes: Rademacher probes averaged for the trace unless another number is asked for; 0 for the exact trace.
-        encoder: name of the graph that turns data ``x`` into ``latent``, as in :class:`Iterate`, and gives
-            ``log_det``, the logarithm of the determinant of its Jacobian; None where the data is diffused itself.
+        null_class: the null class, which stands for "no class", or None.
+        steps: default number of Runge-Kutta steps.
+        probes: default number of Rademacher probes averaged for the trace; 0 for the exact trace.
+        encoder: name of the graph from data ``x`` to ``latent``, as in :class:`Iterate`, and to
+            ``log_det``, the logarithm of the determinant of its Jacobian; None if the data itself is diffused.
     """
 
     graph: str
@@ -300,7 +300,7 @@ class Integrate(Program):
     golden: ClassVar[Mapping[str, int]] = {"steps": 4}
 
     def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
-        """Shape of the noise that data is taken to: that of the graph's state."""
+        """Shape of the noise that the ODE maps data to: that of the graph's state."""
         return event_of(graphs, self.graph, "x", 1)
 
     def summary(self) -> str:
@@ -329,11 +329,11 @@ class Integrate(Program):
 
 @dataclass(frozen=True)
 class Fused(Program):
-    """A whole sampling run in one call, noise and all: seed, first and n in, samples in data units out.
+    """A whole sampling run in one call, including noise: takes seed, first and n, and gives samples in data units.
 
     Attributes:
         graph: name of the graph.
-        sampler: the sampler in it; None for a model that samples in one call, like what follows.
+        sampler: its sampler; None for a model that samples in one call, like the following.
         steps: its number of steps.
         guidance: its guidance weight.
         options: its options.
@@ -357,18 +357,18 @@ class Fused(Program):
 
 
 def _at(path: Mapping[str, Any], time: float) -> dict[str, float]:
-    found = path_from(path)
-    alpha, sigma = found.alpha_sigma(time)
-    return {"time": float(found.network_time(time)), "alpha": float(alpha), "sigma": float(sigma)}
+    gaussian = path_from(path)
+    alpha, sigma = gaussian.alpha_sigma(time)
+    return {"time": float(gaussian.network_time(time)), "alpha": float(alpha), "sigma": float(sigma)}
 
 
-#: the kinds that a manifest's ``sample`` and ``log_prob`` can be without a plugin
+#: the built-in kinds of a manifest's ``sample`` and ``log_prob``
 KINDS: dict[str, type[Program]] = {program.kind: program for program in (Direct, Iterate, Integrate)}
 
 
 @dataclass(frozen=True)
 class Programs:
-    """All that an exporter needs of a model."""
+    """Everything that an exporter needs of a model."""
 
     graphs: tuple[Graph, ...]
     sample: Program
@@ -394,7 +394,7 @@ def program_from(described: Mapping[str, Any]) -> Program:
     except (KeyError, TypeError, ValueError):
         raise BundleError(
             f"the manifest describes a program of kind {kind!r} that this version cannot run",
-            hint=None if kind in KINDS else "A plugin may bring it: see `zoo plugins`.",
+            hint=None if kind in KINDS else "A plugin may provide it: see `zoo plugins`.",
         ) from None
 
 
@@ -402,7 +402,7 @@ def fused_from(described: Mapping[str, Any]) -> Fused:
     """The inverse of :func:`describe` for a fused run.
 
     Raises:
-        BundleError: other fields than it has.
+        BundleError: unknown or missing fields.
     """
     try:
         return Fused(**{name: value for name, value in described.items() if name != "kind"})

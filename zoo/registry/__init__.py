@@ -1,6 +1,6 @@
-"""What is installed: descriptions that plugins hand over, found by entry points and looked up by name. No torch.
+"""What is installed: descriptions provided by plugins, discovered through entry points and looked up by name. No torch.
 
-Names are looked up late: a runtime imports this package for :mod:`zoo.registry.extensions` alone, and needs no pluggy.
+Names are imported lazily: a runtime imports this package only for :mod:`zoo.registry.extensions`, and needs no pluggy.
 """
 
 from __future__ import annotations

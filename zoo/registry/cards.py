@@ -1,7 +1,7 @@
-"""Descriptions: what plugins say of what they bring, without importing it. No torch.
+"""Descriptions of what plugins provide, without importing it. No torch.
 
-A hook returns these frozen dataclasses. ``entry`` is always a ``"module:attribute"`` string that is imported only when
-the thing itself is wanted, so listing everything that is installed imports no model.
+Hooks return these frozen dataclasses. ``entry`` is always a ``"module:attribute"`` string that is imported only on
+use, so listing everything that is installed imports no model.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _MAX_CARD_BYTES = 4 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What all descriptions have.
+    """The common fields of descriptions.
 
     Attributes:
         name: lower-case words joined by hyphens; unique among its kind.
         summary: one line.
-        requires: modules that must be importable for it to be used here, e.g. ``("torch",)``.
+        requires: modules that must be importable to use it, e.g. ``("torch",)``.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Architecture(Description):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler(Description):
-    """A rule that makes step tables.
+    """A function that computes step tables.
 
     Attributes:
         entry: ``"module:function"``, a function ``(path, steps, **options) -> StepTable``.
@@ -91,11 +91,11 @@ class Exporter(Description):
 
     Attributes:
         entry: ``"module:function"``, a function ``(model, card, folder, *, progress, **options) -> None`` that fills
-            a folder; of a target that packs, a function ``(bundle, folder, **options) -> None`` that gets an opened
-            bundle, which is already in ``folder/bundle``, and adds what runs it. That needs no PyTorch.
+            a folder; for a target that packs, a function ``(bundle, folder, **options) -> None`` that gets an
+            opened bundle, which is already in ``folder/bundle``, and adds the code that runs it, without PyTorch.
         packs: whether the target packs a bundle.
-        verify: ``"module:function"``, a function ``(folder) -> str`` that runs what was written, raises a
-            :class:`~zoo.errors.ZooError` if it is wrong, and says what was run; empty where nothing can.
+        verify: ``"module:function"``, a function ``(folder) -> str`` that runs the exported folder,
+            raises a :class:`~zoo.errors.ZooError` if it is wrong, and says what was run; empty if nothing can be run.
     """
 
     entry: str
@@ -108,10 +108,10 @@ class Importer(Description):
     """A format of other people's models.
 
     Attributes:
-        entry: ``"module:function"``, a function ``(card) -> GenerativeModel`` that builds what a card of ``describe``
-            says, with the weights that are in ``card.folder``.
-        describe: ``"module:function"``, a function ``(path, **options) -> ModelCard | None`` that says what is in a
-            folder or file without reading its weights, and without torch: None if it is of another format. Its keywords
+        entry: ``"module:function"``, a function ``(card) -> GenerativeModel`` that builds the model of a card from
+            ``describe``, with the weights in ``card.folder``.
+        describe: ``"module:function"``, a function ``(path, **options) -> ModelCard | None`` that describes a
+            folder or file without reading its weights, and without torch; None if it has another format. Its keywords
             are the options of ``zoo export -I KEY=VALUE``.
     """
 
@@ -121,11 +121,11 @@ class Importer(Description):
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramKind(Description):
-    """A kind of program: a way to run graphs that is none of the built-in ones. Its name is the kind.
+    """A kind of program: a way to run graphs other than the built-in ones. Its name is the kind.
 
     Attributes:
         entry: ``"module:Class"`` of a :class:`zoo.programs.Program`.
-        runner: ``"module:Class"`` of a :class:`zoo.runtime.running.Runner`, made without arguments.
+        runner: ``"module:Class"`` of a :class:`zoo.runtime.running.Runner`, constructed without arguments.
     """
 
     entry: str
@@ -134,7 +134,7 @@ class ProgramKind(Description):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationMethod(Description):
-    """A way for a model to learn from a finished one, for recipes with a table ``[distillation]``.
+    """A way for a model to learn from a trained one, for recipes with a table ``[distillation]``.
 
     Attributes:
         entry: ``"module:Class"`` of a :class:`~zoo.training.distillation.Distillation`, built as
@@ -149,13 +149,13 @@ class DistillationMethod(Description):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Description):
-    """Something that ``zoo eval`` measures.
+    """A measurement of ``zoo eval``.
 
     Attributes:
         entry: ``"module:function"``, a function ``(evaluation) -> Mapping[str, Mapping[str, Any]]`` that gets a
-            :class:`~zoo.metrics.evaluation.Evaluation`, and gives each number that it measures by name, as a table with
-            its ``value`` and what one must know to read it (``unit``, ``standard_error``, ``samples``, ``of``, ...);
-            nothing for a model or data that it does not fit.
+            :class:`~zoo.metrics.evaluation.Evaluation`, and returns each measured number by name, as a table with its
+            ``value`` and what is needed to interpret it (``unit``, ``standard_error``, ``samples``, ``of``, ...); empty
+            if it does not apply to the model or the data.
     """
 
     entry: str
@@ -179,7 +179,7 @@ class Finding:
     Attributes:
         level: ``"ok"``, ``"warning"`` or ``"error"``.
         message: one sentence.
-        repair: commands or steps that mend it, if there is something to mend.
+        repair: commands or steps that fix it, if any.
     """
 
     level: str
@@ -189,7 +189,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """Where a model's weights are, relative to its folder, and what they must be."""
+    """The location of a model's weights, relative to its folder, and their digest."""
 
     file: str
     sha256: str
@@ -198,21 +198,21 @@ class WeightsFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard(Description):
-    """What is known of a model without loading it; stored as ``card.json`` in the model's folder.
+    """The description of a model that is available without loading it; stored as ``card.json`` in the model's folder.
 
     Attributes:
-        family: as its architecture's.
+        family: the family of its architecture.
         architecture: name of a registered architecture.
         config: keywords that build it.
         event_shape: shape of one sample.
         condition: what it is conditioned on, or None.
-        parameters: how many numbers were fitted.
+        parameters: number of trained parameters.
         weights: the safetensors file.
         data: ``name``, ``license``, ``source``, for discrete data ``levels``, and its ``kind`` (:mod:`zoo.modality`).
         license: ``{"code": SPDX, "weights": SPDX}``.
         metrics: name to value, or to ``{"value", "unit", "of", ...}``.
         papers: citations.
-        recipe: the training run that made the weights, as :class:`zoo.training.recipe.Recipe` describes it.
+        recipe: the training run that produced the weights, as :class:`zoo.training.recipe.Recipe` describes it.
         bundle: subfolder with the exported bundle, or None.
         folder: where the card was read from; not stored.
     """
@@ -294,7 +294,7 @@ class ModelCard(Description):
         except OSError as error:
             raise ConfigError(f"{folder} is not a model folder: it has no readable {CARD_FILE}") from error
         if len(raw) > _MAX_CARD_BYTES:
-            raise ConfigError(f"{path} is larger than any card: it has more than {_MAX_CARD_BYTES} bytes")
+            raise ConfigError(f"{path} is too large for a card: it has more than {_MAX_CARD_BYTES} bytes")
         try:
             values = strict(raw.decode("utf-8"))
         except (ValueError, RecursionError) as error:
@@ -303,17 +303,17 @@ class ModelCard(Description):
 
     @property
     def weights_path(self) -> Path | None:
-        """The weights file, or None when the card knows of none."""
+        """The weights file, or None if the card has none."""
         return self.folder / self.weights.file if self.folder and self.weights else None
 
     @property
     def bundle_path(self) -> Path | None:
-        """The exported bundle that the model carries, or None."""
+        """The exported bundle of the model, or None."""
         return self.folder / self.bundle if self.folder and self.bundle else None
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as a schema knows them, whatever tables and tuples a caller in Python has."""
+    """Values converted to plain JSON types, from any mappings and tuples of a Python caller."""
     return {
         name: dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
         for name, value in values.items()

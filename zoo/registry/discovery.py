@@ -1,8 +1,9 @@
-"""Entry points to plugins, one at a time: what one does wrong is written into its record and stops nobody else.
+"""Loads plugins from entry points, one at a time: an error of one is written into its record and does not affect the
+others.
 
-pluggy loads entry points without protection, and a tool that leaves it at that dies of one broken package. Here every
-plugin is imported, registered and asked within one ``try``; only KeyboardInterrupt passes. A plugin is whole or not
-there: of one that fails in any hook, nothing is kept.
+pluggy loads entry points without protection, so one broken package would break the whole tool. Here every plugin is
+imported, registered and queried within one ``try``; only KeyboardInterrupt passes. Plugins are all or
+nothing: if any hook fails, nothing of the plugin is kept.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from zoo.registry.cards import (
 #: the distribution whose plugins are the built-in ones
 HOME = "genzoo"
 
-#: kind of thing -> the hook that describes such things, and the type of its descriptions
+#: kind -> the hook that describes things of this kind, and the type of its descriptions
 KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "architecture": ("zoo_architectures", Architecture),
     "model": ("zoo_models", ModelCard),
@@ -65,20 +66,20 @@ _PRINTED = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class PluginRecord:
-    """What is known of one plugin, loaded or not.
+    """The record of one plugin, loaded or not.
 
     Attributes:
         name: of its entry point.
-        distribution: the installed package that brings it.
+        distribution: the installed package that provides it.
         version: of the distribution.
-        module: what its entry point names.
+        module: the module named by its entry point.
         location: file of the module, or the folder of the distribution.
         status: ``"ok"``, ``"failed"`` or ``"disabled"``.
-        error: the last line of what went wrong, when it failed.
-        where: file and line of that, when there is one: ``"my_plugin/__init__.py:12"``.
+        error: the last line of the error, if it failed.
+        where: file and line of the error, if known: ``"my_plugin/__init__.py:12"``.
         hooks: the hooks that it implements.
-        conflicts: names that it claims and does not get, a sentence each.
-        printed: what it wrote to stdout while it was loaded.
+        conflicts: names that it claims but does not get, one sentence each.
+        printed: its output to stdout while it was loaded.
     """
 
     name: str
@@ -100,13 +101,13 @@ class PluginRecord:
 
     @property
     def origin(self) -> str:
-        """Distribution and version, as errors name it."""
+        """Distribution and version, as shown in errors."""
         return f"{self.distribution} {self.version}".strip()
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin's record, and what it described of each kind: nothing unless its status is ``"ok"``."""
+    """A plugin's record, and its descriptions by kind: empty unless its status is ``"ok"``."""
 
     record: PluginRecord
     described: Mapping[str, tuple[Description, ...]] = field(default_factory=dict)
@@ -122,13 +123,13 @@ def discover(*, allowed: Collection[str] | None = None, disabled: Collection[str
     Raises:
         UnknownNameError: a plugin to disable that does not exist.
     """
-    found = sorted(entry_points(), key=lambda p: (not p[0].builtin, normalised(p[0].distribution), p[0].name))
-    names = {name for record, _ in found for name in _names(record)}
+    entries = sorted(entry_points(), key=lambda p: (not p[0].builtin, normalised(p[0].distribution), p[0].name))
+    names = {name for record, _ in entries for name in _names(record)}
     for name in disabled:
         if name not in names and normalised(name) not in names:
-            raise UnknownNameError("plugin", name, {record.name for record, _ in found})
+            raise UnknownNameError("plugin", name, {record.name for record, _ in entries})
     plugins = []
-    for record, entry_point in found:
+    for record, entry_point in entries:
         mine = _names(record)
         blocked = _any(disabled, mine) or (allowed is not None and not record.builtin and not _any(allowed, mine))
         if blocked:
@@ -139,13 +140,13 @@ def discover(*, allowed: Collection[str] | None = None, disabled: Collection[str
 
 
 def entry_points() -> list[tuple[PluginRecord, metadata.EntryPoint]]:
-    """The plugins that are installed, none of them imported; each distribution once, the first on ``sys.path``."""
-    found = []
+    """The installed plugins, without importing any; each distribution once, the first on ``sys.path``."""
+    records = []
     for entry_point in _read_entry_points():
         distribution = entry_point.dist
         name = version = folder = ""
         if distribution is not None:
-            with contextlib.suppress(Exception):  # metadata that cannot be read: the plugin may work all the same
+            with contextlib.suppress(Exception):  # the metadata may be unreadable, and the plugin still work
                 folder = str(distribution.locate_file(""))
                 name, version = distribution.metadata["Name"] or "", distribution.metadata["Version"] or ""
         record = PluginRecord(
@@ -155,15 +156,15 @@ def entry_points() -> list[tuple[PluginRecord, metadata.EntryPoint]]:
             module=entry_point.value,
             location=folder,
         )
-        found.append((record, entry_point))
-    return found
+        records.append((record, entry_point))
+    return records
 
 
 def _read_entry_points() -> Iterable[metadata.EntryPoint]:
     try:
         return metadata.entry_points(group=hookspecs.GROUP)
     except Exception:
-        # one package's entry_points.txt is damaged, and importlib.metadata gives up on all: read them one by one
+        # importlib.metadata fails entirely if one package's entry_points.txt is damaged: read them one by one
         points: list[metadata.EntryPoint] = []
         seen: set[str] = set()
         for distribution in metadata.distributions():
@@ -176,7 +177,7 @@ def _read_entry_points() -> Iterable[metadata.EntryPoint]:
 
 
 def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugin:
-    """Import one plugin and ask it for everything; never raises but KeyboardInterrupt."""
+    """Import one plugin and query all of its hooks; raises nothing but KeyboardInterrupt."""
     printed = io.StringIO()
     described: dict[str, tuple[Description, ...]] = {}
     hooks: tuple[str, ...] = ()
@@ -200,7 +201,7 @@ def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugi
 
 
 def _register(module: Any) -> pluggy.PluginManager:
-    """A manager of this plugin alone, so that its mistakes are nobody else's."""
+    """A plugin manager for this plugin alone, so that its errors do not affect others."""
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(module)
@@ -222,10 +223,10 @@ def _no_hooks(module: Any) -> str:
 
 
 def _ask(manager: pluggy.PluginManager, kind: str) -> tuple[Description, ...]:
-    """What the plugin describes of one kind, checked. Collected whole before anything of it is used."""
+    """The plugin's descriptions of one kind, checked. All are collected before any is used."""
     hook, expected = KINDS[kind]
     answers: list[Any] = []
-    # pluggy leaves out a hook that returns None, which here is a mistake
+    # pluggy ignores a hook that returns None, which is an error here
     implementations = getattr(manager.hook, hook).get_hookimpls()
     for answer in [implementation.function() for implementation in implementations]:
         if isinstance(answer, (str, bytes, Mapping, Description)) or not isinstance(answer, Iterable):
@@ -246,25 +247,25 @@ def _ask(manager: pluggy.PluginManager, kind: str) -> tuple[Description, ...]:
 
 
 def last_line(error: BaseException) -> str:
-    """An exception as the last line of its traceback; of our own only the sentence."""
+    """The last line of an exception's traceback; for our own exceptions, only the message."""
     if isinstance(error, PluginError):
         return str(error)
     return traceback.format_exception_only(error)[-1].strip()
 
 
 def culprit(error: BaseException) -> tuple[str, int] | None:
-    """File and line that raised, passing over the machinery of importing and of hooks; None if only that is there."""
+    """File and line that raised, ignoring frames of the import system and of hooks; None if there are no others."""
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno or 0
-    found = None
+    place = None
     machinery = (__file__, str(Path(pluggy.__file__).parent), "<frozen importlib")
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if not file.startswith(machinery) and "importlib" not in Path(file).parts:
-            found = file, trace.tb_lineno
+            place = file, trace.tb_lineno
         trace = trace.tb_next
-    return found
+    return place
 
 
 def _where(error: BaseException, folder: str) -> str:
@@ -278,7 +279,7 @@ def _where(error: BaseException, folder: str) -> str:
 
 
 def _location(entry_point: metadata.EntryPoint) -> str:
-    """The file of the plugin's module or, when that was not imported, of the top-level one."""
+    """The file of the plugin's module or, if that was not imported, of its top-level package."""
     with contextlib.suppress(Exception):
         if entry_point.module in sys.modules:
             return str(sys.modules[entry_point.module].__file__ or "")
@@ -306,13 +307,13 @@ def _type(value: Any) -> str:
 
 
 def allowed_plugins() -> list[str] | None:
-    """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None for all, when it is not set."""
+    """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None (all) if it is not set."""
     variable = os.environ.get("ZOO_PLUGINS")
     return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]
 
 
 def brought(plugins: Iterable[Plugin], kind: str) -> dict[str, tuple[Any, PluginRecord]]:
-    """What plugins brought of one kind by name, and who did; without names that more than one claims."""
+    """Descriptions of one kind by name, with the plugins that provide them, excluding names claimed more than once."""
     claims: dict[str, list[tuple[Any, PluginRecord]]] = {}
     for plugin in plugins:
         for description in plugin.described.get(kind, ()):

@@ -1,4 +1,4 @@
-"""From a description to the thing itself, or why it cannot be had here. Nothing is imported until it is used."""
+"""Imports what a description refers to, or says why it is unavailable. Nothing is imported until it is used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def importable(module: str) -> bool:
 
 
 def lacking(modules: Iterable[str]) -> str | None:
-    """What of ``modules`` is not installed, with the command that installs it: ``"needs torch: pip install ..."``."""
+    """The missing ones of ``modules``, with the command that installs them: ``"needs torch: pip install ..."``."""
     missing = [module for module in modules if not importable(module)]
     if not missing:
         return None
@@ -44,16 +44,16 @@ def _requirement(module: str) -> str:
 
 
 def load_entry(kind: str, description: Description, plugin: PluginRecord | None) -> Any:
-    """Import what a description's ``entry`` names.
+    """Import the ``entry`` of a description.
 
     Args:
         kind: for messages: "architecture", "sampler", ...
-        description: has an ``entry``.
-        plugin: who described it, for messages.
+        description: one with an ``entry``.
+        plugin: the plugin that described it, for messages.
 
     Raises:
-        MissingDependencyError: something that it requires is not installed.
-        PluginError: it cannot be imported, or is not there.
+        MissingDependencyError: a requirement is not installed.
+        PluginError: it cannot be imported, or does not exist.
     """
     what = f"{kind} {description.name!r}"
     for module in description.requires:
@@ -80,9 +80,9 @@ def missing(module: str, purpose: str, *, among: Iterable[str] = ()) -> MissingD
     """The error for a module that is not installed.
 
     Args:
-        module: which.
+        module: the missing module.
         purpose: what it is needed for.
-        among: everything that is needed, so that one command installs it all: the extra ``onnx`` brings torch along.
+        among: all required modules, so that one command installs everything: the extra ``onnx`` includes torch.
     """
     extra = EXTRAS.get(module, "")
     if extra == "torch" and "onnx" in map(EXTRAS.get, among):

@@ -1,4 +1,4 @@
-"""Kinds of program that plugins bring (hook ``zoo_programs``), looked for only when a manifest names one."""
+"""Kinds of program provided by plugins (hook ``zoo_programs``), looked up only when a manifest names one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _brought: Brought | None = None
 
 
 def bring(programs: Brought) -> None:
-    """Take these for the kinds that plugins bring; a registry does so when plugins have been discovered."""
+    """Set the kinds provided by plugins; a registry does so after discovery."""
     global _brought
     _brought = dict(programs)
 
@@ -25,7 +25,7 @@ def plugin_program(kind: str) -> Any:
     """The class of a plugin's programs.
 
     Raises:
-        KeyError: no plugin brings such a kind, or more than one does.
+        KeyError: no plugin provides this kind, or more than one does.
         PluginError, MissingDependencyError: it cannot be loaded.
     """
     described, plugin = _found(kind)

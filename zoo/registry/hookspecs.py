@@ -1,4 +1,4 @@
-"""What a plugin can bring: one hook a kind, each with a complete example.
+"""What a plugin can provide: one hook for each kind, with a complete example.
 
 A plugin is an installed package with an entry point in the group ``zoo`` that names a module::
 
@@ -60,7 +60,7 @@ def zoo_models() -> Iterable[ModelCard]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_samplers() -> Iterable[Sampler]:  # type: ignore[empty-body]
-    """Rules that make step tables for diffusion models.
+    """Functions that compute step tables for diffusion models.
 
     Example::
 
@@ -96,7 +96,7 @@ def zoo_exporters() -> Iterable[Exporter]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_importers() -> Iterable[Importer]:  # type: ignore[empty-body]
-    """Formats of other people's models: paths of them can then be given wherever a model is.
+    """Formats of other people's models: their paths are then accepted wherever a model is.
 
     Example::
 
@@ -108,7 +108,7 @@ def zoo_importers() -> Iterable[Importer]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_distillations() -> Iterable[DistillationMethod]:  # type: ignore[empty-body]
-    """Ways for a model to learn from a finished one: what ``method`` of a recipe's table ``[distillation]`` names.
+    """Ways for a model to learn from a trained one, named by ``method`` in a recipe's table ``[distillation]``.
 
     Example::
 
@@ -120,7 +120,7 @@ def zoo_distillations() -> Iterable[DistillationMethod]:  # type: ignore[empty-b
 
 @hookspec
 def zoo_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
-    """What ``zoo eval`` measures.
+    """Measurements of ``zoo eval``.
 
     Example::
 
@@ -132,7 +132,7 @@ def zoo_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_programs() -> Iterable[ProgramKind]:  # type: ignore[empty-body]
-    """Kinds of program: other ways to sample or score by graphs than those of :mod:`zoo.programs`.
+    """Kinds of program: ways to sample or score with graphs other than those of :mod:`zoo.programs`.
 
     Example::
 

@@ -1,7 +1,7 @@
-"""Everything that the plugins described, by kind and name. Nothing is shadowed in silence.
+"""Everything that the plugins described, by kind and name. Nothing is shadowed silently.
 
-A built-in keeps its name: a third party's thing of that name is recorded as a conflict and told. Two third parties with
-one name both keep it in lists, and using it is an error that names them.
+A built-in keeps its name: anything of that name from a third party is recorded as a conflict and reported. If two third
+parties claim one name, both are listed, and using it is an error that names them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ D = TypeVar("D", bound=Description)
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that a plugin described."""
+    """One description of a plugin."""
 
     kind: str
     description: Description
@@ -54,7 +54,7 @@ class Registry:
                 for description in descriptions:
                     holders = self._items[kind].setdefault(description.name, [])
                     if not plugin.record.builtin and any(holder.plugin.builtin for holder in holders):
-                        told = f"the {kind} {description.name!r} is built in and stays so; this one is left out"
+                        told = f"the {kind} {description.name!r} is built in and takes precedence; this one is ignored"
                         conflicts[plugin.record].append(told)
                     else:
                         holders.append(Item(kind, description, plugin.record))
@@ -65,7 +65,7 @@ class Registry:
         self.plugins = tuple(replace(p.record, conflicts=tuple(conflicts[p.record])) for p in plugins)
 
     def _contested(self) -> Iterator[tuple[Item, list[Item]]]:
-        """Every thing whose name others claim as well, and theirs."""
+        """Every item whose name others claim as well, with the other claims."""
         for kind in KINDS:
             for holders in self._items[kind].values():
                 if len(holders) > 1:
@@ -80,11 +80,11 @@ class Registry:
         return cls(plugins)
 
     def warnings(self) -> Iterator[str]:
-        """A sentence for each plugin that failed, and for each name that a plugin does not get."""
+        """A sentence for each plugin that failed, and for each name that a plugin was denied."""
         for plugin in self.plugins:
             if plugin.status == "failed":
                 yield (
-                    f"plugin {plugin.name} of {plugin.origin} is left out: {plugin.error}"
+                    f"plugin {plugin.name} of {plugin.origin} is ignored: {plugin.error}"
                     + (f" ({plugin.where})" if plugin.where else "")
                     + "; see `zoo plugins --failed`"
                 )
@@ -92,15 +92,15 @@ class Registry:
                 yield f"plugin {plugin.name} of {plugin.origin}: {conflict}"
 
     def items(self, kind: str) -> list[Item]:
-        """All things of a kind (a key of :data:`~zoo.registry.discovery.KINDS`) by name; contested ones by claimant."""
+        """All items of a kind (a key of :data:`~zoo.registry.discovery.KINDS`), sorted by name and then by plugin."""
         return [item for _, holders in sorted(self._items[kind].items()) for item in holders]
 
     def item(self, kind: str, name: str) -> Item:
-        """One thing, and who described it.
+        """One item, with the plugin that described it.
 
         Raises:
-            UnknownNameError: nobody described it.
-            NameConflictError: more than one did.
+            UnknownNameError: no plugin described it.
+            NameConflictError: more than one plugin did.
         """
         holders = self._items[kind].get(name)
         if not holders:
@@ -156,8 +156,8 @@ class Registry:
         """Import the class or function that a description names.
 
         Raises:
-            MissingDependencyError: something that it requires is not installed.
-            PluginError: it cannot be imported, or is not there.
+            MissingDependencyError: a requirement is not installed.
+            PluginError: it cannot be imported, or does not exist.
         """
         item = self._find(description)
         return entries.load_entry(item.kind if item else "entry", description, item.plugin if item else None)
@@ -170,13 +170,13 @@ class Registry:
         return None
 
     def samplers(self) -> Mapping[str, Callable[..., Any]]:
-        """The samplers' functions by name, each imported when it is looked up; what ``zoo.runtime.load`` takes."""
+        """The samplers' functions by name, each imported on lookup; an argument of ``zoo.runtime.load``."""
         return _Functions(self, "sampler")
 
     def unavailable(self, description: Description) -> str | None:
-        """Why something cannot be used here, with the command that mends it, or None. Imports nothing.
+        """Why something cannot be used here, with the command that fixes it, or None. Imports nothing.
 
-        A model that carries a bundle needs ONNX Runtime to run, or else what its architecture needs.
+        A model with a bundle needs ONNX Runtime, or else the requirements of its architecture.
         """
         lacks = entries.lacking(description.requires)
         if lacks is None and isinstance(description, ModelCard):
@@ -195,7 +195,7 @@ class Registry:
         try:
             architecture = self.architecture(card.architecture)
         except ZooError as error:
-            return f"its architecture cannot be had: {error}"
+            return f"its architecture is not available: {error}"
         if card.weights_path is None or not card.weights_path.is_file():
             return "its weights file is missing"
         return entries.lacking(architecture.requires)
@@ -214,7 +214,7 @@ class _Functions(Mapping[str, "Callable[..., Any]"]):
         return function
 
     def __contains__(self, name: object) -> bool:
-        return name in set(self)  # Mapping's own would import it
+        return name in set(self)  # Mapping's own method would import it
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(item.description.name for item in self._registry.items(self._kind)))
@@ -225,5 +225,5 @@ class _Functions(Mapping[str, "Callable[..., Any]"]):
 
 @cache
 def installed() -> Registry:
-    """The registry of this process, found when first asked for. ``ZOO_PLUGINS`` limits it as on the command line."""
+    """The registry of this process, discovered on first use. ``ZOO_PLUGINS`` limits it as on the command line."""
     return Registry.discover(allowed=allowed_plugins())

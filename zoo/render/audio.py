@@ -1,7 +1,7 @@
-"""Recordings as .wav files of 16-bit PCM in one channel, written and read. Other formats are refused, not converted.
+"""Recordings as mono .wav files of 16-bit PCM, written and read. Other formats are refused, not converted.
 
-Several recordings are one file with :data:`SILENCE` seconds of silence between them. A file of that shape reads back as
-the recordings that it was made of.
+Several recordings become one file with :data:`SILENCE` seconds of silence between them, which reads back as the same
+recordings.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from zoo.modality import Audio
 
 #: seconds between two recordings in a file
 SILENCE = 0.25
-#: the width of a number of 16 bits
+#: the quantization step of 16 bits
 GRAIN = 1 / 32_768
-_LARGEST = 1 << 28  # bytes that are read of a file: over four hours at 8 kHz
+_LARGEST = 1 << 28  # largest file in bytes: over four hours at 8 kHz
 
 
 def encoded(samples: NDArray[Any], modality: Audio) -> bytes:
     """A .wav file of recordings ``[n, 1, length]`` in [-1, 1), one after another.
 
-    A number x is written as ⌊32768·x⌋: models see recordings with uniform noise one step wide, and this takes it away.
-    What lies outside [-1, 1) is cut off there.
+    A number x is written as ⌊32768·x⌋, which removes the uniform noise, one step wide, with which models see
+    recordings. Numbers are clipped to [-1, 1).
     """
     steps = np.floor(np.asarray(samples, np.float64)[:, 0] / GRAIN).clip(-32_768, 32_767).astype("<i2")
     gap = np.zeros((len(steps), _gap(modality)), "<i2")
@@ -46,12 +46,12 @@ def read(path: Path, modality: Audio, length: int) -> NDArray[np.float32]:
     """The recordings ``[n, 1, length]`` of a file, in [-1, 1).
 
     Args:
-        path: as :func:`encoded` writes it, or anybody's recording of exactly ``length`` samples.
-        modality: whose sample rate it must have.
+        path: as :func:`encoded` writes it, or any recording of exactly ``length`` samples.
+        modality: states the expected sample rate.
         length: of a recording.
 
     Raises:
-        DataError: missing, no .wav file of 16 bits in one channel at this rate, truncated, or of another length.
+        DataError: missing, not a mono .wav file of 16 bits at this rate, truncated, or of another length.
     """
     try:
         with path.open("rb") as file:
@@ -76,11 +76,11 @@ def decoded(content: bytes, modality: Audio, where: str) -> NDArray[np.int16]:
 
     Args:
         content: of the file.
-        modality: whose sample rate it must have.
-        where: what messages call it.
+        modality: states the expected sample rate.
+        where: its name in messages.
 
     Raises:
-        DataError: no .wav file of 16-bit PCM in one channel at this rate, or truncated.
+        DataError: not a mono .wav file of 16-bit PCM at this rate, or truncated.
     """
     try:
         with wave.open(io.BytesIO(content)) as file:
@@ -88,7 +88,7 @@ def decoded(content: bytes, modality: Audio, where: str) -> NDArray[np.int16]:
             count = file.getnframes()
             frames = file.readframes(count)
     except (EOFError, wave.Error) as error:
-        raise DataError(f"{where} is no .wav file that can be read: {str(error) or 'it ends too early'}") from error
+        raise DataError(f"{where} is not a readable .wav file: {str(error) or 'it ends too early'}") from error
     if rate != modality.sample_rate:
         raise DataError(
             f"{where} has a sample rate of {rate} Hz, expected {modality.sample_rate} Hz",
@@ -97,14 +97,14 @@ def decoded(content: bytes, modality: Audio, where: str) -> NDArray[np.int16]:
     if channels != 1:
         raise DataError(f"{where} has {channels} channels, expected one", hint="Mix them down to one.")
     if width != 2:
-        raise DataError(f"{where} has {8 * width} bits a sample, expected 16", hint="Convert it to 16-bit PCM.")
+        raise DataError(f"{where} has {8 * width} bits per sample, expected 16", hint="Convert it to 16-bit PCM.")
     if len(frames) < 2 * max(count, 1):
         raise DataError(f"{where} is truncated: it has {len(frames) // 2} of {count} samples")
     return np.frombuffer(frames, "<i2").astype(np.int16)
 
 
 def rounding(x: NDArray[Any], seed: int) -> NDArray[np.float32] | None:
-    """Uniform noise in [0, 1/32768) for recordings of 16 bits, or None for what was not rounded to that."""
+    """Uniform noise in [0, 1/32768) for recordings of 16 bits, or None for data not rounded to 16 bits."""
     steps = np.asarray(x, np.float64) / GRAIN
     if not np.array_equal(steps, np.floor(steps)):
         return None

@@ -1,4 +1,4 @@
-"""Samples written to a file whose extension says how. Every file appears whole or not at all."""
+"""Samples written to a file in the format of its extension. Every file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from zoo.files import atomic_file, check_free
 from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, tables, text
 
-#: extension -> what it holds
+#: extension -> content
 FORMATS = {
-    ".csv": "one sample a row, flattened, with a header",
+    ".csv": "one flattened sample per row, with a header",
     ".npy": "one NumPy array",
     ".npz": "NumPy arrays: samples, condition, and how they were drawn",
     ".png": "a picture",
-    ".txt": "one text a line, of models of texts",
+    ".txt": "one text per line, for models of texts",
     ".safetensors": "tensors samples and condition, and how they were drawn as metadata",
     ".wav": "recordings, one after another",
 }
@@ -35,17 +35,17 @@ Density = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Extras:
-    """What is known of samples besides their values; what a format has no place for is left out.
+    """Metadata of samples; formats omit what they cannot store.
 
     Attributes:
         condition: int ``[n]`` or float ``[n, d]``, or None.
         labels: names of the classes.
         levels: number of values of discrete data; samples then lie in [0, levels).
-        modality: what the numbers mean, where the shape of a sample does not say.
+        modality: the meaning of a sample's numbers, where its shape does not tell.
         value_range: (black, white) of a picture; None takes [0, levels - 1], or the samples' own range.
         density: log-density of points, drawn behind samples in one or two dimensions; or None.
-        density_seconds: time for the density, which decides how fine it is drawn; None takes as long as it takes.
-        columns: of a picture of images; None takes what looks well.
+        density_seconds: time limit for the density, which determines its resolution; None for no limit.
+        columns: of a picture of images; None chooses automatically.
         about: how the samples were drawn, as JSON values.
     """
 
@@ -66,8 +66,8 @@ def write(samples: NDArray[Any], path: Path, extras: Extras | None = None, *, re
     Args:
         samples: ``[n, *event]``.
         path: the file.
-        extras: what else to write or to draw with.
-        replace: whether an existing file gives way.
+        extras: metadata to write or to draw with.
+        replace: whether to replace an existing file.
 
     Raises:
         UsageError: unknown extension, or samples of a shape that a picture cannot show.
@@ -93,34 +93,35 @@ def check_output(
     check_suffix(path, FORMATS)
     if path.suffix.lower() == ".txt" and not isinstance(modality, Text):
         raise UsageError(
-            "these samples are no texts",
+            "these samples are not texts",
             hint=f"Write them to {path.with_suffix(default_suffix(event_shape, modality)).name} instead.",
         )
     if path.suffix.lower() == ".wav" and not isinstance(modality, Audio):
         raise UsageError(
-            "these samples are no recordings",
+            "these samples are not recordings",
             hint=f"Write them to {path.with_suffix(default_suffix(event_shape, modality)).name} instead.",
         )
     if path.suffix.lower() == ".png" and picture_of(event_shape, modality) is None:
         shape = " x ".join(map(str, event_shape)) or "none"
         raise UsageError(
-            f"samples of shape {shape} have no picture: images [1 or 3, height, width], points, numbers, recordings",
+            f"samples of shape {shape} cannot be drawn, only images [1 or 3, height, width], points, numbers, "
+            "recordings",
             hint=f"Write them to {path.with_suffix('.npy').name} or {path.with_suffix('.safetensors').name} instead.",
         )
     check_writable(path, replace=replace)
 
 
 def check_suffix(path: Path, known: Mapping[str, str]) -> None:
-    """Refuse an extension that is not known.
+    """Refuse an unknown extension.
 
     Raises:
-        UsageError: listing those that are.
+        UsageError: with a list of known ones.
     """
     if path.suffix.lower() not in known:
         what = (
             f"the extension {path.suffix!r} of {path.name}" if path.suffix else f"{path.name} has no extension, which"
         )
-        told = f"{what} says no format" if not path.suffix else f"{what} is no format known here"
+        told = f"{what} determines the format" if not path.suffix else f"{what} is not a known format"
         raise UsageError(told, hint="There are: " + "; ".join(f"{s} ({meaning})" for s, meaning in known.items()) + ".")
 
 
@@ -128,7 +129,7 @@ def check_writable(path: Path, *, replace: bool) -> None:
     """Refuse a file that exists and may not be replaced, or a folder that is missing or cannot be written.
 
     Raises:
-        OutputError: saying which.
+        OutputError: with the reason.
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder")
@@ -141,7 +142,7 @@ def check_writable(path: Path, *, replace: bool) -> None:
 
 
 def picture_of(event_shape: tuple[int, ...], modality: Modality | None = None) -> str | None:
-    """What a picture of such events is: ``"images"``, ``"scatter"``, ``"histogram"``, ``"recordings"``, or None."""
+    """The type of picture for such events: ``"images"``, ``"scatter"``, ``"histogram"``, ``"recordings"``, or None."""
     if isinstance(modality, Audio):
         return "recordings"
     if len(event_shape) == 3 and event_shape[0] in (1, 3):
@@ -152,7 +153,7 @@ def picture_of(event_shape: tuple[int, ...], modality: Modality | None = None) -
 
 
 def default_suffix(event_shape: tuple[int, ...], modality: Modality | None = None) -> str:
-    """What people look at or listen to such samples in: ``".png"`` where there is a picture, else ``".npy"``."""
+    """The default extension of such samples: ``".png"`` if they can be drawn, else ``".npy"``."""
     if isinstance(modality, Audio):
         return ".wav"
     if isinstance(modality, Table):

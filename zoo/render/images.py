@@ -1,4 +1,4 @@
-"""Images as one tiled picture, enlarged so that people can see small ones."""
+"""Images as one tiled picture, with small ones enlarged."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_WANTED_TILE = 84  # pixels on the screen: a 28 x 28 digit is enlarged threefold
+_WANTED_TILE = 84  # in pixels: a 28 x 28 digit is enlarged threefold
 _LARGEST_SIDE = 4000
 _GAP = 2
-_BACKGROUND = 224  # light grey: seen against white pages, black tiles and white tiles
+_BACKGROUND = 224  # light grey, visible against white pages, black tiles and white tiles
 
 
 def draw_images(
@@ -27,10 +27,10 @@ def draw_images(
 
     Args:
         images: ``[n, 1 or 3, height, width]``.
-        classes: ``[n]``; when they come in turn (0, 1, ..., k-1, 0, ...) equally often, a column holds one class.
+        classes: ``[n]``; if they alternate (0, 1, ..., k-1, 0, ...) equally often, each column holds one class.
         levels: number of values of discrete data: dequantised values in [v, v + 1) are shown as v.
         value_range: (black, white); None takes [0, levels - 1], or the images' own range.
-        columns: None takes what looks well.
+        columns: None chooses automatically.
 
     Returns:
         the file's content.
@@ -58,7 +58,7 @@ def to_bytes(
     """Data units to 0 ... 255."""
     values = np.asarray(images, np.float64)
     if levels is not None and value_range is None:
-        # a sample may be exactly `levels`, where the clipped range of the data ends
+        # a sample may equal `levels`, the end of the clipped range
         values, value_range = np.floor(values), (0.0, max(levels - 1.0, 1.0))
     low, high = value_range or (float(values.min()), float(values.max()))
     unit = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
@@ -66,7 +66,7 @@ def to_bytes(
 
 
 def grid_columns(n: int, classes: NDArray[Any] | None, aspect: float) -> int:
-    """How many columns make a picture that is about square, or that has a class in every column.
+    """The number of columns for a roughly square picture, or for one with a class in every column.
 
     Args:
         n: number of tiles.
@@ -78,7 +78,7 @@ def grid_columns(n: int, classes: NDArray[Any] | None, aspect: float) -> int:
         if 1 < k <= 32 and n % k == 0 and np.array_equal(classes, np.arange(n) % k):
             return k
     ideal = math.sqrt(n * aspect)
-    # a grid without a gap at its end, if one is about square
+    # prefer a complete grid, if one is roughly square
     exact = [c for c in range(1, n + 1) if n % c == 0 and ideal / 1.6 <= c <= ideal * 1.6]
     return (
         min(exact, key=lambda c: (round(abs(math.log(c / ideal)), 6), -c))

@@ -17,7 +17,7 @@ Density = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 Drawn = TypeVar("Drawn")
 
 _DPI = 150
-#: of the density, along the longer side: the first is always drawn, a later one where there is time for it
+#: resolutions of the density along the longer side: the first is always computed, a finer one if there is time
 _PIXELS = (30, 60, 120, 240)
 _CURVE = (75, 150, 300, 600)
 _MARGIN = 0.08  # of the samples' extent, on each side
@@ -26,12 +26,12 @@ _LINE = "#d1495b"
 
 
 def draw_scatter(samples: NDArray[Any], density: Density | None = None, seconds: float | None = None) -> bytes:
-    """A PNG of points ``[n, 2]`` at equal aspect; the density behind them, when there is one.
+    """A PNG of points ``[n, 2]`` at equal aspect, over the density if there is one.
 
     Args:
         samples: ``[n, 2]``.
         density: log-density of points ``[m, 2]``.
-        seconds: time for it, which decides how fine it is drawn; None draws it as finely as there is.
+        seconds: time limit for it, which determines its resolution; None for the finest.
     """
     figure, axes = _figure(6.0, 6.0)
     low, high = _extent(samples)
@@ -76,9 +76,9 @@ def draw_histogram(samples: NDArray[Any], density: Density | None = None, second
 
 
 def _finest(drawn: Callable[[int], Drawn], sizes: tuple[int, ...], dimensions: int, seconds: float | None) -> Drawn:
-    """What ``drawn`` gives for the largest size that there is time for, and for the smallest whatever it takes.
+    """The result of ``drawn`` for the largest size that fits the time, or else for the smallest.
 
-    The smallest is what the time of the others is judged by: it grows with the size to the power of ``dimensions``.
+    The time of the smallest predicts that of the others, which grows with the size to the power of ``dimensions``.
     """
     if seconds is None:
         return drawn(sizes[-1])
@@ -108,7 +108,7 @@ def density_on_grid(
 
 
 def _colours() -> Any:
-    """Magma up to its orange, so that pale points stand out where the density is highest."""
+    """The colour map magma up to its orange, so that pale points stand out where the density is highest."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 

@@ -1,4 +1,4 @@
-"""Arrays read from the files that :mod:`zoo.render.files` writes, and from other people's. Nothing is unpickled."""
+"""Arrays read from files, those of :mod:`zoo.render.files` and others. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from zoo.render.files import check_suffix
 Arrays = dict[str, NDArray[Any]]
 Content = TypeVar("Content")
 
-#: extension -> what is read
+#: extension -> content
 FORMATS = {
-    ".csv": "a row each, with or without a header",
+    ".csv": "one row per sample, with or without a header",
     ".npy": "one NumPy array",
-    ".npz": "NumPy arrays, of which samples or the only one is taken",
-    ".safetensors": "tensors, of which samples or the only one is taken",
-    ".txt": "one text a line, for models of texts",
+    ".npz": "NumPy arrays; the one named samples, or the only one, is read",
+    ".safetensors": "tensors; the one named samples, or the only one, is read",
+    ".txt": "one text per line, for models of texts",
 }
 
 
 def read_samples(
     path: Path, event_shape: tuple[int, ...], modality: Modality | None = None
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Data ``[n, *event_shape]`` of a file, and the condition that the file has with it, if any.
+    """Data ``[n, *event_shape]`` of a file, and its condition if the file has one.
 
-    Rows of a CSV file are flattened events; its columns named condition are not part of them. Those of a table are
-    found by their headings, and categories by their names. A .wav file holds recordings.
+    Rows of a CSV file are flattened events, without the columns named condition. Columns of a table are matched by
+    their headings, and categories by their names. A .wav file contains recordings.
 
     Raises:
         UsageError: unknown extension.
-        DataError: the file is missing, damaged, needs unpickling, or holds no such data.
+        DataError: the file is missing, damaged, needs unpickling, or does not contain such data.
     """
     if isinstance(modality, Table) and path.suffix.lower() == ".csv":
         return _table(path, modality)
     if path.suffix.lower() == ".wav":
         if not isinstance(modality, Audio):
-            raise DataError(f"{path} is a recording, which this model is not of")
+            raise DataError(f"{path} is a recording, but this is not a model of recordings")
         return audio.read(path, modality, event_shape[-1]), None
     if path.suffix.lower() == ".txt":
         return _text(path, event_shape, modality), None
@@ -63,21 +63,21 @@ def read_image(path: Path, event_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """One image ``[1, *event_shape]``, 0 ... 255, of a PNG of exactly that size; RGB becomes grey and back.
 
     Raises:
-        DataError: the file is missing or damaged, or of another size, or the events are no images.
+        DataError: the file is missing or damaged, or of another size, or the events are not images.
     """
     from PIL import Image
 
     if len(event_shape) != 3 or event_shape[0] not in (1, 3):
-        raise DataError(f"{path} is an image, and events of shape {event_shape} are none")
+        raise DataError(f"{path} is an image, but events of shape {event_shape} are not")
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     channels, height, width = event_shape
     try:
         with Image.open(path, formats=["PNG"]) as opened:
             size = opened.size
-            if size == (width, height):  # nothing larger is unpacked
+            if size == (width, height):  # larger images are not decoded
                 pixels = np.array(opened.convert("L" if channels == 1 else "RGB"), np.uint8)
-    except Exception as error:  # Pillow tells damage by many classes
+    except Exception as error:  # Pillow raises exceptions of many classes
         raise DataError(f"cannot read {path}: {error}") from error
     if size != (width, height):
         raise DataError(f"{path} is {size[0]} x {size[1]} pixels, expected {width} x {height}")
@@ -85,11 +85,12 @@ def read_image(path: Path, event_shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def read_condition(path: Path) -> NDArray[Any]:
-    """The array ``condition`` of a file, or the only one. Raises as :func:`read_samples` does."""
+    """The array ``condition`` of a file, or its only array. Raises as :func:`read_samples` does."""
     arrays = read_arrays(path)
-    found = arrays["condition"] if "condition" in arrays else _main(path, arrays)
-    # a column is a list: one class each
-    return found[:, 0] if path.suffix.lower() == ".csv" and found.ndim == 2 and found.shape[1] == 1 else found
+    condition = arrays["condition"] if "condition" in arrays else _main(path, arrays)
+    # a single column is a list of classes
+    is_column = path.suffix.lower() == ".csv" and condition.ndim == 2 and condition.shape[1] == 1
+    return condition[:, 0] if is_column else condition
 
 
 def read_arrays(path: Path) -> Arrays:
@@ -99,14 +100,14 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def _guarded(path: Path, read: Callable[[Path], Content]) -> Content:
-    """What a reader makes of a file, and a DataError of whatever it raises."""
+    """The result of a reader, with its exceptions converted to DataError."""
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     try:
         return read(path)
     except DataError:
         raise
-    # NumPy tells damage by many classes, some of them those of its tokenizer and of zlib
+    # NumPy raises exceptions of many classes, including those of its tokenizer and of zlib
     except Exception as error:
         reason = "it holds Python objects" if "allow_pickle" in str(error) or "pickle" in str(error) else str(error)
         raise DataError(f"cannot read {path}: {reason}") from error
@@ -118,13 +119,13 @@ def _main(path: Path, arrays: Arrays) -> NDArray[Any]:
     rest = [name for name in arrays if name not in ("condition", "about")]
     if len(rest) != 1:
         raise DataError(
-            f"{path} holds {', '.join(rest) or 'nothing'}; one array is needed", hint="Name the one to take samples."
+            f"{path} holds {', '.join(rest) or 'nothing'}; a single array is expected", hint="Name it samples."
         )
     return arrays[rest[0]]
 
 
 def _npy(path: Path) -> Arrays:
-    with path.open("rb") as file:  # given a path, NumPy leaves it open when the content is damaged
+    with path.open("rb") as file:  # given a path, NumPy would leave the file open if the content is damaged
         array = np.load(file, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path} is not a .npy file; its content looks like .npz")
@@ -149,18 +150,18 @@ def _safetensors(path: Path) -> Arrays:
 
 
 def _table(path: Path, modality: Table) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Rows of a table, and their condition, of a CSV file with headings."""
+    """Rows of a table, and their condition, from a CSV file with headings."""
     header, rows = _guarded(path, _rows)
-    given = {name: [row[i] for row in rows] for i, name in enumerate(header)}
-    conditions = [_column(t, f"{path}, column {name}") for name, t in given.items() if name.startswith("condition")]
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
+    conditions = [_column(t, f"{path}, column {name}") for name, t in columns.items() if name.startswith("condition")]
     condition = None if not conditions else conditions[0] if len(conditions) == 1 else np.stack(conditions, axis=1)
-    return tables.numbers(given, modality, str(path)), condition
+    return tables.numbers(columns, modality, str(path)), condition
 
 
 def _text(path: Path, event_shape: tuple[int, ...], modality: Modality | None) -> NDArray[Any]:
-    """Texts as whole numbers ``[n, length]``, -1 where a character is not known."""
+    """Texts as whole numbers ``[n, length]``, -1 for unknown characters."""
     if not isinstance(modality, Text):
-        raise DataError(f"{path} holds texts, which this model is not of")
+        raise DataError(f"{path} contains texts, but this is not a model of texts")
     lines = _guarded(path, lambda file: file.read_text("utf-8").splitlines())
     if not lines:
         raise DataError(f"{path} is empty")
@@ -168,7 +169,7 @@ def _text(path: Path, event_shape: tuple[int, ...], modality: Modality | None) -
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Headings (x0, x1, ... if there are none) and rows, all of one length."""
+    """Headings (x0, x1, ... if there are none) and rows of equal length."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.reader(file) if row]
     if not rows:
@@ -187,13 +188,13 @@ def _csv(path: Path) -> Arrays:
     for i, name in enumerate(header):
         columns[name.startswith("condition")].append(_column([row[i] for row in rows], f"{path}, column {name}"))
     arrays = {"samples": np.stack(columns[False], axis=1)} if columns[False] else {}
-    if given := columns[True]:
-        arrays["condition"] = given[0] if len(given) == 1 else np.stack(given, axis=1)
+    if conditions := columns[True]:
+        arrays["condition"] = conditions[0] if len(conditions) == 1 else np.stack(conditions, axis=1)
     return arrays
 
 
 def _column(texts: list[str], where: str) -> NDArray[Any]:
-    """Whole numbers, numbers, or, for the labels of classes, texts."""
+    """Integers, floats, or, for labels of classes, texts."""
     if all(text.strip().lstrip("+-").isdecimal() for text in texts):
         return np.array([int(text) for text in texts])
     if all(map(_is_number, texts)):

@@ -1,4 +1,4 @@
-"""Recordings as a picture: each its waveform, over its spectrogram."""
+"""Recordings as a picture: the waveform of each above its spectrogram."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zoo.render.images import grid_columns
 
-_MOST = 60  # panels that can still be told apart
+_MOST = 60  # panels that can still be distinguished
 _WINDOW_SECONDS, _HOP_SECONDS = 0.016, 0.002  # short enough to show the pulses of a voice
 _RANGE_DB = 70.0
 _DPI = 110
@@ -30,10 +30,10 @@ def draw_recordings(
 
     Args:
         samples: in [-1, 1].
-        sample_rate: samples a second.
+        sample_rate: samples per second.
         classes: ``[n]``, shown above each.
         labels: names of the classes.
-        columns: None takes what looks well.
+        columns: None chooses automatically.
     """
     # Figure and its own canvas: no pyplot, which keeps global state and may want a display
     from matplotlib.backends.backend_agg import FigureCanvasAgg

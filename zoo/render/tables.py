@@ -1,4 +1,4 @@
-"""Rows of a table as people write them: headings, categories by name, numbers with their own decimals."""
+"""Rows of a table in readable form: headings, categories by name, numbers with their decimals."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from zoo.noise import Stream
 
 
 def values(samples: NDArray[Any], table: Table) -> NDArray[np.float64]:
-    """Samples ``[n, columns]`` as numbers that can stand in the table: rounded down to its grain, within its range."""
-    given = np.asarray(samples, np.float64)
-    return np.stack([_entries(given[:, i], column) for i, column in enumerate(table.columns)], axis=1)
+    """Samples ``[n, columns]`` as valid numbers of the table: rounded down to its grain, within its range."""
+    rows = np.asarray(samples, np.float64)
+    return np.stack([_entries(rows[:, i], column) for i, column in enumerate(table.columns)], axis=1)
 
 
 def texts(samples: NDArray[Any], table: Table) -> tuple[list[str], list[list[str]]]:
-    """Headings, and for each sample what is written under them."""
+    """Headings, and the cells of each sample."""
     numbers = values(samples, table)
     written = [_written(numbers[:, i], column) for i, column in enumerate(table.columns)]
     return [column.name for column in table.columns], [list(row) for row in zip(*written, strict=True)]
 
 
 def numbers(columns: Mapping[str, Sequence[str]], table: Table, source: str) -> NDArray[Any]:
-    """What :func:`texts` wrote, or anybody else, as numbers ``[n, columns]``: categories by their places.
+    """Cells, as :func:`texts` writes them, parsed as numbers ``[n, columns]``, with categories as indices.
 
     Args:
-        columns: texts under each heading; headings that the table does not have are left out.
-        table: what is expected.
-        source: where they come from, for errors.
+        columns: texts by heading; headings that the table does not have are ignored.
+        table: the expected table.
+        source: their origin, for errors.
 
     Raises:
-        DataError: a column is missing, or holds what cannot stand there.
+        DataError: a column is missing, or has an invalid cell.
     """
     if missing := [column.name for column in table.columns if column.name not in columns]:
         raise DataError(
@@ -48,14 +48,14 @@ def numbers(columns: Mapping[str, Sequence[str]], table: Table, source: str) -> 
 
 
 def rounding(n: int, table: Table, seed: int) -> NDArray[np.float64]:
-    """Uniform noise ``[n, columns]`` of each column's grain, which models see numbers that were rounded with."""
+    """Uniform noise ``[n, columns]`` of each column's grain, to add to rounded numbers before scoring."""
     widths = np.array([column.grain or 0.0 for column in table.columns])
     return np.asarray(noise.uniform(seed, n, widths.shape, stream=Stream.DEQUANTIZE) * widths)
 
 
 def _entries(x: NDArray[np.float64], column: Column) -> NDArray[np.float64]:
     if column.grain is not None:
-        # a float32 a little below a number of so many decimals stands for that number
+        # a float32 slightly below a number with these decimals stands for that number
         steps = np.floor(x / column.grain + 1e-4)
         x = steps * column.grain
     low = -np.inf if column.minimum is None else column.minimum
@@ -72,14 +72,14 @@ def _written(x: NDArray[np.float64], column: Column) -> list[str]:
     return [f"{v + 0.0:.{decimals}f}" for v in x.round(decimals)]
 
 
-def _read(given: Sequence[str], column: Column, where: str) -> NDArray[np.float64]:
+def _read(texts: Sequence[str], column: Column, where: str) -> NDArray[np.float64]:
     if column.values:
         places = {name: float(i) for i, name in enumerate(column.values)}
-        if unknown := next((text for text in given if text not in places), None):
+        if unknown := next((text for text in texts if text not in places), None):
             raise DataError(f"{where}: {unknown!r} is none of {', '.join(column.values)}")
-        return np.array([places[text] for text in given])
-    read = np.empty(len(given))
-    for i, text in enumerate(given):
+        return np.array([places[text] for text in texts])
+    read = np.empty(len(texts))
+    for i, text in enumerate(texts):
         try:
             read[i] = float(text)
         except ValueError:

@@ -11,42 +11,42 @@ from numpy.typing import NDArray
 from zoo.errors import DataError
 from zoo.modality import Text
 
-#: stands for a character that is not known, where a model is to fill it in
+#: stands for an unknown character that a model is to fill in
 UNKNOWN = "?"
 
 
 def texts(samples: NDArray[Any], modality: Text) -> list[str]:
-    """Samples ``[n, length]``, whose floors are places in the alphabet, each up to its end."""
+    """Texts of samples ``[n, length]``, whose floors are indices into the alphabet, each up to its end."""
     places = np.floor(samples).clip(0, len(modality.alphabet) - 1).astype(int)
     symbols = np.array(list(modality.alphabet))
     return ["".join(symbols[row]).partition(modality.alphabet[0])[0] for row in places]
 
 
 def numbers(lines: Sequence[str], modality: Text, length: int, source: str) -> NDArray[np.int64]:
-    """Texts as places in the alphabet ``[n, length]``, 0 behind their ends, -1 for :data:`UNKNOWN`.
+    """Texts as indices into the alphabet ``[n, length]``, 0 after their ends, -1 for :data:`UNKNOWN`.
 
     Args:
         lines: the texts.
         modality: their alphabet.
         length: of an event.
-        source: where they come from, for errors.
+        source: their origin, for errors.
 
     Raises:
-        DataError: a text is too long, or has other characters.
+        DataError: a text is too long, or has characters outside the alphabet.
     """
     places = {symbol: i for i, symbol in enumerate(modality.alphabet)}
     if UNKNOWN not in places:
         places[UNKNOWN] = -1
-    found = np.zeros((len(lines), length), np.int64)
+    indices = np.zeros((len(lines), length), np.int64)
     for row, line in enumerate(lines):
         if len(line) > length:
-            raise DataError(f"{source}: {line[:40]!r} has {len(line)} characters, and there is room for {length}")
+            raise DataError(f"{source}: {line[:40]!r} has {len(line)} characters, but at most {length} fit")
         for i, symbol in enumerate(line):
             if symbol not in places:
                 raise DataError(
-                    f"{source}: {line!r} has the character {symbol!r}, which the model does not know",
-                    hint=f"It knows {modality.alphabet[1:]}"
+                    f"{source}: {line!r} has the character {symbol!r}, which is not in the model's alphabet",
+                    hint=f"The alphabet is {modality.alphabet[1:]}"
                     + (f", and {UNKNOWN} for any." if places[UNKNOWN] < 0 else "."),
                 )
-            found[row, i] = places[symbol]
-    return found
+            indices[row, i] = places[symbol]
+    return indices

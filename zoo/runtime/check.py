@@ -101,7 +101,7 @@ def check(
     """Replay a bundle's golden inputs, and make its step tables again.
 
     Args:
-        bundle: an opened bundle, whose files have been checked by that.
+        bundle: an opened bundle, whose files have been checked on opening.
         provider: ``"cpu"``, ``"cuda"`` or another; None for each that can be used here.
         samplers: where samplers are looked up by name, for those that plugins bring.
         progress: called with (cases done, cases in all).

@@ -19,7 +19,7 @@ class LatentCodec:
     """Turns data into latents and back; changes nothing where the data itself is diffused.
 
     Args:
-        name: of the model, for messages.
+        name: the model's name, for messages.
         program: the model's program ``sample``.
         run: runs a graph, batch by batch.
     """

@@ -199,7 +199,7 @@ class BundledModel:
         """The state before the first step of a model that samples in steps.
 
         Args:
-            n: how many samples.
+            n: number of samples.
             condition: as for :meth:`sample`, like what follows.
             seed: likewise.
             noise: likewise.
@@ -254,7 +254,7 @@ class BundledModel:
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> Samples:
-        """Take the rows that are left and return the samples; arguments and errors as for :meth:`advance`."""
+        """Take the remaining rows and return the samples; arguments and errors as for :meth:`advance`."""
         return self._sampler.finish(state, batch_size=batch_size, progress=progress, preview=preview)
 
     def encode(

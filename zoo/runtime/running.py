@@ -51,7 +51,7 @@ class SampleRequest:
     """What :meth:`zoo.runtime.BundledModel.sample` was asked for, with condition and seed settled.
 
     Attributes:
-        n: how many samples.
+        n: number of samples.
         condition: ``[n]`` or ``[n, d]``, or None.
         seed: key of the noise.
         options: the rest; what takes a model is not checked yet.

@@ -46,7 +46,7 @@ class Session:
         provider: the provider in use, ``"cpu"``, ``"cuda"`` or another.
         fallback: why ``"auto"`` uses the CPU although this ONNX Runtime was built with CUDA, or None.
         inputs: what the graph takes.
-        outputs: what it gives.
+        outputs: the output ports.
 
     Raises:
         UnknownNameError: no such provider.

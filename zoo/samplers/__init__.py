@@ -1,4 +1,4 @@
-"""Samplers: functions ``(path, steps, **options) -> StepTable``. One algorithm a file, named as its paper names it."""
+"""Samplers: functions ``(path, steps, **options) -> StepTable``. One algorithm per file, named as in its paper."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ def table_for(
     samplers: Mapping[str, SamplerFunction] = BUILTIN,
     **options: Any,
 ) -> StepTable:
-    """The step table that a program runs, with its own defaults for whatever is None.
+    """The step table of a run, with the program's defaults for whatever is None.
 
     Args:
-        program: says path, bound on the denoised sample, and defaults.
-        sampler: a name, or a finished table, which is used as it is.
+        program: provides the path, the bound on the denoised sample, and defaults.
+        sampler: a name, or a finished table, which is used unchanged.
         steps: number of steps.
-        guidance: weight of classifier-free guidance, or all about it.
-        strength: in [0, 1], to start from noised data: the share of the steps, counted from the end, that are taken.
+        guidance: weight of classifier-free guidance, or a :class:`Guidance`.
+        strength: in [0, 1], to start from noised data: the share of the steps, counted from the end, that are run.
         samplers: where names are looked up.
-        options: the sampler's own, and for every sampler ``initial_scale``: what the noise that sampling starts from is
-            multiplied by, instead of the path's σ; many published networks start from 1.
+        options: options of the sampler, and for every sampler ``initial_scale``: the factor of the initial noise,
+            instead of the path's σ; many published networks start from 1.
 
     Raises:
         UnknownNameError: no such sampler.
-        UsageError: steps, guidance, strength or options that the sampler or the model cannot take.
+        UsageError: steps, guidance, strength or options that the sampler or the model does not support.
     """
     asked = SamplingOptions(sampler, steps, guidance, strength=strength, own=options)
     return table_of(program, asked, samplers)
@@ -71,14 +71,14 @@ def table_for(
 def table_of(
     program: Iterate, options: SamplingOptions, samplers: Mapping[str, SamplerFunction] = BUILTIN
 ) -> StepTable:
-    """The step table that options of ``sample`` stand for; arguments and errors as for :func:`table_for`.
+    """The step table for options of ``sample``; arguments and errors as for :func:`table_for`.
 
-    At strength 0 nothing is run, whatever the table: it is that of strength 1.
+    At strength 0 nothing is run, so the table is that of strength 1.
     """
     sampler, strength = options.sampler, options.strength or None
     if isinstance(sampler, StepTable):
         if strength is not None and strength not in (1, sampler.strength):
-            raise UsageError("a finished table says itself where it starts, so it takes no strength but its own")
+            raise UsageError("a finished table determines where it starts, so its strength cannot be changed")
         table = sampler
     else:
         table = _made(program, sampler, options.steps, strength, samplers, dict(options.own))
@@ -86,7 +86,7 @@ def table_of(
             table = table.with_clip(program.clip)
         table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
     if program.null_class is None and (table.guidance != 1.0).any():
-        raise UsageError("guidance needs a model with a null class, which this one has not")
+        raise UsageError("guidance needs a model with a null class, which this one does not have")
     if not program.learned_variance and table.noise_range.any():
         raise UsageError("a learned variance needs a network that predicts it, which this model's does not")
     return table
@@ -112,7 +112,7 @@ def _made(
         raise UsageError(f"initial_scale is a number above 0, not {initial!r}")
     try:
         if strength is not None and strength < 1:
-            # any sampler, on the end of its own grid
+            # any sampler works on the end part of its own grid
             spacing = options.get("spacing", inspect.signature(function).parameters["spacing"].default)
             times = spaced_times(path, count, spacing)
             count = max(1, round(strength * count))
@@ -121,6 +121,6 @@ def _made(
         table = table if strength is None else replace(table, strength=float(strength))
         return table if initial is None else replace(table, initial_scale=float(initial))
     except KeyError:
-        raise UsageError(f"sampler {name} takes no spacing, so it cannot start in between") from None
+        raise UsageError(f"sampler {name} takes no spacing, so it cannot start from noised data") from None
     except TypeError as error:
         raise UsageError(f"sampler {name}: {error}") from error

@@ -1,4 +1,4 @@
-"""Weights of Adams-Bashforth methods: integrals of Lagrange polynomials, and the constants for even steps."""
+"""Weights of Adams-Bashforth methods: integrals of Lagrange polynomials, and the constants for equal steps."""
 
 from __future__ import annotations
 

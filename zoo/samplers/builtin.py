@@ -1,4 +1,4 @@
-"""The built-in samplers: the one list of them, which names, registration and tests are derived from."""
+"""The list of built-in samplers, from which names, registration and tests are derived."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _LCM = "Luo et al. 2023, Latent consistency models, arXiv:2310.04378"
 
 @dataclass(frozen=True)
 class Builtin:
-    """A sampler of this package. It is named as its function is, with hyphens.
+    """A sampler of this package, named like its function, with hyphens.
 
     Attributes:
         function: ``(path, steps, **options) -> StepTable``.
-        summary: what it is, in a line.
+        summary: one line.
         paper: where it was published.
         stochastic: whether it adds fresh noise.
-        gaussian: whether it is for models of Gaussian paths.
+        gaussian: whether it needs a Gaussian path.
     """
 
     function: SamplerFunction
@@ -59,12 +59,12 @@ class Builtin:
 
     @property
     def name(self) -> str:
-        """As it is registered."""
+        """The registered name."""
         return self.function.__name__.replace("_", "-")
 
     @property
     def entry(self) -> str:
-        """``"module:function"``, as :class:`zoo.registry.cards.Sampler` wants it."""
+        """``"module:function"``, as in :class:`zoo.registry.cards.Sampler`."""
         return f"{self.function.__module__}:{self.function.__name__}"
 
 
@@ -73,9 +73,9 @@ SAMPLERS = (
     Builtin(ddpm, "ancestral sampling", _DDPM, stochastic=True),
     Builtin(euler, "first order in the noise level; DDIM at eta = 0", _EDM),
     Builtin(euler_ancestral, "Euler with fresh noise; DDIM at eta = 1", _EDM, stochastic=True),
-    Builtin(heun, "second order in the noise level, two evaluations a step", _EDM),
+    Builtin(heun, "second order in the noise level, two evaluations per step", _EDM),
     Builtin(edm, "Heun with churn", _EDM, stochastic=True),
-    Builtin(dpm_solver_2, "exponential midpoint, two evaluations a step", _DPM),
+    Builtin(dpm_solver_2, "exponential midpoint, two evaluations per step", _DPM),
     Builtin(dpm_solver_pp, "multistep, order 1, 2 (2M) or 3 (3M)", _DPMPP),
     Builtin(dpm_solver_pp_2s, "single-step, second order", _DPMPP),
     Builtin(dpm_solver_pp_sde, "stochastic multistep (2M SDE)", _DPMPP, stochastic=True),
@@ -91,11 +91,11 @@ SAMPLERS = (
     Builtin(flow_rk4, "classical Runge-Kutta along the straight path", _FLOW),
     Builtin(consistency, "multistep consistency sampling", _CONSISTENCY, stochastic=True),
     Builtin(lcm, "multistep latent consistency sampling", _LCM, stochastic=True),
-    Builtin(unmasking, "reveals what a masked diffusion hides", _MASKED, stochastic=True, gaussian=False),
+    Builtin(unmasking, "reveals the masked symbols of a masked diffusion", _MASKED, stochastic=True, gaussian=False),
 )
 
-#: the samplers that need no plugin, by name
+#: the built-in samplers by name
 BUILTIN: dict[str, SamplerFunction] = {sampler.name: sampler.function for sampler in SAMPLERS}
 
-#: those for models of Gaussian paths
+#: samplers for Gaussian paths
 GAUSSIAN: dict[str, SamplerFunction] = {sampler.name: sampler.function for sampler in SAMPLERS if sampler.gaussian}

@@ -9,17 +9,18 @@ from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing
 from zoo.samplers.table import StepTable
 
-#: their names: a model whose own sampler is one of these is a consistency model, without an ODE to score or encode by
+#: their names: a model whose default sampler is one of these is a consistency model, which has no ODE for scoring or
+#: encoding
 CONSISTENCY = ("consistency", "lcm")
 
 
 def consistency(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
     """Multistep consistency sampling (Song et al. 2023, "Consistency models", algorithm 1).
 
-    x_s/α_s = D + √(n_s² - ε²)·noise with n = σ/α and ε the least noise level of the path: D is data at level ε.
+    x_s/α_s = D + √(n_s² - ε²)·noise with n = σ/α and ε the smallest noise level of the path: D is data at level ε.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not support.
     """
     alpha, sigma = (float(a) for a in require_gaussian(path).alpha_sigma(path.t_min))
     return _renoising(path, steps, spacing, least=sigma / alpha)
@@ -31,7 +32,7 @@ def lcm(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> Ste
     x_s = α_s·D + σ_s·noise: D is clean data.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not support.
     """
     return _renoising(path, steps, spacing, least=0.0)
 

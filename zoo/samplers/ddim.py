@@ -31,14 +31,15 @@ def ddim(
 
         x_s = α_s·D + √(σ_s² - variance)·ε̂ + √variance·noise
 
-    Where D is clipped, ε̂ is that of the clipped D: x_t = α_t·D + σ_t·ε̂ holds. diffusers keeps the ε̂ that the network
-    gave, which with ``epsilon="unclipped"`` can be had at the price of a second evaluation in every step but the last.
+    If D is clipped, ε̂ is computed from the clipped D, so x_t = α_t·D + σ_t·ε̂ holds. diffusers keeps the network's ε̂;
+    ``epsilon="unclipped"`` does the same, at the price of a second evaluation in every step but the last.
 
-    A step ends where the next one begins. diffusers steps by ⌊T/N⌋ timesteps whatever the spacing, which with
-    ``stride="even"`` can be had on a discrete path: the network is then shown times that the state is not quite at.
+    A step ends where the next one begins. diffusers steps by ⌊T/N⌋ timesteps for any spacing;
+    ``stride="even"`` does the same on a discrete path. The times passed to the network then differ slightly from those
+    of the state.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, ``eta`` outside [0, 1], an unknown
+        UsageError: ``steps`` or ``spacing`` that the path does not support, ``eta`` outside [0, 1], an unknown
             ``epsilon`` or ``stride``, or an even ``stride`` on a path without timesteps.
     """
     if not 0.0 <= eta <= 1.0:
@@ -48,7 +49,7 @@ def ddim(
     if stride not in ("grid", "even"):
         raise UsageError(f"ddim stride is 'grid' or 'even', not {stride!r}")
     grid = Grid(path, steps, spacing)
-    # a custom spacing, such as what is left of a run that begins in between, says itself where each step ends
+    # a custom spacing, such as the rest of a run from noised data, determines where each step ends
     ends = _even(grid, steps) if stride == "even" and isinstance(spacing, (str, Mapping)) else grid.points[1:]
     if epsilon == "unclipped":
         return _unclipped(path, steps, eta, spacing, ends)
@@ -63,7 +64,7 @@ def ddim(
 
 
 def _even(grid: Grid, steps: int) -> list[Point]:
-    """Where steps of ⌊T/N⌋ timesteps end, one for each point of the grid."""
+    """The ends of steps of ⌊T/N⌋ timesteps, one for each point of the grid."""
     count = grid.path.timesteps
     if count is None:
         raise UsageError(f"path {grid.path.name} has no timesteps, so ddim cannot step evenly over them")

@@ -27,12 +27,12 @@ def ddpm(
         x_s = (α_ts·σ_s²/σ_t²)·x_t + (α_s·σ²_ts/σ_t²)·D + √variance·noise
         small: σ²_ts·σ_s²/σ_t²     the posterior variance, β̃ in Ho et al. (section 3.2)
         large: σ²_ts               β in Ho et al.
-        learned: between the two, where the network says, evenly in the logarithm (Nichol & Dhariwal 2021, eq. 15)
+        learned: interpolated between the two by the network, in the logarithm (Nichol & Dhariwal 2021, eq. 15)
 
-    No noise is added by the step that ends at data, whichever variance is chosen.
+    The step that ends at data adds no noise, with any variance.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, or an unknown ``variance``.
+        UsageError: ``steps`` or ``spacing`` that the path does not support, or an unknown ``variance``.
     """
     if variance not in ("small", "large", "learned"):
         raise UsageError(f"ddpm variance is 'small', 'large' or 'learned', not {variance!r}")

@@ -30,14 +30,14 @@ def deis(
         path: the Gaussian path.
         steps: number of steps, one evaluation each.
         order: 1 to 4, the paper's r + 1.
-        variable: what P is a polynomial in: t, the paper's tAB-DEIS, or ln(σ/α), which diffusers uses. In σ/α itself
-            (ρAB) it is sampler ``lms``.
-        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, it is of
-            the highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
+        variable: the variable of the polynomial P: t, the paper's tAB-DEIS, or ln(σ/α), which diffusers uses. With
+            σ/α itself (ρAB) it is the sampler ``lms``.
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; a step that would exceed it uses the
+            highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
         spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, another ``order`` or ``variable``, or a
+        UsageError: ``steps`` or ``spacing`` that the path does not support, another ``order`` or ``variable``, or a
             ``max_gain`` below 1.
     """
     if isinstance(order, bool) or order not in (1, 2, 3, 4):
@@ -55,7 +55,7 @@ def deis(
     for here, there in run.grid:
         x, d = run.denoise(x, here)
         if here.pure_noise or there.clean:
-            # neither end of the noise level is one that ln(σ/α), or a network's t, can stand for
+            # ln(σ/α) is infinite at both ends
             x = toward(x, d, here, there)
             continue
         history = [(here, run.keep(epsilon(x, d, here))), *history[: order - 1]]

@@ -12,7 +12,7 @@ from zoo.samplers.table import StepTable
 def dpm_solver_2(
     path: GaussianPath, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing"
 ) -> StepTable:
-    """The midpoint method in the noise level, with the midpoint in λ; two evaluations a step, one in the last.
+    """The midpoint method in the noise level, with the midpoint in λ; two evaluations per step, one in the last.
 
     In x/α the exponential weights of the paper cancel: u/α_s = x/α + (n_s - n_t)·ε̂ with n = σ/α. k-diffusion's
     ``sample_dpm_2`` is the same.
@@ -21,11 +21,11 @@ def dpm_solver_2(
         path: the Gaussian path.
         steps: number of steps.
         max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step, √(n_t/n_s) - √(n_s/n_t) here; a step from n_t
-            to n_s of more is Euler's. ∞ takes every step by its midpoint, as the paper and k-diffusion do.
+            to n_s with a larger gain is Euler's. ∞ takes the midpoint in every step, as the paper and k-diffusion do.
         spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, or a ``max_gain`` below 1.
+        UsageError: ``steps`` or ``spacing`` that the path does not support, or a ``max_gain`` below 1.
     """
     check_gain("dpm-solver-2", max_gain)
     run = Recorder(path, steps, spacing)

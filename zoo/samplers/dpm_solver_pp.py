@@ -23,19 +23,21 @@ def dpm_solver_pp(
 ) -> StepTable:
     """DPM-Solver++(1), (2M) or (3M): a Taylor series of D in λ, its derivatives from D of earlier steps.
 
-    The first steps are of lower order, having no history; so is the one that ends at clean data, where λ is infinite.
+    The first steps are of lower order, for lack of history; so is the one that ends at clean data, where λ is infinite.
 
     Args:
         path: the Gaussian path.
         steps: number of steps, one evaluation each.
         order: 1, 2 or 3. Order 1 is DDIM.
-        lower_order_final: whether the step before the last is at most of order 2 too, steadier with few steps.
-        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, it is of
-            the highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
+        lower_order_final: whether the second to last step is also at most of order 2, which is more stable with few
+            steps.
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; a step that would exceed it uses the
+            highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
         spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, another ``order``, or a ``max_gain`` below 1.
+        UsageError: ``steps`` or ``spacing`` that the path does not support, another ``order``, or a ``max_gain`` below
+            1.
     """
     if order not in (1, 2, 3):
         raise UsageError(f"dpm-solver-pp has the orders 1, 2 and 3, not {order}")
@@ -59,7 +61,7 @@ def dpm_solver_pp(
 
 
 def _higher_terms(d: Linear, history: list[tuple[Point, Linear]], here: Point, there: Point) -> Linear:
-    """What orders 2 and 3 add to DDIM's step; ``history`` is newest first."""
+    """The terms that orders 2 and 3 add to DDIM's step; ``history`` is newest first."""
     h = here.log_noise - there.log_noise
     decay = expm1(-h)
     (p1, d1), *older = history
@@ -74,6 +76,7 @@ def _higher_terms(d: Linear, history: list[tuple[Point, Linear]], here: Point, t
     # the parabola through three points is D₀ + slope·u + curve·u² with u = (λ - λ_t)/h
     slope = first + r0 / (r0 + r1) * (first - before)
     curve = (first - before) / (r0 + r1)
-    # h·∫ e^(h·(u-1))·u du and the same of u²; the public implementations take half of the latter and are of order 2
+    # h·∫ e^(h·(u-1))·u du and the same of u²; the public implementations take half of the latter, which reduces the
+    # order to 2
     phi_2 = decay / h + 1.0
     return there.alpha * (phi_2 * slope + (1.0 - 2.0 * phi_2 / h) * curve)

@@ -13,13 +13,13 @@ from zoo.samplers.table import StepTable
 
 
 def dpm_solver_pp_2s(path: GaussianPath, steps: int, *, eta: float = 0.0, spacing: Spacing = "trailing") -> StepTable:
-    """Second order without history; two evaluations a step, one in the last.
+    """Second order without history; two evaluations per step, one in the last.
 
-    With η > 0 it goes down to the lower level of :func:`zoo.samplers.moves.ancestral` and adds noise, as k-diffusion's
+    With η > 0 it steps down to the lower level of :func:`zoo.samplers.moves.ancestral` and adds noise, as k-diffusion's
     ``sample_dpmpp_2s_ancestral`` does.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, or ``eta`` outside [0, 1].
+        UsageError: ``steps`` or ``spacing`` that the path does not support, or ``eta`` outside [0, 1].
     """
     if not 0.0 <= eta <= 1.0:
         raise UsageError(f"dpm-solver-pp-2s eta lies in [0, 1], not {eta}")

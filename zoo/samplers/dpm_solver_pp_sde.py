@@ -30,16 +30,16 @@ def dpm_solver_pp_sde(
         midpoint: weight = ½·α_s·(1 - r^(1+η))
         heun:     weight = α_s·(1 - (1 - r^(1+η)) / (h·(1 + η)))
 
-    A step whose :func:`~zoo.samplers.moves.gain` would be above ``max_gain`` is of first order, without the term in D₋;
+    A step whose :func:`~zoo.samplers.moves.gain` would exceed ``max_gain`` is of first order, without the term in D₋;
     ∞ keeps the term, as the paper and the public implementations do.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, ``eta`` below 0, an unknown ``solver``, or a
-            ``max_gain`` below 1.
+        UsageError: ``steps`` or ``spacing`` that the path does not support, ``eta`` below 0, an unknown ``solver``, or
+            a ``max_gain`` below 1.
     """
     check_gain("dpm-solver-pp-sde", max_gain)
     if not 0.0 <= eta < inf:
-        raise UsageError(f"dpm-solver-pp-sde eta is a finite number from 0 up, not {eta}")
+        raise UsageError(f"dpm-solver-pp-sde eta is a finite number, 0 or more, not {eta}")
     if solver not in ("midpoint", "heun"):
         raise UsageError(f"dpm-solver-pp-sde solver is 'midpoint' or 'heun', not {solver!r}")
     run = Recorder(path, steps, spacing)

@@ -13,17 +13,17 @@ from zoo.samplers.table import StepTable
 
 
 def heun(path: GaussianPath, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
-    """Algorithm 1: second order, two evaluations a step but one in the last.
+    """Algorithm 1: second order, two evaluations per step, one in the last.
 
     Args:
         path: the Gaussian path.
         steps: number of steps.
         max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step, (n_t/n_s - n_s/n_t)/2 here; a step from n_t to
-            n_s of more is Euler's. ∞ corrects every step, as the paper and the public implementations do.
+            n_s with a larger gain is Euler's. ∞ corrects every step, as the paper and the public implementations do.
         spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, or a ``max_gain`` below 1.
+        UsageError: ``steps`` or ``spacing`` that the path does not support, or a ``max_gain`` below 1.
     """
     check_gain("heun", max_gain)
     return edm(path, steps, churn=0.0, max_gain=max_gain, spacing=spacing)
@@ -42,21 +42,22 @@ def edm(
 ) -> StepTable:
     """Algorithm 2: each step first adds noise, then takes a Heun step from the higher noise level.
 
-    The churn before the first evaluation is part of the initial noise. On paths that have a largest noise level, churn
-    does not go beyond it.
+    The churn before the first evaluation is part of the initial noise. On paths with a largest noise level, churn does
+    not exceed it.
 
     Args:
         path: the Gaussian path.
         steps: number of steps.
         churn: S_churn; the noise level grows by the factor 1 + min(S_churn/N, √2 - 1).
-        churn_min: S_tmin, the least noise level σ/α that is churned.
+        churn_min: S_tmin, the smallest noise level σ/α with churn.
         churn_max: S_tmax, the largest.
-        churn_noise: S_noise, which inflates the noise added.
+        churn_noise: S_noise, which scales the added noise.
         max_gain: as of :func:`heun`, from the churned noise level.
         spacing: see :mod:`zoo.samplers.spacing`; the paper's is ``karras``, or ``linspace`` on path ``edm``.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, a negative option, or a ``max_gain`` below 1.
+        UsageError: ``steps`` or ``spacing`` that the path does not support, a negative option, or a ``max_gain`` below
+            1.
     """
     check_gain("edm", max_gain)
     if min(churn, churn_min, churn_noise) < 0 or churn_max < churn_min:
@@ -87,7 +88,7 @@ def edm(
 
 
 def _churned(grid: Grid, here: Point, gamma: float) -> Point:
-    """Where line 5 goes: t̂ = t + γ·t, at most the path's largest noise level if it has one."""
+    """Line 5: t̂ = t + γ·t, at most the path's largest noise level if it has one."""
     if gamma == 0.0:
         return here
     target = here.log_noise + log(1.0 + gamma)

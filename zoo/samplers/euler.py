@@ -1,6 +1,6 @@
 """Euler's method in the noise level σ/α (Karras et al. 2022, algorithm 2 without its correction).
 
-One step keeps ε̂, so on every Gaussian path it is DDIM at η = 0, and Euler's method for rectified flow too.
+A step keeps ε̂ constant, so on every Gaussian path it equals DDIM at η = 0, and Euler's method for rectified flow.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from zoo.samplers.table import StepTable
 
 
 def euler(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
-    """First order; one evaluation a step.
+    """First order; one evaluation per step.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not support.
     """
     run = Recorder(path, steps, spacing)
     x = run.start()

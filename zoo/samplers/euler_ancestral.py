@@ -1,6 +1,6 @@
 """Euler's method with fresh noise at every step (k-diffusion's ``sample_euler_ancestral``, by Katherine Crowson).
 
-It goes down further than it should and adds noise back. On every Gaussian path it is DDIM at the same η.
+It steps below the target noise level and adds noise back. On every Gaussian path it equals DDIM at the same η.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def euler_ancestral(path: GaussianPath, steps: int, *, eta: float = 1.0, spacing
     """x_s/α_s = D + down·ε̂ + up·noise, with the levels of :func:`zoo.samplers.moves.ancestral`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, or ``eta`` outside [0, 1].
+        UsageError: ``steps`` or ``spacing`` that the path does not support, or ``eta`` outside [0, 1].
     """
     if not 0.0 <= eta <= 1.0:
         raise UsageError(f"euler-ancestral eta lies in [0, 1], not {eta}")

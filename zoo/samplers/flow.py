@@ -22,37 +22,37 @@ CLASSICAL: Tableau = (((0.5, (0.5,)), (0.5, (0.0, 0.5)), (1.0, (0.0, 0.0, 1.0)))
 
 
 def flow_euler(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
-    """Euler's method, which is DDIM at η = 0: first order, one evaluation a step.
+    """Euler's method, which is DDIM at η = 0: first order, one evaluation per step.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not support.
     """
     return _runge_kutta(path, steps, spacing, ((), (1.0,)))
 
 
 def flow_midpoint(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
-    """The midpoint method: second order, two evaluations a step, one in the last.
+    """The midpoint method: second order, two evaluations per step, one in the last.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not support.
     """
     return _runge_kutta(path, steps, spacing, MIDPOINT)
 
 
 def flow_heun(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
-    """Heun's method: second order, two evaluations a step, one in the last.
+    """Heun's method: second order, two evaluations per step, one in the last.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not support.
     """
     return _runge_kutta(path, steps, spacing, HEUN)
 
 
 def flow_rk4(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
-    """The classical Runge-Kutta method: fourth order, four evaluations a step, one in the last.
+    """The classical Runge-Kutta method: fourth order, four evaluations per step, one in the last.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not support.
     """
     return _runge_kutta(path, steps, spacing, CLASSICAL)
 
@@ -66,7 +66,7 @@ def _velocity(x: Linear, d: Linear, here: Point) -> Linear:
 
 
 def _moved(x: Linear, change: Linear, here: Point, there: Point) -> Linear:
-    """z changed by ``change``, back in x."""
+    """x after adding ``change`` to z."""
     return (there.alpha + there.sigma) * (x / (here.alpha + here.sigma) + change)
 
 

@@ -14,25 +14,26 @@ from zoo.errors import UsageError
 
 @dataclass(frozen=True)
 class Guidance:
-    """How strongly, and where, samples are pushed towards their condition.
+    """The strength and the interval of guidance towards the condition.
 
     With F the network's output, and so with D, which is linear in it::
 
         F_w = F_other + w·(F_class - F_other)
         F   = F_w·(φ·std(F_class)/std(F_w) + 1 - φ)
 
-    F_other is that of the null class, or of a class to be avoided. The second line (Lin et al. 2024, "Common diffusion
-    noise schedules and sample steps are flawed", eqs. 15-16) undoes the contrast that a large w gives; std is taken
-    over each sample. Guidance where there is much noise costs variety, and where there is little it is wasted, so it
-    can be limited to an interval of noise levels (Kynkäänniemi et al. 2024, "Applying guidance in a limited interval").
+    F_other is that of the null class, or of a class to avoid. The second line (Lin et al. 2024, "Common diffusion
+    noise schedules and sample steps are flawed", eqs. 15-16) reduces the excess contrast of a large w; std is
+    taken over each sample. Guidance at high noise levels costs diversity, and at low ones it has little effect,
+    so it can be limited to an interval of noise levels (Kynkäänniemi et al. 2024, "Applying guidance in a limited
+    interval").
 
     Attributes:
-        weight: w; 1 is no guidance, 0 ignores the condition.
+        weight: w; 1 means no guidance, 0 ignores the condition.
         interval: (lowest, highest) noise level σ/α of the rows that are guided.
         rescale: φ in [0, 1].
 
     Raises:
-        UsageError: a weight that is not finite, an interval that is none, or φ outside [0, 1].
+        UsageError: a weight that is not finite, an invalid interval, or φ outside [0, 1].
     """
 
     weight: float = 1.0
@@ -40,19 +41,19 @@ class Guidance:
     rescale: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no guidance."""
+        """Validate the fields."""
         if not math.isfinite(self.weight):
             raise UsageError(f"guidance must be a finite number, not {self.weight}")
         if len(self.interval) != 2 or not 0 <= self.interval[0] < self.interval[1]:
             raise UsageError(
-                "a guidance interval is two noise levels, the lowest first, not "
+                "a guidance interval is two noise levels, the lower first, not "
                 f"{', '.join(map(str, self.interval)) or 'nothing'}"
             )
         if not 0 <= self.rescale <= 1:
             raise UsageError(f"guidance rescale lies in [0, 1], not {self.rescale}")
 
     def applies(self, noise_level: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which noise levels lie in the interval."""
+        """Whether noise levels lie in the interval."""
         low, high = self.interval
         return (noise_level >= low) & (noise_level <= high)
 
@@ -62,24 +63,24 @@ def evaluations(
 ) -> tuple[NDArray[Any] | None, NDArray[np.float32]]:
     """The conditions that one guided step evaluates, and their weights.
 
-    (class, other) weigh (w, 1 - w). At w = 1 the other is not evaluated, and at w = 0 the class is not.
+    (class, other) have weights (w, 1 - w). At w = 1 the other is not evaluated, and at w = 0 the class is not.
 
     Args:
         condition: int ``[n]`` or float ``[n, d]``, or None for an unconditional model.
         guidance: w.
-        other: what to guide away from, of the same shape: the null class or another, or None when there is nothing.
+        other: what to guide away from, of the same shape: the null class or another, or None.
 
     Returns:
         conditions ``[evaluations, n]`` or ``[evaluations, n, d]`` (None for an unconditional model), and float32
         weights ``[evaluations]`` that sum to 1. The first is the class unless w = 0.
 
     Raises:
-        UsageError: guidance other than 1 with nothing to guide away from.
+        UsageError: guidance other than 1 without anything to guide away from.
     """
     if guidance == 1.0:
         return None if condition is None else condition[None], np.ones(1, np.float32)
     if other is None or condition is None:
-        raise UsageError("guidance needs a model with a null class, which this one has not")
+        raise UsageError("guidance needs a model with a null class, which this one does not have")
     if guidance == 0.0:
         return other[None], np.ones(1, np.float32)
     return np.stack([condition, other]), np.array([guidance, 1.0 - guidance], np.float32)

@@ -1,8 +1,8 @@
-"""Encoding: the probability-flow ODE from data to the noise that would have become it, as a step table.
+"""Encoding: the probability-flow ODE from data to the noise that generates it, as a step table.
 
 The ODE of a Gaussian path is deterministic and can be followed either way (Song et al. 2021, "Score-based generative
 modeling", section 4.3; "DDIM inversion" is its Euler form). Here it is Heun's method in the noise level, as in
-:mod:`zoo.samplers.edm`: second order, so that encoding and sampling again gives the data back.
+:mod:`zoo.samplers.edm`: second order, so that encoding and sampling again recovers the data.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import Spacing, check_steps
 from zoo.samplers.table import StepTable
 
-#: the noise level σ/α that data is taken to have, and the largest before the step to pure noise where there is such
+#: the noise level σ/α that data is assumed to have, and the largest one before a step to pure noise, if any
 NOISE_MIN, NOISE_MAX = 0.002, 80.0
 
 
 def inversion(path: GaussianPath, steps: int, *, order: int = 2) -> StepTable:
-    """The table that turns data into noise: it starts from α·x, and its result is σ·z at t = 1.
+    """The table that maps data to noise: it starts from α·x, and its result is σ·z at t = 1.
 
-    What is left of the data there, (α/σ)·D, stays in z: nothing on paths that end in pure noise, and little on others.
-    The noise levels in between are those of Karras et al. 2022, eq. 5.
+    The remaining signal there, (α/σ)·D, stays in z: none on paths that end in pure noise, and little on others. The
+    noise levels in between are those of Karras et al. 2022, eq. 5.
 
     Args:
         path: the Gaussian path.
@@ -34,7 +34,7 @@ def inversion(path: GaussianPath, steps: int, *, order: int = 2) -> StepTable:
         order: 1 (DDIM inversion) or 2.
 
     Raises:
-        UsageError: ``steps`` that the path does not have, or another ``order``.
+        UsageError: ``steps`` that the path does not support, or another ``order``.
     """
     if order not in (1, 2):
         raise UsageError(f"inversion has the orders 1 and 2, not {order}")

@@ -17,7 +17,7 @@ def lms(path: GaussianPath, steps: int, *, order: int = 4, spacing: Spacing = "t
     """x_s/α_s = x_t/α_t + ∫ P(n) dn, P the polynomial in n = σ/α through the last ``order`` values of ε̂.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, or an ``order`` outside 1 to 4.
+        UsageError: ``steps`` or ``spacing`` that the path does not support, or an ``order`` outside 1 to 4.
     """
     if isinstance(order, bool) or order not in (1, 2, 3, 4):
         raise UsageError(f"lms has the orders 1 to 4, not {order}")

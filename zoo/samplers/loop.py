@@ -1,7 +1,7 @@
-"""The loop that runs a step table, in float64 NumPy around any denoiser: what tables mean, in ten lines.
+"""The loop that runs a step table, in float64 NumPy around any denoiser: the meaning of tables in ten lines.
 
-The runtime and the models run the same loop around their networks; this one is for checking samplers, and for
-denoisers known in closed form.
+The runtime and the models run the same loop around their networks; this one serves to check samplers, with
+denoisers in closed form.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def run_table(
         table: the table.
         denoise: the denoiser at a row's time, α and σ.
         x: float64 ``[n, *event]``, the first state: ``table.initial_scale`` times standard normal noise.
-        noise: row index to standard normal noise of the shape of ``x``; asked only of rows that add noise.
+        noise: row index to standard normal noise of the shape of ``x``; called only for rows that add noise.
         watch: called after every row with the row, x and D.
     """
     state = np.zeros((table.slots, *x.shape))

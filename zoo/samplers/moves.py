@@ -1,4 +1,4 @@
-"""The moves that samplers are made of, in x_t = α·D + σ·ε̂ (see :mod:`zoo.samplers.recorder` for x and D)."""
+"""The elementary moves of samplers, in x_t = α·D + σ·ε̂ (see :mod:`zoo.samplers.recorder` for x and D)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.errors import UsageError
 from zoo.samplers.recorder import Linear
 from zoo.samplers.spacing import Point
 
-#: the gain that samplers allow a step unless told otherwise, see :func:`gain`
+#: the default limit of a step's gain, see :func:`gain`
 MAX_GAIN = 3.0
 
 
@@ -36,7 +36,8 @@ def shrink(here: Point, there: Point) -> float:
 
 
 def ancestral(here: Point, there: Point, eta: float) -> tuple[float, float]:
-    """(down, up), noise levels σ/α: go down to ``down``, add noise ``up``, and down² + up² is the level of ``there``.
+    """(down, up), noise levels σ/α: step down to ``down``, add noise ``up``; down² + up² is the squared level of
+    ``there``.
 
     up² = η²·n_s²·(n_t² - n_s²)/n_t² with n = σ/α, the posterior variance of DDPM at η = 1.
     """
@@ -46,32 +47,33 @@ def ancestral(here: Point, there: Point, eta: float) -> tuple[float, float]:
 
 
 def gain(weights: Iterable[float], levels: Iterable[float]) -> float:
-    """How many times an error of D a step adds to x/α: Σ |w|/n for a move of Σ w·ε̂, each ε̂ of a noise level n = σ/α.
+    """The factor by which a step amplifies errors of D in x/α: Σ |w|/n for a move of Σ w·ε̂, each ε̂ at a noise level n
+    = σ/α.
 
-    Euler's step along one ε̂, w = n_s - n_t, has the gain 1 - n_s/n_t, at most 1: what it gives lies between x/α and D.
-    A method of higher order divides by a smaller level than it starts from, or extrapolates, and on a step that is long
-    for it (away from nearly pure noise, where few steps leave σ/α a hundred times smaller) has a gain without bound.
+    Euler's step along one ε̂, w = n_s - n_t, has the gain 1 - n_s/n_t, at most 1: its result lies between x/α and D. A
+    method of higher order divides by a smaller level than that at its start, or extrapolates, so its gain is
+    unbounded for long steps (such as the first ones from nearly pure noise, where few steps reduce σ/α a hundredfold).
     """
     return sum(abs(w) / n for w, n in zip(weights, levels, strict=True))
 
 
 def heun_gain(here: Point, there: Point) -> float:
-    """:func:`gain` of Heun's step, half of the way along ε̂ at each end: (n_t/n_s - n_s/n_t)/2."""
+    """:func:`gain` of Heun's step, half of it along ε̂ at each end: (n_t/n_s - n_s/n_t)/2."""
     half = 0.5 * (there.noise_level - here.noise_level)
     return gain((half, half), (here.noise_level, there.noise_level))
 
 
 def gain_in_d(x: Linear, denoised: Iterable[Linear], there: Point) -> float:
-    """:func:`gain` of a step to x that is written in D instead of ε̂: the sizes of their weights in x/α, together."""
+    """:func:`gain` of a step to x written in D instead of ε̂: the sum of the absolute weights in x/α."""
     return sum(abs(x.values.get(number, 0.0)) for d in denoised for number in d.values) / there.alpha
 
 
 def check_gain(sampler: str, limit: float) -> float:
-    """Return a largest gain if it is a number from 1 up, ∞ included.
+    """Return ``limit`` if it is a number, 1 or more, including ∞.
 
     Raises:
         UsageError: it is not.
     """
     if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit >= 1.0:
-        raise UsageError(f"{sampler} max_gain is a number from 1 up, inf for no limit, not {limit!r}")
+        raise UsageError(f"{sampler} max_gain is a number, 1 or more, inf for no limit, not {limit!r}")
     return float(limit)

@@ -1,4 +1,4 @@
-"""What samples are asked for with: :class:`SamplingOptions`, the keywords of ``sample`` as one value."""
+""":class:`SamplingOptions`: the keyword arguments of ``sample`` as one value."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from zoo.samplers.table import StepTable
 
 @dataclass(frozen=True, eq=False)
 class SamplingOptions:
-    """How to draw samples, but for their number, condition and seed; None is the model's own choice.
+    """How to draw samples, except for their number, condition and seed; None selects the model's default.
 
-    What can be checked without a model is checked here. What takes a model (its samplers, its null class, the shapes of
-    its samples) is checked by :mod:`zoo.samplers.stepping` when a run begins, before a network is evaluated.
+    Checks that need no model are made here. Those that need one (its samplers, its null class, the shapes of its
+    samples) are made by :mod:`zoo.samplers.stepping` when a run begins, before a network is evaluated.
 
     Attributes:
         sampler: name of a sampler, or a finished table.
         steps: number of steps.
-        guidance: weight of classifier-free guidance, or all about it.
-        negative: class to guide away from, in any form that a condition has.
+        guidance: weight of classifier-free guidance, or a :class:`Guidance`.
+        negative: class to guide away from, in any form of a condition.
         init: data ``[n, *event_shape]``, or one event for all, to start from.
-        strength: in [0, 1], how much of the way from noise to data is taken again.
-        mask: broadcastable to ``[n, *event_shape]``, 1 where to sample and 0 where ``init`` is kept.
+        strength: in [0, 1], the share of the trajectory from noise to data that is run.
+        mask: broadcastable to ``[n, *event_shape]``, 1 where to sample and 0 where to keep ``init``.
         noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of the seed.
         own: options of the sampler.
 
@@ -45,7 +45,7 @@ class SamplingOptions:
     own: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what no model can take."""
+        """Refuse values that are invalid for any model."""
         if self.strength is not None:
             check_strength(self.strength)
         if self.guidance is not None:
@@ -53,14 +53,14 @@ class SamplingOptions:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> SamplingOptions:
-        """The keywords of a call: what has no field here is the sampler's own."""
+        """From the keywords of a call; those without a field here are options of the sampler."""
         named = {f.name for f in fields(cls)} - {"own"}
         known = {name: value for name, value in options.items() if name in named}
         return cls(**known, own={name: value for name, value in options.items() if name not in named})
 
     @property
     def given(self) -> tuple[str, ...]:
-        """Names of what is not left to the model."""
+        """Names of the options that are set."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "own"}
         return tuple(name for name, value in (*values.items(), *self.own.items()) if value is not None)
 
@@ -73,7 +73,7 @@ def check_strength(strength: float) -> float:
 
 
 def check_guidance(guidance: Any) -> Guidance:
-    """All about guidance, of which a number is the weight.
+    """A :class:`Guidance`, made from its weight if necessary.
 
     Raises:
         UsageError: neither a finite number nor a :class:`Guidance`.

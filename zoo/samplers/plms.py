@@ -1,7 +1,7 @@
 """Pseudo numerical methods (Liu et al. 2022, "Pseudo numerical methods for diffusion models on manifolds").
 
-Adams-Bashforth weights for even steps, applied to ε̂, and DDIM's formula to move with the result (eqs. 11-12). The
-weights are those of t although the move is along σ/α, which is what "pseudo" means and why the order is 2, not 4.
+Adams-Bashforth weights for equal steps, applied to ε̂, and DDIM's formula to move along the result (eqs. 11-12).
+The weights are those for steps in t although the move is along σ/α, hence "pseudo" and order 2 instead of 4.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from zoo.samplers.table import StepTable
 
 
 def plms(path: GaussianPath, steps: int, *, max_gain: float = MAX_GAIN, spacing: Spacing = "trailing") -> StepTable:
-    """The multistep half (PLMS), started by one Heun step, so one evaluation more than steps.
+    """The multistep part (PLMS), started by one Heun step, so with one more evaluation than steps.
 
     Args:
         path: the Gaussian path.
         steps: number of steps.
-        max_gain: the largest :func:`~zoo.samplers.moves.gain` of the first step; if Heun's would have more, as out of
-            nearly pure noise, it is DDIM's, and takes one evaluation. ∞ is Heun's whatever it gives, as diffusers has.
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of the first step; if Heun's would exceed it, as from
+            nearly pure noise, DDIM's is used, with one evaluation. ∞ always uses Heun's, as diffusers does.
         spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, or a ``max_gain`` below 1.
+        UsageError: ``steps`` or ``spacing`` that the path does not support, or a ``max_gain`` below 1.
     """
     check_gain("plms", max_gain)
     return _pseudo(path, steps, spacing, heun=1, runge_kutta=0, max_gain=max_gain)
@@ -45,17 +45,18 @@ def pndm(path: GaussianPath, steps: int, *, max_gain: float = MAX_GAIN, spacing:
         spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, or a ``max_gain`` below 1.
+        UsageError: ``steps`` or ``spacing`` that the path does not support, or a ``max_gain`` below 1.
     """
     check_gain("pndm", max_gain)
     return _pseudo(path, steps, spacing, heun=0, runge_kutta=3, max_gain=max_gain)
 
 
 def ipndm(path: GaussianPath, steps: int, *, spacing: Spacing = "trailing") -> StepTable:
-    """PLMS whose first steps use what history there is (Zhang & Chen 2023, DEIS, appendix H.1): no extra evaluation.
+    """PLMS whose first steps use the history available (Zhang & Chen 2023, DEIS, appendix H.1), without extra
+    evaluations.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have.
+        UsageError: ``steps`` or ``spacing`` that the path does not support.
     """
     return _pseudo(path, steps, spacing, heun=0, runge_kutta=0, max_gain=inf)
 
@@ -100,7 +101,7 @@ def _runge_kutta(run: Recorder, x: Linear, e1: Linear, here: Point, there: Point
 
 
 def _runge_kutta_gain(run: Recorder, here: Point, there: Point) -> float:
-    """:func:`zoo.samplers.moves.gain` of such a step, with what an ε̂ inherits from those before it."""
+    """:func:`zoo.samplers.moves.gain` of such a step, including the errors that each ε̂ inherits from earlier ones."""
     middle = run.grid.at(0.5 * (here.t + there.t)).noise_level
     start, *denoised = np.eye(5)
     e1 = (start - denoised[0]) / here.noise_level

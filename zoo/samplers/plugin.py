@@ -1,4 +1,4 @@
-"""The built-in samplers, described through the same hook as everybody else's."""
+"""The built-in samplers, described through the same hook as those of other plugins."""
 
 from __future__ import annotations
 

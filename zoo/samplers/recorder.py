@@ -1,8 +1,8 @@
-"""Write a sampler as its paper does, and get its step table.
+"""Write a sampler as in its paper, and get its step table.
 
 A :class:`Recorder` runs a sampler symbolically: x, D and noise are :class:`Linear` combinations that can be added and
-scaled, nothing else, so whatever the sampler computes is a row of a table. Which past values have to be carried in
-history slots, and in which, follows from what the sampler uses later::
+scaled, nothing else, so whatever the sampler computes is a row of a table. Which past values are carried in
+history slots, and in which slots, follows from what the sampler uses later::
 
     def euler(path, steps, *, spacing="trailing"):
         run = Recorder(path, steps, spacing)
@@ -28,7 +28,7 @@ from zoo.samplers.table import StepTable
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """A linear combination of values, each known by a number, and of independent noises."""
+    """A linear combination of numbered values and of independent noises."""
 
     values: Mapping[int, float] = field(default_factory=dict)
     noises: Mapping[int, float] = field(default_factory=dict)
@@ -54,7 +54,8 @@ def _added(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
 
 @dataclass
 class _Row:
-    """One evaluation: place, numbers of x and D, freedom of D, values defined after it, and what x becomes."""
+    """One evaluation: its point, the numbers of x and D, whether D is unbounded, the values defined after it, and the "
+    "next x."""
 
     at: Point
     x: int
@@ -93,7 +94,8 @@ class Recorder:
     def noise(self) -> Linear:
         """Fresh standard normal noise, for the next evaluation's x or the sampler's result.
 
-        Several noises in one x count as one with the sum of their variances: only the distribution is the same then.
+        Several noises in one x are merged into one with the sum of their variances: only the distribution is then the
+        same.
         """
         number = self._number()
         self._fresh.add(number)
@@ -110,9 +112,9 @@ class Recorder:
         return Linear({row.x: 1.0}), Linear({row.d: 1.0})
 
     def keep(self, value: Linear) -> Linear:
-        """``value``, computed now and carried in one slot, rather than each of its parts in their own."""
+        """``value``, computed now and carried in a single slot, instead of a slot for each of its parts."""
         if value.noises or not self._rows:
-            raise UsageError("only what is known after an evaluation, without fresh noise, can be kept")
+            raise UsageError("only values known after an evaluation, without fresh noise, can be kept")
         number = self._number()
         self._rows[-1].kept[number] = value
         return Linear({number: 1.0})
@@ -121,7 +123,7 @@ class Recorder:
         """The table of everything recorded, with ``x`` the result."""
         self._close(x)
         if not self._rows:
-            raise UsageError("a sampler evaluates the network at least once")
+            raise UsageError("a sampler must evaluate the network at least once")
         slots, layout = self._layout()
         matrices = np.zeros((len(self._rows), slots, slots + 1))
         for row, matrix, (before, after) in zip(self._rows, matrices, layout, strict=True):
@@ -152,20 +154,20 @@ class Recorder:
         return self._count
 
     def _close(self, x: Linear) -> None:
-        """End the last row with what x becomes; without one, it is how sampling starts."""
+        """End the last row with the next x, or define the initial state if there is no row yet."""
         stale = set(x.noises) - self._fresh
         if stale:
-            raise UsageError("noise of an earlier step is used again: go on with the x that denoise() returned")
+            raise UsageError("noise of an earlier step is used again: continue with the x returned by denoise()")
         self._fresh.clear()
         if self._rows:
             self._rows[-1].after = x
         elif x.values or not (x.noises or self._from_data):
-            raise UsageError("sampling starts from noise alone")
+            raise UsageError("sampling must start from noise alone")
         else:
             self._initial_scale = _scale(x)
 
     def _layout(self) -> tuple[int, list[tuple[dict[int, int], dict[int, int]]]]:
-        """How many slots, and for each row the slots of values before and after it; slot 0 is x."""
+        """The number of slots, and for each row the slots of values before and after it; slot 0 is x."""
         last_use: dict[int, int] = {}
         for index in reversed(range(len(self._rows))):
             row = self._rows[index]
@@ -187,7 +189,7 @@ class Recorder:
         return slots, layout
 
     def _write(self, line: Array, value: Linear, column: Mapping[int, int], row: _Row) -> None:
-        """Add ``value`` to a line of the matrix; what was kept in this row is computed, not read from a slot."""
+        """Add ``value`` to a line of the matrix; values kept in this row are computed, not read from a slot."""
         for number, coefficient in value.values.items():
             if number in row.kept:
                 self._write(line, coefficient * row.kept[number], column, row)

@@ -1,4 +1,5 @@
-"""Between two noises along a great circle (Shoemake 1985, "Animating rotation with quaternion curves", section 3.3)."""
+"""Interpolation between two noises along a great circle (Shoemake 1985, "Animating rotation with quaternion curves", "
+"section 3.3)."""
 
 from __future__ import annotations
 
@@ -9,12 +10,13 @@ from numpy.typing import NDArray
 
 
 def slerp(a: NDArray[Any], b: NDArray[Any], u: float) -> NDArray[Any]:
-    """The point at ``u`` on the way from ``a`` (0) to ``b`` (1), with θ the angle between them::
+    """The point at ``u`` between ``a`` (0) and ``b`` (1), with θ the angle between them::
 
         (sin((1 - u)·θ)·a + sin(u·θ)·b) / sin θ
 
-    A straight line would leave the sphere where standard normal noise of many dimensions lies: halfway between two such
-    noises its norm is too small by √2. Parallel vectors are joined by a straight line, which the formula tends to.
+    Linear interpolation would leave the sphere near which standard normal noise of many dimensions lies: halfway
+    between two noises the norm is too small by √2. Parallel vectors are interpolated linearly, the limit of the
+    formula.
 
     Args:
         a: one event of any shape.

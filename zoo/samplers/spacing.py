@@ -1,4 +1,4 @@
-"""Where on a path a sampler evaluates the network: N points from noise to data, and clean data after the last.
+"""The points of a path at which a sampler evaluates the network: N points from noise to data, followed by clean data.
 
 ==================  ====================================================================================================
 spacing             the points, t from 1 down
@@ -13,7 +13,7 @@ a list of t         custom: falling, and as many as there are steps
 ==================  ====================================================================================================
 
 On a discrete path the first three fall on whole timesteps, by the formulas of Lin et al.: round(T - i·T/N) - 1, i·⌊T/N⌋
-and round(i·(T-1)/(N-1)). What lies half-way is rounded as by diffusers, whose expressions these are to the last bit.
+and round(i·(T-1)/(N-1)). Ties are rounded as in diffusers, whose expressions are used to the last bit.
 
 A mapping gives options: ``{"name": "karras", "rho": 5.0, "noise_max": 20.0}``. ``noise_max`` and ``noise_min`` bound
 σ/α for the last three names; without them the bounds are the path's own.
@@ -37,11 +37,11 @@ Spacing = str | Sequence[float] | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Point:
-    """A place on a path.
+    """A point on a path.
 
     Attributes:
         t: time on the path.
-        time: what the network is given for it.
+        time: the network's time input.
         alpha: α.
         sigma: σ.
         log_noise: ln(σ/α), infinite for pure noise and minus infinity for clean data.
@@ -60,16 +60,16 @@ class Point:
 
     @property
     def clean(self) -> bool:
-        """Whether this is where sampling ends: x is D."""
+        """Whether this is the end of sampling, where x is D."""
         return self.sigma == 0.0
 
     @property
     def pure_noise(self) -> bool:
-        """Whether α = 0. A step from here is a first-order one in every sampler: σ/α is infinite."""
+        """Whether α = 0. Every sampler takes a first-order step from here, since σ/α is infinite."""
         return self.alpha == 0.0
 
 
-#: what every sampler ends at, and no network is evaluated at
+#: the end point of every sampler, at which no network is evaluated
 CLEAN = Point(t=0.0, time=0.0, alpha=1.0, sigma=0.0, log_noise=-np.inf)
 
 
@@ -77,7 +77,7 @@ class Grid:
     """The points of one run: ``points[0] … points[N - 1]`` are evaluated, ``points[N]`` is clean data.
 
     Raises:
-        UsageError: a number of steps or a spacing that the path does not have.
+        UsageError: a number of steps or a spacing that the path does not support.
     """
 
     def __init__(self, path: CorruptionPath, steps: int, spacing: Spacing = "trailing") -> None:
@@ -89,7 +89,7 @@ class Grid:
         return len(self.times)
 
     def __iter__(self) -> Iterator[tuple[Point, Point]]:
-        """Each step as (where it starts, where it ends)."""
+        """Each step as (start, end)."""
         return iter(zip(self.points[:-1], self.points[1:], strict=True))
 
     @property
@@ -117,8 +117,8 @@ def spaced_times(path: CorruptionPath, steps: int, spacing: Spacing = "trailing"
     """Path times ``[steps]``, falling.
 
     Raises:
-        UsageError: a path that is not Gaussian, ``steps`` is not a whole number from 1 up or more than a discrete path
-            has, or options or custom times out of range.
+        UsageError: a path that is not Gaussian, ``steps`` that is not a whole number of 1 or more or exceeds those of
+            a discrete path, or options or custom times out of range.
         UnknownNameError: no such spacing.
     """
     path = require_gaussian(path)
@@ -136,18 +136,18 @@ def spaced_times(path: CorruptionPath, steps: int, spacing: Spacing = "trailing"
     return _custom(path, steps, spacing)
 
 
-#: the most steps of a path that could be cut anywhere, beyond which nothing is gained
+#: the largest number of steps on a continuous path, beyond which nothing is gained
 MAX_STEPS = 10_000
 
 
 def check_steps(path: CorruptionPath, steps: int) -> None:
-    """Refuse a number of steps that is none, or more than the path has."""
+    """Refuse an invalid number of steps, or more than the path has."""
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise UsageError(f"steps must be a whole number from 1 up, not {steps!r}")
+        raise UsageError(f"steps must be a whole number, 1 or more, not {steps!r}")
     if path.timesteps is not None and steps > path.timesteps:
         raise UsageError(f"path {path.name} has {path.timesteps} timesteps, so it cannot be sampled in {steps} steps")
     if steps > MAX_STEPS:
-        raise UsageError(f"a path is sampled in {MAX_STEPS} steps at most, not {steps}")
+        raise UsageError(f"a path is sampled in at most {MAX_STEPS} steps, not {steps}")
 
 
 def _custom(path: GaussianPath, steps: int, spacing: Sequence[float]) -> Array:
@@ -170,7 +170,7 @@ def _trailing(path: GaussianPath, steps: int) -> Array:
     if path.timesteps is None:
         return np.linspace(1.0, 0.0, steps + 1)[:-1]
     count = path.timesteps
-    # the sums of np.arange are not the products i·T/N where these lie half-way; it can have one value too many, near 0
+    # the sums of np.arange differ from the products i·T/N at ties; it can have one value too many, near 0
     return (np.round(np.arange(count, 0, -count / steps)[:steps]) - 1) / (count - 1)
 
 
@@ -181,10 +181,10 @@ def _leading(path: GaussianPath, steps: int) -> Array:
 
 
 def _linspace(path: GaussianPath, steps: int) -> Array:
-    # one point is the noisy end: sampling could not start at the other
+    # a single point is the noisy end, since sampling cannot start at the other
     if path.timesteps is None or steps == 1:
         return np.linspace(1.0, path.t_min, steps)
-    # counted from data as diffusers counts: half-way, the other order is rounded to other timesteps
+    # counted from data like diffusers: the opposite order would round ties to other timesteps
     return np.round(np.linspace(0, path.timesteps - 1, steps))[::-1] / (path.timesteps - 1)
 
 
@@ -204,7 +204,7 @@ def _noise_bounds(path: GaussianPath, noise_min: float | None, noise_max: float 
     high = float(ends[1]) if noise_max is None else float(np.log(noise_max))
     if not low < high or low < ends[0] - 1e-9 or high > ends[1] + 1e-9:
         raise UsageError(
-            f"noise levels {np.exp(low):.6g} to {np.exp(high):.6g} are not a range of path {path.name}, whose own "
+            f"noise levels {np.exp(low):.6g} to {np.exp(high):.6g} are not a range of path {path.name}, whose levels "
             f"reach from {np.exp(ends[0]):.6g} to {np.exp(ends[1]):.6g}"
         )
     return low, high

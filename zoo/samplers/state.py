@@ -1,8 +1,8 @@
-"""Sampling as a pure function: everything that the next row of a table depends on is a :class:`SamplerState`.
+"""Sampling as a pure function: :class:`SamplerState` contains everything that the next row of a table depends on.
 
-A state can be stopped after any row, saved, and gone on with elsewhere, in PyTorch or in ONNX Runtime, with the same
-result: noise is counted by seed, sample and row, and nothing is hidden in counters. Who samples does this, as
-:func:`zoo.samplers.stepping.run_rows` does::
+A run can be stopped after any row, saved, and resumed elsewhere, in PyTorch or in ONNX Runtime, with the same
+result: noise is counted by seed, sample and row, and there are no hidden counters. A sampling loop looks like
+this (see :func:`zoo.samplers.stepping.run_rows`)::
 
     state = begin(program, table, event_shape, n, seed=0)
     slots = state.slots
@@ -11,9 +11,10 @@ result: noise is counted by seed, sample and row, and nothing is hidden in count
             slots, denoised = step(slots, **inputs(row))     # the network, wherever it runs
     x = to_data(program, state.moved(slots, rows))
 
-Editing is a matter of where a state begins and what the denoised sample is mixed with: from given data at a strength
-(Meng et al. 2022, "SDEdit"), with part of it known (the denoised sample is replaced there, history and all, which every
-sampler takes well, being linear in it), or from given noise (encoded from data, or between that of two samples).
+Editing changes where a state begins and what the denoised sample is mixed with: from given data at a strength (Meng
+et al. 2022, "SDEdit"), with part of it known (the denoised sample is replaced there, also in the history,
+which is valid for every sampler since all are linear in it), or from given noise (encoded from data, or interpolated
+between that of two samples).
 """
 
 from __future__ import annotations
@@ -44,18 +45,18 @@ _OPTIONAL = ("condition", "other", "known", "mask")
 
 @dataclass(frozen=True, eq=False)
 class SamplerState:
-    """Where a run of a table stands, for ``n`` of its samples.
+    """The state of a run of a table, for ``n`` of its samples.
 
     Attributes:
-        table: what is run.
+        table: the step table.
         row: index of the next row; ``len(table)`` at the end.
         slots: float ``[slots, n, *event]``, x and its history, in state units.
         seed: key of the noise.
         first: index of the first sample.
         condition: int ``[n]`` or float ``[n, d]``, or None.
-        other: what is guided away from, likewise; None where nothing is.
-        known: ``[n, *event]`` in state units, what the denoised sample is where ``mask`` is 0, or None.
-        mask: ``[n, *event]``, 1 where to sample and 0 where ``known`` is kept, or None.
+        other: the condition to guide away from, likewise, or None.
+        known: ``[n, *event]`` in state units, the denoised sample where ``mask`` is 0, or None.
+        mask: ``[n, *event]``, 1 where to sample and 0 where to keep ``known``, or None.
     """
 
     table: StepTable
@@ -70,7 +71,7 @@ class SamplerState:
 
     @property
     def n(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return int(self.slots.shape[1])
 
     @property
@@ -80,11 +81,11 @@ class SamplerState:
 
     @property
     def done(self) -> bool:
-        """Whether no row is left."""
+        """Whether all rows have been run."""
         return self.row >= len(self.table)
 
     def remaining(self, rows: int | None = None) -> Iterator[Step]:
-        """The rows to come, or the next ``rows`` of them."""
+        """The remaining rows, or the next ``rows`` of them."""
         end = len(self.table) if rows is None else min(self.row + rows, len(self.table))
         return (self.table[i] for i in range(self.row, end))
 
@@ -93,15 +94,15 @@ class SamplerState:
         return replace(self, slots=slots, row=row)
 
     def part(self, samples: slice) -> SamplerState:
-        """The state of some of the samples, which goes on as it would among all."""
+        """The state of some of the samples, which continues exactly as among all of them."""
         first, _, step = samples.indices(self.n)
         if step != 1:
-            raise UsageError("a part of a state is a run of samples one after another")
+            raise UsageError("a part of a state must be a slice of consecutive samples")
         taken: dict[str, Any] = {name: None if (a := getattr(self, name)) is None else a[samples] for name in _OPTIONAL}
         return replace(self, slots=self.slots[:, samples], first=self.first + first, **taken)
 
     def padded(self, n: int) -> SamplerState:
-        """The state with its last sample repeated until there are ``n``; those that there were go on as they would."""
+        """The state with its last sample repeated until there are ``n``, which does not affect the others."""
         taken: dict[str, Any] = {name: None if (a := getattr(self, name)) is None else pad(a, n) for name in _OPTIONAL}
         return replace(self, slots=pad(self.slots, n, axis=1), **taken)
 
@@ -116,7 +117,7 @@ class SamplerState:
             OutputError: the file cannot be written.
         """
         arrays = {_TABLE + name: getattr(self.table, name) for name in (*COLUMNS, "matrix") if name != "clip"}
-        # a safetensors file of ours holds finite numbers only
+        # our safetensors files contain only finite numbers
         arrays[_TABLE + "clip"] = np.where(np.isinf(self.table.clip), 0.0, self.table.clip)
         arrays[_TABLE + "initial_scale"] = np.array(self.table.initial_scale)
         arrays["slots"] = self.slots
@@ -130,7 +131,7 @@ class SamplerState:
 
         Raises:
             WeightsError: the file is missing or damaged.
-            DataError: it is no sampler state, or one that does not fit together.
+            DataError: it is not a sampler state, or an inconsistent one.
         """
         arrays = weights.read(path)
         about = weights.metadata(path)
@@ -150,7 +151,7 @@ class SamplerState:
             )
             _check(state)
         except (KeyError, TypeError, ValueError, ZooError) as error:
-            raise DataError(f"{path} holds a sampler state that does not fit together: {error}") from error
+            raise DataError(f"{path} contains an inconsistent sampler state: {error}") from error
         return state
 
 
@@ -174,27 +175,27 @@ def begin(
 
     Args:
         program: shift and scale of the data, and the null class.
-        table: what will be run.
+        table: the table to run.
         event_shape: shape of one sample.
-        n: how many samples.
+        n: number of samples.
         seed: key of the noise.
         first: index of the first sample.
         condition: int ``[n]`` or float ``[n, d]``, or None.
         other: classes ``[n]`` to guide away from; None for the null class.
         init: data ``[n, *event]`` (or one event for all) in data units to start from, or None for noise alone.
-        strength: the one that ``table`` was made for; at 0, samples are ``init``.
-        mask: broadcastable to ``[n, *event]``: 1 where to sample, 0 where ``init`` is kept.
+        strength: the strength of ``table``; at 0, samples are ``init``.
+        mask: broadcastable to ``[n, *event]``: 1 where to sample, 0 where to keep ``init``.
         noise: ``[n, *event]``, standard normal noise to start from; None for that of ``seed``.
         dtype: of the state.
 
     Raises:
-        DataError: an array of the wrong shape or with values that it cannot have.
+        DataError: an array of the wrong shape or with invalid values.
         UsageError: a mask or strength without data.
     """
     if noise is not None and not isinstance(path_from(program.path), GaussianPath):
-        raise UsageError("a model that hides symbols starts from all of them hidden, and takes no noise to start from")
+        raise UsageError("a masked model starts from fully masked texts, and takes no noise to start from")
     if init is None and (mask is not None or strength is not None):
-        raise UsageError(f"{'a mask' if mask is not None else 'strength'} needs data to start from: give init too")
+        raise UsageError(f"{'a mask' if mask is not None else 'strength'} needs data to start from: pass init too")
     start = _initial_noise(noise, event_shape, n, seed, first, dtype)
     if other is None and condition is not None and program.null_class is not None:
         other = np.full_like(condition, program.null_class)
@@ -209,7 +210,7 @@ def begin(
             wanted = spread(mask, event_shape, n, "the mask", dtype)
             if not ((wanted >= 0) & (wanted <= 1)).all():
                 raise DataError("a mask has values from 0 (keep) to 1 (sample)")
-            # what is to be painted anew should not shine through, unless asked for by a strength
+            # the old content should not influence the repainted part, unless a strength requests it
             base = known if strength is not None and strength < 1 else known * (1 - wanted)
         if strength == 0:
             x, row = known.copy(), len(table)
@@ -221,12 +222,12 @@ def begin(
 
 
 def to_data(program: Iterate, state: SamplerState) -> Array:
-    """The samples ``[n, *event]`` in data units, clipped to the range of the data when it has one."""
+    """The samples ``[n, *event]`` in data units, clipped to the range of the data if it has one."""
     return in_data_units(program, state.slots[0])
 
 
 def encoded(state: SamplerState, path: GaussianPath) -> Array:
-    """The noise ``[n, *event]`` that a finished run of :func:`zoo.samplers.inversion.inversion` stands for."""
+    """The noise ``[n, *event]`` found by a finished run of :func:`zoo.samplers.inversion.inversion`."""
     noise: Array = state.slots[0] / state.slots.dtype.type(path.alpha_sigma(1.0)[1])
     return noise
 
@@ -254,7 +255,7 @@ def spread(values: Any, event_shape: tuple[int, ...], n: int, what: str, dtype: 
     """A view ``[n, *event]`` of an array that can be broadcast to it.
 
     Raises:
-        DataError: it cannot, or its values are not finite numbers.
+        DataError: it cannot be broadcast, or its values are not finite numbers.
     """
     try:
         array = np.asarray(values).astype(dtype)
@@ -271,21 +272,21 @@ def spread(values: Any, event_shape: tuple[int, ...], n: int, what: str, dtype: 
 
 
 def pad(array: Array, n: int, axis: int = 0) -> Array:
-    """An array with its last entry repeated until there are ``n``; the array itself if it has as many."""
+    """An array with its last entry repeated until there are ``n``; the array itself if it already has ``n``."""
     missing = n - array.shape[axis]
     return array if missing <= 0 else np.concatenate([array, array.take([-1] * missing, axis)], axis)
 
 
 class RowInputs:
-    """The inputs of the graph ``step`` but the state, for one row after another.
+    """The inputs of the graph ``step`` except for the state, row by row.
 
-    Arrays that do not change from row to row are the same objects, so that a runtime can keep them on its device. The
-    noise of a row is made beside the network's work on the row before: use it as a context manager.
+    Arrays that do not change between rows are the same objects, so that a runtime can keep them on its device. The
+    noise of a row is drawn in parallel with the previous row's evaluation: use it as a context manager.
 
     Args:
-        program: says whether there is a learned variance.
+        program: determines whether there is a learned variance.
         state: the samples.
-        dtype: of what is floating-point.
+        dtype: of floating-point arrays.
     """
 
     def __init__(self, program: Iterate, state: SamplerState, dtype: Any = np.float32) -> None:
@@ -305,7 +306,7 @@ class RowInputs:
         self._worker.shutdown(cancel_futures=True)
 
     def __call__(self, row: Step) -> dict[str, Array]:
-        """Arrays by the names of the graph's inputs; ``condition`` is missing where there is none."""
+        """Arrays by the names of the graph's inputs; without ``condition`` if there is none."""
         state = self._state
         if row.guidance not in self._evaluated:
             self._evaluated[row.guidance] = evaluations(state.condition, row.guidance, state.other)
@@ -337,10 +338,10 @@ class RowInputs:
         return drawn.astype(self._dtype, copy=False)
 
 
-def _initial_noise(given: Any, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: Any) -> Array:
-    if given is None:
+def _initial_noise(start: Any, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: Any) -> Array:
+    if start is None:
         return noise.normal(seed, n, event_shape, first=first).astype(dtype, copy=False)
-    return spread(given, event_shape, n, "the noise to start from", dtype)
+    return spread(start, event_shape, n, "the noise to start from", dtype)
 
 
 def _check(state: SamplerState) -> None:

@@ -1,7 +1,7 @@
-"""Sampling in steps, written once: what PyTorch and ONNX Runtime do otherwise is an :class:`Engine`.
+"""Sampling in steps, written once: the differences between PyTorch and ONNX Runtime are in an :class:`Engine`.
 
 :func:`run_rows` is the loop over the rows of a table, around a function that takes one step. :class:`StepSampler`
-begins runs, advances them by some rows and finishes them, and turns data back into noise.
+begins runs, advances them by some rows, finishes them, and encodes data as noise.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ Data = TypeVar("Data", covariant=True)
 
 
 class StepFunction(Protocol[Slots]):
-    """One row of a table: the network, wherever it runs."""
+    """Runs one row of a table: one evaluation of the network, wherever it runs."""
 
     def __call__(self, slots: Slots, row: Step, inputs: dict[str, Array]) -> tuple[Slots, Any]:
         """Slots ``[slots, n, *state_shape]`` to the next ones, and the denoised sample ``[n, *state_shape]``.
 
         Args:
-            slots: x and its history, where the engine keeps them.
+            slots: x and its history, on the engine's device.
             row: the row.
-            inputs: what :class:`~zoo.samplers.state.RowInputs` gives for it.
+            inputs: its :class:`~zoo.samplers.state.RowInputs`.
         """
         ...
 
@@ -67,13 +67,13 @@ def run_rows(
     """Run the next ``rows`` rows of a state's table, or all that are left, and return the last slots.
 
     Args:
-        program: says whether there is a learned variance.
-        state: where the run stands; it is not changed.
-        slots: those of the state, where the engine keeps them.
+        program: determines whether there is a learned variance.
+        state: the state of the run, left unchanged.
+        slots: those of the state, on the engine's device.
         step: takes one step.
-        rows: how many, or None.
+        rows: number of rows, or None for all.
         dtype: of the inputs of a row.
-        watch: called after each row with the row and the denoised sample as ``step`` gave it.
+        watch: called after each row with the row and the denoised sample returned by ``step``.
     """
     with RowInputs(program, state, dtype) as inputs:
         for row in state.remaining(rows):
@@ -84,13 +84,13 @@ def run_rows(
 
 
 class Engine(ABC, Generic[Data]):
-    """What runs the network of a model that samples in steps.
+    """Runs the network of a model that samples in steps.
 
     Attributes:
-        name: of the model, for messages.
+        name: the model's name, for messages.
         program: the model's program.
         event_shape: shape of one sample.
-        state_shape: shape of one state, which is not that of a sample where there is a decoder.
+        state_shape: shape of one state, which differs from that of a sample if there is a decoder.
         samplers: where samplers are looked up by name.
         dtype: of states, a NumPy type.
     """
@@ -107,16 +107,16 @@ class Engine(ABC, Generic[Data]):
         """The condition of ``n`` samples as an array ``[n]`` or ``[n, d]``; None for a model without any."""
 
     def centred(self, x: Any) -> Any:
-        """Data to start from as numbers of the model's data; what is given, unless overridden."""
+        """Data to start from, as values of the model's data; returns ``x`` unless overridden."""
         return x
 
     @abstractmethod
     def to_latent(self, x: Array) -> Array:
-        """Data ``[n, *event_shape]`` to what is diffused, ``[n, *state_shape]``; the data itself, for most models."""
+        """Data ``[n, *event_shape]`` to latents ``[n, *state_shape]``; for most models the data itself."""
 
     @abstractmethod
     def to_data(self, latent: Array) -> Data:
-        """What is diffused to data."""
+        """Latents to data."""
 
     @abstractmethod
     def run(
@@ -127,8 +127,8 @@ class Engine(ABC, Generic[Data]):
         Args:
             state: of the batch.
             rows: how many rows, or None for all that are left.
-            tick: to be called after each row.
-            preview: to be called before that with the row's index and the denoised samples ``[n, *state_shape]``.
+            tick: to call after each row.
+            preview: to call before ``tick`` with the row's index and the denoised samples ``[n, *state_shape]``.
         """
 
     def batches(self, n: int, batch_size: int | None) -> list[slice]:
@@ -147,26 +147,26 @@ class StepSampler(Generic[Data]):
         self.engine = engine
 
     def table(self, options: SamplingOptions) -> StepTable:
-        """The step table that options stand for; see :func:`zoo.samplers.table_of`.
+        """The step table for options; see :func:`zoo.samplers.table_of`.
 
         Raises:
-            UnknownNameError, UsageError: options that the sampler or the model cannot take.
+            UnknownNameError, UsageError: options that the sampler or the model does not support.
         """
         return table_of(self.engine.program, options, self.engine.samplers)
 
     def starting(
         self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions
     ) -> tuple[StepTable, Callable[[slice], SamplerState]]:
-        """The table, and what begins some of ``n`` samples; everything is checked before it returns.
+        """The table, and a function that begins some of ``n`` samples; everything is checked before returning.
 
         Args:
-            n: how many samples.
+            n: number of samples.
             seed: key of the noise.
             condition: ``[n]`` or ``[n, d]``, or None.
-            options: the rest.
+            options: all other options.
 
         Raises:
-            UsageError, UnknownNameError, DataError, ConditionError: options that this model cannot take.
+            UsageError, UnknownNameError, DataError, ConditionError: options that this model does not support.
         """
         engine, table = self.engine, self.table(options)
         arrays = {"condition": condition, **self._edits(n, options)}
@@ -185,7 +185,7 @@ class StepSampler(Generic[Data]):
                 **taken,
             )
 
-        start(slice(0, 1))  # refuses what is wrong before anything runs
+        start(slice(0, 1))  # raises errors before anything runs
         return table, start
 
     def begin(self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions) -> SamplerState:
@@ -209,7 +209,7 @@ class StepSampler(Generic[Data]):
 
         Raises:
             DataError: a state of another model.
-            UsageError: a number of rows that is none.
+            UsageError: an invalid number of rows.
         """
         check_event_shape(state, self.engine.state_shape)
         left = len(state.table) - state.row
@@ -243,11 +243,11 @@ class StepSampler(Generic[Data]):
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> Data:
-        """Take the rows that are left and return the samples; arguments and errors as for :meth:`advance`."""
+        """Take the remaining rows and return the samples; arguments and errors as for :meth:`advance`."""
         return self.samples(self.advance(state, batch_size=batch_size, progress=progress, preview=preview))
 
     def samples(self, ended: SamplerState) -> Data:
-        """The samples ``[n, *event_shape]`` of a state at its end, in data units."""
+        """The samples ``[n, *event_shape]`` of a finished state, in data units."""
         return self.engine.to_data(to_data(self.engine.program, ended))
 
     def encode(
@@ -260,14 +260,14 @@ class StepSampler(Generic[Data]):
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Array:
-        """The noise ``[n, *state_shape]`` from which deterministic sampling gives data ``[n, *event_shape]`` back.
+        """The noise ``[n, *state_shape]`` from which deterministic sampling recovers data ``[n, *event_shape]``.
 
         Raises:
-            UsageError: a consistency model, which has no ODE, or steps and an order that the ODE does not take.
+            UsageError: a consistency model, which has no ODE, or invalid steps or order.
         """
         engine, program = self.engine, self.engine.program
         if program.sampler in CONSISTENCY:
-            raise UsageError(f"{engine.name} is a consistency model: it has no ODE that turns data into noise")
+            raise UsageError(f"{engine.name} is a consistency model: it has no ODE that maps data to noise")
         path = require_gaussian(path_from(program.path))
         table = inversion(path, program.steps if steps is None else steps, order=order)
         latents, dtype = engine.to_latent(x), engine.dtype
@@ -277,7 +277,8 @@ class StepSampler(Generic[Data]):
         return encoded(self.advance(state, batch_size=batch_size, progress=progress), path)
 
     def _edits(self, n: int, options: SamplingOptions) -> dict[str, Array | None]:
-        """Arrays of ``n`` that a run begins with, by the arguments of :func:`zoo.samplers.state.begin`."""
+        """The initial arrays of a run of ``n`` samples, by the names of the arguments of "
+        ":func:`zoo.samplers.state.begin`."""
         engine = self.engine
         event, state, dtype = engine.event_shape, engine.state_shape, engine.dtype
         other = init = mask = start = None
@@ -289,7 +290,7 @@ class StepSampler(Generic[Data]):
         if options.mask is not None:
             if state != event:
                 raise UsageError(
-                    f"{engine.name} keeps no part of its data: one number of a state is of all of a sample"
+                    f"{engine.name} cannot keep a part of its data: each number of a latent depends on the whole sample"
                 )
             mask = spread(options.mask, event, n, "the mask", dtype)
         if options.noise is not None:
@@ -298,5 +299,5 @@ class StepSampler(Generic[Data]):
 
 
 def too_many(n: int, event_shape: tuple[int, ...]) -> UsageError:
-    """What is said of more samples than memory holds."""
+    """The error for more samples than fit into memory."""
     return UsageError(f"{n} samples of shape {event_shape} do not fit into memory", hint="Draw fewer at a time.")

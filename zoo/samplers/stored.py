@@ -1,4 +1,4 @@
-"""Step tables as tensors ``<sampler>-<steps>/<column>``, as ``tables.safetensors`` of a bundle holds them."""
+"""Step tables as tensors ``<sampler>-<steps>/<column>``, as stored in ``tables.safetensors`` of a bundle."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Arrays = dict[str, NDArray[Any]]
 def columns(table: StepTable) -> Arrays:
     """The columns of one table in float64, by name.
 
-    ``clip`` is missing where nothing is clipped, since a safetensors file of ours holds finite numbers only.
+    ``clip`` is missing where nothing is clipped, since our safetensors files contain only finite numbers.
     """
-    found = {name: getattr(table, name) for name in (*COLUMNS, "matrix")}
-    found["initial_scale"] = np.array(table.initial_scale)
-    return {name: values for name, values in found.items() if np.isfinite(values).all()}
+    arrays = {name: getattr(table, name) for name in (*COLUMNS, "matrix")}
+    arrays["initial_scale"] = np.array(table.initial_scale)
+    return {name: values for name, values in arrays.items() if np.isfinite(values).all()}
 
 
 def stored(
     program: Iterate, choices: Iterable[tuple[str, int]], samplers: Mapping[str, SamplerFunction] = BUILTIN
 ) -> Arrays:
-    """The tensors of some tables of a program, each a sampler and a number of steps.
+    """The tensors of tables of a program, given samplers and numbers of steps.
 
     Raises:
         UnknownNameError, UsageError: as for :func:`zoo.samplers.table_for`.
@@ -44,7 +44,7 @@ def table_named(name: str) -> tuple[str, int]:
     """Sampler and steps of a table's name.
 
     Raises:
-        ValueError: it is no such name.
+        ValueError: it is not such a name.
     """
     sampler, dash, steps = name.rpartition("-")
     if not (sampler and dash and steps.isascii() and steps.isdecimal() and len(steps) <= 5 and steps[0] != "0"):

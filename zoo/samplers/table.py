@@ -1,7 +1,7 @@
 """A sampler at run time is a table: :class:`StepTable`, one row per evaluation of the network.
 
-Every common diffusion sampler is linear in the state, in past denoiser outputs and in fresh noise. So what differs
-between DDPM, DDIM, Heun or DPM-Solver++ is numbers, made once in float64, and the loop that uses them is always::
+Every common diffusion sampler is linear in the state, in past denoiser outputs and in fresh noise. So DDPM, DDIM,
+Heun and DPM-Solver++ differ only in numbers, computed once in float64, and share the same loop::
 
     D            = clip(denoise(x, t, condition, guidance))
     [x, h₁ … hₖ] = M · [x, h₁ … hₖ, D]
@@ -25,9 +25,9 @@ from zoo.samplers.guidance import Guidance
 
 Array = NDArray[np.float64]
 
-#: a bound that bounds nothing, where another row has one: a finite number, which a file of ours can hold
+#: stands for "no bound" in a row if another row has one: finite, so that it can be stored
 FREE = 1e30
-#: the columns that hold one number a row
+#: the columns with one number per row
 COLUMNS = ("time", "alpha", "sigma", "noise_scale", "noise_range", "guidance", "rescale", "clip")
 
 
@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True)
 class StepTable:
-    """What a sampler does, as numbers. All arrays are float64; N is the number of network evaluations.
+    """A sampler as numbers. All arrays are float64; N is the number of network evaluations.
 
     Attributes:
         time: ``[N]``, the network's time input.
@@ -57,14 +57,14 @@ class StepTable:
         sigma: ``[N]``, σ at that time.
         matrix: ``[N, k+1, k+2]``, the map M from state, history and D to state and history.
         noise_scale: ``[N]``, scale s of the fresh noise.
-        initial_scale: the first state is this times standard normal noise.
+        initial_scale: scale of the initial standard normal noise.
         guidance: ``[N]``, weight w of classifier-free guidance, D = D_null + w·(D_class - D_null); 1 means none.
         clip: ``[N]``, bound on \\|D\\|; ∞ means none.
-        noise_range: ``[N]``, r = ln(largest/smallest scale of the noise), for networks that predict where in between it
-            lies; 0 means that the scale is ``noise_scale``. Zeros unless given.
-        rescale: ``[N]``, φ of :class:`~zoo.samplers.guidance.Guidance`; 0 means none. Zeros unless given.
-        free: ``[N]``, the rows in which the sampler wants D without any bound; none unless given.
-        strength: share of the way from noise to data that the rows take again, for runs that begin with data.
+        noise_range: ``[N]``, r = ln(largest/smallest scale of the noise), for networks that interpolate between the
+            two; 0 means that the scale is ``noise_scale``. Zeros by default.
+        rescale: ``[N]``, φ of :class:`~zoo.samplers.guidance.Guidance`; 0 means none. Zeros by default.
+        free: ``[N]``, the rows in which the sampler needs D without a bound; none by default.
+        strength: share of the trajectory from noise to data that the rows cover, for runs that begin with data.
     """
 
     time: Array
@@ -81,7 +81,7 @@ class StepTable:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse tables that no loop could run."""
+        """Refuse inconsistent tables."""
         rows = len(self.time)
         for name in ("noise_range", "rescale"):
             if len(getattr(self, name)) == 0:
@@ -133,16 +133,16 @@ class StepTable:
 
     def with_guidance(self, guidance: float | Guidance) -> StepTable:
         """The same table with this guidance in the rows inside its interval, and none in the others."""
-        given = guidance if isinstance(guidance, Guidance) else Guidance(guidance)
-        inside = given.applies(self.noise_level)
+        applied = guidance if isinstance(guidance, Guidance) else Guidance(guidance)
+        inside = applied.applies(self.noise_level)
         return replace(
             self,
-            guidance=np.where(inside, float(given.weight), 1.0),
-            rescale=np.where(inside, float(given.rescale), 0.0),
+            guidance=np.where(inside, float(applied.weight), 1.0),
+            rescale=np.where(inside, float(applied.rescale), 0.0),
         )
 
     def with_clip(self, bound: float) -> StepTable:
-        """The same table with \\|D\\| bounded by ``bound`` (∞ for no bound) in every row that is not free of it."""
+        """The same table with \\|D\\| bounded by ``bound`` (∞ for no bound) in every row that is not ``free``."""
         if not bound > 0:
             raise UsageError(f"a bound on the denoised sample must be above 0, not {bound}")
         return replace(self, clip=np.where(self.free, max(FREE, float(bound)), float(bound)))

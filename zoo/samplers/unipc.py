@@ -27,7 +27,7 @@ def unipc(
     max_gain: float = MAX_GAIN,
     spacing: Spacing = "trailing",
 ) -> StepTable:
-    """Predict as a multistep solver of order p does, then correct with the D that the next step evaluates anyway.
+    """Predict like a multistep solver of order p, then correct with the D that the next step evaluates anyway.
 
     The correction costs no evaluation and raises the order by one. First and last steps are of lower order, as in
     :func:`zoo.samplers.dpm_solver_pp.dpm_solver_pp`.
@@ -38,12 +38,12 @@ def unipc(
         order: p of UniP-p, 1 to 4.
         variant: B(h) = -h (bh1) or e^-h - 1 (bh2).
         corrector: whether UniC follows UniP.
-        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; where the order would give more, it is of
-            the highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
+        max_gain: the largest :func:`~zoo.samplers.moves.gain` of a step; a step that would exceed it uses the
+            highest order that does not. ∞ keeps the order, as the paper and the public implementations do.
         spacing: see :mod:`zoo.samplers.spacing`.
 
     Raises:
-        UsageError: ``steps`` or ``spacing`` that the path does not have, another ``order`` or ``variant``, or a
+        UsageError: ``steps`` or ``spacing`` that the path does not support, another ``order`` or ``variant``, or a
             ``max_gain`` below 1.
     """
     if isinstance(order, bool) or order not in (1, 2, 3, 4):
@@ -97,7 +97,7 @@ def _uni(x: Linear, history: History, here: Point, there: Point, order: int, var
 
 
 def _weights(nodes: list[float], h: float, scale: float) -> list[float]:
-    """ρ with Σ r_k^(m-1)·ρ_k = m!·φ_(m+1)(-h)·(-h)^… / B(h), m = 1 … (eq. 5); one node alone takes ρ = ½."""
+    """ρ with Σ r_k^(m-1)·ρ_k = m!·φ_(m+1)(-h)·(-h)^… / B(h), m = 1 … (eq. 5); ρ = ½ for a single node."""
     count = len(nodes)
     if count == 1:
         # the paper's shortcut, independent of h: the error stays of the same order

@@ -1,4 +1,4 @@
-"""Sampling of a masked diffusion: a share of what is hidden is revealed at each step, at random places."""
+"""Sampling of a masked diffusion: each step reveals a share of the masked symbols, at random positions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from zoo.samplers.table import StepTable, single_step_table
 
 
 def unmasking(path: CorruptionPath, steps: int, *, temperature: float = 1.0) -> StepTable:
-    """Ancestral sampling of the reverse process (Sahoo et al. 2024, arXiv:2406.07524, eq. 7), in even steps.
+    """Ancestral sampling of the reverse process (Sahoo et al. 2024, arXiv:2406.07524, eq. 7), in equal steps.
 
-    Symbols that are revealed in one step do not know of each other: more steps than positions make that rare.
+    Symbols revealed in the same step are independent of each other; with more steps than positions this is rare.
 
     Args:
-        path: of a model of masks.
+        path: of a masked model.
         steps: number of steps, of one evaluation each.
-        temperature: what logits are divided by, which is the scale of the noise in a table's words: 1 samples what the
-            model says, less its likelier symbols more often.
+        temperature: divisor of the logits, stored as the noise scale of the table: 1 samples the model's distribution,
+            smaller values favour likelier symbols.
 
     Raises:
-        UsageError: a Gaussian path, or ``steps`` or a ``temperature`` that make no sense.
+        UsageError: a Gaussian path, or invalid ``steps`` or ``temperature``.
     """
     if isinstance(path, GaussianPath):
-        raise UsageError(f"sampler unmasking reveals what is hidden, and path {path.name} hides nothing")
+        raise UsageError(f"sampler unmasking needs a masked path, and path {path.name} masks nothing")
     check_steps(path, steps)
     if isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not 0 < temperature < np.inf:
         raise UsageError(f"a temperature is a number above 0, not {temperature!r}")

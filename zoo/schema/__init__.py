@@ -1,8 +1,8 @@
 """The JSON Schemas of genzoo's files, and the part of JSON Schema that they use.
 
-What a reader enforces *is* the schema that is published: ``manifest-1.json`` is read here, so the two cannot differ. A
-test holds that :func:`check` and the package ``jsonschema`` agree on manifests, whole and broken. One thing is stricter
-here: an integer is written without a fraction (``1.0`` is none), as every typed language reads it.
+Readers enforce the published schema itself: ``manifest-1.json`` is read here, so the two cannot differ. A test ensures
+that :func:`check` and the package ``jsonschema`` agree on valid and invalid manifests. One rule is stricter
+here: an integer must be written without a fraction (``1.0`` is not one), as every typed language reads it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def load(name: str) -> dict[str, Any]:
 
 
 def check(value: Any, name: str) -> None:
-    """Refuse a JSON value that does not fit a schema of this package.
+    """Refuse a JSON value that does not match a schema of this package.
 
     Raises:
-        ValueError: with the first place that does not fit, and what should stand there.
+        ValueError: with the first place that does not match, and what is expected there.
     """
     schema = load(name)
     _Checker(schema).check(value, schema, "")
@@ -77,7 +77,7 @@ class _Checker:
         return schema
 
     def _branch(self, value: Any, branches: list[dict[str, Any]], where: str) -> dict[str, Any]:
-        """The one branch that a value claims to be: by its type, and tables by their ``kind``."""
+        """The one branch that applies to a value: by its type, and for tables by their ``kind``."""
         resolved = [self._resolve(branch) for branch in branches]
         fitting = [b for b in resolved if _is(value, b["type"])]
         if isinstance(value, dict) and fitting:
@@ -97,7 +97,7 @@ class _Checker:
         if missing := [name for name in schema.get("required", ()) if name not in value]:
             raise ValueError(f"{_at(where)}{', '.join(missing)} is missing")
         if not schema.get("minProperties", 0) <= len(value) <= schema.get("maxProperties", math.inf):
-            raise ValueError(f"{_at(where)}there are {len(value)} entries, which are too many or too few")
+            raise ValueError(f"{_at(where)}there are {len(value)} entries, which is too many or too few")
         names = self._resolve(schema.get("propertyNames", {}))
         known = schema.get("properties", {})
         others = schema.get("additionalProperties", True)
@@ -115,7 +115,7 @@ class _Checker:
 
     def _list(self, value: list[Any], schema: dict[str, Any], where: str) -> None:
         if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", math.inf):
-            raise ValueError(f"{_at(where)}there are {len(value)} entries, which are too many or too few")
+            raise ValueError(f"{_at(where)}there are {len(value)} entries, which is too many or too few")
         if "items" in schema:
             for i, inner in enumerate(value):
                 self.check(inner, schema["items"], f"{where}[{i}]")
@@ -141,7 +141,7 @@ def _number(value: float, schema: dict[str, Any], where: str) -> None:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    # in JSON Schema $ is the end of the text, in Python it is also the place before a last line break
+    # in JSON Schema $ is the end of the text; in Python it also matches before a trailing line break
     return re.search(re.sub(r"\$$", r"\\Z", pattern), text) is not None
 
 

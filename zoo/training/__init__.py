@@ -1,1 +1,1 @@
-"""Training: recipes, the loop, checkpoints and averaged weights. Importing it needs torch only where it runs."""
+"""Training: recipes, the loop, checkpoints and averaged weights. torch is needed only to run it."""

@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file with the model, its average, the optimizer's state, and progress as JSON.
 
-Written atomically, so that a kill at any moment leaves the previous checkpoint. No pickle, and no state of random
-generators either: every step seeds its own (:func:`zoo.training.loop.step_seed`), so a resumed run repeats exactly what
-an uninterrupted one does.
+Written atomically, so that a process killed at any moment leaves the previous checkpoint. No pickle, and no state
+of random generators: every step has its own seed (:func:`zoo.training.loop.step_seed`), so a resumed run
+equals an uninterrupted one exactly.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from zoo.errors import ConfigError, WeightsError
 
 @dataclass
 class TrainingState:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         step: optimizer steps done.
         best: the best validation loss so far.
-        best_step: when that was.
-        history: one ``{"step", "loss", "validation"}`` an evaluation.
+        best_step: its step.
+        history: one ``{"step", "loss", "validation"}`` per evaluation.
         seconds: time spent training.
     """
 
@@ -50,10 +50,10 @@ def save(
     recipe: dict[str, Any],
     learning_rate: float,
 ) -> None:
-    """Write a checkpoint atomically, unless some of it is not finite: nobody could resume from that.
+    """Write a checkpoint atomically, unless it has values that are not finite, from which a run could not resume.
 
     Raises:
-        ConfigError: the run diverged; the checkpoint before stays.
+        ConfigError: the run diverged; the previous checkpoint is kept.
         OutputError: the file cannot be written.
     """
     arrays = {f"model.{k}": v for k, v in weights.state_arrays(model).items()}
@@ -64,7 +64,7 @@ def save(
             arrays[f"optimizer.{i}.{key}"] = value.detach().cpu().numpy()
     if best is not None:
         arrays |= {f"best.{k}": v for k, v in best.items()}
-    # also what no step looks at: a moment of the optimizer, or a buffer, that overflowed
+    # including values that no step checks, such as an overflowed moment of the optimizer or a buffer
     broken = sorted(n for n, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all())
     if broken:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
@@ -79,13 +79,13 @@ def save(
 
 
 def diverged(what: str, path: Path, learning_rate: float) -> ConfigError:
-    """The error of a run that diverged at a learning rate, which says what there is to go on from."""
+    """The error of a run that diverged, which says how to continue from its checkpoint."""
     kept = ""
     if path.exists():
         step = json.loads(weights.metadata(path)["progress"])["step"]
         kept = (
-            f", and start over with --restart. Or go on from step {step}, which {path} holds: put, for example, "
-            f"changes = [{{ step = {step}, learning_rate = {learning_rate / 10:g} }}] into [training], and give the "
+            f", and start over with --restart. Or continue from step {step}, saved in {path}: put, for example, "
+            f"changes = [{{ step = {step}, learning_rate = {learning_rate / 10:g} }}] into [training], and run the "
             "same command again"
         )
     return ConfigError(
@@ -95,12 +95,12 @@ def diverged(what: str, path: Path, learning_rate: float) -> ConfigError:
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """What differs between two recipes as JSON values, for a message."""
+    """The differences between two recipes as JSON values, for a message."""
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return [] if before == now else [f"{name} was {_shown(before)} and is {_shown(now)}"]
     keys = sorted(before.keys() | now.keys())
-    found = [_differences(before.get(k), now.get(k), f"{name}.{k}" if name else k) for k in keys]
-    return [text for texts in found for text in texts]
+    differences = [_differences(before.get(k), now.get(k), f"{name}.{k}" if name else k) for k in keys]
+    return [text for texts in differences for text in texts]
 
 
 def _shown(value: Any) -> str:
@@ -109,7 +109,7 @@ def _shown(value: Any) -> str:
 
 
 def _until(recipe: Any, step: int) -> Any:
-    """A recipe without the changes that are made after so many steps: what these steps depend on."""
+    """A recipe without the changes after ``step``: everything that the steps so far depend on."""
     if not isinstance(recipe, dict) or not recipe.get("training", {}).get("changes"):
         return recipe
     changes = [change for change in recipe["training"]["changes"] if change["step"] < step]
@@ -128,7 +128,7 @@ def load(
     """Restore a checkpoint into ``model``, ``average`` and ``optimizer``.
 
     Returns:
-        where the run stood, and the best weights so far if any were kept.
+        the progress of the run, and the best weights so far if any were kept.
 
     Raises:
         WeightsError: damaged, or of another recipe.
@@ -147,7 +147,7 @@ def load(
         more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise WeightsError(
             f"{path} belongs to a run of another recipe: {', '.join(differences[:3])}{more}",
-            hint="Choose another folder with -o, or pass --restart. training.changes says what is to be otherwise from "
+            hint="Choose another folder with -o, or pass --restart. Use training.changes for settings that change from "
             f"step {training_state.step} on.",
         )
     parts: dict[str, weights.Arrays] = {"model": {}, "average": {}, "optimizer": {}, "best": {}}

@@ -1,4 +1,4 @@
-"""Distillation: a student that learns from a finished model, its teacher, as a recipe's table says.
+"""Distillation: training a student from a finished model, its teacher, as configured in a recipe.
 
 .. code-block:: toml
 
@@ -32,11 +32,11 @@ STARTS = ("teacher", "fresh")
 
 @dataclass(frozen=True)
 class DistillationRecipe:
-    """Whom a student learns from, and how.
+    """The teacher and the method of a distillation.
 
     Attributes:
-        teacher: name of a model, or path of its folder or bundle, or of what an importer reads.
-        method: name of a registered one.
+        teacher: name of a model, or path of its folder or bundle, or of a model that an importer reads.
+        method: name of a registered method.
         start: ``"teacher"``: the student begins with the teacher's weights; ``"fresh"``: with its own.
         options: of the method.
     """
@@ -47,7 +47,7 @@ class DistillationRecipe:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a start that is neither."""
+        """Refuse other values of start."""
         if self.start not in STARTS:
             raise UnknownNameError("distillation.start", self.start, STARTS)
 
@@ -56,11 +56,11 @@ class Distillation(ABC):
     """The objective by which one student learns from one teacher.
 
     Subclasses are built as ``(student, teacher, **options)``, with the options of the recipe's table as keywords. They
-    raise :class:`~zoo.errors.ConfigError` for options out of range, and for a student or a teacher that does not fit.
+    raise :class:`~zoo.errors.ConfigError` for options out of range, and for an unsuitable student or teacher.
 
     Attributes:
-        teacher: in evaluation mode; it is not changed.
-        measures: what :meth:`loss` is, for a card.
+        teacher: in evaluation mode, left unchanged.
+        measures: the name of :meth:`loss`, for a card.
     """
 
     teacher: GenerativeModel
@@ -69,20 +69,20 @@ class Distillation(ABC):
     def prepare(  # noqa: B027 - most methods need no preparation
         self, data: Dataset, *, seed: int, folder: Path, say: Callable[[str], None] = lambda text: None
     ) -> None:
-        """Whatever takes long and is done once, such as the teacher's samples; nothing, unless overridden.
+        """Expensive work that is done once, such as drawing the teacher's samples; does nothing by default.
 
         Args:
-            data: what the student is trained on.
-            seed: of the run. The same seed prepares the same.
-            folder: of the run, where files may be kept that an interrupted run finds again.
-            say: told what is going on.
+            data: the student's training data.
+            seed: of the run; the same seed gives the same result.
+            folder: of the run, for files that an interrupted run can reuse.
+            say: receives progress messages.
         """
 
     def finish(self, folder: Path) -> None:  # noqa: B027 - as above
-        """Remove from ``folder`` what only an interrupted run needs; called when the run is done."""
+        """Remove files from ``folder`` that only an interrupted run needs; called at the end of the run."""
 
     def start(self, student: GenerativeModel) -> None:
-        """Give a student the teacher's weights, name by name.
+        """Copy the teacher's weights to a student, by name.
 
         Raises:
             ConfigError: they do not fit.
@@ -102,8 +102,8 @@ class Distillation(ABC):
         """The objective, a scalar with a gradient. Noise comes from torch's global generator.
 
         Args:
-            student: who learns; in evaluation mode when it is only measured.
+            student: the student; in evaluation mode when it is only measured.
             x: data ``[n, *event]``.
-            condition: theirs, or None.
-            done: share of the run that is over, 0 to 1.
+            condition: of the data, or None.
+            done: completed share of the run, 0 to 1.
         """

@@ -33,15 +33,15 @@ _PREPARATION = 10_000
 
 
 class Reporter(Protocol):
-    """What a run tells while it goes on; the command line draws it."""
+    """Receives the progress of a run; the command line displays it."""
 
     def __call__(self, training_state: TrainingState, loss: float, validation: float | None) -> None:
-        """Called after every step, with the validation loss when there was an evaluation."""
+        """Called after every step, with the validation loss if there was an evaluation."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: the weights to keep, and how it went."""
+    """A finished run: the weights to keep, and its progress."""
 
     arrays: weights.Arrays
     training_state: TrainingState
@@ -57,23 +57,23 @@ def train(
     report: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Result | None:
-    """Train ``model`` on ``data`` as ``recipe`` says, resuming from the checkpoint at ``path`` if there is one.
+    """Train ``model`` on ``data`` according to ``recipe``, resuming from the checkpoint at ``path`` if there is one.
 
     Args:
-        model: freshly built by the same recipe, or with weights that were loaded, whose constants it then keeps.
+        model: freshly built from the same recipe, or with loaded weights, whose constants it then keeps.
         data: the data set.
         recipe: the run.
         path: of the checkpoint, in an existing folder.
-        distillation: how it learns from a teacher, already prepared, instead of by its own loss.
+        distillation: a prepared distillation, to use instead of the model's own loss.
         report: called after each step.
-        stop: asked after each step; True writes a checkpoint and returns None.
+        stop: called after each step; True writes a checkpoint and returns None.
 
     Returns:
-        the result, or None when stopped early.
+        the result, or None if stopped early.
 
     Raises:
-        ConfigError: the run diverged: loss, gradient or parameters are not finite. The checkpoint before that stays.
-        DataError: the data does not fit the model, or holds numbers that are not finite.
+        ConfigError: the run diverged: loss, gradient or parameters are not finite. The previous checkpoint is kept.
+        DataError: the data does not fit the model, or has numbers that are not finite.
         WeightsError: the checkpoint is damaged or of another recipe.
     """
     settings = recipe.training
@@ -115,7 +115,7 @@ def train(
 
 
 class _Run:
-    """What a checkpoint holds: model, averaged weights, optimizer, progress, and the best weights so far."""
+    """The content of a checkpoint: model, averaged weights, optimizer, progress, and the best weights so far."""
 
     def __init__(self, model: GenerativeModel, recipe: Recipe, path: Path) -> None:
         settings = recipe.training
@@ -147,7 +147,7 @@ class _Run:
         )
 
     def evaluate(self, data: Dataset, loss: float, distillation: Distillation | None) -> float:
-        """The validation loss, noted in the history; if it is the least so far, the weights are kept."""
+        """The validation loss, recorded in the history; if it is the lowest so far, the weights are kept."""
         settings, training_state = self.recipe.training, self.training_state
         validation = evaluate(self.average, data, data.validation, seed=settings.seed, distillation=distillation)
         training_state.history.append({"step": training_state.step, "loss": loss, "validation": validation})
@@ -158,7 +158,7 @@ class _Run:
         return validation
 
     def kept(self) -> weights.Arrays:
-        """The weights that the recipe says to keep."""
+        """The weights to keep according to the recipe."""
         if self.recipe.training.keep == "best" and self.best is not None:
             return self.best
         return weights.state_arrays(self.average)
@@ -186,7 +186,7 @@ def _step(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
     norm = _gradient_norm(model, settings.gradient_clip)
-    # both at once, so that the processor waits for an accelerator once a step
+    # both at once, so that the processor synchronises with an accelerator once per step
     value, size = (float(number) for number in torch.stack([loss.detach(), norm.to(loss)]).tolist())
     for what, number in (("loss", value), ("norm of the gradient", size)):
         if not math.isfinite(number):
@@ -198,7 +198,7 @@ def _step(
 
 
 def _gradient_norm(model: GenerativeModel, clip: float) -> Tensor:
-    """The global norm of the gradient, which is clipped if ``clip`` is above 0: not finite if any part of it is not."""
+    """The global norm of the gradient, which is clipped if ``clip`` is above 0; not finite if any part of it is not."""
     if clip:
         return torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
     return torch.nn.utils.get_total_norm(p.grad for p in model.parameters() if p.grad is not None)
@@ -220,7 +220,7 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, *, decay: f
 def evaluate(
     model: GenerativeModel, data: Dataset, split: Split, *, seed: int, distillation: Distillation | None = None
 ) -> float:
-    """Mean loss over a split, the model's or the distillation's, in evaluation mode, with the same noise every time."""
+    """Mean loss over a split, the model's or the distillation's, in evaluation mode, always with the same noise."""
     was_training = model.training
     model.eval()
     total = 0.0
@@ -240,9 +240,9 @@ def evaluate(
 
 
 def prepare(model: GenerativeModel, data: Dataset, *, seed: int) -> None:
-    """Let a model fit its constants to the training split, or to 10,000 samples of it drawn at random.
+    """Let a model fit its constants to the training split, or to a random subset of 10,000 samples.
 
-    What was loaded, the model or a part of it, stays as it is: its weights were trained with the constants they have.
+    Loaded models or submodules are left unchanged: their weights were trained with their constants.
     """
     if weights.is_loaded(model):
         return
@@ -252,7 +252,7 @@ def prepare(model: GenerativeModel, data: Dataset, *, seed: int) -> None:
         x, condition = batch(data, data.train, chosen, model)
     loaded = [(part, copy.deepcopy(part.state_dict())) for part in model.modules() if weights.is_loaded(part)]
     if condition is None or "condition" not in inspect.signature(model.prepare).parameters:
-        # models of plugins that were written before contexts were standardised take the data alone
+        # models of plugins written before contexts were standardised take only the data
         model.prepare(x)
     else:
         model.prepare(x, condition)
@@ -295,7 +295,7 @@ def batch(
 ) -> tuple[Tensor, Tensor | None]:
     """The samples at ``indices`` as model input, dequantised when the data is discrete or rounded.
 
-    Uniform noise in [0, 1) makes a density of the whole numbers (Theis et al. 2016, section 3.1).
+    Uniform noise in [0, 1) turns the distribution of integers into a density (Theis et al. 2016, section 3.1).
     """
     x = torch.from_numpy(split.x[indices]).to(model.device, model.dtype)
     if data.widths is not None:
@@ -307,7 +307,7 @@ def batch(
 
 
 def _indices(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int64]:
-    """Indices of one batch: each epoch is a new permutation, and the last, short batch of an epoch is dropped."""
+    """Indices of one batch: each epoch is a new permutation, and its incomplete last batch is dropped."""
     size = min(settings.batch_size, count)
     epoch, position = divmod(step, max(count // size, 1))
     order = np.random.default_rng([settings.seed, epoch]).permutation(count)
@@ -325,9 +325,9 @@ def learning_rate_factor(settings: TrainingRecipe, step: int) -> float:
 
 
 class step_seed(AbstractContextManager[None]):  # noqa: N801 - reads as a statement: with step_seed(...)
-    """Torch's global generator seeded by (seed, step) inside the block and as it was outside.
+    """Seeds torch's global generator by (seed, step) inside the block and restores it afterwards.
 
-    Seeding each step apart makes a resumed run equal to an uninterrupted one without storing generator states.
+    Seeding each step separately makes a resumed run equal to an uninterrupted one without storing generator states.
     """
 
     def __init__(self, seed: int, step: int) -> None:

@@ -9,13 +9,13 @@ from zoo.errors import MissingDependencyError
 
 
 def paired(noise: Tensor, data: Tensor, classes: Tensor | None = None) -> Tensor:
-    """The noise in the order in which the sum of its squared distances from the data is the least.
+    """The noise, permuted to minimise the sum of its squared distances from the data.
 
     Args:
         noise: ``[n, *event]``.
         data: ``[n, *event]``.
-        classes: of the data, ``[n]``. Noise then changes places within a class, so that in each class it is as normal
-            as in all: what a model of data given their class starts from.
+        classes: of the data, ``[n]``. Noise is then permuted within classes only, so that the noise of each class
+            stays normal, as a class-conditional model needs.
 
     Raises:
         MissingDependencyError: scipy is not installed.

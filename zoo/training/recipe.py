@@ -1,4 +1,4 @@
-"""A recipe: everything that a training run depends on, as a TOML file of a few tables.
+"""A recipe: everything that a training run depends on, as a TOML file with a few tables.
 
 .. code-block:: toml
 
@@ -17,11 +17,11 @@
     steps = 3000
     batch_size = 512
 
-A run that diverges late goes on from its last checkpoint with other settings, which ``[training]`` then says::
+A run that diverged can continue from its last checkpoint with other settings, stated in ``[training]``::
 
     changes = [{ step = 2500, learning_rate = 1e-4 }]
 
-A student that learns from another model has a table ``[distillation]`` besides, see :mod:`zoo.training.distillation`.
+A student that learns from another model also has a table ``[distillation]``, see :mod:`zoo.training.distillation`.
 
 Every key is checked: an unknown or ill-typed one is an error, not a default.
 """
@@ -45,12 +45,12 @@ KEEP = ("last", "best")
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """Which architecture, built with which config.
+    """The architecture and its config.
 
     Attributes:
         architecture: its name.
         config: keywords that build it.
-        parts: of submodules by their names, such as ``"coding.autoencoder"``, the models (name or folder) whose weights
+        parts: submodule names, such as ``"coding.autoencoder"``, mapped to the models (name or folder) whose weights
             they start with.
     """
 
@@ -61,7 +61,7 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """Which data set, with which options of its own."""
+    """The data set and its options."""
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -69,11 +69,11 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class TrainingChange:
-    """Other settings from a step on, such as a lower learning rate for a run that diverges later.
+    """A change of settings from a step on, such as a lower learning rate for a run that diverges later.
 
     Attributes:
-        step: optimizer steps that are done by then.
-        learning_rate: as of :class:`TrainingRecipe`; None for what it was.
+        step: optimizer steps done before the change.
+        learning_rate: as of :class:`TrainingRecipe`; None to keep it.
         gradient_clip: likewise.
     """
 
@@ -89,7 +89,7 @@ class TrainingChange:
             raise ConfigError(f"training.changes: nothing changes at step {self.step}")
 
     def settings(self) -> dict[str, float]:
-        """What changes, by name."""
+        """The changed settings, by name."""
         values = {"learning_rate": self.learning_rate, "gradient_clip": self.gradient_clip}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -101,20 +101,20 @@ class TrainingRecipe:
     Attributes:
         seed: of the initial weights, the order of the data, and all noise.
         steps: optimizer steps.
-        batch_size: samples a step.
+        batch_size: samples per step.
         learning_rate: peak of AdamW's learning rate.
         schedule: ``"cosine"`` to zero, or ``"constant"``.
         warmup: steps of linear warm-up.
         weight_decay: AdamW's.
         betas: AdamW's.
         gradient_clip: bound on the gradient's global norm; 0 for none.
-        ema: decay of the exponential moving average of the weights, which is what is kept; 0 for none.
+        ema: decay of the exponential moving average of the weights, which is then kept; 0 for none.
         precision: ``"bfloat16"`` computes the forward pass in mixed precision; weights stay float32.
         evaluate_every: steps between evaluations on the validation split; 0 for none.
         checkpoint_every: steps between checkpoints.
         keep: weights of the ``"last"`` step, or of the ``"best"`` evaluation.
-        changes: other settings from later steps on, in the order of these. A checkpoint from before them is one of the
-            same run.
+        changes: changes of settings at later steps, in order. A checkpoint from before a change belongs to the same
+            run.
     """
 
     seed: int = 0
@@ -158,14 +158,14 @@ class TrainingRecipe:
             raise ConfigError('training.keep = "best" needs training.evaluate_every')
         steps = [change.step for change in self.changes]
         if steps != sorted(set(steps)):
-            raise ConfigError(f"training.changes are at the steps {steps}, which must rise")
+            raise ConfigError(f"training.changes are at the steps {steps}, which must increase")
         for change in self.changes:
             dataclasses.replace(self, changes=(), **change.settings())  # type: ignore[arg-type]
 
     def at(self, step: int) -> TrainingRecipe:
-        """The settings of a step, of which ``step`` are done before, with the changes up to there made."""
-        made = [change.settings() for change in self.changes if change.step <= step]
-        changed = {name: value for settings in made for name, value in settings.items()}
+        """The settings after ``step`` completed steps, with the changes up to there applied."""
+        active = [change.settings() for change in self.changes if change.step <= step]
+        changed = {name: value for settings in active for name, value in settings.items()}
         return dataclasses.replace(self, changes=(), **changed) if changed else self  # type: ignore[arg-type]
 
 
@@ -183,7 +183,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
-        """Build from nested tables, as TOML and JSON give them.
+        """Build from nested tables, as parsed from TOML or JSON.
 
         Raises:
             ConfigError: unknown, missing or ill-typed keys.
@@ -238,7 +238,7 @@ def _build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if type(None) in get_args(hint):
-        # an optional table: absent, or whole
+        # an optional table: absent, or complete
         hint = next(kind for kind in get_args(hint) if kind is not type(None))
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]

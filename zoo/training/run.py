@@ -29,21 +29,21 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 
 
 def find_recipe(source: str, registry: Registry) -> Recipe:
-    """The recipe that a TOML file holds, or that the card of a model remembers.
+    """The recipe in a TOML file, or in the card of a model.
 
     Args:
         source: path of a ``.toml`` file or of a model folder, or the name of a model.
         registry: where names are looked up.
 
     Raises:
-        ConfigError: the file is no recipe, or the model has none.
+        ConfigError: the file is not a recipe, or the model has none.
         UnknownNameError: no such model.
     """
     if source.endswith(".toml"):
         return Recipe.from_file(Path(source))
     card = resolve(registry, source).card
     if card is None or card.recipe is None:
-        raise ConfigError(f"{source} has no recipe", hint="Pass a recipe.toml, or a model whose card remembers one.")
+        raise ConfigError(f"{source} has no recipe", hint="Pass a recipe.toml, or a model whose card has one.")
     return Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}")
 
 
@@ -51,8 +51,8 @@ def load_data(source: DataSource, options: Mapping[str, Any], registry: Registry
     """Load a data set with its options.
 
     Raises:
-        DataError: the data cannot be had.
-        ConfigError: an option that it does not have.
+        DataError: the data are unavailable.
+        ConfigError: an unknown option.
     """
     load: Callable[..., Dataset] = registry.load_entry(source)
     try:
@@ -76,15 +76,15 @@ def train_recipe(
 
     Args:
         recipe: the run.
-        folder: where checkpoints and the finished model go; made if it is missing.
+        folder: for checkpoints and the finished model; created if missing.
         registry: where architectures and data sets are looked up.
         device: torch device.
         report: called after each step.
-        say: told what is going on, a line at a time.
-        stop: asked after each step; True writes a checkpoint and returns None.
+        say: receives progress messages, one line each.
+        stop: called after each step; True writes a checkpoint and returns None.
 
     Returns:
-        the card of the finished model, or None when stopped early.
+        the card of the finished model, or None if stopped early.
     """
     from zoo.training import loop
 
@@ -121,7 +121,7 @@ def train_recipe(
 
 
 def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Callable[[str], None]) -> GenerativeModel:
-    """The model of a recipe with its first weights, on its device."""
+    """The model of a recipe with its initial weights, on its device."""
     import torch
 
     with torch.random.fork_rng():
@@ -138,7 +138,7 @@ def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Call
 
 
 def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Any]) -> ModelCard:
-    """Write the weights, and the card that knows them, which is returned."""
+    """Write the weights and the card, and return the card with the weights' file."""
     digest = weights.write(folder / WEIGHTS_FILE, arrays)
     size = (folder / WEIGHTS_FILE).stat().st_size
     described = {**card.describe(), "weights": vars(WeightsFile(WEIGHTS_FILE, digest, size))}
@@ -148,7 +148,7 @@ def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Any]) -> M
 
 
 def begin_with(model: GenerativeModel, name: str, other: GenerativeModel) -> None:
-    """Give a submodule the weights of another model.
+    """Load the weights of another model into a submodule.
 
     Raises:
         ConfigError: there is no such submodule, or they do not fit.
@@ -163,17 +163,17 @@ def begin_with(model: GenerativeModel, name: str, other: GenerativeModel) -> Non
 def build_distillation(
     student: GenerativeModel, recipe: Recipe, registry: Registry, *, device: str = "cpu"
 ) -> Distillation | None:
-    """How a recipe's student learns from its teacher, or None for a recipe without one.
+    """The distillation of a recipe, or None if it has none.
 
     Args:
-        student: what is trained.
-        recipe: names method and teacher.
+        student: the model to train.
+        recipe: names the method and the teacher.
         registry: where both are looked up.
         device: torch device that the teacher is moved to.
 
     Raises:
         UnknownNameError: no such method or teacher.
-        ConfigError: options that the method does not have, or a student or teacher that it does not take.
+        ConfigError: unknown options, or a student or teacher that the method does not accept.
         PluginError: a method that fails.
     """
     table = recipe.distillation
@@ -190,8 +190,10 @@ def build_distillation(
         distillation = build(student, teacher, **table.options)
     except ZooError:
         raise
-    except Exception as error:  # whatever the class makes of values that it did not expect
-        raise PluginError(f"the distillation method {method.name} cannot be used so: {last_line(error)}") from error
+    except Exception as error:  # whatever the class raises for unexpected values
+        raise PluginError(
+            f"the distillation method {method.name} cannot be used with these options: {last_line(error)}"
+        ) from error
     if not isinstance(distillation, Distillation):
         raise PluginError(f"{method.entry} of the distillation method {method.name} is not a Distillation")
     return distillation
@@ -205,7 +207,7 @@ def measure(
     distillation: Distillation | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """What a finished model is worth on the test split: its loss, and its density where scoring is one call."""
+    """Metrics of a finished model on the test split: its loss, and its density if scoring is one call."""
     from zoo.metrics.density import held_out_density
     from zoo.models.interface import DirectModel
     from zoo.training import loop

@@ -44,7 +44,7 @@ def test_weights_and_config_make_the_same_model(make, tmp_path, inputs):
         ({"event_shape": [2], "dropout": 1.0}, "dropout must be in"),
         ({"event_shape": [2], "linear": "qr"}, "no linear layer named 'qr'"),
         ({"event_shape": [2], "levels": 1}, "2 levels or more"),
-        ({"event_shape": [2], "condition": {"kind": "classes", "size": 0}}, "size 1 up"),
+        ({"event_shape": [2], "condition": {"kind": "classes", "size": 0}}, "size 1 or more"),
     ],
 )
 def test_what_cannot_be_built_is_refused(config, message):

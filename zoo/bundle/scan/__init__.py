@@ -1,10 +1,10 @@
-"""Reading strangers' files without trusting them: what must hold before anybody else's parser sees a byte.
+"""Checks of untrusted files, made before any other parser sees a byte.
 
 ==========================  =====================================================================================
-:mod:`zoo.bundle.scan.wire`        protobuf's wire format, as much of it as ONNX files use
-:mod:`zoo.bundle.scan.messages`    which fields the messages of an ONNX file have
-:mod:`zoo.bundle.scan.operators`   which operators a graph may use
-:mod:`zoo.bundle.scan.schemas`     what their schemas say
+:mod:`zoo.bundle.scan.wire`        protobuf's wire format, as far as ONNX files use it
+:mod:`zoo.bundle.scan.messages`    the fields of the messages in an ONNX file
+:mod:`zoo.bundle.scan.operators`   the operators that a graph may use
+:mod:`zoo.bundle.scan.schemas`     their schemas
 :mod:`zoo.bundle.scan.reading`     the parts of a graph's file: ports and tensors
 :mod:`zoo.bundle.scan.attributes`  a node's attributes
 :mod:`zoo.bundle.scan.values`      constants and types of a graph's values

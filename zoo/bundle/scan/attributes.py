@@ -1,7 +1,7 @@
-"""A node's attributes: those of its operator's schema, each once, its value in the one field that its type names.
+"""A node's attributes: those of its operator's schema, each once, with the value in the field that its type names.
 
-ONNX Runtime looks at ``type`` for some operators and at whichever field is set for others, and takes what it does not
-ask for as not there. So an attribute with two values, or one beside its type, is another graph here than there.
+ONNX Runtime reads ``type`` for some operators and whichever field is set for others, and ignores the rest. So an
+attribute with two values, or a value that contradicts its type, could be read differently here and there.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from zoo.bundle.scan.schemas import ATTRIBUTES, Schema, schema_of
 from zoo.bundle.scan.values import Fields
 from zoo.bundle.scan.wire import signed
 
-#: enlargement by one attribute of a convolution or pooling
+#: largest largest enlargement by one attribute of a convolution or pooling
 _MAX_SIZING = 1 << 16
-#: whole numbers are 64 bits wide, and cut to 32 where an operator counts something by them
+#: integers have 64 bits, but some operators truncate counts to 32
 _MAX_WHOLE = 1 << 31
 _MAX_STRING = 256
-#: what an attribute has beside its value
+#: fields of an attribute besides its value
 _ABOUT = {"name", "type", "doc_string"}
 
 
@@ -28,12 +28,12 @@ def describe(node: Fields) -> str:
 
 
 def schema_for(node: Fields, opset: int) -> Schema:
-    """The schema of a node's operator, whose numbers of inputs and outputs it keeps to."""
+    """The schema of a node's operator, having checked the numbers of inputs and outputs."""
     operator = node.get("op_type", "")
     if (domain := node.get("domain", "")) not in ("", "ai.onnx"):
         refuse(f"uses the operator {shown(f'{domain}.{operator}')}, which is not ONNX's own")
     if operator not in ALLOWED:
-        refuse(f"uses the operator {shown(operator)}, which bundles may not")
+        refuse(f"uses the operator {shown(operator)}, which bundles must not use")
     schema = schema_of(operator, opset)
     if schema is None:
         refuse(f"uses the operator {operator}, which opset {opset} does not have")
@@ -49,25 +49,25 @@ def schema_for(node: Fields, opset: int) -> Schema:
 
 def attributes_of(reader: Reader, node: Fields, schema: Schema) -> dict[str, Fields]:
     """A node's attributes by name; the tensors in them are decoded, the graphs are not."""
-    found: dict[str, Fields] = {}
+    attributes: dict[str, Fields] = {}
     for each in node.get("attribute", ()):
         attribute = reader.decode(each, m.ATTRIBUTE)
         name = attribute.get("name", "")
-        if name in found:
+        if name in attributes:
             refuse(f"has a node {describe(node)} with two attributes {shown(name)}")
         _check(node, name, attribute, schema)
         if "t" in attribute:
             attribute["t"] = reader.tensor(attribute["t"], initializer=False)
-        found[name] = attribute
-    if missing := [name for name in schema.required if name not in found]:
+        attributes[name] = attribute
+    if missing := [name for name in schema.required if name not in attributes]:
         refuse(f"has a node {describe(node)} without the attribute {missing[0]}")
-    if node.get("op_type") == "Constant" and len(found) != 1:
-        refuse(f"has a node {describe(node)} with {len(found)} values, and a constant is one")
-    return found
+    if node.get("op_type") == "Constant" and len(attributes) != 1:
+        refuse(f"has a node {describe(node)} with {len(attributes)} values, but a constant has one")
+    return attributes
 
 
 def _check(node: Fields, name: str, attribute: Fields, schema: Schema) -> None:
-    """Refuse an attribute that the schema has not, or that holds more or less than the value of its type."""
+    """Refuse an attribute that the schema does not have, or that does not have exactly the value of its type."""
     if (kind := schema.attributes.get(name)) is None:
         if "g" in attribute or "graphs" in attribute:
             refuse(f"has a graph in attribute {shown(name)} of {describe(node)}")
@@ -76,7 +76,7 @@ def _check(node: Fields, name: str, attribute: Fields, schema: Schema) -> None:
         refuse(f"has a node {describe(node)} with an attribute {name} of a type that bundles do not use")
     number, field = ATTRIBUTES[kind]
     held = attribute.keys() - _ABOUT
-    # an empty list is no field at all
+    # an empty list is stored as a missing field
     if attribute.get("type") != number or held - {field} or (not held and not kind.endswith("S")):
         refuse(
             f"has a node {describe(node)} whose attribute {name} is of type {attribute.get('type')} and holds "
@@ -90,4 +90,4 @@ def _check(node: Fields, name: str, attribute: Fields, schema: Schema) -> None:
         refuse(f"has a node {describe(node)} whose {name} is below {least} or beyond {_MAX_WHOLE}")
     texts = [bytes(text) for text in (*attribute.get("strings", ()), *([attribute["s"]] if "s" in attribute else ()))]
     if any(len(text) > _MAX_STRING or not (text.isascii() and text.decode().isprintable()) for text in texts):
-        refuse(f"has a node {describe(node)} whose {name} is no word that an operator could know")
+        refuse(f"has a node {describe(node)} whose {name} is not a valid word")

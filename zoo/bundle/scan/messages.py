@@ -6,7 +6,7 @@ from zoo.bundle.scan.wire import Field
 
 Message = dict[int, Field]
 
-#: sizes that a tensor has; ONNX Runtime and NumPy know few operators beyond 8
+#: largest rank of a tensor; ONNX Runtime and NumPy support few operators beyond 8
 MAX_RANK = 16
 
 MODEL: Message = {

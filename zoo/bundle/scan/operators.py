@@ -1,10 +1,11 @@
 """The operators that a bundle's graph may use: those of ONNX's default domain that compute tensors from tensors.
 
-Not here, each for a reason: ``Random*``, ``Bernoulli``, ``Multinomial`` and ``Dropout`` draw numbers that differ from
-runtime to runtime; strings, sequences, optionals, maps and images are no business of a network; detection operators
-(``NonMaxSuppression``, ``RoiAlign``) and losses have no use here, and every one less is one less to get wrong; ``STFT``
-with an empty window ends the process that runs it, and how large a window is may be known to nobody before.
-Operators of other domains are code of one runtime: ``com.microsoft``, ``EPContext`` (a precompiled blob), ``PythonOp``.
+Deliberately excluded: ``Random*``, ``Bernoulli``, ``Multinomial`` and ``Dropout`` draw numbers that differ between
+runtimes; strings, sequences, optionals, maps and image decoders are not needed by networks; detection
+operators (``NonMaxSuppression``, ``RoiAlign``) and losses have no use here and only add attack surface;
+``STFT`` with an empty window terminates the process, and the size of its window may be unknown in advance.
+Operators of other domains are specific to one runtime: ``com.microsoft``, ``EPContext`` (a precompiled blob),
+``PythonOp``.
 """
 
 from __future__ import annotations
@@ -34,17 +35,18 @@ _GROUPS = {
     "QLinearConv QLinearMatMul QuantizeLinear",
     "control": "If Loop Scan",
 }
-#: what they do -> their names
+#: purpose -> names
 OPERATORS: dict[str, frozenset[str]] = {group: frozenset(names.split()) for group, names in _GROUPS.items()}
 ALLOWED = frozenset().union(*OPERATORS.values())
-#: operators whose attributes are graphs, and which
+#: operators whose attributes are graphs, and these attributes
 SUBGRAPHS = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
-#: operators whose output is as large as an input says, and that input. The rest is bounded by what goes in.
+#: operators whose output size is given by the value of an input, and that input. All others are bounded by their
+#: inputs.
 SIZED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "OneHot": 1, "Pad": 1, "Resize": 3, "CenterCropPad": 1}
-#: attributes that may be below 0: places counted from the end, cropping, numbers of a constant. The rest are counts and
-#: switches, of which ONNX Runtime does not look at all: a negative ``batch_dims`` of GatherND ends the process.
+#: attributes that may be negative: indices counted from the end, cropping, values of a constant. The others are counts
+#: and switches, not all of which ONNX Runtime validates: a negative ``batch_dims`` of GatherND terminates the process.
 SIGNED = frozenset({"axes", "axis", "end", "k", "pads", "scan_input_axes", "scan_output_axes", "start"})
-#: attributes that may be any whole number
+#: attributes that may be any integer
 FREE = frozenset({"value_int", "value_ints", "start", "end"})
-#: attributes that enlarge what an operator gives
+#: attributes that enlarge an operator's output
 SIZING = frozenset({"pads", "kernel_shape", "strides", "dilations", "output_padding", "output_shape", "blocksize"})

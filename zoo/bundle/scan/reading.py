@@ -1,4 +1,4 @@
-"""The parts of a graph's file, read by the rules that need nothing but the part itself: messages, ports and tensors."""
+"""The parts of a graph's file with rules that concern only the part itself: messages, ports and tensors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from zoo.bundle.scan.values import TYPES, Fields
 from zoo.bundle.scan.wire import Budget, Malformed, decode, signed
 from zoo.printable import shortened
 
-#: numbers in one tensor that a graph asks for in constants: 1 GB in float32
+#: numbers in one tensor whose size a graph states in constants: 1 GB in float32
 MAX_ELEMENTS = 1 << 28
 
-#: where numbers stand that are not raw: the field, and the types it serves
+#: fields for numbers that are not raw, and the types they serve
 _FIELDS = {
     "float_data": {"float32"},
     "double_data": {"float64"},
@@ -22,7 +22,7 @@ _FIELDS = {
     "uint64_data": {"uint32", "uint64"},
     "int32_data": {"int32", "int16", "int8", "uint16", "uint8", "bool", "float16", "bfloat16", "int4", "uint4"},
 }
-#: types whose numbers stand as bits in a wider field, and how many bits; a number beyond them is cut off somewhere
+#: types whose numbers are stored as bits in a wider field, and how many bits; larger numbers would be truncated
 _BITS = {"bool": 1, "float16": 16, "bfloat16": 16, "int4": 8, "uint4": 8}
 _UNUSED = {
     "training_info": "training graphs",
@@ -30,7 +30,7 @@ _UNUSED = {
     "configuration": "device configurations",
     "sparse_initializer": "sparse tensors",
     "quantization_annotation": "quantization annotations",
-    "metadata_props": "metadata, which can tell of the machine that made it and change how ONNX Runtime loads it",
+    "metadata_props": "metadata, which can disclose the machine that wrote it and change how ONNX Runtime loads it",
     "device_configurations": "device configurations",
     "overload": "overloads of functions",
     "tp": "types as attributes",
@@ -43,17 +43,17 @@ _UNUSED = {
 }
 _KINDS = ("tensor_type", "sequence_type", "map_type", "opaque_type", "sparse_tensor_type", "optional_type")
 
-#: name, dtype and sizes; a size or dtype that is not stated is ``"?"``
+#: name, dtype and sizes; an unstated size or dtype is ``"?"``
 Stated = tuple[str, str, tuple[int | str, ...]]
 
 
 def refuse(what: str) -> NoReturn:
-    """Refuse the file, with the rest of a sentence that begins with its name."""
+    """Refuse the file; ``what`` completes a sentence that begins with its name."""
     raise Malformed(what)
 
 
 def shown(name: object) -> str:
-    """A name of the file's in quotes, as one line of bounded length."""
+    """A name from the file in quotes, as one line of bounded length."""
     return shortened(repr(name), 80)
 
 
@@ -61,7 +61,7 @@ class Reader:
     """Reads messages within a budget.
 
     Args:
-        files: size of every file of the bundle that has been checked, by name.
+        files: sizes of the checked files of the bundle, by name.
     """
 
     def __init__(self, files: Mapping[str, int]) -> None:
@@ -69,22 +69,22 @@ class Reader:
         self.budget = Budget()
 
     def decode(self, data: memoryview, fields: m.Message) -> Fields:
-        """One message, without what bundles do not use."""
-        found = decode(data, fields, self.budget)
-        for name in found.keys() & _UNUSED.keys():
-            if found[name]:  # an empty overload says nothing
-                refuse(f"holds {_UNUSED[name]}")
-        return found
+        """One message, refusing fields that bundles do not use."""
+        message = decode(data, fields, self.budget)
+        for name in message.keys() & _UNUSED.keys():
+            if message[name]:  # an empty overload is harmless
+                refuse(f"contains {_UNUSED[name]}")
+        return message
 
     def port(self, data: memoryview) -> Stated:
-        """What is stated of a value."""
+        """The declaration of a value."""
         value = self.decode(data, m.VALUE)
         name = value.get("name", "")
         kind = self.decode(value["type"], m.TYPE) if "type" in value else {}
         if not kind:
             return name, "?", ()
         if [each for each in _KINDS if each in kind] != ["tensor_type"]:
-            refuse(f"has {shown(name)}, which is no tensor")
+            refuse(f"has {shown(name)}, which is not a tensor")
         tensor = self.decode(kind["tensor_type"], m.TENSOR_TYPE)
         dtype = self.dtype(tensor.get("elem_type", 0), shown(name))[0]
         sizes: list[int | str] = []
@@ -100,7 +100,7 @@ class Reader:
         return name, dtype, tuple(sizes)
 
     def tensor(self, data: memoryview, *, initializer: bool) -> Fields:
-        """A tensor whose numbers are as many as it says, and where they may be."""
+        """A tensor, having checked that its numbers are as many as stated, and where they are allowed to be."""
         tensor = self.decode(data, m.TENSOR)
         name = shown(tensor.get("name", ""))
         dtype, bits = self.dtype(tensor.get("data_type", 0), name)
@@ -111,10 +111,10 @@ class Reader:
         external = tensor.get("data_location", 0)
         inline = [field for field in (*_FIELDS, "raw_data") if field in tensor]
         if external not in (0, 1) or (external == 0 and "external_data" in tensor):
-            refuse(f"has a tensor {name} whose data is neither inside nor outside")
+            refuse(f"has a tensor {name} whose data is neither inline nor external")
         if external:
             if not initializer or inline:
-                refuse(f"has a tensor {name} whose data may not stand outside")
+                refuse(f"has a tensor {name} whose data must not be external")
             self._check_external(name, tensor.get("external_data", ()), size)
             return tensor
         if len(inline) > 1:
@@ -136,12 +136,12 @@ class Reader:
         return TYPES[number]
 
     def bound(self, sizes: list[int], what: str) -> None:
-        """Refuse sizes of more numbers than a graph could need."""
+        """Refuse sizes beyond what a graph could need."""
         if any(s < 0 for s in sizes) or math.prod(max(s, 1) for s in sizes) > MAX_ELEMENTS:
             refuse(f"has sizes {shortened(str(sizes), 200)} for {what}, more than {MAX_ELEMENTS} numbers")
 
     def _numbers(self, tensor: Fields, field: str, dtype: str, name: str) -> int:
-        """How many numbers stand in a field that is not raw, each of which its type can hold."""
+        """The number of values in a field that is not raw, having checked that their type can hold them."""
         if dtype not in _FIELDS[field]:
             refuse(f"has a tensor {name} of {dtype} with data in {field}")
         values = tensor[field]
@@ -153,22 +153,22 @@ class Reader:
         return len(values)
 
     def _check_external(self, name: str, entries: Any, size: int) -> None:
-        found: dict[str, str] = {}
+        fields: dict[str, str] = {}
         for each in entries:
             entry = self.decode(each, m.ENTRY)
             key = entry.get("key", "")
-            if key in found or key not in ("location", "offset", "length"):
+            if key in fields or key not in ("location", "offset", "length"):
                 refuse(f"has a tensor {name} with a key {shown(key)} of external data, twice or unknown")
-            found[key] = entry.get("value", "")
-        if found.keys() != {"location", "offset", "length"}:
+            fields[key] = entry.get("value", "")
+        if fields.keys() != {"location", "offset", "length"}:
             refuse(f"has a tensor {name} whose external data lacks location, offset or length")
-        location = found["location"]
+        location = fields["location"]
         if location not in self._files or not location.endswith(".safetensors"):
-            refuse(f"takes tensor {name} from {shown(location)}, which is no weights file of the bundle")
-        offset, length = (_whole(found[key]) for key in ("offset", "length"))
+            refuse(f"takes tensor {name} from {shown(location)}, which is not a weights file of the bundle")
+        offset, length = (_whole(fields[key]) for key in ("offset", "length"))
         if offset is None or length is None or offset + length > self._files[location]:
             refuse(
-                f"takes tensor {name} from bytes {shown(found['offset'])} + {shown(found['length'])} of {location}, "
+                f"takes tensor {name} from bytes {shown(fields['offset'])} + {shown(fields['length'])} of {location}, "
                 f"which has {self._files[location]}"
             )
         if length != size:
@@ -176,13 +176,13 @@ class Reader:
 
 
 def _bounds(dtype: str) -> tuple[int, int]:
-    """The least number that a field other than ``raw_data`` may hold for a type, and the first beyond the largest."""
+    """The range of numbers that a field other than ``raw_data`` may hold for a type, excluding its end."""
     bits = _BITS.get(dtype) or int(dtype.lstrip("uint"))
     return (-(1 << bits - 1), 1 << bits - 1) if dtype in ("int8", "int16", "int32", "int64") else (0, 1 << bits)
 
 
 def _whole(digits: str) -> int | None:
-    """A number that is written in one way only, below 2⁶³."""
+    """A number below 2⁶³ in its canonical form."""
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 18 or (digits[0] == "0" and digits != "0"):
         return None
     return int(digits)

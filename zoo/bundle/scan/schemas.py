@@ -1,7 +1,7 @@
-"""What an operator's schema says: its attributes and their types, its inputs and outputs, and of what types they are.
+"""Schemas of operators: their attributes and types, and the numbers and types of inputs and outputs.
 
-The numbers are those of the package onnx, written to ``schemas.json`` by ``scripts/operator_schemas.py``; a test holds
-that they equal what the installed onnx says. The scan itself needs no onnx.
+They are those of the package onnx, written to ``schemas.json`` by ``scripts/operator_schemas.py``; a test ensures that
+they equal those of the installed onnx. The scan itself needs no onnx.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-#: type of an attribute, as schemas have it -> its number in ``type``, and the one field that its value stands in.
-#: Sparse tensors and types are no business of a bundle's graph.
+#: type of an attribute in schemas -> its number in ``type``, and the field that stores its value. Sparse tensors
+#: and types are not used in bundles.
 ATTRIBUTES = {
     "FLOAT": (1, "f"),
     "INT": (2, "i"),
@@ -32,15 +32,15 @@ class Schema:
     """One version of an operator.
 
     Attributes:
-        since: the opset that brought it.
-        inputs: the least and the largest number of inputs.
+        since: the opset that introduced it.
+        inputs: the smallest and the largest number of inputs.
         outputs: likewise.
         attributes: name -> type, a key of :data:`ATTRIBUTES` or another that bundles do not use.
-        required: the attributes that there must be.
-        needs: places of the inputs that may not be left out.
-        takes: types of the inputs, the last also that of any further: the name of a dtype, or a letter such as ``"T"``
-            that stands for one type throughout a node.
-        gives: likewise of the outputs.
+        required: the required attributes.
+        needs: indices of the required inputs.
+        takes: types of the inputs, the last one for all further ones: the name of a dtype, or a letter such as ``"T"``
+            that stands for the same type throughout a node.
+        gives: likewise for the outputs.
         floating: the letters that stand for floating-point types only.
     """
 
@@ -55,12 +55,12 @@ class Schema:
     floating: tuple[str, ...]
 
     def types_of(self, stated: Sequence[str], number: int) -> list[str]:
-        """The types of so many inputs or outputs of a node, from :attr:`takes` or :attr:`gives`."""
+        """The types of ``number`` inputs or outputs of a node, from :attr:`takes` or :attr:`gives`."""
         return [stated[min(i, len(stated) - 1)] for i in range(number)]
 
 
 def schema_of(operator: str, opset: int) -> Schema | None:
-    """The version of an operator that an opset has, or None where it has none."""
+    """The version of an operator in an opset, or None if the opset does not have it."""
     versions = [each for each in _table().get(operator, ()) if each.since <= opset]
     return versions[-1] if versions else None
 

@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read within bounds, and whether its numbers are finite.
+"""The header of a safetensors file, read within bounds, and a check that its numbers are finite.
 
 ::
 
@@ -6,7 +6,7 @@
     n bytes      JSON: name -> {"dtype", "shape", "data_offsets": [begin, end]}
     the rest     the tensors; tensor data stands at 8 + n + begin
 
-Every byte after the header belongs to exactly one tensor. Tensors are looked at a piece at a time, however large.
+Every byte after the header belongs to exactly one tensor. Tensors are read in pieces, however large they are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_TENSORS = 100_000
 MAX_RANK = 16
 _CHUNK = 1 << 22
 
-#: bytes of one number
+#: bytes per number
 DTYPES = {
     "BOOL": 1,
     "U8": 1,
@@ -41,13 +41,13 @@ DTYPES = {
     "I64": 8,
     "F64": 8,
 }
-#: the bits of the exponent, all ones in what is not finite
+#: the bits of the exponent, all ones in numbers that are not finite
 _EXPONENTS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F800000, "F64": 0x7FF0000000000000}
 
 
 @dataclass(frozen=True)
 class Span:
-    """A tensor in a file: where its bytes begin, counted from the beginning of the file, and how many there are."""
+    """A tensor in a file: the offset of its bytes from the beginning of the file, and their number."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -59,18 +59,18 @@ def read_header(file: BinaryIO, size: int) -> dict[str, Span]:
     """The tensors of a safetensors file by name, in the order of their bytes.
 
     Args:
-        file: at its beginning.
+        file: positioned at its beginning.
         size: of the file, in bytes.
 
     Raises:
-        Malformed: not a safetensors file, or one with holes, overlaps or tensors that are not as large as they say.
+        Malformed: not a safetensors file, or one with gaps, overlaps or tensors of the wrong size.
     """
     prefix = file.read(8)
     if len(prefix) < 8:
         raise Malformed("is too short for the length of a header")
     length = int.from_bytes(prefix, "little")
     if length > min(MAX_HEADER, size - 8):
-        raise Malformed(f"claims a header of {length} bytes in a file of {size}, at most {MAX_HEADER} are read")
+        raise Malformed(f"claims a header of {length} bytes in a file of {size}; the limit is {MAX_HEADER}")
     raw = file.read(length)
     if not raw.startswith(b"{"):
         raise Malformed("has a header that does not begin with {")
@@ -79,10 +79,10 @@ def read_header(file: BinaryIO, size: int) -> dict[str, Span]:
     except (ValueError, RecursionError) as error:
         raise Malformed(f"has a header that is not JSON: {error}") from None
     if not isinstance(header, dict) or len(header) > MAX_TENSORS:
-        raise Malformed(f"has a header that is no table of at most {MAX_TENSORS} tensors")
+        raise Malformed(f"has a header that is not a table of at most {MAX_TENSORS} tensors")
     notes = header.pop("__metadata__", {})
     if not isinstance(notes, dict) or not all(isinstance(v, str) for v in notes.values()):
-        raise Malformed("has a __metadata__ that is no table of texts")
+        raise Malformed("has a __metadata__ that is not a table of texts")
     spans = sorted(
         ((name, _span(name, entry, 8 + length)) for name, entry in header.items()),
         key=lambda item: (item[1].offset, item[1].length),
@@ -90,11 +90,11 @@ def read_header(file: BinaryIO, size: int) -> dict[str, Span]:
     at = 8 + length
     for name, span in spans:
         if span.offset != at:
-            what = "overlaps what stands before it" if span.offset < at else "leaves a hole before it"
+            what = "overlaps the one before it" if span.offset < at else "leaves a gap before it"
             raise Malformed(f"has a tensor {name!r} that {what}")
         at += span.length
     if at != size:
-        raise Malformed(f"has {size} bytes, and its tensors end at {at}")
+        raise Malformed(f"has {size} bytes, but its tensors end at {at}")
     return dict(spans)
 
 
@@ -105,9 +105,9 @@ def _span(name: str, entry: object, start: int) -> Span:
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise Malformed(f"has a tensor {name!r} of dtype {dtype!r}; there are {', '.join(DTYPES)}")
     if not _sizes(shape) or len(shape) > MAX_RANK:
-        raise Malformed(f"has a tensor {name!r} whose shape is no list of at most {MAX_RANK} sizes")
+        raise Malformed(f"has a tensor {name!r} whose shape is not a list of at most {MAX_RANK} sizes")
     if not _sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise Malformed(f"has a tensor {name!r} whose data_offsets are no beginning and end")
+        raise Malformed(f"has a tensor {name!r} whose data_offsets are not a beginning and an end")
     length = math.prod(shape) * DTYPES[dtype]
     if length != offsets[1] - offsets[0]:
         raise Malformed(f"has a tensor {name!r} of {offsets[1] - offsets[0]} bytes, {dtype}{shape} takes {length}")
@@ -119,7 +119,7 @@ def _sizes(values: object) -> bool:
 
 
 def check_finite(file: BinaryIO, spans: dict[str, Span]) -> None:
-    """Refuse floating-point numbers that are infinite or none.
+    """Refuse floating-point numbers that are infinite or NaN.
 
     Raises:
         Malformed: with the tensor that has one.

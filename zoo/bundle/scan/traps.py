@@ -1,7 +1,8 @@
-"""Nodes that end the process in which ONNX Runtime runs them: found by running random nodes, each in its own process.
+"""Nodes that terminate the process in which ONNX Runtime runs them, found by running random nodes, each in its own
+process.
 
-ONNX Runtime answers most of what makes no sense with an error. These it does not look at, some of them already when a
-file is loaded and its constants are folded.
+ONNX Runtime reports an error for most invalid nodes. These it does not check, some of them already when a file is
+loaded and its constants are folded.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ def check_traps(node: Fields, attributes: Mapping[str, Fields], takes: Sequence[
 
 
 def _check_division(node: Fields, takes: Sequence[Value]) -> None:
-    """A division of whole numbers stops the processor at a divisor of 0, and at the least number divided by -1.
+    """An integer division traps for a divisor of 0, and for the smallest number divided by -1.
 
-    That quotient is one too large. So a divisor is floating-point, or known here and neither.
+    (That quotient overflows.) So a divisor must be floating-point, or a known constant other than 0 and -1.
     """
     if any(value.dtype in FLOATS for value in takes):
         return
     divisor = takes[1].constant
     if divisor is None or divisor.dtype.kind not in "iu" or any(int(v) in (0, -1) for v in divisor):
-        refuse(f"has a node {describe(node)} that divides whole numbers by what is no constant, 0 or -1")
+        refuse(f"has a node {describe(node)} that divides integers by 0, -1 or a number that is not constant")
 
 
 def _check_split(node: Fields, attributes: Mapping[str, Fields], takes: Sequence[Value]) -> None:
-    """A Split writes as many parts as it has outputs, of which it has made only as many as its attribute says."""
+    """A Split writes one part per output, but allocates only as many as its attribute states."""
     outputs = len(node["output"])
     stated = attributes["num_outputs"]["i"] if "num_outputs" in attributes else outputs
     sizes = takes[1].constant if len(takes) > 1 else None
     if stated != outputs or (sizes is not None and len(sizes) != outputs):
-        refuse(f"has a node {describe(node)} of {outputs} outputs, which is told to make another number of parts")
+        refuse(f"has a node {describe(node)} of {outputs} outputs, whose attribute states a different number of parts")

@@ -1,4 +1,4 @@
-"""What a graph's constants are, and of which type each value is: as much as the rules for graphs have to know."""
+"""Constants and types of a graph's values, as far as the rules for graphs need them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.bundle.scan.wire import signed
 
 Fields = dict[str, Any]
 
-#: ONNX's number of a type -> (name, bits). No strings, no complex numbers, no 8-bit floats.
+#: ONNX's number of a type -> (name, bits). No strings, complex numbers or 8-bit floats.
 TYPES = {
     1: ("float32", 32),
     2: ("uint8", 8),
@@ -33,15 +33,15 @@ TYPES = {
     22: ("int4", 4),
 }
 _NAMES = frozenset(name for name, _ in TYPES.values())
-#: a floating-point type, whichever
+#: any floating-point type
 FLOATING = "floating"
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64", FLOATING})
-#: numbers of a constant that is looked at
+#: largest constant whose numbers are read
 _READ = 256
 
-#: operators whose output has the numbers of their first input
+#: operators whose output has the same numbers as their first input
 _SAME = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
-#: the attribute that names the type of what an operator gives
+#: the attribute that states the type of an operator's output
 _TYPED_BY = {
     "Cast": "to",
     "ConstantOfShape": "value",
@@ -49,7 +49,7 @@ _TYPED_BY = {
     "QuantizeLinear": "output_dtype",
     "DequantizeLinear": "output_dtype",
 }
-#: the input whose type that of the output is, where its schema does not say so
+#: the input that determines the output's type, where the schema does not say so
 _TYPED_LIKE = {"CastLike": 1, "EyeLike": 0, "QuantizeLinear": 2, "DequantizeLinear": 1}
 _VALUES = {"value_float": "float32", "value_floats": "float32", "value_int": "int64", "value_ints": "int64"}
 
@@ -59,7 +59,7 @@ class Value(NamedTuple):
 
     Attributes:
         dtype: a name of :data:`TYPES`, :data:`FLOATING`, or nothing.
-        constant: its numbers in a row, if they are constant and few, else None.
+        constant: its flattened numbers, if they are constant and few, else None.
     """
 
     dtype: str = ""
@@ -75,7 +75,7 @@ def of_tensor(tensor: Fields) -> Value:
 
 
 def _numbers(tensor: Fields) -> NDArray[Any] | None:
-    """The numbers of a small constant; None for what stands outside, is large or of a rare type."""
+    """The numbers of a small constant; None if it is external, large or of a rare type."""
     dtype = TYPES[tensor["data_type"]][0]
     if tensor.get("data_location", 0) or math.prod(tensor.get("dims", [])) > _READ:
         return None
@@ -96,14 +96,14 @@ def _numbers(tensor: Fields) -> NDArray[Any] | None:
     return np.zeros(0, little)
 
 
-def given(
+def outputs_of(
     operator: str,
     schema: Schema,
     attributes: Mapping[str, Fields],
     takes: Sequence[Value],
     outputs: int,
 ) -> list[Value]:
-    """What is known of the outputs of a node without graphs in it."""
+    """What is known of the outputs of a node without nested graphs."""
     if operator == "Constant":
         return [_constant(attributes)]
     stated = schema.types_of(schema.takes, len(takes))
@@ -118,7 +118,7 @@ def given(
 
 
 def _constant(attributes: Mapping[str, Fields]) -> Value:
-    """What a Constant gives, which has one attribute."""
+    """The value of a Constant, which has one attribute."""
     (name, attribute), *_ = attributes.items()
     if name == "value":
         return of_tensor(attribute["t"])
@@ -128,7 +128,7 @@ def _constant(attributes: Mapping[str, Fields]) -> Value:
 
 
 def _own_type(operator: str, attributes: Mapping[str, Fields], takes: Sequence[Value]) -> str | None:
-    """The type of an output that an attribute or a certain input states, or None where the schema has said it."""
+    """The type of an output, if determined by an attribute or a specific input; None if the schema determines it."""
     attribute = attributes.get(_TYPED_BY.get(operator, ""))
     if attribute is not None and (number := attribute.get("i", 0)):
         return TYPES.get(number, ("",))[0]
@@ -143,7 +143,7 @@ def _own_type(operator: str, attributes: Mapping[str, Fields], takes: Sequence[V
 
 
 def _folded(operator: str, dtype: str, takes: Sequence[Value]) -> NDArray[Any] | None:
-    """The numbers of an output that follow from those of the inputs, for the few operators that sizes are made by."""
+    """The numbers of an output computed from those of the inputs, for the few operators that compute sizes."""
     if not takes or takes[0].constant is None:
         return None
     if operator in _SAME:

@@ -1,12 +1,12 @@
-"""Protobuf's wire format, as much of it as ONNX files use, read within bounds.
+"""Protobuf's wire format, as far as ONNX files use it, read within bounds.
 
-A message is a run of fields; a field is a varint ``number·8 + type`` and a value. Four types are in use: a varint (0),
-eight bytes (1), a varint length and so many bytes (2), four bytes (5).
+A message is a sequence of fields; a field is a varint ``number·8 + type`` and a value. Four types are in use: a varint
+(0), eight bytes (1), a varint length and that many bytes (2), four bytes (5).
 
-Parsers of protobuf disagree with nobody but themselves: a field may come twice, of which the last counts, or the two
-are merged. A scanner that looks at the first and a runtime that runs the last see two files. So whatever could be
-read in two ways is refused here: a second value of a field that has one, a field nobody knows, a value of another
-type than the field has.
+Protobuf is ambiguous: a field may occur twice, and then the last one counts, or the two are merged. A scanner that
+reads the first and a runtime that runs the last would see different files. So anything ambiguous is refused
+here: a second value of a singular field, an unknown field, a value of the wrong type.
+
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from zoo.printable import unprintable
 VARINT, EIGHT, LENGTH, FOUR = 0, 1, 2, 5
 _NAMES = {VARINT: "a varint", EIGHT: "eight bytes", LENGTH: "bytes", FOUR: "four bytes"}
 
-#: fields and packed numbers in one file; the largest graph that we export has some 30 000
+#: fields and packed numbers in one file; the largest graph that we export has about 30 000
 MAX_FIELDS = 1_000_000
-#: for one file; all that the other bounds let through takes a few on a slow machine
+#: time limit for one file; anything within the other bounds takes a few seconds on a slow machine
 MAX_SECONDS = 30.0
 _MAX_TEXT = 1 << 12
-#: the one text that nobody shows or looks anything up by, and may have lines
+#: the only text that is neither shown nor used as a key, so it may contain line breaks
 _NOTES = "doc_string"
 _MAX_NOTES = 1 << 16
 
 
 class Malformed(ValueError):  # noqa: N818 - a finding about a file, which callers turn into an error
-    """Bytes that are not what they claim to be; the text says what is wrong."""
+    """Malformed bytes; the message says what is wrong."""
 
 
 class Field(NamedTuple):
-    """What a field holds.
+    """The description of a field.
 
     Attributes:
         name: as in the ONNX specification.
         kind: ``int``, ``float``, ``text``, ``bytes`` or ``message``; ``fours`` and ``eights`` are packed numbers that
-            are counted and not read, ``numbers`` are integers, packed or not.
-        many: whether it may come more than once.
-        most: how many numbers there may be, of those that are few.
+            are counted but not read; ``numbers`` are integers, packed or not.
+        many: whether it may be repeated.
+        most: the largest allowed number of values, for short lists.
     """
 
     name: str
@@ -58,7 +58,7 @@ _PACKED = {"fours": (FOUR, 4), "eights": (EIGHT, 8)}
 
 
 class Budget:
-    """Bounds the work that one file can cause, and the time that it takes."""
+    """Bounds the work and the time that one file can cause."""
 
     def __init__(self, fields: int = MAX_FIELDS, seconds: float = MAX_SECONDS) -> None:
         self._left = fields
@@ -66,7 +66,7 @@ class Budget:
         self._end = time.monotonic() + seconds
 
     def spend(self, fields: int) -> None:
-        """Refuse when it is used up."""
+        """Refuse if the budget is exhausted."""
         self._left -= fields
         if self._left < 0:
             raise Malformed(f"has more than {MAX_FIELDS} fields")
@@ -74,51 +74,52 @@ class Budget:
             self.look()
 
     def look(self) -> None:
-        """Refuse when the time is up."""
+        """Refuse if the time is up."""
         if time.monotonic() > self._end:
-            raise Malformed(f"takes more than {self._seconds:g} s to look at")
+            raise Malformed(f"takes more than {self._seconds:g} s to check")
 
 
 def decode(data: memoryview, fields: Mapping[int, Field], budget: Budget) -> dict[str, Any]:
-    """The fields of one message; messages inside it stay bytes.
+    """The fields of one message; nested messages stay bytes.
 
     Args:
         data: the message.
-        fields: what it may hold, by number.
+        fields: its allowed fields, by number.
         budget: bounds the number of fields.
 
     Returns:
-        name -> ``int``, ``str`` or ``memoryview``, a list of these for repeated fields, and for packed numbers that are
-        counted their bytes' views in a list. Fields that are missing are missing.
+        name -> ``int``, ``str`` or ``memoryview``, a list of these for repeated fields, and a list of views of the
+        bytes for packed numbers that are only counted. Missing fields are omitted.
 
     Raises:
         Malformed: truncated, unknown fields, wrong types, or a second value.
     """
-    found: dict[str, Any] = {}
+    message: dict[str, Any] = {}
     packed: set[str] = set()
     for number, kind, value in _fields(data, budget):
         field = fields.get(number)
         if field is None:
-            raise Malformed(f"has a field {number} that its kind of message does not know")
+            raise Malformed(f"has a field {number} that its message type does not have")
         if field.kind == "numbers" or field.kind in _PACKED:
-            # one run, or one number at a time: nobody writes both, and a later run could be taken for the only one
-            if field.name in packed or (kind == LENGTH and field.name in found):
+            # one packed run, or one number at a time: no writer mixes them, and a later run could be taken for the only
+            # one
+            if field.name in packed or (kind == LENGTH and field.name in message):
                 raise Malformed(f"has the numbers of {field.name} in more than one run")
             if kind == LENGTH:
                 packed.add(field.name)
-            _gather(found.setdefault(field.name, []), kind, value, field, budget)
+            _gather(message.setdefault(field.name, []), kind, value, field, budget)
             continue
         if kind != _WIRE[field.kind]:
             raise Malformed(f"has {_NAMES[kind]} where its field {field.name} has {_NAMES[_WIRE[field.kind]]}")
         if field.kind == "text":
             value = _text(value, field)
         if field.many:
-            found.setdefault(field.name, []).append(value)
-        elif field.name in found:
+            message.setdefault(field.name, []).append(value)
+        elif field.name in message:
             raise Malformed(f"has a second value of {field.name}")
         else:
-            found[field.name] = value
-    return found
+            message[field.name] = value
+    return message
 
 
 def _fields(data: memoryview, budget: Budget) -> Iterator[tuple[int, int, Any]]:
@@ -159,7 +160,7 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
             if value >> 64:
                 break
             if byte == 0 and shift:
-                raise Malformed("has a number that is written with more bytes than it takes")
+                raise Malformed("has a number that is encoded with more bytes than needed")
             return value, at
         shift += 7
     raise Malformed("has a number of more than 64 bits")
@@ -171,11 +172,11 @@ def signed(value: int) -> int:
 
 
 def _gather(numbers: list[Any], kind: int, value: Any, field: Field, budget: Budget) -> None:
-    """Add one number, or a packed run of them, to those of a repeated field."""
+    """Add one number, or a packed run of numbers, to a repeated field."""
     if field.kind in _PACKED:
         unpacked, size = _PACKED[field.kind]
         if kind not in (unpacked, LENGTH) or len(value) % size:
-            raise Malformed(f"has a field {field.name} that is no run of numbers")
+            raise Malformed(f"has a field {field.name} that is not a run of numbers")
         numbers.append(value)
     elif kind == VARINT:
         numbers.append(signed(value))
@@ -188,9 +189,9 @@ def _gather(numbers: list[Any], kind: int, value: Any, field: Field, budget: Bud
 
 
 def _packed(data: memoryview, field: Field, budget: Budget) -> list[int]:
-    """The numbers of one packed run, all at once: files hold many."""
+    """The numbers of one packed run, vectorised since there can be many."""
     octets = np.frombuffer(data, np.uint8)
-    # each number ends with the one byte of it whose top bit is clear
+    # each number ends with its only byte whose top bit is clear
     ends = np.flatnonzero(octets < 0x80)
     if field.most is not None and len(ends) > field.most:
         raise Malformed(f"has more than {field.most} numbers in {field.name}")
@@ -201,7 +202,7 @@ def _packed(data: memoryview, field: Field, budget: Budget) -> list[int]:
     if len(ends) and (lengths.max() > 10 or np.any((lengths == 10) & (octets[ends] > 1))):
         raise Malformed("has a number of more than 64 bits")
     if np.any((lengths > 1) & (octets[ends] == 0)):
-        raise Malformed("has a number that is written with more bytes than it takes")
+        raise Malformed("has a number that is encoded with more bytes than needed")
     starts, values = ends - lengths + 1, np.zeros(len(ends), np.uint64)
     for place in range(int(lengths.max(initial=0))):
         there = lengths > place
