@@ -78,7 +78,7 @@ def test_cuda_that_is_not_there(zoo, flow, monkeypatch, tmp_path):
     import onnxruntime
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    failed(zoo("run", flow, "--provider", "cuda", "-o", "x.npy"), 1, "CUDA was asked for", "genzoo[gpu]")
+    failed(zoo("run", flow, "--provider", "cuda", "-o", "x.npy"), 1, "CUDA was requested", "genzoo[gpu]")
     assert not list(tmp_path.iterdir())
 
 

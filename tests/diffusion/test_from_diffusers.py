@@ -628,7 +628,7 @@ def test_errors_are_told_in_one_sentence(folder, tmp_path):
     code, _, err = zoo("export", folder, "--all", "-I", "units=state")
     assert (code, "no -I" in err) == (2, True)
     code, _, err = zoo("export", folder, "--all")
-    assert (code, "--all takes models that are installed" in err) == (2, True)
+    assert (code, "--all exports installed models" in err) == (2, True)
     (folder / "unet" / WEIGHTS).rename(folder / "unet" / "model.ckpt")
     code, _, err = zoo("export", folder, "-o", bundle)
     assert code == 1

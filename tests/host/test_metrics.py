@@ -143,7 +143,7 @@ def test_eval_tells_what_a_plugin_measures(site, zoo_command):
     site.install("zoo-more", METRICS.replace("NAMES = ()", 'NAMES = ("spread", "size")'))
     arguments = ("eval", "moons-nsf", "--scored", "20", "--samples", "30", "--provider", "cpu")
     done = zoo_command(*arguments, "--json", check=0)
-    assert "the metric elsewhere is left out: it needs surely_not_there" in done.stderr
+    assert "the metric elsewhere is skipped: it needs surely_not_there" in done.stderr
     document = json.loads(done.stdout)
     assert {"test_nll", "spread", "size"} <= set(document["metrics"])
     assert document["metrics"]["spread"]["samples"] == 30
@@ -160,5 +160,5 @@ def test_eval_without_torch_measures_all_but_what_needs_it(site, zoo_command):
     pytest.importorskip("onnxruntime")
     (site.folder / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
     done = zoo_command("eval", "moons-nsf", "--scored", "5", "--samples", "5", "--provider", "cpu", "--json", check=0)
-    assert "the metric classifier is left out: it needs torch: pip install 'genzoo[torch]'" in done.stderr
+    assert "the metric classifier is skipped: it needs torch: pip install 'genzoo[torch]'" in done.stderr
     assert json.loads(done.stdout)["metrics"]["test_nll"]["samples"] == 5

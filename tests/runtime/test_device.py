@@ -91,6 +91,6 @@ def test_numbers_that_are_none_are_refused(wrong):
 
 
 def test_threads_are_given_once(flow):
-    with pytest.raises(UsageError, match="says itself"):
+    with pytest.raises(UsageError, match="its own number of threads"):
         load(flow, Device("cpu"), threads=2)
     assert load(flow, Device("cpu", threads=2)).sample(1, seed=0).shape == (1, 2)

@@ -68,7 +68,7 @@ def test_a_finished_model_is_not_overwritten_unless_asked(tmp_path, recipe):
     assert zoo("train", recipe, "-o", tmp_path / "out").exit_code == 0
     again = zoo("train", recipe, "-o", tmp_path / "out")
     assert again.exit_code == 1
-    assert "holds a finished model" in again.stderr
+    assert "contains a finished model" in again.stderr
     assert zoo("train", recipe, "-o", tmp_path / "out", "--restart", "--steps", 3).exit_code == 0
 
 
@@ -116,7 +116,7 @@ def test_an_interrupted_run_goes_on(tmp_path, recipe):
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "give the same command to go on" in said
+    assert "run the same command to resume" in said
     assert not (out / "card.json").exists()
     assert zoo("train", recipe, "-o", out).exit_code == 0
     assert (out / WEIGHTS_FILE).read_bytes() == (tmp_path / "whole" / WEIGHTS_FILE).read_bytes()

@@ -1,4 +1,4 @@
-"""The command line, one small file a command. :mod:`zoo.cli._group` finds them."""
+"""The command line, one small file per command, found by :mod:`zoo.cli._group`."""
 
 from zoo.cli._group import COMMANDS, cli, main
 

@@ -1,7 +1,7 @@
-"""What every command shares: the :class:`App`, its two decorators, and where output goes.
+"""The common parts of all commands: the :class:`App`, its two decorators, and output.
 
 Data goes to stdout, everything else to stderr. With ``--json`` stdout gets exactly one JSON document, even when the
-command fails and even when a plugin prints: while a command runs, everybody else's stdout is stderr.
+command fails and even when a plugin prints: while a command runs, all other output to stdout goes to stderr.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class App:
         json: whether stdout gets one JSON document and nothing else.
         no_plugins: whether only the built-in plugins are loaded.
         disabled: names of plugins that are not loaded.
-        emitted: whether the JSON document is out.
+        emitted: whether the JSON document has been written.
     """
 
     def __init__(self) -> None:
@@ -52,14 +52,14 @@ class App:
 
     @cached_property
     def registry(self) -> Registry:
-        """Everything that the plugins describe, found when first asked for; plugins that failed are said on stderr."""
+        """Everything that the plugins describe, discovered on first use; failed plugins are reported on stderr."""
         registry = self.find_registry()
         for warning in registry.warnings():
             self.say(f"Warning: {warning}")
         return registry
 
     def find_registry(self) -> Registry:
-        """As :attr:`registry`, without a word: for commands that tell themselves what failed."""
+        """As :attr:`registry`, without warnings: for commands that report failures themselves."""
         from zoo.registry import Registry
         from zoo.registry.discovery import allowed_plugins
 
@@ -77,7 +77,7 @@ class App:
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int) -> Iterator[Update]:
-        """Show how far long work is, with its rate and the time left, if stderr is a terminal; else nothing.
+        """Show the progress of long work, with its rate and remaining time, if stderr is a terminal; else nothing.
 
         Yields:
             ``update(done, total)``.
@@ -101,7 +101,7 @@ class App:
 
     @contextlib.contextmanager
     def own_stdout(self) -> Iterator[None]:
-        """Within the block only :meth:`emit` reaches stdout; whatever else is written there goes to stderr."""
+        """A block in which only :meth:`emit` reaches stdout; everything else goes to stderr."""
         outer = sys.stdout
         with contextlib.ExitStack() as stack:
             try:
@@ -109,7 +109,7 @@ class App:
             except (OSError, ValueError):  # not a file: a test's or a notebook's stdout
                 self._stdout = outer
             else:
-                # by number too, since libraries in C and child processes know no sys.stdout
+                # by file descriptor too, since C libraries and child processes bypass sys.stdout
                 outer.flush()
                 self._stdout = os.fdopen(os.dup(number), "w", encoding="utf-8", closefd=True)
                 os.dup2(2, number)

@@ -1,4 +1,4 @@
-"""A bundle explained: what its graphs and programs do, in how many bits, and what was proven of them."""
+"""The description of a bundle: its graphs and programs, their precision, and their proof."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.programs.ports import Port
 
 
 def described(bundle: Bundle) -> dict[str, Any]:
-    """What ``zoo show --json`` says of a bundle beside its model."""
+    """The bundle's part of ``zoo show --json``."""
     manifest = bundle.manifest
     return {
         "folder": bundle.folder,

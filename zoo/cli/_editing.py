@@ -1,4 +1,4 @@
-"""What ``zoo run`` starts from besides a seed: data, masks, noise, and noises in between."""
+"""Inputs of ``zoo run`` besides a seed: data, masks, noise, and interpolated noise."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def data_of(x: NDArray[Any], path: Path, model: BundledModel) -> NDArray[Any]:
         return np.rint(unit * (model.levels - 1)).astype(np.int64)
     bounds = model.manifest.sample.data_range
     if bounds is None:
-        raise DataError(f"{model.name} does not say the range of its data, so that {path} cannot be scaled to it")
+        raise DataError(f"{model.name} does not state the range of its data, so {path} cannot be scaled to it")
     return np.asarray(bounds[0] + unit * (bounds[1] - bounds[0]), np.float32)
 
 
@@ -50,7 +50,7 @@ def read_mask(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def gaps(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Texts without their gaps, which are -1, and a mask that is 1 there; None where there are none."""
+    """Texts without their gaps, which are -1, and a mask that is 1 there, or None if there are no gaps."""
     missing = x < 0
     return np.where(missing, 0, x), missing.astype(np.float32) if missing.any() else None
 
@@ -58,7 +58,7 @@ def gaps(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
 def between(ends: NDArray[Any], pictures: int) -> NDArray[Any]:
     """Noises ``[rows * pictures, *noise]``: each row goes from one of the ``rows + 1`` ends to the next."""
     if len(ends) < 2:
-        raise UsageError("--interpolate needs two samples at least to go between")
+        raise UsageError("--interpolate needs at least two samples")
     ways = [slerp(a, b, u) for a, b in itertools.pairwise(ends) for u in np.linspace(0.0, 1.0, pictures)]
     return np.stack(ways)
 

@@ -1,4 +1,4 @@
-"""How a command ends: every exception becomes an exit code, one sentence on stderr and, with ``--json``, a document.
+"""Ending a command: every exception becomes an exit code, one sentence on stderr and, with ``--json``, a document.
 
 Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 130 interrupted.
 """
@@ -71,7 +71,7 @@ def _unexpected(app: App, error: Exception) -> None:
 
 
 def _close_quietly() -> None:
-    """The reader is gone: let nothing be said about it when Python flushes stdout for the last time."""
+    """The reader of the pipe is gone: avoid an error message when Python finally flushes stdout."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

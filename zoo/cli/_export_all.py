@@ -17,7 +17,7 @@ from zoo.exporting import BUNDLES
 from zoo.models import building
 from zoo.registry.cards import Exporter, ModelCard
 
-#: what is said of a precision in the table, and the options of ``onnx`` that write it
+#: the name of a precision in the table, and the options of ``onnx`` that write it
 PRECISIONS: dict[str, dict[str, str]] = {
     "float32": {},
     "float16": {"dtype": "float16"},
@@ -37,7 +37,7 @@ class Cell:
         model: its name.
         precision: of weights and arithmetic.
         target: name of the exporter.
-        ok: whether it was written and, if asked for, checked.
+        ok: whether it was written and, if requested, checked.
         said: what was checked, or why it is not ok.
     """
 
@@ -49,7 +49,7 @@ class Cell:
 
 
 def export_all(app: App, cards: list[ModelCard], *, check: bool, output: Path | None, quality: bool) -> bool:
-    """Export everything, show the table, and return whether all of it went well.
+    """Export everything, show the table, and return whether all of it succeeded.
 
     Args:
         app: registry, progress and output.
@@ -90,7 +90,7 @@ def _of_model(
             said = "written and proven"
             if check:
                 said += f", {verified(app, bundles, made)}"
-        except Exception as error:  # whatever one raises, the others go on
+        except Exception as error:  # errors of one export do not stop the others
             yield Cell(card.name, precision, BUNDLES, False, _reason(bundles, error))
             for target in packing:
                 yield Cell(card.name, precision, target.name, False, "there is no bundle to pack")
@@ -114,13 +114,13 @@ def _reason(target: Exporter, error: Exception) -> str:
 
 
 def verified(app: App, target: Exporter, folder: Path) -> str:
-    """Run what a target wrote, and return what was run.
+    """Run the output of a target, and return what was run.
 
     Raises:
         ZooError: it is wrong, or cannot be run here.
     """
     if not target.verify:
-        return "written; nothing runs it here"
+        return "written, but cannot be run here"
     verify = app.registry.load_entry(dataclasses.replace(target, entry=target.verify))
     return str(verify(folder))
 

@@ -16,7 +16,7 @@ import click
 from zoo.cli._app import App
 from zoo.cli._errors import guarded
 
-#: name -> what it does. Kept here so that ``zoo --help`` imports no command; a test compares them with the commands.
+#: name -> summary, kept here so that ``zoo --help`` imports no command; a test compares them with the commands.
 COMMANDS = {
     "list": "List models and everything else that is installed.",
     "show": "Show a model's card, and explain its bundle.",
@@ -34,11 +34,11 @@ class LazyGroup(click.Group):
     """A group whose commands are the modules of this package."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Let ``--no-plugins`` stand alone: click would take the command that follows for its value."""
+        """Allow ``--no-plugins`` without a value: click would take the following command as its value."""
         return super().parse_args(ctx, [f"{arg}=*" if arg == "--no-plugins" else arg for arg in args])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which people meet them."""
+        """The commands in the order in which users need them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, except that the suggestions for a misspelt command come from :data:`COMMANDS`."""
+        """As in click, except that suggestions for a misspelt command come from :data:`COMMANDS`."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
         return super().resolve_command(ctx, args)
@@ -70,10 +70,10 @@ class LazyGroup(click.Group):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command line and exit with its code; errors are told as :mod:`zoo.cli._errors` says."""
+        """Run a command line and exit with its code; errors are reported by :mod:`zoo.cli._errors`."""
         given = list(sys.argv[1:] if args is None else args)
         app = App()
-        # asked here already, so that errors in the command line itself are JSON too
+        # checked here already, so that errors in the command line itself are JSON too
         before_dashes = given[: given.index("--")] if "--" in given else given
         app.json = "--json" in before_dashes
         for stream in (sys.stdout, sys.stderr):
@@ -113,10 +113,10 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
     "no_plugins",
     multiple=True,
     metavar="[=NAME]",
-    help="Load no plugin but the built-in ones; with =NAME, all but that one. Repeatable.",
+    help="Load only the built-in plugins; with =NAME, all but that one. Repeatable.",
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 @click.pass_obj
 def cli(app: App, no_plugins: tuple[str, ...], debug: bool, quiet: bool) -> None:

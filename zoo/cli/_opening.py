@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def open_model(app: App, source: Source, request: Request, stack: ExitStack) -> BundledModel:
-    """The model's bundle; one is exported to a temporary folder for a model that has none."""
+    """The model's bundle; a model without one is exported to a temporary folder."""
     from zoo.runtime import BundledModel
     from zoo.runtime.device import choose_provider
 
@@ -29,7 +29,7 @@ def open_model(app: App, source: Source, request: Request, stack: ExitStack) -> 
 
 
 def opened_bundle(app: App, source: Source, stack: ExitStack) -> Bundle:
-    """The model's bundle, or one that is written for as long as the stack lasts."""
+    """The model's bundle, or a temporary one that is removed with the stack."""
     if source.bundle is not None:
         return source.open()
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-"))) / "bundle"
@@ -41,14 +41,14 @@ def _export(app: App, source: Source, folder: Path) -> None:
     for package in ("torch", "onnx"):
         if find_spec(package) is None:
             raise MissingDependencyError(package, f"run {source.name}, which has no bundle", extra="onnx")
-    app.say(f"{source.name} has no bundle: exporting it to a temporary one (`zoo export` makes one that stays)")
+    app.say(f"{source.name} has no bundle: exporting it to a temporary one (use `zoo export` to keep it)")
     exporter = app.registry.load_entry(app.registry.exporter("onnx"))
     folder.mkdir()
     exporter(building.load(app.registry, source), source.card, folder)
 
 
 def provider_of(app: App, model: BundledModel) -> str:
-    """The provider in use, having told why it is not CUDA where that was to be expected."""
+    """The provider in use, after a warning if it should have been CUDA."""
     if model.fallback is not None:
         app.say(f"Warning: running on the CPU: {model.fallback}")
     return model.provider

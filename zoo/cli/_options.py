@@ -18,7 +18,7 @@ def key_values(pairs: tuple[str, ...], option: str = "-O") -> dict[str, Any]:
     """``KEY=VALUE`` pairs of an option; values are JSON where they can be, else text.
 
     Raises:
-        UsageError: no such pair, a key given twice, or one that has an option of its own.
+        UsageError: not a pair, a duplicate key, or a key that has its own option.
     """
     options: dict[str, Any] = {}
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""What ``zoo run`` is going to draw: the files of a request read, and everything settled before anything runs."""
+"""The plan of ``zoo run``: the files of a request are read, and everything is checked before anything runs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the files of a request hold.
+    """The content of a request's files.
 
     Attributes:
         state: of ``--resume``.
-        init: data ``[n, *event]`` of ``--init``; bytes where it is a picture.
+        init: data ``[n, *event]`` of ``--init``; bytes for a picture.
         mask: of ``--mask``, or of the gaps of texts.
         noise: ``[n, *noise]`` of ``--noise``.
-        condition: what the file of data or noise has with it.
+        condition: the condition in the file of data or noise.
     """
 
     state: SamplerState | None = None
@@ -44,19 +44,19 @@ class Inputs:
 
     @property
     def count(self) -> int | None:
-        """How many data or noises there are; None without any."""
+        """The number of data or noises; None without any."""
         given = self.noise if self.init is None else self.init
         return None if given is None else len(given)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """How many samples of which condition.
+    """The number of samples and their condition.
 
     Attributes:
-        n: how many.
+        n: number of samples.
         condition: ``[n]`` or ``[n, d]``, or None.
-        rows: of an interpolation, each between two ends; None where there is none.
+        rows: of an interpolation, each between two ends, or None.
     """
 
     n: int
@@ -73,7 +73,7 @@ class Plan:
         condition: ``[n]`` or ``[n, d]``, or None.
         seed: key of the noise.
         table: the steps; None for a model, or a graph, that samples in one call.
-        state: where the run goes on from; None for its start.
+        state: the state to resume from; None to start.
         noise: ``[n, *noise]`` to start from; None for that of the seed.
         options: the other keywords of :meth:`zoo.runtime.BundledModel.sample`.
     """
@@ -88,12 +88,12 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Rows of the table that are to be run."""
+        """The number of rows to run."""
         return 0 if self.table is None else len(self.table) - (0 if self.state is None else self.state.row)
 
     @property
     def guidance(self) -> float | None:
-        """The weight that is farthest from none; None without a table."""
+        """The guidance weight that is farthest from 1; None without a table."""
         if self.table is None:
             return None
         return float(self.table.guidance[np.argmax(np.abs(self.table.guidance - 1.0))])
@@ -104,7 +104,7 @@ def output_of(app: App, facts: Facts, request: Request) -> Path:
 
     Raises:
         UnknownNameError: no such sampler.
-        UsageError, OutputError: the files that are to be written cannot be; see :func:`zoo.render.check_output`.
+        UsageError, OutputError: a file cannot be written; see :func:`zoo.render.check_output`.
     """
     from zoo.render import check_output, default_suffix
     from zoo.render.files import check_writable
@@ -122,10 +122,10 @@ def output_of(app: App, facts: Facts, request: Request) -> Path:
 
 
 def read_inputs(request: Request, facts: Facts) -> Inputs:
-    """Read what a request names.
+    """Read the files of a request.
 
     Raises:
-        DataError: a file that cannot be read, or does not fit the model.
+        DataError: a file cannot be read, or does not fit the model.
     """
     from zoo.render.read import read_samples
     from zoo.samplers.state import SamplerState
@@ -144,11 +144,11 @@ def read_inputs(request: Request, facts: Facts) -> Inputs:
 
 
 def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
-    """How many samples of which condition a request stands for.
+    """The number of samples and the condition that a request selects.
 
     Raises:
-        UsageError: a number of samples that does not fit what was given.
-        ConditionError: a condition that the model does not take.
+        UsageError: a number of samples that contradicts other options.
+        ConditionError: a condition that the model does not accept.
     """
     if inputs.state is not None:
         return Wanted(inputs.state.n, inputs.state.condition)
@@ -159,15 +159,15 @@ def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
         raise UsageError(f"-n {request.n} and the {ends} given exclude each other")
     rows = ends - 1
     if rows < 1:
-        raise UsageError("--interpolate needs two samples at least to go between")
-    # a row has one condition, that of where it begins
+        raise UsageError("--interpolate needs at least two samples")
+    # a row has one condition, that of its start
     _, condition = condition_of(request, facts, rows, None if inputs.condition is None else inputs.condition[:rows])
     condition = None if condition is None else np.repeat(condition, request.interpolate, axis=0)
     return Wanted(rows * request.interpolate, condition, rows)
 
 
 def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, inputs: Inputs, wanted: Wanted) -> Plan:
-    """Settle everything about a run; the table is made here and nowhere else.
+    """Plan a run completely; the table is made here and nowhere else.
 
     Raises:
         UsageError, UnknownNameError, DataError, ConditionError: options that this model does not support.
@@ -190,7 +190,7 @@ def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, input
 
 
 def _guiding(model: BundledModel, request: Request, facts: Facts) -> dict[str, Any]:
-    """The keywords ``guidance`` and ``negative``, where they were asked for."""
+    """The keywords ``guidance`` and ``negative``, if given."""
     usual = model.manifest.sample.guidance
     default = 1.0 if usual is None else float(usual)
     guidance = request.guided(default)
@@ -209,13 +209,13 @@ def _table(model: BundledModel, request: Request, inputs: Inputs, guiding: Mappi
         return inputs.state.table
     if request.fused:
         return None
-    # at strength 0 nothing is run, whatever the table
+    # at strength 0 nothing is run, with any table
     moving = {"strength": request.strength} if request.strength else {}
     return model.table(request.sampler, request.steps, guiding.get("guidance"), **request.options, **moving)
 
 
 def _seed(app: App, request: Request, inputs: Inputs) -> int:
-    """The seed: that of the state, the one given, or one that is picked and told."""
+    """The seed: that of the state, the given one, or a random one that is reported."""
     from zoo.runtime import fresh_seed
 
     if inputs.state is not None:
@@ -230,7 +230,7 @@ def _seed(app: App, request: Request, inputs: Inputs) -> int:
 def _start(
     model: BundledModel, request: Request, inputs: Inputs, wanted: Wanted, seed: int
 ) -> tuple[Array | None, Array | None]:
-    """The data and the noise that a run starts from, each None where there is none."""
+    """The initial data and noise of a run, or None."""
     init = inputs.init
     if init is not None:
         assert request.init is not None

@@ -1,4 +1,4 @@
-"""What a command line of ``zoo run`` asks for, checked as far as it can be before a model is opened."""
+"""A request of ``zoo run``, checked as far as possible before a model is opened."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from zoo.models.sources import Source
     from zoo.runtime import Device
 
-#: bytes; suffixes and those of temporary files come to it, and file systems take 255
+#: in bytes, leaving room for suffixes of temporary files below the 255 that file systems allow
 _MAX_FILE_NAME = 150
 
 
 @dataclass(frozen=True)
 class Request:
-    """The command line, parsed; None is what was not given."""
+    """The parsed command line; None for options that were not given."""
 
     n: int | None
     seed: int | None
@@ -66,7 +66,7 @@ class Request:
         return Device(self.provider, self.threads, index=self.gpu, tf32=self.tf32, options=options)
 
     def guided(self, weight: float) -> Guidance | None:
-        """All about guidance, its weight being ``weight`` unless given; None where nothing was asked for."""
+        """The guidance, with ``weight`` unless given; None if no guidance was requested."""
         if self.guidance is None and self.guidance_interval is None and self.guidance_rescale is None:
             return None
         interval = {} if self.guidance_interval is None else {"interval": _interval(self.guidance_interval)}
@@ -74,11 +74,11 @@ class Request:
         return Guidance(chosen, rescale=self.guidance_rescale or 0.0, **interval)
 
 
-#: what starts a run or changes its course
+#: options that start a run or change its course
 _STARTING = ("init", "strength", "mask", "noise", "interpolate")
 _GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative")
 SAMPLING_ONLY = ("n", "sampler", *_GUIDING, *_STARTING, "encode", "previews", "density", "stop_after", "resume")
-#: option -> what it cannot be given with
+#: option -> options that it excludes
 _EXCLUDED = {
     "encode": ("n", "seed", "sampler", *_GUIDING, *_STARTING, "previews", "density", "stop_after", "resume"),
     "resume": ("n", "seed", "sampler", "steps", *_GUIDING, *_STARTING, "condition"),
@@ -88,15 +88,15 @@ _EXCLUDED = {
 
 
 def flag(name: str) -> str:
-    """How an option is written."""
+    """The spelling of an option."""
     return "-n" if name == "n" else "--" + name.replace("_", "-")
 
 
 def check_request(request: Request) -> None:
-    """Refuse options that do not go together.
+    """Refuse incompatible options.
 
     Raises:
-        UsageError: naming two of them, or what is missing.
+        UsageError: with two of them, or what is missing.
     """
     _check_exclusive(request)
     if request.fused:
@@ -116,15 +116,15 @@ def _check_exclusive(request: Request) -> None:
             if getattr(request, other) is not None:
                 raise UsageError(f"{flag(name)} and {flag(other)} exclude each other")
     if request.resume is not None and (request.classes or request.options):
-        raise UsageError("--resume goes on as it began, so it takes neither --class nor -O")
+        raise UsageError("--resume continues a run unchanged, so it takes neither --class nor -O")
 
 
 def _check_fused(request: Request) -> None:
     chosen = ("sampler", "steps", *_GUIDING, *_STARTING, "encode", "previews", "stop_after", "resume", "log_prob")
     if given := [flag(name) for name in chosen if getattr(request, name) is not None]:
-        raise UsageError(f"--fused runs the sampler that was exported as it is, so it takes no {', '.join(given)}")
+        raise UsageError(f"--fused runs the exported sampler unchanged, so it takes no {', '.join(given)}")
     if request.options:
-        raise UsageError("--fused runs the sampler that was exported as it is, so it takes no -O")
+        raise UsageError("--fused runs the exported sampler unchanged, so it takes no -O")
 
 
 def _check_edits(request: Request) -> None:
@@ -154,7 +154,7 @@ def _interval(text: str) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a model before it is opened."""
+    """The facts about a model known before it is opened."""
 
     name: str
     event_shape: tuple[int, ...]
@@ -220,6 +220,6 @@ def _default_count(facts: Facts, *, in_turn: bool) -> int:
 
 
 def file_name(name: str) -> str:
-    """A model's name as a file name; a bundle may be named anything, in as many letters as no file system takes."""
+    """A model's name as a file name; the name of a bundle may be too long for a file system."""
     kept = re.sub(r"[^\w.-]+", "_", name).encode()[:_MAX_FILE_NAME].decode(errors="ignore")
     return kept.strip("._") or "samples"

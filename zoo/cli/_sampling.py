@@ -1,4 +1,4 @@
-"""``zoo run``: samples drawn, edited, gone on with, or turned back into noise."""
+"""``zoo run``: samples are drawn, edited, resumed, or encoded as noise."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        samples: ``[n, *event]``; None where a state was written instead.
+        samples: ``[n, *event]``; None if a state was written instead.
         previews: ``[n, rows, *event]``, or None.
-        provider: that it ran on.
-        seconds: that it took.
+        provider: the provider it ran on.
+        seconds: the time it took.
     """
 
     samples: NDArray[Any] | None
@@ -42,7 +42,7 @@ class _Drawn:
 
 
 def sample(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
-    """Draw samples, from noise or from data, and write them; or the state after some steps."""
+    """Draw samples, from noise or from data, and write them, or the state after some steps."""
     output = output_of(app, facts, request)
     inputs = read_inputs(request, facts)
     wanted = wanted_of(request, facts, inputs)
@@ -53,7 +53,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
 
 
 def _draw(app: App, model: BundledModel, facts: Facts, request: Request, plan: Plan, output: Path) -> _Drawn:
-    """Run a plan; a state is written here, samples are not."""
+    """Run a plan; writes a state, but not samples."""
     provider = provider_of(app, model)
     previews = None
     if request.previews is not None:
@@ -92,14 +92,14 @@ def _draw(app: App, model: BundledModel, facts: Facts, request: Request, plan: P
     return _Drawn(samples, previews, provider, time.perf_counter() - begin)
 
 
-#: what changes a run so that its samples are not the model's
+#: options that change the distribution of samples
 _EDITS = ("guidance_interval", "guidance_rescale", "negative", "init", "strength", "mask", "noise", "interpolate")
 
 
 def _report(
     app: App, model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn, output: Path
 ) -> None:
-    """Write what was drawn and say so; then what takes longer and can be left out."""
+    """Write the samples and report it; then optional parts that take longer."""
     from zoo.render import write
     from zoo.render.files import Extras
 
@@ -121,7 +121,7 @@ def _report(
 
 
 def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> dict[str, Any]:
-    """How the samples were drawn, as JSON values: what it takes to draw them again."""
+    """How the samples were drawn, as JSON values: everything needed to draw them again."""
     program = model.manifest.fused if request.fused else model.manifest.sample
     told: dict[str, Any] = {
         "model": facts.name,
@@ -151,7 +151,7 @@ def _write_previews(app: App, model: BundledModel, request: Request, previews: N
 
 
 def encode(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
-    """Turn data into the noise that it is made from, and write that."""
+    """Encode data as noise, and write it."""
     from zoo.render.files import Extras, check_writable, write
 
     assert request.encode is not None
@@ -178,12 +178,12 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         app.emit({**told, "encode": str(request.encode), "output": str(output)})
 
 
-#: seconds that a density may take, however quickly the samples came
+#: time in seconds that a density may always take
 _LEAST_SECONDS = 2.0
 
 
 def _shows_density(facts: Facts, request: Request, drawn: _Drawn, output: Path) -> bool:
-    """Whether the picture is one of points that follow the model's density."""
+    """Whether the picture shows points that follow the model's density."""
     from zoo.render.files import picture_of
 
     edited = request.resume is not None or any(getattr(request, name) is not None for name in _EDITS)
@@ -193,14 +193,14 @@ def _shows_density(facts: Facts, request: Request, drawn: _Drawn, output: Path) 
 
 
 def _draw_density(app: App, samples: Any, output: Path, extras: Extras, request: Request, seconds: float) -> None:
-    """Draw a picture of samples, which is there already, again with the density behind them.
+    """Redraw the existing picture of samples with the density behind them.
 
     Args:
         samples: ``[n, *event]``.
         output: the picture.
         extras: with the density.
-        request: says how fine.
-        seconds: that the samples took: the density takes no longer unless that was asked for.
+        request: determines the resolution.
+        seconds: the time that the samples took, which limits the density unless requested otherwise.
     """
     from zoo.render import write
 
@@ -212,7 +212,7 @@ def _draw_density(app: App, samples: Any, output: Path, extras: Extras, request:
 
 @contextmanager
 def _kept(app: App, output: Path, but: str) -> Iterator[None]:
-    """Say what there is when what follows the samples is stopped."""
+    """Report the samples if the work after them is interrupted."""
     try:
         yield
     except KeyboardInterrupt:
@@ -221,8 +221,8 @@ def _kept(app: App, output: Path, but: str) -> Iterator[None]:
 
 
 def _density(app: App, model: BundledModel, condition: Any, guidance: float | None) -> Any:
-    """The density to draw behind points, mixed as the classes that were drawn; None where there is none."""
-    if model.manifest.log_prob is None or guidance not in (None, 1.0):  # guided samples follow no known density
+    """The density to draw behind points, mixed over the drawn classes, or None."""
+    if model.manifest.log_prob is None or guidance not in (None, 1.0):  # the density of guided samples is unknown
         return None
     if condition is None:
         parts: list[tuple[Any, float]] = [(None, 1.0)]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is scored: data ``[n, *event]`` in the model's units, its condition or None, and the seed of all noise."""
+    """Data ``[n, *event]`` to score in the model's units, its condition or None, and the seed of all noise."""
 
     x: NDArray[Any]
     condition: NDArray[Any] | None
@@ -36,7 +36,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Scored:
-    """Log-densities ``[n]``, what is known of their errors by its name in JSON, the provider, and the time taken."""
+    """Log-densities ``[n]``, their errors by names in JSON, the provider, and the time taken."""
 
     density: NDArray[Any]
     provider: str
@@ -59,7 +59,7 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
 
 
 def _check(request: Request) -> None:
-    """Refuse what is for sampling, and a file that cannot be written."""
+    """Refuse options for sampling, and a file that cannot be written."""
     from zoo.render.files import FORMATS, check_suffix, check_writable
 
     for name in SAMPLING_ONLY:
@@ -93,14 +93,14 @@ def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], NDArr
 
 
 def _dequantised(app: App, model: BundledModel, facts: Facts, x: NDArray[Any], seed: int) -> NDArray[Any]:
-    """The data with noise where it was rounded, having said so; whole numbers get theirs from the model."""
+    """The data with noise if it was rounded, reporting that; whole numbers are dequantised by the model."""
     from zoo.render import audio, tables
     from zoo.runtime.data import is_discrete
 
     if is_discrete(x, model.levels):
         app.say(f"whole numbers are dequantised with uniform noise of seed {seed}")
     elif isinstance(facts.modality, Table):
-        app.say(f"what was rounded is dequantised with uniform noise of seed {seed}")
+        app.say(f"rounded numbers are dequantised with uniform noise of seed {seed}")
         return x + tables.rounding(len(x) if x.ndim else 0, facts.modality, seed)
     elif isinstance(facts.modality, Audio) and (grain := audio.rounding(x, seed)) is not None:
         app.say(f"16-bit recordings are dequantised with uniform noise of seed {seed}")
@@ -144,7 +144,7 @@ def _tell_errors(app: App, density: LogDensity) -> None:
 
 
 def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan: _Plan, scored: _Scored) -> None:
-    """Write log-densities and say what they are on average."""
+    """Write log-densities and report their mean."""
     from zoo.render.files import Extras, write
 
     n, density = len(scored.density), scored.density

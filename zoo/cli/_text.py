@@ -1,7 +1,7 @@
-"""Tables, numbers and shapes for people: drawn on a terminal, plainly aligned in a pipe, never cut off.
+"""Tables, numbers and shapes for people: drawn on a terminal, plainly aligned in a pipe, never truncated.
 
-All that the command line writes for people goes through :func:`echo` or a table, which let no character of a stranger's
-name or sentence do anything but be read. A test holds that no other module here writes.
+All output of the command line for people goes through :func:`echo` or a table, which escape untrusted text. A test
+ensures that no other module here writes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from zoo.printable import printable
 
 
 def echo(text: str = "", *, err: bool = False, lines: bool = False) -> None:
-    """Print one line, or several where they are ours, on stdout or stderr."""
+    """Print one line (or several, if the line breaks are ours) on stdout or stderr."""
     click.echo(printable(text, "\n\t" if lines else "\t"), err=err)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """Print rows on stdout, without the columns that are empty throughout."""
+    """Print rows on stdout, without empty columns."""
     kept = [i for i in range(len(headers)) if any(row[i] for row in rows)]
     headers, rows = [headers[i] for i in kept], [[printable(row[i]) for i in kept] for row in rows]
     if sys.stdout.isatty():
@@ -43,13 +43,13 @@ def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> 
     for header in headers:
         drawn.add_column(header, overflow="fold")
     for row in rows:
-        # Text, because a name in brackets is no mark-up
+        # Text, because a name in brackets is not mark-up
         drawn.add_row(*(Text(cell, style="bold" if i == 0 else "") for i, cell in enumerate(row)))
     Console().print(drawn)
 
 
 def facts(pairs: Sequence[tuple[str, str | list[str]]]) -> None:
-    """Print names and values on stdout, one a line or a list of lines, without those that are empty."""
+    """Print names and values on stdout, one per line or a list of lines, without empty ones."""
     named = [(printable(name), [value] if isinstance(value, str) else value) for name, value in pairs if value]
     width = max((len(name) for name, _ in named), default=0)
     for name, (first, *rest) in named:

@@ -19,17 +19,17 @@ FAILED = 3
 
 @click.command("check")
 @click.argument("model", metavar="MODEL")
-@click.option("--provider", help="Where to run: cpu, cuda, or another of this machine's [cpu, and cuda if it works].")
+@click.option("--provider", help="Where to run: cpu, cuda, or another provider [cpu, and cuda if it works].")
 @json_option
 @click.pass_context
 @pass_app
 def command(app: App, context: click.Context, model: str, provider: str | None) -> None:
     """Check a bundle, and repeat its proof on this machine.
 
-    Every file is checked against the manifest, and every graph against the rules for bundles of strangers. Then the
-    golden inputs that travel in the bundle run through every graph and program, and what comes out is compared with
-    what PyTorch gave when the bundle was written. Step tables are made again and compared. PyTorch is not needed. Exits
-    with 3 if a difference is beyond the tolerance that the bundle states.
+    Every file is checked against the manifest, and every graph against the rules for untrusted bundles. Then the
+    bundle's golden inputs are run through every graph and program, and the outputs are compared with those that
+    PyTorch gave when the bundle was written. Step tables are recomputed and compared. PyTorch is not needed.
+    Exits with 3 if a difference exceeds the bundle's tolerance.
     """
     from zoo.runtime.check import check
 
@@ -37,7 +37,7 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
     if source.bundle is None:
         raise UsageError(f"{source.name} has no bundle to check", hint=f"`zoo export {model} -o DIR` writes one.")
     bundle = source.open()
-    app.say(f"{source.bundle}: {len(bundle.manifest.files)} files are what the manifest says")
+    app.say(f"{source.bundle}: {len(bundle.manifest.files)} files match the manifest")
     with app.progress(f"checking {source.name}", 1) as update:
         report = check(bundle, provider, samplers=app.registry.samplers(), progress=update)
     for name, reason in report.unusable.items():
@@ -54,7 +54,7 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
             [_cells(row) for row in report.rows],
         )
     if not report.ok:
-        app.say(f"{source.name} does not compute here what it computed when it was written")
+        app.say(f"{source.name} does not reproduce its golden values here")
         context.exit(FAILED)
 
 

@@ -1,4 +1,4 @@
-"""``zoo doctor``: is this installation well, and if not, what mends it."""
+"""``zoo doctor``: checks this installation, and says how to fix it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ FAILED = 3
 def command(app: App, context: click.Context) -> None:
     """Check this installation.
 
-    Looks at versions, at ONNX Runtime (installed twice, half removed, CUDA not used), at plugins, and at whatever
-    plugins have a check for. Exits with 3 if something is broken; warnings do not count.
+    Checks versions, ONNX Runtime (installed twice, partly removed, CUDA not used) and plugins, and runs the
+    checks of plugins. Exits with 3 if something is broken; warnings do not count.
     """
     from zoo.doctor import examine
 

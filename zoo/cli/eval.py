@@ -1,4 +1,4 @@
-"""``zoo eval``: a model measured on held-out data."""
+"""``zoo eval``: measures a model on held-out data."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @click.command("eval")
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="NAME", help="Data set [the one that the model was trained on].")
-@click.option("--scored", type=click.IntRange(1), help="Test samples that are scored [flows all, diffusions 64].")
+@click.option("--scored", type=click.IntRange(1), help="Number of test samples to score [flows all, diffusions 64].")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's ODE; twice as many are taken as well.")
 @click.option("--probes", type=click.IntRange(0), help="Probes of its trace; 0 is exact.")
 @click.option("--chain", type=click.IntRange(1), default=1000, show_default=True, help="Steps of its bound's chain.")
-@click.option("--terms", type=click.IntRange(1), default=50, show_default=True, help="Of them, how many are evaluated.")
+@click.option("--terms", type=click.IntRange(1), default=50, show_default=True, help="How many of them are evaluated.")
 @click.option(
     "--samples", type=click.IntRange(0), default=1000, show_default=True, help="Samples to judge; 0 for none."
 )
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     "--metric", "names", multiple=True, metavar="NAME", help="Only this metric; may be repeated [all that fit]."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise, probes and samples.")
-@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another of this machine's.")
+@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another provider.")
 @json_option
 @pass_app
 def command(app: App, /, model: str, data: str | None, provider: str, names: tuple[str, ...], **settings: Any) -> None:
     """Measure a model on held-out data.
 
-    Its bundle is what is measured, by all metrics that fit: the negative log-likelihood of test samples, for a
-    diffusion by its ODE, with the errors of steps and probes, and its variational bound; of labelled images, whether
-    samples show their class, and how far they are from real ones in the features of a classifier that is trained on
-    real ones first; of tables, how far the columns of samples are from real ones; of texts, whether they look like real
-    ones and are new; and whatever plugins add (`zoo list --metrics`).
+    Its bundle is measured by all metrics that apply: the negative log-likelihood of test samples, for a
+    diffusion by its ODE, with the errors of steps and probes, and its variational bound; for labelled images,
+    whether samples show their class, and their distance from real ones in the features of a classifier trained on
+    real ones; for tables, the distance of the columns of samples from real ones; for texts, whether they look
+    like real ones and are new; and any metrics of plugins (`zoo list --metrics`).
 
     \b
     zoo eval moons-nsf
@@ -82,28 +82,28 @@ def command(app: App, /, model: str, data: str | None, provider: str, names: tup
 
 
 def _dataset(app: App, source: Source, name: str | None) -> Dataset:
-    """The data set of that name, or the one that the model was trained on, with the options that it was trained with.
+    """The data set of that name, or the model's training data with the same options.
 
     Raises:
-        UsageError: no name, and a model that does not say.
+        UsageError: no name, and the model does not state its data.
     """
     from zoo.training.recipe import Recipe
     from zoo.training.run import load_data
 
     recipe = None if source.card is None or source.card.recipe is None else Recipe.from_dict(source.card.recipe)
     if name is None and recipe is None:
-        raise UsageError(f"{source.name} does not say what data it was trained on", hint="Name a data set by --data.")
+        raise UsageError(f"{source.name} does not state its training data", hint="Name a data set with --data.")
     name = recipe.data.name if name is None and recipe is not None else str(name)
     options = recipe.data.options if recipe is not None and name == recipe.data.name else {}
     return load_data(app.registry.dataset(name), options, app.registry)
 
 
 def _usable(app: App, metrics: list[Metric]) -> list[Metric]:
-    """Those that can be used here; the others are told."""
+    """The usable metrics; the others are reported."""
     usable = []
     for metric in metrics:
         if lacks := app.registry.unavailable(metric):
-            app.say(f"the metric {metric.name} is left out: it {lacks}")
+            app.say(f"the metric {metric.name} is skipped: it {lacks}")
         else:
             usable.append(metric)
     return usable
@@ -118,7 +118,7 @@ def _measured(app: App, registry: Registry, metric: Metric, evaluation: Evaluati
 
 
 def _cells(name: str, metric: dict[str, Any]) -> list[str]:
-    """A metric as a row: what is not a column of its own is told in words, what it is of last."""
+    """A metric as a row: fields without a column are written in words, with ``of`` last."""
     error = f" ± {metric['standard_error']}" if "standard_error" in metric else ""
     columns = ("value", "standard_error", "unit", "samples")
     said = {key: value for key, value in metric.items() if key not in (*columns, "of")}

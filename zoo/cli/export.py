@@ -1,4 +1,4 @@
-"""``zoo export``: a model becomes a bundle that runs without PyTorch."""
+"""``zoo export``: exports a model to a bundle that runs without PyTorch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAILED = 3
 @click.option(
     "--inverse",
     metavar="unroll|loop",
-    help="How many small steps in a row are written, as autoregressive flows take [unroll: largest and fastest].",
+    help="How the small steps of an autoregressive flow's inverse are written [unroll: largest and fastest].",
 )
 @click.option("--fused", is_flag=True, help="Write the whole sampler as one more graph: seed in, samples out.")
 @click.option("--sampler", help="Sampler of the fused graph [the model's own].")
@@ -44,22 +44,22 @@ FAILED = 3
 @click.option(
     "--dtype",
     type=click.Choice(("float32", "float16", "bfloat16")),
-    help="What weights are stored in, and products computed in where they can be proven (float16).",
+    help="Format of weights, and of products where they can be proven (float16).",
 )
 @click.option(
     "--quantize",
     type=click.Choice(("int8", "int8-dynamic", "int8-weights", "int4-weights")),
-    help="Integers: with calibrated activations, with activations scaled as they come, or of the weights alone.",
+    help="Integers: with calibrated activations, with dynamically scaled activations, or of the weights alone.",
 )
-@click.option("--bound", type=float, help="Relative error of predictions that is refused beyond [0.05].")
+@click.option("--bound", type=float, help="Largest accepted relative error of predictions [0.05].")
 @click.option(
     "--quality/--no-quality",
     default=True,
-    help="Measure the card's class agreement or bits/dim again with fewer bits [where its data can be had].",
+    help="Measure the card's class agreement or bits/dim again with fewer bits [if its data are available].",
 )
-@click.option("--batch", type=click.IntRange(1), help="The one size of batch that graphs take [any].")
+@click.option("--batch", type=click.IntRange(1), help="Fixed batch size of the graphs [any].")
 @importing_option
-@click.option("--check", is_flag=True, help="Run what was written, as far as that can be done here.")
+@click.option("--check", is_flag=True, help="Run the result, as far as possible here.")
 @click.option("--all", "everything", is_flag=True, help="Export MODEL, or all, in every precision for every target.")
 @click.option("--force", is_flag=True, help="Replace the folder if it exists.")
 @json_option
@@ -79,18 +79,18 @@ def command(
 ) -> None:
     """Export a model to a bundle that runs without PyTorch.
 
-    The bundle holds ONNX graphs, the weights once, step tables, golden inputs and outputs, and a manifest that a
-    runtime in any language follows. What ONNX Runtime computes from it is compared with PyTorch before it gets its
-    name: if they differ, the exit code is 3 and there is no bundle.
+    The bundle contains ONNX graphs, the weights once, step tables, golden inputs and outputs, and a manifest
+    that a runtime in any language can follow. The results of ONNX Runtime are compared with PyTorch before the
+    bundle gets its name: if they differ, the exit code is 3 and there is no bundle.
 
-    One graph serves every sampler, number of steps and guidance, so there is nothing to choose here but for --fused.
-    With fewer bits (--dtype, --quantize) weights are rounded first, the rounded model is proven as strictly as any, and
-    what rounding costs is measured, stated, and refused beyond --bound.
+    One graph serves every sampler, number of steps and guidance, so they are options only for --fused.
+    With fewer bits (--dtype, --quantize) weights are rounded first, the rounded model is proven as strictly as any
+    other, and the loss is measured, stated, and refused beyond --bound.
 
-    Other targets pack a bundle with what runs it: the one that a model comes with, which needs no PyTorch, or a new one
-    if options ask for it.
+    Other targets pack a bundle with the code that runs it: the model's own bundle, which needs no PyTorch, or a new one
+    if options require it.
 
-    MODEL can also be what an importer reads, such as a folder of diffusers (`zoo list importers`).
+    MODEL can also be anything that an importer reads, such as a folder of diffusers (`zoo list --importers`).
 
     The inverse of an autoregressive flow takes as many small steps as the data have components. They are written one
     after the other, without control flow (unroll), or as a loop of constant size (loop).
@@ -123,7 +123,7 @@ def command(
 
 @dataclass(frozen=True)
 class Request:
-    """The options of the command line, parsed; None, or nothing, is what was not given."""
+    """The parsed options of the command line; None or empty for those that were not given."""
 
     target: str
     packing: dict[str, Any]
@@ -145,12 +145,12 @@ class Request:
 
     @property
     def choice(self) -> dict[str, Any]:
-        """What the fused graph holds."""
+        """The sampler of the fused graph."""
         return {name: getattr(self, name) for name in ("sampler", "steps", "guidance", "options")}
 
     @property
     def bundle_options(self) -> dict[str, Any]:
-        """Keywords of the exporter that writes bundles: those that were given."""
+        """The given keywords of the exporter that writes bundles."""
         names = ("opset", "inverse", "dtype", "quantize", "bound", "batch")
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         if not self.quality:
@@ -162,7 +162,7 @@ class Request:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is exported where: by :func:`zoo.exporting.pack` if its bundle will do, else by export."""
+    """A planned export: with :func:`zoo.exporting.pack` if the model's own bundle can be used, else with export."""
 
     source: Source
     output: Path
@@ -174,7 +174,7 @@ class _Plan:
         return self.exporter.packs and self.source.bundle is not None and not self.request.bundle_options
 
 
-#: options that choose a part of what ``--all`` takes, and how they are written
+#: options that select a part of ``--all``, and their spelling
 _NOT_WITH_ALL = {
     "packing": "-T",
     "opset": "--opset",
@@ -193,27 +193,27 @@ _NOT_WITH_ALL = {
 
 
 def _check_all(request: Request) -> None:
-    """Refuse what chooses a part of everything."""
+    """Refuse options that select a part of everything."""
     if refused := [flag for name, flag in _NOT_WITH_ALL.items() if getattr(request, name)]:
-        raise UsageError(f"--all takes all there is, and no {', '.join(refused)}")
+        raise UsageError(f"--all exports everything, and takes no {', '.join(refused)}")
 
 
 def _plan(app: App, request: Request, model: str, output: Path) -> _Plan:
-    """Settle what is exported where, before a model is loaded.
+    """Plan the export before a model is loaded.
 
     Raises:
-        UsageError: options that do not go together, or do not fit the target.
+        UsageError: options that are incompatible, or do not apply to the target.
         OutputError: the folder exists.
-        MissingDependencyError: something that the target requires is not installed.
+        MissingDependencyError: a requirement of the target is not installed.
     """
     if not request.fused and any(request.choice.values()):
-        raise UsageError("--sampler, --steps, --guidance and -O choose what --fused writes: give that too")
+        raise UsageError("--sampler, --steps, --guidance and -O apply only with --fused")
     exporter = app.registry.exporter(request.target)
     source = resolve(app.registry, model, **request.importing)
     check_free(output, replace=request.force)
-    app.registry.load_entry(exporter)  # says what is not installed
+    app.registry.load_entry(exporter)  # reports missing packages
     if request.packing and not exporter.packs:
-        raise UsageError(f"the target {request.target} packs nothing and takes no -T")
+        raise UsageError(f"the target {request.target} does not pack a bundle and takes no -T")
     return _Plan(source, output, exporter, request)
 
 
@@ -224,7 +224,7 @@ def _write(app: App, plan: _Plan) -> None:
     source, request = plan.source, plan.request
     where: dict[str, Any] = {"target": request.target, "force": request.force, "registry": app.registry}
     if plan.packs_its_bundle:
-        app.say(f"packing {source.bundle}, having checked it")
+        app.say(f"packing {source.bundle}, after checking it")
         pack(source.open(), plan.output, **where, **request.packing)
         return
     packing = {"packing": request.packing} if plan.exporter.packs else {}
@@ -245,7 +245,7 @@ def _cards(app: App, model: str | None) -> list[ModelCard]:
     if model is not None:
         source = resolve(app.registry, model)
         if source.importer is not None:
-            raise UsageError("--all takes models that are installed", hint=f"`zoo export {model} -o DIR` imports one.")
+            raise UsageError("--all exports installed models", hint=f"`zoo export {model} -o DIR` imports one.")
         return [_card(source)]
     return [item.description for item in app.registry.items("model") if isinstance(item.description, ModelCard)]
 
@@ -271,12 +271,12 @@ def _card(source: Source) -> ModelCard:
 
 
 def _tell(app: App, plan: _Plan) -> None:
-    """Say what was written, having checked it if that is wanted."""
+    """Report the result, after checking it if requested."""
     folder, exporter = plan.output, plan.exporter
     files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
     size = sum(files.values())
     result: dict[str, Any] = {"model": plan.source.name, "folder": str(folder), "size": size, "files": files}
-    # what packs may have taken a bundle apart
+    # a target may have replaced the bundle's folder
     manifest = read_manifest(folder) if is_bundle(folder) and not exporter.packs else None
     said = f"wrote {folder}: {len(files)} files, {size / 1e6:.1f} MB"
     if manifest is not None:

@@ -13,7 +13,7 @@ from zoo.cli._text import count, echo, shape, size, table
 from zoo.registry import Item
 from zoo.registry.cards import Description, ModelCard
 
-#: the plural, which is also the option and the key in JSON -> the kind
+#: plural, used as option and JSON key -> kind
 PLURALS = {
     "models": "model",
     "architectures": "architecture",
@@ -45,14 +45,14 @@ def _kind_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @_kind_options
 @click.option("--all", "everything", is_flag=True, help="List all of these.")
 @click.option("--family", metavar="NAME", help="Only models and architectures of this family, e.g. flow or diffusion.")
-@click.option("--installed", "usable", is_flag=True, help="Only what can be used here.")
+@click.option("--installed", "usable", is_flag=True, help="Only those that can be used here.")
 @json_option
 @pass_app
 def command(app: App, /, pattern: str, everything: bool, family: str | None, usable: bool, **kinds: bool) -> None:
     """List models and everything else that is installed.
 
-    PATTERN is a part of a name, or a pattern with * and ?. Without options, models are listed. A model that carries a
-    bundle needs only ONNX Runtime to run; the last column says what is lacking here.
+    PATTERN is a part of a name, or a pattern with * and ?. Without options, models are listed. A model with a bundle
+    needs only ONNX Runtime to run; the last column says what is missing here.
     """
     registry = app.registry
     chosen = [p for p in PLURALS if everything or kinds[p]] or ["models"]
@@ -91,7 +91,7 @@ def describe(item: Item, lacks: str | None) -> dict[str, Any]:
     values = dict(description.describe()) if isinstance(description, ModelCard) else dict(vars(description))
     values.pop("format", None)
     if isinstance(description, ModelCard):
-        del values["config"], values["recipe"]  # long, and `zoo show` has them
+        del values["config"], values["recipe"]  # long, and shown by `zoo show`
         values["folder"] = description.folder
     values["unavailable"] = lacks
     plugin = item.plugin

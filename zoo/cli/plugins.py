@@ -14,15 +14,15 @@ from zoo.registry.discovery import PluginRecord
 
 
 @click.command("plugins")
-@click.option("--failed", is_flag=True, help="Only plugins that failed, or that claim a name which they do not get.")
+@click.option("--failed", is_flag=True, help="Only plugins that failed, or that claim a name they do not get.")
 @json_option
 @pass_app
 def command(app: App, failed: bool) -> None:
     """List the installed plugins.
 
-    What a broken one did wrong is told with the file and line, and with how to go on without it.
+    Errors of broken plugins are shown with file and line, and how to disable them.
     """
-    registry = app.find_registry()  # not `app.registry`: what failed is told here
+    registry = app.find_registry()  # not `app.registry`, since failures are reported here
     records = [p for p in registry.plugins if not failed or p.status == "failed" or p.conflicts]
     if app.json:
         app.emit({"plugins": [_describe(registry, record) for record in records]})

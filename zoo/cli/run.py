@@ -21,37 +21,33 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "-n",
     type=click.IntRange(1),
-    help="How many [1000 points in one or two dimensions; else 16 or so, each class as often].",
+    help="How many [1000 points in one or two dimensions; else about 16, each class equally often].",
 )
-@click.option(
-    "--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of the noise; one is picked, and told, if not given."
-)
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of the noise [random, and reported].")
 @click.option("--sampler", help="Sampler of a diffusion [the model's own].")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's sampler, or of its likelihood.")
-@click.option("--guidance", type=float, help="Weight of classifier-free guidance; 1 is none.")
+@click.option("--guidance", type=float, help="Weight of classifier-free guidance; 1 means none.")
 @click.option("--guidance-interval", metavar="LOW,HIGH", help="Guide only at these noise levels (sigma/alpha).")
-@click.option("--guidance-rescale", type=float, metavar="PHI", help="Undo contrast from guidance; 0 to 1.")
-@click.option("--negative", metavar="CLASS", help="Guide away from this class instead of from none.")
+@click.option("--guidance-rescale", type=float, metavar="PHI", help="Reduce the contrast of guidance; 0 to 1.")
+@click.option("--negative", metavar="CLASS", help="Guide away from this class instead of the null class.")
 @click.option("--init", type=_PATH, metavar="FILE", help="Start from this data; one for all samples or one each.")
-@click.option("--strength", type=float, metavar="S", help="How far from --init: 0 keeps it, 1 is anew.")
+@click.option("--strength", type=float, metavar="S", help="How far from --init: 0 keeps it, 1 starts anew.")
 @click.option("--mask", type=_PATH, metavar="FILE", help="Where to sample (1, white) and to keep --init (0, black).")
-@click.option("--encode", type=_PATH, metavar="FILE", help="Write the noise that this data is made from.")
+@click.option("--encode", type=_PATH, metavar="FILE", help="Write the noise that generates this data.")
 @click.option("--noise", type=_PATH, metavar="FILE", help="Start from this noise, e.g. from --encode.")
 @click.option("--interpolate", type=click.IntRange(2), metavar="K", help="K pictures from one sample to the next.")
 @click.option("--previews", type=_PATH, metavar="FILE", help="Denoised samples of every step: .png or .npy.")
 @click.option(
     "--density",
     type=click.Choice(("auto", "fine", "none")),
-    help="Behind points: as fine as is quick, fine whatever it takes, or none [auto].",
+    help="Density behind points: quick, as fine as possible, or none [auto].",
 )
-@click.option("--stop-after", type=click.IntRange(1), metavar="ROWS", help="Write the state after so many steps.")
-@click.option("--resume", type=_PATH, metavar="FILE", help="Go on from a state of --stop-after.")
+@click.option("--stop-after", type=click.IntRange(1), metavar="ROWS", help="Write the state after this many steps.")
+@click.option("--resume", type=_PATH, metavar="FILE", help="Resume from a state of --stop-after.")
 @click.option(
     "-O", "options", multiple=True, metavar="KEY=VALUE", help="Option of the sampler, e.g. eta=0.5. Repeatable."
 )
-@click.option(
-    "--class", "classes", multiple=True, metavar="CLASS", help="Class by number or label; several come in turn."
-)
+@click.option("--class", "classes", multiple=True, metavar="CLASS", help="Class by number or label; several alternate.")
 @click.option("--condition", type=click.Path(path_type=Path), help="File with a class or a vector for each sample.")
 @click.option(
     "-o",
@@ -63,13 +59,13 @@ _PATH = click.Path(path_type=Path)
     "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score this file instead of sampling."
 )
 @click.option("--fused", is_flag=True, help="Run the bundle's fused graph: the sampler that it was exported with.")
-@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another of this machine's.")
+@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another provider.")
 @click.option("--gpu", type=click.IntRange(0), default=0, show_default=True, help="Which GPU.")
 @click.option("--tf32", is_flag=True, help="Let CUDA round products to 10 bits: faster, beyond the proven tolerance.")
 @click.option(
     "-P", "provider_options", multiple=True, metavar="KEY=VALUE", help="Option of the provider itself. Repeatable."
 )
-@click.option("--batch-size", type=click.IntRange(1), help="Samples at a time; does not change them.")
+@click.option("--batch-size", type=click.IntRange(1), help="Samples per batch; does not change them.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 @importing_option
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")

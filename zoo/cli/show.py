@@ -21,7 +21,7 @@ from zoo.registry import Item, Registry
 from zoo.registry.cards import ModelCard
 from zoo.registry.discovery import KINDS
 
-#: what a manifest need not say of its model
+#: optional fields of a manifest's model
 _NOT_STATED: dict[str, Any] = {
     "summary": "",
     "family": "",
@@ -44,9 +44,9 @@ _NOT_STATED: dict[str, Any] = {
 def command(app: App, name: str, part: str | None) -> None:
     """Show a model's card, and explain its bundle.
 
-    MODEL is a model's name, or the path of a model's folder, of a bundle, or of what an importer reads. Names of
-    architectures, samplers, data sets, metrics and everything else that `zoo list` lists are shown too, when no model
-    has that name.
+    MODEL is a model's name, or the path of a model's folder, of a bundle, or of a model that an importer reads.
+    Names of architectures, samplers, data sets, metrics and everything else in `zoo list` are shown too, if no
+    model has that name.
     """
     registry = app.registry
     try:
@@ -74,7 +74,7 @@ def command(app: App, name: str, part: str | None) -> None:
 
 
 def model_facts(source: Source) -> dict[str, Any]:
-    """What is known of a model, from its card or, when there is none, from its bundle's manifest."""
+    """The facts about a model, from its card or, if there is none, from its bundle's manifest."""
     manifest = source.manifest()
     if source.card is not None:
         values: dict[str, Any] = {"kind": "model", **source.card.describe(), "folder": source.card.folder}
@@ -85,7 +85,7 @@ def model_facts(source: Source) -> dict[str, Any]:
             "kind": "bundle",
             "name": source.name,
             **_NOT_STATED,
-            # the rest of what it says of its model has no meaning here, and may be anything
+            # other fields of its model have no meaning here, and may be anything
             **{name: manifest.model[name] for name in _NOT_STATED if name in manifest.model and name != "weights"},
             "event_shape": list(manifest.event_shape),
             "condition": None if manifest.condition is None else manifest.condition.describe(),

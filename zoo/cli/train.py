@@ -1,4 +1,4 @@
-"""``zoo train``: a recipe becomes a model folder."""
+"""``zoo train``: trains a recipe into a model folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(0), help="Seed, instead of the recipe's.")
 @click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, mps, ...")
-@click.option("--restart", is_flag=True, help="Forget a checkpoint or finished model in the output folder.")
+@click.option("--restart", is_flag=True, help="Discard a checkpoint or finished model in the output folder.")
 @json_option
 @pass_app
 def command(
@@ -33,11 +33,11 @@ def command(
 ) -> None:
     """Train a model.
 
-    RECIPE is a recipe.toml, or a model whose card remembers its recipe (then that model is made again). The output
-    folder gets card.json and weights.safetensors; `zoo export` and `zoo run` take it by its path.
+    RECIPE is a recipe.toml, or a model whose card has a recipe (then that model is trained again). The output
+    folder gets card.json and weights.safetensors; `zoo export` and `zoo run` accept its path.
 
-    A run that was interrupted, with Ctrl-C or by a power cut, goes on from its last checkpoint when the same command
-    is given again, and ends with the same weights.
+    A run that was interrupted, by Ctrl-C or a power cut, resumes from its last checkpoint if the same command is run
+    again, and ends with the same weights.
     """
     _need_torch()
     from zoo.training.run import find_recipe, train_recipe
@@ -60,7 +60,7 @@ def command(
             found, folder, app.registry, device=device, report=report, say=app.say, stop=lambda: bool(interrupted)
         )
     if card is None:
-        app.say(f"interrupted; the checkpoint is in {folder}: give the same command to go on")
+        app.say(f"interrupted; the checkpoint is in {folder}: run the same command to resume")
         raise KeyboardInterrupt
     for name, metric in card.metrics.items():
         app.say(f"{name}: {metric['value']} {metric.get('unit', '')}".rstrip())
@@ -88,13 +88,14 @@ def _make_room(folder: Path, *, restart: bool) -> None:
             (folder / name).unlink(missing_ok=True)
     if (folder / CARD_FILE).exists():
         raise OutputError(
-            f"{folder} holds a finished model", hint="Choose another folder with -o, or pass --restart to replace it."
+            f"{folder} contains a finished model",
+            hint="Choose another folder with -o, or pass --restart to replace it.",
         )
 
 
 @contextmanager
 def _interruptible() -> Iterator[list[Any]]:
-    """Within the block the first Ctrl-C or SIGTERM is only noted, in the list; the second acts as usual."""
+    """A block in which the first Ctrl-C or SIGTERM is only recorded in the list; the second acts as usual."""
     noted: list[Any] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Run a bundle without PyTorch: NumPy, safetensors and ONNX Runtime are all that is needed.
+"""Run a bundle without PyTorch: it needs only NumPy, safetensors and ONNX Runtime.
 
 >>> from zoo.runtime import load
 >>> model = load("moons-nsf/bundle")                    # doctest: +SKIP
@@ -44,19 +44,19 @@ def load(
     *,
     samplers: Mapping[str, SamplerFunction] = BUILTIN,
 ) -> BundledModel:
-    """Open a bundle, check every file of it, and return it as a model.
+    """Open a bundle, check all of its files, and return it as a model.
 
     Args:
         folder: the bundle.
         device: a :class:`Device`, or the name of a provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA
             where it works and the CPU elsewhere.
         threads: CPU threads, or None for ONNX Runtime's choice.
-        samplers: where samplers are looked up by name, for those that plugins bring.
+        samplers: where samplers are looked up by name, for those of plugins.
 
     Raises:
         BundleError: not a bundle, damaged, altered, of a newer format, or not consistent.
         MissingDependencyError: ONNX Runtime is not installed.
         UnknownNameError: no such provider.
-        ProviderError: CUDA was asked for, and ONNX Runtime was built without it.
+        ProviderError: CUDA was requested, but ONNX Runtime was built without it.
     """
     return BundledModel(open_bundle(Path(folder)), device, threads, samplers=samplers)

@@ -1,7 +1,7 @@
 """The proof of a bundle, repeated where it runs: golden inputs through every graph and program, without PyTorch.
 
-``golden.safetensors`` holds, for each graph and program, inputs and what PyTorch gave for them (or, where arithmetic is
-lowered, what the bundle gave)::
+``golden.safetensors`` contains, for each graph and program, inputs and the outputs of PyTorch (or of the bundle, if its
+arithmetic is lowered)::
 
     <graph>/<case>/in/<port>                      <graph>/<case>/out/<port>
     program:sample/<case>/in/<seed, n, ...>       program:sample/<case>/out/x
@@ -12,7 +12,7 @@ Two values are the same if they differ by no more than tolerance·(unit + \\|val
 manifest's proof states (for that graph or program, or for all) and the units of the proof: 1 for a graph's outputs, the
 scale of the data for samples, the number of dimensions for log-densities.
 
-The step tables are made again, too: nothing replays them here, and a runtime that makes none of its own runs them.
+The step tables are recomputed, too: golden values do not cover all of them, and some runtimes depend on them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from zoo.samplers import BUILTIN, SamplerFunction
 
 Arrays = dict[str, NDArray[Any]]
 _PROGRAM = "program:"
-#: arguments of programs that golden values may hold
+#: arguments of programs that golden values may contain
 _ARGUMENTS = {
     "sample": {"seed", "n", "condition", "steps"},
     "log_prob": {"x", "condition", "seed", "steps"},
@@ -55,7 +55,7 @@ class Row:
         output: its output, or the table's name.
         cases: how many golden cases were replayed; 0 for a table.
         difference: the largest, in units of (unit + \\|value\\|).
-        tolerance: the largest that is tolerated.
+        tolerance: the largest tolerated difference.
     """
 
     provider: str
@@ -73,12 +73,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`check` found.
+    """The result of :func:`check`.
 
     Attributes:
         rows: one for each provider, graph or program, and output.
-        unusable: providers that this ONNX Runtime was built with and that cannot be used here, and why.
-        unmade: step tables that could not be compared, and why: their sampler is a plugin's that is not installed.
+        unusable: providers that this ONNX Runtime was built with but that cannot be used here, and why.
+        unmade: step tables that could not be compared, and why: the plugin of their sampler is not installed.
     """
 
     rows: tuple[Row, ...]
@@ -87,7 +87,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether all of it is within tolerance."""
+        """Whether everything is within tolerance."""
         return all(row.ok for row in self.rows)
 
 
@@ -98,16 +98,16 @@ def check(
     samplers: Mapping[str, SamplerFunction] = BUILTIN,
     progress: Progress | None = None,
 ) -> Report:
-    """Replay a bundle's golden inputs, and make its step tables again.
+    """Replay a bundle's golden inputs, and recompute its step tables.
 
     Args:
         bundle: an opened bundle, whose files have been checked on opening.
-        provider: ``"cpu"``, ``"cuda"`` or another; None for each that can be used here.
-        samplers: where samplers are looked up by name, for those that plugins bring.
+        provider: ``"cpu"``, ``"cuda"`` or another; None for all that can be used here.
+        samplers: where samplers are looked up by name, for those of plugins.
         progress: called with (cases done, cases in all).
 
     Raises:
-        BundleError: no golden values, or some (or tables) that do not fit the bundle.
+        BundleError: no golden values, or golden values or tables that do not fit the bundle.
         UnknownNameError, MissingDependencyError, ProviderError: see :class:`~zoo.runtime.session.Session`.
         RuntimeFailure: ONNX Runtime failed.
     """
@@ -134,18 +134,18 @@ def check(
 
 
 def confirm(bundle: Bundle, provider: str = "cpu") -> Report:
-    """:func:`check`, and refuse the bundle if anything comes out differently.
+    """:func:`check`, and refuse the bundle if anything differs.
 
     Raises:
-        ProofError: something does, with what.
+        ProofError: something differs; the message says what.
         BundleError, ProviderError, RuntimeFailure: as for :func:`check`.
     """
     report = check(bundle, provider)
     for row in report.rows:
         if not row.ok:
             raise ProofError(
-                f"{bundle.folder} does not compute here what it computed when it was written: {row.what}, output "
-                f"{row.output}, is off by {row.difference:.1e}; {row.tolerance:.1e} is tolerated"
+                f"{bundle.folder} does not reproduce its golden values here: {row.what}, output "
+                f"{row.output}, is off by {row.difference:.1e}; the tolerance is {row.tolerance:.1e}"
             )
     return report
 
@@ -196,7 +196,7 @@ def grouped(arrays: Arrays) -> dict[tuple[str, str], Case]:
 
 
 def _check_case(bundle: Bundle, case: Case) -> None:
-    """Refuse golden values that no call could have: in particular more samples than there are to compare with."""
+    """Refuse golden values that no call could have, in particular more samples than there are results."""
     manifest = bundle.manifest
     if not case.gives:
         raise _unfit(bundle, f"{case.subject} has no outputs")
@@ -216,7 +216,7 @@ def _check_case(bundle: Bundle, case: Case) -> None:
         if argument in case.given and not (
             case.given[argument].shape == () and case.given[argument].dtype.kind in "iu"
         ):
-            raise _unfit(bundle, f"{argument} of program {name} is no whole number")
+            raise _unfit(bundle, f"{argument} of program {name} is not a whole number")
     result = case.gives[_RESULTS[name]]
     if name != "log_prob" and ("n" not in case.given or result.shape != (int(case.given["n"]), *manifest.event_shape)):
         raise _unfit(bundle, f"n samples of shape {manifest.event_shape} are not what program {name} gave")
@@ -243,19 +243,19 @@ def _replay(model: BundledModel, provider: str, cases: Sequence[Case], tick: Cal
 
 
 def what_of(case: Case) -> str:
-    """What a case is of, as :attr:`Row.what` has it."""
+    """The subject of a case, as in :attr:`Row.what`."""
     program = case.subject.startswith(_PROGRAM)
     return case.subject.removeprefix(_PROGRAM) if program else f"graph {case.subject}"
 
 
 def tolerance_of(manifest: Manifest, what: str) -> float:
-    """The difference that a bundle tolerates in what a graph or program gives."""
+    """The tolerated difference of a graph's or program's outputs."""
     own = manifest.proof.get("tolerances", {})
     return float(own.get(what, manifest.proof.get("tolerance", TOLERANCE)))
 
 
 def run_case(model: BundledModel, case: Case) -> Mapping[str, NDArray[Any]]:
-    """What a bundle's model gives for a case's inputs."""
+    """The outputs of a bundle's model for a case's inputs."""
     if not case.subject.startswith(_PROGRAM):
         return model.session(case.subject).run(case.given, list(case.gives))
     arguments: dict[str, Any] = {
@@ -268,7 +268,7 @@ def run_case(model: BundledModel, case: Case) -> Mapping[str, NDArray[Any]]:
 
 
 def unit_of(model: BundledModel, case: Case, expected: NDArray[Any]) -> float:
-    """The absolute size of a difference of 1, as the exporter's proof has it."""
+    """The absolute size of a relative difference of 1, as in the exporter's proof."""
     manifest = model.manifest
     dimensions = math.prod(manifest.event_shape)
     if case.subject in (f"{_PROGRAM}sample", f"{_PROGRAM}fused"):

@@ -1,4 +1,4 @@
-"""Between data and what a diffusion is of: latents of an autoencoder, columns of a table brought to one scale."""
+"""Conversion between data and latents of a diffusion: those of an autoencoder, or rescaled columns of a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Run = Callable[[str, str, NDArray[Any]], dict[str, NDArray[Any]]]
 
 
 class LatentCodec:
-    """Turns data into latents and back; changes nothing where the data itself is diffused.
+    """Converts data to latents and back; the identity if the data itself is diffused.
 
     Args:
         name: the model's name, for messages.
@@ -30,27 +30,27 @@ class LatentCodec:
         self._run = run
 
     def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Data ``[n, *event]`` to latents ``[n, *state_shape]``; the data itself where there is no encoder.
+        """Data ``[n, *event]`` to latents ``[n, *state_shape]``; the data itself if there is no encoder.
 
         Raises:
-            UsageError: the model decodes and cannot encode.
+            UsageError: the model has a decoder but no encoder.
         """
         program = self._program
         if not program.coders:
             return x
         if program.encoder is None:
-            raise UsageError(f"{self._name} has no encoder, so it cannot start from data or go back from it")
+            raise UsageError(f"{self._name} has no encoder, so it cannot start from data or encode data")
         return self._run(program.encoder, "x", np.asarray(x, np.float32))["latent"]
 
     def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
-        """Latents to data ``[n, *event]``; what is given where there is no decoder."""
+        """Latents to data ``[n, *event]``; the latents themselves if there is no decoder."""
         program = self._program
         if program.decoder is None:
             return latent
         return self._run(program.decoder, "latent", latent)["x"]
 
     def to_latent_with_volume(self, program: Integrate, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Data to latents and the logarithm ``[n]`` of how much their density is larger."""
+        """Data to latents, and the log-determinant ``[n]`` of that map."""
         if program.encoder is None:
             return x, np.zeros(len(x))
         results = self._run(program.encoder, "x", x)

@@ -1,4 +1,4 @@
-"""Whether a manifest's programs can be run: asked of the runner of each, once, before anything runs."""
+"""Whether a manifest's programs can be run: checked once by the runner of each, before anything runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data that is to be scored: checked, and dequantised when it is discrete."""
+"""Data to score: checked, and dequantised if discrete."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from zoo.noise import Stream
 
 
 def is_discrete(x: NDArray[Any], levels: int | None) -> bool:
-    """Whether data is taken as whole numbers to dequantise: integers, for a model of discrete data."""
+    """Whether data are to be dequantised: integers, for a model of discrete data."""
     return levels is not None and x.dtype.kind in "iu"
 
 
 def events(x: Any, event_shape: tuple[int, ...], levels: int | None, *, seed: int = 0) -> NDArray[np.float32]:
-    """Data as the float32 ``[n, *event]`` that graphs take.
+    """Data as float32 ``[n, *event]``, the input of graphs.
 
     Integers for a model of discrete data get uniform noise in [0, 1) (Theis et al. 2016, section 3.1), specified by
-    ``seed`` on :attr:`zoo.noise.Stream.DEQUANTIZE`. Floating-point data is left as it is.
+    ``seed`` on :attr:`zoo.noise.Stream.DEQUANTIZE`. Floating-point data is left unchanged.
 
     Args:
         x: integer or floating-point ``[n, *event]``.
@@ -58,7 +58,7 @@ def events(x: Any, event_shape: tuple[int, ...], levels: int | None, *, seed: in
 
 
 def centred(x: Any, levels: int | None) -> NDArray[Any]:
-    """Data to be edited: whole numbers of a model of discrete data, as the middle of their bins.
+    """Data to edit: integers of a model of discrete data become the middle of their bins.
 
     Raises:
         DataError: not an array of numbers.

@@ -10,7 +10,7 @@ from zoo.errors import ProviderError, UnknownNameError, UsageError
 from zoo.runtime.ort import FATAL, onnxruntime
 
 _SUFFIX = "ExecutionProvider"
-#: providers that always have a name here: absent from a build, they are worth another message than a misspelling
+#: providers that are always known by name: if missing from a build, the message differs from that for a misspelling
 _USUAL = ("cpu", "cuda")
 #: sends tensors to a server on the internet
 _REMOTE = ("azure",)
@@ -18,19 +18,19 @@ _REMOTE = ("azure",)
 
 @dataclass(frozen=True)
 class Device:
-    """What a session runs on.
+    """The device of a session.
 
     Attributes:
         provider: ``"cpu"``, ``"cuda"``, ``"auto"`` for CUDA where it works and the CPU elsewhere, or another one that
             the installed ONNX Runtime was built with, by its name in lower case: ``"coreml"``, ``"openvino"``, …
         threads: CPU threads for one operator; None leaves the choice to ONNX Runtime.
         index: which GPU, where the provider numbers them.
-        tf32: whether CUDA may round the factors of products to 10 bits (TF32): faster, and beyond the tolerance that an
-            export was proven to.
-        options: the provider's own, as ONNX Runtime documents them.
+        tf32: whether CUDA may round the factors of products to 10 bits (TF32): faster, but beyond the tolerance of an
+            export's proof.
+        options: options of the provider, see ONNX Runtime's documentation.
 
     Raises:
-        UsageError: a number of threads or a device that is none.
+        UsageError: an invalid number of threads or device index.
     """
 
     provider: str = "auto"
@@ -41,21 +41,21 @@ class Device:
 
     def __post_init__(self) -> None:
         if self.threads is not None and (not _whole(self.threads) or self.threads < 1):
-            raise UsageError(f"the number of threads is a whole number from 1 up, not {self.threads!r}")
+            raise UsageError(f"the number of threads is a whole number, 1 or more, not {self.threads!r}")
         if not _whole(self.index) or self.index < 0:
-            raise UsageError(f"devices are numbered from 0 up, not {self.index!r}")
+            raise UsageError(f"devices are numbered from 0, not {self.index!r}")
 
     @classmethod
     def of(cls, device: Device | str, threads: int | None = None) -> Device:
         """A device, or that of a provider's name.
 
         Raises:
-            UsageError: threads besides a device, which says itself how many it uses.
+            UsageError: threads given besides a device, which has its own number of threads.
         """
         if isinstance(device, str):
             return cls(device, threads)
         if threads is not None:
-            raise UsageError("a device says itself how many threads it uses")
+            raise UsageError("a device has its own number of threads")
         return device
 
     def session_options(self) -> Any:
@@ -65,7 +65,7 @@ class Device:
         options.log_severity_level = FATAL
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        # idle threads that spin take the processor from everybody else, torch's pool in this process included
+        # spinning idle threads would take the processor from everything else, including torch's pool in this process
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.inter_op_num_threads = 1
         if self.threads is not None:
@@ -94,7 +94,7 @@ def available() -> dict[str, str]:
 
 
 def execution_provider(name: str) -> str:
-    """What ONNX Runtime calls a provider."""
+    """ONNX Runtime's name of a provider."""
     return available().get(name, f"{name.upper()}{_SUFFIX}")
 
 
@@ -104,7 +104,7 @@ def choose_provider(provider: str) -> str:
     Raises:
         UnknownNameError: no such provider.
         MissingDependencyError: ONNX Runtime is not installed.
-        ProviderError: CUDA was asked for, and this ONNX Runtime was built without.
+        ProviderError: CUDA was requested, but this ONNX Runtime was built without it.
     """
     found = available()
     if provider == "auto":
@@ -114,7 +114,7 @@ def choose_provider(provider: str) -> str:
     if provider not in _USUAL:
         raise UnknownNameError("provider", str(provider), sorted({"auto", *_USUAL, *found}))
     raise ProviderError(
-        f"CUDA was asked for, and the installed ONNX Runtime {onnxruntime().__version__} was built without it",
+        f"CUDA was requested, but the installed ONNX Runtime {onnxruntime().__version__} was built without it",
         hint="pip uninstall onnxruntime, then pip install 'genzoo[gpu]'; `zoo doctor` shows what is installed.",
     )
 

@@ -42,7 +42,7 @@ class DirectRunner(Runner):
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """Base noise through the graph."""
-        self.table(model, program, request.options)  # refuses them all
+        self.table(model, program, request.options)  # refuses all options
         if request.preview is not None:
             raise UsageError(f"{model.name} samples in one call and has no previews")
         session, shape, port = model.session(program.graph), model.noise_shape, program.noise_port
@@ -64,7 +64,7 @@ class DirectRunner(Runner):
     def scoring(self, model: OpenBundle, program: Program, request: ScoreRequest) -> Scores:
         """One call of the graph."""
         if request.errors:
-            raise UsageError(f"{model.name} scores exactly, in one call: there are no errors to tell")
+            raise UsageError(f"{model.name} scores exactly, in one call, without errors to estimate")
         given = {"steps": request.steps, "probes": request.probes}
         if refused := [name for name, value in given.items() if value is not None]:
             raise UsageError(f"{model.name} scores exactly, in one call, and has no option {', '.join(refused)}")

@@ -1,4 +1,4 @@
-"""Fused runs: a whole batch of samples in one call of one graph, noise and all."""
+"""Fused runs: a whole batch of samples in one call of one graph, including the noise."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sample(session: Session, *, seed: int, first: int, n: int, condition: NDArra
         session: the fused graph.
         seed: key of the noise, a whole number in [0, 2⁶⁴).
         first: index of the first sample.
-        n: how many.
+        n: number of samples.
         condition: ``[n]`` or ``[n, d]``, or None.
     """
     feeds: dict[str, NDArray[Any]] = {

@@ -1,4 +1,4 @@
-"""What runners ask of the graphs of a manifest; each runner checks the programs of its kind."""
+"""Checks of the graphs of a manifest for runners; each runner checks the programs of its kind."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_density(manifest: Manifest, graph: str) -> None:
 
 
 def check_coding(manifest: Manifest, encoder: str | None, decoder: str | None, *, density: bool = False) -> None:
-    """Refuse graphs between data and latents that take or give other things than those, of each sample alone."""
+    """Refuse graphs between data and latents that take or give anything else, or mix samples."""
     for name, takes, gives in ((encoder, "x", "latent"), (decoder, "latent", "x")):
         if name is None:
             continue
@@ -61,7 +61,7 @@ def check_coding(manifest: Manifest, encoder: str | None, decoder: str | None, *
             raise BundleError(f"graph {name} does not give {', '.join(sorted(missing))}")
         for port in (*graph.inputs, *graph.outputs):
             if len(port.shape) < 1 or not all(isinstance(size, int) for size in port.shape[1:]):
-                raise BundleError(f"{port.name} of graph {name} has no fixed shape but for the batch")
+                raise BundleError(f"{port.name} of graph {name} must have a fixed shape except for the batch")
             if port.name == "x" and port.shape[1:] != manifest.event_shape:
                 raise BundleError(f"x of graph {name} has shape {port.shape}, samples have {manifest.event_shape}")
             if port.name == "log_det" and len(port.shape) != 1:
@@ -69,7 +69,7 @@ def check_coding(manifest: Manifest, encoder: str | None, decoder: str | None, *
 
 
 def latent_shape(manifest: Manifest) -> tuple[int, ...]:
-    """Shape of one state: that of a sample, or of what the decoder makes a sample of.
+    """Shape of one state: that of a sample, or of a latent if there is a decoder.
 
     Raises:
         BundleError: encoder and decoder do not agree on it.
@@ -78,14 +78,14 @@ def latent_shape(manifest: Manifest) -> tuple[int, ...]:
     ports = [p for name in coders for p in (*manifest.graphs[name].inputs, *manifest.graphs[name].outputs)]
     shapes = {tuple(int(size) for size in port.shape[1:]) for port in ports if port.name == "latent"}
     if len(shapes) > 1:
-        raise BundleError("its encoder and decoder know latents of different shapes")
+        raise BundleError("its encoder and decoder have latents of different shapes")
     if shapes and manifest.sample.stepped and manifest.sample.decoder is None:
-        raise BundleError("it has an encoder and no decoder")
+        raise BundleError("it has an encoder but no decoder")
     return shapes.pop() if shapes else manifest.event_shape
 
 
 def check_path(program: Iterate | Integrate) -> None:
-    """Refuse a path, scale or null class that is none."""
+    """Refuse an invalid path, scale or null class."""
     path_from(program.path)
     if not program.scale > 0:
         raise BundleError(f"scale must be above 0, not {program.scale}")

@@ -91,7 +91,7 @@ def log_prob(
         errors: whether to take twice the steps as well, see :class:`~zoo.likelihood.LogDensity`.
 
     Returns:
-        float64 ``[n]``, nats in data units; with errors ``[4, n]``, what a ``LogDensity`` has, in its order.
+        float64 ``[n]``, nats in data units; with errors ``[4, n]``, the fields of a ``LogDensity`` in order.
 
     Raises:
         RuntimeFailure: an evaluation is not finite, or ONNX Runtime failed.
@@ -125,7 +125,7 @@ def log_prob(
 
 
 def calls(event_shape: tuple[int, ...], steps: int, probes: int, errors: bool) -> int:
-    """How often the graph is called for a batch."""
+    """The number of calls of the graph for a batch."""
     return evaluations(steps, probes, math.prod(event_shape)) * (3 if errors else 1)
 
 

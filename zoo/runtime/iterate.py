@@ -24,7 +24,7 @@ from zoo.samplers.stepping import Engine, StepSampler, Tick, run_rows
 _ROW = ("time", "alpha", "sigma")
 _STEP = ("state", *_ROW, "clip", "noise_scale", "matrix", "noise", "weights")
 _REVEALING = ("state", "alpha", "matrix", "noise", "weights")
-_STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them serves fewer edits
+_STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them supports fewer edits
 
 
 class IterateRunner(Runner):
@@ -63,14 +63,14 @@ class IterateRunner(Runner):
         )
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
-            # a batch is begun when its turn comes, so that only one takes memory
+            # batches are begun one at a time, so that only one takes memory
             return sampler.samples(sampler.advanced(start(part), None, part, tick, request.preview))
 
         return Drawing(draw, len(table))
 
 
 def step_sampler(model: OpenBundle) -> StepSampler[NDArray[Any]]:
-    """What samples in steps with a bundle.
+    """Samples in steps with a bundle.
 
     Raises:
         UsageError: its model samples in one call.
@@ -126,7 +126,7 @@ class OnnxEngine(Engine[NDArray[Any]]):
 
         Raises:
             RuntimeFailure: the state is not finite after some step, or ONNX Runtime failed.
-            UsageError: the state asks for what this graph has no input for.
+            UsageError: the state needs an input that this graph does not have.
         """
         session, batch = self._model.session(self.program.graph), self._model.manifest.batch
         _check_inputs(session, state)
@@ -136,12 +136,12 @@ class OnnxEngine(Engine[NDArray[Any]]):
             if preview is not None:
                 preview(row, denoised[:n])
 
-        # looking at every step would make a GPU wait; there a state that ends up not finite is searched for afterwards
+        # checking every step would synchronise a GPU; there the first non-finite step is searched for afterwards
         watched = session.provider == "cpu"
         slots = self._run(session, whole, rows, watched, tick, None if preview is None else show)
         if not np.isfinite(slots).all():
             self._run(session, whole, rows, True, lambda: None, None)
-            raise RuntimeFailure(f"graph {session.graph.name} gives values that are not finite, and not every time")
+            raise RuntimeFailure(f"graph {session.graph.name} gives values that are not finite, but not reproducibly")
         return slots[:, :n]
 
     def _run(
@@ -163,7 +163,7 @@ class OnnxEngine(Engine[NDArray[Any]]):
 
 
 class _OnnxStep:
-    """One call of the graph ``step``: the state stays where the graph runs and goes between two buffers."""
+    """One call of the graph ``step``: the state stays on the device and alternates between two buffers."""
 
     def __init__(self, session: Session, state: SamplerState, *, watched: bool, denoises: bool) -> None:
         self._session, self._state, self._watched = session, state, watched
@@ -184,7 +184,7 @@ class _OnnxStep:
 
 
 class _Resident:
-    """Large inputs that stay where the graph runs as long as they are the same arrays."""
+    """Large inputs that stay on the device as long as they are the same arrays."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -192,7 +192,8 @@ class _Resident:
         self._placed: dict[str, tuple[NDArray[Any], Any]] = {}
 
     def split(self, inputs: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """What is fed as arrays and what as values of the session, without what the graph does not take."""
+        """The inputs to feed as arrays and those to feed as values of the session, without those that the graph does "
+        "not take."""
         feeds, kept = {}, {}
         for name, array in inputs.items():
             if name not in self._names:

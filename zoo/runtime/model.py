@@ -28,9 +28,9 @@ from zoo.samplers.stepping import Preview
 
 
 class BundledModel:
-    """What :func:`zoo.runtime.load` returns. The same seed gives the same samples, whatever the batch size.
+    """The result of :func:`zoo.runtime.load`. The same seed gives the same samples for any batch size.
 
-    Threads may share one: sessions are loaded once, and nothing else changes after that.
+    Threads may share it: sessions are loaded once, and nothing else changes.
 
     Args:
         bundle: an opened bundle.
@@ -74,7 +74,7 @@ class BundledModel:
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
+        """The bundle's manifest."""
         return self._opened.manifest
 
     @property
@@ -94,7 +94,7 @@ class BundledModel:
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the noise that one sample is made from, as ``sample(noise=...)`` takes it."""
+        """Shape of the noise of one sample, for ``sample(noise=...)``."""
         return self._opened.noise_shape
 
     @property
@@ -109,7 +109,7 @@ class BundledModel:
 
     @property
     def modality(self) -> Modality | None:
-        """What the numbers of a sample mean, where its shape does not say."""
+        """The meaning of a sample's numbers, where its shape does not tell."""
         return self._opened.modality
 
     @property
@@ -123,7 +123,7 @@ class BundledModel:
         return self._opened.fallback
 
     def session(self, graph: str) -> Session:
-        """One of the bundle's graphs, loaded when first asked for.
+        """One of the bundle's graphs, loaded on first use.
 
         Raises:
             UsageError: the bundle has no such graph.
@@ -140,11 +140,11 @@ class BundledModel:
         guidance: float | Guidance | None = None,
         **options: Any,
     ) -> StepTable | None:
-        """The step table that these arguments of :meth:`sample` stand for; None for a model that samples in one call.
+        """The step table for these arguments of :meth:`sample`; None for a model that samples in one call.
 
         Raises:
             UnknownNameError: no such sampler.
-            UsageError: steps, guidance or options that the sampler or the model cannot take.
+            UsageError: steps, guidance or options that the sampler or the model does not support.
         """
         asked = {"sampler": sampler, "steps": steps, "guidance": guidance, **options}
         return self._sampler.table(SamplingOptions.of(asked))
@@ -165,22 +165,22 @@ class BundledModel:
         """Draw samples.
 
         Args:
-            n: how many.
+            n: number of samples.
             condition: one class (number or label) or vector for all, or ``n`` of them; None gives every class in turn.
             seed: key of the specified noise; None draws one from the system.
             noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``.
-            fused: run the bundle's fused graph, the whole sampler in one call, with the sampler that is in it.
+            fused: run the bundle's fused graph, which contains a whole sampler, in one call.
             batch_size: samples in one call of a graph; None bounds the memory that a batch takes.
             progress: called with (graph calls done, graph calls in all).
-            preview: called after each step with (row, slice of the samples, those samples as denoised so far).
-            options: of a model that samples in steps, see :meth:`begin`.
+            preview: called after each step with (row, slice of the samples, their denoised estimates).
+            options: for a model that samples in steps, see :meth:`begin`.
 
         Returns:
             float32 ``[n, *event_shape]`` in data units.
 
         Raises:
-            UsageError, DataError, ConditionError: an argument that this model cannot take; nothing was run.
-            RuntimeFailure: ONNX Runtime failed, or a value is not finite, with the step at which that began.
+            UsageError, DataError, ConditionError: an argument that this model does not support; nothing was run.
+            RuntimeFailure: ONNX Runtime failed, or a value is not finite; the message names the first such step.
         """
         return self._sampler.sample(
             n,
@@ -200,23 +200,23 @@ class BundledModel:
 
         Args:
             n: number of samples.
-            condition: as for :meth:`sample`, like what follows.
+            condition: as for :meth:`sample`, like the following.
             seed: likewise.
             noise: likewise.
             options:
-                - ``sampler``: name of a sampler or a finished table; None is the model's own choice.
+                - ``sampler``: name of a sampler or a finished table; None for the model's default.
                 - ``steps``: number of steps.
-                - ``guidance``: weight of classifier-free guidance (1 is none, 0 ignores the class), or a
+                - ``guidance``: weight of classifier-free guidance (1 means none, 0 ignores the class), or a
                   :class:`~zoo.samplers.Guidance` with its interval and rescaling.
-                - ``negative``: class to guide away from, instead of from no class; as ``condition``.
+                - ``negative``: class to guide away from, instead of the null class; as ``condition``.
                 - ``init``: data ``[n, *event_shape]``, or one event for all, to start from. Integers of a model of
                   discrete data stand for the middle of their bins.
-                - ``strength``: in [0, 1]: how much of the way from noise to data is taken again; 1 unless given.
-                - ``mask``: broadcastable to ``[n, *event_shape]``, 1 where to sample and 0 where ``init`` is kept.
-                - the sampler's own.
+                - ``strength``: in [0, 1]: the share of the trajectory from noise to data that is run; 1 by default.
+                - ``mask``: broadcastable to ``[n, *event_shape]``, 1 where to sample and 0 where to keep ``init``.
+                - options of the sampler.
 
         Raises:
-            UsageError, UnknownNameError, DataError, ConditionError: an argument that this model cannot take.
+            UsageError, UnknownNameError, DataError, ConditionError: an argument that this model does not support.
         """
         asked = SamplingOptions.of({"noise": noise, **options})
         return self._sampler.begin(n, condition=condition, seed=seed, options=asked)
@@ -230,18 +230,18 @@ class BundledModel:
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> SamplerState:
-        """Take the next ``rows`` rows of a state's table, or all that are left; the state itself is not changed.
+        """Take the next ``rows`` rows of a state's table, or all remaining ones; the state itself is not changed.
 
         Args:
-            state: from :meth:`begin`, :meth:`advance` or :meth:`SamplerState.load`, whoever made it.
-            rows: how many.
-            batch_size: as for :meth:`sample`, like what follows.
+            state: from :meth:`begin`, :meth:`advance` or :meth:`SamplerState.load`, from any runtime.
+            rows: number of rows.
+            batch_size: as for :meth:`sample`, like the following.
             progress: likewise.
             preview: likewise.
 
         Raises:
             DataError: a state of another model.
-            UsageError: a number of rows that is none, or a state that this bundle's graph has not the inputs for.
+            UsageError: an invalid number of rows, or a state that needs inputs that this bundle's graph does not have.
             RuntimeFailure: as for :meth:`sample`.
         """
         return self._sampler.steps.advance(state, rows, batch_size=batch_size, progress=progress, preview=preview)
@@ -267,12 +267,12 @@ class BundledModel:
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Samples:
-        """The noise from which deterministic sampling (``sample(noise=...)``) gives data back.
+        """The noise from which deterministic sampling (``sample(noise=...)``) recovers data.
 
         Args:
             x: data ``[n, *event_shape]``; integers of a model of discrete data stand for the middle of their bins.
             condition: as for :meth:`log_prob`.
-            steps: steps of the ODE; None is the number that the model samples with.
+            steps: steps of the ODE; None for the model's default number of sampling steps.
             order: 1 or 2, see :func:`zoo.samplers.inversion.inversion`.
             batch_size: as for :meth:`sample`.
             progress: likewise.
@@ -282,7 +282,7 @@ class BundledModel:
 
         Raises:
             DataError: data of the wrong shape or content.
-            UsageError: a model that samples in one call, one that decodes and cannot encode, or a consistency model.
+            UsageError: a model that samples in one call, one with a decoder but no encoder, or a consistency model.
             RuntimeFailure: as for :meth:`sample`.
         """
         return self._sampler.encode(
@@ -290,29 +290,29 @@ class BundledModel:
         )
 
     def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Data ``[n, *event_shape]`` to latents ``[n, *state_shape]``; the data itself where there is no encoder.
+        """Data ``[n, *event_shape]`` to latents ``[n, *state_shape]``; the data itself if there is no encoder.
 
         Raises:
-            UsageError: the model decodes and cannot encode.
+            UsageError: the model has a decoder but no encoder.
         """
         return self._opened.codec.to_latent(x)
 
     def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
-        """Latents to data ``[n, *event_shape]``; what is given where there is no decoder."""
+        """Latents to data ``[n, *event_shape]``; the latents themselves if there is no decoder."""
         return self._opened.codec.to_data(latent)
 
     # -- samples that are watched and waited for --------------------------------------------------------------------
 
     def stream(self, n: int, *, batch_size: int | None = None, **options: Any) -> Iterator[Frame]:
-        """Draw samples, and give a frame after each step. A model that samples in one call does so here, for one frame.
+        """Draw samples, and yield a frame after each step. A model that samples in one call yields a single frame.
 
         Args:
-            n: how many; all of them go through a step before the next, so that all are in memory.
+            n: number of samples; all of them take a step before the next one, so all are in memory.
             batch_size: as for :meth:`sample`.
-            options: of :meth:`sample` or :meth:`begin`. Whoever does not take all frames stops the run.
+            options: of :meth:`sample` or :meth:`begin`. Stopping the iteration stops the run.
 
         Raises:
-            UsageError, DataError, ConditionError: as for :meth:`sample`, before the first frame is asked for.
+            UsageError, DataError, ConditionError: as for :meth:`sample`, before the first frame is requested.
             RuntimeFailure: with a frame.
         """
         if self.manifest.sample.stepped and not options.get("fused"):
@@ -323,7 +323,7 @@ class BundledModel:
     async def stream_async(self, n: int, **options: Any) -> AsyncIterator[Frame]:
         """:meth:`stream` for ``async for``; each step runs in a thread, and others may run between.
 
-        Cancelled, or left early, it ends with the step that is being computed.
+        If cancelled, or left early, it ends after the current step.
         """
         if not self.manifest.sample.stepped or options.get("fused"):
             yield Frame(1, 1, await self.sample_async(n, **options))
@@ -332,14 +332,14 @@ class BundledModel:
             yield frame
 
     async def sample_async(self, n: int, *, progress: Progress | None = None, **options: Any) -> Samples:
-        """:meth:`sample` in a thread, for ``await``. Cancelled, it ends with the call of a graph that is being made."""
+        """:meth:`sample` in a thread, for ``await``. If cancelled, it ends after the current call of a graph."""
         return await awaited(lambda look: self.sample(n, progress=look, **options), progress)
 
     def warm_up(self, n: int = 1) -> None:
-        """Load what sampling and scoring take, and run a step, so that the first request is as fast as the next.
+        """Load the graphs for sampling and scoring, and run a step, so that the first request is as fast as later ones.
 
         Args:
-            n: samples in a request, where the device prepares itself for sizes.
+            n: samples per request, for devices that prepare for specific sizes.
         """
         if self.manifest.sample.stepped:
             self.advance(self.begin(n, seed=0), 1)
@@ -365,10 +365,10 @@ class BundledModel:
 
         Args:
             x: ``[n, *event_shape]``. Integers for a model of discrete data are dequantised, see
-                :func:`zoo.runtime.data.events`; floating-point data is scored as it is.
+                :func:`zoo.runtime.data.events`; floating-point data is scored unchanged.
             condition: one class or vector for all, or ``n`` of them; None scores under the null class of a diffusion.
             seed: key of the dequantisation and of the probes.
-            steps: Runge-Kutta steps of a diffusion's ODE; None is the model's own choice.
+            steps: Runge-Kutta steps of a diffusion's ODE; None for the model's default.
             probes: Rademacher probes averaged for a diffusion's trace, or 0 for the exact trace; likewise.
             batch_size: data in one call of a graph.
             progress: called with (graph calls done, graph calls in all).
@@ -378,7 +378,7 @@ class BundledModel:
 
         Raises:
             DataError: data of the wrong shape, dtype or content.
-            UsageError: the bundle cannot score, or an argument makes no sense; nothing was run.
+            UsageError: the bundle cannot score, or an argument is invalid; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
         return self._scorer.score(
@@ -396,7 +396,7 @@ class BundledModel:
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> LogDensity:
-        """Log-density of data under a diffusion, and how far it can be trusted, which takes three times as long.
+        """Log-density of data under a diffusion with error estimates, which takes three times as long.
 
         Arguments and errors are those of :meth:`log_prob`.
         """
@@ -423,14 +423,14 @@ class BundledModel:
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> NDArray[np.float64]:
-        """What a diffusion's log-density under ancestral sampling is at least, see :mod:`zoo.likelihood.bound`.
+        """A lower bound of a diffusion's log-density under ancestral sampling, see :mod:`zoo.likelihood.bound`.
 
         Args:
             x: as for :meth:`log_prob`, and so are ``condition``, ``batch_size`` and ``progress``.
             condition: see ``x``.
             seed: key of the dequantisation, the terms and their noise.
             steps: of the chain.
-            terms: how many of the steps are evaluated; the others are estimated from them.
+            terms: number of steps to evaluate; the others are estimated from them.
             batch_size: see ``x``.
             progress: see ``x``.
 
@@ -438,7 +438,7 @@ class BundledModel:
             float64 ``[n]``, nats in the units of the data.
 
         Raises:
-            UsageError: the model scores in one call, or an argument makes no sense; nothing was run.
+            UsageError: the model scores in one call, or an argument is invalid; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
         return self._scorer.bound(

@@ -1,4 +1,4 @@
-"""A bundle with its graphs loaded as they are needed: what sampling and scoring have in common."""
+"""A bundle with its graphs loaded on demand: the common part of sampling and scoring."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ from zoo.samplers.state import pad
 
 #: the sample's index is one 32-bit word of the noise's counter
 LARGEST_COUNT = 1 << 32
-#: numbers in one batch of states: networks hold some hundred times as many in between (100 MB or so at this size)
+#: numbers in one batch of states: networks need about a hundred times as many for intermediate values (100 MB at this
+#: size)
 _BATCH_NUMBERS = {"cpu": 1 << 16, "gpu": 1 << 20}
 _LARGEST_BATCH = 4096
 
 
 class OpenBundle:
-    """An opened bundle and its sessions, for whoever samples or scores with it.
+    """An opened bundle and its sessions, for sampling and scoring.
 
     :class:`zoo.runtime.BundledModel` explains the arguments.
 
@@ -41,7 +42,7 @@ class OpenBundle:
         bundle: the bundle.
         device: where its graphs run.
         samplers: where samplers are looked up by name.
-        sessions: those that are loaded, by graph.
+        sessions: the loaded ones, by graph.
         codec: between data and latents.
     """
 
@@ -63,7 +64,7 @@ class OpenBundle:
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
+        """The bundle's manifest."""
         return self.bundle.manifest
 
     @property
@@ -88,7 +89,7 @@ class OpenBundle:
 
     @property
     def modality(self) -> Modality | None:
-        """What the numbers of a sample mean, where its shape does not say."""
+        """The meaning of a sample's numbers, where its shape does not tell."""
         return self.manifest.modality
 
     @cached_property
@@ -98,7 +99,7 @@ class OpenBundle:
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the noise that one sample is made from, as ``sample(noise=...)`` takes it."""
+        """Shape of the noise of one sample, for ``sample(noise=...)``."""
         return self.manifest.sample.noise_shape(self.manifest.graphs)
 
     @property
@@ -112,7 +113,7 @@ class OpenBundle:
         return self._some_session().fallback
 
     def session(self, graph: str) -> Session:
-        """One of the bundle's graphs, loaded when first asked for.
+        """One of the bundle's graphs, loaded on first use.
 
         Raises:
             UsageError: the bundle has no such graph.
@@ -120,7 +121,7 @@ class OpenBundle:
         """
         if graph not in self.manifest.graphs:
             raise UsageError(f"{self.name} has no graph {graph}", hint=f"There are: {', '.join(self.manifest.graphs)}.")
-        with self._loading:  # one session each, however many threads ask for it first
+        with self._loading:  # a single session, even if several threads need it at once
             if graph not in self.sessions:
                 info = self.manifest.graphs[graph]
                 self.sessions[graph] = Session(
@@ -158,7 +159,7 @@ class OpenBundle:
         return self.condition.array(condition, n)
 
     def batches(self, n: int, batch_size: int | None, session: Session, work: int = 1) -> list[slice]:
-        """Slices of nearly equal size that cover ``n`` samples; smaller ones where a call does more work on each."""
+        """Slices of nearly equal size that cover ``n`` samples; smaller ones if a call does more work for each."""
         if batch_size is None:
             numbers = _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"]
             size = numbers // max(math.prod(self.event_shape) * work, 1)
@@ -172,11 +173,11 @@ class OpenBundle:
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
     def filled(self, array: Any) -> Any:
-        """A batch filled up to the one size that the graphs take, if there is one; to be cut off again afterwards."""
+        """A batch padded to the fixed batch size of the graphs, if any; to be truncated afterwards."""
         return array if array is None or self.manifest.batch is None else pad(array, self.manifest.batch)
 
     def scoring_condition(self, condition: Any, n: int) -> NDArray[Any] | None:
-        """The condition of data: what is given, or the null class."""
+        """The condition of data: the given one, or the null class."""
         if self.condition is None or condition is not None:
             return self.sampling_condition(condition, n)
         null = None if self.manifest.log_prob is None else self.manifest.log_prob.null_class
@@ -189,5 +190,5 @@ class OpenBundle:
 
 
 def fresh_seed() -> int:
-    """A seed from the system, short enough to be written down."""
+    """A seed from the system, short enough to write down."""
     return secrets.randbits(32)

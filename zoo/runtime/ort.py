@@ -1,4 +1,4 @@
-"""ONNX Runtime itself: the only module that imports ``onnxruntime``, and that only when it is needed."""
+"""ONNX Runtime itself: the only module that imports ``onnxruntime``, and only on use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.errors import MissingDependencyError, RuntimeFailure
 #: ONNX Runtime's log severity; what matters is raised as well
 FATAL = 4
 
-_REPAIR = "`zoo doctor` shows what is installed and how to mend it."
+_REPAIR = "`zoo doctor` shows what is installed and how to fix it."
 
 
 def onnxruntime() -> Any:
@@ -17,7 +17,7 @@ def onnxruntime() -> Any:
 
     Raises:
         MissingDependencyError: it is not installed.
-        RuntimeFailure: it is installed and broken.
+        RuntimeFailure: it is installed but broken.
     """
     try:
         import onnxruntime as ort

@@ -22,10 +22,10 @@ BUILTIN: dict[str, Runner] = {
 
 
 def runner_of(program: Program) -> Runner:
-    """What runs a program.
+    """The runner of a program.
 
     Raises:
-        BundleError: nothing that is installed does.
+        BundleError: no installed runner does.
         PluginError, MissingDependencyError: a plugin's runner cannot be loaded.
     """
     return BUILTIN[program.kind] if program.kind in BUILTIN else _plugins(program.kind)
@@ -36,5 +36,5 @@ def _plugins(kind: str) -> Runner:
     try:
         runner: Runner = plugin_runner(kind)()
     except KeyError:
-        raise BundleError(f"no plugin that is installed runs programs of kind {kind!r}") from None
+        raise BundleError(f"no installed plugin runs programs of kind {kind!r}") from None
     return runner

@@ -1,4 +1,4 @@
-"""How programs are run: a runner for each kind. What a plugin implements for a kind of its own is :class:`Runner`."""
+"""How programs are run: a runner for each kind. A plugin with its own kind implements :class:`Runner`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Drawing:
-    """What draws samples, batch by batch.
+    """Draws samples, batch by batch.
 
     Attributes:
         draw: a slice of the samples, and what is to be called after each call of a graph, to those samples.
@@ -34,7 +34,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Scores:
-    """What scores data, batch by batch.
+    """Scores data, batch by batch.
 
     Attributes:
         score: a slice of the data, and what is to be called after each call of a graph, to log-densities ``[n]`` in
@@ -112,13 +112,13 @@ class Runner:
         return None
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
-        """What draws the samples of a request.
+        """A function that draws the samples of a request.
 
         Raises:
-            UsageError, DataError: an argument that the program does not take; nothing was run.
+            UsageError, DataError: an argument that the program does not support; nothing was run.
         """
         raise NotImplementedError
 
     def scoring(self, model: OpenBundle, program: Program, request: ScoreRequest) -> Scores:
-        """What scores the data of a request; errors as for :meth:`sampling`."""
+        """A function that scores the data of a request; errors as for :meth:`sampling`."""
         raise NotImplementedError

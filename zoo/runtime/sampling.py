@@ -32,7 +32,7 @@ class BundleSampler:
 
     @property
     def steps(self) -> StepSampler[NDArray[Any]]:
-        """What samples in steps.
+        """The sampler in steps.
 
         Raises:
             UsageError: the model samples in one call.
@@ -40,7 +40,7 @@ class BundleSampler:
         return step_sampler(self._opened)
 
     def table(self, options: SamplingOptions) -> StepTable | None:
-        """The step table that options stand for; None for a model that samples in one call."""
+        """The step table for options; None for a model that samples in one call."""
         program = self._opened.manifest.sample
         return runner_of(program).table(self._opened, program, options)
 
@@ -56,7 +56,7 @@ class BundleSampler:
         progress: Progress | None,
         preview: Preview | None,
     ) -> Samples:
-        """Samples ``[n, *event_shape]``, of which one batch at a time takes memory."""
+        """Samples ``[n, *event_shape]``, drawn batch by batch to bound memory."""
         opened = self._opened
         n, seed = _settled(n, seed)
         program = opened.manifest.fused if fused else opened.manifest.sample
@@ -82,7 +82,7 @@ class BundleSampler:
     def finish(
         self, state: SamplerState, *, batch_size: int | None, progress: Progress | None, preview: Preview | None
     ) -> Samples:
-        """The samples that a state leads to."""
+        """The samples of a state after its remaining rows."""
         return self._finite(self.steps.finish(state, batch_size=batch_size, progress=progress, preview=preview))
 
     def encode(
@@ -95,7 +95,7 @@ class BundleSampler:
         batch_size: int | None,
         progress: Progress | None,
     ) -> Samples:
-        """The noise that data is made from."""
+        """The noise that generates data."""
         opened, sampler = self._opened, self.steps
         values = data.events(data.centred(x, opened.levels), opened.event_shape, None)
         conditions = opened.scoring_condition(condition, len(values))
@@ -121,5 +121,5 @@ class BundleSampler:
 
 
 def _settled(n: int, seed: int | None) -> tuple[int, int]:
-    """Number of samples and seed, checked; a seed from the system where there is none."""
+    """The checked number of samples and seed; a seed from the system if there is none."""
     return checked_count("samples", n, LARGEST_COUNT), fresh_seed() if seed is None else check_seed(seed)

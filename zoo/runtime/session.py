@@ -1,8 +1,8 @@
 """One ONNX graph in ONNX Runtime.
 
-ONNX Runtime falls back to the CPU without a word when a provider cannot be had, prints to stdout when it retries, and
-raises a dozen unrelated exception classes. Here a provider that was asked for and is not in use is an error, nothing
-is printed, and every failure is a :class:`~zoo.errors.ZooError` that names the graph.
+ONNX Runtime silently falls back to the CPU if a provider is unavailable, prints to stdout when it retries, and raises
+a dozen unrelated exception classes. Here it is an error if a requested provider is not in use, nothing is
+printed, and every failure is a :class:`~zoo.errors.ZooError` that names the graph.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _DAMAGED = ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NoModel")
 
 
 class Session:
-    """A graph, loaded.
+    """A loaded graph.
 
     Args:
         graph: the ONNX file.
-        device: where it runs; the name of a provider stands for its first device.
-        inputs: what a manifest says that the graph takes; checked against the graph itself.
-        outputs: likewise what it gives.
+        device: where it runs; the name of a provider means its first device.
+        inputs: the inputs stated by a manifest; checked against the graph itself.
+        outputs: likewise.
 
     Attributes:
         provider: the provider in use, ``"cpu"``, ``"cuda"`` or another.
@@ -51,7 +51,7 @@ class Session:
     Raises:
         UnknownNameError: no such provider.
         MissingDependencyError: ONNX Runtime is not installed.
-        ProviderError: the provider was asked for and is not in use.
+        ProviderError: the requested provider is not in use.
         BundleError: the file is not an ONNX graph, or not the one that the manifest describes.
         RuntimeFailure: this version of ONNX Runtime cannot load it.
     """
@@ -74,7 +74,7 @@ class Session:
             self._session = self._accelerated(chosen, required=self.device.provider != "auto")
         in_use = self._session.get_providers()[0]
         self.provider = chosen if in_use == execution_provider(chosen) else "cpu"
-        #: where ``value`` puts things
+        #: the device of ``value``
         self._place = ("cuda", self.device.index) if self.provider == "cuda" else ("cpu", 0)
         self.inputs = self._ports("input", self._session.get_inputs(), inputs)
         self.outputs = self._ports("output", self._session.get_outputs(), outputs)
@@ -84,7 +84,7 @@ class Session:
 
         Args:
             feeds: one array for each input, of exactly its dtype, rank and fixed sizes.
-            outputs: names of the outputs wanted, or None for all.
+            outputs: names of the outputs to compute, or None for all.
 
         Raises:
             DataError: an input is missing, unknown or does not fit.
@@ -98,7 +98,7 @@ class Session:
             raise self._failure("run", error) from error
 
     def value(self, array: NDArray[Any]) -> Any:
-        """A copy of an array where the graph runs, for :meth:`run_on`; :meth:`fetch` brings it back."""
+        """A copy of an array on the graph's device, for :meth:`run_on`; :meth:`fetch` copies it back."""
         ort = onnxruntime()
         try:
             return ort.OrtValue.ortvalue_from_numpy(np.array(array, order="C"), *self._place)
@@ -107,13 +107,13 @@ class Session:
 
     def fetch(self, value: Any) -> NDArray[Any]:
         """A copy of a :meth:`value` as an array."""
-        # on the CPU `numpy()` looks into the value's own memory, which the next run overwrites or its end frees
+        # on the CPU `numpy()` is a view of the value's memory, which the next run overwrites and its deletion frees
         return np.array(value.numpy())
 
     def run_on(
         self, feeds: Mapping[str, NDArray[Any]], resident: Mapping[str, Any], results: Mapping[str, Any]
     ) -> None:
-        """Run the graph once on values that stay where it runs.
+        """Run the graph once on values that stay on its device.
 
         A loop that swaps ``resident`` and ``results`` copies no state between host and device, and allocates nothing.
 
@@ -146,7 +146,7 @@ class Session:
         try:
             ort = onnxruntime()
             if chosen in ("cuda", "tensorrt") and hasattr(ort, "preload_dlls"):
-                with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot find
+                with contextlib.redirect_stdout(io.StringIO()):  # it prints missing libraries
                     ort.preload_dlls()
             session = self._create(chosen)
             if session.get_providers()[0] == execution_provider(chosen):
@@ -157,7 +157,7 @@ class Session:
             reason = str(error)
         if required:
             raise ProviderError(
-                f"{name} was asked for and is not in use for {self.graph.name}: {reason}",
+                f"{name} was requested but is not in use for {self.graph.name}: {reason}",
                 hint="`zoo doctor` looks for the cause; --provider auto falls back to the CPU.",
             )
         self.fallback = reason
@@ -167,7 +167,7 @@ class Session:
         ort = onnxruntime()
         options, providers = self.device.session_options(), self.device.providers(chosen)
         try:
-            with warnings.catch_warnings():  # it warns of a missing provider and goes on; we look at the outcome
+            with warnings.catch_warnings():  # it only warns of a missing provider; the outcome is checked below
                 warnings.simplefilter("ignore")
                 return ort.InferenceSession(str(self.graph), options, providers=providers, enable_fallback=0)
         except Exception as error:  # ONNX Runtime's classes have no common base
@@ -194,7 +194,7 @@ class Session:
     # -- running ----------------------------------------------------------------------------------------------------
 
     def _check(self, feeds: Mapping[str, Any], elsewhere: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
-        """The arrays to feed, contiguous, if they are exactly what the graph takes."""
+        """The arrays to feed, made contiguous, after checking that they are exactly what the graph takes."""
         elsewhere = set(elsewhere)
         wanted = {port.name: port for port in self.inputs if port.name not in elsewhere}
         if unknown := feeds.keys() - wanted.keys():
@@ -226,7 +226,7 @@ class Session:
             return BundleError(f"the graph {self.graph} does not exist")
         if doing == "load" and type(error).__name__ in _DAMAGED:
             return BundleError(
-                f"{self.graph} is not a whole ONNX graph: {reason}", hint="Copy or export the bundle again."
+                f"{self.graph} is not a valid ONNX graph: {reason}", hint="Copy or export the bundle again."
             )
         hint = None
         if "IR version" in text or "opset" in text.lower():

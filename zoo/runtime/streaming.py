@@ -1,4 +1,4 @@
-"""Sampling that can be watched and waited for: frames as they come, and ``await`` for servers."""
+"""Sampling with intermediate frames, and with ``await`` for servers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from zoo.samplers.stepping import Preview
 
 @dataclass(frozen=True)
 class Frame:
-    """Samples on their way.
+    """Intermediate samples.
 
     Attributes:
-        step: of how many steps this is the outcome, from 1 up.
-        steps: how many there are.
-        x: what the network takes the samples for by now (x̂₀), float32 ``[n, *event_shape]`` in data units; in the last
-            frame the samples.
+        step: number of steps taken, from 1.
+        steps: total number of steps.
+        x: the current denoised samples (x̂₀), float32 ``[n, *event_shape]`` in data units; in the last frame the
+            samples.
     """
 
     step: int
@@ -39,7 +39,7 @@ class Frame:
 
 
 class Advancing(Protocol):
-    """What moves states: :class:`zoo.runtime.BundledModel`."""
+    """Advances states: :class:`zoo.runtime.BundledModel`."""
 
     def advance(
         self,
@@ -57,18 +57,18 @@ class Advancing(Protocol):
         ...
 
 
-class _Cancelled(Exception):  # noqa: N818 - nobody sees it: who would have waited for the samples has gone
-    """Ends a run in whose outcome nobody is interested any more."""
+class _Cancelled(Exception):  # noqa: N818 - internal: the caller has already been cancelled
+    """Ends a run whose result is no longer needed."""
 
 
 def frames(
     model: Advancing, state: SamplerState, event_shape: tuple[int, ...], batch_size: int | None
 ) -> Iterator[Frame]:
-    """A frame after each step that is left of a state.
+    """A frame after each remaining step of a state.
 
     Args:
-        model: moves the state.
-        state: where the run stands.
+        model: advances the state.
+        state: the state of the run.
         event_shape: shape of one sample.
         batch_size: samples in one call of a graph, or None.
     """
@@ -92,11 +92,11 @@ async def awaited_frames(stream: Callable[[], Iterator[Frame]]) -> AsyncIterator
 
 
 async def awaited(draw: Callable[[Progress], Samples], progress: Progress | None) -> Samples:
-    """Samples drawn in a thread; cancelled, it ends with the call of a graph that is being made.
+    """Samples drawn in a thread; if cancelled, it ends after the current call of a graph.
 
     Args:
-        draw: draws them, and tells its argument about each call of a graph.
-        progress: is told likewise, or None.
+        draw: draws them, and reports each call of a graph to its argument.
+        progress: receives the same reports, or None.
     """
     cancelled = threading.Event()
 
@@ -109,4 +109,4 @@ async def awaited(draw: Callable[[Progress], Samples], progress: Progress | None
     try:
         return await asyncio.to_thread(draw, look)
     finally:
-        cancelled.set()  # a thread cannot be ended from outside, and would go on to the last step
+        cancelled.set()  # a thread cannot be stopped from outside, and would continue to the last step

@@ -1,4 +1,4 @@
-"""The numbers of a bundle's step tables, made again: a runtime that makes none of its own runs what stands there."""
+"""The step tables of a bundle, recomputed and compared: some runtimes run the stored ones."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from zoo.errors import BundleError, MissingDependencyError, PluginError, Unknown
 from zoo.samplers import SamplerFunction
 from zoo.samplers.stored import Arrays, stored, table_named
 
-#: relative to 1 + |value|: tables are made in float64, and rounded to float32 where they are used
+#: relative to 1 + |value|: tables are computed in float64, and rounded to float32 on use
 TOLERANCE = 2.0**-23
 _MOST_TABLES = 64
-#: rows of all tables together: making one takes time
+#: rows of all tables together, since recomputing takes time
 _MOST_STEPS = 20_000
 
 
 def compared(bundle: Bundle, samplers: Mapping[str, SamplerFunction]) -> tuple[dict[str, float], dict[str, str]]:
-    """How far the tables of a bundle are from those that their names stand for.
+    """The differences of a bundle's tables from those of the samplers in their names.
 
     Args:
         bundle: an opened bundle.
         samplers: where samplers are looked up by name.
 
     Returns:
-        table -> largest difference, relative to 1 + \\|value\\| (∞ where columns or shapes are others); and
-        table -> why it cannot be made here, for samplers of plugins that are not installed.
+        table -> largest difference, relative to 1 + \\|value\\| (∞ if columns or shapes differ); and
+        table -> why it cannot be recomputed here, for samplers of plugins that are not installed.
 
     Raises:
-        BundleError: names that no table has, or tables of a model that does not step.
+        BundleError: invalid names, or tables of a model that does not sample in steps.
     """
     if TABLES not in bundle.manifest.files:
         return {}, {}
@@ -49,7 +49,7 @@ def compared(bundle: Bundle, samplers: Mapping[str, SamplerFunction]) -> tuple[d
             unmade[name] = str(error)
             continue
         except ZooError as error:
-            raise _unfit(bundle, f"table {name} cannot be made: {error}") from error
+            raise _unfit(bundle, f"table {name} cannot be recomputed: {error}") from error
         differences[name] = _difference(columns, made)
     return differences, unmade
 

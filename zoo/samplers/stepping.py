@@ -205,7 +205,7 @@ class StepSampler(Generic[Data]):
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> SamplerState:
-        """Take the next ``rows`` rows of a state's table, or all that are left; the state itself is not changed.
+        """Take the next ``rows`` rows of a state's table, or all remaining ones; the state itself is not changed.
 
         Raises:
             DataError: a state of another model.

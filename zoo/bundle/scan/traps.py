@@ -25,13 +25,16 @@ def check_traps(node: Fields, attributes: Mapping[str, Fields], takes: Sequence[
 def _check_division(node: Fields, takes: Sequence[Value]) -> None:
     """An integer division traps for a divisor of 0, and for the smallest number divided by -1.
 
-    (That quotient overflows.) So a divisor must be floating-point, or a known constant other than 0 and -1.
+    (That quotient overflows.) So a divisor must be floating-point, or known to be neither: a constant, or a maximum
+    with a constant of 1 or more, which is how exporters write divisions by sizes.
     """
     if any(value.dtype in FLOATS for value in takes):
         return
+    if takes[1].positive:
+        return
     divisor = takes[1].constant
     if divisor is None or divisor.dtype.kind not in "iu" or any(int(v) in (0, -1) for v in divisor):
-        refuse(f"has a node {describe(node)} that divides integers by 0, -1 or a number that is not constant")
+        refuse(f"has a node {describe(node)} that divides integers by a number that may be 0 or -1")
 
 
 def _check_split(node: Fields, attributes: Mapping[str, Fields], takes: Sequence[Value]) -> None:
