@@ -48,7 +48,7 @@ def _table(
     """Rows shuffled once and for all, of which one fold is the test set and a fifth of the others the validation set.
 
     Values are float32 ``[n, d]`` in their own units. They were written down with so many decimals, and the probability
-    of such a number is no density; so each column has a grain, and models are trained and scored on its numbers plus
+    of such a number is not a density; so each column has a grain, and models are trained and scored on its numbers plus
     uniform noise of that width, as pixels are.
 
     Args:

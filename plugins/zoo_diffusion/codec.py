@@ -1,4 +1,4 @@
-"""What is diffused where it is not the data itself: latents of an autoencoder, columns brought to one scale."""
+"""Codecs for diffusions of something other than the data itself: latents of an autoencoder, rescaled columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.programs.ports import Port
 
 
 class LatentCodec(nn.Module, ABC):
-    """From data to latents and back.
+    """Maps data to latents and back.
 
     Attributes:
         latent_shape: shape of one latent.
@@ -26,7 +26,7 @@ class LatentCodec(nn.Module, ABC):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Data ``[n, *event]`` to latents ``[n, *latent_shape]`` and log |det ∂latent/∂x| ``[n]``.
 
-        The determinant is that of a bijection; what is none gives 0.
+        The determinant is that of a bijection; other codecs give 0.
         """
 
     @abstractmethod
@@ -34,7 +34,7 @@ class LatentCodec(nn.Module, ABC):
         """Latents to data ``[n, *event]``."""
 
     def prepare(self, x: Tensor) -> None:
-        """Fit what training data decides, see :meth:`zoo.GenerativeModel.prepare`; nothing, unless overridden."""
+        """Fit constants to training data, see :meth:`zoo.GenerativeModel.prepare`; does nothing unless overridden."""
 
     def graphs(self, event_shape: tuple[int, ...]) -> tuple[Graph, Graph]:
         """The graphs ``encoder`` and ``decoder``."""

@@ -1,4 +1,4 @@
-"""The columns of a table as what a diffusion is of: each brought to about a standard normal distribution."""
+"""Codec for diffusions of tables: each column is mapped to an approximately standard normal distribution."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Columns(LatentCodec):
     """A row of a table and :class:`~zoo_flows.transforms.marginals.Marginals` of it: the same map that flows use.
 
     Diffusions of tables bring numbers to normal ranks for the same reason (Kotelnikov et al. 2023, arXiv:2209.15421,
-    section 3), and diffuse categories by a process of their own; here a category is a part of the line, so that one
-    process diffuses all columns, with one density.
+    section 3), and diffuse categories by a process of their own; here a category is an interval of the line, so
+    that one process diffuses all columns, with one density.
 
     Args:
         size: number of columns.

@@ -38,7 +38,7 @@ class Diffusion(SteppedModel):
         network: the network.
         event_shape: shape of one sample.
         condition: classes, or a vector, which the network sees standardised; or None. Classes that are not required get
-            a null class, numbered last, that replaces the class of a tenth of the training samples: what
+            a null class, numbered last, that replaces the class of a tenth of the training samples: as
             classifier-free guidance needs (Ho & Salimans 2022).
         path: the Gaussian path, by name or description.
         prediction: what the network predicts.
@@ -50,13 +50,13 @@ class Diffusion(SteppedModel):
             this number in state units; samples are clipped at the end all the same.
         class_dropout: probability that training hides the class.
         data_std: standard deviation of the data in state units, which prediction ``edm`` assumes.
-        variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, the second half of which
-            say where in its range the variance of sampler ``ddpm`` lies (Nichol & Dhariwal 2021, section 3.1).
+        variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, whose second half
+            interpolates the variance of sampler ``ddpm`` within its range (Nichol & Dhariwal 2021, section 3.1).
         objective: weighting, times and coupling of training, see :mod:`zoo_diffusion.objectives`.
-        coding: from data to what is diffused and back, for which shift, scale and range are then meant; None diffuses
-            the data itself.
-        sampling: defaults of ``sampler``, ``steps`` and ``guidance``. A model whose own sampler is ``consistency`` or
-            ``lcm`` is a consistency model: D says where the ODE of another model ends, not what is to be expected of
+        coding: a codec between data and latents, to which shift, scale and range then apply; None diffuses the data
+            itself.
+        sampling: defaults of ``sampler``, ``steps`` and ``guidance``. A model whose default sampler is ``consistency``
+            or ``lcm`` is a consistency model: D predicts the end point of another model's ODE, not the expectation of
             the data. It is distilled (:mod:`zoo_diffusion.distillation`), and has no likelihood.
 
     Attributes:
@@ -128,7 +128,7 @@ class Diffusion(SteppedModel):
 
     @property
     def state_clip(self) -> float | None:
-        """Bound on the denoised state, or None for none."""
+        """Bound on the denoised state, or None."""
         if not isinstance(self.clip_denoised, bool):
             return float(self.clip_denoised)
         if not self.clip_denoised:
@@ -140,7 +140,7 @@ class Diffusion(SteppedModel):
     def predict(
         self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """What the network says: its prediction, and where in its range the variance lies, in [0, 1].
+        """The network's outputs: its prediction, and the position of the variance within its range, in [0, 1].
 
         Args:
             x: state ``[n, *event]``.
@@ -176,7 +176,7 @@ class Diffusion(SteppedModel):
     def loss(self, x: Tensor, *, condition: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """Weighted mean squared error of the prediction, see :mod:`zoo_diffusion.objectives`. Noise comes from torch.
 
-        A learned variance adds its share of the variational bound (Nichol & Dhariwal 2021, eq. 16; see
+        A learned variance adds its terms of the variational bound (Nichol & Dhariwal 2021, eq. 16; see
         :mod:`zoo_diffusion.variance`).
 
         Args:
@@ -224,7 +224,8 @@ class Diffusion(SteppedModel):
         return GaussianStep(self)
 
     def encode(self, x: Tensor, *, condition: Any = None, steps: int | None = None, order: int = 2) -> Tensor:
-        """The noise ``[n, *state_shape]`` from which deterministic sampling gives ``x``: ``sample(noise=...)`` undone.
+        """The noise ``[n, *state_shape]`` from which deterministic sampling gives ``x``: the inverse of
+        ``sample(noise=...)``.
 
         Args:
             x: data ``[n, *event_shape]``.
@@ -257,7 +258,7 @@ class Diffusion(SteppedModel):
 
     @property
     def scorer(self) -> OdeScorer:
-        """What scores data."""
+        """Scores data."""
         return OdeScorer(self)
 
     def log_prob(
@@ -283,7 +284,7 @@ class Diffusion(SteppedModel):
 
         Returns:
             ``[n]``, nats, in data units: unbiased over probes up to the error of the steps. Where ``x`` or a condition
-            that is a tensor wants a gradient, it comes with one, through every step.
+            that is a tensor requires a gradient, the result is differentiable, through every step.
         """
         if options:
             raise UsageError(f"this model has no option {', '.join(sorted(options))}")
@@ -292,17 +293,17 @@ class Diffusion(SteppedModel):
     def log_prob_with_errors(
         self, x: Tensor, *, condition: Any = None, steps: int = 32, probes: int | None = None, seed: int = 0
     ) -> LogDensity:
-        """The log-density and how far it can be trusted; arguments as for :meth:`log_prob`."""
+        """The log-density with error estimates; arguments as for :meth:`log_prob`."""
         return self.scorer.log_prob_with_errors(x, condition, steps, probes, seed)
 
     def elbo(self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0) -> Tensor:
-        """What the log-density under ancestral sampling is at least, see :mod:`zoo.likelihood.bound`.
+        """A lower bound of the log-density under ancestral sampling, see :mod:`zoo.likelihood.bound`.
 
         Args:
             x: data ``[n, *event]``.
             condition: as for :meth:`log_prob`.
             steps: of the chain.
-            terms: how many of the steps are evaluated; the others are estimated from them.
+            terms: number of steps to evaluate; the others are estimated from them.
             seed: key of the noise.
 
         Returns:
@@ -311,7 +312,7 @@ class Diffusion(SteppedModel):
         return self.scorer.bound(x, condition, steps, terms, seed)
 
     def encoded(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Data ``[n, *event]`` as what is diffused ``[n, *state_shape]``, and log |det| ``[n]`` of the Jacobian."""
+        """Data ``[n, *event]`` as states ``[n, *state_shape]``, and log |det| ``[n]`` of the Jacobian."""
         if self.coding is None:
             return x, torch.zeros_like(x.flatten(1)[:, 0])
         with torch.set_grad_enabled(needs_gradient(x)):

@@ -18,19 +18,19 @@ _LEAST_VARIANCE = 1e-12
 
 
 class Conditional(Protocol):
-    """What the inputs of graphs depend on."""
+    """The properties that determine the inputs of graphs."""
 
     state_shape: tuple[int, ...]
     condition: Condition | None
 
     @property
     def null_class(self) -> int | None:
-        """The class that stands for none."""
+        """The null class."""
         ...
 
 
 class Denoises(Protocol):
-    """What the likelihood needs of a diffusion model, which is a torch module."""
+    """The interface of a diffusion model (a torch module) for its likelihood."""
 
     def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
         """D(x, t)."""
@@ -38,7 +38,7 @@ class Denoises(Protocol):
 
 
 class Denoiser(Denoises, Conditional, Protocol):
-    """What sampling needs of it besides."""
+    """The additional interface for sampling."""
 
     learned_variance: bool
 
@@ -122,7 +122,7 @@ def _deviation(output: Tensor) -> Tensor:
     """Standard deviation of each sample ``[n, *event]``, with the shape of one number a sample; never 0."""
     axes = tuple(range(1, output.ndim))
     centred = output - output.mean(axes, keepdim=True)
-    # not a sum with the least: the exporter's optimiser takes what it adds, below 1e-8, for nothing
+    # not a sum with the smallest value: the exporter's optimiser drops constants below 1e-8
     return (centred * centred).mean(axes, keepdim=True).clamp(min=_LEAST_VARIANCE).sqrt()
 
 

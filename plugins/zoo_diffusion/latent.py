@@ -20,10 +20,10 @@ NETWORKS: dict[str, Callable[..., Diffusion]] = {"unet": UNetDiffusion, "dit": D
 
 
 class Latents(LatentCodec):
-    """What an autoencoder makes of data, at mean 0 and deviation 1 over the training data.
+    """Latents of an autoencoder, with mean 0 and deviation 1 over the training data.
 
     Args:
-        autoencoder: which is not trained.
+        autoencoder: the autoencoder, which is not trained.
     """
 
     mean: Tensor
@@ -60,8 +60,8 @@ class Latents(LatentCodec):
 class LatentDiffusion(Diffusion):
     """A diffusion of latents (Rombach et al. 2022, arXiv:2112.10752).
 
-    Its autoencoder is trained first, as a model of its own; a recipe names it (``[model] parts``), and it stays as it
-    is. Latents are no bijection of the data, so this model does not score.
+    Its autoencoder is trained first, as a model of its own; a recipe names it (``[model] parts``), and it stays
+    unchanged. Latents are not a bijection of the data, so this model does not score.
 
     Args:
         event_shape: shape of one sample.

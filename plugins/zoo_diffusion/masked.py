@@ -1,4 +1,4 @@
-"""Architecture ``masked``: diffusion that hides symbols, for texts and whatever else is whole numbers."""
+"""Architecture ``masked``: diffusion that hides symbols, for texts and other sequences of integers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _ORDER_SEED = 0
 class MaskedDiffusion(SteppedModel):
     """Absorbing-state diffusion (Austin et al. 2021, arXiv:2107.03006; Sahoo et al. 2024, arXiv:2406.07524).
 
-    Symbols are hidden one by one until none is left, and a network that sees what is not hidden says what is. It needs
-    no time, since how much is hidden can be seen (Zheng et al. 2024, arXiv:2409.02908). Sampling reveals positions at
-    random, a few at a step. If it is one at a step, this is an autoregressive model in a random order (Hoogeboom et
-    al. 2022, arXiv:2110.02037), whose loss bounds the negative log-likelihood.
+    Symbols are hidden one by one until none is left, and a network that sees the others predicts them. It needs no
+    time input, since the share of hidden symbols is visible (Zheng et al. 2024, arXiv:2409.02908). Sampling reveals
+    positions at random, a few at a step. If it is one at a step, this is an autoregressive model in a random order
+    (Hoogeboom et al. 2022, arXiv:2110.02037), whose loss bounds the negative log-likelihood.
 
     A state holds the number of the symbol at each known position and -1 at hidden ones; samples are numbers plus 1/2,
     the middle of their bins.
@@ -137,7 +137,7 @@ class MaskedDiffusion(SteppedModel):
 
         Each order of revealing positions is a model of its own, of exact probabilities, and sampling one position at a
         step picks one of all orders. Their mixture over K of them, drawn once for all, is a distribution too: its
-        probabilities sum to 1, and their logarithm is no bound but a value.
+        probabilities sum to 1, and their logarithm is exact, not a bound.
 
         Args:
             x: ``[n, length]``, whole numbers, or with uniform noise in [0, 1) added.

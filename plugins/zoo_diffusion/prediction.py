@@ -13,7 +13,7 @@ edm       (x₀ - skip·x_t) / out      skip·x_t + out·F            Karras et 
 ========  =========================  ==========================  ===========================================
 
 With q² = σ² + α²·s² and s the standard deviation of the data, edm has skip = α·s²/q² and out = σ·s/q, and its network
-sees x_t/q: table 1 at the noise level σ/α, multiplied out so that α = 0 is no exception.
+sees x_t/q: table 1 at the noise level σ/α, multiplied out so that α = 0 is not a special case.
 """
 
 from __future__ import annotations

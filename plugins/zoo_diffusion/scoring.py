@@ -53,7 +53,7 @@ class Scorable(Denoises, Protocol):
 
     @property
     def null_class(self) -> int | None:
-        """The class that stands for none."""
+        """The null class."""
         ...
 
     @property

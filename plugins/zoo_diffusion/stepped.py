@@ -40,7 +40,7 @@ class SteppedModel(GenerativeModel):
 
     @property
     def null_class(self) -> int | None:
-        """The number of the class that stands for none, or None when there is no such class."""
+        """The number of the null class, or None if there is none."""
         c = self.condition
         return c.size if c is not None and c.kind == "classes" and not c.required else None
 

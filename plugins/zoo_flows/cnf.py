@@ -38,7 +38,8 @@ class CNF(Flow):
         hidden: width of the network's hidden layers.
         layers: how many hidden layers.
         activation: ``"silu"``, ``"tanh"`` or ``"softplus"``.
-        steps: Runge-Kutta steps from data to noise; another number of steps is another model of the same weights.
+        steps: Runge-Kutta steps from data to noise; a different number of steps is a different model with the same
+            weights.
         objective: ``"flow-matching"``, regression to the velocities of straight lines between data and noise, which
             integrates nothing; or ``"likelihood"``, which integrates, and differentiates what was integrated.
         coupling: of flow matching: which noise a line goes to, ``"independent"`` of the data, or by

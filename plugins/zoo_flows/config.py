@@ -36,10 +36,10 @@ MIXING = ("none", "reverse", "permutation", "householder", "lu")
 
 
 def event_size(event_shape: Sequence[int]) -> int:
-    """How many numbers an event of this shape holds.
+    """The number of elements of an event of this shape.
 
     Raises:
-        ConfigError: it is no shape.
+        ConfigError: it is not a shape.
     """
     if not event_shape or min(event_shape) < 1:
         raise ConfigError(f"event_shape must be sizes from 1 up, not {list(event_shape)}")
@@ -86,7 +86,7 @@ def positive(**values: float) -> None:
 
 
 def share(**shares: float) -> None:
-    """Refuse what is no share from 0 to below 1.
+    """Refuse values outside [0, 1).
 
     Raises:
         ConfigError: with the first.
@@ -105,7 +105,7 @@ def described(condition: Mapping[str, Any] | None) -> tuple[Condition | None, in
 def preprocessing(
     size: int, levels: int | None, alpha: float, marginals: Mapping[str, Any] | None = None
 ) -> list[Transform]:
-    """What brings data to about unit scale, fitted to them.
+    """The transform that brings data to about unit scale, fitted to them.
 
     Args:
         size: numbers in an event.
@@ -114,7 +114,7 @@ def preprocessing(
         marginals: arguments of :class:`Marginals`, for tables; None for standardisation.
 
     Raises:
-        ConfigError: both levels and marginals, or arguments that there are not.
+        ConfigError: both levels and marginals, or unknown arguments.
     """
     if marginals is not None:
         if levels is not None:
@@ -124,7 +124,7 @@ def preprocessing(
 
 
 def columns(size: int, marginals: Mapping[str, Any]) -> Marginals:
-    """The columns of a table brought to one scale.
+    """The transform that brings the columns of a table to one scale.
 
     Args:
         size: how many.
@@ -207,7 +207,7 @@ def mixing(kind: str, size: int, kinds: Sequence[str] = MIXING) -> list[Transfor
 
 
 def normalization(shape: Sequence[int], *, actnorm: bool, batchnorm: bool) -> list[Transform]:
-    """The layer that brings what passes to about unit scale, or no layer; that of batches goes before the other."""
+    """The normalisation layer, or no layer; batch normalisation takes precedence."""
     if batchnorm:
         return [BatchNorm(shape)]
     return [ActNorm(shape)] if actnorm else []

@@ -1,4 +1,4 @@
-"""A normalizing flow: a distribution that is known seen through invertible transforms."""
+"""A normalizing flow: a known distribution mapped through invertible transforms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from zoo_flows.transforms import Transform
 from zoo_flows.transforms.base import Direction, prepare_in_turn
 from zoo_flows.transforms.precision import lowered_conditioners
 
-#: base noise in the proof of an export: beyond anything that float32 Box-Muller gives (5.8)
+#: base noise in the proof of an export: beyond the largest value of float32 Box-Muller (5.8)
 _FAR_NOISE = 6.0
 #: data in the proof of an export, in standard deviations
 _FAR_DATA = 30.0
@@ -128,7 +128,7 @@ class Flow(DirectModel):
         return bound
 
     def context(self, condition: Tensor | None) -> Tensor | None:
-        """What transforms see of a condition: ``[n, c]``, one-hot or standardised, or None without one."""
+        """The context that transforms receive: ``[n, c]``, one-hot or standardised, or None without one."""
         if condition is None or self.condition is None:
             return None
         if self.condition.kind == "vector":
@@ -152,7 +152,7 @@ class Flow(DirectModel):
     # -- export -----------------------------------------------------------------------------------------------------
 
     def frozen(self) -> Flow:
-        """An equal flow whose constants are folded; this one is left as it is."""
+        """An equal flow with folded constants; this one is left unchanged."""
         flow = copy.copy(self)
         # a shallow copy of a module shares its dictionaries: give it its own before anything is put into them
         flow._modules = {

@@ -115,7 +115,7 @@ def _in_order(flow: WrittenFlow, direction: Direction) -> Iterator[Transform]:
 
 
 def _context(flow: WrittenFlow, builder: GraphBuilder, condition: Value) -> Value:
-    """What transforms see of a condition: the vector standardised, or the class as a one-hot vector."""
+    """The context that transforms receive: the vector standardised, or the class as a one-hot vector."""
     assert flow.condition is not None
     if flow.condition.kind == "vector":
         standardize = flow.contexts

@@ -16,7 +16,8 @@ class ResidualFlow(Flow):
     """Contractive residual blocks x + g(x), whose networks see the whole vector and move all of it.
 
     Densities take a pass and a determinant of d rows a block; samples a fixed point, of as many passes as the Lipschitz
-    constant needs, 132 at most with the default. The error that the fixed point leaves is 1e-6 of what a block moves.
+    constant needs, 132 at most with the default. The remaining error of the fixed point is 1e-6 of the block's
+    displacement.
 
     With ``scales`` the networks are convolutions of images, with a squeeze of 2×2 pixels into channels between scales.
     All components stay to the end: blocks that move everything have no use for leaving half of it alone.
@@ -28,8 +29,8 @@ class ResidualFlow(Flow):
         transforms: how many blocks; with scales, on each.
         hidden: width, or channels, of their networks' hidden layers.
         layers: how many hidden layers.
-        lipschitz: bound of the networks' Lipschitz constants, in (0, 1): how far a block can go, and how slowly it
-            comes back.
+        lipschitz: bound of the networks' Lipschitz constants, in (0, 1): the range of a block, and how slowly its
+            inverse converges.
         activation: ``"lipswish"`` (Chen et al. 2019) or ``"elu"`` (Behrmann et al. 2019).
         exact: the largest number of components whose log-determinants are exact in training; above it they are
             estimated without bias, and a training loss has noise. Evaluation is exact.

@@ -40,7 +40,7 @@ def failed(result, code, message, hint=""):
         (["-O", "eta=3"], "eta lies in [0, 1]"),
         (["-O", "beta=3"], "sampler ddim"),
         (["--guidance", "nan"], "finite"),
-        (["-o", "x.jpg"], "extension '.jpg' of x.jpg is no format"),
+        (["-o", "x.jpg"], "extension '.jpg' of x.jpg is not a known format"),
         (["-o", "x"], "no extension"),
         (["--log-prob", "x.npy", "-n", "3"], "-n is for sampling"),
         (["--log-prob", "x.npy", "--sampler", "ddim"], "--sampler is for sampling"),
@@ -66,7 +66,7 @@ def test_a_flow_has_no_sampler(zoo, flow, arguments):
 
 
 def test_events_without_picture(zoo, diffusion):
-    failed(zoo("run", diffusion, "-o", "x.png"), 2, "samples of shape 3 have no picture", "x.npy")
+    failed(zoo("run", diffusion, "-o", "x.png"), 2, "samples of shape 3 cannot be drawn", "x.npy")
 
 
 def test_an_unknown_model(zoo):

@@ -36,7 +36,7 @@ def text_metrics(evaluation: Evaluation) -> Metrics:
             "of_held_out_texts": round(share_outside(held_out, training), 4),
             "held_out": round(1 - share_outside(drawn, held_out), 4),
             "distinct": round(len(set(drawn)) / len(drawn), 4),
-            "of": "samples that are no training text; held_out: that are held-out ones; distinct: that differ",
+            "of": "samples that are not training texts; held_out: that are held-out texts; distinct: that differ",
             "samples": samples,
         },
     }

@@ -1,4 +1,4 @@
-"""What a diffusion learns from another one, so that a few steps suffice.
+"""Distillation of a diffusion into a student that needs only a few steps.
 
 ===========  ===================================================  =============================================
 method       the student                                          source
@@ -8,5 +8,5 @@ reflow       is trained on the teacher's (noise, sample) pairs,   Liu, Gong & Li
              between which the ODE then runs straighter
 ===========  ===================================================  =============================================
 
-The teacher's guidance goes into the student, which then needs one evaluation a step.
+The teacher's guidance is distilled into the student, which then needs one evaluation per step.
 """

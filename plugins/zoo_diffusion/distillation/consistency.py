@@ -1,21 +1,22 @@
 """Consistency distillation (Song et al. 2023, arXiv:2303.01469, algorithm 2, with the changes of Song & Dhariwal 2024).
 
 A consistency function f(x, t) is constant along every trajectory of the teacher's probability-flow ODE, and at its end,
-t_min, it is x/α itself: so from anywhere it says in one evaluation where the trajectory ends. The student's denoiser D
+t_min, it is x/α itself: so from any point, one evaluation gives the end of the trajectory. The student's denoiser D
 becomes f, on N + 1 times t_0 = 1 > … > t_N = t_min, by the loss::
 
     d(D(x_i, t_i), stop-gradient(f(x_{i+1}, t_{i+1})))        x_{i+1}: the teacher's step from x_i = α·x₀ + σ·ε
     f(x, t_N) = x/α(t_N), and f = D at all the other times
 
 d is the pseudo-Huber distance (Song & Dhariwal 2024, arXiv:2310.14189, eq. 13) per dimension, √(mean|a - b|² + c²) - c;
-every interval is drawn as often; the target network is the student itself (section 3.2 there), not an average; and N
-may double during the run (section 3.4 there). Errors near data are what all targets before them inherit, so that they
-weigh (α + σ)/σ: about as 1/(σ_i - σ_{i+1}), the papers' weight on their times, but finite at pure noise.
+every interval is drawn equally often; the target network is the student itself (section 3.2 there), not an average; and
+N may double during the run (section 3.4 there). Errors near data propagate to all earlier targets, so they have the
+weight (α + σ)/σ: about as 1/(σ_i - σ_{i+1}), the papers' weight on their times, but finite at pure noise.
 
-The papers write f = c_skip·x + c_out·F so that f(x, t_min) = x whatever the network says. Here the targets hold the
-boundary, the only place where it is asked for: no network is evaluated at t_min, neither in training nor by sampler
-``consistency``. So every prediction will do. All but x0 have the skip connection as well: D = x/α - c·F with c → 0 as
-σ → 0, ``edm`` and ``v`` with the weights of the papers' parametrisation before they shift σ by its least value.
+The papers write f = c_skip·x + c_out·F so that f(x, t_min) = x for any network. Here the targets enforce the
+boundary condition, the only place where it is needed: no network is evaluated at t_min, neither in training
+nor by sampler ``consistency``. So any prediction works. All but x0 have the skip connection as well: D = x/α - c·F with
+c → 0 as σ → 0, ``edm`` and ``v`` with the weights of the papers' parametrisation before they shift σ by its least
+value.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ HUBER = 0.00054
 
 
 class Consistency(Distillation):
-    """How a consistency model learns from a diffusion.
+    """Distils a diffusion into a consistency model.
 
     Args:
-        student: whose own sampler is ``consistency`` or ``lcm``.
+        student: a model whose default sampler is ``consistency`` or ``lcm``.
         teacher: a diffusion on the same path, in the same units.
         steps: N, or [first, last] to double it in the course of the run.
         solver: ``"ddim"`` or ``"heun"``, the teacher's step.
-        guidance: of the teacher, for the student to have inside.
+        guidance: of the teacher, distilled into the student.
         spacing: of the times t_0 … t_{N-1}, see :mod:`zoo.samplers.spacing`.
         huber: c; 0 makes the distance Euclidean.
 
@@ -108,7 +109,7 @@ class Consistency(Distillation):
         times = self.doublings[min(int(done * len(self.doublings)), len(self.doublings) - 1)]
         state = (student.encoded(x)[0] - student.shift) / student.scale
         condition = drop_condition(student.condition_tensor(condition, n), student.null_class, student.class_dropout)
-        # every interval as often as another, in every batch
+        # every interval equally often, in every batch
         index = ((torch.rand((), dtype=torch.float64) + torch.arange(n) / n) % 1.0 * (len(times) - 1)).long().numpy()
         here, there = (Levels.at(student.path, times[i], state) for i in (index, index + 1))
         noisy = here.alpha * state + here.sigma * torch.randn_like(state)
@@ -135,7 +136,7 @@ def trajectory(path: GaussianPath, steps: int, spacing: Any) -> NDArray[np.float
 
 
 def doubled(steps: Any) -> list[int]:
-    """The numbers of steps that a run goes through: N alone, or first, 2·first, … last."""
+    """The numbers of steps used during a run: N alone, or first, 2·first, … last."""
     ends = [steps, steps] if isinstance(steps, int) else list(steps) if isinstance(steps, (list, tuple)) else []
     if len(ends) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) for n in ends):
         raise ConfigError(f"distillation.options: steps is a whole number, or [first, last], not {steps!r}")

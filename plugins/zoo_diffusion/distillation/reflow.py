@@ -32,15 +32,15 @@ _HELD_OUT = 20
 
 
 class Reflow(Distillation):
-    """How a diffusion learns from another one's pairs of noise and sample.
+    """Trains a diffusion on another one's pairs of noise and sample.
 
     Args:
         student: any diffusion of the same events and conditions.
-        teacher: whose samples it learns from.
+        teacher: the diffusion that draws the samples.
         pairs: how many.
         sampler: the teacher's, which must be deterministic; None for its default, as for ``steps``.
         steps: of that sampler.
-        guidance: of the teacher, for the student to have inside.
+        guidance: of the teacher, distilled into the student.
 
     Raises:
         ConfigError: options out of range, or a student or teacher that does not fit.

@@ -1,4 +1,4 @@
-"""A finished diffusion as a teacher: its denoiser with guidance inside, and steps along its probability-flow ODE."""
+"""A trained diffusion as a teacher: its guided denoiser, and steps along its probability-flow ODE."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo_diffusion.diffusion import Diffusion
 
 
 class Levels(NamedTuple):
-    """Where samples stand on the path.
+    """The positions of samples on the path.
 
     Attributes:
         time: the network's, ``[n]``.
@@ -65,11 +65,11 @@ def check_teacher(student: Any, teacher: Any, *, guidance: float) -> None:
 
 
 class Teacher:
-    """A diffusion that is not trained any more.
+    """A trained, frozen diffusion.
 
     Args:
         model: the diffusion.
-        guidance: weight of classifier-free guidance (Ho & Salimans 2022), which its denoiser then has inside.
+        guidance: weight of classifier-free guidance (Ho & Salimans 2022), applied in its denoiser.
     """
 
     def __init__(self, model: Diffusion, guidance: float) -> None:

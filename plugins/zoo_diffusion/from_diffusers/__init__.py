@@ -6,11 +6,12 @@ module             what
 folder.py          where the files are, and what their JSON says
 network.py         the config of a network -> architecture and config of ours
 scheduler.py       the config of a scheduler -> path, prediction, sampler
-config_reader.py   that config, no key of which is read past
+config_reader.py   that config, none of whose keys is ignored
 keys.py            the keys that there are
 weights.py         the network's tensors under our names
-importer.py        all of it together
+importer.py        everything put together
 =================  ================================================================================================
 
-diffusers itself is not needed. What its classes do was read from its published source and is held by tests against it.
+diffusers itself is not needed. The behaviour of its classes was read from its published source, and tests compare with
+it.
 """

@@ -1,4 +1,4 @@
-"""A config, of which every key has to be understood before it is believed."""
+"""A config of which every key must be understood."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _TELLING = "Take the key out of the file if you know that the network was traine
 
 
 class ConfigReader:
-    """A scheduler's config, looked up with diffusers' defaults; what is wrong is told with its file.
+    """A scheduler's config, read with diffusers' defaults; errors name its file.
 
-    Which keys were looked up is remembered, and :meth:`finish` refuses a config with any others.
+    It records which keys were read, and :meth:`finish` refuses a config with any others.
     """
 
     def __init__(self, config: Mapping[str, Any], where: Path) -> None:
@@ -30,7 +30,7 @@ class ConfigReader:
         return self.config.get(name, default)
 
     def refuse(self, name: str, why: str, hint: str = ANOTHER) -> ConfigError:
-        """The error for a value that cannot be had here."""
+        """The error for an unsupported value."""
         return ConfigError(f"{self.where} has {name} {self.config.get(name)!r}, {why}", hint=hint)
 
     def number(self, name: str, default: float) -> float:
@@ -48,7 +48,7 @@ class ConfigReader:
         return value
 
     def one_of(self, name: str, default: str, known: Mapping[str, Any]) -> Any:
-        """What a word stands for."""
+        """The value that a word stands for."""
         value = self(name, default)
         if not isinstance(value, str) or value not in known:
             raise ConfigError(
@@ -65,15 +65,15 @@ class ConfigReader:
                 raise self.refuse(name, "which the samplers here do not have")
 
     def unused(self, *names: str) -> None:
-        """Keys that have no effect beside what was looked up before."""
+        """Ignore keys that have no effect given those read before."""
         self.seen.update(names)
 
     def finish(self, *, known: Collection[str], without_effect: Collection[str]) -> None:
-        """Refuse a config with keys that nobody looked up.
+        """Refuse a config with keys that were not read.
 
         Args:
             known: keys that are a sampler's, where that is not taken from the config; else nothing.
-            without_effect: keys that diffusers reads past.
+            without_effect: keys that diffusers ignores.
 
         Raises:
             ConfigError: naming the keys.

@@ -21,7 +21,7 @@ from zoo.errors import ConfigError
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
 #: the parts of a pipeline that may be the network
 NETWORKS = ("unet", "transformer")
-#: those that decode what the network makes, by their names and their classes
+#: parts that decode the network's output, by their names and their classes
 AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
 _AUTOENCODER_CLASSES = ("Autoencoder", "VQModel", "VQVAE")
 #: the other parts that change nothing: a spectrogram is a picture until this turns it into sound
@@ -45,7 +45,7 @@ class Folder:
         scheduler: the scheduler's config.
         scheduler_path: the file with it.
         index: content of ``model_index.json``; empty where there is none.
-        autoencoder: name of the part that decodes what the network makes, or None.
+        autoencoder: name of the part that decodes the network's output, or None.
         decoding: what the autoencoder's config says of the scale of latents.
     """
 
@@ -60,7 +60,7 @@ class Folder:
 
     @property
     def latent(self) -> bool:
-        """Whether what the network makes is decoded by an autoencoder."""
+        """Whether the network's output is decoded by an autoencoder."""
         return self.autoencoder is not None
 
     @property
@@ -69,7 +69,7 @@ class Folder:
         return _CONVERTING.get(str(self.index.get("_class_name")), _parts(self.index).get("scheduler"))
 
     def check_parts(self) -> None:
-        """Refuse a pipeline with parts or settings that might change what the network is or makes.
+        """Refuse a pipeline with parts or settings that might change the network or its output.
 
         Raises:
             ConfigError: naming it.
@@ -107,7 +107,7 @@ class Folder:
 
 
 def open_folder(path: Path) -> Folder | None:
-    """Read what a folder, or the config in it, says; None if it is nothing of diffusers.
+    """Read a folder, or the config in it; None if it is not of diffusers.
 
     Raises:
         ConfigError: a file that is missing or cannot be read, or files that contradict each other.
@@ -148,7 +148,7 @@ def _check_class(network: Path, config: Mapping[str, Any], index: Mapping[str, A
     """Refuse an index that loads the network as another class than the one that wrote it."""
     kind, said = config.get("_class_name"), index.get(network.name)
     loaded = _parts(index).get(network.name, kind)
-    # a Transformer2DModel is loaded as what its norms make of it
+    # the norms of a Transformer2DModel decide its class
     if loaded != kind and "Transformer2DModel" not in (loaded, kind):
         raise ConfigError(f"{where} loads {network.name} as a {loaded}, but {network / CONFIG} is of a {kind}")
     if isinstance(said, list) and len(said) == 2 and said[0] not in ("diffusers", None):
@@ -221,7 +221,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
     """A JSON object.
 
     Raises:
-        ConfigError: it cannot be read, or is none.
+        ConfigError: it cannot be read, or is not an object.
     """
     try:
         if path.stat().st_size > _MAX_SIZE:

@@ -161,7 +161,7 @@ def load(card: ModelCard) -> Diffusion:
         model = UNet2DDiffusion(**config) if card.architecture == "unet2d" else DiTDiffusion(**config)
     except ZooError:
         raise
-    except Exception as error:  # whatever torch makes of values that nobody expected
+    except Exception as error:  # whatever torch raises for unexpected values
         raise ConfigError(f"{folder.network} has a config that cannot be built: {last_line(error)}") from error
     if card.architecture == "unet2d":
         translated = weights.unet2d(arrays)

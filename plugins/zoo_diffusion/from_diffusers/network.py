@@ -78,7 +78,7 @@ _DIT_UNUSED = {"norm_num_groups", "attention_type"}
 
 @dataclass(frozen=True)
 class Network:
-    """What a config says.
+    """The content of a network's config.
 
     Attributes:
         architecture: name of ours.

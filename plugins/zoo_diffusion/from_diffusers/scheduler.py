@@ -49,7 +49,7 @@ _SOLVERS = {"midpoint": "midpoint", "heun": "heun", "logrho": "midpoint", "bh1":
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a scheduler's config says.
+    """The content of a scheduler's config.
 
     Attributes:
         path: description of the Gaussian path.
@@ -104,7 +104,7 @@ def schedule(
         path, prediction = _flow_path(reader), "velocity"
     else:
         path, prediction = _discrete_path(reader, KEYS[kind]), _prediction(reader, kind)
-    path_from(path)  # refuses betas that are none
+    path_from(path)  # refuses invalid betas
     clip = None
     if kind in _CLIPPING:
         bound = reader.number("clip_sample_range", 1.0)

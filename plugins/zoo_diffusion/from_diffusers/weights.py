@@ -72,7 +72,7 @@ def _variants(folder: Path) -> list[str]:
     for path in folder.iterdir():
         if path.is_file() and (match := _VARIANT.match(path.name)):
             name = match["file"] or match["list"] or match["old"]
-            # a shard is none by itself, and the list without a name is no variant
+            # a shard alone is not a set of weights, and the list without a name is not a variant
             if not _SHARD.search(name) and path.name != _LIST:
                 variants.add(name)
     return sorted(variants)

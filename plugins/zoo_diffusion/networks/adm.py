@@ -135,7 +135,7 @@ class Stage(nn.ModuleList):
     """Layers one after the other, of which the residual blocks are told the time and the class."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """``[n, c, h, w]`` and ``[n, embedding]`` to what the last layer makes of it."""
+        """``[n, c, h, w]`` and ``[n, embedding]`` to the output of the last layer."""
         for layer in self:
             x = layer(x, embedding) if isinstance(layer, ResidualBlock) else layer(x)
         return x

@@ -1,4 +1,4 @@
-"""What a base distribution is."""
+"""The interface of base distributions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Base(nn.Module, ABC):
         """Log-density ``[n]`` of z ``[n, d]``."""
 
     def frozen(self) -> Base:
-        """An equal base for export; this one is left as it is."""
+        """An equal base for export; this one is left unchanged."""
         return copy.deepcopy(self).eval().requires_grad_(False)
 
 

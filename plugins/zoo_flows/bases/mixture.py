@@ -1,4 +1,5 @@
-"""A mixture of normals, for data of separate parts, which a continuous map of one normal can only join by threads."""
+"""A mixture of normals, for data of separate clusters, which a continuous map of a single normal would connect by "
+"thin bridges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an invertible transform is."""
+"""The interface of invertible transforms."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from zoo.programs.graph_writing import GraphBuilder, Value
 
 Direction = Literal["forward", "inverse"]
-#: how a sequential direction can be written: without control flow, or as a loop
+#: ways to write a sequential direction: without control flow, or as a loop
 WAYS = ("unroll", "loop")
-#: the same, the usual one first, where a step is long itself, such as one that finds a root
+#: the same, the default first, for long steps, such as those that find a root
 ITERATIVE_WAYS = ("loop", "unroll")
 
 
@@ -56,14 +56,15 @@ class Transform(nn.Module, ABC):
         """Noise ``[n, d]`` to data ``[n, d]`` and log |det ∂x/∂z| ``[n]``."""
 
     def data(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """:meth:`inverse` without its log-determinant, which sampling has no use for; for those that save by it."""
+        """:meth:`inverse` without its log-determinant, which sampling does not need; override it if that saves work."""
         return self.inverse(z, context)[0]
 
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Fit constants such as means to what comes in of training data, ``[n, d]``, once, before training starts."""
+        """Fit constants such as means to the transform's input for training data, ``[n, d]``, once, before training "
+        "starts."""
 
     def frozen(self) -> Transform:
-        """An equal transform for export, with everything computed that can be; this one is left as it is."""
+        """An equal transform for export, with constants folded; this one is left unchanged."""
         return copy.deepcopy(self).eval().requires_grad_(False)
 
     def write(
@@ -101,16 +102,16 @@ def constant_log_det(log_det: Tensor, x: Tensor) -> Tensor:
 def prepare_in_turn(
     transforms: Sequence[Transform], x: Tensor, context: Tensor | None, *, whole: bool = False
 ) -> Tensor:
-    """Prepare each of ``transforms`` on what those before it make of ``x``.
+    """Prepare each of ``transforms`` on the output of those before it.
 
     Args:
         transforms: in the order of ``forward``.
-        x: what the first gets.
+        x: the input of the first.
         context: of all.
-        whole: go through all of them; or no further than to the last that has use for it.
+        whole: apply all of them, instead of stopping at the last one that needs preparation.
 
     Returns:
-        what the last that was gone through makes of it.
+        the output of the last transform that was applied.
     """
     users = [index for index, each in enumerate(transforms) if type(each).prepare is not Transform.prepare]
     for transform in transforms if whole else transforms[: users[-1] + 1] if users else ():

@@ -66,7 +66,7 @@ class CausalTransformer(nn.Module):
         """The parameters ``[n, patch, outputs]`` of one patch.
 
         Args:
-            token: ``[n, width]``: what :meth:`token` makes of the patch before, with position and context.
+            token: ``[n, width]``: the output of :meth:`token` for the previous patch, with position and context.
             extend: for each block, puts what this token gives behind what those before it gave.
         """
         h = token.unsqueeze(1)

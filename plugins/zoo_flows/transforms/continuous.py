@@ -1,7 +1,7 @@
-"""Continuous transforms: what a differential equation makes of a point (Chen et al. 2018, arXiv:1806.07366).
+"""Continuous transforms: the flow of a differential equation (Chen et al. 2018, arXiv:1806.07366).
 
-Integrated by the classical method of Runge and Kutta, of order 4, in equal steps: as many evaluations for every point,
-no branch on values, one turn of a ``Loop`` in a graph.
+Integrated by the classical Runge-Kutta method of order 4, in equal steps: the same number of evaluations for every
+point, without branches on values, one iteration of a ``Loop`` per step in a graph.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _RICHARDSON = 16.0 / 15.0
 
 
 class Way(NamedTuple):
-    """Where a point came from data to noise, and what its way was like; integrals over time, ``[n]`` each.
+    """The end of a trajectory from data to noise, and integrals along it over time, ``[n]`` each.
 
     Attributes:
-        z: where it came, ``[n, d]``.
+        z: its end, ``[n, d]``.
         log_det: of the divergence: log |det ∂z/∂x|.
         kinetic: of ‖f‖² (Finlay et al. 2020, eq. 9).
         frobenius: of ‖∂f/∂x‖², squared and summed over all elements (eq. 14).
@@ -42,19 +42,19 @@ class Way(NamedTuple):
 
 
 class Continuous(Transform):
-    """z = x(1) of dx/dt = f(x, t; context) from x(0) = x; its inverse goes the same way in the other direction.
+    """z = x(1) of dx/dt = f(x, t; context) from x(0) = x; its inverse follows the same trajectory backwards.
 
-    Data are at t = 0 and noise at t = 1. No two ways ever meet, so any smooth f is invertible, and the logarithm of the
-    volume changes by the divergence of f (Chen et al. 2018, theorem 1)::
+    Data are at t = 0 and noise at t = 1. Trajectories never cross, so the map is invertible for any smooth f, and the
+    logarithm of the volume changes by the divergence of f (Chen et al. 2018, theorem 1)::
 
         log |det ∂z/∂x| = ∫ tr ∂f/∂x dt
 
-    What is inverse and exact of the equation is so of its integration in steps of h up to terms of h⁴:
-    :func:`step_doubling_error` says how large they are.
+    Integration in steps of h is inverse and exact up to terms of h⁴: :func:`step_doubling_error`
+    estimates them.
 
     The divergence is exact, of d derivatives. Where ``exact`` is less than d, training takes Hutchinson's estimate
     instead, with one random direction that each sample keeps all the way, from data to noise (Grathwohl et al. 2019,
-    arXiv:1810.01367, section 3.1); in evaluation, in the inverse and in exported graphs it is exact whatever d is.
+    arXiv:1810.01367, section 3.1); in evaluation, in the inverse and in exported graphs it is exact for any d.
 
     Args:
         network: f.
@@ -179,7 +179,7 @@ class _Step(nn.Module):
 
 
 def step(rates: Rates, x: Tensor, t: Tensor, h: float) -> tuple[Tensor, ...]:
-    """One step of the classical method of Runge and Kutta.
+    """One step of the classical Runge-Kutta method.
 
     Args:
         rates: at a place and a time.
@@ -202,7 +202,7 @@ def step(rates: Rates, x: Tensor, t: Tensor, h: float) -> tuple[Tensor, ...]:
 def step_doubling_error(
     transform: Continuous, x: Tensor, context: Tensor | None = None, *, direction: Direction = "forward"
 ) -> tuple[Tensor, Tensor]:
-    """How far from the differential equation its integration is, by doing it again in twice as many steps.
+    """The integration error, estimated by integrating again with twice as many steps.
 
     Args:
         transform: the transform.

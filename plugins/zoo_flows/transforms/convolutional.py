@@ -18,8 +18,8 @@ class ResidualCNN(nn.Module):
     Args:
         inputs: channels of the input.
         outputs: channels of the output.
-        context: length of the context, which is added, times a matrix, to what the first layer makes of every pixel; 0
-            for none.
+        context: length of the context, which is added, times a matrix, to the output of the first layer at every pixel;
+            0 for none.
         hidden: channels of the hidden layers.
         blocks: how many.
         dropout: of whole channels, inside the blocks.

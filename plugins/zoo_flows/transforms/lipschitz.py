@@ -66,7 +66,7 @@ ACTIVATIONS: dict[str, type[LipSwish] | type[ELU]] = {"lipswish": LipSwish, "elu
 class Lipschitz(nn.Module, ABC):
     """g(x; context) of vectors ``[n, d]``, with ‖g(x) - g(y)‖ ≤ bound·‖x - y‖ whatever its parameters are.
 
-    The last layer starts at zero. The context shifts what the first layer makes of x, which is not bounded.
+    The last layer starts at zero. The context shifts the output of the first layer for x, which is not bounded.
 
     Args:
         shape: in which the layers see a vector.

@@ -34,7 +34,7 @@ class Residual(Transform):
 
     log |det ∂z/∂x| is exact, of the Jacobian that a chain of products makes. Where ``exact`` is less than d, training
     takes an unbiased estimate instead (:mod:`~zoo_flows.transforms.roulette`), from data to noise; in evaluation, in
-    the inverse and in exported graphs it is exact whatever d is.
+    the inverse and in exported graphs it is exact for any d.
 
     Args:
         network: g.

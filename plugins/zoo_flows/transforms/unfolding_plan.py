@@ -151,7 +151,7 @@ def _part(step: Step, weights: list[Tensor]) -> Tensor | None:
     return rows.narrow(1, step.columns, step.source.units)
 
 
-#: networks keep their plans as long as they live; a plan is no part of a network's state
+#: plans are cached for the lifetime of their networks; they are not part of the networks' state
 _PLANS: WeakKeyDictionary[MADE, Plan] = WeakKeyDictionary()
 
 
