@@ -119,7 +119,7 @@ def test_another_onnxruntime_is_refused(shipped, registry, ort, tmp_path):
 
 def test_an_altered_onnxruntime_is_refused(shipped, registry, ort, tmp_path):
     (ort / "dist" / "ort-wasm-simd-threaded.wasm").write_bytes(b"something else")
-    with pytest.raises(UsageError, match=r"ort-wasm-simd-threaded\.wasm is not that of .*: its sha256 differs"):
+    with pytest.raises(UsageError, match=r"ort-wasm-simd-threaded\.wasm is not the file of .*: its sha256 differs"):
         web(shipped, registry, tmp_path / "page", ort=ort)
     (ort / "dist" / "ort-wasm-simd-threaded.wasm").unlink()
     with pytest.raises(UsageError, match="No such file"):
