@@ -54,7 +54,7 @@ def test_cuda_is_refused_where_it_was_not_built_in(graph, no_cuda):
 
 
 def test_a_silent_fallback_is_an_error_when_cuda_was_asked_for(graph, cuda_listed_but_not_there):
-    with pytest.raises(ProviderError, match=r"asked for and is not in use for inverse\.onnx"):
+    with pytest.raises(ProviderError, match=r"requested but is not in use for inverse\.onnx"):
         Session(graph, "cuda")
 
 
