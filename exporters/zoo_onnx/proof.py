@@ -229,7 +229,7 @@ class Proof:
                 "cases": each.cases,
                 "where": each.where,
                 "given": float(f"{each.actual_error:.1e}"),
-                "pytorch": float(f"{each.wanted:.1e}"),
+                "pytorch": float(f"{each.expected_error:.1e}"),
                 "bound": float(f"{each.bound:.1e}"),
             }
             for what, each in sorted(self.comparison.judged.items())[:_LISTED]
