@@ -105,8 +105,8 @@ def check_density(
     if given is not None and given.is_floating_point():
         given = given.double()
     with torch.no_grad():
-        if math.prod(shape) != size or not model.exact_density:
-            exact = model.exact_density and math.prod(shape) > size
+        if math.prod(shape) != size or model.density != "exact":
+            exact = model.density == "exact" and math.prod(shape) > size
             return _mass(draw, score, shape, given, exact=exact)
         if size > EXACT_SIZE:
             return _undone(model, given)

@@ -222,7 +222,8 @@ def _kept(app: App, output: Path, but: str) -> Iterator[None]:
 
 def _density(app: App, model: BundledModel, condition: Any, guidance: float | None) -> Any:
     """The density to draw behind points, mixed as the classes that were drawn; None where there is none."""
-    if model.manifest.log_prob is None or guidance not in (None, 1.0):  # guided samples follow no known density
+    # guided samples follow no known density, and a bound is not one
+    if model.manifest.density in ("none", "bound") or guidance not in (None, 1.0):
         return None
     if condition is None:
         parts: list[tuple[Any, float]] = [(None, 1.0)]

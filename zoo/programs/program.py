@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, cast
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 
+from zoo.density import Density
 from zoo.errors import BundleError, UsageError
 from zoo.paths import GaussianPath, path_from
 from zoo.programs.graph import Graph, HasPorts, event_of
@@ -81,6 +82,11 @@ class Program(ABC):
         return None
 
     @property
+    def density_kind(self) -> Density:
+        """What the log-densities of a program that scores are."""
+        return "estimate" if self.estimates else "exact"
+
+    @property
     def scores(self) -> bool:
         """Whether the first output of its graph is the log-density of the data that the graph takes."""
         return False
@@ -146,11 +152,14 @@ class Direct(Program):
         graph: name of the graph.
         noise: the input that takes standard normals (sampling), or None (scoring).
         work: how many times the numbers of a sample it works on at once; a runtime's batches are smaller by it.
+        density: of a program that scores: ``"exact"``, or ``"bound"`` for what is never more than the log-density,
+            but for the noise of an estimate. The manifest names what is not exact.
     """
 
     graph: str
     noise: str | None = None
     work: int = 1
+    density: Literal["exact", "bound"] = field(default="exact", metadata={"usual": True})
     kind: ClassVar[str] = "direct"
     fuses: ClassVar[bool] = True
 
@@ -158,6 +167,11 @@ class Direct(Program):
     def noise_port(self) -> str | None:
         """See :attr:`Program.noise_port`."""
         return self.noise
+
+    @property
+    def density_kind(self) -> Density:
+        """See :attr:`Program.density_kind`."""
+        return self.density
 
     @property
     def scores(self) -> bool:
@@ -170,12 +184,13 @@ class Direct(Program):
 
     def summary(self) -> str:
         """See :meth:`Program.summary`."""
-        return f"one call of {self.graph}"
+        return f"one call of {self.graph}{', a lower bound' if self.density == 'bound' else ''}"
 
     def explanation(self) -> str:
         """See :meth:`Program.explanation`."""
         given = f" with standard normal `{self.noise}`" if self.noise else ""
-        return f"one call of `{self.graph}`{given}."
+        bound = ": a lower bound of the log-density, not the log-density itself" if self.density == "bound" else ""
+        return f"one call of `{self.graph}`{given}{bound}."
 
 
 @dataclass(frozen=True)
@@ -377,8 +392,12 @@ class Programs:
 
 
 def describe(program: Program) -> dict[str, Any]:
-    """A program as JSON values."""
-    return {"kind": program.kind, **asdict(cast(Any, program))}
+    """A program as JSON values, without what is as usual and not worth a word."""
+    values = asdict(cast(Any, program))
+    for each in fields(cast(Any, program)):
+        if each.metadata.get("usual") and values[each.name] == each.default:
+            del values[each.name]
+    return {"kind": program.kind, **values}
 
 
 def program_from(described: Mapping[str, Any]) -> Program:
