@@ -107,8 +107,8 @@ def check_density(
     if conditions is not None and conditions.is_floating_point():
         conditions = conditions.double()
     with torch.no_grad():
-        if math.prod(shape) != size or not model.exact_density:
-            exact = model.exact_density and math.prod(shape) > size
+        if math.prod(shape) != size or model.density != "exact":
+            exact = model.density == "exact" and math.prod(shape) > size
             return _mass(draw, score, shape, conditions, exact=exact)
         if size > EXACT_SIZE:
             return _undone(model, conditions)

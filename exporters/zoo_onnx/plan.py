@@ -90,11 +90,22 @@ def planned(
     rounded, state = _rounded(original, precision)
     programs = rounded.programs()
     _check_names(programs)
+    _check_density(rounded, programs)
     ways = _ways(programs, inverse)
     run, table = (None, None) if fused is None else fused_program(programs, Choice(**fused), installed().samplers())
     possible = _possible(precision, programs, written=any(ways.values()))
     draft = Draft(rounded, card, programs, run, table, state)
     return Plan(original, draft, chosen_opset, ways, possible, batch, quality)
+
+
+def _check_density(model: GenerativeModel, programs: Programs) -> None:
+    """Refuse a model whose programs score otherwise than it says of itself, and its card after it."""
+    scored = "none" if programs.log_prob is None else programs.log_prob.density_kind
+    if scored != model.density:
+        raise ExportError(
+            f"{type(model).__name__} says density = {model.density!r}, and its programs that it is {scored!r}",
+            hint='A model that only samples says density = "none", and has no program log_prob.',
+        )
 
 
 def _opset(asked: int | None, chosen: Precision | None) -> int:

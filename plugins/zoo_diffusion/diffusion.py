@@ -123,6 +123,8 @@ class Diffusion(SteppedModel):
             **sampling_defaults(sampling or {}),
         )
         self.consistency = self.sampling.sampler in CONSISTENCY
+        scores = not self.consistency and (coding is None or coding.reversible)
+        self.density = "estimate" if scores else "none"
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
 
@@ -323,7 +325,7 @@ class Diffusion(SteppedModel):
     def programs(self) -> Programs:
         """Graphs ``step``, for every sampler, ``divergence``, for a likelihood if there is one, and the coding's."""
         coders = () if self.coding is None else self.coding.graphs(self.event_shape)
-        if self.consistency or (self.coding is not None and not self.coding.reversible):
+        if self.density == "none":
             return Programs(graphs=(step_graph(self, self.step_module()), *coders), sample=self.sampling)
         return Programs(
             graphs=(step_graph(self, self.step_module()), divergence_graph(self), *coders),

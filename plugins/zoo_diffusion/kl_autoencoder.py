@@ -40,7 +40,7 @@ class KLAutoencoder(DirectModel):
     """
 
     family: ClassVar[str] = "autoencoder"
-    exact_density = False
+    density = "bound"
 
     def __init__(
         self,

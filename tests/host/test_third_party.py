@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "third_party" / "zoo-example"
 REJECTION = ROOT / "tests" / "third_party" / "zoo-rejection"
+GENERATORS = ROOT / "tests" / "third_party" / "zoo-generators"
 TUTORIAL = ROOT / "docs" / "tutorial-first-plugin.md"
 
 
@@ -254,3 +255,38 @@ def test_a_third_party_kind_of_program_trains_exports_proves_and_runs(environmen
     # the bundle stays whole; what runs it is gone
     error = environment.json("run", "resampled.bundle", "-n", "4", "-o", "no.npy", code=1)["error"]
     assert "kind 'rejection'" in error["message"]
+
+
+@pytest.mark.slow
+def test_a_bound_and_no_density_at_all_train_export_and_run(environment, tmp_path):
+    """A VAE, whose density is a bound, and a GAN, which has none and trains two networks against one another."""
+    import numpy as np
+
+    package = Path(
+        shutil.copytree(GENERATORS, tmp_path / "zoo-generators", ignore=shutil.ignore_patterns("__pycache__"))
+    )
+    environment.install(package)
+    try:
+        for name, density in (("vae", "bound"), ("gan", "none")):
+            trained = environment.json("train", str(package / f"{name}.toml"), "-o", f"runs/{name}", "--steps", "300")
+            assert list(trained["metrics"]) == {"vae": ["test_bound_nll"], "gan": ["test_loss"]}[name]
+            environment.zoo("export", f"runs/{name}", "-o", f"{name}.bundle")
+            assert environment.json("show", f"{name}.bundle")["density"] == density
+            assert environment.json("show", f"runs/{name}")["density"] == density
+    finally:
+        environment.pip("uninstall", "-y", "zoo-generators")
+    # without the package
+    for name in ("vae", "gan"):
+        environment.zoo("run", f"{name}.bundle", "-n", "2000", "--seed", "0", "-o", f"{name}.npy")
+        x = np.load(environment.work / f"{name}.npy")
+        # both half-moons, which lie about (0.5, 0.25)
+        assert np.abs(x.mean(0) - [0.5, 0.25]).max() < 0.3
+        assert x.std(0).min() > 0.2
+    scored = environment.json("run", "vae.bundle", "--log-prob", "vae.npy", "-o", "scores.npy")
+    assert scored["density"] == "bound"
+    metrics = environment.json("eval", "vae.bundle", "--data", "moons", "--samples", "0")["metrics"]
+    assert "test_bound_nll" in metrics
+    assert "test_nll" not in metrics
+    assert "test_nll" not in environment.json("eval", "gan.bundle", "--data", "moons", "--samples", "0")["metrics"]
+    error = environment.json("run", "gan.bundle", "--log-prob", "gan.npy", "-o", "no.npy", code=2)["error"]
+    assert "cannot score" in error["message"]

@@ -76,7 +76,7 @@ class Bound(DirectModel):
     """x = z₁ + s·z₂ in one dimension, and Jensen's bound of its density with q(z₁ | x) = N(x/2, ¼)."""
 
     family = "autoencoder"
-    exact_density = False
+    density = "bound"
 
     def __init__(self):
         super().__init__()
@@ -101,11 +101,24 @@ class Bound(DirectModel):
 class Mixed(Bound):
     """The same with its exact density, N(0, 1 + s²), of which noise has one number more than data."""
 
-    exact_density = True
+    density = "exact"
 
     def log_density(self, x, condition=None):
         variance = 1 + self.deviation**2
         return -0.5 * x[:, 0] ** 2 / variance - 0.5 * torch.log(2 * math.pi * variance)
+
+
+class Generator(Flow):
+    """The same map of fewer numbers of noise than data, without a density."""
+
+    density = "none"
+
+    @property
+    def noise_shape(self):
+        return (2,)
+
+    def inverse(self, z, condition=None):
+        return super().inverse(torch.cat([z, z[:, :1] * z[:, 1:]], 1))
 
 
 class Network(torch.nn.Module):
@@ -190,6 +203,28 @@ class LossyLatent(Latent):
 class IgnoredSeed(Flow):
     def sample(self, n, *, condition=None, seed=None, **options):
         return self.inverse(torch.randn(n, 3))
+
+
+class IgnoredSeedWithoutDensity(Generator):
+    def sample(self, n, *, condition=None, seed=None, **options):
+        return self.inverse(torch.randn(n, 2))
+
+
+class ScaledSampleWithoutDensity(Generator):
+    def sample(self, n, **options):
+        return 2 * super().sample(n, **options) + 1
+
+
+class NeighbourWithoutDensity(Generator):
+    def inverse(self, z, condition=None):
+        return super().inverse(z) + 0.1 * z[:, :1].roll(1, 0)
+
+
+class DensityThatIsNone(Generator):
+    density = "exact"
+
+    def programs(self):
+        return replace(super().programs(), log_prob=None)
 
 
 class NumbersOfNumPy(Flow):
@@ -529,6 +564,10 @@ def whole_table(*pair):
 #: wrong model, right model, what the refusal names
 PAIRS = [
     (IgnoredSeed, Flow, "draws from torch's random numbers, and not from the seed"),
+    (IgnoredSeedWithoutDensity, Generator, "draws from torch's random numbers, and not from the seed"),
+    (ScaledSampleWithoutDensity, Generator, "2 times the bundle's samples, plus 1: shift or scale is another"),
+    (NeighbourWithoutDensity, Generator, "graph inverse, output x, .*depends on the other samples"),
+    (DensityThatIsNone, Generator, "says density = 'exact', and its programs that it is 'none'"),
     (NumbersOfNumPy, Flow, "draws from NumPy's random numbers, and not from the seed"),
     whole_table(OneSeed, Flow, "the same samples for every seed"),
     whole_table(NextSeed, Flow, "samples with the seed 8 when 7 is asked for"),

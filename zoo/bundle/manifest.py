@@ -15,6 +15,7 @@ from typing import Any
 
 from zoo import schema
 from zoo.conditions import Condition
+from zoo.density import Density
 from zoo.errors import BundleError, ZooError
 from zoo.jsonfile import strict
 from zoo.modality import Modality, modality_from
@@ -87,6 +88,11 @@ class Manifest:
     batch: int | None = None
     precision: Mapping[str, Any] | None = None
     modality: Modality | None = None
+
+    @property
+    def density(self) -> Density:
+        """What its log-densities are."""
+        return "none" if self.log_prob is None else self.log_prob.density_kind
 
     def to_json(self) -> str:
         """The file's content; the same manifest gives the same bytes."""

@@ -222,7 +222,8 @@ def _kept(app: App, output: Path, but: str) -> Iterator[None]:
 
 def _density(app: App, model: BundledModel, condition: Any, guidance: float | None) -> Any:
     """The density to draw behind points, mixed over the drawn classes, or None."""
-    if model.manifest.log_prob is None or guidance not in (None, 1.0):  # the density of guided samples is unknown
+    # the density of guided samples is unknown, and a bound is not a density
+    if model.manifest.density in ("none", "bound") or guidance not in (None, 1.0):
         return None
     if condition is None:
         parts: list[tuple[Any, float]] = [(None, 1.0)]

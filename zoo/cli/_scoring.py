@@ -74,6 +74,9 @@ def _check(request: Request) -> None:
         check_writable(request.output, replace=request.force)
 
 
+_BOUND = ", a lower bound of the log-density"
+
+
 def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """The data, and its condition: the one given, or the file's own."""
     from zoo.render.read import read_samples
@@ -147,7 +150,7 @@ def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan:
     """Write log-densities and report their mean."""
     from zoo.render.files import Extras, write
 
-    n, density = len(scored.density), scored.density
+    n, density, bound = len(scored.density), scored.density, _BOUND if model.manifest.density == "bound" else ""
     told = {"model": facts.name, "n": n, "seed": plan.seed, "steps": request.steps, "provider": scored.provider}
     if request.output is not None:
         write(density, request.output, Extras(about=told), replace=request.force)
@@ -159,10 +162,11 @@ def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan:
     error = f" ± {float(density.std(ddof=1)) / math.sqrt(n):.2g}" if n > 1 and np.isfinite(density).all() else ""
     app.say(
         f"{'' if request.output is None else f'wrote {request.output}: '}mean {scored.mean:.6g}{error} nats"
-        f"{'' if bits is None else f', {bits:.4f} bits/dim'}; {n} data on {scored.provider} in {scored.seconds:.2f} s, "
-        f"{n / scored.seconds:.3g} a second"
+        f"{'' if bits is None else f', {bits:.4f} bits/dim'}{bound}; {n} data on {scored.provider} "
+        f"in {scored.seconds:.2f} s, {n / scored.seconds:.3g} a second"
     )
     if app.json:
+        told["density"] = model.manifest.density
         summary = {"mean_log_prob": scored.mean, "bits_per_dim": bits, "output": request.output}
         values = {"log_prob": density, **scored.errors} if request.output is None else {}
         app.emit({**told, "fallback": model.fallback, **summary, "seconds": scored.seconds, **values})

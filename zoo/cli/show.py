@@ -15,6 +15,7 @@ from zoo.cli._bundle import described, explained
 from zoo.cli._text import echo, facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
+from zoo.density import MEANINGS
 from zoo.errors import UnknownNameError
 from zoo.models.sources import Source, resolve
 from zoo.registry import Item, Registry
@@ -92,6 +93,7 @@ def model_facts(source: Source) -> dict[str, Any]:
             "license": dict(manifest.licenses),
         }
         values["data"] = {"levels": manifest.levels, **values["data"]} if isinstance(values["data"], Mapping) else {}
+    values["density"] = values.get("density") or (None if manifest is None else manifest.density)
     values["bundle"] = None
     if manifest is not None and source.bundle is not None:
         values["bundle"] = described(Bundle(source.bundle, manifest))
@@ -111,6 +113,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
             ("architecture", str(values["architecture"])),
             ("event shape", shape(values["event_shape"])),
             ("condition", "none" if condition is None else _condition(Condition.from_description(condition))),
+            ("density", MEANINGS.get(values["density"], "")),
             ("parameters", f"{values['parameters']:,}" if values["parameters"] else ""),
             ("data", f"{data.get('name', '')}{levels}".lstrip(", ")),
             *[(name, metric(value)) for name, value in values["metrics"].items()],

@@ -86,7 +86,8 @@ def _make_room(folder: Path, *, restart: bool) -> None:
     if restart:
         for name in (CARD_FILE, WEIGHTS_FILE, CHECKPOINT_FILE):
             (folder / name).unlink(missing_ok=True)
-    if (folder / CARD_FILE).exists():
+    # with its checkpoint, it was not measured to the end
+    if (folder / CARD_FILE).exists() and not (folder / CHECKPOINT_FILE).exists():
         raise OutputError(
             f"{folder} contains a finished model",
             hint="Choose another folder with -o, or pass --restart to replace it.",

@@ -17,17 +17,18 @@ from zoo.runtime import BundledModel
 def likelihood(evaluation: Evaluation) -> Metrics:
     """``test_nll``, and ``test_bits_per_dim`` of discrete data, with the errors of a diffusion's ODE.
 
-    ``test_gap`` too, if the entropy of the data is known and the model is unconditional. Empty for models without a
-    likelihood.
+    ``test_gap`` too, if the entropy of the data is known and the model is unconditional. For models whose densities are
+    bounds, ``test_bound_nll`` and ``test_bound_bits_per_dim``. Empty for models without a likelihood.
     """
     model, data = evaluation.model, evaluation.data
-    if model.manifest.log_prob is None:
+    if model.manifest.density == "none":
         return {}
     x, condition = evaluation.tested()
     seed, progress = evaluation.seed, evaluation.progress
     if not evaluation.integrates:
         loss = -model.log_prob(x, condition=condition, seed=seed, progress=progress)
-        return _in_units(model, data, loss, "test", {})
+        name = "test" if model.manifest.density == "exact" else "test_bound"
+        return _in_units(model, data, loss, name, {})
     density = model.log_prob_with_errors(
         x, condition=condition, seed=seed, steps=evaluation.steps, probes=evaluation.probes, progress=progress
     )

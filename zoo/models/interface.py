@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,12 +14,28 @@ from torch import Tensor, nn
 
 from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
+from zoo.density import Density
 from zoo.errors import ConditionError, DataError, UsageError
 from zoo.models.contexts import StandardizedContext, checked_condition, needs_gradient
 from zoo.programs import Direct, Graph, Programs
 from zoo.programs.ports import Port
 
-__all__ = ["Condition", "DirectModel", "GenerativeModel"]
+__all__ = ["Condition", "DirectModel", "GenerativeModel", "Objective"]
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """One of the losses that a training step minimises, each over parameters of its own.
+
+    Attributes:
+        name: in a word, for messages.
+        loss: ``(x, *, condition) -> Tensor``, a scalar with a gradient, like :meth:`GenerativeModel.loss`.
+        parameters: what it changes; its gradient by other parameters is not taken.
+    """
+
+    name: str
+    loss: Callable[..., Tensor]
+    parameters: tuple[nn.Parameter, ...]
 
 
 class GenerativeModel(nn.Module, ABC):
@@ -33,15 +50,16 @@ class GenerativeModel(nn.Module, ABC):
         event_shape: shape of one sample, without the batch.
         condition: what samples are conditioned on, or None.
         learns_noise: whether :meth:`elbo` uses learned dequantisation noise.
-        exact_density: whether :meth:`log_prob` is the density of what :meth:`sample` draws; False for a lower bound.
-            An export proves either claim.
+        density: what :meth:`log_prob` is: ``"exact"``, the log-density of what :meth:`sample` draws; ``"bound"``, a
+            lower bound of it; ``"estimate"``, an estimate with errors, as of an ODE; ``"none"`` for a model that only
+            samples and does not implement it. An export proves the claim; cards, ``zoo show`` and ``zoo eval`` state it.
     """
 
     family: ClassVar[str]
     event_shape: tuple[int, ...]
     condition: Condition | None = None
     learns_noise: bool = False
-    exact_density: bool = True
+    density: Density = "exact"
 
     @abstractmethod
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
@@ -57,9 +75,8 @@ class GenerativeModel(nn.Module, ABC):
             float tensor ``[n, *event_shape]`` in data units.
         """
 
-    @abstractmethod
     def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
-        """Log-density of ``x`` in nats, in the units of the data.
+        """Log-density of ``x`` in nats, in the units of the data, for models that have one.
 
         Args:
             x: float tensor ``[n, *event_shape]``.
@@ -68,15 +85,37 @@ class GenerativeModel(nn.Module, ABC):
 
         Returns:
             float tensor ``[n]``: -∞ for data with an infinity, and NaN for data with a NaN.
+
+        Raises:
+            UsageError: a model that only samples.
         """
+        raise cannot_score(type(self).__name__)
 
     @abstractmethod
     def programs(self) -> Programs:
         """The graphs and programs to export. Must not change the model."""
 
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """The training objective, a scalar: the negative log-likelihood unless a family has a better one."""
+        """The training objective, a scalar: the negative log-likelihood unless a family has a better one.
+
+        Raises:
+            UsageError: a model that only samples, and has no objective of its own.
+        """
+        if self.density == "none":
+            raise UsageError(
+                f"{type(self).__name__} has no density, so no negative log-likelihood to train it by",
+                hint="Give the model a method loss(x, *, condition=None).",
+            )
         return -self.log_prob(x, condition=condition).mean()
+
+    def objectives(self) -> Sequence[Objective]:
+        """What a training step minimises, one after another: :meth:`loss` by all parameters, unless overridden.
+
+        A model with adversaries, say, gives two with disjoint parameters. Each is followed by a step of the recipe's
+        optimizer on its parameters, with the same batch; gradients are clipped, and checked to be finite, one objective
+        at a time. A run reports the first, and measures :meth:`loss` on the validation and test splits.
+        """
+        return (Objective("loss", self.loss, tuple(self.parameters())),)
 
     def elbo(self, x: Tensor, *, condition: Any = None) -> Tensor:
         """An estimate of the evidence lower bound of the log-probability of data.
@@ -242,7 +281,8 @@ def _system_generator() -> torch.Generator:
 class DirectModel(GenerativeModel):
     """A model that samples and scores in one call each: implement :meth:`inverse` and :meth:`log_density`.
 
-    Flows are such models: ``inverse`` maps base noise to data. Everything else follows.
+    Flows are such models: ``inverse`` maps base noise to data. Everything else follows. A model that only samples, such
+    as the generator of a GAN, says ``density = "none"``, and implements :meth:`inverse` and :meth:`loss`.
     """
 
     @property
@@ -254,9 +294,13 @@ class DirectModel(GenerativeModel):
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Base noise ``[n, *noise_shape]`` to data ``[n, *event_shape]``."""
 
-    @abstractmethod
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Data ``[n, *event_shape]``, finite, to log-density ``[n]`` in nats."""
+        """Data ``[n, *event_shape]``, finite, to log-density ``[n]`` in nats, or what :attr:`density` says.
+
+        Raises:
+            UsageError: a model that does not implement it.
+        """
+        raise cannot_score(type(self).__name__)
 
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
         """See :meth:`GenerativeModel.sample`; differentiable if the condition is a tensor that requires a gradient."""
@@ -276,18 +320,20 @@ class DirectModel(GenerativeModel):
         return density
 
     def programs(self) -> Programs:
-        """Graphs ``inverse`` and ``log_prob``, one call each."""
+        """Graphs ``inverse`` and, of a model with a density, ``log_prob``, one call each."""
         event = Port("x", "float32", ("batch", *self.event_shape), "data")
         base = Port("z", "float32", ("batch", *self.noise_shape), "standard normal noise")
         condition = condition_ports(self.condition)
-        density = Port("log_prob", "float32", ("batch",), "log-density of x in nats")
+        inverse, sample = Graph("inverse", _Inverse(self), (base, *condition), (event,)), Direct("inverse", noise="z")
+        if self.density == "none":
+            return Programs(graphs=(inverse,), sample=sample)
+        what = "log-density of x in nats" if self.density == "exact" else "a lower bound of it in nats"
+        density = Port("log_prob", "float32", ("batch",), what)
+        score = Graph("log_prob", _Density(self), (event, *condition), (density,), extremes=(self.not_finite,))
         return Programs(
-            graphs=(
-                Graph("inverse", _Inverse(self), (base, *condition), (event,)),
-                Graph("log_prob", _Density(self), (event, *condition), (density,), extremes=(self.not_finite,)),
-            ),
-            sample=Direct("inverse", noise="z"),
-            log_prob=Direct("log_prob"),
+            graphs=(inverse, score),
+            sample=sample,
+            log_prob=Direct("log_prob", density="exact" if self.density == "exact" else "bound"),
         )
 
     def not_finite(self, n: int) -> Mapping[str, Any]:
@@ -307,6 +353,11 @@ def condition_ports(condition: Condition | None) -> tuple[Port, ...]:
     if condition.kind == "classes":
         return (Port("condition", "int32", ("batch",), f"class, 0 to {condition.size - 1}"),)
     return (Port("condition", "float32", ("batch", condition.size), "condition vector"),)
+
+
+def cannot_score(name: str) -> UsageError:
+    """What is said of a model without a density."""
+    return UsageError(f"{name} only samples: it has no log-density, and cannot score data")
 
 
 def _no_options(options: dict[str, Any]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, cast
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 
+from zoo.density import Density
 from zoo.errors import BundleError, UsageError
 from zoo.paths import GaussianPath, path_from
 from zoo.programs.graph import Graph, HasPorts, event_of
@@ -81,6 +82,11 @@ class Program(ABC):
         return None
 
     @property
+    def density_kind(self) -> Density:
+        """What the log-densities of a program that scores are."""
+        return "estimate" if self.estimates else "exact"
+
+    @property
     def scores(self) -> bool:
         """Whether the first output of its graph is the log-density of its input data."""
         return False
@@ -146,11 +152,14 @@ class Direct(Program):
         graph: name of the graph.
         noise: the input that takes standard normals (sampling), or None (scoring).
         work: memory of a call relative to the numbers of a sample; a runtime's batches are smaller by this factor.
+        density: of a program that scores: ``"exact"``, or ``"bound"`` for a lower bound of the log-density, up to the
+            noise of an estimate. The manifest states it unless it is exact.
     """
 
     graph: str
     noise: str | None = None
     work: int = 1
+    density: Literal["exact", "bound"] = field(default="exact", metadata={"usual": True})
     kind: ClassVar[str] = "direct"
     fuses: ClassVar[bool] = True
 
@@ -158,6 +167,11 @@ class Direct(Program):
     def noise_port(self) -> str | None:
         """See :attr:`Program.noise_port`."""
         return self.noise
+
+    @property
+    def density_kind(self) -> Density:
+        """See :attr:`Program.density_kind`."""
+        return self.density
 
     @property
     def scores(self) -> bool:
@@ -170,12 +184,13 @@ class Direct(Program):
 
     def summary(self) -> str:
         """See :meth:`Program.summary`."""
-        return f"one call of {self.graph}"
+        return f"one call of {self.graph}{', a lower bound' if self.density == 'bound' else ''}"
 
     def explanation(self) -> str:
         """See :meth:`Program.explanation`."""
         noise = f" with standard normal `{self.noise}`" if self.noise else ""
-        return f"one call of `{self.graph}`{noise}."
+        bound = ": a lower bound of the log-density, not the log-density itself" if self.density == "bound" else ""
+        return f"one call of `{self.graph}`{noise}{bound}."
 
 
 @dataclass(frozen=True)
@@ -377,8 +392,12 @@ class Programs:
 
 
 def describe(program: Program) -> dict[str, Any]:
-    """A program as JSON values."""
-    return {"kind": program.kind, **asdict(cast(Any, program))}
+    """A program as JSON values, without what is as usual and not worth a word."""
+    values = asdict(cast(Any, program))
+    for each in fields(cast(Any, program)):
+        if each.metadata.get("usual") and values[each.name] == each.default:
+            del values[each.name]
+    return {"kind": program.kind, **values}
 
 
 def program_from(described: Mapping[str, Any]) -> Program:

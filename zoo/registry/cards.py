@@ -15,6 +15,7 @@ from typing import Any
 
 from zoo import schema
 from zoo.conditions import Condition
+from zoo.density import Density
 from zoo.errors import ConfigError
 from zoo.jsonfile import finite, strict
 from zoo.printable import shortened
@@ -214,6 +215,8 @@ class ModelCard(Description):
         papers: citations.
         recipe: the training run that produced the weights, as :class:`zoo.training.recipe.Recipe` describes it.
         bundle: subfolder with the exported bundle, or None.
+        density: what its log-densities are: ``exact``, ``bound``, ``estimate`` or ``none``; None on cards that do not
+            say.
         folder: where the card was read from; not stored.
     """
 
@@ -230,6 +233,7 @@ class ModelCard(Description):
     papers: tuple[str, ...] = ()
     recipe: Mapping[str, Any] | None = None
     bundle: str | None = None
+    density: Density | None = None
     folder: Path | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -239,6 +243,8 @@ class ModelCard(Description):
         }
         values["condition"] = None if self.condition is None else self.condition.describe()
         values["weights"] = None if self.weights is None else dataclasses.asdict(self.weights)
+        if self.density is None:
+            del values["density"]
         values["event_shape"], values["papers"] = list(self.event_shape), list(self.papers)
         return {"format": CARD_FORMAT, **values}
 

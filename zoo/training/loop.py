@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from zoo.conditions import Condition
 from zoo.data import Dataset, Split, check_finite
 from zoo.errors import ConditionError, DataError
 from zoo.modality import Table
-from zoo.models.interface import GenerativeModel
+from zoo.models.interface import GenerativeModel, Objective
 from zoo.training import checkpoint
 from zoo.training.checkpoint import TrainingState
 from zoo.training.distillation import Distillation
@@ -178,30 +178,59 @@ def _step(
         x, condition = batch(data, data.train, _indices(len(data.train.x), settings, step), model)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(settings, step)
-        with _precision(settings.precision, model.device):
-            if distillation is None:
-                loss = model.loss(x, condition=condition)
-            else:
-                loss = distillation.loss(model, x, condition, done=step / settings.steps)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-    norm = _gradient_norm(model, settings.gradient_clip)
-    # both at once, so that the processor synchronises with an accelerator once per step
+        values = []
+        for objective in _objectives(model, distillation, step / settings.steps):
+            with _precision(settings.precision, model.device):
+                loss = objective.loss(x, condition=condition)
+            values.append(_minimise(objective, loss, optimizer, settings, step, path))
+    if average is not model:
+        update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
+    return values[0]
+
+
+def _objectives(model: GenerativeModel, distillation: Distillation | None, done: float) -> Sequence[Objective]:
+    """What one step minimises: the model's own objectives, or that of a distillation."""
+    if distillation is None:
+        return model.objectives()
+
+    def loss(x: Tensor, *, condition: Tensor | None) -> Tensor:
+        return distillation.loss(model, x, condition, done=done)
+
+    return (Objective("loss", loss, tuple(model.parameters())),)
+
+
+def _minimise(
+    objective: Objective,
+    loss: Tensor,
+    optimizer: torch.optim.Optimizer,
+    settings: TrainingRecipe,
+    step: int,
+    path: Path,
+) -> float:
+    """Move the parameters of an objective along its gradient, and return its value.
+
+    Raises:
+        ConfigError: value or gradient is not finite; nothing was moved.
+    """
+    parameters = [parameter for parameter in objective.parameters if parameter.requires_grad]
+    # the optimizer leaves alone what has no gradient
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+    norm = _gradient_norm(parameters, settings.gradient_clip)
+    # both at once, so that the processor synchronises with an accelerator once per objective
     value, size = (float(number) for number in torch.stack([loss.detach(), norm.to(loss)]).tolist())
-    for what, number in (("loss", value), ("norm of the gradient", size)):
+    for what, number in ((objective.name, value), ("norm of the gradient", size)):
         if not math.isfinite(number):
             raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path, settings.learning_rate)
     optimizer.step()
-    if average is not model:
-        update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
     return value
 
 
-def _gradient_norm(model: GenerativeModel, clip: float) -> Tensor:
-    """The global norm of the gradient, which is clipped if ``clip`` is above 0; not finite if any part of it is not."""
+def _gradient_norm(parameters: Sequence[torch.nn.Parameter], clip: float) -> Tensor:
+    """The global norm of the gradient, which is clipped if ``clip`` is above 0: not finite if any part of it is not."""
     if clip:
-        return torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-    return torch.nn.utils.get_total_norm(p.grad for p in model.parameters() if p.grad is not None)
+        return torch.nn.utils.clip_grad_norm_(parameters, clip)
+    return torch.nn.utils.get_total_norm(p.grad for p in parameters if p.grad is not None)
 
 
 @torch.no_grad()

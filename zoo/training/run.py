@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +112,9 @@ def train_recipe(
         return None
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
-    metrics = measure(model, data, recipe, distillation=distillation, say=say)
-    card = finished_card(model, recipe, registry, source, data, metrics=metrics)
-    card = _write_folder(folder, card, result.arrays)
+    # the model is whole from here on, whatever becomes of measuring it
+    card = _write_folder(folder, finished_card(model, recipe, registry, source, data), result.arrays)
+    card = _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
     checkpoint.unlink(missing_ok=True)
     if distillation is not None:
         distillation.finish(folder)
@@ -143,6 +144,25 @@ def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Any]) -> M
     size = (folder / WEIGHTS_FILE).stat().st_size
     described = {**card.describe(), "weights": vars(WeightsFile(WEIGHTS_FILE, digest, size))}
     card = ModelCard.from_description(described, folder=folder)
+    write_text(folder / CARD_FILE, card.to_json())
+    return card
+
+
+def _measured(card: ModelCard, folder: Path, measure: Callable[[], dict[str, Any]]) -> ModelCard:
+    """Add what is measured to the card of a model folder.
+
+    Raises:
+        ZooError: measuring failed; the folder holds the model all the same, and the checkpoint measures it again.
+    """
+    try:
+        metrics = measure()
+    except Exception as error:
+        what = str(error) if isinstance(error, ZooError) else last_line(error)
+        raise PluginError(
+            f"{card.name} cannot be measured on the test split: {what}",
+            hint=f"It is trained, and whole in {folder}. The same command measures it again.",
+        ) from error
+    card = replace(card, metrics=metrics)
     write_text(folder / CARD_FILE, card.to_json())
     return card
 
@@ -213,7 +233,7 @@ def measure(
     from zoo.training import loop
 
     say("measuring on the test split")
-    if isinstance(model, DirectModel):
+    if isinstance(model, DirectModel) and model.density != "none":
         return held_out_density(model, data, seed=recipe.training.seed)
     loss = loop.evaluate(model, data, data.test, seed=recipe.training.seed, distillation=distillation)
     of = "the training objective" if distillation is None else distillation.measures
@@ -226,10 +246,8 @@ def finished_card(
     registry: Registry,
     source: DataSource,
     data: Dataset,
-    *,
-    metrics: Mapping[str, Any],
 ) -> ModelCard:
-    """The card of a trained model, without its weights file."""
+    """The card of a trained model, without its weights file and before it is measured."""
     architecture = registry.architecture(recipe.model.architecture)
     papers = [architecture.paper]
     if recipe.distillation is not None:
@@ -251,7 +269,7 @@ def finished_card(
             **({} if data.modality is None else {"kind": describe(data.modality)}),
         },
         license={"code": "Apache-2.0", "weights": recipe.license},
-        metrics=metrics,
+        density=model.density,
         papers=tuple(paper for paper in papers if paper),
         recipe=recipe.describe(),
     )
