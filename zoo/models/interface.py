@@ -52,7 +52,7 @@ class GenerativeModel(nn.Module, ABC):
         learns_noise: whether :meth:`elbo` uses learned dequantisation noise.
         density: what :meth:`log_prob` is: ``"exact"``, the log-density of what :meth:`sample` draws; ``"bound"``, a
             lower bound of it; ``"estimate"``, an estimate with errors, as of an ODE; ``"none"`` for a model that only
-            samples and does not implement it. An export proves the claim; cards, ``zoo show`` and ``zoo eval`` state it.
+            samples and does not implement it. An export proves the claim; cards and ``zoo show`` state it.
     """
 
     family: ClassVar[str]
