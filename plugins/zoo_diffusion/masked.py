@@ -19,6 +19,7 @@ from zoo.programs.ports import Port
 from zoo_diffusion.graphs import StepModule, step_graph
 from zoo_diffusion.networks.bidirectional import Bidirectional
 from zoo_diffusion.objectives import drop_condition
+from zoo_diffusion.spatial import Embedded
 from zoo_diffusion.stepped import SteppedModel
 
 #: state of a hidden position; that of a known one is its symbol's number
@@ -78,7 +79,6 @@ class MaskedDiffusion(SteppedModel):
         self.event_shape = self.state_shape = (int(event_shape[0]),)
         self.levels, self.orders, self.class_dropout = levels, orders, class_dropout
         self.condition_on(None if condition is None else Condition.from_description(condition))
-        described = self.condition
         self.network = Bidirectional(
             self.event_shape[0],
             levels,
@@ -86,8 +86,7 @@ class MaskedDiffusion(SteppedModel):
             layers=layers,
             heads=heads,
             dropout=dropout,
-            classes=described.size + (not described.required) if described and described.kind == "classes" else None,
-            vector=described.size if described and described.kind == "vector" else None,
+            **Embedded.of(self.condition)._asdict(),
         )
         settings = {"steps": 2 * self.event_shape[0], "guidance": 1.0, "options": {}, **(sampling or {})}
         self.sampling = Iterate(
