@@ -15,6 +15,7 @@ from zoo.conditions import Condition
 from zoo.errors import ConfigError, UsageError
 from zoo.likelihood import LogDensity, default_probes
 from zoo.models.contexts import needs_gradient
+from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from, require_gaussian
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers.consistency import CONSISTENCY
@@ -219,8 +220,8 @@ class Diffusion(SteppedModel):
 
     # -- sampling ---------------------------------------------------------------------------------------------------
 
+    @override
     def step_module(self) -> GaussianStep:
-        """See :class:`SteppedModel`."""
         return GaussianStep(self)
 
     def encode(self, x: Tensor, *, condition: Any = None, steps: int | None = None, order: int = 2) -> Tensor:
@@ -247,8 +248,8 @@ class Diffusion(SteppedModel):
     def _data(self, latents: Tensor) -> Tensor:
         return latents if self.coding is None else self.coding.decode(latents.to(self.dtype))
 
+    @override
     def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
-        """See :meth:`zoo.GenerativeModel.prepare`."""
         super().prepare(x, condition)
         if self.coding is not None:
             self.coding.prepare(self.check_data(x))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
 from zoo.models.interface import condition_ports, finite_part
+from zoo.overriding import override
 from zoo.paths import Masking
 from zoo.programs import Direct, Graph, Iterate, Programs
 from zoo.programs.ports import Port
@@ -155,8 +156,8 @@ class MaskedDiffusion(SteppedModel):
         result: Tensor = OrderedScore(self)(x, *([] if condition is None else [condition]))
         return result
 
+    @override
     def step_module(self) -> StepModule:
-        """See :class:`SteppedModel`."""
         return RevealingStep(self)
 
     def programs(self) -> Programs:

@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.counts import Progress, ticker
 from zoo.models.contexts import needs_gradient
 from zoo.models.interface import GenerativeModel, check_count, check_seed
+from zoo.overriding import override
 from zoo.programs import Iterate
 from zoo.samplers import Guidance, SamplingOptions, Step, StepTable, table_for
 from zoo.samplers.state import SamplerState, in_data_units
@@ -200,23 +201,23 @@ class TorchEngine(Engine[Tensor]):
         self.event_shape, self.state_shape = model.event_shape, model.state_shape
         self.dtype = np.float64 if model.dtype == torch.float64 else np.float32
 
+    @override
     def condition(self, condition: Any, n: int) -> NDArray[Any] | None:
-        """See :meth:`Engine.condition`."""
         return self._model.condition_array(condition, n)
 
+    @override
     def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
-        """See :meth:`Engine.to_latent`."""
         return self._model._latents(x)
 
+    @override
     def to_data(self, latent: NDArray[Any]) -> Tensor:
-        """See :meth:`Engine.to_data`."""
         return self._model._decoded(latent)
 
     @torch.no_grad()
+    @override
     def run(
         self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, NDArray[Any]], None] | None
     ) -> NDArray[Any]:
-        """See :meth:`Engine.run`."""
         array: NDArray[Any] = self.slots(state, rows, tick, preview).cpu().numpy()
         return array
 

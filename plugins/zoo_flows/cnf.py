@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo.training.pairing import paired
 from zoo_flows import config
 from zoo_flows.flow import Flow
@@ -102,8 +103,9 @@ class CNF(Flow):
         assert isinstance(transform, Continuous)
         return transform
 
+    @override
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """See :meth:`zoo.GenerativeModel.loss`; the objective of the config."""
+        """The objective of the config."""
         if self.matches:
             return self._matching(x, condition)
         if not self.kinetic and not self.jacobian:
@@ -112,8 +114,9 @@ class CNF(Flow):
             return self._regularised(x, condition)
 
     @torch.no_grad()
+    @override
     def density_error(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """See :meth:`zoo.GenerativeModel.density_error`: four times what taking twice the steps changes.
+        """Four times what taking twice the steps changes.
 
         Samples and densities go opposite ways, and each is off by its own steps.
         """

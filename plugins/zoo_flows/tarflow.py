@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError, UsageError
 from zoo.models.contexts import needs_gradient
+from zoo.overriding import override
 from zoo_flows import config
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, Permutation, Transform
@@ -69,10 +70,11 @@ class TarFlow(Flow):
         )
         self.deviation = noise
 
+    @override
     def sample(
         self, n: int, *, condition: Any = None, seed: int | None = None, denoise: bool = False, **options: Any
     ) -> Tensor:
-        """See :meth:`zoo.GenerativeModel.sample`; ``denoise`` takes the noise of training away again."""
+        """With ``denoise``, the noise of training is taken away again."""
         x = super().sample(n, condition=condition, seed=seed, **options)
         return self.denoised(x, condition) if denoise else x
 

@@ -15,6 +15,7 @@ from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, DataError, UsageError
 from zoo.models.contexts import StandardizedContext, checked_condition, needs_gradient
+from zoo.overriding import override
 from zoo.programs import Direct, Graph, Programs
 from zoo.programs.ports import Port
 
@@ -255,15 +256,16 @@ class DirectModel(GenerativeModel):
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Data ``[n, *event_shape]``, finite, to log-density ``[n]`` in nats."""
 
+    @override
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
-        """See :meth:`GenerativeModel.sample`; with a gradient if the condition is a tensor that wants one."""
+        """With a gradient if the condition is a tensor that wants one."""
         _no_options(options)
         with torch.set_grad_enabled(needs_gradient(condition)):
             z = self.noise(check_seed(seed), check_count(n), self.noise_shape)
             return self.inverse(z, self.condition_tensor(condition, n))
 
+    @override
     def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
-        """See :meth:`GenerativeModel.log_prob`."""
         _no_options(options)
         self.check_data(x)
         if self.condition is not None and condition is None:
