@@ -65,7 +65,7 @@ class _Full(Exception):  # noqa: N818 - no error of anybody's: it ends the writi
     """As many nodes as there may be have been written."""
 
 
-class OnnxGraphBuilder(Builder):
+class OnnxGraphBuilder(Builder, GraphBuilder):
     """A graph being written: see :class:`zoo.programs.graph_writing.GraphBuilder`.
 
     Args:
