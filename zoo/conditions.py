@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo import records
 from zoo.errors import ConditionError, ConfigError
 
 
@@ -51,12 +52,17 @@ class Condition:
 
     def describe(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"kind": self.kind, "size": self.size, "labels": list(self.labels), "required": self.required}
+        described: dict[str, Any] = records.write(self)
+        return described
 
     @classmethod
     def from_description(cls, fields: Mapping[str, Any]) -> Condition:
-        """The inverse of :meth:`describe`."""
-        return cls(fields["kind"], fields["size"], tuple(fields.get("labels", ())), fields.get("required", True))
+        """The inverse of :meth:`describe`.
+
+        Raises:
+            ConfigError: unknown, missing or ill-typed fields, or values out of range.
+        """
+        return records.read(cls, fields, "condition")
 
     def index(self, label: int | str) -> int:
         """The class number that a number or a label stands for.

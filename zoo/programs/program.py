@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
+from zoo import records
 from zoo.errors import BundleError, UsageError
 from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from
@@ -381,7 +382,8 @@ class Programs:
 
 def describe(program: Program) -> dict[str, Any]:
     """A program as JSON values."""
-    return {"kind": program.kind, **asdict(cast(Any, program))}
+    described: dict[str, Any] = records.write(program)
+    return described
 
 
 def program_from(described: Mapping[str, Any]) -> Program:
