@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from zoo import records
 from zoo.errors import ConditionError, ConfigError
+
+#: a class, by number or label, or a vector, for all samples or one for each; None for the model's own choice
+ConditionLike: TypeAlias = ArrayLike | None
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Condition:
         names = ", ".join(self.labels) if self.labels else f"0 to {self.size - 1}"
         raise ConditionError(f"there is no class {label!r}", hint=f"The classes are {names}.")
 
-    def array(self, value: Any, n: int, *, first: int = 0) -> NDArray[Any]:
+    def array(self, value: ConditionLike, n: int, *, first: int = 0) -> NDArray[Any]:
         """The condition of ``n`` samples as the array that graphs take.
 
         Args:
@@ -97,7 +100,7 @@ class Condition:
         """
         return self._classes(value, n, first) if self.kind == "classes" else self._vectors(value, n)
 
-    def _classes(self, value: Any, n: int, first: int) -> NDArray[np.int32]:
+    def _classes(self, value: ConditionLike, n: int, first: int) -> NDArray[np.int32]:
         if value is None:
             return ((first + np.arange(n)) % self.size).astype(np.int32)
         if isinstance(value, (str, int)):
@@ -113,7 +116,7 @@ class Condition:
             raise ConditionError(f"classes run from 0 to {self.size - 1}; got {values.min()} to {values.max()}")
         return np.broadcast_to(values, (n,)).astype(np.int32)
 
-    def _vectors(self, value: Any, n: int) -> NDArray[np.float32]:
+    def _vectors(self, value: ConditionLike, n: int) -> NDArray[np.float32]:
         if value is None:
             raise ConditionError(f"this model needs a condition of {self.size} numbers for each sample")
         values = np.asarray(value)

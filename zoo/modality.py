@@ -125,7 +125,7 @@ class Table:
 
 
 Modality = Audio | Text | Table
-_KINDS: dict[Any, type[Audio] | type[Text] | type[Table]] = {each.kind: each for each in (Audio, Text, Table)}
+_KINDS: dict[str, type[Audio] | type[Text] | type[Table]] = {each.kind: each for each in (Audio, Text, Table)}
 
 
 def describe(modality: Modality | None) -> dict[str, Any] | None:
@@ -151,10 +151,10 @@ def modality_from(values: Mapping[str, Any] | None) -> Modality | None:
     return records.read(_KINDS[kind], fields, f"the modality {kind}")
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(value: Any) -> bool:
+def _number(value: object) -> bool:
     # a whole number may be larger than every float
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

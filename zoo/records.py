@@ -8,10 +8,10 @@ written first. What a value means beyond its type, its class checks when it is m
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
 from types import NoneType
-from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from zoo.errors import ConfigError, UnknownNameError
 
@@ -24,7 +24,8 @@ _T = TypeVar("_T")
 def write(value: Any) -> Any:
     """A dataclass, or what stands in one, as JSON values; :func:`read` reads them back."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kind = {"kind": value.kind} if isinstance(getattr(type(value), "kind", None), str) else {}
+        own = getattr(type(value), "kind", None)
+        kind = {"kind": own} if isinstance(own, str) else {}
         shown = [f for f in dataclasses.fields(value) if not (f.metadata.get("omitted") and _is_default(f, value))]
         return {**kind, **{f.name: write(getattr(value, f.name)) for f in shown}}
     if isinstance(value, Mapping):
@@ -55,7 +56,7 @@ def read(cls: type[_T], values: Any, where: str) -> _T:
     for name, f in known.items():
         if name not in values and f.default is f.default_factory is dataclasses.MISSING:
             raise ConfigError(f"{where}: {name} is missing")
-    hints = _hints(cls)
+    hints = _hints(cast(Hashable, cls))
     return cls(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in values.items()})
 
 
@@ -101,7 +102,7 @@ def _plain(hint: Any, value: Any, where: str) -> Any:
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Hashable) -> dict[str, Any]:
     return get_type_hints(cls)
 
 

@@ -173,7 +173,7 @@ def _dispensable(module: nn.Module, given: Mapping[str, NDArray[Any]]) -> set[st
     return found
 
 
-def encode_json(value: Any) -> str:
+def encode_json(value: object) -> str:
     """Compact JSON with sorted keys, for safetensors metadata."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 

@@ -84,7 +84,7 @@ def golden(
         counts = {"seed": np.array(_SEED, np.int64), "n": np.array(n, np.int64)}
         add("program:sample", 0, {**counts, **given, **_numbers(steps)}, {"x": x})
         if fused:
-            sampler = {} if table is None else {"sampler": table}
+            sampler: dict[str, Any] = {} if table is None else {"sampler": table}
             add("program:fused", 0, {**counts, **given}, {"x": model.sample(n, seed=_SEED, **given, **sampler).numpy()})
         if programs.log_prob is not None:
             steps = dict(programs.log_prob.golden)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UsageError
 from zoo.likelihood import LogDensity, default_probes
-from zoo.models.contexts import needs_gradient
+from zoo.models.contexts import TensorCondition, needs_gradient
 from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from, require_gaussian
 from zoo.programs import Integrate, Iterate, Programs
@@ -224,7 +224,9 @@ class Diffusion(SteppedModel):
     def step_module(self) -> GaussianStep:
         return GaussianStep(self)
 
-    def encode(self, x: Tensor, *, condition: Any = None, steps: int | None = None, order: int = 2) -> Tensor:
+    def encode(
+        self, x: Tensor, *, condition: TensorCondition = None, steps: int | None = None, order: int = 2
+    ) -> Tensor:
         """The noise ``[n, *state_shape]`` from which deterministic sampling gives ``x``: ``sample(noise=...)`` undone.
 
         Args:
@@ -265,7 +267,7 @@ class Diffusion(SteppedModel):
         self,
         x: Tensor,
         *,
-        condition: Any = None,
+        condition: TensorCondition = None,
         steps: int = 32,
         probes: int | None = None,
         seed: int = 0,
@@ -291,12 +293,14 @@ class Diffusion(SteppedModel):
         return self.scorer.log_prob(x, condition, steps, probes, seed)
 
     def log_prob_with_errors(
-        self, x: Tensor, *, condition: Any = None, steps: int = 32, probes: int | None = None, seed: int = 0
+        self, x: Tensor, *, condition: TensorCondition = None, steps: int = 32, probes: int | None = None, seed: int = 0
     ) -> LogDensity:
         """The log-density and how far it can be trusted; arguments as for :meth:`log_prob`."""
         return self.scorer.log_prob_with_errors(x, condition, steps, probes, seed)
 
-    def elbo(self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0) -> Tensor:
+    def elbo(
+        self, x: Tensor, *, condition: TensorCondition = None, steps: int = 1000, terms: int = 100, seed: int = 0
+    ) -> Tensor:
         """What the log-density under ancestral sampling is at least, see :mod:`zoo.likelihood.bound`.
 
         Args:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
+from zoo.models.contexts import TensorCondition
 from zoo.models.interface import condition_ports, finite_part
 from zoo.overriding import override
 from zoo.paths import Masking
@@ -132,7 +133,7 @@ class MaskedDiffusion(SteppedModel):
         """Data ``[n, length]`` as the numbers of symbols, int64; what lies outside the levels as the nearest."""
         return torch.floor(x).clamp(0, self.levels - 1).long()
 
-    def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
+    def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
         """Log-probability of sequences, in nats, under the network's autoregressive models in K fixed orders, mixed.
 
         Each order of revealing positions is a model of its own, of exact probabilities, and sampling one position at a

@@ -7,12 +7,11 @@ al. 2024 (arXiv:2302.00482) without integrating anything.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
+from zoo.models.contexts import TensorCondition
 from zoo.overriding import override
 from zoo.training.pairing import paired
 from zoo_flows import config
@@ -124,7 +123,7 @@ class CNF(Flow):
         return 4.0 * (nats + self.size * distance)
 
     def integration_error(
-        self, x: Tensor, *, condition: Any = None, direction: Direction = "forward"
+        self, x: Tensor, *, condition: TensorCondition = None, direction: Direction = "forward"
     ) -> tuple[Tensor, Tensor]:
         """How far the steps are from the differential equation, see :func:`step_doubling_error`.
 

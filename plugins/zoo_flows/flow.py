@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
+from zoo.models.contexts import TensorCondition
 from zoo.models.interface import DirectModel
 from zoo.overriding import override
 from zoo.programs import Programs
@@ -121,7 +122,7 @@ class Flow(DirectModel):
             return -self.elbo(x, condition=condition).mean()
 
     @override
-    def elbo(self, x: Tensor, *, condition: Any = None) -> Tensor:
+    def elbo(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
         if self.dequantisation is None:
             return super().elbo(x, condition=condition)
         # a number with noise may have been rounded up to the next

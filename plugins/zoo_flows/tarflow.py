@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError, UsageError
-from zoo.models.contexts import needs_gradient
+from zoo.models.contexts import TensorCondition, needs_gradient
 from zoo.overriding import override
 from zoo_flows import config
 from zoo_flows.flow import Flow
@@ -72,13 +72,19 @@ class TarFlow(Flow):
 
     @override
     def sample(
-        self, n: int, *, condition: Any = None, seed: int | None = None, denoise: bool = False, **options: Any
+        self,
+        n: int,
+        *,
+        condition: TensorCondition = None,
+        seed: int | None = None,
+        denoise: bool = False,
+        **options: Any,
     ) -> Tensor:
         """With ``denoise``, the noise of training is taken away again."""
         x = super().sample(n, condition=condition, seed=seed, **options)
         return self.denoised(x, condition) if denoise else x
 
-    def denoised(self, x: Tensor, condition: Any = None) -> Tensor:
+    def denoised(self, x: Tensor, condition: TensorCondition = None) -> Tensor:
         """The mean of what samples were before the noise of training (Tweedie's formula)::
 
             E[u | u + σε] = u + σε + σ²·∇log p(u + σε)        u the standardised data

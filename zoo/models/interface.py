@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, DataError, UsageError
-from zoo.models.contexts import StandardizedContext, checked_condition, needs_gradient
+from zoo.models.contexts import StandardizedContext, TensorCondition, checked_condition, needs_gradient
 from zoo.overriding import override
 from zoo.programs import Direct, Graph, Programs
 from zoo.programs.ports import Port
@@ -45,7 +45,7 @@ class GenerativeModel(nn.Module, ABC):
     exact_density: bool = True
 
     @abstractmethod
-    def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
+    def sample(self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: Any) -> Tensor:
         """Draw ``n`` samples.
 
         Args:
@@ -59,7 +59,7 @@ class GenerativeModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
+    def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
         """Log-density of ``x`` in nats, in the units of the data that is passed in.
 
         Args:
@@ -79,7 +79,7 @@ class GenerativeModel(nn.Module, ABC):
         """The training objective, a scalar: the negative log-likelihood unless a family has a better one."""
         return -self.log_prob(x, condition=condition).mean()
 
-    def elbo(self, x: Tensor, *, condition: Any = None) -> Tensor:
+    def elbo(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
         """An estimate of the evidence lower bound: what the log-probability of data is at least.
 
         Of whole numbers with uniform noise it is the density of the numbers with their noise (Theis et al. 2016,
@@ -163,7 +163,7 @@ class GenerativeModel(nn.Module, ABC):
             )
         return x
 
-    def condition_array(self, condition: Any, n: int) -> NDArray[Any] | None:
+    def condition_array(self, condition: TensorCondition, n: int) -> NDArray[Any] | None:
         """The condition of ``n`` samples as the array that graphs take: int32 ``[n]`` or float32 ``[n, d]``.
 
         Raises:
@@ -177,7 +177,7 @@ class GenerativeModel(nn.Module, ABC):
             condition = condition.detach().cpu().numpy()
         return self.condition.array(condition, n)
 
-    def condition_tensor(self, condition: Any, n: int) -> Tensor | None:
+    def condition_tensor(self, condition: TensorCondition, n: int) -> Tensor | None:
         """The condition of ``n`` samples as a tensor on the model's device, or None for an unconditional model.
 
         What is a tensor already stays one, with its gradient. In training mode the values of a tensor on an
@@ -210,7 +210,7 @@ class GenerativeModel(nn.Module, ABC):
             weights.mark_loaded(self)
         return result
 
-    def noise(self, seed: int, n: int, shape: tuple[int, ...], **counter: Any) -> Tensor:
+    def noise(self, seed: int, n: int, shape: tuple[int, ...], **counter: int) -> Tensor:
         """Specified standard normals (:func:`zoo.noise.normal`) in the model's dtype, on its device."""
         if self.device.type == "cpu":
             return torch.from_numpy(noise.normal(seed, n, shape, **counter)).to(self.dtype)
@@ -257,7 +257,7 @@ class DirectModel(GenerativeModel):
         """Data ``[n, *event_shape]``, finite, to log-density ``[n]`` in nats."""
 
     @override
-    def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
+    def sample(self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: Any) -> Tensor:
         """With a gradient if the condition is a tensor that wants one."""
         _no_options(options)
         with torch.set_grad_enabled(needs_gradient(condition)):
@@ -265,7 +265,7 @@ class DirectModel(GenerativeModel):
             return self.inverse(z, self.condition_tensor(condition, n))
 
     @override
-    def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
+    def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
         _no_options(options)
         self.check_data(x)
         if self.condition is not None and condition is None:

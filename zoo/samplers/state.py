@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from zoo import noise, weights
 from zoo.errors import DataError, UsageError, ZooError
@@ -164,11 +164,11 @@ def begin(
     first: int = 0,
     condition: Array | None = None,
     other: Array | None = None,
-    init: Any = None,
+    init: ArrayLike | None = None,
     strength: float | None = None,
-    mask: Any = None,
-    noise: Any = None,
-    dtype: Any = np.float32,
+    mask: ArrayLike | None = None,
+    noise: ArrayLike | None = None,
+    dtype: DTypeLike = np.float32,
 ) -> SamplerState:
     """The state before the first row.
 
@@ -250,7 +250,7 @@ def in_data_units(program: Iterate, x: Array) -> Array:
     return data
 
 
-def spread(values: Any, event_shape: tuple[int, ...], n: int, what: str, dtype: Any = np.float32) -> Array:
+def spread(values: ArrayLike, event_shape: tuple[int, ...], n: int, what: str, dtype: DTypeLike = np.float32) -> Array:
     """A view ``[n, *event]`` of an array that can be broadcast to it.
 
     Raises:
@@ -288,7 +288,7 @@ class RowInputs:
         dtype: of what is floating-point.
     """
 
-    def __init__(self, program: Iterate, state: SamplerState, dtype: Any = np.float32) -> None:
+    def __init__(self, program: Iterate, state: SamplerState, dtype: DTypeLike = np.float32) -> None:
         shape = (state.n, *state.event_shape)
         self._state, self._dtype, self._learned = state, dtype, program.learned_variance
         self._silence = np.zeros(shape, dtype)
@@ -337,7 +337,9 @@ class RowInputs:
         return drawn.astype(self._dtype, copy=False)
 
 
-def _initial_noise(given: Any, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: Any) -> Array:
+def _initial_noise(
+    given: ArrayLike | None, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: DTypeLike
+) -> Array:
     if given is None:
         return noise.normal(seed, n, event_shape, first=first).astype(dtype, copy=False)
     return spread(given, event_shape, n, "the noise to start from", dtype)
