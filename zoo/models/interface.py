@@ -210,11 +210,11 @@ class GenerativeModel(nn.Module, ABC):
             weights.mark_loaded(self)
         return result
 
-    def noise(self, seed: int, n: int, shape: tuple[int, ...], **counter: int) -> Tensor:
+    def noise(self, seed: int, n: int, shape: tuple[int, ...]) -> Tensor:
         """Specified standard normals (:func:`zoo.noise.normal`) in the model's dtype, on its device."""
         if self.device.type == "cpu":
-            return torch.from_numpy(noise.normal(seed, n, shape, **counter)).to(self.dtype)
-        return noise_torch.normal(seed, n, shape, device=self.device, **counter).to(self.dtype)
+            return torch.from_numpy(noise.normal(seed, n, shape)).to(self.dtype)
+        return noise_torch.normal(seed, n, shape, device=self.device).to(self.dtype)
 
 
 def check_count(n: int) -> int:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from zoo import noise, weights
 from zoo.errors import DataError, UsageError, ZooError
@@ -36,6 +36,8 @@ from zoo.samplers.guidance import evaluations
 from zoo.samplers.table import COLUMNS, Step, StepTable
 
 Array = NDArray[Any]
+#: in which arithmetic a state is: of float32 or float64
+FloatType = type[np.float32] | type[np.float64]
 FORMAT = "genzoo-sampler-state"
 VERSION = "1"
 _TABLE = "table/"
@@ -168,7 +170,7 @@ def begin(
     strength: float | None = None,
     mask: ArrayLike | None = None,
     noise: ArrayLike | None = None,
-    dtype: DTypeLike = np.float32,
+    dtype: FloatType = np.float32,
 ) -> SamplerState:
     """The state before the first row.
 
@@ -250,7 +252,7 @@ def in_data_units(program: Iterate, x: Array) -> Array:
     return data
 
 
-def spread(values: ArrayLike, event_shape: tuple[int, ...], n: int, what: str, dtype: DTypeLike = np.float32) -> Array:
+def spread(values: ArrayLike, event_shape: tuple[int, ...], n: int, what: str, dtype: FloatType = np.float32) -> Array:
     """A view ``[n, *event]`` of an array that can be broadcast to it.
 
     Raises:
@@ -288,7 +290,7 @@ class RowInputs:
         dtype: of what is floating-point.
     """
 
-    def __init__(self, program: Iterate, state: SamplerState, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, program: Iterate, state: SamplerState, dtype: FloatType = np.float32) -> None:
         shape = (state.n, *state.event_shape)
         self._state, self._dtype, self._learned = state, dtype, program.learned_variance
         self._silence = np.zeros(shape, dtype)
@@ -338,7 +340,7 @@ class RowInputs:
 
 
 def _initial_noise(
-    given: ArrayLike | None, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: DTypeLike
+    given: ArrayLike | None, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: FloatType
 ) -> Array:
     if given is None:
         return noise.normal(seed, n, event_shape, first=first).astype(dtype, copy=False)

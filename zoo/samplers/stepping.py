@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from zoo.conditions import ConditionLike
 from zoo.counts import Progress, checked_count, ticker
@@ -22,6 +22,7 @@ from zoo.samplers import BUILTIN, SamplerFunction, inversion, table_of
 from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.options import SamplingOptions
 from zoo.samplers.state import (
+    FloatType,
     RowInputs,
     SamplerState,
     begin,
@@ -62,7 +63,7 @@ def run_rows(
     step: StepFunction[Slots],
     rows: int | None = None,
     *,
-    dtype: DTypeLike = np.float32,
+    dtype: FloatType = np.float32,
     watch: Callable[[Step, Any], None] | None = None,
 ) -> Slots:
     """Run the next ``rows`` rows of a state's table, or all that are left, and return the last slots.
@@ -101,7 +102,7 @@ class Engine(ABC, Generic[Data]):
     event_shape: tuple[int, ...]
     state_shape: tuple[int, ...]
     samplers: Mapping[str, SamplerFunction] = BUILTIN
-    dtype: DTypeLike = np.float32
+    dtype: FloatType = np.float32
 
     @abstractmethod
     def condition(self, condition: ConditionLike, n: int) -> Array | None:
