@@ -200,7 +200,7 @@ def begin(
     start = _initial_noise(noise, event_shape, n, seed, first, dtype)
     if other is None and condition is not None and program.null_class is not None:
         other = np.full_like(condition, program.null_class)
-    x = dtype(table.initial_scale) * start
+    x: Array = dtype(table.initial_scale) * start
     row, known, wanted = 0, None, None
     if init is not None:
         known = (spread(init, event_shape, n, "the data to start from", dtype) - dtype(program.shift)) / dtype(

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_diffusion.networks.embeddings import ConditionedNetwork
+from zoo_diffusion.networks.network import Network
 from zoo_diffusion.networks.patches import check_patch, patched, unpatched
 from zoo_diffusion.networks.unet import sinusoidal_embedding, zero
 
@@ -44,20 +46,16 @@ class ResidualLayer(nn.Module):
         return (x + residual) / math.sqrt(2), skip
 
 
-class DiffWave(ConditionedNetwork):
+class DiffWave(ConditionedNetwork, Network):
     """DiffWave over signals ``[n, in_channels, length]``.
 
     Args:
         size: (length,), divisible by ``patch``.
-        in_channels: of the input.
-        out_channels: of the output.
         patch: neighbouring samples that are taken together as the channels of one position; 1 in the paper.
         residual_channels: C.
         layers: how many, all of whose skip connections are summed.
         cycle: layers after which the dilations 1, 2, 4, ... begin anew.
         embedding: length of the time embedding, 512 in the paper.
-        classes: number of classes including the null class, or None.
-        vector: length of the condition vector, or None.
     """
 
     def __init__(
@@ -91,17 +89,8 @@ class DiffWave(ConditionedNetwork):
         self.conv_skip = nn.Conv1d(residual_channels, residual_channels, 1)
         self.conv_out = zero(nn.Conv1d(residual_channels, out_channels * patch, 1))
 
+    @override
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict.
-
-        Args:
-            x: ``[n, in_channels, length]``.
-            time: ``[n]``, the network's time.
-            condition: int ``[n]`` or float ``[n, vector]``, as built.
-
-        Returns:
-            ``[n, out_channels, length]``.
-        """
         embedding = self.time(sinusoidal_embedding(time, _FEATURES))
         told = self.embedded(condition)
         h = F.relu(self.conv_in(patched(x, self.patch)))

@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_diffusion.networks.embeddings import ConditionedNetwork
+from zoo_diffusion.networks.network import Network
 
 Sides = tuple[int, int]
 SQUARE: Sides = (3, 3)
@@ -148,21 +150,17 @@ class Level(nn.Module):
         return zip(self.blocks, self.attentions, strict=True)
 
 
-class UNet(ConditionedNetwork):
+class UNet(ConditionedNetwork, Network):
     """A U-Net over images ``[n, in_channels, height, width]``.
 
     Args:
         size: (height, width), each divisible by 2 for every level but the last.
-        in_channels: of the input.
-        out_channels: of the output.
         base: channels of the first level.
         multipliers: channels of each level over ``base``; each further level halves the sides.
         blocks: residual blocks a level on the way down; one more on the way up.
         attention: levels (0 is full resolution) with self-attention; the middle has it always.
         head_channels: channels of an attention head.
         dropout: inside residual blocks.
-        classes: number of classes including the null class, or None.
-        vector: length of the condition vector, or None.
         kernel: sides of the convolutions, 1 or 3; where 1, all levels have the same side.
     """
 
@@ -221,17 +219,8 @@ class UNet(ConditionedNetwork):
         self.norm_out = group_norm(width)
         self.conv_out = zero(convolution(width, out_channels, kernel))
 
+    @override
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict.
-
-        Args:
-            x: ``[n, in_channels, height, width]``.
-            time: ``[n]``, the network's time.
-            condition: int ``[n]`` or float ``[n, vector]``, as built.
-
-        Returns:
-            ``[n, out_channels, height, width]``.
-        """
         embedding = self.time(sinusoidal_embedding(time, self.base))
         told = self.embedded(condition)
         if told is not None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from zoo.overriding import override
+from zoo_diffusion.networks.network import Network
 from zoo_diffusion.networks.patches import check_patch, patched, unpatched
 from zoo_diffusion.networks.unet import UNet
 
 
-class UNet1d(nn.Module):
+class UNet1d(Network):
     """A U-Net over signals ``[n, in_channels, length]``.
 
     Neighbouring samples are taken together as the channels of one position, which divides the positions, and with
@@ -18,8 +20,6 @@ class UNet1d(nn.Module):
 
     Args:
         size: (length,), divisible by ``patch`` times 2 for every level but the last.
-        in_channels: of the input.
-        out_channels: of the output.
         patch: neighbouring samples that make a position.
         unet: the other arguments of :class:`~zoo_diffusion.networks.unet.UNet`.
     """
@@ -38,11 +38,7 @@ class UNet1d(nn.Module):
             **unet,
         )
 
+    @override
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict; arguments as for :class:`~zoo_diffusion.networks.unet.UNet`, ``x`` ``[n, in_channels, length]``.
-
-        Returns:
-            ``[n, out_channels, length]``.
-        """
         predicted = self.unet(patched(x, self.patch)[:, :, None], time, condition)
         return unpatched(predicted.squeeze(2), self.patch)
