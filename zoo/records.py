@@ -14,6 +14,7 @@ from types import NoneType
 from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from zoo.errors import ConfigError, UnknownNameError
+from zoo.printable import shortened
 
 #: metadata of a field that is written only where it is not the default
 OMITTED: Final = {"omitted": True}
@@ -51,7 +52,7 @@ def read(cls: type[_T], values: Any, where: str) -> _T:
     known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            error = UnknownNameError("key", str(key), known)
+            error = UnknownNameError("key", shortened(str(key), 80), known)
             raise ConfigError(f"{where}: {error}", hint=error.hint)
     for name, f in known.items():
         if name not in values and f.default is f.default_factory is dataclasses.MISSING:
@@ -72,7 +73,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return _list(inner, value, where)
     if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{where} must be a table, not {value!r}")
+            raise ConfigError(f"{where} must be a table, not {_shown(value)}")
         return {key: _value(inner[1], each, f"{where}.{key}") for key, each in value.items()}
     return _plain(hint, value, where)
 
@@ -83,10 +84,10 @@ def _list(kinds: Sequence[Any], value: Any, where: str) -> tuple[Any, ...]:
     if kinds[-1] is ...:
         if not listed:
             tables = " of tables" if dataclasses.is_dataclass(kinds[0]) else ""
-            raise ConfigError(f"{where} must be a list{tables}, not {value!r}")
+            raise ConfigError(f"{where} must be a list{tables}, not {_shown(value)}")
         return tuple(_value(kinds[0], each, f"{where}, entry {i}") for i, each in enumerate(value))
     if not listed or len(value) != len(kinds):
-        raise ConfigError(f"{where} must be a list of {len(kinds)}, not {value!r}")
+        raise ConfigError(f"{where} must be a list of {len(kinds)}, not {_shown(value)}")
     return tuple(
         _value(kind, each, f"{where}, entry {i}") for i, (kind, each) in enumerate(zip(kinds, value, strict=True))
     )
@@ -97,8 +98,12 @@ def _plain(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint in (str, int, float, bool) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
-        raise ConfigError(f"{where} must be {hint.__name__}, not {value!r}")
+        raise ConfigError(f"{where} must be {hint.__name__}, not {_shown(value)}")
     return value
+
+
+def _shown(value: object) -> str:
+    return shortened(repr(value), 80)
 
 
 @cache

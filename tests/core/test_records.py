@@ -71,6 +71,15 @@ def test_what_does_not_fit_is_named_with_the_way_to_it(values, says):
 
 
 @pytest.mark.parametrize(
+    "values", [{"name": [0] * 10_000}, {"name": "a", "x" * 10_000: 1}, {"name": "a", "pair": "y" * 10_000}]
+)
+def test_what_does_not_fit_is_shortened(values):
+    with pytest.raises(ConfigError) as caught:
+        records.read(Tree, values, "tree")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
     ("values", "says"),
     [
         ({"kind": "classes"}, "condition: size is missing"),
