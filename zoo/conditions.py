@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from zoo import records
 from zoo.errors import ConditionError, ConfigError
+
+#: a class, by number or label, or a vector, for all samples or one for each; None for the model's own choice
+ConditionLike: TypeAlias = ArrayLike | None
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,17 @@ class Condition:
 
     def describe(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"kind": self.kind, "size": self.size, "labels": list(self.labels), "required": self.required}
+        described: dict[str, Any] = records.write(self)
+        return described
 
     @classmethod
     def from_description(cls, fields: Mapping[str, Any]) -> Condition:
-        """The inverse of :meth:`describe`."""
-        return cls(fields["kind"], fields["size"], tuple(fields.get("labels", ())), fields.get("required", True))
+        """The inverse of :meth:`describe`.
+
+        Raises:
+            ConfigError: unknown, missing or ill-typed fields, or values out of range.
+        """
+        return records.read(cls, fields, "condition")
 
     def index(self, label: int | str) -> int:
         """The number of a class, given its number or label.
@@ -74,7 +83,7 @@ class Condition:
         names = ", ".join(self.labels) if self.labels else f"0 to {self.size - 1}"
         raise ConditionError(f"there is no class {label!r}", hint=f"The classes are {names}.")
 
-    def array(self, value: Any, n: int, *, first: int = 0) -> NDArray[Any]:
+    def array(self, value: ConditionLike, n: int, *, first: int = 0) -> NDArray[Any]:
         """The condition of ``n`` samples as the array that graphs take.
 
         Args:
@@ -91,7 +100,7 @@ class Condition:
         """
         return self._classes(value, n, first) if self.kind == "classes" else self._vectors(value, n)
 
-    def _classes(self, value: Any, n: int, first: int) -> NDArray[np.int32]:
+    def _classes(self, value: ConditionLike, n: int, first: int) -> NDArray[np.int32]:
         if value is None:
             return ((first + np.arange(n)) % self.size).astype(np.int32)
         if isinstance(value, (str, int)):
@@ -107,7 +116,7 @@ class Condition:
             raise ConditionError(f"classes run from 0 to {self.size - 1}; got {values.min()} to {values.max()}")
         return np.broadcast_to(values, (n,)).astype(np.int32)
 
-    def _vectors(self, value: Any, n: int) -> NDArray[np.float32]:
+    def _vectors(self, value: ConditionLike, n: int) -> NDArray[np.float32]:
         if value is None:
             raise ConditionError(f"this model needs a condition of {self.size} numbers for each sample")
         values = np.asarray(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ Progress = Callable[[int, int], None]
 StageProgress = Callable[[str, int, int], None]
 
 
-def checked_count(what: str, value: Any, largest: int | None = None, least: int = 1) -> int:
+def checked_count(what: str, value: object, largest: int | None = None, least: int = 1) -> int:
     """Return ``value`` if it is a number of ``what``, else raise UsageError."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise UsageError(f"the number of {what} is a whole number, {least} or more, not {value!r}")

@@ -37,7 +37,7 @@ def strict(text: str, *, infinite: bool = False) -> Any:
     return value
 
 
-def _check(value: Any, depth: int) -> None:
+def _check(value: object, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
     if isinstance(value, str):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from zoo import records
 from zoo.errors import ConfigError
 
 
@@ -76,10 +77,10 @@ class Column:
     """
 
     name: str
-    values: tuple[str, ...] = ()
-    grain: float | None = None
-    minimum: float | None = None
-    maximum: float | None = None
+    values: tuple[str, ...] = field(default=(), metadata=records.OMITTED)
+    grain: float | None = field(default=None, metadata=records.OMITTED)
+    minimum: float | None = field(default=None, metadata=records.OMITTED)
+    maximum: float | None = field(default=None, metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         """Refuse fields that contradict each other."""
@@ -124,19 +125,14 @@ class Table:
 
 
 Modality = Audio | Text | Table
-_PLAIN: dict[str, type[Audio] | type[Text]] = {Audio.kind: Audio, Text.kind: Text}
+_KINDS: dict[str, type[Audio] | type[Text] | type[Table]] = {each.kind: each for each in (Audio, Text, Table)}
 
 
 def describe(modality: Modality | None) -> dict[str, Any] | None:
     """As JSON values; :func:`modality_from` reads them back."""
     if modality is None:
         return None
-    values: dict[str, Any] = {"kind": modality.kind, **asdict(modality)}
-    if isinstance(modality, Table):
-        values["columns"] = [
-            {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(c).items() if v not in (None, ())}
-            for c in modality.columns
-        ]
+    values: dict[str, Any] = records.write(modality)
     return values
 
 
@@ -148,21 +144,17 @@ def modality_from(values: Mapping[str, Any] | None) -> Modality | None:
     """
     if values is None:
         return None
-    try:
-        fields = dict(values)
-        name = fields.pop("kind")
-        if name == Table.kind:
-            columns = (Column(**{**c, "values": tuple(c.get("values", ()))}) for c in fields.pop("columns"))
-            return Table(tuple(columns), **fields)
-        return _PLAIN[name](**fields)
-    except (TypeError, KeyError, ValueError, AttributeError):
-        raise ConfigError(f"{str(values)[:80]} is not the description of a modality") from None
+    fields = dict(values) if isinstance(values, Mapping) else {}
+    kind = fields.pop("kind", None)
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ConfigError(f"{str(values)[:80]} is not the description of a modality")
+    return records.read(_KINDS[kind], fields, f"the modality {kind}")
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(value: Any) -> bool:
+def _number(value: object) -> bool:
     # an integer may exceed every float
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -173,7 +173,7 @@ def _dispensable(module: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> set[
     return dispensable
 
 
-def encode_json(value: Any) -> str:
+def encode_json(value: object) -> str:
     """Compact JSON with sorted keys, for safetensors metadata."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 

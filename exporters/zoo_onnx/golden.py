@@ -84,7 +84,7 @@ def golden(
         counts = {"seed": np.array(_SEED, np.int64), "n": np.array(n, np.int64)}
         add("program:sample", 0, {**counts, **extra, **_numbers(steps)}, {"x": x})
         if fused:
-            sampler = {} if table is None else {"sampler": table}
+            sampler: dict[str, Any] = {} if table is None else {"sampler": table}
             add(
                 "program:fused",
                 0,

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from onnx_ir.passes import common
 
 from zoo.errors import ExportError
+from zoo.overriding import override
 from zoo.programs import Graph
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim, Port
@@ -65,7 +66,7 @@ class _Full(Exception):  # noqa: N818 - a signal that ends the writing, not an e
     """The limit of nodes has been reached."""
 
 
-class OnnxGraphBuilder(Builder):
+class OnnxGraphBuilder(Builder, GraphBuilder):
     """A graph being written: see :class:`zoo.programs.graph_writing.GraphBuilder`.
 
     Args:
@@ -82,8 +83,8 @@ class OnnxGraphBuilder(Builder):
         #: nodes so far; in the outermost graph, including those of all bodies
         self._written = 0
 
+    @override
     def outputs(self, operator: str, *inputs: Operand | None, outputs: int = 1, **attributes: Any) -> list[ir.Value]:
-        """See :class:`~zoo_onnx.build.Builder`."""
         self._count()
         return super().outputs(operator, *inputs, outputs=outputs, **attributes)
 
@@ -94,28 +95,28 @@ class OnnxGraphBuilder(Builder):
         elif self._written > MOST_NODES:
             raise _Full
 
+    @override
     def constant(self, value: ArrayLike, dtype: Any = None, name: str | None = None) -> ir.Value:
-        """See :class:`zoo.programs.graph_writing.GraphBuilder`."""
         return super().constant(value, dtype, name) if self.outer is None else self.outer.constant(value, dtype, name)
 
+    @override
     def split(self, value: Value, sizes: Sequence[int], axis: int) -> list[Value]:
-        """See :class:`zoo.programs.graph_writing.GraphBuilder`."""
         return self.outputs("Split", value, self.integers(*sizes), outputs=len(sizes), axis=axis)
 
+    @override
     def call(self, module: Callable[..., Any], *inputs: tuple[Value, tuple[Dim, ...]]) -> list[Value]:
-        """See :class:`zoo.programs.graph_writing.GraphBuilder`."""
         shapes = tuple(shape for _, shape in inputs)
         if (module, shapes) not in self._traced:
             self._traced[module, shapes] = trace(_graph_of(module, shapes), self.opset).graph
         return self._copy(self._traced[module, shapes], [value for value, _ in inputs])
 
+    @override
     def loop(
         self,
         turns: int,
         state: Sequence[Value],
         body: Callable[[GraphBuilder, Value, Sequence[Value]], Sequence[Value]],
     ) -> list[Value]:
-        """See :class:`zoo.programs.graph_writing.GraphBuilder`."""
         self._loops += 1
         inner = OnnxGraphBuilder(f"{self.prefix}loop_{self._loops}.", self.opset, self)
         turn = ir.Value(name=f"{inner.prefix}turn", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(()))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError, RuntimeFailure
+from zoo.overriding import override
 from zoo.programs import Graph
 from zoo.runtime import BundledModel
 from zoo.runtime.device import Device
@@ -26,8 +27,8 @@ from zoo_onnx.sizes import proven_sizes
 class _Plain(Device):
     """The CPU, with the optimiser disabled."""
 
+    @override
     def session_options(self) -> Any:
-        """See :class:`~zoo.runtime.device.Device`."""
         options = super().session_options()
         options.graph_optimization_level = onnxruntime().GraphOptimizationLevel.ORT_DISABLE_ALL
         return options

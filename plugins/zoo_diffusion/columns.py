@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from zoo.overriding import override
 from zoo_diffusion.codec import LatentCodec
 from zoo_flows import config
 from zoo_flows.transforms import Marginals
@@ -31,14 +32,14 @@ class Columns(LatentCodec):
         self.latent_shape = (size,)
         self.map: Marginals = config.columns(size, marginals)
 
+    @override
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`LatentCodec`."""
         return self.map(x)  # type: ignore[no-any-return]
 
+    @override
     def decode(self, latent: Tensor) -> Tensor:
-        """See :class:`LatentCodec`."""
         return self.map.data(latent)
 
+    @override
     def prepare(self, x: Tensor) -> None:
-        """See :class:`LatentCodec`."""
         self.map.prepare(x)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UsageError
 from zoo.likelihood import LogDensity, default_probes
-from zoo.models.contexts import needs_gradient
+from zoo.models.contexts import TensorCondition, needs_gradient
+from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from, require_gaussian
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers.consistency import CONSISTENCY
@@ -221,11 +222,13 @@ class Diffusion(SteppedModel):
 
     # -- sampling ---------------------------------------------------------------------------------------------------
 
+    @override
     def step_module(self) -> GaussianStep:
-        """See :class:`SteppedModel`."""
         return GaussianStep(self)
 
-    def encode(self, x: Tensor, *, condition: Any = None, steps: int | None = None, order: int = 2) -> Tensor:
+    def encode(
+        self, x: Tensor, *, condition: TensorCondition = None, steps: int | None = None, order: int = 2
+    ) -> Tensor:
         """The noise ``[n, *state_shape]`` from which deterministic sampling gives ``x``: the inverse of
         ``sample(noise=...)``.
 
@@ -250,8 +253,8 @@ class Diffusion(SteppedModel):
     def _data(self, latents: Tensor) -> Tensor:
         return latents if self.coding is None else self.coding.decode(latents.to(self.dtype))
 
+    @override
     def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
-        """See :meth:`zoo.GenerativeModel.prepare`."""
         super().prepare(x, condition)
         if self.coding is not None:
             self.coding.prepare(self.check_data(x))
@@ -267,7 +270,7 @@ class Diffusion(SteppedModel):
         self,
         x: Tensor,
         *,
-        condition: Any = None,
+        condition: TensorCondition = None,
         steps: int = 32,
         probes: int | None = None,
         seed: int = 0,
@@ -293,12 +296,14 @@ class Diffusion(SteppedModel):
         return self.scorer.log_prob(x, condition, steps, probes, seed)
 
     def log_prob_with_errors(
-        self, x: Tensor, *, condition: Any = None, steps: int = 32, probes: int | None = None, seed: int = 0
+        self, x: Tensor, *, condition: TensorCondition = None, steps: int = 32, probes: int | None = None, seed: int = 0
     ) -> LogDensity:
         """The log-density with error estimates; arguments as for :meth:`log_prob`."""
         return self.scorer.log_prob_with_errors(x, condition, steps, probes, seed)
 
-    def elbo(self, x: Tensor, *, condition: Any = None, steps: int = 1000, terms: int = 100, seed: int = 0) -> Tensor:
+    def elbo(
+        self, x: Tensor, *, condition: TensorCondition = None, steps: int = 1000, terms: int = 100, seed: int = 0
+    ) -> Tensor:
         """A lower bound of the log-density under ancestral sampling, see :mod:`zoo.likelihood.bound`.
 
         Args:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError, UnknownNameError
+from zoo.overriding import override
 from zoo_diffusion.codec import LatentCodec
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.dit import DiTDiffusion
@@ -40,18 +41,19 @@ class Latents(LatentCodec):
         self.register_buffer("mean", torch.zeros(channels, 1, 1))
         self.register_buffer("deviation", torch.ones(channels, 1, 1))
 
+    @override
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`LatentCodec`: the mean of q(z | x)."""
+        """The mean of q(z | x)."""
         latent = (self.autoencoder.posterior(x)[0] - self.mean) / self.deviation
         return latent, torch.zeros_like(x.flatten(1)[:, 0])
 
+    @override
     def decode(self, latent: Tensor) -> Tensor:
-        """See :class:`LatentCodec`."""
         return self.autoencoder.inverse(self.mean + self.deviation * latent)
 
     @torch.no_grad()
+    @override
     def prepare(self, x: Tensor) -> None:
-        """See :class:`LatentCodec`."""
         latents = torch.cat([self.autoencoder.posterior(part)[0] for part in torch.split(x[: self.FITTED], 256)])
         self.mean.copy_(latents.mean((0, 2, 3))[:, None, None])
         self.deviation.copy_(latents.std((0, 2, 3))[:, None, None].clamp(min=1e-3))

@@ -12,13 +12,16 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
+from zoo.models.contexts import TensorCondition
 from zoo.models.interface import condition_ports, finite_part
+from zoo.overriding import override
 from zoo.paths import Masking
 from zoo.programs import Direct, Graph, Iterate, Programs
 from zoo.programs.ports import Port
 from zoo_diffusion.graphs import StepModule, step_graph
 from zoo_diffusion.networks.bidirectional import Bidirectional
 from zoo_diffusion.objectives import drop_condition
+from zoo_diffusion.spatial import Embedded
 from zoo_diffusion.stepped import SteppedModel
 
 #: state of a hidden position; that of a known one is its symbol's number
@@ -78,7 +81,6 @@ class MaskedDiffusion(SteppedModel):
         self.event_shape = self.state_shape = (int(event_shape[0]),)
         self.levels, self.orders, self.class_dropout = levels, orders, class_dropout
         self.condition_on(None if condition is None else Condition.from_description(condition))
-        described = self.condition
         self.network = Bidirectional(
             self.event_shape[0],
             levels,
@@ -86,8 +88,7 @@ class MaskedDiffusion(SteppedModel):
             layers=layers,
             heads=heads,
             dropout=dropout,
-            classes=described.size + (not described.required) if described and described.kind == "classes" else None,
-            vector=described.size if described and described.kind == "vector" else None,
+            **Embedded.of(self.condition)._asdict(),
         )
         settings = {"steps": 2 * self.event_shape[0], "guidance": 1.0, "options": {}, **(sampling or {})}
         self.sampling = Iterate(
@@ -132,7 +133,7 @@ class MaskedDiffusion(SteppedModel):
         """Data ``[n, length]`` as the numbers of symbols, int64; what lies outside the levels as the nearest."""
         return torch.floor(x).clamp(0, self.levels - 1).long()
 
-    def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
+    def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
         """Log-probability of sequences, in nats, under the network's autoregressive models in K fixed orders, mixed.
 
         Each order of revealing positions is a model of its own, of exact probabilities, and sampling one position at a
@@ -156,8 +157,8 @@ class MaskedDiffusion(SteppedModel):
         result: Tensor = OrderedScore(self)(x, *([] if condition is None else [condition]))
         return result
 
+    @override
     def step_module(self) -> StepModule:
-        """See :class:`SteppedModel`."""
         return RevealingStep(self)
 
     def programs(self) -> Programs:

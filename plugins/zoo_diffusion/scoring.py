@@ -21,7 +21,7 @@ from zoo.likelihood import (
     log_density_with_errors,
 )
 from zoo.likelihood.bound import variational_bound
-from zoo.models.contexts import needs_gradient
+from zoo.models.contexts import TensorCondition, needs_gradient
 from zoo.models.derivatives import differentiable
 from zoo.models.interface import finite_part
 from zoo.paths import GaussianPath
@@ -70,7 +70,7 @@ class Scorable(Denoises, Protocol):
         """Refuse what is not data of the model."""
         ...
 
-    def condition_tensor(self, condition: Any, n: int) -> Tensor | None:
+    def condition_tensor(self, condition: TensorCondition, n: int) -> Tensor | None:
         """A condition as the network takes it."""
         ...
 
@@ -89,7 +89,7 @@ class OdeScorer:
     def __init__(self, model: Scorable) -> None:
         self._model = model
 
-    def log_prob(self, x: Tensor, condition: Any, steps: int, probes: int | None, seed: int) -> Tensor:
+    def log_prob(self, x: Tensor, condition: TensorCondition, steps: int, probes: int | None, seed: int) -> Tensor:
         """Log-densities ``[n]``, with a gradient where ``x`` or the condition wants one."""
         model = self._model
         if needs_gradient(x, condition):
@@ -99,7 +99,9 @@ class OdeScorer:
         density = log_density(evaluate, states, model.path, seed=seed, steps=steps, probes=given) - volume
         return torch.from_numpy(density).to(model.device, model.dtype)
 
-    def log_prob_with_errors(self, x: Tensor, condition: Any, steps: int, probes: int | None, seed: int) -> LogDensity:
+    def log_prob_with_errors(
+        self, x: Tensor, condition: TensorCondition, steps: int, probes: int | None, seed: int
+    ) -> LogDensity:
         """The same and how far it can be trusted."""
         model = self._model
         evaluate, states, volume = self._ode(x, condition)
@@ -107,7 +109,7 @@ class OdeScorer:
         found = log_density_with_errors(evaluate, states, model.path, seed=seed, steps=steps, probes=given)
         return found._replace(value=found.value - volume)
 
-    def bound(self, x: Tensor, condition: Any, steps: int, terms: int, seed: int) -> Tensor:
+    def bound(self, x: Tensor, condition: TensorCondition, steps: int, terms: int, seed: int) -> Tensor:
         """Lower bounds ``[n]`` of log-densities."""
         model = self._model
         self.check_ode("score")
@@ -135,7 +137,7 @@ class OdeScorer:
                 hint=f"Let its teacher {purpose} the data.",
             )
 
-    def condition(self, condition: Any, n: int) -> Tensor | None:
+    def condition(self, condition: TensorCondition, n: int) -> Tensor | None:
         """The condition to score under: what is given, or the null class."""
         model = self._model
         if model.condition is not None and condition is None:
@@ -144,7 +146,9 @@ class OdeScorer:
             return torch.full((n,), model.null_class, dtype=torch.int32, device=model.device)
         return model.condition_tensor(condition, n)
 
-    def _differentiable(self, x: Tensor, condition: Any, steps: int, probes: int | None, seed: int) -> Tensor:
+    def _differentiable(
+        self, x: Tensor, condition: TensorCondition, steps: int, probes: int | None, seed: int
+    ) -> Tensor:
         model = self._model
         self.check_ode("score")
         given = self.condition(condition, len(model.check_data(x)))
@@ -180,7 +184,7 @@ class OdeScorer:
         states = (latents - model.shift) / model.scale
         return states, math.prod(model.state_shape) * math.log(model.scale) - log_det
 
-    def _ode(self, x: Tensor, condition: Any) -> tuple[Evaluator, NDArray[np.float64], NDArray[np.float64]]:
+    def _ode(self, x: Tensor, condition: TensorCondition) -> tuple[Evaluator, NDArray[np.float64], NDArray[np.float64]]:
         """What the likelihood evaluates, the states of the data, and by how much their log-density is larger."""
         model = self._model
         self.check_ode("score")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from zoo.conditions import ConditionLike
 from zoo.counts import Progress, ticker
-from zoo.models.contexts import needs_gradient
+from zoo.models.contexts import TensorCondition, needs_gradient
 from zoo.models.interface import GenerativeModel, check_count, check_seed
+from zoo.overriding import override
 from zoo.programs import Iterate
 from zoo.samplers import Guidance, SamplingOptions, Step, StepTable, table_for
 from zoo.samplers.state import SamplerState, in_data_units
@@ -63,16 +65,16 @@ class SteppedModel(GenerativeModel):
         self,
         n: int,
         *,
-        condition: Any = None,
+        condition: TensorCondition = None,
         seed: int | None = None,
         sampler: str | StepTable | None = None,
         steps: int | None = None,
         guidance: float | Guidance | None = None,
-        negative: Any = None,
-        init: Any = None,
+        negative: TensorCondition = None,
+        init: Tensor | ArrayLike | None = None,
         strength: float | None = None,
-        mask: Any = None,
-        noise: Any = None,
+        mask: Tensor | ArrayLike | None = None,
+        noise: Tensor | ArrayLike | None = None,
         **options: Any,
     ) -> SamplerState:
         """The state before the first step; arguments as for :meth:`sample`."""
@@ -81,7 +83,7 @@ class SteppedModel(GenerativeModel):
             sampler=sampler,
             steps=steps,
             guidance=guidance,
-            negative=negative,
+            negative=as_numpy(negative),
             init=as_numpy(init),
             strength=strength,
             mask=as_numpy(mask),
@@ -127,7 +129,7 @@ class SteppedModel(GenerativeModel):
         self,
         n: int,
         *,
-        condition: Any = None,
+        condition: TensorCondition = None,
         seed: int | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
@@ -200,23 +202,23 @@ class TorchEngine(Engine[Tensor]):
         self.event_shape, self.state_shape = model.event_shape, model.state_shape
         self.dtype = np.float64 if model.dtype == torch.float64 else np.float32
 
-    def condition(self, condition: Any, n: int) -> NDArray[Any] | None:
-        """See :meth:`Engine.condition`."""
+    @override
+    def condition(self, condition: ConditionLike, n: int) -> NDArray[Any] | None:
         return self._model.condition_array(condition, n)
 
+    @override
     def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
-        """See :meth:`Engine.to_latent`."""
         return self._model._latents(x)
 
+    @override
     def to_data(self, latent: NDArray[Any]) -> Tensor:
-        """See :meth:`Engine.to_data`."""
         return self._model._decoded(latent)
 
     @torch.no_grad()
+    @override
     def run(
         self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, NDArray[Any]], None] | None
     ) -> NDArray[Any]:
-        """See :meth:`Engine.run`."""
         array: NDArray[Any] = self.slots(state, rows, tick, preview).cpu().numpy()
         return array
 
@@ -248,6 +250,12 @@ def tensor_of(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=("C", "W")))
 
 
-def as_numpy(value: Any) -> Any:
+@overload
+def as_numpy(value: Tensor) -> NDArray[Any]: ...
+@overload
+def as_numpy(value: Tensor | None) -> NDArray[Any] | None: ...
+@overload
+def as_numpy(value: Tensor | ArrayLike | None) -> ArrayLike | None: ...
+def as_numpy(value: Tensor | ArrayLike | None) -> ArrayLike | None:
     """A tensor as an array; anything else as it is."""
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else value

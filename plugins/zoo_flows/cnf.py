@@ -7,13 +7,12 @@ al. 2024 (arXiv:2302.00482) without integrating anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
+from zoo.models.contexts import TensorCondition
+from zoo.overriding import override
 from zoo.training.pairing import paired
 from zoo_flows import config
 from zoo_flows.flow import Flow
@@ -32,9 +31,10 @@ class CNF(Flow):
 
     Both directions take four evaluations of the network a step; a density carries d derivatives along. Samples and
     densities of the same model agree as far as the steps are short enough: see :meth:`integration_error`.
+    Flow matching starts from N(0, I), and training by likelihood from any base.
 
     Args:
-        event_shape: shape of one sample, flattened inside.
+        shared: see :class:`~zoo_flows.config.Shared`.
         hidden: width of the network's hidden layers.
         layers: how many hidden layers.
         activation: ``"silu"``, ``"tanh"`` or ``"softplus"``.
@@ -48,18 +48,13 @@ class CNF(Flow):
             estimated without bias. Evaluation is exact.
         kinetic: of likelihood: weight of the kinetic energy of a way, per sample, beside nats.
         jacobian: of likelihood: weight of the squared norm of the Jacobian along a way, likewise.
-        base: ``"normal"``, N(0, I); by likelihood also ``"learned"``, normals that see the condition, or ``"mixture"``,
-            of normals.
-        components: of a mixture.
-        condition: description of a :class:`~zoo.conditions.Condition`, or None.
-        levels: number of values of discrete data, which then pass a logit; None for continuous data.
-        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
     """
 
+    @config.shared("logit", "base")
     def __init__(
         self,
+        shared: config.Shared,
         *,
-        event_shape: Sequence[int],
         hidden: int = 64,
         layers: int = 3,
         activation: str = "silu",
@@ -69,13 +64,8 @@ class CNF(Flow):
         exact: int = 16,
         kinetic: float = 0.0,
         jacobian: float = 0.0,
-        base: str = "normal",
-        components: int = 8,
-        condition: Mapping[str, Any] | None = None,
-        levels: int | None = None,
-        alpha: float = 0.01,
     ) -> None:
-        size = config.event_size(event_shape)
+        size, context = shared.size, shared.context
         config.at_least(
             hidden=(hidden, 1),
             layers=(layers, 1),
@@ -85,27 +75,23 @@ class CNF(Flow):
             jacobian=(jacobian, 0),
         )
         config.one_of("activation", activation, ACTIVATIONS)
-        described, context = config.described(condition)
         matches = config.one_of("objective", objective, OBJECTIVES)
         pairs = config.one_of("coupling", coupling, COUPLINGS)
         if matches and (kinetic or jacobian):
             raise ConfigError("kinetic and jacobian regularise the likelihood objective, not flow matching")
-        if matches and base != "normal":
-            raise ConfigError(f"flow matching starts from the base distribution 'normal', not {base!r}")
+        if matches and shared.base != "normal":
+            raise ConfigError(f"flow matching starts from the base distribution 'normal', not {shared.base!r}")
         if pairs and not matches:
             raise ConfigError("the optimal-transport coupling belongs to the flow-matching objective")
-        if pairs and described is not None and described.kind == "vector":
+        if pairs and shared.described is not None and shared.described.kind == "vector":
             raise ConfigError(
                 "the optimal-transport coupling pairs noise and data without looking at a condition that is a vector",
                 hint='Leave coupling at "independent", or condition on classes, within which it pairs.',
             )
         network = VelocityMLP(size, context=context, hidden=hidden, layers=layers, activation=activation)
         super().__init__(
-            event_shape,
-            preprocessing=config.preprocessing(size, levels, alpha),
             transforms=[Continuous(network, steps=steps, exact=exact)],
-            base=config.base(base, size, components=components, context=context),
-            condition=described,
+            **shared.parts(),
         )
         self.matches, self.pairs = matches, pairs
         self.kinetic, self.jacobian = kinetic, jacobian
@@ -117,8 +103,9 @@ class CNF(Flow):
         assert isinstance(transform, Continuous)
         return transform
 
+    @override
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """See :meth:`zoo.GenerativeModel.loss`; the objective of the config."""
+        """The objective of the config."""
         if self.matches:
             return self._matching(x, condition)
         if not self.kinetic and not self.jacobian:
@@ -127,8 +114,9 @@ class CNF(Flow):
             return self._regularised(x, condition)
 
     @torch.no_grad()
+    @override
     def density_error(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """See :meth:`zoo.GenerativeModel.density_error`: four times what taking twice the steps changes.
+        """Four times what taking twice the steps changes.
 
         Samples and densities go opposite ways, and each is off by its own steps.
         """
@@ -136,7 +124,7 @@ class CNF(Flow):
         return 4.0 * (nats + self.size * distance)
 
     def integration_error(
-        self, x: Tensor, *, condition: Any = None, direction: Direction = "forward"
+        self, x: Tensor, *, condition: TensorCondition = None, direction: Direction = "forward"
     ) -> tuple[Tensor, Tensor]:
         """How far the steps are from the differential equation, see :func:`step_doubling_error`.
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
+import numpy as np
 from torch import nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UnknownNameError
+from zoo.models.arguments import with_arguments_of
 from zoo_flows.bases import Base, DiagonalNormal, Mixture, StandardNormal
 from zoo_flows.dequantisation import VariationalDequantisation
 from zoo_flows.transforms import (
@@ -22,17 +26,175 @@ from zoo_flows.transforms import (
     Map,
     Marginals,
     Permutation,
+    SplineMap,
     Standardize,
     Transform,
 )
+from zoo_flows.transforms.networks import ResidualMLP
 
 #: largest slope of one affine map of an image, which passes many
 IMAGE_SLOPE = 8.0
 
 _Choice = TypeVar("_Choice")
 
+_Init = Callable[..., None]
+
 #: layers that mix components, from least to most
 MIXING = ("none", "reverse", "permutation", "householder", "lu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What configs of flows share. Each architecture takes shape and condition, and what else it names.
+
+    Attributes:
+        event_shape: shape of one sample, flattened inside; what images need is said by their architectures.
+        condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        levels: number of values of discrete data, which then pass a logit; None for continuous data.
+        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
+        components: of a mixture.
+        marginals: for tables: ``knots`` and ``categories`` of :class:`~zoo_flows.transforms.marginals.Marginals`, which
+            then takes the place of standardisation; or None.
+        dequantisation: of discrete data in training: ``"uniform"`` noise, or ``"variational"``, learned beside the flow
+            (:class:`~zoo_flows.dequantisation.VariationalDequantisation`).
+
+    Raises:
+        ConfigError: a shape or a condition that is none.
+    """
+
+    event_shape: Sequence[int]
+    condition: Mapping[str, Any] | None = None
+    levels: int | None = None
+    alpha: float = 0.01
+    base: str = "normal"
+    components: int = 8
+    marginals: Mapping[str, Any] | None = None
+    dequantisation: str = "uniform"
+
+    def __post_init__(self) -> None:
+        """Check what all have."""
+        event_size(self.event_shape)
+        _ = self.described
+
+    @property
+    def size(self) -> int:
+        """How many numbers an event holds."""
+        return math.prod(self.event_shape)
+
+    @cached_property
+    def described(self) -> Condition | None:
+        """The condition."""
+        return None if self.condition is None else Condition.from_description(self.condition)
+
+    @property
+    def context(self) -> int:
+        """Length of the context that transforms see of the condition; 0 for none."""
+        return self.described.size if self.described else 0
+
+    def parts(self) -> dict[str, Any]:
+        """The arguments of a :class:`~zoo_flows.flow.Flow` but its transforms.
+
+        Raises:
+            ConfigError: levels, marginals and dequantisation that do not go together.
+            UnknownNameError: a base or a dequantisation that there is not.
+        """
+        return {
+            "event_shape": self.event_shape,
+            "preprocessing": preprocessing(self.size, self.levels, self.alpha, self.marginals),
+            "base": base(self.base, self.size, components=self.components, context=self.context),
+            "condition": self.described,
+            "dequantisation": dequantisation(self.dequantisation, self.event_shape, self.levels),
+        }
+
+
+_SHAPE, _LOGIT = ("event_shape", "condition"), ("levels", "alpha")
+
+
+def shared(*names: str) -> Callable[[_Init], _Init]:
+    """Let an architecture take shape, condition and these of :class:`Shared`, which it gets before its own arguments.
+
+    Args:
+        names: ``"logit"`` stands for ``levels`` and ``alpha``, ``"base"`` for ``base`` and ``components``.
+    """
+    groups = {"logit": _LOGIT, "base": ("base", "components")}
+    taken = {*_SHAPE, *(each for name in names for each in groups.get(name, (name,)))}
+    return with_arguments_of(Shared, make=Shared, leaving={f.name for f in fields(Shared)} - taken)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioner:
+    """The residual networks that make the parameters of couplings.
+
+    Attributes:
+        hidden: their width, or for images their channels.
+        blocks: residual blocks of each.
+        dropout: inside them.
+
+    Raises:
+        ConfigError: values out of range.
+    """
+
+    hidden: int = 64
+    blocks: int = 2
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        at_least(hidden=(self.hidden, 1), blocks=(self.blocks, 0))
+        share(dropout=self.dropout)
+
+    def network(
+        self, context: int, kind: Callable[..., nn.Module] = ResidualMLP, **options: Any
+    ) -> Callable[[int, int], nn.Module]:
+        """Makes a network from its numbers of inputs and outputs.
+
+        Args:
+            context: length of the context, which it sees beside its inputs.
+            kind: class of the network.
+            options: what else that class takes.
+        """
+        return partial(kind, context=context, hidden=self.hidden, blocks=self.blocks, dropout=self.dropout, **options)
+
+
+def conditioner(**defaults: Any) -> Callable[[_Init], _Init]:
+    """Let an architecture take the arguments of :class:`Conditioner`, with these defaults, and get one."""
+    return with_arguments_of(Conditioner, make=Conditioner, defaults=defaults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splines:
+    """Rational-quadratic splines.
+
+    Attributes:
+        bins: of each.
+        bound: they act on [-bound, bound], in standard deviations; the tails are linear.
+
+    Raises:
+        ConfigError: values out of range.
+    """
+
+    bins: int = 8
+    bound: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        at_least(bins=(self.bins, 2))
+        positive(bound=self.bound)
+
+    def map(self) -> SplineMap:
+        """One for every component."""
+        return SplineMap(self.bins, self.bound)
+
+    def landmarks(self) -> list[float]:
+        """Its knots, before they move."""
+        knots: list[float] = np.linspace(-self.bound, self.bound, self.bins + 1).tolist()
+        return knots
+
+
+def splines() -> Callable[[_Init], _Init]:
+    """Let an architecture take the arguments of :class:`Splines`, and get them."""
+    return with_arguments_of(Splines, make=Splines)
 
 
 def event_size(event_shape: Sequence[int]) -> int:
@@ -94,12 +256,6 @@ def share(**shares: float) -> None:
     for name, value in shares.items():
         if not 0.0 <= value < 1.0:
             raise ConfigError(f"{name} must be in [0, 1), not {value}")
-
-
-def described(condition: Mapping[str, Any] | None) -> tuple[Condition | None, int]:
-    """The condition of a config, and the length of the context that transforms see of it (0 for none)."""
-    description = None if condition is None else Condition.from_description(condition)
-    return description, description.size if description else 0
 
 
 def preprocessing(

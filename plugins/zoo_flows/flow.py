@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
+from zoo.models.contexts import TensorCondition
 from zoo.models.interface import DirectModel
+from zoo.overriding import override
 from zoo.programs import Programs
 from zoo.programs.graph_writing import Value, Writer
 from zoo_flows import graph_writing
@@ -77,8 +79,9 @@ class Flow(DirectModel):
         return math.prod(self.event_shape)
 
     @property
+    @override
     def noise_shape(self) -> tuple[int, ...]:
-        """See :class:`~zoo.DirectModel`: that of an event, unless the base takes more or fewer numbers."""
+        """That of an event, unless the base takes more or fewer numbers."""
         return self.event_shape if self.base.noise_size == self.size else (self.base.noise_size,)
 
     def to_noise(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -99,26 +102,27 @@ class Flow(DirectModel):
             total = total + log_det
         return torch.unflatten(x, 1, self.event_shape), total
 
+    @override
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """See :class:`~zoo.DirectModel`."""
         context = self.context(condition)
         x = self.base.from_noise(z.flatten(1), context)
         for transform in reversed((*self.preprocessing, *self.transforms)):
             x = _transform(transform).data(x, context)
         return torch.unflatten(x, 1, self.event_shape)
 
+    @override
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """See :class:`~zoo.DirectModel`."""
         z, log_det = self.to_noise(x, condition)
         return self.base.log_prob(z.flatten(1), self.context(condition)) + log_det
 
+    @override
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """See :meth:`zoo.GenerativeModel.loss`; under autocast, conditioners alone compute in fewer bits."""
+        """Under autocast, conditioners alone compute in fewer bits."""
         with lowered_conditioners(self.device):
             return -self.elbo(x, condition=condition).mean()
 
-    def elbo(self, x: Tensor, *, condition: Any = None) -> Tensor:
-        """See :meth:`zoo.GenerativeModel.elbo`."""
+    @override
+    def elbo(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
         if self.dequantisation is None:
             return super().elbo(x, condition=condition)
         # a number with noise may have been rounded up to the next
@@ -137,8 +141,8 @@ class Flow(DirectModel):
         return (condition.unsqueeze(1) == classes).to(self.dtype)
 
     @torch.no_grad()
+    @override
     def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
-        """See :meth:`zoo.GenerativeModel.prepare`."""
         super().prepare(x, condition)
         z = self.check_data(x).flatten(1)
         for transform in self.preprocessing:

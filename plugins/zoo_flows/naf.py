@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,48 +18,13 @@ class NAF(AutoregressiveFlow):
     Any increasing function is near to such a map, and it is smooth, without a bound or knots.
 
     Args:
-        event_shape: shape of one sample, flattened inside.
-        transforms: how many autoregressive transforms.
         units: sigmoids of each map.
-        hidden: widths of the masked networks' hidden layers.
-        residual: whether hidden layers after the first are residual blocks, all of one width.
-        mixing: between transforms: ``"reverse"``, ``"permutation"``, ``"householder"``, ``"lu"`` or ``"none"``.
-        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
-        components: of a mixture.
-        condition: description of a :class:`~zoo.conditions.Condition`, or None.
-        levels: number of values of discrete data, which then pass a logit; None for continuous data.
-        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        others: see :class:`~zoo_flows.maf.AutoregressiveFlow`.
     """
 
-    def __init__(
-        self,
-        *,
-        event_shape: Sequence[int],
-        transforms: int = 3,
-        units: int = 8,
-        hidden: Sequence[int] = (64, 64),
-        residual: bool = False,
-        mixing: str = "lu",
-        base: str = "normal",
-        components: int = 8,
-        condition: Mapping[str, Any] | None = None,
-        levels: int | None = None,
-        alpha: float = 0.01,
-    ) -> None:
+    def __init__(self, *, units: int = 8, **others: Any) -> None:
         config.at_least(units=(units, 1))
-        super().__init__(
-            event_shape,
-            partial(SigmoidalMap, units),
-            transforms=transforms,
-            hidden=hidden,
-            residual=residual,
-            mixing=mixing,
-            base=base,
-            components=components,
-            condition=condition,
-            levels=levels,
-            alpha=alpha,
-        )
+        super().__init__(partial(SigmoidalMap, units), False, (), **others)
 
     @torch.no_grad()
     def autoregressive(self, transform: Autoregressive) -> Transform:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
-
-import numpy as np
-
 from zoo_flows import config
 from zoo_flows.flow import Flow
-from zoo_flows.transforms import Coupling, ElementwiseSpline, SplineMap, Transform
-from zoo_flows.transforms.networks import ResidualMLP
+from zoo_flows.transforms import Coupling, ElementwiseSpline, Transform
 
 LINEAR = ("lu", "permutation")
 
@@ -23,70 +16,41 @@ class NSFCoupling(Flow):
     coupling, and through a last linear layer.
 
     Args:
-        event_shape: shape of one sample, flattened inside.
+        splines: see :class:`~zoo_flows.config.Splines`.
+        conditioner: see :class:`~zoo_flows.config.Conditioner`.
+        shared: see :class:`~zoo_flows.config.Shared`.
         transforms: how many couplings.
-        bins: of each spline.
-        bound: splines act on [-bound, bound], in standard deviations; the tails are linear.
-        hidden: width of the conditioners.
-        blocks: residual blocks of a conditioner.
-        dropout: inside the conditioners.
         linear: ``"lu"``, a learned matrix with a permutation, or ``"permutation"`` alone.
         marginal_bins: bins of a spline for each component before all else, which models the marginals; 0 for none.
-        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
-        components: of a mixture.
-        condition: description of a :class:`~zoo.conditions.Condition`, or None.
-        levels: number of values of discrete data, which then pass a logit; None for continuous data.
-        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
-        marginals: for tables: ``knots`` and ``categories`` of :class:`~zoo_flows.transforms.marginals.Marginals`, which
-            then takes the place of standardisation; or None.
-        dequantisation: of discrete data in training: ``"uniform"`` noise, or ``"variational"``, learned beside the flow
-            (:class:`~zoo_flows.dequantisation.VariationalDequantisation`).
     """
 
+    @config.shared("logit", "base", "marginals", "dequantisation")
+    @config.conditioner()
+    @config.splines()
     def __init__(
         self,
+        splines: config.Splines,
+        conditioner: config.Conditioner,
+        shared: config.Shared,
         *,
-        event_shape: Sequence[int],
         transforms: int = 5,
-        bins: int = 8,
-        bound: float = 5.0,
-        hidden: int = 64,
-        blocks: int = 2,
-        dropout: float = 0.0,
         linear: str = "lu",
         marginal_bins: int = 0,
-        base: str = "normal",
-        components: int = 8,
-        condition: Mapping[str, Any] | None = None,
-        levels: int | None = None,
-        alpha: float = 0.01,
-        dequantisation: str = "uniform",
-        marginals: Mapping[str, Any] | None = None,
     ) -> None:
-        size = config.event_size(event_shape)
+        size, bound = shared.size, splines.bound
         config.at_least(
             transforms=(transforms, 1),
-            bins=(bins, 2),
-            hidden=(hidden, 1),
-            blocks=(blocks, 0),
             marginal_bins=(marginal_bins, 0),
         )
-        config.positive(bound=bound)
-        config.share(dropout=dropout)
-        described, context = config.described(condition)
         layers: list[Transform] = [ElementwiseSpline(size, bins=marginal_bins, bound=bound)] if marginal_bins else []
-        network = partial(ResidualMLP, context=context, hidden=hidden, blocks=blocks, dropout=dropout)
+        network = conditioner.network(shared.context)
         for _ in range(transforms):
             layers += [
                 *config.mixing(linear, size, LINEAR),
-                Coupling(size, SplineMap(bins, bound), network),
+                Coupling(size, splines.map(), network),
             ]
         super().__init__(
-            event_shape,
-            preprocessing=config.preprocessing(size, levels, alpha, marginals),
             transforms=[*layers, *config.mixing(linear, size, LINEAR)],
-            base=config.base(base, size, components=components, context=context),
-            condition=described,
-            dequantisation=config.dequantisation(dequantisation, event_shape, levels),
-            landmarks=np.linspace(-bound, bound, bins + 1).tolist(),
+            **shared.parts(),
+            landmarks=splines.landmarks(),
         )

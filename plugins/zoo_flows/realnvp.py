@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+
+from torch import nn
 
 from zoo.errors import ConfigError
 from zoo_flows import config
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, Checkered, Coupling, MultiScale, Squeeze, Transform
 from zoo_flows.transforms.convolutional import ResidualCNN
-from zoo_flows.transforms.networks import SEEN, ResidualMLP
+from zoo_flows.transforms.networks import SEEN
 
 
 class RealNVP(Flow):
@@ -25,73 +26,52 @@ class RealNVP(Flow):
     normalisation, unless asked for, which does the same for every batch.
 
     Args:
+        conditioner: see :class:`~zoo_flows.config.Conditioner`.
+        shared: see :class:`~zoo_flows.config.Shared`.
         event_shape: shape of one sample, flattened inside; with scales ``[channels, height, width]``, where height and
             width are multiples of 2^scales.
         scales: 0 for vectors, or how many scales of images.
         transforms: how many couplings, or with scales how many of each kind on a scale, and one more on the last; None
             takes 8, or the paper's 3.
-        hidden: width, or channels, of the conditioners.
-        blocks: residual blocks of a conditioner.
-        dropout: inside the conditioners.
         mixing: between couplings of vectors: ``"reverse"`` (the paper's), ``"permutation"``, ``"householder"``,
             ``"lu"`` or ``"none"``. Those of images map the two parts in turn.
         actnorm: whether activation normalisation follows every coupling.
         batchnorm: let batch normalisation follow every coupling instead, as in the paper.
-        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
-        components: of a mixture.
-        condition: description of a :class:`~zoo.conditions.Condition`, or None.
-        levels: number of values of discrete data, which then pass a logit; None for continuous data.
-        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
-        dequantisation: of discrete data in training: ``"uniform"`` noise, or ``"variational"``, learned beside the flow
-            (:class:`~zoo_flows.dequantisation.VariationalDequantisation`).
     """
 
+    @config.shared("logit", "base", "dequantisation")
+    @config.conditioner()
     def __init__(
         self,
+        conditioner: config.Conditioner,
+        shared: config.Shared,
         *,
-        event_shape: Sequence[int],
         scales: int = 0,
         transforms: int | None = None,
-        hidden: int = 64,
-        blocks: int = 2,
-        dropout: float = 0.0,
         mixing: str = "reverse",
         actnorm: bool = True,
         batchnorm: bool = False,
-        base: str = "normal",
-        components: int = 8,
-        condition: Mapping[str, Any] | None = None,
-        levels: int | None = None,
-        alpha: float = 0.01,
-        dequantisation: str = "uniform",
     ) -> None:
-        size = config.event_size(event_shape)
+        size, context = shared.size, shared.context
         transforms = (3 if scales else 8) if transforms is None else transforms
-        config.at_least(scales=(scales, 0), transforms=(transforms, 1), hidden=(hidden, 1), blocks=(blocks, 0))
-        config.share(dropout=dropout)
-        described, context = config.described(condition)
-        settings: dict[str, Any] = {"context": context, "hidden": hidden, "blocks": blocks, "dropout": dropout}
+        config.at_least(scales=(scales, 0), transforms=(transforms, 1))
         normalization = partial(config.normalization, actnorm=actnorm, batchnorm=batchnorm)
         layers: list[Transform]
         if scales:
             if mixing != "reverse":
                 raise ConfigError(f"couplings of images map their parts in turn, without mixing {mixing!r} in between")
-            image = config.image_shape(event_shape, scales)
-            network = partial(ResidualCNN, **settings)
+            image = config.image_shape(shared.event_shape, scales)
+            network = conditioner.network(context, ResidualCNN)
             layers = [MultiScale(image, _levels(image, scales, transforms, network, normalization))]
         else:
             layers = []
             for layer in config.couplings(
-                size, AffineMap(), partial(ResidualMLP, seen=SEEN, **settings), count=transforms, between=mixing
+                size, AffineMap(), conditioner.network(context, seen=SEEN), count=transforms, between=mixing
             ):
                 layers += [layer, *(normalization([size]) if isinstance(layer, Coupling) else [])]
         super().__init__(
-            event_shape,
-            preprocessing=config.preprocessing(size, levels, alpha),
             transforms=layers,
-            base=config.base(base, size, components=components, context=context),
-            condition=described,
-            dequantisation=config.dequantisation(dequantisation, event_shape, levels),
+            **shared.parts(),
         )
 
 
@@ -99,7 +79,7 @@ def _levels(
     shape: tuple[int, int, int],
     scales: int,
     transforms: int,
-    network: Callable[[int, int], ResidualCNN],
+    network: Callable[[int, int], nn.Module],
     normalization: Callable[[Sequence[int]], list[Transform]],
 ) -> list[list[Transform]]:
     """The transforms of every scale (section 3.6)."""

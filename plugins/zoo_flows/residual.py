@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoo.errors import ConfigError
@@ -23,6 +22,7 @@ class ResidualFlow(Flow):
     All components stay to the end: blocks that move everything have no use for leaving half of it alone.
 
     Args:
+        shared: see :class:`~zoo_flows.config.Shared`.
         event_shape: shape of one sample, flattened inside; with scales ``[channels, height, width]``, where height and
             width are multiples of 2^(scales - 1).
         scales: 0 for vectors, or how many scales of images.
@@ -35,17 +35,13 @@ class ResidualFlow(Flow):
         exact: the largest number of components whose log-determinants are exact in training; above it they are
             estimated without bias, and a training loss has noise. Evaluation is exact.
         actnorm: whether activation normalisation precedes every block.
-        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
-        components: of a mixture.
-        condition: description of a :class:`~zoo.conditions.Condition`, or None.
-        levels: number of values of discrete data, which then pass a logit; None for continuous data.
-        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
     """
 
+    @config.shared("logit", "base")
     def __init__(
         self,
+        shared: config.Shared,
         *,
-        event_shape: Sequence[int],
         scales: int = 0,
         transforms: int = 8,
         hidden: int = 64,
@@ -54,20 +50,14 @@ class ResidualFlow(Flow):
         activation: str = "lipswish",
         exact: int = 64,
         actnorm: bool = True,
-        base: str = "normal",
-        components: int = 8,
-        condition: Mapping[str, Any] | None = None,
-        levels: int | None = None,
-        alpha: float = 0.01,
     ) -> None:
-        size = config.event_size(event_shape)
+        size, context = shared.size, shared.context
         config.at_least(
             scales=(scales, 0), transforms=(transforms, 1), hidden=(hidden, 1), layers=(layers, 1), exact=(exact, 0)
         )
         config.one_of("activation", activation, ACTIVATIONS)
         if not 0.0 < lipschitz < 1.0:
             raise ConfigError(f"lipschitz must be between 0 and 1, not {lipschitz}")
-        described, context = config.described(condition)
         settings: dict[str, Any] = {
             "context": context,
             "hidden": hidden,
@@ -77,7 +67,7 @@ class ResidualFlow(Flow):
         }
         stack: list[Transform] = []
         if scales:
-            shape = config.image_shape(event_shape, scales, halvings=scales - 1)
+            shape = config.image_shape(shared.event_shape, scales, halvings=scales - 1)
             for scale in range(scales):
                 if scale:
                     stack.append(MultiScale(shape, [[Squeeze()]]))
@@ -90,9 +80,6 @@ class ResidualFlow(Flow):
                 stack += [ActNorm([size])] if actnorm else []
                 stack.append(Residual(LipschitzMLP(size, **settings), size, exact=exact))
         super().__init__(
-            event_shape,
-            preprocessing=config.preprocessing(size, levels, alpha),
             transforms=stack,
-            base=config.base(base, size, components=components, context=context),
-            condition=described,
+            **shared.parts(),
         )

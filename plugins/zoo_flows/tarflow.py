@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError, UsageError
-from zoo.models.contexts import needs_gradient
+from zoo.models.contexts import TensorCondition, needs_gradient
+from zoo.overriding import override
 from zoo_flows import config
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, Permutation, Transform
@@ -22,6 +23,7 @@ class TarFlow(Flow):
     values of earlier patches kept.
 
     Args:
+        shared: see :class:`~zoo_flows.config.Shared`.
         event_shape: shape of one sample: a vector is a sequence of patches of ``patch`` components, an image
             ``[channels, height, width]`` one of ``patch`` × ``patch`` pixels.
         transforms: how many; each second one takes the sequence from its end.
@@ -30,33 +32,23 @@ class TarFlow(Flow):
         layers: of each transformer.
         heads: of attention; None takes one for each 64 of width.
         noise: deviation of the noise that training adds to data, in standard deviations (after a logit, of the logits).
-        base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
-        components: of a mixture.
-        condition: description of a :class:`~zoo.conditions.Condition`, or None.
-        levels: number of values of discrete data, which then pass a logit; None for continuous data.
-        alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
     """
 
+    @config.shared("logit", "base")
     def __init__(
         self,
+        shared: config.Shared,
         *,
-        event_shape: Sequence[int],
         transforms: int = 4,
         patch: int | None = None,
         width: int = 64,
         layers: int = 2,
         heads: int | None = None,
         noise: float = 0.0,
-        base: str = "normal",
-        components: int = 8,
-        condition: Mapping[str, Any] | None = None,
-        levels: int | None = None,
-        alpha: float = 0.01,
     ) -> None:
-        size = config.event_size(event_shape)
+        size, context = shared.size, shared.context
         config.at_least(transforms=(transforms, 1), layers=(layers, 1), width=(width, 1), noise=(noise, 0.0))
-        described, context = config.described(condition)
-        order, length = _patches(event_shape, patch)
+        order, length = _patches(shared.event_shape, patch)
         layout: list[Transform] = [] if order is None else [Permutation(size, order)]
         for index in range(transforms):
             layout += config.mixing("reverse", size) if index else []
@@ -71,26 +63,28 @@ class TarFlow(Flow):
                     heads=max(1, width // 64) if heads is None else heads,
                 )
             )
+        parts = shared.parts()
         super().__init__(
-            event_shape,
-            preprocessing=[
-                *config.preprocessing(size, levels, alpha),
-                *([NoiseAugmentation(noise)] if noise else []),
-            ],
+            **{**parts, "preprocessing": [*parts["preprocessing"], *([NoiseAugmentation(noise)] if noise else [])]},
             transforms=layout,
-            base=config.base(base, size, components=components, context=context),
-            condition=described,
         )
         self.deviation = noise
 
+    @override
     def sample(
-        self, n: int, *, condition: Any = None, seed: int | None = None, denoise: bool = False, **options: Any
+        self,
+        n: int,
+        *,
+        condition: TensorCondition = None,
+        seed: int | None = None,
+        denoise: bool = False,
+        **options: Any,
     ) -> Tensor:
-        """See :meth:`zoo.GenerativeModel.sample`; ``denoise`` takes the noise of training away again."""
+        """With ``denoise``, the noise of training is taken away again."""
         x = super().sample(n, condition=condition, seed=seed, **options)
         return self.denoised(x, condition) if denoise else x
 
-    def denoised(self, x: Tensor, condition: Any = None) -> Tensor:
+    def denoised(self, x: Tensor, condition: TensorCondition = None) -> Tensor:
         """The mean of what samples were before the noise of training (Tweedie's formula)::
 
             E[u | u + σε] = u + σε + σ²·∇log p(u + σε)        u the standardised data

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 import zoo_diffusion  # noqa: E402 - after the check for torch
 from zoo import weights  # noqa: E402
+from zoo.errors import ConfigError  # noqa: E402
 from zoo.models.building import build  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
 from zoo.registry.discovery import Plugin, PluginRecord  # noqa: E402
@@ -97,6 +98,9 @@ LEARNED = {
     "uvit-learned-variance": ("uvit", UVIT | CLASSES | {"variance": "learned-range"}),
     "adm-learned-variance": ("adm", ADM | CLASSES | {"variance": "learned-range"}),
     "dit-learned-variance": ("dit", DIT | CLASSES | {"variance": "learned-range"}),
+    "unet-learned-variance": ("unet", UNET | CLASSES | {"variance": "learned-range"}),
+    "unet1d-learned-variance": ("unet1d", UNET1D | {"variance": "learned-range"}),
+    "diffwave-learned-variance": ("diffwave", DIFFWAVE | VECTOR | {"variance": "learned-range"}),
 }
 REGISTRY = Registry(
     [
@@ -288,6 +292,28 @@ def test_a_learned_variance_scales_the_noise(case, tmp_path):
     learned = bundle.sample(3, variance="learned", **options)
     np.testing.assert_allclose(learned, model.sample(3, variance="learned", **options).numpy(), rtol=1e-4, atol=1e-4)
     assert np.abs(learned - bundle.sample(3, variance="small", **options)).max() > 1e-3
+
+
+@pytest.mark.parametrize("architecture", ["unet", "unet1d", "diffwave", "uvit"])
+def test_a_wrong_shape_is_told_by_the_axes(architecture):
+    axes = "channels, length" if architecture in ("unet1d", "diffwave") else "channels, height, width"
+    for shape in ([8], [1, 0, 8], [1, 2, 8, 8]):
+        with pytest.raises(ConfigError, match=rf"have the shape \({axes}\), not \({shape[0]},"):
+            build(REGISTRY, architecture, {"event_shape": shape})
+
+
+@pytest.mark.parametrize(
+    "architecture", ["unet", "unet1d", "diffwave", "uvit", "dit", "adm", "unet2d", "mlp", "masked"]
+)
+@pytest.mark.parametrize("key", ["in_channels", "classes", "kernel", "network"])
+def test_what_the_data_settle_is_no_key_of_a_config(architecture, key):
+    with pytest.raises(ConfigError, match=f"takes no {key}"):
+        build(REGISTRY, architecture, {"event_shape": [1, 8, 8], key: 2})
+
+
+def test_a_network_of_vectors_learns_no_variance():
+    with pytest.raises(ConfigError, match="leave variance at 'fixed'"):
+        build(REGISTRY, "mlp", MLP | {"variance": "learned-range"})
 
 
 def test_a_fresh_network_exports(tmp_path):

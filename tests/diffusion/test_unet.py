@@ -9,7 +9,8 @@ from zoo_diffusion.networks.unet import SelfAttention, UNet, Upsample, sinusoida
 
 def build(**changes):
     torch.manual_seed(0)
-    network = UNet(**{"channels": 2, "size": (8, 12), "base": 8, "multipliers": (1, 2), "head_channels": 8, **changes})
+    sizes = {"in_channels": 2, "out_channels": 2, "size": (8, 12), "head_channels": 8}
+    network = UNet(**{**sizes, "base": 8, "multipliers": (1, 2), **changes})
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     return network.eval()
@@ -23,7 +24,7 @@ def test_the_output_has_the_shape_of_the_input(blocks, attention):
 
 
 def test_a_fresh_network_predicts_zero():
-    network = UNet(channels=1, size=(4, 4), base=8, multipliers=(1, 2), head_channels=8)
+    network = UNet(in_channels=1, out_channels=1, size=(4, 4), base=8, multipliers=(1, 2), head_channels=8)
     assert network(torch.randn(2, 1, 4, 4), torch.rand(2)).abs().max() == 0
 
 

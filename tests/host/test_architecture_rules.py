@@ -201,7 +201,7 @@ def test_the_wheel_holds_zoo_and_the_plugins_and_nothing_else(tmp_path):
     version = PROJECT["project"]["version"]
     assert tops == {"zoo", *packages, f"genzoo-{version}.dist-info"}
     # every module of the source is there, in its package
-    expected = {name(path) for path in HOST} | {
+    expected = {name(path) for path in (*HOST, *(ROOT / "zoo").rglob("*.pyi"))} | {
         path.relative_to(ROOT / root).as_posix() for root in SOURCE_ROOTS for path in (ROOT / root).rglob("*.py")
     }
     assert expected <= set(files)

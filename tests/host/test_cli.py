@@ -33,7 +33,12 @@ def test_help_lists_the_commands_and_imports_none():
         assert f"{name} " in out
         assert summary in out
     imported = set(out.split("IMPORTED")[1].split())
-    light = {"zoo.errors", "zoo.printable", *(f"zoo.cli._{name}" for name in ("app", "errors", "group", "text"))}
+    light = {
+        "zoo.errors",
+        "zoo.lazy",
+        "zoo.printable",
+        *(f"zoo.cli._{name}" for name in ("app", "errors", "group", "text")),
+    }
     assert imported == {"zoo.cli", *light}
 
 

@@ -24,6 +24,14 @@ def files(root=ROOT):
     return found
 
 
+def parsed(path):
+    """A module's tree, with that of the stub beside it, which is where names that are loaded late stand."""
+    tree, stub = ast.parse(path.read_text("utf-8"), str(path)), path.with_suffix(".pyi")
+    if stub.exists():
+        tree.body += ast.parse(stub.read_text("utf-8"), str(stub)).body
+    return tree
+
+
 def bound_names(tree):
     """What a module binds at its top level, within ``if`` and ``try`` too: what an import from it may mean."""
     names = set()
@@ -49,7 +57,7 @@ class House:
 
     def __init__(self, root=ROOT):
         self.root, self.modules = root, files(root)
-        trees = {name: ast.parse(path.read_text("utf-8"), str(path)) for name, path in self.modules.items()}
+        trees = {name: parsed(path) for name, path in self.modules.items()}
         self.bound = {name: bound_names(tree) for name, tree in trees.items()}
         self.graph = {module: self.edges(module, tree) for module, tree in trees.items()}
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo import schema
+from zoo import records, schema
 from zoo.conditions import Condition
 from zoo.density import Density
 from zoo.errors import BundleError, ZooError
@@ -106,7 +106,7 @@ class Manifest:
             **({} if self.modality is None else {"kind": describe_modality(self.modality)}),
             "licenses": dict(self.licenses),
             "noise": {"generator": "philox4x32-10", "normals": "box-muller", "specification": "zoo.noise"},
-            "graphs": {name: asdict(graph) for name, graph in self.graphs.items()},
+            "graphs": records.write(self.graphs),
             "programs": {
                 "sample": describe(self.sample),
                 "log_prob": None if self.log_prob is None else describe(self.log_prob),
@@ -115,7 +115,7 @@ class Manifest:
             **({} if self.batch is None else {"batch": self.batch}),
             **({} if self.precision is None else {"precision": dict(self.precision)}),
             "proof": dict(self.proof),
-            "files": {name: asdict(info) for name, info in sorted(self.files.items())},
+            "files": records.write(dict(sorted(self.files.items()))),
         }
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
@@ -159,20 +159,11 @@ class Manifest:
             condition=None if condition is None else Condition.from_description(condition),
             levels=values["levels"],
             licenses=values["licenses"],
-            graphs={
-                name: GraphInfo(
-                    file=graph["file"],
-                    opset=graph["opset"],
-                    ir_version=graph["ir_version"],
-                    inputs=tuple(_port(p) for p in graph["inputs"]),
-                    outputs=tuple(_port(p) for p in graph["outputs"]),
-                )
-                for name, graph in values["graphs"].items()
-            },
+            graphs={name: records.read(GraphInfo, graph, f"graphs.{name}") for name, graph in values["graphs"].items()},
             sample=program_from(programs["sample"]),
             log_prob=None if programs["log_prob"] is None else program_from(programs["log_prob"]),
             proof=values["proof"],
-            files={name: FileInfo(info["size"], info["sha256"]) for name, info in values["files"].items()},
+            files={name: records.read(FileInfo, info, f"files.{name}") for name, info in values["files"].items()},
             created_by=values["created_by"],
             fused=fused_from(programs["fused"]) if "fused" in programs else None,
             batch=values.get("batch"),
@@ -211,7 +202,3 @@ class Manifest:
             for ports in (graph.inputs, graph.outputs):
                 if len({port.name for port in ports}) != len(ports):
                     yield f"graph {name} has two inputs or outputs with the same name"
-
-
-def _port(fields: Mapping[str, Any]) -> Port:
-    return Port(fields["name"], fields["dtype"], tuple(fields["shape"]), fields.get("meaning", ""))

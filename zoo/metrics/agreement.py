@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.data import Dataset, Split
-from zoo.metrics.classifiers import ImageClassifier, classifier_for, has_classifier
+from zoo.metrics.classifiers import Classifier, classifier_for, has_classifier
 from zoo.metrics.distance import frechet_distance
 from zoo.metrics.evaluation import Evaluation, Metrics
 
@@ -28,12 +28,12 @@ class Verdict:
     test_accuracy: float
 
 
-def train_classifier(data: Dataset, *, epochs: int | None = None, seed: int = 0) -> ImageClassifier:
+def train_classifier(data: Dataset, *, epochs: int | None = None, seed: int = 0) -> Classifier:
     """Train a classifier on the training split by cross-entropy with AdamW and a one-cycle learning rate.
 
     Args:
         data: labelled images or recordings.
-        epochs: passes over the data; None for as many as give :attr:`ImageClassifier.STEPS` steps.
+        epochs: passes over the data; None for as many as give :attr:`Classifier.STEPS` steps.
         seed: of its initial weights and of the order.
 
     Raises:
@@ -59,7 +59,7 @@ def train_classifier(data: Dataset, *, epochs: int | None = None, seed: int = 0)
 
 
 @torch.no_grad()
-def accuracy(classifier: ImageClassifier, split: Split) -> float:
+def accuracy(classifier: Classifier, split: Split) -> float:
     """Share of a split that the classifier labels correctly."""
     right = 0
     for start in range(0, len(split), 1000):
@@ -69,7 +69,7 @@ def accuracy(classifier: ImageClassifier, split: Split) -> float:
 
 
 def classify_samples(
-    classifier: ImageClassifier, data: Dataset, samples: NDArray[np.float32], classes: NDArray[np.int32]
+    classifier: Classifier, data: Dataset, samples: NDArray[np.float32], classes: NDArray[np.int32]
 ) -> Verdict:
     """Agreement of samples with their requested classes.
 
@@ -89,7 +89,7 @@ def as_real(data: Dataset, samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @torch.no_grad()
-def features(classifier: ImageClassifier, x: NDArray[np.float32]) -> NDArray[np.float64]:
+def features(classifier: Classifier, x: NDArray[np.float32]) -> NDArray[np.float64]:
     """The classifier's features of data ``[n, *event]``, ``[n, 256]``."""
     parts = [
         classifier.features(torch.from_numpy(x[i : i + 1000].astype(np.float32))).double().numpy()
@@ -98,7 +98,7 @@ def features(classifier: ImageClassifier, x: NDArray[np.float32]) -> NDArray[np.
     return np.concatenate(parts)
 
 
-def classifier_metrics(evaluation: Evaluation, *, classifier: ImageClassifier | None = None) -> Metrics:
+def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None = None) -> Metrics:
     """``class_agreement`` of a class-conditional model, and ``frechet_distance``, both by a classifier of real data.
 
     The distance is in the classifier's features, so it is not FID; that of as many

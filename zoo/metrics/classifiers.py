@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -12,33 +13,33 @@ from torch import Tensor, nn
 from zoo.data import Dataset
 from zoo.errors import DataError
 from zoo.modality import Audio
+from zoo.overriding import override
 
 
-class ImageClassifier(nn.Module):
-    """Two convolutions and two dense layers, after LeCun et al. 1998, with dropout: the classifier of images.
+class Classifier(nn.Module, ABC):
+    """Two convolutions and two dense layers, after LeCun et al. 1998, with dropout, over a picture of the data.
 
     Args:
-        event_shape: (channels, height, width).
+        picture_shape: (channels, height, width).
         classes: how many.
-        levels: data are 0 … levels.
+
+    Attributes:
+        STEPS: sufficient optimizer steps.
     """
 
-    #: sufficient optimizer steps: three epochs of MNIST
-    STEPS: ClassVar[int] = 1200
+    STEPS: ClassVar[int]
 
-    def __init__(self, event_shape: tuple[int, ...], classes: int, levels: int) -> None:
+    def __init__(self, picture_shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
-        channels, height, width = event_shape
-        self.levels = levels
+        channels, height, width = picture_shape
         self.conv1 = nn.Conv2d(channels, 32, 5, padding=2)
         self.conv2 = nn.Conv2d(32, 64, 5, padding=2)
         self.dense1 = nn.Linear(64 * (height // 4) * (width // 4), 256)
         self.dense2 = nn.Linear(256, classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Data ``[n, *event]`` to logits ``[n, classes]``."""
-        logits: Tensor = self.dense2(F.dropout(self.features(x), 0.5, self.training))
-        return logits
+    @abstractmethod
+    def picture(self, x: Tensor) -> Tensor:
+        """Data ``[n, *event]`` as an image ``[n, c, h, w]`` of about unit scale."""
 
     def features(self, x: Tensor) -> Tensor:
         """Data ``[n, *event]`` to the input of the last layer, ``[n, 256]``."""
@@ -46,13 +47,34 @@ class ImageClassifier(nn.Module):
         h = F.max_pool2d(F.relu(self.conv2(h)), 2)
         return F.relu(self.dense1(h.flatten(1)))
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Data ``[n, *event]`` to logits ``[n, classes]``."""
+        logits: Tensor = self.dense2(F.dropout(self.features(x), 0.5, self.training))
+        return logits
+
+
+class ImageClassifier(Classifier):
+    """The classifier of images, which are their own pictures.
+
+    Args:
+        event_shape: (channels, height, width).
+        classes: how many.
+        levels: data are 0 … levels.
+    """
+
+    STEPS = 1200  # three epochs of MNIST
+
+    def __init__(self, event_shape: tuple[int, ...], classes: int, levels: int) -> None:
+        super().__init__(event_shape, classes)
+        self.levels = levels
+
+    @override
     def picture(self, x: Tensor) -> Tensor:
-        """Data ``[n, *event]`` as an image ``[n, c, h, w]`` of about unit scale."""
         return x / self.levels
 
 
-class AudioClassifier(ImageClassifier):
-    """The classifier of recordings: the same network over the spectrogram, in decibels on the mel scale.
+class AudioClassifier(Classifier):
+    """The classifier of recordings, whose picture is the spectrogram, in decibels on the mel scale.
 
     In training, recordings are shifted by up to a twentieth of their length.
 
@@ -62,16 +84,17 @@ class AudioClassifier(ImageClassifier):
         classes: how many.
     """
 
-    STEPS: ClassVar[int] = 300
+    STEPS = 300
     BANDS, WINDOW_SECONDS, HOP_SECONDS = 40, 0.032, 0.01
 
     def __init__(self, length: int, sample_rate: int, classes: int) -> None:
         window, hop = (max(round(s * sample_rate), 4) for s in (self.WINDOW_SECONDS, self.HOP_SECONDS))
-        super().__init__((1, self.BANDS, 1 + length // hop), classes, levels=1)
+        super().__init__((1, self.BANDS, 1 + length // hop), classes)
         self.window, self.hop = window, hop
         self.register_buffer("bands", mel_bands(self.BANDS, window // 2 + 1, sample_rate), persistent=False)
         self.bands: Tensor
 
+    @override
     def picture(self, x: Tensor) -> Tensor:
         """Recordings ``[n, 1, length]`` to ``[n, 1, bands, frames]``, in units of 20 dB."""
         x = x[:, 0]
@@ -110,7 +133,7 @@ def has_classifier(data: Dataset) -> bool:
     )
 
 
-def classifier_for(data: Dataset) -> ImageClassifier:
+def classifier_for(data: Dataset) -> Classifier:
     """An untrained classifier.
 
     Raises:

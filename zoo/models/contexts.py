@@ -8,14 +8,14 @@ standardises by them, in training, sampling, scoring and in its graphs: users pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.conditions import Condition
+from zoo.conditions import Condition, ConditionLike
 from zoo.data import check_finite
 from zoo.errors import ConditionError
 
@@ -94,6 +94,10 @@ class StandardizedContext(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *others)
 
 
+#: a condition as a model in PyTorch takes it: one that is a tensor keeps its device and its gradient
+TensorCondition: TypeAlias = Tensor | ConditionLike
+
+
 def checked_condition(value: Tensor, condition: Condition, n: int, *, look: bool) -> Tensor:
     """A tensor as the condition of ``n`` samples, on its device and with its gradient.
 
@@ -142,6 +146,6 @@ def _name(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def needs_gradient(*values: Any) -> bool:
+def needs_gradient(*values: object) -> bool:
     """Whether one of these is a tensor that requires a gradient."""
     return torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in values)

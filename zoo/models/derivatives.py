@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from zoo.overriding import override
+
 #: (function, point, direction) -> (value, derivative)
 Method = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -51,8 +53,8 @@ class differentiable(TorchFunctionMode):  # noqa: N801 - reads as a statement: w
     through a directional derivative is silently wrong (2.13 and before); here it is composed of means.
     """
 
+    @override
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """See :class:`torch.overrides.TorchFunctionMode`."""
         if func in (torch.nn.functional.layer_norm, torch.layer_norm):
             return _layer_norm(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))

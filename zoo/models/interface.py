@@ -16,7 +16,8 @@ from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
 from zoo.density import Density
 from zoo.errors import ConditionError, DataError, UsageError
-from zoo.models.contexts import StandardizedContext, checked_condition, needs_gradient
+from zoo.models.contexts import StandardizedContext, TensorCondition, checked_condition, needs_gradient
+from zoo.overriding import override
 from zoo.programs import Direct, Graph, Programs
 from zoo.programs.ports import Port
 
@@ -62,7 +63,7 @@ class GenerativeModel(nn.Module, ABC):
     density: Density = "exact"
 
     @abstractmethod
-    def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
+    def sample(self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: Any) -> Tensor:
         """Draw ``n`` samples.
 
         Args:
@@ -75,7 +76,7 @@ class GenerativeModel(nn.Module, ABC):
             float tensor ``[n, *event_shape]`` in data units.
         """
 
-    def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
+    def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
         """Log-density of ``x`` in nats, in the units of the data, for models that have one.
 
         Args:
@@ -117,7 +118,7 @@ class GenerativeModel(nn.Module, ABC):
         """
         return (Objective("loss", self.loss, tuple(self.parameters())),)
 
-    def elbo(self, x: Tensor, *, condition: Any = None) -> Tensor:
+    def elbo(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
         """An estimate of the evidence lower bound of the log-probability of data.
 
         For whole numbers with uniform noise it is the log-density of the noisy numbers (Theis et al. 2016, eq.
@@ -203,7 +204,7 @@ class GenerativeModel(nn.Module, ABC):
             )
         return x
 
-    def condition_array(self, condition: Any, n: int) -> NDArray[Any] | None:
+    def condition_array(self, condition: TensorCondition, n: int) -> NDArray[Any] | None:
         """The condition of ``n`` samples as the array that graphs take: int32 ``[n]`` or float32 ``[n, d]``.
 
         Raises:
@@ -217,7 +218,7 @@ class GenerativeModel(nn.Module, ABC):
             condition = condition.detach().cpu().numpy()
         return self.condition.array(condition, n)
 
-    def condition_tensor(self, condition: Any, n: int) -> Tensor | None:
+    def condition_tensor(self, condition: TensorCondition, n: int) -> Tensor | None:
         """The condition of ``n`` samples as a tensor on the model's device, or None for an unconditional model.
 
         A tensor is passed through, with its gradient. In training mode the values of a tensor on an
@@ -251,11 +252,11 @@ class GenerativeModel(nn.Module, ABC):
             weights.mark_loaded(self)
         return result
 
-    def noise(self, seed: int, n: int, shape: tuple[int, ...], **counter: Any) -> Tensor:
+    def noise(self, seed: int, n: int, shape: tuple[int, ...]) -> Tensor:
         """Specified standard normals (:func:`zoo.noise.normal`) in the model's dtype, on its device."""
         if self.device.type == "cpu":
-            return torch.from_numpy(noise.normal(seed, n, shape, **counter)).to(self.dtype)
-        return noise_torch.normal(seed, n, shape, device=self.device, **counter).to(self.dtype)
+            return torch.from_numpy(noise.normal(seed, n, shape)).to(self.dtype)
+        return noise_torch.normal(seed, n, shape, device=self.device).to(self.dtype)
 
 
 def check_count(n: int) -> int:
@@ -302,15 +303,16 @@ class DirectModel(GenerativeModel):
         """
         raise cannot_score(type(self).__name__)
 
-    def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor:
-        """See :meth:`GenerativeModel.sample`; differentiable if the condition is a tensor that requires a gradient."""
+    @override
+    def sample(self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: Any) -> Tensor:
+        """Differentiable if the condition is a tensor that requires a gradient."""
         _no_options(options)
         with torch.set_grad_enabled(needs_gradient(condition)):
             z = self.noise(check_seed(seed), check_count(n), self.noise_shape)
             return self.inverse(z, self.condition_tensor(condition, n))
 
-    def log_prob(self, x: Tensor, *, condition: Any = None, **options: Any) -> Tensor:
-        """See :meth:`GenerativeModel.log_prob`."""
+    @override
+    def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
         _no_options(options)
         self.check_data(x)
         if self.condition is not None and condition is None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, cast
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from zoo import records
 from zoo.density import Density
 from zoo.errors import BundleError, UsageError
+from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from
 from zoo.programs.graph import Graph, HasPorts, event_of
 from zoo.registry.extensions import plugin_program
@@ -159,18 +161,18 @@ class Direct(Program):
     graph: str
     noise: str | None = None
     work: int = 1
-    density: Literal["exact", "bound"] = field(default="exact", metadata={"usual": True})
+    density: Literal["exact", "bound"] = field(default="exact", metadata=records.OMITTED)
     kind: ClassVar[str] = "direct"
     fuses: ClassVar[bool] = True
 
     @property
+    @override
     def noise_port(self) -> str | None:
-        """See :attr:`Program.noise_port`."""
         return self.noise
 
     @property
+    @override
     def density_kind(self) -> Density:
-        """See :attr:`Program.density_kind`."""
         return self.density
 
     @property
@@ -182,12 +184,12 @@ class Direct(Program):
         """Shape of the noise of one sample: that of the port ``noise``, which may differ from the shape of a sample."""
         return event_of(graphs, self.graph, self.noise, 1)
 
+    @override
     def summary(self) -> str:
-        """See :meth:`Program.summary`."""
         return f"one call of {self.graph}{', a lower bound' if self.density == 'bound' else ''}"
 
+    @override
     def explanation(self) -> str:
-        """See :meth:`Program.explanation`."""
         noise = f" with standard normal `{self.noise}`" if self.noise else ""
         bound = ": a lower bound of the log-density, not the log-density itself" if self.density == "bound" else ""
         return f"one call of `{self.graph}`{noise}{bound}."
@@ -237,29 +239,30 @@ class Iterate(Program):
     golden: ClassVar[Mapping[str, int]] = {"steps": 4}
 
     @property
+    @override
     def data_range(self) -> tuple[float, float] | None:
-        """See :attr:`Program.data_range`."""
         return None if self.data_min is None or self.data_max is None else (self.data_min, self.data_max)
 
     def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
         """Shape of one state, which sampling starts from as noise: that of a latent if there is a decoder."""
         return event_of(graphs, self.graph, "state", 2)
 
+    @override
     def summary(self) -> str:
-        """See :meth:`Program.summary`."""
         guided = f", guidance {self.guidance:g}" if self.guidance not in (None, 1) else ""
         return f"calls of {self.graph}, one a step: {self.steps} of {self.sampler}{guided}, or any other"
 
+    @override
     def explanation(self) -> str:
-        """See :meth:`Program.explanation`."""
         guided = "" if self.guidance == 1 else f" and guidance {self.guidance:g}"
         return (
             f"a step table over `{self.graph}`; {self.sampler} with {self.steps} steps{guided} unless another is asked "
             "for."
         )
 
+    @override
     def unit(self, samples: Any) -> float:
-        """See :meth:`Program.unit`: the scale of the data."""
+        """The scale of the data."""
         return self.scale
 
     def sampling_cases(self, n: int) -> list[dict[str, Any]]:
@@ -271,18 +274,19 @@ class Iterate(Program):
             short["guidance"] = 2.0
         return [{}, short] if n == 2 else [{"sampler": "ddim", "steps": 3}, short]
 
+    @override
     def row(self, time: float) -> dict[str, float] | None:
-        """See :meth:`Program.row`; inputs that a table decides are as in the middle of a run."""
+        """Inputs that a table decides are as in the middle of a run."""
         middle = {"noise_scale": 0.3, "noise_range": 0.5, "rescale": 0.7, "clip": self.clip or 3.0}
         return {**_at(self.path, time), **middle}
 
+    @override
     def tables(self) -> tuple[tuple[str, int], ...]:
-        """See :meth:`Program.tables`."""
         usual = USUAL_TABLES if isinstance(path_from(self.path), GaussianPath) else ()
         return tuple(dict.fromkeys(((self.sampler, self.steps), *usual)))
 
+    @override
     def stepping(self, name: str) -> Iterate:
-        """See :meth:`Program.stepping`."""
         return self
 
 
@@ -318,12 +322,12 @@ class Integrate(Program):
         """Shape of the noise that the ODE maps data to: that of the graph's state."""
         return event_of(graphs, self.graph, "x", 1)
 
+    @override
     def summary(self) -> str:
-        """See :meth:`Program.summary`."""
         return f"the probability-flow ODE: {self.steps} steps of {self.graph}"
 
+    @override
     def explanation(self) -> str:
-        """See :meth:`Program.explanation`."""
         ode = f"the probability-flow ODE over `{self.graph}`, {self.steps} Runge-Kutta steps"
         if self.probes == 0:
             return f"{ode} and the exact trace unless others are asked for: exact up to the error of the steps."
@@ -333,12 +337,12 @@ class Integrate(Program):
         """Few Runge-Kutta steps, and more of them for the smaller batches."""
         return {"steps": 2 if n > 2 else 8}
 
+    @override
     def row(self, time: float) -> dict[str, float] | None:
-        """See :meth:`Program.row`."""
         return _at(self.path, time)
 
+    @override
     def integrating(self, name: str) -> Integrate:
-        """See :meth:`Program.integrating`."""
         return self
 
 
@@ -365,8 +369,8 @@ class Fused(Program):
         """The graph draws its noise itself."""
         return ()
 
+    @override
     def summary(self) -> str:
-        """See :meth:`Program.summary`."""
         built_in = f": {self.steps} steps of {self.sampler}" if self.sampler else ""
         return f"one call of {self.graph}, noise included{built_in}"
 
@@ -392,12 +396,9 @@ class Programs:
 
 
 def describe(program: Program) -> dict[str, Any]:
-    """A program as JSON values, without what is as usual and not worth a word."""
-    values = asdict(cast(Any, program))
-    for each in fields(cast(Any, program)):
-        if each.metadata.get("usual") and values[each.name] == each.default:
-            del values[each.name]
-    return {"kind": program.kind, **values}
+    """A program as JSON values, without fields that are omitted at their default."""
+    described: dict[str, Any] = records.write(program)
+    return described
 
 
 def program_from(described: Mapping[str, Any]) -> Program:

@@ -5,17 +5,6 @@ Names are imported lazily: a runtime imports this package only for :mod:`zoo.reg
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from zoo.lazy import attach
 
-if TYPE_CHECKING:
-    from zoo.registry.lookup import Item, Registry, installed
-
-__all__ = ["Item", "Registry", "installed"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'zoo.registry' has no attribute {name!r}")
-    from zoo.registry import lookup
-
-    return getattr(lookup, name)
+__getattr__, __dir__, __all__ = attach(__name__)

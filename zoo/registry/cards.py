@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zoo import schema
+from zoo import records, schema
 from zoo.conditions import Condition
 from zoo.density import Density
 from zoo.errors import ConfigError
@@ -233,19 +233,12 @@ class ModelCard(Description):
     papers: tuple[str, ...] = ()
     recipe: Mapping[str, Any] | None = None
     bundle: str | None = None
-    density: Density | None = None
+    density: Density | None = field(default=None, metadata=records.OMITTED)
     folder: Path | None = None
 
     def describe(self) -> dict[str, Any]:
         """As JSON values; :meth:`from_description` reads them back."""
-        values = {
-            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("folder", "requires")
-        }
-        values["condition"] = None if self.condition is None else self.condition.describe()
-        values["weights"] = None if self.weights is None else dataclasses.asdict(self.weights)
-        if self.density is None:
-            del values["density"]
-        values["event_shape"], values["papers"] = list(self.event_shape), list(self.papers)
+        values = {name: value for name, value in records.write(self).items() if name not in ("folder", "requires")}
         return {"format": CARD_FORMAT, **values}
 
     def to_json(self) -> str:
@@ -270,13 +263,7 @@ class ModelCard(Description):
             )
         try:
             schema.check(_plain(values), f"card-{CARD_FORMAT}")
-            rest["event_shape"] = tuple(rest.get("event_shape", ()))
-            rest["papers"] = tuple(rest.get("papers", ()))
-            if rest.get("condition") is not None:
-                rest["condition"] = Condition.from_description(rest["condition"])
-            if rest.get("weights") is not None:
-                rest["weights"] = WeightsFile(**rest["weights"])
-            card = cls(**rest, folder=folder)
+            card = dataclasses.replace(records.read(cls, rest, "card"), folder=folder)
         except (ConfigError, TypeError, KeyError, ValueError, AttributeError) as error:
             raise ConfigError(f"{where} is not a model card: {error}") from error
         for relative in (card.weights.file if card.weights else None, card.bundle):

@@ -302,7 +302,7 @@ def _any(wanted: Iterable[str], names: set[str]) -> bool:
     return any(name in names or normalised(name) in names for name in wanted)
 
 
-def _type(value: Any) -> str:
+def _type(value: object) -> str:
     return "None" if value is None else type(value).__name__
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, UsageError
 from zoo.noise import normal
+from zoo.overriding import override
 from zoo.programs import Program, event_of
 from zoo.runtime.graph_checks import check_density, check_event, check_ports
 from zoo.runtime.opened import OpenBundle
@@ -22,8 +23,8 @@ from zoo.samplers.stepping import Tick
 class DirectRunner(Runner):
     """See :class:`~zoo.programs.Direct`."""
 
+    @override
     def check_sample(self, manifest: Manifest, program: Program) -> None:
-        """See :meth:`Runner.check_sample`."""
         noise = program.noise_port
         if noise is None:
             raise BundleError("its program sample names no input for the noise")
@@ -31,8 +32,8 @@ class DirectRunner(Runner):
         event_of(manifest.graphs, program.graph, noise, 1)
         check_event(manifest, program.graph, [manifest.graphs[program.graph].outputs[0].name], 1, manifest.event_shape)
 
+    @override
     def check_log_prob(self, manifest: Manifest, program: Program) -> None:
-        """See :meth:`Runner.check_log_prob`."""
         data = [p.name for p in manifest.graphs[program.graph].inputs if p.name != "condition"]
         if len(data) != 1:
             raise BundleError(f"graph {program.graph} takes {', '.join(data) or 'nothing'}, expected the data alone")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from zoo.bundle.manifest import Manifest
 from zoo.errors import UsageError
+from zoo.overriding import override
 from zoo.programs import Program
 from zoo.runtime.graph_checks import check_ports
 from zoo.runtime.opened import OpenBundle
@@ -20,8 +21,8 @@ from zoo.samplers.stepping import Tick
 class FusedRunner(Runner):
     """See :class:`~zoo.programs.Fused`."""
 
+    @override
     def check_sample(self, manifest: Manifest, program: Program) -> None:
-        """See :meth:`Runner.check_sample`."""
         check_ports(manifest, program, ("seed", "first", "n"), ("x",))
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:

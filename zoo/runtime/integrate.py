@@ -14,6 +14,7 @@ from zoo.counts import checked_count
 from zoo.errors import RuntimeFailure
 from zoo.likelihood import EXACT, evaluations, log_density, log_density_with_errors
 from zoo.likelihood.bound import variational_bound
+from zoo.overriding import override
 from zoo.paths import path_from, require_gaussian
 from zoo.programs import Integrate, Program
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
@@ -26,8 +27,8 @@ from zoo.samplers.stepping import Tick
 class IntegrateRunner(Runner):
     """See :class:`~zoo.programs.Integrate`."""
 
+    @override
     def check_log_prob(self, manifest: Manifest, program: Program) -> None:
-        """See :meth:`Runner.check_log_prob`."""
         program = program.integrating("the model")
         check_ports(manifest, program, ("x", "time", "alpha", "sigma", "probe"), ("denoised", "trace"))
         check_numbers(program.shift, program.scale)

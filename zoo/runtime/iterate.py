@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, RuntimeFailure, UsageError
+from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from
 from zoo.programs import Program
 from zoo.runtime import data
@@ -30,8 +31,8 @@ _STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them supports f
 class IterateRunner(Runner):
     """See :class:`~zoo.programs.Iterate`."""
 
+    @override
     def check_sample(self, manifest: Manifest, program: Program) -> None:
-        """See :meth:`Runner.check_sample`."""
         program = program.stepping("the model")
         learned = ("noise_range",) if program.learned_variance else ()
         required = (*_STEP, *learned) if isinstance(path_from(program.path), GaussianPath) else _REVEALING
@@ -95,26 +96,28 @@ class OnnxEngine(Engine[NDArray[Any]]):
         self.event_shape, self.state_shape = model.event_shape, model.state_shape
         self.samplers = model.samplers
 
+    @override
     def condition(self, condition: Any, n: int) -> NDArray[Any] | None:
-        """See :meth:`Engine.condition`."""
         return self._model.sampling_condition(condition, n)
 
     def centred(self, x: Any) -> Any:
         """Integers of a model of discrete data as the middle of their bins."""
         return data.centred(x, self._model.levels)
 
+    @override
     def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
-        """See :meth:`Engine.to_latent`."""
         return self._model.codec.to_latent(x)
 
+    @override
     def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
-        """See :meth:`Engine.to_data`."""
         return self._model.codec.to_data(latent)
 
+    @override
     def batches(self, n: int, batch_size: int | None) -> list[slice]:
-        """See :meth:`Engine.batches`: such that they fit into memory."""
+        """Such that they fit into memory."""
         return self._model.batches(n, batch_size, self._model.session(self.program.graph))
 
+    @override
     def run(
         self,
         state: SamplerState,
@@ -122,7 +125,7 @@ class OnnxEngine(Engine[NDArray[Any]]):
         tick: Tick,
         preview: Callable[[int, NDArray[Any]], None] | None,
     ) -> NDArray[Any]:
-        """See :meth:`Engine.run`.
+        """Take the rows, padded to the graph's batch if it has one.
 
         Raises:
             RuntimeFailure: the state is not finite after some step, or ONNX Runtime failed.

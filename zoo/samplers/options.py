@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any
 
+from numpy.typing import ArrayLike
+
+from zoo.conditions import ConditionLike
 from zoo.errors import UsageError
 from zoo.samplers.guidance import Guidance
 from zoo.samplers.table import StepTable
@@ -37,11 +40,11 @@ class SamplingOptions:
     sampler: str | StepTable | None = None
     steps: int | None = None
     guidance: float | Guidance | None = None
-    negative: Any = None
-    init: Any = None
+    negative: ConditionLike = None
+    init: ArrayLike | None = None
     strength: float | None = None
-    mask: Any = None
-    noise: Any = None
+    mask: ArrayLike | None = None
+    noise: ArrayLike | None = None
     own: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,7 +75,7 @@ def check_strength(strength: float) -> float:
     return strength
 
 
-def check_guidance(guidance: Any) -> Guidance:
+def check_guidance(guidance: object) -> Guidance:
     """A :class:`Guidance`, made from its weight if necessary.
 
     Raises:

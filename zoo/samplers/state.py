@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from zoo import noise, weights
 from zoo.errors import DataError, UsageError, ZooError
@@ -37,6 +37,8 @@ from zoo.samplers.guidance import evaluations
 from zoo.samplers.table import COLUMNS, Step, StepTable
 
 Array = NDArray[Any]
+#: in which arithmetic a state is: of float32 or float64
+FloatType = type[np.float32] | type[np.float64]
 FORMAT = "genzoo-sampler-state"
 VERSION = "1"
 _TABLE = "table/"
@@ -165,11 +167,11 @@ def begin(
     first: int = 0,
     condition: Array | None = None,
     other: Array | None = None,
-    init: Any = None,
+    init: ArrayLike | None = None,
     strength: float | None = None,
-    mask: Any = None,
-    noise: Any = None,
-    dtype: Any = np.float32,
+    mask: ArrayLike | None = None,
+    noise: ArrayLike | None = None,
+    dtype: FloatType = np.float32,
 ) -> SamplerState:
     """The state before the first row.
 
@@ -199,7 +201,7 @@ def begin(
     start = _initial_noise(noise, event_shape, n, seed, first, dtype)
     if other is None and condition is not None and program.null_class is not None:
         other = np.full_like(condition, program.null_class)
-    x = dtype(table.initial_scale) * start
+    x: Array = dtype(table.initial_scale) * start
     row, known, wanted = 0, None, None
     if init is not None:
         known = (spread(init, event_shape, n, "the data to start from", dtype) - dtype(program.shift)) / dtype(
@@ -251,7 +253,7 @@ def in_data_units(program: Iterate, x: Array) -> Array:
     return data
 
 
-def spread(values: Any, event_shape: tuple[int, ...], n: int, what: str, dtype: Any = np.float32) -> Array:
+def spread(values: ArrayLike, event_shape: tuple[int, ...], n: int, what: str, dtype: FloatType = np.float32) -> Array:
     """A view ``[n, *event]`` of an array that can be broadcast to it.
 
     Raises:
@@ -289,7 +291,7 @@ class RowInputs:
         dtype: of floating-point arrays.
     """
 
-    def __init__(self, program: Iterate, state: SamplerState, dtype: Any = np.float32) -> None:
+    def __init__(self, program: Iterate, state: SamplerState, dtype: FloatType = np.float32) -> None:
         shape = (state.n, *state.event_shape)
         self._state, self._dtype, self._learned = state, dtype, program.learned_variance
         self._silence = np.zeros(shape, dtype)
@@ -338,7 +340,9 @@ class RowInputs:
         return drawn.astype(self._dtype, copy=False)
 
 
-def _initial_noise(start: Any, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: Any) -> Array:
+def _initial_noise(
+    start: ArrayLike | None, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: FloatType
+) -> Array:
     if start is None:
         return noise.normal(seed, n, event_shape, first=first).astype(dtype, copy=False)
     return spread(start, event_shape, n, "the noise to start from", dtype)

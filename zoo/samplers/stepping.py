@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.conditions import ConditionLike
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
 from zoo.paths import path_from, require_gaussian
@@ -21,6 +22,7 @@ from zoo.samplers import BUILTIN, SamplerFunction, inversion, table_of
 from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.options import SamplingOptions
 from zoo.samplers.state import (
+    FloatType,
     RowInputs,
     SamplerState,
     begin,
@@ -61,7 +63,7 @@ def run_rows(
     step: StepFunction[Slots],
     rows: int | None = None,
     *,
-    dtype: Any = np.float32,
+    dtype: FloatType = np.float32,
     watch: Callable[[Step, Any], None] | None = None,
 ) -> Slots:
     """Run the next ``rows`` rows of a state's table, or all that are left, and return the last slots.
@@ -100,10 +102,10 @@ class Engine(ABC, Generic[Data]):
     event_shape: tuple[int, ...]
     state_shape: tuple[int, ...]
     samplers: Mapping[str, SamplerFunction] = BUILTIN
-    dtype: Any = np.float32
+    dtype: FloatType = np.float32
 
     @abstractmethod
-    def condition(self, condition: Any, n: int) -> Array | None:
+    def condition(self, condition: ConditionLike, n: int) -> Array | None:
         """The condition of ``n`` samples as an array ``[n]`` or ``[n, d]``; None for a model without any."""
 
     def centred(self, x: Any) -> Any:

@@ -94,7 +94,7 @@ def diverged(what: str, path: Path, learning_rate: float) -> ConfigError:
     )
 
 
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+def _differences(before: object, now: object, name: str = "") -> list[str]:
     """The differences between two recipes as JSON values, for a message."""
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return [] if before == now else [f"{name} was {_shown(before)} and is {_shown(now)}"]
@@ -103,7 +103,7 @@ def _differences(before: Any, now: Any, name: str = "") -> list[str]:
     return [text for texts in differences for text in texts]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = "absent" if value is None else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -31,10 +31,11 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
+from zoo import records
 from zoo.errors import ConfigError, UnknownNameError
 from zoo.training.distillation import DistillationRecipe
 
@@ -56,7 +57,7 @@ class ModelRecipe:
 
     architecture: str
     config: dict[str, Any] = field(default_factory=dict)
-    parts: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict, metadata=records.OMITTED)
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class TrainingChange:
     """
 
     step: int
-    learning_rate: float | None = None
-    gradient_clip: float | None = None
+    learning_rate: float | None = field(default=None, metadata=records.OMITTED)
+    gradient_clip: float | None = field(default=None, metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -131,7 +132,7 @@ class TrainingRecipe:
     evaluate_every: int = 0
     checkpoint_every: int = 500
     keep: str = "last"
-    changes: tuple[TrainingChange, ...] = ()
+    changes: tuple[TrainingChange, ...] = field(default=(), metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -177,7 +178,7 @@ class Recipe:
     model: ModelRecipe
     data: DataRecipe
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
-    distillation: DistillationRecipe | None = None
+    distillation: DistillationRecipe | None = field(default=None, metadata=records.OMITTED)
     summary: str = ""
     license: str = ""
 
@@ -188,8 +189,7 @@ class Recipe:
         Raises:
             ConfigError: unknown, missing or ill-typed keys.
         """
-        built: Recipe = _build(cls, values, source)
-        return built
+        return records.read(cls, values, source)
 
     @classmethod
     def from_file(cls, path: Path) -> Recipe:
@@ -206,55 +206,5 @@ class Recipe:
 
     def describe(self) -> dict[str, Any]:
         """As JSON values; :meth:`from_dict` reads them back."""
-        described = dataclasses.asdict(self)
-        described["training"]["betas"] = list(self.training.betas)
-        described["training"]["changes"] = [{"step": c.step, **c.settings()} for c in self.training.changes]
-        if not self.training.changes:
-            del described["training"]["changes"]
-        if self.distillation is None:
-            del described["distillation"]
-        if not self.model.parts:
-            del described["model"]["parts"]
+        described: dict[str, Any] = records.write(self)
         return described
-
-
-def _build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} must be a table")
-    hints = get_type_hints(cls)
-    known = {f.name: f for f in fields(cls)}
-    for key in values:
-        if key not in known:
-            error = UnknownNameError("key", key, known)
-            raise ConfigError(f"{where}: {error}", hint=error.hint)
-    built = {}
-    for name, f in known.items():
-        if name in values:
-            built[name] = _convert(hints[name], values[name], f"{where}: {name}")
-        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"{where}: {name} is missing")
-    return cls(**built)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if type(None) in get_args(hint):
-        # an optional table: absent, or complete
-        hint = next(kind for kind in get_args(hint) if kind is not type(None))
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)  # type: ignore[arg-type]
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint == tuple[float, float]:
-        if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
-            return (float(value[0]), float(value[1]))
-        raise ConfigError(f"{where} must be two numbers, not {value!r}")
-    if hint == tuple[TrainingChange, ...]:
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{where} must be a list of tables, not {value!r}")
-        return tuple(_build(TrainingChange, entry, f"{where}, entry {i}") for i, entry in enumerate(value))
-    if hint == dict[str, str] and isinstance(value, dict) and not all(isinstance(v, str) for v in value.values()):
-        raise ConfigError(f"{where} must be texts by name, not {value!r}")
-    plain = dict if hint in (dict[str, Any], dict[str, str]) else hint
-    if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
-        raise ConfigError(f"{where} must be {plain.__name__}, not {value!r}")
-    return value

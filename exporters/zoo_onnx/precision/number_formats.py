@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from zoo.overriding import override
+
 _PRODUCTS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _OTHERS: tuple[type[nn.Module], ...] = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Embedding)
 #: weights that share a scale in a row of 4-bit integers: the largest of these that divides the row
@@ -85,12 +87,13 @@ class Float(NumberFormat):
         self.name = name
         self.dtype = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else np.float16)
 
+    @override
     def rounded(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """See :class:`NumberFormat`. Values that overflow the format become infinite, which the proof refuses."""
+        """Values that overflow the format become infinite, which the proof refuses."""
         return array.astype(self.dtype).astype(np.float32) if array.size >= _LEAST else None
 
+    @override
     def stored(self, array: NDArray[np.float32]) -> Stored | None:
-        """See :class:`NumberFormat`."""
         with np.errstate(over="ignore"):
             values = array.astype(self.dtype)
         return Stored(values) if np.array_equal(values.astype(np.float32), array) else None
@@ -108,15 +111,16 @@ class Integers(NumberFormat):
         self.opset = 17 if bits == 8 else 21  # blocks came with opset 21
         self.dtype = np.dtype(np.int8 if bits == 8 else ml_dtypes.int4)
 
+    @override
     def rounded(self, array: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """See :class:`NumberFormat`."""
         if array.size < _LEAST or (cells := self._cells(array)) is None:
             return None
         scale = self._scale(cells)
         return np.asarray(np.rint(cells / scale) * scale, np.float32).reshape(array.shape)
 
+    @override
     def stored(self, array: NDArray[np.float32]) -> Stored | None:
-        """See :class:`NumberFormat`. A matrix may be stored transposed."""
+        """A matrix may be stored transposed."""
         if array.ndim < 2 or array.size < _LEAST:
             return None
         if (held := self._stored(array)) is not None or array.ndim != 2:

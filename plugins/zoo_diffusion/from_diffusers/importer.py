@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UsageError, WeightsError, ZooError
+from zoo.overriding import override
 from zoo.registry.cards import ModelCard
 from zoo.registry.discovery import last_line
 from zoo.weights import load_into
@@ -102,8 +103,8 @@ class FolderCard(ModelCard):
 
     variant: str | None = None
 
+    @override
     def describe(self) -> dict[str, Any]:
-        """See :meth:`zoo.registry.cards.ModelCard.describe`."""
         return {name: value for name, value in super().describe().items() if name != "variant"}
 
 

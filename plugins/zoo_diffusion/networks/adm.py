@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_diffusion.networks.embeddings import Sinusoids
+from zoo_diffusion.networks.network import Network
 from zoo_diffusion.networks.unet import Upsample, enlarged, group_norm, zero
 
 
@@ -179,7 +181,7 @@ class _Blocks:
         return Downsample(channels) if how == "down" else Upsample(channels)
 
 
-class ADM(nn.Module):
+class ADM(Network):
     """ADM's U-Net over images ``[n, in_channels, height, width]``.
 
     Arguments have the names and meanings of the published code. The network for ImageNet at 64×64 has
@@ -188,8 +190,6 @@ class ADM(nn.Module):
 
     Args:
         size: (height, width), each divisible by 2 for every level but the last.
-        in_channels: of the input.
-        out_channels: of the output.
         model_channels: channels over ``channel_mult``.
         channel_mult: channels of each level over ``model_channels``.
         num_res_blocks: residual blocks a level on the way down; one more on the way up.
@@ -200,8 +200,6 @@ class ADM(nn.Module):
         resblock_updown: whether residual blocks change the size, or convolutions.
         use_new_attention_order: see :class:`AttentionBlock`.
         dropout: inside residual blocks.
-        classes: number of classes including a null class, or None.
-        vector: length of the condition vector, or None.
     """
 
     def __init__(
@@ -283,17 +281,8 @@ class ADM(nn.Module):
                 width = out
         return width
 
+    @override
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict.
-
-        Args:
-            x: ``[n, in_channels, height, width]``.
-            time: ``[n]``, the network's time.
-            condition: int ``[n]`` or float ``[n, vector]``, as built.
-
-        Returns:
-            ``[n, out_channels, height, width]``.
-        """
         embedding = self.time_embed(self.sinusoids(time))
         if self.label_emb is not None:
             embedding = embedding + self.label_emb(condition)

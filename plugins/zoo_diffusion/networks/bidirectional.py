@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo_diffusion.networks.embeddings import ConditionedNetwork
 from zoo_diffusion.networks.unet import zero
 
 
@@ -40,7 +41,7 @@ class Block(nn.Module):
         return result
 
 
-class Bidirectional(nn.Module):
+class Bidirectional(ConditionedNetwork):
     """Symbols, some of them hidden, to the logits of what stands at every position.
 
     Args:
@@ -70,8 +71,7 @@ class Bidirectional(nn.Module):
         self.symbols = nn.Embedding(symbols + 1, width)
         self.positions = nn.Parameter(0.02 * torch.randn(length, width))
         nn.init.normal_(self.symbols.weight, std=0.02)
-        self.classes = nn.Embedding(classes, width) if classes else None
-        self.vector = nn.Linear(vector, width) if vector else None
+        self.embed(classes, vector, width)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         # at the start, every symbol is as likely everywhere
@@ -88,10 +88,9 @@ class Bidirectional(nn.Module):
             logits ``[n, length, symbols]``.
         """
         h = self.symbols(tokens) + self.positions
-        if self.classes is not None:
-            h = h + self.classes(condition)[:, None]
-        if self.vector is not None:
-            h = h + self.vector(condition)[:, None]
+        told = self.embedded(condition)
+        if told is not None:
+            h = h + told[:, None]
         for block in self.blocks:
             h = block(h)
         logits: Tensor = self.last(self.norm(h))

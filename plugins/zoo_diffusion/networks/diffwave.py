@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
+from zoo_diffusion.networks.embeddings import ConditionedNetwork
+from zoo_diffusion.networks.network import Network
 from zoo_diffusion.networks.patches import check_patch, patched, unpatched
 from zoo_diffusion.networks.unet import sinusoidal_embedding, zero
 
@@ -43,26 +46,24 @@ class ResidualLayer(nn.Module):
         return (x + residual) / math.sqrt(2), skip
 
 
-class DiffWave(nn.Module):
-    """DiffWave over signals ``[n, channels, length]``.
+class DiffWave(ConditionedNetwork, Network):
+    """DiffWave over signals ``[n, in_channels, length]``.
 
     Args:
-        channels: of the signal.
-        length: of the signal, divisible by ``patch``.
+        size: (length,), divisible by ``patch``.
         patch: neighbouring samples that are taken together as the channels of one position; 1 in the paper.
         residual_channels: C.
         layers: how many, all of whose skip connections are summed.
         cycle: layers after which the dilations 1, 2, 4, ... begin anew.
         embedding: length of the time embedding, 512 in the paper.
-        classes: number of classes including the null class, or None.
-        vector: length of the condition vector, or None.
     """
 
     def __init__(
         self,
         *,
-        channels: int,
-        length: int,
+        size: tuple[int],
+        in_channels: int,
+        out_channels: int,
         patch: int = 1,
         residual_channels: int = 64,
         layers: int = 30,
@@ -72,43 +73,30 @@ class DiffWave(nn.Module):
         vector: int | None = None,
     ) -> None:
         super().__init__()
-        check_patch(patch, length)
+        check_patch(patch, *size)
         if layers < 1 or cycle < 1:
             raise ConfigError(f"DiffWave has at least one layer in a cycle of at least one, not {layers} and {cycle}")
         self.patch, self.width = patch, residual_channels
         self.time = nn.Sequential(
             nn.Linear(_FEATURES, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
-        self.classes = nn.Embedding(classes, _FEATURES) if classes else None
-        self.vector = nn.Linear(vector, _FEATURES) if vector else None
+        self.embed(classes, vector, _FEATURES)
         condition = _FEATURES if classes or vector else None
-        self.conv_in = nn.Conv1d(channels * patch, residual_channels, 1)
+        self.conv_in = nn.Conv1d(in_channels * patch, residual_channels, 1)
         self.layers = nn.ModuleList(
             ResidualLayer(residual_channels, embedding, condition, 2 ** (i % cycle)) for i in range(layers)
         )
         self.conv_skip = nn.Conv1d(residual_channels, residual_channels, 1)
-        self.conv_out = zero(nn.Conv1d(residual_channels, channels * patch, 1))
+        self.conv_out = zero(nn.Conv1d(residual_channels, out_channels * patch, 1))
 
+    @override
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict.
-
-        Args:
-            x: ``[n, channels, length]``.
-            time: ``[n]``, the network's time.
-            condition: int ``[n]`` or float ``[n, vector]``, as built.
-
-        Returns:
-            ``[n, channels, length]``.
-        """
         embedding = self.time(sinusoidal_embedding(time, _FEATURES))
-        if self.classes is not None:
-            condition = self.classes(condition)
-        if self.vector is not None:
-            condition = self.vector(condition)
+        told = self.embedded(condition)
         h = F.relu(self.conv_in(patched(x, self.patch)))
         total = torch.zeros_like(h)
         for layer in self.layers:
-            h, skip = layer(h, embedding, condition)
+            h, skip = layer(h, embedding, told)
             total = total + skip
         h = F.relu(self.conv_skip(total / math.sqrt(len(self.layers))))
         return unpatched(self.conv_out(h), self.patch)

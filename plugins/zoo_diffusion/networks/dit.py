@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_diffusion.networks.embeddings import Sinusoids
+from zoo_diffusion.networks.network import Network
 from zoo_diffusion.networks.unet import zero
 
 #: how times are embedded -> shift of the frequencies; see :class:`DiT`
@@ -180,13 +182,11 @@ class FinalLayer(nn.Module):
         return result
 
 
-class DiT(nn.Module):
+class DiT(Network):
     """A diffusion transformer over images ``[n, in_channels, height, width]``.
 
     Args:
         size: (height, width), divisible by ``patch_size``.
-        in_channels: of the input.
-        out_channels: of the output.
         patch_size: pixels along the side of a patch.
         hidden_size: length of a token, divisible by 4 and by ``num_heads``.
         depth: blocks.
@@ -195,8 +195,6 @@ class DiT(nn.Module):
         time_embedding: ``"dit"``, as the published network was trained, or ``"diffusers"``, as that library computes
             it, with frequencies that fall faster.
         norm_eps: of the norm before the MLPs.
-        classes: number of classes including a null class, or None.
-        vector: length of the condition vector, or None.
     """
 
     def __init__(
@@ -238,17 +236,8 @@ class DiT(nn.Module):
         self.blocks = nn.ModuleList(Block(hidden_size, num_heads, hidden, norm_eps) for _ in range(depth))
         self.final_layer = FinalLayer(hidden_size, patch_size**2 * out_channels)
 
+    @override
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict.
-
-        Args:
-            x: ``[n, in_channels, height, width]``.
-            time: ``[n]``, the network's time.
-            condition: int ``[n]`` or float ``[n, vector]``, as built.
-
-        Returns:
-            ``[n, out_channels, height, width]``.
-        """
         embedding = self.t_embedder(time)
         if self.y_embedder is not None:
             embedding = embedding + self.y_embedder(condition)

@@ -1,4 +1,4 @@
-"""How a network is told the time: sines and cosines of it, then two layers."""
+"""How a network is told the time and the condition."""
 
 from __future__ import annotations
 
@@ -69,4 +69,35 @@ class TimeEmbedding(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """``[n, features]`` to ``[n, size]``."""
         embedding: Tensor = self.linear_2(F.silu(self.linear_1(features)))
+        return embedding
+
+
+class ConditionedNetwork(nn.Module):
+    """A network that embeds classes, or a vector, or neither.
+
+    Attributes:
+        classes: an embedding of each class, or None.
+        vector: a linear layer of the vector, or None.
+    """
+
+    classes: nn.Embedding | None
+    vector: nn.Linear | None
+
+    def embed(self, classes: int | None, vector: int | None, size: int) -> None:
+        """Add the layers.
+
+        Args:
+            classes: number of classes including the null class, or None.
+            vector: length of the condition vector, or None.
+            size: length of the embedding.
+        """
+        self.classes = nn.Embedding(classes, size) if classes else None
+        self.vector = nn.Linear(vector, size) if vector else None
+
+    def embedded(self, condition: Tensor | None) -> Tensor | None:
+        """Classes ``[n]`` or vectors ``[n, vector]`` to ``[n, size]``; None without either."""
+        layer = self.vector if self.classes is None else self.classes
+        if layer is None:
+            return None
+        embedding: Tensor = layer(condition)
         return embedding

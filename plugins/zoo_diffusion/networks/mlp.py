@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ConfigError
+from zoo_diffusion.networks.embeddings import ConditionedNetwork
 from zoo_diffusion.networks.unet import sinusoidal_embedding, zero
 
 
@@ -38,7 +40,7 @@ class Block(nn.Module):
         return result
 
 
-class ResidualMLP(nn.Module):
+class ResidualMLP(ConditionedNetwork):
     """Predicts from a state ``[n, d]``, its time and its condition.
 
     Args:
@@ -61,10 +63,11 @@ class ResidualMLP(nn.Module):
         vector: int | None = None,
     ) -> None:
         super().__init__()
+        if hidden < 2 or hidden % 2 or blocks < 1:
+            raise ConfigError(f"the network has one block or more, of even width, not {blocks} of width {hidden}")
         self.hidden = hidden
         self.time = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
-        self.classes = nn.Embedding(classes, hidden) if classes else None
-        self.vector = nn.Linear(vector, hidden) if vector else None
+        self.embed(classes, vector, hidden)
         self.first = nn.Linear(size, hidden)
         self.blocks = nn.ModuleList(Block(hidden, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(hidden)
@@ -82,10 +85,9 @@ class ResidualMLP(nn.Module):
             as ``x``.
         """
         embedding = self.time(sinusoidal_embedding(time, self.hidden))
-        if self.classes is not None:
-            embedding = embedding + self.classes(condition)
-        if self.vector is not None:
-            embedding = embedding + self.vector(condition)
+        told = self.embedded(condition)
+        if told is not None:
+            embedding = embedding + told
         embedding = F.silu(embedding)
         h = self.first(x.flatten(1))
         for block in self.blocks:

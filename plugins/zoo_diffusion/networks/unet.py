@@ -15,6 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
+from zoo_diffusion.networks.embeddings import ConditionedNetwork
+from zoo_diffusion.networks.network import Network
 
 Sides = tuple[int, int]
 SQUARE: Sides = (3, 3)
@@ -147,30 +150,28 @@ class Level(nn.Module):
         return zip(self.blocks, self.attentions, strict=True)
 
 
-class UNet(nn.Module):
-    """A U-Net over images ``[n, channels, height, width]``.
+class UNet(ConditionedNetwork, Network):
+    """A U-Net over images ``[n, in_channels, height, width]``.
 
     Args:
-        channels: of the image.
         size: (height, width), each divisible by 2 for every level but the last.
         base: channels of the first level.
-        multipliers: channels of each level over ``base``.
+        multipliers: channels of each level over ``base``; each further level halves the sides.
         blocks: residual blocks a level on the way down; one more on the way up.
         attention: levels (0 is full resolution) with self-attention; the middle has it always.
         head_channels: channels of an attention head.
         dropout: inside residual blocks.
-        classes: number of classes including the null class, or None.
-        vector: length of the condition vector, or None.
         kernel: sides of the convolutions, 1 or 3; where 1, all levels have the same side.
     """
 
     def __init__(
         self,
         *,
-        channels: int,
         size: tuple[int, int],
+        in_channels: int,
+        out_channels: int,
         base: int = 32,
-        multipliers: Sequence[int] = (1, 2, 4),
+        multipliers: Sequence[int] = (1, 2, 3),
         blocks: int = 1,
         attention: Sequence[int] = (2,),
         head_channels: int = 32,
@@ -187,9 +188,8 @@ class UNet(nn.Module):
         self.base = base
         embedding = 4 * base
         self.time = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
-        self.classes = nn.Embedding(classes, embedding) if classes else None
-        self.vector = nn.Linear(vector, embedding) if vector else None
-        self.conv_in = convolution(channels, base, kernel)
+        self.embed(classes, vector, embedding)
+        self.conv_in = convolution(in_channels, base, kernel)
 
         widths = [base * m for m in multipliers]
         skips, width = [base], base
@@ -217,24 +217,14 @@ class UNet(nn.Module):
             if level:
                 self.upsample.append(Upsample(width, kernel))
         self.norm_out = group_norm(width)
-        self.conv_out = zero(convolution(width, channels, kernel))
+        self.conv_out = zero(convolution(width, out_channels, kernel))
 
+    @override
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict.
-
-        Args:
-            x: ``[n, channels, height, width]``.
-            time: ``[n]``, the network's time.
-            condition: int ``[n]`` or float ``[n, vector]``, as built.
-
-        Returns:
-            ``[n, channels, height, width]``.
-        """
         embedding = self.time(sinusoidal_embedding(time, self.base))
-        if self.classes is not None:
-            embedding = embedding + self.classes(condition)
-        if self.vector is not None:
-            embedding = embedding + self.vector(condition)
+        told = self.embedded(condition)
+        if told is not None:
+            embedding = embedding + told
         embedding = F.silu(embedding)
 
         h = self.conv_in(x)

@@ -4,37 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from zoo.overriding import override
+from zoo_diffusion.networks.network import Network
 from zoo_diffusion.networks.patches import check_patch, patched, unpatched
 from zoo_diffusion.networks.unet import UNet
 
 
-class UNet1d(nn.Module):
-    """A U-Net over signals ``[n, channels, length]``.
+class UNet1d(Network):
+    """A U-Net over signals ``[n, in_channels, length]``.
 
     Neighbouring samples are taken together as the channels of one position, which divides the positions, and with
     them most of the cost, by ``patch``; the first and the last convolution are then the network's filterbanks.
 
     Args:
-        channels: of the signal.
-        length: of the signal, divisible by ``patch`` times 2 for every level but the last.
+        size: (length,), divisible by ``patch`` times 2 for every level but the last.
         patch: neighbouring samples that make a position.
         unet: the other arguments of :class:`~zoo_diffusion.networks.unet.UNet`.
     """
 
-    def __init__(self, *, channels: int, length: int, patch: int = 1, **unet: Any) -> None:
+    def __init__(self, *, size: tuple[int], in_channels: int, out_channels: int, patch: int = 1, **unet: Any) -> None:
         super().__init__()
+        (length,) = size
         check_patch(patch, length)
         self.patch = patch
         # an image one pixel high: convolutions over images are what CPUs are fastest at
-        self.unet = UNet(channels=channels * patch, size=(1, length // patch), kernel=(1, 3), **unet)
+        self.unet = UNet(
+            size=(1, length // patch),
+            in_channels=in_channels * patch,
+            out_channels=out_channels * patch,
+            kernel=(1, 3),
+            **unet,
+        )
 
+    @override
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict; arguments as for :class:`~zoo_diffusion.networks.unet.UNet`, with ``x`` ``[n, channels, length]``.
-
-        Returns:
-            ``[n, channels, length]``.
-        """
         predicted = self.unet(patched(x, self.patch)[:, :, None], time, condition)
         return unpatched(predicted.squeeze(2), self.patch)

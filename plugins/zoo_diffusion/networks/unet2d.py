@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_diffusion.networks.embeddings import RandomFourier, Sinusoids, TimeEmbedding
+from zoo_diffusion.networks.network import Network
 from zoo_diffusion.networks.unet import zero
 from zoo_diffusion.networks.unet2d_blocks import BlockStyle, Level, Middle
 
@@ -122,14 +124,11 @@ class UNet2DLayout:
         )
 
 
-class UNet2D(nn.Module):
+class UNet2D(Network):
     """A U-Net over images ``[n, in_channels, height, width]``.
 
     Args:
         size: (height, width), each divisible by 2 for every level but the last.
-        in_channels: of the input.
-        out_channels: of the output.
-        classes: number of classes including a null class, or None.
         layout: fields of :class:`UNet2DLayout`.
     """
 
@@ -166,17 +165,8 @@ class UNet2D(nn.Module):
         self.conv_norm_out = style.norm(first)
         self.conv_out = zero(nn.Conv2d(first, out_channels, 3, padding=1))
 
+    @override
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict.
-
-        Args:
-            x: ``[n, in_channels, height, width]``.
-            time: ``[n]``, the network's time.
-            condition: int ``[n]`` or float ``[n, d]``, as built.
-
-        Returns:
-            ``[n, out_channels, height, width]``.
-        """
         if self.center_input_sample:
             x = 2 * x - 1
         embedding = self.time_embedding(self.time_proj(time))

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_diffusion.networks.dit import MLP, Attention, PatchEmbedding, unpatched
 from zoo_diffusion.networks.embeddings import Sinusoids
+from zoo_diffusion.networks.network import Network
 from zoo_diffusion.networks.unet import zero
 
 
@@ -51,7 +53,7 @@ class TimeToken(nn.Sequential):
         super().__init__(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))
 
 
-class UViT(nn.Module):
+class UViT(Network):
     """A U-ViT over images ``[n, in_channels, height, width]``.
 
     The published networks begin with small random weights throughout. Here the prediction begins at zero, as that of
@@ -59,8 +61,6 @@ class UViT(nn.Module):
 
     Args:
         size: (height, width), divisible by ``patch_size``.
-        in_channels: of the input.
-        out_channels: of the output.
         patch_size: pixels along the side of a patch.
         embed_dim: length of a token, divisible by ``num_heads``.
         depth: blocks with the one in the middle not counted: half of them before it, half after.
@@ -69,8 +69,7 @@ class UViT(nn.Module):
         qkv_bias: whether queries, keys and values have a bias.
         mlp_time_embed: whether two layers turn the sines and cosines of the time into its token; else they are it.
         conv: whether a 3×3 convolution has the last word, which removes the edges of patches.
-        classes: number of classes including a null class, or None.
-        vector: length of the condition vector, which then is a token, or None.
+        vector: see :class:`~zoo_diffusion.networks.network.Network`; it is a token, as a class is.
     """
 
     def __init__(
@@ -132,17 +131,8 @@ class UViT(nn.Module):
             nn.init.dirac_(convolution.weight)
             self.final_layer = convolution
 
+    @override
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict.
-
-        Args:
-            x: ``[n, in_channels, height, width]``.
-            time: ``[n]``, the network's time.
-            condition: int ``[n]`` or float ``[n, vector]``, as built.
-
-        Returns:
-            ``[n, out_channels, height, width]``.
-        """
         tokens = [self.time_embed(self.sinusoids(time))[:, None], self.patch_embed(x)]
         if self.label_emb is not None:
             tokens.insert(0, self.label_emb(condition)[:, None])

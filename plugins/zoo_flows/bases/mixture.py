@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_flows.bases.base import Base, standard_log_prob, uniform
 
 #: log of the largest deviation; the least is its inverse
@@ -33,8 +34,8 @@ class Mixture(Base):
         self.means = nn.Parameter(torch.randn(components, size))
         self.log_deviations = nn.Parameter(torch.zeros(components, size))
 
+    @override
     def from_noise(self, noise: Tensor, context: Tensor | None = None) -> Tensor:
-        """See :class:`Base`."""
         choice, normal = torch.split(noise, [1, self.size], dim=1)
         ends = torch.cumsum(torch.softmax(self.logits, 0), 0)[:-1]
         beyond = (uniform(choice) >= ends).to(noise.dtype)
@@ -42,8 +43,8 @@ class Mixture(Base):
         chosen = F.pad(beyond, (1, 0), value=1.0) - F.pad(beyond, (0, 1), value=0.0)
         return chosen @ self.means + normal * (chosen @ self._log_deviations().exp())
 
+    @override
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """See :class:`Base`."""
         log_deviations = self._log_deviations()
         normal = (z.unsqueeze(1) - self.means) * (-log_deviations).exp()
         each = standard_log_prob(normal) - log_deviations.sum(1) + torch.log_softmax(self.logits, 0)

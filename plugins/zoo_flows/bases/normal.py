@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.bases.base import Base, standard_log_prob
 from zoo_flows.transforms.maps import AffineMap
 
@@ -22,12 +23,12 @@ class StandardNormal(Base):
         super().__init__()
         self.size = self.noise_size = size
 
+    @override
     def from_noise(self, noise: Tensor, context: Tensor | None = None) -> Tensor:
-        """See :class:`Base`."""
         return noise
 
+    @override
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """See :class:`Base`."""
         return standard_log_prob(z)
 
 
@@ -49,12 +50,12 @@ class DiagonalNormal(Base):
         if self.context is not None:
             nn.init.zeros_(self.context.weight)
 
+    @override
     def from_noise(self, noise: Tensor, context: Tensor | None = None) -> Tensor:
-        """See :class:`Base`."""
         return _AFFINE.inverse(noise.unsqueeze(0), self._maps(context)).squeeze(0)
 
+    @override
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """See :class:`Base`."""
         noise, log_slope = _AFFINE.forward(z.unsqueeze(0), self._maps(context))
         return standard_log_prob(noise.squeeze(0)) + log_slope.squeeze(0).sum(1)
 

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from zoo.overriding import override
 from zoo_flows.bases.base import Base, uniform
 
 
@@ -23,12 +24,12 @@ class Uniform(Base):
         self.size = self.noise_size = size
         self.bound = bound
 
+    @override
     def from_noise(self, noise: Tensor, context: Tensor | None = None) -> Tensor:
-        """See :class:`Base`."""
         return self.bound * (2.0 * uniform(noise) - 1.0)
 
+    @override
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """See :class:`Base`."""
         inside = z.abs() <= self.bound
         each = torch.where(inside, -math.log(2.0 * self.bound), -math.inf)
         return each.to(z.dtype).sum(1)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.transforms.affine import FrozenAffine
 from zoo_flows.transforms.base import Transform, constant_log_det
 
@@ -30,19 +31,19 @@ class ActNorm(Transform):
         self.log_scale = nn.Parameter(torch.zeros(each))
 
     @torch.no_grad()
+    @override
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
-        """See :class:`Transform`."""
         values = x.double().transpose(0, 1).flatten(1)
         std, mean = torch.std_mean(values, dim=1)
         self.shift.copy_(mean.reshape(self.shift.shape))
         self.log_scale.copy_(torch.where(std > 0, std, 1.0).log().reshape(self.shift.shape))
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return (x - self.shift) * (-self.log_scale).exp(), constant_log_det(-self._log_det(), x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return z * self.log_scale.exp() + self.shift, constant_log_det(self._log_det(), z)
 
     def frozen(self) -> Transform:

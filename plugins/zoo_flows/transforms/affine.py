@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import DataError
+from zoo.overriding import override
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 
@@ -28,8 +29,9 @@ class Standardize(Transform):
         self.register_buffer("scale", torch.ones(size))
 
     @torch.no_grad()
+    @override
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
-        """See :class:`Transform`.
+        """Fit mean and deviation.
 
         Raises:
             DataError: a component that is constant, which has no density, or not finite.
@@ -45,12 +47,12 @@ class Standardize(Transform):
         self.shift.copy_(mean)
         self.scale.copy_(std)
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return (x - self.shift) / self.scale, constant_log_det(-self.scale.log().sum(), x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return z * self.scale + self.shift, constant_log_det(self.scale.log().sum(), z)
 
     def frozen(self) -> Transform:
@@ -78,14 +80,15 @@ class FrozenAffine(Transform):
         self.register_buffer("scale", scale.detach().to(shift.dtype, copy=True))
         self.register_buffer("log_det", (-positions * scale.detach().log().sum()).to(shift.dtype))
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return (x - self.shift) / self.scale, constant_log_det(self.log_det, x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return z * self.scale + self.shift, constant_log_det(-self.log_det, z)
 
+    @override
     def write(
         self,
         builder: GraphBuilder,
@@ -96,7 +99,6 @@ class FrozenAffine(Transform):
         *,
         log_det: bool,
     ) -> tuple[Value, Value | None]:
-        """See :class:`Transform`."""
         shift, scale, constant = (builder.constant(t.numpy()) for t in (self.shift, self.scale, self.log_det))
         if direction == "forward":
             return builder("Div", builder("Sub", value, shift), scale), constant

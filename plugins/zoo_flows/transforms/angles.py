@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform, constant_log_det
 from zoo_flows.transforms.circular import wrapped
 
@@ -26,12 +27,12 @@ class Angles(Transform):
             raise ConfigError(f"a period has a beginning and a length above 0, not {low} and {period}")
         self.low, self.speed = float(low), 2.0 * math.pi / period
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return wrapped((x - self.low) * self.speed - math.pi), self._log_det(x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return (z + math.pi) / self.speed + self.low, -self._log_det(z)
 
     def _log_det(self, x: Tensor) -> Tensor:

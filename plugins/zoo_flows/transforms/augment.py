@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform, constant_log_det
 
 
@@ -21,11 +22,11 @@ class NoiseAugmentation(Transform):
         super().__init__()
         self.deviation = deviation
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         z = x + self.deviation * torch.randn_like(x) if self.training else x
         return z, constant_log_det(x.new_zeros(()), x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return z, constant_log_det(z.new_zeros(()), z)

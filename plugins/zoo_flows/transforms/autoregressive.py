@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from zoo.overriding import override
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim
 from zoo_flows.transforms import unfolding, unfolding_graph, unfolding_plan
@@ -53,13 +54,13 @@ class Autoregressive(Transform):
         self.ways = ITERATIVE_WAYS if isinstance(map, IterativeMap) else WAYS
         self.network = MADE(size, map.count, context=context, hidden=hidden, residual=residual)
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         z, log_slope = self.map.forward(x.unsqueeze(0), conditioned(self.network, x, context).movedim(2, 0))
         return z.squeeze(0), log_slope.sum((0, 2))
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         # gradients, and residual blocks, need what memory held before
         kept = torch.is_grad_enabled() or self.network.residual
         unfolded = unfolding.data if kept else unfolding_plan.data
@@ -76,6 +77,7 @@ class Autoregressive(Transform):
         frozen.map, frozen.ways, frozen.network = copy.deepcopy(self.map), self.ways, self.network.frozen()
         return frozen.eval().requires_grad_(False)
 
+    @override
     def write(
         self,
         builder: GraphBuilder,
@@ -86,7 +88,6 @@ class Autoregressive(Transform):
         *,
         log_det: bool,
     ) -> tuple[Value, Value | None]:
-        """See :class:`Transform`."""
         x = unfolding_graph.write(builder, way, self.network, self.map, value, context)
         if not log_det:
             return x, None
@@ -114,19 +115,20 @@ class Inverted(Transform):
         self.written = frozenset(_SWAPPED[direction] for direction in transform.written)
         self.ways = transform.ways
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return self.transform.inverse(x, context)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         z, log_det = self.transform(z, context)
         return z, log_det
 
+    @override
     def frozen(self) -> Transform:
-        """See :class:`Transform`."""
         return Inverted(self.transform.frozen()).eval()
 
+    @override
     def write(
         self,
         builder: GraphBuilder,
@@ -137,5 +139,4 @@ class Inverted(Transform):
         *,
         log_det: bool,
     ) -> tuple[Value, Value | None]:
-        """See :class:`Transform`."""
         return self.transform.write(builder, _SWAPPED[direction], way, value, context, log_det=log_det)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.transforms.affine import FrozenAffine
 from zoo_flows.transforms.base import Transform, constant_log_det
 
@@ -43,14 +44,14 @@ class BatchNorm(Transform):
         self.register_buffer("variance", torch.ones(each))
 
     @torch.no_grad()
+    @override
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
-        """See :class:`Transform`."""
         mean, variance = self._of(x.double())
         self.mean.copy_(mean)
         self.variance.copy_(variance)
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         mean, variance = self.mean, self.variance
         if self.training and torch.is_grad_enabled():
             mean, variance = self._of(x)
@@ -61,8 +62,8 @@ class BatchNorm(Transform):
         z = (x - mean) * log_scale.exp() + self.shift
         return z, constant_log_det(log_scale.sum() * self.positions, x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         log_scale = self._log_scale(self.variance)
         x = (z - self.shift) * (-log_scale).exp() + self.mean
         return x, constant_log_det(-log_scale.sum() * self.positions, z)

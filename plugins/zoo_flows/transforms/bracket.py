@@ -7,13 +7,15 @@ So it is never worse than a bisection of half as many steps, and near the root t
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from zoo.overriding import override
+from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.precision import at_least_single
 
 #: steps as short, in terms of 1 + |x|, are Newton's whatever the bracket is
@@ -48,7 +50,7 @@ def step(function: Callable[[Tensor], tuple[Tensor, Tensor]], target: Tensor, st
     return after, low, high, (after - x).abs()
 
 
-class IterativeMap(ABC):
+class IterativeMap(Map):
     """A :class:`~zoo_flows.transforms.maps.Map` whose inverse is found so; graphs repeat one step of it.
 
     Attributes:
@@ -56,11 +58,6 @@ class IterativeMap(ABC):
     """
 
     steps: ClassVar[int] = 32
-
-    @property
-    @abstractmethod
-    def count(self) -> int:
-        """See :class:`~zoo_flows.transforms.maps.Map`."""
 
     @abstractmethod
     def prepared(self, parameters: Tensor) -> tuple[Tensor, ...]:
@@ -74,13 +71,14 @@ class IterativeMap(ABC):
     def values(self, x: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """z and its slope."""
 
+    @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`~zoo_flows.transforms.maps.Map`."""
         z, slope = self.values(x, self.prepared(parameters))
         return z, torch.log(slope)
 
+    @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
-        """See :class:`~zoo_flows.transforms.maps.Map`; gradients are those of (z - f(x))/f'(x), at the root x.
+        """Gradients are those of (z - f(x))/f'(x), at the root x.
 
         16 bits are too few to find a root with: of such it is found in float32, and rounded.
         """
@@ -100,8 +98,8 @@ class IterativeMap(ABC):
             x = x + (move - move.detach())
         return x.to(dtype)
 
+    @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`~zoo_flows.transforms.maps.Map`."""
         x = self.inverse(z, parameters)
         return x, -self.forward(x, parameters)[1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform
 
 
@@ -23,22 +24,22 @@ class Checkered(Transform):
         super().__init__()
         self.transform = transform
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         z, log_det = self.transform(by_colour(x), context)
         return _by_place(z), log_det
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         x, log_det = self.transform.inverse(by_colour(z), context)
         return _by_place(x), log_det
 
+    @override
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
-        """See :class:`Transform`."""
         self.transform.prepare(by_colour(x), context)
 
+    @override
     def frozen(self) -> Transform:
-        """See :class:`Transform`."""
         return Checkered(self.transform.frozen()).eval()
 
 

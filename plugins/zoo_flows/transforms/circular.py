@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.transforms import rational_quadratic
+from zoo_flows.transforms.maps import Map
 
 
 @dataclass(frozen=True)
-class CircularMap:
+class CircularMap(Map):
     """A rotation of angles, then a rational-quadratic spline whose ends meet with one slope.
 
     It is a :class:`~zoo_flows.transforms.maps.Map` of the circle: angles are taken modulo 2π, and come out in [-π, π].
@@ -25,23 +27,24 @@ class CircularMap:
     bins: int = 8
 
     @property
+    @override
     def count(self) -> int:
-        """See :class:`~zoo_flows.transforms.maps.Map`: the rotation, and the spline."""
+        """The rotation, and the spline."""
         return 1 + rational_quadratic.circular_parameter_count(self.bins)
 
+    @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`~zoo_flows.transforms.maps.Map`."""
         rotation, knots = self._rotation_and_knots(parameters)
         z, log_slope = rational_quadratic.spline(wrapped(x + rotation).squeeze(0), knots, bound=math.pi, tails=False)
         # what rounding leaves outside would have no density
         return z.unsqueeze(0).clamp(-math.pi, math.pi), log_slope.unsqueeze(0)
 
+    @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
-        """See :class:`~zoo_flows.transforms.maps.Map`."""
         return self.inverse_with_slope(z, parameters)[0]
 
+    @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`~zoo_flows.transforms.maps.Map`."""
         rotation, knots = self._rotation_and_knots(parameters)
         inner, log_slope = rational_quadratic.inverse_spline(wrapped(z).squeeze(0), knots, bound=math.pi, tails=False)
         return wrapped(inner.unsqueeze(0) - rotation), log_slope.unsqueeze(0)

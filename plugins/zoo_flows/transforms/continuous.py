@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.velocity import VelocityMLP, random_signs, unit_vectors
@@ -75,18 +76,19 @@ class Continuous(Transform):
             raise ConfigError(f"a way from data to noise has 1 step or more, not {steps}")
         self.network, self.steps, self.exact = network, steps, exact
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         z, log_det = self._integrated(x, _diverging(self.network, context, self._directions(x)))
         return z, log_det
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         x, log_det = self._integrated(z, _diverging(self.network, context, unit_vectors(z)), direction="inverse")
         return x, log_det
 
+    @override
     def data(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """See :class:`Transform`; without the derivatives, one evaluation instead of 1 + d."""
+        """Without the derivatives, one evaluation instead of 1 + d."""
         (x,) = self._integrated(z, lambda y, t: (self.network(y, t, context),), direction="inverse")
         return x
 
@@ -101,6 +103,7 @@ class Continuous(Transform):
 
         return Way(*self._integrated(x, rates))
 
+    @override
     def write(
         self,
         builder: GraphBuilder,
@@ -111,7 +114,7 @@ class Continuous(Transform):
         *,
         log_det: bool,
     ) -> tuple[Value, Value | None]:
-        """See :class:`Transform`; a step is traced once, and is a turn of a ``Loop`` or follows upon the other."""
+        """A step is traced once, and is a turn of a ``Loop`` or follows upon the other."""
         start, h = _grid(direction, self.steps)
         step = _Step(self.network, h, log_det=log_det)
         contexts = [] if context is None else [(context, ("batch", self._context_size()))]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform, constant_log_det
 from zoo_flows.transforms.lu_linear import solved, triangles
 
@@ -40,12 +41,12 @@ class InvertibleConv1x1(Transform):
         lower, upper = triangles(self.packed, self.sign)
         return (lower @ upper)[self.order]
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return _convolved(x, self.weight()), self._log_det(x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         lower, upper = triangles(self.packed, self.sign)
         pixels = z.flatten(2)[:, torch.argsort(self.order)]
         return solved(lower, upper, pixels).reshape(z.shape), -self._log_det(z)

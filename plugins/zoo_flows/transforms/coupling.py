@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.precision import conditioned
@@ -43,14 +44,14 @@ class Coupling(Transform):
         read, mapped = reversed(self.sizes) if swap else self.sizes
         self.network = network(read, mapped * map.count)
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         read, mapped = self._parts(x)
         out, log_slope = self.map.forward(mapped.unsqueeze(0), self._conditioned(read, context))
         return self._joined(read, out.squeeze(0)), log_slope.squeeze(0).flatten(1).sum(1)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         read, mapped = self._parts(z)
         out, log_slope = self.map.inverse_with_slope(mapped.unsqueeze(0), self._conditioned(read, context))
         return self._joined(read, out.squeeze(0)), log_slope.squeeze(0).flatten(1).sum(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.transforms import rational_quadratic
 from zoo_flows.transforms.base import Transform
 
@@ -26,13 +27,13 @@ class ElementwiseSpline(Transform):
         self.bins, self.bound = bins, bound
         self.parameters_of_splines = nn.Parameter(torch.zeros(size, rational_quadratic.parameter_count(bins)))
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         z, log_slope = rational_quadratic.spline(x, self._knots(), bound=self.bound)
         return z, log_slope.sum(1)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         x, log_slope = rational_quadratic.inverse_spline(z, self._knots(), bound=self.bound)
         return x, log_slope.sum(1)
 

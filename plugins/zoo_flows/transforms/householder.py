@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform, constant_log_det
 from zoo_flows.transforms.lu_linear import FrozenLinear
 
@@ -25,12 +26,12 @@ class Householder(Transform):
         super().__init__()
         self.vectors = nn.Parameter(torch.randn(size if reflections is None else reflections, size))
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return reflected(x, self.vectors), constant_log_det(x.new_zeros(()), x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         # a reflection is its own inverse
         return reflected(z, self.vectors.flip(0)), constant_log_det(z.new_zeros(()), z)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.transforms.bracket import IterativeMap
 
 
@@ -53,8 +54,8 @@ class IntegralMap(IterativeMap, nn.Module):
         self.nodes, self.weights = (0.5 * (1.0 + at)).tolist(), (0.5 * weights).tolist()
 
     @property
+    @override
     def count(self) -> int:
-        """See :class:`~zoo_flows.transforms.maps.Map`."""
         return self.signal + 1
 
     def prepared(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,8 +73,8 @@ class IntegralMap(IterativeMap, nn.Module):
         last = torch.where(up, high + torch.relu(z - largest) / slope_high, torch.where(z < least, low, 0.0))
         return first, last
 
+    @override
     def values(self, x: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """See :class:`~zoo_flows.transforms.bracket.IterativeMap`."""
         signal, shift = prepared
         inside = x.clamp(-self.bound, self.bound)
         nodes, weights = (

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.overriding import override
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.spectral import limited, norm_bound
 
@@ -250,17 +251,17 @@ class LipschitzMLP(Lipschitz):
         super().__init__([size], linears, context=context, bound=bound, activation=activation)
 
     @staticmethod
+    @override
     def through(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """See :class:`Lipschitz`."""
         return F.linear(value, weight, bias)
 
     @staticmethod
+    @override
     def back(value: Tensor, weight: Tensor) -> Tensor:
-        """See :class:`Lipschitz`."""
         return value @ weight
 
+    @override
     def write_through(self, builder: GraphBuilder, value: Value, index: int, *, bias: bool) -> Value:
-        """See :class:`Lipschitz`."""
         return builder("Gemm", value, *self._constants(builder, index, bias=bias), transB=1)
 
 
@@ -294,16 +295,16 @@ class LipschitzCNN(Lipschitz):
         super().__init__(shape, convolutions, context=context, bound=bound, activation=activation)
 
     @staticmethod
+    @override
     def through(value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """See :class:`Lipschitz`."""
         return F.conv2d(value, weight, bias, padding=weight.shape[-1] // 2)
 
     @staticmethod
+    @override
     def back(value: Tensor, weight: Tensor) -> Tensor:
-        """See :class:`Lipschitz`."""
         return F.conv_transpose2d(value, weight, padding=weight.shape[-1] // 2)
 
+    @override
     def write_through(self, builder: GraphBuilder, value: Value, index: int, *, bias: bool) -> Value:
-        """See :class:`Lipschitz`."""
         half = self._weight(index).shape[-1] // 2
         return builder("Conv", value, *self._constants(builder, index, bias=bias), pads=[half] * 4)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform
 
 
@@ -36,8 +37,8 @@ class Logit(Transform):
         self.edge = math.log(1.0 - self.alpha) - math.log(self.alpha)  # the logit of x = levels
         self.edge_slope = self.span / (self.alpha * (1.0 - self.alpha))
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         fraction = x / self.levels
         inside = fraction.clamp(0.0, 1.0)
         u = self.alpha + self.span * inside
@@ -46,8 +47,8 @@ class Logit(Transform):
         # in the tails u stays at the edge, and so does the slope
         return z, (math.log(self.span / self.levels) - log_u - log_rest).sum(1)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         inside = z.clamp(-self.edge, self.edge)
         u = torch.sigmoid(inside)
         x = self.levels * ((u - self.alpha) / self.span + (z - inside) / self.edge_slope)

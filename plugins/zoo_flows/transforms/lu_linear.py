@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 from zoo_flows.transforms.permutation import random_order
@@ -37,14 +38,14 @@ class LULinear(Transform):
         """L and U, ``[d, d]`` each."""
         return triangles(self.packed)
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         lower, upper = self.factors()
         z = x[:, self.order] @ upper.T @ lower.T + self.bias
         return z, constant_log_det(self.packed.diagonal().sum(), x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         lower, upper = self.factors()
         permuted = solved(lower, upper, (z - self.bias).T).T
         return permuted[:, torch.argsort(self.order)], constant_log_det(-self.packed.diagonal().sum(), z)
@@ -103,14 +104,15 @@ class FrozenLinear(Transform):
             self.register_buffer(name, value.to(dtype).contiguous())
         self.register_buffer("log_det", log_det.to(dtype))
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return x @ self.weight + self.bias, constant_log_det(self.log_det, x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return (z - self.bias) @ self.inverse_weight, constant_log_det(-self.log_det, z)
 
+    @override
     def write(
         self,
         builder: GraphBuilder,
@@ -121,7 +123,6 @@ class FrozenLinear(Transform):
         *,
         log_det: bool,
     ) -> tuple[Value, Value | None]:
-        """See :class:`Transform`."""
         bias, constant = builder.constant(self.bias.numpy()), builder.constant(self.log_det.numpy())
         if direction == "forward":
             return builder("Add", builder("MatMul", value, builder.constant(self.weight.numpy())), bias), constant

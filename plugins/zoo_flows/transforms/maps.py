@@ -7,62 +7,67 @@ written rather than traced needs each only once: equal maps are equal values.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from zoo.overriding import override
 from zoo_flows.transforms import rational_quadratic
 
 #: largest slope of an affine map, unless said otherwise
 LARGEST_SLOPE = 1e3
 
 
-class Map(Protocol):
+class Map(ABC):
     """z = f(x; parameters), increasing in x; zeros as parameters give the identity. Hashable, and equal if the same.
 
     Parameters stand along the first axis, ``[P, ...]``, and values have a first axis of 1, ``[1, ...]``.
     """
 
     @property
+    @abstractmethod
     def count(self) -> int:
         """P: how many parameters a component takes."""
 
+    @abstractmethod
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """z and log dz/dx."""
 
+    @abstractmethod
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """x, such that f(x) = z."""
 
+    @abstractmethod
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """x and log dx/dz."""
 
 
 @dataclass(frozen=True)
-class AdditiveMap:
+class AdditiveMap(Map):
     """z = x + t with the parameter t: it keeps volumes (Dinh et al. 2015, section 3.2)."""
 
     @property
+    @override
     def count(self) -> int:
-        """See :class:`Map`."""
         return 1
 
+    @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Map`."""
         return x + parameters, torch.zeros_like(x)
 
+    @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
-        """See :class:`Map`."""
         return z - parameters
 
+    @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Map`."""
         return z - parameters, torch.zeros_like(z)
 
 
 @dataclass(frozen=True)
-class AffineMap:
+class AffineMap(Map):
     """z = x·exp(s) + t with parameters (t, u), where s = u/(1 + \\|u\\|/ln(largest)).
 
     The logarithm s of the slope is about u when small and never beyond ±ln(largest), so that neither direction
@@ -75,23 +80,23 @@ class AffineMap:
     largest: float = LARGEST_SLOPE
 
     @property
+    @override
     def count(self) -> int:
-        """See :class:`Map`."""
         return 2
 
+    @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Map`."""
         shift, u = parameters.chunk(2)
         minus_log_slope = self._limited(u)
         return x * torch.exp(-minus_log_slope) + shift, -minus_log_slope.expand_as(x)
 
+    @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
-        """See :class:`Map`."""
         shift, u = parameters.chunk(2)
         return (z - shift) * torch.exp(self._limited(u))
 
+    @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Map`."""
         return self.inverse(z, parameters), self._limited(torch.split(parameters, 1)[1]).expand_as(z)
 
     def _limited(self, u: Tensor) -> Tensor:
@@ -100,7 +105,7 @@ class AffineMap:
 
 
 @dataclass(frozen=True)
-class SplineMap:
+class SplineMap(Map):
     """The monotonic rational-quadratic spline of :mod:`~zoo_flows.transforms.rational_quadratic`.
 
     Attributes:
@@ -112,21 +117,21 @@ class SplineMap:
     bound: float = 3.0
 
     @property
+    @override
     def count(self) -> int:
-        """See :class:`Map`."""
         return rational_quadratic.parameter_count(self.bins)
 
+    @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Map`."""
         z, log_slope = rational_quadratic.spline(x.squeeze(0), self._knots(parameters), bound=self.bound)
         return z.unsqueeze(0), log_slope.unsqueeze(0)
 
+    @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
-        """See :class:`Map`."""
         return self.inverse_with_slope(z, parameters)[0]
 
+    @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Map`."""
         x, log_slope = rational_quadratic.inverse_spline(z.squeeze(0), self._knots(parameters), bound=self.bound)
         return x.unsqueeze(0), log_slope.unsqueeze(0)
 

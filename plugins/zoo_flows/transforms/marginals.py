@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.errors import ConfigError, DataError
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform
 
 #: of the range of a column, the least width of a piece; narrower ones make densities that float32 cannot follow
@@ -53,12 +54,12 @@ class Marginals(Transform):
         self.register_buffer("heights", even.clone())
         self.register_buffer("tails", torch.ones(size))
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return _through(x, self.knots, self.heights, self.tails)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return _through(z, self.heights, self.knots, 1.0 / self.tails)
 
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:

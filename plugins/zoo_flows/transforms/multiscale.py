@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform, prepare_in_turn
 from zoo_flows.transforms.squeeze import Squeeze
 
@@ -41,8 +42,8 @@ class MultiScale(Transform):
             self.leaving.append((left, h, w))
             c -= left
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         total = torch.zeros_like(x[:, 0])
         parts: list[Tensor] = []
         h = torch.unflatten(x, 1, self.shape)
@@ -54,8 +55,8 @@ class MultiScale(Transform):
             parts.append(out.flatten(1))
         return torch.cat(parts, dim=1), total
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         total = torch.zeros_like(z[:, 0])
         parts = torch.split(z, [math.prod(leaving) for leaving in self.leaving], dim=1)
         h: Tensor | None = None
@@ -68,14 +69,14 @@ class MultiScale(Transform):
         assert h is not None
         return h.flatten(1), total
 
+    @override
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
-        """See :class:`Transform`."""
         h = torch.unflatten(x, 1, self.shape)
         for level, end, leaving in zip(self._levels(), self.ends, self.leaving, strict=True):
             h = prepare_in_turn(level, h, context, whole=True)[:, : end[0] - leaving[0]]
 
+    @override
     def frozen(self) -> Transform:
-        """See :class:`Transform`."""
         return MultiScale(self.shape, [[each.frozen() for each in level] for level in self._levels()]).eval()
 
     def _levels(self) -> Iterator[list[Transform]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo.overriding import override
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim
 from zoo_flows.transforms import patchwise_graph
@@ -45,13 +46,13 @@ class Patchwise(Transform):
             size, patch, map.count, context=context, width=width, layers=layers, heads=heads
         )
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         z, log_slope = self.map.forward(x.unsqueeze(0), conditioned(self.network, x, context).movedim(2, 0))
         return z.squeeze(0), log_slope.sum((0, 2))
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         network = self.network
         n = z.shape[0]
         extend: list[Extend] = [
@@ -73,6 +74,7 @@ class Patchwise(Transform):
         _, log_slope = self.map.forward(x.unsqueeze(0), torch.cat(parameters, dim=2))
         return x, -log_slope.sum((0, 2))
 
+    @override
     def write(
         self,
         builder: GraphBuilder,
@@ -83,7 +85,6 @@ class Patchwise(Transform):
         *,
         log_det: bool,
     ) -> tuple[Value, Value | None]:
-        """See :class:`Transform`."""
         x = patchwise_graph.write(builder, way, self.network, self.map, value, context)
         if not log_det:
             return x, None

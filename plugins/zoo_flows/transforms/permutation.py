@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo.overriding import override
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import Direction, Transform, constant_log_det
 
@@ -28,12 +29,12 @@ class Permutation(Transform):
         """The components from last to first."""
         return cls(size, torch.arange(size).flip(0))
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return x[:, self.order], constant_log_det(x.new_zeros(()), x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return z[:, torch.argsort(self.order)], constant_log_det(z.new_zeros(()), z)
 
     def frozen(self) -> Transform:

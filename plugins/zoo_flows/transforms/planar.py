@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform
 from zoo_flows.transforms.root import invertible, root
 
@@ -29,14 +30,14 @@ class Planar(Transform):
         self.bias = nn.Parameter(torch.zeros(1))
         self.context = nn.Linear(context, 1, bias=False) if context else None
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         u, c = self._direction()
         tanh = torch.tanh(x @ self.w + self._bias(context))
         return x + torch.outer(tanh, u), torch.log(1.0 + c * (1.0 - tanh.square()))
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         u, c = self._direction()
         tanh = torch.tanh(root(c, z @ self.w + self._bias(context)))
         return z - torch.outer(tanh, u), -torch.log(1.0 + c * (1.0 - tanh.square()))

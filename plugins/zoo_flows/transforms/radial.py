@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform
 from zoo_flows.transforms.root import invertible
 
@@ -34,15 +35,15 @@ class Radial(Transform):
         self.strength = nn.Parameter(torch.zeros(1))  # that of which 0 makes β = 0
         self.context = nn.Linear(context, size, bias=False) if context else None
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         alpha, beta = self._alpha_beta()
         away = x - self._centre(context)
         r = _length(away)
         return x + beta / (alpha + r) * away, self._log_det(r)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         alpha, beta = self._alpha_beta()
         away = z - self._centre(context)
         distance = _length(away)

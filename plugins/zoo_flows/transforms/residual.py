@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.elimination import log_det as write_log_det
@@ -52,8 +53,8 @@ class Residual(Transform):
             raise ConfigError(f"a contraction has a Lipschitz constant between 0 and 1, not {network.bound}")
         self.network, self.size, self.exact = network, size, exact
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         weights = self.network.weights()
         change, slopes = self._change(x, context, weights)
         if self.training and self.size > self.exact:
@@ -64,8 +65,8 @@ class Residual(Transform):
             log_det = self._log_det(weights, slopes)
         return x + change, log_det
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         weights = self.network.weights()
         with torch.no_grad():
             x = z
@@ -85,6 +86,7 @@ class Residual(Transform):
         """With weights that are within their limits."""
         return Residual(self.network.frozen(), self.size, exact=self.exact).eval()
 
+    @override
     def write(
         self,
         builder: GraphBuilder,
@@ -95,7 +97,7 @@ class Residual(Transform):
         *,
         log_det: bool,
     ) -> tuple[Value, Value | None]:
-        """See :class:`Transform`; the fixed point is a ``Loop``, or turn after turn without one."""
+        """The fixed point is a ``Loop``, or turn after turn without one."""
         if direction == "forward":
             return self._write_forward(builder, way, value, context)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform, constant_log_det
 
 
@@ -19,10 +20,10 @@ class Scale(Transform):
         super().__init__()
         self.log_scale = nn.Parameter(torch.zeros(size))
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return x * self.log_scale.exp(), constant_log_det(self.log_scale.sum(), x)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         return z * (-self.log_scale).exp(), constant_log_det(-self.log_scale.sum(), z)

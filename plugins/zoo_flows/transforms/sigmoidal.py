@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zoo.overriding import override
 from zoo_flows.transforms.bracket import IterativeMap
 
 #: how much of the map is the identity: no slope is below it, whatever the weights
@@ -45,12 +46,12 @@ class SigmoidalMap(IterativeMap):
     largest: float = 100.0
 
     @property
+    @override
     def count(self) -> int:
-        """See :class:`~zoo_flows.transforms.maps.Map`."""
         return 3 * self.units
 
+    @override
     def ends(self, z: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """See :class:`~zoo_flows.transforms.bracket.IterativeMap`."""
         slopes, shifts, _ = prepared
         roots = (z - (1.0 - _LINEAR) * slopes * shifts) / ((1.0 - _LINEAR) * slopes + _LINEAR)
         return roots.amin(0, keepdim=True), roots.amax(0, keepdim=True)
@@ -68,8 +69,8 @@ class SigmoidalMap(IterativeMap):
             parameters[1] = torch.linspace(-_APART, _APART, self.units)
         return parameters.flatten()
 
+    @override
     def values(self, x: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """See :class:`~zoo_flows.transforms.bracket.IterativeMap`."""
         slopes, shifts, logits = prepared
         c = slopes * (x + shifts)
         softplus = torch.relu(c) + torch.log(1.0 + torch.exp(-c.abs()))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.overriding import override
 from zoo_flows.transforms.base import Transform
 from zoo_flows.transforms.householder import reflected
 from zoo_flows.transforms.root import invertible, root
@@ -39,15 +40,15 @@ class Sylvester(Transform):
         self.bias = nn.Parameter(torch.zeros(rank))
         self.context = nn.Linear(context, rank, bias=False) if context else None
 
+    @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         rows = self._rows()
         outer, inner, c = self._triangles()
         tanh = torch.tanh(x @ rows.T @ inner.T + self._bias(context))
         return x + tanh @ outer.T @ rows, torch.log(1.0 + c * (1.0 - tanh.square())).sum(1)
 
+    @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See :class:`Transform`."""
         rows = self._rows()
         outer, inner, c = self._triangles()
         rest, known = z @ rows.T, self._bias(context)

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.overriding import override
 from zoo_flows.transforms.made import MADE, REACH, MaskedLinear
 from zoo_flows.transforms.maps import Map
 
@@ -145,7 +146,7 @@ class _Block(Generic[_Value]):
         return self.algebra.cat([a, b])
 
 
-class Tensors:
+class Tensors(Algebra[Tensor]):
     """Unfolding with PyTorch.
 
     Args:
@@ -163,36 +164,36 @@ class Tensors:
         if made.context is not None and context is not None:
             self.starts[0] = self.starts[0] + made.context(context).T
 
+    @override
     def start(self, index: int, rows: slice) -> Tensor:
-        """See :class:`Algebra`."""
         return self.starts[index][rows]
 
+    @override
     def product(self, index: int, rows: slice, columns: slice, x: Tensor, start: Tensor) -> Tensor:
-        """See :class:`Algebra`."""
         return torch.addmm(start, self.weights[index][rows, columns], x)
 
+    @override
     def relu(self, x: Tensor) -> Tensor:
-        """See :class:`Algebra`."""
         return F.relu(x)
 
+    @override
     def seen(self, x: Tensor) -> Tensor:
-        """See :class:`Algebra`."""
         return x.clamp(-REACH, REACH)
 
+    @override
     def add(self, a: Tensor, b: Tensor) -> Tensor:
-        """See :class:`Algebra`."""
         return a + b
 
+    @override
     def cat(self, values: list[Tensor]) -> Tensor:
-        """See :class:`Algebra`."""
         return torch.cat(values)
 
+    @override
     def split(self, value: Tensor, sizes: list[int]) -> list[Tensor]:
-        """See :class:`Algebra`."""
         return list(torch.split(value, sizes))
 
+    @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
-        """See :class:`Algebra`."""
         return self.map.inverse(z, parameters)
 
 

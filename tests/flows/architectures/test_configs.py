@@ -1,5 +1,7 @@
 """Flows: what is described, what is refused, and what configs and weights make."""
 
+import dataclasses
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -7,6 +9,9 @@ torch = pytest.importorskip("torch")
 import zoo_flows  # noqa: E402 - after the check for torch
 from zoo import weights  # noqa: E402
 from zoo.errors import ConfigError, ZooError  # noqa: E402
+from zoo.models.building import build, keywords  # noqa: E402
+from zoo.registry import installed  # noqa: E402
+from zoo_flows import config  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
@@ -124,3 +129,26 @@ def test_architectures_are_described(named):
 def test_every_architecture_has_a_config_here(classes_of_configs):
     entries = {f"{cls.__module__}:{cls.__name__}" for cls in classes_of_configs}
     assert {each.entry for each in zoo_flows.zoo_architectures()} == entries
+
+
+#: what an architecture takes of what configs of flows share, beside shape and condition
+SHARED = {
+    **dict.fromkeys(["planar", "radial", "sylvester"], "levels alpha"),
+    **dict.fromkeys(["nice", "cnf", "residual", "tarflow"], "levels alpha base components"),
+    **dict.fromkeys(["maf", "iaf", "nsf-ar", "naf", "umnn"], "levels alpha base components marginals"),
+    "nsf-coupling": "levels alpha base components marginals dequantisation",
+    "realnvp": "levels alpha base components dequantisation",
+    "glow": "levels alpha dequantisation",
+    "nsf-circular": "",
+}
+
+
+@pytest.mark.parametrize("architecture", zoo_flows.zoo_architectures(), ids=lambda a: a.name)
+def test_an_architecture_takes_what_it_uses_and_refuses_the_rest(architecture):
+    registry = installed()
+    expected = {"event_shape", "condition", *SHARED[architecture.name].split()}
+    every = {field.name for field in dataclasses.fields(config.Shared)}
+    assert keywords(registry.load_entry(architecture)).keys() & every == expected
+    for name in every - expected:
+        with pytest.raises(ConfigError, match=f"takes no {name}"):
+            build(registry, architecture.name, {"event_shape": [2], name: None})

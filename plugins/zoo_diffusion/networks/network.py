@@ -1,0 +1,32 @@
+"""What networks of images and signals have in common: the arguments that data and condition settle, and the call."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """Predicts from a noisy state, its time and its condition.
+
+    Subclasses take, beside what is theirs:
+
+    Args:
+        size: of an image, (height, width), or of a signal, (length,).
+        in_channels: of the input.
+        out_channels: of the output.
+        classes: number of classes including a null class, or None.
+        vector: length of the condition vector, or None.
+    """
+
+    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Predict.
+
+        Args:
+            x: ``[n, in_channels, *size]``.
+            time: ``[n]``, the network's time.
+            condition: int ``[n]`` or float ``[n, vector]``, as built.
+
+        Returns:
+            ``[n, out_channels, *size]``.
+        """
+        raise NotImplementedError

@@ -1,0 +1,47 @@
+"""Packages whose names are loaded when they are first used, and stand once: in the package's stub."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+
+
+def attach(package: str) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
+    """``__getattr__``, ``__dir__`` and ``__all__`` of a package, by the stub ``__init__.pyi`` beside it.
+
+    The stub, which is also what a type checker reads, has a line ``from module import name as name`` for each.
+
+    Args:
+        package: its ``__name__``.
+    """
+    here = sys.modules[package]
+    home = dict(_stubbed(here))
+
+    def load(name: str) -> object:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        try:
+            value = getattr(importlib.import_module(home[name]), name)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            from zoo.errors import MissingDependencyError
+
+            raise MissingDependencyError("torch", f"use {package}.{name}", extra="torch") from error
+        setattr(here, name, value)
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(here), *home})
+
+    return load, names, list(home)
+
+
+def _stubbed(package: object) -> list[tuple[str, str]]:
+    """Each name of a package's stub, with its module."""
+    # read by the loader, which also finds it in an archive; the path is that of the source, whatever was compiled of it
+    spec = package.__spec__  # type: ignore[attr-defined]
+    stub: bytes = spec.loader.get_data(spec.origin.removesuffix("c") + "i")
+    words = [line.split() for line in stub.decode().splitlines() if line.startswith("from ") and " as " in line]
+    return [(name, module) for _, module, _, name, *_ in words]

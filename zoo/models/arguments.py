@@ -1,0 +1,62 @@
+"""Constructors that take the arguments of another class beside their own, without stating them again."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+_Init = Callable[..., None]
+
+
+def with_arguments_of(
+    *sources: type,
+    make: Callable[..., Any] = dict,
+    leaving: Collection[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> Callable[[_Init], _Init]:
+    """Let a constructor take the keyword arguments of other classes beside its own.
+
+    What is decorated takes what ``make`` makes of those that a caller gives, and of ``defaults``, as its first argument
+    after ``self``. The signature that comes of it, by which configs are checked, has all of them by name.
+
+    >>> class Style:
+    ...     def __init__(self, *, colour: str = "red", size: int = 1) -> None: ...
+    >>> class Shape:
+    ...     @with_arguments_of(Style, leaving=["size"])
+    ...     def __init__(self, style, *, corners: int) -> None:
+    ...         self.style, self.corners = style, corners
+    >>> list(inspect.signature(Shape).parameters)
+    ['corners', 'colour']
+    >>> Shape(corners=3, colour="blue").style
+    {'colour': 'blue'}
+
+    Args:
+        sources: classes with these arguments.
+        make: called with the arguments by name.
+        leaving: arguments of the classes that a caller does not give.
+        defaults: where they differ from the classes'.
+    """
+    changed = dict(defaults or {})
+    taken = {
+        p.name: p.replace(kind=p.KEYWORD_ONLY, default=changed.get(p.name, p.default))
+        for source in sources
+        for p in inspect.signature(source).parameters.values()
+        if p.name not in leaving and p.kind is not p.VAR_KEYWORD
+    }
+
+    def decorate(init: _Init) -> _Init:
+        @functools.wraps(init)
+        def constructor(self: Any, *args: Any, **given: Any) -> None:
+            arguments = {**changed, **{name: given.pop(name) for name in taken if name in given}}
+            init(self, make(**arguments), *args, **given)
+
+        signature = inspect.signature(init)
+        instance, _, *own = signature.parameters.values()
+        others = [own.pop()] if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD else []
+        merged = signature.replace(parameters=[instance, *own, *taken.values(), *others])
+        constructor.__signature__ = merged  # type: ignore[attr-defined]
+        return constructor
+
+    return decorate
