@@ -20,13 +20,13 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 
 from zoo.cli._text import echo
+from zoo.counts import Progress
 from zoo.printable import printable
 
 if TYPE_CHECKING:
     from zoo.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
-Update = Callable[[int, int], None]
 
 
 class App:
@@ -76,11 +76,11 @@ class App:
         print(json.dumps(plain(value), indent=2), file=self._stdout or sys.stdout, flush=True)
 
     @contextlib.contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Update]:
+    def progress(self, label: str, total: int) -> Iterator[Progress]:
         """Show how far long work is, with its rate and the time left, if stderr is a terminal; else nothing.
 
         Yields:
-            ``update(done, total)``.
+            what is told how far it is.
         """
         if self.quiet or not sys.stderr.isatty():
             yield lambda done, total: None

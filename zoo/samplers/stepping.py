@@ -146,14 +146,6 @@ class StepSampler(Generic[Data]):
     def __init__(self, engine: Engine[Data]) -> None:
         self.engine = engine
 
-    def table(self, options: SamplingOptions) -> StepTable:
-        """The step table that options stand for; see :func:`zoo.samplers.table_of`.
-
-        Raises:
-            UnknownNameError, UsageError: options that the sampler or the model cannot take.
-        """
-        return table_of(self.engine.program, options, self.engine.samplers)
-
     def starting(
         self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions
     ) -> tuple[StepTable, Callable[[slice], SamplerState]]:
@@ -168,7 +160,8 @@ class StepSampler(Generic[Data]):
         Raises:
             UsageError, UnknownNameError, DataError, ConditionError: options that this model cannot take.
         """
-        engine, table = self.engine, self.table(options)
+        engine = self.engine
+        table = table_of(engine.program, options, engine.samplers)
         arrays = {"condition": condition, **self._edits(n, options)}
 
         def start(part: slice) -> SamplerState:
