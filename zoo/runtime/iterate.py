@@ -58,8 +58,9 @@ class IterateRunner(Runner):
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """A step table, from noise or from data."""
         sampler = step_sampler(model)
-        table, start = sampler.starting(
-            request.n, seed=request.seed, condition=request.condition, options=request.options
+        table = table_of(sampler.engine.program, request.options, model.samplers)
+        start = sampler.starting(
+            table, request.n, seed=request.seed, condition=request.condition, options=request.options
         )
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.bundle import Bundle
+from zoo.bundle import Bundle, open_bundle
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import RuntimeFailure, UsageError
 from zoo.likelihood import LogDensity
@@ -26,8 +28,33 @@ from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import Preview, too_many
 
 
+def load(
+    folder: str | PathLike[str],
+    device: Device | str = "auto",
+    threads: int | None = None,
+    *,
+    samplers: Mapping[str, SamplerFunction] = BUILTIN,
+) -> BundledModel:
+    """Open a bundle, check every file of it, and return it as a model.
+
+    Args:
+        folder: the bundle.
+        device: a :class:`Device`, or the name of a provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA
+            where it works and the CPU elsewhere.
+        threads: CPU threads, or None for ONNX Runtime's choice.
+        samplers: where samplers are looked up by name, for those that plugins bring.
+
+    Raises:
+        BundleError: not a bundle, damaged, altered, of a newer format, or not consistent.
+        MissingDependencyError: ONNX Runtime is not installed.
+        UnknownNameError: no such provider.
+        ProviderError: CUDA was asked for, and ONNX Runtime was built without it.
+    """
+    return BundledModel(open_bundle(Path(folder)), device, threads, samplers=samplers)
+
+
 class BundledModel(OpenBundle):
-    """What :func:`zoo.runtime.load` returns. The same seed gives the same samples, whatever the batch size.
+    """What :func:`load` returns. The same seed gives the same samples, whatever the batch size.
 
     An :class:`~zoo.runtime.opened.OpenBundle` whose programs were checked, and which samples and scores.
 

@@ -147,21 +147,21 @@ class StepSampler(Generic[Data]):
         self.engine = engine
 
     def starting(
-        self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions
-    ) -> tuple[StepTable, Callable[[slice], SamplerState]]:
-        """The table, and what begins some of ``n`` samples; everything is checked before it returns.
+        self, table: StepTable, n: int, *, seed: int, condition: Array | None, options: SamplingOptions
+    ) -> Callable[[slice], SamplerState]:
+        """What begins some of ``n`` samples; everything is checked before it returns.
 
         Args:
+            table: that of the options, by :func:`zoo.samplers.table_of`.
             n: how many samples.
             seed: key of the noise.
             condition: ``[n]`` or ``[n, d]``, or None.
-            options: the rest.
+            options: what the run begins with.
 
         Raises:
-            UsageError, UnknownNameError, DataError, ConditionError: options that this model cannot take.
+            UsageError, DataError, ConditionError: options that this model cannot take.
         """
         engine = self.engine
-        table = table_of(engine.program, options, engine.samplers)
         arrays = {"condition": condition, **self._edits(n, options)}
 
         def start(part: slice) -> SamplerState:
@@ -179,11 +179,12 @@ class StepSampler(Generic[Data]):
             )
 
         start(slice(0, 1))  # refuses what is wrong before anything runs
-        return table, start
+        return start
 
     def begin(self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions) -> SamplerState:
-        """The state before the first step; arguments and errors as for :meth:`starting`."""
-        _, start = self.starting(n, seed=seed, condition=condition, options=options)
+        """The state before the first step; arguments and errors as for :meth:`starting`, and :func:`table_of`'s."""
+        table = table_of(self.engine.program, options, self.engine.samplers)
+        start = self.starting(table, n, seed=seed, condition=condition, options=options)
         try:
             return start(slice(0, n))
         except MemoryError as error:
