@@ -54,22 +54,14 @@ def load(
 
 
 class BundledModel(OpenBundle):
-    """What :func:`load` returns. The same seed gives the same samples, whatever the batch size.
+    """What :func:`load` returns: an open bundle that samples and scores.
 
-    An :class:`~zoo.runtime.opened.OpenBundle` whose programs were checked, and which samples and scores.
-
-    Threads may share one: sessions are loaded once, and nothing else changes after that.
-
-    Args:
-        bundle: an opened bundle.
-        device: where it runs: a :class:`~zoo.runtime.device.Device`, or the name of a provider.
-        threads: CPU threads, or None for ONNX Runtime's choice.
-        samplers: where samplers are looked up by name.
+    The same seed gives the same samples, whatever the batch size. Threads may share a model: sessions are loaded once,
+    and nothing else changes after that. It is made with the arguments of :class:`~zoo.runtime.opened.OpenBundle`.
 
     Raises:
         BundleError: the manifest's programs and graphs do not fit together.
-        MissingDependencyError: ONNX Runtime is not installed.
-        UnknownNameError, ProviderError: see :class:`~zoo.runtime.session.Session`.
+        MissingDependencyError, UnknownNameError, ProviderError: as for :func:`load`.
     """
 
     def __init__(
@@ -202,7 +194,7 @@ class BundledModel(OpenBundle):
 
         Raises:
             DataError: a state of another model.
-            UsageError: a number of rows that is none, or a state that this bundle's graph has not the inputs for.
+            UsageError: ``rows`` is not a whole number from 1 up, or the graph lacks an input that the state needs.
             RuntimeFailure: as for :meth:`sample`.
         """
         return step_sampler(self).advance(state, rows, batch_size=batch_size, progress=progress, preview=preview)

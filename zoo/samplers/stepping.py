@@ -199,12 +199,7 @@ class StepSampler(Generic[Data]):
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> SamplerState:
-        """Take the next ``rows`` rows of a state's table, or all that are left; the state itself is not changed.
-
-        Raises:
-            DataError: a state of another model.
-            UsageError: a number of rows that is none.
-        """
+        """A new state, after the next ``rows`` rows; :meth:`zoo.runtime.BundledModel.advance` explains the rest."""
         check_event_shape(state, self.engine.state_shape)
         left = len(state.table) - state.row
         rows = left if rows is None else min(left, checked_count("rows", rows))
@@ -237,7 +232,7 @@ class StepSampler(Generic[Data]):
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> Data:
-        """Take the rows that are left and return the samples; arguments and errors as for :meth:`advance`."""
+        """The samples after all rows that are left; arguments and errors as for :meth:`advance`."""
         return self.samples(self.advance(state, batch_size=batch_size, progress=progress, preview=preview))
 
     def samples(self, ended: SamplerState) -> Data:
@@ -254,7 +249,7 @@ class StepSampler(Generic[Data]):
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Array:
-        """The noise ``[n, *state_shape]`` from which deterministic sampling gives data ``[n, *event_shape]`` back.
+        """The noise that data ``[n, *event_shape]`` is made from; see :meth:`zoo.runtime.BundledModel.encode`.
 
         Raises:
             UsageError: a consistency model, which has no ODE, or steps and an order that the ODE does not take.
