@@ -14,12 +14,25 @@ A sum over an axis of three::
 
 OpenVINO's CPU plugin fuses what follows into the reduction, and takes element 0 of the constant for all columns
 (OpenVINO 2026.4). It does not if the axis is kept and squeezed away afterwards.
+
+A division of whole numbers by a size::
+
+    Div(a, b), Mod(a, b)                      with b made of sizes of tensors
+
+ends the process if b is 0, so a reader of bundles refuses it (:mod:`zoo.bundle.scan.traps`). Sizes are 1 or more, so
+Max(b, 1) is the same number, and says so.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+
+_WHOLE = (ir.DataType.INT32, ir.DataType.INT64)
+#: operators that give sizes of a tensor, and those that sizes are made of sizes by
+_SIZES = ("Shape", "Size")
+_OF_SIZES = ("Add", "Mul", "Div", "Max", "Min", "Concat")
+_SIZES_CHOSEN = ("Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Cast", "Identity", "ReduceProd", "ReduceSum")
 
 
 def portable(model: ir.Model) -> None:
@@ -30,6 +43,8 @@ def portable(model: ir.Model) -> None:
                 _by_matrix(graph, node)
             elif _drops_one_axis_of_three(node):
                 _kept(graph, node)
+            elif node.op_type in ("Div", "Mod") and _is_size(node.inputs[1]):
+                _by_one_or_more(graph, node)
 
 
 def _by_matrix(graph: ir.Graph, node: ir.Node) -> None:
@@ -49,6 +64,48 @@ def _kept(graph: ir.Graph, node: ir.Node) -> None:
     reduced = ir.node(node.op_type, [value, axes], attributes, name=f"{node.name}.kept")
     squeezed = ir.node("Squeeze", [reduced.outputs[0], axes], name=f"{node.name}.squeezed")
     _replace(graph, node, [reduced, squeezed])
+
+
+def _by_one_or_more(graph: ir.Graph, node: ir.Node) -> None:
+    """A division by b as one by Max(b, 1)."""
+    dividend, divisor = node.inputs
+    assert divisor is not None
+    assert divisor.dtype is not None
+    one = ir.Value(
+        name=f"{node.name}.one",
+        type=divisor.type,
+        shape=ir.Shape([]),
+        const_value=ir.Tensor(np.array(1, divisor.dtype.numpy()), name=f"{node.name}.one"),
+    )
+    graph.register_initializer(one)
+    least = ir.node("Max", [divisor, one], name=f"{node.name}.least")
+    least.outputs[0].type, least.outputs[0].shape = divisor.type, divisor.shape
+    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+    quotient = ir.node(node.op_type, [dividend, least.outputs[0]], attributes, name=f"{node.name}.quotient")
+    _replace(graph, node, [least, quotient])
+
+
+def _is_size(value: ir.Value | None) -> bool:
+    """Whether whole numbers that are not constant are made of sizes of tensors and of positive constants alone."""
+    if value is None or value.dtype not in _WHOLE or ir.convenience.get_const_tensor(value) is not None:
+        return False
+    todo: list[ir.Value | None] = [value]
+    seen: set[ir.Value] = set()
+    while todo:
+        value = todo.pop()
+        if value is None or value in seen:
+            continue
+        seen.add(value)
+        node, constant = value.producer(), ir.convenience.get_const_tensor(value)
+        if constant is not None:
+            if (constant.numpy() < 1).any():
+                return False
+        elif node is None or node.op_type not in (*_SIZES, *_OF_SIZES, *_SIZES_CHOSEN):
+            return False
+        elif node.op_type not in _SIZES:
+            # what says which sizes are chosen, or how they are shaped, is not one
+            todo += node.inputs[:1] if node.op_type in _SIZES_CHOSEN else node.inputs
+    return True
 
 
 def _drops_one_axis_of_three(node: ir.Node) -> bool:

@@ -406,6 +406,26 @@ ATTACKS = [
         divided("d", helper.make_node("Shape", ["none"], ["d"]), tensors=[constant("none", np.zeros((0, 1)))]),
     ),
     ("by what goes in", "divides whole numbers", divided("whole")),
+    (
+        "by a maximum with 0",
+        "divides whole numbers",
+        divided("d", helper.make_node("Max", ["whole", "c"], ["d"]), tensors=[constant("c", [0])]),
+    ),
+    (
+        "by a maximum with numbers one of which is 0",
+        "divides whole numbers",
+        divided("d", helper.make_node("Max", ["whole", "c"], ["d"]), tensors=[constant("c", [1, 0])]),
+    ),
+    (
+        "by a maximum minus as much",
+        "divides whole numbers",
+        divided(
+            "d",
+            helper.make_node("Max", ["whole", "c"], ["m"]),
+            helper.make_node("Sub", ["m", "m"], ["d"]),
+            tensors=[constant("c", [1])],
+        ),
+    ),
     ("in a branch", "divides whole numbers", divided("d", tensors=[constant("d", 0)], inside=True)),
     (
         "by a default of ConstantOfShape",
@@ -534,6 +554,15 @@ ATTACKS = [
 def test_the_good_bundle_is_good(victim):
     bundle = open_bundle(victim.folder)
     contract.check(bundle)
+
+
+@pytest.mark.parametrize("op", ["Div", "Mod"])
+def test_a_division_by_a_maximum_with_one_is_taken(victim, op):
+    """Whatever goes in, that is neither 0 nor -1."""
+    largest = helper.make_node("Max", ["whole", "c"], ["m"])
+    reshaped = helper.make_node("Reshape", ["m", "all"], ["d"])
+    divided("d", largest, reshaped, op=op, tensors=[constant("c", 1), constant("all", [-1])])(victim)
+    open_bundle(victim.folder)
 
 
 def test_there_are_fifty_and_each_has_a_lesson():

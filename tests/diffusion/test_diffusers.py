@@ -424,7 +424,7 @@ def test_pictures_are_those_of_the_pipeline(registry, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.sample("dit")
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["unet2d", "dit"])
 def test_the_bundle_gives_the_samples_of_diffusers(kind, registry, tmp_path):
     pytest.importorskip("onnxscript")

@@ -212,6 +212,7 @@ def test_the_forward_derivative_is_the_jacobian_times_the_tangent(name):
 VECTORS = [name for name, (_, config) in CASES.items() if (config.get("condition") or {}).get("kind") == "vector"]
 
 
+@pytest.mark.sample("mlp-vector", "dit-velocity", "diffwave-patches")
 @pytest.mark.parametrize("name", VECTORS)
 def test_samples_and_densities_have_the_gradient_of_a_context(name):
     model = scrambled(name).double()
@@ -260,7 +261,7 @@ def exported(model, folder):
 
 
 @pytest.mark.slow  # an export traces two graphs, one with a derivative
-@pytest.mark.sample("unet", "mlp")
+@pytest.mark.sample("mlp")
 def test_onnx_runtime_samples_and_scores_what_torch_does(made, tmp_path):
     bundle = exported(made, tmp_path / "bundle")
     for sampler in ("ddim", "ddpm"):
@@ -278,7 +279,7 @@ def test_onnx_runtime_samples_and_scores_what_torch_does(made, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.sample("dit-learned-variance")
+@pytest.mark.full
 @pytest.mark.parametrize("case", LEARNED)
 def test_a_learned_variance_scales_the_noise(case, tmp_path):
     model = scrambled(case)

@@ -153,6 +153,7 @@ def test_regularised_training_reaches_all_parameters(scramble, exact):
         assert parameter.grad.abs().max() > 0, name
 
 
+@pytest.mark.full
 def test_kinetic_energy_makes_ways_short(tmp_path):
     """Of all ways from one normal distribution to another, the straight ones have the least energy (Finlay 2020)."""
     generator = np.random.default_rng(0)
@@ -282,6 +283,7 @@ def test_what_is_no_continuous_flow_is_refused(config, message):
         Continuous(VelocityMLP(2), steps=0)
 
 
+@pytest.mark.sample("loop")
 @pytest.mark.parametrize("way", ["loop", "unroll"])
 def test_both_ways_of_writing_it_are_proven(scramble, tmp_path, way):
     onnx = pytest.importorskip("onnx")

@@ -241,6 +241,7 @@ def test_what_is_no_contraction_is_refused():
         Residual(LipschitzMLP(3, bound=1.0), 3)
 
 
+@pytest.mark.sample("shape0-loop", "shape1-unroll")
 @pytest.mark.parametrize("way", ["loop", "unroll"])
 @pytest.mark.parametrize("shape", [{"event_shape": [9]}, {"event_shape": [1, 3, 3], "scales": 1}])
 def test_both_ways_of_writing_it_are_proven(scramble, tmp_path, way, shape):

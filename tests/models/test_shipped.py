@@ -103,6 +103,7 @@ class TestEveryModel:
         np.testing.assert_allclose(in_onnx / dims, in_torch / dims, atol=1e-4)
 
 
+@pytest.mark.sample("moons-nsf", "eight-gaussians-iaf")
 @pytest.mark.parametrize("card", [c for c in FLOWS if c.event_shape == (2,)], ids=lambda c: c.name)
 def test_a_density_in_the_plane_integrates_to_one(card, bundles):
     """A grid over all that 4,000 samples reach and as much again on every side; the density elsewhere is negligible."""
@@ -119,6 +120,7 @@ def test_a_density_in_the_plane_integrates_to_one(card, bundles):
 
 
 @pytest.mark.slow
+@pytest.mark.sample("moons-nsf", "digits-nsf")
 @pytest.mark.parametrize("card", FLOWS, ids=lambda c: c.name)
 def test_the_density_metrics_on_the_card_are_true(card, models):
     """Measured again on the same test split; of large ones on as many samples as take seconds."""
@@ -140,7 +142,7 @@ def test_the_density_metrics_on_the_card_are_true(card, models):
         assert metric["value"] == pytest.approx(card.metrics[name]["value"], abs=tolerance), name
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_mnist_digits_show_the_class_that_was_asked_for(bundles):
     """A classifier right on 98% of the real test set sees the right class in 95% of samples (the card: on 1,000)."""
     pytest.importorskip("torch")

@@ -1,5 +1,6 @@
 """Small models, and their bundles: written once, since tracing takes seconds."""
 
+import dataclasses
 import math
 
 import pytest
@@ -9,7 +10,9 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from zoo.conditions import Condition  # noqa: E402 - after the checks for what they need
+from filelock import FileLock  # noqa: E402 - after the checks for what they need
+
+from zoo.conditions import Condition  # noqa: E402
 from zoo.exporting import export  # noqa: E402
 from zoo.models.interface import DirectModel  # noqa: E402
 from zoo.programs import Graph  # noqa: E402
@@ -66,7 +69,16 @@ class Logistic(Gaussian):
         return z
 
 
-def unet(**changes):
+class Steps(UNetDiffusion):
+    """A diffusion that does not score, whose export takes half the time."""
+
+    def programs(self):
+        whole = super().programs()
+        graphs = tuple(graph for graph in whole.graphs if graph.name == whole.sample.graph)
+        return dataclasses.replace(whole, graphs=graphs, log_prob=None)
+
+
+def unet(kind=UNetDiffusion, **changes):
     """A U-Net diffusion over 8×8 images, with weights that are not those of a fresh model (whose output is zero)."""
     config = {
         "event_shape": [1, 8, 8],
@@ -84,7 +96,7 @@ def unet(**changes):
     }
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        model = UNetDiffusion(**config)
+        model = kind(**config)
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
     return model.eval()
@@ -94,6 +106,21 @@ def unet(**changes):
 def models():
     """The classes above."""
     return {"gaussian": Gaussian, "baked": Baked, "logistic": Logistic, "unet": unet}
+
+
+@pytest.fixture(scope="session")
+def exported_once(tmp_path_factory, worker_id):
+    """Exports a model under a name into a folder that all processes of a test run share."""
+
+    def exported(name, model, **options):
+        root = tmp_path_factory.getbasetemp()
+        root = root if worker_id == "master" else root.parent
+        folder = root / "bundles" / name
+        with FileLock(root / f"{name}.lock"):
+            folder.parent.mkdir(exist_ok=True)
+            return folder if folder.exists() else export(model, folder, **options)
+
+    return exported
 
 
 @pytest.fixture(scope="session")
@@ -112,8 +139,19 @@ def diffusion():
 
 
 @pytest.fixture(scope="session")
-def diffusion_bundle(diffusion, tmp_path_factory):
-    return export(diffusion, tmp_path_factory.mktemp("diffusion") / "bundle")
+def diffusion_bundle(diffusion, exported_once):
+    return exported_once("diffusion", diffusion)
+
+
+@pytest.fixture(scope="session")
+def steps():
+    """The same without a density."""
+    return unet(Steps)
+
+
+@pytest.fixture(scope="session")
+def steps_bundle(steps, exported_once):
+    return exported_once("steps", steps)
 
 
 @pytest.fixture

@@ -44,21 +44,24 @@ def test_noise_in_a_graph_is_that_of_numpy(shape):
         np.testing.assert_allclose(given, expected, rtol=0, atol=1e-6)
 
 
-@pytest.fixture(scope="module", params=ALTERNATIVES)
-def fused(request, diffusion, tmp_path_factory):
+@pytest.fixture(
+    scope="module",
+    params=["history", "guided", *(pytest.param(name, marks=pytest.mark.full) for name in ("noise", "ignored"))],
+)
+def fused(request, steps, tmp_path_factory):
     """A bundle with a fused graph, and the arguments of the loop that it stands for."""
     choice = ALTERNATIVES[request.param]
-    folder = export(diffusion, tmp_path_factory.mktemp(request.param) / "bundle", fused=choice)
+    folder = export(steps, tmp_path_factory.mktemp(request.param) / "bundle", fused=choice)
     return folder, {**{k: v for k, v in choice.items() if k != "options"}, **choice.get("options", {})}
 
 
-def test_it_gives_the_samples_of_the_loop(fused, diffusion):
+def test_it_gives_the_samples_of_the_loop(fused, steps):
     folder, options = fused
     bundle = load(folder, "cpu")
     for n in (1, 5):
         given = bundle.sample(n, seed=2**63 + 11, fused=True)
         np.testing.assert_allclose(given, bundle.sample(n, seed=2**63 + 11, **options), atol=1e-4 * 8)
-        np.testing.assert_allclose(given, diffusion.sample(n, seed=2**63 + 11, **options), atol=1e-4 * 8)
+        np.testing.assert_allclose(given, steps.sample(n, seed=2**63 + 11, **options), atol=1e-4 * 8)
 
 
 def test_batches_continue_one_stream(fused):
@@ -77,8 +80,8 @@ def test_one_call_of_a_bare_session_is_enough(fused):
     np.testing.assert_allclose(x, load(folder, "cpu").sample(3, seed=4, condition=[2, 0, 1], **options), atol=1e-4 * 8)
 
 
-def test_weights_are_stored_once_and_the_table_in_the_graph(fused, diffusion_bundle):
-    assert (fused[0] / "weights.safetensors").read_bytes() == (diffusion_bundle / "weights.safetensors").read_bytes()
+def test_weights_are_stored_once_and_the_table_in_the_graph(fused, steps_bundle):
+    assert (fused[0] / "weights.safetensors").read_bytes() == (steps_bundle / "weights.safetensors").read_bytes()
     graph = onnx.load(fused[0] / "fused.onnx", load_external_data=False).graph
     (loop,) = (node for node in graph.node if node.op_type == "Loop")
     (body,) = (a.g for a in loop.attribute if a.name == "body")
@@ -88,8 +91,8 @@ def test_weights_are_stored_once_and_the_table_in_the_graph(fused, diffusion_bun
     assert "row.table.matrix" in {i.name for i in body.initializer}
 
 
-def test_a_sampler_without_noise_makes_none_in_the_loop(diffusion, tmp_path):
-    folder = export(diffusion, tmp_path / "bundle", fused={"sampler": "ddim", "steps": 2})
+def test_a_sampler_without_noise_makes_none_in_the_loop(steps, tmp_path):
+    folder = export(steps, tmp_path / "bundle", fused={"sampler": "ddim", "steps": 2})
     (loop,) = (n for n in onnx.load(folder / "fused.onnx", load_external_data=False).graph.node if n.op_type == "Loop")
     (body,) = (a.g for a in loop.attribute if a.name == "body")
     assert "BitwiseXor" not in {node.op_type for node in body.node}
@@ -111,11 +114,11 @@ def test_the_manifest_says_what_is_fused(fused):
     assert program.guidance == options.get("guidance", 1.0)
 
 
-def test_what_cannot_be_fused_is_refused(gaussian, diffusion, gaussian_bundle, fused, tmp_path):
+def test_what_cannot_be_fused_is_refused(gaussian, steps, gaussian_bundle, fused, tmp_path):
     with pytest.raises(UsageError, match="samples in one call"):
         export(gaussian, tmp_path / "a", fused={"steps": 3})
     with pytest.raises(UnknownNameError, match="magic"):
-        export(diffusion, tmp_path / "b", fused={"sampler": "magic"})
+        export(steps, tmp_path / "b", fused={"sampler": "magic"})
     assert not list(tmp_path.iterdir())
     with pytest.raises(UsageError, match="has no fused graph"):
         load(gaussian_bundle, "cpu").sample(1, fused=True)

@@ -75,6 +75,10 @@ def operators(proto):
 # -- flows ------------------------
 
 
+@pytest.mark.sample(
+    *("maf-unroll", "maf-loop", "maf-one-loop", "maf-narrow-unroll", "maf-image-loop", "maf-vector-unroll"),
+    *("naf-loop", "tarflow-vector-loop", "nsf-ar-unroll", "iaf-classes-loop"),
+)
 @pytest.mark.parametrize("way", ["unroll", "loop"])
 @pytest.mark.parametrize("name", FLOWS)
 def test_it_computes_what_torch_computes(name, way):
@@ -119,6 +123,7 @@ def test_a_loop_has_one_size_whatever_the_dimension():
     assert nodes["unroll", 24] > 3 * nodes["unroll", 6]
 
 
+@pytest.mark.sample("unroll")
 @pytest.mark.parametrize("way", ["unroll", "loop"])
 def test_a_bundle_is_proven_and_stores_each_weight_once(way, tmp_path):
     torch.manual_seed(0)
@@ -149,7 +154,7 @@ def test_a_bundle_is_proven_and_stores_each_weight_once(way, tmp_path):
         assert (again / name).read_bytes() == (folder / name).read_bytes(), name
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_large_flow_is_exported_in_seconds(tmp_path):
     import time
 
@@ -294,6 +299,7 @@ def test_a_writer_that_computes_something_else_is_not_exported(gaussian, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.full
 def test_what_would_never_be_done_is_refused_with_the_way_that_is():
     """Steps within steps without a loop, for 16 components: of 100,000 nodes, writing ends at the most there may be."""
     graph, _ = NAF(event_shape=[16]).eval().programs().graphs

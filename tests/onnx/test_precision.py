@@ -18,7 +18,6 @@ from zoo.exporting import export
 from zoo.models.sources import resolve
 from zoo.runtime import load
 from zoo.runtime.check import check
-from zoo_diffusion.unet import UNetDiffusion
 from zoo_onnx.precision import precision
 from zoo_onnx.precision.number_formats import Float, Integers
 from zoo_onnx.precision.quality import compared, measure
@@ -33,30 +32,19 @@ CHOICES = {
     "int4-weights": {"quantize": "int4-weights", "bound": 0.2},
 }
 #: choices that leave arithmetic in float32: their bundles compute what the rounded model computes
+#: the choices of the quick tier: integers computed, integers stored, floats
+SAMPLE = ("int8", "int4-weights", "float16")
 EXACT = ("bfloat16", "int8-weights", "int4-weights")
 
 
-class Steps(UNetDiffusion):
-    """A diffusion that does not score, whose export takes half the time."""
-
-    def programs(self):
-        whole = super().programs()
-        return dataclasses.replace(whole, graphs=whole.graphs[:1], log_prob=None)
-
-
 @pytest.fixture(scope="module")
-def steps(diffusion):
-    model = copy.deepcopy(diffusion)
-    model.__class__ = Steps
-    return model
+def plain(steps_bundle):
+    return steps_bundle
 
 
-@pytest.fixture(scope="module")
-def plain(steps, tmp_path_factory):
-    return export(steps, tmp_path_factory.mktemp("float32") / "bundle")
-
-
-@pytest.fixture(scope="module", params=CHOICES)
+@pytest.fixture(
+    scope="module", params=[name if name in SAMPLE else pytest.param(name, marks=pytest.mark.full) for name in CHOICES]
+)
 def lowered(request, steps, tmp_path_factory):
     """A choice and its bundle."""
     return request.param, export(steps, tmp_path_factory.mktemp("lowered") / "bundle", **CHOICES[request.param])

@@ -1,11 +1,15 @@
 """Graphs keep their symbolic sizes, say nothing of the machine, and what cannot be exported is refused."""
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
 import torch.nn.functional as F
 
+from zoo.bundle.scan import scan_graph
 from zoo.errors import ExportError, ProofError
+from zoo.programs import Graph
+from zoo.programs.ports import Port
 from zoo.runtime import Session
 from zoo_onnx.sizes import proven_sizes, traced_sizes
 from zoo_onnx.trace import trace
@@ -40,6 +44,37 @@ def test_names_and_symbolic_sizes_are_those_of_the_ports(graph):
 def test_nothing_is_said_while_tracing(graph, capfd):
     trace(graph(lambda x: F.gelu(x)), 18)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_quotient_of_sizes_is_kept_and_divides_by_one_at_least(tmp_path):
+    """A reader of bundles takes no division by what may be 0."""
+    ports = (Port("each", "float32", ("each",)), Port("x", "float32", ("batch", 4)))
+    gives = (Port("y", "float32", ("batch", 4)),)
+
+    def several(each, x):
+        return x * ((x.shape[0] + each.shape[0]) // each.shape[0])
+
+    model = trace(Graph("g", several, ports, gives), 18)
+    (division,) = (node for node in model.graph if node.op_type == "Div")
+    assert division.inputs[1].producer().op_type == "Max"
+    ir.save(model, tmp_path / "g.onnx")
+    for n, k in ((1, 1), (3, 2), (2, 5)):
+        feeds = {
+            "each": np.arange(1, k + 1, dtype=np.float32),
+            "x": np.random.default_rng(n).random((n, 4), np.float32),
+        }
+        expected = several(*map(torch.from_numpy, feeds.values()))
+        np.testing.assert_allclose(Session(tmp_path / "g.onnx").run(feeds)["y"], expected, rtol=1e-6)
+    data = ir.to_proto(model).SerializeToString()
+    scan_graph(
+        data,
+        "g",
+        opset=18,
+        ir_version=model.ir_version,
+        inputs=ports,
+        outputs=(Port("y", "float32", ("batch", 4)),),
+        files={},
+    )
 
 
 @pytest.mark.parametrize(

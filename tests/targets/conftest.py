@@ -18,7 +18,6 @@ pytest.importorskip("onnxruntime")
 from zoo.bundle import open_bundle
 from zoo.errors import MissingDependencyError
 from zoo.exporting import export, pack
-from zoo_diffusion.unet import UNetDiffusion
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "plugins" / "zoo_models"
@@ -33,36 +32,22 @@ def small():
     return module
 
 
-class Steps(UNetDiffusion):
-    """A diffusion that does not score, whose export takes half the time."""
-
-    def programs(self):
-        whole = super().programs()
-        graphs = tuple(graph for graph in whole.graphs if graph.name == whole.sample.graph)
-        return type(whole)(graphs=graphs, sample=whole.sample, log_prob=None)
-
-
 @pytest.fixture(scope="session")
 def bundles(small, tmp_path_factory):
     """A function from a name to the folder of a bundle."""
     made = {}
 
-    def steps(**changes):
-        model = small.unet(**changes)
-        model.__class__ = Steps
-        return model
-
     fused = {"sampler": "ddim", "steps": 3, "guidance": 2.5, "options": {"eta": 0.5}}
     recipes = {
         # two slots of history, guidance, and a fused graph with noise in every step
         "stepped": lambda: (
-            steps(sampling={"sampler": "dpm-solver-pp", "steps": 4, "guidance": 1.5}),
+            small.unet(small.Steps, sampling={"sampler": "dpm-solver-pp", "steps": 4, "guidance": 1.5}),
             {"fused": fused},
         ),
-        "fixed-steps": lambda: (steps(), {"batch": 3}),
+        "fixed-steps": lambda: (small.unet(small.Steps), {"batch": 3}),
         "fixed-call": lambda: (small.Gaussian(), {"batch": 4}),
         "vector": lambda: (small.Gaussian(conditional=True), {}),
-        "half": lambda: (steps(), {"dtype": "float16"}),
+        "half": lambda: (small.unet(small.Steps), {"dtype": "float16"}),
     }
 
     def bundle(name):

@@ -16,6 +16,8 @@ INTEGRATED = [
     *("nice", "realnvp-vector", "planar-classes", "radial-vector", "sylvester-vector", "residual-vector"),
     *("umnn-vector", "tarflow"),
 ]
+#: integrals of integrals take their time
+SLOW = pytest.mark.full
 
 
 def density_of_base(base, z, condition):
@@ -83,7 +85,7 @@ def test_log_det_is_that_of_the_jacobian(model, inputs):
 
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [0.0, 0.15, 0.3])
-@pytest.mark.parametrize("config", INTEGRATED)
+@pytest.mark.parametrize("config", [c if c != "umnn-vector" else pytest.param(c, marks=SLOW) for c in INTEGRATED])
 def test_the_density_integrates_to_one(make, config, scale):
     model = copy.deepcopy(make(config, scale=scale)).double()
     # the image of a ring of base noise bounds the region that holds all but 1e-7 of the mass
@@ -107,7 +109,10 @@ def test_the_density_integrates_to_one(make, config, scale):
 @torch.no_grad()
 @pytest.mark.parametrize(
     "config",
-    ["plane", "mixture", "maf", "iaf", "nsf-ar", "naf", "umnn", "tarflow", "nice", "planar-plane", "sylvester-plane"],
+    [
+        *("plane", "mixture", "maf", "iaf", "nsf-ar", "naf", "tarflow", "nice", "planar-plane", "sylvester-plane"),
+        pytest.param("umnn", marks=SLOW),
+    ],
 )
 def test_samples_follow_the_density(make, config):
     """Half of them lie where the density says that half of the mass lies: in the ball of that radius in z."""

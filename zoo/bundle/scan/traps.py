@@ -24,13 +24,16 @@ def check_traps(node: Fields, attributes: Mapping[str, Fields], takes: Sequence[
 def _check_division(node: Fields, takes: Sequence[Value]) -> None:
     """A division of whole numbers stops the processor at a divisor of 0, and at the least number divided by -1.
 
-    That quotient is one too large. So a divisor is floating-point, or known here and neither.
+    That quotient is one too large. So a divisor is floating-point, or known here to be neither: a constant, or a
+    maximum with a constant of 1 or more, as exporters write the division of sizes.
     """
     if any(value.dtype in FLOATS for value in takes):
         return
+    if takes[1].positive:
+        return
     divisor = takes[1].constant
     if divisor is None or divisor.dtype.kind not in "iu" or any(int(v) in (0, -1) for v in divisor):
-        refuse(f"has a node {describe(node)} that divides whole numbers by what is no constant, 0 or -1")
+        refuse(f"has a node {describe(node)} that divides whole numbers by what may be 0 or -1")
 
 
 def _check_split(node: Fields, attributes: Mapping[str, Fields], takes: Sequence[Value]) -> None:

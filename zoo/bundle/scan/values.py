@@ -60,10 +60,12 @@ class Value(NamedTuple):
     Attributes:
         dtype: a name of :data:`TYPES`, :data:`FLOATING`, or nothing.
         constant: its numbers in a row, if they are constant and few, else None.
+        positive: whether they are whole numbers of which none is below 1, whatever the inputs are.
     """
 
     dtype: str = ""
     constant: NDArray[Any] | None = None
+    positive: bool = False
 
 
 UNKNOWN = Value()
@@ -114,7 +116,8 @@ def given(
     ]
     if (own := _own_type(operator, attributes, takes)) is not None:
         types[0] = own
-    return [Value(types[0], _folded(operator, types[0], takes)), *map(Value, types[1:])]
+    first = Value(types[0], _folded(operator, types[0], takes), _positive(operator, takes))
+    return [first, *map(Value, types[1:])]
 
 
 def _constant(attributes: Mapping[str, Fields]) -> Value:
@@ -140,6 +143,20 @@ def _own_type(operator: str, attributes: Mapping[str, Fields], takes: Sequence[V
     if operator == "QuantizeLinear" and len(takes) <= at:
         return "uint8"
     return takes[at].dtype if at < len(takes) else ""
+
+
+def _positive(operator: str, takes: Sequence[Value]) -> bool:
+    """Whether an output is a maximum of whole numbers, one of them a constant of 1 or more, or such a one reshaped."""
+    if operator in _SAME:
+        return takes[0].positive
+    return operator == "Max" and any(_at_least_one(value) for value in takes)
+
+
+def _at_least_one(value: Value) -> bool:
+    numbers = value.constant
+    return value.positive or (
+        numbers is not None and numbers.size > 0 and numbers.dtype.kind in "iu" and bool((numbers >= 1).all())
+    )
 
 
 def _folded(operator: str, dtype: str, takes: Sequence[Value]) -> NDArray[Any] | None:
