@@ -20,10 +20,10 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 
 from zoo.cli._text import echo
-from zoo.counts import Progress
 from zoo.printable import printable
 
 if TYPE_CHECKING:
+    from zoo.counts import Progress
     from zoo.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
