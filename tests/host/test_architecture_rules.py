@@ -128,6 +128,22 @@ def test_every_built_in_package_has_its_entry_point():
     assert all(folder.startswith("zoo_") for folder in folders)
 
 
+def test_contributing_names_what_to_copy_for_everything_new():
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)[2:]
+    wanted = {"sampler", "path", "flow", "network of a diffusion", "target", "data set", "metric", "kind of program"}
+    assert wanted <= {new for new, _, _ in rows}
+    for new, where, model in rows:
+        folder, *inside = re.findall(r"`([^`]+)`", where)
+        assert (ROOT / folder).exists(), new
+        # a file that "its `__init__.py`" registers in, besides folders of the checkout
+        assert all((ROOT / path).exists() or (ROOT / folder / path).is_file() for path in inside), new
+        (copied,) = re.findall(r"`([^`]+)`", model)
+        assert (ROOT / copied).exists(), new
+        if inside and inside[0].endswith(".py"):
+            registered = (ROOT / folder / inside[0]).read_text("utf-8")
+            assert Path(copied).stem in registered, f"{inside[0]} of {folder} does not name {copied}"
+
+
 def test_every_file_is_short():
     long = {name(path): n for path in [*HOST, *BUILT_IN] if (n := len(path.read_text("utf-8").splitlines())) > 450}
     assert long == {}

@@ -159,6 +159,32 @@ def test_the_host_reaches_its_commands_and_public_names_by_strings(house):
     assert {"zoo.cli.run", "zoo.cli.list"} <= set(house.graph["zoo.cli._group"])
 
 
+def floors():
+    """The rooms of the host as docs/architecture.md draws them: sets of names, the top floor first."""
+    guide = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    drawing = guide.split("## The house\n", 1)[1].split("```text\n", 1)[1].split("```", 1)[0]
+    heads = [[line for line in floor.splitlines() if line[:1].strip()] for floor in re.split("─+", drawing)]
+    # names, a space apart, then two spaces or more, and what is said of them
+    names = [" ".join(re.match(r"\S+(?: \S+)*", line).group() for line in lines) for lines in heads]
+    return [set(re.findall(r"(\w+)(?:/|\.py)", floor)) for floor in names]
+
+
+def test_every_import_of_the_host_goes_down_as_the_house_is_drawn(house):
+    drawn = floors()
+    level = {room: len(drawn) - i for i, rooms in enumerate(drawn) for room in rooms}
+    rooms = {path.relative_to(ROOT / "zoo").parts[0].removesuffix(".py") for path in (ROOT / "zoo").rglob("*.py")}
+    assert set(level) == rooms - {"__init__", "__main__"}
+    up = set()
+    for module, names in house.graph.items():
+        for name in names:
+            here, there = (each.split(".")[1] if each.startswith("zoo.") else None for each in (module, name))
+            if here in level and there in level and here != there and level[here] <= level[there]:
+                up.add((here, there))
+    # the bottom floor is of single modules, and training and metrics use each other
+    bottom = drawn[-1]
+    assert {edge for edge in up if not set(edge) <= bottom} <= {("training", "metrics"), ("metrics", "training")}
+
+
 A_CYCLE = {
     "at the top": "import zoo.a",
     "of a name": "from zoo.a import x",

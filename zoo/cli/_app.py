@@ -23,10 +23,10 @@ from zoo.cli._text import echo
 from zoo.printable import printable
 
 if TYPE_CHECKING:
+    from zoo.counts import Progress
     from zoo.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
-Update = Callable[[int, int], None]
 
 
 class App:
@@ -76,7 +76,7 @@ class App:
         print(json.dumps(plain(value), indent=2), file=self._stdout or sys.stdout, flush=True)
 
     @contextlib.contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Update]:
+    def progress(self, label: str, total: int) -> Iterator[Progress]:
         """Show the progress of long work, with its rate and remaining time, if stderr is a terminal; else nothing.
 
         Yields:

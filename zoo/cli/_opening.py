@@ -1,4 +1,4 @@
-"""A model opened for ``zoo run``."""
+"""A model opened for ``zoo run`` and ``zoo eval``."""
 
 from __future__ import annotations
 
@@ -8,33 +8,29 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.bundle import Bundle, open_bundle
+from zoo.bundle import open_bundle
 from zoo.cli._app import App
-from zoo.cli._request import Request
 from zoo.errors import MissingDependencyError
 from zoo.models import building
 
 if TYPE_CHECKING:
     from zoo.models.sources import Source
+    from zoo.runtime import BundledModel, Device
+
+
+def open_model(app: App, source: Source, device: Device | str, stack: ExitStack) -> BundledModel:
+    """The model's bundle; a model without one is exported to a temporary folder, removed with the stack."""
     from zoo.runtime import BundledModel
+    from zoo.runtime.device import Device, choose_provider
 
-
-def open_model(app: App, source: Source, request: Request, stack: ExitStack) -> BundledModel:
-    """The model's bundle; a model without one is exported to a temporary folder."""
-    from zoo.runtime import BundledModel
-    from zoo.runtime.device import choose_provider
-
-    choose_provider(request.provider)
-    return BundledModel(opened_bundle(app, source, stack), request.device, samplers=app.registry.samplers())
-
-
-def opened_bundle(app: App, source: Source, stack: ExitStack) -> Bundle:
-    """The model's bundle, or a temporary one that is removed with the stack."""
+    choose_provider(Device.of(device).provider)  # before an export, which takes long
     if source.bundle is not None:
-        return source.open()
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-"))) / "bundle"
-    _export(app, source, folder)
-    return open_bundle(folder)
+        bundle = source.open()
+    else:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-"))) / "bundle"
+        _export(app, source, folder)
+        bundle = open_bundle(folder)
+    return BundledModel(bundle, device, samplers=app.registry.samplers())
 
 
 def _export(app: App, source: Source, folder: Path) -> None:
@@ -49,6 +45,7 @@ def _export(app: App, source: Source, folder: Path) -> None:
 
 def provider_of(app: App, model: BundledModel) -> str:
     """The provider in use, after a warning if it should have been CUDA."""
-    if model.fallback is not None:
-        app.say(f"Warning: running on the CPU: {model.fallback}")
-    return model.provider
+    session = model.session()
+    if session.fallback is not None:
+        app.say(f"Warning: running on the CPU: {session.fallback}")
+    return session.provider

@@ -173,7 +173,13 @@ def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, input
         UsageError, UnknownNameError, DataError, ConditionError: options that this model does not support.
     """
     guiding = _guiding(model, request, facts)
-    state, table = inputs.state, _table(model, request, inputs, guiding)
+    state, table = inputs.state, None
+    if state is not None:
+        table = state.table
+    elif not request.fused:
+        # at strength 0 nothing is run, whatever the table
+        moving = {"strength": request.strength} if request.strength else {}
+        table = model.table(request.sampler, request.steps, guiding.get("guidance"), **request.options, **moving)
     seed = _seed(app, request, inputs)
     if request.previews is not None and table is None:
         raise UsageError(f"{model.name} samples in one call and has no previews")
@@ -202,16 +208,6 @@ def _guiding(model: BundledModel, request: Request, facts: Facts) -> dict[str, A
             raise UsageError("--negative has no effect without guidance", hint="Give a weight, e.g. --guidance 2.")
         guiding["negative"] = facts.condition.index(request.negative)
     return guiding
-
-
-def _table(model: BundledModel, request: Request, inputs: Inputs, guiding: Mapping[str, Any]) -> StepTable | None:
-    if inputs.state is not None:
-        return inputs.state.table
-    if request.fused:
-        return None
-    # at strength 0 nothing is run, with any table
-    moving = {"strength": request.strength} if request.strength else {}
-    return model.table(request.sampler, request.steps, guiding.get("guidance"), **request.options, **moving)
 
 
 def _seed(app: App, request: Request, inputs: Inputs) -> int:

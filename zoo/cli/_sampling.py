@@ -46,7 +46,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     output = output_of(app, facts, request)
     inputs = read_inputs(request, facts)
     wanted = wanted_of(request, facts, inputs)
-    model = open_model(app, source, request, stack)
+    model = open_model(app, source, request.device, stack)
     plan = plan_of(app, model, request, facts, inputs, wanted)
     drawn = _draw(app, model, facts, request, plan, output)
     _report(app, model, facts, request, plan, drawn, output)
@@ -161,7 +161,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     condition = given_condition(request, facts, len(x))
     if condition is None and facts.condition is not None and found is not None:
         condition = facts.condition.array(found, len(x))
-    model = open_model(app, source, request, stack)
+    model = open_model(app, source, request.device, stack)
     with app.progress(f"encoding with {source.name}", 1) as update:
         noise = model.encode(
             editing.data_of(x, request.encode, model),

@@ -52,7 +52,7 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     """Score the file; densities go to stdout, or to ``-o``."""
     _check(request)
     x, condition = _read(app, facts, request)
-    model = open_model(app, source, request, stack)
+    model = open_model(app, source, request.device, stack)
     plan = _Plan(_dequantised(app, model, facts, x, request.seed or 0), condition, request.seed or 0)
     scored = _run(app, model, facts, request, plan)
     _report(app, model, facts, request, plan, scored)

@@ -52,15 +52,14 @@ def command(app: App, /, model: str, data: str | None, provider: str, names: tup
     zoo eval mnist-unet --scored 32 --samples 200
     zoo eval mnist-unet --metric classifier
     """
-    from zoo.cli._opening import opened_bundle
+    from zoo.cli._opening import open_model
     from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure_all
-    from zoo.runtime import BundledModel
 
     metrics = chosen_metrics(app.registry, names)
     source = resolve(app.registry, model)
     dataset = _dataset(app, source, data)
     with ExitStack() as stack:
-        bundle = BundledModel(opened_bundle(app, source, stack), provider, samplers=app.registry.samplers())
+        bundle = open_model(app, source, provider, stack)
         if dataset.event_shape != bundle.event_shape:
             raise UsageError(
                 f"{source.name} is of samples {list(bundle.event_shape)}, and {dataset.name} has "

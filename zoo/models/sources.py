@@ -41,7 +41,7 @@ class Source:
         return self.known
 
     def open(self) -> Bundle:
-        """The bundle with every file checked, by the manifest that was read.
+        """The bundle with every file checked, by the manifest if that was read before.
 
         Raises:
             UsageError: there is no bundle.
@@ -49,7 +49,7 @@ class Source:
         """
         if self.bundle is None:
             raise UsageError(f"{self.name} has no bundle", hint=f"Export it: `zoo export {self.name} -o DIR`.")
-        return open_bundle(self.bundle, self.manifest())
+        return open_bundle(self.bundle, self.known)
 
 
 def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: Any) -> Source:

@@ -8,18 +8,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from os import PathLike
-from pathlib import Path
-
-from zoo.bundle import open_bundle
 from zoo.counts import Progress
 from zoo.runtime.device import Device
-from zoo.runtime.model import BundledModel
+from zoo.runtime.model import BundledModel, load
 from zoo.runtime.opened import fresh_seed
 from zoo.runtime.session import Session
 from zoo.runtime.streaming import Frame
-from zoo.samplers import BUILTIN, Guidance, SamplerFunction
+from zoo.samplers import Guidance
 from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import Preview
 
@@ -35,28 +30,3 @@ __all__ = [
     "fresh_seed",
     "load",
 ]
-
-
-def load(
-    folder: str | PathLike[str],
-    device: Device | str = "auto",
-    threads: int | None = None,
-    *,
-    samplers: Mapping[str, SamplerFunction] = BUILTIN,
-) -> BundledModel:
-    """Open a bundle, check all of its files, and return it as a model.
-
-    Args:
-        folder: the bundle.
-        device: a :class:`Device`, or the name of a provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA
-            where it works and the CPU elsewhere.
-        threads: CPU threads, or None for ONNX Runtime's choice.
-        samplers: where samplers are looked up by name, for those of plugins.
-
-    Raises:
-        BundleError: not a bundle, damaged, altered, of a newer format, or not consistent.
-        MissingDependencyError: ONNX Runtime is not installed.
-        UnknownNameError: no such provider.
-        ProviderError: CUDA was requested, but ONNX Runtime was built without it.
-    """
-    return BundledModel(open_bundle(Path(folder)), device, threads, samplers=samplers)

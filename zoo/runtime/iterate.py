@@ -18,7 +18,7 @@ from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, c
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest
 from zoo.runtime.session import Session
-from zoo.samplers import SamplingOptions, Step, StepTable
+from zoo.samplers import SamplingOptions, Step, StepTable, table_of
 from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import Engine, StepSampler, Tick, run_rows
 
@@ -54,13 +54,14 @@ class IterateRunner(Runner):
 
     def table(self, model: OpenBundle, program: Program, options: SamplingOptions) -> StepTable:
         """See :func:`zoo.samplers.table_of`."""
-        return step_sampler(model).table(options)
+        return table_of(program.stepping(model.name), options, model.samplers)
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """A step table, from noise or from data."""
         sampler = step_sampler(model)
-        table, start = sampler.starting(
-            request.n, seed=request.seed, condition=request.condition, options=request.options
+        table = table_of(sampler.engine.program, request.options, model.samplers)
+        start = sampler.starting(
+            table, request.n, seed=request.seed, condition=request.condition, options=request.options
         )
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
@@ -135,34 +136,19 @@ class OnnxEngine(Engine[NDArray[Any]]):
         _check_inputs(session, state)
         n, whole = state.n, state if batch is None else state.padded(batch)
 
-        def show(row: int, denoised: NDArray[Any]) -> None:
-            if preview is not None:
-                preview(row, denoised[:n])
-
-        # checking every step would synchronise a GPU; there the first non-finite step is searched for afterwards
-        watched = session.provider == "cpu"
-        slots = self._run(session, whole, rows, watched, tick, None if preview is None else show)
-        if not np.isfinite(slots).all():
-            self._run(session, whole, rows, True, lambda: None, None)
-            raise RuntimeFailure(f"graph {session.graph.name} gives values that are not finite, but not reproducibly")
-        return slots[:, :n]
-
-    def _run(
-        self,
-        session: Session,
-        state: SamplerState,
-        rows: int | None,
-        watched: bool,
-        tick: Tick,
-        preview: Callable[[int, NDArray[Any]], None] | None,
-    ) -> NDArray[np.float32]:
         def watch(row: Step, denoised: Any) -> None:
             if preview is not None:
-                preview(row.index, session.fetch(denoised))
+                preview(row.index, session.fetch(denoised)[:n])
             tick()
 
-        step = _OnnxStep(session, state, watched=watched, denoises=preview is not None)
-        return session.fetch(run_rows(self.program, state, session.value(state.slots), step, rows, watch=watch))
+        # checking every step would synchronise a GPU; there the first non-finite step is searched for afterwards
+        step = _OnnxStep(session, whole, watched=session.provider == "cpu", denoises=preview is not None)
+        slots = session.fetch(run_rows(self.program, whole, session.value(whole.slots), step, rows, watch=watch))
+        if not np.isfinite(slots).all():
+            step = _OnnxStep(session, whole, watched=True, denoises=False)
+            run_rows(self.program, whole, session.value(whole.slots), step, rows)
+            raise RuntimeFailure(f"graph {session.graph.name} gives values that are not finite, but not reproducibly")
+        return slots[:, :n]
 
 
 class _OnnxStep:

@@ -4,44 +4,64 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.bundle import Bundle, Manifest
-from zoo.conditions import Condition
-from zoo.counts import Progress
+from zoo.bundle import Bundle, open_bundle
+from zoo.counts import Progress, checked_count, ticker
+from zoo.errors import RuntimeFailure, UsageError
 from zoo.likelihood import LogDensity
-from zoo.modality import Modality
-from zoo.runtime import contract
+from zoo.noise import check_seed
+from zoo.runtime import contract, data, scoring
 from zoo.runtime.device import Device
-from zoo.runtime.opened import OpenBundle
-from zoo.runtime.running import Samples
-from zoo.runtime.sampling import BundleSampler
-from zoo.runtime.scoring import BundleScorer
-from zoo.runtime.session import Session
+from zoo.runtime.iterate import step_sampler
+from zoo.runtime.opened import LARGEST_COUNT, OpenBundle, fresh_seed
+from zoo.runtime.runners import runner_of
+from zoo.runtime.running import SampleRequest, Samples
 from zoo.runtime.streaming import Frame, awaited, awaited_frames, frames
 from zoo.samplers import BUILTIN, Guidance, SamplerFunction, SamplingOptions, StepTable
 from zoo.samplers.state import SamplerState
-from zoo.samplers.stepping import Preview
+from zoo.samplers.stepping import Preview, too_many
 
 
-class BundledModel:
-    """The result of :func:`zoo.runtime.load`. The same seed gives the same samples for any batch size.
-
-    Threads may share it: sessions are loaded once, and nothing else changes.
+def load(
+    folder: str | PathLike[str],
+    device: Device | str = "auto",
+    threads: int | None = None,
+    *,
+    samplers: Mapping[str, SamplerFunction] = BUILTIN,
+) -> BundledModel:
+    """Open a bundle, check every file of it, and return it as a model.
 
     Args:
-        bundle: an opened bundle.
-        device: where it runs: a :class:`~zoo.runtime.device.Device`, or the name of a provider.
+        folder: the bundle.
+        device: a :class:`Device`, or the name of a provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA
+            where it works and the CPU elsewhere.
         threads: CPU threads, or None for ONNX Runtime's choice.
-        samplers: where samplers are looked up by name.
+        samplers: where samplers are looked up by name, for those that plugins bring.
+
+    Raises:
+        BundleError: not a bundle, damaged, altered, of a newer format, or not consistent.
+        MissingDependencyError: ONNX Runtime is not installed.
+        UnknownNameError: no such provider.
+        ProviderError: CUDA was asked for, and ONNX Runtime was built without it.
+    """
+    return BundledModel(open_bundle(Path(folder)), device, threads, samplers=samplers)
+
+
+class BundledModel(OpenBundle):
+    """What :func:`load` returns: an open bundle that samples and scores.
+
+    The same seed gives the same samples, whatever the batch size. Threads may share a model: sessions are loaded once,
+    and nothing else changes after that. It is made with the arguments of :class:`~zoo.runtime.opened.OpenBundle`.
 
     Raises:
         BundleError: the manifest's programs and graphs do not fit together.
-        MissingDependencyError: ONNX Runtime is not installed.
-        UnknownNameError, ProviderError: see :class:`~zoo.runtime.session.Session`.
+        MissingDependencyError, UnknownNameError, ProviderError: as for :func:`load`.
     """
 
     def __init__(
@@ -53,83 +73,7 @@ class BundledModel:
         samplers: Mapping[str, SamplerFunction] = BUILTIN,
     ) -> None:
         contract.check(bundle)
-        self._opened = OpenBundle(bundle, device, threads, samplers=samplers)
-        self._sampler = BundleSampler(self._opened)
-        self._scorer = BundleScorer(self._opened)
-
-    @property
-    def bundle(self) -> Bundle:
-        """The opened bundle."""
-        return self._opened.bundle
-
-    @property
-    def device(self) -> Device:
-        """Where its graphs run."""
-        return self._opened.device
-
-    @property
-    def samplers(self) -> Mapping[str, SamplerFunction]:
-        """Where samplers are looked up by name."""
-        return self._opened.samplers
-
-    @property
-    def manifest(self) -> Manifest:
-        """The bundle's manifest."""
-        return self._opened.manifest
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self._opened.name
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one sample."""
-        return self._opened.event_shape
-
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        """Shape of one state of a model that samples in steps."""
-        return self._opened.state_shape
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the noise of one sample, for ``sample(noise=...)``."""
-        return self._opened.noise_shape
-
-    @property
-    def condition(self) -> Condition | None:
-        """What samples are conditioned on, or None."""
-        return self._opened.condition
-
-    @property
-    def levels(self) -> int | None:
-        """Number of values of discrete data, or None."""
-        return self._opened.levels
-
-    @property
-    def modality(self) -> Modality | None:
-        """The meaning of a sample's numbers, where its shape does not tell."""
-        return self._opened.modality
-
-    @property
-    def provider(self) -> str:
-        """The provider in use, ``"cpu"``, ``"cuda"`` or another."""
-        return self._opened.provider
-
-    @property
-    def fallback(self) -> str | None:
-        """Why ``"auto"`` uses the CPU although ONNX Runtime was built with CUDA, or None."""
-        return self._opened.fallback
-
-    def session(self, graph: str) -> Session:
-        """One of the bundle's graphs, loaded on first use.
-
-        Raises:
-            UsageError: the bundle has no such graph.
-            BundleError, RuntimeFailure: it cannot be loaded.
-        """
-        return self._opened.session(graph)
+        super().__init__(bundle, device, threads, samplers=samplers)
 
     # -- samples ----------------------------------------------------------------------------------------------------
 
@@ -146,8 +90,9 @@ class BundledModel:
             UnknownNameError: no such sampler.
             UsageError: steps, guidance or options that the sampler or the model does not support.
         """
-        asked = {"sampler": sampler, "steps": steps, "guidance": guidance, **options}
-        return self._sampler.table(SamplingOptions.of(asked))
+        asked = SamplingOptions.of({"sampler": sampler, "steps": steps, "guidance": guidance, **options})
+        program = self.manifest.sample
+        return runner_of(program).table(self, program, asked)
 
     def sample(
         self,
@@ -182,16 +127,22 @@ class BundledModel:
             UsageError, DataError, ConditionError: an argument that this model does not support; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite; the message names the first such step.
         """
-        return self._sampler.sample(
-            n,
-            condition=condition,
-            seed=seed,
-            options=SamplingOptions.of({"noise": noise, **options}),
-            fused=fused,
-            batch_size=batch_size,
-            progress=progress,
-            preview=preview,
-        )
+        asked = SamplingOptions.of({"noise": noise, **options})
+        n, seed = _settled(n, seed)
+        program = self.manifest.fused if fused else self.manifest.sample
+        if program is None:
+            raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
+        request = SampleRequest(n, self.sampling_condition(condition, n), seed, asked, preview)
+        drawing = runner_of(program).sampling(self, program, request)
+        batches = self.batches(n, batch_size, self.session(program.graph), program.work)
+        try:
+            samples = np.empty((n, *self.event_shape), np.float32)
+        except (MemoryError, ValueError) as error:
+            raise too_many(n, self.event_shape) from error
+        tick = ticker(progress, len(batches) * drawing.calls)
+        for part in batches:  # of which one at a time takes memory
+            samples[part] = drawing.draw(part, tick)
+        return self._finite(samples)
 
     def begin(
         self, n: int, *, condition: Any = None, seed: int | None = None, noise: Any = None, **options: Any
@@ -219,7 +170,9 @@ class BundledModel:
             UsageError, UnknownNameError, DataError, ConditionError: an argument that this model does not support.
         """
         asked = SamplingOptions.of({"noise": noise, **options})
-        return self._sampler.begin(n, condition=condition, seed=seed, options=asked)
+        n, seed = _settled(n, seed)
+        steps = step_sampler(self)
+        return steps.begin(n, seed=seed, condition=self.sampling_condition(condition, n), options=asked)
 
     def advance(
         self,
@@ -241,10 +194,10 @@ class BundledModel:
 
         Raises:
             DataError: a state of another model.
-            UsageError: an invalid number of rows, or a state that needs inputs that this bundle's graph does not have.
+            UsageError: ``rows`` is not a whole number of 1 or more, or the graph lacks an input that the state needs.
             RuntimeFailure: as for :meth:`sample`.
         """
-        return self._sampler.steps.advance(state, rows, batch_size=batch_size, progress=progress, preview=preview)
+        return step_sampler(self).advance(state, rows, batch_size=batch_size, progress=progress, preview=preview)
 
     def finish(
         self,
@@ -255,7 +208,8 @@ class BundledModel:
         preview: Preview | None = None,
     ) -> Samples:
         """Take the remaining rows and return the samples; arguments and errors as for :meth:`advance`."""
-        return self._sampler.finish(state, batch_size=batch_size, progress=progress, preview=preview)
+        steps = step_sampler(self)
+        return self._finite(steps.finish(state, batch_size=batch_size, progress=progress, preview=preview))
 
     def encode(
         self,
@@ -285,9 +239,13 @@ class BundledModel:
             UsageError: a model that samples in one call, one with a decoder but no encoder, or a consistency model.
             RuntimeFailure: as for :meth:`sample`.
         """
-        return self._sampler.encode(
-            x, condition=condition, steps=steps, order=order, batch_size=batch_size, progress=progress
+        sampler = step_sampler(self)
+        values = data.events(data.centred(x, self.levels), self.event_shape, None)
+        conditions = self.scoring_condition(condition, len(values))
+        noise = sampler.encode(
+            values, condition=conditions, steps=steps, order=order, batch_size=batch_size, progress=progress
         )
+        return self._finite(noise)
 
     def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
         """Data ``[n, *event_shape]`` to latents ``[n, *state_shape]``; the data itself if there is no encoder.
@@ -295,11 +253,11 @@ class BundledModel:
         Raises:
             UsageError: the model has a decoder but no encoder.
         """
-        return self._opened.codec.to_latent(x)
+        return self.codec.to_latent(x)
 
     def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
         """Latents to data ``[n, *event_shape]``; the latents themselves if there is no decoder."""
-        return self._opened.codec.to_data(latent)
+        return self.codec.to_data(latent)
 
     # -- samples that are watched and waited for --------------------------------------------------------------------
 
@@ -381,8 +339,15 @@ class BundledModel:
             UsageError: the bundle cannot score, or an argument is invalid; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
-        return self._scorer.score(
-            x, condition=condition, seed=seed, steps=steps, probes=probes, batch_size=batch_size, progress=progress
+        return scoring.score(
+            self,
+            x,
+            condition=condition,
+            seed=seed,
+            steps=steps,
+            probes=probes,
+            batch_size=batch_size,
+            progress=progress,
         )
 
     def log_prob_with_errors(
@@ -400,7 +365,8 @@ class BundledModel:
 
         Arguments and errors are those of :meth:`log_prob`.
         """
-        parts = self._scorer.score(
+        parts = scoring.score(
+            self,
             x,
             condition=condition,
             seed=seed,
@@ -441,6 +407,20 @@ class BundledModel:
             UsageError: the model scores in one call, or an argument is invalid; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
-        return self._scorer.bound(
-            x, condition=condition, seed=seed, steps=steps, terms=terms, batch_size=batch_size, progress=progress
+        return scoring.bound(
+            self, x, condition=condition, seed=seed, steps=steps, terms=terms, batch_size=batch_size, progress=progress
         )
+
+    def _finite(self, samples: Samples) -> Samples:
+        finite = np.isfinite(samples).reshape(len(samples), -1).all(1)
+        if not finite.all():
+            raise RuntimeFailure(
+                f"{np.count_nonzero(~finite)} of {len(samples)} samples of {self.name} are not finite, "
+                f"the first is sample {int(np.argmin(finite))}"
+            )
+        return samples
+
+
+def _settled(n: int, seed: int | None) -> tuple[int, int]:
+    """Number of samples and seed, checked; a seed from the system where there is none."""
+    return checked_count("samples", n, LARGEST_COUNT), fresh_seed() if seed is None else check_seed(seed)

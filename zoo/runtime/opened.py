@@ -34,9 +34,13 @@ _LARGEST_BATCH = 4096
 
 
 class OpenBundle:
-    """An opened bundle and its sessions, for sampling and scoring.
+    """An opened bundle and its sessions: what the runners of programs see of a :class:`zoo.runtime.BundledModel`.
 
-    :class:`zoo.runtime.BundledModel` explains the arguments.
+    Args:
+        bundle: an opened bundle.
+        device: where it runs: a :class:`~zoo.runtime.device.Device`, or the name of a provider.
+        threads: CPU threads, or None for ONNX Runtime's choice.
+        samplers: where samplers are looked up by name.
 
     Attributes:
         bundle: the bundle.
@@ -105,20 +109,25 @@ class OpenBundle:
     @property
     def provider(self) -> str:
         """The provider in use, ``"cpu"``, ``"cuda"`` or another."""
-        return self._some_session().provider
+        return self.session().provider
 
     @property
     def fallback(self) -> str | None:
         """Why ``"auto"`` uses the CPU although ONNX Runtime was built with CUDA, or None."""
-        return self._some_session().fallback
+        return self.session().fallback
 
-    def session(self, graph: str) -> Session:
+    def session(self, graph: str | None = None) -> Session:
         """One of the bundle's graphs, loaded on first use.
+
+        Args:
+            graph: its name; None is any that is loaded, or else the one that samples.
 
         Raises:
             UsageError: the bundle has no such graph.
             BundleError, RuntimeFailure: it cannot be loaded.
         """
+        if graph is None:
+            graph = next(iter(self.sessions), self.manifest.sample.graph)
         if graph not in self.manifest.graphs:
             raise UsageError(f"{self.name} has no graph {graph}", hint=f"There are: {', '.join(self.manifest.graphs)}.")
         with self._loading:  # a single session, even if several threads need it at once
@@ -184,9 +193,6 @@ class OpenBundle:
         if null is None:
             raise ConditionError(f"scoring with {self.name} needs the {self.condition.kind} of the data")
         return np.full(n, null, np.int32)
-
-    def _some_session(self) -> Session:
-        return next(iter(self.sessions.values()), None) or self.session(self.manifest.sample.graph)
 
 
 def fresh_seed() -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from zoo.errors import UnknownNameError, UsageError
-from zoo.paths import path_from
+from zoo.paths import CorruptionPath, path_from
 from zoo.programs import Iterate
 from zoo.samplers.builtin import BUILTIN, GAUSSIAN, SamplerFunction
 from zoo.samplers.guidance import Guidance, evaluations
@@ -81,9 +81,25 @@ def table_of(
             raise UsageError("a finished table determines where it starts, so its strength cannot be changed")
         table = sampler
     else:
-        table = _made(program, sampler, options.steps, strength, samplers, dict(options.own))
-        if program.clip is not None:
-            table = table.with_clip(program.clip)
+        name = program.sampler if sampler is None else sampler
+        if name not in samplers:
+            raise UnknownNameError("sampler", name, samplers)
+        own = {**program.options, **options.own} if name == program.sampler else dict(options.own)
+        initial = _initial_scale(own)
+        count = program.steps if options.steps is None else options.steps
+        path, function = path_from(program.path), samplers[name]
+        try:
+            if strength is not None and strength < 1:
+                count, own = _end_of_grid(name, function, path, count, own, strength)
+            table = function(path, count, **own)
+        except TypeError as error:
+            raise UsageError(f"sampler {name}: {error}") from error
+        table = replace(
+            table,
+            strength=table.strength if strength is None else float(strength),
+            initial_scale=table.initial_scale if initial is None else initial,
+        )
+        table = table if program.clip is None else table.with_clip(program.clip)
         table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
     if program.null_class is None and (table.guidance != 1.0).any():
         raise UsageError("guidance needs a model with a null class, which this one does not have")
@@ -92,35 +108,23 @@ def table_of(
     return table
 
 
-def _made(
-    program: Iterate,
-    sampler: str | None,
-    steps: int | None,
-    strength: float | None,
-    samplers: Mapping[str, SamplerFunction],
-    options: dict[str, Any],
-) -> StepTable:
-    name = program.sampler if sampler is None else sampler
-    if name not in samplers:
-        raise UnknownNameError("sampler", name, samplers)
-    function, path = samplers[name], path_from(program.path)
-    count = program.steps if steps is None else steps
-    if name == program.sampler:
-        options = {**program.options, **options}
-    initial = options.pop("initial_scale", None)
-    if initial is not None and not (isinstance(initial, (int, float)) and initial > 0):
+def _initial_scale(own: dict[str, Any]) -> float | None:
+    """The option that every sampler has, taken out of a sampler's own."""
+    initial = own.pop("initial_scale", None)
+    if initial is None:
+        return None
+    if not (isinstance(initial, (int, float)) and initial > 0):
         raise UsageError(f"initial_scale is a number above 0, not {initial!r}")
-    try:
-        if strength is not None and strength < 1:
-            # any sampler works on the end part of its own grid
-            spacing = options.get("spacing", inspect.signature(function).parameters["spacing"].default)
-            times = spaced_times(path, count, spacing)
-            count = max(1, round(strength * count))
-            options = {**options, "spacing": [float(t) for t in times[-count:]]}
-        table = function(path, count, **options)
-        table = table if strength is None else replace(table, strength=float(strength))
-        return table if initial is None else replace(table, initial_scale=float(initial))
-    except KeyError:
-        raise UsageError(f"sampler {name} takes no spacing, so it cannot start from noised data") from None
-    except TypeError as error:
-        raise UsageError(f"sampler {name}: {error}") from error
+    return float(initial)
+
+
+def _end_of_grid(
+    name: str, function: SamplerFunction, path: CorruptionPath, count: int, own: dict[str, Any], strength: float
+) -> tuple[int, dict[str, Any]]:
+    """Number of steps and options with which any sampler takes the last ``strength`` of its own grid."""
+    parameters = inspect.signature(function).parameters
+    if "spacing" not in parameters:
+        raise UsageError(f"sampler {name} takes no spacing, so it cannot start from noised data")
+    times = spaced_times(path, count, own.get("spacing", parameters["spacing"].default))
+    count = max(1, round(strength * count))
+    return count, {**own, "spacing": [float(t) for t in times[-count:]]}

@@ -148,29 +148,22 @@ class StepSampler(Generic[Data]):
     def __init__(self, engine: Engine[Data]) -> None:
         self.engine = engine
 
-    def table(self, options: SamplingOptions) -> StepTable:
-        """The step table for options; see :func:`zoo.samplers.table_of`.
-
-        Raises:
-            UnknownNameError, UsageError: options that the sampler or the model does not support.
-        """
-        return table_of(self.engine.program, options, self.engine.samplers)
-
     def starting(
-        self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions
-    ) -> tuple[StepTable, Callable[[slice], SamplerState]]:
-        """The table, and a function that begins some of ``n`` samples; everything is checked before returning.
+        self, table: StepTable, n: int, *, seed: int, condition: Array | None, options: SamplingOptions
+    ) -> Callable[[slice], SamplerState]:
+        """A function that begins some of ``n`` samples; everything is checked before returning.
 
         Args:
+            table: that of the options, by :func:`zoo.samplers.table_of`.
             n: number of samples.
             seed: key of the noise.
             condition: ``[n]`` or ``[n, d]``, or None.
             options: all other options.
 
         Raises:
-            UsageError, UnknownNameError, DataError, ConditionError: options that this model does not support.
+            UsageError, DataError, ConditionError: options that this model does not support.
         """
-        engine, table = self.engine, self.table(options)
+        engine = self.engine
         arrays = {"condition": condition, **self._edits(n, options)}
 
         def start(part: slice) -> SamplerState:
@@ -188,11 +181,12 @@ class StepSampler(Generic[Data]):
             )
 
         start(slice(0, 1))  # raises errors before anything runs
-        return table, start
+        return start
 
     def begin(self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions) -> SamplerState:
-        """The state before the first step; arguments and errors as for :meth:`starting`."""
-        _, start = self.starting(n, seed=seed, condition=condition, options=options)
+        """The state before the first step; arguments and errors as for :meth:`starting`, and :func:`table_of`'s."""
+        table = table_of(self.engine.program, options, self.engine.samplers)
+        start = self.starting(table, n, seed=seed, condition=condition, options=options)
         try:
             return start(slice(0, n))
         except MemoryError as error:
@@ -207,12 +201,7 @@ class StepSampler(Generic[Data]):
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> SamplerState:
-        """Take the next ``rows`` rows of a state's table, or all remaining ones; the state itself is not changed.
-
-        Raises:
-            DataError: a state of another model.
-            UsageError: an invalid number of rows.
-        """
+        """A new state, after the next ``rows`` rows; :meth:`zoo.runtime.BundledModel.advance` explains the rest."""
         check_event_shape(state, self.engine.state_shape)
         left = len(state.table) - state.row
         rows = left if rows is None else min(left, checked_count("rows", rows))
@@ -245,7 +234,7 @@ class StepSampler(Generic[Data]):
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> Data:
-        """Take the remaining rows and return the samples; arguments and errors as for :meth:`advance`."""
+        """The samples after all remaining rows; arguments and errors as for :meth:`advance`."""
         return self.samples(self.advance(state, batch_size=batch_size, progress=progress, preview=preview))
 
     def samples(self, ended: SamplerState) -> Data:
@@ -262,7 +251,7 @@ class StepSampler(Generic[Data]):
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Array:
-        """The noise ``[n, *state_shape]`` from which deterministic sampling recovers data ``[n, *event_shape]``.
+        """The noise from which sampling recovers data ``[n, *event_shape]``; see :meth:`zoo.runtime.BundledModel.encode`.
 
         Raises:
             UsageError: a consistency model, which has no ODE, or invalid steps or order.
