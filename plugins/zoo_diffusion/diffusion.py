@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
+from zoo.density import Density
 from zoo.errors import ConfigError, UsageError
 from zoo.likelihood import LogDensity, default_probes
 from zoo.models.contexts import TensorCondition, needs_gradient
@@ -65,6 +66,7 @@ class Diffusion(SteppedModel):
     """
 
     family: ClassVar[str] = "diffusion"
+    density: Density = "estimate"
 
     def __init__(
         self,
@@ -87,17 +89,9 @@ class Diffusion(SteppedModel):
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        check_settings(
-            scale=scale,
-            data_min=data_min,
-            data_max=data_max,
-            clip_denoised=clip_denoised,
-            data_std=data_std,
-            variance=variance,
-        )
-        self.network = network
-        self.event_shape = event_shape
-        self.coding = coding
+        bounds = {"data_min": data_min, "data_max": data_max, "clip_denoised": clip_denoised}
+        check_settings(scale=scale, data_std=data_std, variance=variance, **bounds)
+        self.network, self.event_shape, self.coding = network, event_shape, coding
         self.state_shape = event_shape if coding is None else coding.latent_shape
         self.condition_on(condition)
         self.path: GaussianPath = require_gaussian(path_from(path))
@@ -124,8 +118,8 @@ class Diffusion(SteppedModel):
             **sampling_defaults(sampling or {}),
         )
         self.consistency = self.sampling.sampler in CONSISTENCY
-        scores = not self.consistency and (coding is None or coding.reversible)
-        self.density = "estimate" if scores else "none"
+        if self.consistency or not (coding is None or coding.reversible):
+            self.density = "none"
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
 

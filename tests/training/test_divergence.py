@@ -76,7 +76,7 @@ def test_the_last_checkpoint_is_good_whatever_overflows(what, settings, tmp_path
         train(Diverging(what), data(), recipe(**settings), path)
     assert str(caught.value).startswith("the training diverges: ")
     assert "Lower training.learning_rate, or set training.gradient_clip, and start over" in caught.value.hint
-    assert f"go on from step 4, which {path} holds" in caught.value.hint
+    assert f"continue from step 4, saved in {path}" in caught.value.hint
     # and it is what a run has at step 4 that does not diverge
     assert train(Diverging(), data(), recipe(**settings), tmp_path / "d.safetensors", stop=stopping_at(4)) is None
     arrays, others = weights.read(path), weights.read(tmp_path / "d.safetensors")

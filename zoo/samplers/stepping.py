@@ -251,7 +251,7 @@ class StepSampler(Generic[Data]):
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Array:
-        """The noise from which sampling recovers data ``[n, *event_shape]``; see :meth:`zoo.runtime.BundledModel.encode`.
+        """The noise from which sampling recovers data; see :meth:`zoo.runtime.BundledModel.encode`.
 
         Raises:
             UsageError: a consistency model, which has no ODE, or invalid steps or order.
