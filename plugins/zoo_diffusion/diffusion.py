@@ -89,8 +89,14 @@ class Diffusion(SteppedModel):
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        bounds = {"data_min": data_min, "data_max": data_max, "clip_denoised": clip_denoised}
-        check_settings(scale=scale, data_std=data_std, variance=variance, **bounds)
+        check_settings(
+            scale=scale,
+            data_min=data_min,
+            data_max=data_max,
+            clip_denoised=clip_denoised,
+            data_std=data_std,
+            variance=variance,
+        )
         self.network, self.event_shape, self.coding = network, event_shape, coding
         self.state_shape = event_shape if coding is None else coding.latent_shape
         self.condition_on(condition)
