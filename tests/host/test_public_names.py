@@ -8,7 +8,7 @@ import pytest
 import zoo
 
 PUBLIC = {
-    *("Architecture", "Check", "DataSource", "DistillationMethod", "Exporter", "Finding", "Importer"),
+    *("Architecture", "Check", "Command", "DataSource", "DistillationMethod", "Exporter", "Finding", "Importer"),
     *("Metric", "ModelCard", "ProgramKind", "Sampler", "WeightsFile"),
     *("Condition", "Dataset", "DirectModel", "GenerativeModel", "Split", "Step", "StepTable"),
     *("BundleError", "ConditionError", "ConfigError", "DataError", "ExportError", "MissingDependencyError"),

@@ -38,6 +38,7 @@ class App:
         json: whether stdout gets one JSON document and nothing else.
         no_plugins: whether only the built-in plugins are loaded.
         disabled: names of plugins that are not loaded.
+        plugin: the plugin whose command is run; empty for a built-in one.
         emitted: whether the JSON document has been written.
     """
 
@@ -47,6 +48,7 @@ class App:
         self.json = False
         self.no_plugins = False
         self.disabled: frozenset[str] = frozenset()
+        self.plugin = ""
         self.emitted = False
         self._stdout: IO[str] | None = None
 

@@ -66,8 +66,9 @@ def _tell(app: App, kind: str, message: str, hint: str | None) -> None:
 
 def _unexpected(app: App, error: Exception) -> None:
     told = traceback.format_exception_only(error)[-1].strip()
-    hint = None if app.debug else "This is a bug. Run it again as `zoo --debug ...` for the traceback, and report it."
-    _tell(app, "InternalError", f"internal error: {told}", hint)
+    whose = f"of {app.plugin}" if app.plugin else ""
+    hint = f"This is a bug{whose and f' {whose}'}. Run it again as `zoo --debug ...` for the traceback, and report it."
+    _tell(app, "InternalError", f"internal error{whose and f' {whose}'}: {told}", None if app.debug else hint)
 
 
 def _close_quietly() -> None:

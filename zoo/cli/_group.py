@@ -7,59 +7,78 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from zoo.cli._app import App
+from zoo.cli._commands import COMMANDS
 from zoo.cli._errors import guarded
+from zoo.errors import PluginError
 
-#: name -> summary, kept here so that ``zoo --help`` imports no command; a test compares them with the commands.
-COMMANDS = {
-    "list": "List models and everything else that is installed.",
-    "show": "Show a model's card, and explain its bundle.",
-    "run": "Sample from a model, or score data with it.",
-    "eval": "Measure a model on held-out data.",
-    "export": "Export a model to a bundle that runs without PyTorch.",
-    "check": "Check a bundle, and repeat its proof on this machine.",
-    "train": "Train a model.",
-    "plugins": "List the installed plugins.",
-    "doctor": "Check this installation.",
-}
+if TYPE_CHECKING:
+    from zoo.registry import Item
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are the modules of this package."""
+    """A group of the modules of this package, and of the commands that plugins bring."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Allow ``--no-plugins`` without a value: click would take the following command as its value."""
-        return super().parse_args(ctx, [f"{arg}=*" if arg == "--no-plugins" else arg for arg in args])
+        given = [f"{arg}=*" if arg == "--no-plugins" else arg for arg in args]
+        # read before click does, since --help is answered before other options are looked at
+        own = itertools.takewhile(lambda arg: arg.startswith("-"), given)
+        left_out = {arg.partition("=")[2] for arg in own if arg.startswith("--no-plugins=")}
+        ctx.obj.no_plugins, ctx.obj.disabled = "*" in left_out, frozenset(left_out - {"*"})
+        rest = super().parse_args(ctx, given)
+        # and set before the command is looked for, which may fail and warn
+        ctx.obj.debug, ctx.obj.quiet = ctx.params["debug"], ctx.params["quiet"]
+        return rest
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which users need them."""
-        return list(COMMANDS)
+        """The built-in commands in the order in which users need them, then those of plugins."""
+        return [*COMMANDS, *_brought(ctx.obj)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"zoo.cli.{cmd_name}").command
-        return command
+        """Import one command.
+
+        Raises:
+            NameConflictError: two plugins bring it.
+            PluginError, MissingDependencyError: it cannot be loaded, or is no command.
+        """
+        if cmd_name in COMMANDS:
+            command: click.Command = importlib.import_module(f"zoo.cli.{cmd_name}").command
+            return command
+        return _plugins_command(ctx.obj, cmd_name) if cmd_name in _brought(ctx.obj) else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As in click, except that suggestions for a misspelt command come from :data:`COMMANDS`."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
+        """As in click, except that suggestions for a misspelt command are names, of which none is imported."""
+        name = args[0] if args else "-"
+        if name not in COMMANDS and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            if name not in known:
+                raise click.NoSuchCommand(name, possibilities=known, ctx=ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        if brought := _brought(ctx.obj):
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(list(brought.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names without importing what they stand for, so that a broken command completes as well."""
+        known = {**COMMANDS, **_brought(ctx.obj)}
+        found = [CompletionItem(name, help=told) for name, told in known.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def main(
         self,
@@ -98,6 +117,32 @@ class LazyGroup(click.Group):
         sys.exit(code)
 
 
+def _brought(app: App) -> dict[str, str]:
+    """The commands of plugins by name, with what is said of each."""
+    claims: dict[str, list[Item]] = {}
+    for item in app.registry.items("command"):
+        if item.description.name not in COMMANDS:
+            claims.setdefault(item.description.name, []).append(item)
+    return {
+        name: items[0].description.summary
+        if len(items) == 1
+        else f"(claimed by {' and '.join(item.plugin.origin for item in items)}; neither can be used)"
+        for name, items in claims.items()
+    }
+
+
+def _plugins_command(app: App, name: str) -> click.Command:
+    """The command of a plugin, imported."""
+    item = app.registry.item("command", name)
+    app.plugin = f"plugin {item.plugin.name} of {item.plugin.origin}"
+    command = app.registry.load_entry(item.description)
+    if not isinstance(command, click.Command):
+        raise PluginError(
+            f"command {name!r} of {item.plugin.origin} is no click.Command, but a {type(command).__name__}"
+        )
+    return command
+
+
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value:
         import zoo
@@ -118,8 +163,7 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
-@click.pass_obj
-def cli(app: App, no_plugins: tuple[str, ...], debug: bool, quiet: bool) -> None:
+def cli(no_plugins: tuple[str, ...], debug: bool, quiet: bool) -> None:
     """A zoo of flow and diffusion models that leave PyTorch.
 
     MODEL, wherever a command takes one, is the name of a model that `zoo list` shows, or the path of a model's folder
@@ -127,9 +171,6 @@ def cli(app: App, no_plugins: tuple[str, ...], debug: bool, quiet: bool) -> None
 
     Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 130 interrupted.
     """
-    app.debug, app.quiet = debug, quiet
-    app.no_plugins = "*" in no_plugins
-    app.disabled = frozenset(no_plugins) - {"*"}
 
 
 def main() -> NoReturn:

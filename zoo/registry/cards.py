@@ -163,6 +163,18 @@ class Metric(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Command(Description):
+    """A command of the command line: ``zoo NAME``.
+
+    Attributes:
+        entry: ``"module:command"`` of a :class:`click.Command`, imported when it is run; :mod:`zoo.cli` has what
+            commands share. ``zoo --help`` shows the summary.
+    """
+
+    entry: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check(Description):
     """A check that ``zoo doctor`` runs.
 

@@ -30,6 +30,7 @@ from zoo.registry import hookspecs
 from zoo.registry.cards import (
     Architecture,
     Check,
+    Command,
     DataSource,
     Description,
     DistillationMethod,
@@ -55,6 +56,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "distillation method": ("zoo_distillations", DistillationMethod),
     "metric": ("zoo_metrics", Metric),
     "program": ("zoo_programs", ProgramKind),
+    "command": ("zoo_commands", Command),
     "check": ("zoo_checks", Check),
 }
 HOOKS = tuple(hook for hook, _ in KINDS.values())

@@ -18,6 +18,7 @@ import pluggy
 from zoo.registry.cards import (
     Architecture,
     Check,
+    Command,
     DataSource,
     DistillationMethod,
     Exporter,
@@ -143,6 +144,18 @@ def zoo_programs() -> Iterable[ProgramKind]:  # type: ignore[empty-body]
                     name="rejection", entry="my_plugin.program:Rejection", runner="my_plugin.runner:RejectionRunner"
                 )
             ]
+    """
+
+
+@hookspec
+def zoo_commands() -> Iterable[Command]:  # type: ignore[empty-body]
+    """Commands of ``zoo``, each a :class:`click.Command` that is imported when it is run.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_commands():
+            return [zoo.Command(name="hist", summary="Draw a histogram of weights.", entry="my_plugin.hist:command")]
     """
 
 

@@ -16,6 +16,7 @@ from zoo.registry import entries, extensions
 from zoo.registry.cards import (
     Architecture,
     Check,
+    Command,
     DataSource,
     Description,
     DistillationMethod,
@@ -147,6 +148,10 @@ class Registry:
     def metric(self, name: str) -> Metric:
         """The metric of that name."""
         return self._get("metric", name, Metric)
+
+    def command(self, name: str) -> Command:
+        """The command of that name."""
+        return self._get("command", name, Command)
 
     def check(self, name: str) -> Check:
         """The check of that name."""

@@ -1,0 +1,17 @@
+"""The list of built-in commands, from which help and registration are derived."""
+
+from __future__ import annotations
+
+#: name -> summary, in the order in which users need them. Kept here so that ``zoo --help`` imports no command; a test
+#: compares them with the commands.
+COMMANDS = {
+    "list": "List models and everything else that is installed.",
+    "show": "Show a model's card, and explain its bundle.",
+    "run": "Sample from a model, or score data with it.",
+    "eval": "Measure a model on held-out data.",
+    "export": "Export a model to a bundle that runs without PyTorch.",
+    "check": "Check a bundle, and repeat its proof on this machine.",
+    "train": "Train a model.",
+    "plugins": "List the installed plugins.",
+    "doctor": "Check this installation.",
+}
