@@ -31,6 +31,7 @@ from zoo.registry.cards import DataSource as DataSource
 from zoo.registry.cards import DistillationMethod as DistillationMethod
 from zoo.registry.cards import Exporter as Exporter
 from zoo.registry.cards import Finding as Finding
+from zoo.registry.cards import Format as Format
 from zoo.registry.cards import Importer as Importer
 from zoo.registry.cards import Metric as Metric
 from zoo.registry.cards import ModelCard as ModelCard

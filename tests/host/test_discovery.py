@@ -207,3 +207,16 @@ def test_metadata_without_a_version_does_not_matter(site, good):
 def test_names_are_compared_as_packaging_does():
     assert normalised("Zoo_Example.Thing") == "zoo-example-thing"
     assert normalised(HOME) == HOME
+
+
+def test_every_name_of_something_to_import_is_checked(site):
+    source = """
+        import zoo
+
+        @zoo.hookimpl
+        def zoo_formats():
+            return [zoo.Format(name="tsv", writer="somewhere:write", reader="read")]
+    """
+    site.install("careless", source)
+    record = site.plugins()["careless"].record
+    assert record.error == "zoo_formats: the reader of tsv is 'read', not of the form 'module:attribute'"

@@ -8,7 +8,17 @@ import pytest
 import zoo
 
 PUBLIC = {
-    *("Architecture", "Check", "Command", "DataSource", "DistillationMethod", "Exporter", "Finding", "Importer"),
+    *(
+        "Architecture",
+        "Check",
+        "Command",
+        "DataSource",
+        "DistillationMethod",
+        "Exporter",
+        "Finding",
+        "Format",
+        "Importer",
+    ),
     *("Metric", "ModelCard", "ProgramKind", "Sampler", "WeightsFile"),
     *("Condition", "Dataset", "DirectModel", "GenerativeModel", "Split", "Step", "StepTable"),
     *("BundleError", "ConditionError", "ConfigError", "DataError", "ExportError", "MissingDependencyError"),

@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 def read_data(
     path: Path, event_shape: tuple[int, ...], modality: Modality | None = None
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Data ``[n, *event]`` (one event becomes n = 1) and its condition, if any; a PNG is left as bytes."""
-    from zoo.render.read import read_image, read_samples
+    """Data ``[n, *event]`` (one event becomes n = 1) and its condition, if any; a picture is left as shades."""
+    from zoo.render.read import read_samples
 
-    if path.suffix.lower() == ".png":
-        return read_image(path, event_shape), None
-    x, condition = read_samples(path, event_shape, modality)
+    x, condition = read_samples(path, event_shape, modality, pictures=True)
     return (x[None] if x.shape == event_shape else x), condition
 
 
 def data_of(x: NDArray[Any], path: Path, model: BundledModel) -> NDArray[Any]:
-    """Data in the model's units: those of a PNG are scaled from 0 ... 255 to the range of the model's data."""
-    if path.suffix.lower() != ".png":
+    """Data in the model's units: the shades of a picture are scaled from 0 ... 255 to the range of the data."""
+    from zoo.render.formats import is_picture
+
+    if not is_picture(path):
         return x
     unit = x / 255.0
     if model.levels is not None:
@@ -44,9 +44,11 @@ def data_of(x: NDArray[Any], path: Path, model: BundledModel) -> NDArray[Any]:
 
 
 def read_mask(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any]:
-    """A mask, 1 where to sample; white in a PNG."""
+    """A mask, 1 where to sample; white in a picture."""
+    from zoo.render.formats import is_picture
+
     x, _ = read_data(path, event_shape)
-    return x / np.float32(255) if path.suffix.lower() == ".png" else x
+    return x / np.float32(255) if is_picture(path) else x
 
 
 def gaps(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -136,12 +136,14 @@ def _check_edits(request: Request) -> None:
 
 
 def _check_files(request: Request) -> None:
+    from zoo.render.formats import is_picture
+
     if request.stop_after is not None and (request.output is None or request.output.suffix != ".safetensors"):
         raise UsageError("--stop-after writes a state, so it needs -o with a file named .safetensors")
     if request.encode is not None and request.output is not None and request.output.suffix in (".png", ".csv"):
         raise UsageError("--encode writes noise, to a file named .npy, .npz or .safetensors")
-    if request.previews is not None and request.previews.suffix not in (".png", ".npy"):
-        raise UsageError(f"previews go to a .png or .npy file, not {request.previews.name}")
+    if request.previews is not None and request.previews.suffix != ".npy" and not is_picture(request.previews):
+        raise UsageError(f"previews go to a .npy file or a picture, such as .png, not to {request.previews.name}")
 
 
 def _interval(text: str) -> tuple[float, float]:

@@ -142,9 +142,10 @@ def _write_previews(app: App, model: BundledModel, request: Request, previews: N
     """Write the denoised samples ``[n, rows, *event]`` of every step."""
     from zoo.render import write
     from zoo.render.files import Extras
+    from zoo.render.formats import is_picture
 
     assert request.previews is not None
-    pictures = previews.reshape(-1, *model.event_shape) if request.previews.suffix == ".png" else previews
+    pictures = previews.reshape(-1, *model.event_shape) if is_picture(request.previews) else previews
     extras = Extras(levels=model.levels, modality=model.modality, columns=previews.shape[1])
     with _kept(app, output, f"{request.previews} is not written"):
         write(pictures, request.previews, extras, replace=request.force)
@@ -152,11 +153,11 @@ def _write_previews(app: App, model: BundledModel, request: Request, previews: N
 
 def encode(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
     """Encode data as noise, and write it."""
-    from zoo.render.files import Extras, check_writable, write
+    from zoo.render.files import Extras, check_numbers, write
 
     assert request.encode is not None
     output = request.output or Path(file_name(source.name) + "-noise.npz")
-    check_writable(output, replace=request.force)
+    check_numbers(output, replace=request.force)
     x, found = editing.read_data(request.encode, facts.event_shape, facts.modality)
     condition = given_condition(request, facts, len(x))
     if condition is None and facts.condition is not None and found is not None:
@@ -185,9 +186,10 @@ _LEAST_SECONDS = 2.0
 def _shows_density(facts: Facts, request: Request, drawn: _Drawn, output: Path) -> bool:
     """Whether the picture shows points that follow the model's density."""
     from zoo.render.files import picture_of
+    from zoo.render.formats import is_picture
 
     edited = request.resume is not None or any(getattr(request, name) is not None for name in _EDITS)
-    if drawn.samples is None or edited or output.suffix.lower() != ".png" or request.density == "none":
+    if drawn.samples is None or edited or not is_picture(output) or request.density == "none":
         return False
     return picture_of(facts.event_shape, facts.modality) in ("scatter", "histogram")
 

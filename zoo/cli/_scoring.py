@@ -60,7 +60,7 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
 
 def _check(request: Request) -> None:
     """Refuse options for sampling, and a file that cannot be written."""
-    from zoo.render.files import FORMATS, check_suffix, check_writable
+    from zoo.render.files import check_numbers
 
     for name in SAMPLING_ONLY:
         if getattr(request, name) is not None:
@@ -68,10 +68,7 @@ def _check(request: Request) -> None:
     if unknown := request.options.keys() - {"probes", "errors"}:
         raise UsageError(f"--log-prob has no option {', '.join(sorted(unknown))}", hint="There are: probes, errors.")
     if request.output is not None:
-        check_suffix(
-            request.output, {suffix: what for suffix, what in FORMATS.items() if suffix not in (".png", ".wav")}
-        )
-        check_writable(request.output, replace=request.force)
+        check_numbers(request.output, replace=request.force)
 
 
 _BOUND = ", a lower bound of the log-density"

@@ -36,7 +36,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--encode", type=_PATH, metavar="FILE", help="Write the noise that generates this data.")
 @click.option("--noise", type=_PATH, metavar="FILE", help="Start from this noise, e.g. from --encode.")
 @click.option("--interpolate", type=click.IntRange(2), metavar="K", help="K pictures from one sample to the next.")
-@click.option("--previews", type=_PATH, metavar="FILE", help="Denoised samples of every step: .png or .npy.")
+@click.option("--previews", type=_PATH, metavar="FILE", help="Denoised samples of every step: a picture or .npy.")
 @click.option(
     "--density",
     type=click.Choice(("auto", "fine", "none")),
@@ -53,7 +53,7 @@ _PATH = click.Path(path_type=Path)
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors.",
+    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors, or a format of a plugin.",
 )
 @click.option(
     "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score this file instead of sampling."
@@ -99,7 +99,8 @@ def command(
     zoo run names-masked -n 30 -o names.txt
     echo "an??a" > gaps.txt; zoo run names-masked --init gaps.txt -n 5 -o filled.txt
 
-    With --log-prob, DATA is .npy, .npz, .csv or .safetensors; log-densities in nats go to stdout, one a line, or to
+    With --log-prob, DATA is .npy, .npz, .csv or .safetensors, .txt or .wav for texts and recordings, or a format of
+    a plugin (`zoo list --formats`); log-densities in nats go to stdout, one a line, or to
     -o. Whole numbers are dequantised for models of discrete data; --seed decides how (0 if not given). Without a class,
     a model with guidance scores without class.
 
@@ -108,8 +109,9 @@ def command(
     from zoo.cli import _sampling, _scoring
 
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **given)
+    registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)
-    source = resolve(app.registry, model, **key_values(importing, "-I"))
+    source = resolve(registry, model, **key_values(importing, "-I"))
     facts = facts_of(source)
     with ExitStack() as stack:
         if request.log_prob is not None:

@@ -163,6 +163,38 @@ class Metric(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Format(Description):
+    """A format of files of samples. Its name is the extension, without the dot and in lower case: ``"npz"``.
+
+    Attributes:
+        writer: ``"module:function"``, a function ``(samples, extras) -> bytes`` that gets ``[n, *event]`` and
+            :class:`~zoo.render.Extras`; empty if such files are only read.
+        reader: ``"module:function"``, a function ``(path, event_shape, modality) -> Mapping[str, array]`` that returns
+            ``samples`` ``[n, *event_shape]``, if the file has one also ``condition``, and raises a
+            :class:`~zoo.errors.DataError`. ``event_shape`` is None where only a condition is wanted. Empty if such
+            files are only written.
+        fits: ``"module:function"``, a function ``(event_shape, modality) -> str | None`` that says, before anything is
+            drawn, why such samples cannot be written; empty if all can.
+        modality: the kind of :mod:`zoo.modality` whose samples alone it holds, such as ``"audio"``; empty for any.
+        picture: whether it is a picture: its reader returns shades 0 ... 255, which are scaled to the range of the
+            model's data, and it does not hold log-densities or noise.
+    """
+
+    writer: str = ""
+    reader: str = ""
+    fits: str = ""
+    modality: str = ""
+    picture: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a format that can do nothing, and an extension that is none."""
+        if not self.writer and not self.reader:
+            raise ConfigError(f"the format {self.name!r} has neither a writer nor a reader")
+        if not self.name.isalnum() or self.name != self.name.lower():
+            raise ConfigError(f"the name of a format is its extension, such as npz, not {self.name!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Command(Description):
     """A command of the command line: ``zoo NAME``.
 

@@ -35,6 +35,7 @@ from zoo.registry.cards import (
     Description,
     DistillationMethod,
     Exporter,
+    Format,
     Importer,
     Metric,
     ModelCard,
@@ -56,6 +57,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "distillation method": ("zoo_distillations", DistillationMethod),
     "metric": ("zoo_metrics", Metric),
     "program": ("zoo_programs", ProgramKind),
+    "format": ("zoo_formats", Format),
     "command": ("zoo_commands", Command),
     "check": ("zoo_checks", Check),
 }
@@ -64,6 +66,9 @@ HOOKS = tuple(hook for hook, _ in KINDS.values())
 _NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 _ENTRY = re.compile(r"[^\d\W]\w*(\.[^\d\W]\w*)*:[^\d\W]\w*(\.[^\d\W]\w*)*")
 _PRINTED = 2000
+#: fields of descriptions that name what is imported, and those that may be empty
+_PARTS = {"entry", "runner", "describe", "verify", "reader", "writer", "fits"}
+_OPTIONAL = {"verify", "reader", "writer", "fits"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,9 +244,11 @@ def _ask(manager: pluggy.PluginManager, kind: str) -> tuple[Description, ...]:
             raise PluginError(f"{hook} returned a list with {_type(item)} in it, not only {expected.__name__}")
         if not isinstance(item.name, str) or not _NAME.fullmatch(item.name):
             raise PluginError(f"{hook}: {item.name!r} is not a name: use lower-case words joined by hyphens")
-        entry = getattr(item, "entry", None)
-        if entry is not None and not (isinstance(entry, str) and _ENTRY.fullmatch(entry)):
-            raise PluginError(f"{hook}: the entry of {item.name} is {entry!r}, not of the form 'module:attribute'")
+        for part in _PARTS & vars(item).keys():
+            entry = vars(item)[part]
+            left_out = entry == "" and part in _OPTIONAL
+            if not left_out and not (isinstance(entry, str) and _ENTRY.fullmatch(entry)):
+                raise PluginError(f"{hook}: the {part} of {item.name} is {entry!r}, not of the form 'module:attribute'")
     names = [item.name for item in answers]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise PluginError(f"{hook} describes {twice[0]} twice")
@@ -312,12 +319,3 @@ def allowed_plugins() -> list[str] | None:
     """The plugins that ``ZOO_PLUGINS`` allows besides the built-in ones, or None (all) if it is not set."""
     variable = os.environ.get("ZOO_PLUGINS")
     return None if variable is None else [name.strip() for name in variable.split(",") if name.strip()]
-
-
-def brought(plugins: Iterable[Plugin], kind: str) -> dict[str, tuple[Any, PluginRecord]]:
-    """Descriptions of one kind by name, with the plugins that provide them, excluding names claimed more than once."""
-    claims: dict[str, list[tuple[Any, PluginRecord]]] = {}
-    for plugin in plugins:
-        for description in plugin.described.get(kind, ()):
-            claims.setdefault(description.name, []).append((description, plugin.record))
-    return {name: claimed[0] for name, claimed in claims.items() if len(claimed) == 1}

@@ -43,13 +43,14 @@ def _requirement(module: str) -> str:
     return f"'genzoo[{EXTRAS[module]}]'" if module in EXTRAS else module
 
 
-def load_entry(kind: str, description: Description, plugin: PluginRecord | None) -> Any:
-    """Import the ``entry`` of a description.
+def load_entry(kind: str, description: Description, plugin: PluginRecord | None, part: str = "entry") -> Any:
+    """Import what a description names.
 
     Args:
         kind: for messages: "architecture", "sampler", ...
-        description: one with an ``entry``.
+        description: one with an ``entry``, or another ``part``.
         plugin: the plugin that described it, for messages.
+        part: the field of the description.
 
     Raises:
         MissingDependencyError: a requirement is not installed.
@@ -59,7 +60,7 @@ def load_entry(kind: str, description: Description, plugin: PluginRecord | None)
     for module in description.requires:
         if not importable(module):
             raise missing(module, f"use {what}", among=description.requires)
-    entry: str = description.entry  # type: ignore[attr-defined]
+    entry: str = getattr(description, part)
     origin = f" of {plugin.origin}" if plugin is not None else ""
     module_name, _, attribute = entry.partition(":")
     try:

@@ -22,6 +22,7 @@ from zoo.registry.cards import (
     DataSource,
     DistillationMethod,
     Exporter,
+    Format,
     Importer,
     Metric,
     ModelCard,
@@ -144,6 +145,18 @@ def zoo_programs() -> Iterable[ProgramKind]:  # type: ignore[empty-body]
                     name="rejection", entry="my_plugin.program:Rejection", runner="my_plugin.runner:RejectionRunner"
                 )
             ]
+    """
+
+
+@hookspec
+def zoo_formats() -> Iterable[Format]:  # type: ignore[empty-body]
+    """Formats of files that ``zoo run`` and :func:`zoo.render.write` write, and that data are read from.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_formats():
+            return [zoo.Format(name="tsv", writer="my_plugin.tsv:write", reader="my_plugin.tsv:read")]
     """
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from zoo.errors import NameConflictError, UnknownNameError, ZooError
+from zoo.errors import UnknownNameError, ZooError
 from zoo.registry import entries, extensions
 from zoo.registry.cards import (
     Architecture,
@@ -21,12 +21,13 @@ from zoo.registry.cards import (
     Description,
     DistillationMethod,
     Exporter,
+    Format,
     Importer,
     Metric,
     ModelCard,
     Sampler,
 )
-from zoo.registry.discovery import KINDS, Plugin, PluginRecord, allowed_plugins, brought, discover
+from zoo.registry.discovery import KINDS, Plugin, PluginRecord, allowed_plugins, discover
 
 D = TypeVar("D", bound=Description)
 
@@ -77,7 +78,7 @@ class Registry:
     def discover(cls, *, allowed: Collection[str] | None = None, disabled: Collection[str] = ()) -> Registry:
         """Load the installed plugins; see :func:`zoo.registry.discovery.discover`."""
         plugins = discover(allowed=allowed, disabled=disabled)
-        extensions.bring(brought(plugins, "program"))
+        extensions.bring(plugins)
         return cls(plugins)
 
     def warnings(self) -> Iterator[str]:
@@ -107,11 +108,7 @@ class Registry:
         if not holders:
             raise UnknownNameError(kind, name, self._items[kind])
         if len(holders) > 1:
-            claims = " and ".join(f"{h.plugin.origin} (plugin {h.plugin.name})" for h in holders)
-            raise NameConflictError(
-                f"the {kind} {name!r} is claimed by {claims}",
-                hint=f"Uninstall one, or disable it: `zoo --no-plugins={holders[-1].plugin.name} ...`",
-            )
+            raise extensions.conflict(kind, name, [holder.plugin for holder in holders])
         return holders[0]
 
     def _get(self, kind: str, name: str, _: type[D]) -> D:
@@ -148,6 +145,10 @@ class Registry:
     def metric(self, name: str) -> Metric:
         """The metric of that name."""
         return self._get("metric", name, Metric)
+
+    def format(self, name: str) -> Format:
+        """The format of that name, which is its extension without the dot."""
+        return self._get("format", name, Format)
 
     def command(self, name: str) -> Command:
         """The command of that name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.render.files import FORMATS, check_output, default_suffix, write
+from zoo.render.files import Extras, check_output, default_suffix, write
+from zoo.render.formats import FORMATS
 
-__all__ = ["FORMATS", "check_output", "default_suffix", "write"]
+__all__ = ["FORMATS", "Extras", "check_output", "default_suffix", "write"]

@@ -1,0 +1,149 @@
+"""The readers of the built-in formats: arrays by name, ``samples`` and ``condition``. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import csv as csv_files
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import DataError, WeightsError
+from zoo.modality import Audio, Modality, Table, Text
+from zoo.render import audio, tables, text
+
+Arrays = dict[str, NDArray[Any]]
+Shape = tuple[int, ...] | None
+
+
+def npy(path: Path, event_shape: Shape = None, modality: Modality | None = None) -> Arrays:
+    """One array."""
+    with path.open("rb") as file:  # given a path, NumPy would leave the file open if the content is damaged
+        array = np.load(file, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path} is not a .npy file; its content looks like .npz")
+    return {"samples": array}
+
+
+def npz(path: Path, event_shape: Shape = None, modality: Modality | None = None) -> Arrays:
+    """Arrays by name."""
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is not a .npz file")
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def safetensors(path: Path, event_shape: Shape = None, modality: Modality | None = None) -> Arrays:
+    """Tensors by name."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, WeightsError) as error:
+        raise DataError(f"{path} is not a safetensors file that can be read: {error}") from error
+
+
+def _table(path: Path, modality: Table) -> Arrays:
+    """Rows of a table, and their condition, by their headings."""
+    header, rows = _rows(path)
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
+    conditions = [_column(t, f"{path}, column {name}") for name, t in columns.items() if name.startswith("condition")]
+    arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path))}
+    return arrays if not conditions else {**arrays, "condition": _joined(conditions)}
+
+
+def _joined(columns: list[NDArray[Any]]) -> NDArray[Any]:
+    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+
+
+def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None) -> Arrays:
+    """Flattened events in rows, without the columns named condition; the columns of a table by their headings."""
+    if isinstance(modality, Table):
+        return _table(path, modality)
+    header, rows = _rows(path)
+    columns: dict[bool, list[NDArray[Any]]] = {False: [], True: []}
+    for i, name in enumerate(header):
+        columns[name.startswith("condition")].append(_column([row[i] for row in rows], f"{path}, column {name}"))
+    arrays = {"samples": np.stack(columns[False], axis=1)} if columns[False] else {}
+    if columns[True]:
+        arrays["condition"] = _joined(columns[True])
+    if event_shape is not None and "samples" in arrays:
+        x, dims = arrays["samples"], math.prod(event_shape)
+        if x.shape[1] != dims:
+            raise DataError(f"{path} has {x.shape[1]} columns of data; an event of shape {event_shape} takes {dims}")
+        arrays["samples"] = x.reshape(-1, *event_shape)
+    return arrays
+
+
+def txt(path: Path, event_shape: tuple[int, ...], modality: Text) -> Arrays:
+    """Texts as whole numbers ``[n, length]``, -1 for unknown characters."""
+    lines = path.read_text("utf-8").splitlines()
+    if not lines:
+        raise DataError(f"{path} is empty")
+    return {"samples": text.numbers(lines, modality, event_shape[0], str(path))}
+
+
+def wav(path: Path, event_shape: tuple[int, ...], modality: Audio) -> Arrays:
+    """Recordings ``[n, 1, length]``."""
+    return {"samples": audio.read(path, modality, event_shape[-1])}
+
+
+def png(path: Path, event_shape: tuple[int, ...], modality: Modality | None = None) -> Arrays:
+    """One image ``[1, *event_shape]``, 0 ... 255, of a PNG of exactly that size; RGB becomes grey and back.
+
+    Raises:
+        DataError: the file is missing or damaged, or of another size, or the events are not images.
+    """
+    from PIL import Image
+
+    if len(event_shape) != 3 or event_shape[0] not in (1, 3):
+        raise DataError(f"{path} is an image, but events of shape {event_shape} are not")
+    channels, height, width = event_shape
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            size = opened.size
+            if size == (width, height):  # larger images are not decoded
+                pixels = np.array(opened.convert("L" if channels == 1 else "RGB"), np.uint8)
+    except Exception as error:  # Pillow raises exceptions of many classes
+        raise DataError(f"cannot read {path}: {error}") from error
+    if size != (width, height):
+        raise DataError(f"{path} is {size[0]} x {size[1]} pixels, expected {width} x {height}")
+    return {"samples": pixels.reshape(1, height, width, channels).transpose(0, 3, 1, 2)}
+
+
+def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Headings (x0, x1, ... if there are none) and rows of equal length."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv_files.reader(file) if row]
+    if not rows:
+        raise DataError(f"{path} is empty")
+    width = len(rows[0])
+    header = rows.pop(0) if not all(map(_is_number, rows[0])) else [f"x{i}" for i in range(width)]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != width:
+            raise DataError(f"{path}: row {number} has {len(row)} columns, the first line has {width}")
+    return header, rows
+
+
+def _column(texts: list[str], where: str) -> NDArray[Any]:
+    """Integers, floats, or, for labels of classes, texts."""
+    if all(text.strip().lstrip("+-").isdecimal() for text in texts):
+        return np.array([int(text) for text in texts])
+    if all(map(_is_number, texts)):
+        return np.array([float(text) for text in texts])
+    if where.rpartition(" ")[2] == "condition":
+        return np.array(texts)
+    wrong = next(text for text in texts if not _is_number(text))
+    raise DataError(f"{where}: {wrong!r} is not a number")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,106 @@
+"""The writers of the built-in formats: samples and what is known of them to the bytes of a file."""
+
+from __future__ import annotations
+
+import csv as csv_files
+import io
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.modality import Audio, Modality, Table, Text
+from zoo.render import audio, tables, text
+from zoo.render.files import Extras, picture_of
+
+
+def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str | None:
+    """Why such events cannot be drawn, or None if they can."""
+    if picture_of(event_shape, modality) is not None:
+        return None
+    shape = " x ".join(map(str, event_shape)) or "none"
+    return f"samples of shape {shape} cannot be drawn, only images [1 or 3, height, width], points, numbers, recordings"
+
+
+def png(samples: NDArray[Any], extras: Extras) -> bytes:
+    """Images, points, numbers or recordings as a picture; see :func:`picture_of`."""
+    picture = picture_of(samples.shape[1:], extras.modality)
+    classes = extras.condition if extras.condition is not None and extras.condition.ndim == 1 else None
+    if isinstance(extras.modality, Audio):
+        from zoo.render.spectrograms import draw_recordings
+
+        rate, labels = extras.modality.sample_rate, extras.labels
+        return draw_recordings(samples, rate, classes=classes, labels=labels, columns=extras.columns)
+    if picture == "images":
+        from zoo.render.images import draw_images
+
+        return draw_images(
+            samples, classes=classes, levels=extras.levels, value_range=extras.value_range, columns=extras.columns
+        )
+    from zoo.render.points import draw_histogram, draw_scatter
+
+    return (draw_scatter if picture == "scatter" else draw_histogram)(samples, extras.density, extras.density_seconds)
+
+
+def wav(samples: NDArray[Any], extras: Extras) -> bytes:
+    """Recordings, one after another."""
+    assert isinstance(extras.modality, Audio)
+    return audio.encoded(samples, extras.modality)
+
+
+def npy(samples: NDArray[Any], extras: Extras) -> bytes:
+    """One array."""
+    buffer = io.BytesIO()
+    np.save(buffer, samples, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def npz(samples: NDArray[Any], extras: Extras) -> bytes:
+    """Arrays by name."""
+    buffer = io.BytesIO()
+    arrays = {"samples": samples, "about": np.array(json.dumps(dict(extras.about)))}
+    if extras.condition is not None:
+        arrays["condition"] = extras.condition
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def safetensors(samples: NDArray[Any], extras: Extras) -> bytes:
+    """Tensors by name."""
+    from safetensors.numpy import save
+
+    arrays = {"samples": np.ascontiguousarray(samples)}
+    if extras.condition is not None:
+        arrays["condition"] = np.ascontiguousarray(extras.condition)
+    return save(arrays, metadata={key: json.dumps(value) for key, value in extras.about.items()} or None)
+
+
+def csv(samples: NDArray[Any], extras: Extras) -> bytes:
+    """The columns of a table, or x0, x1, ... (x_0_1 for element [0, 1] of an event); then condition."""
+    event_shape = samples.shape[1:]
+    if isinstance(extras.modality, Table):
+        columns, rows = tables.texts(samples, extras.modality)
+    else:
+        columns = ["x" + "_".join(map(str, index)) for index in np.ndindex(event_shape)]
+        rows = [[_shortest(v) for v in sample] for sample in samples.reshape(len(samples), -1)]
+    condition = extras.condition
+    if condition is not None:
+        columns += ["condition"] if condition.ndim == 1 else [f"condition{i}" for i in range(condition.shape[1])]
+        names = np.array(extras.labels) if condition.ndim == 1 and extras.labels else None
+        for row, value in zip(rows, condition, strict=True):
+            row += [str(names[value])] if names is not None else [_shortest(v) for v in np.atleast_1d(value)]
+    file = io.StringIO()
+    csv_files.writer(file, lineterminator="\n").writerows([columns, *rows])
+    return file.getvalue().encode()
+
+
+def txt(samples: NDArray[Any], extras: Extras) -> bytes:
+    """Texts, one a line."""
+    assert isinstance(extras.modality, Text)
+    return "".join(f"{line}\n" for line in text.texts(samples, extras.modality)).encode()
+
+
+def _shortest(value: Any) -> str:
+    """The shortest decimal that reads back as the same number of the same type."""
+    return np.format_float_positional(value, trim="-") if 1e-5 < abs(value) < 1e16 else str(value)
