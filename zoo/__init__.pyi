@@ -35,6 +35,7 @@ from zoo.registry.cards import Format as Format
 from zoo.registry.cards import Importer as Importer
 from zoo.registry.cards import Metric as Metric
 from zoo.registry.cards import ModelCard as ModelCard
+from zoo.registry.cards import PathKind as PathKind
 from zoo.registry.cards import ProgramKind as ProgramKind
 from zoo.registry.cards import Sampler as Sampler
 from zoo.registry.cards import WeightsFile as WeightsFile

@@ -19,7 +19,7 @@ PUBLIC = {
         "Format",
         "Importer",
     ),
-    *("Metric", "ModelCard", "ProgramKind", "Sampler", "WeightsFile"),
+    *("Metric", "ModelCard", "PathKind", "ProgramKind", "Sampler", "WeightsFile"),
     *("Condition", "Dataset", "DirectModel", "GenerativeModel", "Split", "Step", "StepTable"),
     *("BundleError", "ConditionError", "ConfigError", "DataError", "ExportError", "MissingDependencyError"),
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),

@@ -24,6 +24,7 @@ PLURALS = {
     "distillations": "distillation method",
     "metrics": "metric",
     "programs": "program",
+    "paths": "path",
     "formats": "format",
     "commands": "command",
     "checks": "check",

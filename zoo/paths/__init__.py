@@ -19,12 +19,14 @@ ddpm-sigmoid          DDPMSigmoid         discrete, ᾱ sigmoid (Jabri et al.)  
 ve                    VE                  α = 1, σ geometric                       σ
 edm                   EDM                 α = 1, σ^(1/ρ) linear                    ln σ / 4
 rectified-flow        RectifiedFlow       α = 1 - u, σ = u, u = t shifted          time_scale·u
+tabulated             Tabulated           by a table of log-SNRs over t            time_scale·t
 ====================  ==================  =======================================  ================================
 
 There is also ``masking`` (:class:`Masking`), which hides symbols of a text and adds no noise.
 
 A path is data too: a manifest stores ``path.describe()``, and :func:`path_from` reads it back. A named path never
-changes after release; an improved one gets a new name.
+changes after release; an improved one gets a new name. Plugins bring others by the hook ``zoo_paths``, through which
+the built-in ones are registered, too.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.errors import ConfigError, UnknownNameError
+from zoo.errors import ConfigError, PluginError, UnknownNameError, ZooError
 from zoo.paths.base import (
     Array,
     CorruptionPath,
@@ -41,6 +43,7 @@ from zoo.paths.base import (
     VariancePreserving,
     require_gaussian,
 )
+from zoo.paths.checking import checked
 from zoo.paths.cosine_log_snr import CosineLogSNR
 from zoo.paths.ddpm_cosine import DDPMCosine
 from zoo.paths.ddpm_linear import DDPMLinear
@@ -51,10 +54,14 @@ from zoo.paths.edm import EDM
 from zoo.paths.masking import Masking
 from zoo.paths.rectified_flow import RectifiedFlow
 from zoo.paths.sub_vp import SubVP
+from zoo.paths.tabulated import Tabulated
 from zoo.paths.ve import VE
 from zoo.paths.vp_linear import LinearBeta
+from zoo.printable import shortened
+from zoo.registry import extensions
 
 __all__ = [
+    "BUILTIN",
     "EDM",
     "PATHS",
     "VE",
@@ -71,14 +78,15 @@ __all__ = [
     "Masking",
     "RectifiedFlow",
     "SubVP",
+    "Tabulated",
     "VarianceExploding",
     "VariancePreserving",
     "path_from",
     "require_gaussian",
 ]
 
-#: the Gaussian ones
-PATHS: dict[str, type[GaussianPath]] = {
+#: every built-in path by name
+BUILTIN: dict[str, type[CorruptionPath]] = {
     cls.name: cls
     for cls in (
         CosineLogSNR,
@@ -91,7 +99,13 @@ PATHS: dict[str, type[GaussianPath]] = {
         VE,
         EDM,
         RectifiedFlow,
+        Tabulated,
+        Masking,
     )
+}
+#: the Gaussian ones, where a name alone is a path
+PATHS: dict[str, type[GaussianPath]] = {
+    name: cls for name, cls in BUILTIN.items() if issubclass(cls, GaussianPath) and cls is not Tabulated
 }
 
 
@@ -99,15 +113,46 @@ def path_from(description: Mapping[str, Any] | str) -> CorruptionPath:
     """The path of a description by ``describe()``, or of a name with default parameters.
 
     Raises:
-        UnknownNameError: no path has that name.
+        UnknownNameError: no path has that name; a description of a plugin's path names the plugin's package.
         ConfigError: a parameter that the path does not have.
+        NameConflictError, PluginError: a name that two plugins claim, or a path of a plugin that is none.
     """
     fields = {"name": description} if isinstance(description, str) else dict(description)
-    name = fields.pop("name", None)
-    known: dict[str, type[CorruptionPath]] = {**PATHS, Masking.name: Masking}
-    if name not in known:
-        raise UnknownNameError("path", str(name), known)
+    name = str(fields.pop("name", None))
+    cls = BUILTIN.get(name)
+    if cls is None:
+        return _brought(name, fields)
     try:
-        return known[name](**fields)
+        return cls(**fields)
     except TypeError as error:
         raise ConfigError(f"path {name!r}: {error}") from None
+
+
+def _brought(name: str, fields: dict[str, Any]) -> GaussianPath:
+    """The path of a plugin."""
+    package = fields.pop("package", None)
+    claims = extensions.claimed("path")
+    if name not in claims:
+        unknown = UnknownNameError("path", name, {*BUILTIN, *claims})
+        if isinstance(package, str):
+            unknown.hint = (
+                f"Its description says that the package {shortened(repr(package), 80)} brings it as a plugin."
+            )
+        elif unknown.hint is None or not unknown.hint.startswith("Did"):
+            unknown.hint = "A plugin may bring it: see `zoo plugins`."
+        raise unknown
+    _, plugin = extensions.found("path", name)
+    what = f"path {name!r} of {plugin.origin}"
+    cls = extensions.loaded("path", name)
+    if not (isinstance(cls, type) and issubclass(cls, GaussianPath) and cls.name == name):
+        raise PluginError(f"{what} is no GaussianPath of that name")
+    cls.package = plugin.distribution
+    try:
+        path = cls(**fields)
+    except ZooError:
+        raise
+    except TypeError as error:
+        raise ConfigError(f"{what}: {error}") from error
+    except Exception as error:
+        raise PluginError(f"{what} cannot be built: {type(error).__name__}: {error}") from error
+    return checked(path, what)

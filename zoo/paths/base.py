@@ -18,6 +18,8 @@ class CorruptionPath(ABC):
     """How data is corrupted from t = 0 to t = 1. Subclasses are frozen dataclasses whose fields are its parameters."""
 
     name: ClassVar[str]
+    #: the package that brings it as a plugin, set when it is looked up; empty for a built-in one
+    package: ClassVar[str] = ""
 
     @property
     def timesteps(self) -> int | None:
@@ -33,8 +35,9 @@ class CorruptionPath(ABC):
         return 1000.0 * np.asarray(t, np.float64)
 
     def describe(self) -> dict[str, Any]:
-        """Name and parameters, as JSON values."""
-        return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
+        """Name and parameters, as JSON values, and the package of a plugin's path."""
+        described = {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
+        return {**described, "package": self.package} if self.package else described
 
 
 class GaussianPath(CorruptionPath):

@@ -134,6 +134,18 @@ class ProgramKind(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PathKind(Description):
+    """A Gaussian path by name.
+
+    Attributes:
+        entry: ``"module:Class"`` of a :class:`zoo.paths.GaussianPath`: a frozen dataclass whose fields, JSON numbers,
+            texts or lists of numbers, are its parameters, with ``name`` as its class variable.
+    """
+
+    entry: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DistillationMethod(Description):
     """A way for a model to learn from a trained one, for recipes with a table ``[distillation]``.
 

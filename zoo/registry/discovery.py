@@ -39,6 +39,7 @@ from zoo.registry.cards import (
     Importer,
     Metric,
     ModelCard,
+    PathKind,
     ProgramKind,
     Sampler,
 )
@@ -57,6 +58,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "distillation method": ("zoo_distillations", DistillationMethod),
     "metric": ("zoo_metrics", Metric),
     "program": ("zoo_programs", ProgramKind),
+    "path": ("zoo_paths", PathKind),
     "format": ("zoo_formats", Format),
     "command": ("zoo_commands", Command),
     "check": ("zoo_checks", Check),

@@ -26,6 +26,7 @@ from zoo.registry.cards import (
     Importer,
     Metric,
     ModelCard,
+    PathKind,
     ProgramKind,
     Sampler,
 )
@@ -145,6 +146,18 @@ def zoo_programs() -> Iterable[ProgramKind]:  # type: ignore[empty-body]
                     name="rejection", entry="my_plugin.program:Rejection", runner="my_plugin.runner:RejectionRunner"
                 )
             ]
+    """
+
+
+@hookspec
+def zoo_paths() -> Iterable[PathKind]:  # type: ignore[empty-body]
+    """Gaussian paths, which configs and manifests name.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_paths():
+            return [zoo.PathKind(name="tangent", entry="my_plugin.tangent:Tangent")]
     """
 
 
