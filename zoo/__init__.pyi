@@ -19,6 +19,8 @@ from zoo.errors import UnknownNameError as UnknownNameError
 from zoo.errors import UsageError as UsageError
 from zoo.errors import WeightsError as WeightsError
 from zoo.errors import ZooError as ZooError
+from zoo.models.families import Diffusion as Diffusion
+from zoo.models.families import Flow as Flow
 from zoo.models.interface import DirectModel as DirectModel
 from zoo.models.interface import GenerativeModel as GenerativeModel
 from zoo.models.loading import load as load
@@ -30,6 +32,7 @@ from zoo.registry.cards import Command as Command
 from zoo.registry.cards import DataSource as DataSource
 from zoo.registry.cards import DistillationMethod as DistillationMethod
 from zoo.registry.cards import Exporter as Exporter
+from zoo.registry.cards import Family as Family
 from zoo.registry.cards import Finding as Finding
 from zoo.registry.cards import Format as Format
 from zoo.registry.cards import Importer as Importer

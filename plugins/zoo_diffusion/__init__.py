@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.registry.cards import Architecture, DistillationMethod, Importer
+from zoo.registry.cards import Architecture, DistillationMethod, Family, Importer
 from zoo.registry.hookspecs import hookimpl
 
 _ARCHITECTURES = (
@@ -100,6 +100,18 @@ _ARCHITECTURES = (
 def zoo_architectures() -> list[Architecture]:
     """One for each network."""
     return list(_ARCHITECTURES)
+
+
+@hookimpl
+def zoo_families() -> list[Family]:
+    """``zoo.Diffusion``."""
+    return [
+        Family(
+            name="diffusion",
+            summary="a diffusion or rectified flow around any network",
+            entry="zoo_diffusion.diffusion:Diffusion",
+        )
+    ]
 
 
 @hookimpl

@@ -26,7 +26,7 @@ from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
 from zoo_diffusion.objectives import Objective, drop_condition
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 from zoo_diffusion.scoring import OdeScorer
-from zoo_diffusion.settings import check_settings, sampling_defaults
+from zoo_diffusion.settings import check_output, check_settings, checked_parts, sampling_defaults
 from zoo_diffusion.stepped import SteppedModel, as_numpy, tensor_of
 
 
@@ -34,7 +34,7 @@ class Diffusion(SteppedModel):
     """A diffusion model around any network ``(x [n, *event], time [n], condition) -> [n, *event]``.
 
     The network works on states (x - shift) / scale, which should lie about in [-1, 1]; everything that users see is
-    in data units.
+    in data units. Public as ``zoo.Diffusion``; docs/diffusion.md has the contract of the network, with an example.
 
     Args:
         network: the network.
@@ -57,6 +57,8 @@ class Diffusion(SteppedModel):
         objective: weighting, times and coupling of training, see :mod:`zoo_diffusion.objectives`.
         coding: a codec between data and latents, to which shift, scale and range then apply; None diffuses the data
             itself.
+        likelihood: whether it is exported with its likelihood, whose graph takes forward-mode derivatives of the
+            network; without, the model only samples, and its density is ``"none"``.
         sampling: defaults of ``sampler``, ``steps`` and ``guidance``. A model whose default sampler is ``consistency``
             or ``lcm`` is a consistency model: D predicts the end point of another model's ODE, not the expectation of
             the data. It is distilled (:mod:`zoo_diffusion.distillation`), and has no likelihood.
@@ -86,6 +88,7 @@ class Diffusion(SteppedModel):
         variance: str = "fixed",
         objective: Mapping[str, Any] | None = None,
         coding: LatentCodec | None = None,
+        likelihood: bool = True,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -96,7 +99,9 @@ class Diffusion(SteppedModel):
             clip_denoised=clip_denoised,
             data_std=data_std,
             variance=variance,
+            likelihood=likelihood,
         )
+        event_shape = checked_parts(network, event_shape)
         self.network, self.event_shape, self.coding = network, event_shape, coding
         self.state_shape = event_shape if coding is None else coding.latent_shape
         self.condition_on(condition)
@@ -123,8 +128,8 @@ class Diffusion(SteppedModel):
             decoder=None if coding is None else "decoder",
             **sampling_defaults(sampling or {}),
         )
-        self.consistency = self.sampling.sampler in CONSISTENCY
-        if self.consistency or not (coding is None or coding.reversible):
+        self.consistency, self.likelihood = self.sampling.sampler in CONSISTENCY, likelihood
+        if self.consistency or not likelihood or not (coding is None or coding.reversible):
             self.density = "none"
         if self.sampling.guidance != 1.0 and self.null_class is None:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
@@ -158,8 +163,10 @@ class Diffusion(SteppedModel):
         shown = network_input(self.prediction, x, alpha, sigma, self.data_std)
         return self._parts(self.network(shown, time.expand(x.shape[0]), self.context(condition)))
 
-    def _parts(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _parts(self, output: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
         """The prediction, and the share of the variance's range unless it is fixed."""
+        check_output(output, self.state_shape, learned_variance=self.learned_variance)
+        output = output if dtype is None else output.to(dtype)
         if not self.learned_variance:
             return output, None
         output, where = output.chunk(2, dim=1)
@@ -205,7 +212,7 @@ class Diffusion(SteppedModel):
         condition = drop_condition(condition, self.null_class, self.class_dropout)
         noisy = alpha * state + sigma * eps
         shown = network_input(self.prediction, noisy, alpha, sigma, self.data_std)
-        output, where = self._parts(self.network(shown, time, self.context(condition)).to(state.dtype))
+        output, where = self._parts(self.network(shown, time, self.context(condition)), state.dtype)
         errors = (output - target(self.prediction, state, eps, alpha, sigma, self.data_std)).square()
         loss = (self.objective.weights(self.prediction, alpha, sigma, self.data_std) * errors).mean()
         if where is None:

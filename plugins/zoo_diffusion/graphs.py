@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
+from zoo.errors import ConfigError
 from zoo.models.derivatives import jvp
+from zoo.printable import shortened
 from zoo.programs import Graph
 from zoo.programs.ports import Port
 
@@ -147,7 +149,17 @@ class DivergenceModule(nn.Module):
         def denoise(y: Tensor) -> Tensor:
             return self.model.denoise(y, time, alpha, sigma, condition)
 
-        d, tangent = jvp(denoise, x, probe)
+        try:
+            d, tangent = jvp(denoise, x, probe)
+        except RuntimeError as error:
+            # operations without a forward-mode formula say so in words alone
+            if not any(word in str(error) for word in ("forward AD", "jvp")):
+                raise
+            told = shortened(str(error).splitlines()[0], 160)
+            raise ConfigError(
+                f"the network has no forward-mode derivative, which the likelihood takes: {told}",
+                hint="Use operations that have one, or build the diffusion with likelihood = False.",
+            ) from error
         return d, (tangent * probe).flatten(1).sum(1)
 
 

@@ -2,15 +2,19 @@
 
 Each prediction of a Gaussian path x_t = α·x₀ + σ·ε is linear in x_t and D:
 
-========  =========================  ==========================  ===========================================
-name      the network's target       D from its output F         source
-========  =========================  ==========================  ===========================================
-epsilon   ε                          (x_t - σ·F) / α             Ho et al. 2020, eq. 11
-x0        x₀                         F                           Ho et al. 2020, section 3.2
-v         α·ε - σ·x₀                 (α·x_t - σ·F) / (α² + σ²)   Salimans & Ho 2022, section 4 and appendix D
-velocity  ε - x₀                     (x_t - σ·F) / (α + σ)       Liu et al. 2023, eq. 1, from data to noise
-edm       (x₀ - skip·x_t) / out      skip·x_t + out·F            Karras et al. 2022, eqs. 7-8 and table 1
-========  =========================  ==========================  ===========================================
+================  =========================  ==========================  ===========================================
+name              the network's target       D from its output F         source
+================  =========================  ==========================  ===========================================
+epsilon           ε                          (x_t - σ·F) / α             Ho et al. 2020, eq. 11
+x0                x₀                         F                           Ho et al. 2020, section 3.2
+v                 α·ε - σ·x₀                 (α·x_t - σ·F) / (α² + σ²)   Salimans & Ho 2022, section 4 and appendix D
+velocity          ε - x₀                     (x_t - σ·F) / (α + σ)       Liu et al. 2023, eq. 1, from data to noise
+velocity-to-data  x₀ - ε                     (x_t + σ·F) / (α + σ)       Lipman et al. 2023, eq. 23 at σ_min = 0
+edm               (x₀ - skip·x_t) / out      skip·x_t + out·F            Karras et al. 2022, eqs. 7-8 and table 1
+================  =========================  ==========================  ===========================================
+
+``velocity-to-data`` is x₁ - x₀ in papers and code whose data are at time 1. Their networks also count time from noise
+to data, as the path ``rectified-flow`` does for them with ``data_at_one``.
 
 With q² = σ² + α²·s² and s the standard deviation of the data, edm has skip = α·s²/q² and out = σ·s/q, and its network
 sees x_t/q: table 1 at the noise level σ/α, multiplied out so that α = 0 is not a special case.
@@ -26,7 +30,7 @@ from torch import Tensor
 from zoo.errors import ConfigError
 from zoo.paths import GaussianPath
 
-Prediction = Literal["epsilon", "x0", "v", "velocity", "edm"]
+Prediction = Literal["epsilon", "x0", "v", "velocity", "velocity-to-data", "edm"]
 
 #: standard deviation of the data that EDM's preconditioning assumes (Karras et al. 2022, table 1)
 DATA_STD = 0.5
@@ -62,6 +66,8 @@ def target(
         return x0
     if prediction == "velocity":
         return noise - x0
+    if prediction == "velocity-to-data":
+        return x0 - noise
     if prediction == "edm":
         # (x₀ - skip·x_t) / out with x_t = α·x₀ + σ·ε put in, which divides σ out
         return (sigma * x0 - alpha * data_std**2 * noise) / (data_std * _norm(alpha, sigma, data_std))
@@ -78,6 +84,8 @@ def denoised(
         return output
     if prediction == "velocity":
         return (x - sigma * output) / (alpha + sigma)
+    if prediction == "velocity-to-data":
+        return (x + sigma * output) / (alpha + sigma)
     if prediction == "edm":
         norm = _norm(alpha, sigma, data_std)
         return (alpha * data_std**2 / norm * x + sigma * data_std * output) / norm
@@ -92,6 +100,8 @@ def slope(prediction: Prediction, alpha: Tensor, sigma: Tensor, data_std: float 
         return torch.ones_like(sigma)
     if prediction == "velocity":
         return -sigma / (alpha + sigma)
+    if prediction == "velocity-to-data":
+        return sigma / (alpha + sigma)
     if prediction == "edm":
         return sigma * data_std / _norm(alpha, sigma, data_std)
     return -sigma / (alpha * alpha + sigma * sigma)

@@ -37,6 +37,7 @@ class Scorable(Denoises, Protocol):
         path: the Gaussian path.
         shift: data units of state 0.
         scale: data units of one unit of state.
+        likelihood: whether it scores.
         consistency: whether D is a consistency function, and no expected clean state.
         coding: from data to what is diffused, or None.
         state_shape: shape of one state.
@@ -46,6 +47,7 @@ class Scorable(Denoises, Protocol):
     path: GaussianPath
     shift: float
     scale: float
+    likelihood: bool
     consistency: bool
     coding: LatentCodec | None
     state_shape: tuple[int, ...]
@@ -129,8 +131,13 @@ class OdeScorer:
         """Refuse what takes the probability-flow ODE of a model whose denoiser defines none.
 
         Raises:
-            UsageError: a consistency model.
+            UsageError: a consistency model, or one that was built without its likelihood.
         """
+        if purpose == "score" and not self._model.likelihood:
+            raise UsageError(
+                "this model was built with likelihood = False and cannot score data",
+                hint="Build it with likelihood = True, if its network takes forward-mode derivatives.",
+            )
         if self._model.consistency:
             raise UsageError(
                 f"a consistency model cannot {purpose} data: it has no probability-flow ODE",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from torch import Tensor, nn
 
 from zoo.errors import ConfigError
 
@@ -18,6 +20,7 @@ def check_settings(
     clip_denoised: bool | float,
     data_std: float,
     variance: str,
+    likelihood: bool,
 ) -> None:
     """Refuse what no diffusion can be built with; arguments are those of :class:`~zoo_diffusion.diffusion.Diffusion`.
 
@@ -26,6 +29,8 @@ def check_settings(
     """
     if variance not in VARIANCES:
         raise ConfigError(f"variance is one of {', '.join(VARIANCES)}, not {variance!r}")
+    if not isinstance(likelihood, bool):
+        raise ConfigError(f"likelihood is true or false, not {likelihood!r}")
     if not scale > 0:
         raise ConfigError(f"scale must be above 0, not {scale}")
     if not data_std > 0:
@@ -34,6 +39,37 @@ def check_settings(
         raise ConfigError("data_min and data_max come together")
     if clip_denoised is not False and not clip_denoised > 0:
         raise ConfigError(f"clip_denoised is true, false or a bound above 0, not {clip_denoised}")
+
+
+def checked_parts(network: object, event_shape: Sequence[int]) -> tuple[int, ...]:
+    """The event's shape as a tuple, if a diffusion can be made of the two.
+
+    Raises:
+        ConfigError: the network is no module, or the shape none.
+    """
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"the network is a torch.nn.Module, not {type(network).__name__}")
+    shape = tuple(event_shape)
+    if not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape):
+        raise ConfigError(f"an event's shape is of whole numbers above 0, not {shape}")
+    return shape
+
+
+def check_output(output: object, state_shape: tuple[int, ...], *, learned_variance: bool) -> None:
+    """Refuse what a network may not return: anything but a tensor of one prediction for each number of a state.
+
+    Raises:
+        ConfigError: with both shapes.
+    """
+    if not isinstance(output, Tensor):
+        raise ConfigError(f"the network returned {type(output).__name__}, not a tensor")
+    wanted = (state_shape[0] * 2, *state_shape[1:]) if learned_variance else state_shape
+    if tuple(output.shape[1:]) != wanted or output.ndim != len(wanted) + 1:
+        shown = ", ".join(map(str, output.shape[1:]))
+        raise ConfigError(
+            f"the network returned a tensor [n, {shown}], expected [n, {', '.join(map(str, wanted))}]",
+            hint="A learned variance takes twice the channels." if learned_variance else None,
+        )
 
 
 def sampling_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.registry.cards import Architecture
+from zoo.registry.cards import Architecture, Family
 from zoo.registry.hookspecs import hookimpl
 
 _ARCHITECTURES = (
@@ -125,3 +125,9 @@ _ARCHITECTURES = (
 def zoo_architectures() -> list[Architecture]:
     """One for each way to be invertible."""
     return list(_ARCHITECTURES)
+
+
+@hookimpl
+def zoo_families() -> list[Family]:
+    """``zoo.Flow``."""
+    return [Family(name="flow", summary="a normalizing flow of any transforms", entry="zoo_flows.flow:Flow")]

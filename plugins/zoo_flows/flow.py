@@ -38,6 +38,8 @@ _PREPARED, _PREPARED_SAMPLES = 2**20, 256
 class Flow(DirectModel):
     """p(x | c) = p(z | c)·|det ∂z/∂x| with z the composition of all transforms (Papamakarios et al. 2021, eq. 7).
 
+    Public as ``zoo.Flow``; docs/flows.md shows one of transforms of your own.
+
     Args:
         event_shape: shape of one sample; transforms see it flattened to d numbers.
         preprocessing: from data to about unit scale, without parameters; fitted to the data by :meth:`prepare`.

@@ -38,7 +38,7 @@ def test_edm_preconditioning_is_table_1_of_karras_et_al():
     assert network_input("v", x, one, sigma) is x
 
 
-@pytest.mark.parametrize("prediction", ["x0", "v", "velocity", "edm"])
+@pytest.mark.parametrize("prediction", ["x0", "v", "velocity", "velocity-to-data", "edm"])
 def test_pure_noise_is_no_exception(prediction):
     """α = 0: what the network says there is finite, and so is D."""
     zero, one = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
@@ -51,7 +51,7 @@ def test_what_cannot_be_predicted_is_refused():
     class NoSignal(CosineLogSNR):
         zero_terminal_snr = True
 
-    with pytest.raises(ConfigError, match="epsilon, x0, v, velocity, edm"):
+    with pytest.raises(ConfigError, match="epsilon, x0, v, velocity, velocity-to-data, edm"):
         check_prediction("score", CosineLogSNR())
     with pytest.raises(ConfigError, match="zero terminal SNR"):
         check_prediction("epsilon", NoSignal())

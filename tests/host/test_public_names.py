@@ -15,12 +15,13 @@ PUBLIC = {
         "DataSource",
         "DistillationMethod",
         "Exporter",
+        "Family",
         "Finding",
         "Format",
         "Importer",
     ),
     *("Metric", "ModelCard", "PathKind", "ProgramKind", "Sampler", "WeightsFile"),
-    *("Condition", "Dataset", "DirectModel", "GenerativeModel", "Split", "Step", "StepTable"),
+    *("Condition", "Dataset", "Diffusion", "DirectModel", "Flow", "GenerativeModel", "Split", "Step", "StepTable"),
     *("BundleError", "ConditionError", "ConfigError", "DataError", "ExportError", "MissingDependencyError"),
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),
     *("UnknownNameError", "UsageError", "WeightsError", "ZooError"),
@@ -33,7 +34,7 @@ def test_the_public_names_are_these():
     assert set(dir(zoo)) >= PUBLIC
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC - {"GenerativeModel", "DirectModel"}))
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"Diffusion", "DirectModel", "Flow", "GenerativeModel"}))
 def test_every_public_name_is_there(name):
     assert getattr(zoo, name) is not None
 
@@ -41,6 +42,8 @@ def test_every_public_name_is_there(name):
 def test_the_model_classes_are_there():
     pytest.importorskip("torch")
     assert issubclass(zoo.DirectModel, zoo.GenerativeModel)
+    assert issubclass(zoo.Diffusion, zoo.GenerativeModel)
+    assert issubclass(zoo.Flow, zoo.DirectModel)
 
 
 def test_every_error_is_public():

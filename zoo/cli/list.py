@@ -17,6 +17,7 @@ from zoo.registry.cards import Description, ModelCard
 PLURALS = {
     "models": "model",
     "architectures": "architecture",
+    "families": "family",
     "samplers": "sampler",
     "datasets": "data set",
     "exporters": "exporter",
@@ -85,7 +86,8 @@ def command(app: App, /, pattern: str, everything: bool, family: str | None, usa
 def counted(number: int, plural: str) -> str:
     """``2 data sets``, ``1 data set``, or nothing."""
     words = plural.replace("datasets", "data sets")
-    return f"{number} {words if number > 1 else words[:-1]}" if number else ""
+    one = words.removesuffix("s") if not words.endswith("ies") else f"{words.removesuffix('ies')}y"
+    return f"{number} {words if number > 1 else one}" if number else ""
 
 
 def describe(item: Item, lacks: str | None) -> dict[str, Any]:

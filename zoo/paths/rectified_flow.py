@@ -22,12 +22,15 @@ class RectifiedFlow(GaussianPath):
     Attributes:
         shift: values above 1 spend more of t near noise, as larger images need.
         t_min: the smallest t at which spacings evaluate the network, since σ(0) = 0.
-        time_scale: the network's time input at u = 1: 1000, unless it was trained with another scale.
+        time_scale: the network's time input at the end of its time: 1000, unless it was trained with another scale.
+        data_at_one: whether the network's time goes from noise (0) to data, as the papers count. The path stays the
+            same.
     """
 
     shift: float = 1.0
     t_min: float = 1e-3
     time_scale: float = 1000.0
+    data_at_one: bool = False
     name: ClassVar[str] = "rectified-flow"
 
     def __post_init__(self) -> None:
@@ -36,6 +39,8 @@ class RectifiedFlow(GaussianPath):
             raise ConfigError("rectified-flow needs shift above 0 and t_min between 0 and 1")
         if not 0 < self.time_scale < np.inf:
             raise ConfigError(f"rectified-flow needs a finite time_scale above 0, not {self.time_scale}")
+        if not isinstance(self.data_at_one, bool):
+            raise ConfigError(f"rectified-flow: data_at_one is true or false, not {self.data_at_one!r}")
 
     @property
     def zero_terminal_snr(self) -> bool:
@@ -64,12 +69,15 @@ class RectifiedFlow(GaussianPath):
         return np.asarray(u / (self.shift - (self.shift - 1.0) * u))
 
     def network_time(self, t: ArrayLike) -> Array:
-        """time_scale·u: a shifted path is a different grid for the same network."""
-        return self.time_scale * self.shifted(t)
+        """time_scale·u, or time_scale·(1 - u): a shifted path is a different grid for the same network."""
+        u = self.shifted(t)
+        return self.time_scale * (1.0 - u if self.data_at_one else u)
 
     def describe(self) -> dict[str, Any]:
-        """Name and parameters, omitting the default time_scale, which older readers do not know."""
+        """Name and parameters, omitting defaults that older readers do not know."""
         described = super().describe()
+        if not self.data_at_one:
+            del described["data_at_one"]
         if described["time_scale"] == 1000.0:
             del described["time_scale"]
         return described

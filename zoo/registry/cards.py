@@ -57,6 +57,18 @@ class Architecture(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Family(Description):
+    """A family of models, with the class that makes one of parts of your own, such as a network or transforms.
+
+    Attributes:
+        entry: ``"module:Class"`` of a :class:`~zoo.GenerativeModel`.
+    """
+
+    entry: str
+    requires: tuple[str, ...] = ("torch",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sampler(Description):
     """A function that computes step tables.
 

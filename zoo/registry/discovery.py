@@ -35,6 +35,7 @@ from zoo.registry.cards import (
     Description,
     DistillationMethod,
     Exporter,
+    Family,
     Format,
     Importer,
     Metric,
@@ -50,6 +51,7 @@ HOME = "genzoo"
 #: kind -> the hook that describes things of this kind, and the type of its descriptions
 KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "architecture": ("zoo_architectures", Architecture),
+    "family": ("zoo_families", Family),
     "model": ("zoo_models", ModelCard),
     "sampler": ("zoo_samplers", Sampler),
     "data set": ("zoo_datasets", DataSource),

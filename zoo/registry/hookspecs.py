@@ -22,6 +22,7 @@ from zoo.registry.cards import (
     DataSource,
     DistillationMethod,
     Exporter,
+    Family,
     Format,
     Importer,
     Metric,
@@ -46,6 +47,18 @@ def zoo_architectures() -> Iterable[Architecture]:  # type: ignore[empty-body]
         @zoo.hookimpl
         def zoo_architectures():
             return [zoo.Architecture(name="gaussian", family="flow", entry="my_plugin.model:Gaussian")]
+    """
+
+
+@hookspec
+def zoo_families() -> Iterable[Family]:  # type: ignore[empty-body]
+    """Classes that make models of parts, such as ``zoo.Diffusion`` of a network.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_families():
+            return [zoo.Family(name="energy", summary="an energy and its partition", entry="my_plugin.energy:Energy")]
     """
 
 

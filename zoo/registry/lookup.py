@@ -21,10 +21,12 @@ from zoo.registry.cards import (
     Description,
     DistillationMethod,
     Exporter,
+    Family,
     Format,
     Importer,
     Metric,
     ModelCard,
+    PathKind,
     Sampler,
 )
 from zoo.registry.discovery import KINDS, Plugin, PluginRecord, allowed_plugins, discover
@@ -117,6 +119,14 @@ class Registry:
     def architecture(self, name: str) -> Architecture:
         """The architecture of that name. Raises as :meth:`item` does, as do all of the following."""
         return self._get("architecture", name, Architecture)
+
+    def family(self, name: str) -> Family:
+        """The family of that name."""
+        return self._get("family", name, Family)
+
+    def path(self, name: str) -> PathKind:
+        """The path of that name."""
+        return self._get("path", name, PathKind)
 
     def model(self, name: str) -> ModelCard:
         """The card of the registered model of that name; :func:`zoo.models.sources.resolve` takes folders as well."""
