@@ -101,17 +101,14 @@ class Diffusion(SteppedModel):
             variance=variance,
             likelihood=likelihood,
         )
-        event_shape = checked_parts(network, event_shape)
-        self.network, self.event_shape, self.coding = network, event_shape, coding
-        self.state_shape = event_shape if coding is None else coding.latent_shape
+        self.network, self.event_shape, self.coding = network, checked_parts(network, event_shape), coding
+        self.state_shape = self.event_shape if coding is None else coding.latent_shape
         self.condition_on(condition)
         self.path: GaussianPath = require_gaussian(path_from(path))
         self.prediction: Prediction = check_prediction(prediction, self.path)
         self.shift, self.scale = shift, scale
-        self.data_min, self.data_max = data_min, data_max
-        self.clip_denoised = clip_denoised
-        self.class_dropout = class_dropout
-        self.data_std = data_std
+        self.data_min, self.data_max, self.clip_denoised = data_min, data_max, clip_denoised
+        self.class_dropout, self.data_std = class_dropout, data_std
         self.objective = Objective.from_config(objective)
         self.learned_variance = variance == "learned-range"
         self.sampling = Iterate(

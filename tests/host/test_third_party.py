@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "third_party" / "zoo-example"
 REJECTION = ROOT / "tests" / "third_party" / "zoo-rejection"
+DOORS = ROOT / "tests" / "third_party" / "zoo-doors"
 GENERATORS = ROOT / "tests" / "third_party" / "zoo-generators"
 TUTORIAL = ROOT / "docs" / "tutorial-first-plugin.md"
 
@@ -290,3 +291,56 @@ def test_a_bound_and_no_density_at_all_train_export_and_run(environment, tmp_pat
     assert "test_nll" not in environment.json("eval", "gan.bundle", "--data", "moons", "--samples", "0")["metrics"]
     error = environment.json("run", "gan.bundle", "--log-prob", "gan.npy", "-o", "no.npy", code=2)["error"]
     assert "cannot score" in error["message"]
+
+
+def it_runs_in_a_single_file_that_knows_no_path(environment, expected):
+    """The target ``python``: the table of the model's own sampler is numbers by then."""
+    import numpy as np
+
+    code = "import sys; sys.path.insert(0, 'even-python'); from sample import Model; import numpy as np\n"
+    code += "np.save('alone.npy', Model('even-python/bundle').sample(16, seed=0)); assert 'zoo' not in sys.modules"
+    environment.python_says(code)
+    np.testing.assert_allclose(np.load(environment.work / "alone.npy"), expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_third_party_command_format_path_and_network_through_the_doors_of_the_built_in_ones(environment, tmp_path):
+    import numpy as np
+
+    package = Path(shutil.copytree(DOORS, tmp_path / "zoo-doors", ignore=shutil.ignore_patterns("__pycache__")))
+    environment.install(package)
+    try:
+        (record,) = [p for p in environment.json("plugins")["plugins"] if p["name"] == "doors"]
+        assert record["brings"] == ["1 architecture", "1 path", "1 format", "1 command"]
+        assert "Commands of plugins:\n  extent  Say how far data reach.\n" in environment.zoo("--help").stdout
+        environment.json("train", str(package / "even.toml"), "-o", "runs/even")
+        environment.zoo("export", "runs/even", "-o", "even.bundle")
+        shown = json.loads((environment.work / "even.bundle" / "manifest.json").read_text("utf-8"))
+        described = {"name": "even", "reach": 8.0, "package": "zoo-doors"}
+        assert (shown["programs"]["sample"]["path"], shown["programs"]["log_prob"]) == (described, None)
+        assert environment.json("show", "even.bundle")["density"] == "none"
+        for suffix in ("tsv", "npy"):
+            environment.zoo("run", "even.bundle", "-n", "16", "--seed", "0", "-o", f"even.{suffix}")
+        samples = np.load(environment.work / "even.npy")
+        np.testing.assert_array_equal(np.loadtxt(environment.work / "even.tsv", delimiter="\t"), samples)
+        # the format is read, by a command of its own and by those of the host
+        reach = environment.json("extent", "even.tsv", "--size", "2")
+        np.testing.assert_allclose([reach["low"], reach["high"]], [samples.min(0), samples.max(0)])
+        environment.zoo("run", "even.bundle", "--init", "even.tsv", "--strength", "0", "-n", "16", "-o", "same.npy")
+        np.testing.assert_allclose(np.load(environment.work / "same.npy"), samples, atol=1e-6)
+        environment.zoo("run", "moons-nsf", "--log-prob", "even.tsv", "-o", "scores.tsv")
+        environment.zoo("run", "moons-nsf", "--log-prob", "even.npy", "-o", "scores.npy")
+        scores = np.load(environment.work / "scores.npy")
+        np.testing.assert_array_equal(np.loadtxt(environment.work / "scores.tsv"), scores)
+        error = environment.json("run", "even.bundle", "-o", "x.xyz", code=2)["error"]
+        assert ".tsv (numbers between tabs, one sample per line)" in error["hint"]
+        environment.zoo("export", "even.bundle", "--target", "python", "-o", "even-python")
+    finally:
+        environment.pip("uninstall", "-y", "zoo-doors")
+    # gone: what needs it says so, and what does not goes on
+    error = environment.json("run", "even.bundle", "-n", "4", "-o", "no.npy", code=1)["error"]
+    assert error["message"] == "even.bundle cannot be run here: there is no path named 'even'"
+    assert "the package 'zoo-doors' brings it" in error["hint"]
+    assert "No such command 'extent'" in environment.zoo("extent", code=2).stderr
+    assert ".tsv" not in environment.json("run", "moons-nsf", "-o", "x.tsv", code=2)["error"]["hint"]
+    it_runs_in_a_single_file_that_knows_no_path(environment, samples)

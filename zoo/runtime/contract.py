@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.bundle import Bundle
-from zoo.errors import BundleError, ZooError
+from zoo.errors import BundleError, MissingDependencyError, PluginError, UnknownNameError, ZooError
 from zoo.runtime.runners import runner_of
 
 
@@ -22,5 +22,8 @@ def check(bundle: Bundle) -> None:
             runner_of(manifest.fused).check_sample(manifest, manifest.fused)
     except BundleError as error:
         raise BundleError(f"{bundle.folder} cannot be run: {error}", hint=error.hint) from error
+    except (UnknownNameError, PluginError, MissingDependencyError) as error:
+        # a plugin is missing or fails, and the manifest may well be right
+        raise BundleError(f"{bundle.folder} cannot be run here: {error}", hint=error.hint) from error
     except (ZooError, TypeError, ValueError) as error:
         raise BundleError(f"{bundle.folder} cannot be run: its manifest is wrong: {error}") from error
