@@ -217,7 +217,7 @@ def test_the_same_model_gives_the_same_bytes(gaussian, gaussian_bundle, tmp_path
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_same_diffusion_gives_the_same_bytes_in_another_process(diffusion_bundle, tmp_path):
     code = PREAMBLE + f"export(conftest.unet(), {str(tmp_path / 'bundle')!r})\n"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
