@@ -350,7 +350,7 @@ def test_a_kill_leaves_no_bundle(tmp_path):
         assert all(name.startswith(".bundle.") for name in left(tmp_path))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_an_unconditional_diffusion(models, tmp_path):
     model = models["unet"](condition=None)
     folder = export(model, tmp_path / "bundle")
