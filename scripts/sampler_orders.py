@@ -18,7 +18,7 @@ import numpy as np
 import sampler_sweep
 from document import fill, table
 
-from zoo.paths import RectifiedFlow
+from zoo.paths import Masking, RectifiedFlow
 from zoo.samplers import BUILTIN, GAUSSIAN, Step
 from zoo.samplers.loop import run_table
 from zoo.samplers.plugin import zoo_samplers
@@ -86,14 +86,15 @@ def defaults() -> str:
 def catalogue() -> str:
     """Every sampler that needs no plugin."""
     rows = []
-    for sampler in (each for each in zoo_samplers() if each.name in GAUSSIAN):
+    for sampler in zoo_samplers():
         function = BUILTIN[sampler.name]
         options = [
             f"`{p.name}={p.default}`"
             for p in inspect.signature(function).parameters.values()
             if p.kind is p.KEYWORD_ONLY and p.name != "spacing"
         ]
-        each = round(len(function(RectifiedFlow(), 100)) / 100)
+        path = RectifiedFlow() if sampler.name in GAUSSIAN else Masking()
+        each = round(len(function(path, 100)) / 100)
         kind = "fresh" if sampler.stochastic else ""
         rows.append([f"`{sampler.name}`", sampler.summary, kind, str(each), ", ".join(options), sampler.paper])
     return table(["sampler", "what", "noise", "evaluations a step", "options", "paper"], rows)

@@ -60,7 +60,9 @@ def main() -> None:
     fill(DOCUMENT, "parity", f"Compared with {versions()}.\n\n{table(head, rows)}\n\n{with_half()}")
     GOLDEN.parent.mkdir(exist_ok=True)
     weights.write(GOLDEN, arrays, metadata={"cases": json.dumps(known), "peers": versions()})
-    print(f"{len(rows)} comparisons in {DOCUMENT}; {len(known)} trajectories, {GOLDEN.stat().st_size / 1e3:.0f} kB")
+    print(
+        f"{len(rows)} comparisons in {DOCUMENT.name}; {len(known)} trajectories, {GOLDEN.stat().st_size / 1e3:.0f} kB"
+    )
 
 
 #: reasons why two samplers are not the same; the others are only compared without something

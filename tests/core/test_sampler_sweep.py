@@ -51,5 +51,5 @@ def test_samplers_of_noise_are_refused_for_what_hides_symbols(name):
 
 
 def test_unmasking_is_refused_for_noise():
-    with pytest.raises(UsageError, match="path edm hides nothing"):
+    with pytest.raises(UsageError, match="path edm masks nothing"):
         table_for(Iterate("step", path=path_from("edm").describe()), "unmasking", 4)

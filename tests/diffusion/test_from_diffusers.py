@@ -585,7 +585,7 @@ def test_a_folder_that_is_not_whole_is_refused(registry, tmp_path):
     with pytest.raises(ConfigError, match="is not JSON"):
         resolve(registry, tmp_path / "c")
     write_json(tmp_path / "d" / "config.json", {"model_type": "bert"})
-    with pytest.raises(UsageError, match="is a folder, but no model") as caught:
+    with pytest.raises(UsageError, match="is a folder, but not a model") as caught:
         resolve(registry, tmp_path / "d")
     assert "diffusers" in caught.value.hint
 

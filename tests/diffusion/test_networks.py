@@ -316,6 +316,7 @@ def test_a_network_of_vectors_learns_no_variance():
         build(REGISTRY, "mlp", MLP | {"variance": "learned-range"})
 
 
+@pytest.mark.full
 def test_a_fresh_network_exports(tmp_path):
     """Its output is zero, and so is the deviation that guidance's contrast is divided by."""
     model = build(REGISTRY, "mlp", MLP)

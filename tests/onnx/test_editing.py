@@ -107,6 +107,7 @@ def test_a_learned_variance_lies_where_the_network_says(learned):
     np.testing.assert_allclose(learned.advance(state, 1).slots[0], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_a_learned_variance_is_exported(learned, tmp_path):
     folder = export(learned, tmp_path / "bundle", fused={})
     bundle = load(folder, "cpu")

@@ -217,7 +217,7 @@ def test_the_same_model_gives_the_same_bytes(gaussian, gaussian_bundle, tmp_path
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_same_diffusion_gives_the_same_bytes_in_another_process(diffusion_bundle, tmp_path):
     code = PREAMBLE + f"export(conftest.unet(), {str(tmp_path / 'bundle')!r})\n"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
@@ -350,7 +350,7 @@ def test_a_kill_leaves_no_bundle(tmp_path):
         assert all(name.startswith(".bundle.") for name in left(tmp_path))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_an_unconditional_diffusion(models, tmp_path):
     model = models["unet"](condition=None)
     folder = export(model, tmp_path / "bundle")

@@ -46,7 +46,7 @@ def test_noise_in_a_graph_is_that_of_numpy(shape):
 
 @pytest.fixture(
     scope="module",
-    params=["history", "guided", *(pytest.param(name, marks=pytest.mark.full) for name in ("noise", "ignored"))],
+    params=["guided", *(pytest.param(name, marks=pytest.mark.full) for name in ("history", "noise", "ignored"))],
 )
 def fused(request, steps, tmp_path_factory):
     """A bundle with a fused graph, and the arguments of the loop that it stands for."""
@@ -91,6 +91,7 @@ def test_weights_are_stored_once_and_the_table_in_the_graph(fused, steps_bundle)
     assert "row.table.matrix" in {i.name for i in body.initializer}
 
 
+@pytest.mark.full
 def test_a_sampler_without_noise_makes_none_in_the_loop(steps, tmp_path):
     folder = export(steps, tmp_path / "bundle", fused={"sampler": "ddim", "steps": 2})
     (loop,) = (n for n in onnx.load(folder / "fused.onnx", load_external_data=False).graph.node if n.op_type == "Loop")

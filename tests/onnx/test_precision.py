@@ -136,7 +136,7 @@ def test_a_rounded_bundle_is_no_source_of_a_model(lowered):
         ({"dtype": "float8"}, UnknownNameError, "float8"),
         ({"quantize": "int3"}, UnknownNameError, "int3"),
         ({"dtype": "float16", "quantize": "int8"}, UsageError, "one of the two"),
-        ({"bound": 0.1}, UsageError, "lossy"),
+        ({"bound": 0.1}, UsageError, "applies only with a dtype or a quantization"),
         ({"dtype": "float16", "bound": -1.0}, UsageError, "above 0"),
         ({"quantize": "int4-weights", "opset": 18}, UsageError, "opset 21"),
         ({"batch": 0}, UsageError, "batch"),

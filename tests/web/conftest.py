@@ -107,6 +107,10 @@ def unet():
     class Unscored(UNetDiffusion):
         """Its export takes half the time."""
 
+        def __init__(self, **config):
+            super().__init__(**config)
+            self.density = "none"
+
         def programs(self):
             whole = super().programs()
             graphs = tuple(graph for graph in whole.graphs if graph.name == whole.sample.graph)
