@@ -248,7 +248,7 @@ def _ask(manager: pluggy.PluginManager, kind: str) -> tuple[Description, ...]:
             raise PluginError(f"{hook} returned a list with {_type(item)} in it, not only {expected.__name__}")
         if not isinstance(item.name, str) or not _NAME.fullmatch(item.name):
             raise PluginError(f"{hook}: {item.name!r} is not a name: use lower-case words joined by hyphens")
-        for part in _PARTS & vars(item).keys():
+        for part in sorted(_PARTS & vars(item).keys()):
             entry = vars(item)[part]
             left_out = entry == "" and part in _OPTIONAL
             if not left_out and not (isinstance(entry, str) and _ENTRY.fullmatch(entry)):
