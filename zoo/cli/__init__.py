@@ -3,10 +3,13 @@
 What the commands of plugins share with the built-in ones: ``pass_app`` gives a command its :class:`App`, which has the
 registry, progress, and :meth:`App.emit` for the one JSON document of ``--json``, an option that ``json_option`` adds. A
 :class:`~zoo.errors.ZooError` ends a command with its sentence, hint and exit code.
+
+The names stand in the stub beside this file and are loaded when they are first used: the list of commands is read by
+every registry, which needs no click.
 """
 
-from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._commands import COMMANDS
-from zoo.cli._group import cli, main
+from __future__ import annotations
 
-__all__ = ["COMMANDS", "App", "cli", "json_option", "main", "pass_app"]
+from zoo.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__)

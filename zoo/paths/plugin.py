@@ -12,13 +12,9 @@ from zoo.registry.hookspecs import hookimpl
 @hookimpl
 def zoo_paths() -> list[PathKind]:
     """Every path of this package."""
-    return [
-        PathKind(name=name, summary=_summary(cls.__module__), entry=f"{cls.__module__}:{cls.__name__}")
-        for name, cls in BUILTIN.items()
-    ]
-
-
-def _summary(module: str) -> str:
-    """What its module's docstring says first."""
-    first = (sys.modules[module].__doc__ or "").partition("\n")[0]
-    return first.removesuffix(".")
+    described = []
+    for name, cls in BUILTIN.items():
+        # what its module's docstring says first
+        summary = (sys.modules[cls.__module__].__doc__ or "").partition("\n")[0].removesuffix(".")
+        described.append(PathKind(name=name, summary=summary, entry=f"{cls.__module__}:{cls.__name__}"))
+    return described

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import NameConflictError
@@ -21,7 +22,7 @@ def bring(plugins: Iterable[Plugin]) -> None:
     """Set what there is; a registry does so after discovery."""
     global _claims
     claims: dict[str, dict[str, list[Claim]]] = {}
-    for plugin in sorted(plugins, key=lambda p: not p.record.builtin):
+    for plugin in sorted(plugins, key=attrgetter("record.builtin"), reverse=True):
         for kind, descriptions in plugin.described.items():
             for description in descriptions:
                 holders = claims.setdefault(kind, {}).setdefault(description.name, [])

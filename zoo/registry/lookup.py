@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 from zoo.errors import UnknownNameError, ZooError
@@ -53,7 +54,7 @@ class Registry:
     def __init__(self, plugins: Collection[Plugin] = ()) -> None:
         self._items: dict[str, dict[str, list[Item]]] = {kind: {} for kind in KINDS}
         conflicts: dict[PluginRecord, list[str]] = {plugin.record: [] for plugin in plugins}
-        for plugin in sorted(plugins, key=lambda p: not p.record.builtin):
+        for plugin in sorted(plugins, key=attrgetter("record.builtin"), reverse=True):
             for kind, descriptions in plugin.described.items():
                 for description in descriptions:
                     holders = self._items[kind].setdefault(description.name, [])

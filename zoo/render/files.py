@@ -98,11 +98,10 @@ def check_output(
     """
     path = Path(path)
     described = format_of(path, lambda each: each.writer)
-    instead = path.with_suffix(default_suffix(event_shape, modality)).name
     if described.modality and described.modality != getattr(modality, "kind", None):
         raise UsageError(
             f"these samples are not {_PLURALS.get(described.modality, described.modality)}",
-            hint=f"Write them to {instead} instead.",
+            hint=f"Write them to {path.with_suffix(default_suffix(event_shape, modality)).name} instead.",
         )
     if described.fits and (reason := load(described, "fits")(event_shape, modality)) is not None:
         safe = " or ".join(path.with_suffix(suffix).name for suffix in (".npy", ".safetensors"))
