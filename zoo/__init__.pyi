@@ -22,6 +22,7 @@ from zoo.errors import ZooError as ZooError
 from zoo.models.interface import DirectModel as DirectModel
 from zoo.models.interface import GenerativeModel as GenerativeModel
 from zoo.models.loading import load as load
+from zoo.parts import Part as Part
 from zoo.registry import Registry as Registry
 from zoo.registry import installed as installed
 from zoo.registry.cards import Architecture as Architecture

@@ -10,7 +10,7 @@ import zoo
 PUBLIC = {
     *("Architecture", "Check", "DataSource", "DistillationMethod", "Exporter", "Finding", "Importer"),
     *("Metric", "ModelCard", "ProgramKind", "Sampler", "WeightsFile"),
-    *("Condition", "Dataset", "DirectModel", "GenerativeModel", "Split", "Step", "StepTable"),
+    *("Condition", "Dataset", "DirectModel", "GenerativeModel", "Part", "Split", "Step", "StepTable"),
     *("BundleError", "ConditionError", "ConfigError", "DataError", "ExportError", "MissingDependencyError"),
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),
     *("UnknownNameError", "UsageError", "WeightsError", "ZooError"),
