@@ -125,6 +125,12 @@ class Condition:
         return any(part.required for part in self.parts)
 
     @property
+    def told(self) -> str:
+        """What it is, in words: ``the classes``, ``the vector``, or the parts by name."""
+        named = f"part{'s' if len(self.parts) > 1 else ''} {', '.join(self.names)}"
+        return f"the {named if self.kind == 'parts' else self.kind}"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the parts."""
         return tuple(part.name for part in self.parts)
@@ -211,15 +217,12 @@ class Condition:
         Raises:
             ConditionError: a part that is missing or unknown, or a value that it does not take; the part is named.
         """
-        arrays, index = self.distinct(value, n, first=first)
-        # `take` copies, so that no two samples share memory
-        return {name: array.take(index, 0) for name, array in arrays.items()}
+        given = self._given(value, n, first)
+        return {name: array if len(array) == n else np.repeat(array, n, 0) for name, array in given.items()}
 
     def distinct(self, value: ConditionLike, n: int, *, first: int = 0) -> tuple[dict[str, Array], NDArray[np.intp]]:
         """As :meth:`arrays`, but each different condition once: arrays ``[rows, ...]``, and the row of each sample."""
-        values = self._values(value, n, first)
-        given = {part.name: each.array for part, each in values.items()}
-        given |= {part.mask: each.mask() for part, each in values.items() if part.mask is not None}
+        given = self._given(value, n, first)
         several = [np.ascontiguousarray(array) for array in given.values() if len(array) == n > 1]
         rows: dict[bytes, int] = {}
         index, chosen = np.zeros(n, np.intp), [0]
@@ -236,6 +239,12 @@ class Condition:
             for name, array in given.items()
         }
         return arrays, index
+
+    def _given(self, value: ConditionLike, n: int, first: int) -> dict[str, Array]:
+        """Parts and masks as arrays ``[1, ...]`` of one value for all, or ``[n, ...]``."""
+        values = self._values(value, n, first)
+        given = {part.name: each.array for part, each in values.items()}
+        return given | {part.mask: each.mask() for part, each in values.items() if part.mask is not None}
 
     def _values(self, value: ConditionLike, n: int, first: int) -> dict[Part, Values]:
         """What each part was given, with tokens and sequences of one length's name of one length."""

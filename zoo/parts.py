@@ -120,10 +120,9 @@ class Part:
             return self._of_any_length(value, n)
         array = self._numbers(value)
         if array.shape not in (self.shape, (n, *self.shape)):
-            raise ConditionError(
-                f"{n} samples need {self.who} of shape {_shown(self.shape)} or {_shown((n, *self.shape))}, "
-                f"not {_shown(array.shape)}"
-            )
+            what, wanted = "a condition" if self.name == ONLY else self.who, (self.shape, (n, *self.shape))
+            shapes = " or ".join(map(_shown, wanted))
+            raise ConditionError(f"{n} samples need {what} of shape {shapes}, not {_shown(array.shape)}")
         return Values(array[None] if array.ndim == len(self.shape) else array)
 
     def nulls(self) -> Values | None:
@@ -138,7 +137,7 @@ class Part:
             return self._padded([np.array(ids, np.int32)])
         if self.modality == "sequence":
             length = self.shape[0] if isinstance(self.shape[0], int) else 1
-            return self._padded([np.full((length, *self.shape[1:]), self.null, np.float32)])
+            return self._padded([np.full((length, *fixed[-1:]), self.null, np.float32)])
         return Values(np.broadcast_to(np.array(self.null, np.float32), (1, *fixed)).copy())
 
     def index(self, label: int | str) -> int:
@@ -306,7 +305,7 @@ def _shown(shape: tuple[int | str, ...]) -> str:
 
 
 def _whole(value: object, least: int, most: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and least <= value <= most
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(least <= value <= most)
 
 
 def _number(value: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 import numpy as np
@@ -83,7 +83,7 @@ class SteppedModel(GenerativeModel):
             sampler=sampler,
             steps=steps,
             guidance=guidance,
-            negative=as_numpy(negative),
+            negative=negative if isinstance(negative, Mapping) else as_numpy(negative),
             init=as_numpy(init),
             strength=strength,
             mask=as_numpy(mask),

@@ -134,7 +134,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
 def _condition(condition: Condition) -> str:
     if condition.kind == "parts":
         parts = (
-            f"{part.name} ({part.modality}{shape(part.shape) if part.shape else f' of {part.size}'}"
+            f"{part.name} ({part.modality}{'×'.join(map(str, part.shape)) if part.shape else f' of {part.size}'}"
             f"{'' if part.required else ', optional'})"
             for part in condition.parts
         )

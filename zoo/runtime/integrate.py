@@ -17,6 +17,7 @@ from zoo.likelihood.bound import variational_bound
 from zoo.overriding import override
 from zoo.paths import path_from, require_gaussian
 from zoo.programs import Integrate, Program
+from zoo.runtime.conditioning import Conditions, feeds_of
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Runner, ScoreRequest, Scores
@@ -68,7 +69,7 @@ def log_prob(
     session: Session,
     program: Integrate,
     x: NDArray[np.float32],
-    condition: NDArray[Any] | None,
+    condition: Conditions,
     *,
     seed: int,
     steps: int,
@@ -134,7 +135,7 @@ def bound(
     session: Session,
     program: Integrate,
     x: NDArray[np.float32],
-    condition: NDArray[Any] | None,
+    condition: Conditions,
     *,
     seed: int,
     steps: int,
@@ -169,8 +170,8 @@ def _feeds(
     alpha: float,
     sigma: float,
     probe: NDArray[np.float32],
-    condition: NDArray[Any] | None,
+    condition: Conditions,
 ) -> dict[str, NDArray[Any]]:
     numbers = {"time": time, "alpha": alpha, "sigma": sigma}
     feeds = {"x": state, **{name: np.array(value, np.float32) for name, value in numbers.items()}, "probe": probe}
-    return feeds if condition is None else {**feeds, "condition": condition}
+    return {**feeds, **feeds_of(condition)}

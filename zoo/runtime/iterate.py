@@ -34,6 +34,8 @@ class IterateRunner(Runner):
     @override
     def check_sample(self, manifest: Manifest, program: Program) -> None:
         program = program.stepping("the model")
+        if manifest.condition is not None and (not manifest.condition.plain or program.condition_encoder is not None):
+            raise BundleError("it samples in steps, which cannot be conditioned on named parts in this version")
         learned = ("noise_range",) if program.learned_variance else ()
         required = (*_STEP, *learned) if isinstance(path_from(program.path), GaussianPath) else _REVEALING
         optional = (*_STEP_OPTIONAL, *(name for name in _STEP if name not in required))
@@ -98,7 +100,7 @@ class OnnxEngine(Engine[NDArray[Any]]):
         self.samplers = model.samplers
 
     @override
-    def condition(self, condition: Any, n: int) -> NDArray[Any] | None:
+    def condition(self, condition: Any, n: int) -> Any:
         return self._model.sampling_condition(condition, n)
 
     def centred(self, x: Any) -> Any:

@@ -105,7 +105,7 @@ class Engine(ABC, Generic[Data]):
     dtype: FloatType = np.float32
 
     @abstractmethod
-    def condition(self, condition: ConditionLike, n: int) -> Array | None:
+    def condition(self, condition: ConditionLike, n: int) -> Any:
         """The condition of ``n`` samples as an array ``[n]`` or ``[n, d]``; None for a model without any."""
 
     def centred(self, x: Any) -> Any:
@@ -149,7 +149,7 @@ class StepSampler(Generic[Data]):
         self.engine = engine
 
     def starting(
-        self, table: StepTable, n: int, *, seed: int, condition: Array | None, options: SamplingOptions
+        self, table: StepTable, n: int, *, seed: int, condition: Any, options: SamplingOptions
     ) -> Callable[[slice], SamplerState]:
         """A function that begins some of ``n`` samples; everything is checked before returning.
 
@@ -183,7 +183,7 @@ class StepSampler(Generic[Data]):
         start(slice(0, 1))  # raises errors before anything runs
         return start
 
-    def begin(self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions) -> SamplerState:
+    def begin(self, n: int, *, seed: int, condition: Any, options: SamplingOptions) -> SamplerState:
         """The state before the first step; arguments and errors as for :meth:`starting`, and :func:`table_of`'s."""
         table = table_of(self.engine.program, options, self.engine.samplers)
         start = self.starting(table, n, seed=seed, condition=condition, options=options)
@@ -245,7 +245,7 @@ class StepSampler(Generic[Data]):
         self,
         x: Array,
         *,
-        condition: Array | None,
+        condition: Any,
         steps: int | None = None,
         order: int = 2,
         batch_size: int | None = None,
