@@ -240,26 +240,47 @@ class Condition:
         }
         return arrays, index
 
+    def lengths(self, arrays: Mapping[str, Any]) -> dict[int | str, int]:
+        """How long the tokens and sequences among arrays or tensors are, by the names of their lengths."""
+        return {part.shape[0]: int(arrays[part.name].shape[1]) for part in self.parts if part.mask is not None}
+
+    def nulls(self, lengths: Mapping[int | str, int] | None = None) -> dict[str, Array]:
+        """What stands for no condition: the nulls of all parts, as arrays ``[1, ...]`` like those of :meth:`distinct`.
+
+        Args:
+            lengths: what tokens and sequences are filled up to, see :meth:`lengths`.
+
+        Raises:
+            UsageError: a part that has no null.
+        """
+        if lacking := [part.name for part in self.parts if part.null is None]:
+            raise UsageError(f"guidance needs a null of each part of the condition, and {lacking[0]} has none")
+        found = {part: part.nulls() for part in self.parts}
+        return self._arrays_of({part: values for part, values in found.items() if values is not None}, lengths or {})
+
     def _given(self, value: ConditionLike, n: int, first: int) -> dict[str, Array]:
         """Parts and masks as arrays ``[1, ...]`` of one value for all, or ``[n, ...]``."""
-        values = self._values(value, n, first)
-        given = {part.name: each.array for part, each in values.items()}
-        return given | {part.mask: each.mask() for part, each in values.items() if part.mask is not None}
+        return self._arrays_of(self._values(value, n, first))
+
+    def _arrays_of(
+        self, values: Mapping[Part, Values], least: Mapping[int | str, int] | None = None
+    ) -> dict[str, Array]:
+        """The same of values, with tokens and sequences of one length's name filled up to one length."""
+        lengths: dict[int | str, int] = dict(least or {})
+        for part, each in values.items():
+            if part.mask is not None:
+                lengths[part.shape[0]] = max(lengths.get(part.shape[0], 0), each.array.shape[1])
+        even = {p: each if p.mask is None else each.longer(lengths[p.shape[0]]) for p, each in values.items()}
+        given = {part.name: each.array for part, each in even.items()}
+        return given | {part.mask: each.mask() for part, each in even.items() if part.mask is not None}
 
     def _values(self, value: ConditionLike, n: int, first: int) -> dict[Part, Values]:
-        """What each part was given, with tokens and sequences of one length's name of one length."""
+        """What each part was given."""
         given = self._by_name(value)
         if given is None:
             classes = ((first + np.arange(n)) % (self.parts[0].size or 1)).astype(np.int32)
             return {self.parts[0]: Values(classes)}
-        values = {part: self._read(part, given.get(part.name), n) for part in self.parts}
-        lengths: dict[int | str, int] = {}
-        for part, each in values.items():
-            if part.mask is not None:
-                lengths[part.shape[0]] = max(lengths.get(part.shape[0], 0), each.array.shape[1])
-        return {
-            part: each if part.mask is None else each.longer(lengths[part.shape[0]]) for part, each in values.items()
-        }
+        return {part: self._read(part, given.get(part.name), n) for part in self.parts}
 
     def _by_name(self, value: ConditionLike) -> Mapping[str, Any] | None:
         """The values given by the names of parts; None for every class in turn."""

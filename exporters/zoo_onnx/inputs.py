@@ -167,6 +167,14 @@ class Inputs:
         common: dict[str, Any] = {"condition": conditions, "seed": _SAMPLING_SEED}
         program = self.programs.sample
         cases = [{**common, **each} for each in program.sampling_cases(n)]
+        described = self.model.condition
+        if (
+            program.stepped
+            and self.model.takes_parts
+            and described
+            and all(p.null is not None for p in described.parts)
+        ):
+            cases[-1]["guidance"] = 2.0
         classes = self.model.condition is not None and self.model.condition.kind == "classes"
         if n == _NO_CONDITION and classes and cases[0].get("sampler") is not None:
             cases[0]["condition"] = None  # every class in turn

@@ -151,7 +151,9 @@ def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
         ConditionError: a condition that the model does not accept.
     """
     if inputs.state is not None:
-        return Wanted(inputs.state.n, inputs.state.condition)
+        given = inputs.state.condition
+        # what named parts were encoded as is of no use outside of the state
+        return Wanted(inputs.state.n, None if isinstance(given, Mapping) else given)
     if request.interpolate is None:
         return Wanted(*condition_of(request, facts, inputs.count, inputs.condition))
     ends = inputs.count if inputs.count is not None else request.n or 5

@@ -75,7 +75,7 @@ class Conditioned(nn.Module):
     def context(self, condition: Tensor | None) -> Tensor | None:
         """A condition as networks receive it: standardised vectors ``[..., d]``, or unchanged classes."""
         standardize = self.standardized_context
-        if standardize is None or condition is None:
+        if standardize is None or condition is None or self.takes_parts:
             return condition
         return standardize(condition).to(self.dtype)  # type: ignore[no-any-return]
 
@@ -259,6 +259,49 @@ class Conditioned(nn.Module):
             return rows
         where = torch.from_numpy(index).to(self.device)
         return {name: value.index_select(0, where) for name, value in rows.items()}
+
+    def graph_condition(self, condition: TensorCondition, n: int) -> Any:
+        """What graphs take of the condition of ``n`` samples: None, a tensor, or :meth:`condition_inputs` by name."""
+        if self.takes_parts and not self.encodes:
+            return self.condition_tensors(condition, n)
+        return self.received_condition(condition, n)
+
+    def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> dict[str, Tensor] | None:
+        """What graphs take of no condition for ``n`` samples, for guidance; None for a model without named parts.
+
+        Args:
+            n: number of samples.
+            lengths: of tokens and sequences, see :meth:`zoo.conditions.Condition.lengths`.
+
+        Raises:
+            UsageError: a part without a null.
+        """
+        if self.condition is None or self.condition.plain:
+            return None
+        parts = self._parts_of(self.condition.nulls(lengths))
+        rows = self._encoded(parts) if self.encodes else parts
+        return {name: each.expand(n, *each.shape[1:]) for name, each in rows.items()}
+
+    def hidden(self, parts: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+        """Parts of conditions ``[n, ...]``, of which a random share has all nulls instead, for guidance to be learned.
+
+        All nulls at once, as guidance evaluates them (Ho & Salimans 2022), if every part has one; else nothing changes.
+        """
+        described = self.condition
+        if described is None or any(part.null is None for part in described.parts):
+            return dict(parts)
+        nulls = self._parts_of(described.nulls(described.lengths(parts)))
+        hide = torch.rand(len(next(iter(parts.values()))), device=self.device) < share
+        fillers = {part.name: part.padding or 0 for part in described.parts}
+        chosen = {}
+        for name, each in parts.items():
+            null, value = nulls[name], each
+            if each.ndim > 1 and each.shape[1] < null.shape[1]:
+                # the null of tokens is longer than any of the batch
+                missing = (len(each), null.shape[1] - each.shape[1], *each.shape[2:])
+                value = torch.cat([each, each.new_full(missing, fillers.get(name, 0))], 1)
+            chosen[name] = torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), null, value)
+        return chosen
 
     def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
         """What the model gets where a graph has :meth:`condition_inputs`: nothing, a tensor, or a mapping."""

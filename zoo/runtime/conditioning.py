@@ -25,10 +25,16 @@ class ConditionRows:
     Args:
         rows: gives arrays ``[rows, ...]`` by port; called when they are needed first, and once.
         index: the row of each sample.
+        lengths: of tokens and sequences, see :meth:`zoo.conditions.Condition.lengths`.
     """
 
-    def __init__(self, rows: Callable[[], Mapping[str, Array]], index: NDArray[np.intp]) -> None:
-        self._make, self.index = rows, index
+    def __init__(
+        self,
+        rows: Callable[[], Mapping[str, Array]],
+        index: NDArray[np.intp],
+        lengths: Mapping[int | str, int] | None = None,
+    ) -> None:
+        self._make, self.index, self.lengths = rows, index, lengths or {}
 
     @cached_property
     def rows(self) -> Mapping[str, Array]:

@@ -170,7 +170,21 @@ class OpenBundle:
         if described.plain and encoder is None:
             return described.array(condition, n)
         parts, index = described.distinct(condition, n)
-        return ConditionRows(lambda: parts if encoder is None else self._encoded(encoder, parts), index)
+        return ConditionRows(
+            lambda: parts if encoder is None else self._encoded(encoder, parts), index, described.lengths(parts)
+        )
+
+    def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> ConditionRows | None:
+        """What stands for no condition of ``n`` samples, as one row; None for a model without named parts.
+
+        Raises:
+            UsageError: a part without a null.
+        """
+        described, encoder = self.condition, self.manifest.sample.condition_encoder
+        if described is None or described.plain:
+            return None
+        nulls = described.nulls(lengths)
+        return ConditionRows(lambda: nulls if encoder is None else self._encoded(encoder, nulls), np.zeros(n, np.intp))
 
     def _encoded(self, encoder: str, parts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         session = self.session(encoder)
