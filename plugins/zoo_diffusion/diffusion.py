@@ -127,9 +127,7 @@ class Diffusion(SteppedModel):
         self.consistency = self.sampling.sampler in CONSISTENCY
         if self.consistency or not (coding is None or coding.reversible):
             self.density = "none"
-        parts = () if condition is None or condition.plain else condition.parts
-        guided = self.null_class is not None or (parts and all(part.null is not None for part in parts))
-        if self.sampling.guidance != 1.0 and not guided:
+        if self.sampling.guidance != 1.0 and not self.guides:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
 
     @property

@@ -47,6 +47,13 @@ class SteppedModel(GenerativeModel):
         return c.size if c is not None and c.kind == "classes" and not c.required else None
 
     @property
+    def guides(self) -> bool:
+        """Whether something stands for no condition: a null class, or a null of every part."""
+        c = self.condition
+        parts = () if c is None or c.plain else c.parts
+        return self.null_class is not None or (bool(parts) and all(part.null is not None for part in parts))
+
+    @property
     def sampler(self) -> StepSampler[Tensor]:
         """What draws the samples."""
         return StepSampler(TorchEngine(self))

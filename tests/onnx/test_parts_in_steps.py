@@ -232,3 +232,87 @@ def test_guidance_needs_a_null_of_each_part(bundle):
 
 def test_golden_values_are_replayed(bundle):
     assert check(bundle.bundle, "cpu").ok
+
+
+# -- on the command line ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    """Runs the command line in a folder with files of parts, and gives what it wrote or says."""
+    from click.testing import CliRunner
+    from PIL import Image
+
+    from zoo import weights
+    from zoo.cli import cli
+
+    monkeypatch.chdir(tmp_path)
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
+    Image.fromarray(pixels).save("cam.png")
+    np.save("arm.npy", np.array([4.0, 6.0], np.float32))
+    np.save("arms.npy", np.array([[4.0, 6.0], [5.0, 5.0]], np.float32))
+    np.savez("all.npz", image=pixels[None] / np.float32(255), state=np.array([4.0, 6.0]), other=np.zeros(3))
+    weights.write(
+        tmp_path / "all.safetensors", {"image": pixels[None] / np.float32(255), "state": np.array([4.0, 6.0])}
+    )
+    (tmp_path / "all.json").write_text('{"state": [4, 6], "prompt": ["cab", "a"]}')
+
+    def run(*arguments):
+        done = CliRunner().invoke(cli, [str(a) for a in arguments])
+        return np.load("x.npy") if done.exit_code == 0 else done.stderr
+
+    run.pixels = (pixels[None] / 255.0).astype(np.float32)
+    return run
+
+
+COMMON = ("-n", 2, "--seed", 3, "--provider", "cpu", "-o", "x.npy", "--force")
+
+
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [
+        (["image=cam.png", "state=arm.npy", "prompt=cab"], {"image": None, "state": [4, 6], "prompt": "cab"}),
+        (["state=4,6"], {"state": [4, 6]}),
+        (["state=arms.npy"], {"state": [[4, 6], [5, 5]]}),
+        (["all.npz"], {"image": None, "state": [4, 6]}),
+        (["all.safetensors"], {"image": None, "state": [4, 6]}),
+        (["all.json"], {"state": [4, 6], "prompt": ["cab", "a"]}),
+    ],
+)
+def test_parts_are_given_by_name_or_in_one_file(zoo, folder, bundle, given, means):
+    condition = {name: zoo.pixels if value is None else value for name, value in means.items()}
+    options = [each for text in given for each in ("--condition", text)]
+    x = zoo("run", folder, *COMMON, *options)
+    np.testing.assert_allclose(x, bundle.sample(2, condition=condition, seed=3), atol=1e-5)
+
+
+def test_a_file_of_one_value_a_row_says_how_many_samples(zoo, folder):
+    assert len(zoo("run", folder, "--provider", "cpu", "-o", "x.npy", "--condition", "state=arms.npy")) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["camera=cam.png"], "'camera=cam.png' does not begin with the name of a part"),
+        (["state=4,6", "state=arm.npy"], "--condition state is given twice"),
+        (["state=arm.np"], "'arm.np' is neither a file nor a list of numbers"),
+        (["state=cam.png"], "cam.png is an image, and part state is numbers"),
+        (["state=4"], "part state of the condition"),
+        (["prompt=cab"], "part state of the condition is missing"),
+        (["state=4,6", "prompt=cat"], "has no symbol 't'"),
+        (["arm.npy"], "arm.npy has none of the parts image, state, prompt"),
+    ],
+)
+def test_what_is_no_part_is_refused_in_a_sentence(zoo, folder, given, says):
+    said = zoo("run", folder, *COMMON, *(each for text in given for each in ("--condition", text)))
+    assert isinstance(said, str)
+    assert says in " ".join(said.split())
+
+
+def test_what_takes_no_parts_says_so(zoo, folder):
+    state = ("--condition", "state=4,6")
+    said = zoo("run", folder, *COMMON, "--class", "1")
+    assert "this model is conditioned on the parts image, state, prompt, not on a class" in " ".join(said.split())
+    assert "--interpolate takes a class or a vector" in zoo(
+        "run", folder, "--interpolate", 2, "--seed", 1, "-o", "x.npy", "--force", *state
+    )
