@@ -23,7 +23,9 @@ from zoo.models.families import Diffusion as Diffusion
 from zoo.models.families import Flow as Flow
 from zoo.models.interface import DirectModel as DirectModel
 from zoo.models.interface import GenerativeModel as GenerativeModel
+from zoo.models.interface import Objective as Objective
 from zoo.models.loading import load as load
+from zoo.parts import Part as Part
 from zoo.registry import Registry as Registry
 from zoo.registry import installed as installed
 from zoo.registry.cards import Architecture as Architecture

@@ -1,62 +1,163 @@
-"""Conditions of a model: none, one of k classes, or a vector of d numbers."""
+"""Conditions of a model: none, one of k classes, a vector of d numbers, or several named parts of any kind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zoo import records
-from zoo.errors import ConditionError, ConfigError
+from zoo.errors import ConditionError, ConfigError, UsageError
+from zoo.parts import ONLY, Part, Values
 
-#: a class, by number or label, or a vector, for all samples or one for each; None for the model's own choice
-ConditionLike: TypeAlias = ArrayLike | None
+__all__ = ["Condition", "ConditionLike", "Part"]
+
+#: a class, by number or label, or a vector, for all samples or one for each; the same for parts by their names; None
+#: for the model's own choice
+ConditionLike: TypeAlias = ArrayLike | Mapping[str, Any] | None
+
+Array = NDArray[Any]
+_LARGEST_PARTS = 64
 
 
 @dataclass(frozen=True)
-class Condition:
-    """Built by :meth:`classes` or :meth:`vector`.
-
-    Attributes:
-        kind: ``"classes"`` or ``"vector"``.
-        size: the number of classes, or the length of the vector.
-        labels: one name for each class (or vector component), or empty.
-        required: whether sampling and scoring need it. A model trained for classifier-free guidance has a null
-            class and does not.
-    """
+class _Plain:
+    """How a condition of one class or one vector is stored."""
 
     kind: Literal["classes", "vector"]
     size: int
     labels: tuple[str, ...] = ()
     required: bool = True
 
+
+@dataclass(frozen=True)
+class Condition:
+    """One or several parts. :meth:`classes` and :meth:`vector` make conditions of one part, named "condition".
+
+    Attributes:
+        parts: the parts, each with a name of its own.
+
+    Raises:
+        ConfigError: no parts, or two with one name.
+    """
+
+    parts: tuple[Part, ...]
+
     def __post_init__(self) -> None:
-        """Validate the fields."""
-        whole = isinstance(self.size, (int, np.integer)) and not isinstance(self.size, bool)
-        if self.kind not in ("classes", "vector") or not whole or self.size < 1:
-            raise ConfigError(f"a condition is classes or vector of size 1 or more, not {self.kind} of {self.size}")
-        if not all(isinstance(label, str) for label in self.labels) or not isinstance(self.required, bool):
-            raise ConfigError("the labels of a condition must be texts, and required must be true or false")
-        if self.labels and len(self.labels) != self.size:
-            raise ConfigError(f"a condition of size {self.size} has {len(self.labels)} labels")
+        """Validate the parts."""
+        object.__setattr__(self, "parts", tuple(self.parts))
+        if not 1 <= len(self.parts) <= _LARGEST_PARTS or not all(isinstance(part, Part) for part in self.parts):
+            raise ConfigError(f"a condition has 1 to {_LARGEST_PARTS} parts, each a zoo.Part")
+        names = [name for part in self.parts for name in (part.name, part.mask) if name is not None]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ConfigError(f"two parts or masks of a condition are named {twice[0]}")
 
     @classmethod
     def classes(cls, size: int, labels: Sequence[str] = (), *, required: bool = True) -> Condition:
         """One of ``size`` classes, numbered from 0."""
-        return cls("classes", size, tuple(labels), required)
+        return cls._plain("classes", size, tuple(labels), required)
 
     @classmethod
     def vector(cls, size: int, labels: Sequence[str] = ()) -> Condition:
         """``size`` real numbers."""
-        return cls("vector", size, tuple(labels))
+        return cls._plain("vector", size, tuple(labels), True)
+
+    @classmethod
+    def _plain(cls, kind: str, size: int, labels: tuple[str, ...], required: bool) -> Condition:
+        whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
+        if kind not in ("classes", "vector") or not whole or size < 1:
+            raise ConfigError(f"a condition is classes or vector of size 1 or more, not {kind} of {size}")
+        if not all(isinstance(label, str) for label in labels) or not isinstance(required, bool):
+            raise ConfigError("the labels of a condition must be texts, and required must be true or false")
+        if labels and len(labels) != size:
+            raise ConfigError(f"a condition of size {size} has {len(labels)} labels")
+        if kind == "vector":
+            return cls((Part(ONLY, "numbers", (int(size),), labels=labels, required=required),))
+        null = None if required else int(size)
+        return cls((Part(ONLY, "classes", size=int(size), labels=labels, null=null, required=required),))
+
+    # -- as one class or one vector ---------------------------------------------------------------------------------
+
+    @cached_property
+    def kind(self) -> Literal["classes", "vector", "parts"]:
+        """``"classes"`` or ``"vector"`` for what :meth:`classes` and :meth:`vector` make, ``"parts"`` for all else."""
+        part = self.parts[0]
+        kind: Literal["classes", "vector"] = "classes" if part.modality == "classes" else "vector"
+        size = part.size if kind == "classes" else (*part.shape, None)[0]
+        if len(self.parts) > 1 or part.name != ONLY or not isinstance(size, int):
+            return "parts"
+        return kind if self == self._plain(kind, size, part.labels, part.required) else "parts"
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is one class or one vector, which graphs take as one input ``condition``."""
+        return self.kind != "parts"
+
+    @property
+    def size(self) -> int:
+        """The number of classes, or the length of the vector.
+
+        Raises:
+            UsageError: a condition of parts.
+        """
+        if self.kind == "parts":
+            raise UsageError(
+                f"one class or one vector is needed here, not a condition of the parts {', '.join(self.names)}"
+            )
+        part = self.parts[0]
+        return int((part.size if part.modality == "classes" else part.shape[0]) or 0)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One name for each class (or vector component), or empty."""
+        return self.parts[0].labels if self.plain else ()
+
+    @property
+    def required(self) -> bool:
+        """Whether sampling and scoring need it, or one of its parts.
+
+        A model trained for classifier-free guidance has a null class and does not.
+        """
+        return any(part.required for part in self.parts)
+
+    @property
+    def told(self) -> str:
+        """What it is, in words: ``the classes``, ``the vector``, or the parts by name."""
+        named = f"part{'s' if len(self.parts) > 1 else ''} {', '.join(self.names)}"
+        return f"the {named if self.kind == 'parts' else self.kind}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parts."""
+        return tuple(part.name for part in self.parts)
+
+    def index(self, label: int | str) -> int:
+        """The number of a class, given its number or label.
+
+        Raises:
+            ConditionError: there is no such class.
+        """
+        if self.kind == "vector":
+            raise ConditionError(f"this model is conditioned on a vector of {self.size}, not on a class")
+        if self.kind == "parts":
+            raise ConditionError(f"this model is conditioned on the parts {', '.join(self.names)}, not on a class")
+        return self.parts[0].index(label)
+
+    # -- as JSON values ---------------------------------------------------------------------------------------------
 
     def describe(self) -> dict[str, Any]:
         """As JSON values."""
-        described: dict[str, Any] = records.write(self)
+        if self.kind == "parts":
+            return {"parts": records.write(self.parts)}
+        described: dict[str, Any] = records.write(_Plain(self.kind, self.size, self.labels, self.required))
         return described
+
+    #: how :mod:`zoo.records` writes a condition within something else
+    as_record = describe
 
     @classmethod
     def from_description(cls, fields: Mapping[str, Any]) -> Condition:
@@ -65,26 +166,20 @@ class Condition:
         Raises:
             ConfigError: unknown, missing or ill-typed fields, or values out of range.
         """
-        return records.read(cls, fields, "condition")
+        return cls.from_record(fields, "condition")
 
-    def index(self, label: int | str) -> int:
-        """The number of a class, given its number or label.
+    @classmethod
+    def from_record(cls, fields: Any, where: str) -> Condition:
+        """The same for the condition that stands at ``where``."""
+        if isinstance(fields, Mapping) and "parts" in fields:
+            return cls(records.read(_Parts, fields, where).parts)
+        plain = records.read(_Plain, fields, where)
+        return cls._plain(plain.kind, plain.size, plain.labels, plain.required)
 
-        Raises:
-            ConditionError: there is no such class.
-        """
-        if self.kind != "classes":
-            raise ConditionError(f"this model is conditioned on a vector of {self.size}, not on a class")
-        text = str(label)
-        if text in self.labels:
-            return self.labels.index(text)
-        if text.isdecimal() and int(text) < self.size:
-            return int(text)
-        names = ", ".join(self.labels) if self.labels else f"0 to {self.size - 1}"
-        raise ConditionError(f"there is no class {label!r}", hint=f"The classes are {names}.")
+    # -- values -----------------------------------------------------------------------------------------------------
 
-    def array(self, value: ConditionLike, n: int, *, first: int = 0) -> NDArray[Any]:
-        """The condition of ``n`` samples as the array that graphs take.
+    def array(self, value: ConditionLike, n: int, *, first: int = 0) -> Array:
+        """The one class or vector of ``n`` samples as the array that graphs take.
 
         Args:
             value: None, one class (number or label) or vector for all, or one for each of the ``n`` samples.
@@ -97,38 +192,127 @@ class Condition:
 
         Raises:
             ConditionError: unknown class, wrong shape, values that are not finite, or a missing vector.
+            UsageError: a condition of several parts, whose values :meth:`arrays` gives.
         """
-        return self._classes(value, n, first) if self.kind == "classes" else self._vectors(value, n)
+        if not self.plain:
+            raise UsageError(f"a condition of the parts {', '.join(self.names)} is not one array")
+        array = self._values(value, n, first)[self.parts[0]].array
+        # a copy, so that no two samples share memory
+        return array if len(array) == n else np.repeat(array, n, 0)
 
-    def _classes(self, value: ConditionLike, n: int, first: int) -> NDArray[np.int32]:
-        if value is None:
-            return ((first + np.arange(n)) % self.size).astype(np.int32)
-        if isinstance(value, (str, int)):
-            return np.full(n, self.index(value), np.int32)
-        values = np.asarray(value)
-        if values.dtype.kind in "US":
-            values = np.array([self.index(str(v)) for v in values.ravel()]).reshape(values.shape)
-        if values.dtype.kind not in "iu":
-            raise ConditionError(f"classes are whole numbers or labels, not {values.dtype}")
-        if values.shape not in ((), (n,)):
-            raise ConditionError(f"{n} samples need one class or {n} classes, not an array of shape {values.shape}")
-        if values.size and not (values.min() >= 0 and values.max() < self.size):
-            raise ConditionError(f"classes run from 0 to {self.size - 1}; got {values.min()} to {values.max()}")
-        return np.broadcast_to(values, (n,)).astype(np.int32)
+    def arrays(self, value: ConditionLike, n: int, *, first: int = 0) -> dict[str, Array]:
+        """The values of all parts for ``n`` samples, by name, as graphs take them.
 
-    def _vectors(self, value: ConditionLike, n: int) -> NDArray[np.float32]:
+        Args:
+            value: for each part by its name: one value for all, or ``n`` of them; the value itself if there is but
+                one part. A text stands for tokens with an alphabet. What is left out is the part's null; a single part
+                of classes that is left out takes every class in turn.
+            n: number of samples.
+            first: index of the first sample, for classes in turn.
+
+        Returns:
+            int32 ``[n]`` for classes and ``[n, length]`` for tokens, float32 ``[n, *shape]`` for others; and for
+            tokens and sequences float32 ``[n, length]`` under the name of their mask.
+
+        Raises:
+            ConditionError: a part that is missing or unknown, or a value that it does not take; the part is named.
+        """
+        given = self._given(value, n, first)
+        return {name: array if len(array) == n else np.repeat(array, n, 0) for name, array in given.items()}
+
+    def distinct(self, value: ConditionLike, n: int, *, first: int = 0) -> tuple[dict[str, Array], NDArray[np.intp]]:
+        """As :meth:`arrays`, but each different condition once: arrays ``[rows, ...]``, and the row of each sample."""
+        given = self._given(value, n, first)
+        several = [np.ascontiguousarray(array) for array in given.values() if len(array) == n > 1]
+        rows: dict[bytes, int] = {}
+        index, chosen = np.zeros(n, np.intp), [0]
+        if several:
+            chosen = []
+            for i in range(n):
+                key = b"".join(array[i].tobytes() for array in several)
+                if key not in rows:
+                    rows[key] = len(chosen)
+                    chosen.append(i)
+                index[i] = rows[key]
+        arrays = {
+            name: array[chosen] if len(array) == n else np.repeat(array, len(chosen), 0)
+            for name, array in given.items()
+        }
+        return arrays, index
+
+    def lengths(self, arrays: Mapping[str, Any]) -> dict[int | str, int]:
+        """How long the tokens and sequences among arrays or tensors are, by the names of their lengths."""
+        return {part.shape[0]: int(arrays[part.name].shape[1]) for part in self.parts if part.mask is not None}
+
+    def nulls(self, lengths: Mapping[int | str, int] | None = None) -> dict[str, Array]:
+        """What stands for no condition: the nulls of all parts, as arrays ``[1, ...]`` like those of :meth:`distinct`.
+
+        Args:
+            lengths: what tokens and sequences are filled up to, see :meth:`lengths`.
+
+        Raises:
+            UsageError: a part that has no null.
+        """
+        if lacking := [part.name for part in self.parts if part.null is None]:
+            raise UsageError(f"guidance needs a null of each part of the condition, and {lacking[0]} has none")
+        found = {part: part.nulls() for part in self.parts}
+        return self._arrays_of({part: values for part, values in found.items() if values is not None}, lengths or {})
+
+    def _given(self, value: ConditionLike, n: int, first: int) -> dict[str, Array]:
+        """Parts and masks as arrays ``[1, ...]`` of one value for all, or ``[n, ...]``."""
+        return self._arrays_of(self._values(value, n, first))
+
+    def _arrays_of(
+        self, values: Mapping[Part, Values], least: Mapping[int | str, int] | None = None
+    ) -> dict[str, Array]:
+        """The same of values, with tokens and sequences of one length's name filled up to one length."""
+        lengths: dict[int | str, int] = dict(least or {})
+        for part, each in values.items():
+            if part.mask is not None:
+                lengths[part.shape[0]] = max(lengths.get(part.shape[0], 0), each.array.shape[1])
+        even = {p: each if p.mask is None else each.longer(lengths[p.shape[0]]) for p, each in values.items()}
+        given = {part.name: each.array for part, each in even.items()}
+        return given | {part.mask: each.mask() for part, each in even.items() if part.mask is not None}
+
+    def _values(self, value: ConditionLike, n: int, first: int) -> dict[Part, Values]:
+        """What each part was given."""
+        given = self._by_name(value)
+        if given is None:
+            classes = ((first + np.arange(n)) % (self.parts[0].size or 1)).astype(np.int32)
+            return {self.parts[0]: Values(classes)}
+        return {part: self._read(part, given.get(part.name), n) for part in self.parts}
+
+    def _by_name(self, value: ConditionLike) -> Mapping[str, Any] | None:
+        """The values given by the names of parts; None for every class in turn."""
+        if isinstance(value, Mapping):
+            if unknown := [str(name) for name in value if name not in self.names]:
+                raise ConditionError(
+                    f"the condition has no part {unknown[0]!r}", hint=f"The parts are {', '.join(self.names)}."
+                )
+            return value
+        if len(self.parts) == 1:
+            in_turn = value is None and self.parts[0].modality == "classes"
+            return None if in_turn else {self.parts[0].name: value}
         if value is None:
+            return {}
+        raise ConditionError(
+            f"the condition has the parts {', '.join(self.names)}: give a value to each by its name",
+            hint=f"For example condition={{{self.names[0]!r}: ...}}.",
+        )
+
+    def _read(self, part: Part, value: Any, n: int) -> Values:
+        if value is not None:
+            return part.read(value, n)
+        nulls = None if part.required else part.nulls()
+        if nulls is not None:
+            return nulls
+        if self.kind == "vector":
             raise ConditionError(f"this model needs a condition of {self.size} numbers for each sample")
-        values = np.asarray(value)
-        if values.dtype.kind not in "fiu":
-            raise ConditionError(f"a condition vector holds numbers, not {values.dtype}")
-        if values.shape not in ((self.size,), (n, self.size)):
-            raise ConditionError(
-                f"{n} samples need a condition of shape ({self.size},) or ({n}, {self.size}), not {values.shape}"
-            )
-        # in the graphs' float32, 1e39 is not finite either
-        with np.errstate(over="ignore"):
-            vectors = values.astype(np.float32)
-        if not np.isfinite(vectors).all():
-            raise ConditionError("the condition has values that are not finite in float32")
-        return np.broadcast_to(vectors, (n, self.size)).copy()
+        raise ConditionError(f"{part.who} is missing: this model needs it for each sample")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """How a condition of several parts is stored."""
+
+    parts: tuple[Part, ...]

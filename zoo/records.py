@@ -1,8 +1,9 @@
 """Frozen dataclasses as JSON values, and back: how manifests, cards, recipes and what stands in them are stored.
 
 A field's annotation says what may stand in its place: a dataclass, a text, a number, a list (a tuple in Python), a
-table (a mapping), any of these or null, or anything. A class may name itself by a class variable ``kind``, which is
-written first. What a value means beyond its type, its class checks when it is made.
+table (a mapping), one of several of these, any of these or null, or anything. A class may name itself by a class
+variable ``kind``, which is written first, or say by ``as_record()`` and ``from_record(values, where)`` how it is stored
+within another. What a value means beyond its type, its class checks when it is made.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
-from types import NoneType
-from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from zoo.errors import ConfigError, UnknownNameError
 from zoo.printable import shortened
@@ -28,12 +29,18 @@ def write(value: Any) -> Any:
         own = getattr(type(value), "kind", None)
         kind = {"kind": own} if isinstance(own, str) else {}
         shown = [f for f in dataclasses.fields(value) if not (f.metadata.get("omitted") and _is_default(f, value))]
-        return {**kind, **{f.name: write(getattr(value, f.name)) for f in shown}}
+        return {**kind, **{f.name: _written(getattr(value, f.name)) for f in shown}}
     if isinstance(value, Mapping):
-        return {key: write(inner) for key, inner in value.items()}
+        return {key: _written(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [write(inner) for inner in value]
+        return [_written(inner) for inner in value]
     return value
+
+
+def _written(value: Any) -> Any:
+    """The same for what stands in a dataclass, which may say itself how."""
+    own = getattr(value, "as_record", None)
+    return write(value) if own is None else own()
 
 
 def read(cls: type[_T], values: Any, where: str) -> _T:
@@ -64,9 +71,10 @@ def read(cls: type[_T], values: Any, where: str) -> _T:
 def _value(hint: Any, value: Any, where: str) -> Any:
     """A JSON value as what a field is annotated with."""
     inner, origin = get_args(hint), get_origin(hint)
-    if NoneType in inner:
-        # an optional table in TOML is absent, or whole
-        return None if value is None else _value(next(each for each in inner if each is not NoneType), value, where)
+    if origin in (Union, UnionType):
+        return _any_of([each for each in inner if each is not NoneType], value, where, null=NoneType in inner)
+    if hasattr(hint, "from_record"):
+        return hint.from_record(value, where)
     if dataclasses.is_dataclass(hint):
         return read(hint, value, where)  # type: ignore[arg-type]
     if origin is tuple:
@@ -76,6 +84,18 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where} must be a table, not {_shown(value)}")
         return {key: _value(inner[1], each, f"{where}.{key}") for key, each in value.items()}
     return _plain(hint, value, where)
+
+
+def _any_of(kinds: Sequence[Any], value: Any, where: str, *, null: bool) -> Any:
+    """A value as the first of several kinds that it fits; an optional table in TOML is absent, or whole."""
+    if value is None and null:
+        return None
+    for kind in kinds[:-1]:
+        try:
+            return _value(kind, value, where)
+        except ConfigError:
+            continue
+    return _value(kinds[-1], value, where)
 
 
 def _list(kinds: Sequence[Any], value: Any, where: str) -> tuple[Any, ...]:

@@ -91,7 +91,7 @@ def _check_null_class(model: GenerativeModel, program: Any) -> None:
 
 
 def _check_alike(sample: Iterate, score: Integrate) -> None:
-    for name in ("path", "shift", "scale", "null_class", "encoder"):
+    for name in ("path", "shift", "scale", "null_class", "encoder", "condition_encoder"):
         a, b = getattr(sample, name), getattr(score, name)
         if a != b:
             raise ProofError(
@@ -135,8 +135,8 @@ def _check_divergence(
     x, row, d, denoised = step
     feeds = inputs.ordinary(graph, {"batch": _BATCH}, time=t)
     feeds[graph.inputs[0].name] = x.astype(np.float32)
-    if "condition" in feeds:
-        feeds["condition"] = row["condition"][0]
+    condition = [port.name for port in inputs.model.condition_inputs("batch")]
+    feeds |= {name: row[name][0] for name in condition if name in feeds}
     outputs = run(graph.name, feeds)
     if relative_difference(outputs["denoised"], d, 1.0) > TOLERANCE:
         raise ProofError(

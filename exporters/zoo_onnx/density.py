@@ -52,7 +52,9 @@ _KERNELS = (0.25, 1.0)  # deviations, relative to those of the samples
 _CENTRES = 128
 _PAIRED = 2**16  # numbers compared at once
 
-Call = Callable[[Tensor, Tensor | None], Tensor]
+#: conditions of samples by the ports that graphs take them by; none for a model without any
+Conditions = Mapping[str, Tensor]
+Call = Callable[[Tensor, Conditions], Tensor]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Finding:
 
 
 def check_density(
-    model: GenerativeModel, programs: Programs, graphs: Mapping[str, Graph], condition: NDArray[Any] | None
+    model: GenerativeModel, programs: Programs, graphs: Mapping[str, Graph], condition: Mapping[str, NDArray[Any]]
 ) -> Finding | None:
     """Compare ``log_prob`` with the density that sampling implies.
 
@@ -90,7 +92,7 @@ def check_density(
         model: in float64.
         programs: of the model.
         graphs: of the model in float64, by name.
-        condition: of as many samples as needed, or None.
+        condition: of as many samples as needed, by port.
 
     Returns:
         the result; None if there is nothing to compare: no density, or none that takes a single call.
@@ -103,9 +105,8 @@ def check_density(
     draw, score = (_function(graphs[p.graph], p.noise_port) for p in (programs.sample, programs.log_prob))
     shape = programs.sample.noise_shape(graphs)
     size = math.prod(model.event_shape)
-    conditions = None if condition is None else torch.from_numpy(condition)
-    if conditions is not None and conditions.is_floating_point():
-        conditions = conditions.double()
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in condition.items()}
+    conditions = {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
     with torch.no_grad():
         if math.prod(shape) != size or model.density != "exact":
             exact = model.density == "exact" and math.prod(shape) > size
@@ -116,32 +117,32 @@ def check_density(
 
 
 def _by_jacobian(
-    model: GenerativeModel, draw: Call, score: Call, shape: tuple[int, ...], condition: Tensor | None
+    model: GenerativeModel, draw: Call, score: Call, shape: tuple[int, ...], condition: Conditions
 ) -> Finding:
     points = _POINTS if math.prod(shape) <= _FEW else 1
     z = torch.from_numpy(noise.normal(_SEED, points, shape)).double()
-    conditions = None if condition is None else condition[:points]
+    conditions = _some(condition, slice(points))
     x = draw(z, conditions)
     scored = score(x, conditions)
     each = [slice(i, i + 1) for i in range(points)]
-    volumes = torch.stack([_log_det(draw, z[i], None if conditions is None else conditions[i]) for i in each])
+    volumes = torch.stack([_log_det(draw, z[i], _some(conditions, i)) for i in each])
     base = _log_normal(z)
     size, allowed = math.prod(shape), torch.zeros_like(scored)
     if bool(((scored - base + volumes).abs() > TOLERANCE).any()):
-        others = torch.stack(
-            [_log_det(draw, z[i], None if conditions is None else conditions[i], _OTHER_STEP) for i in each]
+        others = torch.stack([_log_det(draw, z[i], _some(conditions, i), _OTHER_STEP) for i in each])
+        allowed = (2 * (volumes - others).abs()).clamp(max=_DOUBT * size) + model.density_error(
+            x, _received(model, conditions)
         )
-        allowed = (2 * (volumes - others).abs()).clamp(max=_DOUBT * size) + model.density_error(x, conditions)
     return _compared(scored, base, volumes, allowed=allowed, size=size)
 
 
-def _undone(model: GenerativeModel, condition: Tensor | None) -> Finding | None:
+def _undone(model: GenerativeModel, condition: Conditions) -> Finding | None:
     """Whether ``to_noise`` inverts ``to_data``, determinants included, for a model that has both."""
     to_noise, to_data = (getattr(model, name, None) for name in ("to_noise", "to_data"))
     if to_noise is None or to_data is None:
         return None
     z = torch.from_numpy(noise.normal(_SEED, 1, model.event_shape)).double()
-    conditions = None if condition is None else condition[:1]
+    conditions = _received(model, _some(condition, slice(1)))
     x, forward = to_data(z, conditions)
     restored, backward = to_noise(x, conditions)
     apart, volume = float((restored - z).abs().max()), float((forward + backward).abs().max())
@@ -190,26 +191,26 @@ def _likeness(difference: Tensor, volumes: Tensor, size: int, limit: Tensor) -> 
     return "it scores a different distribution than the one sampled: inverse does not invert what log_prob does"
 
 
-def _log_det(draw: Call, z: Tensor, condition: Tensor | None, step: float = _STEP) -> Tensor:
+def _log_det(draw: Call, z: Tensor, condition: Conditions, step: float = _STEP) -> Tensor:
     """log |det ∂T/∂z| at one point, by central differences along every axis in one batch."""
     size = z[0].numel()
     steps = step * torch.eye(size, dtype=z.dtype).reshape(size, *z.shape[1:])
-    conditions = None if condition is None else condition.expand(2 * size, *condition.shape[1:])
+    conditions = _repeated(condition, 2 * size)
     moved = draw(torch.cat([z + steps, z - steps]), conditions).reshape(2, size, -1)
     jacobian = (moved[0] - moved[1]) / (2 * step)
     log_det: Tensor = torch.linalg.slogdet(jacobian)[1]
     return log_det
 
 
-def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Tensor | None, *, exact: bool) -> Finding | None:
+def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Conditions, *, exact: bool) -> Finding | None:
     """∫ exp(log_prob) by draws around samples, some of them wide so that no weight is large by accident."""
     z = torch.from_numpy(noise.normal(_SEED, _CENTRES, shape)).double()
-    conditions = None if condition is None else condition[:1].expand(_CENTRES, *condition.shape[1:])
+    conditions = _repeated(condition, _CENTRES)
     centres = draw(z, conditions)
     if centres[0].numel() > _MOST:
         return None
     drawn, proposed = _proposals(centres.flatten(1))
-    every = None if condition is None else condition[:1].expand(_DRAWS, *condition.shape[1:])
+    every = _repeated(condition, _DRAWS)
     scored = score(drawn.reshape(_DRAWS, *centres.shape[1:]), every)
     logs = (scored - proposed).nan_to_num(math.inf, posinf=math.inf, neginf=-math.inf)
     if not float(logs.max()) < _LARGEST_LOG:
@@ -263,13 +264,27 @@ def _log_normals(z: Tensor) -> Tensor:
     return -0.5 * (z.square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))
 
 
+def _some(conditions: Conditions, samples: slice) -> Conditions:
+    return {name: each[samples] for name, each in conditions.items()}
+
+
+def _repeated(conditions: Conditions, n: int) -> Conditions:
+    """The first of them ``n`` times."""
+    return {name: each[:1].expand(n, *each.shape[1:]) for name, each in conditions.items()}
+
+
+def _received(model: GenerativeModel, conditions: Conditions) -> Any:
+    """What a model gets of conditions that graphs take."""
+    return next(iter(model.received_by_graph(tuple(conditions.values()))), None)
+
+
 def _function(graph: Graph, noise_port: str | None) -> Call:
     """A graph that takes one array and possibly a condition, as a function."""
     names = [port.name for port in graph.inputs]
-    first = noise_port or next(name for name in names if name != "condition")
 
-    def apply(value: Tensor, condition: Tensor | None) -> Tensor:
-        inputs: dict[str, Any] = {first: value, "condition": condition}
+    def apply(value: Tensor, condition: Conditions) -> Tensor:
+        first = noise_port or next(name for name in names if name not in condition)
+        inputs = {first: value, **condition}
         result = graph.module(*(inputs[name] for name in names))
         output: Tensor = result[0] if isinstance(result, (tuple, list)) else result
         return output

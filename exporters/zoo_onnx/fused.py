@@ -208,7 +208,7 @@ def _evaluations(
         return null, np.ones((len(table), 1), np.float32)
     weights = np.zeros((len(table), 2), np.float32)
     for row, (which, weight) in zip(weights, rows, strict=True):
-        assert which is not None
+        assert isinstance(which, np.ndarray)
         row[which[:, 0]] = weight
     return builder("Concat", each, null, axis=0), weights
 

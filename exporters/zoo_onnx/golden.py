@@ -7,6 +7,7 @@ arithmetic.
 ``<graph>/<case>/in/<port>``              an input of a graph
 ``<graph>/<case>/out/<port>``             the output that PyTorch gave in float32
 ``program:sample/<case>/in/seed`` …       arguments of ``sample``: seed, n, condition, steps
+``program:sample/<case>/in/condition/…``  a part of the condition, where it has named parts
 ``program:sample/<case>/out/x``           the samples
 ``program:fused/<case>/in/seed`` …        arguments of the fused run: seed, n, condition
 ``program:fused/<case>/out/x``            its samples
@@ -27,6 +28,7 @@ from zoo import noise
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Programs
+from zoo.programs.conditioning import ROWS
 from zoo.runtime import BundledModel
 from zoo.runtime.check import Case, grouped, run_case, unit_of, what_of
 from zoo.samplers import StepTable
@@ -71,6 +73,7 @@ def golden(
     for graph in programs.graphs:
         for case, size in enumerate(_BATCHES):
             sizes = {"batch": batch or size, "slots": size, "columns": size + 1, "evaluations": size}
+            sizes[ROWS] = size
             names = {d for p in (*graph.inputs, *graph.outputs) for d in p.shape if isinstance(d, str)}
             feeds = inputs.ordinary(graph, {name: sizes.get(name, 2) for name in names})
             add(graph.name, case, feeds, call(graph, feeds))
@@ -79,23 +82,32 @@ def golden(
         n, extra = 2, {}
         if (condition := inputs.condition(n)) is not None:
             extra["condition"] = condition
+        given = _by_part(extra)
         steps = dict(programs.sample.golden)
         x = model.sample(n, seed=_SEED, **extra, **steps).numpy()
         counts = {"seed": np.array(_SEED, np.int64), "n": np.array(n, np.int64)}
-        add("program:sample", 0, {**counts, **extra, **_numbers(steps)}, {"x": x})
+        add("program:sample", 0, {**counts, **given, **_numbers(steps)}, {"x": x})
         if fused:
             sampler: dict[str, Any] = {} if table is None else {"sampler": table}
             add(
                 "program:fused",
                 0,
-                {**counts, **extra},
+                {**counts, **given},
                 {"x": model.sample(n, seed=_SEED, **extra, **sampler).numpy()},
             )
         if programs.log_prob is not None:
             steps = dict(programs.log_prob.golden)
             density = model.log_prob(torch.from_numpy(x), **extra, **steps).numpy()
-            add("program:log_prob", 0, {"x": x, **extra, **_numbers(steps)}, {"log_prob": density})
+            add("program:log_prob", 0, {"x": x, **given, **_numbers(steps)}, {"log_prob": density})
     return arrays
+
+
+def _by_part(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments with the parts of a condition by their own names."""
+    condition = arguments.get("condition")
+    if not isinstance(condition, dict):
+        return arguments
+    return {f"condition/{part}": value for part, value in condition.items()}
 
 
 def replay_golden(model: BundledModel, arrays: Arrays) -> tuple[Arrays, dict[str, float]]:

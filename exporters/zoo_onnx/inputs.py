@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
+from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
+from zoo_onnx.parts import Parts, first
+from zoo_onnx.reference import call
 
 Feeds = dict[str, NDArray[Any]]
 Sizes = Mapping[str, int]
@@ -41,6 +44,8 @@ class Inputs:
         self.model, self.programs = model, programs
         self._random = np.random.default_rng(0)
         self._coders = {name for p in (programs.log_prob, programs.sample) if p is not None for name in p.coders}
+        encoder = model.condition_graph()
+        self._encoder = None if encoder is None else encoder.name
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
 
     @contextmanager
@@ -61,7 +66,10 @@ class Inputs:
             time: path time of a diffusion's step, in [0, 1]; None draws it.
         """
         t = float(self._random.uniform(0.05, 0.95)) if time is None else time
-        return {port.name: self._port(graph, port, _shape(port, sizes), t) for port in graph.inputs}
+        conditions = self._conditions_of(graph, sizes)
+        others = [port for port in graph.inputs if port.name not in conditions]
+        drawn = {port.name: self._port(graph, port, _shape(port, sizes), t) for port in others}
+        return {port.name: {**conditions, **drawn}[port.name] for port in graph.inputs}
 
     def extremes(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
         """The description of each case, and its inputs."""
@@ -76,7 +84,11 @@ class Inputs:
                     feeds = self.ordinary(graph, sizes, time=t)
                     yield f"t = {t:g}, state times {factor}", {**feeds, state: feeds[state] * np.float32(factor)}
             return
-        floats = [p for p in graph.inputs if p.dtype == "float32" and p.name != "condition"]
+        if graph.name == self._encoder:
+            yield from self._extreme_parts(graph, sizes)
+            return
+        condition = {port.name for port in self.model.condition_inputs("batch")}
+        floats = [p for p in graph.inputs if p.dtype == "float32" and p.name not in condition]
         for factor in (0, 3, 10):
             feeds = self.ordinary(graph, sizes)
             scaled = {p.name: feeds[p.name] * np.float32(factor) for p in floats}
@@ -86,7 +98,7 @@ class Inputs:
             yield f"inputs of {value:g}", {**feeds, **{p.name: np.full_like(feeds[p.name], value) for p in floats}}
 
     @cached_property
-    def data(self) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
+    def data(self) -> tuple[NDArray[np.float32], Any]:
         """Data to score, drawn from the model itself, and its conditions."""
         condition = self.condition(_SAMPLES)
         # a few steps are enough for plausible data
@@ -95,26 +107,74 @@ class Inputs:
             x = self.model.sample(_SAMPLES, condition=condition, seed=_SEED, **options)
         return x.numpy(), condition
 
-    def condition(self, n: int) -> NDArray[Any] | None:
-        """Conditions for ``n`` samples."""
+    def condition(self, n: int) -> Any:
+        """Conditions for ``n`` samples, as ``sample`` takes them."""
         c = self.model.condition
         if c is None:
             return None
+        if self.model.takes_parts:
+            return self.parts.values(n)
         if c.kind == "classes":
             return (np.arange(n) % c.size).astype(np.int32)
         return self._contexts((n, c.size))
 
+    def condition_ports(self, n: int) -> Feeds:
+        """Conditions for ``n`` samples, as graphs take them."""
+        if self.model.condition is None:
+            return {}
+        if not self.model.takes_parts:
+            return {"condition": self.condition(n)}
+        return self._given(self.parts.feeds({ROWS: n}))
+
+    def _given(self, parts: Feeds) -> Feeds:
+        """Parts as the graphs of programs take them: encoded, if there is an encoder."""
+        graph = self.model.condition_graph()
+        return parts if graph is None else call(graph, parts)
+
+    def _conditions_of(self, graph: Graph, sizes: Sizes) -> Feeds:
+        """The inputs of a graph that are named parts, or what they are encoded as."""
+        if not self.model.takes_parts:
+            return {}
+        if graph.name == self._encoder:
+            return self.parts.feeds(sizes)
+        wanted = {port.name: port for port in self.model.condition_inputs("batch")}
+        ports = [port for port in graph.inputs if port.name in wanted]
+        if not ports:
+            return {}
+        # led by the batch, or by evaluations and the batch
+        leading = [sizes[str(size)] for size in ports[0].shape[: -len(wanted[ports[0].name].shape) + 1 or None]]
+        given = self._given(self.parts.feeds({**sizes, ROWS: math.prod(leading)}))
+        return {port.name: given[port.name].reshape(*leading, *given[port.name].shape[1:]) for port in ports}
+
+    def _extreme_parts(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
+        """Parts at the ends of their ranges, and those that stand for no condition."""
+        for what, feeds in self.parts.extremes(sizes):
+            yield what, {port.name: feeds[port.name] for port in graph.inputs}
+
     @cached_property
-    def _conditions(self) -> NDArray[Any] | None:
+    def parts(self) -> Parts:
+        """Draws the named parts of conditions."""
+        return Parts(self.model, self._random)
+
+    @cached_property
+    def _conditions(self) -> Any:
         """Conditions of samples: sample i has the same in every batch."""
         return self.condition(_SAMPLES)
 
     def sampling(self, n: int) -> list[dict[str, Any]]:
         """Arguments to draw ``n`` samples: once the model's defaults, and short runs with and without guidance."""
-        conditions = None if self._conditions is None else self._conditions[:n]
+        conditions = first(self._conditions, n)
         common: dict[str, Any] = {"condition": conditions, "seed": _SAMPLING_SEED}
         program = self.programs.sample
         cases = [{**common, **each} for each in program.sampling_cases(n)]
+        described = self.model.condition
+        if (
+            program.stepped
+            and self.model.takes_parts
+            and described
+            and all(p.null is not None for p in described.parts)
+        ):
+            cases[-1]["guidance"] = 2.0
         classes = self.model.condition is not None and self.model.condition.kind == "classes"
         if n == _NO_CONDITION and classes and cases[0].get("sampler") is not None:
             cases[0]["condition"] = None  # every class in turn
@@ -123,7 +183,7 @@ class Inputs:
     def scoring(self, n: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """``n`` data to score, and the arguments."""
         data, conditions = self.data
-        arguments: dict[str, Any] = {"condition": None if conditions is None else conditions[:n]}
+        arguments: dict[str, Any] = {"condition": first(conditions, n)}
         program = self.programs.log_prob
         if program is not None and program.estimates:
             arguments |= program.scoring_options(n)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zoo.bundle import GraphInfo, Manifest
+from zoo.conditions import Condition
 from zoo.printable import printable
+from zoo.programs.conditioning import part_ports
 from zoo.programs.ports import Port
 from zoo.registry.cards import ModelCard
 
@@ -38,7 +40,7 @@ def _facts(card: ModelCard, manifest: Manifest) -> str:
         ("one sample", f"float32 {list(manifest.event_shape)}"),
         ("values", f"whole numbers 0 to {manifest.levels - 1}, dequantised" if manifest.levels else "real numbers"),
         *([] if manifest.batch is None else [("batch", f"{manifest.batch} samples in each call")]),
-        ("condition", "none" if condition is None else f"{condition.kind} of size {condition.size}"),
+        *_condition(condition),
         ("trained on", " ".join(str(data[k]) for k in ("name", "source") if data.get(k)) or "not stated"),
         ("licence of the data", data.get("license") or "not stated"),
         ("licence of the code", manifest.licenses.get("code") or "not stated"),
@@ -47,9 +49,28 @@ def _facts(card: ModelCard, manifest: Manifest) -> str:
     return _table(("", ""), [(what, _text(value)) for what, value in rows])
 
 
+def _condition(condition: Condition | None) -> list[tuple[str, Any]]:
+    """What a model is conditioned on; of named parts one row each."""
+    if condition is None or condition.plain:
+        return [("condition", "none" if condition is None else f"{condition.kind} of size {condition.size}")]
+    ports = zip(condition.parts, part_ports(condition), strict=False)
+    return [
+        (
+            f"condition {part.name}",
+            f"{port.meaning}, {port.dtype} {list(port.shape)}{'' if part.required else ', optional'}",
+        )
+        for part, port in ports
+    ]
+
+
 def _use(manifest: Manifest) -> str:
-    conditional = manifest.condition is not None and manifest.condition.kind == "classes"
-    choice = ", condition=0" if conditional else ""
+    condition = manifest.condition
+    choice = ""
+    if condition is not None and condition.kind == "classes":
+        choice = ", condition=0"
+    elif condition is not None and condition.kind == "parts":
+        each = ", ".join(f'"{name}": ...' for name in condition.names)
+        choice = f", condition={{{each}}}"
     lines = [
         "## Use",
         "",

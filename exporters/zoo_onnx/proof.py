@@ -91,7 +91,7 @@ class Proof:
             return call(reference.exact_graphs[name], feeds, torch.float64)
 
         check_denoiser(self.model, self.programs, self.inputs, run)
-        condition = self.inputs.condition(max(BATCHES))
+        condition = self.inputs.condition_ports(max(BATCHES))
         reference.unchanged()
         self.density = check_density(reference.exact, self.programs, reference.exact_graphs, condition)
 

@@ -23,6 +23,7 @@ from zoo.errors import ProofError
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
 from zoo_onnx.compare import Comparison, Sides
+from zoo_onnx.sizes import LEADING
 
 Array = NDArray[Any]
 Feeds = dict[str, Array]
@@ -193,7 +194,7 @@ class Reference:
             part = {port.name: _rows(feeds[port.name], port.shape, rows) for port in graph.inputs}
             outputs = call(graph, part)
             for port in graph.outputs:
-                if "batch" in port.shape:
+                if _leading(port.shape) is not None:
                     in_batch = _rows(whole[port.name], port.shape, rows)
                     self._alone(
                         f"graph {graph.name}, output {port.name}, of PyTorch",
@@ -298,15 +299,19 @@ def densities(x: Array, arguments: Mapping[str, Any], model: GenerativeModel) ->
 
 def batch_of(graph: Graph, feeds: Feeds) -> int:
     """The batch size of feeds; 1 for a graph without a batch."""
-    sizes = [feeds[p.name].shape[p.shape.index("batch")] for p in graph.inputs if "batch" in p.shape]
+    sizes = [feeds[p.name].shape[axis] for p in graph.inputs if (axis := _leading(p.shape)) is not None]
     return sizes[0] if sizes else 1
+
+
+def _leading(shape: tuple[int | str, ...]) -> int | None:
+    """The axis along which samples, or conditions, lie; None for an array without one."""
+    return next((axis for axis, size in enumerate(shape) if size in LEADING), None)
 
 
 def _rows(value: Array, shape: tuple[int | str, ...], rows: slice) -> Array:
     """Samples of an array, along whichever axis is the batch."""
-    if "batch" not in shape:
-        return value
-    return value[(slice(None),) * shape.index("batch") + (rows,)]
+    axis = _leading(shape)
+    return value if axis is None else value[(slice(None),) * axis + (rows,)]
 
 
 def _state(model: GenerativeModel) -> dict[str, int]:

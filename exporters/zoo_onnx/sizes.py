@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
 
+#: names of the dimension along which samples, or conditions, lie
+LEADING = ("batch", ROWS)
 #: sizes with a fixed meaning in programs; ``columns`` is ``slots`` + 1 in a step table
 _TRACED = {"slots": 3, "columns": 4}
 
@@ -36,6 +39,7 @@ def proven_sizes(ports: Iterable[Port], fixed: int | None = None) -> list[dict[s
         slots, evaluations = i % 3 + 1, i % 2 + 1
         size = batch if fixed is None else fixed
         known = {"batch": size, "slots": slots, "columns": slots + 1, "evaluations": evaluations}
+        known[ROWS] = batch
         sizes.append({name: known.get(name, slots) for name in names})
     return sizes
 

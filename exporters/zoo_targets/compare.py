@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import relative_difference
-from zoo.errors import BundleError, ProofError
+from zoo.errors import BundleError, ProofError, UsageError
 from zoo.runtime import BundledModel
 from zoo.runtime.check import tolerance_of
 from zoo.runtime.session import Session
@@ -28,6 +28,21 @@ def chosen(model: BundledModel) -> tuple[NDArray[np.float32] | None, list[str]]:
         return None, []
     vector = golden_context(model.bundle)
     return vector, [f"--class={','.join(map(str, vector.tolist()))}"]
+
+
+def refuse_parts(manifest: Manifest, target: str) -> None:
+    """Refuse a model that is conditioned on named parts, which the runtime of a target does not take.
+
+    Raises:
+        UsageError: it is.
+    """
+    if manifest.condition is None or (manifest.condition.plain and manifest.sample.condition_encoder is None):
+        return
+    raise UsageError(
+        f"the target {target} takes one class or one vector, and not the model's parts "
+        f"{', '.join(manifest.condition.names)}",
+        hint="A bundle of it runs in zoo.runtime.",
+    )
 
 
 def golden_context(bundle: Bundle) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ExportError, MissingDependencyError, OutputError, ProofError
 from zoo.files import copy_file, write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import SAMPLES, SEED, agree, chosen, last_line
+from zoo_targets.compare import SAMPLES, SEED, agree, chosen, last_line, refuse_parts
 
 PROGRAM = Path(__file__).parent / "files" / "cpp"
 #: environment variable: the folder of onnxruntime_c_api.h, which the Python package does not contain
@@ -43,8 +43,10 @@ def pack(bundle: Bundle, folder: Path) -> None:
     """Add the program to a folder that has the bundle.
 
     Raises:
+        UsageError: a model that is conditioned on named parts.
         OutputError: the folder cannot be written.
     """
+    refuse_parts(bundle.manifest, "cpp")
     for source in _sources(PROGRAM):
         target = folder / source.relative_to(PROGRAM)
         try:

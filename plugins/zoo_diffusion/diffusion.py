@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -128,7 +129,7 @@ class Diffusion(SteppedModel):
         self.consistency, self.likelihood = self.sampling.sampler in CONSISTENCY, likelihood
         if self.consistency or not likelihood or not (coding is None or coding.reversible):
             self.density = "none"
-        if self.sampling.guidance != 1.0 and self.null_class is None:
+        if self.sampling.guidance != 1.0 and not self.guides:
             raise ConfigError("guidance needs classes that are not required, so that there is a null class")
 
     @property
@@ -143,7 +144,7 @@ class Diffusion(SteppedModel):
         return max(abs(self.data_min - self.shift), abs(self.data_max - self.shift)) / self.scale
 
     def predict(
-        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None
+        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any
     ) -> tuple[Tensor, Tensor | None]:
         """The network's outputs: its prediction, and the position of the variance within its range, in [0, 1].
 
@@ -174,13 +175,13 @@ class Diffusion(SteppedModel):
         """D from the network's prediction, ``[n, *event]``."""
         return denoised(self.prediction, output, x, alpha, sigma, self.data_std)
 
-    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any) -> Tensor:
         """D(x, t), the expected clean state; arguments as for :meth:`predict`."""
         return self.denoised(self.predict(x, time, alpha, sigma, condition)[0], x, alpha, sigma)
 
     # -- training ---------------------------------------------------------------------------------------------------
 
-    def loss(self, x: Tensor, *, condition: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: Any = None, noise: Tensor | None = None) -> Tensor:
         """Weighted mean squared error of the prediction, see :mod:`zoo_diffusion.objectives`. Noise comes from torch.
 
         A learned variance adds its terms of the variational bound (Nichol & Dhariwal 2021, eq. 16; see
@@ -204,9 +205,13 @@ class Diffusion(SteppedModel):
         t = self.objective.draw_times(n, self.path)
         alpha, sigma = self._levels(t, x)
         time = torch.from_numpy(self.path.network_time(t)).to(x)
-        condition = self.condition_tensor(condition, n)
-        eps = self.objective.paired(torch.randn_like(state), state, condition) if noise is None else noise
-        condition = drop_condition(condition, self.null_class, self.class_dropout)
+        if self.takes_parts:
+            eps = self.objective.paired(torch.randn_like(state), state) if noise is None else noise
+            condition = self._encoded(self.hidden(self.condition_tensors(condition, n), self.class_dropout))
+        else:
+            condition = self.condition_tensor(condition, n)
+            eps = self.objective.paired(torch.randn_like(state), state, condition) if noise is None else noise
+            condition = drop_condition(condition, self.null_class, self.class_dropout)
         noisy = alpha * state + sigma * eps
         shown = network_input(self.prediction, noisy, alpha, sigma, self.data_std)
         output, where = self._parts(self.network(shown, time, self.context(condition)), state.dtype)
@@ -244,8 +249,10 @@ class Diffusion(SteppedModel):
         """
         n = len(self.check_data(x))
         self.scorer.check_ode("encode")
-        given = self.scorer.condition(condition, n)
-        noise = self.sampler.encode(as_numpy(x), condition=as_numpy(given), steps=steps, order=order)
+        given = (
+            self.state_condition(condition, n) if self.takes_parts else as_numpy(self.scorer.condition(condition, n))
+        )
+        noise = self.sampler.encode(as_numpy(x), condition=given, steps=steps, order=order)
         return torch.from_numpy(noise).to(self.device)
 
     def _latents(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -334,11 +341,14 @@ class Diffusion(SteppedModel):
     def programs(self) -> Programs:
         """Graphs ``step``, for every sampler, ``divergence``, for a likelihood if there is one, and the coding's."""
         coders = () if self.coding is None else self.coding.graphs(self.event_shape)
+        encoder = self.condition_graph()
+        others = coders if encoder is None else (*coders, encoder)
+        sampling = self.sampling if encoder is None else replace(self.sampling, condition_encoder=encoder.name)
         if self.density == "none":
-            return Programs(graphs=(step_graph(self, self.step_module()), *coders), sample=self.sampling)
+            return Programs(graphs=(step_graph(self, self.step_module()), *others), sample=sampling)
         return Programs(
-            graphs=(step_graph(self, self.step_module()), divergence_graph(self), *coders),
-            sample=self.sampling,
+            graphs=(step_graph(self, self.step_module()), divergence_graph(self), *others),
+            sample=sampling,
             log_prob=Integrate(
                 "divergence",
                 path=self.path.describe(),
@@ -347,5 +357,6 @@ class Diffusion(SteppedModel):
                 null_class=self.null_class,
                 probes=default_probes(math.prod(self.state_shape)),
                 encoder=self.sampling.encoder,
+                condition_encoder=sampling.condition_encoder,
             ),
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,19 @@ class Conditional(Protocol):
     condition: Condition | None
 
     @property
+    def takes_parts(self) -> bool:
+        """Whether it is conditioned on named parts."""
+        ...
+
+    def condition_inputs(self, *leading: str) -> tuple[Port, ...]:
+        """The inputs that carry them, or what they are encoded as."""
+        ...
+
+    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        """What it gets of these inputs."""
+        ...
+
+    @property
     def null_class(self) -> int | None:
         """The null class."""
         ...
@@ -34,8 +48,12 @@ class Conditional(Protocol):
 class Denoises(Protocol):
     """The interface of a diffusion model (a torch module) for its likelihood."""
 
-    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any) -> Tensor:
         """D(x, t)."""
+        ...
+
+    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        """What it gets of the inputs that carry its condition."""
         ...
 
 
@@ -45,7 +63,7 @@ class Denoiser(Denoises, Conditional, Protocol):
     learned_variance: bool
 
     def predict(
-        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Tensor | None
+        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any
     ) -> tuple[Tensor, Tensor | None]:
         """The network's output, see :meth:`zoo_diffusion.diffusion.Diffusion.predict`."""
         ...
@@ -72,7 +90,7 @@ class GaussianStep(StepModule):
         super().__init__()
         self.model = model
         self._optional = (
-            *(("condition",) if model.condition is not None else ()),
+            *(port.name for port in condition_port(model, ("evaluations", "batch"))),
             *(("noise_range",) if model.learned_variance else ()),
         )
         self.names = (*_ROW, "clip", "noise_scale", "rescale", "matrix", "noise", "weights", "known", "mask")
@@ -99,7 +117,8 @@ class GaussianStep(StepModule):
         optional = dict(zip(self._optional, rest, strict=True))
         x = state[0]
         repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
-        condition = optional["condition"].flatten(0, 1) if "condition" in optional else None
+        given = tuple(each.flatten(0, 1) for name, each in optional.items() if name != "noise_range")
+        condition = next(iter(self.model.received_by_graph(given)), None)
         output, where = self.model.predict(repeated, time, alpha, sigma, condition)
         # the number of evaluations is said: -1 would be a quotient of sizes, which a scan cannot know to be safe
         outputs = output.reshape(weights.shape[0], *x.shape)
@@ -142,9 +161,12 @@ class DivergenceModule(nn.Module):
         alpha: Tensor,
         sigma: Tensor,
         probe: Tensor,
-        condition: Tensor | None = None,
+        *given: Any,
     ) -> tuple[Tensor, Tensor]:
         """``[n, *event]`` to D ``[n, *event]`` and the estimate ``[n]`` of the trace of ∂D/∂x."""
+        # outside of graphs, parts come as the model gets them
+        whole = not given or isinstance(given[0], Mapping)
+        condition = next(iter(given if whole else self.model.received_by_graph(given)), None)
 
         def denoise(y: Tensor) -> Tensor:
             return self.model.denoise(y, time, alpha, sigma, condition)
@@ -219,10 +241,12 @@ def divergence_graph(model: Denoiser) -> Graph:
 
 
 def condition_port(model: Conditional, leading: tuple[str, ...]) -> tuple[Port, ...]:
-    """The input that carries the condition: none, or one."""
+    """The inputs that carry the condition: none, one, or one for each part or output of its encoder."""
     c = model.condition
     if c is None:
         return ()
+    if model.takes_parts:
+        return model.condition_inputs(*leading)
     if c.kind == "classes":
         null = "" if model.null_class is None else f"; {model.null_class} is the null class"
         return (Port("condition", "int32", leading, f"class, 0 to {c.size - 1}{null}"),)

@@ -76,6 +76,15 @@ class Scorable(Denoises, Protocol):
         """A condition as the network takes it."""
         ...
 
+    @property
+    def takes_parts(self) -> bool:
+        """Whether it is conditioned on named parts."""
+        ...
+
+    def received_condition(self, condition: TensorCondition, n: int) -> Any:
+        """What it gets of a condition."""
+        ...
+
     def encoded(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Data as what is diffused, and log |det| of the Jacobian."""
         ...
@@ -144,9 +153,14 @@ class OdeScorer:
                 hint=f"Let its teacher {purpose} the data.",
             )
 
-    def condition(self, condition: TensorCondition, n: int) -> Tensor | None:
-        """The condition to score under: what is given, or the null class."""
+    def condition(self, condition: TensorCondition, n: int) -> Any:
+        """The condition to score under: what is given, or the null class, or what stands for each part."""
         model = self._model
+        if model.condition is not None and model.takes_parts:
+            if condition is None and model.condition.required:
+                raise ConditionError(f"scoring needs {model.condition.told} that the data is conditioned on")
+            with torch.set_grad_enabled(needs_gradient(condition)):
+                return model.received_condition({} if condition is None else condition, n)
         if model.condition is not None and condition is None:
             if model.null_class is None:
                 raise ConditionError(f"scoring needs the {model.condition.kind} that the data is conditioned on")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 import numpy as np
@@ -47,6 +47,13 @@ class SteppedModel(GenerativeModel):
         return c.size if c is not None and c.kind == "classes" and not c.required else None
 
     @property
+    def guides(self) -> bool:
+        """Whether something stands for no condition: a null class, or a null of every part."""
+        c = self.condition
+        parts = () if c is None or c.plain else c.parts
+        return self.null_class is not None or (bool(parts) and all(part.null is not None for part in parts))
+
+    @property
     def sampler(self) -> StepSampler[Tensor]:
         """What draws the samples."""
         return StepSampler(TorchEngine(self))
@@ -83,14 +90,28 @@ class SteppedModel(GenerativeModel):
             sampler=sampler,
             steps=steps,
             guidance=guidance,
-            negative=as_numpy(negative),
+            negative=negative if isinstance(negative, Mapping) else as_numpy(negative),
             init=as_numpy(init),
             strength=strength,
             mask=as_numpy(mask),
             noise=as_numpy(noise),
             own=options,
         )
-        return self.sampler.begin(n, seed=seed, condition=self.condition_array(condition, n), options=asked)
+        return self.sampler.begin(n, seed=seed, condition=self.state_condition(condition, n), options=asked)
+
+    def state_condition(self, condition: TensorCondition, n: int) -> Any:
+        """The condition of ``n`` samples as a state holds it: None, an array, or arrays by name, as encoded."""
+        if not self.takes_parts:
+            return self.condition_array(condition, n)
+        with torch.no_grad():
+            given = self.graph_condition(condition, n)
+        return Named({name: as_numpy(each) for name, each in given.items()}, self._lengths(condition, n))
+
+    def _lengths(self, condition: TensorCondition, n: int) -> dict[int | str, int]:
+        described = self.condition
+        if described is None or not any(part.mask for part in described.parts):
+            return {}
+        return described.lengths(self.condition_tensors(condition, n))
 
     def advance(
         self,
@@ -160,7 +181,7 @@ class SteppedModel(GenerativeModel):
             if preview is not None:
                 preview(row, as_numpy(self._decoded(in_data_units(self.sampling, denoised))))
 
-        engine = TorchEngine(self, self.condition_tensor(condition, n))
+        engine = TorchEngine(self, self.graph_condition(condition, n))
         shown = None if preview is None else show
         return self._to_data(engine.slots(state, None, ticker(progress, len(state.table)), shown)[0])
 
@@ -185,26 +206,45 @@ class SteppedModel(GenerativeModel):
         return latents
 
 
+class Named(dict[str, NDArray[Any]]):
+    """Arrays of a condition by name.
+
+    Attributes:
+        lengths: of the tokens and sequences that they were encoded from.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], lengths: Mapping[int | str, int]) -> None:
+        super().__init__(arrays)
+        self.lengths = lengths
+
+
 class TorchEngine(Engine[Tensor]):
     """A model's own step, in PyTorch.
 
     Args:
         model: the model.
-        condition: a condition ``[n]`` or ``[n, d]`` with a gradient, which takes the place of the state's own; or None.
+        condition: a condition ``[n]`` or ``[n, d]`` with a gradient, or such tensors by name, which takes the place of
+            the state's own; or None.
     """
 
     name = "this model"
 
-    def __init__(self, model: SteppedModel, condition: Tensor | None = None) -> None:
+    def __init__(self, model: SteppedModel, condition: Tensor | Mapping[str, Tensor] | None = None) -> None:
         self._model = model
         self._condition = condition
-        self.program = model.sampling
+        self.program, self.described = model.sampling, model.condition
         self.event_shape, self.state_shape = model.event_shape, model.state_shape
         self.dtype = np.float64 if model.dtype == torch.float64 else np.float32
 
     @override
-    def condition(self, condition: ConditionLike, n: int) -> NDArray[Any] | None:
-        return self._model.condition_array(condition, n)
+    def condition(self, condition: ConditionLike, n: int) -> Any:
+        return self._model.state_condition(condition, n)
+
+    @override
+    def null(self, n: int, condition: Any) -> Any:
+        with torch.no_grad():
+            given = self._model.null_condition(n, condition.lengths) if isinstance(condition, Named) else None
+        return None if given is None else {name: as_numpy(each) for name, each in given.items()}
 
     @override
     def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -232,7 +272,8 @@ class TorchEngine(Engine[Tensor]):
             given = {name: tensor_of(array).to(model.device) for name, array in inputs.items()}
             # at guidance 0 the condition is not evaluated; else it is the first
             if self._condition is not None and row.guidance != 0:
-                given["condition"] = torch.cat([self._condition[None], given["condition"][1:]])
+                own = self._condition if isinstance(self._condition, Mapping) else {"condition": self._condition}
+                given |= {name: torch.cat([each[None], given[name][1:]]) for name, each in own.items()}
             following, denoised = module(slots, *(given[name] for name in module.names))
             return following, denoised
 

@@ -60,6 +60,11 @@ WRONG = [
     lambda v: v.update(levels=1),
     lambda v: v.update(condition={"kind": "magic", "size": 1}),
     lambda v: v.update(condition={"kind": "classes", "size": 0}),
+    lambda v: v.update(condition={"parts": []}),
+    lambda v: v.update(condition={"parts": [{"name": "a b", "modality": "image", "shape": [1, 2, 2]}]}),
+    lambda v: v.update(condition={"parts": [{"name": "a", "modality": "video", "shape": [1, 2, 2]}]}),
+    lambda v: v.update(condition={"parts": [{"name": "a", "modality": "tokens", "shape": ["a b"]}]}),
+    lambda v: v.update(condition={"parts": [{"name": "a", "modality": "numbers", "shape": [1], "null": "0"}]}),
     lambda v: v["programs"].update(sample={"kind": "iterate", "graph": "g"}),
     lambda v: v["programs"].update(sample={"kind": "iterate", "graph": "g", "path": {"name": "x"}, "scale": 0}),
     lambda v: v["programs"]["sample"].update(graph="a/b"),
@@ -70,7 +75,15 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("change", [lambda v: None, *WRONG])
+RIGHT = [
+    lambda v: None,
+    lambda v: v.update(
+        condition={"parts": [{"name": "a", "modality": "tokens", "shape": ["n"], "size": 4, "null": [1]}]}
+    ),
+]
+
+
+@pytest.mark.parametrize("change", [*RIGHT, *WRONG])
 def test_the_schema_means_the_same_to_jsonschema(good, change):
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     published = schema.load("manifest-1")

@@ -143,6 +143,17 @@ def another_version(folder):
     return "version"
 
 
+def named_parts(folder):
+    parts = [{"name": "image", "modality": "image", "shape": [1, 2, 2]}]
+    _change(folder, lambda values: values.update(condition={"parts": parts}))
+    return "conditioned on named parts"
+
+
+def condition_encoder(folder):
+    _change(folder, lambda values: values["programs"]["sample"].update(condition_encoder="log_prob"))
+    return " condition"
+
+
 def name_outside(folder):
     _change(folder, lambda values: values["files"].update({"../secret": {"size": 1, "sha256": "0" * 64}}))
     return "plain file"
@@ -172,7 +183,10 @@ def _change(folder, change):
 
 @pytest.mark.parametrize(
     "damage",
-    [damaged_byte, missing_file, link, another_version, name_outside, no_manifest, not_json, not_a_graph],
+    [
+        *(damaged_byte, missing_file, link, another_version, name_outside, no_manifest, not_json, not_a_graph),
+        *(named_parts, condition_encoder),
+    ],
     ids=lambda damage: damage.__name__,
 )
 def test_a_bundle_that_is_not_whole_is_refused(program, bundles, copied, damage):

@@ -55,12 +55,12 @@ class Wanted:
 
     Attributes:
         n: number of samples.
-        condition: ``[n]`` or ``[n, d]``, or None.
+        condition: ``[n]`` or ``[n, d]``, or values by the names of parts, or None.
         rows: of an interpolation, each between two ends, or None.
     """
 
     n: int
-    condition: Array | None
+    condition: Any
     rows: int | None = None
 
 
@@ -70,7 +70,7 @@ class Plan:
 
     Attributes:
         n: number of samples.
-        condition: ``[n]`` or ``[n, d]``, or None.
+        condition: ``[n]`` or ``[n, d]``, or values by the names of parts, or None.
         seed: key of the noise.
         table: the steps; None for a model, or a graph, that samples in one call.
         state: the state to resume from; None to start.
@@ -79,7 +79,7 @@ class Plan:
     """
 
     n: int
-    condition: Array | None
+    condition: Any
     seed: int
     table: StepTable | None = None
     state: SamplerState | None = None
@@ -151,7 +151,9 @@ def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
         ConditionError: a condition that the model does not accept.
     """
     if inputs.state is not None:
-        return Wanted(inputs.state.n, inputs.state.condition)
+        given = inputs.state.condition
+        # what named parts were encoded as is of no use outside of the state
+        return Wanted(inputs.state.n, None if isinstance(given, Mapping) else given)
     if request.interpolate is None:
         return Wanted(*condition_of(request, facts, inputs.count, inputs.condition))
     ends = inputs.count if inputs.count is not None else request.n or 5
@@ -162,6 +164,8 @@ def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
         raise UsageError("--interpolate needs at least two samples")
     # a row has one condition, that of its start
     _, condition = condition_of(request, facts, rows, None if inputs.condition is None else inputs.condition[:rows])
+    if isinstance(condition, Mapping):
+        raise UsageError("--interpolate takes a class or a vector for each row, not named parts")
     condition = None if condition is None else np.repeat(condition, request.interpolate, axis=0)
     return Wanted(rows * request.interpolate, condition, rows)
 

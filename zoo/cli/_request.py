@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.bundle.manifest import Manifest
+from zoo.cli._conditions import condition_from, rows_of
 from zoo.errors import ConditionError, UsageError
 from zoo.modality import Modality, modality_from
 from zoo.samplers.guidance import Guidance
@@ -45,7 +46,7 @@ class Request:
     resume: Path | None
     options: dict[str, Any]
     classes: tuple[str, ...]
-    condition: Path | None
+    condition: tuple[str, ...]
     output: Path | None
     log_prob: Path | None
     fused: bool
@@ -107,13 +108,13 @@ def check_request(request: Request) -> None:
 
 
 def _check_exclusive(request: Request) -> None:
-    if request.classes and request.condition is not None:
+    if request.classes and request.condition:
         raise UsageError("--class and --condition exclude each other")
     for name, others in _EXCLUDED.items():
         if getattr(request, name) is None:
             continue
         for other in others:
-            if getattr(request, other) is not None:
+            if getattr(request, other) not in (None, ()):
                 raise UsageError(f"{flag(name)} and {flag(other)} exclude each other")
     if request.resume is not None and (request.classes or request.options):
         raise UsageError("--resume continues a run unchanged, so it takes neither --class nor -O")
@@ -177,30 +178,27 @@ def condition_of(request: Request, facts: Facts, count: int | None = None, found
 
     ``count`` is how many there are unless ``-n`` says, ``found`` the condition of data that was given.
     """
-    from zoo.render.read import read_condition
-
     n = count if request.n is None else request.n
-    if n is None and request.condition is not None:
-        values = read_condition(request.condition)
-        each = 1 if facts.condition is None or facts.condition.kind == "classes" else 2
-        n = len(values) if values.ndim == each else None
+    if n is None and request.condition and facts.condition is not None:
+        n = rows_of(facts.condition, condition_from(facts.condition, request.condition))
     if n is None:
         n = _default_count(facts, in_turn=not request.classes)
-    if facts.condition is None or request.classes or request.condition is not None:
+    if facts.condition is None or request.classes or request.condition:
         return n, given_condition(request, facts, n, cycle=True)
-    return n, facts.condition.array(found, n)
+    return n, _checked(facts.condition, found, n)
 
 
 def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = False) -> Any:
-    """The array that ``--class`` or ``--condition`` stand for. With ``cycle`` several classes come in turn."""
-    from zoo.render.read import read_condition
+    """What ``--class`` or ``--condition`` stand for: an array, or values by the names of parts.
 
-    if not request.classes and request.condition is None:
+    With ``cycle`` several classes come in turn.
+    """
+    if not request.classes and not request.condition:
         return None
     if facts.condition is None:
         raise ConditionError(f"{facts.name} takes no condition")
-    if request.condition is not None:
-        return facts.condition.array(read_condition(request.condition), n)
+    if request.condition:
+        return _checked(facts.condition, condition_from(facts.condition, request.condition), n)
     labels = facts.condition.labels
     # a label may hold a comma itself
     names = [name for text in request.classes for name in ([text] if text in labels else text.split(","))]
@@ -208,6 +206,14 @@ def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = Fal
     if cycle and len(numbers) > 1:
         numbers = [numbers[i % len(numbers)] for i in range(n)]
     return facts.condition.array(numbers if len(numbers) > 1 else numbers[0], n)
+
+
+def _checked(condition: Condition, value: Any, n: int) -> Any:
+    """A condition of ``n`` samples: the array of a class or a vector; of named parts the values, which are checked."""
+    if condition.plain:
+        return condition.array(value, n)
+    condition.arrays(value, n)
+    return value
 
 
 def _default_count(facts: Facts, *, in_turn: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,7 +105,9 @@ def _report(
 
     told = _told(model, facts, request, plan, drawn)
     labels = () if facts.condition is None else facts.condition.labels
-    extras = Extras(plan.condition, labels, model.levels, model.modality, columns=request.interpolate, about=told)
+    # files of samples hold classes and vectors, not named parts
+    written = None if isinstance(plan.condition, Mapping) else plan.condition
+    extras = Extras(written, labels, model.levels, model.modality, columns=request.interpolate, about=told)
     if drawn.samples is not None:
         write(drawn.samples, output, extras, replace=request.force)
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
@@ -173,7 +175,8 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
             **request.options,
         )
     told = {"model": source.name, "n": len(x), "steps": request.steps, "provider": provider_of(app, model)}
-    write(noise, output, Extras(condition=condition, about=told), replace=request.force)
+    written = None if isinstance(condition, Mapping) else condition
+    write(noise, output, Extras(condition=written, about=told), replace=request.force)
     app.say(f"wrote {output}: noise of {len(x)} data")
     if app.json:
         app.emit({**told, "encode": str(request.encode), "output": str(output)})
@@ -225,7 +228,7 @@ def _kept(app: App, output: Path, but: str) -> Iterator[None]:
 def _density(app: App, model: BundledModel, condition: Any, guidance: float | None) -> Any:
     """The density to draw behind points, mixed over the drawn classes, or None."""
     # the density of guided samples is unknown, and a bound is not a density
-    if model.manifest.density in ("none", "bound") or guidance not in (None, 1.0):
+    if model.manifest.density in ("none", "bound") or guidance not in (None, 1.0) or isinstance(condition, Mapping):
         return None
     if condition is None:
         parts: list[tuple[Any, float]] = [(None, 1.0)]

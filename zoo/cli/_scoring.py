@@ -30,7 +30,7 @@ class _Plan:
     """Data ``[n, *event]`` to score in the model's units, its condition or None, and the seed of all noise."""
 
     x: NDArray[Any]
-    condition: NDArray[Any] | None
+    condition: Any
     seed: int
 
 
@@ -74,7 +74,7 @@ def _check(request: Request) -> None:
 _BOUND = ", a lower bound of the log-density"
 
 
-def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], Any]:
     """The data, and its condition: the one given, or the file's own."""
     from zoo.render.read import read_samples
 
@@ -83,7 +83,7 @@ def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], NDArr
     n = len(x) if x.ndim else 0
     if isinstance(facts.modality, Text) and (x < 0).any():
         raise DataError(f"{request.log_prob} has gaps, and a text with gaps has no probability")
-    if request.classes or request.condition is not None:
+    if request.classes or request.condition:
         return x, given_condition(request, facts, n)
     if facts.condition is None or found is None:
         return x, None

@@ -48,7 +48,12 @@ _PATH = click.Path(path_type=Path)
     "-O", "options", multiple=True, metavar="KEY=VALUE", help="Option of the sampler, e.g. eta=0.5. Repeatable."
 )
 @click.option("--class", "classes", multiple=True, metavar="CLASS", help="Class by number or label; several alternate.")
-@click.option("--condition", type=click.Path(path_type=Path), help="File with a class or a vector for each sample.")
+@click.option(
+    "--condition",
+    multiple=True,
+    metavar="FILE|NAME=VALUE",
+    help="File with a class or a vector for each sample, or with named parts; or a part by name, as a file or value.",
+)
 @click.option(
     "-o",
     "--output",

@@ -132,6 +132,13 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
 
 
 def _condition(condition: Condition) -> str:
+    if condition.kind == "parts":
+        parts = (
+            f"{part.name} ({part.modality}{'×'.join(map(str, part.shape)) if part.shape else f' of {part.size}'}"
+            f"{'' if part.required else ', optional'})"
+            for part in condition.parts
+        )
+        return ", ".join(parts)
     labels = f" ({', '.join(condition.labels)})" if condition.labels and condition.size <= 20 else ""
     what = f"{condition.size} classes" if condition.kind == "classes" else f"a vector of {condition.size}"
     return f"{what}{labels}{'' if condition.required else ', optional'}"

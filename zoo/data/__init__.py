@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,21 +23,31 @@ class Split:
 
     Attributes:
         x: ``[n, *event]``, any real dtype.
-        condition: int32 ``[n]`` or float32 ``[n, d]``, or None.
+        condition: int32 ``[n]`` or float32 ``[n, d]``; arrays ``[n, *shape]`` of named parts, tokens filled up by their
+            padding; or None.
     """
 
     x: NDArray[Any]
-    condition: NDArray[Any] | None = None
+    condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty split or a condition of another length."""
         if len(self.x) == 0:
             raise DataError("a split of a data set is empty")
-        if self.condition is not None and len(self.condition) != len(self.x):
+        if isinstance(self.condition, Mapping):
+            if other := [name for name, part in self.condition.items() if len(part) != len(self.x)]:
+                raise DataError(f"{len(self.x)} samples come with {len(self.condition[other[0]])} of part {other[0]}")
+        elif self.condition is not None and len(self.condition) != len(self.x):
             raise DataError(f"{len(self.x)} samples come with {len(self.condition)} conditions")
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def condition_at(self, samples: slice | NDArray[np.int64]) -> NDArray[Any] | dict[str, NDArray[Any]] | None:
+        """The conditions of some samples, or None."""
+        if isinstance(self.condition, Mapping):
+            return {name: part[samples] for name, part in self.condition.items()}
+        return None if self.condition is None else self.condition[samples]
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,6 @@ def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None 
 
 
 def _batch(split: Split, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    assert split.condition is not None
+    assert isinstance(split.condition, np.ndarray)
     x = torch.from_numpy(split.x[indices].astype(np.float32))
     return x, torch.from_numpy(split.condition[indices].astype(np.int64))

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -128,7 +129,7 @@ def has_classifier(data: Dataset) -> bool:
     images = data.levels is not None and len(data.event_shape) == 3
     return (
         (images or isinstance(data.modality, Audio))
-        and data.train.condition is not None
+        and isinstance(data.train.condition, np.ndarray)
         and data.train.condition.ndim == 1
     )
 
@@ -141,7 +142,7 @@ def classifier_for(data: Dataset) -> Classifier:
     """
     if not has_classifier(data):
         raise DataError(f"data set {data.name} has no labelled images or recordings to train a classifier on")
-    assert data.train.condition is not None
+    assert isinstance(data.train.condition, np.ndarray)
     classes = int(data.train.condition.max()) + 1
     if isinstance(data.modality, Audio):
         return AudioClassifier(data.event_shape[-1], data.modality.sample_rate, classes)

@@ -68,5 +68,5 @@ def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) ->
         }
     if model.condition is not None:
         for metric in metrics.values():
-            metric["of"] = f"the density given the {model.condition.kind} of each sample"
+            metric["of"] = f"the density given {model.condition.told} of each sample"
     return metrics

@@ -37,11 +37,12 @@ class Samples:
 
     Attributes:
         x: ``[n, *event_shape]`` in data units.
-        condition: their requested conditions, int32 ``[n]`` or float32 ``[n, d]``; None for an unconditional model.
+        condition: their requested conditions, int32 ``[n]`` or float32 ``[n, d]``, or these by the names of parts; None
+            for an unconditional model.
     """
 
     x: NDArray[Any]
-    condition: NDArray[Any] | None
+    condition: Any
 
 
 @dataclass(kw_only=True)
@@ -83,14 +84,13 @@ class Evaluation:
         wanted = SCORED_BY_ODE if self.scored is None and self.integrates else self.scored
         return len(self.data.test) if wanted is None else min(wanted, len(self.data.test))
 
-    def tested(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def tested(self) -> tuple[NDArray[Any], Any]:
         """The scored test samples, with noise as wide as their grain, and their conditions or None."""
         x: NDArray[Any] = self.data.test.x[: self.count]
         if self.data.grain is not None and not self.data.levels:
             # integers are dequantised by the runtime
             x = (x + np.random.default_rng(self.seed).random(x.shape) * self.data.grain).astype(np.float32)
-        condition = None if self.model.condition is None else self.data.test.condition
-        return x, None if condition is None else condition[: self.count]
+        return x, None if self.model.condition is None else self.data.test.condition_at(slice(self.count))
 
     @cached_property
     def drawn(self) -> Samples | None:
@@ -100,12 +100,12 @@ class Evaluation:
         """
         if not self.samples:
             return None
-        condition: NDArray[Any] | None = None
-        described, conditions = self.model.condition, self.data.test.condition
+        condition: Any = None
+        described, test = self.model.condition, self.data.test
         if described is not None and described.kind == "classes":
             condition = described.array(None, self.samples)
-        elif described is not None and conditions is not None:
-            condition = conditions[np.arange(self.samples) % len(conditions)]
+        elif described is not None:
+            condition = test.condition_at(np.arange(self.samples) % len(test))
         x = self.model.sample(self.samples, seed=self.seed + 1, condition=condition, progress=self.progress)
         return Samples(x, condition)
 

@@ -59,7 +59,7 @@ def _in_units(
     model: BundledModel, data: Dataset, loss: NDArray[np.float64], name: str, said: Mapping[str, Any]
 ) -> Metrics:
     """Metrics from negative log-likelihoods of samples."""
-    details = {} if model.condition is None else {"of": f"the density given the {model.condition.kind} of each sample"}
+    details = {} if model.condition is None else {"of": f"the density given {model.condition.told} of each sample"}
 
     def metric(scale: float, unit: str) -> dict[str, Any]:
         told = {key: round(value * scale, 4) if isinstance(value, float) else value for key, value in said.items()}

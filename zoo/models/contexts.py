@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from zoo.conditions import Condition, ConditionLike
 from zoo.data import check_finite
 from zoo.errors import ConditionError
+from zoo.parts import Part
 
 #: types too narrow for raw contexts, such as years or pascals
 _NARROW = (torch.float16, torch.bfloat16)
@@ -95,7 +96,7 @@ class StandardizedContext(nn.Module):
 
 
 #: a condition as a model in PyTorch takes it: one that is a tensor keeps its device and its gradient
-TensorCondition: TypeAlias = Tensor | ConditionLike
+TensorCondition: TypeAlias = Tensor | Mapping[str, Tensor] | ConditionLike
 
 
 def checked_condition(value: Tensor, condition: Condition, n: int, *, look: bool) -> Tensor:
@@ -146,6 +147,52 @@ def _name(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
+def checked_part(value: Tensor, part: Part, n: int, *, look: bool) -> Tensor:
+    """A tensor as one part of the conditions of ``n`` samples, on its device and with its gradient.
+
+    Args:
+        value: one value ``[*shape]`` for all, or ``[n, *shape]``.
+        part: of the model's condition.
+        n: number of samples.
+        look: whether to check values too, which synchronises with the device.
+
+    Returns:
+        ``[n, *shape]``, int32 or floating-point.
+
+    Raises:
+        ConditionError: as :meth:`Part.read` does.
+    """
+    whole = not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+    if value.is_complex() or value.dtype == torch.bool or (part.dtype == "int32" and not whole):
+        raise ConditionError(f"{part.who} holds {'whole ' if part.dtype == 'int32' else ''}numbers, not {_name(value)}")
+    sizes = tuple(value.shape)
+    wanted = (*sizes[-len(part.shape) :][: len(part.shape)],) if part.shape else ()
+    fits = len(wanted) == len(part.shape) and all(
+        isinstance(size, str) or size == have for size, have in zip(part.shape, wanted, strict=True)
+    )
+    if not fits or sizes not in (wanted, (n, *wanted)):
+        raise ConditionError(f"{n} samples need {part.who} of shape {list(part.shape)}, not a tensor of shape {sizes}")
+    if look:
+        part.read(value.detach().cpu().numpy(), n)
+    typed = value.to(torch.int32) if part.dtype == "int32" else value if not whole else value.to(torch.float32)
+    return typed.expand(n, *wanted)
+
+
+def mask_of(part: Part, values: Tensor) -> Tensor:
+    """Which tokens ``[n, length]``, or rows of a sequence, are not filled up: all but padding at the end."""
+    if part.padding is None:
+        return torch.ones(values.shape[:2], device=values.device)
+    real = (values != part.padding).to(torch.int32)
+    return (real.flip(1).cumsum(1).flip(1) > 0).to(torch.float32)
+
+
+def has_tensor(condition: object) -> bool:
+    """Whether a condition is a tensor, or has a part that is one."""
+    values = condition.values() if isinstance(condition, Mapping) else (condition,)
+    return any(isinstance(value, Tensor) for value in values)
+
+
 def needs_gradient(*values: object) -> bool:
-    """Whether one of these is a tensor that requires a gradient."""
-    return torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in values)
+    """Whether one of these, or a part of one, is a tensor that requires a gradient."""
+    each = [part for value in values for part in (value.values() if isinstance(value, Mapping) else (value,))]
+    return torch.is_grad_enabled() and any(isinstance(part, Tensor) and part.requires_grad for part in each)

@@ -9,16 +9,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
 from zoo.density import Density
 from zoo.errors import ConditionError, DataError, UsageError
-from zoo.models.contexts import StandardizedContext, TensorCondition, checked_condition, needs_gradient
+from zoo.models.conditioned import Conditioned
+from zoo.models.contexts import TensorCondition, needs_gradient
 from zoo.overriding import override
 from zoo.programs import Direct, Graph, Programs
+from zoo.programs.conditioning import part_ports
 from zoo.programs.ports import Port
 
 __all__ = ["Condition", "DirectModel", "GenerativeModel", "Objective"]
@@ -39,7 +40,7 @@ class Objective:
     parameters: tuple[nn.Parameter, ...]
 
 
-class GenerativeModel(nn.Module, ABC):
+class GenerativeModel(Conditioned, ABC):
     """A distribution over events of one shape that can be sampled and scored.
 
     Implementing this class provides the command line, training, checking, exporting and running for free.
@@ -58,7 +59,6 @@ class GenerativeModel(nn.Module, ABC):
 
     family: ClassVar[str]
     event_shape: tuple[int, ...]
-    condition: Condition | None = None
     learns_noise: bool = False
     density: Density = "exact"
 
@@ -148,27 +148,8 @@ class GenerativeModel(nn.Module, ABC):
         Raises:
             DataError: data, or contexts, that the model cannot be fitted to.
         """
-        if self.standardized_context is not None and condition is not None:
-            self.standardized_context.prepare(condition)
-
-    def condition_on(self, condition: Condition | None) -> None:
-        """Set :attr:`condition`, with a submodule ``contexts`` that standardises vectors; for constructors."""
-        self.condition = condition
-        if condition is not None and condition.kind == "vector":
-            self.contexts = StandardizedContext(condition.size)
-
-    @property
-    def standardized_context(self) -> StandardizedContext | None:
-        """The submodule that standardises context vectors, or None."""
-        part = self._modules.get("contexts")
-        return part if isinstance(part, StandardizedContext) else None
-
-    def context(self, condition: Tensor | None) -> Tensor | None:
-        """A condition as networks receive it: standardised vectors ``[..., d]``, or unchanged classes."""
-        standardize = self.standardized_context
-        if standardize is None or condition is None:
-            return condition
-        return standardize(condition).to(self.dtype)  # type: ignore[no-any-return]
+        if condition is not None:
+            self.prepare_contexts(condition)
 
     def density_error(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The model's own estimate of the error of :meth:`log_prob`, in nats ``[n]``.
@@ -182,16 +163,6 @@ class GenerativeModel(nn.Module, ABC):
         """
         return torch.zeros_like(x.flatten(1)[:, 0])
 
-    @property
-    def device(self) -> torch.device:
-        """The device of the parameters."""
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The parameters' floating-point type."""
-        return next(self.parameters()).dtype
-
     def check_data(self, x: Tensor) -> Tensor:
         """Return ``x`` if it is a batch of events.
 
@@ -203,47 +174,6 @@ class GenerativeModel(nn.Module, ABC):
                 f"data of shape {tuple(x.shape)} given, [n, {', '.join(map(str, self.event_shape))}] expected"
             )
         return x
-
-    def condition_array(self, condition: TensorCondition, n: int) -> NDArray[Any] | None:
-        """The condition of ``n`` samples as the array that graphs take: int32 ``[n]`` or float32 ``[n, d]``.
-
-        Raises:
-            ConditionError: a condition that the model does not accept.
-        """
-        if self.condition is None:
-            if condition is not None:
-                raise ConditionError("this model takes no condition")
-            return None
-        if isinstance(condition, Tensor):
-            condition = condition.detach().cpu().numpy()
-        return self.condition.array(condition, n)
-
-    def condition_tensor(self, condition: TensorCondition, n: int) -> Tensor | None:
-        """The condition of ``n`` samples as a tensor on the model's device, or None for an unconditional model.
-
-        A tensor is passed through, with its gradient. In training mode the values of a tensor on an
-        accelerator are not checked, since that would synchronise every step; training checks all of its data
-        beforehand.
-
-        Raises:
-            ConditionError: a condition that the model does not accept.
-        """
-        if isinstance(condition, Tensor) and self.condition is not None:
-            look = condition.device.type == "cpu" or not self.training
-            return self._placed(checked_condition(condition, self.condition, n, look=look))
-        array = self.condition_array(condition, n)
-        return None if array is None else self.as_condition(array)
-
-    def as_condition(self, array: NDArray[Any]) -> Tensor:
-        """A condition array as a tensor on the model's device; vectors in its dtype, or float32 if that is wider."""
-        return self._placed(torch.from_numpy(np.ascontiguousarray(array)))
-
-    def _placed(self, condition: Tensor) -> Tensor:
-        if not condition.is_floating_point():
-            return condition.to(self.device)
-        # raw contexts need not fit into float16: they are standardised first
-        wide = self.standardized_context is not None
-        return condition.to(self.device, torch.promote_types(self.dtype, torch.float32) if wide else self.dtype)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As for any module; a model that received its full state counts as loaded (:func:`zoo.weights.is_loaded`)."""
@@ -309,52 +239,53 @@ class DirectModel(GenerativeModel):
         _no_options(options)
         with torch.set_grad_enabled(needs_gradient(condition)):
             z = self.noise(check_seed(seed), check_count(n), self.noise_shape)
-            return self.inverse(z, self.condition_tensor(condition, n))
+            return self.inverse(z, self.received_condition(condition, n))
 
     @override
     def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
         _no_options(options)
         self.check_data(x)
-        if self.condition is not None and condition is None:
-            raise ConditionError(f"scoring needs the {self.condition.kind} that the data is conditioned on")
-        conditions = self.condition_tensor(condition, len(x))
-        density: Tensor = _Density(self)(x, *([] if conditions is None else [conditions]))
-        return density
+        if self.condition is not None and condition is None and (self.condition.plain or self.condition.required):
+            raise ConditionError(f"scoring needs {self.condition.told} that the data is conditioned on")
+        if condition is None and self.takes_parts:
+            condition = {}  # what stands for each part, and no class in turn
+        x, beyond = finite_part(x)
+        return self.log_density(x, self.received_condition(condition, len(x))) + beyond
 
     def programs(self) -> Programs:
         """Graphs ``inverse`` and, of a model with a density, ``log_prob``, one call each."""
         event = Port("x", "float32", ("batch", *self.event_shape), "data")
         base = Port("z", "float32", ("batch", *self.noise_shape), "standard normal noise")
-        condition = condition_ports(self.condition)
-        inverse, sample = Graph("inverse", _Inverse(self), (base, *condition), (event,)), Direct("inverse", noise="z")
+        condition, encoder = self.condition_inputs("batch"), self.condition_graph()
+        graphs, encodes = (() if encoder is None else (encoder,)), (None if encoder is None else encoder.name)
+        inverse = Graph("inverse", _Inverse(self), (base, *condition), (event,))
+        sample = Direct("inverse", noise="z", condition_encoder=encodes)
         if self.density == "none":
-            return Programs(graphs=(inverse,), sample=sample)
+            return Programs(graphs=(*graphs, inverse), sample=sample)
         what = "log-density of x in nats" if self.density == "exact" else "a lower bound of it in nats"
         density = Port("log_prob", "float32", ("batch",), what)
         score = Graph("log_prob", _Density(self), (event, *condition), (density,), extremes=(self.not_finite,))
         return Programs(
-            graphs=(inverse, score),
+            graphs=(*graphs, inverse, score),
             sample=sample,
-            log_prob=Direct("log_prob", density="exact" if self.density == "exact" else "bound"),
+            log_prob=Direct(
+                "log_prob", density="exact" if self.density == "exact" else "bound", condition_encoder=encodes
+            ),
         )
 
     def not_finite(self, n: int) -> Mapping[str, Any]:
         """``n`` data for the proof of an export, each with one number that is not finite: ∞, -∞ and NaN in turn."""
         data = np.zeros((n, *self.event_shape), np.float32)
         data.reshape(n, -1)[:, -1] = np.resize([np.inf, -np.inf, np.nan], n)
-        if self.condition is None:
+        if self.condition is None or self.takes_parts:
             return {"x": data}
         vectors = np.zeros((n, self.condition.size)) if self.condition.kind == "vector" else None
         return {"x": data, "condition": self.condition.array(vectors, n)}
 
 
 def condition_ports(condition: Condition | None) -> tuple[Port, ...]:
-    """The graph input that carries ``condition``: none, or one."""
-    if condition is None:
-        return ()
-    if condition.kind == "classes":
-        return (Port("condition", "int32", ("batch",), f"class, 0 to {condition.size - 1}"),)
-    return (Port("condition", "float32", ("batch", condition.size), "condition vector"),)
+    """The graph inputs that carry ``condition``: none, or one for each part and mask."""
+    return () if condition is None else part_ports(condition, "batch")
 
 
 def cannot_score(name: str) -> UsageError:
@@ -390,7 +321,7 @@ class _Inverse(nn.Module):
         self.model = model
 
     def forward(self, z: Tensor, *condition: Tensor) -> Tensor:
-        return self.model.inverse(z, *condition)
+        return self.model.inverse(z, *self.model.received_by_graph(condition))
 
 
 class _Density(nn.Module):
@@ -402,4 +333,4 @@ class _Density(nn.Module):
 
     def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
         x, beyond = finite_part(x)
-        return self.model.log_density(x, *condition) + beyond
+        return self.model.log_density(x, *self.model.received_by_graph(condition)) + beyond

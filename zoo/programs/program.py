@@ -45,6 +45,8 @@ class Program(ABC):
         sampler: the default sampler, or None.
         steps: the default number of steps, or None.
         guidance: the default guidance weight, or None.
+        condition_encoder: name of the graph that encodes conditions, each of whose outputs is by name an input of
+            ``graph``; None for a graph that takes the parts of the condition themselves.
     """
 
     kind: ClassVar[str]
@@ -62,6 +64,7 @@ class Program(ABC):
     sampler: str | None = None
     steps: int | None = None
     guidance: float | None = None
+    condition_encoder: str | None = None
 
     @property
     def coders(self) -> tuple[str, ...]:
@@ -71,7 +74,7 @@ class Program(ABC):
     @property
     def graphs(self) -> tuple[str, ...]:
         """The names of all graphs that it calls."""
-        return (self.graph, *self.coders)
+        return (self.graph, *self.coders, *(() if self.condition_encoder is None else (self.condition_encoder,)))
 
     @property
     def data_range(self) -> tuple[float, float] | None:
@@ -156,12 +159,14 @@ class Direct(Program):
         work: memory of a call relative to the numbers of a sample; a runtime's batches are smaller by this factor.
         density: of a program that scores: ``"exact"``, or ``"bound"`` for a lower bound of the log-density, up to the
             noise of an estimate. The manifest states it unless it is exact.
+        condition_encoder: name of the graph that encodes conditions, or None; see :class:`Program`.
     """
 
     graph: str
     noise: str | None = None
     work: int = 1
     density: Literal["exact", "bound"] = field(default="exact", metadata=records.OMITTED)
+    condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
     kind: ClassVar[str] = "direct"
     fuses: ClassVar[bool] = True
 
@@ -216,6 +221,7 @@ class Iterate(Program):
         encoder: name of the graph from data ``x`` to ``latent`` (before shift and scale), for a diffusion of latents;
             else None.
         decoder: name of the graph from ``latent`` to data ``x``, or None.
+        condition_encoder: name of the graph that encodes conditions, or None; see :class:`Program`.
     """
 
     graph: str
@@ -233,6 +239,7 @@ class Iterate(Program):
     learned_variance: bool = False
     encoder: str | None = None
     decoder: str | None = None
+    condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
     kind: ClassVar[str] = "iterate"
     stepped: ClassVar[bool] = True
     fuses: ClassVar[bool] = True
@@ -304,6 +311,7 @@ class Integrate(Program):
         probes: default number of Rademacher probes averaged for the trace; 0 for the exact trace.
         encoder: name of the graph from data ``x`` to ``latent``, as in :class:`Iterate`, and to
             ``log_det``, the logarithm of the determinant of its Jacobian; None if the data itself is diffused.
+        condition_encoder: name of the graph that encodes conditions, or None; see :class:`Program`.
     """
 
     graph: str
@@ -314,6 +322,7 @@ class Integrate(Program):
     steps: int = 32
     probes: int = 1
     encoder: str | None = None
+    condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
     kind: ClassVar[str] = "integrate"
     estimates: ClassVar[bool] = True
     golden: ClassVar[Mapping[str, int]] = {"steps": 4}
@@ -356,6 +365,7 @@ class Fused(Program):
         steps: its number of steps.
         guidance: its guidance weight.
         options: its options.
+        condition_encoder: name of the graph that encodes conditions, or None; see :class:`Program`.
     """
 
     graph: str
@@ -363,6 +373,7 @@ class Fused(Program):
     steps: int | None = None
     guidance: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
     kind: ClassVar[str] = "fused"
 
     def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:

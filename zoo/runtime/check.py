@@ -5,6 +5,7 @@ arithmetic is lowered)::
 
     <graph>/<case>/in/<port>                      <graph>/<case>/out/<port>
     program:sample/<case>/in/<seed, n, ...>       program:sample/<case>/out/x
+    program:sample/<case>/in/condition/<part>
     program:fused/<case>/in/<seed, n, ...>        program:fused/<case>/out/x
     program:log_prob/<case>/in/<x, ...>           program:log_prob/<case>/out/log_prob
 
@@ -36,6 +37,8 @@ from zoo.samplers import BUILTIN, SamplerFunction
 
 Arrays = dict[str, NDArray[Any]]
 _PROGRAM = "program:"
+#: a part of the condition among a program's arguments
+_PART = "condition/"
 #: arguments of programs that golden values may contain
 _ARGUMENTS = {
     "sample": {"seed", "n", "condition", "steps"},
@@ -210,7 +213,9 @@ def _check_case(bundle: Bundle, case: Case) -> None:
     name = case.subject.removeprefix(_PROGRAM)
     if name not in _ARGUMENTS or (name != "sample" and getattr(manifest, name) is None):
         raise _unfit(bundle, f"there is no program {name!r}")
-    if case.gives.keys() != {_RESULTS[name]} or case.given.keys() - _ARGUMENTS[name]:
+    parts = () if manifest.condition is None or manifest.condition.plain else manifest.condition.names
+    known = _ARGUMENTS[name] | {f"{_PART}{part}" for part in parts}
+    if case.gives.keys() != {_RESULTS[name]} or case.given.keys() - known:
         raise _unfit(bundle, f"program {name} has other inputs or outputs than {', '.join(sorted(_ARGUMENTS[name]))}")
     for argument in ("seed", "n", "steps"):
         if argument in case.given and not (
@@ -259,8 +264,12 @@ def run_case(model: BundledModel, case: Case) -> Mapping[str, NDArray[Any]]:
     if not case.subject.startswith(_PROGRAM):
         return model.session(case.subject).run(case.given, list(case.gives))
     arguments: dict[str, Any] = {
-        name: value.item() if value.shape == () else value for name, value in case.given.items()
+        name: value.item() if value.shape == () else value
+        for name, value in case.given.items()
+        if not name.startswith(_PART)
     }
+    if parts := {n.removeprefix(_PART): value for n, value in case.given.items() if n.startswith(_PART)}:
+        arguments["condition"] = parts
     name = case.subject.removeprefix(_PROGRAM)
     if name != "log_prob":
         return {"x": model.sample(arguments.pop("n"), fused=name == "fused", **arguments)}

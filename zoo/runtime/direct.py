@@ -12,7 +12,8 @@ from zoo.errors import BundleError, UsageError
 from zoo.noise import normal
 from zoo.overriding import override
 from zoo.programs import Program, event_of
-from zoo.runtime.graph_checks import check_density, check_event, check_ports
+from zoo.runtime.conditioning import Conditions, feeds_of
+from zoo.runtime.graph_checks import check_density, check_event, check_ports, data_ports
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest, ScoreRequest, Scores
 from zoo.runtime.session import Session
@@ -34,7 +35,7 @@ class DirectRunner(Runner):
 
     @override
     def check_log_prob(self, manifest: Manifest, program: Program) -> None:
-        data = [p.name for p in manifest.graphs[program.graph].inputs if p.name != "condition"]
+        data = data_ports(manifest, program)
         if len(data) != 1:
             raise BundleError(f"graph {program.graph} takes {', '.join(data) or 'nothing'}, expected the data alone")
         check_ports(manifest, program, data, outputs=None)
@@ -70,7 +71,7 @@ class DirectRunner(Runner):
         if refused := [name for name, value in given.items() if value is not None]:
             raise UsageError(f"{model.name} scores exactly, in one call, and has no option {', '.join(refused)}")
         session = model.session(program.graph)
-        (port,) = (p.name for p in session.inputs if p.name != "condition")
+        (port,) = data_ports(model.manifest, program)
 
         def score(part: slice, tick: Tick) -> NDArray[np.float64]:
             condition = None if request.condition is None else request.condition[part]
@@ -81,9 +82,8 @@ class DirectRunner(Runner):
         return Scores(score)
 
 
-def call(session: Session, feeds: dict[str, NDArray[Any]], condition: NDArray[Any] | None) -> NDArray[Any]:
+def call(session: Session, feeds: dict[str, NDArray[Any]], condition: Conditions) -> NDArray[Any]:
     """The first output of a graph for one batch."""
-    if condition is not None:
-        feeds["condition"] = condition
+    feeds |= feeds_of(condition)
     output = session.outputs[0].name
     return session.run(feeds, [output])[output]

@@ -11,6 +11,7 @@ from zoo.bundle.manifest import Manifest
 from zoo.errors import UsageError
 from zoo.overriding import override
 from zoo.programs import Program
+from zoo.runtime.conditioning import Conditions, feeds_of
 from zoo.runtime.graph_checks import check_ports
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest
@@ -42,7 +43,7 @@ class FusedRunner(Runner):
         return Drawing(draw)
 
 
-def sample(session: Session, *, seed: int, first: int, n: int, condition: NDArray[Any] | None) -> NDArray[np.float32]:
+def sample(session: Session, *, seed: int, first: int, n: int, condition: Conditions) -> NDArray[np.float32]:
     """Samples ``first`` to ``first + n`` of a run, float32 ``[n, *event]`` in data units.
 
     Args:
@@ -58,6 +59,4 @@ def sample(session: Session, *, seed: int, first: int, n: int, condition: NDArra
         "first": np.array(first, np.int64),
         "n": np.array(n, np.int64),
     }
-    if condition is not None:
-        feeds["condition"] = condition
-    return session.run(feeds)["x"]
+    return session.run({**feeds, **feeds_of(condition)})["x"]

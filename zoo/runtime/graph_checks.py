@@ -9,6 +9,7 @@ from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError
 from zoo.paths import path_from
 from zoo.programs import Integrate, Iterate, Program
+from zoo.programs.conditioning import ROWS, check_encoder, condition_names, part_ports
 
 
 def check_ports(
@@ -21,7 +22,7 @@ def check_ports(
 ) -> None:
     """Refuse a graph with other inputs, or without these outputs; None is one output of any name."""
     graph = manifest.graphs[program.graph]
-    wanted = {*inputs, *(() if manifest.condition is None else ("condition",))}
+    wanted = {*inputs, *_checked_names(manifest, program)}
     names = {port.name for port in graph.inputs}
     if names - set(optional) != wanted:
         raise BundleError(
@@ -32,6 +33,33 @@ def check_ports(
             raise BundleError(f"graph {program.graph} has {len(graph.outputs)} outputs, expected one")
     elif missing := set(outputs) - {port.name for port in graph.outputs}:
         raise BundleError(f"graph {program.graph} does not give {', '.join(sorted(missing))}")
+
+
+def data_ports(manifest: Manifest, program: Program) -> list[str]:
+    """The inputs of a program's graph besides the condition."""
+    condition = condition_names(manifest.condition, manifest.graphs, program.condition_encoder)
+    return [port.name for port in manifest.graphs[program.graph].inputs if port.name not in condition]
+
+
+def _checked_names(manifest: Manifest, program: Program) -> list[str]:
+    """The inputs of a program's graph that are its condition, as they must be."""
+    if program.condition_encoder is not None:
+        check_encoder(manifest.condition, manifest.graphs, program.condition_encoder)
+    names = condition_names(manifest.condition, manifest.graphs, program.condition_encoder)
+    if manifest.condition is None or (manifest.condition.plain and program.condition_encoder is None):
+        return names
+    encoder = program.condition_encoder
+    given = part_ports(manifest.condition, ROWS) if encoder is None else manifest.graphs[encoder].outputs
+    ports = {port.name: port for port in manifest.graphs[program.graph].inputs}
+    for port in given:
+        event, taken = port.shape[1:], ports.get(port.name)
+        # led by the batch, or by evaluations and the batch
+        if taken is not None and (taken.dtype, taken.shape[len(taken.shape) - len(event) :]) != (port.dtype, event):
+            raise BundleError(
+                f"{port.name} of graph {program.graph} is {taken.dtype}{list(taken.shape)}, where the condition gives "
+                f"{port.dtype}{list(port.shape)}"
+            )
+    return names
 
 
 def check_event(manifest: Manifest, graph: str, names: Iterable[str], leading: int, event: tuple[int, ...]) -> None:

@@ -17,6 +17,7 @@ from zoo.likelihood.bound import variational_bound
 from zoo.overriding import override
 from zoo.paths import path_from, require_gaussian
 from zoo.programs import Integrate, Program
+from zoo.runtime.conditioning import Conditions, feeds_of
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Runner, ScoreRequest, Scores
@@ -68,7 +69,7 @@ def log_prob(
     session: Session,
     program: Integrate,
     x: NDArray[np.float32],
-    condition: NDArray[Any] | None,
+    condition: Conditions,
     *,
     seed: int,
     steps: int,
@@ -97,13 +98,13 @@ def log_prob(
     Raises:
         RuntimeFailure: an evaluation is not finite, or ONNX Runtime failed.
     """
-    done = 0
+    done, conditions = 0, feeds_of(condition)
 
     def evaluate(
         state: NDArray[np.float32], time: float, alpha: float, sigma: float, probe: NDArray[np.float32]
     ) -> tuple[Any, Any]:
         nonlocal done
-        feeds = _feeds(state, time, alpha, sigma, probe, condition)
+        feeds = {**_feeds(state, time, alpha, sigma, probe), **conditions}
         outputs = session.run(feeds, ["denoised", "trace"])
         done += 1
         if not all(np.isfinite(output).all() for output in outputs.values()):
@@ -134,7 +135,7 @@ def bound(
     session: Session,
     program: Integrate,
     x: NDArray[np.float32],
-    condition: NDArray[Any] | None,
+    condition: Conditions,
     *,
     seed: int,
     steps: int,
@@ -146,10 +147,10 @@ def bound(
 
     The graph's trace is not used, and its probe is zero. For the rest see :func:`log_prob`.
     """
-    probe = np.zeros_like(x)
+    probe, conditions = np.zeros_like(x), feeds_of(condition)
 
     def denoise(state: NDArray[np.float32], time: float, alpha: float, sigma: float) -> Any:
-        feeds = _feeds(state, time, alpha, sigma, probe, condition)
+        feeds = {**_feeds(state, time, alpha, sigma, probe), **conditions}
         d = session.run(feeds, ["denoised"])["denoised"]
         if not np.isfinite(d).all():
             raise RuntimeFailure(f"scoring broke down: graph {session.graph.name} gives values that are not finite")
@@ -169,8 +170,6 @@ def _feeds(
     alpha: float,
     sigma: float,
     probe: NDArray[np.float32],
-    condition: NDArray[Any] | None,
 ) -> dict[str, NDArray[Any]]:
     numbers = {"time": time, "alpha": alpha, "sigma": sigma}
-    feeds = {"x": state, **{name: np.array(value, np.float32) for name, value in numbers.items()}, "probe": probe}
-    return feeds if condition is None else {**feeds, "condition": condition}
+    return {"x": state, **{name: np.array(value, np.float32) for name, value in numbers.items()}, "probe": probe}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from
 from zoo.programs import Program
 from zoo.runtime import data
+from zoo.runtime.conditioning import ConditionRows
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest
@@ -54,12 +55,12 @@ class IterateRunner(Runner):
 
     def table(self, model: OpenBundle, program: Program, options: SamplingOptions) -> StepTable:
         """See :func:`zoo.samplers.table_of`."""
-        return table_of(program.stepping(model.name), options, model.samplers)
+        return table_of(program.stepping(model.name), options, model.samplers, model.condition)
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """A step table, from noise or from data."""
         sampler = step_sampler(model)
-        table = table_of(sampler.engine.program, request.options, model.samplers)
+        table = table_of(sampler.engine.program, request.options, model.samplers, model.condition)
         start = sampler.starting(
             table, request.n, seed=request.seed, condition=request.condition, options=request.options
         )
@@ -95,11 +96,15 @@ class OnnxEngine(Engine[NDArray[Any]]):
         self.name = model.name
         self.program = model.manifest.sample.stepping(model.name)
         self.event_shape, self.state_shape = model.event_shape, model.state_shape
-        self.samplers = model.samplers
+        self.samplers, self.described = model.samplers, model.condition
 
     @override
-    def condition(self, condition: Any, n: int) -> NDArray[Any] | None:
+    def condition(self, condition: Any, n: int) -> Any:
         return self._model.sampling_condition(condition, n)
+
+    @override
+    def null(self, n: int, condition: Any) -> Any:
+        return self._model.null_condition(n, condition.lengths) if isinstance(condition, ConditionRows) else None
 
     def centred(self, x: Any) -> Any:
         """Integers of a model of discrete data as the middle of their bins."""
@@ -156,7 +161,8 @@ class _OnnxStep:
 
     def __init__(self, session: Session, state: SamplerState, *, watched: bool, denoises: bool) -> None:
         self._session, self._state, self._watched = session, state, watched
-        self._resident = _Resident(session)
+        named = state.condition if isinstance(state.condition, Mapping) else ("condition",)
+        self._resident = _Resident(session, ("known", "mask", "noise", *named))
         self._spare = session.value(state.slots)
         self._denoised = session.value(state.slots[0]) if denoises else None
 
@@ -175,8 +181,8 @@ class _OnnxStep:
 class _Resident:
     """Large inputs that stay on the device as long as they are the same arrays."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, large: Sequence[str]) -> None:
+        self._session, self._large = session, large
         self._names = {port.name for port in session.inputs}
         self._placed: dict[str, tuple[NDArray[Any], Any]] = {}
 
@@ -187,7 +193,7 @@ class _Resident:
         for name, array in inputs.items():
             if name not in self._names:
                 continue
-            if name not in ("known", "mask", "noise", "condition"):
+            if name not in self._large:
                 feeds[name] = array
                 continue
             if name not in self._placed or self._placed[name][0] is not array:

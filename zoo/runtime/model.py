@@ -112,6 +112,8 @@ class BundledModel(OpenBundle):
         Args:
             n: number of samples.
             condition: one class (number or label) or vector for all, or ``n`` of them; None gives every class in turn.
+                Of a model of named parts, such values by the names of the parts, see
+                :meth:`zoo.conditions.Condition.arrays`; each different condition is encoded once.
             seed: key of the specified noise; None draws one from the system.
             noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``.
             fused: run the bundle's fused graph, which contains a whole sampler, in one call.
@@ -293,16 +295,17 @@ class BundledModel(OpenBundle):
         """:meth:`sample` in a thread, for ``await``. If cancelled, it ends after the current call of a graph."""
         return await awaited(lambda look: self.sample(n, progress=look, **options), progress)
 
-    def warm_up(self, n: int = 1) -> None:
+    def warm_up(self, n: int = 1, *, condition: Any = None) -> None:
         """Load the graphs for sampling and scoring, and run a step, so that the first request is as fast as later ones.
 
         Args:
             n: samples per request, for devices that prepare for specific sizes.
+            condition: one that the model accepts, where it needs one; as for :meth:`sample`.
         """
         if self.manifest.sample.stepped:
-            self.advance(self.begin(n, seed=0), 1)
+            self.advance(self.begin(n, condition=condition, seed=0), 1)
         else:
-            self.sample(n, seed=0)
+            self.sample(n, condition=condition, seed=0)
         if self.manifest.log_prob is not None:
             self.session(self.manifest.log_prob.graph)
 

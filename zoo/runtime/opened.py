@@ -19,6 +19,7 @@ from zoo.counts import checked_count
 from zoo.errors import ConditionError, RuntimeFailure, UsageError
 from zoo.modality import Modality
 from zoo.runtime.codec import LatentCodec
+from zoo.runtime.conditioning import ConditionRows, Conditions, encoded
 from zoo.runtime.device import Device, choose_provider
 from zoo.runtime.graph_checks import latent_shape
 from zoo.runtime.session import Session
@@ -155,17 +156,39 @@ class OpenBundle:
             raise RuntimeFailure(f"graph {graph} gives values that are not finite")
         return outputs
 
-    def sampling_condition(self, condition: Any, n: int) -> NDArray[Any] | None:
-        """The condition of ``n`` samples, ``[n]`` or ``[n, d]``; None for a model without any.
+    def sampling_condition(self, condition: Any, n: int) -> Conditions:
+        """The condition of ``n`` samples, ``[n]`` or ``[n, d]``, or of named parts; None for a model without any.
 
         Raises:
             ConditionError: one that the model cannot take.
         """
-        if self.condition is None:
+        described, encoder = self.condition, self.manifest.sample.condition_encoder
+        if described is None:
             if condition is not None:
                 raise ConditionError(f"{self.name} takes no condition")
             return None
-        return self.condition.array(condition, n)
+        if described.plain and encoder is None:
+            return described.array(condition, n)
+        parts, index = described.distinct(condition, n)
+        return ConditionRows(
+            lambda: parts if encoder is None else self._encoded(encoder, parts), index, described.lengths(parts)
+        )
+
+    def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> ConditionRows | None:
+        """What stands for no condition of ``n`` samples, as one row; None for a model without named parts.
+
+        Raises:
+            UsageError: a part without a null.
+        """
+        described, encoder = self.condition, self.manifest.sample.condition_encoder
+        if described is None or described.plain:
+            return None
+        nulls = described.nulls(lengths)
+        return ConditionRows(lambda: nulls if encoder is None else self._encoded(encoder, nulls), np.zeros(n, np.intp))
+
+    def _encoded(self, encoder: str, parts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        session = self.session(encoder)
+        return encoded(session, parts, _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"])
 
     def batches(self, n: int, batch_size: int | None, session: Session, work: int = 1) -> list[slice]:
         """Slices of nearly equal size that cover ``n`` samples; smaller ones if a call does more work for each."""
@@ -183,16 +206,23 @@ class OpenBundle:
 
     def filled(self, array: Any) -> Any:
         """A batch padded to the fixed batch size of the graphs, if any; to be truncated afterwards."""
-        return array if array is None or self.manifest.batch is None else pad(array, self.manifest.batch)
+        if array is None or self.manifest.batch is None:
+            return array
+        if isinstance(array, ConditionRows):
+            return array.padded(self.manifest.batch)
+        return pad(array, self.manifest.batch)
 
-    def scoring_condition(self, condition: Any, n: int) -> NDArray[Any] | None:
-        """The condition of data: the given one, or the null class."""
-        if self.condition is None or condition is not None:
+    def scoring_condition(self, condition: Any, n: int) -> Conditions:
+        """The condition of data: the given one, or the null class, or what stands for each part."""
+        described, program = self.condition, self.manifest.log_prob
+        if described is None or condition is not None:
             return self.sampling_condition(condition, n)
-        null = None if self.manifest.log_prob is None else self.manifest.log_prob.null_class
-        if null is None:
-            raise ConditionError(f"scoring with {self.name} needs the {self.condition.kind} of the data")
-        return np.full(n, null, np.int32)
+        null = None if program is None else program.null_class
+        if null is not None:
+            return np.full(n, null, np.int32)
+        if described.plain or described.required:
+            raise ConditionError(f"scoring with {self.name} needs {described.told} of the data")
+        return self.sampling_condition({}, n)
 
 
 def fresh_seed() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, UsageError
 from zoo.programs import Program
+from zoo.runtime.conditioning import Conditions
 from zoo.runtime.opened import OpenBundle
 from zoo.samplers import SamplingOptions, StepTable
 from zoo.samplers.stepping import Preview, Tick
@@ -52,14 +52,14 @@ class SampleRequest:
 
     Attributes:
         n: number of samples.
-        condition: ``[n]`` or ``[n, d]``, or None.
+        condition: ``[n]`` or ``[n, d]``, or rows of named parts, or None: :func:`~zoo.runtime.conditioning.feeds_of`.
         seed: key of the noise.
         options: the rest; what takes a model is not checked yet.
         preview: to be called after each step, or None.
     """
 
     n: int
-    condition: NDArray[Any] | None
+    condition: Conditions
     seed: int
     options: SamplingOptions = field(default_factory=SamplingOptions)
     preview: Preview | None = None
@@ -71,7 +71,7 @@ class ScoreRequest:
 
     Attributes:
         x: data ``[n, *event]``.
-        condition: ``[n]`` or ``[n, d]``, or None.
+        condition: ``[n]`` or ``[n, d]``, or rows of named parts, or None: :func:`~zoo.runtime.conditioning.feeds_of`.
         seed: key of whatever is random.
         steps: as given, unchecked, or None.
         probes: likewise.
@@ -79,7 +79,7 @@ class ScoreRequest:
     """
 
     x: NDArray[np.float32]
-    condition: NDArray[Any] | None
+    condition: Conditions
     seed: int
     steps: int | None = None
     probes: int | None = None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from zoo.conditions import Condition
 from zoo.errors import UnknownNameError, UsageError
 from zoo.paths import CorruptionPath, path_from
 from zoo.programs import Iterate
@@ -69,9 +70,14 @@ def table_for(
 
 
 def table_of(
-    program: Iterate, options: SamplingOptions, samplers: Mapping[str, SamplerFunction] = BUILTIN
+    program: Iterate,
+    options: SamplingOptions,
+    samplers: Mapping[str, SamplerFunction] = BUILTIN,
+    condition: Condition | None = None,
 ) -> StepTable:
     """The step table for options of ``sample``; arguments and errors as for :func:`table_for`.
+
+    The condition is the model's, whose named parts can be guided if each has a null.
 
     At strength 0 nothing is run, so the table is that of strength 1.
     """
@@ -102,7 +108,9 @@ def table_of(
         table = table if program.clip is None else table.with_clip(program.clip)
         table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
     if program.null_class is None and (table.guidance != 1.0).any():
-        raise UsageError("guidance needs a model with a null class, which this one does not have")
+        if condition is None or condition.plain:
+            raise UsageError("guidance needs a model with a null class, which this one does not have")
+        condition.nulls()  # raises an error that names the part without one
     if not program.learned_variance and table.noise_range.any():
         raise UsageError("a learned variance needs a network that predicts it, which this model's does not")
     return table

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import UsageError
+
+#: the condition of n samples: one array, or arrays by the names of graphs' inputs; or None
+Conditions: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]] | None
 
 
 @dataclass(frozen=True)
@@ -58,29 +62,46 @@ class Guidance:
         return (noise_level >= low) & (noise_level <= high)
 
 
-def evaluations(
-    condition: NDArray[Any] | None, guidance: float, other: NDArray[Any] | None
-) -> tuple[NDArray[Any] | None, NDArray[np.float32]]:
+def evaluations(condition: Conditions, guidance: float, other: Conditions) -> tuple[Conditions, NDArray[np.float32]]:
     """The conditions that one guided step evaluates, and their weights.
 
     (class, other) have weights (w, 1 - w). At w = 1 the other is not evaluated, and at w = 0 the class is not.
 
     Args:
-        condition: int ``[n]`` or float ``[n, d]``, or None for an unconditional model.
+        condition: int ``[n]`` or float ``[n, d]``, or these by name, or None for an unconditional model.
         guidance: w.
         other: what to guide away from, of the same shape: the null class or another, or None.
 
     Returns:
-        conditions ``[evaluations, n]`` or ``[evaluations, n, d]`` (None for an unconditional model), and float32
-        weights ``[evaluations]`` that sum to 1. The first is the class unless w = 0.
+        conditions ``[evaluations, n]`` or ``[evaluations, n, d]``, likewise (None for an unconditional model), and
+        float32 weights ``[evaluations]`` that sum to 1. The first is the class unless w = 0.
 
     Raises:
         UsageError: guidance other than 1 without anything to guide away from.
     """
     if guidance == 1.0:
-        return None if condition is None else condition[None], np.ones(1, np.float32)
+        return each_of(lambda array: array[None], condition), np.ones(1, np.float32)
     if other is None or condition is None:
         raise UsageError("guidance needs a model with a null class, which this one does not have")
     if guidance == 0.0:
-        return other[None], np.ones(1, np.float32)
-    return np.stack([condition, other]), np.array([guidance, 1.0 - guidance], np.float32)
+        return each_of(lambda array: array[None], other), np.ones(1, np.float32)
+    both = each_of(_stacked, condition, other)
+    return both, np.array([guidance, 1.0 - guidance], np.float32)
+
+
+def _stacked(*arrays: NDArray[Any]) -> NDArray[Any]:
+    if len({array.shape for array in arrays}) > 1:
+        shapes = " and ".join(str(list(array.shape)) for array in arrays)
+        raise UsageError(f"a condition and what it is guided away from must have one length, not shapes {shapes}")
+    return np.stack(arrays)
+
+
+def each_of(change: Callable[..., NDArray[Any]], *conditions: Conditions) -> Conditions:
+    """A function of conditions' arrays: of the one array of each, or of those of each name; None of None."""
+    first = conditions[0]
+    if first is None:
+        return None
+    if not isinstance(first, Mapping):
+        return change(*conditions)
+    given = [condition for condition in conditions if isinstance(condition, Mapping)]
+    return {name: change(*(condition[name] for condition in given)) for name in first}

@@ -33,7 +33,7 @@ from zoo.errors import DataError, UsageError, ZooError
 from zoo.noise import Stream
 from zoo.paths import GaussianPath, path_from
 from zoo.programs import Iterate
-from zoo.samplers.guidance import evaluations
+from zoo.samplers.guidance import Conditions, each_of, evaluations
 from zoo.samplers.table import COLUMNS, Step, StepTable
 
 Array = NDArray[Any]
@@ -55,7 +55,8 @@ class SamplerState:
         slots: float ``[slots, n, *event]``, x and its history, in state units.
         seed: key of the noise.
         first: index of the first sample.
-        condition: int ``[n]`` or float ``[n, d]``, or None.
+        condition: int ``[n]`` or float ``[n, d]``, or arrays ``[n, ...]`` by the names of the graph's inputs: of named
+            parts, as they were encoded; or None.
         other: the condition to guide away from, likewise, or None.
         known: ``[n, *event]`` in state units, the denoised sample where ``mask`` is 0, or None.
         mask: ``[n, *event]``, 1 where to sample and 0 where to keep ``known``, or None.
@@ -66,8 +67,8 @@ class SamplerState:
     slots: Array
     seed: int
     first: int = 0
-    condition: Array | None = None
-    other: Array | None = None
+    condition: Conditions = None
+    other: Conditions = None
     known: Array | None = None
     mask: Array | None = None
 
@@ -100,12 +101,12 @@ class SamplerState:
         first, _, step = samples.indices(self.n)
         if step != 1:
             raise UsageError("a part of a state must be a slice of consecutive samples")
-        taken: dict[str, Any] = {name: None if (a := getattr(self, name)) is None else a[samples] for name in _OPTIONAL}
+        taken: dict[str, Any] = {name: each_of(lambda a: a[samples], getattr(self, name)) for name in _OPTIONAL}
         return replace(self, slots=self.slots[:, samples], first=self.first + first, **taken)
 
     def padded(self, n: int) -> SamplerState:
         """The state with its last sample repeated until there are ``n``, which does not affect the others."""
-        taken: dict[str, Any] = {name: None if (a := getattr(self, name)) is None else pad(a, n) for name in _OPTIONAL}
+        taken: dict[str, Any] = {name: each_of(lambda a: pad(a, n), getattr(self, name)) for name in _OPTIONAL}
         return replace(self, slots=pad(self.slots, n, axis=1), **taken)
 
     def save(self, path: Path, *, about: Mapping[str, str] | None = None) -> None:
@@ -123,7 +124,10 @@ class SamplerState:
         arrays[_TABLE + "clip"] = np.where(np.isinf(self.table.clip), 0.0, self.table.clip)
         arrays[_TABLE + "initial_scale"] = np.array(self.table.initial_scale)
         arrays["slots"] = self.slots
-        arrays.update({name: a for name in _OPTIONAL if (a := getattr(self, name)) is not None})
+        for name in _OPTIONAL:
+            given = getattr(self, name)
+            named = {f"{name}/{part}": array for part, array in given.items()} if isinstance(given, Mapping) else None
+            arrays.update({} if given is None else {name: given} if named is None else named)
         place = {"row": str(self.row), "seed": str(self.seed), "first": str(self.first)}
         weights.write(path, arrays, metadata={**(about or {}), "format": FORMAT, "version": VERSION, **place})
 
@@ -149,7 +153,7 @@ class SamplerState:
                 arrays["slots"],
                 noise.check_seed(int(about["seed"])),
                 int(about["first"]),
-                *(arrays.get(name) for name in _OPTIONAL),
+                *(_named(arrays, name) for name in _OPTIONAL),  # type: ignore[arg-type]
             )
             _check(state)
         except (KeyError, TypeError, ValueError, ZooError) as error:
@@ -165,8 +169,8 @@ def begin(
     *,
     seed: int,
     first: int = 0,
-    condition: Array | None = None,
-    other: Array | None = None,
+    condition: Conditions = None,
+    other: Conditions = None,
     init: ArrayLike | None = None,
     strength: float | None = None,
     mask: ArrayLike | None = None,
@@ -200,7 +204,7 @@ def begin(
         raise UsageError(f"{'a mask' if mask is not None else 'strength'} needs data to start from: pass init too")
     start = _initial_noise(noise, event_shape, n, seed, first, dtype)
     if other is None and condition is not None and program.null_class is not None:
-        other = np.full_like(condition, program.null_class)
+        other = each_of(lambda array: np.full_like(array, program.null_class), condition)
     x: Array = dtype(table.initial_scale) * start
     row, known, wanted = 0, None, None
     if init is not None:
@@ -297,7 +301,7 @@ class RowInputs:
         self._silence = np.zeros(shape, dtype)
         self._known = self._silence if state.known is None else state.known.astype(dtype, copy=False)
         self._mask = np.ones(shape, dtype) if state.mask is None else state.mask.astype(dtype, copy=False)
-        self._evaluated: dict[float, tuple[Array | None, Array]] = {}
+        self._evaluated: dict[float, tuple[Conditions, Array]] = {}
         self._worker = ThreadPoolExecutor(1, "zoo-noise")
         self._coming: dict[int, Future[Array]] = {}
 
@@ -319,7 +323,9 @@ class RowInputs:
         inputs["noise"] = self._noise(row.index)
         inputs["weights"] = weight.astype(self._dtype, copy=False)
         inputs["known"], inputs["mask"] = self._known, self._mask
-        if condition is not None:
+        if isinstance(condition, Mapping):
+            inputs.update(condition)
+        elif condition is not None:
             inputs["condition"] = condition
         return inputs
 
@@ -348,6 +354,12 @@ def _initial_noise(
     return spread(start, event_shape, n, "the noise to start from", dtype)
 
 
+def _named(arrays: Mapping[str, Array], name: str) -> Conditions:
+    """The array of a name in a file, or the arrays below it; None if there are none."""
+    below = {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
+    return arrays.get(name, below or None)
+
+
 def _check(state: SamplerState) -> None:
     slots, shape = state.slots, (state.n, *state.event_shape)
     if slots.ndim < 2 or slots.shape[0] != state.table.slots or slots.dtype.kind != "f":
@@ -359,8 +371,9 @@ def _check(state: SamplerState) -> None:
         if array is not None and array.shape != shape:
             raise DataError(f"{name} has shape {array.shape}, expected {shape}")
     for name in ("condition", "other"):
-        array = getattr(state, name)
-        if array is not None and len(array) != state.n:
-            raise DataError(f"{name} is for {len(array)} samples, not {state.n}")
+        given = getattr(state, name)
+        for array in given.values() if isinstance(given, Mapping) else () if given is None else (given,):
+            if array.ndim < 1 or len(array) != state.n:
+                raise DataError(f"{name} has shape {array.shape}, and is of {state.n} samples")
     if (state.known is None) != (state.mask is None):
         raise DataError("known and mask come together")

@@ -7,19 +7,20 @@ begins runs, advances them by some rows, finishes them, and encodes data as nois
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.conditions import ConditionLike
+from zoo.conditions import Condition, ConditionLike
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
 from zoo.paths import path_from, require_gaussian
 from zoo.programs import Iterate
 from zoo.samplers import BUILTIN, SamplerFunction, inversion, table_of
 from zoo.samplers.consistency import CONSISTENCY
+from zoo.samplers.guidance import each_of
 from zoo.samplers.options import SamplingOptions
 from zoo.samplers.state import (
     FloatType,
@@ -94,6 +95,7 @@ class Engine(ABC, Generic[Data]):
         event_shape: shape of one sample.
         state_shape: shape of one state, which differs from that of a sample if there is a decoder.
         samplers: where samplers are looked up by name.
+        described: the model's condition, or None.
         dtype: of states, a NumPy type.
     """
 
@@ -102,11 +104,23 @@ class Engine(ABC, Generic[Data]):
     event_shape: tuple[int, ...]
     state_shape: tuple[int, ...]
     samplers: Mapping[str, SamplerFunction] = BUILTIN
+    described: Condition | None = None
     dtype: FloatType = np.float32
 
     @abstractmethod
-    def condition(self, condition: ConditionLike, n: int) -> Array | None:
-        """The condition of ``n`` samples as an array ``[n]`` or ``[n, d]``; None for a model without any."""
+    def condition(self, condition: ConditionLike, n: int) -> Any:
+        """The condition of ``n`` samples as an array ``[n]`` or ``[n, d]``; None for a model without any.
+
+        Of named parts, a mapping of arrays ``[n, ...]``, or something that gives such mappings by a slice of samples
+        and ``arrays()``, as :class:`zoo.runtime.conditioning.ConditionRows` does.
+        """
+
+    def null(self, n: int, condition: Any) -> Any:
+        """What stands for no condition of ``n`` samples of a model of named parts, likewise; None for any other.
+
+        Tokens and sequences are as long as those of the condition.
+        """
+        return None
 
     def centred(self, x: Any) -> Any:
         """Data to start from, as values of the model's data; returns ``x`` unless overridden."""
@@ -149,7 +163,7 @@ class StepSampler(Generic[Data]):
         self.engine = engine
 
     def starting(
-        self, table: StepTable, n: int, *, seed: int, condition: Array | None, options: SamplingOptions
+        self, table: StepTable, n: int, *, seed: int, condition: Any, options: SamplingOptions
     ) -> Callable[[slice], SamplerState]:
         """A function that begins some of ``n`` samples; everything is checked before returning.
 
@@ -164,10 +178,13 @@ class StepSampler(Generic[Data]):
             UsageError, DataError, ConditionError: options that this model does not support.
         """
         engine = self.engine
-        arrays = {"condition": condition, **self._edits(n, options)}
+        edits = self._edits(n, options)
+        if edits["other"] is None and (table.guidance != 1.0).any():
+            edits["other"] = engine.null(n, condition)
+        arrays = {"condition": condition, **edits}
 
-        def start(part: slice) -> SamplerState:
-            taken: dict[str, Any] = {name: None if a is None else a[part] for name, a in arrays.items()}
+        def start(part: slice, left_out: Sequence[str] = ()) -> SamplerState:
+            taken: dict[str, Any] = {name: _some(a, part) for name, a in arrays.items() if name not in left_out}
             return begin(
                 engine.program,
                 table,
@@ -180,12 +197,13 @@ class StepSampler(Generic[Data]):
                 **taken,
             )
 
-        start(slice(0, 1))  # raises errors before anything runs
+        # raises errors before anything runs, an encoder of conditions among it
+        start(slice(0, 1), [name for name in ("condition", "other") if not isinstance(arrays[name], np.ndarray)])
         return start
 
-    def begin(self, n: int, *, seed: int, condition: Array | None, options: SamplingOptions) -> SamplerState:
+    def begin(self, n: int, *, seed: int, condition: Any, options: SamplingOptions) -> SamplerState:
         """The state before the first step; arguments and errors as for :meth:`starting`, and :func:`table_of`'s."""
-        table = table_of(self.engine.program, options, self.engine.samplers)
+        table = table_of(self.engine.program, options, self.engine.samplers, self.engine.described)
         start = self.starting(table, n, seed=seed, condition=condition, options=options)
         try:
             return start(slice(0, n))
@@ -245,7 +263,7 @@ class StepSampler(Generic[Data]):
         self,
         x: Array,
         *,
-        condition: Array | None,
+        condition: Any,
         steps: int | None = None,
         order: int = 2,
         batch_size: int | None = None,
@@ -262,12 +280,11 @@ class StepSampler(Generic[Data]):
         path = require_gaussian(path_from(program.path))
         table = inversion(path, program.steps if steps is None else steps, order=order)
         latents, dtype = engine.to_latent(x), engine.dtype
-        state = begin(
-            program, table, engine.state_shape, len(x), seed=0, condition=condition, init=latents, dtype=dtype
-        )
+        given = _some(condition, slice(0, len(x)))
+        state = begin(program, table, engine.state_shape, len(x), seed=0, condition=given, init=latents, dtype=dtype)
         return encoded(self.advance(state, batch_size=batch_size, progress=progress), path)
 
-    def _edits(self, n: int, options: SamplingOptions) -> dict[str, Array | None]:
+    def _edits(self, n: int, options: SamplingOptions) -> dict[str, Any]:
         """The initial arrays of a run of ``n`` samples, by the names of the arguments of "
         ":func:`zoo.samplers.state.begin`."""
         engine = self.engine
@@ -287,6 +304,14 @@ class StepSampler(Generic[Data]):
         if options.noise is not None:
             start = spread(options.noise, state, n, "the noise to start from", dtype)
         return {"other": other, "init": init, "mask": mask, "noise": start}
+
+
+def _some(values: Any, samples: slice) -> Any:
+    """Those of some samples; the arrays of named parts by name."""
+    if values is None or isinstance(values, Mapping):
+        return each_of(lambda array: array[samples], values)
+    some = values[samples]
+    return some.arrays() if hasattr(some, "arrays") else some
 
 
 def too_many(n: int, event_shape: tuple[int, ...]) -> UsageError:

@@ -77,11 +77,13 @@ class _Checker:
         return schema
 
     def _branch(self, value: Any, branches: list[dict[str, Any]], where: str) -> dict[str, Any]:
-        """The one branch that applies to a value: by its type, and for tables by their ``kind``."""
+        """The one branch that applies to a value: by its type, and for tables by their ``kind``, or for lack of it."""
         resolved = [self._resolve(branch) for branch in branches]
         fitting = [b for b in resolved if _is(value, b["type"])]
         if isinstance(value, dict) and fitting:
-            kinds = {b["properties"]["kind"].get("const"): b for b in fitting}
+            if (bare := [b for b in fitting if "kind" not in b["properties"]]) and "kind" not in value:
+                return bare[0]
+            kinds = {b["properties"]["kind"].get("const"): b for b in fitting if b not in bare}
             kind, others = value.get("kind"), kinds.pop(None, None)
             if isinstance(kind, str) and kind not in kinds and others is not None:
                 return others

@@ -6,11 +6,11 @@ import copy
 import inspect
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -302,7 +302,7 @@ def check_fit(model: GenerativeModel, data: Dataset) -> None:
     if model.condition is not None and any(
         split.condition is None for split in (data.train, data.validation, data.test)
     ):
-        raise DataError(f"the model is conditioned on {model.condition.kind}, which data set {data.name} does not have")
+        raise DataError(f"the model is conditioned on {model.condition.told}, which data set {data.name} does not have")
     for name in ("train", "validation", "test"):
         _check_split(getattr(data, name), f"of the {name} split of data set {data.name}", data, model.condition)
 
@@ -312,16 +312,17 @@ def _check_split(split: Split, whose: str, data: Dataset, condition: Condition |
     check_finite(np.asarray(split.x), f"the samples {whose}", names)
     if condition is None or split.condition is None:
         return
-    check_finite(np.asarray(split.condition), f"the contexts {whose}", condition.labels)
     try:
-        condition.array(split.condition, len(split))
+        if isinstance(split.condition, Mapping) or not condition.plain:
+            condition.arrays(split.condition, len(split))
+        else:
+            check_finite(np.asarray(split.condition), f"the contexts {whose}", condition.labels)
+            condition.array(split.condition, len(split))
     except ConditionError as error:
         raise DataError(f"the conditions {whose} do not fit the model: {error}", hint=error.hint) from error
 
 
-def batch(
-    data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel
-) -> tuple[Tensor, Tensor | None]:
+def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel) -> tuple[Tensor, Any]:
     """The samples at ``indices`` as model input, dequantised when the data is discrete or rounded.
 
     Uniform noise in [0, 1) turns the distribution of integers into a density (Theis et al. 2016, section 3.1).
@@ -329,10 +330,10 @@ def batch(
     x = torch.from_numpy(split.x[indices]).to(model.device, model.dtype)
     if data.widths is not None:
         x = x + torch.rand_like(x) * torch.as_tensor(data.widths, dtype=x.dtype, device=x.device)
-    condition = None
-    if model.condition is not None and split.condition is not None:
-        condition = torch.from_numpy(split.condition[indices]).to(model.device)
-    return x, condition
+    given = None if model.condition is None else split.condition_at(indices)
+    if isinstance(given, Mapping):
+        return x, {name: torch.from_numpy(part).to(model.device) for name, part in given.items()}
+    return x, None if given is None else torch.from_numpy(given).to(model.device)
 
 
 def _indices(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int64]:

@@ -53,8 +53,8 @@ def measure(card: ModelCard, bundle: BundledModel) -> tuple[dict[str, float], st
     if "class_agreement" in pending:
         metrics["class_agreement"] = _agreement(bundle, data)
     if "test_bits_per_dim" in pending:
-        x, condition = data.test.x[:_SCORED], data.test.condition
-        nats = bundle.log_prob(x, condition=None if condition is None else condition[:_SCORED], seed=_SEED)
+        x, condition = data.test.x[:_SCORED], data.test.condition_at(slice(_SCORED))
+        nats = bundle.log_prob(x, condition=condition, seed=_SEED)
         metrics["test_bits_per_dim"] = round(float(-nats.mean()) / (math.prod(bundle.event_shape) * math.log(2)), 4)
     return metrics, None
 

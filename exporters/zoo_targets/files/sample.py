@@ -29,10 +29,9 @@ def require(holds, otherwise):
 
 def uniform(seed, samples, size, step=0, stream=0):
     """Uniforms in (0, 1) by Philox4x32-10: of element e of a sample, word e mod 4 of block e // 4; whole blocks."""
-    blocks = -(-size // 4)
+    blocks, low, high = -(-size // 4), seed & 0xFFFFFFFF, seed >> 32
     c = [np.tile(np.arange(blocks, dtype=np.uint64), len(samples)), np.repeat(samples.astype(np.uint64), blocks)]
     c += [np.full_like(c[0], step), np.full_like(c[0], stream)]
-    low, high = seed & 0xFFFFFFFF, seed >> 32
     for _ in range(10):
         a, b = c[0] * np.uint64(ROUNDS[0]), c[2] * np.uint64(ROUNDS[1])
         mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -67,6 +66,8 @@ class Model:
         require((self.folder / "manifest.json").is_file(), f"{folder} is not a bundle: it has no manifest.json")
         self.manifest = m = json.loads((self.folder / "manifest.json").read_text("utf-8"))
         require(m["format"] == {"name": "genzoo-bundle", "version": 1}, f"{folder} is of another format: {m['format']}")
+        fields = [*(m["condition"] or ()), *(field for p in m["programs"].values() for field in p or ())]
+        require(not {"parts", "condition_encoder"} & {*fields}, "it is conditioned on named parts: use zoo.runtime")
         for name, info in m["files"].items():
             file = self.folder / name
             require(not ({"/", "\\"} & set(name) or file.is_symlink()), f"{name} is not a plain file of the bundle")
@@ -169,10 +170,9 @@ class Model:
             require(x.min() >= 0 and x.max() < levels, f"the data has numbers outside 0 to {levels - 1}")
             u = uniform(seed, np.arange(len(x)), x[0].size, 0, 3)[:, : x[0].size].reshape(x.shape).astype(np.float32)
             x = np.minimum(x.astype(np.float32) + u, np.nextafter(x.astype(np.float32) + 1, np.float32(0)))
-        (session, takes), c, parts = self.graph(program["graph"]), self.conditions(condition, len(x), True), []
-        name = next(name for name in takes if name != "condition")
-        for i, count, inputs in self.batches(len(x), batch, c):
-            parts.append(session.run(None, {name: x[i].astype(np.float32), **inputs})[0][:count])
+        (session, takes), c = self.graph(program["graph"]), self.conditions(condition, len(x), True)
+        name, x = next(name for name in takes if name != "condition"), x.astype(np.float32)
+        parts = [session.run(None, {name: x[i], **given})[0][:m] for i, m, given in self.batches(len(x), batch, c)]
         return np.concatenate(parts).astype(np.float64)
 
 

@@ -96,9 +96,10 @@ class Reflow(Distillation):
         """Draw the teacher's samples, under conditions of the training data, or read those of an interrupted run."""
         teacher: Any = self.teacher
         noise = normal(seed, self.pairs, teacher.event_shape)
-        conditions = None
-        if teacher.condition is not None and data.train.condition is not None:
-            conditions = data.train.condition[np.random.default_rng(seed).integers(len(data.train), size=self.pairs)]
+        conditions: Any = None
+        if teacher.condition is not None:
+            chosen = np.random.default_rng(seed).integers(len(data.train), size=self.pairs)
+            conditions = data.train.condition_at(chosen)
         samples = self._kept(folder / PAIRS_FILE, seed)
         if samples is None:
             say(f"drawing {self.pairs:,} samples of the teacher")

@@ -107,6 +107,7 @@ inline Program program(const json::Value& value) {
   if (const auto* decoder = value.find("decoder")) found.decoder = decoder->text();
   if (const auto* sampler = value.find("sampler")) found.sampler = sampler->text();
   if (const auto* steps = value.find("steps")) found.steps = steps->whole();
+  if (value.find("condition_encoder")) throw Error("it encodes its condition, which this program does not do");
   if (value.find("null_class")) found.null_class = static_cast<std::int32_t>(size_of(value.at("null_class")));
   found.shift = number("shift", 0);
   found.scale = number("scale", 1);
@@ -117,6 +118,7 @@ inline Program program(const json::Value& value) {
 
 inline Conditioning conditioning(const json::Value& value) {
   Conditioning found;
+  if (value.find("parts")) throw Error("it is conditioned on named parts, which this program does not take");
   const std::string& kind = value.at("kind").text();
   if (kind != "classes" && kind != "vector") throw Error("its condition is of the unknown kind " + kind);
   found.vector = kind == "vector";

@@ -1,0 +1,105 @@
+"""Named parts of conditions to prove a model with, drawn from the range or the vocabulary of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.models.interface import GenerativeModel
+from zoo.parts import Part
+from zoo.programs.conditioning import ROWS
+
+Feeds = dict[str, NDArray[Any]]
+#: entries of tokens and sequences of any length, where nothing else decides
+_LENGTH = 3
+
+
+class Parts:
+    """Draws the parts of a model's condition.
+
+    Args:
+        model: in float32 on the CPU.
+        random: draws them.
+    """
+
+    def __init__(self, model: GenerativeModel, random: np.random.Generator) -> None:
+        self._model, self._random = model, random
+        self._parts = () if model.condition is None else model.condition.parts
+
+    def feeds(self, sizes: Mapping[str, int]) -> Feeds:
+        """Parts and masks ``[rows, ...]`` as an encoder takes them, for sizes of symbolic dimensions.
+
+        Classes include the null class, tokens every symbol, and rows are of different lengths.
+        """
+        rows, feeds = sizes[ROWS], {}
+        masks: Feeds = {}
+        for part in self._parts:
+            shape = tuple(sizes.get(size, _LENGTH) if isinstance(size, str) else size for size in part.shape)
+            feeds[part.name] = self._drawn(part, (rows, *shape), null=True)
+            if part.mask is not None:
+                # the first row is as long as it can be
+                lengths = np.append(shape[0], self._random.integers(1, shape[0] + 1, size=rows - 1))
+                masks[part.mask] = (np.arange(shape[0]) < lengths[:, None]).astype(np.float32)
+                feeds[part.name][masks[part.mask] == 0] = part.padding or 0
+        return {**feeds, **masks}
+
+    def values(self, n: int) -> dict[str, NDArray[Any]]:
+        """Parts for ``n`` samples, as ``sample`` takes them, of one length each."""
+        values = {}
+        for part in self._parts:
+            shape = tuple(_LENGTH if isinstance(size, str) else size for size in part.shape)
+            values[part.name] = self._drawn(part, (n, *shape), null=False)
+            if part.modality == "tokens" and part.padding is not None:
+                # shorter ones, which are filled up to the longest
+                lengths = np.append(shape[0], self._random.integers(1, shape[0] + 1, size=n - 1))
+                values[part.name][np.arange(shape[0]) >= lengths[:, None]] = part.padding
+        return values
+
+    def extremes(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, Feeds]]:
+        """Every part at the ends of its range, ten times as large without one, and its null."""
+        ordinary = self.feeds(sizes)
+        for what, end in (("smallest", -1), ("largest", 1)):
+            ends = {part.name: self._end(part, ordinary[part.name], end) for part in self._parts}
+            yield f"the {what} numbers", {**ordinary, **ends}
+        nulls = {}
+        for part in self._parts:
+            if (null := part.nulls()) is not None:
+                nulls[part.name] = ordinary[part.name].copy()
+                # of tokens and sequences, as much of it as there is room for
+                where = (slice(None), slice(null.array.shape[1])) if part.mask is not None else (slice(None),)
+                length = ordinary[part.name].shape[1] if part.mask is not None else None
+                nulls[part.name][where] = null.array if length is None else null.array[:, :length]
+        if nulls:
+            yield "the nulls", {**ordinary, **nulls}
+
+    def _end(self, part: Part, drawn: NDArray[Any], end: int) -> NDArray[Any]:
+        limit = part.minimum if end < 0 else part.maximum
+        if part.dtype == "int32":
+            return np.full_like(drawn, 0 if end < 0 else (part.size or 1) - 1)
+        return np.full_like(drawn, limit) if limit is not None else drawn * drawn.dtype.type(10 * end)
+
+    def _drawn(self, part: Part, shape: tuple[int, ...], *, null: bool) -> NDArray[Any]:
+        if part.modality == "classes":
+            return self._random.integers(
+                (part.size or 1) + (null and part.null is not None), size=shape, dtype=np.int32
+            )
+        if part.modality == "tokens":
+            ids = np.setdiff1d(np.arange(part.size or 1), [] if part.padding is None else [part.padding])
+            return self._random.choice(ids, size=shape).astype(np.int32)
+        low, high = part.minimum, part.maximum
+        if low is not None and high is not None:
+            return self._random.uniform(low, high, size=shape).astype(np.float32).clip(low, high)
+        context = self._model.context_of(part)
+        normal = np.asarray(self._random.standard_normal(shape), np.float32)
+        values = normal if context is None else context.raw(normal)
+        return values.clip(-np.inf if low is None else low, np.inf if high is None else high).astype(np.float32)
+
+
+def first(condition: Any, n: int) -> Any:
+    """The conditions of the first ``n`` samples."""
+    if isinstance(condition, Mapping):
+        return {name: values[:n] for name, values in condition.items()}
+    return None if condition is None else condition[:n]

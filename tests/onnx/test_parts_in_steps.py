@@ -1,0 +1,318 @@
+"""Diffusions conditioned on named parts: guided by nulls, sampled in steps, with what was encoded in their states."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+from torch import nn  # noqa: E402 - after the checks
+
+from zoo.conditions import Condition, Part  # noqa: E402
+from zoo.errors import UsageError  # noqa: E402
+from zoo.programs.ports import Port  # noqa: E402
+from zoo.runtime import load  # noqa: E402
+from zoo.runtime.check import check  # noqa: E402
+from zoo.runtime.session import Session  # noqa: E402
+from zoo.samplers.state import SamplerState  # noqa: E402
+from zoo_diffusion.diffusion import Diffusion  # noqa: E402
+
+PARTS = Condition(
+    (
+        Part("image", "image", (1, 4, 4), minimum=0.0, maximum=1.0, null=0.0, required=False),
+        Part("state", "numbers", (2,), null=0.0),
+        Part("prompt", "tokens", ("length",), alphabet="_abc", padding=0, null=0, required=False),
+    )
+)
+
+
+class Network(nn.Module):
+    """Sees a vector of an observation, and looks at the words of a prompt by attention."""
+
+    def __init__(self):
+        super().__init__()
+        self.enter, self.leave = nn.Linear(3 + 1 + 8, 16), nn.Linear(16 + 8, 3)
+        self.query = nn.Linear(16, 8)
+
+    def forward(self, x, time, condition):
+        hidden = torch.tanh(self.enter(torch.cat([x, time[:, None], condition["observed"]], 1)))
+        words, mask = condition["words"], condition["seen"]
+        scores = (words * self.query(hidden)[:, None]).sum(2) - 1e4 * (1 - mask)
+        read = (torch.softmax(scores, 1)[:, :, None] * words).sum(1)
+        return self.leave(torch.cat([hidden, read], 1))
+
+
+class Policy(Diffusion):
+    """A small diffusion of actions, given a picture, a state and a prompt."""
+
+    def __init__(self, parts=PARTS, **options):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            super().__init__(Network(), (3,), condition=parts, sampling={"steps": 4, **options})
+            self.look, self.feel = nn.Linear(16, 8), nn.Linear(2, 8)
+            self.read = nn.Embedding(4, 8)
+
+    def encode_condition(self, parts):
+        observed = torch.tanh(self.look(parts["image"].flatten(1)) + self.feel(parts["state"]))
+        return {"observed": observed, "words": self.read(parts["prompt"]), "seen": parts["prompt_mask"]}
+
+    def encoded_ports(self):
+        return (
+            Port("observed", "float32", ("rows", 8), "picture and state"),
+            Port("words", "float32", ("rows", "length", 8), "the prompt"),
+            Port("seen", "float32", ("rows", "length"), "1 where the prompt is"),
+        )
+
+
+def fitted(**options):
+    model = Policy(**options)
+    state = 5 + 2 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    model.prepare(torch.zeros(50, 3), {"state": state})
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fitted()
+
+
+@pytest.fixture(scope="module")
+def folder(model, exported_once):
+    return exported_once("policy", model)
+
+
+@pytest.fixture
+def bundle(folder):
+    return load(folder, "cpu")
+
+
+def given(n):
+    random = np.random.default_rng(n)
+    return {
+        "image": random.uniform(size=(n, 1, 4, 4)).astype(np.float32),
+        "state": (5 + random.normal(size=(n, 2))).astype(np.float32),
+        "prompt": ["abc", "c", "ab", "bb", "abca"][:n],
+    }
+
+
+ONE = {name: value[0] for name, value in given(1).items()}
+CASES = {
+    "plain": {},
+    "guided": {"guidance": 2.5},
+    "without its condition": {"guidance": 0.0},
+    "away from another": {"guidance": 3.0, "negative": {"state": [1.0, 2.0], "prompt": "cab"}},
+    "with noise": {"sampler": "ddpm", "guidance": 1.5},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_bundle_samples_what_pytorch_does(model, bundle, case):
+    x = model.sample(3, condition=given(3), seed=1, **CASES[case]).numpy()
+    np.testing.assert_allclose(bundle.sample(3, condition=given(3), seed=1, **CASES[case]), x, atol=1e-4)
+    np.testing.assert_allclose(bundle.sample(3, condition=given(3), seed=1, batch_size=2, **CASES[case]), x, atol=1e-4)
+
+
+def test_guidance_is_away_from_all_nulls(model, bundle):
+    nulls = {"image": np.zeros((1, 4, 4)), "state": [0.0, 0.0], "prompt": "_"}
+    unguided = bundle.sample(2, condition=given(2), seed=1, guidance=0.0)
+    # padding alone is no prompt that can be given: that of the null is in the state
+    state = bundle.begin(2, condition=given(2), seed=1, guidance=2.0)
+    parts = {name: torch.tensor(np.asarray(nulls[name], np.float32))[None] for name in ("image", "state")}
+    parts["state"] = model.context_of(PARTS.parts[1])(parts["state"])
+    parts |= {"prompt": torch.zeros(1, 3, dtype=torch.int32), "prompt_mask": torch.tensor([[1.0, 0.0, 0.0]])}
+    with torch.no_grad():
+        encoded = model.encode_condition(parts)
+    for name, value in encoded.items():
+        np.testing.assert_allclose(state.other[name], value.expand(2, *value.shape[1:]).numpy(), atol=1e-6)
+    assert np.abs(unguided - bundle.sample(2, condition=given(2), seed=1)).max() > 1e-3
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Rows that the encoder was given at each call, and calls of the step."""
+    made = {"condition": [], "step": 0}
+    run, run_on = Session.run, Session.run_on
+
+    def counting(self, feeds, outputs=None):
+        if self.graph.stem == "condition":
+            made["condition"].append(len(feeds["state"]))
+        return run(self, feeds, outputs)
+
+    def stepping(self, *arguments):
+        made["step"] += self.graph.stem == "step"
+        return run_on(self, *arguments)
+
+    monkeypatch.setattr(Session, "run", counting)
+    monkeypatch.setattr(Session, "run_on", stepping)
+    return made
+
+
+def test_the_encoder_runs_once_for_all_steps_and_samples(bundle, calls):
+    bundle.sample(64, condition=ONE, seed=0, steps=7, batch_size=16)
+    assert calls == {"condition": [1], "step": 28}
+    calls["condition"].clear()
+    # the nulls are one row more
+    bundle.sample(64, condition=ONE, seed=0, steps=7, guidance=2.0, batch_size=16)
+    assert calls["condition"] == [1, 1]
+    calls["condition"].clear()
+    bundle.warm_up(condition=ONE)
+    assert calls["condition"] == [1]
+    calls["condition"].clear()
+    for wrong in ({"guidance": "much"}, {"mask": np.ones(3)}, {"steps": 0}):
+        with pytest.raises(UsageError):
+            bundle.sample(2, condition=ONE, **wrong)
+    assert calls["condition"] == []
+
+
+def test_a_state_holds_what_was_encoded_and_goes_on_in_pytorch(model, bundle, calls, tmp_path):
+    options = {"condition": given(3), "seed": 3, "guidance": 2.0}
+    state = bundle.advance(bundle.begin(3, **options), 2)
+    assert set(state.condition) == {"observed", "words", "seen"}
+    state.save(tmp_path / "state.safetensors")
+    read = SamplerState.load(tmp_path / "state.safetensors")
+    for name in state.condition:
+        np.testing.assert_array_equal(read.condition[name], state.condition[name])
+        np.testing.assert_array_equal(read.other[name], state.other[name])
+    calls["condition"].clear()
+    x = bundle.finish(read)
+    assert calls["condition"] == []
+    np.testing.assert_allclose(x, bundle.sample(3, **options), atol=1e-5)
+    np.testing.assert_allclose(model.finish(read).numpy(), x, atol=1e-4)
+
+
+def test_scoring_encodes_once_and_agrees(model, bundle, calls):
+    x = bundle.sample(3, condition=given(3), seed=1)
+    calls["condition"].clear()
+    expected = model.log_prob(torch.from_numpy(x), condition=given(3), steps=8).numpy()
+    np.testing.assert_allclose(bundle.log_prob(x, condition=given(3), steps=8), expected, atol=1e-3)
+    assert calls["condition"] == [3]
+    noise = bundle.encode(x, condition=given(3), steps=10)
+    np.testing.assert_allclose(model.encode(torch.from_numpy(x), condition=given(3), steps=10), noise, atol=1e-4)
+
+
+def test_the_encoder_learns_through_the_loss_and_conditions_are_hidden():
+    learner = fitted().train()
+    parts = {name: torch.as_tensor(value) for name, value in given(4).items() if name != "prompt"}
+    parts |= {"prompt": torch.tensor([[1, 2, 0], [3, 0, 0], [1, 1, 1], [2, 0, 0]])}
+    learner.loss(torch.zeros(4, 3), condition=parts).backward()
+    for name, parameter in learner.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+    tensors = learner.condition_tensors(parts, 4)
+    hidden = learner.hidden(tensors, 1.0)
+    assert not hidden["image"].any()
+    assert not hidden["state"].any()
+    assert hidden["prompt_mask"].tolist() == [[1, 0, 0]] * 4
+    assert all(torch.equal(value, tensors[name]) for name, value in learner.hidden(tensors, 0.0).items())
+    # a null that is longer than the prompts of a batch
+    long = Policy(Condition((*PARTS.parts[:2], dataclasses.replace(PARTS.parts[2], null=(1, 2, 3)))))
+    hidden = long.hidden(long.condition_tensors({**parts, "prompt": torch.tensor([[1]] * 4)}, 4), 0.5)
+    assert {tuple(row) for row in hidden["prompt"].tolist()} <= {(1, 0, 0), (1, 2, 3)}
+    assert hidden["prompt_mask"].shape == (4, 3)
+
+
+def test_a_condition_keeps_its_gradient_through_every_step(model):
+    image = torch.rand(2, 1, 4, 4, requires_grad=True)
+    condition = {"image": image, "state": torch.zeros(2, 2), "prompt": torch.tensor([[1, 2], [3, 0]])}
+    model.sample(2, condition=condition, seed=0, guidance=2.0).sum().backward()
+    assert image.grad.abs().max() > 0
+
+
+def test_guidance_needs_a_null_of_each_part(bundle):
+    parts = Condition((*PARTS.parts[:1], Part("state", "numbers", (2,)), *PARTS.parts[2:]))
+    model = fitted(parts=parts)
+    with pytest.raises(UsageError, match="guidance needs a null of each part of the condition, and state has none"):
+        model.sample(1, condition=ONE, guidance=2.0)
+    # without guidance, nothing is missing
+    assert model.sample(1, condition=ONE, seed=0).shape == (1, 3)
+
+
+def test_golden_values_are_replayed(bundle):
+    assert check(bundle.bundle, "cpu").ok
+
+
+# -- on the command line ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    """Runs the command line in a folder with files of parts, and gives what it wrote or says."""
+    from click.testing import CliRunner
+    from PIL import Image
+
+    from zoo import weights
+    from zoo.cli import cli
+
+    monkeypatch.chdir(tmp_path)
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
+    Image.fromarray(pixels).save("cam.png")
+    np.save("arm.npy", np.array([4.0, 6.0], np.float32))
+    np.save("arms.npy", np.array([[4.0, 6.0], [5.0, 5.0]], np.float32))
+    np.savez("all.npz", image=pixels[None] / np.float32(255), state=np.array([4.0, 6.0]), other=np.zeros(3))
+    weights.write(
+        tmp_path / "all.safetensors", {"image": pixels[None] / np.float32(255), "state": np.array([4.0, 6.0])}
+    )
+    (tmp_path / "all.json").write_text('{"state": [4, 6], "prompt": ["cab", "a"]}')
+
+    def run(*arguments):
+        done = CliRunner().invoke(cli, [str(a) for a in arguments])
+        return np.load("x.npy") if done.exit_code == 0 else done.stderr
+
+    run.pixels = (pixels[None] / 255.0).astype(np.float32)
+    return run
+
+
+COMMON = ("-n", 2, "--seed", 3, "--provider", "cpu", "-o", "x.npy", "--force")
+
+
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [
+        (["image=cam.png", "state=arm.npy", "prompt=cab"], {"image": None, "state": [4, 6], "prompt": "cab"}),
+        (["state=4,6"], {"state": [4, 6]}),
+        (["state=arms.npy"], {"state": [[4, 6], [5, 5]]}),
+        (["all.npz"], {"image": None, "state": [4, 6]}),
+        (["all.safetensors"], {"image": None, "state": [4, 6]}),
+        (["all.json"], {"state": [4, 6], "prompt": ["cab", "a"]}),
+    ],
+)
+def test_parts_are_given_by_name_or_in_one_file(zoo, folder, bundle, given, means):
+    condition = {name: zoo.pixels if value is None else value for name, value in means.items()}
+    options = [each for text in given for each in ("--condition", text)]
+    x = zoo("run", folder, *COMMON, *options)
+    np.testing.assert_allclose(x, bundle.sample(2, condition=condition, seed=3), atol=1e-5)
+
+
+def test_a_file_of_one_value_a_row_says_how_many_samples(zoo, folder):
+    assert len(zoo("run", folder, "--provider", "cpu", "-o", "x.npy", "--condition", "state=arms.npy")) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["camera=cam.png"], "'camera=cam.png' does not begin with the name of a part"),
+        (["state=4,6", "state=arm.npy"], "--condition state is given twice"),
+        (["state=arm.np"], "'arm.np' is neither a file nor a list of numbers"),
+        (["state=cam.png"], "cam.png is an image, and part state is numbers"),
+        (["state=4"], "part state of the condition"),
+        (["prompt=cab"], "part state of the condition is missing"),
+        (["state=4,6", "prompt=cat"], "has no symbol 't'"),
+        (["arm.npy"], "arm.npy has none of the parts image, state, prompt"),
+    ],
+)
+def test_what_is_no_part_is_refused_in_a_sentence(zoo, folder, given, says):
+    said = zoo("run", folder, *COMMON, *(each for text in given for each in ("--condition", text)))
+    assert isinstance(said, str)
+    assert says in " ".join(said.split())
+
+
+def test_what_takes_no_parts_says_so(zoo, folder):
+    state = ("--condition", "state=4,6")
+    said = zoo("run", folder, *COMMON, "--class", "1")
+    assert "this model is conditioned on the parts image, state, prompt, not on a class" in " ".join(said.split())
+    assert "--interpolate takes a class or a vector" in zoo(
+        "run", folder, "--interpolate", 2, "--seed", 1, "-o", "x.npy", "--force", *state
+    )

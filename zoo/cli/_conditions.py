@@ -1,0 +1,107 @@
+"""What ``--condition`` stands for: a file, or the named parts of a condition, each a file or a value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.conditions import Condition, Part
+from zoo.errors import ConditionError, UsageError
+
+_LARGEST_JSON = 64 << 20
+
+
+def condition_from(condition: Condition, given: Sequence[str]) -> Any:
+    """The value of a condition, in one of the forms that ``sample`` takes.
+
+    Args:
+        condition: the model's.
+        given: one file; or, of named parts, ``NAME=FILE`` or ``NAME=VALUE`` each.
+
+    Raises:
+        UsageError: neither, or a part twice.
+        ConditionError: an unknown part, or a value that is none.
+        DataError: a file that cannot be read.
+    """
+    from zoo.render.read import read_condition
+
+    if condition.plain:
+        if len(given) > 1:
+            raise UsageError(f"--condition is given {len(given)} times; this model takes {condition.told} of one file")
+        return read_condition(Path(given[0]))
+    if len(given) == 1 and ("=" not in given[0] or Path(given[0]).is_file()):
+        return _of_file(condition, Path(given[0]))
+    parts = {part.name: part for part in condition.parts}
+    values: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in parts:
+            raise ConditionError(
+                f"--condition {text!r} does not begin with the name of a part and an equals sign",
+                hint=f"The parts are {', '.join(parts)}.",
+            )
+        if name in values:
+            raise UsageError(f"--condition {name} is given twice")
+        values[name] = _value(parts[name], value)
+    return values
+
+
+def rows_of(condition: Condition, value: Any) -> int | None:
+    """For how many samples a value is, if that shows: by arrays of one axis more than their part has."""
+    for part in condition.parts:
+        given = value.get(part.name) if isinstance(value, dict) else value
+        if isinstance(given, np.ndarray) and given.ndim == len(part.shape) + 1:
+            return len(given)
+    return None
+
+
+def _of_file(condition: Condition, path: Path) -> dict[str, Any]:
+    """All parts of one file, by their names; other arrays of it are left alone."""
+    from zoo.render.read import read_arrays
+
+    values = _json(path) if path.suffix.lower() == ".json" else read_arrays(path)
+    found = {name: values[name] for name in condition.names if name in values} if isinstance(values, dict) else {}
+    if not found:
+        raise ConditionError(f"{path} has none of the parts {', '.join(condition.names)}")
+    return found
+
+
+def _value(part: Part, text: str) -> Any:
+    path = Path(text)
+    if path.is_file():
+        return _read(part, path)
+    if part.modality == "classes" or (part.modality == "tokens" and part.alphabet is not None):
+        return text
+    try:
+        numbers = [float(number) for number in text.split(",")]
+    except ValueError:
+        raise ConditionError(f"--condition {part.name}: {text!r} is neither a file nor a list of numbers") from None
+    return np.array(numbers, np.int64 if part.modality == "tokens" else np.float64)
+
+
+def _read(part: Part, path: Path) -> Any:
+    """A part from a file; pixels of a PNG are spread over the part's range."""
+    from zoo.render.read import read_condition, read_image
+
+    if path.suffix.lower() == ".png":
+        if part.modality != "image":
+            raise ConditionError(f"{path} is an image, and part {part.name} is {part.modality}")
+        low, high = (0.0 if part.minimum is None else part.minimum), (255.0 if part.maximum is None else part.maximum)
+        shape = tuple(int(size) for size in part.shape)
+        return (low + (high - low) / 255.0 * read_image(path, shape)[0].astype(np.float64)).astype(np.float32)
+    if path.suffix.lower() == ".json":
+        return _json(path)
+    return read_condition(path)
+
+
+def _json(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ConditionError(f"{path} is too large for a condition in JSON")
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConditionError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,359 @@
+"""What models are conditioned on, as tensors: checked, standardised, and encoded once for each different condition.
+
+This module needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.conditions import Condition
+from zoo.errors import ConditionError, ConfigError
+from zoo.models.contexts import (
+    StandardizedContext,
+    TensorCondition,
+    checked_condition,
+    checked_part,
+    has_tensor,
+    mask_of,
+)
+from zoo.parts import ONLY, Part
+from zoo.programs import Graph
+from zoo.programs.conditioning import RESERVED, ROWS, led_by, part_ports
+from zoo.programs.ports import Port
+
+#: name of the graph that encodes conditions
+ENCODER = "condition"
+
+
+class Conditioned(nn.Module):
+    """A module that may be conditioned on something: the base class of every model.
+
+    A model of one class or one vector gets it as a tensor, a model of named parts as a mapping: of the parts, or of
+    what :meth:`encode_condition` makes of them, if :meth:`encoded_ports` says what that is. Numbers among the parts are
+    standardised before.
+
+    Attributes:
+        condition: what samples are conditioned on, or None.
+    """
+
+    condition: Condition | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The parameters' floating-point type."""
+        return next(self.parameters()).dtype
+
+    def condition_on(self, condition: Condition | None) -> None:
+        """Set :attr:`condition`, with submodules that standardise vectors and numbers; for constructors."""
+        self.condition = condition
+        if condition is not None and condition.kind == "vector":
+            self.contexts = StandardizedContext(condition.size)
+        elif condition is not None and not condition.plain:
+            numbers = (part for part in condition.parts if part.modality == "numbers")
+            self.part_contexts = nn.ModuleDict(
+                {f"part_{part.name}": StandardizedContext(int(part.shape[0])) for part in numbers}
+            )
+
+    @property
+    def standardized_context(self) -> StandardizedContext | None:
+        """The submodule that standardises context vectors, or None."""
+        part = self._modules.get("contexts")
+        return part if isinstance(part, StandardizedContext) else None
+
+    def context(self, condition: Tensor | None) -> Tensor | None:
+        """A condition as networks receive it: standardised vectors ``[..., d]``, or unchanged classes."""
+        standardize = self.standardized_context
+        if standardize is None or condition is None or self.takes_parts:
+            return condition
+        return standardize(condition).to(self.dtype)  # type: ignore[no-any-return]
+
+    def context_of(self, part: Part) -> StandardizedContext | None:
+        """What standardises one part of the condition, or None."""
+        own = self._modules.get("part_contexts")
+        found = own[f"part_{part.name}"] if isinstance(own, nn.ModuleDict) and f"part_{part.name}" in own else None
+        if found is None and part.name == ONLY:
+            return self.standardized_context
+        return found if isinstance(found, StandardizedContext) else None
+
+    def prepare_contexts(self, condition: Tensor | Mapping[str, Tensor]) -> None:
+        """Fit what standardises vectors and numbers to the conditions of training data.
+
+        Raises:
+            DataError: a value that is not finite, with its row and column.
+        """
+        for part in () if self.condition is None else self.condition.parts:
+            context = self.context_of(part)
+            values = condition.get(part.name) if isinstance(condition, Mapping) else condition
+            if context is not None and values is not None:
+                context.prepare(values)
+
+    def condition_array(self, condition: TensorCondition, n: int) -> NDArray[Any] | None:
+        """The condition of ``n`` samples as the array that graphs take: int32 ``[n]`` or float32 ``[n, d]``.
+
+        Raises:
+            ConditionError: a condition that the model does not accept.
+        """
+        if self.condition is None:
+            if condition is not None:
+                raise ConditionError("this model takes no condition")
+            return None
+        if isinstance(condition, Tensor):
+            condition = condition.detach().cpu().numpy()
+        return self.condition.array(condition, n)
+
+    def condition_tensor(self, condition: TensorCondition, n: int) -> Tensor | None:
+        """The condition of ``n`` samples as a tensor on the model's device, or None for an unconditional model.
+
+        A tensor is passed through, with its gradient. In training mode the values of a tensor on an
+        accelerator are not checked, since that would synchronise every step; training checks all of its data
+        beforehand.
+
+        Raises:
+            ConditionError: a condition that the model does not accept.
+        """
+        if isinstance(condition, Tensor) and self.condition is not None:
+            look = condition.device.type == "cpu" or not self.training
+            return self._placed(checked_condition(condition, self.condition, n, look=look))
+        array = self.condition_array(condition, n)
+        return None if array is None else self.as_condition(array)
+
+    def as_condition(self, array: NDArray[Any]) -> Tensor:
+        """A condition array as a tensor on the model's device; vectors in its dtype, or float32 if that is wider."""
+        return self._placed(torch.from_numpy(np.ascontiguousarray(array)))
+
+    def _placed(self, condition: Tensor) -> Tensor:
+        if not condition.is_floating_point():
+            return condition.to(self.device)
+        # raw contexts need not fit into float16: they are standardised first
+        wide = self.standardized_context is not None
+        return condition.to(self.device, torch.promote_types(self.dtype, torch.float32) if wide else self.dtype)
+
+    # -- named parts ------------------------------------------------------------------------------------------------
+
+    def encode_condition(self, parts: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The parts of conditions, encoded: what :meth:`encoded_ports` describes, by name.
+
+        An embedding network, say. It is differentiable, and trained through the model's loss; a runtime calls its graph
+        once a call, on each different condition, whatever the number of samples and of steps.
+
+        Args:
+            parts: by name, each ``[rows, *shape]``, numbers standardised; and the masks of tokens and sequences.
+
+        Returns:
+            tensors ``[rows, ...]``; the parts themselves unless overridden.
+        """
+        return parts
+
+    def encoded_ports(self) -> tuple[Port, ...]:
+        """What :meth:`encode_condition` gives: ports of shape ``("rows", ...)``; none if there is no encoder."""
+        return ()
+
+    @property
+    def encodes(self) -> bool:
+        """Whether it has an encoder of conditions.
+
+        Raises:
+            ConfigError: an encoder whose outputs it does not describe, or that no graph could take.
+        """
+        ports = self.encoded_ports()
+        if self.condition is None or (not ports and type(self).encode_condition is Conditioned.encode_condition):
+            return False
+        if not ports:
+            raise ConfigError(
+                f"{type(self).__name__} has encode_condition, but no encoded_ports that say what it gives"
+            )
+        for port in ports:
+            if port.shape[:1] != (ROWS,) or port.name in RESERVED:
+                raise ConfigError(
+                    f"{type(self).__name__}: an encoder of conditions cannot give {port.name} {list(port.shape)}: its "
+                    f"first size is {ROWS!r}, and its name is not one that graphs have otherwise"
+                )
+        return True
+
+    @property
+    def takes_parts(self) -> bool:
+        """Whether the model gets its condition as a mapping, of parts or of what they are encoded as."""
+        return self.condition is not None and (not self.condition.plain or self.encodes)
+
+    def condition_inputs(self, *leading: str) -> tuple[Port, ...]:
+        """The inputs by which graphs take the condition of their samples, with these leading dimensions.
+
+        Raises:
+            ConfigError: a part has the name of another input of graphs, and there is no encoder.
+        """
+        if self.condition is None:
+            return ()
+        if self.encodes:
+            return led_by(self.encoded_ports(), *leading)
+        ports = part_ports(self.condition, *leading)
+        if taken := [port.name for port in ports if port.name in RESERVED]:
+            raise ConfigError(
+                f"{type(self).__name__} is conditioned on a part {taken[0]!r}, as graphs name another input",
+                hint="Give the part another name, or the model an encode_condition whose outputs are named otherwise.",
+            )
+        return ports
+
+    def condition_graph(self) -> Graph | None:
+        """The graph that encodes conditions, for :meth:`programs`; None for a model without an encoder."""
+        if self.condition is None or not self.encodes:
+            return None
+        return Graph(ENCODER, _Encoder(self), part_ports(self.condition, ROWS), self.encoded_ports())
+
+    def condition_tensors(self, condition: TensorCondition, n: int) -> dict[str, Tensor]:
+        """The parts of the conditions of ``n`` samples, checked, on the model's device: ``[n, *shape]`` by name.
+
+        Tensors are passed through, with their gradients; masks of tokens and sequences come along.
+
+        Raises:
+            ConditionError: a condition that the model does not accept; the part is named.
+        """
+        described = self.condition
+        if described is None:
+            raise ConditionError("this model takes no condition")
+        if not has_tensor(condition):
+            return self._parts_of(described.arrays(condition, n))
+        values: Mapping[str, Any] = condition if isinstance(condition, Mapping) else {described.names[0]: condition}
+        given: dict[Part, Tensor] = {
+            part: values[part.name] for part in described.parts if isinstance(values.get(part.name), Tensor)
+        }
+        rest = tuple(part for part in described.parts if part not in given)
+        left = {name: value for name, value in values.items() if name not in {part.name for part in given}}
+        if left and not rest:
+            described.arrays(left, n)  # raises: these are no parts of it
+        found = self._parts_of(Condition(rest).arrays(left, n)) if rest else {}
+        for part, value in given.items():
+            look = value.device.type == "cpu" or not self.training
+            found[part.name] = self._part(part, checked_part(value, part, n, look=look))
+            if part.mask is not None:
+                found[part.mask] = mask_of(part, found[part.name]).to(self.dtype)
+        return {port.name: found[port.name] for port in part_ports(described, ROWS)}
+
+    def received_condition(self, condition: TensorCondition, n: int) -> Any:
+        """What the model gets of the condition of ``n`` samples: None, a tensor ``[n]`` or ``[n, d]``, or a mapping.
+
+        An encoder runs once, and on each different condition only, unless the condition is tensors.
+
+        Raises:
+            ConditionError: a condition that the model does not accept.
+        """
+        if not self.takes_parts:
+            return self.condition_tensor(condition, n)
+        assert self.condition is not None
+        if has_tensor(condition):
+            return self._encoded(self.condition_tensors(condition, n))
+        arrays, index = self.condition.distinct(condition, n)
+        rows = self._encoded(self._parts_of(arrays))
+        if np.array_equal(index, np.arange(len(next(iter(arrays.values()))))):
+            return rows
+        where = torch.from_numpy(index).to(self.device)
+        return {name: value.index_select(0, where) for name, value in rows.items()}
+
+    def graph_condition(self, condition: TensorCondition, n: int) -> Any:
+        """What graphs take of the condition of ``n`` samples: None, a tensor, or :meth:`condition_inputs` by name."""
+        if self.takes_parts and not self.encodes:
+            return self.condition_tensors(condition, n)
+        return self.received_condition(condition, n)
+
+    def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> dict[str, Tensor] | None:
+        """What graphs take of no condition for ``n`` samples, for guidance; None for a model without named parts.
+
+        Args:
+            n: number of samples.
+            lengths: of tokens and sequences, see :meth:`zoo.conditions.Condition.lengths`.
+
+        Raises:
+            UsageError: a part without a null.
+        """
+        if self.condition is None or self.condition.plain:
+            return None
+        parts = self._parts_of(self.condition.nulls(lengths))
+        rows = self._encoded(parts) if self.encodes else parts
+        return {name: each.expand(n, *each.shape[1:]) for name, each in rows.items()}
+
+    def hidden(self, parts: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+        """Parts of conditions ``[n, ...]``, of which a random share has all nulls instead, for guidance to be learned.
+
+        All nulls at once, as guidance evaluates them (Ho & Salimans 2022), if every part has one; else nothing changes.
+        """
+        described = self.condition
+        if described is None or any(part.null is None for part in described.parts):
+            return dict(parts)
+        nulls = self._parts_of(described.nulls(described.lengths(parts)))
+        hide = torch.rand(len(next(iter(parts.values()))), device=self.device) < share
+        fillers = {part.name: part.padding or 0 for part in described.parts}
+        chosen = {}
+        for name, each in parts.items():
+            null, value = nulls[name], each
+            if each.ndim > 1 and each.shape[1] < null.shape[1]:
+                # the null of tokens is longer than any of the batch
+                missing = (len(each), null.shape[1] - each.shape[1], *each.shape[2:])
+                value = torch.cat([each, each.new_full(missing, fillers.get(name, 0))], 1)
+            chosen[name] = torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), null, value)
+        return chosen
+
+    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        """What the model gets where a graph has :meth:`condition_inputs`: nothing, a tensor, or a mapping."""
+        if not inputs or not self.takes_parts:
+            return inputs
+        named = dict(zip((port.name for port in self.condition_inputs("batch")), inputs, strict=True))
+        return (named if self.encodes else self._encoded(named),)
+
+    def _encoded(self, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Parts as the model gets them: standardised, and encoded if it has an encoder."""
+        assert self.condition is not None
+        standard = dict(parts)
+        for part in self.condition.parts:
+            context = self.context_of(part)
+            if context is not None:
+                standard[part.name] = context(parts[part.name]).to(self.dtype)
+        encoded = self.encode_condition(standard)
+        if not self.encodes:
+            return dict(encoded)
+        names = [port.name for port in self.encoded_ports()]
+        if set(names) != set(encoded):
+            raise ConfigError(
+                f"{type(self).__name__}.encode_condition gives {', '.join(encoded)}, and encoded_ports says "
+                f"{', '.join(names)}"
+            )
+        return {name: encoded[name] for name in names}
+
+    def _parts_of(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+        """Arrays of parts and masks as tensors on the model's device."""
+        assert self.condition is not None
+        parts = {part.name: part for part in self.condition.parts}
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        return {
+            name: self._part(parts[name], tensor) if name in parts else tensor.to(self.device, self.dtype)
+            for name, tensor in tensors.items()
+        }
+
+    def _part(self, part: Part, value: Tensor) -> Tensor:
+        if not value.is_floating_point():
+            return value.to(self.device)
+        wide = self.context_of(part) is not None
+        return value.to(self.device, torch.promote_types(self.dtype, torch.float32) if wide else self.dtype)
+
+
+class _Encoder(nn.Module):
+    """A model's encoder of conditions as a module of its parts in order, for exporters to trace."""
+
+    def __init__(self, model: Conditioned) -> None:
+        super().__init__()
+        self.model = model
+        assert model.condition is not None
+        self.names = [port.name for port in part_ports(model.condition, ROWS)]
+
+    def forward(self, *parts: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.model._encoded(dict(zip(self.names, parts, strict=True))).values())
