@@ -85,14 +85,15 @@ def _value(part: Part, text: str) -> Any:
 
 def _read(part: Part, path: Path) -> Any:
     """A part from a file; pixels of a PNG are spread over the part's range."""
-    from zoo.render.read import read_condition, read_image
+    from zoo.render.read import read_condition, read_samples
 
     if path.suffix.lower() == ".png":
         if part.modality != "image":
             raise ConditionError(f"{path} is an image, and part {part.name} is {part.modality}")
         low, high = (0.0 if part.minimum is None else part.minimum), (255.0 if part.maximum is None else part.maximum)
         shape = tuple(int(size) for size in part.shape)
-        return (low + (high - low) / 255.0 * read_image(path, shape)[0].astype(np.float64)).astype(np.float32)
+        shades, _ = read_samples(path, shape, pictures=True)
+        return (low + (high - low) / 255.0 * shades[0].astype(np.float64)).astype(np.float32)
     if path.suffix.lower() == ".json":
         return _json(path)
     return read_condition(path)
