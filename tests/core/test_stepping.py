@@ -121,7 +121,7 @@ def test_what_a_model_cannot_take_is_refused_before_its_network_runs():
 
     latent = StepSampler(Latent())
     for options, error, match in (
-        ({"init": np.zeros(EVENT), "mask": np.ones(EVENT)}, UsageError, "closed keeps no part of its data"),
+        ({"init": np.zeros(EVENT), "mask": np.ones(EVENT)}, UsageError, "closed cannot keep a part of its data"),
         ({"strength": 0.5}, UsageError, "strength needs data"),
         ({"init": np.zeros(4)}, DataError, "data to start from has shape"),
         ({"noise": np.zeros(EVENT)}, DataError, "noise to start from has shape"),

@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite_is_an_error_that_says_where(tmp_path):
 def test_data_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"events of shape \(2,\), the model of \(3,\)"):
         train(Gaussian(3), data(), recipe(), tmp_path / "c.safetensors")
-    with pytest.raises(DataError, match="conditioned on classes"):
+    with pytest.raises(DataError, match="conditioned on the classes"):
         train(Gaussian(condition=Condition.classes(2)), data(), recipe(), tmp_path / "c.safetensors")
 
 
