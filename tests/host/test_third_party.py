@@ -283,7 +283,7 @@ def test_a_bound_and_no_density_at_all_train_export_and_run(environment, tmp_pat
         # both half-moons, which lie about (0.5, 0.25)
         assert np.abs(x.mean(0) - [0.5, 0.25]).max() < 0.3
         assert x.std(0).min() > 0.2
-    scored = environment.json("run", "vae.bundle", "--log-prob", "vae.npy", "-o", "scores.npy")
+    scored = environment.json("run", "vae.bundle", "--log-prob", "vae.npy", "-o", "vae-scores.npy")
     assert scored["density"] == "bound"
     metrics = environment.json("eval", "vae.bundle", "--data", "moons", "--samples", "0")["metrics"]
     assert "test_bound_nll" in metrics
