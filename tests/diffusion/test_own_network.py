@@ -68,8 +68,8 @@ def test_the_public_name_is_the_class_that_the_built_in_plugin_describes():
     ("condition", "given", "seen"),
     [
         (None, None, None),
-        (zoo.Condition("classes", 3), torch.tensor([2, 0]), torch.tensor([2, 0])),
-        (zoo.Condition("vector", 2), torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 2.0], [3.0, 4.0]])),
+        (zoo.Condition.classes(3), torch.tensor([2, 0]), torch.tensor([2, 0])),
+        (zoo.Condition.vector(2), torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 2.0], [3.0, 4.0]])),
     ],
 )
 def test_the_network_sees_what_the_contract_says(condition, given, seen):
@@ -93,7 +93,7 @@ def test_the_network_sees_what_the_contract_says(condition, given, seen):
 
 def test_the_null_class_is_the_number_after_the_last():
     network = Probe()
-    condition = zoo.Condition("classes", 3, required=False)
+    condition = zoo.Condition.classes(3, required=False)
     model = zoo.Diffusion(network, (2,), condition=condition, class_dropout=1.0)
     model.loss(torch.zeros(4, 2), condition=torch.tensor([0, 1, 2, 0]))
     assert network.seen[0][2].tolist() == [3] * 4
