@@ -149,7 +149,7 @@ def test_a_models_name_becomes_pixels_in_python(monkeypatch, tmp_path):
     assert journey.steps() == told("From a model's name to pixels, in Python")
     assert journey.reached == ONCE
     assert (len(journey.steps()), len(files(journey.steps()))) == (20, 12)
-    assert len(journey.entered) <= 330  # 297 since conditions have parts
+    assert len(journey.entered) <= 330  # 317 when this was written
 
 
 def test_a_models_name_becomes_pixels_on_the_command_line(monkeypatch, tmp_path):
