@@ -1,11 +1,11 @@
 """Packed bundles, Node and Chromium: what is missing is skipped, saying what."""
 
+import importlib.util
 import json
 import math
 import os
 import shutil
 import subprocess
-import types
 from pathlib import Path
 
 import pytest
@@ -99,41 +99,12 @@ def plane():
 
 
 def unet():
-    """A U-Net diffusion over 8×8 images of three classes, with weights that are not those of a fresh model."""
-    import torch
-
-    from zoo_diffusion.unet import UNetDiffusion
-
-    class Unscored(UNetDiffusion):
-        """Its export takes half the time."""
-
-        def __init__(self, **config):
-            super().__init__(**config)
-            self.density = "none"
-
-        def programs(self):
-            whole = super().programs()
-            graphs = tuple(graph for graph in whole.graphs if graph.name == whole.sample.graph)
-            return types.SimpleNamespace(**{**vars(whole), "graphs": graphs, "log_prob": None})
-
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(0)
-        model = Unscored(
-            event_shape=[1, 8, 8],
-            base=8,
-            multipliers=[1, 2],
-            attention=[],
-            head_channels=8,
-            condition={"kind": "classes", "size": 3, "labels": ["a", "b", "c"], "required": False},
-            shift=8.0,
-            scale=8.0,
-            data_min=0.0,
-            data_max=16.0,
-            sampling={"steps": 4},
-        )
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape))
-    return model.eval()
+    """The small U-Net that exports are tested with, without a density, and with names for its classes."""
+    spec = importlib.util.spec_from_file_location("small_models", Path(__file__).parents[1] / "onnx" / "conftest.py")
+    small = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(small)
+    condition = {"kind": "classes", "size": 3, "labels": ["a", "b", "c"], "required": False}
+    return small.unet(small.Steps, condition=condition)
 
 
 def maf():
