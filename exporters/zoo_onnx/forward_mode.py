@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import onnx_ir as ir
 import torch
@@ -36,7 +37,8 @@ def jvp(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) 
 
 
 def _mark(name: str, *inputs: Tensor) -> Tensor:
-    like, number = inputs[0], {"number": next(_points)}
+    like = inputs[0]
+    number: dict[str, Any] = {"number": next(_points)}
     return torch.onnx.ops.symbolic(f"{DOMAIN}::{name}", inputs, number, dtype=like.dtype, shape=like.shape, version=1)
 
 

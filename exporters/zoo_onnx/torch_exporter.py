@@ -92,10 +92,10 @@ def _tidied(model: ir.Model) -> None:
     """Fold constants and sizes; remove what does nothing, is unused, or is there twice."""
     common.InlinePass()(model)
     optimizer.fold_constants(model, onnx_shape_inference=True, input_size_limit=1024, output_size_limit=1024)
-    for tidy in (
+    passes: tuple[Any, ...] = (
         common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),
-        common.RemoveUnusedFunctionsPass(),
+        common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
         common.RemoveUnusedOpsetsPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         common.LiftSubgraphInitializersToMainGraphPass(),
@@ -103,7 +103,8 @@ def _tidied(model: ir.Model) -> None:
         common.CommonSubexpressionEliminationPass(),
         common.OutputFixPass(),
         common.NameFixPass(),
-    ):
+    )
+    for tidy in passes:
         tidy(model)
 
 
@@ -124,7 +125,7 @@ def _rewrite(node: fx.Node) -> None:
     if node.target in _ASSERTIONS:
         node.graph.erase_node(node)
     elif node.target in _SAME or (node.target in _CONVERSIONS and _dtype(node) == _dtype(node.args[0])):
-        node.replace_all_uses_with(node.args[0])
+        node.replace_all_uses_with(node.all_input_nodes[0])
         node.graph.erase_node(node)
     elif node.target in _CONVERSIONS:
         node.target, node.args, node.kwargs = aten._to_copy.default, node.args[:1], {"dtype": _dtype(node)}
