@@ -244,6 +244,18 @@ class Condition:
         """How long the tokens and sequences among arrays or tensors are, by the names of their lengths."""
         return {part.shape[0]: int(arrays[part.name].shape[1]) for part in self.parts if part.mask is not None}
 
+    def longer(self, arrays: Mapping[str, Array], lengths: Mapping[int | str, int]) -> dict[str, Array]:
+        """Arrays like those of :meth:`distinct`, tokens and sequences filled up to some lengths, by their names."""
+        filled = dict(arrays)
+        for part in self.parts:
+            missing = 0 if part.mask is None else lengths.get(part.shape[0], 0) - arrays[part.name].shape[1]
+            if part.mask is None or missing <= 0:
+                continue
+            for name, filler in ((part.name, part.padding or 0), (part.mask, 0)):
+                room = [(0, missing if axis == 1 else 0) for axis in range(arrays[name].ndim)]
+                filled[name] = np.pad(arrays[name], room, constant_values=filler)
+        return filled
+
     def nulls(self, lengths: Mapping[int | str, int] | None = None) -> dict[str, Array]:
         """What stands for no condition: the nulls of all parts, as arrays ``[1, ...]`` like those of :meth:`distinct`.
 

@@ -66,8 +66,8 @@ def verify(folder: Path) -> str:
     """
     program = build(folder)
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
-    condition, arguments = chosen(model)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
+        condition, arguments = chosen(model, Path(scratch))
         output = Path(scratch) / "x.npy"
         command = [
             str(program),

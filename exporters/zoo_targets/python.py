@@ -57,8 +57,8 @@ def verify(folder: Path) -> str:
         ProofError: it fails, or gives different samples.
     """
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
-    condition, arguments = chosen(model)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
+        condition, arguments = chosen(model, Path(scratch))
         output = Path(scratch) / "x.npy"
         command = [
             sys.executable,

@@ -170,9 +170,7 @@ class OpenBundle:
         if described.plain and encoder is None:
             return described.array(condition, n)
         parts, index = described.distinct(condition, n)
-        return ConditionRows(
-            lambda: parts if encoder is None else self._encoded(encoder, parts), index, described.lengths(parts)
-        )
+        return self._rows(described, parts, index, encoder)
 
     def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> ConditionRows | None:
         """What stands for no condition of ``n`` samples, as one row; None for a model without named parts.
@@ -183,8 +181,16 @@ class OpenBundle:
         described, encoder = self.condition, self.manifest.sample.condition_encoder
         if described is None or described.plain:
             return None
-        nulls = described.nulls(lengths)
-        return ConditionRows(lambda: nulls if encoder is None else self._encoded(encoder, nulls), np.zeros(n, np.intp))
+        return self._rows(described, described.nulls(lengths), np.zeros(n, np.intp), encoder)
+
+    def _rows(
+        self, described: Condition, parts: Mapping[str, NDArray[Any]], index: NDArray[np.intp], encoder: str | None
+    ) -> ConditionRows:
+        def make(lengths: Mapping[int | str, int]) -> Mapping[str, NDArray[Any]]:
+            even = described.longer(parts, lengths)
+            return even if encoder is None else self._encoded(encoder, even)
+
+        return ConditionRows(make, index, described.lengths(parts))
 
     def _encoded(self, encoder: str, parts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         session = self.session(encoder)
