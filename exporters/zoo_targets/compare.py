@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import relative_difference
-from zoo.conditions import Condition
 from zoo.errors import BundleError, ProofError
 from zoo.runtime import BundledModel
 from zoo.runtime.check import tolerance_of
@@ -59,10 +59,11 @@ def golden_parts(bundle: Bundle) -> dict[str, NDArray[Any]]:
     return found
 
 
-def example(condition: Condition, bundle: Bundle) -> dict[str, str]:
+def values_shown(bundle: Bundle) -> dict[str, str]:
     """What to write after ``--condition`` for each named part: a value where that is short, or a file."""
-    texts = {}
-    for part, value in zip(condition.parts, golden_parts(bundle).values(), strict=True):
+    condition, texts = bundle.manifest.condition, {}
+    for part in () if condition is None else condition.parts:
+        value = golden_parts(bundle)[part.name]
         if part.modality == "classes":
             texts[part.name] = part.labels[0] if part.labels else "0"
         elif part.modality == "tokens" and part.alphabet is not None:
@@ -72,6 +73,11 @@ def example(condition: Condition, bundle: Bundle) -> dict[str, str]:
         else:
             texts[part.name] = f"{part.name}.npy"
     return texts
+
+
+def example(bundle: Bundle) -> str:
+    """The options of a command line that give each named part."""
+    return "".join(f" --condition {name}={shlex.quote(text)}" for name, text in values_shown(bundle).items())
 
 
 def golden_context(bundle: Bundle) -> NDArray[np.float32]:

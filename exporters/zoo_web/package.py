@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -30,7 +29,7 @@ from zoo.bundle.manifest import Manifest
 from zoo.errors import ProofError
 from zoo.files import write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import agree, example
+from zoo_targets.compare import agree, example, values_shown
 from zoo_web.onnxruntime_web import VARIABLE, VERSION
 from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
 
@@ -134,8 +133,7 @@ def readme(bundle: Bundle) -> str:
     if manifest.condition is not None and manifest.condition.kind == "classes":
         chosen, argument = " --class 0", ", condition: 0"
     elif isinstance(condition := some_condition(bundle), dict) and manifest.condition is not None:
-        texts = example(manifest.condition, bundle)
-        chosen = "".join(f" --condition {name}={shlex.quote(text)}" for name, text in texts.items())
+        texts, chosen = values_shown(bundle), example(bundle)
         shown = {name: f"/* {list(p.shape)} */" for name, p in zip(texts, manifest.condition.parts, strict=True)}
         values = {n: shown[n] if texts[n].endswith(".npy") else json.dumps(condition[n]) for n in texts}
         argument = ", condition: { " + ", ".join(f"{name}: {value}" for name, value in values.items()) + " }"

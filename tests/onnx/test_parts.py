@@ -264,7 +264,7 @@ def test_without_an_encoder_graphs_take_the_parts(tmp_path):
     np.testing.assert_allclose(bundle.sample(3, condition=condition, seed=1), x, atol=1e-5)
 
 
-@pytest.mark.parametrize("target", ["python", "cpp", "triton"])
+@pytest.mark.parametrize("target", ["triton"])
 def test_targets_that_take_no_parts_refuse_to_pack(folder, target, tmp_path):
     with pytest.raises(UsageError, match=f"the target {target} takes one class or one vector, and not .* image, state"):
         pack(open_bundle(folder), tmp_path / "packed", target=target)
