@@ -91,14 +91,16 @@ def encoded(session: Session, parts: Mapping[str, Array], numbers: int) -> dict[
     Args:
         session: the encoder.
         parts: ``[rows, ...]`` by port.
-        numbers: how many numbers of the parts may be given at a time; more than a row in any case.
+        numbers: how many numbers of the parts may be given at a time; more than a row in any case. In a bundle of a
+            fixed batch, it is one row.
 
     Raises:
         RuntimeFailure: ONNX Runtime failed, or a value is not finite.
     """
     rows = len(next(iter(parts.values())))
     each = sum(math.prod(array.shape[1:]) for array in parts.values())
-    size = max(numbers // max(each, 1), 1)
+    fixed = session.inputs[0].shape[0]
+    size = fixed if isinstance(fixed, int) else max(numbers // max(each, 1), 1)
     results = [
         session.run({name: array[first : first + size] for name, array in parts.items()})
         for first in range(0, rows, size)

@@ -156,13 +156,15 @@ class OpenBundle:
             raise RuntimeFailure(f"graph {graph} gives values that are not finite")
         return outputs
 
-    def sampling_condition(self, condition: Any, n: int) -> Conditions:
+    def sampling_condition(self, condition: Any, n: int, *, encoded: bool = True) -> Conditions:
         """The condition of ``n`` samples, ``[n]`` or ``[n, d]``, or of named parts; None for a model without any.
+
+        Where they are not to be ``encoded``, named parts stay as they are: a fused graph encodes them itself.
 
         Raises:
             ConditionError: one that the model cannot take.
         """
-        described, encoder = self.condition, self.manifest.sample.condition_encoder
+        described, encoder = self.condition, self.manifest.sample.condition_encoder if encoded else None
         if described is None:
             if condition is not None:
                 raise ConditionError(f"{self.name} takes no condition")
