@@ -8,7 +8,7 @@ import pytest
 
 from zoo.runtime import load
 from zoo_targets import cpp as cpp_target
-from zoo_targets import mobile
+from zoo_targets import mobile, triton
 from zoo_targets import python as python_target
 
 BUNDLES = Path(__file__).parents[1] / "bundles" / "parts"
@@ -132,3 +132,17 @@ def test_the_mobile_target_replays_the_encoder_too(packed, name):
 def test_the_targets_check_themselves(packed, built, name):
     assert python_target.verify(packed("python", name)) == "3 samples by sample.py"
     assert cpp_target.verify(packed("cpp", name)) == "3 samples by the C++ program"
+
+
+@pytest.mark.parametrize("name", ["posterior", "policy", "fused"])
+def test_the_encoder_is_a_model_of_the_repository(packed, name):
+    folder = packed("triton", name)
+    graphs = {path.name.rpartition("-")[2] for path in (folder / triton.REPOSITORY).iterdir()}
+    assert "condition" in graphs
+    assert triton.verify(folder) == (
+        f"{2 * len(graphs - {'fused'})} golden cases of {len(graphs)} models in the repository, without a server"
+    )
+    # conditions are not samples: the server does not batch them with those of other clients
+    (config,) = (folder / triton.REPOSITORY).glob("*-condition/config.pbtxt")
+    assert "max_batch_size: 0" in config.read_text()
+    assert "dims: [ -1, 1, 4, 4 ]" in config.read_text()

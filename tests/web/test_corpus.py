@@ -11,7 +11,7 @@ from zoo.bundle import read_manifest
 BUNDLES = Path(__file__).parents[1] / "bundles"
 CORPUS = sorted(path.parent.relative_to(BUNDLES).as_posix() for path in BUNDLES.glob("*/*/manifest.json"))
 SAMPLE = """const model = await genzoo.open({ folder: given.folder });
-const { data, shape } = await model.sample(given.n, { seed: given.seed, condition: given.condition, fused: given.fused });
+const { seed, condition, fused } = given, { data, shape } = await model.sample(given.n, { seed, condition, fused });
 return { data, shape };"""
 
 
