@@ -134,7 +134,8 @@ genzoo::Values values_of(const std::string& option, const std::vector<std::strin
   if (!condition) throw genzoo::Error("the model takes no condition");
   if (condition->parts.empty() && option == "--negative" && !condition->vector && given.size() == 1)
     return {{"condition", {given, {}}}};
-  if (condition->parts.empty()) throw genzoo::Error("the model has no named parts: give its class or vector by --class");
+  if (condition->parts.empty())
+    throw genzoo::Error("the model has no named parts: give its class or vector by --class");
   for (const std::string& text : given) {
     const std::string name = text.substr(0, text.find('='));
     const auto part = std::find_if(condition->parts.begin(), condition->parts.end(),

@@ -212,7 +212,8 @@ class Model {
     std::size_t numbers = 1;
     for (const auto& [name, rows] : conditions.ports) numbers += count(rows.shape);
     const std::int64_t fixed = graph.inputs.empty() || graph.inputs[0].shape.empty() ? -1 : graph.inputs[0].shape[0];
-    const std::size_t size = fixed > 0 ? static_cast<std::size_t>(fixed) : std::max<std::size_t>(batch_numbers / numbers, 1);
+    const std::size_t free = std::max<std::size_t>(batch_numbers / numbers, 1);
+    const std::size_t size = fixed > 0 ? static_cast<std::size_t>(fixed) : free;
     Conditions rows = conditions, found;
     rows.index.resize(rows.rows);
     std::iota(rows.index.begin(), rows.index.end(), std::size_t{0});
@@ -234,7 +235,8 @@ class Model {
     }
     for (const auto& [name, each] : found.ports)
       for (const float value : each.values)
-        if (!std::isfinite(value)) throw Error("graph " + encoder + " encodes the condition as values that are not finite");
+        if (!std::isfinite(value))
+          throw Error("graph " + encoder + " encodes the condition as values that are not finite");
     found.index = conditions.index;
     found.rows = conditions.rows;
     return found;
