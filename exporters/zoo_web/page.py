@@ -119,7 +119,11 @@ def _initial(bundle: Bundle) -> Any:
     condition = bundle.manifest.condition
     if condition is None or condition.plain:
         return some_condition(bundle)
-    black = {p.name: np.full(p.shape, p.minimum or 0.0) for p in condition.parts if p.modality == "image"}
+    black = {
+        p.name: np.full([int(size) for size in p.shape], p.minimum or 0.0)
+        for p in condition.parts
+        if p.modality == "image"
+    }
     required = {part.name for part in condition.parts if part.required}
     return {**{name: value for name, value in black.items() if name in required}, **_shown(bundle)}
 
