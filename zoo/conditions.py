@@ -244,6 +244,65 @@ class Condition:
         """How long the tokens and sequences among arrays or tensors are, by the names of their lengths."""
         return {part.shape[0]: int(arrays[part.name].shape[1]) for part in self.parts if part.mask is not None}
 
+    def longer(self, arrays: Mapping[str, Array], lengths: Mapping[int | str, int]) -> dict[str, Array]:
+        """Arrays like those of :meth:`distinct`, tokens and sequences filled up to some lengths, by their names."""
+        filled = dict(arrays)
+        for part in self.parts:
+            missing = 0 if part.mask is None else lengths.get(part.shape[0], 0) - arrays[part.name].shape[1]
+            if part.mask is None or missing <= 0:
+                continue
+            for name, filler in ((part.name, part.padding or 0), (part.mask, 0)):
+                room = [(0, missing if axis == 1 else 0) for axis in range(arrays[name].ndim)]
+                filled[name] = np.pad(arrays[name], room, constant_values=filler)
+        return filled
+
+    def taken(self, value: ConditionLike, n: int, samples: Sequence[int]) -> dict[str, Any]:
+        """The values by the names of parts for some of ``n`` samples, by their numbers; those for all stay so.
+
+        Raises:
+            ConditionError: as for :meth:`arrays`.
+        """
+        given = self._by_name(value) or {}
+        found: dict[str, Any] = {}
+        for part, values in self._values(value, n, 0).items():
+            if given.get(part.name) is None and self.kind == "parts":
+                continue  # what is left out stays so
+            rows = [row if values.lengths is None else row[: values.lengths[i]] for i, row in enumerate(values.array)]
+            chosen = [rows[i] for i in samples] if len(rows) == n > 1 else rows[0]
+            found[part.name] = np.stack(chosen) if len(rows) == n > 1 and values.lengths is None else chosen
+        return found
+
+    def stored(self, value: ConditionLike, n: int) -> dict[str, Array]:
+        """The given values of ``n`` samples as arrays, to be written to a file: ``[n, *shape]``, or one for all.
+
+        Tokens and sequences of different lengths come with their masks.
+        """
+        found: dict[str, Array] = {}
+        given = self._by_name(value) or {}
+        for part, values in self._values(value, n, 0).items():
+            if given.get(part.name) is None and self.kind == "parts":
+                continue
+            one = len(values.array) != n
+            found[part.name] = values.array[0] if one else values.array
+            if part.mask is not None and not values.mask().all():
+                found[part.mask] = values.mask()[0] if one else values.mask()
+        return found
+
+    def restored(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+        """The inverse of :meth:`stored`: values as :meth:`arrays` takes them; other arrays are left alone."""
+        found: dict[str, Any] = {}
+        for part in self.parts:
+            if part.name not in arrays:
+                continue
+            array, mask = arrays[part.name], None if part.mask is None else arrays.get(part.mask)
+            if mask is None:
+                found[part.name] = array
+            elif mask.ndim == 1:
+                found[part.name] = array[: int(mask.sum())]
+            else:
+                found[part.name] = [row[: int(each.sum())] for row, each in zip(array, mask, strict=True)]
+        return found
+
     def nulls(self, lengths: Mapping[int | str, int] | None = None) -> dict[str, Array]:
         """What stands for no condition: the nulls of all parts, as arrays ``[1, ...]`` like those of :meth:`distinct`.
 

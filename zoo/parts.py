@@ -76,7 +76,9 @@ class Part:
         for name in ("shape", "labels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if isinstance(self.null, (list, tuple)):
-            object.__setattr__(self, "null", tuple(self.null))
+            # in JSON, ids are numbers like any other
+            whole = self.modality == "tokens" and all(isinstance(i, float) and i.is_integer() for i in self.null)
+            object.__setattr__(self, "null", tuple(map(int, self.null)) if whole else tuple(self.null))
         if self.modality == "tokens" and self.size is None and isinstance(self.alphabet, str):
             object.__setattr__(self, "size", len(self.alphabet))
         ranged = self.minimum is not None or self.maximum is not None

@@ -67,9 +67,12 @@ class Draft:
         if self.fused is not None:
             sample = self.programs.sample
             inner = next(m for m, g in zip(graphs, self.programs.graphs, strict=True) if g.name == sample.graph)
-            event, condition = tuple(self.model.event_shape), self.model.condition
-            models.append(fuse(inner, sample, self.table, event, condition, inner.graph.opset_imports[""]))
-            described.append((self.fused.graph, *ports(event, condition)))
+            event, condition, parts = tuple(self.model.event_shape), self.model.condition, self.model.takes_parts
+            named = dict(zip((g.name for g in self.programs.graphs), graphs, strict=True))
+            encoder = None if sample.condition_encoder is None else named[sample.condition_encoder]
+            opset = inner.graph.opset_imports[""]
+            models.append(fuse(inner, sample, self.table, event, condition, opset, parts=parts, encoder=encoder))
+            described.append((self.fused.graph, *ports(event, condition, parts=parts)))
         infos = _write_graphs(models, described, self.state, folder)
         if self.programs.sample.tables():
             weights.write(folder / TABLES, tables(self.programs.sample.stepping("the model")))

@@ -19,10 +19,12 @@ from zoo.conditions import Condition
 from zoo.errors import ExportError, UsageError
 from zoo.noise import Stream
 from zoo.programs import Fused, Iterate, Program, Programs
+from zoo.programs.conditioning import ROWS, part_ports
 from zoo.programs.ports import Port
-from zoo.samplers import StepTable, evaluations, table_for
-from zoo_onnx import noise
+from zoo.samplers import SamplingOptions, StepTable, evaluations, table_of
+from zoo_onnx import conditioning, noise
 from zoo_onnx.build import Builder
+from zoo_onnx.conditioning import Given
 
 #: name of the graph
 FUSED = "fused"
@@ -49,7 +51,9 @@ class Choice:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def fused_program(programs: Programs, choice: Choice, samplers: Mapping[str, Any]) -> tuple[Fused, StepTable | None]:
+def fused_program(
+    programs: Programs, choice: Choice, samplers: Mapping[str, Any], condition: Condition | None = None
+) -> tuple[Fused, StepTable | None]:
     """The manifest's entry for the fused graph, and its table (None for a model that samples in one call).
 
     Raises:
@@ -68,7 +72,8 @@ def fused_program(programs: Programs, choice: Choice, samplers: Mapping[str, Any
             "a model with a decoder cannot have a fused graph",
             hint="Leave out --fused: its step and its decoder are separate graphs.",
         )
-    table = table_for(sample, choice.sampler, choice.steps, choice.guidance, samplers=samplers, **choice.options)
+    asked = SamplingOptions(choice.sampler, choice.steps, choice.guidance, own=choice.options)
+    table = table_of(sample, asked, samplers, condition)
     fused = Fused(
         FUSED,
         sampler=choice.sampler or sample.sampler,
@@ -79,14 +84,18 @@ def fused_program(programs: Programs, choice: Choice, samplers: Mapping[str, Any
     return fused, table
 
 
-def ports(event_shape: tuple[int, ...], condition: Condition | None) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
-    """Inputs and outputs of the fused graph."""
+def ports(
+    event_shape: tuple[int, ...], condition: Condition | None, *, parts: bool = False
+) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """Inputs and outputs of the fused graph; named parts have one row for all samples, or one for each."""
     inputs = [
         Port("seed", "int64", (), "key of the noise: the 64 bits of a whole number from 0 to 2⁶⁴ - 1"),
         Port("first", "int64", (), "index of the first sample; 0 except in later batches"),
         Port("n", "int64", (), "how many samples"),
     ]
-    if condition is not None and condition.kind == "classes":
+    if condition is not None and parts:
+        inputs += part_ports(condition, ROWS)
+    elif condition is not None and condition.kind == "classes":
         inputs.append(Port("condition", "int32", ("batch",), f"class, 0 to {condition.size - 1}"))
     elif condition is not None:
         inputs.append(Port("condition", "float32", ("batch", condition.size), "condition vector"))
@@ -100,6 +109,9 @@ def fuse(
     event_shape: tuple[int, ...],
     condition: Condition | None,
     opset: int,
+    *,
+    parts: bool = False,
+    encoder: ir.Model | None = None,
 ) -> ir.Model:
     """The fused graph.
 
@@ -110,17 +122,26 @@ def fuse(
         event_shape: shape of one sample.
         condition: what samples are conditioned on, or None.
         opset: ONNX opset.
+        parts: whether the condition comes as named parts.
+        encoder: the graph that encodes them, called before the loop, or None.
     """
     inner = ir.from_proto(ir.to_proto(traced)).graph
     builder = Builder(_OUTER)
-    inputs, (output,) = ports(event_shape, condition)
+    inputs, (output,) = ports(event_shape, condition, parts=parts)
     values = {port.name: _value(port) for port in inputs}
     run = _Run(builder, values["seed"], values["first"], values["n"])
+    guided = table is not None and bool((table.guidance != 1.0).any())
+    if parts and condition is not None:
+        # the graph of an encoder is named before it is adopted: no two values of nested graphs share a name
+        named = None if encoder is None else conditioning.renamed(ir.from_proto(ir.to_proto(encoder)).graph)
+        given = conditioning.parts_given(builder, condition, values, run.n, guided, named, _inline)
+    else:
+        given = _plain(builder, values.get("condition"), sample.null_class if guided else None)
     if sample.stepped:
         assert table is not None
-        x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, values.get("condition"))
+        x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, given)
     else:
-        x = _direct(run, inner, sample, values.get("condition"))
+        x = _direct(run, inner, sample, given.condition)
     result = builder("Identity", x)
     result.name = output.name
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(output.shape)
@@ -145,9 +166,19 @@ class _Run:
         )
 
 
-def _direct(run: _Run, inner: ir.Graph, sample: Program, condition: ir.Value | None) -> ir.Value:
+def _plain(builder: Builder, condition: ir.Value | None, null_class: int | None) -> Given:
+    """One class or vector, and the null class if the run is guided."""
+    if condition is None:
+        return Given({}, {})
+    if null_class is None:
+        return Given({"condition": condition}, {})
+    null = builder("Expand", np.array(null_class, np.int32), builder("Shape", condition))
+    return Given({"condition": condition}, {"condition": null})
+
+
+def _direct(run: _Run, inner: ir.Graph, sample: Program, condition: Mapping[str, ir.Value]) -> ir.Value:
     builder = run.builder
-    suppliers = {} if condition is None else {"condition": condition}
+    suppliers = dict(condition)
     for value in inner.inputs:
         if value.name == sample.noise_port:
             assert value.shape is not None
@@ -163,7 +194,7 @@ def _iterated(
     sample: Iterate,
     table: StepTable,
     event: tuple[int, ...],
-    condition: ir.Value | None,
+    given: Given,
 ) -> ir.Value:
     builder = run.builder
     start = builder(
@@ -179,7 +210,7 @@ def _iterated(
             builder("Concat", builder.integers(table.slots - 1), run.shape(*event), axis=0),
         )
         state = builder("Concat", state, empty, axis=0)
-    evaluated, weights = _evaluations(builder, table, condition, sample.null_class)
+    evaluated, weights = _evaluations(builder, table, given)
     body = _body(run, inner, table, event, evaluated, weights)
     last = builder("Loop", np.array(len(table)), np.array(True), state, body=body)
     x = builder("Gather", last, np.array(0), axis=0)
@@ -189,28 +220,25 @@ def _iterated(
     return x
 
 
-def _evaluations(
-    builder: Builder, table: StepTable, condition: ir.Value | None, null_class: int | None
-) -> tuple[ir.Value | None, NDArray[np.float32]]:
-    """The conditions ``[evaluations, n]`` of every row, and their weights ``[rows, evaluations]``.
+def _evaluations(builder: Builder, table: StepTable, given: Given) -> tuple[dict[str, ir.Value], NDArray[np.float32]]:
+    """The conditions ``[evaluations, n, ...]`` of every row, and their weights ``[rows, evaluations]``.
 
     If only some rows are guided, all rows evaluate both conditions, some with weight 0.
     """
-    if condition is None:
-        return None, np.ones((len(table), 1), np.float32)
-    each = builder("Unsqueeze", condition, builder.integers(0))
-    if (table.guidance == 1.0).all():
-        return each, np.ones((len(table), 1), np.float32)
+    single = np.ones((len(table), 1), np.float32)
+    each = {name: builder("Unsqueeze", value, builder.integers(0)) for name, value in given.condition.items()}
+    if not each or (table.guidance == 1.0).all():
+        return each, single
+    other = {name: builder("Unsqueeze", value, builder.integers(0)) for name, value in given.other.items()}
+    if (table.guidance == 0.0).all():
+        return other, single
     # conditions as the stepping loop makes them, for one sample with a class and the null class
     rows = [evaluations(np.zeros(1, np.int32), w, np.ones(1, np.int32)) for w in table.guidance.tolist()]
-    null = builder("Expand", np.array(null_class, np.int32), builder("Shape", each))
-    if (table.guidance == 0.0).all():
-        return null, np.ones((len(table), 1), np.float32)
     weights = np.zeros((len(table), 2), np.float32)
     for row, (which, weight) in zip(weights, rows, strict=True):
         assert isinstance(which, np.ndarray)
         row[which[:, 0]] = weight
-    return builder("Concat", each, null, axis=0), weights
+    return {name: builder("Concat", value, other[name], axis=0) for name, value in each.items()}, weights
 
 
 def _body(
@@ -218,7 +246,7 @@ def _body(
     inner: ir.Graph,
     table: StepTable,
     event: tuple[int, ...],
-    evaluated: ir.Value | None,
+    evaluated: Mapping[str, ir.Value],
     weights: NDArray[np.float32],
 ) -> ir.Graph:
     """One row: its numbers are gathered by the loop's counter; everything else comes from the outer graph."""
@@ -251,9 +279,8 @@ def _body(
         elif name == "noise":
             quiet = not table.noise_scale.any()
             suppliers[name] = spread(0.0, name) if quiet else run.normal(builder, event, index, Stream.STEP)
-        elif name == "condition":
-            assert evaluated is not None
-            suppliers[name] = evaluated
+        elif name in evaluated:
+            suppliers[name] = evaluated[name]
     following, *_ = _inline(builder, inner, suppliers)
     carried = builder("Identity", going)
     carried.type = ir.TensorType(ir.DataType.BOOL)

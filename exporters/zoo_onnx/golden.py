@@ -73,7 +73,7 @@ def golden(
     for graph in programs.graphs:
         for case, size in enumerate(_BATCHES):
             sizes = {"batch": batch or size, "slots": size, "columns": size + 1, "evaluations": size}
-            sizes[ROWS] = size
+            sizes[ROWS] = size if batch is None else 1
             names = {d for p in (*graph.inputs, *graph.outputs) for d in p.shape if isinstance(d, str)}
             feeds = inputs.ordinary(graph, {name: sizes.get(name, 2) for name in names})
             add(graph.name, case, feeds, call(graph, feeds))
@@ -139,12 +139,16 @@ def _perturbed(model: BundledModel, case: Case, random: np.random.Generator) -> 
     inputs = dict(case.given)
     if case.subject == "program:sample":
         inputs["noise"] = noise.normal(int(inputs["seed"]), int(inputs["n"]), model.noise_shape)
-    return {
+    moved = {
         name: array * (1 + _DIGIT * random.uniform(-1, 1, array.shape).astype(np.float32))
         if array.dtype == np.float32
         else array
         for name, array in inputs.items()
     }
+    for part in () if model.condition is None else model.condition.parts:
+        if (name := f"condition/{part.name}") in moved and (part.minimum, part.maximum) != (None, None):
+            moved[name] = moved[name].clip(part.minimum, part.maximum)
+    return moved
 
 
 def _numbers(options: dict[str, int]) -> dict[str, NDArray[Any]]:

@@ -87,23 +87,19 @@ def planned(
     chosen_opset = _opset(opset, precision)
     _check_batch(batch, fused is not None)
     original = _frozen(model)
-    _check_parts(original, fused=fused is not None, precision=precision is not None, batch=batch is not None)
     rounded, state = _rounded(original, precision)
     programs = rounded.programs()
     _check_names(programs)
     _check_density(rounded, programs)
     ways = _ways(programs, inverse)
-    run, table = (None, None) if fused is None else fused_program(programs, Choice(**fused), installed().samplers())
+    run, table = (
+        (None, None)
+        if fused is None
+        else fused_program(programs, Choice(**fused), installed().samplers(), rounded.condition)
+    )
     possible = _possible(precision, programs, written=any(ways.values()))
     draft = Draft(rounded, card, programs, run, table, state)
     return Plan(original, draft, chosen_opset, ways, possible, batch, quality)
-
-
-def _check_parts(model: GenerativeModel, **asked: bool) -> None:
-    """Refuse what cannot be written of a model that is conditioned on named parts."""
-    if model.takes_parts and (refused := [name for name, given in asked.items() if given]):
-        told = {"fused": "a fused graph", "precision": "weights of fewer bits", "batch": "a fixed batch"}
-        raise UsageError(f"a model that is conditioned on named parts cannot be exported with {told[refused[0]]}")
 
 
 def _check_density(model: GenerativeModel, programs: Programs) -> None:

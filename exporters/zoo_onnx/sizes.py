@@ -39,7 +39,8 @@ def proven_sizes(ports: Iterable[Port], fixed: int | None = None) -> list[dict[s
         slots, evaluations = i % 3 + 1, i % 2 + 1
         size = batch if fixed is None else fixed
         known = {"batch": size, "slots": slots, "columns": slots + 1, "evaluations": evaluations}
-        known[ROWS] = batch
+        # an encoder of conditions takes one at a time then
+        known[ROWS] = batch if fixed is None else 1
         sizes.append({name: known.get(name, slots) for name in names})
     return sizes
 

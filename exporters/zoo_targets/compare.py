@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +13,71 @@ from numpy.typing import NDArray
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import relative_difference
-from zoo.errors import BundleError, ProofError, UsageError
+from zoo.errors import BundleError, ProofError
 from zoo.runtime import BundledModel
 from zoo.runtime.check import tolerance_of
 from zoo.runtime.session import Session
 
+#: the most numbers of an example on a command line
+_SHORT = 8
 #: the run that checks a target's program
 SEED, SAMPLES = 5, 3
 
 
-def chosen(model: BundledModel) -> tuple[NDArray[np.float32] | None, list[str]]:
-    """A condition to check a program with, and the program's arguments for it; only vectors need one, classes have a "
-    "default."""
+def chosen(model: BundledModel, scratch: Path) -> tuple[Any, list[str]]:
+    """A condition to check a program with, and the program's arguments for it: of vectors and of named parts.
+
+    Classes have a default. Parts are written to files in the folder ``scratch``.
+    """
     if model.condition is None or model.condition.kind == "classes":
         return None, []
+    if not model.condition.plain:
+        parts = golden_parts(model.bundle)
+        for name, value in parts.items():
+            np.save(scratch / f"{name}.npy", value)
+        return parts, [f"--condition={name}={scratch / name}.npy" for name in parts]
     vector = golden_context(model.bundle)
     return vector, [f"--class={','.join(map(str, vector.tolist()))}"]
 
 
-def refuse_parts(manifest: Manifest, target: str) -> None:
-    """Refuse a model that is conditioned on named parts, which the runtime of a target does not take.
+def golden_parts(bundle: Bundle) -> dict[str, NDArray[Any]]:
+    """Values of named parts typical of the training data, by name: the condition of the first golden sample.
+
+    Tokens come without those that fill them up.
 
     Raises:
-        UsageError: it is.
+        BundleError: the golden values have none.
     """
-    if manifest.condition is None or (manifest.condition.plain and manifest.sample.condition_encoder is None):
-        return
-    raise UsageError(
-        f"the target {target} takes one class or one vector, and not the model's parts "
-        f"{', '.join(manifest.condition.names)}",
-        hint="A bundle of it runs in zoo.runtime.",
-    )
+    golden, found = weights.read(bundle.file(GOLDEN)), {}
+    for part in () if bundle.manifest.condition is None else bundle.manifest.condition.parts:
+        values = golden.get(f"program:sample/0/in/condition/{part.name}")
+        if values is None:
+            raise BundleError(f"the golden values of {bundle.folder} have no part {part.name}")
+        found[part.name] = np.asarray(values[0])
+        if part.modality == "tokens" and part.padding is not None:
+            found[part.name] = np.trim_zeros(found[part.name] - part.padding, "b") + part.padding
+    return found
+
+
+def values_shown(bundle: Bundle) -> dict[str, str]:
+    """What to write after ``--condition`` for each named part: a value where that is short, or a file."""
+    condition, texts = bundle.manifest.condition, {}
+    for part in () if condition is None else condition.parts:
+        value = golden_parts(bundle)[part.name]
+        if part.modality == "classes":
+            texts[part.name] = part.labels[0] if part.labels else "0"
+        elif part.modality == "tokens" and part.alphabet is not None:
+            texts[part.name] = "".join(part.alphabet[i] for i in value.tolist() if i < len(part.alphabet))
+        elif part.modality in ("numbers", "tokens") and value.size <= _SHORT:
+            texts[part.name] = ",".join(f"{number:.4g}" for number in value.tolist())
+        else:
+            texts[part.name] = f"{part.name}.npy"
+    return texts
+
+
+def example(bundle: Bundle) -> str:
+    """The options of a command line that give each named part."""
+    return "".join(f" --condition {name}={shlex.quote(text)}" for name, text in values_shown(bundle).items())
 
 
 def golden_context(bundle: Bundle) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ExportError, MissingDependencyError, OutputError, ProofError
 from zoo.files import copy_file, write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import SAMPLES, SEED, agree, chosen, last_line, refuse_parts
+from zoo_targets.compare import SAMPLES, SEED, agree, chosen, example, last_line
 
 PROGRAM = Path(__file__).parent / "files" / "cpp"
 #: environment variable: the folder of onnxruntime_c_api.h, which the Python package does not contain
@@ -43,10 +43,8 @@ def pack(bundle: Bundle, folder: Path) -> None:
     """Add the program to a folder that has the bundle.
 
     Raises:
-        UsageError: a model that is conditioned on named parts.
         OutputError: the folder cannot be written.
     """
-    refuse_parts(bundle.manifest, "cpp")
     for source in _sources(PROGRAM):
         target = folder / source.relative_to(PROGRAM)
         try:
@@ -66,8 +64,8 @@ def verify(folder: Path) -> str:
     """
     program = build(folder)
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
-    condition, arguments = chosen(model)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
+        condition, arguments = chosen(model, Path(scratch))
         output = Path(scratch) / "x.npy"
         command = [
             str(program),
@@ -196,6 +194,8 @@ def _example(bundle: Bundle) -> str:
     condition = bundle.manifest.condition
     if condition is None:
         return ""
+    if not condition.plain:
+        return example(bundle)
     return " --class 0" if condition.kind == "classes" else f" --class {','.join(['0'] * condition.size)}"
 
 
@@ -203,5 +203,8 @@ def _embedded(bundle: Bundle) -> str:
     condition = bundle.manifest.condition
     if condition is None:
         return ""
+    if not condition.plain:
+        files = [f'options.condition["{name}"] = {{{{}}, genzoo::read_npy("{name}.npy")}};' for name in condition.names]
+        return "".join(f"\n{line}" for line in files)
     value = 'classes = {"0"}' if condition.kind == "classes" else f"vector = std::vector<float>({condition.size})"
     return f"\noptions.{value};"

@@ -2,7 +2,7 @@
 
 ::
 
-    sample.py       at most 200 lines; needs numpy and onnxruntime
+    sample.py       fewer than 400 lines; needs numpy and onnxruntime
     bundle/         the proven bundle
     README.md
 """
@@ -20,7 +20,7 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ProofError
 from zoo.files import copy_file, write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import SAMPLES, SEED, agree, chosen, last_line, refuse_parts
+from zoo_targets.compare import SAMPLES, SEED, agree, chosen, example, last_line
 
 RUNTIME = Path(__file__).parent / "files" / "sample.py"
 
@@ -29,13 +29,13 @@ def pack(bundle: Bundle, folder: Path) -> None:
     """Add the runtime to a folder that has the bundle.
 
     Raises:
-        UsageError: a model that is conditioned on named parts.
         OutputError: the folder cannot be written.
     """
-    refuse_parts(bundle.manifest, "python")
     copy_file(RUNTIME, folder / RUNTIME.name)
     name = bundle.manifest.model.get("name", "this model")
-    chosen = " --class 0" if bundle.manifest.condition and bundle.manifest.condition.kind == "classes" else ""
+    condition = bundle.manifest.condition
+    chosen = " --class 0" if condition is not None and condition.kind == "classes" else ""
+    chosen = example(bundle) if condition is not None and condition.kind == "parts" else chosen
     text = f"""# {name}
 
 ```sh
@@ -57,8 +57,8 @@ def verify(folder: Path) -> str:
         ProofError: it fails, or gives different samples.
     """
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
-    condition, arguments = chosen(model)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
+        condition, arguments = chosen(model, Path(scratch))
         output = Path(scratch) / "x.npy"
         command = [
             sys.executable,

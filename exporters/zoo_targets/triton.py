@@ -24,7 +24,7 @@ from zoo.errors import OutputError, ProofError
 from zoo.files import copy_file, write_text
 from zoo.programs.ports import Port
 from zoo.runtime.session import Session
-from zoo_targets.compare import refuse_parts, replay
+from zoo_targets.compare import replay
 from zoo_targets.python import RUNTIME
 
 CLIENT = Path(__file__).parent / "files" / "client.py"
@@ -38,10 +38,8 @@ def pack(bundle: Bundle, folder: Path) -> None:
     """Write the repository beside the bundle.
 
     Raises:
-        UsageError: a model that is conditioned on named parts.
         OutputError: the folder cannot be written.
     """
-    refuse_parts(bundle.manifest, "triton")
     manifest = bundle.manifest
     for name, graph in manifest.graphs.items():
         version = folder / REPOSITORY / model_name(manifest, name) / "1"

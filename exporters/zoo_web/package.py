@@ -4,6 +4,7 @@
 
     package.json, README.md     for npm and for people
     index.mjs                   opens the bundle with the installed ONNX Runtime
+    given.mjs                   what `--condition` stands for
     sample.mjs                  the command
     genzoo/                     the runtime
     bundle/                     the proven bundle
@@ -28,7 +29,7 @@ from zoo.bundle.manifest import Manifest
 from zoo.errors import ProofError
 from zoo.files import write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import agree, refuse_parts
+from zoo_targets.compare import agree, example, values_shown
 from zoo_web.onnxruntime_web import VARIABLE, VERSION
 from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
 
@@ -46,7 +47,6 @@ def pack(bundle: Bundle, folder: Path, **unknown: Any) -> None:
         OutputError: the folder cannot be written.
     """
     refuse_unknown("node", unknown)
-    refuse_parts(bundle.manifest, "node")
     manifest = bundle.manifest
     copy_folder(FILES / "node", folder)
     copy_folder(FILES / RUNTIME, make_folder(folder / RUNTIME))
@@ -75,7 +75,10 @@ def verify(folder: Path) -> str:
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         output = Path(scratch) / "x.npy"
         command = [node, str(folder / "sample.mjs"), "-n", str(_SAMPLES), "--seed", str(_SEED), "-o", str(output)]
-        if condition is not None:
+        if isinstance(condition, dict):
+            (Path(scratch) / "condition.json").write_text(json.dumps(condition), "utf-8")
+            command.append(f"--condition={Path(scratch) / 'condition.json'}")
+        elif condition is not None:
             # as one word, since a leading minus sign would be taken for an option
             command.append(f"--vector={','.join(map(str, condition))}")
         try:
@@ -110,7 +113,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
         "license": spdx or "SEE LICENSE IN README.md",
         "exports": {".": "./index.mjs", "./genzoo/*": "./genzoo/*", "./bundle/*": "./bundle/*"},
         "bin": {name: "sample.mjs"},
-        "files": ["index.mjs", "sample.mjs", RUNTIME, "bundle"],
+        "files": ["index.mjs", "sample.mjs", "given.mjs", RUNTIME, "bundle"],
         "engines": {"node": ">=18"},
         "dependencies": {"onnxruntime-node": VERSION},
     }
@@ -129,7 +132,12 @@ def readme(bundle: Bundle) -> str:
     chosen, argument = "", ""
     if manifest.condition is not None and manifest.condition.kind == "classes":
         chosen, argument = " --class 0", ", condition: 0"
-    elif (condition := some_condition(bundle)) is not None:
+    elif isinstance(condition := some_condition(bundle), dict) and manifest.condition is not None:
+        texts, chosen = values_shown(bundle), example(bundle)
+        shown = {name: f"/* {list(p.shape)} */" for name, p in zip(texts, manifest.condition.parts, strict=True)}
+        values = {n: shown[n] if texts[n].endswith(".npy") else json.dumps(condition[n]) for n in texts}
+        argument = ", condition: { " + ", ".join(f"{name}: {value}" for name, value in values.items()) + " }"
+    elif condition is not None:
         vector = ", ".join(map(str, condition))
         chosen, argument = f" --vector={vector.replace(' ', '')}", f", condition: [{vector}]"
     shape = ", ".join(map(str, manifest.event_shape))

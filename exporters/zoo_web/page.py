@@ -24,7 +24,7 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ProofError, UsageError
 from zoo.files import write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import agree, refuse_parts
+from zoo_targets.compare import agree
 from zoo_web import onnxruntime_web
 from zoo_web.browser import Browser, find_browser, served
 from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
@@ -33,6 +33,8 @@ ORT = "ort"
 _OPTIONS = ("ort", "webgpu")
 _SEED, _SAMPLES = 5, 2
 _SECONDS = 300
+#: the most numbers of a part that a form begins with
+_LONGEST = 4096
 
 #: the page's last samples, encoded as text for the DevTools protocol
 _LAST = """(() => {
@@ -62,7 +64,6 @@ def pack(
         OutputError: the folder cannot be written.
     """
     refuse_unknown("web", unknown, _OPTIONS)
-    refuse_parts(bundle.manifest, "web")
     if not isinstance(webgpu, bool):
         raise UsageError(f"webgpu is true or false, not {webgpu!r}", hint="-T webgpu=true")
     if ort is not None and not isinstance(ort, (str, os.PathLike)):
@@ -74,8 +75,8 @@ def pack(
     copy_folder(FILES / RUNTIME, make_folder(folder / RUNTIME))
     files = {name: dict(zip(("module", "wasm"), onnxruntime_web.BACKENDS[name], strict=True)) for name in backends}
     known: dict[str, Any] = {"ort": {"version": onnxruntime_web.VERSION, **files}}
-    if (vector := some_condition(bundle)) is not None:
-        known["vector"] = vector
+    if (condition := some_condition(bundle)) is not None:
+        known |= {"condition": _shown(bundle)} if isinstance(condition, dict) else {"vector": condition}
     write_text(folder / "page.json", json.dumps(known, indent=2) + "\n")
 
 
@@ -100,9 +101,31 @@ def verify(folder: Path) -> str:
             actual = drawn(browser)
     except (OSError, RuntimeError) as error:  # from the browser, including timeouts
         raise ProofError(f"the page of {model.name} cannot be run in Chromium: {error}") from error
-    expected = model.sample(_SAMPLES, seed=_SEED, condition=some_condition(model.bundle))
+    expected = model.sample(_SAMPLES, seed=_SEED, condition=_initial(model.bundle))
     agree("the page", actual, expected, model)
     return f"{_SAMPLES} samples by the page in Chromium"
+
+
+def _shown(bundle: Bundle) -> dict[str, Any]:
+    """The values of named parts that the form begins with; pictures begin black, and others may be long."""
+    condition, values = bundle.manifest.condition, some_condition(bundle)
+    parts = {part.name: part for part in condition.parts} if condition is not None else {}
+    some = values.items() if isinstance(values, dict) else ()
+    return {name: value for name, value in some if parts[name].modality != "image" and np.size(value) <= _LONGEST}
+
+
+def _initial(bundle: Bundle) -> Any:
+    """The condition of the form's initial state: what is shown, and black for pictures that must be given."""
+    condition = bundle.manifest.condition
+    if condition is None or condition.plain:
+        return some_condition(bundle)
+    black = {
+        p.name: np.full([int(size) for size in p.shape], p.minimum or 0.0)
+        for p in condition.parts
+        if p.modality == "image"
+    }
+    required = {part.name for part in condition.parts if part.required}
+    return {**{name: value for name, value in black.items() if name in required}, **_shown(bundle)}
 
 
 def drawn(browser: Browser) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from zoo.bundle import Bundle
 from zoo.errors import MissingDependencyError, OutputError, UsageError
 from zoo.files import copy_file
-from zoo_targets.compare import golden_context
+from zoo_targets.compare import golden_context, golden_parts
 
 FILES = Path(__file__).parent / "files"
 #: folder of the runtime in the output of both targets, and in :data:`FILES`
@@ -60,12 +62,21 @@ def missing(what: str, purpose: str, hint: str) -> MissingDependencyError:
     return error
 
 
-def some_condition(bundle: Bundle) -> list[float] | None:
-    """A vector such as the model was trained with, in the fewest digits of float32; None for a model that takes none.
+def some_condition(bundle: Bundle) -> list[float] | dict[str, Any] | None:
+    """A vector such as the model was trained with, in the fewest digits of float32, or such values of named parts.
 
-    Zeros may be far from all of them: contexts have units of their own.
+    Zeros may be far from all of them: contexts have units of their own. None for a model of classes, or of nothing.
     """
     condition = bundle.manifest.condition
-    if condition is None or condition.kind != "vector":
+    if condition is None or condition.kind == "classes":
         return None
-    return [float(str(number)) for number in golden_context(bundle)]
+    if condition.kind == "vector":
+        return [float(str(number)) for number in golden_context(bundle)]
+    return {name: _short(value) for name, value in golden_parts(bundle).items()}
+
+
+def _short(value: NDArray[Any]) -> Any:
+    """An array as JSON values in the fewest digits of its type."""
+    if value.ndim:
+        return [_short(each) for each in value]
+    return int(value) if value.dtype.kind in "iu" else float(str(value))

@@ -102,19 +102,39 @@ class SteppedModel(GenerativeModel):
         )
         return self.sampler.begin(n, seed=seed, condition=self.state_condition(condition, n), options=asked)
 
-    def state_condition(self, condition: TensorCondition, n: int) -> Any:
-        """The condition of ``n`` samples as a state holds it: None, an array, or arrays by name, as encoded."""
+    def state_condition(
+        self, condition: TensorCondition, n: int, lengths: Mapping[int | str, int] | None = None
+    ) -> Any:
+        """The condition of ``n`` samples as a state holds it: None, an array, or arrays by name, as encoded.
+
+        Tokens and sequences are filled up to the given lengths, if any.
+        """
         if not self.takes_parts:
             return self.condition_array(condition, n)
+        own = {**self._lengths(condition, n), **(lengths or {})}
         with torch.no_grad():
-            given = self.graph_condition(condition, n)
-        return Named({name: as_numpy(each) for name, each in given.items()}, self._lengths(condition, n))
+            given = self.graph_condition(condition, n, own)
+        arrays = {name: as_numpy(each) for name, each in given.items()}
+        return Named(arrays, own, lambda longer: self.state_condition(condition, n, longer))
 
     def _lengths(self, condition: TensorCondition, n: int) -> dict[int | str, int]:
         described = self.condition
         if described is None or not any(part.mask for part in described.parts):
             return {}
         return described.lengths(self.condition_tensors(condition, n))
+
+    def _common(self, n: int, condition: TensorCondition, options: Mapping[str, Any]) -> dict[int | str, int]:
+        """The lengths of a condition's tokens and sequences, and of those of what it is guided away from."""
+        if not self.takes_parts:
+            return {}
+        own, negative = self._lengths(condition, n), options.get("negative")
+        if negative is not None:
+            other = self._lengths(negative, n)
+        elif self.condition is not None and all(part.null is not None for part in self.condition.parts):
+            other = self.condition.lengths(self.condition.nulls(own))
+        else:
+            other = {}
+        return {name: max(length, other.get(name, 0)) for name, length in own.items()}
 
     def advance(
         self,
@@ -210,7 +230,7 @@ class SteppedModel(GenerativeModel):
             if preview is not None:
                 preview(row, as_numpy(self._decoded(in_data_units(self.sampling, denoised))))
 
-        engine = TorchEngine(self, self.graph_condition(condition, n))
+        engine = TorchEngine(self, self.graph_condition(condition, n, self._common(n, condition, options)))
         shown = None if preview is None else show
         return self._to_data(engine.slots(state, None, ticker(progress, len(state.table)), shown)[0])
 
@@ -240,11 +260,17 @@ class Named(dict[str, NDArray[Any]]):
 
     Attributes:
         lengths: of the tokens and sequences that they were encoded from.
+        longer: encodes them again, filled up to other lengths.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], lengths: Mapping[int | str, int]) -> None:
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        lengths: Mapping[int | str, int],
+        longer: Callable[[Mapping[int | str, int]], Named],
+    ) -> None:
         super().__init__(arrays)
-        self.lengths = lengths
+        self.lengths, self.longer = lengths, longer
 
 
 class TorchEngine(Engine[Tensor]):
@@ -271,9 +297,25 @@ class TorchEngine(Engine[Tensor]):
 
     @override
     def null(self, n: int, condition: Any) -> Any:
-        with torch.no_grad():
-            given = self._model.null_condition(n, condition.lengths) if isinstance(condition, Named) else None
-        return None if given is None else {name: as_numpy(each) for name, each in given.items()}
+        described = self._model.condition
+        if not isinstance(condition, Named) or described is None or described.plain:
+            return None
+
+        def filled(lengths: Mapping[int | str, int]) -> Named:
+            with torch.no_grad():
+                given = self._model.null_condition(n, lengths) or {}
+            own = described.lengths(described.nulls(lengths))
+            return Named({name: as_numpy(each) for name, each in given.items()}, own, filled)
+
+        return filled(condition.lengths)
+
+    @override
+    def even(self, condition: Any, other: Any) -> tuple[Any, Any]:
+        if not isinstance(condition, Named) or not isinstance(other, Named):
+            return condition, other
+        both = {name: max(length, other.lengths[name]) for name, length in condition.lengths.items()}
+        longer = (each if each.lengths == both else each.longer(both) for each in (condition, other))
+        return next(longer), next(longer)
 
     @override
     def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:

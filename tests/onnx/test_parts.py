@@ -15,7 +15,7 @@ from zoo.bundle import open_bundle  # noqa: E402
 from zoo.conditions import Condition, Part  # noqa: E402
 from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import BundleError, ConditionError, ConfigError, DataError, ProofError, UsageError  # noqa: E402
-from zoo.exporting import export, pack  # noqa: E402
+from zoo.exporting import export  # noqa: E402
 from zoo.models.interface import DirectModel  # noqa: E402
 from zoo.programs.ports import Port  # noqa: E402
 from zoo.runtime import load  # noqa: E402
@@ -264,27 +264,6 @@ def test_without_an_encoder_graphs_take_the_parts(tmp_path):
     np.testing.assert_allclose(bundle.sample(3, condition=condition, seed=1), x, atol=1e-5)
 
 
-@pytest.mark.parametrize("target", ["python", "cpp", "triton", "node", "web"])
-def test_targets_that_take_no_parts_refuse_to_pack(folder, target, tmp_path):
-    with pytest.raises(UsageError, match=f"the target {target} takes one class or one vector, and not .* image, state"):
-        pack(open_bundle(folder), tmp_path / "packed", target=target)
-    assert not (tmp_path / "packed").exists()
-
-
-def test_the_single_file_refuses_such_a_bundle(folder):
-    import subprocess
-    import sys
-    from pathlib import Path
-
-    import zoo_targets
-
-    file = Path(zoo_targets.__file__).parent / "files" / "sample.py"
-    command = [sys.executable, "-I", str(file), "--bundle", str(folder), "-n", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert done.stderr.strip() == "Error: it is conditioned on named parts: use zoo.runtime"
-
-
 def test_a_data_set_of_parts_trains_the_model(tmp_path):
     from zoo.training.loop import check_fit, train
     from zoo.training.recipe import DataRecipe, ModelRecipe, Recipe, TrainingRecipe
@@ -362,12 +341,6 @@ def test_wrong_encoders_are_refused(kind, error, says, tmp_path):
     with pytest.raises(error, match=says):
         export(fitted(kind), tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
-
-
-@pytest.mark.parametrize("options", [{"batch": 2}, {"fused": {}}, {"dtype": "float16"}])
-def test_forms_that_take_no_parts_are_refused_before_anything_is_written(model, options, tmp_path):
-    with pytest.raises(UsageError, match="conditioned on named parts"):
-        export(model, tmp_path / "bundle", **options)
 
 
 def test_a_manifest_whose_encoder_does_not_fit_is_refused(folder, tmp_path):

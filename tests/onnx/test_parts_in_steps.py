@@ -259,7 +259,8 @@ def zoo(tmp_path, monkeypatch):
 
     def run(*arguments):
         done = CliRunner().invoke(cli, [str(a) for a in arguments])
-        return np.load("x.npy") if done.exit_code == 0 else done.stderr
+        written = tmp_path / "x.npy"
+        return done.stderr if done.exit_code else np.load(written) if written.exists() else None
 
     run.pixels = (pixels[None] / 255.0).astype(np.float32)
     return run
@@ -310,9 +311,67 @@ def test_what_is_no_part_is_refused_in_a_sentence(zoo, folder, given, says):
 
 
 def test_what_takes_no_parts_says_so(zoo, folder):
-    state = ("--condition", "state=4,6")
     said = zoo("run", folder, *COMMON, "--class", "1")
     assert "this model is conditioned on the parts image, state, prompt, not on a class" in " ".join(said.split())
-    assert "--interpolate takes a class or a vector" in zoo(
-        "run", folder, "--interpolate", 2, "--seed", 1, "-o", "x.npy", "--force", *state
-    )
+
+
+def test_one_can_guide_away_from_parts_of_other_lengths(model, bundle, zoo, folder):
+    for prompt in ("cabba", "c"):
+        options = {"guidance": 3.0, "negative": {"state": [1.0, 2.0], "prompt": prompt}}
+        x = model.sample(3, condition=given(3), seed=1, **options).numpy()
+        np.testing.assert_allclose(bundle.sample(3, condition=given(3), seed=1, **options), x, atol=1e-4)
+    away = ("--guidance", 3, "--negative", "state=1,2", "--negative", "prompt=cabba")
+    x = zoo("run", folder, *COMMON, "--condition", "state=4,6", "--condition", "prompt=a", *away)
+    options["negative"]["prompt"] = "cabba"
+    expected = bundle.sample(2, condition={"state": [4.0, 6.0], "prompt": "a"}, seed=3, **options)
+    np.testing.assert_allclose(x, expected, atol=1e-5)
+    said = zoo("run", folder, *COMMON, "--condition", "state=4,6", "--guidance", 2, "--negative", "mood=1")
+    assert "--negative 'mood=1' does not begin with the name of a part" in " ".join(said.split())
+
+
+def test_a_gradient_passes_where_what_is_guided_away_from_is_longer(model):
+    image = torch.rand(2, 1, 4, 4, requires_grad=True)
+    condition = {"image": image, "state": torch.zeros(2, 2), "prompt": torch.tensor([[1, 2], [3, 0]])}
+    negative = {"state": [1.0, 2.0], "prompt": "abcab"}
+    model.sample(2, condition=condition, seed=0, guidance=2.0, negative=negative).sum().backward()
+    assert image.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_files_of_samples_hold_their_parts_and_run_again(zoo, folder, bundle, suffix):
+    """Those that one gives for all once, others for each, texts of any length; what is left out stays so."""
+    file = f"samples.{suffix}"
+    first = ("-n", 2, "--seed", 3, "--provider", "cpu", "--force", "-o", file)
+    zoo("run", folder, *first, "--condition", "all.json")
+    x = zoo("run", folder, *COMMON, "--condition", file)
+    condition = {"state": [4.0, 6.0], "prompt": ["cab", "a"]}
+    np.testing.assert_allclose(x, bundle.sample(2, condition=condition, seed=3), atol=1e-5)
+    # data with its condition is encoded under it
+    zoo("run", folder, "--encode", file, "--provider", "cpu", "--force", "-o", "x.npy", "--steps", 4)
+    x = np.load("x.npy")
+    samples = bundle.sample(2, condition=condition, seed=3)
+    np.testing.assert_allclose(x, bundle.encode(samples, condition=condition, steps=4), atol=1e-4)
+
+
+def test_a_table_of_samples_holds_parts_of_numbers(zoo, folder):
+    zoo("run", folder, "-n", 2, "--seed", 3, "--provider", "cpu", "-o", "x.csv", "--condition", "state=arms.npy")
+    from pathlib import Path
+
+    from zoo.render.read import read_samples
+
+    assert Path("x.csv").read_text().splitlines()[0] == "x0,x1,x2,condition/state/0,condition/state/1"
+    _, found = read_samples(Path("x.csv"), (3,))
+    np.testing.assert_array_equal(found["state"], [[4.0, 6.0], [5.0, 5.0]])
+
+
+def test_rows_of_an_interpolation_have_a_condition_each(zoo, folder, bundle):
+    from zoo.samplers.slerp import slerp
+
+    options = ("--interpolate", 2, "-n", 3, "--seed", 3, "--provider", "cpu", "-o", "x.npy", "--force")
+    x = zoo("run", folder, *options, "--condition", "state=arms.npy", "--condition", "prompt=cab")
+    from zoo import noise
+
+    ends = noise.normal(3, 3, (3,))
+    between = np.stack([slerp(a, b, u) for a, b in ((ends[0], ends[1]), (ends[1], ends[2])) for u in (0.0, 1.0)])
+    condition = {"state": [[4, 6], [4, 6], [5, 5], [5, 5]], "prompt": "cab"}
+    np.testing.assert_allclose(x, bundle.sample(4, condition=condition, noise=between, seed=3), atol=1e-4)

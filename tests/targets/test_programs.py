@@ -146,7 +146,7 @@ def another_version(folder):
 def named_parts(folder):
     parts = [{"name": "image", "modality": "image", "shape": [1, 2, 2]}]
     _change(folder, lambda values: values.update(condition={"parts": parts}))
-    return "conditioned on named parts"
+    return "image"
 
 
 def condition_encoder(folder):

@@ -19,6 +19,8 @@ from zoo.registry.cards import ModelCard
 from zoo.registry.discovery import Plugin, PluginRecord
 
 SHIPPED = Path(__file__).parents[2] / "plugins" / "zoo_models"
+#: bundles of models that are conditioned on named parts
+PARTS = Path(__file__).parents[1] / "bundles" / "parts"
 SECONDS = 120
 RATE = 8000
 
@@ -144,6 +146,8 @@ def bundle(tmp_path_factory, shipped):
     made = {}
 
     def give(name):
+        if (PARTS / name).is_dir():
+            return open_bundle(PARTS / name)
         if name not in BUNDLES:
             return shipped(name)
         for needed in ("torch", "onnx", "onnxscript"):

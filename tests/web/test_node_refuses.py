@@ -67,11 +67,16 @@ def test_a_file_that_was_cut_off_or_lost(node, package, copy):
     [
         (lambda m: m["format"].update(version=2), "the bundle is of format 2; this module reads 1"),
         (lambda m: m["format"].update(name="other"), "manifest.json is not that of a genzoo bundle"),
+        (lambda m: m.update(condition={"parts": []}), "the manifest has a condition without parts"),
         (
-            lambda m: m.update(condition={"parts": []}),
-            "the model is conditioned on named parts, which this module does",
+            lambda m: m.update(condition={"parts": [{"name": "a", "modality": "smell", "shape": []}]}),
+            "part a of the condition is of the unknown kind smell",
         ),
-        (lambda m: m["programs"]["sample"].update(condition_encoder="c"), "the model is conditioned on named parts"),
+        (
+            lambda m: m.update(condition={"parts": [{"name": "a", "modality": "numbers", "shape": [2]}]}),
+            "graph inverse takes no a",
+        ),
+        (lambda m: m["programs"]["sample"].update(condition_encoder="c"), "graph inverse encodes no condition"),
         (lambda m: m.update(novelty=1), "the manifest has the fields novelty, which format 1 does not have"),
         (lambda m: m.pop("programs"), "the manifest has no programs"),
         (lambda m: m["noise"].update(generator="pcg64"), "noise of pcg64 by box-muller is not supported here"),

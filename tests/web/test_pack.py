@@ -20,6 +20,7 @@ OURS = sorted(path for path in FILES.rglob("*") if path.is_file())
 MODULES = [path for path in OURS if path.suffix == ".mjs"]
 RUNTIME = {
     *("bundle.mjs", "conditions.mjs", "data.mjs", "errors.mjs", "files.mjs", "genzoo.mjs", "inline.mjs", "noise.mjs"),
+    "parts.mjs",
     "tables.mjs",
 }
 WASM = {"ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm", "LICENSE"}

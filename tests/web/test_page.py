@@ -54,7 +54,7 @@ def visit(browser, packed):
         return browser
 
     visit = go
-    visit.requests = []
+    visit.requests, visit.packed = [], packed
     yield go
     for server in servers:
         server.__exit__(None, None, None)
@@ -375,19 +375,82 @@ def test_the_target_checks_itself(chromium, packed):
     assert page.verify(packed("digits-nsf", "web")) == "2 samples by the page in Chromium"
 
 
+# -- named parts ------------------------------------------------------------------------------------------------------
+
+
+def test_every_part_of_a_condition_has_its_field(visit, bundle):
+    """Drawn on, typed and chosen; what is left alone is the part's null."""
+    model = BundledModel(bundle("everything"), "cpu")
+    browser = visit("everything", until=READY)
+    kinds = (
+        "Array.from(document.querySelectorAll('.part'), (p) => Array.from(p.querySelectorAll(given), (e) => e.tagName))"
+    )
+    fields = browser.evaluate(kinds.replace("given", "'input:not([type=hidden]), select, canvas, textarea'"))
+    number, area, picture = ["INPUT"] * 2, ["TEXTAREA", "INPUT"], ["CANVAS", "INPUT", "INPUT"]
+    assert fields == [["SELECT"], number, picture, area, ["INPUT"], area]
+    browser.evaluate("""(() => {
+        const put = (field, value) => { field.value = value; field.dispatchEvent(new Event("input")); };
+        const [kind, arm, image, sound, words, track] = document.querySelectorAll(".part");
+        put(kind.querySelector("select"), "b");
+        arm.querySelectorAll("input[type=number]").forEach((field, i) => put(field, [1.5, -2][i]));
+        put(words.querySelector("input"), "b😀");
+        put(track.querySelector("textarea"), "[[1, 2], [3, 4]]");
+        put(sound.querySelector("textarea"), "");
+        document.getElementById("n").value = 3;
+    })()""")
+    box = browser.evaluate("document.querySelector('.part canvas').getBoundingClientRect().toJSON()")
+    where = {"x": box["x"] + box["width"] / 6, "y": box["y"] + box["height"] / 4, "button": "left", "clickCount": 1}
+    for kind in ("mousePressed", "mouseReleased"):
+        browser.send("Input.dispatchMouseEvent", type=kind, **where)
+    browser.evaluate("document.getElementById('go').click()")
+    browser.wait(DONE, SECONDS)
+    image = browser.evaluate("Array.from(genzoo.last.condition.image.data)")
+    assert image == [1, 0, 0, 0, 0, 0]
+    condition = {"kind": "b", "arm": [1.5, -2.0], "words": "b😀", "track": [[1.0, 2.0], [3.0, 4.0]]}
+    drawn(browser, model, seed=0, condition={**condition, "image": np.reshape(image, (1, 2, 3))})
+    # the address draws the same again, with the picture in it
+    link = browser.evaluate("location.hash")
+    browser = visit("everything", link)
+    drawn(browser, model, seed=0, condition={**condition, "image": np.reshape(image, (1, 2, 3))})
+    assert (
+        browser.evaluate("document.querySelector('.part canvas').getContext('2d').getImageData(0, 0, 1, 1).data[0]")
+        == 255
+    )
+    assert browser.console == []
+
+
+def test_a_part_that_is_wrong_is_said_on_the_page(visit):
+    browser = visit("everything", "#n=1&seed=0&condition-words=cat")
+    said = 'Part words of the condition has no symbol "c", as in "cat".'
+    assert text(browser, "error") == said
+    browser = visit("everything", "#n=1&seed=0&condition-track=[1")
+    assert text(browser, "error").startswith("Part track of the condition is not JSON: ")
+    browser = visit("everything", "#n=1&seed=0&condition-image=AAAA")
+    assert text(browser, "error") == "Part image of the condition is not an image of 3 × 2 pixels."
+
+
+def test_a_diffusion_of_parts_is_guided_by_the_slider(visit, bundle):
+    model = BundledModel(bundle("policy"), "cpu")
+    browser = visit("policy", "#n=2&seed=3&guidance=2&condition-state=4,6&condition-prompt=cab")
+    drawn(browser, model, seed=3, guidance=2.0, condition={"state": [4.0, 6.0], "prompt": "cab"})
+    assert page.verify(visit.packed("policy", "web")) == "2 samples by the page in Chromium"
+
+
 # -- for everybody ----------------------------------------------------------------------------------------------------
 
 
-def test_every_control_has_a_name(visit):
-    browser = visit("mnist-unet", until=READY)
-    nameless = """Array.from(document.querySelectorAll("input, select, button, progress, canvas, audio"))
+@pytest.mark.parametrize("name", ["mnist-unet", "everything"])
+def test_every_control_has_a_name(visit, name):
+    browser = visit(name, until=READY)
+    controls = "input:not([type=hidden]), select, textarea, button, progress, canvas, audio"
+    nameless = f"""Array.from(document.querySelectorAll("{controls}"))
         .filter((e) => !(e.labels?.length || e.ariaLabel || e.textContent.trim())).map((e) => e.outerHTML)"""
     assert browser.evaluate(nameless) == []
     assert browser.evaluate("document.documentElement.lang") == "en"
     assert browser.evaluate("document.getElementById('status').getAttribute('aria-live')") == "polite"
 
 
-@pytest.mark.parametrize("name", ["digits-nsf", "moons-nsf", "sound"])
+@pytest.mark.parametrize("name", ["digits-nsf", "moons-nsf", "sound", "everything"])
 def test_nothing_sticks_out_of_a_narrow_window(visit, name):
     browser = visit(name, "#n=3&seed=0&class=")
     size = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from zoo.errors import ConditionError, UsageError
 _LARGEST_JSON = 64 << 20
 
 
-def condition_from(condition: Condition, given: Sequence[str]) -> Any:
+def condition_from(condition: Condition, given: Sequence[str], option: str = "--condition") -> Any:
     """The value of a condition, in one of the forms that ``sample`` takes.
 
     Args:
         condition: the model's.
         given: one file; or, of named parts, ``NAME=FILE`` or ``NAME=VALUE`` each.
+        option: what gave them, for messages.
 
     Raises:
         UsageError: neither, or a part twice.
@@ -31,7 +32,7 @@ def condition_from(condition: Condition, given: Sequence[str]) -> Any:
 
     if condition.plain:
         if len(given) > 1:
-            raise UsageError(f"--condition is given {len(given)} times; this model takes {condition.told} of one file")
+            raise UsageError(f"{option} is given {len(given)} times; this model takes {condition.told} of one file")
         return read_condition(Path(given[0]))
     if len(given) == 1 and ("=" not in given[0] or Path(given[0]).is_file()):
         return _of_file(condition, Path(given[0]))
@@ -41,12 +42,12 @@ def condition_from(condition: Condition, given: Sequence[str]) -> Any:
         name, equals, value = text.partition("=")
         if not equals or name not in parts:
             raise ConditionError(
-                f"--condition {text!r} does not begin with the name of a part and an equals sign",
+                f"{option} {text!r} does not begin with the name of a part and an equals sign",
                 hint=f"The parts are {', '.join(parts)}.",
             )
         if name in values:
-            raise UsageError(f"--condition {name} is given twice")
-        values[name] = _value(parts[name], value)
+            raise UsageError(f"{option} {name} is given twice")
+        values[name] = _value(parts[name], value, option)
     return values
 
 
@@ -61,16 +62,50 @@ def rows_of(condition: Condition, value: Any) -> int | None:
 
 def _of_file(condition: Condition, path: Path) -> dict[str, Any]:
     """All parts of one file, by their names; other arrays of it are left alone."""
+    from zoo.render.files import PART
     from zoo.render.read import read_arrays
 
     values = _json(path) if path.suffix.lower() == ".json" else read_arrays(path)
-    found = {name: values[name] for name in condition.names if name in values} if isinstance(values, dict) else {}
-    if not found:
+    found: dict[str, Any] = values if isinstance(values, dict) else {}
+    if path.suffix.lower() == ".json":
+        chosen = {name: found[name] for name in condition.names if name in found}
+    else:
+        # by themselves, or beside samples
+        chosen = condition.restored({name.removeprefix(PART): array for name, array in found.items()})
+    if not chosen:
         raise ConditionError(f"{path} has none of the parts {', '.join(condition.names)}")
-    return found
+    return chosen
 
 
-def _value(part: Part, text: str) -> Any:
+def negative_from(condition: Condition, given: Sequence[str]) -> Any:
+    """What ``--negative`` stands for: a class, or named parts as for ``--condition``.
+
+    Raises:
+        UsageError, ConditionError, DataError: as for :func:`condition_from`; or there is no such class.
+    """
+    if not condition.plain:
+        return condition_from(condition, given, "--negative")
+    if len(given) > 1:
+        raise UsageError(f"--negative is given {len(given)} times; this model takes one class")
+    return condition.index(given[0])
+
+
+def found_in(condition: Condition, found: Any, n: int) -> Any:
+    """The condition of ``n`` samples that a file has beside data.
+
+    Raises:
+        ConditionError: it is not one of the model's.
+    """
+    if condition.plain:
+        return condition.array(found, n)
+    if not isinstance(found, Mapping):
+        raise ConditionError(f"the file has one condition, and this model takes {condition.told}")
+    values = condition.restored(found)
+    condition.arrays(values, n)
+    return values
+
+
+def _value(part: Part, text: str, option: str) -> Any:
     path = Path(text)
     if path.is_file():
         return _read(part, path)
@@ -79,7 +114,7 @@ def _value(part: Part, text: str) -> Any:
     try:
         numbers = [float(number) for number in text.split(",")]
     except ValueError:
-        raise ConditionError(f"--condition {part.name}: {text!r} is neither a file nor a list of numbers") from None
+        raise ConditionError(f"{option} {part.name}: {text!r} is neither a file nor a list of numbers") from None
     return np.array(numbers, np.int64 if part.modality == "tokens" else np.float64)
 
 

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from zoo.runtime import BundledModel
 
 
-def read_data(
-    path: Path, event_shape: tuple[int, ...], modality: Modality | None = None
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def read_data(path: Path, event_shape: tuple[int, ...], modality: Modality | None = None) -> tuple[NDArray[Any], Any]:
     """Data ``[n, *event]`` (one event becomes n = 1) and its condition, if any; a picture is left as shades."""
     from zoo.render.read import read_samples
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from zoo.cli import _editing as editing
 from zoo.cli._app import App
+from zoo.cli._conditions import found_in, negative_from
 from zoo.cli._request import Facts, Request, condition_of, file_name
 from zoo.errors import UnknownNameError, UsageError
 from zoo.modality import Text
@@ -33,14 +34,14 @@ class Inputs:
         init: data ``[n, *event]`` of ``--init``; bytes for a picture.
         mask: of ``--mask``, or of the gaps of texts.
         noise: ``[n, *noise]`` of ``--noise``.
-        condition: the condition in the file of data or noise.
+        condition: the condition in the file of data or noise: an array, or arrays by the names of parts.
     """
 
     state: SamplerState | None = None
     init: Array | None = None
     mask: Array | None = None
     noise: Array | None = None
-    condition: Array | None = None
+    condition: Any = None
 
     @property
     def count(self) -> int | None:
@@ -163,11 +164,24 @@ def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
     if rows < 1:
         raise UsageError("--interpolate needs at least two samples")
     # a row has one condition, that of its start
-    _, condition = condition_of(request, facts, rows, None if inputs.condition is None else inputs.condition[:rows])
-    if isinstance(condition, Mapping):
-        raise UsageError("--interpolate takes a class or a vector for each row, not named parts")
-    condition = None if condition is None else np.repeat(condition, request.interpolate, axis=0)
-    return Wanted(rows * request.interpolate, condition, rows)
+    each_row = replace(request, n=rows)
+    _, condition = condition_of(each_row, facts, rows, _first(facts, inputs.condition, ends, rows))
+    each = np.repeat(np.arange(rows), request.interpolate)
+    return Wanted(rows * request.interpolate, _of_samples(facts, condition, rows, each), rows)
+
+
+def _first(facts: Facts, found: Any, n: int, rows: int) -> Any:
+    """The condition of the first of ``n`` data in a file."""
+    if isinstance(found, Mapping) and facts.condition is not None:
+        return facts.condition.taken(found_in(facts.condition, found, n), n, range(rows))
+    return None if found is None else found[:rows]
+
+
+def _of_samples(facts: Facts, condition: Any, n: int, samples: Any) -> Any:
+    """The condition of some of ``n`` samples, by their numbers; None for a model without one."""
+    if isinstance(condition, Mapping) and facts.condition is not None:
+        return facts.condition.taken(condition, n, samples)
+    return None if condition is None else condition[samples]
 
 
 def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, inputs: Inputs, wanted: Wanted) -> Plan:
@@ -189,7 +203,7 @@ def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, input
         raise UsageError(f"{model.name} samples in one call and has no previews")
     if state is not None or request.fused:
         return Plan(wanted.n, wanted.condition, seed, table, state)
-    init, noise = _start(model, request, inputs, wanted, seed)
+    init, noise = _start(model, request, facts, inputs, wanted, seed)
     edits = {"init": init, "mask": inputs.mask, "strength": request.strength, "negative": guiding.get("negative")}
     options = {name: value for name, value in edits.items() if value is not None}
     if table is None:
@@ -210,7 +224,7 @@ def _guiding(model: BundledModel, request: Request, facts: Facts) -> dict[str, A
             raise UsageError(f"{facts.name} takes no condition, so there is no class to guide away from")
         if (default if guidance is None else guidance.weight) == 1.0:
             raise UsageError("--negative has no effect without guidance", hint="Give a weight, e.g. --guidance 2.")
-        guiding["negative"] = facts.condition.index(request.negative)
+        guiding["negative"] = negative_from(facts.condition, request.negative)
     return guiding
 
 
@@ -228,7 +242,7 @@ def _seed(app: App, request: Request, inputs: Inputs) -> int:
 
 
 def _start(
-    model: BundledModel, request: Request, inputs: Inputs, wanted: Wanted, seed: int
+    model: BundledModel, request: Request, facts: Facts, inputs: Inputs, wanted: Wanted, seed: int
 ) -> tuple[Array | None, Array | None]:
     """The initial data and noise of a run, or None."""
     init = inputs.init
@@ -240,8 +254,8 @@ def _start(
     assert request.interpolate is not None
     ends = inputs.noise
     if init is not None:
-        each = None if wanted.condition is None else wanted.condition[:: request.interpolate]
-        each = None if each is None else np.concatenate([each, each[-1:]])
+        starts = np.arange(0, wanted.n, request.interpolate)
+        each = _of_samples(facts, wanted.condition, wanted.n, [*starts, starts[-1]])
         ends = model.encode(init, condition=each, steps=request.steps, batch_size=request.batch_size)
     elif ends is None:
         ends = editing.noises(model, seed, wanted.rows + 1)

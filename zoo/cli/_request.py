@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.bundle.manifest import Manifest
-from zoo.cli._conditions import condition_from, rows_of
+from zoo.cli._conditions import condition_from, found_in, rows_of
 from zoo.errors import ConditionError, UsageError
 from zoo.modality import Modality, modality_from
 from zoo.samplers.guidance import Guidance
@@ -33,7 +33,7 @@ class Request:
     guidance: float | None
     guidance_interval: str | None
     guidance_rescale: float | None
-    negative: str | None
+    negative: tuple[str, ...] | None
     init: Path | None
     strength: float | None
     mask: Path | None
@@ -185,7 +185,7 @@ def condition_of(request: Request, facts: Facts, count: int | None = None, found
         n = _default_count(facts, in_turn=not request.classes)
     if facts.condition is None or request.classes or request.condition:
         return n, given_condition(request, facts, n, cycle=True)
-    return n, _checked(facts.condition, found, n)
+    return n, _checked(facts.condition, None, n) if found is None else found_in(facts.condition, found, n)
 
 
 def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = False) -> Any:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zoo.cli import _editing as editing
 from zoo.cli._app import App
+from zoo.cli._conditions import found_in
 from zoo.cli._opening import open_model, provider_of
 from zoo.cli._plan import Plan, output_of, plan_of, read_inputs, wanted_of
 from zoo.cli._request import Facts, Request, file_name, given_condition
@@ -105,8 +106,7 @@ def _report(
 
     told = _told(model, facts, request, plan, drawn)
     labels = () if facts.condition is None else facts.condition.labels
-    # files of samples hold classes and vectors, not named parts
-    written = None if isinstance(plan.condition, Mapping) else plan.condition
+    written = _written(facts, plan.condition, plan.n)
     extras = Extras(written, labels, model.levels, model.modality, columns=request.interpolate, about=told)
     if drawn.samples is not None:
         write(drawn.samples, output, extras, replace=request.force)
@@ -120,6 +120,13 @@ def _report(
             _draw_density(app, drawn.samples, output, replace(extras, density=density), request, drawn.seconds)
     if drawn.previews is not None:
         _write_previews(app, model, request, drawn.previews, output)
+
+
+def _written(facts: Facts, condition: Any, n: int) -> Any:
+    """A condition as files of samples hold it."""
+    if isinstance(condition, Mapping) and facts.condition is not None:
+        return facts.condition.stored(condition, n)
+    return condition
 
 
 def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> dict[str, Any]:
@@ -137,6 +144,10 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
     }
     edits = {name: getattr(request, name) for name in (*_EDITS, "resume", "stop_after", "previews")}
     given = {name: value for name, value in edits.items() if value is not None}
+    if request.negative is not None:
+        given["negative"] = request.negative[0] if len(request.negative) == 1 else list(request.negative)
+    if request.condition and facts.condition is not None and not facts.condition.plain:
+        given["condition"] = list(request.condition)
     return told | {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
 
 
@@ -163,7 +174,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     x, found = editing.read_data(request.encode, facts.event_shape, facts.modality)
     condition = given_condition(request, facts, len(x))
     if condition is None and facts.condition is not None and found is not None:
-        condition = facts.condition.array(found, len(x))
+        condition = found_in(facts.condition, found, len(x))
     model = open_model(app, source, request.device, stack)
     with app.progress(f"encoding with {source.name}", 1) as update:
         noise = model.encode(
@@ -175,7 +186,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
             **request.options,
         )
     told = {"model": source.name, "n": len(x), "steps": request.steps, "provider": provider_of(app, model)}
-    written = None if isinstance(condition, Mapping) else condition
+    written = _written(facts, condition, len(x))
     write(noise, output, Extras(condition=written, about=told), replace=request.force)
     app.say(f"wrote {output}: noise of {len(x)} data")
     if app.json:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.cli._app import App
+from zoo.cli._conditions import found_in
 from zoo.cli._opening import open_model, provider_of
 from zoo.cli._request import SAMPLING_ONLY, Facts, Request, flag, given_condition
 from zoo.cli._text import echo
@@ -88,7 +89,7 @@ def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], Any]:
         return x, given_condition(request, facts, n)
     if facts.condition is None or found is None:
         return x, None
-    condition = facts.condition.array(found, n)
+    condition = found_in(facts.condition, found, n)
     app.say(f"conditions are those of {request.log_prob}")
     return x, condition
 

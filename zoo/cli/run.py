@@ -29,7 +29,12 @@ _PATH = click.Path(path_type=Path)
 @click.option("--guidance", type=float, help="Weight of classifier-free guidance; 1 means none.")
 @click.option("--guidance-interval", metavar="LOW,HIGH", help="Guide only at these noise levels (sigma/alpha).")
 @click.option("--guidance-rescale", type=float, metavar="PHI", help="Reduce the contrast of guidance; 0 to 1.")
-@click.option("--negative", metavar="CLASS", help="Guide away from this class instead of the null class.")
+@click.option(
+    "--negative",
+    multiple=True,
+    metavar="CLASS|NAME=VALUE",
+    help="Guide away from this class, or these named parts, instead of the null.",
+)
 @click.option("--init", type=_PATH, metavar="FILE", help="Start from this data; one for all samples or one each.")
 @click.option("--strength", type=float, metavar="S", help="How far from --init: 0 keeps it, 1 starts anew.")
 @click.option("--mask", type=_PATH, metavar="FILE", help="Where to sample (1, white) and to keep --init (0, black).")
@@ -113,6 +118,7 @@ def command(
     """
     from zoo.cli import _sampling, _scoring
 
+    given["negative"] = given["negative"] or None
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **given)
     registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)

@@ -240,10 +240,13 @@ class Conditioned(nn.Module):
                 found[part.mask] = mask_of(part, found[part.name]).to(self.dtype)
         return {port.name: found[port.name] for port in part_ports(described, ROWS)}
 
-    def received_condition(self, condition: TensorCondition, n: int) -> Any:
+    def received_condition(
+        self, condition: TensorCondition, n: int, lengths: Mapping[int | str, int] | None = None
+    ) -> Any:
         """What the model gets of the condition of ``n`` samples: None, a tensor ``[n]`` or ``[n, d]``, or a mapping.
 
-        An encoder runs once, and on each different condition only, unless the condition is tensors.
+        An encoder runs once, and on each different condition only, unless the condition is tensors. Tokens and
+        sequences are filled up to the given lengths, by their names.
 
         Raises:
             ConditionError: a condition that the model does not accept.
@@ -252,19 +255,33 @@ class Conditioned(nn.Module):
             return self.condition_tensor(condition, n)
         assert self.condition is not None
         if has_tensor(condition):
-            return self._encoded(self.condition_tensors(condition, n))
+            return self._encoded(self._longer(self.condition_tensors(condition, n), lengths or {}))
         arrays, index = self.condition.distinct(condition, n)
-        rows = self._encoded(self._parts_of(arrays))
+        rows = self._encoded(self._parts_of(self.condition.longer(arrays, lengths or {})))
         if np.array_equal(index, np.arange(len(next(iter(arrays.values()))))):
             return rows
         where = torch.from_numpy(index).to(self.device)
         return {name: value.index_select(0, where) for name, value in rows.items()}
 
-    def graph_condition(self, condition: TensorCondition, n: int) -> Any:
+    def graph_condition(
+        self, condition: TensorCondition, n: int, lengths: Mapping[int | str, int] | None = None
+    ) -> Any:
         """What graphs take of the condition of ``n`` samples: None, a tensor, or :meth:`condition_inputs` by name."""
         if self.takes_parts and not self.encodes:
-            return self.condition_tensors(condition, n)
-        return self.received_condition(condition, n)
+            return self._longer(self.condition_tensors(condition, n), lengths or {})
+        return self.received_condition(condition, n, lengths)
+
+    def _longer(self, tensors: Mapping[str, Tensor], lengths: Mapping[int | str, int]) -> dict[str, Tensor]:
+        """Tensors of parts and masks, with tokens and sequences filled up to some lengths."""
+        filled = dict(tensors)
+        for part in () if self.condition is None else self.condition.parts:
+            missing = 0 if part.mask is None else lengths.get(part.shape[0], 0) - tensors[part.name].shape[1]
+            if part.mask is None or missing <= 0:
+                continue
+            for name, filler in ((part.name, part.padding or 0), (part.mask, 0)):
+                room = (*(0, 0) * (tensors[name].ndim - 2), 0, missing)
+                filled[name] = nn.functional.pad(tensors[name], room, value=filler)
+        return filled
 
     def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> dict[str, Tensor] | None:
         """What graphs take of no condition for ``n`` samples, for guidance; None for a model without named parts.

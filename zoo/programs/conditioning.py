@@ -46,20 +46,25 @@ def condition_names(condition: Condition | None, graphs: Mapping[str, HasPorts],
     return [port.name for port in (part_ports(condition, ROWS) if encoder is None else graphs[encoder].outputs)]
 
 
-def check_encoder(condition: Condition | None, graphs: Mapping[str, HasPorts], encoder: str) -> None:
+def check_encoder(
+    condition: Condition | None, graphs: Mapping[str, HasPorts], encoder: str, batch: int | None = None
+) -> None:
     """Refuse a condition encoder that does not take the parts of a condition, or gives what no graph could take.
+
+    In a bundle of a fixed batch, it takes one condition at a time.
 
     Raises:
         BundleError: with what does not fit.
     """
     if condition is None:
         raise BundleError(f"graph {encoder} encodes a condition, and the model has none")
-    graph, wanted = graphs[encoder], part_ports(condition, ROWS)
+    graph, leading = graphs[encoder], ROWS if batch is None else 1
+    wanted = [dataclasses.replace(port, shape=(leading, *port.shape[1:])) for port in part_ports(condition, ROWS)]
     if {_form(port) for port in graph.inputs} != {_form(port) for port in wanted}:
         raise BundleError(f"graph {encoder} takes {_list(graph.inputs)}, expected {_list(wanted)}")
     for port in graph.outputs:
-        if not port.shape or port.shape[0] != ROWS or ROWS in port.shape[1:]:
-            raise BundleError(f"{port.name} of graph {encoder} has shape {list(port.shape)}, expected {ROWS} first")
+        if not port.shape or port.shape[0] != leading or ROWS in port.shape[1:]:
+            raise BundleError(f"{port.name} of graph {encoder} has shape {list(port.shape)}, expected {leading} first")
         if port.name in RESERVED:
             raise BundleError(f"graph {encoder} gives {port.name}, which means something else to other graphs")
 

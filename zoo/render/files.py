@@ -17,6 +17,8 @@ from zoo.modality import Audio, Modality, Table, Text
 from zoo.registry.cards import Format
 from zoo.render.formats import format_of, load, origin
 
+#: what the names of parts of a condition begin with in files
+PART = "condition/"
 #: kind of a modality -> its samples, in messages
 _PLURALS = {"audio": "recordings", "text": "texts", "table": "rows of a table"}
 
@@ -28,7 +30,8 @@ class Extras:
     """Metadata of samples; formats omit what they cannot store.
 
     Attributes:
-        condition: int ``[n]`` or float ``[n, d]``, or None.
+        condition: int ``[n]`` or float ``[n, d]``; arrays ``[n, ...]``, or one for all samples, by the names of parts;
+            or None.
         labels: names of the classes.
         levels: number of values of discrete data; samples then lie in [0, levels).
         modality: the meaning of a sample's numbers, where its shape does not tell.
@@ -39,7 +42,7 @@ class Extras:
         about: how the samples were drawn, as JSON values.
     """
 
-    condition: NDArray[Any] | None = None
+    condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None
     labels: Sequence[str] = ()
     levels: int | None = None
     modality: Modality | None = None
@@ -48,6 +51,15 @@ class Extras:
     density_seconds: float | None = None
     columns: int | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def named(condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]]:
+    """A condition as arrays of a file by name: ``condition``, or ``condition/<part>``."""
+    if condition is None:
+        return {}
+    if isinstance(condition, Mapping):
+        return {f"{PART}{name}": np.ascontiguousarray(value) for name, value in condition.items()}
+    return {"condition": np.ascontiguousarray(condition)}
 
 
 def write(samples: NDArray[Any], path: Path, extras: Extras | None = None, *, replace: bool = False) -> None:

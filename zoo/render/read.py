@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zoo.errors import DataError, MissingDependencyError, PluginError
 from zoo.modality import Modality
 from zoo.registry.cards import Format
+from zoo.render.files import PART
 from zoo.render.formats import format_of, load, origin
 
 Arrays = dict[str, NDArray[Any]]
@@ -22,8 +23,8 @@ _MEANINGS = {"audio": ("is a recording", "recordings"), "text": ("contains texts
 
 def read_samples(
     path: Path, event_shape: tuple[int, ...], modality: Modality | None = None, *, pictures: bool = False
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Data ``[n, *event_shape]`` of a file, and its condition if the file has one.
+) -> tuple[NDArray[Any], NDArray[Any] | dict[str, NDArray[Any]] | None]:
+    """Data ``[n, *event_shape]`` of a file, and its condition if the file has one: an array, or arrays of named parts.
 
     Rows of a CSV file are flattened events, without the columns named condition. Columns of a table are matched by
     their headings, and categories by their names. A .wav file contains recordings.
@@ -44,7 +45,8 @@ def read_samples(
         what, those = _MEANINGS.get(described.modality, (f"is of {described.modality}", described.modality))
         raise DataError(f"{path} {what}, but this is not a model of {those}")
     arrays = _read(described, path, event_shape, modality)
-    return _main(path, arrays), arrays.get("condition")
+    parts = {name.removeprefix(PART): array for name, array in arrays.items() if name.startswith(PART)}
+    return _main(path, arrays), parts or arrays.get("condition")
 
 
 def read_condition(path: Path) -> NDArray[Any]:
@@ -92,7 +94,7 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
 def _main(path: Path, arrays: Arrays) -> NDArray[Any]:
     if "samples" in arrays:
         return arrays["samples"]
-    rest = [name for name in arrays if name not in ("condition", "about")]
+    rest = [name for name in arrays if name not in ("condition", "about") and not name.startswith(PART)]
     if len(rest) != 1:
         raise DataError(
             f"{path} holds {', '.join(rest) or 'nothing'}; a single array is expected", hint="Name it samples."

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zoo.errors import DataError, WeightsError
 from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, tables, text
+from zoo.render.files import PART
 
 Arrays = dict[str, NDArray[Any]]
 Shape = tuple[int, ...] | None
@@ -51,9 +52,21 @@ def _table(path: Path, modality: Table) -> Arrays:
     """Rows of a table, and their condition, by their headings."""
     header, rows = _rows(path)
     columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
-    conditions = [_column(t, f"{path}, column {name}") for name, t in columns.items() if name.startswith("condition")]
-    arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path))}
+    parts = {name: text for name, text in columns.items() if name.startswith(PART)}
+    found = {name: text for name, text in columns.items() if name.startswith("condition") and name not in parts}
+    conditions = [_column(text, f"{path}, column {name}") for name, text in found.items()]
+    arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path)), **_parts(path, parts)}
     return arrays if not conditions else {**arrays, "condition": _joined(conditions)}
+
+
+def _parts(path: Path, columns: dict[str, list[str]]) -> Arrays:
+    """Parts of a condition by their headings: ``condition/<part>``, or ``condition/<part>/<i>`` for each number."""
+    names: dict[str, list[NDArray[Any]]] = {}
+    for name, texts in columns.items():
+        part = PART + name.removeprefix(PART).split("/")[0]
+        names.setdefault(part, []).append(_column(texts, f"{path}, column {name}"))
+    several = {name for name in names if name not in columns}
+    return {name: np.stack(each, 1) if name in several else each[0] for name, each in names.items()}
 
 
 def _joined(columns: list[NDArray[Any]]) -> NDArray[Any]:
@@ -66,11 +79,15 @@ def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None)
         return _table(path, modality)
     header, rows = _rows(path)
     columns: dict[bool, list[NDArray[Any]]] = {False: [], True: []}
+    parts = {name: [row[i] for row in rows] for i, name in enumerate(header) if name.startswith(PART)}
     for i, name in enumerate(header):
+        if name in parts:
+            continue
         columns[name.startswith("condition")].append(_column([row[i] for row in rows], f"{path}, column {name}"))
     arrays = {"samples": np.stack(columns[False], axis=1)} if columns[False] else {}
     if columns[True]:
         arrays["condition"] = _joined(columns[True])
+    arrays |= _parts(path, parts)
     if event_shape is not None and "samples" in arrays:
         x, dims = arrays["samples"], math.prod(event_shape)
         if x.shape[1] != dims:

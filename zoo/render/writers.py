@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv as csv_files
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, tables, text
-from zoo.render.files import Extras, picture_of
+from zoo.render.files import PART, Extras, named, picture_of
 
 
 def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str | None:
@@ -26,7 +27,8 @@ def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str |
 def png(samples: NDArray[Any], extras: Extras) -> bytes:
     """Images, points, numbers or recordings as a picture; see :func:`picture_of`."""
     picture = picture_of(samples.shape[1:], extras.modality)
-    classes = extras.condition if extras.condition is not None and extras.condition.ndim == 1 else None
+    plain = None if isinstance(extras.condition, Mapping) else extras.condition
+    classes = plain if plain is not None and plain.ndim == 1 else None
     if isinstance(extras.modality, Audio):
         from zoo.render.spectrograms import draw_recordings
 
@@ -60,8 +62,7 @@ def npz(samples: NDArray[Any], extras: Extras) -> bytes:
     """Arrays by name."""
     buffer = io.BytesIO()
     arrays = {"samples": samples, "about": np.array(json.dumps(dict(extras.about)))}
-    if extras.condition is not None:
-        arrays["condition"] = extras.condition
+    arrays |= named(extras.condition)
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
@@ -71,8 +72,7 @@ def safetensors(samples: NDArray[Any], extras: Extras) -> bytes:
     from safetensors.numpy import save
 
     arrays = {"samples": np.ascontiguousarray(samples)}
-    if extras.condition is not None:
-        arrays["condition"] = np.ascontiguousarray(extras.condition)
+    arrays |= named(extras.condition)
     return save(arrays, metadata={key: json.dumps(value) for key, value in extras.about.items()} or None)
 
 
@@ -85,7 +85,10 @@ def csv(samples: NDArray[Any], extras: Extras) -> bytes:
         columns = ["x" + "_".join(map(str, index)) for index in np.ndindex(event_shape)]
         rows = [[_shortest(v) for v in sample] for sample in samples.reshape(len(samples), -1)]
     condition = extras.condition
-    if condition is not None:
+    if isinstance(condition, Mapping):
+        for name, values in condition.items():
+            _add_part(columns, rows, f"{PART}{name}", values)
+    elif condition is not None:
         columns += ["condition"] if condition.ndim == 1 else [f"condition{i}" for i in range(condition.shape[1])]
         names = np.array(extras.labels) if condition.ndim == 1 and extras.labels else None
         for row, value in zip(rows, condition, strict=True):
@@ -93,6 +96,16 @@ def csv(samples: NDArray[Any], extras: Extras) -> bytes:
     file = io.StringIO()
     csv_files.writer(file, lineterminator="\n").writerows([columns, *rows])
     return file.getvalue().encode()
+
+
+def _add_part(columns: list[str], rows: list[list[str]], name: str, values: NDArray[Any]) -> None:
+    """Columns of a part of the condition: its numbers, if it has few for each sample."""
+    whole = values if len(values) == len(rows) and values.ndim else np.broadcast_to(values, (len(rows), *values.shape))
+    if whole.ndim > 2:
+        return
+    columns += [name] if whole.ndim == 1 else [f"{name}/{i}" for i in range(whole.shape[1])]
+    for row, value in zip(rows, whole, strict=True):
+        row += [_shortest(v) for v in np.atleast_1d(value)]
 
 
 def txt(samples: NDArray[Any], extras: Extras) -> bytes:

@@ -23,14 +23,15 @@ class ConditionRows:
     Indexing by a slice gives those of some of the samples.
 
     Args:
-        rows: gives arrays ``[rows, ...]`` by port; called when they are needed first, and once.
+        rows: gives arrays ``[rows, ...]`` by port, for given lengths of tokens and sequences; called when they are
+            needed first, and once.
         index: the row of each sample.
         lengths: of tokens and sequences, see :meth:`zoo.conditions.Condition.lengths`.
     """
 
     def __init__(
         self,
-        rows: Callable[[], Mapping[str, Array]],
+        rows: Callable[[Mapping[int | str, int]], Mapping[str, Array]],
         index: NDArray[np.intp],
         lengths: Mapping[int | str, int] | None = None,
     ) -> None:
@@ -39,7 +40,7 @@ class ConditionRows:
     @cached_property
     def rows(self) -> Mapping[str, Array]:
         """Arrays ``[rows, ...]`` by port."""
-        return self._make()
+        return self._make(self.lengths)
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -47,17 +48,30 @@ class ConditionRows:
 
     def __getitem__(self, samples: slice) -> ConditionRows:
         """Those of some of the samples."""
-        return ConditionRows(lambda: self.rows, self.index[samples])
+        return ConditionRows(lambda _: self.rows, self.index[samples])
 
     def padded(self, n: int) -> ConditionRows:
         """With the last one repeated until there are ``n``."""
-        return ConditionRows(lambda: self.rows, np.pad(self.index, (0, max(n - len(self), 0)), "edge"))
+        return ConditionRows(lambda _: self.rows, np.pad(self.index, (0, max(n - len(self), 0)), "edge"))
+
+    def longer(self, lengths: Mapping[int | str, int]) -> ConditionRows:
+        """With tokens and sequences filled up to some lengths."""
+        return self if lengths == self.lengths else ConditionRows(self._make, self.index, lengths)
 
     def arrays(self) -> dict[str, Array]:
         """Arrays ``[n, ...]`` by port; views of a single row, if there is but one."""
         if len(self.index) and all(len(array) == 1 for array in self.rows.values()):
             return {name: np.broadcast_to(a, (len(self), *a.shape[1:])) for name, a in self.rows.items()}
         return {name: array.take(self.index, 0) for name, array in self.rows.items()}
+
+
+def evenly(*conditions: Any) -> tuple[Any, ...]:
+    """Conditions of named parts, whose tokens and sequences are filled up to the longest of all; others unchanged."""
+    lengths: dict[int | str, int] = {}
+    for rows in conditions:
+        for name, length in getattr(rows, "lengths", {}).items():
+            lengths[name] = max(lengths.get(name, 0), length)
+    return tuple(rows.longer(lengths) if isinstance(rows, ConditionRows) else rows for rows in conditions)
 
 
 #: the condition of ``n`` samples: one class or vector each, or rows by port; None for a model without any
@@ -77,14 +91,16 @@ def encoded(session: Session, parts: Mapping[str, Array], numbers: int) -> dict[
     Args:
         session: the encoder.
         parts: ``[rows, ...]`` by port.
-        numbers: how many numbers of the parts may be given at a time; more than a row in any case.
+        numbers: how many numbers of the parts may be given at a time; more than a row in any case. In a bundle of a
+            fixed batch, it is one row.
 
     Raises:
         RuntimeFailure: ONNX Runtime failed, or a value is not finite.
     """
     rows = len(next(iter(parts.values())))
     each = sum(math.prod(array.shape[1:]) for array in parts.values())
-    size = max(numbers // max(each, 1), 1)
+    fixed = session.inputs[0].shape[0]
+    size = fixed if isinstance(fixed, int) else max(numbers // max(each, 1), 1)
     results = [
         session.run({name: array[first : first + size] for name, array in parts.items()})
         for first in range(0, rows, size)

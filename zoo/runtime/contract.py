@@ -18,7 +18,8 @@ def check(bundle: Bundle) -> None:
         runner_of(manifest.sample).check_sample(manifest, manifest.sample)
         if manifest.log_prob is not None:
             runner_of(manifest.log_prob).check_log_prob(manifest, manifest.log_prob)
-        programs = [program for program in (manifest.sample, manifest.log_prob, manifest.fused) if program is not None]
+        # a fused graph encodes the condition itself
+        programs = [program for program in (manifest.sample, manifest.log_prob) if program is not None]
         if len({program.condition_encoder for program in programs}) > 1:
             raise BundleError("its programs encode the condition by different graphs")
         if manifest.fused is not None:

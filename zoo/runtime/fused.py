@@ -11,7 +11,7 @@ from zoo.bundle.manifest import Manifest
 from zoo.errors import UsageError
 from zoo.overriding import override
 from zoo.programs import Program
-from zoo.runtime.conditioning import Conditions, feeds_of
+from zoo.runtime.conditioning import ConditionRows, Conditions, feeds_of
 from zoo.runtime.graph_checks import check_ports
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest
@@ -51,7 +51,7 @@ def sample(session: Session, *, seed: int, first: int, n: int, condition: Condit
         seed: key of the noise, a whole number in [0, 2⁶⁴).
         first: index of the first sample.
         n: number of samples.
-        condition: ``[n]`` or ``[n, d]``, or None.
+        condition: ``[n]`` or ``[n, d]``, or rows of named parts, or None.
     """
     feeds: dict[str, NDArray[Any]] = {
         # the graph takes the 64 bits of the seed in an int64, which every runtime has
@@ -59,4 +59,8 @@ def sample(session: Session, *, seed: int, first: int, n: int, condition: Condit
         "first": np.array(first, np.int64),
         "n": np.array(n, np.int64),
     }
-    return session.run({**feeds, **feeds_of(condition)})["x"]
+    given = feeds_of(condition)
+    if isinstance(condition, ConditionRows):
+        # of named parts, one row serves all samples
+        given = {name: array[:1] if len(condition.rows[name]) == 1 else array for name, array in given.items()}
+    return session.run({**feeds, **given})["x"]

@@ -44,7 +44,7 @@ def data_ports(manifest: Manifest, program: Program) -> list[str]:
 def _checked_names(manifest: Manifest, program: Program) -> list[str]:
     """The inputs of a program's graph that are its condition, as they must be."""
     if program.condition_encoder is not None:
-        check_encoder(manifest.condition, manifest.graphs, program.condition_encoder)
+        check_encoder(manifest.condition, manifest.graphs, program.condition_encoder, manifest.batch)
     names = condition_names(manifest.condition, manifest.graphs, program.condition_encoder)
     if manifest.condition is None or (manifest.condition.plain and program.condition_encoder is None):
         return names

@@ -14,7 +14,7 @@ from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from
 from zoo.programs import Program
 from zoo.runtime import data
-from zoo.runtime.conditioning import ConditionRows
+from zoo.runtime.conditioning import ConditionRows, evenly
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest
@@ -105,6 +105,11 @@ class OnnxEngine(Engine[NDArray[Any]]):
     @override
     def null(self, n: int, condition: Any) -> Any:
         return self._model.null_condition(n, condition.lengths) if isinstance(condition, ConditionRows) else None
+
+    @override
+    def even(self, condition: Any, other: Any) -> tuple[Any, Any]:
+        condition, other = evenly(condition, other)
+        return condition, other
 
     def centred(self, x: Any) -> Any:
         """Integers of a model of discrete data as the middle of their bins."""

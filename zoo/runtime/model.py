@@ -152,7 +152,8 @@ class BundledModel(OpenBundle):
         program = self.manifest.fused if fused else self.manifest.sample
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
-        request = SampleRequest(n, self.sampling_condition(condition, n), seed, asked, preview)
+        given = self.sampling_condition(condition, n, encoded=not fused)
+        request = SampleRequest(n, given, seed, asked, preview)
         drawing = runner_of(program).sampling(self, program, request)
         batches = self.batches(n, batch_size, self.session(program.graph), program.work)
         try:

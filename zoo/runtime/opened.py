@@ -156,13 +156,15 @@ class OpenBundle:
             raise RuntimeFailure(f"graph {graph} gives values that are not finite")
         return outputs
 
-    def sampling_condition(self, condition: ConditionLike, n: int) -> Conditions:
+    def sampling_condition(self, condition: ConditionLike, n: int, *, encoded: bool = True) -> Conditions:
         """The condition of ``n`` samples, ``[n]`` or ``[n, d]``, or of named parts; None for a model without any.
+
+        Where they are not to be ``encoded``, named parts stay as they are: a fused graph encodes them itself.
 
         Raises:
             ConditionError: one that the model cannot take.
         """
-        described, encoder = self.condition, self.manifest.sample.condition_encoder
+        described, encoder = self.condition, self.manifest.sample.condition_encoder if encoded else None
         if described is None:
             if condition is not None:
                 raise ConditionError(f"{self.name} takes no condition")
@@ -170,9 +172,7 @@ class OpenBundle:
         if described.plain and encoder is None:
             return described.array(condition, n)
         parts, index = described.distinct(condition, n)
-        return ConditionRows(
-            lambda: parts if encoder is None else self._encoded(encoder, parts), index, described.lengths(parts)
-        )
+        return self._rows(described, parts, index, encoder)
 
     def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> ConditionRows | None:
         """What stands for no condition of ``n`` samples, as one row; None for a model without named parts.
@@ -183,8 +183,16 @@ class OpenBundle:
         described, encoder = self.condition, self.manifest.sample.condition_encoder
         if described is None or described.plain:
             return None
-        nulls = described.nulls(lengths)
-        return ConditionRows(lambda: nulls if encoder is None else self._encoded(encoder, nulls), np.zeros(n, np.intp))
+        return self._rows(described, described.nulls(lengths), np.zeros(n, np.intp), encoder)
+
+    def _rows(
+        self, described: Condition, parts: Mapping[str, NDArray[Any]], index: NDArray[np.intp], encoder: str | None
+    ) -> ConditionRows:
+        def make(lengths: Mapping[int | str, int]) -> Mapping[str, NDArray[Any]]:
+            even = described.longer(parts, lengths)
+            return even if encoder is None else self._encoded(encoder, even)
+
+        return ConditionRows(make, index, described.lengths(parts))
 
     def _encoded(self, encoder: str, parts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         session = self.session(encoder)

@@ -122,6 +122,10 @@ class Engine(ABC, Generic[Data]):
         """
         return None
 
+    def even(self, condition: Any, other: Any) -> tuple[Any, Any]:
+        """A condition and what it is guided away from, of named parts, with tokens and sequences of equal lengths."""
+        return condition, other
+
     def centred(self, x: Any) -> Any:
         """Data to start from, as values of the model's data; returns ``x`` unless overridden."""
         return x
@@ -181,6 +185,7 @@ class StepSampler(Generic[Data]):
         edits = self._edits(n, options)
         if edits["other"] is None and (table.guidance != 1.0).any():
             edits["other"] = engine.null(n, condition)
+        condition, edits["other"] = engine.even(condition, edits["other"])
         arrays = {"condition": condition, **edits}
 
         def start(part: slice, left_out: Sequence[str] = ()) -> SamplerState:

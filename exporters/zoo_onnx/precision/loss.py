@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zoo.errors import ProofError
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Iterate, Programs
+from zoo.programs.conditioning import ROWS
 from zoo.runtime import BundledModel
 from zoo.samplers.state import in_data_units
 from zoo_onnx.inputs import Inputs
@@ -34,6 +35,8 @@ def measure(model: GenerativeModel, programs: Programs, bundle: BundledModel) ->
     ``decoder``
         of a diffusion of latents: root mean square error of the decoder's output for the final latents of the model's
         own runs, relative to its deviation.
+    ``condition``
+        of a diffusion with an encoder of conditions: root mean square error of what it gives, relative to its own size.
     ``log_prob``
         of a model that scores in one call: mean absolute change, in nats per dimension.
 
@@ -58,6 +61,8 @@ def measure(model: GenerativeModel, programs: Programs, bundle: BundledModel) ->
         loss = {"prediction": error, "samples": difference}
         if program.decoder is not None:
             loss["decoder"] = _decoding(programs, program, latents, bundle)
+        if program.condition_encoder is not None:
+            loss["condition"] = _encoding(programs, program.condition_encoder, inputs, bundle)
     else:
         loss = {"prediction": difference}
     if programs.log_prob is not None and not programs.log_prob.estimates:
@@ -75,7 +80,12 @@ def check(loss: dict[str, float], bound: float, name: str) -> None:
     Raises:
         ProofError: the loss exceeds the bound.
     """
-    for part, what in (("prediction", "the model predicts"), ("decoder", "the decoder computes from latents")):
+    told = {
+        "prediction": "the model predicts",
+        "decoder": "the decoder computes from latents",
+        "condition": "the condition is encoded as",
+    }
+    for part, what in told.items():
         if not loss.get(part, 0.0) <= bound:
             raise ProofError(
                 f"{name} changes what {what} by {loss[part]:.1%} (root mean square); {bound:.1%} is the bound",
@@ -100,6 +110,20 @@ def _decoding(programs: Programs, program: Iterate, latents: NDArray[np.float32]
     feeds = {"latent": latents}
     expected = call(graph, feeds)["x"]
     return _rms(bundle.session(graph.name).run(feeds, ["x"])["x"] - expected) / float(expected.std())
+
+
+def _encoding(programs: Programs, encoder: str, inputs: Inputs, bundle: BundledModel) -> float:
+    """The largest error of an output of the encoder of conditions, one condition at a time."""
+    graph = next(g for g in programs.graphs if g.name == encoder)
+    parts = inputs.parts.feeds({ROWS: _SAMPLES})
+    expected = call(graph, parts)
+    session, rows = bundle.session(encoder), range(_SAMPLES)
+    found = [session.run({name: array[i : i + 1] for name, array in parts.items()}, list(expected)) for i in rows]
+    errors = [
+        _rms(np.concatenate([each[name] for each in found]) - value) / (_rms(value) or 1.0)
+        for name, value in expected.items()
+    ]
+    return max(errors)
 
 
 def _rms(x: NDArray[Any]) -> float:

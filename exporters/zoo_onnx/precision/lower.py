@@ -41,6 +41,7 @@ def lowered(model: ir.Model, graph: Graph, chosen: Precision, programs: Programs
         return static.lower(model, static.trajectories(sample.stepping("the model"), graph, inputs))
     count = half.lower(model) if chosen.arithmetic == "float16" else dynamic.lower(model)
     # an encoder of columns has no products, and one of images none that suit 8-bit rows; a step always has some
-    if not count and graph.name not in sample.coders:
+    # nor has an encoder of conditions that looks up tables alone
+    if not count and graph.name not in (*sample.coders, sample.condition_encoder):
         raise ExportError(f"graph {graph.name} has no products that {chosen.name} could compute")
     return model

@@ -44,7 +44,8 @@ def trajectories(program: Iterate, graph: Graph, inputs: Inputs) -> Iterator[Fee
     """
     table = table_for(program, steps=min(program.steps, _STEPS))
     shape = program.noise_shape({graph.name: graph})
-    state = begin(program, table, shape, _SAMPLES, seed=_SEED, condition=inputs.condition(_SAMPLES))
+    condition = inputs.condition_ports(_SAMPLES) if inputs.model.takes_parts else inputs.condition(_SAMPLES)
+    state = begin(program, table, shape, _SAMPLES, seed=_SEED, condition=condition)
     slots = state.slots
     with RowInputs(program, state) as row_inputs:
         for row in state.remaining():

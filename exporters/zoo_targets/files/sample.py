@@ -3,6 +3,7 @@
 
     python sample.py -n 4 --seed 0 --class 3 -o samples.npy       the same samples as genzoo gives for this seed
     python sample.py --score data.npy --class 3                   log-densities, for models that score in one call
+    python sample.py --condition image=cam.npy --condition state=0.3,1      named parts, as files or values
 
     from sample import Model
     x = Model("bundle").sample(4, seed=0, condition=3)            float32 [4, *event], in data units
@@ -58,6 +59,91 @@ def tensors(path):
     return {name: np.frombuffer(parts[name], "<f8").reshape(t["shape"]) for name, t in header.items()}
 
 
+def axes_of(value, text=1):
+    """The number of axes, in which rows may be of different lengths, and a text counts as one, unless it is a label."""
+    if isinstance(value, (list, tuple)):
+        require(value, "a part of the condition is an empty list")
+        return 1 + axes_of(value[0], text)
+    return text if isinstance(value, str) else np.ndim(value)
+
+
+def null_of(part):
+    """What stands for no value of a part."""
+    null, fixed = part["null"], [size for size in part["shape"] if isinstance(size, int)]
+    if part["modality"] in ("classes", "tokens"):
+        one = part["modality"] == "classes" or isinstance(null, list)
+        return np.array(null if one else [null] * (*fixed, 1)[0], np.int32)
+    length = [1] if len(fixed) < len(part["shape"]) else []
+    return np.broadcast_to(np.array(null, np.float32), (*length, *fixed))
+
+
+def row_of(part, value):
+    """One value of a part as an array, checked; tokens without the padding at their end."""
+    kind, shape, size, alphabet = part["modality"], part["shape"], part.get("size"), part.get("alphabet")
+    who, whole = f"part {part['name']} of the condition", kind == "tokens"
+    if kind == "classes":
+        known = {str(i): i for i in range(size)} | {label: i for i, label in enumerate(part.get("labels", ()))}
+        require(
+            str(value) in known, f"there is no class {value} for {who}: classes are 0 to {size - 1}, or their labels"
+        )
+        return np.array(known[str(value)], np.int32)
+    if isinstance(value, str):
+        require(alphabet, f"{who} has no alphabet for texts: give it the ids of its tokens")
+        strange = sorted(set(value) - set(alphabet))
+        require(not strange, f"{who} has no symbol {', '.join(strange)}")
+        value = [alphabet.index(symbol) for symbol in value]
+    try:
+        array = np.array(value)
+    except ValueError:
+        raise ValueError(f"{who} is not an array: its rows differ in length") from None
+    require(array.dtype.kind in ("iu" if whole else "iuf"), f"{who} is {'whole ' * whole}numbers, not {array.dtype}")
+    pairs = [*zip(array.shape, shape, strict=True)][kind in ("tokens", "sequence") :]
+    require(all(have == want for have, want in pairs), f"{who} has shape {shape}, not {list(array.shape)}")
+    with np.errstate(over="ignore"):
+        array = array if whole else array.astype(np.float32)
+    require(np.isfinite(array).all(), f"{who} has values that are not finite in float32")
+    low, high = (0, size - 1) if whole else (part.get("minimum"), part.get("maximum"))
+    inside = low is None or (array >= np.float32(low)).all(), high is None or (array <= np.float32(high)).all()
+    require(all(inside), f"{who} runs from {low} to {high}, which the given one does not")
+    if whole and part.get("padding") is not None:
+        array = array[: 1 + max(np.flatnonzero(array != part["padding"]), default=-1)]
+    require(array.size, f"{who} is empty")
+    return array.astype(np.int32) if whole else array
+
+
+def read_part(part, value, n):
+    """What a part was given: a list of one array for all of n samples, or of one for each."""
+    who, axes = f"part {part['name']} of the condition", len(part["shape"])
+    if value is None:
+        require(not part.get("required", True), f"{who} is missing: the model needs it for each sample")
+        return [null_of(part)]
+    have = axes_of(value, int(part["modality"] == "tokens"))
+    fits = have == axes or (have == axes + 1 and len(value) == n)
+    require(fits, f"{n} samples need one value of shape {part['shape']} for {who}, or {n} of them")
+    return [row_of(part, row) for row in ([value] if have == axes else value)]
+
+
+def filled(parts, *conditions):
+    """Conditions, a list of arrays for each part, as arrays by port; tokens and sequences as long as the longest."""
+    ports, lengths = [{} for _ in conditions], {}
+    for part, *each in zip(parts, *conditions, strict=True):
+        if part["modality"] in ("tokens", "sequence"):
+            own, least = part["shape"][0], lengths.get(part["shape"][0], 0)
+            lengths[own] = own if isinstance(own, int) else max(least, *(len(row) for rows in each for row in rows))
+    for given, condition in zip(ports, conditions, strict=True):
+        for part, rows in zip(parts, condition, strict=True):
+            if part["modality"] in ("tokens", "sequence"):
+                length, pad = lengths[part["shape"][0]], part.get("padding") or 0
+                longest = max(len(row) for row in rows)
+                require(longest <= length, f"part {part['name']} has at most {length} entries, not {longest}")
+                mask = [np.arange(length) < len(row) for row in rows]
+                given[part["name"] + "_mask"] = np.array(mask, np.float32)
+                gaps = [np.full((length - len(row), *row.shape[1:]), pad, row.dtype) for row in rows]
+                rows = [np.concatenate(pair) for pair in zip(rows, gaps, strict=True)]
+            given[part["name"]] = np.stack(rows)
+    return ports
+
+
 class Model:
     """A bundle whose files have been checked against its manifest. Errors are raised as ValueError."""
 
@@ -66,8 +152,8 @@ class Model:
         require((self.folder / "manifest.json").is_file(), f"{folder} is not a bundle: it has no manifest.json")
         self.manifest = m = json.loads((self.folder / "manifest.json").read_text("utf-8"))
         require(m["format"] == {"name": "genzoo-bundle", "version": 1}, f"{folder} is of another format: {m['format']}")
-        fields = [*(m["condition"] or ()), *(field for p in m["programs"].values() for field in p or ())]
-        require(not {"parts", "condition_encoder"} & {*fields}, "it is conditioned on named parts: use zoo.runtime")
+        encodes = any(p and p.get("condition_encoder") for p in m["programs"].values())
+        require(m["condition"] or not encodes, "it encodes a condition that the model does not have")
         for name, info in m["files"].items():
             file = self.folder / name
             require(not ({"/", "\\"} & set(name) or file.is_symlink()), f"{name} is not a plain file of the bundle")
@@ -82,7 +168,48 @@ class Model:
             self.sessions[name] = onnxruntime.InferenceSession(file, providers=self.providers)
         return self.sessions[name], {p["name"]: p["shape"] for p in self.manifest["graphs"][name]["inputs"]}
 
-    def conditions(self, value, n, needed=False):
+    def conditions(self, program, n, value, negative=None, needed=False, guided=False):
+        """The condition of n samples and what they are guided away from: rows by port, and the row of each sample."""
+        parts = (self.manifest["condition"] or {}).get("parts")
+        if not parts:
+            c, null = self.plain(value, n, needed), program.get("null_class")
+            other = self.plain(negative, n) if negative is not None else None
+            other = np.full_like(c, null) if guided and other is None and not (c is None or null is None) else other
+            given = [None if each is None else {"condition": each} for each in (c, other)]
+        else:
+            names = [part["name"] for part in parts]
+            both = [{} if value is None else value, negative]
+            for each in both:
+                named = isinstance(each, dict) or each is None
+                unknown = sorted({*(each or ())} - {*names}) if named else "a value alone"
+                require(not unknown, f"a condition has the parts {', '.join(names)} by their names, not {unknown}")
+            read = [[read_part(p, each.get(p["name"]), n) for p in parts] for each in both if each is not None]
+            if guided and negative is None and all(part.get("null") is not None for part in parts):
+                read.append([[null_of(part)] for part in parts])
+            given = [*filled(parts, *read), None][:2]
+        return [None if each is None else self.encoded(program.get("condition_encoder"), each, n) for each in given]
+
+    def encoded(self, encoder, ports, n):
+        """Each different condition once, through the encoder if there is one, and the row of each of n samples."""
+        several, rows = [np.ascontiguousarray(array) for array in ports.values() if len(array) == n], {}
+        if encoder is None and len(several) == len(ports):
+            return ports, np.arange(n)
+        index = np.array([rows.setdefault(b"".join(a[i].tobytes() for a in several), len(rows)) for i in range(n)])
+        chosen = np.unique(index, return_index=True)[1]
+        ports = {name: array[chosen if len(array) == n else 0 * chosen] for name, array in ports.items()}
+        if encoder is None:
+            return ports, index
+        session, takes = self.graph(encoder)
+        names = [port["name"] for port in self.manifest["graphs"][encoder]["outputs"]]
+        size = next(iter(takes.values()))[0]
+        starts = range(0, len(chosen), size if isinstance(size, int) else 64)
+        found = [session.run(names, {k: a[i : i + starts.step] for k, a in ports.items()}) for i in starts]
+        require(
+            all(np.isfinite(a).all() for each in found for a in each), "the condition is encoded as what is not finite"
+        )
+        return {name: np.concatenate(each) for name, *each in zip(names, *found, strict=True)}, index
+
+    def plain(self, value, n, needed=False):
         """int32 [n] or float32 [n, d], or None; by default every class in turn, unless one is needed."""
         c = self.manifest["condition"]
         if c is None or (value is None and c["kind"] == "classes" and not needed):
@@ -110,50 +237,59 @@ class Model:
         missing = {"noise_scale": 0, "noise_range": 0, "rescale": 0, "guidance": 1, "clip": np.finfo(np.float32).max}
         return {**{k: np.full(len(table["time"]), value) for k, value in missing.items()}, **table}
 
-    def batches(self, n, batch, c):
+    def batches(self, n, batch, *cs):
         """Indices, how many of them count (batches of a fixed size are padded with the last sample), and conditions."""
         fixed = self.manifest.get("batch")
         for first in range(0, n, fixed or batch):
             count = min(fixed or batch, n - first)
             i = np.minimum(np.arange(first, first + (fixed or count)), n - 1)
-            yield i, count, {} if c is None else {"condition": np.ascontiguousarray(c[i])}
+            given = [{} if c is None else {k: np.ascontiguousarray(a[c[1][i]]) for k, a in c[0].items()} for c in cs]
+            yield i, count, *given
 
-    def sample(self, n, seed=0, condition=None, table=None, guidance=None, fused=False, batch=64):
-        """Draw n samples: float32 [n, *event] in data units. Sample i is the same alone or among a thousand."""
+    def sample(self, n, seed=0, condition=None, table=None, guidance=None, fused=False, batch=64, negative=None):
+        """Draw n samples: float32 [n, *event] in data units. Sample i is the same alone or among a thousand.
+
+        The condition is one class or vector, or n of them; or such values of named parts, in a dict.
+        """
         require(0 < n <= 2**32 and 0 <= seed < 2**64, "samples are 1 to 2**32, and a seed is 0 to 2**64 - 1")
         program, parts = self.manifest["programs"].get("fused" if fused else "sample"), []
         require(program, "the bundle has no fused graph")
-        steps, c = program["kind"] == "iterate", self.conditions(condition, n)
-        require(steps or (not table and guidance is None), "sampling in one call takes no table or guidance")
+        steps, asked = program["kind"] == "iterate", (table, guidance, negative)
+        require(steps or asked == (None,) * 3, "sampling in one call takes no table or guidance")
+        columns = self.table(program, table) if steps else {"guidance": np.ones(1)}
+        guided = bool((columns["guidance"] != 1).any()) if guidance is None else guidance != 1
+        c, other = self.conditions(program, n, condition, negative, guided=guided)
         session, takes = self.graph(program["graph"])
-        for i, count, inputs in self.batches(n, batch, c):
+        for i, count, inputs, against in self.batches(n, batch, c, other):
             if fused:
                 key = {"seed": np.array(seed, np.uint64).view(np.int64), "first": np.array(i[0]), "n": np.array(count)}
-                x = session.run(None, key | inputs)[0]
+                one = {k: a[:1] if takes[k][0] == "rows" and len(c[0][k]) == 1 else a for k, a in inputs.items()}
+                x = session.run(None, key | one)[0]
             elif steps:
-                x = self.iterate(program, self.table(program, table), i, seed, inputs.get("condition"), guidance)
+                x = self.iterate(program, columns, i, seed, inputs, against, guidance)
             else:
                 x = session.run(None, {program["noise"]: normal(seed, i, takes[program["noise"]][1:]), **inputs})[0]
             parts.append(x[:count])
         require(all(np.isfinite(x).all() for x in parts), "some samples are not finite")
         return np.concatenate(parts)
 
-    def iterate(self, program, table, i, seed, classes, guidance):
+    def iterate(self, program, table, i, seed, condition, against, guidance):
         """Runs a step table over a graph: one evaluation of the network per row."""
         (session, takes), matrix = self.graph(program["graph"]), table["matrix"]
         event, decoder = takes["state"][2:], program.get("decoder")  # turns states into samples
         state = np.zeros((matrix.shape[1], len(i), *event), np.float32)
         state[0] = np.float32(table["initial_scale"]) * normal(seed, i, event)
-        zeros, ones, null = np.zeros_like(state[0]), np.ones_like(state[0]), program.get("null_class")
+        zeros, ones = np.zeros_like(state[0]), np.ones_like(state[0])
         for row in range(len(matrix)):
             w = float(table["guidance"][row] if guidance is None else guidance)
-            weights, c = np.ones(1, np.float32), None if classes is None else classes[None]
-            if w != 1:
-                require(null is not None, "guidance needs a model with a null class, which this one does not have")
-                weights, c = np.array([w, 1 - w], np.float32), np.stack([classes, np.full_like(classes, null)])
+            require(
+                w == 1 or against, "guidance needs a null class, or nulls of all parts, which the model does not have"
+            )
+            weights = np.array([1] if w == 1 else [w, 1 - w], np.float32)
+            c = {k: np.stack([a] if w == 1 else [a, against[k]]) for k, a in condition.items()}
             noise = normal(seed, i, event, row, 1) if table["noise_scale"][row] else zeros
             feeds = {k: np.array(table[k][row], np.float32) for k in table.keys() & takes}
-            feeds |= {"state": state, "weights": weights, "noise": noise, "known": zeros, "mask": ones, "condition": c}
+            feeds |= {"state": state, "weights": weights, "noise": noise, "known": zeros, "mask": ones, **c}
             state = session.run(["next_state"], {k: v for k, v in feeds.items() if k in takes})[0]
         x = np.float32(program.get("shift", 0)) + np.float32(program.get("scale", 1)) * state[0]
         low, high = program.get("data_min"), program.get("data_max")
@@ -170,10 +306,33 @@ class Model:
             require(x.min() >= 0 and x.max() < levels, f"the data has numbers outside 0 to {levels - 1}")
             u = uniform(seed, np.arange(len(x)), x[0].size, 0, 3)[:, : x[0].size].reshape(x.shape).astype(np.float32)
             x = np.minimum(x.astype(np.float32) + u, np.nextafter(x.astype(np.float32) + 1, np.float32(0)))
-        (session, takes), c = self.graph(program["graph"]), self.conditions(condition, len(x), True)
-        name, x = next(name for name in takes if name != "condition"), x.astype(np.float32)
+        (session, takes), (c, _) = (
+            self.graph(program["graph"]),
+            self.conditions(program, len(x), condition, needed=True),
+        )
+        name, x = next(name for name in takes if c is None or name not in c[0]), x.astype(np.float32)
         parts = [session.run(None, {name: x[i], **given})[0][:m] for i, m, given in self.batches(len(x), batch, c)]
         return np.concatenate(parts).astype(np.float64)
+
+
+def given(described, texts):
+    """What --condition stands for: named parts as NAME=VALUE or NAME=FILE (.npy, .json), or one .json file of them."""
+    parts, values = {part["name"]: part for part in (described or {}).get("parts", ())}, {}
+    require(parts, "the model has no named parts: give its class or vector by --class")
+    if len(texts) == 1 and "=" not in texts[0]:
+        found = json.loads(pathlib.Path(texts[0]).read_text("utf-8"))
+        return {name: found[name] for name in parts if name in found}
+    for name, _, value in (text.partition("=") for text in texts):
+        require(name in parts, f"--condition {name} is no part of the condition; there are {', '.join(parts)}")
+        require(name not in values, f"--condition {name} is given twice")
+        kind, alphabet, path = parts[name]["modality"], parts[name].get("alphabet"), pathlib.Path(value)
+        if path.suffix in (".npy", ".json"):
+            values[name] = np.load(path) if path.suffix == ".npy" else json.loads(path.read_text("utf-8"))
+        elif kind == "classes" or (kind == "tokens" and alphabet):
+            values[name] = value
+        else:
+            values[name] = [(int if kind == "tokens" else float)(number) for number in value.split(",")]
+    return values
 
 
 def main(cli, model):
@@ -183,11 +342,22 @@ def main(cli, model):
     for flag, name, kind, value in (*options, *files, ("-o", "o", str, "samples.npy")):
         cli.add_argument(flag, dest=name, type=kind, default=value)
     cli.add_argument("--fused", action="store_true")
+    for flag in ("--condition", "--negative"):
+        cli.add_argument(
+            flag, action="append", metavar="PART=VALUE", help=given.__doc__ if flag == "--condition" else None
+        )
     args = cli.parse_args()
     try:
+        require(not (args.condition and args.label), "--condition and --class exclude each other")
+        opened = model(args)
+        described = opened.manifest["condition"]
+        condition = given(described, args.condition) if args.condition else args.label
+        negative = args.negative and (
+            given(described, args.negative) if "parts" in (described or ()) else args.negative[0]
+        )
         if args.score:
-            return print(*model(args).log_prob(np.load(args.score), args.label, args.seed), sep="\n")
-        x = model(args).sample(args.n, args.seed, args.label, args.table, args.guidance, args.fused)
+            return print(*opened.log_prob(np.load(args.score), condition, args.seed), sep="\n")
+        x = opened.sample(args.n, args.seed, condition, args.table, args.guidance, args.fused, negative=negative)
         np.save(args.o, x)
         print(f"{args.o}: float32 {list(x.shape)}, {x.min():.3g} to {x.max():.3g}, seed {args.seed}")
     except Exception as error:  # of any kind, including those of ONNX Runtime

@@ -23,6 +23,9 @@ constexpr const char* usage = R"(usage: sample [options]
   --seed S          key of the noise, 0 to 2^64 - 1 [0]
   --class A[,B...]  number or label of a class, one for all samples or one for each [every class in turn];
                     of a model that is conditioned on a vector, its numbers
+  --condition PART=VALUE  a named part of a condition, once for each: a .npy file, numbers A,B,..., ids of tokens,
+                    or a text of their alphabet
+  --negative PART=VALUE  the same, or a class, to guide away from [the model's null]
   --table NAME      step table, such as ddim-20 [the model's own choice]
   --guidance W      weight of classifier-free guidance [the table's]
   --fused           run the graph that contains the whole sampler
@@ -35,6 +38,7 @@ constexpr const char* usage = R"(usage: sample [options]
 struct Arguments {
   std::uint64_t n = 1, threads = 0;
   std::string label, score, output = "samples.npy", bundle = "bundle";
+  std::vector<std::string> condition, negative;
   genzoo::SampleOptions options;
 };
 
@@ -88,6 +92,10 @@ Arguments parse(std::vector<std::string> given) {
       found.options.seed = whole(option, value);
     else if (option == "--class")
       found.label = value;
+    else if (option == "--condition")
+      found.condition.push_back(value);
+    else if (option == "--negative")
+      found.negative.push_back(value);
     else if (option == "--table")
       found.options.table = value;
     else if (option == "--guidance")
@@ -107,10 +115,45 @@ Arguments parse(std::vector<std::string> given) {
   return found;
 }
 
+/// A value of a part: a file, numbers, a label or a text.
+genzoo::Value value_of(const std::string& option, const genzoo::Part& part, const std::string& text) {
+  if (text.size() > 4 && text.compare(text.size() - 4, 4, ".npy") == 0) return {{}, genzoo::read_npy(text)};
+  if (part.modality == "classes" || (part.modality == "tokens" && !part.alphabet.empty())) return {{text}, {}};
+  genzoo::Value found;
+  for (const std::string& number : parts(text))
+    found.array.values.push_back(static_cast<float>(real(option + " " + part.name, number)));
+  found.array.shape = {static_cast<std::int64_t>(found.array.values.size())};
+  return found;
+}
+
+/// Values of named parts, each as NAME=VALUE.
+genzoo::Values values_of(const std::string& option, const std::vector<std::string>& given,
+                         const std::optional<genzoo::Conditioning>& condition) {
+  genzoo::Values found;
+  if (given.empty()) return found;
+  if (!condition) throw genzoo::Error("the model takes no condition");
+  if (condition->parts.empty() && option == "--negative" && !condition->vector && given.size() == 1)
+    return {{"condition", {given, {}}}};
+  if (condition->parts.empty())
+    throw genzoo::Error("the model has no named parts: give its class or vector by --class");
+  for (const std::string& text : given) {
+    const std::string name = text.substr(0, text.find('='));
+    const auto part = std::find_if(condition->parts.begin(), condition->parts.end(),
+                                   [&](const genzoo::Part& each) { return each.name == name; });
+    if (part == condition->parts.end() || name.size() == text.size())
+      throw genzoo::Error(option + " " + text + " does not begin with the name of a part and an equals sign");
+    if (!found.emplace(name, value_of(option, *part, text.substr(name.size() + 1))).second)
+      throw genzoo::Error(option + " " + name + " is given twice");
+  }
+  return found;
+}
+
 /// The meaning of --class depends on the model: a label may contain a comma.
 void condition(Arguments& arguments, const genzoo::Manifest& manifest) {
+  arguments.options.condition = values_of("--condition", arguments.condition, manifest.condition);
+  arguments.options.negative = values_of("--negative", arguments.negative, manifest.condition);
   if (arguments.label.empty()) return;
-  if (!manifest.condition) throw genzoo::Error("the model takes no class");
+  if (!manifest.condition || !manifest.condition->parts.empty()) throw genzoo::Error("the model takes no class");
   const std::vector<std::string>& labels = manifest.condition->labels;
   const bool label = std::find(labels.begin(), labels.end(), arguments.label) != labels.end();
   const std::vector<std::string> all = label ? std::vector<std::string>{arguments.label} : parts(arguments.label);

@@ -30,8 +30,6 @@ export function manifestOf(bytes) {
   const lacking = FIELDS.filter((field) => !Object.hasOwn(manifest, field) && !OPTIONAL.includes(field));
   if (unknown.length) throw new ZooError(`the manifest has the fields ${unknown.join(", ")}, which format 1 does not have`);
   if (lacking.length) throw new ZooError(`the manifest has no ${lacking.join(", ")}`, AGAIN);
-  const encoded = Object.values(manifest.programs ?? {}).some((program) => program?.condition_encoder !== undefined);
-  if (manifest.condition?.parts || encoded) throw new ZooError("the model is conditioned on named parts, which this module does not take");
   const { generator, normals } = manifest.noise;
   if (generator !== "philox4x32-10" || normals !== "box-muller") {
     throw new ZooError(`noise of ${generator} by ${normals} is not supported here`);

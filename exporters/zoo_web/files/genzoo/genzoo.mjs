@@ -16,7 +16,7 @@
  */
 
 import { Bundle, manifestOf } from "./bundle.mjs";
-import { conditionOf } from "./conditions.mjs";
+import { Conditions, checkCondition, conditionNames, conditionOf, evenly, feedsOf, nullsOf, toldOf } from "./conditions.mjs";
 import { batchesOf, checkFinite, count, dequantised, filled, inDataUnits } from "./data.mjs";
 import { ZooError } from "./errors.mjs";
 import { readSafetensors } from "./files.mjs";
@@ -24,6 +24,7 @@ import { Stream, keyOf, normal, randomSeed } from "./noise.mjs";
 import { evaluations, guided, tablesOf } from "./tables.mjs";
 
 export { labelsOf } from "./conditions.mjs";
+export { partsOf } from "./parts.mjs";
 export { ZooError } from "./errors.mjs";
 export { fetchReader, readSafetensors, sha256 } from "./files.mjs";
 export { Stream, normal, philox4x32, randomSeed, uniform } from "./noise.mjs";
@@ -39,6 +40,7 @@ export async function load(read, ort, { session = {} } = {}) {
   const manifest = manifestOf(await read("manifest.json"));
   try {
     const bundle = new Bundle(manifest, read, ort, session), { kind, graph } = manifest.programs.sample;
+    checkCondition(manifest);
     if (kind !== "direct" && kind !== "iterate") throw new ZooError(`a program of kind ${kind} cannot be run here`);
     const tables = kind === "iterate" ? tablesOf(readSafetensors(await bundle.file("tables.safetensors"))) : new Map();
     await bundle.session(graph);
@@ -92,11 +94,12 @@ export class Model {
    * @param {object} [options]
    * @param {number|bigint} [options.seed] key of the noise; by default a random one
    * @param {*} [options.condition] one class (number or label) or vector for all, or an array of n; by default every
-   *     class in turn
+   *     class in turn. Of a model of named parts, an object of such values by name: a class or label, a text or ids of
+   *     tokens, nested arrays, a typed array, or `{data, shape}`. Each different condition is encoded once
    * @param {string|object} [options.table] a step table or its name; by default the model's own
    * @param {number|{weight: number, interval?: number[], rescale?: number}} [options.guidance] weight of classifier-free
    *     guidance; `interval`: lowest and highest noise level σ/α that are guided; by default as in the table
-   * @param {*} [options.negative] class to guide away from, instead of the null class
+   * @param {*} [options.negative] condition to guide away from, instead of the null class or the nulls of all parts
    * @param {boolean} [options.fused] run the bundle's fused graph, a whole run in one call; it has no options
    * @param {number} [options.batchSize] samples in one call of a graph
    * @param {(done: number, total: number) => void} [options.progress] called after each call of a graph
@@ -110,14 +113,14 @@ export class Model {
     keyOf(seed);
     const program = this.manifest.programs[fused ? "fused" : "sample"];
     if (!program) throw new ZooError(`${this.name} has no fused graph`, "Export it with --fused.");
-    const classes = conditionOf(this, condition, n);
-    const table = this._choices(program, options), other = this._other(program, table, options.negative, classes, n);
-    const batches = batchesOf(n, this._batchSize(batchSize)), session = await this._bundle.session(program.graph);
-    const run = this._runner(session, batches.length * (table?.rows ?? 1), progress, signal), data = new Float32Array(n * this.size);
+    const table = this._choices(program, options), asked = conditionOf(this, condition, n), other = this._other(program, table, options.negative, asked, n);
+    const [even, against] = evenly(asked, other), batches = batchesOf(n, this._batchSize(batchSize));
+    const conditions = await this._encoded(program, even, n, signal), others = await this._encoded(program, against, n, signal);
+    const session = await this._bundle.session(program.graph), data = new Float32Array(n * this.size);
+    const run = this._runner(session, batches.length * (table?.rows ?? 1), progress, signal);
     for (const [first, end] of batches) {
-      const part = { first, n: end - first, seed, preview: options.preview };
-      part.condition = this._part(classes, n, first, end);
-      part.other = this._part(other, n, first, end);
+      const [condition, other] = [conditions, others].map((each) => each?.part(first, end, this._rows(end - first)));
+      const part = { first, n: end - first, seed, condition, other, preview: options.preview };
       const how = { direct: "_direct", iterate: "_iterate", fused: "_fused" }[program.kind];
       data.set((await this[how](program, run, part, table)).subarray(0, part.n * this.size), first * this.size);
     }
@@ -135,20 +138,20 @@ export class Model {
    */
   async logProb(x, { condition, seed = 0, batchSize, progress, signal } = {}) {
     if (!this.scores) throw new ZooError(`${this.name} does not score in one call, and this module supports nothing else`);
-    const n = x.length / this.size, { graph } = this.manifest.programs.log_prob;
+    const n = x.length / this.size, program = this.manifest.programs.log_prob, { graph } = program;
     if (!Number.isInteger(n) || n < 1) throw new ZooError(`${x.length} numbers are not events of ${this.size} numbers each`);
-    if (this.manifest.condition && !given(condition)) {
-      throw new ZooError(`scoring with ${this.name} needs the ${this.manifest.condition.kind} of the data`);
-    }
-    const values = dequantised(x, n, this.manifest.levels, seed), classes = conditionOf(this, condition, n);
+    const described = this.manifest.condition, optional = described?.parts?.every(({ required }) => required === false);
+    if (described && !given(condition) && !optional) throw new ZooError(`scoring with ${this.name} needs the ${toldOf(described)} of the data`);
+    const values = dequantised(x, n, this.manifest.levels, seed), asked = conditionOf(this, condition ?? (optional ? {} : undefined), n);
     checkFinite(values, "the data");
-    const { inputs, outputs: [output] } = this._bundle.graph(graph), port = inputs.find(({ name }) => name !== "condition");
+    const names = conditionNames(this.manifest, program.condition_encoder), conditions = await this._encoded(program, asked, n, signal);
+    const { inputs, outputs: [output] } = this._bundle.graph(graph), port = inputs.find(({ name }) => !names.includes(name));
     const batches = batchesOf(n, this._batchSize(batchSize)), session = await this._bundle.session(graph);
     const run = this._runner(session, batches.length, progress, signal), result = new Float64Array(n);
     for (const [first, end] of batches) {
       const m = this._rows(end - first), feeds = {};
       feeds[port.name] = this._tensor(filled(values.subarray(first * this.size, end * this.size), this.size, m), [m, ...this.eventShape]);
-      if (classes) feeds.condition = this._conditions(this._part(classes, n, first, end), [m]);
+      Object.assign(feeds, this._conditions([conditions?.part(first, end, m)], [m]));
       result.set((await run(feeds, [output.name]))[output.name].data.subarray(0, end - first), first);
     }
     const wrong = result.findIndex((value) => Number.isNaN(value) || value === Infinity);
@@ -166,15 +169,17 @@ export class Model {
     const { inputs, outputs: [output] } = this._bundle.graph(graph), m = this._rows(n);
     const shape = inputs.find(({ name }) => name === noise).shape.slice(1), size = count(shape);
     const feeds = { [noise]: this._tensor(filled(normal(seed, n, size, { first }), size, m), [m, ...shape]) };
-    if (condition) feeds.condition = this._conditions(condition, [m]);
+    Object.assign(feeds, this._conditions([condition], [m]));
     return (await run(feeds, [output.name]))[output.name].data;
   }
 
   /** A whole run in one call: seed in, samples out. */
   async _fused({ graph }, run, { first, n, seed, condition }) {
-    const [output] = this._bundle.graph(graph).outputs, whole = (value) => this._tensor(BigInt64Array.of(BigInt.asIntN(64, BigInt(value))), []);
+    const { inputs, outputs: [output] } = this._bundle.graph(graph), whole = (value) => this._tensor(BigInt64Array.of(BigInt.asIntN(64, BigInt(value))), []);
     const feeds = { seed: whole(seed), first: whole(first), n: whole(n) };
-    if (condition) feeds.condition = this._conditions(condition, [this._rows(n)]);
+    // named parts may have one row for all samples
+    const one = condition?.rows === 1 && inputs.some(({ shape }) => shape[0] === "rows"), m = one ? 1 : this._rows(n);
+    Object.assign(feeds, this._conditions([one ? condition.part(0, 1, 1) : condition], [m]));
     return (await run(feeds, [output.name]))[output.name].data;
   }
 
@@ -189,9 +194,13 @@ export class Model {
     noise().forEach((z, i) => { slots[i] = scale * z; });
     let state = this._tensor(slots, [table.slots, ...shape]);
     const silence = this._tensor(new Float32Array(size), shape), ones = this._tensor(new Float32Array(size).fill(1), shape);
-    const classes = condition && this._filledConditions(condition, m), others = other && this._filledConditions(other, m);
+    let last, evaluated, weights, conditions;
     for (let row = 0; row < table.rows; row++) {
-      const evaluated = evaluations(classes, table.guidance[row], others), { weights } = evaluated;
+      if (table.guidance[row] !== last) {
+        last = table.guidance[row];
+        ({ evaluated, weights } = evaluations(condition, last, other));
+        conditions = this._conditions(evaluated, [weights.length, m]);
+      }
       const cells = table.slots * (table.slots + 1);
       const feeds = {
         state,
@@ -202,7 +211,7 @@ export class Model {
         mask: ones,
       };
       for (const name of ROW_INPUTS) feeds[name] = this._tensor(Float32Array.of(table[name][row]), []);
-      if (evaluated.classes) feeds.condition = this._conditions(evaluated.classes, [weights.length, m]);
+      Object.assign(feeds, conditions);
       for (const name of Object.keys(feeds)) if (!taken.has(name)) delete feeds[name];
       const results = await run(feeds, preview ? ["next_state", "denoised"] : ["next_state"]);
       state = results.next_state;
@@ -242,12 +251,39 @@ export class Model {
   }
 
   /** The negative condition of n samples, or null without guidance. */
-  _other({ null_class: nothing }, table, negative, classes, n) {
+  _other({ null_class: nothing }, table, negative, asked, n) {
     if (table === null) return null;
     if (given(negative)) return conditionOf(this, negative, n);
-    if (classes && Number.isInteger(nothing)) return new Int32Array(n).fill(nothing);
-    if (table.guidance.some((w) => w !== 1)) throw new ZooError(`guidance needs a null class, which ${this.name} does not have`);
-    return null;
+    if (table.guidance.every((w) => w === 1)) return null;
+    if (!this.manifest.condition?.parts && !(asked && Number.isInteger(nothing))) {
+      throw new ZooError(`guidance needs a null class, which ${this.name} does not have`);
+    }
+    const nulls = nullsOf(this);
+    // a class that a manifest names otherwise
+    for (const values of this.manifest.condition.parts ? [] : nulls.values()) values.data = Int32Array.of(nothing);
+    return nulls;
+  }
+
+  /** The conditions of n samples as graphs take them: encoded, each different one once, if the program names an encoder. */
+  async _encoded({ condition_encoder: encoder }, asked, n, signal) {
+    const conditions = Conditions.of(asked, n);
+    if (!conditions || !encoder) return conditions;
+    const { inputs, outputs } = this._bundle.graph(encoder), fixed = inputs[0].shape[0];
+    const numbers = Array.from(conditions.ports.values(), ({ shape }) => count(shape)).reduce((a, b) => a + b, 0);
+    const size = Number.isInteger(fixed) ? fixed : Math.max(Math.floor(NUMBERS_IN_A_BATCH / numbers), 1), batches = [];
+    for (let first = 0; first < conditions.rows; first += size) batches.push([first, Math.min(first + size, conditions.rows)]);
+    const run = this._runner(await this._bundle.session(encoder), batches.length, null, signal), names = outputs.map(({ name }) => name), found = [];
+    const each = new Conditions(conditions.ports, Int32Array.from({ length: conditions.rows }, (_, i) => i), conditions.rows);
+    for (const [first, end] of batches) {
+      const rows = Number.isInteger(fixed) ? fixed : end - first;
+      found.push(await run(this._conditions([each.part(first, end, rows)], [rows]), names));
+    }
+    return conditions.encoded(new Map(names.map((name) => {
+      const shape = found[0][name].dims.slice(1), data = new found[0][name].data.constructor(batches.length * size * count(shape));
+      found.forEach((results, i) => data.set(results[name].data, i * size * count(shape)));
+      checkFinite(data, `what graph ${encoder} makes of the condition`);
+      return [name, { data, shape }];
+    })));
   }
 
   /** The batch size of one call: as requested, or the fixed batch size of the graphs. */
@@ -259,21 +295,11 @@ export class Model {
   /** The number of rows in a call for n samples: fixed batches are padded with copies of the last sample. */
   _rows(n) { return this.manifest.batch ?? n; }
 
-  /** The conditions of samples first … end - 1 of n. */
-  _part(values, n, first, end) {
-    const each = values && values.length / n;
-    return values && values.slice(each * first, each * end);
-  }
-
-  _filledConditions(values, m) {
-    return filled(values, values instanceof Int32Array ? 1 : this.manifest.condition.size, m);
-  }
-
   // -- tensors and calls ----------------------------------------------------------------------------------------------
 
-  _conditions(values, shape) {
-    const whole = values instanceof Int32Array ? shape : [...shape, this.manifest.condition.size];
-    return this._tensor(shape.length === 1 ? this._filledConditions(values, shape[0]) : values, whole);
+  /** Conditions, each of as many samples, as inputs of a graph. */
+  _conditions(evaluated, leading) {
+    return feedsOf(evaluated.filter(Boolean), leading, (data, shape) => this._tensor(data, shape));
   }
 
   _tensor(data, shape) {

@@ -54,18 +54,11 @@ export function guided(table, guidance) {
 }
 
 /**
- * The conditions that one guided step evaluates, and their weights: (class, other) have weights (w, 1 - w). At w = 1
- * the other is not evaluated, and at w = 0 the class is not.
+ * The conditions that one guided step evaluates, and their weights: (condition, other) have weights (w, 1 - w). At w = 1
+ * the other is not evaluated, and at w = 0 the condition is not.
  */
 export function evaluations(condition, w, other) {
-  if (w === 1 || !condition) return { classes: condition, weights: Float32Array.of(1) };
-  if (w === 0) return { classes: other, weights: Float32Array.of(1) };
-  return { classes: joined(condition, other), weights: Float32Array.of(w, 1 - w) };
-}
-
-function joined(a, b) {
-  const both = new a.constructor(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
+  if (w === 1 || !condition) return { evaluated: [condition], weights: Float32Array.of(1) };
+  if (w === 0) return { evaluated: [other], weights: Float32Array.of(1) };
+  return { evaluated: [condition, other], weights: Float32Array.of(w, 1 - w) };
 }

@@ -8,6 +8,7 @@
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 
+import { conditionFrom } from "./given.mjs";
 import { ZooError, open, randomSeed } from "./index.mjs";
 
 const HELP = `usage: node sample.mjs [options]
@@ -16,8 +17,11 @@ const HELP = `usage: node sample.mjs [options]
   --seed SEED          key of the noise; the same seed gives the same samples [random]
   --class CLASS        class, by number or label [every class in turn]
   --vector=A,B,...     condition of a model that takes a vector
+  --condition PART=V   a named part of a condition, as a value or a file (.npy, .json); once for each part, or one
+                       .json file with all of them
   --table NAME         step table, such as ddim-20 [the model's own choice]
   --guidance W         weight of classifier-free guidance; 1 is none [as in the table]
+  --negative V         condition to guide away from, as for --class or --condition [the model's null]
   --fused              run the bundle's fused graph
   -o, --output FILE    .npy or .json [JSON on stdout]
   --bundle FOLDER      another bundle [the one of this package]
@@ -30,6 +34,8 @@ const OPTIONS = {
   output: { type: "string", short: "o" },
   help: { type: "boolean" },
   fused: { type: "boolean" },
+  condition: { type: "string", multiple: true },
+  negative: { type: "string", multiple: true },
   ...Object.fromEntries(
     ["seed", "class", "vector", "table", "guidance", "bundle", "runtime", "threads"].map((name) => [name, { type: "string" }]),
   ),
@@ -72,10 +78,13 @@ async function main() {
   const n = number("n", values.n, Number.isInteger), seed = seedOf(values.seed);
   const threads = values.threads === undefined ? undefined : number("threads", values.threads, Number.isInteger);
   const model = await open({ folder: values.bundle, runtime: values.runtime, threads });
+  const { condition: described } = model.manifest, from = (option) => values[option] && conditionFrom(described, values[option], option);
+  if (values.condition && (values.class ?? values.vector) !== undefined) throw new ZooError("--condition excludes --class and --vector");
   const begun = performance.now();
   const { data, shape } = await model.sample(n, {
     seed,
-    condition: values.class ?? values.vector?.split(",").map((v) => number("vector", v)),
+    condition: from("condition") ?? values.class ?? values.vector?.split(",").map((v) => number("vector", v)),
+    negative: from("negative"),
     table: values.table,
     fused: values.fused,
     guidance: values.guidance === undefined ? undefined : number("guidance", values.guidance),

@@ -3,7 +3,7 @@
 //     genzoo::Model model("bundle");
 //     genzoo::SampleOptions options;
 //     options.seed = 7;
-//     options.classes = {"3"};
+//     options.classes = {"3"};                         // or options.condition["state"] = {{}, {{2}, {0.3F, 1}}};
 //     genzoo::Array x = model.sample(4, options);      // float32 [4, *event], in data units
 //     std::vector<double> nats = model.log_prob(x, options);
 //
@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -37,6 +38,7 @@ namespace genzoo {
 struct SampleOptions : Options {
   std::string table;               // such as "ddim-20"; empty for the model's default
   std::optional<double> guidance;  // weight of classifier-free guidance, instead of the table's
+  Values negative;                 // what to guide away from, by part, or {"condition", a class}: else the nulls
   bool fused = false;              // run the graph that contains the whole sampler
 };
 
@@ -58,15 +60,13 @@ class Model {
   Array sample(std::size_t n, const SampleOptions& options = {}) const {
     const Program& program = options.fused ? fused() : manifest_.sample;
     const Shape shape = with(checked(n), manifest_.event_shape);
-    const std::vector<float> vectors = vectors_of(manifest_.condition, options, n);
-    const std::vector<std::int32_t> classes = classes_of(manifest_.condition, options, n);
     std::optional<StepTable> table;
     if (!options.fused && program.kind == "iterate") {
       const std::string own = program.sampler + "-" + std::to_string(program.steps);
       table = step_table(columns_, options.table.empty() ? own : options.table);
       if (options.guidance) table->rowed["guidance"].assign(table->rows, *options.guidance);
       check_table(program, *table);
-    } else if (!options.table.empty() || options.guidance) {
+    } else if (!options.table.empty() || options.guidance || !options.negative.empty()) {
       throw Error(
           std::string(options.fused ? "a fused run has its sampler built in" : "the model samples in one call") +
           ", and takes no table or guidance");
@@ -74,10 +74,12 @@ class Model {
       throw Error("the model samples by a program of the unknown kind " + program.kind);
     }
     const std::size_t size = count(manifest_.event_shape);
+    const std::vector<Conditions> given =
+        encoded(program, conditions_of(manifest_.condition, options, n, options.negative, table && guided(*table),
+                                       program.null_class));
     Array x{shape, {}, false};
     x.values.reserve(count(shape));
     for (const Batch& batch : batches(n, options.batch)) {
-      const Given given = conditions(batch, classes, vectors);
       const std::vector<float> part = options.fused ? run_fused(program, batch, given, options.seed)
                                       : table       ? iterate(program, *table, batch, given, options.seed)
                                                     : direct(program, batch, given, options.seed);
@@ -98,26 +100,27 @@ class Model {
     if (x.shape != with(static_cast<std::int64_t>(n), manifest_.event_shape) || n == 0 ||
         x.values.size() != count(x.shape))
       throw Error("the data has shape " + text(x.shape) + ", and samples have " + text(manifest_.event_shape));
-    if (manifest_.condition && options.classes.empty() && options.vector.empty())
+    const bool parts = manifest_.condition && !manifest_.condition->parts.empty();
+    if (manifest_.condition && !parts && options.classes.empty() && options.vector.empty())
       throw Error("scoring needs the condition of the data");
-    const std::vector<float> values = scored(x, options.seed), vectors = vectors_of(manifest_.condition, options, n);
-    const std::vector<std::int32_t> classes = classes_of(manifest_.condition, options, n);
+    const std::vector<float> values = scored(x, options.seed);
+    const std::vector<Conditions> given = encoded(program, conditions_of(manifest_.condition, options, n));
     const Session& session = this->session(program);
     const Graph& graph = manifest_.graphs.at(program.graph);
-    const auto port =
-        std::find_if(graph.inputs.begin(), graph.inputs.end(), [](const Port& p) { return p.name != "condition"; });
+    const auto port = std::find_if(graph.inputs.begin(), graph.inputs.end(),
+                                   [&](const Port& p) { return given.empty() || !given[0].ports.count(p.name); });
     if (port == graph.inputs.end()) throw Error("graph " + program.graph + " takes no data");
     const std::size_t size = count(manifest_.event_shape);
     std::vector<double> density;
     for (const Batch& batch : batches(n, options.batch)) {
-      Given given = conditions(batch, classes, vectors);
+      Fed fed;
       std::vector<float> part(batch.filled * size);
       for (std::size_t i = 0; i < batch.filled; ++i)
         std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(batch.sample(i) * size), size,
                     part.begin() + static_cast<std::ptrdiff_t>(i * size));
       std::map<std::string, Tensor> feeds;
       feeds.emplace(port->name, Tensor(part, with(batch.size(), manifest_.event_shape)));
-      feed_condition(feeds, given, {});
+      feed_conditions(feeds, fed, first_of(given), batch, {});
       const Tensor found = session.run(feeds, graph.outputs[0].name);
       const float* nats = found.floats({batch.size()}, graph.outputs[0].name);
       for (std::size_t i = 0; i < batch.count; ++i) {
@@ -148,11 +151,17 @@ class Model {
     std::int64_t size() const { return static_cast<std::int64_t>(filled); }
   };
 
-  /// The condition of a batch: int32 [filled] or float32 [filled, size], or neither.
-  struct Given {
-    std::vector<std::int32_t> classes;
-    std::vector<float> vectors;
+  /// The numbers of conditions that are fed, which have to outlive their tensors.
+  struct Fed {
+    std::map<std::string, std::vector<std::int32_t>> wholes;
+    std::map<std::string, std::vector<float>> reals;
   };
+
+  /// One evaluation of each.
+  using Evaluated = std::vector<const Conditions*>;
+  static Evaluated first_of(const std::vector<Conditions>& given) {
+    return given.empty() ? Evaluated{} : Evaluated{&given[0]};
+  }
 
   static std::int64_t checked(std::size_t n) {
     if (n < 1 || n > largest_count) throw Error("the number of samples is from 1 to " + std::to_string(largest_count));
@@ -188,37 +197,83 @@ class Model {
 
   // -- conditions ----------------------------------------------------------------------------------------------------
 
-  Given conditions(const Batch& batch, const std::vector<std::int32_t>& classes,
-                   const std::vector<float>& vectors) const {
-    Given given;
-    const std::size_t size = manifest_.condition ? manifest_.condition->size : 0;
-    for (std::size_t i = 0; i < batch.filled && !classes.empty(); ++i)
-      given.classes.push_back(classes[batch.sample(i)]);
-    for (std::size_t i = 0; i < batch.filled && !vectors.empty(); ++i) {
-      const std::size_t start = vectors.size() == size ? 0 : batch.sample(i) * size;
-      for (std::size_t j = 0; j < size; ++j) given.vectors.push_back(vectors[start + j]);
-    }
-    return given;
+  /// Conditions as graphs take them: through the program's encoder, if it names one, each row once.
+  std::vector<Conditions> encoded(const Program& program, std::vector<Conditions> conditions) const {
+    if (program.condition_encoder.empty()) return conditions;
+    for (Conditions& each : conditions) each = encoded(program.condition_encoder, each);
+    return conditions;
   }
 
-  /// Feed the condition, with more sizes before that of the batch.
-  void feed_condition(std::map<std::string, Tensor>& feeds, Given& given, Shape shape) const {
-    if (!manifest_.condition) return;
-    const std::size_t size = manifest_.condition->size, outer = count(shape);
-    if (manifest_.condition->vector) {
-      shape.push_back(static_cast<std::int64_t>(given.vectors.size() / size / outer));
-      shape.push_back(static_cast<std::int64_t>(size));
-      feeds.insert_or_assign("condition", Tensor(given.vectors, shape));
-    } else {
-      shape.push_back(static_cast<std::int64_t>(given.classes.size() / outer));
-      feeds.insert_or_assign("condition", Tensor(given.classes, shape));
+  Conditions encoded(const std::string& encoder, const Conditions& conditions) const {
+    const Graph& graph = manifest_.graphs.at(encoder);
+    const Session& session = this->session(encoder);
+    std::vector<std::string> names;
+    for (const Port& port : graph.outputs) names.push_back(port.name);
+    std::size_t numbers = 1;
+    for (const auto& [name, rows] : conditions.ports) numbers += count(rows.shape);
+    const std::int64_t fixed = graph.inputs.empty() || graph.inputs[0].shape.empty() ? -1 : graph.inputs[0].shape[0];
+    const std::size_t free = std::max<std::size_t>(batch_numbers / numbers, 1);
+    const std::size_t size = fixed > 0 ? static_cast<std::size_t>(fixed) : free;
+    Conditions rows = conditions, found;
+    rows.index.resize(rows.rows);
+    std::iota(rows.index.begin(), rows.index.end(), std::size_t{0});
+    for (std::size_t first = 0; first < rows.rows; first += size) {
+      const std::size_t part = std::min(size, rows.rows - first);
+      const Batch batch{first, part, fixed > 0 ? size : part};
+      std::map<std::string, Tensor> feeds;
+      Fed fed;
+      feed_conditions(feeds, fed, {&rows}, batch, {});
+      const std::vector<Tensor> outputs = session.run(feeds, names);
+      for (std::size_t i = 0; i < names.size(); ++i) {
+        const Shape shape = outputs[i].shape(names[i]);
+        Rows& into = found.ports[names[i]];
+        into.shape = {shape.begin() + (shape.empty() ? 0 : 1), shape.end()};
+        const float* values = outputs[i].floats(with(batch.size(), into.shape), names[i]);
+        into.values.insert(into.values.end(), values, values + part * count(into.shape));
+        into.rows += part;
+      }
+    }
+    for (const auto& [name, each] : found.ports)
+      for (const float value : each.values)
+        if (!std::isfinite(value))
+          throw Error("graph " + encoder + " encodes the condition as values that are not finite");
+    found.index = conditions.index;
+    found.rows = conditions.rows;
+    return found;
+  }
+
+  /// Feed conditions, one evaluation of each, with the sizes `leading` before that of the batch.
+  static void feed_conditions(std::map<std::string, Tensor>& feeds, Fed& fed, const Evaluated& evaluated,
+                              const Batch& batch, const Shape& leading) {
+    if (evaluated.empty()) return;
+    for (const auto& [name, rows] : evaluated[0]->ports) {
+      const std::size_t size = count(rows.shape);
+      std::vector<float>& reals = fed.reals[name];
+      reals.clear();
+      for (const Conditions* each : evaluated)
+        for (std::size_t i = 0; i < batch.filled; ++i) {
+          const std::size_t row = each->index[batch.sample(i)];
+          const auto start = each->ports.at(name).values.begin() + static_cast<std::ptrdiff_t>(row * size);
+          reals.insert(reals.end(), start, start + static_cast<std::ptrdiff_t>(size));
+        }
+      Shape shape = leading;
+      shape.push_back(batch.size());
+      shape.insert(shape.end(), rows.shape.begin(), rows.shape.end());
+      if (rows.whole) {
+        std::vector<std::int32_t>& wholes = fed.wholes[name];
+        wholes.assign(reals.begin(), reals.end());
+        feeds.insert_or_assign(name, Tensor(wholes, shape));
+      } else {
+        feeds.insert_or_assign(name, Tensor(reals, shape));
+      }
     }
   }
 
   // -- programs ------------------------------------------------------------------------------------------------------
 
   /// x = graph(normals, condition)
-  std::vector<float> direct(const Program& program, const Batch& batch, Given given, std::uint64_t seed) const {
+  std::vector<float> direct(const Program& program, const Batch& batch, const std::vector<Conditions>& given,
+                            std::uint64_t seed) const {
     const Graph& graph = manifest_.graphs.at(program.graph);
     const Port* port = program.noise.empty() ? nullptr : graph.input(program.noise);
     if (port == nullptr) throw Error("the program that samples takes no noise");
@@ -226,25 +281,31 @@ class Model {
     std::vector<float> z = normals(seed, batch, count(shape), 0, noise::initial);
     std::map<std::string, Tensor> feeds;
     feeds.emplace(port->name, Tensor(z, with(batch.size(), shape)));
-    feed_condition(feeds, given, {});
+    Fed fed;
+    feed_conditions(feeds, fed, first_of(given), batch, {});
     return samples(session(program).run(feeds, graph.outputs[0].name), batch, graph.outputs[0].name);
   }
 
   /// x = graph(seed, first, n, condition)
-  std::vector<float> run_fused(const Program& program, const Batch& batch, Given given, std::uint64_t seed) const {
+  std::vector<float> run_fused(const Program& program, const Batch& batch, const std::vector<Conditions>& given,
+                               std::uint64_t seed) const {
     std::vector<std::int64_t> word{static_cast<std::int64_t>(seed)}, first{static_cast<std::int64_t>(batch.first)},
         n{batch.size()};
     std::map<std::string, Tensor> feeds;
     feeds.emplace("seed", Tensor(word, {}));
     feeds.emplace("first", Tensor(first, {}));
     feeds.emplace("n", Tensor(n, {}));
-    feed_condition(feeds, given, {});
+    // named parts may have one row for all samples
+    const std::vector<Port>& inputs = manifest_.graphs.at(program.graph).inputs;
+    const bool rows = std::any_of(inputs.begin(), inputs.end(), [](const Port& port) { return port.rows; });
+    Fed fed;
+    feed_conditions(feeds, fed, first_of(given), rows && given[0].rows == 1 ? Batch{0, 1, 1} : batch, {});
     return samples(session(program).run(feeds, "x"), batch, "x");
   }
 
   /// One row of the table, one evaluation of the network.
-  std::vector<float> iterate(const Program& program, const StepTable& table, const Batch& batch, Given given,
-                             std::uint64_t seed) const {
+  std::vector<float> iterate(const Program& program, const StepTable& table, const Batch& batch,
+                             const std::vector<Conditions>& given, std::uint64_t seed) const {
     const Session& session = this->session(program);
     const Graph& graph = manifest_.graphs.at(program.graph);
     // a state may be a latent, which a decoder turns into a sample
@@ -271,20 +332,20 @@ class Model {
     for (float& value : start) value *= static_cast<float>(table.initial_scale);
     start.resize(table.slots * all);  // no history yet
     Tensor state(start, shape);
-    Given evaluated;
+    Fed fed;
     double last = NAN;
     for (std::size_t row = 0; row < table.rows; ++row) {
       for (auto& [name, value] : scalars) value[0] = static_cast<float>(table.at(name, row));
       for (std::size_t i = 0; i < matrix.size(); ++i)
         matrix[i] = static_cast<float>(table.matrix[row * matrix.size() + i]);
       if (const double w = table.at("guidance", row); w != last) {
-        // (class, null class) have weights (w, 1 - w); at w = 1 the null class is not evaluated
+        // the condition and the other have weights (w, 1 - w); at w = 1 the other is not evaluated
         weights = w == 1 ? std::vector<float>{1} : std::vector<float>{static_cast<float>(w), static_cast<float>(1 - w)};
-        evaluated = given;
-        if (w != 1) evaluated.classes.resize(2 * batch.filled, *program.null_class);
+        Evaluated evaluated = first_of(given);
+        if (w != 1) evaluated.push_back(&given.at(1));
         const auto evaluations = static_cast<std::int64_t>(weights.size());
         feeds.insert_or_assign("weights", Tensor(weights, {evaluations}));
-        feed_condition(feeds, evaluated, {evaluations});
+        feed_conditions(feeds, fed, evaluated, batch, {evaluations});
         last = w;
       }
       if (table.at("noise_scale", row) != 0)
@@ -309,7 +370,8 @@ class Model {
   /// Refuses options that the model or its graph does not support, before anything runs.
   void check_table(const Program& program, const StepTable& table) const {
     const Graph& graph = manifest_.graphs.at(program.graph);
-    const bool guides = manifest_.condition && !manifest_.condition->vector && program.null_class;
+    const bool parts = manifest_.condition && !manifest_.condition->parts.empty();
+    const bool guides = parts || (manifest_.condition && !manifest_.condition->vector && program.null_class);
     for (std::size_t row = 0; row < table.rows; ++row) {
       const double w = table.at("guidance", row);
       if (!std::isfinite(w)) throw Error("guidance is a finite number");
@@ -317,6 +379,12 @@ class Model {
       if (table.at("rescale", row) != 0 && !graph.input("rescale"))
         throw Error("graph " + program.graph + " cannot rescale guidance: it has no input rescale");
     }
+  }
+
+  static bool guided(const StepTable& table) {
+    for (std::size_t row = 0; row < table.rows; ++row)
+      if (table.at("guidance", row) != 1) return true;
+    return false;
   }
 
   std::vector<float> samples(const Tensor& tensor, const Batch& batch, const std::string& what) const {

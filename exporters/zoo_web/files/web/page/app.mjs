@@ -10,6 +10,7 @@ import { element, save } from "./dom.mjs";
 import { $, captionsOf, choices, choose, fill, lock, optionsOf, show, tellGuidance } from "./form.mjs";
 import { Images, pictureShape } from "./images.mjs";
 import { Numbers } from "./numbers.mjs";
+import { shortened } from "./parts.mjs";
 import { Points, gridOf } from "./points.mjs";
 import { Sounds, sampleRate } from "./sounds.mjs";
 import { Texts, alphabetOf } from "./texts.mjs";
@@ -53,7 +54,7 @@ function progress(part) {
 async function run() {
   if (!state.ready || state.running) return;
   const chosen = choices(), { manifest } = state;
-  history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
+  history.replaceState(null, "", `#${new URLSearchParams(shortened(chosen))}`);
   lock(state.running = true);
   show("error", false);
   Object.assign(state, { error: null, last: null, previews: 0 });
@@ -139,11 +140,11 @@ async function chosenBackend(ort) {
 async function begin() {
   const response = await fetch(new URL("../page.json", import.meta.url));
   if (!response.ok) throw new Error(`page.json cannot be fetched: the server says ${response.status}`);
-  const { ort, vector } = await response.json(), backend = await chosenBackend(ort);
+  const { ort, ...initial } = await response.json(), backend = await chosenBackend(ort);
   const opened = await client.call("open", { backend, ...ort[backend] });
   Object.assign(state, opened);
   const { many, most } = kindOf(opened.manifest);
-  fill(opened, many(opened.manifest), most, vector);
+  fill(opened, many(opened.manifest), most, initial);
   tellAbout(opened, backend, ort);
   progress(0);
   $("status").textContent = "";

@@ -5,16 +5,19 @@
  */
 
 import { labelsOf } from "../genzoo/conditions.mjs";
+import { Parts } from "./parts.mjs";
 
 export const $ = (id) => document.getElementById(id);
 export const show = (id, shown) => $(id).classList.toggle("hidden", !shown);
 
 /** The slider's initial position, which stands for the guidance of the table, since sliders have coarser steps. */
 let ownGuidance = null;
+/** The fields of named parts of a condition. */
+let parts = null;
 
-/** Set the form up for a model. `n`: initial number of samples; `most`: the largest; `vector`: the
- * initial condition of a model that takes one. */
-export function fill({ manifest, tables }, n, most, vector) {
+/** Set the form up for a model. `n`: initial number of samples; `most`: the largest; `initial`: the
+ * condition to begin with: `vector` of a model that takes one, `condition` by the names of parts. */
+export function fill({ manifest, tables }, n, most, { vector, condition: values }) {
   const { condition, model } = manifest, program = manifest.programs.sample;
   document.title = model.name;
   $("name").textContent = model.name;
@@ -28,9 +31,12 @@ export function fill({ manifest, tables }, n, most, vector) {
     $("vector-label").textContent = condition.labels.length ? condition.labels.join(", ") : `Condition, ${condition.size} numbers`;
     $("vector").value = vector.join(", ");
   }
+  parts = new Parts($("parts"), manifest, values);
+  show("parts", parts.parts.length > 0);
   show("table-field", tables.length > 0);
   $("table").replaceChildren(...tables.map((name) => new Option(name.replace(/-(\d+)$/, ", $1 steps"), name)));
-  const guided = Number.isInteger(program.null_class);
+  const nulls = parts.parts.length > 0 && parts.parts.every((part) => part.null !== null);
+  const guided = Number.isInteger(program.null_class) || (program.kind === "iterate" && nulls);
   show("guidance-field", guided);
   if (guided) $("guidance").value = program.guidance;
   ownGuidance = $("guidance").value;
@@ -53,7 +59,11 @@ export function choices() {
 /** Apply choices, for example from the address; missing ones are left unchanged. */
 export function choose(given) {
   const fields = $("form").elements;
-  for (const [name, value] of given) if (Object.hasOwn(choices(), name)) fields[name].value = value;
+  for (const [name, value] of given) {
+    if (!Object.hasOwn(choices(), name)) continue;
+    fields[name].value = value;
+    parts.set(name, value);
+  }
   tellGuidance();
 }
 
@@ -62,13 +72,14 @@ export function choose(given) {
  * @param {object} chosen texts
  * @param {number} most samples
  */
-export function optionsOf({ n, seed, class: label, vector, table, guidance }, most) {
+export function optionsOf(chosen, most) {
+  const { n, seed, class: label, vector, table, guidance } = chosen;
   if (!/^\d+$/.test(n) || Number(n) < 1 || Number(n) > most) throw new Error(`the number of samples is 1 to ${most}, not ${n}`);
   if (!/^\d+$/.test(seed)) throw new Error(`a seed is a whole number from 0 up, not ${seed}`);
   return {
     n: Number(n),
     seed,
-    condition: label || vector?.split(/[\s,;]+/).filter(Boolean).map(Number) || undefined,
+    condition: parts.condition(chosen) ?? (label || vector?.split(/[\s,;]+/).filter(Boolean).map(Number) || undefined),
     table,
     guidance: guidance === undefined || guidance === ownGuidance ? undefined : Number(guidance),
   };

@@ -10,6 +10,7 @@
 
 #include "genzoo/error.hpp"
 #include "genzoo/manifest.hpp"
+#include "genzoo/parts.hpp"
 
 namespace genzoo {
 
@@ -17,27 +18,20 @@ struct Options {
   std::uint64_t seed = 0;
   std::vector<std::string> classes;  // numbers or labels: one for all, or one for each; empty: every class in turn
   std::vector<float> vector;         // the condition's numbers: one vector for all, or one for each in turn
+  Values condition;                  // values of named parts, by their names
   std::size_t batch = 0;             // samples in one call of a graph; 0 chooses by the memory that a call takes
 };
-
-/// The number that a class's label or number stands for. Throws Error.
-inline std::int32_t class_number(const Conditioning& c, const std::string& asked) {
-  const auto label = std::find(c.labels.begin(), c.labels.end(), asked);
-  if (label != c.labels.end()) return static_cast<std::int32_t>(label - c.labels.begin());
-  const bool digits = !asked.empty() && asked.size() < 10 && asked.find_first_not_of("0123456789") == std::string::npos;
-  if (digits && std::stoul(asked) < c.size) return static_cast<std::int32_t>(std::stoul(asked));
-  throw Error("there is no class " + asked + "; classes are 0 to " + std::to_string(c.size - 1) + ", or their labels");
-}
 
 /// A class for each of n samples; empty for a model without classes.
 inline std::vector<std::int32_t> classes_of(const std::optional<Conditioning>& condition, const Options& options,
                                             std::size_t n) {
-  if (!condition || condition->vector) {
+  if (!condition || condition->vector || !condition->parts.empty()) {
     if (!options.classes.empty()) throw Error("the model takes no class");
     return {};
   }
   std::vector<std::int32_t> found(n), known;
-  for (const std::string& asked : options.classes) known.push_back(class_number(*condition, asked));
+  for (const std::string& asked : options.classes)
+    known.push_back(detail::class_number(condition->labels, condition->size, asked));
   if (known.size() > 1 && known.size() != n)
     throw Error(std::to_string(n) + " samples need one class or as many, not " + std::to_string(known.size()));
   for (std::size_t i = 0; i < n; ++i)
@@ -59,6 +53,40 @@ inline std::vector<float> vectors_of(const std::optional<Conditioning>& conditio
   for (const float value : options.vector)
     if (!std::isfinite(value)) throw Error("the condition has numbers that are not finite");
   return options.vector;
+}
+
+/// The condition of n samples, and what they are guided away from if they are: none, one or two. Throws Error.
+/// `negative` is of named parts, or has the class as "condition"; without it, `guided` takes the nulls.
+inline std::vector<Conditions> conditions_of(const std::optional<Conditioning>& condition, const Options& options,
+                                             std::size_t n, const Values& negative = {}, bool guided = false,
+                                             std::optional<std::int32_t> null_class = std::nullopt) {
+  const std::vector<float> vectors = vectors_of(condition, options, n);
+  const std::vector<std::int32_t> classes = classes_of(condition, options, n);
+  if (!condition || condition->parts.empty()) {
+    if (!options.condition.empty()) throw Error("the model has no named parts");
+  }
+  if (!condition) return {};
+  if (!condition->parts.empty()) return conditions_of(condition->parts, options.condition, negative, guided, n);
+  Rows rows{{}, vectors, !condition->vector, n};
+  if (condition->vector) {
+    rows.shape = {static_cast<std::int64_t>(condition->size)};
+    rows.rows = vectors.size() / condition->size;
+  }
+  for (const std::int32_t number : classes) rows.values.push_back(static_cast<float>(number));
+  std::vector<Conditions> found{detail::distinct({{"condition", rows}}, n)};
+  if (!negative.empty()) {
+    Part only;
+    only.name = "condition";
+    only.modality = condition->vector ? "numbers" : "classes";
+    only.shape = rows.shape;
+    only.size = condition->size;
+    only.labels = condition->labels;
+    found.push_back(conditions_of({only}, negative, {}, false, n).front());
+  } else if (guided) {
+    if (!null_class) throw Error("guidance needs a model with a null class, which this one does not have");
+    found.push_back(detail::distinct({{"condition", {{}, {static_cast<float>(*null_class)}, true, 1}}}, n));
+  }
+  return found;
 }
 
 }  // namespace genzoo

@@ -31,7 +31,10 @@ class Value {
   bool null() const { return std::holds_alternative<std::nullptr_t>(data); }
   bool is_text() const { return std::holds_alternative<std::string>(data); }
 
+  bool is_list() const { return std::holds_alternative<Array>(data); }
+
   const std::string& text() const { return as<std::string>("a text"); }
+  bool flag() const { return as<bool>("true or false"); }
   double number() const { return as<double>("a number"); }
   const Array& items() const { return as<Array>("a list"); }
   const Object& fields() const { return as<Object>("an object"); }

@@ -17,7 +17,22 @@ namespace genzoo {
 
 struct Port {
   std::string name;
-  Shape shape;  // -1 for a symbolic size, such as the batch
+  Shape shape;        // -1 for a symbolic size, such as the batch
+  bool rows = false;  // whether it is led by `rows`: different conditions, instead of samples
+};
+
+/// A named input of a condition.
+struct Part {
+  std::string name, modality;
+  Shape shape;         // of one value; -1 for a length of any size
+  std::string length;  // the name of that length
+  std::size_t size = 0;
+  std::vector<std::string> labels;
+  std::optional<double> minimum, maximum;
+  std::string alphabet;  // or empty
+  std::optional<std::int32_t> padding;
+  std::vector<float> null;  // what stands for no value: none, one number, or several
+  bool required = true;
 };
 
 struct Graph {
@@ -30,15 +45,17 @@ struct Graph {
   }
 };
 
-/// What samples are conditioned on: one of `size` classes, or a vector of `size` numbers.
+/// What samples are conditioned on: one of `size` classes, a vector of `size` numbers, or named parts.
 struct Conditioning {
   bool vector = false;
+  std::vector<Part> parts;  // empty for a class or a vector
   std::size_t size = 0;
   std::vector<std::string> labels;  // empty, or one for each
 };
 
 struct Program {
   std::string kind, graph, noise, decoder, sampler = "ddim";
+  std::string condition_encoder;  // the graph that encodes conditions, or empty
   std::uint64_t steps = 50;
   float shift = 0, scale = 1;
   std::optional<float> data_min, data_max;
@@ -88,7 +105,11 @@ inline Shape shape_of(const json::Value& value) {
 
 inline std::vector<Port> ports(const json::Value& list) {
   std::vector<Port> found;
-  for (const json::Value& port : list.items()) found.push_back({port.at("name").text(), shape_of(port.at("shape"))});
+  for (const json::Value& port : list.items()) {
+    const json::Array& sizes = port.at("shape").items();
+    const bool rows = !sizes.empty() && sizes[0].is_text() && sizes[0].text() == "rows";
+    found.push_back({port.at("name").text(), shape_of(port.at("shape")), rows});
+  }
   return found;
 }
 
@@ -107,7 +128,7 @@ inline Program program(const json::Value& value) {
   if (const auto* decoder = value.find("decoder")) found.decoder = decoder->text();
   if (const auto* sampler = value.find("sampler")) found.sampler = sampler->text();
   if (const auto* steps = value.find("steps")) found.steps = steps->whole();
-  if (value.find("condition_encoder")) throw Error("it encodes its condition, which this program does not do");
+  if (const auto* encoder = value.find("condition_encoder")) found.condition_encoder = encoder->text();
   if (value.find("null_class")) found.null_class = static_cast<std::int32_t>(size_of(value.at("null_class")));
   found.shift = number("shift", 0);
   found.scale = number("scale", 1);
@@ -116,9 +137,46 @@ inline Program program(const json::Value& value) {
   return found;
 }
 
+inline Part part(const json::Value& value) {
+  Part found;
+  found.name = value.at("name").text();
+  found.modality = value.at("modality").text();
+  static const std::string known[] = {"classes", "numbers", "image", "audio", "tokens", "sequence"};
+  if (std::find(std::begin(known), std::end(known), found.modality) == std::end(known))
+    throw Error("part " + found.name + " of its condition is of the unknown kind " + found.modality);
+  found.shape = shape_of(value.at("shape"));
+  const bool lengthy = found.modality == "tokens" || found.modality == "sequence";
+  const bool none = found.shape.empty() != (found.modality == "classes");
+  if (none || std::any_of(found.shape.begin() + lengthy, found.shape.end(), [](std::int64_t size) { return size < 1; }))
+    throw Error("part " + found.name + " of its condition has no definite shape");
+  // a fixed length is not shared
+  found.length = lengthy && found.shape[0] < 0 ? value.at("shape").items()[0].text() : " " + found.name;
+  if (const auto* size = value.find("size")) found.size = static_cast<std::size_t>(size_of(*size));
+  if (const auto* labels = value.find("labels"))
+    for (const json::Value& label : labels->items()) found.labels.push_back(label.text());
+  if (const auto* least = value.find("minimum")) found.minimum = least->number();
+  if (const auto* most = value.find("maximum")) found.maximum = most->number();
+  if (const auto* alphabet = value.find("alphabet")) found.alphabet = alphabet->text();
+  if (const auto* padding = value.find("padding")) found.padding = static_cast<std::int32_t>(size_of(*padding));
+  if (const auto* required = value.find("required")) found.required = required->flag();
+  if (const auto* null = value.find("null")) {
+    if (null->is_list())
+      for (const json::Value& each : null->items()) found.null.push_back(static_cast<float>(each.number()));
+    else
+      found.null.push_back(static_cast<float>(null->number()));
+  }
+  if ((found.modality == "classes" || found.modality == "tokens") && found.size < 1)
+    throw Error("part " + found.name + " of its condition has no size");
+  return found;
+}
+
 inline Conditioning conditioning(const json::Value& value) {
   Conditioning found;
-  if (value.find("parts")) throw Error("it is conditioned on named parts, which this program does not take");
+  if (const auto* parts = value.find("parts")) {
+    for (const json::Value& each : parts->items()) found.parts.push_back(part(each));
+    if (found.parts.empty()) throw Error("its condition has no parts");
+    return found;
+  }
   const std::string& kind = value.at("kind").text();
   if (kind != "classes" && kind != "vector") throw Error("its condition is of the unknown kind " + kind);
   found.vector = kind == "vector";
@@ -142,12 +200,35 @@ inline const Graph& graph_of(const Manifest& manifest, const Program& program) {
   return found->second;
 }
 
+/// Refuses a condition that a program's graphs do not take.
+inline void check_condition(const Manifest& manifest, const Program& program, const Graph& graph) {
+  if (!program.condition_encoder.empty() && !manifest.condition)
+    throw Error("it encodes a condition that the model does not have");
+  if (!manifest.condition) return;
+  std::vector<std::string> names;
+  for (const Part& part : manifest.condition->parts) {
+    names.push_back(part.name);
+    if (part.modality == "tokens" || part.modality == "sequence") names.push_back(part.name + "_mask");
+  }
+  if (names.empty()) names.emplace_back("condition");
+  if (!program.condition_encoder.empty()) {
+    const auto encoder = manifest.graphs.find(program.condition_encoder);
+    if (encoder == manifest.graphs.end()) throw Error("there is no condition encoder " + program.condition_encoder);
+    for (const std::string& name : names)
+      if (encoder->second.input(name) == nullptr)
+        throw Error("graph " + program.condition_encoder + " takes no " + name);
+    names.clear();
+    for (const Port& port : encoder->second.outputs) names.push_back(port.name);
+  }
+  for (const std::string& name : names)
+    if (graph.input(name) == nullptr) throw Error("graph " + program.graph + " takes no " + name);
+}
+
 /// Refuses programs that do not fit their graphs.
 inline void check(const Manifest& manifest, const Program& program) {
   const Graph& graph = graph_of(manifest, program);
   if (graph.outputs.empty()) throw Error("graph " + program.graph + " has no output");
-  if (manifest.condition && graph.input("condition") == nullptr)
-    throw Error("graph " + program.graph + " takes no condition");
+  check_condition(manifest, program, graph);
   if (!program.noise.empty()) {
     const Port* noise = graph.input(program.noise);
     if (noise == nullptr || noise->shape.empty()) throw Error("graph " + program.graph + " takes no " + program.noise);

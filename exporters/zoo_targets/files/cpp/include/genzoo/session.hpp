@@ -75,17 +75,21 @@ class Tensor {
 
   const OrtValue* get() const { return value_.get(); }
 
-  /// Its numbers, if they are float32 of this shape. Throws Error.
-  const float* floats(const Shape& expected, const std::string& what) const {
-    OrtTensorTypeAndShapeInfo* made = nullptr;
-    check(api().GetTensorTypeAndShape(value_.get(), &made), "tell the shape of " + what);
-    const Handle<OrtTensorTypeAndShapeInfo> info(made);
-    ONNXTensorElementDataType type{};
+  /// Its shape. Throws Error.
+  Shape shape(const std::string& what) const {
+    const Handle<OrtTensorTypeAndShapeInfo> info = described(what);
     std::size_t rank = 0;
-    check(api().GetTensorElementType(info.get(), &type), "tell the type of " + what);
     check(api().GetDimensionsCount(info.get(), &rank), "tell the shape of " + what);
     Shape shape(rank);
     check(api().GetDimensions(info.get(), shape.data(), rank), "tell the shape of " + what);
+    return shape;
+  }
+
+  /// Its numbers, if they are float32 of this shape. Throws Error.
+  const float* floats(const Shape& expected, const std::string& what) const {
+    ONNXTensorElementDataType type{};
+    check(api().GetTensorElementType(described(what).get(), &type), "tell the type of " + what);
+    const Shape shape = this->shape(what);
     if (type != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT || shape != expected)
       throw Error(what + " is not float32" + text(expected) + " but of shape " + text(shape) +
                   (type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? "" : ", and not float32"));
@@ -96,6 +100,12 @@ class Tensor {
 
  private:
   Handle<OrtValue> value_;
+
+  Handle<OrtTensorTypeAndShapeInfo> described(const std::string& what) const {
+    OrtTensorTypeAndShapeInfo* made = nullptr;
+    check(api().GetTensorTypeAndShape(value_.get(), &made), "tell the shape of " + what);
+    return Handle<OrtTensorTypeAndShapeInfo>(made);
+  }
 };
 
 /// A graph, loaded. Threads may share it.
@@ -117,17 +127,26 @@ class Session {
 
   /// One output of one call. Throws Error.
   Tensor run(const std::map<std::string, Tensor>& feeds, const std::string& output) const {
+    return std::move(run(feeds, std::vector<std::string>{output}).front());
+  }
+
+  /// Several outputs of one call. Throws Error.
+  std::vector<Tensor> run(const std::map<std::string, Tensor>& feeds, const std::vector<std::string>& outputs) const {
     std::vector<const char*> names;
     std::vector<const OrtValue*> values;
     for (const auto& [name, tensor] : feeds) {
       names.push_back(name.c_str());
       values.push_back(tensor.get());
     }
-    const char* wanted = output.c_str();
-    OrtValue* made = nullptr;
-    check(api().Run(session_.get(), nullptr, names.data(), values.data(), names.size(), &wanted, 1, &made),
+    std::vector<const char*> wanted;
+    for (const std::string& output : outputs) wanted.push_back(output.c_str());
+    std::vector<OrtValue*> made(outputs.size(), nullptr);
+    check(api().Run(session_.get(), nullptr, names.data(), values.data(), names.size(), wanted.data(), wanted.size(),
+                    made.data()),
           "run " + name_);
-    return Tensor(made);
+    std::vector<Tensor> found;
+    for (OrtValue* each : made) found.emplace_back(each);
+    return found;
   }
 
  private:

@@ -1,0 +1,41 @@
+"""Bundles written long ago give their golden samples in Python and in C++: see tests/bundles/README.md."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zoo import weights
+from zoo.bundle import read_manifest
+
+BUNDLES = Path(__file__).parents[1] / "bundles"
+CORPUS = sorted(path.parent.relative_to(BUNDLES).as_posix() for path in BUNDLES.glob("*/*/manifest.json"))
+
+
+def arguments_of(golden, program, folder):
+    """The arguments of a program for the first golden case, and how many samples they are for."""
+    given = {key.split("/", 3)[3]: value for key, value in golden.items() if key.startswith(f"{program}/0/in/")}
+    words, n = ["--seed", int(given["seed"])], int(given["n"])
+    for name, value in given.items():
+        if name == "condition" and value.ndim == 2:
+            # one vector for all: that of the first
+            words, n = [*words, f"--class={','.join(map(str, value[0].tolist()))}"], 1
+        elif name == "condition":
+            words.append(f"--class={','.join(map(str, value.tolist()))}")
+        elif name.startswith("condition/"):
+            part = name.removeprefix("condition/")
+            np.save(folder / f"{part}.npy", value)
+            words.append(f"--condition={part}={folder / part}.npy")
+    return [*words, "-n", n], n
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_golden_samples_are_given_again(program, name, tmp_path):
+    golden, manifest = weights.read(BUNDLES / name / "golden.safetensors"), read_manifest(BUNDLES / name)
+    for subject in ("program:sample", "program:fused"):
+        if f"{subject}/0/out/x" not in golden:
+            continue
+        arguments, n = arguments_of(golden, subject, tmp_path)
+        fused = ["--fused"] if subject == "program:fused" else []
+        found, expected = program.sample(BUNDLES / name, *arguments, *fused), golden[f"{subject}/0/out/x"][:n]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * manifest.sample.unit(expected))
