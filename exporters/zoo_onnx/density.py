@@ -12,12 +12,17 @@ is a bijection (Papamakarios et al. 2021, eq. 1). So the determinant is computed
 Where noise and data have different sizes, or where ``log_prob`` is declared to be a bound, there is no such Jacobian.
 Then the mass ∫ exp(log_prob) is estimated by importance sampling around samples: it must be 1 for a density,
 and at most 1 for a bound.
+
+Symbols have probabilities instead, and events are counted. Those drawn once among N draws are a share N₁/N, which
+estimates the probability of all that were not drawn (Good 1953), so the probabilities of those that were must add up
+to 1 - N₁/N. And a Metropolis step by :func:`log_prob`, which changes one symbol of a sample, must leave its mean
+log-probability alone, as every function of samples (Barker 1965).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +33,8 @@ from torch import Tensor
 
 from zoo import noise
 from zoo.errors import ProofError
-from zoo.models.interface import GenerativeModel
+from zoo.models.interface import DirectModel, GenerativeModel
+from zoo.noise import Noise
 from zoo.programs import Graph, Programs
 
 Array = NDArray[np.float64]
@@ -50,11 +56,14 @@ _MOST = 64  # dimensions beyond which draws around samples are useless
 _LARGEST_LOG = 300.0
 _KERNELS = (0.25, 1.0)  # deviations, relative to those of the samples
 _CENTRES = 128
+_COUNTED, _FEW_SYMBOLS = 4096, 3  # draws of events of symbols, and the fewest symbols of which one may be changed
 _PAIRED = 2**16  # numbers compared at once
 
 #: conditions of samples by the ports that graphs take them by; none for a model without any
 Conditions = Mapping[str, Tensor]
 Call = Callable[[Tensor, Conditions], Tensor]
+#: samples, from their number and their conditions
+Draw = Callable[[int, Conditions], Tensor]
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Finding:
     """How a density was checked.
 
     Attributes:
-        method: ``jacobian``, ``undone`` or ``mass``.
+        method: ``jacobian``, ``undone``, ``mass``, or ``counted`` of symbols.
         points: how many points or draws.
         difference: the largest, in nats; for a mass, the distance of its logarithm from 0.
         error: standard error of the reference, in nats; 0 for a full Jacobian.
@@ -100,20 +109,23 @@ def check_density(
     Raises:
         ProofError: they differ; the message says what the difference looks like.
     """
-    if programs.sample.noise_port is None or programs.log_prob is None or not programs.log_prob.scores:
+    noises = programs.sample.noises(graphs)
+    if not noises or programs.log_prob is None or not programs.log_prob.scores:
         return None
-    draw, score = (_function(graphs[p.graph], p.noise_port) for p in (programs.sample, programs.log_prob))
-    shape = programs.sample.noise_shape(graphs)
-    size = math.prod(model.event_shape)
+    draw = _sampler(graphs[programs.sample.graph], noises)
+    score = _function(graphs[programs.log_prob.graph], None)
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in condition.items()}
     conditions = {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
+    size, drawn = math.prod(model.event_shape), sum(math.prod(each.shape) for each in noises)
     with torch.no_grad():
-        if math.prod(shape) != size or model.density != "exact":
-            exact = model.density == "exact" and math.prod(shape) > size
-            return _mass(draw, score, shape, conditions, exact=exact)
+        if isinstance(model, DirectModel) and model.draws_symbols:
+            return check_symbols(draw, score, noises, conditions, exact=model.density == "exact")
+        if drawn != size or programs.sample.noise_port is None or model.density != "exact":
+            return _mass(draw, score, noises, conditions, exact=model.density == "exact" and drawn > size)
+        one = _function(graphs[programs.sample.graph], programs.sample.noise_port)
         if size > EXACT_SIZE:
             return _undone(model, conditions)
-        return _by_jacobian(model, draw, score, shape, conditions)
+        return _by_jacobian(model, one, score, noises[0].shape, conditions)
 
 
 def _by_jacobian(
@@ -202,11 +214,9 @@ def _log_det(draw: Call, z: Tensor, condition: Conditions, step: float = _STEP) 
     return log_det
 
 
-def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Conditions, *, exact: bool) -> Finding | None:
+def _mass(draw: Draw, score: Call, noises: Sequence[Noise], condition: Conditions, *, exact: bool) -> Finding | None:
     """∫ exp(log_prob) by draws around samples, some of them wide so that no weight is large by accident."""
-    z = torch.from_numpy(noise.normal(_SEED, _CENTRES, shape)).double()
-    conditions = _repeated(condition, _CENTRES)
-    centres = draw(z, conditions)
+    centres = draw(_CENTRES, _repeated(condition, _CENTRES))
     if centres[0].numel() > _MOST:
         return None
     drawn, proposed = _proposals(centres.flatten(1))
@@ -235,6 +245,67 @@ def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Conditions
             hint="Look for a superfluous constant, or a determinant of the wrong sign.",
         )
     return Finding("mass", _DRAWS, abs(math.log(mass)) if mass > 0 else _LARGEST_LOG, error)
+
+
+def check_symbols(
+    draw: Draw, score: Call, noises: Sequence[Noise], condition: Conditions, *, exact: bool
+) -> Finding | None:
+    """Whether events of symbols are as probable as they are often drawn.
+
+    Raises:
+        ProofError: their probabilities do not add up, or favour other events.
+    """
+    every = _repeated(condition, _COUNTED)
+    x = draw(_COUNTED, every)
+    logs = score(x, every)
+    _, firsts, counts = np.unique(x.flatten(1).numpy(), axis=0, return_index=True, return_counts=True)
+    seen = float(logs[torch.from_numpy(firsts)].exp().sum())
+    ones, twos = (int((counts == k).sum()) for k in (1, 2))
+    expected = 1 - ones / _COUNTED
+    error = math.sqrt(ones * (1 - ones / _COUNTED) + 2 * twos + 1) / _COUNTED
+    slack = 5 * error + 0.01
+    if seen > expected + slack:
+        raise ProofError(
+            f"log_prob has too much mass: the {len(counts)} different events among {_COUNTED} samples have a "
+            f"probability of {seen:.3g} by it, and of about {expected:.3g} ± {error:.1g} by how often they were drawn",
+            hint="Look for a missing factor, or for symbols after the end that are not counted as one event.",
+        )
+    if not exact:
+        return Finding("counted", _COUNTED, max(seen - expected, 0.0), error)
+    if not seen >= expected - slack:
+        raise ProofError(
+            f"log_prob has too little mass where samples are: the {len(counts)} different events among {_COUNTED} "
+            f"samples have a probability of {seen:.3g} by it, and of about {expected:.3g} ± {error:.1g} by how often "
+            "they were drawn: it scores a different distribution than the one sampled",
+        )
+    _check_moves(x, logs, lambda moved: score(moved, every))
+    return Finding("counted", _COUNTED, abs(seen - expected), error)
+
+
+def _check_moves(x: Tensor, logs: Tensor, score: Callable[[Tensor], Tensor]) -> None:
+    """Whether Barker's steps by the probabilities leave the mean log-probability of samples alone."""
+    flat = x.flatten(1)
+    u = torch.from_numpy(noise.uniform(_SEED + 2, len(x), (2,))).double()
+    # another symbol in place of one that is neither the least nor the last, which may end an event
+    places = (u[:, 0] * flat.shape[1]).long()
+    symbols = flat.unique()
+    if len(symbols) < _FEW_SYMBOLS:
+        return
+    others = symbols[1:][(u[:, 1] * (len(symbols) - 1)).long()]
+    rows = torch.arange(len(x))
+    free = flat[rows, places] != symbols[0]
+    moved = flat.clone()
+    moved[rows, places] = torch.where(free, others, flat[rows, places])
+    after = score(moved.reshape(x.shape))
+    accepted = torch.sigmoid(after - logs)
+    # far below, nothing is accepted
+    change = torch.where(accepted > 0, accepted * (after - logs).nan_to_num(0.0), 0.0)
+    mean, error = float(change.mean()), float(change.std()) / math.sqrt(len(x))
+    if not abs(mean) <= 5 * error + 1e-3:
+        raise ProofError(
+            f"log_prob scores a different distribution than the one sampled: changes of one symbol that keep it would "
+            f"move its mean at samples by {mean:.2g} ± {error:.1g} nats, and not by 0"
+        )
 
 
 def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:
@@ -276,6 +347,20 @@ def _repeated(conditions: Conditions, n: int) -> Conditions:
 def _received(model: GenerativeModel, conditions: Conditions) -> Any:
     """What a model gets of conditions that graphs take."""
     return next(iter(model.received_by_graph(tuple(conditions.values()))), None)
+
+
+def _sampler(graph: Graph, noises: Sequence[Noise]) -> Draw:
+    """A graph that draws samples, as a function of their number and their conditions."""
+    names = [port.name for port in graph.inputs]
+
+    def draw(n: int, condition: Conditions) -> Tensor:
+        drawn = {name: torch.from_numpy(array).double() for name, array in noise.drawn(noises, _SEED, n).items()}
+        inputs = {**drawn, **condition}
+        result = graph.module(*(inputs[name] for name in names))
+        samples: Tensor = result[0] if isinstance(result, (tuple, list)) else result
+        return samples
+
+    return draw
 
 
 def _function(graph: Graph, noise_port: str | None) -> Call:

@@ -68,7 +68,8 @@ class Draft:
             sample = self.programs.sample
             inner = next(m for m, g in zip(graphs, self.programs.graphs, strict=True) if g.name == sample.graph)
             event, condition = tuple(self.model.event_shape), self.model.condition
-            models.append(fuse(inner, sample, self.table, event, condition, inner.graph.opset_imports[""]))
+            noises = sample.noises({graph.name: graph for graph in self.programs.graphs})
+            models.append(fuse(inner, sample, self.table, event, condition, inner.graph.opset_imports[""], noises))
             described.append((self.fused.graph, *ports(event, condition)))
         infos = _write_graphs(models, described, self.state, folder)
         if self.programs.sample.tables():

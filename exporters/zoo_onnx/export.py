@@ -160,6 +160,7 @@ def _prove(plan: Plan, bundle: _Written, itself: Proof, stages: _Stages) -> _Pro
     if plan.draft.fused is not None:
         stages.begin("proving the fused run")
         proof.fused(plan.draft.table)
+    stages.say(proof.comparison.flips.told())
     return _Proven(bundle, proof)
 
 

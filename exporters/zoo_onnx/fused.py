@@ -7,7 +7,7 @@ inverse graph behind the noise. The noise is :mod:`zoo_onnx.noise`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from zoo.conditions import Condition
 from zoo.errors import ExportError, UsageError
-from zoo.noise import Stream
+from zoo.noise import Noise, Stream
 from zoo.programs import Fused, Iterate, Program, Programs
 from zoo.programs.ports import Port
 from zoo.samplers import StepTable, evaluations, table_for
@@ -100,6 +100,7 @@ def fuse(
     event_shape: tuple[int, ...],
     condition: Condition | None,
     opset: int,
+    noises: Sequence[Noise] = (),
 ) -> ir.Model:
     """The fused graph.
 
@@ -110,6 +111,7 @@ def fuse(
         event_shape: shape of one sample.
         condition: what samples are conditioned on, or None.
         opset: ONNX opset.
+        noises: those of a program of one call.
     """
     inner = ir.from_proto(ir.to_proto(traced)).graph
     builder = Builder(_OUTER)
@@ -120,7 +122,7 @@ def fuse(
         assert table is not None
         x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, values.get("condition"))
     else:
-        x = _direct(run, inner, sample, values.get("condition"))
+        x = _direct(run, inner, noises, values.get("condition"))
     result = builder("Identity", x)
     result.name = output.name
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(output.shape)
@@ -145,16 +147,12 @@ class _Run:
         )
 
 
-def _direct(run: _Run, inner: ir.Graph, sample: Program, condition: ir.Value | None) -> ir.Value:
+def _direct(run: _Run, inner: ir.Graph, noises: Sequence[Noise], condition: ir.Value | None) -> ir.Value:
     builder = run.builder
     suppliers = {} if condition is None else {"condition": condition}
-    for value in inner.inputs:
-        if value.name == sample.noise_port:
-            assert value.shape is not None
-            shape = tuple(size for size in list(value.shape)[1:] if isinstance(size, int))
-            suppliers[str(value.name)] = run.normal(builder, shape, builder.constant(np.array(0)), Stream.INITIAL)
-    (output,) = _inline(builder, inner, suppliers)
-    return output
+    for k, each in enumerate(noises):
+        suppliers[each.name] = noise.drawn(builder, run.key, run.first, run.n, each, builder.constant(np.array(k)))
+    return _inline(builder, inner, suppliers)[0]
 
 
 def _iterated(

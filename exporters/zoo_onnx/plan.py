@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo import weights
 from zoo.errors import ExportError, UnknownNameError, UsageError
-from zoo.models.interface import GenerativeModel
+from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Programs
 from zoo.registry import installed
 from zoo.registry.cards import ModelCard
@@ -95,6 +95,7 @@ def planned(
     ways = _ways(programs, inverse)
     run, table = (None, None) if fused is None else fused_program(programs, Choice(**fused), installed().samplers())
     possible = _possible(precision, programs, written=any(ways.values()))
+    _check_noise(rounded, programs, possible)
     draft = Draft(rounded, card, programs, run, table, state)
     return Plan(original, draft, chosen_opset, ways, possible, batch, quality)
 
@@ -171,6 +172,16 @@ def _possible(chosen: Precision | None, programs: Programs, *, written: bool) ->
     if chosen.arithmetic in ("float16", "int8") and weights_only:
         return dataclasses.replace(chosen, arithmetic="float32")
     return chosen
+
+
+def _check_noise(model: GenerativeModel, programs: Programs, chosen: Precision | None) -> None:
+    """Refuse fewer bits where their loss cannot be measured: of symbols, and of other noise than normals."""
+    if chosen is None or (program := programs.sample).stepped:
+        return
+    if isinstance(model, DirectModel) and model.draws_symbols:
+        raise UsageError(f"{chosen.name} would change which symbols {type(model).__name__} draws: it needs float32")
+    if chosen.arithmetic != "float32" and program.noise_port is None:
+        raise UsageError(f"{chosen.name} is for models that draw samples from normals alone")
 
 
 def _check_names(programs: Programs) -> None:

@@ -26,6 +26,8 @@ CASES = {
     "a fixed batch of steps": ("fixed-steps", [], {}),
     "a vector": ("vector", ["--class=-1,0.25,2"], {"condition": [-1.0, 0.25, 2.0]}),
     "fewer bits": ("half", [], {}),
+    "noises of every distribution": ("noisy", [], {}),
+    "the same noises in a fused graph": ("noisy", ["--fused"], {"fused": True}),
 }
 
 

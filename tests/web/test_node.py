@@ -61,6 +61,11 @@ def test_shipped_models_draw_what_python_draws(both, node, runtime, name, n, opt
     same(found, model.sample(n, seed=3, **chosen), unit)
 
 
+def test_noises_of_every_distribution_are_those_of_python(both, node, runtime):
+    package, model = both("noisy")
+    same(node(package, SAMPLE, runtime=runtime, n=5, seed=3, options={"batchSize": 3}), model.sample(5, seed=3), 1.0)
+
+
 def test_the_tables_of_a_bundle_are_offered(both, node):
     package, model = both("mnist-unet")
     tables = node(package, "return (await genzoo.open()).tables;")

@@ -18,11 +18,13 @@ from zoo.programs.graph_writing import Value
 from zoo.programs.ports import Dim, Port
 from zoo.programs.program import (
     KINDS,
+    MARGIN,
     USUAL_TABLES,
     Direct,
     Fused,
     Integrate,
     Iterate,
+    NoiseInput,
     Program,
     Programs,
     describe,
@@ -32,6 +34,7 @@ from zoo.programs.program import (
 
 __all__ = [
     "KINDS",
+    "MARGIN",
     "USUAL_TABLES",
     "Dim",
     "Direct",
@@ -40,6 +43,7 @@ __all__ = [
     "HasPorts",
     "Integrate",
     "Iterate",
+    "NoiseInput",
     "Port",
     "Program",
     "Programs",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError
 from zoo.paths import path_from
-from zoo.programs import Integrate, Iterate, Program
+from zoo.programs import MARGIN, Integrate, Iterate, Program
 from zoo.programs.conditioning import ROWS, check_encoder, condition_names, part_ports
 
 
@@ -60,6 +60,15 @@ def _checked_names(manifest: Manifest, program: Program) -> list[str]:
                 f"{port.dtype}{list(port.shape)}"
             )
     return names
+
+
+def check_symbols(manifest: Manifest, program: Program) -> None:
+    """Refuse a graph that gives anything besides samples but by how much each of their symbols was ahead."""
+    _, *others = manifest.graphs[program.graph].outputs
+    for port in others:
+        if port.name != MARGIN:
+            raise BundleError(f"graph {program.graph} gives {port.name} besides samples")
+    check_event(manifest, program.graph, [MARGIN], 1, manifest.event_shape)
 
 
 def check_event(manifest: Manifest, graph: str, names: Iterable[str], leading: int, event: tuple[int, ...]) -> None:

@@ -27,9 +27,11 @@ def require(holds, otherwise):
         raise ValueError(otherwise)
 
 
-def uniform(seed, samples, size, step=0, stream=0):
-    """Uniforms in (0, 1) by Philox4x32-10: of element e of a sample, word e mod 4 of block e // 4; whole blocks."""
-    blocks, low, high = -(-size // 4), seed & 0xFFFFFFFF, seed >> 32
+def noise(kind, seed, samples, shape, step=0, stream=0):
+    """Philox4x32-10: element e of a sample from word e mod 4 of block e // 4. Float32 [len(samples), *shape]."""
+    require(kind in ("normal", "uniform", "gumbel"), f"noise of the distribution {kind} cannot be drawn here")
+    size, low, high = int(np.prod(shape)), seed & 0xFFFFFFFF, seed >> 32
+    blocks = -(-size // 4)
     c = [np.tile(np.arange(blocks, dtype=np.uint64), len(samples)), np.repeat(samples.astype(np.uint64), blocks)]
     c += [np.full_like(c[0], step), np.full_like(c[0], stream)]
     for _ in range(10):
@@ -37,16 +39,12 @@ def uniform(seed, samples, size, step=0, stream=0):
         mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
         c = [(b >> shift) ^ c[1] ^ np.uint64(low), b & mask, (a >> shift) ^ c[3] ^ np.uint64(high), a & mask]
         low, high = (low + KEYS[0]) & 0xFFFFFFFF, (high + KEYS[1]) & 0xFFFFFFFF
-    return ((np.stack(c, 1).reshape(len(samples), -1) >> np.uint64(9)) + 0.5) * 2.0**-23
-
-
-def normal(seed, samples, shape, step=0, stream=0):
-    """Standard normals by Box and Muller: float32 [len(samples), *shape]."""
-    size = int(np.prod(shape))
-    u = uniform(seed, samples, size, step, stream).reshape(len(samples), -1, 2)
-    radius, angle = np.sqrt(-2 * np.log(u[..., 0])), 2 * np.pi * u[..., 1]
-    z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(len(samples), -1)
-    return z[:, :size].reshape(len(samples), *shape).astype(np.float32)
+    x = ((np.stack(c, 1).reshape(len(samples), -1) >> np.uint64(9)) + 0.5) * 2.0**-23  # uniforms in (0, 1)
+    if kind == "normal":  # by Box and Muller
+        radius, angle = np.sqrt(-2 * np.log(x[:, ::2])), 2 * np.pi * x[:, 1::2]
+        x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(len(samples), -1)
+    x = -np.log(-np.log(x)) if kind == "gumbel" else x
+    return x[:, :size].reshape(len(samples), *shape).astype(np.float32)
 
 
 def tensors(path):
@@ -125,7 +123,8 @@ class Model:
         require(program, "the bundle has no fused graph")
         steps, c = program["kind"] == "iterate", self.conditions(condition, n)
         require(steps or (not table and guidance is None), "sampling in one call takes no table or guidance")
-        session, takes = self.graph(program["graph"])
+        (session, takes), noises = self.graph(program["graph"]), program.get("noise") or []
+        noises = [(noises, "normal")] if isinstance(noises, str) else [(z["name"], z["distribution"]) for z in noises]
         for i, count, inputs in self.batches(n, batch, c):
             if fused:
                 key = {"seed": np.array(seed, np.uint64).view(np.int64), "first": np.array(i[0]), "n": np.array(count)}
@@ -133,7 +132,8 @@ class Model:
             elif steps:
                 x = self.iterate(program, self.table(program, table), i, seed, inputs.get("condition"), guidance)
             else:
-                x = session.run(None, {program["noise"]: normal(seed, i, takes[program["noise"]][1:]), **inputs})[0]
+                z = {a: noise(d, seed, i, takes[a][1:], k) for k, (a, d) in enumerate(noises)}
+                x = session.run(None, z | inputs)[0]
             parts.append(x[:count])
         require(all(np.isfinite(x).all() for x in parts), "some samples are not finite")
         return np.concatenate(parts)
@@ -143,7 +143,7 @@ class Model:
         (session, takes), matrix = self.graph(program["graph"]), table["matrix"]
         event, decoder = takes["state"][2:], program.get("decoder")  # turns states into samples
         state = np.zeros((matrix.shape[1], len(i), *event), np.float32)
-        state[0] = np.float32(table["initial_scale"]) * normal(seed, i, event)
+        state[0] = np.float32(table["initial_scale"]) * noise("normal", seed, i, event)
         zeros, ones, null = np.zeros_like(state[0]), np.ones_like(state[0]), program.get("null_class")
         for row in range(len(matrix)):
             w = float(table["guidance"][row] if guidance is None else guidance)
@@ -151,9 +151,9 @@ class Model:
             if w != 1:
                 require(null is not None, "guidance needs a model with a null class, which this one does not have")
                 weights, c = np.array([w, 1 - w], np.float32), np.stack([classes, np.full_like(classes, null)])
-            noise = normal(seed, i, event, row, 1) if table["noise_scale"][row] else zeros
+            fresh = noise("normal", seed, i, event, row, 1) if table["noise_scale"][row] else zeros
             feeds = {k: np.array(table[k][row], np.float32) for k in table.keys() & takes}
-            feeds |= {"state": state, "weights": weights, "noise": noise, "known": zeros, "mask": ones, "condition": c}
+            feeds |= {"state": state, "weights": weights, "noise": fresh, "known": zeros, "mask": ones, "condition": c}
             state = session.run(["next_state"], {k: v for k, v in feeds.items() if k in takes})[0]
         x = np.float32(program.get("shift", 0)) + np.float32(program.get("scale", 1)) * state[0]
         low, high = program.get("data_min"), program.get("data_max")
@@ -168,7 +168,7 @@ class Model:
         require(fits, f"data must be finite, of shape [n, {', '.join(map(str, self.event))}], not {list(x.shape)}")
         if levels and x.dtype.kind in "iu":
             require(x.min() >= 0 and x.max() < levels, f"the data has numbers outside 0 to {levels - 1}")
-            u = uniform(seed, np.arange(len(x)), x[0].size, 0, 3)[:, : x[0].size].reshape(x.shape).astype(np.float32)
+            u = noise("uniform", seed, np.arange(len(x)), self.event, 0, 3)
             x = np.minimum(x.astype(np.float32) + u, np.nextafter(x.astype(np.float32) + 1, np.float32(0)))
         (session, takes), c = self.graph(program["graph"]), self.conditions(condition, len(x), True)
         name, x = next(name for name in takes if name != "condition"), x.astype(np.float32)

@@ -20,13 +20,13 @@ import { conditionOf } from "./conditions.mjs";
 import { batchesOf, checkFinite, count, dequantised, filled, inDataUnits } from "./data.mjs";
 import { ZooError } from "./errors.mjs";
 import { readSafetensors } from "./files.mjs";
-import { Stream, keyOf, normal, randomSeed } from "./noise.mjs";
+import { Stream, keyOf, noisesOf, normal, randomSeed } from "./noise.mjs";
 import { evaluations, guided, tablesOf } from "./tables.mjs";
 
 export { labelsOf } from "./conditions.mjs";
 export { ZooError } from "./errors.mjs";
 export { fetchReader, readSafetensors, sha256 } from "./files.mjs";
-export { Stream, normal, philox4x32, randomSeed, uniform } from "./noise.mjs";
+export { Stream, gumbel, noisesOf, normal, philox4x32, randomSeed, uniform } from "./noise.mjs";
 
 /**
  * Open a bundle and load the graph that samples.
@@ -161,11 +161,13 @@ export class Model {
 
   // -- programs -------------------------------------------------------------------------------------------------------
 
-  /** One call: standard normals in, samples out. */
+  /** One call: noise in, samples out. */
   async _direct({ graph, noise }, run, { first, n, seed, condition }) {
-    const { inputs, outputs: [output] } = this._bundle.graph(graph), m = this._rows(n);
-    const shape = inputs.find(({ name }) => name === noise).shape.slice(1), size = count(shape);
-    const feeds = { [noise]: this._tensor(filled(normal(seed, n, size, { first }), size, m), [m, ...shape]) };
+    const { inputs, outputs: [output] } = this._bundle.graph(graph), m = this._rows(n), feeds = {};
+    for (const { name, draw } of noisesOf(noise)) {
+      const shape = inputs.find((port) => port.name === name).shape.slice(1), size = count(shape);
+      feeds[name] = this._tensor(filled(draw(seed, n, size, first), size, m), [m, ...shape]);
+    }
     if (condition) feeds.condition = this._conditions(condition, [m]);
     return (await run(feeds, [output.name]))[output.name].data;
   }

@@ -217,15 +217,22 @@ class Model {
 
   // -- programs ------------------------------------------------------------------------------------------------------
 
-  /// x = graph(normals, condition)
+  /// x = graph(noise, condition)
   std::vector<float> direct(const Program& program, const Batch& batch, Given given, std::uint64_t seed) const {
     const Graph& graph = manifest_.graphs.at(program.graph);
-    const Port* port = program.noise.empty() ? nullptr : graph.input(program.noise);
-    if (port == nullptr) throw Error("the program that samples takes no noise");
-    const Shape shape(port->shape.begin() + 1, port->shape.end());
-    std::vector<float> z = normals(seed, batch, count(shape), 0, noise::initial);
+    if (program.noises.empty()) throw Error("the program that samples takes no noise");
+    std::vector<std::vector<float>> drawn(program.noises.size());  // tensors refer to the numbers
     std::map<std::string, Tensor> feeds;
-    feeds.emplace(port->name, Tensor(z, with(batch.size(), shape)));
+    for (std::size_t k = 0; k < drawn.size(); ++k) {
+      const Port& port = *graph.input(program.noises[k].name);
+      const Shape shape(port.shape.begin() + 1, port.shape.end());
+      const std::size_t size = count(shape);
+      drawn[k].resize(batch.filled * size);
+      for (std::size_t i = 0; i < batch.filled; ++i)
+        noise::draw(program.noises[k].distribution, seed, static_cast<std::uint32_t>(batch.sample(i)), size,
+                    static_cast<std::uint32_t>(k), drawn[k].data() + i * size);
+      feeds.emplace(port.name, Tensor(drawn[k], with(batch.size(), shape)));
+    }
     feed_condition(feeds, given, {});
     return samples(session(program).run(feeds, graph.outputs[0].name), batch, graph.outputs[0].name);
   }

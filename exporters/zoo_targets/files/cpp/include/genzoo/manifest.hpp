@@ -37,8 +37,14 @@ struct Conditioning {
   std::vector<std::string> labels;  // empty, or one for each
 };
 
+/// An input of a graph that takes noise: normal, uniform or gumbel.
+struct NoiseInput {
+  std::string name, distribution;
+};
+
 struct Program {
-  std::string kind, graph, noise, decoder, sampler = "ddim";
+  std::string kind, graph, decoder, sampler = "ddim";
+  std::vector<NoiseInput> noises;  // in the order of their streams
   std::uint64_t steps = 50;
   float shift = 0, scale = 1;
   std::optional<float> data_min, data_max;
@@ -103,7 +109,13 @@ inline Program program(const json::Value& value) {
   const auto bound = [&](const char* key) -> std::optional<float> {
     return value.find(key) ? std::optional<float>(number(key, 0)) : std::nullopt;
   };
-  if (const auto* noise = value.find("noise")) found.noise = noise->text();
+  if (const auto* noise = value.find("noise")) {
+    if (noise->is_text())
+      found.noises.push_back({noise->text(), "normal"});
+    else
+      for (const json::Value& each : noise->items())
+        found.noises.push_back({each.at("name").text(), each.at("distribution").text()});
+  }
   if (const auto* decoder = value.find("decoder")) found.decoder = decoder->text();
   if (const auto* sampler = value.find("sampler")) found.sampler = sampler->text();
   if (const auto* steps = value.find("steps")) found.steps = steps->whole();
@@ -148,9 +160,9 @@ inline void check(const Manifest& manifest, const Program& program) {
   if (graph.outputs.empty()) throw Error("graph " + program.graph + " has no output");
   if (manifest.condition && graph.input("condition") == nullptr)
     throw Error("graph " + program.graph + " takes no condition");
-  if (!program.noise.empty()) {
-    const Port* noise = graph.input(program.noise);
-    if (noise == nullptr || noise->shape.empty()) throw Error("graph " + program.graph + " takes no " + program.noise);
+  for (const NoiseInput& each : program.noises) {
+    const Port* noise = graph.input(each.name);
+    if (noise == nullptr || noise->shape.empty()) throw Error("graph " + program.graph + " takes no " + each.name);
     for (std::size_t i = 1; i < noise->shape.size(); ++i)
       if (noise->shape[i] < 0) throw Error("the noise of graph " + program.graph + " has no definite shape");
   }
