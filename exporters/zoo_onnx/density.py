@@ -56,7 +56,7 @@ _MOST = 64  # dimensions beyond which draws around samples are useless
 _LARGEST_LOG = 300.0
 _KERNELS = (0.25, 1.0)  # deviations, relative to those of the samples
 _CENTRES = 128
-_COUNTED, _FEW_SYMBOLS = 4096, 3  # draws of events of symbols, and the fewest symbols of which one may be changed
+_COUNTED = 4096  # draws of events of symbols
 _PAIRED = 2**16  # numbers compared at once
 
 #: conditions of samples by the ports that graphs take them by; none for a model without any
@@ -71,7 +71,7 @@ class Finding:
     """How a density was checked.
 
     Attributes:
-        method: ``jacobian``, ``undone``, ``mass``, or ``counted`` of symbols.
+        method: ``jacobian``, ``undone``, ``mass``; of symbols ``counted``, and beside other numbers ``moved``.
         points: how many points or draws.
         difference: the largest, in nats; for a mass, the distance of its logarithm from 0.
         error: standard error of the reference, in nats; 0 for a full Jacobian.
@@ -109,19 +109,22 @@ def check_density(
     Raises:
         ProofError: they differ; the message says what the difference looks like.
     """
+    if programs.log_prob is None or not programs.log_prob.scores:
+        return None
+    if programs.sample is None:
+        return _of_examples(model, _function(graphs[programs.log_prob.graph], None), condition)
     noises = programs.sample.noises(graphs)
-    if not noises or programs.log_prob is None or not programs.log_prob.scores:
+    if not noises:
         return None
     draw = _sampler(graphs[programs.sample.graph], noises)
     score = _function(graphs[programs.log_prob.graph], None)
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in condition.items()}
-    conditions = {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
+    conditions = _in_float64(condition)
     size, drawn = math.prod(model.event_shape), sum(math.prod(each.shape) for each in noises)
     with torch.no_grad():
         if isinstance(model, DirectModel) and model.draws_symbols:
-            return check_symbols(draw, score, noises, conditions, exact=model.density == "exact")
+            return _check_symbols(draw, score, conditions, exact=model.density == "exact")
         if drawn != size or programs.sample.noise_port is None or model.density != "exact":
-            return _mass(draw, score, noises, conditions, exact=model.density == "exact" and drawn > size)
+            return _mass(draw, score, conditions, exact=model.density == "exact" and drawn > size)
         one = _function(graphs[programs.sample.graph], programs.sample.noise_port)
         if size > EXACT_SIZE:
             return _undone(model, conditions)
@@ -214,7 +217,18 @@ def _log_det(draw: Call, z: Tensor, condition: Conditions, step: float = _STEP) 
     return log_det
 
 
-def _mass(draw: Draw, score: Call, noises: Sequence[Noise], condition: Conditions, *, exact: bool) -> Finding | None:
+def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, NDArray[Any]]) -> Finding | None:
+    """That the mass of a model that only scores is at most 1: how far its data reach, only the model knows."""
+    with torch.no_grad():
+        return _mass(lambda n, _: model.examples(n).double(), score, _in_float64(condition), exact=False)
+
+
+def _in_float64(condition: Mapping[str, NDArray[Any]]) -> Conditions:
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in condition.items()}
+    return {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
+
+
+def _mass(draw: Draw, score: Call, condition: Conditions, *, exact: bool) -> Finding | None:
     """∫ exp(log_prob) by draws around samples, some of them wide so that no weight is large by accident."""
     centres = draw(_CENTRES, _repeated(condition, _CENTRES))
     if centres[0].numel() > _MOST:
@@ -247,9 +261,7 @@ def _mass(draw: Draw, score: Call, noises: Sequence[Noise], condition: Condition
     return Finding("mass", _DRAWS, abs(math.log(mass)) if mass > 0 else _LARGEST_LOG, error)
 
 
-def check_symbols(
-    draw: Draw, score: Call, noises: Sequence[Noise], condition: Conditions, *, exact: bool
-) -> Finding | None:
+def _check_symbols(draw: Draw, score: Call, condition: Conditions, *, exact: bool) -> Finding | None:
     """Whether events of symbols are as probable as they are often drawn.
 
     Raises:
@@ -258,54 +270,68 @@ def check_symbols(
     every = _repeated(condition, _COUNTED)
     x = draw(_COUNTED, every)
     logs = score(x, every)
+    if not bool((x == x.floor()).all()):  # numbers besides symbols, which are never the same twice
+        finding = _check_moves(x, logs, _shifted(x), score, every) if exact else None
+    else:
+        finding = _counted(x, logs, exact=exact)
+        if exact:
+            _check_moves(x, logs, _exchanged(x), score, every)
+    return finding
+
+
+def _counted(x: Tensor, logs: Tensor, *, exact: bool) -> Finding:
+    """The probability of the events that were drawn, by ``logs`` and by how often they were drawn."""
     _, firsts, counts = np.unique(x.flatten(1).numpy(), axis=0, return_index=True, return_counts=True)
     seen = float(logs[torch.from_numpy(firsts)].exp().sum())
     ones, twos = (int((counts == k).sum()) for k in (1, 2))
-    expected = 1 - ones / _COUNTED
-    error = math.sqrt(ones * (1 - ones / _COUNTED) + 2 * twos + 1) / _COUNTED
+    expected = 1 - ones / len(x)
+    error = math.sqrt(ones * (1 - ones / len(x)) + 2 * twos + 1) / len(x)
     slack = 5 * error + 0.01
+    said = f"the {len(counts)} different events among {len(x)} samples have a probability of {seen:.3g} by it, and of "
+    said += f"about {expected:.3g} ± {error:.1g} by how often they were drawn"
     if seen > expected + slack:
         raise ProofError(
-            f"log_prob has too much mass: the {len(counts)} different events among {_COUNTED} samples have a "
-            f"probability of {seen:.3g} by it, and of about {expected:.3g} ± {error:.1g} by how often they were drawn",
-            hint="Look for a missing factor, or for symbols after the end that are not counted as one event.",
+            f"log_prob has too much mass: {said}",
+            hint="Look for a missing factor, such as that of the symbol that ends an event.",
         )
-    if not exact:
-        return Finding("counted", _COUNTED, max(seen - expected, 0.0), error)
-    if not seen >= expected - slack:
+    if exact and not seen >= expected - slack:
         raise ProofError(
-            f"log_prob has too little mass where samples are: the {len(counts)} different events among {_COUNTED} "
-            f"samples have a probability of {seen:.3g} by it, and of about {expected:.3g} ± {error:.1g} by how often "
-            "they were drawn: it scores a different distribution than the one sampled",
+            f"log_prob has too little mass where samples are: {said}; it scores a different distribution than the one "
+            "sampled"
         )
-    _check_moves(x, logs, lambda moved: score(moved, every))
-    return Finding("counted", _COUNTED, abs(seen - expected), error)
+    return Finding("counted", len(x), abs(seen - expected) if exact else max(seen - expected, 0.0), error)
 
 
-def _check_moves(x: Tensor, logs: Tensor, score: Callable[[Tensor], Tensor]) -> None:
-    """Whether Barker's steps by the probabilities leave the mean log-probability of samples alone."""
+def _exchanged(x: Tensor) -> Tensor:
+    """Events of symbols with one symbol exchanged, but for the least, which may end an event."""
     flat = x.flatten(1)
     u = torch.from_numpy(noise.uniform(_SEED + 2, len(x), (2,))).double()
-    # another symbol in place of one that is neither the least nor the last, which may end an event
-    places = (u[:, 0] * flat.shape[1]).long()
-    symbols = flat.unique()
-    if len(symbols) < _FEW_SYMBOLS:
-        return
-    others = symbols[1:][(u[:, 1] * (len(symbols) - 1)).long()]
-    rows = torch.arange(len(x))
-    free = flat[rows, places] != symbols[0]
-    moved = flat.clone()
-    moved[rows, places] = torch.where(free, others, flat[rows, places])
-    after = score(moved.reshape(x.shape))
-    accepted = torch.sigmoid(after - logs)
-    # far below, nothing is accepted
-    change = torch.where(accepted > 0, accepted * (after - logs).nan_to_num(0.0), 0.0)
+    rows, places = torch.arange(len(x)), (u[:, 0] * flat.shape[1]).long()
+    symbols, moved = flat.unique()[1:], flat.clone()
+    if len(symbols):
+        others, here = symbols[(u[:, 1] * len(symbols)).long()], flat[rows, places]
+        moved[rows, places] = torch.where(here == flat.min(), here, others)
+    return moved.reshape(x.shape)
+
+
+def _shifted(x: Tensor) -> Tensor:
+    """Events with numbers that are not whole moved a little, and everything else, such as masks, left alone."""
+    z = torch.from_numpy(noise.normal(_SEED + 2, len(x), tuple(x.shape[1:]))).double()
+    return torch.where(x == x.floor(), x, x + 0.5 * x.std() * z)
+
+
+def _check_moves(x: Tensor, logs: Tensor, moved: Tensor, score: Call, every: Conditions) -> Finding:
+    """Whether symmetric moves, accepted by Barker's rule, leave the mean log-density of samples alone."""
+    apart = score(moved, every) - logs
+    accepted = torch.sigmoid(apart)
+    change = torch.where(accepted > 0, accepted * apart.nan_to_num(0.0), 0.0)  # impossible moves are never accepted
     mean, error = float(change.mean()), float(change.std()) / math.sqrt(len(x))
     if not abs(mean) <= 5 * error + 1e-3:
         raise ProofError(
-            f"log_prob scores a different distribution than the one sampled: changes of one symbol that keep it would "
-            f"move its mean at samples by {mean:.2g} ± {error:.1g} nats, and not by 0"
+            f"log_prob scores a different distribution than the one sampled: Metropolis steps by it, which would keep "
+            f"its own distribution, move its mean at samples by {mean:.2g} ± {error:.1g} nats, and not by 0"
         )
+    return Finding("moved", len(x), abs(mean), error)
 
 
 def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:

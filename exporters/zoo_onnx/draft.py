@@ -65,14 +65,14 @@ class Draft:
             (g.name, fixed_ports(g.inputs, batch), fixed_ports(g.outputs, batch)) for g in self.programs.graphs
         ]
         if self.fused is not None:
-            sample = self.programs.sample
+            sample = self.programs.sampling
             inner = next(m for m, g in zip(graphs, self.programs.graphs, strict=True) if g.name == sample.graph)
             event, condition = tuple(self.model.event_shape), self.model.condition
             noises = sample.noises({graph.name: graph for graph in self.programs.graphs})
             models.append(fuse(inner, sample, self.table, event, condition, inner.graph.opset_imports[""], noises))
             described.append((self.fused.graph, *ports(event, condition)))
         infos = _write_graphs(models, described, self.state, folder)
-        if self.programs.sample.tables():
+        if self.programs.sample is not None and self.programs.sample.tables():
             weights.write(folder / TABLES, tables(self.programs.sample.stepping("the model")))
         return with_files(dataclasses.replace(self._manifest(infos), batch=batch), folder)
 
@@ -91,6 +91,7 @@ class Draft:
             created_by=f"genzoo {zoo.__version__}",
             fused=self.fused,
             modality=modality_from(self.card.data.get("kind")),
+            length=self.model.length,
         )
 
 

@@ -55,7 +55,7 @@ def fused_program(programs: Programs, choice: Choice, samplers: Mapping[str, Any
     Raises:
         UsageError, UnknownNameError: the model does not support the choice.
     """
-    sample = programs.sample
+    sample = programs.sampling
     if not sample.fuses:
         raise ExportError(f"a program of kind {sample.kind} cannot be fused")
     if not sample.stepped:

@@ -79,8 +79,17 @@ def golden(
             names = {d for p in (*graph.inputs, *graph.outputs) for d in p.shape if isinstance(d, str)}
             add(graph.name, case, *_apart(graph, inputs, {name: sizes.get(name, 2) for name in names}))
 
+    n, extra = 2, {}
+    if programs.sample is None:
+        given = inputs.condition(n)
+        extra = {} if given is None else {"condition": given}
+        with torch.no_grad():
+            x = model.examples(n).numpy()
+            density = model.log_prob(torch.from_numpy(x), **extra).numpy()
+        add("program:log_prob", 0, {"x": x, **_by_part(extra)}, {"log_prob": density})
+        return arrays
+
     with torch.no_grad():
-        n, extra = 2, {}
         if (condition := inputs.condition(n)) is not None:
             extra["condition"] = condition
         given = _by_part(extra)

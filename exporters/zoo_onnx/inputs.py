@@ -113,11 +113,13 @@ class Inputs:
 
     @cached_property
     def data(self) -> tuple[NDArray[np.float32], Any]:
-        """Data to score, drawn from the model itself, and its conditions."""
+        """Data to score, drawn from the model itself if it samples, and its conditions."""
         condition = self.condition(_SAMPLES)
         # a few steps are enough for plausible data
-        options = {"steps": 5} if self.programs.sample.stepped else {}
+        options = {"steps": 5} if self.programs.steps else {}
         with torch.no_grad():
+            if self.programs.sample is None:
+                return np.array(self.model.examples(_SAMPLES).numpy(), np.float32), condition
             x = self.model.sample(_SAMPLES, condition=condition, seed=_SEED, **options)
         return x.numpy(), condition
 
@@ -179,7 +181,7 @@ class Inputs:
         """Arguments to draw ``n`` samples: once the model's defaults, and short runs with and without guidance."""
         conditions = first(self._conditions, n)
         common: dict[str, Any] = {"condition": conditions, "seed": _SAMPLING_SEED}
-        program = self.programs.sample
+        program = self.programs.sampling
         cases = [{**common, **each} for each in program.sampling_cases(n)]
         described = self.model.condition
         if (
@@ -207,8 +209,7 @@ class Inputs:
 
     def unit(self, expected: NDArray[Any]) -> float:
         """The absolute size of a relative difference of 1 between samples."""
-        program = self.programs.sample
-        return program.unit(expected)
+        return self.programs.sampling.unit(expected)
 
     def graph_unit(self, graph: Graph) -> float:
         """The absolute size of a relative difference of 1 between outputs of a graph: the number of dimensions for "
@@ -245,7 +246,7 @@ class Inputs:
             x = self.data[0]
             return x[self._random.integers(len(x), size=shape[0])]
         if coder:
-            sample = self.programs.sample
+            sample = self.programs.sampling
             return np.float32(sample.shift) + np.float32(sample.scale) * self._normal(shape)
         return self._normal(shape)
 

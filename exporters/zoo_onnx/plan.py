@@ -62,7 +62,7 @@ class Plan:
     def stages(self) -> int:
         """The number of stages reported to ``progress``."""
         programs = self.programs
-        proofs = 4 if programs.log_prob else 3
+        proofs = 2 + (programs.sample is not None) + (programs.log_prob is not None)
         later = (self.draft.fused is not None) + (self.precision is not None) + (self.lowers or self.batch is not None)
         return 2 * len(programs.graphs) + proofs + later
 
@@ -109,6 +109,12 @@ def _check_parts(model: GenerativeModel, **asked: bool) -> None:
 
 def _check_density(model: GenerativeModel, programs: Programs) -> None:
     """Refuse a model whose programs score otherwise than it says of itself, and its card after it."""
+    if model.samples != (programs.sample is not None) or programs.sample is programs.log_prob is None:
+        told = "samples" if model.samples else "only scores"
+        raise ExportError(
+            f"{type(model).__name__} says that it {told}, and its programs have "
+            f"{'a' if programs.sample is not None else 'no'} program sample"
+        )
     scored = "none" if programs.log_prob is None else programs.log_prob.density_kind
     if scored != model.density:
         raise ExportError(
@@ -176,8 +182,10 @@ def _possible(chosen: Precision | None, programs: Programs, *, written: bool) ->
 
 def _check_noise(model: GenerativeModel, programs: Programs, chosen: Precision | None) -> None:
     """Refuse fewer bits where their loss cannot be measured: of symbols, and of other noise than normals."""
-    if chosen is None or (program := programs.sample).stepped:
+    if chosen is None or programs.steps:
         return
+    if (program := programs.sample) is None:
+        raise UsageError(f"{chosen.name} is for models that sample, which its loss is measured by")
     if isinstance(model, DirectModel) and model.draws_symbols:
         raise UsageError(f"{chosen.name} would change which symbols {type(model).__name__} draws: it needs float32")
     if chosen.arithmetic != "float32" and program.noise_port is None:

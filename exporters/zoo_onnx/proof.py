@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from zoo.errors import ProofError, RuntimeFailure
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
+from zoo.programs.conditioning import ROWS
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable
 from zoo_onnx import optimiser
@@ -29,6 +30,7 @@ from zoo_onnx.denoiser import check_denoiser
 from zoo_onnx.density import Finding, check_density
 from zoo_onnx.explain import explain
 from zoo_onnx.inputs import BATCHES, Feeds, Inputs
+from zoo_onnx.lengths import check_lengths
 from zoo_onnx.reference import Reference, call, densities, samples, samples_and_margins
 from zoo_onnx.sizes import proven_sizes
 
@@ -82,7 +84,8 @@ class Proof:
         """
         for graph in self.programs.graphs:
             self._graph_itself(graph)
-        self._samples_themselves()
+        if self.programs.sample is not None:
+            self._samples_themselves()
         if self.programs.log_prob is not None:
             self._densities_themselves()
         reference = self.reference
@@ -90,7 +93,9 @@ class Proof:
         def run(name: str, feeds: Feeds) -> Feeds:
             return call(reference.exact_graphs[name], feeds, torch.float64)
 
+        self._noises_are_used(run)
         check_denoiser(self.model, self.programs, self.inputs, run)
+        check_lengths(self.model, self.programs, self.inputs, run)
         condition = self.inputs.condition_ports(max(BATCHES))
         reference.unchanged()
         self.density = check_density(reference.exact, self.programs, reference.exact_graphs, condition)
@@ -123,6 +128,25 @@ class Proof:
                     (small, large),
                     partial(samples, n, arguments),
                     self.inputs.unit(large),
+                )
+
+    def _noises_are_used(self, run: Callable[[str, Feeds], Feeds]) -> None:
+        """Refuse a noise that samples do not depend on, which a graph may not even take."""
+        graphs = {graph.name: graph for graph in self.programs.graphs}
+        sample = self.programs.sample
+        noises = () if sample is None else sample.noises(graphs)
+        if sample is None or len(noises) < 2:
+            return
+        graph = graphs[sample.graph]
+        with self.inputs.aside():
+            first, other = (self.inputs.ordinary(graph, {"batch": max(BATCHES), ROWS: max(BATCHES)}) for _ in range(2))
+        x = next(iter(run(graph.name, first).values()))
+        for each in noises:
+            changed = next(iter(run(graph.name, {**first, each.name: other[each.name]}).values()))
+            if np.array_equal(x, changed):
+                raise ProofError(
+                    f"samples do not depend on the noise {each.name}, which the program draws",
+                    hint="Leave out of noises what draw does not use.",
                 )
 
     def _densities_themselves(self) -> None:

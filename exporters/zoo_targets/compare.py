@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ def refuse_parts(manifest: Manifest, target: str) -> None:
     Raises:
         UsageError: it is.
     """
-    if manifest.condition is None or (manifest.condition.plain and manifest.sample.condition_encoder is None):
+    if manifest.condition is None or (manifest.condition.plain and manifest.main.condition_encoder is None):
         return
     raise UsageError(
         f"the target {target} takes one class or one vector, and not the model's parts "
@@ -64,7 +66,7 @@ def agree(what: str, actual: NDArray[Any], expected: NDArray[Any], model: Bundle
     Raises:
         ProofError: they do.
     """
-    unit = model.manifest.sample.unit(expected)
+    unit = model.manifest.sampling.unit(expected)
     tolerance = tolerance_of(model.manifest, "sample")
     difference = relative_difference(actual, expected, unit) if actual.shape == expected.shape else float("inf")
     if not difference <= tolerance:
@@ -72,6 +74,44 @@ def agree(what: str, actual: NDArray[Any], expected: NDArray[Any], model: Bundle
             f"{what} gives samples that differ by {difference:.1e} from those of genzoo's runtime; "
             f"the tolerance is {tolerance:.1e}"
         )
+
+
+def refuse_scoring_alone(manifest: Manifest, target: str) -> None:
+    """Refuse a model that only scores, of which a target that draws samples has nothing to show.
+
+    Raises:
+        UsageError: it does.
+    """
+    if manifest.sample is None:
+        raise UsageError(
+            f"the target {target} draws samples, and {manifest.model.get('name', 'this model')} only scores data",
+            hint="Its bundle scores in zoo.runtime, and by the targets python and cpp.",
+        )
+
+
+def agree_on_densities(what: str, command: list[str], model: BundledModel) -> str:
+    """Compare what a program prints for data, given by ``--score FILE``, with the runtime, and tell of it.
+
+    Raises:
+        ProofError: it fails, or prints others.
+    """
+    golden = weights.read(model.bundle.file(GOLDEN))
+    x, condition = golden["program:log_prob/0/in/x"], golden.get("program:log_prob/0/in/condition")
+    given = [] if condition is None else [f"--class={','.join(map(str, condition[0].ravel().tolist()))}"]
+    one = None if condition is None else condition[0]
+    with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
+        data = Path(scratch) / "x.npy"
+        np.save(data, x)
+        done = subprocess.run([*command, "--score", str(data), *given], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ProofError(f"{what} fails: {last_line(done.stderr)}")
+    found = np.array([float(line) for line in done.stdout.split()])
+    expected = model.log_prob(x, condition=one)
+    unit, tolerance = float(math.prod(model.event_shape)), tolerance_of(model.manifest, "log_prob")
+    difference = relative_difference(found, expected, unit) if found.shape == expected.shape else float("inf")
+    if not difference <= tolerance:
+        raise ProofError(f"{what} gives log-densities that differ by {difference:.1e} from those of genzoo's runtime")
+    return f"{len(x)} log-densities by {what}"
 
 
 def replay(session: Session, name: str, manifest: Manifest, golden: Path) -> int:

@@ -20,7 +20,7 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ProofError
 from zoo.files import copy_file, write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import SAMPLES, SEED, agree, chosen, last_line, refuse_parts
+from zoo_targets.compare import SAMPLES, SEED, agree, agree_on_densities, chosen, last_line, refuse_parts
 
 RUNTIME = Path(__file__).parent / "files" / "sample.py"
 
@@ -36,11 +36,12 @@ def pack(bundle: Bundle, folder: Path) -> None:
     copy_file(RUNTIME, folder / RUNTIME.name)
     name = bundle.manifest.model.get("name", "this model")
     chosen = " --class 0" if bundle.manifest.condition and bundle.manifest.condition.kind == "classes" else ""
+    draws = f"-n 4 --seed 0{chosen} -o samples.npy"
     text = f"""# {name}
 
 ```sh
 pip install numpy onnxruntime
-python sample.py -n 4 --seed 0{chosen} -o samples.npy
+python sample.py {f"--score data.npy{chosen}" if bundle.manifest.sample is None else draws}
 ```
 
 `sample.py` is the whole runtime, to be read and copied; see `python sample.py --help`. The same seed
@@ -57,6 +58,8 @@ def verify(folder: Path) -> str:
         ProofError: it fails, or gives different samples.
     """
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
+    if model.manifest.sample is None:
+        return agree_on_densities(RUNTIME.name, [sys.executable, "-I", str(folder / RUNTIME.name)], model)
     condition, arguments = chosen(model)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         output = Path(scratch) / "x.npy"

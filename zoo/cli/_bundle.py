@@ -51,6 +51,8 @@ def _ports(ports: tuple[Port, ...]) -> str:
 
 
 def _sampling(manifest: Manifest) -> list[str]:
+    if manifest.sample is None:
+        return ["nothing: this model only scores"]
     return [program.summary() for program in (manifest.sample, manifest.fused) if program is not None]
 
 

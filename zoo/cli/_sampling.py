@@ -124,7 +124,7 @@ def _report(
 
 def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> dict[str, Any]:
     """How the samples were drawn, as JSON values: everything needed to draw them again."""
-    program = model.manifest.fused if request.fused else model.manifest.sample
+    program = model.manifest.fused if request.fused else model.manifest.sampling
     told: dict[str, Any] = {
         "model": facts.name,
         "n": plan.n,

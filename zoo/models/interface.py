@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
-from zoo.density import Density
+from zoo.density import Density, cannot_sample, cannot_score
 from zoo.errors import ConditionError, DataError, UsageError
+from zoo.lengths import Length
 from zoo.models.conditioned import Conditioned
 from zoo.models.contexts import TensorCondition, needs_gradient
 from zoo.noise import Noise
@@ -56,16 +57,19 @@ class GenerativeModel(Conditioned, ABC):
         density: what :meth:`log_prob` is: ``"exact"``, the log-density of what :meth:`sample` draws; ``"bound"``, a
             lower bound of it; ``"estimate"``, an estimate with errors, as of an ODE; ``"none"`` for a model that only
             samples and does not implement it. An export proves the claim; cards and ``zoo show`` state it.
+        samples: whether it samples; a model that only scores says False, and does not implement :meth:`sample`.
+        length: how events of variable length say where they end (:mod:`zoo.lengths`); None for a fixed length.
     """
 
     family: ClassVar[str]
     event_shape: tuple[int, ...]
     learns_noise: bool = False
     density: Density = "exact"
+    samples: bool = True
+    length: Length | None = None
 
-    @abstractmethod
     def sample(self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: Any) -> Tensor:
-        """Draw ``n`` samples.
+        """Draw ``n`` samples, with a model that samples.
 
         Args:
             n: number of samples, 1 or more.
@@ -75,7 +79,16 @@ class GenerativeModel(Conditioned, ABC):
 
         Returns:
             float tensor ``[n, *event_shape]`` in data units.
+
+        Raises:
+            UsageError: a model that only scores.
         """
+        raise cannot_sample(type(self).__name__)
+
+    def examples(self, n: int) -> Tensor:
+        """``n`` data that a model that only scores is proven with, ``[n, *event_shape]``: standard normals, unless
+        overridden by data like those that it is for."""
+        return self.noise(0, n, self.event_shape)
 
     def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
         """Log-density of ``x`` in nats, in the units of the data, for models that have one.
@@ -220,7 +233,8 @@ class DirectModel(GenerativeModel):
     Flows are such models: ``inverse`` maps base noise to data. Everything else follows. A model that only samples, such
     as the generator of a GAN, says ``density = "none"``, and implements :meth:`inverse` and :meth:`loss`. A model that
     draws several noises, or others than normals, names them by :attr:`noises` and implements :meth:`draw` instead of
-    :meth:`inverse`.
+    :meth:`inverse`. A model that only scores, such as a kernel density, says ``samples = False``, and implements
+    :meth:`log_density` alone.
 
     Attributes:
         draws_symbols: whether samples are symbols drawn by the largest of some scores, so that rounding can turn one
@@ -265,6 +279,8 @@ class DirectModel(GenerativeModel):
     def sample(self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: Any) -> Tensor:
         """Differentiable if the condition is a tensor that requires a gradient."""
         _no_options(options)
+        if not self.samples:
+            raise cannot_sample(type(self).__name__)
         return self.drawn_samples(n, condition=condition, seed=seed)[0]
 
     def drawn_samples(
@@ -292,6 +308,8 @@ class DirectModel(GenerativeModel):
         event = Port("x", "float32", ("batch", *self.event_shape), "data")
         condition, encoder = self.condition_inputs("batch"), self.condition_graph()
         graphs, encodes = (() if encoder is None else (encoder,)), (None if encoder is None else encoder.name)
+        if not self.samples:
+            return Programs(graphs=(*graphs, self._score_graph(event, condition)), log_prob=self._scoring(encodes))
         drawn = tuple(Port(e.name, "float32", ("batch", *e.shape), _NOISES[e.distribution]) for e in self.noises)
         margin = Port(MARGIN, "float32", event.shape, "by how much each symbol of x was ahead of the second best")
         outputs = (event, margin) if self.draws_symbols else (event,)
@@ -300,16 +318,16 @@ class DirectModel(GenerativeModel):
         sample = Direct("inverse", noise=noise, condition_encoder=encodes)
         if self.density == "none":
             return Programs(graphs=(*graphs, inverse), sample=sample)
+        score = self._score_graph(event, condition)
+        return Programs(graphs=(*graphs, inverse, score), sample=sample, log_prob=self._scoring(encodes))
+
+    def _score_graph(self, event: Port, condition: tuple[Port, ...]) -> Graph:
         what = "log-density of x in nats" if self.density == "exact" else "a lower bound of it in nats"
         density = Port("log_prob", "float32", ("batch",), what)
-        score = Graph("log_prob", _Density(self), (event, *condition), (density,), extremes=(self.not_finite,))
-        return Programs(
-            graphs=(*graphs, inverse, score),
-            sample=sample,
-            log_prob=Direct(
-                "log_prob", density="exact" if self.density == "exact" else "bound", condition_encoder=encodes
-            ),
-        )
+        return Graph("log_prob", _Density(self), (event, *condition), (density,), extremes=(self.not_finite,))
+
+    def _scoring(self, encodes: str | None) -> Direct:
+        return Direct("log_prob", density="exact" if self.density == "exact" else "bound", condition_encoder=encodes)
 
     def not_finite(self, n: int) -> Mapping[str, Any]:
         """``n`` data for the proof of an export, each with one number that is not finite: ∞, -∞ and NaN in turn."""
@@ -343,11 +361,6 @@ def largest(scores: Tensor) -> tuple[Tensor, Tensor]:
 def condition_ports(condition: Condition | None) -> tuple[Port, ...]:
     """The graph inputs that carry ``condition``: none, or one for each part and mask."""
     return () if condition is None else part_ports(condition, "batch")
-
-
-def cannot_score(name: str) -> UsageError:
-    """What is said of a model without a density."""
-    return UsageError(f"{name} only samples: it has no log-density, and cannot score data")
 
 
 def _no_options(options: dict[str, Any]) -> None:

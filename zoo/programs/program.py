@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from zoo import records
-from zoo.density import Density
+from zoo.density import Density, cannot_sample
 from zoo.errors import BundleError, UsageError
 from zoo.noise import DISTRIBUTIONS, Distribution, Noise
 from zoo.overriding import override
@@ -456,12 +456,28 @@ KINDS: dict[str, type[Program]] = {program.kind: program for program in (Direct,
 
 @dataclass(frozen=True)
 class Programs:
-    """Everything that an exporter needs of a model."""
+    """Everything that an exporter needs of a model; None for what it does not do, sampling or scoring."""
 
     graphs: tuple[Graph, ...]
-    sample: Program
+    sample: Program | None = None
     log_prob: Program | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sampling(self) -> Program:
+        """The program that samples.
+
+        Raises:
+            UsageError: the model only scores.
+        """
+        if self.sample is None:
+            raise cannot_sample("the model")
+        return self.sample
+
+    @property
+    def steps(self) -> bool:
+        """Whether the model samples in steps."""
+        return self.sample is not None and self.sample.stepped
 
 
 def describe(program: Program) -> dict[str, Any]:

@@ -116,7 +116,8 @@ def latent_shape(manifest: Manifest) -> tuple[int, ...]:
     shapes = {tuple(int(size) for size in port.shape[1:]) for port in ports if port.name == "latent"}
     if len(shapes) > 1:
         raise BundleError("its encoder and decoder have latents of different shapes")
-    if shapes and manifest.sample.stepped and manifest.sample.decoder is None:
+    sample = manifest.sample
+    if shapes and sample is not None and sample.stepped and sample.decoder is None:
         raise BundleError("it has an encoder but no decoder")
     return shapes.pop() if shapes else manifest.event_shape
 

@@ -91,7 +91,7 @@ class BundledModel(OpenBundle):
             UsageError: steps, guidance or options that the sampler or the model does not support.
         """
         asked = SamplingOptions.of({"sampler": sampler, "steps": steps, "guidance": guidance, **options})
-        program = self.manifest.sample
+        program = self.manifest.sampling
         return runner_of(program).table(self, program, asked)
 
     def sample(
@@ -131,7 +131,7 @@ class BundledModel(OpenBundle):
         """
         asked = SamplingOptions.of({"noise": noise, **options})
         n, seed = _settled(n, seed)
-        program = self.manifest.fused if fused else self.manifest.sample
+        program = self.manifest.fused if fused else self.manifest.sampling
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
         request = SampleRequest(n, self.sampling_condition(condition, n), seed, asked, preview)
@@ -275,7 +275,7 @@ class BundledModel(OpenBundle):
             UsageError, DataError, ConditionError: as for :meth:`sample`, before the first frame is requested.
             RuntimeFailure: with a frame.
         """
-        if self.manifest.sample.stepped and not options.get("fused"):
+        if self.manifest.sampling.stepped and not options.get("fused"):
             options.pop("fused", None)
             return frames(self, self.begin(n, **options), self.event_shape, batch_size)
         return iter([Frame(1, 1, self.sample(n, batch_size=batch_size, **options))])
@@ -285,7 +285,7 @@ class BundledModel(OpenBundle):
 
         If cancelled, or left early, it ends after the current step.
         """
-        if not self.manifest.sample.stepped or options.get("fused"):
+        if not self.manifest.sampling.stepped or options.get("fused"):
             yield Frame(1, 1, await self.sample_async(n, **options))
             return
         async for frame in awaited_frames(partial(self.stream, n, **options)):
@@ -302,9 +302,10 @@ class BundledModel(OpenBundle):
             n: samples per request, for devices that prepare for specific sizes.
             condition: one that the model accepts, where it needs one; as for :meth:`sample`.
         """
-        if self.manifest.sample.stepped:
+        sample = self.manifest.sample
+        if sample is not None and sample.stepped:
             self.advance(self.begin(n, condition=condition, seed=0), 1)
-        else:
+        elif sample is not None:
             self.sample(n, condition=condition, seed=0)
         if self.manifest.log_prob is not None:
             self.session(self.manifest.log_prob.graph)

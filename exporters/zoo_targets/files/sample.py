@@ -71,7 +71,7 @@ class Model:
             require(not ({"/", "\\"} & set(name) or file.is_symlink()), f"{name} is not a plain file of the bundle")
             same = file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == info["sha256"]
             require(same, f"{name} has been altered, damaged or lost: copy the bundle again")
-        self.event = tuple(m["event_shape"])
+        self.event, self.name = tuple(m["event_shape"]), m["model"].get("name", "the model")
 
     def graph(self, name):
         """A session, loaded on first use, and the shapes of its inputs by name."""
@@ -120,7 +120,7 @@ class Model:
         """Draw n samples: float32 [n, *event] in data units. Sample i is the same alone or among a thousand."""
         require(0 < n <= 2**32 and 0 <= seed < 2**64, "samples are 1 to 2**32, and a seed is 0 to 2**64 - 1")
         program, parts = self.manifest["programs"].get("fused" if fused else "sample"), []
-        require(program, "the bundle has no fused graph")
+        require(program, "there is no fused graph" if fused else f"{self.name} only scores data: it cannot sample")
         steps, c = program["kind"] == "iterate", self.conditions(condition, n)
         require(steps or (not table and guidance is None), "sampling in one call takes no table or guidance")
         (session, takes), noises = self.graph(program["graph"]), program.get("noise") or []

@@ -38,7 +38,8 @@ export { Stream, gumbel, noisesOf, normal, philox4x32, randomSeed, uniform } fro
 export async function load(read, ort, { session = {} } = {}) {
   const manifest = manifestOf(await read("manifest.json"));
   try {
-    const bundle = new Bundle(manifest, read, ort, session), { kind, graph } = manifest.programs.sample;
+    const { sample, log_prob: scores } = manifest.programs, { kind, graph } = sample ?? scores;
+    const bundle = new Bundle(manifest, read, ort, session);
     if (kind !== "direct" && kind !== "iterate") throw new ZooError(`a program of kind ${kind} cannot be run here`);
     const tables = kind === "iterate" ? tablesOf(readSafetensors(await bundle.file("tables.safetensors"))) : new Map();
     await bundle.session(graph);
@@ -72,7 +73,7 @@ export class Model {
 
   /** Names of the step tables, "<sampler>-<steps>", the model's default first; empty for a model that samples in one call. */
   get tables() {
-    const { sampler, steps } = this.manifest.programs.sample, own = `${sampler}-${steps}`;
+    const { sampler, steps } = this.manifest.programs.sample ?? {}, own = `${sampler}-${steps}`;
     return [...this._tables.keys()].sort((a, b) => (b === own) - (a === own) || a.localeCompare(b, "en", { numeric: true }));
   }
 
@@ -109,6 +110,7 @@ export class Model {
     if (!Number.isInteger(n) || n < 1) throw new ZooError(`the number of samples is a whole number, 1 or more, not ${n}`);
     keyOf(seed);
     const program = this.manifest.programs[fused ? "fused" : "sample"];
+    if (!this.manifest.programs.sample) throw new ZooError(`${this.name} only scores data: it cannot sample`);
     if (!program) throw new ZooError(`${this.name} has no fused graph`, "Export it with --fused.");
     const classes = conditionOf(this, condition, n);
     const table = this._choices(program, options), other = this._other(program, table, options.negative, classes, n);

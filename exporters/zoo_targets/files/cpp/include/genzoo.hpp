@@ -56,7 +56,8 @@ class Model {
 
   /// `n` samples, float32 [n, *event] in data units. Sample i is the same alone or among a thousand. Throws Error.
   Array sample(std::size_t n, const SampleOptions& options = {}) const {
-    const Program& program = options.fused ? fused() : manifest_.sample;
+    if (!manifest_.sample) throw Error(manifest_.name + " only scores data: it cannot sample");
+    const Program& program = options.fused ? fused() : *manifest_.sample;
     const Shape shape = with(checked(n), manifest_.event_shape);
     const std::vector<float> vectors = vectors_of(manifest_.condition, options, n);
     const std::vector<std::int32_t> classes = classes_of(manifest_.condition, options, n);

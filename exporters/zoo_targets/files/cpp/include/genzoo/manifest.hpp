@@ -62,8 +62,7 @@ struct Manifest {
   std::optional<Conditioning> condition;
   std::optional<std::int64_t> levels;
   std::map<std::string, Graph> graphs;
-  Program sample;
-  std::optional<Program> log_prob, fused;
+  std::optional<Program> sample, log_prob, fused;
   std::optional<std::int64_t> batch;  // the fixed batch size of the graphs, if any
   std::map<std::string, FileInfo> files;
 
@@ -203,10 +202,11 @@ inline Manifest manifest_from(const json::Value& value) {
     if (found.files.count(one.file) == 0) throw Error("graph " + name + " is in a file that is not listed");
   }
   const json::Value& programs = value.at("programs");
-  found.sample = detail::program(programs.at("sample"));
+  if (const auto* samples = programs.find("sample")) found.sample = detail::program(*samples);
   if (const auto* scores = programs.find("log_prob")) found.log_prob = detail::program(*scores);
   if (const auto* fused = programs.find("fused")) found.fused = detail::program(*fused);
-  detail::check(found, found.sample);
+  if (!found.sample && !found.log_prob) throw Error("its model neither samples nor scores");
+  if (found.sample) detail::check(found, *found.sample);
   if (found.log_prob) detail::check(found, *found.log_prob);
   if (found.fused) detail::check(found, *found.fused);
   return found;
