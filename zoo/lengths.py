@@ -73,6 +73,11 @@ class Length:
         """Positions before the end of events ``[n, *event]``, ``[n]``."""
         return self.within(x).sum(1)
 
+    def counted(self, x: Array) -> NDArray[np.int64]:
+        """Positions of events ``[n, *event]`` that a density is of, ``[n]``: those before the end, and the end."""
+        within = self.within(x)
+        return np.minimum(within.sum(1) + 1, within.shape[1])
+
     def ended(self, x: Array) -> Array:
         """Events with nothing after their ends."""
         within = self.within(x)

@@ -56,10 +56,10 @@ class Flips:
             differs = ~(np.abs(actual - expected) <= TOLERANCE * (1 + np.abs(expected)))
         for row in np.flatnonzero(differs.reshape(n, -1).any(1)):
             first = int(differs[row].ravel().argmax())
-            ahead = max(float(margin[row].ravel()[first]) for margin in margins)
-            if ahead <= EDGE:
+            ahead = [float(margin[row].ravel()[first]) for margin in margins]
+            if all(each <= EDGE for each in ahead):
                 rows.append(row)
-                self.largest = max(self.largest, ahead)
+                self.largest = max(self.largest, *ahead)
         self.flipped += len(rows)
         replaced = np.array(actual)
         replaced[rows] = expected[rows]

@@ -4,6 +4,7 @@ Every pair is a row of :data:`PAIRS`: a model with one fault, the same without i
 tier has those that are found early, and of the others one of each kind.
 """
 
+import json
 import math
 from dataclasses import replace
 
@@ -783,3 +784,12 @@ def test_a_wrong_model_is_refused_by_name_and_the_right_one_is_exported(wrong, r
     with pytest.raises((ProofError, ExportError), match=named):
         export(wrong(), tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_symbols_that_rounding_draws_differently_are_accepted_and_counted(exported):
+    folder = exported(Ties)
+    counted = json.loads((folder / "manifest.json").read_text("utf-8"))["proof"]["symbols"]
+    assert counted["flipped"] > 0
+    assert counted["symbols"] > counted["flipped"]
+    assert counted["largest_margin"] == pytest.approx(2e-5, rel=0.5)
+    assert "samples have another one where the best two are apart by at most" in (folder / "MODEL_CARD.md").read_text()

@@ -107,7 +107,15 @@ def _report(
     labels = () if facts.condition is None else facts.condition.labels
     # files of samples hold classes and vectors, not named parts
     written = None if isinstance(plan.condition, Mapping) else plan.condition
-    extras = Extras(written, labels, model.levels, model.modality, columns=request.interpolate, about=told)
+    extras = Extras(
+        written,
+        labels,
+        model.levels,
+        model.modality,
+        columns=request.interpolate,
+        length=model.manifest.length,
+        about=told,
+    )
     if drawn.samples is not None:
         write(drawn.samples, output, extras, replace=request.force)
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"

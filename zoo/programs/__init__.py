@@ -15,22 +15,9 @@ from __future__ import annotations
 
 from zoo.programs.graph import Graph, HasPorts, event_of
 from zoo.programs.graph_writing import Value
+from zoo.programs.model import KINDS, Programs, describe, fused_from, program_from
 from zoo.programs.ports import Dim, Port
-from zoo.programs.program import (
-    KINDS,
-    MARGIN,
-    USUAL_TABLES,
-    Direct,
-    Fused,
-    Integrate,
-    Iterate,
-    NoiseInput,
-    Program,
-    Programs,
-    describe,
-    fused_from,
-    program_from,
-)
+from zoo.programs.program import MARGIN, USUAL_TABLES, Direct, Fused, Integrate, Iterate, NoiseInput, Program
 
 __all__ = [
     "KINDS",

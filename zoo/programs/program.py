@@ -10,13 +10,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from zoo import records
-from zoo.density import Density, cannot_sample
-from zoo.errors import BundleError, UsageError
+from zoo.density import Density
+from zoo.errors import UsageError
 from zoo.noise import DISTRIBUTIONS, Distribution, Noise
 from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from
-from zoo.programs.graph import Graph, HasPorts, event_of
-from zoo.registry.extensions import plugin_program
+from zoo.programs.graph import HasPorts, event_of
 
 #: tables in every bundle of a Gaussian path, besides the model's default
 USUAL_TABLES = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
@@ -448,68 +447,3 @@ def _at(path: Mapping[str, Any], time: float) -> dict[str, float]:
     gaussian = path_from(path)
     alpha, sigma = gaussian.alpha_sigma(time)
     return {"time": float(gaussian.network_time(time)), "alpha": float(alpha), "sigma": float(sigma)}
-
-
-#: the built-in kinds of a manifest's ``sample`` and ``log_prob``
-KINDS: dict[str, type[Program]] = {program.kind: program for program in (Direct, Iterate, Integrate)}
-
-
-@dataclass(frozen=True)
-class Programs:
-    """Everything that an exporter needs of a model; None for what it does not do, sampling or scoring."""
-
-    graphs: tuple[Graph, ...]
-    sample: Program | None = None
-    log_prob: Program | None = None
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def sampling(self) -> Program:
-        """The program that samples.
-
-        Raises:
-            UsageError: the model only scores.
-        """
-        if self.sample is None:
-            raise cannot_sample("the model")
-        return self.sample
-
-    @property
-    def steps(self) -> bool:
-        """Whether the model samples in steps."""
-        return self.sample is not None and self.sample.stepped
-
-
-def describe(program: Program) -> dict[str, Any]:
-    """A program as JSON values, without fields that are omitted at their default."""
-    described: dict[str, Any] = records.write(program)
-    return described
-
-
-def program_from(described: Mapping[str, Any]) -> Program:
-    """The inverse of :func:`describe`.
-
-    Raises:
-        BundleError: unknown kind or fields.
-    """
-    values = dict(described)
-    kind = str(values.pop("kind", None))
-    try:
-        return (KINDS[kind] if kind in KINDS else plugin_program(kind))(**values)
-    except (KeyError, TypeError, ValueError):
-        raise BundleError(
-            f"the manifest describes a program of kind {kind!r} that this version cannot run",
-            hint=None if kind in KINDS else "A plugin may provide it: see `zoo plugins`.",
-        ) from None
-
-
-def fused_from(described: Mapping[str, Any]) -> Fused:
-    """The inverse of :func:`describe` for a fused run.
-
-    Raises:
-        BundleError: unknown or missing fields.
-    """
-    try:
-        return Fused(**{name: value for name, value in described.items() if name != "kind"})
-    except TypeError:
-        raise BundleError("the manifest describes a fused run that this version cannot run") from None
