@@ -36,7 +36,8 @@ def check_lengths(model: GenerativeModel, programs: Programs, inputs: Inputs, ru
     if misfit := length.misfit(tuple(model.event_shape)):
         raise ProofError(f"events of the model have shape {list(model.event_shape)}, but {misfit}")
     x = inputs.data[0]
-    _check_samples(x, length)
+    if programs.sample is not None:
+        _check_samples(x, length)
     if programs.log_prob is not None and programs.log_prob.scores:
         graph = next(graph for graph in programs.graphs if graph.name == programs.log_prob.graph)
         _check_density(graph, x, length, inputs.condition_ports(len(x)), run)

@@ -316,6 +316,10 @@ def test_a_recurrent_network_and_a_density_alone_train_export_and_run(environmen
             assert (shown["density"], shown["samples"]) == ("exact", name != "kernels")
             assert environment.json("show", f"runs/{name}")["samples"] == (name != "kernels")
         assert "only scores" in environment.zoo("show", "runs/kernels").stdout
+        if (Path(os.environ.get("ZOO_DATA", "")) / "names" / "names.txt").is_file():
+            trained = environment.json("train", str(package / "names-gru.toml"), "-o", "runs/names", "--steps", "20")
+            # better than any letter alike, of 27
+            assert trained["metrics"]["test_bits_per_symbol"]["value"] < np.log2(27)
         evaluated = environment.json("eval", "gru.bundle", "--data", "syllables", "--samples", "50")["metrics"]
         assert {"test_nll", "test_bits_per_symbol", "novel"} <= set(evaluated)
         alone = environment.json("eval", "kernels.bundle", "--data", "moons")["metrics"]

@@ -312,7 +312,8 @@ class StreamTwice(Streams):
 
 class UniformsForNormals(Streams):
     def drawn(self, noises, seed, n):
-        return super().drawn([replace(each, distribution="uniform") for each in noises], seed, n)
+        first, *others = noises
+        return super().drawn([replace(first, distribution="uniform"), *others], seed, n)
 
 
 class StreamThatIsIgnored(Streams):
@@ -704,7 +705,7 @@ PAIRS = [
     (NeighbourWithoutDensity, Generator, "graph inverse, output x, .*depends on the other samples"),
     (StreamTwice, Streams, "PyTorch draws the noise w from the stream of z"),
     (StreamThatIsIgnored, Streams, "samples do not depend on the noise w, which the program draws"),
-    whole_table(UniformsForNormals, Streams, "PyTorch draws the noise . as uniform, and the program says normal"),
+    whole_table(UniformsForNormals, Streams, "PyTorch draws the noise z as uniform, and the program says normal"),
     (NormalsForGumbel, LettersAlone, "PyTorch draws the noise g as normal, and the program says gumbel"),
     (FarAhead, Ties, "graph inverse, output x differs by"),
     (GoesOnAfterTheEnd, LettersAlone, "ends after . positions and has symbols other than 0 after its end"),
