@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Real
-from typing import Any
+from typing import TypeAlias
 
 from numpy.typing import ArrayLike
 
@@ -13,6 +13,9 @@ from zoo.conditions import ConditionLike
 from zoo.errors import UsageError
 from zoo.samplers.guidance import Guidance
 from zoo.samplers.table import StepTable
+
+#: an option of a sampler, such as ``eta=0.5``, ``spacing="karras"`` or ``spacing=[1.0, 0.5]``
+OptionValue: TypeAlias = bool | int | float | str | Sequence[float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,8 @@ class SamplingOptions:
         init: data ``[n, *event_shape]``, or one event for all, to start from.
         strength: in [0, 1], the share of the trajectory from noise to data that is run.
         mask: broadcastable to ``[n, *event_shape]``, 1 where to sample and 0 where to keep ``init``.
-        noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of the seed.
+        noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of the seed;
+            of a model of several noises in one call, some of them by name.
         own: options of the sampler.
 
     Raises:
@@ -44,8 +48,8 @@ class SamplingOptions:
     init: ArrayLike | None = None
     strength: float | None = None
     mask: ArrayLike | None = None
-    noise: ArrayLike | None = None
-    own: Mapping[str, Any] = field(default_factory=dict)
+    noise: ArrayLike | Mapping[str, ArrayLike] | None = None
+    own: Mapping[str, OptionValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse values that are invalid for any model."""
@@ -53,13 +57,6 @@ class SamplingOptions:
             check_strength(self.strength)
         if self.guidance is not None:
             check_guidance(self.guidance)
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> SamplingOptions:
-        """From the keywords of a call; those without a field here are options of the sampler."""
-        named = {f.name for f in fields(cls)} - {"own"}
-        known = {name: value for name, value in options.items() if name in named}
-        return cls(**known, own={name: value for name, value in options.items() if name not in named})
 
     @property
     def given(self) -> tuple[str, ...]:
