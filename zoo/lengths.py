@@ -67,11 +67,12 @@ class Length:
     def within(self, x: Array) -> NDArray[np.bool_]:
         """Which positions ``[n, length]`` are before the end of events ``[n, *event]``."""
         going = np.floor(x) != self.end if self.mask is None else np.take(x, self.mask, 2 - self.axis) >= 0.5
-        return np.logical_and.accumulate(going, axis=1)
+        within: NDArray[np.bool_] = np.logical_and.accumulate(going, axis=1)
+        return within
 
     def lengths(self, x: Array) -> NDArray[np.int64]:
         """Positions before the end of events ``[n, *event]``, ``[n]``."""
-        return self.within(x).sum(1)
+        return np.asarray(self.within(x).sum(1), np.int64)
 
     def counted(self, x: Array) -> NDArray[np.int64]:
         """Positions of events ``[n, *event]`` that a density is of, ``[n]``: those before the end, and the end."""

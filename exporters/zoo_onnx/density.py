@@ -307,7 +307,7 @@ def _exchanged(x: Tensor) -> Tensor:
     flat = x.flatten(1)
     u = torch.from_numpy(noise.uniform(_SEED + 2, len(x), (2,))).double()
     rows, places = torch.arange(len(x)), (u[:, 0] * flat.shape[1]).long()
-    symbols, moved = flat.unique()[1:], flat.clone()
+    symbols, moved = torch.from_numpy(np.unique(flat.numpy()))[1:], flat.clone()
     if len(symbols):
         others, here = symbols[(u[:, 1] * len(symbols)).long()], flat[rows, places]
         moved[rows, places] = torch.where(here == flat.min(), here, others)

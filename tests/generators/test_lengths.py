@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch")
 
 from small_generators import walk  # noqa: E402 - after the check for torch
 
+from zoo import noise  # noqa: E402
 from zoo.bundle import Manifest  # noqa: E402
-from zoo.errors import ConfigError, DataError  # noqa: E402
+from zoo.errors import ConfigError, DataError, UsageError  # noqa: E402
 from zoo.lengths import Length, length_from  # noqa: E402
 from zoo.modality import Audio  # noqa: E402
 from zoo.registry.cards import ModelCard  # noqa: E402
@@ -129,3 +130,19 @@ def test_manifests_without_any_of_this_are_the_same_bytes(path):
     card = ModelCard.from_folder(path.parents[1])
     assert (card.samples, card.length) == (True, None)
     assert not {"samples", "length"} & card.describe().keys()
+
+
+def test_noises_may_be_stated_by_name(bundles):
+    bundle = load(bundles("walk"), "cpu")
+    noises = {"z": noise.normal(4, 3, (4, 2)), "end": noise.gumbel(4, 3, (4, 2), step=1)}
+    np.testing.assert_array_equal(bundle.sample(3, noise=noises), bundle.sample(3, seed=4))
+    # what is not stated is that of the seed
+    np.testing.assert_array_equal(bundle.sample(3, noise={"end": noises["end"]}, seed=4), bundle.sample(3, seed=4))
+    with pytest.raises(UsageError, match="walk draws several noises: state them by name, z, end"):
+        bundle.sample(3, noise=noises["z"])
+    with pytest.raises(UsageError, match="walk draws no noise 'w'"):
+        bundle.sample(3, noise={"w": noises["z"]})
+    with pytest.raises(DataError, match="expected \\[3, 4, 2\\]"):
+        bundle.sample(3, noise={"z": np.zeros((3, 5, 2))})
+    with pytest.raises(UsageError, match="draws z \\(normal\\), end \\(gumbel\\), and not from normals alone"):
+        _ = bundle.noise_shape

@@ -90,13 +90,12 @@ def _given(model: OpenBundle, noises: Sequence[Noise], request: SampleRequest) -
     if noise is None:
         return {}
     known = {each.name: each.shape for each in noises}
-    if not isinstance(noise, Mapping):
-        if len(known) > 1:
-            raise UsageError(f"{model.name} draws several noises: state them by name, {', '.join(known)}")
-        noise = dict.fromkeys(known, noise)
-    if unknown := [name for name in noise if name not in known]:
+    if not isinstance(noise, Mapping) and len(known) > 1:
+        raise UsageError(f"{model.name} draws several noises: state them by name, {', '.join(known)}")
+    named = noise if isinstance(noise, Mapping) else dict.fromkeys(known, noise)
+    if unknown := [name for name in named if name not in known]:
         raise UsageError(f"{model.name} draws no noise {unknown[0]!r}", hint=f"There are: {', '.join(known)}.")
-    return {name: spread(array, known[name], request.n, "the noise to start from") for name, array in noise.items()}
+    return {name: spread(array, known[name], request.n, "the noise to start from") for name, array in named.items()}
 
 
 def call(session: Session, feeds: dict[str, NDArray[Any]], condition: Conditions) -> NDArray[Any]:
