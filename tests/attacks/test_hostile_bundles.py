@@ -557,9 +557,13 @@ ATTACKS = [
     ("samples of another shape than the graph's", "shape", field("event_shape", [3])),
     ("a sampler without noise", "no input for the noise", field("programs.sample.noise", None)),
     ("noise of another distribution", "is none of", field("programs.sample.noise", [_noise("z", "cauchy")])),
-    ("no noises", "", field("programs.sample.noise", [])),
+    ("no noises", "too few", field("programs.sample.noise", [])),
     ("a noise twice", "cannot run", field("programs.sample.noise", [_noise("z", "normal"), _noise("z", "uniform")])),
-    ("a noise that the graph lacks", "expected", field("programs.sample.noise", [_noise("w", "normal")])),
+    (
+        "a noise that the graph lacks",
+        "graph inverse has no input w",
+        field("programs.sample.noise", [_noise("w", "normal")]),
+    ),
     ("a length of two rules", "an event ends by", field("length", {"end": 0, "mask": 1})),
     ("a length that events lack", "end by a mask", field("length", {"mask": 1})),
 ]

@@ -305,15 +305,15 @@ class NeighbourWithoutDensity(Generator):
 
 
 class StreamTwice(Streams):
-    def drawn(self, noises, seed, n):
-        drawn = super().drawn(noises, seed, n)
+    def drawn_noises(self, noises, seed, n):
+        drawn = super().drawn_noises(noises, seed, n)
         return {**drawn, "w": drawn["z"]}
 
 
 class UniformsForNormals(Streams):
-    def drawn(self, noises, seed, n):
+    def drawn_noises(self, noises, seed, n):
         first, *others = noises
-        return super().drawn([replace(first, distribution="uniform"), *others], seed, n)
+        return super().drawn_noises([replace(first, distribution="uniform"), *others], seed, n)
 
 
 class StreamThatIsIgnored(Streams):
@@ -322,8 +322,8 @@ class StreamThatIsIgnored(Streams):
 
 
 class NormalsForGumbel(LettersAlone):
-    def drawn(self, noises, seed, n):
-        return super().drawn([replace(each, distribution="normal") for each in noises], seed, n)
+    def drawn_noises(self, noises, seed, n):
+        return super().drawn_noises([replace(each, distribution="normal") for each in noises], seed, n)
 
 
 class FarAhead(Ties):

@@ -198,9 +198,9 @@ class GenerativeModel(Conditioned, ABC):
 
     def noise(self, seed: int, n: int, shape: tuple[int, ...]) -> Tensor:
         """Specified standard normals (:func:`zoo.noise.normal`) in the model's dtype, on its device."""
-        return self.drawn((Noise("z", shape),), seed, n)["z"]
+        return self.drawn_noises((Noise("z", shape),), seed, n)["z"]
 
-    def drawn(self, noises: Sequence[Noise], seed: int, n: int) -> dict[str, Tensor]:
+    def drawn_noises(self, noises: Sequence[Noise], seed: int, n: int) -> dict[str, Tensor]:
         """Specified noises (:func:`zoo.noise.drawn`) by name, in the model's dtype, on its device."""
         if self.device.type == "cpu":
             return {k: torch.from_numpy(a).to(self.dtype) for k, a in noise.drawn(noises, seed, n).items()}
@@ -288,7 +288,7 @@ class DirectModel(GenerativeModel):
     ) -> tuple[Tensor, Tensor | None]:
         """What :meth:`sample` draws, and the margins of its symbols, or None; see :meth:`draw`."""
         with torch.set_grad_enabled(needs_gradient(condition)):
-            noise = self.drawn(self.noises, check_seed(seed), check_count(n))
+            noise = self.drawn_noises(self.noises, check_seed(seed), check_count(n))
             drawn = self.draw(noise, self.received_condition(condition, n))
             return (drawn, None) if isinstance(drawn, Tensor) else drawn
 

@@ -55,6 +55,8 @@ def event_of(graphs: Mapping[str, HasPorts], graph: str, port: str | None, leadi
         BundleError: there is no such graph or input, or its shape is symbolic.
     """
     ports = [p for p in graphs[graph].inputs if p.name == port] if graph in graphs else []
-    if not ports or not all(isinstance(size, int) for size in ports[0].shape[leading:]):
+    if not ports:
+        raise BundleError(f"graph {graph} has no input {port}")
+    if not all(isinstance(size, int) for size in ports[0].shape[leading:]):
         raise BundleError(f"input {port} of graph {graph} has no fixed event shape")
     return tuple(int(size) for size in ports[0].shape[leading:])
