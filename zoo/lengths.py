@@ -77,7 +77,7 @@ class Length:
     def counted(self, x: Array) -> NDArray[np.int64]:
         """Positions of events ``[n, *event]`` that a density is of, ``[n]``: those before the end, and the end."""
         within = self.within(x)
-        return np.minimum(within.sum(1) + 1, within.shape[1])
+        return np.asarray(np.minimum(within.sum(1) + 1, within.shape[1]), np.int64)
 
     def ended(self, x: Array) -> Array:
         """Events with nothing after their ends."""
