@@ -561,7 +561,7 @@ ATTACKS = [
     ("a noise twice", "cannot run", field("programs.sample.noise", [_noise("z", "normal"), _noise("z", "uniform")])),
     (
         "a noise that the graph lacks",
-        "graph inverse has no input w",
+        "graph inverse takes z, expected w",
         field("programs.sample.noise", [_noise("w", "normal")]),
     ),
     ("a length of two rules", "an event ends by", field("length", {"end": 0, "mask": 1})),
