@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from zoo.errors import UsageError
+
 #: ``exact``: the log-density of what is sampled. ``bound``: never more than it, but for the noise of an estimate.
 #: ``estimate``: it with errors, which are told, as of an ODE. ``none``: the model only samples.
 Density = Literal["exact", "bound", "estimate", "none"]
@@ -15,3 +17,13 @@ MEANINGS: dict[str, str] = {
     "estimate": "an estimate, with its errors",
     "none": "none: it only samples",
 }
+
+
+def cannot_sample(name: str) -> UsageError:
+    """What is said of a model that only scores."""
+    return UsageError(f"{name} only scores data: it cannot sample", hint="Score data with it: zoo run --log-prob FILE.")
+
+
+def cannot_score(name: str) -> UsageError:
+    """What is said of a model without a density."""
+    return UsageError(f"{name} only samples: it has no log-density, and cannot score data")

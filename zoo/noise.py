@@ -1,4 +1,4 @@
-"""The specified random numbers: Philox4x32-10 counters turned into normals by Box-Muller.
+"""The specified random numbers: Philox4x32-10 counters turned into normals by Box-Muller, uniforms or Gumbel numbers.
 
 Random numbers are part of the interface, not an accident of a library: every implementation of this
 specification draws the same noise from the same seed, in NumPy, torch, a browser or C++, and sample *i* is the same
@@ -16,11 +16,20 @@ different uses apart, see :class:`Stream`.
 A word w becomes the uniform u = (⌊w / 2⁹⌋ + ½) · 2⁻²³, which lies strictly inside (0, 1) and is exact in float32.
 Words (w₀, w₁) and (w₂, w₃) of a block each give two normals, √(-2 ln u₀) · (cos 2πu₁, sin 2πu₁). Here they are
 computed in float64 and rounded once to float32; an implementation in float32 agrees to 1e-6.
+
+A Gumbel number is -ln(-ln u). The symbol argmax_k(log p_k + g_k) of independent ones is drawn from p (Maddison et al.
+2014, "A* sampling", section 2), and rounding moves it only where two symbols are equally good up to rounding.
+
+A model may draw several noises in one call, each a named input of its graph (:class:`Noise`): the k-th of them,
+counted from 0, has ``step`` k of stream 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +41,26 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _MASK = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 _ROUNDS = 10
+
+
+#: of a noise: standard normals; uniforms in (0, 1); or standard Gumbel numbers, for draws of categories
+Distribution = Literal["normal", "uniform", "gumbel"]
+DISTRIBUTIONS: tuple[Distribution, ...] = get_args(Distribution)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One of the noises that a model draws samples from: a named input of its graph.
+
+    Attributes:
+        name: of the input.
+        shape: of the noise of one sample.
+        distribution: ``"normal"``, ``"uniform"`` in (0, 1), or ``"gumbel"``.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    distribution: Distribution = "normal"
 
 
 class Stream(IntEnum):
@@ -148,3 +177,21 @@ def rademacher(
     size = int(np.prod(shape))
     words = _words(seed, np.arange(first, first + n), size, step=step, stream=stream)[:, :size]
     return np.where(words >> np.uint32(31), np.float32(-1.0), np.float32(1.0)).reshape(n, *shape)
+
+
+def gumbel(
+    seed: int, n: int, shape: tuple[int, ...], *, first: int = 0, step: int = 0, stream: Stream = Stream.INITIAL
+) -> NDArray[np.float32]:
+    """Standard Gumbel numbers -ln(-ln u), from -2.8 to 16.7; arguments and shape as for :func:`uniform`."""
+    u = uniform(seed, n, shape, first=first, step=step, stream=stream).astype(np.float64)
+    return np.asarray(-np.log(-np.log(u)), np.float32)
+
+
+_DRAWS = {"normal": normal, "uniform": uniform, "gumbel": gumbel}
+
+
+def drawn(noises: Sequence[Noise], seed: int, n: int, *, first: int = 0) -> dict[str, NDArray[np.float32]]:
+    """The noises of ``n`` samples by name, each float32 ``[n, *shape]``: the k-th has ``step`` k of stream 0."""
+    return {
+        each.name: _DRAWS[each.distribution](seed, n, each.shape, first=first, step=k) for k, each in enumerate(noises)
+    }

@@ -8,11 +8,13 @@ differences of log, cos and sin.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo.noise import Stream, check_seed
+from zoo.noise import Noise, Stream, check_seed
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -51,6 +53,46 @@ def normal(
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Standard normals, float32 ``[n, *shape]``; arguments as for :func:`zoo.noise.normal`."""
+    u = _uniforms(seed, n, shape, first=first, step=step, stream=stream, device=device)
+    radius = torch.sqrt(-2.0 * torch.log(u[:, 0::2]))
+    angle = 2.0 * torch.pi * u[:, 1::2]
+    z = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], dim=-1).reshape(n, -1)
+    return z[:, : math.prod(shape)].float().reshape(n, *shape)
+
+
+def uniform(seed: int, n: int, shape: tuple[int, ...], **place: Any) -> Tensor:
+    """Uniforms in (0, 1), equal to those of :func:`zoo.noise.uniform`; arguments as for :func:`normal`."""
+    return _uniforms(seed, n, shape, **place)[:, : math.prod(shape)].float().reshape(n, *shape)
+
+
+def gumbel(seed: int, n: int, shape: tuple[int, ...], **place: Any) -> Tensor:
+    """Standard Gumbel numbers; see :func:`zoo.noise.gumbel`. Arguments as for :func:`normal`."""
+    u = _uniforms(seed, n, shape, **place)[:, : math.prod(shape)]
+    return (-torch.log(-torch.log(u))).float().reshape(n, *shape)
+
+
+_DRAWS: Mapping[str, Callable[..., Tensor]] = {"normal": normal, "uniform": uniform, "gumbel": gumbel}
+
+
+def drawn(noises: Sequence[Noise], seed: int, n: int, *, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """The noises of ``n`` samples by name, each float32 ``[n, *shape]``; see :func:`zoo.noise.drawn`."""
+    return {
+        each.name: _DRAWS[each.distribution](seed, n, each.shape, step=k, device=device)
+        for k, each in enumerate(noises)
+    }
+
+
+def _uniforms(
+    seed: int,
+    n: int,
+    shape: tuple[int, ...],
+    *,
+    first: int = 0,
+    step: int = 0,
+    stream: Stream = Stream.INITIAL,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Uniforms in (0, 1), in whole blocks ``[n, 4·blocks]`` and in float64 where the device has it."""
     seed, size = check_seed(seed), math.prod(shape)
     blocks = -(-size // 4)
     counter = torch.zeros(n, blocks, 4, dtype=torch.int64, device=device)
@@ -61,11 +103,7 @@ def normal(
     words = philox4x32(counter, key).reshape(n, -1)
     # Apple's GPUs have no float64
     dtype = torch.float32 if words.device.type == "mps" else torch.float64
-    u = ((words >> 9).to(dtype) + 0.5) * 2.0**-23
-    radius = torch.sqrt(-2.0 * torch.log(u[:, 0::2]))
-    angle = 2.0 * torch.pi * u[:, 1::2]
-    z = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], dim=-1).reshape(n, -1)
-    return z[:, :size].float().reshape(n, *shape)
+    return ((words >> 9).to(dtype) + 0.5) * 2.0**-23
 
 
 def _product(word: Tensor, factor: int) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError
+from zoo_onnx.flips import Flips
 
 Array = NDArray[Any]
 
@@ -66,6 +67,8 @@ class Comparison:
         self.largest: dict[str, float] = {}
         #: what was compared -> the differences accepted because of float64
         self.judged: dict[str, Judged] = {}
+        #: symbols that rounding drew differently
+        self.flips = Flips()
 
     def check(
         self,

@@ -53,7 +53,7 @@ def check_denoiser(model: GenerativeModel, programs: Programs, inputs: Inputs, r
         ProofError: they do not agree; the message says what differs.
     """
     sample, score = programs.sample, programs.log_prob
-    if not sample.stepped:
+    if sample is None or not sample.stepped:
         return
     sample = sample.stepping("the model")
     ode = score.integrating("the model") if score is not None and score.estimates else None

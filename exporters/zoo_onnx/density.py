@@ -12,12 +12,17 @@ is a bijection (Papamakarios et al. 2021, eq. 1). So the determinant is computed
 Where noise and data have different sizes, or where ``log_prob`` is declared to be a bound, there is no such Jacobian.
 Then the mass ∫ exp(log_prob) is estimated by importance sampling around samples: it must be 1 for a density,
 and at most 1 for a bound.
+
+Symbols have probabilities instead, and events are counted. Those drawn once among N draws are a share N₁/N, which
+estimates the probability of all that were not drawn (Good 1953), so the probabilities of those that were must add up
+to 1 - N₁/N. And a Metropolis step by :func:`log_prob`, which changes one symbol of a sample, must leave its mean
+log-probability alone, as every function of samples (Barker 1965).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +33,8 @@ from torch import Tensor
 
 from zoo import noise
 from zoo.errors import ProofError
-from zoo.models.interface import GenerativeModel
+from zoo.models.interface import DirectModel, GenerativeModel
+from zoo.noise import Noise
 from zoo.programs import Graph, Programs
 
 Array = NDArray[np.float64]
@@ -50,11 +56,14 @@ _MOST = 64  # dimensions beyond which draws around samples are useless
 _LARGEST_LOG = 300.0
 _KERNELS = (0.25, 1.0)  # deviations, relative to those of the samples
 _CENTRES = 128
+_COUNTED = 4096  # draws of events of symbols
 _PAIRED = 2**16  # numbers compared at once
 
 #: conditions of samples by the ports that graphs take them by; none for a model without any
 Conditions = Mapping[str, Tensor]
 Call = Callable[[Tensor, Conditions], Tensor]
+#: samples, from their number and their conditions
+Draw = Callable[[int, Conditions], Tensor]
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Finding:
     """How a density was checked.
 
     Attributes:
-        method: ``jacobian``, ``undone`` or ``mass``.
+        method: ``jacobian``, ``undone``, ``mass``; of symbols ``counted``, and beside other numbers ``moved``.
         points: how many points or draws.
         difference: the largest, in nats; for a mass, the distance of its logarithm from 0.
         error: standard error of the reference, in nats; 0 for a full Jacobian.
@@ -100,20 +109,26 @@ def check_density(
     Raises:
         ProofError: they differ; the message says what the difference looks like.
     """
-    if programs.sample.noise_port is None or programs.log_prob is None or not programs.log_prob.scores:
+    if programs.log_prob is None or not programs.log_prob.scores:
         return None
-    draw, score = (_function(graphs[p.graph], p.noise_port) for p in (programs.sample, programs.log_prob))
-    shape = programs.sample.noise_shape(graphs)
-    size = math.prod(model.event_shape)
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in condition.items()}
-    conditions = {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
+    if programs.sample is None:
+        return _of_examples(model, _function(graphs[programs.log_prob.graph], None), condition)
+    noises = programs.sample.noises(graphs)
+    if not noises:
+        return None
+    draw = _sampler(graphs[programs.sample.graph], noises)
+    score = _function(graphs[programs.log_prob.graph], None)
+    conditions = _in_float64(condition)
+    size, drawn = math.prod(model.event_shape), sum(math.prod(each.shape) for each in noises)
     with torch.no_grad():
-        if math.prod(shape) != size or model.density != "exact":
-            exact = model.density == "exact" and math.prod(shape) > size
-            return _mass(draw, score, shape, conditions, exact=exact)
+        if isinstance(model, DirectModel) and model.draws_symbols:
+            return _check_symbols(draw, score, conditions, exact=model.density == "exact")
+        if drawn != size or programs.sample.noise_port is None or model.density != "exact":
+            return _mass(draw, score, conditions, exact=model.density == "exact" and drawn > size)
+        one = _function(graphs[programs.sample.graph], programs.sample.noise_port)
         if size > EXACT_SIZE:
             return _undone(model, conditions)
-        return _by_jacobian(model, draw, score, shape, conditions)
+        return _by_jacobian(model, one, score, noises[0].shape, conditions)
 
 
 def _by_jacobian(
@@ -202,11 +217,20 @@ def _log_det(draw: Call, z: Tensor, condition: Conditions, step: float = _STEP) 
     return log_det
 
 
-def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Conditions, *, exact: bool) -> Finding | None:
+def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, NDArray[Any]]) -> Finding | None:
+    """That the mass of a model that only scores is at most 1: how far its data reach, only the model knows."""
+    with torch.no_grad():
+        return _mass(lambda n, _: model.examples(n).double(), score, _in_float64(condition), exact=False)
+
+
+def _in_float64(condition: Mapping[str, NDArray[Any]]) -> Conditions:
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in condition.items()}
+    return {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
+
+
+def _mass(draw: Draw, score: Call, condition: Conditions, *, exact: bool) -> Finding | None:
     """∫ exp(log_prob) by draws around samples, some of them wide so that no weight is large by accident."""
-    z = torch.from_numpy(noise.normal(_SEED, _CENTRES, shape)).double()
-    conditions = _repeated(condition, _CENTRES)
-    centres = draw(z, conditions)
+    centres = draw(_CENTRES, _repeated(condition, _CENTRES))
     if centres[0].numel() > _MOST:
         return None
     drawn, proposed = _proposals(centres.flatten(1))
@@ -235,6 +259,79 @@ def _mass(draw: Call, score: Call, shape: tuple[int, ...], condition: Conditions
             hint="Look for a superfluous constant, or a determinant of the wrong sign.",
         )
     return Finding("mass", _DRAWS, abs(math.log(mass)) if mass > 0 else _LARGEST_LOG, error)
+
+
+def _check_symbols(draw: Draw, score: Call, condition: Conditions, *, exact: bool) -> Finding | None:
+    """Whether events of symbols are as probable as they are often drawn.
+
+    Raises:
+        ProofError: their probabilities do not add up, or favour other events.
+    """
+    every = _repeated(condition, _COUNTED)
+    x = draw(_COUNTED, every)
+    logs = score(x, every)
+    if not bool((x == x.floor()).all()):  # numbers besides symbols, which are never the same twice
+        finding = _check_moves(x, logs, _shifted(x), score, every) if exact else None
+    else:
+        finding = _counted(x, logs, exact=exact)
+        if exact:
+            _check_moves(x, logs, _exchanged(x), score, every)
+    return finding
+
+
+def _counted(x: Tensor, logs: Tensor, *, exact: bool) -> Finding:
+    """The probability of the events that were drawn, by ``logs`` and by how often they were drawn."""
+    _, firsts, counts = np.unique(x.flatten(1).numpy(), axis=0, return_index=True, return_counts=True)
+    seen = float(logs[torch.from_numpy(firsts)].exp().sum())
+    ones, twos = (int((counts == k).sum()) for k in (1, 2))
+    expected = 1 - ones / len(x)
+    error = math.sqrt(ones * (1 - ones / len(x)) + 2 * twos + 1) / len(x)
+    slack = 5 * error + 0.01
+    said = f"the {len(counts)} different events among {len(x)} samples have a probability of {seen:.3g} by it, and of "
+    said += f"about {expected:.3g} ± {error:.1g} by how often they were drawn"
+    if seen > expected + slack:
+        raise ProofError(
+            f"log_prob has too much mass: {said}",
+            hint="Look for a missing factor, such as that of the symbol that ends an event.",
+        )
+    if exact and not seen >= expected - slack:
+        raise ProofError(
+            f"log_prob has too little mass where samples are: {said}; it scores a different distribution than the one "
+            "sampled"
+        )
+    return Finding("counted", len(x), abs(seen - expected) if exact else max(seen - expected, 0.0), error)
+
+
+def _exchanged(x: Tensor) -> Tensor:
+    """Events of symbols with one symbol exchanged, but for the least, which may end an event."""
+    flat = x.flatten(1)
+    u = torch.from_numpy(noise.uniform(_SEED + 2, len(x), (2,))).double()
+    rows, places = torch.arange(len(x)), (u[:, 0] * flat.shape[1]).long()
+    symbols, moved = torch.from_numpy(np.unique(flat.numpy()))[1:], flat.clone()
+    if len(symbols):
+        others, here = symbols[(u[:, 1] * len(symbols)).long()], flat[rows, places]
+        moved[rows, places] = torch.where(here == flat.min(), here, others)
+    return moved.reshape(x.shape)
+
+
+def _shifted(x: Tensor) -> Tensor:
+    """Events with numbers that are not whole moved a little, and everything else, such as masks, left alone."""
+    z = torch.from_numpy(noise.normal(_SEED + 2, len(x), tuple(x.shape[1:]))).double()
+    return torch.where(x == x.floor(), x, x + 0.5 * x.std() * z)
+
+
+def _check_moves(x: Tensor, logs: Tensor, moved: Tensor, score: Call, every: Conditions) -> Finding:
+    """Whether symmetric moves, accepted by Barker's rule, leave the mean log-density of samples alone."""
+    apart = score(moved, every) - logs
+    accepted = torch.sigmoid(apart)
+    change = torch.where(accepted > 0, accepted * apart.nan_to_num(0.0), 0.0)  # impossible moves are never accepted
+    mean, error = float(change.mean()), float(change.std()) / math.sqrt(len(x))
+    if not abs(mean) <= 5 * error + 1e-3:
+        raise ProofError(
+            f"log_prob scores a different distribution than the one sampled: Metropolis steps by it, which would keep "
+            f"its own distribution, move its mean at samples by {mean:.2g} ± {error:.1g} nats, and not by 0"
+        )
+    return Finding("moved", len(x), abs(mean), error)
 
 
 def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:
@@ -276,6 +373,20 @@ def _repeated(conditions: Conditions, n: int) -> Conditions:
 def _received(model: GenerativeModel, conditions: Conditions) -> Any:
     """What a model gets of conditions that graphs take."""
     return next(iter(model.received_by_graph(tuple(conditions.values()))), None)
+
+
+def _sampler(graph: Graph, noises: Sequence[Noise]) -> Draw:
+    """A graph that draws samples, as a function of their number and their conditions."""
+    names = [port.name for port in graph.inputs]
+
+    def draw(n: int, condition: Conditions) -> Tensor:
+        drawn = {name: torch.from_numpy(array).double() for name, array in noise.drawn(noises, _SEED, n).items()}
+        inputs = {**drawn, **condition}
+        result = graph.module(*(inputs[name] for name in names))
+        samples: Tensor = result[0] if isinstance(result, (tuple, list)) else result
+        return samples
+
+    return draw
 
 
 def _function(graph: Graph, noise_port: str | None) -> Call:

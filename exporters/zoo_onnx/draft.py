@@ -65,16 +65,19 @@ class Draft:
             (g.name, fixed_ports(g.inputs, batch), fixed_ports(g.outputs, batch)) for g in self.programs.graphs
         ]
         if self.fused is not None:
-            sample = self.programs.sample
+            sample = self.programs.sampling
             inner = next(m for m, g in zip(graphs, self.programs.graphs, strict=True) if g.name == sample.graph)
             event, condition, parts = tuple(self.model.event_shape), self.model.condition, self.model.takes_parts
             named = dict(zip((g.name for g in self.programs.graphs), graphs, strict=True))
             encoder = None if sample.condition_encoder is None else named[sample.condition_encoder]
             opset = inner.graph.opset_imports[""]
-            models.append(fuse(inner, sample, self.table, event, condition, opset, parts=parts, encoder=encoder))
+            noises = sample.noises({graph.name: graph for graph in self.programs.graphs})
+            models.append(
+                fuse(inner, sample, self.table, event, condition, opset, noises, parts=parts, encoder=encoder)
+            )
             described.append((self.fused.graph, *ports(event, condition, parts=parts)))
         infos = _write_graphs(models, described, self.state, folder)
-        if self.programs.sample.tables():
+        if self.programs.sample is not None and self.programs.sample.tables():
             weights.write(folder / TABLES, tables(self.programs.sample.stepping("the model")))
         return with_files(dataclasses.replace(self._manifest(infos), batch=batch), folder)
 
@@ -93,6 +96,7 @@ class Draft:
             created_by=f"genzoo {zoo.__version__}",
             fused=self.fused,
             modality=modality_from(self.card.data.get("kind")),
+            length=self.model.length,
         )
 
 

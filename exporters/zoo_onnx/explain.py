@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from zoo.bundle import Bundle
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ZooError
+from zoo.noise import DISTRIBUTIONS, Noise, drawn
 from zoo.programs import Iterate
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable, table_for
@@ -48,7 +49,7 @@ def explain(
         actual: the samples of the bundle.
         again: draws the samples of PyTorch with another seed.
     """
-    program = bundle.manifest.sample
+    program = bundle.manifest.sampling
     unit = program.unit(expected)
     near = min(_NEAR, _SHARE * relative_difference(actual, expected, unit))
     for said, guess in _guesses(bundle, n, arguments, expected, actual, again):
@@ -80,7 +81,8 @@ def _guesses(
             f"PyTorch samples with the seed {other} when {seed} is asked for",
             partial(bundle.sample, n, **{**arguments, "seed": other}),
         )
-    program = bundle.manifest.sample
+    program = bundle.manifest.sampling
+    yield from _of_noises(bundle, n, arguments)
     if program.stepped:
         program = program.stepping(bundle.name)
         yield from _of_classes(bundle, program, n, arguments)
@@ -98,6 +100,35 @@ def _orders(actual: Array) -> Iterator[Guess]:
         yield f"PyTorch has axis {axis} in reverse order", partial(np.flip, actual, axis)
     if actual.ndim > 2:
         yield "PyTorch has the last two axes swapped", lambda: np.swapaxes(actual, -1, -2)
+
+
+def _of_noises(bundle: BundledModel, n: int, arguments: dict[str, Any]) -> Iterator[Guess]:
+    """Noises of another stream, or of another distribution."""
+    noises = bundle.manifest.sampling.noises(bundle.manifest.graphs)
+    if len(noises) < 2 and bundle.manifest.sampling.noise_port is not None:
+        return
+    seed = int(arguments["seed"])
+    for k, each in enumerate(noises):
+        for j, other in enumerate(noises):
+            if j != k:
+                # the stream alone is that of the other; the shape and the distribution are its own
+                given = _drawn(each, seed, n, step=j)
+                yield (
+                    f"PyTorch draws the noise {each.name} from the stream of {other.name}",
+                    partial(bundle.sample, n, **arguments, noise={each.name: given}),
+                )
+        for distribution in DISTRIBUTIONS:
+            if distribution != each.distribution:
+                given = _drawn(dataclasses.replace(each, distribution=distribution), seed, n, step=k)
+                yield (
+                    f"PyTorch draws the noise {each.name} as {distribution}, and the program says {each.distribution}",
+                    partial(bundle.sample, n, **arguments, noise={each.name: given}),
+                )
+
+
+def _drawn(each: Noise, seed: int, n: int, step: int) -> Array:
+    """A noise of the stream of the ``step``-th."""
+    return drawn((*[dataclasses.replace(each, name=f"{k}", shape=()) for k in range(step)], each), seed, n)[each.name]
 
 
 def _of_classes(bundle: BundledModel, program: Iterate, n: int, arguments: dict[str, Any]) -> Iterator[Guess]:

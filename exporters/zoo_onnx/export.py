@@ -152,14 +152,16 @@ def _prove(plan: Plan, bundle: _Written, itself: Proof, stages: _Stages) -> _Pro
     for graph in plan.programs.graphs:
         stages.begin(f"proving graph {graph.name}")
         proof.graph(graph)
-    stages.begin("proving sample")
-    proof.sample()
+    if plan.programs.sample is not None:
+        stages.begin("proving sample")
+        proof.sample()
     if plan.programs.log_prob is not None:
         stages.begin("proving log_prob")
         proof.log_prob()
     if plan.draft.fused is not None:
         stages.begin("proving the fused run")
         proof.fused(plan.draft.table)
+    stages.say(proof.comparison.flips.told())
     return _Proven(bundle, proof)
 
 
@@ -186,7 +188,8 @@ def _lower(plan: Plan, graphs: Sequence[ir.Model], proven: _Proven, stages: _Sta
     fixed = proven.proof.of(bundle.opened(), plan.batch)
     for graph in plan.programs.graphs:
         fixed.graph(graph)
-    fixed.sample()
+    if plan.programs.sample is not None:
+        fixed.sample()
     fixed.log_prob()
     return _Proven(bundle, fixed)
 

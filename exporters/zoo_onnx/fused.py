@@ -7,7 +7,7 @@ inverse graph behind the noise. The noise is :mod:`zoo_onnx.noise`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from zoo.conditions import Condition
 from zoo.errors import ExportError, UsageError
-from zoo.noise import Stream
+from zoo.noise import Noise, Stream
 from zoo.programs import Fused, Iterate, Program, Programs
 from zoo.programs.conditioning import ROWS, part_ports
 from zoo.programs.ports import Port
@@ -59,7 +59,7 @@ def fused_program(
     Raises:
         UsageError, UnknownNameError: the model does not support the choice.
     """
-    sample = programs.sample
+    sample = programs.sampling
     if not sample.fuses:
         raise ExportError(f"a program of kind {sample.kind} cannot be fused")
     if not sample.stepped:
@@ -109,6 +109,7 @@ def fuse(
     event_shape: tuple[int, ...],
     condition: Condition | None,
     opset: int,
+    noises: Sequence[Noise] = (),
     *,
     parts: bool = False,
     encoder: ir.Model | None = None,
@@ -122,6 +123,7 @@ def fuse(
         event_shape: shape of one sample.
         condition: what samples are conditioned on, or None.
         opset: ONNX opset.
+        noises: those of a program of one call.
         parts: whether the condition comes as named parts.
         encoder: the graph that encodes them, called before the loop, or None.
     """
@@ -141,7 +143,7 @@ def fuse(
         assert table is not None
         x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, given)
     else:
-        x = _direct(run, inner, sample, given.condition)
+        x = _direct(run, inner, noises, given.condition)
     result = builder("Identity", x)
     result.name = output.name
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(output.shape)
@@ -176,16 +178,12 @@ def _plain(builder: Builder, condition: ir.Value | None, null_class: int | None)
     return Given({"condition": condition}, {"condition": null})
 
 
-def _direct(run: _Run, inner: ir.Graph, sample: Program, condition: Mapping[str, ir.Value]) -> ir.Value:
+def _direct(run: _Run, inner: ir.Graph, noises: Sequence[Noise], condition: Mapping[str, ir.Value]) -> ir.Value:
     builder = run.builder
     suppliers = dict(condition)
-    for value in inner.inputs:
-        if value.name == sample.noise_port:
-            assert value.shape is not None
-            shape = tuple(size for size in list(value.shape)[1:] if isinstance(size, int))
-            suppliers[str(value.name)] = run.normal(builder, shape, builder.constant(np.array(0)), Stream.INITIAL)
-    (output,) = _inline(builder, inner, suppliers)
-    return output
+    for k, each in enumerate(noises):
+        suppliers[each.name] = noise.drawn(builder, run.key, run.first, run.n, each, builder.constant(np.array(k)))
+    return _inline(builder, inner, suppliers)[0]
 
 
 def _iterated(

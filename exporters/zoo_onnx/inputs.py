@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.models.interface import GenerativeModel
+from zoo.noise import Distribution
 from zoo.programs import Graph, Programs
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
@@ -28,6 +29,12 @@ _RUNGE_KUTTA_STEPS = 8  # of the smaller batches
 #: batch sizes that everything is proven with
 BATCHES = (1, 2, 3, 17)
 _SAMPLES = max(BATCHES)
+#: the least and the largest number of a noise: of uniforms, 2⁻²⁴ from the ends
+_ENDS = {
+    "normal": (-5.77, 5.77),
+    "uniform": (2.0**-24, 1 - 2.0**-24),
+    "gumbel": (-math.log(math.log(2.0**24)), math.log(2.0**24)),
+}
 #: the batch size whose conditions are left to the model
 _NO_CONDITION = 3
 
@@ -89,6 +96,13 @@ class Inputs:
             return
         condition = {port.name for port in self.model.condition_inputs("batch")}
         floats = [p for p in graph.inputs if p.dtype == "float32" and p.name not in condition]
+        noises = () if role is None else role.noises({graph.name: graph})
+        if any(each.distribution != "normal" for each in noises):
+            floats = [p for p in floats if p.name not in {e.name for e in noises if e.distribution != "normal"}]
+            for end, what in enumerate(("least", "largest")):
+                feeds = self.ordinary(graph, sizes)
+                ends = {e.name: np.full_like(feeds[e.name], _ENDS[e.distribution][end]) for e in noises}
+                yield f"noise at its {what}", {**feeds, **ends}
         for factor in (0, 3, 10):
             feeds = self.ordinary(graph, sizes)
             scaled = {p.name: feeds[p.name] * np.float32(factor) for p in floats}
@@ -99,11 +113,13 @@ class Inputs:
 
     @cached_property
     def data(self) -> tuple[NDArray[np.float32], Any]:
-        """Data to score, drawn from the model itself, and its conditions."""
+        """Data to score, drawn from the model itself if it samples, and its conditions."""
         condition = self.condition(_SAMPLES)
         # a few steps are enough for plausible data
-        options = {"steps": 5} if self.programs.sample.stepped else {}
+        options = {"steps": 5} if self.programs.steps else {}
         with torch.no_grad():
+            if self.programs.sample is None:
+                return np.array(self.model.examples(_SAMPLES).numpy(), np.float32), condition
             x = self.model.sample(_SAMPLES, condition=condition, seed=_SEED, **options)
         return x.numpy(), condition
 
@@ -165,7 +181,7 @@ class Inputs:
         """Arguments to draw ``n`` samples: once the model's defaults, and short runs with and without guidance."""
         conditions = first(self._conditions, n)
         common: dict[str, Any] = {"condition": conditions, "seed": _SAMPLING_SEED}
-        program = self.programs.sample
+        program = self.programs.sampling
         cases = [{**common, **each} for each in program.sampling_cases(n)]
         described = self.model.condition
         if (
@@ -193,8 +209,7 @@ class Inputs:
 
     def unit(self, expected: NDArray[Any]) -> float:
         """The absolute size of a relative difference of 1 between samples."""
-        program = self.programs.sample
-        return program.unit(expected)
+        return self.programs.sampling.unit(expected)
 
     def graph_unit(self, graph: Graph) -> float:
         """The absolute size of a relative difference of 1 between outputs of a graph: the number of dimensions for "
@@ -222,13 +237,16 @@ class Inputs:
                 return self._random.integers(2, size=shape).astype(np.float32)
             if port.name == "probe":
                 return np.where(self._normal(shape) < 0, np.float32(-1), np.float32(1))
+        kinds = {} if role is None else {e.name: e.distribution for e in role.noises({graph.name: graph})}
+        if kinds.get(port.name, "normal") != "normal":
+            return self._noise(kinds[port.name], shape)
         coder = graph.name in self._coders
         scores = role is not None and role.scores
         if (scores or (coder and port.name == "x")) and shape[1:] == self.model.event_shape:
             x = self.data[0]
             return x[self._random.integers(len(x), size=shape[0])]
         if coder:
-            sample = self.programs.sample
+            sample = self.programs.sampling
             return np.float32(sample.shift) + np.float32(sample.scale) * self._normal(shape)
         return self._normal(shape)
 
@@ -236,6 +254,11 @@ class Inputs:
         """Context vectors of the magnitude that the model was trained with."""
         standardized, standard = self.model.standardized_context, self._normal(shape)
         return standard if standardized is None else standardized.raw(standard)
+
+    def _noise(self, distribution: Distribution, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Uniforms in (0, 1) on the grid of the specified ones, or Gumbel numbers of these."""
+        u = (self._random.integers(1 << 23, size=shape) + 0.5) * 2.0**-23
+        return np.asarray(u if distribution == "uniform" else -np.log(-np.log(u)), np.float32)
 
     def _normal(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         # an array even for a single number

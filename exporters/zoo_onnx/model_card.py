@@ -80,7 +80,7 @@ def _use(manifest: Manifest) -> str:
         "from zoo.runtime import load",
         "",
         'model = load("path/to/this/folder")',
-        f"x = model.sample(16, seed=0{choice})",
+        f"x = model.sample(16, seed=0{choice})" if manifest.sample is not None else "x = ...  # data to score",
     ]
     if manifest.log_prob is not None:
         lines.append(f"log_prob = model.log_prob(x{choice})")
@@ -94,7 +94,9 @@ def _use(manifest: Manifest) -> str:
 
 
 def _programs(manifest: Manifest) -> str:
-    lines = ["## Programs", "", f"- `sample`: {manifest.sample.explanation()}"]
+    lines = ["## Programs", ""]
+    if manifest.sample is not None:
+        lines.append(f"- `sample`: {manifest.sample.explanation()}")
     if manifest.log_prob is not None:
         lines.append(f"- `log_prob`: {manifest.log_prob.explanation()}")
     return "\n".join(lines)
@@ -142,6 +144,7 @@ def _proof(proof: Mapping[str, Any]) -> str:
         f"dimensions for log-densities); {proof['tolerance']:g} was tolerated:\n\n"
         + _table(("", "difference"), rows)
         + _judged(proof.get("judged_by_float64", {}))
+        + _flipped(proof.get("symbols"))
         + _density(proof.get("density"))
     )
 
@@ -161,6 +164,16 @@ def _judged(judged: Mapping[str, Any]) -> str:
     )
 
 
+def _flipped(symbols: Mapping[str, Any] | None) -> str:
+    """Symbols that rounding drew differently."""
+    if symbols is None or not symbols["flipped"]:
+        return ""
+    return (
+        f"\n\nAmong {symbols['symbols']:,} symbols compared, {symbols['flipped']} samples have another one where the "
+        f"best two are apart by at most {symbols['largest_margin']:.1e}, which is rounding."
+    )
+
+
 _DENSITY = {
     "jacobian": "At {points} sample(s) the log-density equals that of the noise less the log-determinant of sampling, "
     "in float64, within {difference:.1e} nats.",
@@ -168,6 +181,10 @@ _DENSITY = {
     "within {difference:.1e} nats.",
     "mass": "The logarithm of the density's mass, by importance sampling, is {difference:.1e} from 0, with a standard "
     "error of {error:.1e}.",
+    "counted": "The probabilities of the different events among {points} samples add up to what their counts say, "
+    "within {difference:.1e}, with a standard error of {error:.1e}.",
+    "moved": "Metropolis steps by the log-density, from {points} samples, leave its mean alone within {difference:.1e} "
+    "nats, with a standard error of {error:.1e}.",
 }
 
 

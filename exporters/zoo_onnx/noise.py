@@ -11,7 +11,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from zoo.noise import Stream
+from zoo.noise import Noise, Stream
 from zoo_onnx.build import Builder
 
 _MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.int64).reshape(2, 1, 1)
@@ -52,17 +52,36 @@ def normal(
         step: int64 scalar, row of the step table.
         stream: the purpose of the numbers.
     """
-    size = math.prod(shape)
-    blocks = -(-size // 4)
+    blocks = -(-math.prod(shape) // 4)
     even, odd = _philox(builder, key_words, *_counter(builder, first, n, blocks, step, stream))
     # words 0 and 2 of a block give the radii, 1 and 3 the angles
     radius = builder("Sqrt", builder("Mul", builder("Log", _uniform(builder, even)), np.array(-2.0)))
     angle = builder("Mul", _uniform(builder, odd), np.array(2.0 * np.pi))
+    pairs = [builder("Mul", radius, builder(f, angle)) for f in ("Cos", "Sin")]
+    return _in_order(builder, pairs, n, shape)
+
+
+def drawn(builder: Builder, key_words: ir.Value, first: ir.Value, n: ir.Value, each: Noise, step: ir.Value) -> ir.Value:
+    """One of the noises of a model, float32 ``[n, *shape]``; see :func:`zoo.noise.drawn`. Arguments as above."""
+    if each.distribution == "normal":
+        return normal(builder, key_words, first, n, each.shape, step, Stream.INITIAL)
+    blocks = -(-math.prod(each.shape) // 4)
     pairs = [
-        builder("Unsqueeze", builder("Mul", radius, builder(f, angle)), builder.integers(3)) for f in ("Cos", "Sin")
+        _uniform(builder, words)
+        for words in _philox(builder, key_words, *_counter(builder, first, n, blocks, step, Stream.INITIAL))
     ]
-    # [pair, n, block, cos or sin] to [n, block, pair, cos or sin]
-    ordered = builder("Transpose", builder("Concat", *pairs, axis=3), perm=[1, 2, 0, 3])
+    if each.distribution == "gumbel":
+        pairs = [builder("Neg", builder("Log", builder("Neg", builder("Log", u)))) for u in pairs]
+    return _in_order(builder, pairs, n, each.shape)
+
+
+def _in_order(builder: Builder, pairs: list[ir.Value], n: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+    """Numbers of words (0, 2) and of words (1, 3), each ``[2, n, blocks]``, as float32 ``[n, *shape]``."""
+    size = math.prod(shape)
+    blocks = -(-size // 4)
+    apart = [builder("Unsqueeze", each, builder.integers(3)) for each in pairs]
+    # [pair, n, block, first or second] to [n, block, pair, first or second]
+    ordered = builder("Transpose", builder("Concat", *apart, axis=3), perm=[1, 2, 0, 3])
     row = builder("Unsqueeze", n, builder.integers(0))
     flat = builder("Reshape", ordered, builder("Concat", row, builder.integers(4 * blocks), axis=0))
     if size != 4 * blocks:

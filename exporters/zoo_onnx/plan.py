@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo import weights
 from zoo.errors import ExportError, UnknownNameError, UsageError
-from zoo.models.interface import GenerativeModel
+from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Programs
 from zoo.registry import installed
 from zoo.registry.cards import ModelCard
@@ -62,7 +62,7 @@ class Plan:
     def stages(self) -> int:
         """The number of stages reported to ``progress``."""
         programs = self.programs
-        proofs = 4 if programs.log_prob else 3
+        proofs = 2 + (programs.sample is not None) + (programs.log_prob is not None)
         later = (self.draft.fused is not None) + (self.precision is not None) + (self.lowers or self.batch is not None)
         return 2 * len(programs.graphs) + proofs + later
 
@@ -98,12 +98,19 @@ def planned(
         else fused_program(programs, Choice(**fused), installed().samplers(), rounded.condition)
     )
     possible = _possible(precision, programs, written=any(ways.values()))
+    _check_noise(rounded, programs, possible)
     draft = Draft(rounded, card, programs, run, table, state)
     return Plan(original, draft, chosen_opset, ways, possible, batch, quality)
 
 
 def _check_density(model: GenerativeModel, programs: Programs) -> None:
     """Refuse a model whose programs score otherwise than it says of itself, and its card after it."""
+    if model.samples != (programs.sample is not None) or programs.sample is programs.log_prob is None:
+        told = "samples" if model.samples else "only scores"
+        raise ExportError(
+            f"{type(model).__name__} says that it {told}, and its programs have "
+            f"{'a' if programs.sample is not None else 'no'} program sample"
+        )
     scored = "none" if programs.log_prob is None else programs.log_prob.density_kind
     if scored != model.density:
         raise ExportError(
@@ -167,6 +174,18 @@ def _possible(chosen: Precision | None, programs: Programs, *, written: bool) ->
     if chosen.arithmetic in ("float16", "int8") and weights_only:
         return dataclasses.replace(chosen, arithmetic="float32")
     return chosen
+
+
+def _check_noise(model: GenerativeModel, programs: Programs, chosen: Precision | None) -> None:
+    """Refuse fewer bits where their loss cannot be measured: of symbols, and of other noise than normals."""
+    if chosen is None or programs.steps:
+        return
+    if (program := programs.sample) is None:
+        raise UsageError(f"{chosen.name} is for models that sample, which its loss is measured by")
+    if isinstance(model, DirectModel) and model.draws_symbols:
+        raise UsageError(f"{chosen.name} would change which symbols {type(model).__name__} draws: it needs float32")
+    if chosen.arithmetic != "float32" and program.noise_port is None:
+        raise UsageError(f"{chosen.name} is for models that draw samples from normals alone")
 
 
 def _check_names(programs: Programs) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from zoo.errors import ProofError, RuntimeFailure
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
+from zoo.programs.conditioning import ROWS
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable
 from zoo_onnx import optimiser
@@ -29,7 +30,8 @@ from zoo_onnx.denoiser import check_denoiser
 from zoo_onnx.density import Finding, check_density
 from zoo_onnx.explain import explain
 from zoo_onnx.inputs import BATCHES, Feeds, Inputs
-from zoo_onnx.reference import Reference, call, densities, samples
+from zoo_onnx.lengths import check_lengths
+from zoo_onnx.reference import Reference, call, densities, samples, samples_and_margins
 from zoo_onnx.sizes import proven_sizes
 
 #: the batch size whose results are computed again, and a seed drawn before it, to reveal state kept between calls
@@ -82,7 +84,8 @@ class Proof:
         """
         for graph in self.programs.graphs:
             self._graph_itself(graph)
-        self._samples_themselves()
+        if self.programs.sample is not None:
+            self._samples_themselves()
         if self.programs.log_prob is not None:
             self._densities_themselves()
         reference = self.reference
@@ -90,7 +93,9 @@ class Proof:
         def run(name: str, feeds: Feeds) -> Feeds:
             return call(reference.exact_graphs[name], feeds, torch.float64)
 
+        self._noises_are_used(run)
         check_denoiser(self.model, self.programs, self.inputs, run)
+        check_lengths(self.model, self.programs, self.inputs, run)
         condition = self.inputs.condition_ports(max(BATCHES))
         reference.unchanged()
         self.density = check_density(reference.exact, self.programs, reference.exact_graphs, condition)
@@ -115,6 +120,7 @@ class Proof:
         for n in (1, _REPEATED):
             for i, arguments in enumerate(self.inputs.sampling(n)):
                 small, large = (self._samples(size, i)[:n] for size in (n, max(BATCHES)))
+                small = self._levelled(n, arguments, small, large)
                 self.reference.alone_result(
                     "sample",
                     f"for {n} and {max(BATCHES)} samples{_said(arguments)}",
@@ -122,6 +128,25 @@ class Proof:
                     (small, large),
                     partial(samples, n, arguments),
                     self.inputs.unit(large),
+                )
+
+    def _noises_are_used(self, run: Callable[[str, Feeds], Feeds]) -> None:
+        """Refuse a noise that samples do not depend on, which a graph may not even take."""
+        graphs = {graph.name: graph for graph in self.programs.graphs}
+        sample = self.programs.sample
+        noises = () if sample is None else sample.noises(graphs)
+        if sample is None or len(noises) < 2:
+            return
+        graph = graphs[sample.graph]
+        with self.inputs.aside():
+            first, other = (self.inputs.ordinary(graph, {"batch": max(BATCHES), ROWS: max(BATCHES)}) for _ in range(2))
+        x = next(iter(run(graph.name, first).values()))
+        for each in noises:
+            changed = next(iter(run(graph.name, {**first, each.name: other[each.name]}).values()))
+            if np.array_equal(x, changed):
+                raise ProofError(
+                    f"samples do not depend on the noise {each.name}, which the program draws",
+                    hint="Leave out of noises what draw does not use.",
                 )
 
     def _densities_themselves(self) -> None:
@@ -152,7 +177,15 @@ class Proof:
             ProofError: it differs, or ONNX Runtime cannot run it.
         """
         exact = partial(call, self.reference.exact_graphs[graph.name], dtype=torch.float64)
-        optimiser.check(graph, self.bundle, self.inputs, self.batch, expected=partial(call, graph), exact=exact)
+        optimiser.check(
+            graph,
+            self.bundle,
+            self.inputs,
+            self.batch,
+            expected=partial(call, graph),
+            exact=exact,
+            flips=self.comparison.flips,
+        )
         for sizes in proven_sizes((*graph.inputs, *graph.outputs), self.batch):
             at = f"at {_at(sizes)}"
             kept = None if self.batch is not None else self._kept.get((graph.name, sizes.get("batch")))
@@ -241,6 +274,7 @@ class Proof:
             "largest_differences": {k: float(f"{v:.1e}") for k, v in sorted(self.comparison.largest.items())},
             **({"judged_by_float64": judged} if judged else {}),
             **({} if self.density is None else {"density": self.density.describe()}),
+            **({"symbols": self.comparison.flips.describe()} if self.comparison.flips.symbols else {}),
             "torch": torch.__version__.split("+")[0],
             "onnxruntime": onnxruntime().__version__,
         }
@@ -248,6 +282,7 @@ class Proof:
     def _case(self, graph: Graph, where: str, feeds: Feeds, expected: Feeds | None = None) -> None:
         reference = call(graph, feeds) if expected is None else expected
         actual = self._run(f"graph {graph.name}", where, partial(self.bundle.session(graph.name).run, feeds))
+        actual = self.comparison.flips.outputs(actual, reference)
         for port in graph.outputs:
             self.comparison.check(
                 f"graph {graph.name}, output {port.name}",
@@ -284,12 +319,23 @@ class Proof:
         self.comparison.check(
             what,
             where,
-            actual,
+            self._levelled(n, arguments, actual, expected),
             expected,
             exact=lambda: compute(self.reference.exact),
             moved=partial(self.reference.moved_models, compute),
             unit=self.inputs.unit(expected),
         )
+
+    def _levelled(
+        self, n: int, arguments: dict[str, Any], actual: NDArray[Any], expected: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Actual samples without the symbols that rounding drew differently (:mod:`zoo_onnx.flips`)."""
+        drawn = samples_and_margins(n, arguments, self.model)
+        if drawn is None:
+            return actual
+        # the margins are those of the expected samples, or nothing is accepted
+        margin = drawn[1] if np.array_equal(drawn[0], expected) else np.full_like(drawn[1], np.inf)
+        return self.comparison.flips.levelled(actual, expected, margin)[0]
 
     def _run(self, what: str, where: str, run: Callable[[], Any]) -> Any:
         self.cases += 1

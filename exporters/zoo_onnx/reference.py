@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.errors import ProofError
-from zoo.models.interface import GenerativeModel
+from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Graph, Programs
 from zoo_onnx.compare import Comparison, Sides
 from zoo_onnx.sizes import LEADING
@@ -192,10 +192,11 @@ class Reference:
         middle = n // 2
         for rows in (slice(middle, middle + 1), slice(middle - 1, middle + 2)) if n > 2 else ():
             part = {port.name: _rows(feeds[port.name], port.shape, rows) for port in graph.inputs}
-            outputs = call(graph, part)
+            within = {port.name: _rows(whole[port.name], port.shape, rows) for port in graph.outputs}
+            outputs = comparison.flips.outputs(call(graph, part), within)
             for port in graph.outputs:
                 if _leading(port.shape) is not None:
-                    in_batch = _rows(whole[port.name], port.shape, rows)
+                    in_batch = within[port.name]
                     self._alone(
                         f"graph {graph.name}, output {port.name}, of PyTorch",
                         f"{where}, rows {rows.start} to {rows.stop - 1}",
@@ -280,6 +281,16 @@ def samples(n: int, arguments: Mapping[str, Any], model: GenerativeModel) -> Arr
     """The samples of a model."""
     with torch.no_grad():
         return _numpy(model.sample(n, **arguments))
+
+
+def samples_and_margins(n: int, arguments: Mapping[str, Any], model: GenerativeModel) -> tuple[Array, Array] | None:
+    """Samples of a model that draws symbols, and by how much each was ahead; None for another model."""
+    if not isinstance(model, DirectModel) or not model.draws_symbols:
+        return None
+    with torch.no_grad():
+        x, margin = model.drawn_samples(n, **arguments)
+    assert margin is not None
+    return _numpy(x), _numpy(margin)
 
 
 def densities(x: Array, arguments: Mapping[str, Any], model: GenerativeModel) -> NDArray[np.float64]:

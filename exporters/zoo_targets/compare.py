@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import shlex
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from zoo import weights
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import relative_difference
-from zoo.errors import BundleError, ProofError
+from zoo.errors import BundleError, ProofError, UsageError
 from zoo.runtime import BundledModel
 from zoo.runtime.check import tolerance_of
 from zoo.runtime.session import Session
@@ -32,16 +34,21 @@ def chosen(model: BundledModel, scratch: Path) -> tuple[Any, list[str]]:
     if model.condition is None or model.condition.kind == "classes":
         return None, []
     if not model.condition.plain:
-        parts = golden_parts(model.bundle)
-        for name, value in parts.items():
-            np.save(scratch / f"{name}.npy", value)
-        return parts, [f"--condition={name}={scratch / name}.npy" for name in parts]
+        return _written(golden_parts(model.bundle), scratch)
     vector = golden_context(model.bundle)
     return vector, [f"--class={','.join(map(str, vector.tolist()))}"]
 
 
-def golden_parts(bundle: Bundle) -> dict[str, NDArray[Any]]:
-    """Values of named parts typical of the training data, by name: the condition of the first golden sample.
+def _written(parts: dict[str, NDArray[Any]], scratch: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Parts, and the options that read them from the files that are written here."""
+    for name, value in parts.items():
+        np.save(scratch / f"{name}.npy", value)
+    return parts, [f"--condition={name}={scratch / name}.npy" for name in parts]
+
+
+def golden_parts(bundle: Bundle, program: str = "sample") -> dict[str, NDArray[Any]]:
+    """Values of named parts typical of the training data, by name: the condition of the first golden sample, or of
+    the first golden log-density.
 
     Tokens come without those that fill them up.
 
@@ -50,7 +57,7 @@ def golden_parts(bundle: Bundle) -> dict[str, NDArray[Any]]:
     """
     golden, found = weights.read(bundle.file(GOLDEN)), {}
     for part in () if bundle.manifest.condition is None else bundle.manifest.condition.parts:
-        values = golden.get(f"program:sample/0/in/condition/{part.name}")
+        values = golden.get(f"program:{program}/0/in/condition/{part.name}")
         if values is None:
             raise BundleError(f"the golden values of {bundle.folder} have no part {part.name}")
         found[part.name] = np.asarray(values[0])
@@ -63,7 +70,7 @@ def values_shown(bundle: Bundle) -> dict[str, str]:
     """What to write after ``--condition`` for each named part: a value where that is short, or a file."""
     condition, texts = bundle.manifest.condition, {}
     for part in () if condition is None else condition.parts:
-        value = golden_parts(bundle)[part.name]
+        value = golden_parts(bundle, "sample" if bundle.manifest.sample is not None else "log_prob")[part.name]
         if part.modality == "classes":
             texts[part.name] = part.labels[0] if part.labels else "0"
         elif part.modality == "tokens" and part.alphabet is not None:
@@ -99,7 +106,7 @@ def agree(what: str, actual: NDArray[Any], expected: NDArray[Any], model: Bundle
     Raises:
         ProofError: they do.
     """
-    unit = model.manifest.sample.unit(expected)
+    unit = model.manifest.sampling.unit(expected)
     tolerance = tolerance_of(model.manifest, "sample")
     difference = relative_difference(actual, expected, unit) if actual.shape == expected.shape else float("inf")
     if not difference <= tolerance:
@@ -107,6 +114,46 @@ def agree(what: str, actual: NDArray[Any], expected: NDArray[Any], model: Bundle
             f"{what} gives samples that differ by {difference:.1e} from those of genzoo's runtime; "
             f"the tolerance is {tolerance:.1e}"
         )
+
+
+def refuse_scoring_alone(manifest: Manifest, target: str) -> None:
+    """Refuse a model that only scores, of which a target that draws samples has nothing to show.
+
+    Raises:
+        UsageError: it does.
+    """
+    if manifest.sample is None:
+        raise UsageError(
+            f"the target {target} draws samples, and {manifest.model.get('name', 'this model')} only scores data",
+            hint="Its bundle scores in zoo.runtime, and by the targets python and cpp.",
+        )
+
+
+def agree_on_densities(what: str, command: list[str], model: BundledModel) -> str:
+    """Compare what a program prints for data, given by ``--score FILE``, with the runtime, and tell of it.
+
+    Raises:
+        ProofError: it fails, or prints others.
+    """
+    golden = weights.read(model.bundle.file(GOLDEN))
+    x, condition = golden["program:log_prob/0/in/x"], golden.get("program:log_prob/0/in/condition")
+    given = [] if condition is None else [f"--class={','.join(map(str, condition[0].ravel().tolist()))}"]
+    one: Any = None if condition is None else condition[0]
+    with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
+        if model.condition is not None and not model.condition.plain:
+            one, given = _written(golden_parts(model.bundle, "log_prob"), Path(scratch))
+        data = Path(scratch) / "x.npy"
+        np.save(data, x)
+        done = subprocess.run([*command, "--score", str(data), *given], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ProofError(f"{what} fails: {last_line(done.stderr)}")
+    found = np.array([float(line) for line in done.stdout.split()])
+    expected = model.log_prob(x, condition=one)
+    unit, tolerance = float(math.prod(model.event_shape)), tolerance_of(model.manifest, "log_prob")
+    difference = relative_difference(found, expected, unit) if found.shape == expected.shape else float("inf")
+    if not difference <= tolerance:
+        raise ProofError(f"{what} gives log-densities that differ by {difference:.1e} from those of genzoo's runtime")
+    return f"{len(x)} log-densities by {what}"
 
 
 def replay(session: Session, name: str, manifest: Manifest, golden: Path) -> int:

@@ -28,7 +28,7 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ExportError, MissingDependencyError, OutputError, ProofError
 from zoo.files import copy_file, write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import SAMPLES, SEED, agree, chosen, example, last_line
+from zoo_targets.compare import SAMPLES, SEED, agree, agree_on_densities, chosen, example, last_line
 
 PROGRAM = Path(__file__).parent / "files" / "cpp"
 #: environment variable: the folder of onnxruntime_c_api.h, which the Python package does not contain
@@ -64,6 +64,8 @@ def verify(folder: Path) -> str:
     """
     program = build(folder)
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
+    if model.manifest.sample is None:
+        return agree_on_densities("the C++ program", [str(program), "--bundle", str(folder / "bundle")], model)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         condition, arguments = chosen(model, Path(scratch))
         output = Path(scratch) / "x.npy"
@@ -167,7 +169,7 @@ A C++17 program for the bundle in `bundle/`, on ONNX Runtime's C API (1.17 or ne
 ```sh
 cmake -S . -B build -DONNXRUNTIME_ROOT=/path/to/onnxruntime-linux-x64-<version>
 cmake --build build
-build/sample -n 4 --seed 0{_example(bundle)} -o samples.npy
+build/sample {_use(bundle)}{_example(bundle)}
 build/sample --help
 ```
 
@@ -182,12 +184,22 @@ In a program of your own, `add_subdirectory` of this folder gives the header lib
 genzoo::Model model("bundle");                 // checks every file against the manifest
 genzoo::SampleOptions options;
 options.seed = 0;{_embedded(bundle)}
-genzoo::Array x = model.sample(4, options);    // float32 {shape}, in data units
+{_line(bundle, shape)}
 ```
 
 Threads may share a model. All errors are of type `genzoo::Error`, with a message of one sentence. The same seed gives
 the same samples in PyTorch and in every other runtime of the bundle. `bundle/MODEL_CARD.md` describes the model.
 """
+
+
+def _use(bundle: Bundle) -> str:
+    return "--score data.npy" if bundle.manifest.sample is None else "-o samples.npy -n 4 --seed 0"
+
+
+def _line(bundle: Bundle, shape: str) -> str:
+    if bundle.manifest.sample is None:
+        return 'std::vector<double> nats = model.log_prob(genzoo::read_npy("data.npy"), options);'
+    return f"genzoo::Array x = model.sample(4, options);    // float32 {shape}, in data units"
 
 
 def _example(bundle: Bundle) -> str:

@@ -20,7 +20,7 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ProofError
 from zoo.files import copy_file, write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import SAMPLES, SEED, agree, chosen, example, last_line
+from zoo_targets.compare import SAMPLES, SEED, agree, agree_on_densities, chosen, example, last_line
 
 RUNTIME = Path(__file__).parent / "files" / "sample.py"
 
@@ -36,11 +36,12 @@ def pack(bundle: Bundle, folder: Path) -> None:
     condition = bundle.manifest.condition
     chosen = " --class 0" if condition is not None and condition.kind == "classes" else ""
     chosen = example(bundle) if condition is not None and condition.kind == "parts" else chosen
+    draws = f"-n 4 --seed 0{chosen} -o samples.npy"
     text = f"""# {name}
 
 ```sh
 pip install numpy onnxruntime
-python sample.py -n 4 --seed 0{chosen} -o samples.npy
+python sample.py {f"--score data.npy{chosen}" if bundle.manifest.sample is None else draws}
 ```
 
 `sample.py` is the whole runtime, to be read and copied; see `python sample.py --help`. The same seed
@@ -57,6 +58,8 @@ def verify(folder: Path) -> str:
         ProofError: it fails, or gives different samples.
     """
     model = BundledModel(open_bundle(folder / "bundle"), "cpu")
+    if model.manifest.sample is None:
+        return agree_on_densities(RUNTIME.name, [sys.executable, "-I", str(folder / RUNTIME.name)], model)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         condition, arguments = chosen(model, Path(scratch))
         output = Path(scratch) / "x.npy"

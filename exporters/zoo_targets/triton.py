@@ -117,13 +117,14 @@ def _readme(manifest: Manifest) -> str:
         f"{', '.join(p.name for p in info.outputs)}"
         for graph, info in manifest.graphs.items()
     )
+    draws = "-n 4 --seed 0 -o samples.npy" if manifest.sample is not None else "--score data.npy"
     return f"""# {name} on NVIDIA Triton Inference Server
 
 ```sh
 docker run --gpus all -p 8000:8000 -v "$PWD/{REPOSITORY}:/models" \\
     nvcr.io/nvidia/tritonserver:<release>-py3 tritonserver --model-repository=/models
 pip install numpy onnxruntime 'tritonclient[http]'
-python client.py --url localhost:8000 -n 4 --seed 0 -o samples.npy
+python client.py --url localhost:8000 {draws}
 ```
 
 {models}

@@ -29,7 +29,7 @@ from zoo.bundle.manifest import Manifest
 from zoo.errors import ProofError
 from zoo.files import write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import agree, example, values_shown
+from zoo_targets.compare import agree, example, refuse_scoring_alone, values_shown
 from zoo_web.onnxruntime_web import VARIABLE, VERSION
 from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
 
@@ -47,6 +47,7 @@ def pack(bundle: Bundle, folder: Path, **unknown: Any) -> None:
         OutputError: the folder cannot be written.
     """
     refuse_unknown("node", unknown)
+    refuse_scoring_alone(bundle.manifest, "node")
     manifest = bundle.manifest
     copy_folder(FILES / "node", folder)
     copy_folder(FILES / RUNTIME, make_folder(folder / RUNTIME))

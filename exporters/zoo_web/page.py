@@ -24,7 +24,7 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ProofError, UsageError
 from zoo.files import write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import agree
+from zoo_targets.compare import agree, refuse_scoring_alone
 from zoo_web import onnxruntime_web
 from zoo_web.browser import Browser, find_browser, served
 from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
@@ -64,6 +64,7 @@ def pack(
         OutputError: the folder cannot be written.
     """
     refuse_unknown("web", unknown, _OPTIONS)
+    refuse_scoring_alone(bundle.manifest, "web")
     if not isinstance(webgpu, bool):
         raise UsageError(f"webgpu is true or false, not {webgpu!r}", hint="-T webgpu=true")
     if ort is not None and not isinstance(ort, (str, os.PathLike)):

@@ -19,6 +19,10 @@ from zoo.runtime import contract  # noqa: E402
 SECONDS, MEGABYTES = 5, 300
 
 
+def _noise(name, distribution):
+    return {"name": name, "distribution": distribution}
+
+
 def field(path, value):
     """Set one field of the manifest; the last part of the path may be new."""
 
@@ -552,6 +556,16 @@ ATTACKS = [
     # -- what fits, and makes no sense
     ("samples of another shape than the graph's", "shape", field("event_shape", [3])),
     ("a sampler without noise", "no input for the noise", field("programs.sample.noise", None)),
+    ("noise of another distribution", "is none of", field("programs.sample.noise", [_noise("z", "cauchy")])),
+    ("no noises", "too few", field("programs.sample.noise", [])),
+    ("a noise twice", "cannot run", field("programs.sample.noise", [_noise("z", "normal"), _noise("z", "uniform")])),
+    (
+        "a noise that the graph lacks",
+        "graph inverse takes z, expected w",
+        field("programs.sample.noise", [_noise("w", "normal")]),
+    ),
+    ("a length of two rules", "an event ends by", field("length", {"end": 0, "mask": 1})),
+    ("a length that events lack", "end by a mask", field("length", {"mask": 1})),
 ]
 
 

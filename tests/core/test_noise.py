@@ -1,5 +1,9 @@
 """The specified noise: published vectors, the normal distribution, and independence of batching."""
 
+import json
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +11,7 @@ from zoo import noise
 from zoo.errors import UsageError
 from zoo.noise import Stream
 
+VECTORS = json.loads((Path(__file__).parent / "golden" / "noise.json").read_text())
 #: counter, key, result: the known answers that Random123 publishes for philox4x32 with 10 rounds
 KNOWN_ANSWERS = [
     ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
@@ -39,7 +44,7 @@ def test_elements_follow_the_documented_counter():
     assert u[3, 5] == np.float32(((int(block[1]) >> 9) + 0.5) * 2.0**-23)
 
 
-@pytest.mark.parametrize("draw", [noise.normal, noise.uniform, noise.rademacher])
+@pytest.mark.parametrize("draw", [noise.normal, noise.uniform, noise.gumbel, noise.rademacher])
 def test_a_sample_is_the_same_alone_and_in_a_batch(draw):
     whole = draw(11, 10, (3, 5))
     parts = np.concatenate([draw(11, 1, (3, 5)), draw(11, 6, (3, 5), first=1), draw(11, 3, (3, 5), first=7)])
@@ -83,6 +88,41 @@ def test_uniforms_lie_strictly_inside_the_unit_interval():
     assert u.min() > 0
     assert u.max() < 1
     assert abs(u.mean() - 0.5) < 4 * np.sqrt(1 / 12 / u.size)
+
+
+def test_gumbel_numbers_follow_their_distribution_and_draw_symbols():
+    g = noise.gumbel(0, 100_000, (5,)).astype(np.float64)
+    quantiles = np.linspace(-2, 8, 201)
+    empirical = np.searchsorted(np.sort(g.ravel()), quantiles) / g.size
+    # Kolmogorov-Smirnov, as for the normals below
+    assert np.abs(empirical - np.exp(-np.exp(-quantiles))).max() < 1.95 / np.sqrt(g.size)
+    p = np.array([0.5, 0.2, 0.15, 0.1, 0.05])
+    shares = np.bincount((np.log(p) + g).argmax(1), minlength=5) / len(g)
+    assert (np.abs(shares - p) < 4 * np.sqrt(p * (1 - p) / len(g))).all()
+
+
+def test_noises_of_one_call_have_streams_of_their_own():
+    noises = (noise.Noise("z", (3,)), noise.Noise("g", (2, 4), "gumbel"), noise.Noise("u", (5,), "uniform"))
+    drawn = noise.drawn(noises, 7, 4, first=2)
+    assert list(drawn) == ["z", "g", "u"]
+    # the first, if it is of normals, is the noise of a model of one
+    np.testing.assert_array_equal(drawn["z"], noise.normal(7, 4, (3,), first=2))
+    np.testing.assert_array_equal(drawn["g"], noise.gumbel(7, 4, (2, 4), first=2, step=1))
+    np.testing.assert_array_equal(drawn["u"], noise.uniform(7, 4, (5,), first=2, step=2))
+
+
+def test_the_table_of_vectors_is_that_of_the_specification():
+    """``golden/noise.json``, which every runtime is tested with, worked out here from the words."""
+    for case in VECTORS["cases"]:
+        key = np.array([case["seed"] & 0xFFFFFFFF, case["seed"] >> 32], np.uint32)
+        blocks = [np.array([b, case["sample"], case["step"], 0], np.uint32) for b in range(2)]
+        u = [((int(w) >> 9) + 0.5) / 2**23 for block in blocks for w in noise.philox4x32(block, key)]
+        if case["distribution"] == "normal":
+            pairs = [(math.sqrt(-2 * math.log(a)), 2 * math.pi * b) for a, b in zip(u[::2], u[1::2], strict=True)]
+            u = [value for r, t in pairs for value in (r * math.cos(t), r * math.sin(t))]
+        elif case["distribution"] == "gumbel":
+            u = [-math.log(-math.log(a)) for a in u]
+        np.testing.assert_allclose(case["values"], np.float32(u), rtol=1.2e-7)
 
 
 def test_rademacher_signs_balance():

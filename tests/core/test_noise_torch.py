@@ -51,3 +51,13 @@ def test_normals_are_those_of_numpy(seed, shape, device):
 def test_batches_go_on():
     whole = noise_torch.normal(3, 6, (5,))
     torch.testing.assert_close(noise_torch.normal(3, 2, (5,), first=4), whole[4:], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_noises_of_every_distribution_are_those_of_numpy(device):
+    noises = (noise.Noise("z", (3,)), noise.Noise("u", (5,), "uniform"), noise.Noise("g", (2, 7), "gumbel"))
+    ours, theirs = noise_torch.drawn(noises, 2**63 + 1, 50, device=device), noise.drawn(noises, 2**63 + 1, 50)
+    assert list(ours) == list(theirs)
+    torch.testing.assert_close(ours["u"].cpu(), torch.from_numpy(theirs["u"]), rtol=0, atol=0)
+    for name in ("z", "g"):
+        np.testing.assert_allclose(ours[name].cpu().numpy(), theirs[name], rtol=0, atol=2e-6)

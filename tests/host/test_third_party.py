@@ -293,6 +293,56 @@ def test_a_bound_and_no_density_at_all_train_export_and_run(environment, tmp_pat
     assert "cannot score" in error["message"]
 
 
+@pytest.mark.slow
+def test_a_recurrent_network_and_a_density_alone_train_export_and_run(environment, tmp_path):
+    """Names by a GRU, walks of variable length, and a kernel density, which only scores."""
+    import numpy as np
+
+    package = Path(
+        shutil.copytree(GENERATORS, tmp_path / "zoo-generators", ignore=shutil.ignore_patterns("__pycache__"))
+    )
+    environment.install(package)
+    metrics = {
+        "gru": ["test_nll", "test_bits_per_symbol"],
+        "walk": ["test_nll"],
+        "kernels": ["test_nll", "test_gap"],
+    }
+    try:
+        for name, measured in metrics.items():
+            trained = environment.json("train", str(package / f"{name}.toml"), "-o", f"runs/{name}", "--steps", "200")
+            assert list(trained["metrics"]) == measured
+            environment.zoo("export", f"runs/{name}", "-o", f"{name}.bundle")
+            shown = environment.json("show", f"{name}.bundle")
+            assert (shown["density"], shown["samples"]) == ("exact", name != "kernels")
+            assert environment.json("show", f"runs/{name}")["samples"] == (name != "kernels")
+        assert "only scores" in environment.zoo("show", "runs/kernels").stdout
+        if (Path(os.environ.get("ZOO_DATA", "")) / "names" / "names.txt").is_file():
+            trained = environment.json("train", str(package / "names-gru.toml"), "-o", "runs/names", "--steps", "20")
+            # better than any letter alike, of 27
+            assert trained["metrics"]["test_bits_per_symbol"]["value"] < np.log2(27)
+        evaluated = environment.json("eval", "gru.bundle", "--data", "syllables", "--samples", "50")["metrics"]
+        assert {"test_nll", "test_bits_per_symbol", "novel"} <= set(evaluated)
+        alone = environment.json("eval", "kernels.bundle", "--data", "moons")["metrics"]
+        # no metric of samples; and 200 kernels know more of two moons than a normal, whose gap is above 1
+        assert list(alone) == ["test_nll", "test_gap"]
+        assert 0 < alone["test_gap"]["value"] < 1
+    finally:
+        environment.pip("uninstall", "-y", "zoo-generators")
+    # without the package: names of syllables, most of them
+    environment.zoo("run", "gru.bundle", "-n", "200", "--seed", "0", "-o", "names.txt")
+    names = (environment.work / "names.txt").read_text("utf-8").split()
+    assert sum(re.fullmatch("([klmnrst][aeio]){2,3}", name) is not None for name in names) > 100
+    scored = environment.json("run", "gru.bundle", "--log-prob", "names.txt")
+    assert scored["bits_per_dim"] is None
+    assert np.isfinite(scored["log_prob"]).all()
+    environment.zoo("run", "walk.bundle", "-n", "30", "--seed", "0", "-o", "walks.csv")
+    assert (environment.work / "walks.csv").read_text().splitlines()[0].endswith(",length")
+    environment.zoo("run", "walk.bundle", "--log-prob", "walks.csv", "-o", "walk-scores.npy")
+    assert np.isfinite(np.load(environment.work / "walk-scores.npy")).all()
+    error = environment.json("run", "kernels.bundle", "-n", "4", "-o", "no.npy", code=2)["error"]
+    assert error["message"].endswith("only scores data: it cannot sample")
+
+
 def it_runs_in_a_single_file_that_knows_no_path(environment, expected):
     """The target ``python``: the table of the model's own sampler is numbers by then."""
     import numpy as np

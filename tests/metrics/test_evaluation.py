@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,6 +111,7 @@ class TestJudged:
         """Draws what it is asked for, but every fourth wrongly."""
 
         condition = Condition.classes(2)
+        manifest = SimpleNamespace(sample="a program")
 
         def sample(self, n, *, seed, condition, progress):
             shown = np.where(np.arange(n) % 4 == 3, 1 - condition, condition)

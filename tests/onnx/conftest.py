@@ -14,7 +14,7 @@ from filelock import FileLock  # noqa: E402 - after the checks for what they nee
 
 from zoo.conditions import Condition  # noqa: E402
 from zoo.exporting import export  # noqa: E402
-from zoo.models.interface import DirectModel  # noqa: E402
+from zoo.models.interface import DirectModel, Noise, largest  # noqa: E402
 from zoo.programs import Graph  # noqa: E402
 from zoo.programs.ports import Port  # noqa: E402
 from zoo_diffusion.unet import UNetDiffusion  # noqa: E402
@@ -48,6 +48,29 @@ class Gaussian(DirectModel):
         z = (x - self.centre(condition)) @ self.inverse_factor.T
         log_det = torch.log(torch.abs(torch.diagonal(self.factor))).sum()
         return -0.5 * (z * z).sum(1) - 0.5 * self.event_shape[0] * math.log(2 * math.pi) - log_det
+
+
+class Noisy(DirectModel):
+    """Two normals, three uniforms and four symbols of five, each from a noise of its own; it only samples."""
+
+    family = "noisy"
+    density = "none"
+    draws_symbols = True
+
+    def __init__(self):
+        super().__init__()
+        self.event_shape = (9,)
+        self.scale = torch.nn.Parameter(torch.tensor([0.5, 2.0]))
+        self.logits = torch.nn.Parameter(torch.linspace(-1, 1, 20).reshape(4, 5).sin())
+
+    @property
+    def noises(self):
+        return (Noise("z", (2,)), Noise("u", (3,), "uniform"), Noise("g", (4, 5), "gumbel"))
+
+    def draw(self, noise, condition=None):
+        symbols, margins = largest(self.logits + noise["g"])
+        numbers = torch.cat([self.scale * noise["z"], noise["u"]], 1)
+        return torch.cat([numbers, symbols], 1), torch.cat([torch.full_like(numbers, 1e9), margins], 1)
 
 
 class Baked(Gaussian):

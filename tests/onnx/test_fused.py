@@ -28,6 +28,22 @@ def scalar(name):
     return ir.Value(name=name, type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(()))
 
 
+@pytest.mark.parametrize("distribution", noise.DISTRIBUTIONS)
+@pytest.mark.parametrize("shape", [(5,), (2, 4)])
+def test_noises_of_one_call_in_a_graph_are_those_of_numpy(shape, distribution):
+    builder = Builder("t.")
+    seed, first, n, step = inputs = [scalar(name) for name in ("seed", "first", "n", "step")]
+    each = noise.Noise("z", shape, distribution)
+    z = noise_graph.drawn(builder, noise_graph.key(builder, seed), first, n, each, step)
+    z.type, z.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(("batch", *shape))
+    model = ir.to_proto(ir.Model(builder.graph(inputs, [z], "noise", 18), ir_version=8))
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    feeds = {"seed": np.array(5), "first": np.array(3), "n": np.array(6), "step": np.array(2)}
+    others = (noise.Noise("a", (1,)), noise.Noise("b", (7,), "gumbel"))
+    expected = noise.drawn((*others, each), 5, 6, first=3)["z"]
+    np.testing.assert_allclose(session.run(None, feeds)[0], expected, rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("shape", [(1,), (5,), (1, 4, 4)])
 def test_noise_in_a_graph_is_that_of_numpy(shape):
     builder = Builder("t.")

@@ -49,6 +49,7 @@ def bundles(small, tmp_path_factory):
         "fixed-steps": lambda: (small.unet(small.Steps), {"batch": 3}),
         "fixed-call": lambda: (small.Gaussian(), {"batch": 4}),
         "vector": lambda: (small.Gaussian(conditional=True), {}),
+        "noisy": lambda: (small.Noisy(), {"fused": {}}),
         "half": lambda: (small.unet(small.Steps), {"dtype": "float16"}),
     }
 

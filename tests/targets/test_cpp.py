@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ PROBE = r"""
 
 #include <cstdio>
 #include <fstream>
+#include <iomanip>
 #include <iostream>
 #include <iterator>
 #include <thread>
@@ -42,6 +44,11 @@ int main(int count, char** values) {
     } else if (what == "philox") {
       const genzoo::noise::Block block = genzoo::noise::philox4x32({1, 2, 3, 4}, 0x0123456789abcdefULL);
       for (const std::uint32_t word : block) std::cout << word << ' ';
+    } else if (what == "noise") {  // distribution, seed, sample and number of the stream
+      float numbers[8];
+      genzoo::noise::draw(values[2], std::stoull(values[3]), static_cast<std::uint32_t>(std::stoull(values[4])), 8,
+                          static_cast<std::uint32_t>(std::stoul(values[5])), numbers);
+      for (const float number : numbers) std::cout << std::setprecision(9) << number << ' ';
     } else if (what == "sha256") {
       for (int i = 2; i < count; ++i) std::cout << genzoo::sha256(values[i]) << '\n';
     } else if (what == "threads") {  // eight threads sample from one model, whose session none has loaded yet
@@ -138,6 +145,14 @@ def test_its_philox_is_the_specified_one(probe):
     key = np.array([0x89ABCDEF, 0x01234567], np.uint32)
     expected = philox4x32(np.array([1, 2, 3, 4], np.uint32), key).tolist()
     assert [int(word) for word in probe("philox").split()] == expected
+
+
+def test_its_noise_is_that_of_the_table(probe):
+    path = Path(__file__).parents[1] / "core" / "golden" / "noise.json"
+    for case in json.loads(path.read_text())["cases"]:
+        found = probe("noise", *(case[name] for name in ("distribution", "seed", "sample", "step"))).split()
+        np.testing.assert_allclose(np.float32(found), case["values"], rtol=1.2e-7, atol=1e-9)
+    assert "noise of the distribution cauchy cannot be drawn here" in probe("noise", "cauchy", 0, 0, 0)
 
 
 def test_its_digests_are_sha256(probe, tmp_path):

@@ -26,6 +26,8 @@ CASES = {
     "a fixed batch of steps": ("fixed-steps", [], {}),
     "a vector": ("vector", ["--class=-1,0.25,2"], {"condition": [-1.0, 0.25, 2.0]}),
     "fewer bits": ("half", [], {}),
+    "noises of every distribution": ("noisy", [], {}),
+    "the same noises in a fused graph": ("noisy", ["--fused"], {"fused": True}),
 }
 
 
@@ -62,6 +64,27 @@ def test_whole_numbers_are_dequantised_as_specified(program, bundles, dtype):
     # and real numbers are scored as they are
     plain = program.score(bundles("digits-nsf"), x.astype(np.float64), "--class", "0,1,2")
     np.testing.assert_allclose(plain, model.log_prob(x.astype(float), condition=[0, 1, 2]), rtol=1e-5)
+
+
+def restated(folder, change):
+    values = json.loads((folder / MANIFEST).read_text("utf-8"))
+    change(values["programs"])
+    (folder / MANIFEST).write_text(json.dumps(values), "utf-8")
+    return folder
+
+
+def test_a_model_that_only_scores_scores_and_does_not_sample(program, bundles, copied):
+    folder = restated(copied(bundles("moons-nsf")), lambda programs: programs.update(sample=None))
+    assert program.refuses(folder) == "moons-nsf only scores data: it cannot sample"
+    x = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+    expected = load(bundles("moons-nsf"), "cpu").log_prob(x)
+    np.testing.assert_allclose(program.score(folder, x), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_noise_that_no_runtime_draws_is_refused(program, bundles, copied):
+    noise = [{"name": "z", "distribution": "cauchy"}]
+    folder = restated(copied(bundles("moons-nsf")), lambda programs: programs["sample"].update(noise=noise))
+    assert program.refuses(folder) == "noise of the distribution cauchy cannot be drawn here"
 
 
 REFUSALS = {

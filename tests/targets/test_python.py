@@ -1,5 +1,6 @@
 """The target ``python``: one file that needs numpy and onnxruntime, and nothing of ours."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from zoo.runtime import load
 from zoo_targets.python import verify
 
 #: runs sample.py where nothing can be imported but the standard library, numpy and onnxruntime with what they need
+VECTORS = json.loads((Path(__file__).parents[1] / "core" / "golden" / "noise.json").read_text())
 ISOLATED = """
 import runpy, sys
 
@@ -70,9 +72,17 @@ def test_it_finds_its_bundle_from_anywhere(packed, tmp_path):
 def test_its_noise_is_the_specified_noise(module, size):
     samples = np.array([0, 1, 5, 2**32 - 1])
     for seed in (0, 2**64 - 1):
-        given = module["normal"](seed, samples, (size,), 3, 1)
-        single = [noise.normal(seed, 1, (size,), first=int(i), step=3, stream=Stream.STEP)[0] for i in samples]
-        np.testing.assert_array_equal(given, np.stack(single))
+        for kind, draw in (("normal", noise.normal), ("uniform", noise.uniform), ("gumbel", noise.gumbel)):
+            given = module["noise"](kind, seed, samples, (size,), 3, 1)
+            single = [draw(seed, 1, (size,), first=int(i), step=3, stream=Stream.STEP)[0] for i in samples]
+            np.testing.assert_array_equal(given, np.stack(single))
+
+
+def test_its_noise_is_that_of_the_table(module):
+    for case in VECTORS["cases"]:
+        samples = np.array([case["sample"]])
+        given = module["noise"](case["distribution"], case["seed"], samples, (8,), case["step"])[0]
+        np.testing.assert_allclose(given, case["values"], rtol=1.2e-7, atol=1e-9)
 
 
 def test_it_is_a_library_too(module, packed):

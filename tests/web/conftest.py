@@ -100,11 +100,17 @@ def plane():
     return Plane()
 
 
-def unet():
-    """The small U-Net that exports are tested with, without a density, and with names for its classes."""
+def _small():
+    """The small models that exports are tested with."""
     spec = importlib.util.spec_from_file_location("small_models", Path(__file__).parents[1] / "onnx" / "conftest.py")
     small = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(small)
+    return small
+
+
+def unet():
+    """The small U-Net that exports are tested with, without a density, and with names for its classes."""
+    small = _small()
     condition = {"kind": "classes", "size": 3, "labels": ["a", "b", "c"], "required": False}
     return small.unet(small.Steps, condition=condition)
 
@@ -123,9 +129,15 @@ def maf():
     return model.eval()
 
 
-MODELS = {"sound": sound, "plane": plane, "unet": unet, "maf": maf}
+def noisy():
+    """Numbers and symbols from noises of every distribution."""
+    return _small().Noisy()
+
+
+MODELS = {"noisy": noisy, "sound": sound, "plane": plane, "unet": unet, "maf": maf}
 #: bundle -> its model, and the options of its export
 BUNDLES = {
+    "noisy": ("noisy", {}),
     "sound": ("sound", {}),
     "plane": ("plane", {}),
     "plane-fixed": ("plane", {"batch": 3}),

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,6 +60,21 @@ def test_shipped_models_draw_what_python_draws(both, node, runtime, name, n, opt
         sampler, steps = options["table"].split("-")
         chosen |= {"sampler": sampler, "steps": int(steps)}
     same(found, model.sample(n, seed=3, **chosen), unit)
+
+
+def test_noises_of_every_distribution_are_those_of_python(both, node, runtime):
+    package, model = both("noisy")
+    same(node(package, SAMPLE, runtime=runtime, n=5, seed=3, options={"batchSize": 3}), model.sample(5, seed=3), 1.0)
+
+
+def test_a_page_plays_recordings_of_lengths_of_their_own_to_their_ends(node, package):
+    script = """const { heard } = await import(given.module);
+        const whole = heard({ event_shape: [1, 4] }, Float32Array.of(1, 2, 3, 4));
+        const rule = { event_shape: [2, 4], length: { mask: 1, axis: 1 } };
+        return [whole, ...[[1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]].map((mask) =>
+          heard(rule, Float32Array.of(1, 2, 3, 4, ...mask)))];"""
+    module = (Path(target.__file__).parent / "files" / "web" / "page" / "sounds.mjs").as_uri()
+    assert node(package, script, module=module) == [[1, 2, 3, 4], [1, 2], [1, 2, 3, 4], []]
 
 
 def test_the_tables_of_a_bundle_are_offered(both, node):

@@ -4,7 +4,10 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
+
+from zoo.runtime import BundledModel
 
 OPEN = 'return refused(() => genzoo.open({ folder: given.folder, runtime: "onnxruntime-web" }));'
 
@@ -41,6 +44,29 @@ def test_a_file_that_was_altered(node, package, copy, file):
     content[len(content) // 2] ^= 1
     (folder / file).write_bytes(content)
     assert said(node(package, OPEN, folder=str(folder))) == f"{file} has been altered or damaged: its sha256 differs"
+
+
+def test_a_model_that_only_scores_scores_and_does_not_sample(node, package, copy, bundle):
+    folder = copy()
+    restated(folder, lambda manifest: manifest["programs"].update(sample=None))
+    script = """const model = await genzoo.open({ folder: given.folder, runtime: "onnxruntime-web" });
+        return [await refused(() => model.sample(2, { seed: 0 })), await model.logProb(given.x), model.tables];"""
+    x = [0.1, 0.2, 1.0, -0.5]
+    refusal, found, tables = node(package, script, folder=str(folder), x=x)
+    assert said(refusal) == "moons-nsf only scores data: it cannot sample"
+    expected = BundledModel(bundle("moons-nsf"), "cpu").log_prob(np.array(x, np.float32).reshape(2, 2))
+    np.testing.assert_allclose(np.array(found, float), expected, rtol=1e-4)
+    assert tables == []
+
+
+def test_noise_that_cannot_be_drawn_here(node, package, copy):
+    folder = copy()
+    noise = [{"name": "z", "distribution": "cauchy"}]
+    restated(folder, lambda manifest: manifest["programs"]["sample"].update(noise=noise))
+    script = """const model = await genzoo.open({ folder: given.folder, runtime: "onnxruntime-web" });
+        return refused(() => model.sample(2, { seed: 0 }));"""
+    message = said(node(package, script, folder=str(folder)))
+    assert message == "noise of the distribution cauchy cannot be drawn here"
 
 
 def test_a_table_that_was_altered(node, package, copy):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,16 +37,27 @@ def test_philox_gives_the_published_values(node, package):
 
 @pytest.mark.parametrize("size", [1, 2, 5, 8])
 def test_noise_is_that_of_python(node, package, size):
-    script = """return given.seeds.map((seed) => ["uniform", "normal"].map((kind) =>
+    script = """return given.seeds.map((seed) => ["uniform", "normal", "gumbel"].map((kind) =>
         genzoo[kind](BigInt(seed), 3, given.size, { first: 4294967290, step: 7, stream: 3 })));"""
     found = node(package, script, seeds=[str(seed) for seed in SEEDS], size=size)
-    for seed, (uniform, normal) in zip(SEEDS, found, strict=True):
+    for seed, (uniform, normal, gumbel) in zip(SEEDS, found, strict=True):
         place = {"first": 4294967290, "step": 7, "stream": Stream.DEQUANTIZE}
         expected = noise.uniform(seed, 3, (size,), **place)
         np.testing.assert_array_equal(np.array(uniform, np.float32).reshape(3, size), expected)
         # logarithms and cosines of two libraries differ by a unit in the last place of a float64
         z = np.array(normal, np.float32).reshape(3, size)
         np.testing.assert_allclose(z, noise.normal(seed, 3, (size,), **place), rtol=1.2e-7, atol=1e-9)
+        g = np.array(gumbel, np.float32).reshape(3, size)
+        np.testing.assert_allclose(g, noise.gumbel(seed, 3, (size,), **place), rtol=1.2e-7, atol=1e-9)
+
+
+def test_noise_is_that_of_the_table(node, package):
+    cases = json.loads((Path(__file__).parents[1] / "core" / "golden" / "noise.json").read_text())["cases"]
+    given = [{**case, "seed": str(case["seed"])} for case in cases]
+    script = """return given.cases.map(({ distribution, seed, sample, step }) =>
+        Array.from(genzoo[distribution](BigInt(seed), 1, 8, { first: sample, step })));"""
+    for case, found in zip(cases, node(package, script, cases=given), strict=True):
+        np.testing.assert_allclose(np.float32(found), case["values"], rtol=1.2e-7, atol=1e-9)
 
 
 def test_noise_is_that_of_the_specification(node, package):

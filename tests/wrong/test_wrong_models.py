@@ -4,6 +4,7 @@ Every pair is a row of :data:`PAIRS`: a model with one fault, the same without i
 tier has those that are found early, and of the others one of each kind.
 """
 
+import json
 import math
 from dataclasses import replace
 
@@ -18,7 +19,8 @@ pytest.importorskip("onnxruntime")
 from zoo.conditions import Condition  # noqa: E402 - after the checks for what they need
 from zoo.errors import ExportError, ProofError  # noqa: E402
 from zoo.exporting import export  # noqa: E402
-from zoo.models.interface import DirectModel  # noqa: E402
+from zoo.lengths import Length  # noqa: E402
+from zoo.models.interface import DirectModel, Noise, largest  # noqa: E402
 from zoo_diffusion.codec import LatentCodec  # noqa: E402
 from zoo_diffusion.diffusion import Diffusion  # noqa: E402
 from zoo_diffusion.graphs import DivergenceModule, GaussianStep  # noqa: E402
@@ -197,6 +199,88 @@ class LossyLatent(Latent):
     coding_class = Lossy
 
 
+class Streams(DirectModel):
+    """Three numbers from normals and from uniforms, each a stream of its own, without a density."""
+
+    family = "streams"
+    density = "none"
+
+    def __init__(self):
+        super().__init__()
+        self.event_shape = (3,)
+        self.scale = torch.nn.Parameter(torch.tensor([0.5, 1.0, 2.0]))
+
+    @property
+    def noises(self):
+        return (Noise("z", (3,)), Noise("w", (3,)), Noise("u", (2,), "uniform"))
+
+    def draw(self, noise, condition=None):
+        return self.scale * noise["z"] * torch.exp(0.3 * noise["w"]) + 3 * noise["u"][:, :1] * noise["u"][:, 1:]
+
+
+class Letters(DirectModel):
+    """Texts of at most three of the letters 1 to 3, each drawn alone; 0 ends a text."""
+
+    family = "letters"
+    draws_symbols = True
+    length = Length(end=0)
+
+    def __init__(self):
+        super().__init__()
+        self.event_shape = (3,)
+        self.logits = torch.nn.Parameter(
+            torch.tensor([[0.2, 1.0, 0.0, 0.3], [0.5, 0.0, 0.7, 0.1], [1.0, 0.0, 0.0, 0.0]])
+        )
+
+    @property
+    def noises(self):
+        return (Noise("g", (3, 4), "gumbel"),)
+
+    def draw(self, noise, condition=None):
+        symbols, margins = largest(self.logits + noise["g"])
+        within = self.within(symbols)
+        return symbols * within, torch.where(within > 0, margins, 1e9)
+
+    def within(self, symbols):
+        """1 up to the end, the end included."""
+        going = (symbols != 0).to(symbols.dtype).cumprod(1)
+        return torch.cat([torch.ones_like(going[:, :1]), going[:, :-1]], 1)
+
+    def log_density(self, x, condition=None):
+        whole = x.floor()
+        places = whole.clamp(0, 3).unsqueeze(2)
+        chosen = (places == torch.arange(4, dtype=x.dtype)).to(x.dtype)
+        each = (torch.log_softmax(self.logits, 1) * chosen).sum(2)
+        each = torch.where((whole < 0) | (whole > 3), each.new_full((), -math.inf), each)
+        return torch.where(self.within(whole) > 0, each, 0.0).sum(1)
+
+
+class LettersAlone(Letters):
+    """The same without a density."""
+
+    density = "none"
+
+
+class Ties(LettersAlone):
+    """Two of the letters are equally good; the graph that is written has one of them ahead by :attr:`ahead`."""
+
+    length = None
+    ahead = 2e-5
+
+    def draw(self, noise, condition=None):
+        return largest(noise["g"][:, :, :1] + self.logits[:, 2:] * torch.zeros(2, dtype=self.logits.dtype))
+
+    def programs(self):
+        programs = super().programs()
+        (graph,) = programs.graphs
+        return replace(programs, graphs=(replace(graph, written={"ahead": self.write}),))
+
+    def write(self, builder, inputs):
+        same = builder("Slice", inputs[0], builder.integers(0), builder.integers(1), builder.integers(2))
+        better = builder("Add", same, np.array(self.ahead, np.float32))
+        return builder.call(largest, (builder("Concat", same, better, axis=2), ("batch", 3, 2)))
+
+
 # -- noise and seeds --------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +302,58 @@ class ScaledSampleWithoutDensity(Generator):
 class NeighbourWithoutDensity(Generator):
     def inverse(self, z, condition=None):
         return super().inverse(z) + 0.1 * z[:, :1].roll(1, 0)
+
+
+class StreamTwice(Streams):
+    def drawn_noises(self, noises, seed, n):
+        drawn = super().drawn_noises(noises, seed, n)
+        return {**drawn, "w": drawn["z"]}
+
+
+class UniformsForNormals(Streams):
+    def drawn_noises(self, noises, seed, n):
+        first, *others = noises
+        return super().drawn_noises([replace(first, distribution="uniform"), *others], seed, n)
+
+
+class StreamThatIsIgnored(Streams):
+    def draw(self, noise, condition=None):
+        return super().draw({**noise, "w": 0 * noise["z"]})
+
+
+class NormalsForGumbel(LettersAlone):
+    def drawn_noises(self, noises, seed, n):
+        return super().drawn_noises([replace(each, distribution="normal") for each in noises], seed, n)
+
+
+class FarAhead(Ties):
+    ahead = 1e-2
+
+
+class GoesOnAfterTheEnd(LettersAlone):
+    def within(self, symbols):
+        return torch.ones_like(symbols)
+
+
+class CountsAfterTheEnd(Letters):
+    def log_density(self, x, condition=None):
+        return super().log_density(x) - 0.1 * (x.floor() != 0).to(x.dtype).sum(1)
+
+
+class ForgetsTheEnd(Letters):
+    def log_density(self, x, condition=None):
+        whole = x.floor()
+        ends = torch.log_softmax(self.logits, 1)[:, 0] * self.within(whole) * (whole == 0).to(x.dtype)
+        return super().log_density(x) - ends.sum(1)
+
+
+class OtherLetters(Letters):
+    def log_density(self, x, condition=None):
+        places = torch.tensor([0.0, 2.0, 1.0, 3.0], dtype=x.dtype)
+        whole = x.floor()
+        known = (whole >= 0) & (whole <= 3)
+        swapped = ((whole.unsqueeze(2) == torch.arange(4, dtype=x.dtype)).to(x.dtype) * places).sum(2)
+        return super().log_density(torch.where(known, swapped, whole))
 
 
 class DensityThatIsNone(Generator):
@@ -567,6 +703,15 @@ PAIRS = [
     (IgnoredSeedWithoutDensity, Generator, "draws from torch's random numbers, and not from the seed"),
     (ScaledSampleWithoutDensity, Generator, "2 times the bundle's samples, plus 1: shift or scale dif"),
     (NeighbourWithoutDensity, Generator, "graph inverse, output x, .*depends on the other samples"),
+    (StreamTwice, Streams, "PyTorch draws the noise w from the stream of z"),
+    (StreamThatIsIgnored, Streams, "samples do not depend on the noise w, which the program draws"),
+    whole_table(UniformsForNormals, Streams, "PyTorch draws the noise z as uniform, and the program says normal"),
+    (NormalsForGumbel, LettersAlone, "PyTorch draws the noise g as normal, and the program says gumbel"),
+    (FarAhead, Ties, "graph inverse, output x differs by"),
+    (GoesOnAfterTheEnd, LettersAlone, "ends after . positions and has symbols other than 0 after its end"),
+    (CountsAfterTheEnd, Letters, "log_prob counts what is after the end of an event"),
+    (ForgetsTheEnd, Letters, "too much mass: the .* different events among 4096 samples"),
+    (OtherLetters, Letters, "Metropolis steps by it"),
     (DensityThatIsNone, Generator, "says density = 'exact', and its programs that it is 'none'"),
     (NumbersOfNumPy, Flow, "draws from NumPy's random numbers, and not from the seed"),
     whole_table(OneSeed, Flow, "the same samples for every seed"),
@@ -640,3 +785,12 @@ def test_a_wrong_model_is_refused_by_name_and_the_right_one_is_exported(wrong, r
     with pytest.raises((ProofError, ExportError), match=named):
         export(wrong(), tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_symbols_that_rounding_draws_differently_are_accepted_and_counted(exported):
+    folder = exported(Ties)
+    counted = json.loads((folder / "manifest.json").read_text("utf-8"))["proof"]["symbols"]
+    assert counted["flipped"] > 0
+    assert counted["symbols"] > counted["flipped"]
+    assert counted["largest_margin"] == pytest.approx(2e-5, rel=0.5)
+    assert "samples have another one where the best two are apart by at most" in (folder / "MODEL_CARD.md").read_text()

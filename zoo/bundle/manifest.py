@@ -15,9 +15,10 @@ from typing import Any
 
 from zoo import records, schema
 from zoo.conditions import Condition
-from zoo.density import Density
+from zoo.density import Density, cannot_sample
 from zoo.errors import BundleError, ZooError
 from zoo.jsonfile import strict
+from zoo.lengths import Length, length_from
 from zoo.modality import Modality, modality_from
 from zoo.modality import describe as describe_modality
 from zoo.programs import Fused, Program, describe, fused_from, program_from
@@ -62,7 +63,7 @@ class Manifest:
         levels: number of values of discrete data, or None.
         licenses: ``{"code": SPDX, "weights": SPDX}``.
         graphs: by name.
-        sample: the program that samples.
+        sample: the program that samples, or None.
         log_prob: the program that scores, or None.
         fused: a whole run of ``sample`` in one call, or None.
         proof: the comparisons made when the bundle was written, with the largest differences and the tolerances.
@@ -70,6 +71,7 @@ class Manifest:
         created_by: the version that wrote it.
         batch: the fixed batch size of the graphs, or None for any.
         modality: the meaning of a sample's numbers, where its shape does not tell.
+        length: how events of variable length say where they end, or None.
         precision: formats of weights and arithmetic other than float32, and their loss, or None.
     """
 
@@ -79,7 +81,7 @@ class Manifest:
     levels: int | None
     licenses: Mapping[str, str]
     graphs: Mapping[str, GraphInfo]
-    sample: Program
+    sample: Program | None
     log_prob: Program | None
     proof: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileInfo] = field(default_factory=dict)
@@ -88,11 +90,30 @@ class Manifest:
     batch: int | None = None
     precision: Mapping[str, Any] | None = None
     modality: Modality | None = None
+    length: Length | None = None
 
     @property
     def density(self) -> Density:
         """What its log-densities are."""
         return "none" if self.log_prob is None else self.log_prob.density_kind
+
+    @property
+    def sampling(self) -> Program:
+        """The program that samples.
+
+        Raises:
+            UsageError: the model only scores.
+        """
+        if self.sample is None:
+            raise cannot_sample(str(self.model.get("name", "this model")))
+        return self.sample
+
+    @property
+    def main(self) -> Program:
+        """The program that samples; of a model that only scores, the one that does that."""
+        program = self.log_prob if self.sample is None else self.sample
+        assert program is not None
+        return program
 
     def to_json(self) -> str:
         """The file's content; the same manifest gives the same bytes."""
@@ -104,11 +125,12 @@ class Manifest:
             "condition": None if self.condition is None else self.condition.describe(),
             "levels": self.levels,
             **({} if self.modality is None else {"kind": describe_modality(self.modality)}),
+            **({} if self.length is None else {"length": self.length.described()}),
             "licenses": dict(self.licenses),
             "noise": {"generator": "philox4x32-10", "normals": "box-muller", "specification": "zoo.noise"},
             "graphs": records.write(self.graphs),
             "programs": {
-                "sample": describe(self.sample),
+                "sample": None if self.sample is None else describe(self.sample),
                 "log_prob": None if self.log_prob is None else describe(self.log_prob),
                 **({} if self.fused is None else {"fused": describe(self.fused)}),
             },
@@ -160,7 +182,7 @@ class Manifest:
             levels=values["levels"],
             licenses=values["licenses"],
             graphs={name: records.read(GraphInfo, graph, f"graphs.{name}") for name, graph in values["graphs"].items()},
-            sample=program_from(programs["sample"]),
+            sample=None if programs["sample"] is None else program_from(programs["sample"]),
             log_prob=None if programs["log_prob"] is None else program_from(programs["log_prob"]),
             proof=values["proof"],
             files={name: records.read(FileInfo, info, f"files.{name}") for name, info in values["files"].items()},
@@ -169,14 +191,23 @@ class Manifest:
             batch=values.get("batch"),
             precision=values.get("precision"),
             modality=modality_from(values.get("kind")),
+            length=length_from(values.get("length")),
         )
 
     def _problems(self) -> Iterator[str]:
         """Problems that the schema cannot express: inconsistencies between fields."""
         if math.prod(self.event_shape) > _MAX_EVENT:
             yield f"a sample of shape {self.event_shape} has more than {_MAX_EVENT} numbers"
-        if self.modality is not None and (misfit := self.modality.misfit(self.event_shape, self.levels)):
+        if self.length is not None and (misfit := self.length.misfit(self.event_shape)):
             yield f"its samples are of shape {list(self.event_shape)}, but {misfit}"
+            return
+        content = self.event_shape if self.length is None else self.length.content_shape(self.event_shape)
+        if self.modality is not None and (misfit := self.modality.misfit(content, self.levels)):
+            yield f"its samples are of shape {list(self.event_shape)}, but {misfit}"
+        if self.sample is None and self.log_prob is None:
+            yield "its model neither samples nor scores"
+        if self.sample is None and self.fused is not None:
+            yield "it has a fused run of a model that only scores"
         yield from self._problems_of_files()
         yield from self._problems_of_graphs()
         for what, program in (("sample", self.sample), ("log_prob", self.log_prob), ("fused", self.fused)):

@@ -51,6 +51,8 @@ def _ports(ports: tuple[Port, ...]) -> str:
 
 
 def _sampling(manifest: Manifest) -> list[str]:
+    if manifest.sample is None:
+        return ["nothing: this model only scores"]
     return [program.summary() for program in (manifest.sample, manifest.fused) if program is not None]
 
 
@@ -76,6 +78,8 @@ def _proof(proof: Mapping[str, Any]) -> str:
     tolerated = f", {proof['tolerance']:.1e} tolerated" if "tolerance" in proof else ""
     judged = len(proof.get("judged_by_float64", {}))
     let_through = f", {judged} more let through by float64" if judged else ""
+    flipped = proof.get("symbols", {}).get("flipped")
+    let_through += f", {flipped} samples with another symbol where two are equal up to rounding" if flipped else ""
     apart = f"at most {differences[what]:.1e} apart ({what}){tolerated}{let_through}"
     return f"{cases}{where}: {apart}; `zoo check` repeats it"
 

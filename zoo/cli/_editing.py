@@ -35,7 +35,7 @@ def data_of(x: NDArray[Any], path: Path, model: BundledModel) -> NDArray[Any]:
     unit = x / 255.0
     if model.levels is not None:
         return np.rint(unit * (model.levels - 1)).astype(np.int64)
-    bounds = model.manifest.sample.data_range
+    bounds = model.manifest.main.data_range
     if bounds is None:
         raise DataError(f"{model.name} does not state the range of its data, so {path} cannot be scaled to it")
     return np.asarray(bounds[0] + unit * (bounds[1] - bounds[0]), np.float32)

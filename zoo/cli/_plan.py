@@ -215,7 +215,7 @@ def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, input
 
 def _guiding(model: BundledModel, request: Request, facts: Facts) -> dict[str, Any]:
     """The keywords ``guidance`` and ``negative``, if given."""
-    usual = model.manifest.sample.guidance
+    usual = model.manifest.sampling.guidance
     default = 1.0 if usual is None else float(usual)
     guidance = request.guided(default)
     guiding: dict[str, Any] = {} if guidance is None else {"guidance": guidance}

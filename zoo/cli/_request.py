@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.bundle.manifest import Manifest
 from zoo.cli._conditions import condition_from, found_in, rows_of
 from zoo.errors import ConditionError, UsageError
+from zoo.lengths import Length
 from zoo.modality import Modality, modality_from
 from zoo.samplers.guidance import Guidance
 
@@ -163,6 +164,8 @@ class Facts:
     event_shape: tuple[int, ...]
     condition: Condition | None
     modality: Modality | None = None
+    length: Length | None = None
+    samples: bool = True
 
 
 def facts_of(source: Source) -> Facts:
@@ -170,7 +173,8 @@ def facts_of(source: Source) -> Facts:
     known = source.card if source.card is not None else source.manifest()
     assert known is not None
     modality = known.modality if isinstance(known, Manifest) else modality_from(known.data.get("kind"))
-    return Facts(source.name, known.event_shape, known.condition, modality)
+    samples = known.sample is not None if isinstance(known, Manifest) else known.samples
+    return Facts(source.name, known.event_shape, known.condition, modality, known.length, samples)
 
 
 def condition_of(request: Request, facts: Facts, count: int | None = None, found: Any = None) -> tuple[int, Any]:

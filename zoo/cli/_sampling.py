@@ -107,7 +107,15 @@ def _report(
     told = _told(model, facts, request, plan, drawn)
     labels = () if facts.condition is None else facts.condition.labels
     written = _written(facts, plan.condition, plan.n)
-    extras = Extras(written, labels, model.levels, model.modality, columns=request.interpolate, about=told)
+    extras = Extras(
+        written,
+        labels,
+        model.levels,
+        model.modality,
+        columns=request.interpolate,
+        length=model.manifest.length,
+        about=told,
+    )
     if drawn.samples is not None:
         write(drawn.samples, output, extras, replace=request.force)
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
@@ -131,7 +139,7 @@ def _written(facts: Facts, condition: Any, n: int) -> Any:
 
 def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> dict[str, Any]:
     """How the samples were drawn, as JSON values: everything needed to draw them again."""
-    program = model.manifest.fused if request.fused else model.manifest.sample
+    program = model.manifest.fused if request.fused else model.manifest.sampling
     told: dict[str, Any] = {
         "model": facts.name,
         "n": plan.n,

@@ -81,7 +81,7 @@ def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], Any]:
     from zoo.render.read import read_samples
 
     assert request.log_prob is not None
-    x, found = read_samples(request.log_prob, facts.event_shape, facts.modality)
+    x, found = read_samples(request.log_prob, facts.event_shape, facts.modality, length=facts.length)
     n = len(x) if x.ndim else 0
     if isinstance(facts.modality, Text) and (x < 0).any():
         raise DataError(f"{request.log_prob} has gaps, and a text with gaps has no probability")
@@ -156,7 +156,7 @@ def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan:
     elif not app.json:
         echo("\n".join(f"{value:.9g}" for value in density.tolist()), lines=True)
     bits = None
-    if model.levels is not None:
+    if model.levels is not None and model.manifest.length is None:
         bits = -scored.mean / (math.prod(facts.event_shape) * math.log(2))
     error = f" ± {float(density.std(ddof=1)) / math.sqrt(n):.2g}" if n > 1 and np.isfinite(density).all() else ""
     app.say(

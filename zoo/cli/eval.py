@@ -65,6 +65,8 @@ def command(app: App, /, model: str, data: str | None, provider: str, names: tup
                 f"{source.name} is of samples {list(bundle.event_shape)}, and {dataset.name} has "
                 f"{list(dataset.event_shape)}"
             )
+        if bundle.manifest.sample is None:
+            settings["samples"] = 0
         evaluation = Evaluation(model=bundle, data=dataset, **settings)
         usable = metrics if names else _usable(app, metrics)
         app.say(

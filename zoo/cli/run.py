@@ -11,6 +11,7 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._request import Request, check_request, facts_of
+from zoo.density import cannot_sample
 from zoo.models.sources import resolve
 
 _PATH = click.Path(path_type=Path)
@@ -127,6 +128,8 @@ def command(
     with ExitStack() as stack:
         if request.log_prob is not None:
             _scoring.score(app, source, facts, request, stack)
+        elif not facts.samples:
+            raise cannot_sample(facts.name)
         elif request.encode is not None:
             _sampling.encode(app, source, facts, request, stack)
         else:

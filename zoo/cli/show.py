@@ -17,6 +17,7 @@ from zoo.cli.list import describe
 from zoo.conditions import Condition
 from zoo.density import MEANINGS
 from zoo.errors import UnknownNameError
+from zoo.lengths import length_from
 from zoo.models.sources import Source, resolve
 from zoo.registry import Item, Registry
 from zoo.registry.cards import ModelCard
@@ -94,6 +95,8 @@ def model_facts(source: Source) -> dict[str, Any]:
         }
         values["data"] = {"levels": manifest.levels, **values["data"]} if isinstance(values["data"], Mapping) else {}
     values["density"] = values.get("density") or (None if manifest is None else manifest.density)
+    values["samples"] = values.get("samples", manifest is None or manifest.sample is not None)
+    values["length"] = values.get("length") or (manifest and manifest.length and manifest.length.described())
     values["bundle"] = None
     if manifest is not None and source.bundle is not None:
         values["bundle"] = described(Bundle(source.bundle, manifest))
@@ -114,6 +117,8 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
             ("event shape", shape(values["event_shape"])),
             ("condition", "none" if condition is None else _condition(Condition.from_description(condition))),
             ("density", MEANINGS.get(values["density"], "")),
+            ("samples", "" if values["samples"] else "none: it only scores"),
+            ("length", _length(values["length"])),
             ("parameters", f"{values['parameters']:,}" if values["parameters"] else ""),
             ("data", f"{data.get('name', '')}{levels}".lstrip(", ")),
             *[(name, metric(value)) for name, value in values["metrics"].items()],
@@ -129,6 +134,14 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
             ("not usable here", lacks or ""),
         ]
     )
+
+
+def _length(values: Mapping[str, Any] | None) -> str:
+    """Where events of variable length end."""
+    rule = length_from(values)
+    if rule is None:
+        return ""
+    return "of its own, to a mask" if rule.end is None else f"of its own, to the first {rule.end}"
 
 
 def _condition(condition: Condition) -> str:

@@ -50,16 +50,19 @@ def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) ->
     measured = {"value": round(nll, 4), "standard_error": round(error, 4), "unit": "nats", "samples": len(split)}
     metrics: dict[str, Any] = {f"{prefix}_nll": measured}
     if data.levels:
-        scale = 1.0 / (math.prod(model.event_shape) * math.log(2))
-        metrics[f"{prefix}_bits_per_dim"] = {
+        dims, unit = float(math.prod(model.event_shape)), "dim"
+        if model.length is not None:
+            dims, unit = float(model.length.counted(split.x).mean()), "symbol"
+        scale = 1.0 / (dims * math.log(2))
+        metrics[f"{prefix}_bits_per_{unit}"] = {
             "value": round(nll * scale, 4),
             "standard_error": round(error * scale, 4),
-            "unit": "bits/dim",
+            "unit": f"bits/{unit}",
             "dequantisations": repeats,
             "samples": len(split),
         }
         if model.learns_noise:
-            metrics[f"{prefix}_bits_per_dim"]["noise"] = "learned"
+            metrics[f"{prefix}_bits_per_{unit}"]["noise"] = "learned"
     if data.entropy is not None and model.condition is None and model.density == "exact":
         metrics["test_gap"] = {
             "value": round(nll - data.entropy, 4),

@@ -94,11 +94,12 @@ class Evaluation:
 
     @cached_property
     def drawn(self) -> Samples | None:
-        """Samples of the model's default sampler, drawn once for all metrics; None if none are requested.
+        """Samples of the model's default sampler, drawn once for all metrics; None if none are requested, or if the
+        model only scores.
 
         Classes alternate; vectors are those of the test samples in turn.
         """
-        if not self.samples:
+        if not self.samples or self.model.manifest.sample is None:
             return None
         condition: Any = None
         described, test = self.model.condition, self.data.test

@@ -74,8 +74,13 @@ def _in_units(
         }
 
     metrics = {f"{name}_nll": metric(1.0, "nats")}
-    if data.levels:
+    length = model.manifest.length
+    if data.levels and length is None:
         metrics[f"{name}_bits_per_dim"] = metric(1.0 / (math.prod(model.event_shape) * math.log(2)), "bits/dim")
+    elif data.levels and length is not None:
+        # of texts of their own lengths, the ends included
+        each = float(length.counted(data.test.x[: len(loss)]).mean())
+        metrics[f"{name}_bits_per_symbol"] = metric(1.0 / (each * math.log(2)), "bits/symbol")
     if data.entropy is not None and model.condition is None and name == "test":
         metrics["test_gap"] = {
             "value": round(float(loss.mean()) - data.entropy, 4),

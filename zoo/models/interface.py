@@ -13,16 +13,18 @@ from torch import Tensor, nn
 
 from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
-from zoo.density import Density
+from zoo.density import Density, cannot_sample, cannot_score
 from zoo.errors import ConditionError, DataError, UsageError
+from zoo.lengths import Length
 from zoo.models.conditioned import Conditioned
 from zoo.models.contexts import TensorCondition, needs_gradient
+from zoo.noise import Noise
 from zoo.overriding import override
-from zoo.programs import Direct, Graph, Programs
+from zoo.programs import MARGIN, Direct, Graph, NoiseInput, Programs
 from zoo.programs.conditioning import part_ports
 from zoo.programs.ports import Port
 
-__all__ = ["Condition", "DirectModel", "GenerativeModel", "Objective"]
+__all__ = ["Condition", "DirectModel", "GenerativeModel", "Noise", "Objective", "largest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,16 +57,19 @@ class GenerativeModel(Conditioned, ABC):
         density: what :meth:`log_prob` is: ``"exact"``, the log-density of what :meth:`sample` draws; ``"bound"``, a
             lower bound of it; ``"estimate"``, an estimate with errors, as of an ODE; ``"none"`` for a model that only
             samples and does not implement it. An export proves the claim; cards and ``zoo show`` state it.
+        samples: whether it samples; a model that only scores says False, and does not implement :meth:`sample`.
+        length: how events of variable length say where they end (:mod:`zoo.lengths`); None for a fixed length.
     """
 
     family: ClassVar[str]
     event_shape: tuple[int, ...]
     learns_noise: bool = False
     density: Density = "exact"
+    samples: bool = True
+    length: Length | None = None
 
-    @abstractmethod
     def sample(self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: Any) -> Tensor:
-        """Draw ``n`` samples.
+        """Draw ``n`` samples, with a model that samples.
 
         Args:
             n: number of samples, 1 or more.
@@ -74,7 +79,16 @@ class GenerativeModel(Conditioned, ABC):
 
         Returns:
             float tensor ``[n, *event_shape]`` in data units.
+
+        Raises:
+            UsageError: a model that only scores.
         """
+        raise cannot_sample(type(self).__name__)
+
+    def examples(self, n: int) -> Tensor:
+        """``n`` data that a model that only scores is proven with, ``[n, *event_shape]``: standard normals, unless
+        overridden by data like those that it is for."""
+        return self.noise(0, n, self.event_shape)
 
     def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
         """Log-density of ``x`` in nats, in the units of the data, for models that have one.
@@ -184,9 +198,13 @@ class GenerativeModel(Conditioned, ABC):
 
     def noise(self, seed: int, n: int, shape: tuple[int, ...]) -> Tensor:
         """Specified standard normals (:func:`zoo.noise.normal`) in the model's dtype, on its device."""
+        return self.drawn_noises((Noise("z", shape),), seed, n)["z"]
+
+    def drawn_noises(self, noises: Sequence[Noise], seed: int, n: int) -> dict[str, Tensor]:
+        """Specified noises (:func:`zoo.noise.drawn`) by name, in the model's dtype, on its device."""
         if self.device.type == "cpu":
-            return torch.from_numpy(noise.normal(seed, n, shape)).to(self.dtype)
-        return noise_torch.normal(seed, n, shape, device=self.device).to(self.dtype)
+            return {k: torch.from_numpy(a).to(self.dtype) for k, a in noise.drawn(noises, seed, n).items()}
+        return {k: a.to(self.dtype) for k, a in noise_torch.drawn(noises, seed, n, device=self.device).items()}
 
 
 def check_count(n: int) -> int:
@@ -213,17 +231,41 @@ class DirectModel(GenerativeModel):
     """A model that samples and scores in one call each: implement :meth:`inverse` and :meth:`log_density`.
 
     Flows are such models: ``inverse`` maps base noise to data. Everything else follows. A model that only samples, such
-    as the generator of a GAN, says ``density = "none"``, and implements :meth:`inverse` and :meth:`loss`.
+    as the generator of a GAN, says ``density = "none"``, and implements :meth:`inverse` and :meth:`loss`. A model that
+    draws several noises, or others than normals, names them by :attr:`noises` and implements :meth:`draw` instead of
+    :meth:`inverse`. A model that only scores, such as a kernel density, says ``samples = False``, and implements
+    :meth:`log_density` alone.
+
+    Attributes:
+        draws_symbols: whether samples are symbols drawn by the largest of some scores, so that rounding can turn one
+            into another. :meth:`draw` then gives the margins of the symbols too, and a proof accepts different ones
+            where the margin is below rounding; :func:`largest` gives both.
     """
+
+    draws_symbols: ClassVar[bool] = False
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of one base sample."""
         return self.event_shape
 
-    @abstractmethod
+    @property
+    def noises(self) -> tuple[Noise, ...]:
+        """The noises that samples are drawn from, in the order of their streams (:func:`zoo.noise.drawn`)."""
+        return (Noise("z", self.noise_shape),)
+
+    def draw(self, noise: Mapping[str, Tensor], condition: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Noises by name, each ``[n, *shape]``, to data ``[n, *event_shape]``: by :meth:`inverse` unless overridden.
+
+        Returns:
+            the data; if the model :attr:`draws_symbols`, with their margins ``[n, *event_shape]``: by how much the
+            score of each symbol was ahead of the second best.
+        """
+        return self.inverse(noise["z"], condition)
+
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Base noise ``[n, *noise_shape]`` to data ``[n, *event_shape]``."""
+        raise UsageError(f"{type(self).__name__} has neither a method inverse nor a method draw")
 
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Data ``[n, *event_shape]``, finite, to log-density ``[n]`` in nats, or what :attr:`density` says.
@@ -237,9 +279,18 @@ class DirectModel(GenerativeModel):
     def sample(self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: Any) -> Tensor:
         """Differentiable if the condition is a tensor that requires a gradient."""
         _no_options(options)
+        if not self.samples:
+            raise cannot_sample(type(self).__name__)
+        return self.drawn_samples(n, condition=condition, seed=seed)[0]
+
+    def drawn_samples(
+        self, n: int, *, condition: TensorCondition = None, seed: int | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What :meth:`sample` draws, and the margins of its symbols, or None; see :meth:`draw`."""
         with torch.set_grad_enabled(needs_gradient(condition)):
-            z = self.noise(check_seed(seed), check_count(n), self.noise_shape)
-            return self.inverse(z, self.received_condition(condition, n))
+            noise = self.drawn_noises(self.noises, check_seed(seed), check_count(n))
+            drawn = self.draw(noise, self.received_condition(condition, n))
+            return (drawn, None) if isinstance(drawn, Tensor) else drawn
 
     @override
     def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
@@ -255,23 +306,28 @@ class DirectModel(GenerativeModel):
     def programs(self) -> Programs:
         """Graphs ``inverse`` and, of a model with a density, ``log_prob``, one call each."""
         event = Port("x", "float32", ("batch", *self.event_shape), "data")
-        base = Port("z", "float32", ("batch", *self.noise_shape), "standard normal noise")
         condition, encoder = self.condition_inputs("batch"), self.condition_graph()
         graphs, encodes = (() if encoder is None else (encoder,)), (None if encoder is None else encoder.name)
-        inverse = Graph("inverse", _Inverse(self), (base, *condition), (event,))
-        sample = Direct("inverse", noise="z", condition_encoder=encodes)
+        if not self.samples:
+            return Programs(graphs=(*graphs, self._score_graph(event, condition)), log_prob=self._scoring(encodes))
+        drawn = tuple(Port(e.name, "float32", ("batch", *e.shape), _NOISES[e.distribution]) for e in self.noises)
+        margin = Port(MARGIN, "float32", event.shape, "by how much each symbol of x was ahead of the second best")
+        outputs = (event, margin) if self.draws_symbols else (event,)
+        inverse = Graph("inverse", _Inverse(self), (*drawn, *condition), outputs)
+        noise = tuple(NoiseInput(each.name, each.distribution) for each in self.noises)
+        sample = Direct("inverse", noise=noise, condition_encoder=encodes)
         if self.density == "none":
             return Programs(graphs=(*graphs, inverse), sample=sample)
+        score = self._score_graph(event, condition)
+        return Programs(graphs=(*graphs, inverse, score), sample=sample, log_prob=self._scoring(encodes))
+
+    def _score_graph(self, event: Port, condition: tuple[Port, ...]) -> Graph:
         what = "log-density of x in nats" if self.density == "exact" else "a lower bound of it in nats"
         density = Port("log_prob", "float32", ("batch",), what)
-        score = Graph("log_prob", _Density(self), (event, *condition), (density,), extremes=(self.not_finite,))
-        return Programs(
-            graphs=(*graphs, inverse, score),
-            sample=sample,
-            log_prob=Direct(
-                "log_prob", density="exact" if self.density == "exact" else "bound", condition_encoder=encodes
-            ),
-        )
+        return Graph("log_prob", _Density(self), (event, *condition), (density,), extremes=(self.not_finite,))
+
+    def _scoring(self, encodes: str | None) -> Direct:
+        return Direct("log_prob", density="exact" if self.density == "exact" else "bound", condition_encoder=encodes)
 
     def not_finite(self, n: int) -> Mapping[str, Any]:
         """``n`` data for the proof of an export, each with one number that is not finite: ∞, -∞ and NaN in turn."""
@@ -283,14 +339,28 @@ class DirectModel(GenerativeModel):
         return {"x": data, "condition": self.condition.array(vectors, n)}
 
 
+#: what a graph's input is, by the distribution of its noise
+_NOISES = {"normal": "standard normal noise", "uniform": "uniform noise in (0, 1)", "gumbel": "standard Gumbel noise"}
+
+
+def largest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The number of the largest score, and by how much it is ahead of the second best.
+
+    Of scores log p + g with Gumbel noise g it is a draw from p (Maddison et al. 2014, arXiv:1411.0030, section 2).
+
+    Args:
+        scores: ``[..., symbols]``, two symbols or more.
+
+    Returns:
+        symbols ``[...]`` in the type of the scores, and margins ``[...]``.
+    """
+    best = scores.topk(2, dim=-1)
+    return best.indices[..., 0].to(scores.dtype), best.values[..., 0] - best.values[..., 1]
+
+
 def condition_ports(condition: Condition | None) -> tuple[Port, ...]:
     """The graph inputs that carry ``condition``: none, or one for each part and mask."""
     return () if condition is None else part_ports(condition, "batch")
-
-
-def cannot_score(name: str) -> UsageError:
-    """What is said of a model without a density."""
-    return UsageError(f"{name} only samples: it has no log-density, and cannot score data")
 
 
 def _no_options(options: dict[str, Any]) -> None:
@@ -320,8 +390,10 @@ class _Inverse(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, z: Tensor, *condition: Tensor) -> Tensor:
-        return self.model.inverse(z, *self.model.received_by_graph(condition))
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        names = [each.name for each in self.model.noises]
+        noise, condition = dict(zip(names, inputs, strict=False)), inputs[len(names) :]
+        return self.model.draw(noise, *self.model.received_by_graph(condition))
 
 
 class _Density(nn.Module):

@@ -15,23 +15,13 @@ from __future__ import annotations
 
 from zoo.programs.graph import Graph, HasPorts, event_of
 from zoo.programs.graph_writing import Value
+from zoo.programs.model import KINDS, Programs, describe, fused_from, program_from
 from zoo.programs.ports import Dim, Port
-from zoo.programs.program import (
-    KINDS,
-    USUAL_TABLES,
-    Direct,
-    Fused,
-    Integrate,
-    Iterate,
-    Program,
-    Programs,
-    describe,
-    fused_from,
-    program_from,
-)
+from zoo.programs.program import MARGIN, USUAL_TABLES, Direct, Fused, Integrate, Iterate, NoiseInput, Program
 
 __all__ = [
     "KINDS",
+    "MARGIN",
     "USUAL_TABLES",
     "Dim",
     "Direct",
@@ -40,6 +30,7 @@ __all__ = [
     "HasPorts",
     "Integrate",
     "Iterate",
+    "NoiseInput",
     "Port",
     "Program",
     "Programs",

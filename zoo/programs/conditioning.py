@@ -18,7 +18,7 @@ RESERVED = frozenset(
     (
         *("x", "z", "state", "time", "alpha", "sigma", "clip", "noise_scale", "noise_range", "rescale", "matrix"),
         *("noise", "weights", "known", "mask", "probe", "seed", "first", "n", "next_state", "denoised", "trace"),
-        *("log_prob", "latent", "log_det"),
+        *("log_prob", "latent", "log_det", "margin"),
     )
 )
 

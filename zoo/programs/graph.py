@@ -54,7 +54,11 @@ def event_of(graphs: Mapping[str, HasPorts], graph: str, port: str | None, leadi
     Raises:
         BundleError: there is no such graph or input, or its shape is symbolic.
     """
-    ports = [p for p in graphs[graph].inputs if p.name == port] if graph in graphs else []
-    if not ports or not all(isinstance(size, int) for size in ports[0].shape[leading:]):
+    if graph not in graphs:
+        raise BundleError(f"there is no graph {graph}")
+    ports = [p for p in graphs[graph].inputs if p.name == port]
+    if not ports:
+        raise BundleError(f"graph {graph} takes {', '.join(p.name for p in graphs[graph].inputs)}, expected {port}")
+    if not all(isinstance(size, int) for size in ports[0].shape[leading:]):
         raise BundleError(f"input {port} of graph {graph} has no fixed event shape")
     return tuple(int(size) for size in ports[0].shape[leading:])

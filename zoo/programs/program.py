@@ -11,14 +11,17 @@ import numpy as np
 
 from zoo import records
 from zoo.density import Density
-from zoo.errors import BundleError, UsageError
+from zoo.errors import UsageError
+from zoo.noise import DISTRIBUTIONS, Distribution, Noise
 from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from
-from zoo.programs.graph import Graph, HasPorts, event_of
-from zoo.registry.extensions import plugin_program
+from zoo.programs.graph import HasPorts, event_of
 
 #: tables in every bundle of a Gaussian path, besides the model's default
 USUAL_TABLES = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
+
+#: output of a graph that draws symbols, of the shape of samples: by how much each was ahead of the second best
+MARGIN = "margin"
 
 
 class Program(ABC):
@@ -83,8 +86,12 @@ class Program(ABC):
 
     @property
     def noise_port(self) -> str | None:
-        """The input of its graph that takes standard normals, or None."""
+        """The input of its graph that takes standard normals, if that is all that it draws; else None."""
         return None
+
+    def noises(self, graphs: Mapping[str, HasPorts]) -> tuple[Noise, ...]:
+        """The noises that its graph takes, in the order of their streams; see :func:`zoo.noise.drawn`."""
+        return () if self.noise_port is None else (Noise(self.noise_port, self.noise_shape(graphs)),)
 
     @property
     def density_kind(self) -> Density:
@@ -150,12 +157,31 @@ class Program(ABC):
 
 
 @dataclass(frozen=True)
+class NoiseInput:
+    """An input of a graph that takes noise.
+
+    Attributes:
+        name: of the input.
+        distribution: ``"normal"``, ``"uniform"`` in (0, 1), or ``"gumbel"``.
+    """
+
+    name: str
+    distribution: Distribution = "normal"
+
+    def __post_init__(self) -> None:
+        """Refuse a distribution that no runtime draws."""
+        if not isinstance(self.name, str) or self.distribution not in DISTRIBUTIONS:
+            raise ValueError(f"noise {self.name!r} of {self.distribution!r}")
+
+
+@dataclass(frozen=True)
 class Direct(Program):
     """One call.
 
     Attributes:
         graph: name of the graph.
-        noise: the input that takes standard normals (sampling), or None (scoring).
+        noise: sampling: the input that takes standard normals, or several such inputs or other noises than normals, in
+            the order of their streams; None for scoring. The shape of a noise is that of its input.
         work: memory of a call relative to the numbers of a sample; a runtime's batches are smaller by this factor.
         density: of a program that scores: ``"exact"``, or ``"bound"`` for a lower bound of the log-density, up to the
             noise of an estimate. The manifest states it unless it is exact.
@@ -163,17 +189,33 @@ class Direct(Program):
     """
 
     graph: str
-    noise: str | None = None
+    noise: str | tuple[NoiseInput, ...] | None = None
     work: int = 1
     density: Literal["exact", "bound"] = field(default="exact", metadata=records.OMITTED)
     condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
     kind: ClassVar[str] = "direct"
     fuses: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        """Take the noises of a manifest; a single one of normals is named alone."""
+        if self.noise is None or isinstance(self.noise, str):
+            return
+        noises = tuple(each if isinstance(each, NoiseInput) else NoiseInput(**each) for each in self.noise)
+        names = [each.name for each in noises]
+        if not names or len(set(names)) != len(names):
+            raise ValueError("noises need different names")
+        alone = len(noises) == 1 and noises[0].distribution == "normal"
+        object.__setattr__(self, "noise", names[0] if alone else noises)
+
     @property
     @override
     def noise_port(self) -> str | None:
-        return self.noise
+        return self.noise if isinstance(self.noise, str) else None
+
+    @override
+    def noises(self, graphs: Mapping[str, HasPorts]) -> tuple[Noise, ...]:
+        given = (NoiseInput(self.noise),) if isinstance(self.noise, str) else self.noise or ()
+        return tuple(Noise(each.name, event_of(graphs, self.graph, each.name, 1), each.distribution) for each in given)
 
     @property
     @override
@@ -186,8 +228,15 @@ class Direct(Program):
         return self.noise is None
 
     def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
-        """Shape of the noise of one sample: that of the port ``noise``, which may differ from the shape of a sample."""
-        return event_of(graphs, self.graph, self.noise, 1)
+        """Shape of the normals of one sample, which may differ from the shape of a sample.
+
+        Raises:
+            UsageError: it draws several noises, or others than normals.
+        """
+        if self.noise_port is None and (noises := self.noises(graphs)):
+            told = ", ".join(f"{each.name} ({each.distribution})" for each in noises)
+            raise UsageError(f"graph {self.graph} draws {told}, and not from normals alone")
+        return event_of(graphs, self.graph, self.noise_port, 1)
 
     @override
     def summary(self) -> str:
@@ -195,7 +244,7 @@ class Direct(Program):
 
     @override
     def explanation(self) -> str:
-        noise = f" with standard normal `{self.noise}`" if self.noise else ""
+        noise = f" with {_told_noise(self.noise)}" if self.noise else ""
         bound = ": a lower bound of the log-density, not the log-density itself" if self.density == "bound" else ""
         return f"one call of `{self.graph}`{noise}{bound}."
 
@@ -386,56 +435,15 @@ class Fused(Program):
         return f"one call of {self.graph}, noise included{built_in}"
 
 
+def _told_noise(noise: str | tuple[NoiseInput, ...]) -> str:
+    """Noises in Markdown."""
+    if isinstance(noise, str):
+        return f"standard normal `{noise}`"
+    words = {"normal": "standard normal", "uniform": "uniform", "gumbel": "Gumbel"}
+    return ", ".join(f"{words[each.distribution]} `{each.name}`" for each in noise)
+
+
 def _at(path: Mapping[str, Any], time: float) -> dict[str, float]:
     gaussian = path_from(path)
     alpha, sigma = gaussian.alpha_sigma(time)
     return {"time": float(gaussian.network_time(time)), "alpha": float(alpha), "sigma": float(sigma)}
-
-
-#: the built-in kinds of a manifest's ``sample`` and ``log_prob``
-KINDS: dict[str, type[Program]] = {program.kind: program for program in (Direct, Iterate, Integrate)}
-
-
-@dataclass(frozen=True)
-class Programs:
-    """Everything that an exporter needs of a model."""
-
-    graphs: tuple[Graph, ...]
-    sample: Program
-    log_prob: Program | None = None
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-
-def describe(program: Program) -> dict[str, Any]:
-    """A program as JSON values, without fields that are omitted at their default."""
-    described: dict[str, Any] = records.write(program)
-    return described
-
-
-def program_from(described: Mapping[str, Any]) -> Program:
-    """The inverse of :func:`describe`.
-
-    Raises:
-        BundleError: unknown kind or fields.
-    """
-    values = dict(described)
-    kind = str(values.pop("kind", None))
-    try:
-        return (KINDS[kind] if kind in KINDS else plugin_program(kind))(**values)
-    except (KeyError, TypeError, ValueError):
-        raise BundleError(
-            f"the manifest describes a program of kind {kind!r} that this version cannot run",
-            hint=None if kind in KINDS else "A plugin may provide it: see `zoo plugins`.",
-        ) from None
-
-
-def fused_from(described: Mapping[str, Any]) -> Fused:
-    """The inverse of :func:`describe` for a fused run.
-
-    Raises:
-        BundleError: unknown or missing fields.
-    """
-    try:
-        return Fused(**{name: value for name, value in described.items() if name != "kind"})
-    except TypeError:
-        raise BundleError("the manifest describes a fused run that this version cannot run") from None

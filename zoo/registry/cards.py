@@ -18,6 +18,7 @@ from zoo.conditions import Condition
 from zoo.density import Density
 from zoo.errors import ConfigError
 from zoo.jsonfile import finite, strict
+from zoo.lengths import Length
 from zoo.printable import shortened
 
 CARD_FILE = "card.json"
@@ -285,6 +286,8 @@ class ModelCard(Description):
         bundle: subfolder with the exported bundle, or None.
         density: what its log-densities are: ``exact``, ``bound``, ``estimate`` or ``none``; None on cards that do not
             say.
+        samples: whether it samples; False for a model that only scores.
+        length: how events of variable length say where they end, or None.
         folder: where the card was read from; not stored.
     """
 
@@ -302,6 +305,8 @@ class ModelCard(Description):
     recipe: Mapping[str, Any] | None = None
     bundle: str | None = None
     density: Density | None = field(default=None, metadata=records.OMITTED)
+    samples: bool = field(default=True, metadata=records.OMITTED)
+    length: Length | None = field(default=None, metadata=records.OMITTED)
     folder: Path | None = None
 
     def describe(self) -> dict[str, Any]:

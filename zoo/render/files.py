@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import OutputError, PluginError, UsageError, ZooError
 from zoo.files import atomic_file, check_free
+from zoo.lengths import Length
 from zoo.modality import Audio, Modality, Table, Text
 from zoo.registry.cards import Format
 from zoo.render.formats import format_of, load, origin
@@ -39,6 +40,7 @@ class Extras:
         density: log-density of points, drawn behind samples in one or two dimensions; or None.
         density_seconds: time limit for the density, which determines its resolution; None for no limit.
         columns: of a picture of images; None chooses automatically.
+        length: how events of variable length say where they end, or None.
         about: how the samples were drawn, as JSON values.
     """
 
@@ -50,6 +52,7 @@ class Extras:
     density: Density | None = None
     density_seconds: float | None = None
     columns: int | None = None
+    length: Length | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -60,6 +63,12 @@ def named(condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None) -> dict[s
     if isinstance(condition, Mapping):
         return {f"{PART}{name}": np.ascontiguousarray(value) for name, value in condition.items()}
     return {"condition": np.ascontiguousarray(condition)}
+
+
+def condition_in(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any] | dict[str, NDArray[Any]] | None:
+    """The condition among the arrays of a file, as :func:`named` stores it."""
+    parts = {name.removeprefix(PART): array for name, array in arrays.items() if name.startswith(PART)}
+    return parts or arrays.get("condition")
 
 
 def write(samples: NDArray[Any], path: Path, extras: Extras | None = None, *, replace: bool = False) -> None:
@@ -77,7 +86,7 @@ def write(samples: NDArray[Any], path: Path, extras: Extras | None = None, *, re
         OutputError: the file exists and may not be replaced, or cannot be written.
     """
     path, extras = Path(path), extras or Extras()
-    check_output(path, samples.shape[1:], extras.modality, replace=replace)
+    check_output(path, samples.shape[1:], extras.modality, replace=replace, length=extras.length)
     content = _written(samples, format_of(path), extras)
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
@@ -100,7 +109,12 @@ def _written(samples: NDArray[Any], described: Format, extras: Extras) -> bytes:
 
 
 def check_output(
-    path: Path, event_shape: tuple[int, ...], modality: Modality | None = None, *, replace: bool = False
+    path: Path,
+    event_shape: tuple[int, ...],
+    modality: Modality | None = None,
+    *,
+    replace: bool = False,
+    length: Length | None = None,
 ) -> None:
     """Refuse, before any work is done, a file that :func:`write` could not write.
 
@@ -110,6 +124,8 @@ def check_output(
     """
     path = Path(path)
     described = format_of(path, lambda each: each.writer)
+    if length is not None and isinstance(modality, Audio):
+        event_shape = length.content_shape(event_shape)
     if described.modality and described.modality != getattr(modality, "kind", None):
         raise UsageError(
             f"these samples are not {_PLURALS.get(described.modality, described.modality)}",

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError, MissingDependencyError, PluginError
+from zoo.lengths import Length
 from zoo.modality import Modality
 from zoo.registry.cards import Format
-from zoo.render.files import PART
+from zoo.render import lengths
+from zoo.render.files import PART, condition_in
 from zoo.render.formats import format_of, load, origin
 
 Arrays = dict[str, NDArray[Any]]
@@ -22,7 +24,12 @@ _MEANINGS = {"audio": ("is a recording", "recordings"), "text": ("contains texts
 
 
 def read_samples(
-    path: Path, event_shape: tuple[int, ...], modality: Modality | None = None, *, pictures: bool = False
+    path: Path,
+    event_shape: tuple[int, ...],
+    modality: Modality | None = None,
+    *,
+    pictures: bool = False,
+    length: Length | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any] | dict[str, NDArray[Any]] | None]:
     """Data ``[n, *event_shape]`` of a file, and its condition if the file has one: an array, or arrays of named parts.
 
@@ -34,6 +41,8 @@ def read_samples(
         event_shape: shape of one sample.
         modality: what its numbers mean.
         pictures: whether pictures are read, as shades 0 ... 255.
+        length: how events of variable length say where they end. Data may then come without their masks, and with an
+            array or a column ``length`` instead.
 
     Raises:
         UsageError: unknown extension.
@@ -44,9 +53,12 @@ def read_samples(
     if described.modality and described.modality != getattr(modality, "kind", None):
         what, those = _MEANINGS.get(described.modality, (f"is of {described.modality}", described.modality))
         raise DataError(f"{path} {what}, but this is not a model of {those}")
-    arrays = _read(described, path, event_shape, modality)
-    parts = {name.removeprefix(PART): array for name, array in arrays.items() if name.startswith(PART)}
-    return _main(path, arrays), parts or arrays.get("condition")
+    if length is None:
+        arrays = _read(described, path, event_shape, modality)
+        return _main(path, arrays), condition_in(arrays)
+    return lengths.read(
+        path, described, lambda shape: _read(described, path, shape, modality), event_shape, modality, length
+    )
 
 
 def read_condition(path: Path) -> NDArray[Any]:
@@ -94,7 +106,7 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
 def _main(path: Path, arrays: Arrays) -> NDArray[Any]:
     if "samples" in arrays:
         return arrays["samples"]
-    rest = [name for name in arrays if name not in ("condition", "about") and not name.startswith(PART)]
+    rest = [name for name in arrays if name not in ("condition", "about", "length") and not name.startswith(PART)]
     if len(rest) != 1:
         raise DataError(
             f"{path} holds {', '.join(rest) or 'nothing'}; a single array is expected", hint="Name it samples."

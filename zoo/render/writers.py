@@ -26,6 +26,8 @@ def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str |
 
 def png(samples: NDArray[Any], extras: Extras) -> bytes:
     """Images, points, numbers or recordings as a picture; see :func:`picture_of`."""
+    if extras.length is not None and isinstance(extras.modality, Audio):
+        samples = extras.length.content(samples)
     picture = picture_of(samples.shape[1:], extras.modality)
     plain = None if isinstance(extras.condition, Mapping) else extras.condition
     classes = plain if plain is not None and plain.ndim == 1 else None
@@ -48,7 +50,9 @@ def png(samples: NDArray[Any], extras: Extras) -> bytes:
 def wav(samples: NDArray[Any], extras: Extras) -> bytes:
     """Recordings, one after another."""
     assert isinstance(extras.modality, Audio)
-    return audio.encoded(samples, extras.modality)
+    if extras.length is None:
+        return audio.encoded(samples, extras.modality)
+    return audio.encoded(extras.length.content(samples), extras.modality, extras.length.lengths(samples))
 
 
 def npy(samples: NDArray[Any], extras: Extras) -> bytes:
@@ -63,6 +67,8 @@ def npz(samples: NDArray[Any], extras: Extras) -> bytes:
     buffer = io.BytesIO()
     arrays = {"samples": samples, "about": np.array(json.dumps(dict(extras.about)))}
     arrays |= named(extras.condition)
+    if extras.length is not None:
+        arrays["length"] = extras.length.lengths(samples)
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
@@ -73,6 +79,8 @@ def safetensors(samples: NDArray[Any], extras: Extras) -> bytes:
 
     arrays = {"samples": np.ascontiguousarray(samples)}
     arrays |= named(extras.condition)
+    if extras.length is not None:
+        arrays["length"] = np.ascontiguousarray(extras.length.lengths(samples))
     return save(arrays, metadata={key: json.dumps(value) for key, value in extras.about.items()} or None)
 
 
@@ -84,6 +92,10 @@ def csv(samples: NDArray[Any], extras: Extras) -> bytes:
     else:
         columns = ["x" + "_".join(map(str, index)) for index in np.ndindex(event_shape)]
         rows = [[_shortest(v) for v in sample] for sample in samples.reshape(len(samples), -1)]
+    if extras.length is not None:
+        columns += ["length"]
+        for row, value in zip(rows, extras.length.lengths(samples), strict=True):
+            row += [str(value)]
     condition = extras.condition
     if isinstance(condition, Mapping):
         for name, values in condition.items():

@@ -211,7 +211,7 @@ def _check_case(bundle: Bundle, case: Case) -> None:
             raise _unfit(bundle, f"graph {case.subject} has no output {min(unknown)!r}")
         return
     name = case.subject.removeprefix(_PROGRAM)
-    if name not in _ARGUMENTS or (name != "sample" and getattr(manifest, name) is None):
+    if name not in _ARGUMENTS or getattr(manifest, name) is None:
         raise _unfit(bundle, f"there is no program {name!r}")
     parts = () if manifest.condition is None or manifest.condition.plain else manifest.condition.names
     known = _ARGUMENTS[name] | {f"{_PART}{part}" for part in parts}
@@ -281,7 +281,7 @@ def unit_of(model: BundledModel, case: Case, expected: NDArray[Any]) -> float:
     manifest = model.manifest
     dimensions = math.prod(manifest.event_shape)
     if case.subject in (f"{_PROGRAM}sample", f"{_PROGRAM}fused"):
-        return manifest.sample.unit(expected)
+        return manifest.sampling.unit(expected)
     if case.subject == f"{_PROGRAM}log_prob":
         return float(dimensions)
     return 1.0 if manifest.log_prob is None else manifest.log_prob.graph_unit(case.subject, dimensions)

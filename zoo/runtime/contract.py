@@ -15,7 +15,8 @@ def check(bundle: Bundle) -> None:
     """
     manifest = bundle.manifest
     try:
-        runner_of(manifest.sample).check_sample(manifest, manifest.sample)
+        if manifest.sample is not None:
+            runner_of(manifest.sample).check_sample(manifest, manifest.sample)
         if manifest.log_prob is not None:
             runner_of(manifest.log_prob).check_log_prob(manifest, manifest.log_prob)
         # a fused graph encodes the condition itself

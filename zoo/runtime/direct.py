@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ from numpy.typing import NDArray
 
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, UsageError
-from zoo.noise import normal
+from zoo.noise import Noise, drawn
 from zoo.overriding import override
-from zoo.programs import Program, event_of
+from zoo.programs import Program
 from zoo.runtime.conditioning import Conditions, feeds_of
-from zoo.runtime.graph_checks import check_density, check_event, check_ports, data_ports
+from zoo.runtime.graph_checks import check_density, check_event, check_ports, check_symbols, data_ports
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest, ScoreRequest, Scores
 from zoo.runtime.session import Session
@@ -26,11 +27,10 @@ class DirectRunner(Runner):
 
     @override
     def check_sample(self, manifest: Manifest, program: Program) -> None:
-        noise = program.noise_port
-        if noise is None:
+        if program.scores:
             raise BundleError("its program sample names no input for the noise")
-        check_ports(manifest, program, (noise,), outputs=None)
-        event_of(manifest.graphs, program.graph, noise, 1)
+        check_symbols(manifest, program)
+        check_ports(manifest, program, [each.name for each in program.noises(manifest.graphs)], outputs=())
         check_event(manifest, program.graph, [manifest.graphs[program.graph].outputs[0].name], 1, manifest.event_shape)
 
     @override
@@ -43,21 +43,18 @@ class DirectRunner(Runner):
         check_density(manifest, program.graph)
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
-        """Base noise through the graph."""
+        """Noise through the graph."""
         self.table(model, program, request.options)  # refuses all options
         if request.preview is not None:
             raise UsageError(f"{model.name} samples in one call and has no previews")
-        session, shape, port = model.session(program.graph), model.noise_shape, program.noise_port
-        assert port is not None
-        given = None
-        if request.options.noise is not None:
-            given = spread(request.options.noise, shape, request.n, "the noise to start from")
+        session, noises = model.session(program.graph), program.noises(model.manifest.graphs)
+        given = _given(model, noises, request)
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
             n = part.stop - part.start
-            z = normal(request.seed, n, shape, first=part.start) if given is None else given[part]
+            z = drawn(noises, request.seed, n, first=part.start) | {name: a[part] for name, a in given.items()}
             chosen = None if request.condition is None else request.condition[part]
-            x = call(session, {port: model.filled(z)}, model.filled(chosen))[:n]
+            x = call(session, {name: model.filled(array) for name, array in z.items()}, model.filled(chosen))[:n]
             tick()
             return x
 
@@ -80,6 +77,25 @@ class DirectRunner(Runner):
             return density[: part.stop - part.start].astype(np.float64)
 
         return Scores(score)
+
+
+def _given(model: OpenBundle, noises: Sequence[Noise], request: SampleRequest) -> dict[str, NDArray[np.float32]]:
+    """The noises that a request states instead of those of its seed, each ``[n, *shape]``.
+
+    Raises:
+        UsageError: an array for a model of several noises, or a noise that it does not have.
+        DataError: an array of another shape.
+    """
+    noise = request.options.noise
+    if noise is None:
+        return {}
+    known = {each.name: each.shape for each in noises}
+    if not isinstance(noise, Mapping) and len(known) > 1:
+        raise UsageError(f"{model.name} draws several noises: state them by name, {', '.join(known)}")
+    named = noise if isinstance(noise, Mapping) else dict.fromkeys(known, noise)
+    if unknown := [name for name in named if name not in known]:
+        raise UsageError(f"{model.name} draws no noise {unknown[0]!r}", hint=f"There are: {', '.join(known)}.")
+    return {name: spread(array, known[name], request.n, "the noise to start from") for name, array in named.items()}
 
 
 def call(session: Session, feeds: dict[str, NDArray[Any]], condition: Conditions) -> NDArray[Any]:

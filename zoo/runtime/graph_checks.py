@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError
 from zoo.paths import path_from
-from zoo.programs import Integrate, Iterate, Program
+from zoo.programs import MARGIN, Integrate, Iterate, Program
 from zoo.programs.conditioning import ROWS, check_encoder, condition_names, part_ports
 
 
@@ -62,6 +62,15 @@ def _checked_names(manifest: Manifest, program: Program) -> list[str]:
     return names
 
 
+def check_symbols(manifest: Manifest, program: Program) -> None:
+    """Refuse a graph that gives anything besides samples but by how much each of their symbols was ahead."""
+    _, *others = manifest.graphs[program.graph].outputs
+    for port in others:
+        if port.name != MARGIN:
+            raise BundleError(f"graph {program.graph} gives {port.name} besides samples")
+    check_event(manifest, program.graph, [MARGIN], 1, manifest.event_shape)
+
+
 def check_event(manifest: Manifest, graph: str, names: Iterable[str], leading: int, event: tuple[int, ...]) -> None:
     """Refuse ports of a graph that are not ``leading`` dimensions of events."""
     for port in (*manifest.graphs[graph].inputs, *manifest.graphs[graph].outputs):
@@ -107,7 +116,8 @@ def latent_shape(manifest: Manifest) -> tuple[int, ...]:
     shapes = {tuple(int(size) for size in port.shape[1:]) for port in ports if port.name == "latent"}
     if len(shapes) > 1:
         raise BundleError("its encoder and decoder have latents of different shapes")
-    if shapes and manifest.sample.stepped and manifest.sample.decoder is None:
+    sample = manifest.sample
+    if shapes and sample is not None and sample.stepped and sample.decoder is None:
         raise BundleError("it has an encoder but no decoder")
     return shapes.pop() if shapes else manifest.event_shape
 

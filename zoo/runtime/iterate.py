@@ -94,7 +94,7 @@ class OnnxEngine(Engine[NDArray[Any]]):
     def __init__(self, model: OpenBundle) -> None:
         self._model = model
         self.name = model.name
-        self.program = model.manifest.sample.stepping(model.name)
+        self.program = model.manifest.sampling.stepping(model.name)
         self.event_shape, self.state_shape = model.event_shape, model.state_shape
         self.samplers, self.described = model.samplers, model.condition
 

@@ -95,7 +95,7 @@ class BundledModel(OpenBundle):
             UsageError: steps, guidance or options that the sampler or the model does not support.
         """
         asked = SamplingOptions(sampler, steps, guidance, strength=strength, own=options)
-        program = self.manifest.sample
+        program = self.manifest.sampling
         return runner_of(program).table(self, program, asked)
 
     def sample(
@@ -111,7 +111,7 @@ class BundledModel(OpenBundle):
         init: ArrayLike | None = None,
         strength: float | None = None,
         mask: ArrayLike | None = None,
-        noise: ArrayLike | None = None,
+        noise: ArrayLike | Mapping[str, ArrayLike] | None = None,
         fused: bool = False,
         batch_size: int | None = None,
         progress: Progress | None = None,
@@ -133,7 +133,8 @@ class BundledModel(OpenBundle):
             init: likewise.
             strength: likewise.
             mask: likewise.
-            noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``.
+            noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``; of a model of
+                several noises, some of them by name.
             fused: run the bundle's fused graph, which contains a whole sampler, in one call.
             batch_size: samples in one call of a graph; None bounds the memory that a batch takes.
             progress: called with (graph calls done, graph calls in all).
@@ -149,7 +150,7 @@ class BundledModel(OpenBundle):
         """
         asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options)
         n, seed = _settled(n, seed)
-        program = self.manifest.fused if fused else self.manifest.sample
+        program = self.manifest.fused if fused else self.manifest.sampling
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
         given = self.sampling_condition(condition, n, encoded=not fused)
@@ -305,7 +306,7 @@ class BundledModel(OpenBundle):
             UsageError, DataError, ConditionError: as for :meth:`sample`, before the first frame is requested.
             RuntimeFailure: with a frame.
         """
-        if self.manifest.sample.stepped and not options.get("fused"):
+        if self.manifest.sampling.stepped and not options.get("fused"):
             options.pop("fused", None)
             return frames(self, self.begin(n, **options), self.event_shape, batch_size)
         return iter([Frame(1, 1, self.sample(n, batch_size=batch_size, **options))])
@@ -315,7 +316,7 @@ class BundledModel(OpenBundle):
 
         If cancelled, or left early, it ends after the current step.
         """
-        if not self.manifest.sample.stepped or options.get("fused"):
+        if not self.manifest.sampling.stepped or options.get("fused"):
             yield Frame(1, 1, await self.sample_async(n, **options))
             return
         async for frame in awaited_frames(partial(self.stream, n, **options)):
@@ -332,9 +333,10 @@ class BundledModel(OpenBundle):
             n: samples per request, for devices that prepare for specific sizes.
             condition: one that the model accepts, where it needs one; as for :meth:`sample`.
         """
-        if self.manifest.sample.stepped:
+        sample = self.manifest.sample
+        if sample is not None and sample.stepped:
             self.advance(self.begin(n, condition=condition, seed=0), 1)
-        else:
+        elif sample is not None:
             self.sample(n, condition=condition, seed=0)
         if self.manifest.log_prob is not None:
             self.session(self.manifest.log_prob.graph)

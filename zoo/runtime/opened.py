@@ -65,7 +65,7 @@ class OpenBundle:
         self.samplers = samplers
         self.sessions: dict[str, Session] = {}
         self._loading = threading.Lock()
-        self.codec = LatentCodec(self.name, self.manifest.sample, self.run)
+        self.codec = LatentCodec(self.name, self.manifest.main, self.run)
 
     @property
     def manifest(self) -> Manifest:
@@ -105,7 +105,7 @@ class OpenBundle:
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of the noise of one sample, for ``sample(noise=...)``."""
-        return self.manifest.sample.noise_shape(self.manifest.graphs)
+        return self.manifest.sampling.noise_shape(self.manifest.graphs)
 
     @property
     def provider(self) -> str:
@@ -121,14 +121,14 @@ class OpenBundle:
         """One of the bundle's graphs, loaded on first use.
 
         Args:
-            graph: its name; None is any that is loaded, or else the one that samples.
+            graph: its name; None is any that is loaded, or else the one that samples, or scores if none does.
 
         Raises:
             UsageError: the bundle has no such graph.
             BundleError, RuntimeFailure: it cannot be loaded.
         """
         if graph is None:
-            graph = next(iter(self.sessions), self.manifest.sample.graph)
+            graph = next(iter(self.sessions), self.manifest.main.graph)
         if graph not in self.manifest.graphs:
             raise UsageError(f"{self.name} has no graph {graph}", hint=f"There are: {', '.join(self.manifest.graphs)}.")
         with self._loading:  # a single session, even if several threads need it at once
@@ -164,7 +164,7 @@ class OpenBundle:
         Raises:
             ConditionError: one that the model cannot take.
         """
-        described, encoder = self.condition, self.manifest.sample.condition_encoder if encoded else None
+        described, encoder = self.condition, self.manifest.main.condition_encoder if encoded else None
         if described is None:
             if condition is not None:
                 raise ConditionError(f"{self.name} takes no condition")
@@ -180,7 +180,7 @@ class OpenBundle:
         Raises:
             UsageError: a part without a null.
         """
-        described, encoder = self.condition, self.manifest.sample.condition_encoder
+        described, encoder = self.condition, self.manifest.main.condition_encoder
         if described is None or described.plain:
             return None
         return self._rows(described, described.nulls(lengths), np.zeros(n, np.intp), encoder)

@@ -36,7 +36,7 @@ def compared(bundle: Bundle, samplers: Mapping[str, SamplerFunction]) -> tuple[d
     if TABLES not in bundle.manifest.files:
         return {}, {}
     program = bundle.manifest.sample
-    if not program.stepped:
+    if program is None or not program.stepped:
         raise _unfit(bundle, "its model samples in one call")
     program = program.stepping("the model")
     found = _grouped(bundle)

@@ -33,7 +33,8 @@ class SamplingOptions:
         init: data ``[n, *event_shape]``, or one event for all, to start from.
         strength: in [0, 1], the share of the trajectory from noise to data that is run.
         mask: broadcastable to ``[n, *event_shape]``, 1 where to sample and 0 where to keep ``init``.
-        noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of the seed.
+        noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of the seed;
+            of a model of several noises in one call, some of them by name.
         own: options of the sampler.
 
     Raises:
@@ -47,7 +48,7 @@ class SamplingOptions:
     init: ArrayLike | None = None
     strength: float | None = None
     mask: ArrayLike | None = None
-    noise: ArrayLike | None = None
+    noise: ArrayLike | Mapping[str, ArrayLike] | None = None
     own: Mapping[str, OptionValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -257,11 +257,17 @@ def in_data_units(program: Iterate, x: Array) -> Array:
     return data
 
 
-def spread(values: ArrayLike, event_shape: tuple[int, ...], n: int, what: str, dtype: FloatType = np.float32) -> Array:
+def spread(
+    values: ArrayLike | Mapping[str, ArrayLike],
+    event_shape: tuple[int, ...],
+    n: int,
+    what: str,
+    dtype: FloatType = np.float32,
+) -> Array:
     """A view ``[n, *event]`` of an array that can be broadcast to it.
 
     Raises:
-        DataError: it cannot be broadcast, or its values are not finite numbers.
+        DataError: it cannot be broadcast, is no array but arrays by name, or its values are not finite numbers.
     """
     try:
         array = np.asarray(values).astype(dtype)

@@ -270,6 +270,8 @@ def finished_card(
         },
         license={"code": "Apache-2.0", "weights": recipe.license},
         density=model.density,
+        samples=model.samples,
+        length=model.length,
         papers=tuple(paper for paper in papers if paper),
         recipe=recipe.describe(),
     )

@@ -54,8 +54,8 @@ def measure(model: GenerativeModel, programs: Programs, bundle: BundledModel) ->
     with torch.no_grad():
         samples = model.sample(_SAMPLES, **arguments).numpy()
     difference = _rms(bundle.sample(_SAMPLES, **arguments) - samples) / float(samples.std())
-    if programs.sample.stepped:
-        program = programs.sample.stepping("the model")
+    if programs.steps:
+        program = programs.sampling.stepping("the model")
         graph = next(g for g in programs.graphs if g.name == program.graph)
         error, latents = _along(program, graph, inputs, bundle)
         loss = {"prediction": error, "samples": difference}

@@ -12,7 +12,7 @@ from zoo_onnx.precision import Precision, dynamic, half, static
 
 def calibrated(programs: Programs) -> bool:
     """Whether some graph has activations whose ranges can be calibrated."""
-    return programs.sample.stepped
+    return programs.steps
 
 
 def lowered(model: ir.Model, graph: Graph, chosen: Precision, programs: Programs, inputs: Inputs) -> ir.Model:
@@ -34,7 +34,7 @@ def lowered(model: ir.Model, graph: Graph, chosen: Precision, programs: Programs
     densities = programs.log_prob
     if densities is not None and densities.estimates and graph.name == densities.graph:
         return model
-    sample = programs.sample
+    sample = programs.sampling
     if chosen.arithmetic == "int8":
         if not sample.stepped or graph.name != sample.graph:
             return model

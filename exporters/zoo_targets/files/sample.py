@@ -28,9 +28,11 @@ def require(holds, otherwise):
         raise ValueError(otherwise)
 
 
-def uniform(seed, samples, size, step=0, stream=0):
-    """Uniforms in (0, 1) by Philox4x32-10: of element e of a sample, word e mod 4 of block e // 4; whole blocks."""
-    blocks, low, high = -(-size // 4), seed & 0xFFFFFFFF, seed >> 32
+def noise(kind, seed, samples, shape, step=0, stream=0):
+    """Philox4x32-10: element e of a sample from word e mod 4 of block e // 4. Float32 [len(samples), *shape]."""
+    require(kind in ("normal", "uniform", "gumbel"), f"noise of the distribution {kind} cannot be drawn here")
+    size, low, high = int(np.prod(shape)), seed & 0xFFFFFFFF, seed >> 32
+    blocks = -(-size // 4)
     c = [np.tile(np.arange(blocks, dtype=np.uint64), len(samples)), np.repeat(samples.astype(np.uint64), blocks)]
     c += [np.full_like(c[0], step), np.full_like(c[0], stream)]
     for _ in range(10):
@@ -38,16 +40,12 @@ def uniform(seed, samples, size, step=0, stream=0):
         mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
         c = [(b >> shift) ^ c[1] ^ np.uint64(low), b & mask, (a >> shift) ^ c[3] ^ np.uint64(high), a & mask]
         low, high = (low + KEYS[0]) & 0xFFFFFFFF, (high + KEYS[1]) & 0xFFFFFFFF
-    return ((np.stack(c, 1).reshape(len(samples), -1) >> np.uint64(9)) + 0.5) * 2.0**-23
-
-
-def normal(seed, samples, shape, step=0, stream=0):
-    """Standard normals by Box and Muller: float32 [len(samples), *shape]."""
-    size = int(np.prod(shape))
-    u = uniform(seed, samples, size, step, stream).reshape(len(samples), -1, 2)
-    radius, angle = np.sqrt(-2 * np.log(u[..., 0])), 2 * np.pi * u[..., 1]
-    z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(len(samples), -1)
-    return z[:, :size].reshape(len(samples), *shape).astype(np.float32)
+    x = ((np.stack(c, 1).reshape(len(samples), -1) >> np.uint64(9)) + 0.5) * 2.0**-23  # uniforms in (0, 1)
+    if kind == "normal":  # by Box and Muller
+        radius, angle = np.sqrt(-2 * np.log(x[:, ::2])), 2 * np.pi * x[:, 1::2]
+        x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(len(samples), -1)
+    x = -np.log(-np.log(x)) if kind == "gumbel" else x
+    return x[:, :size].reshape(len(samples), *shape).astype(np.float32)
 
 
 def tensors(path):
@@ -159,7 +157,7 @@ class Model:
             require(not ({"/", "\\"} & set(name) or file.is_symlink()), f"{name} is not a plain file of the bundle")
             same = file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == info["sha256"]
             require(same, f"{name} has been altered, damaged or lost: copy the bundle again")
-        self.event = tuple(m["event_shape"])
+        self.event, self.name = tuple(m["event_shape"]), m["model"].get("name", "the model")
 
     def graph(self, name):
         """A session, loaded on first use, and the shapes of its inputs by name."""
@@ -253,13 +251,14 @@ class Model:
         """
         require(0 < n <= 2**32 and 0 <= seed < 2**64, "samples are 1 to 2**32, and a seed is 0 to 2**64 - 1")
         program, parts = self.manifest["programs"].get("fused" if fused else "sample"), []
-        require(program, "the bundle has no fused graph")
+        require(program, "there is no fused graph" if fused else f"{self.name} only scores data: it cannot sample")
         steps, asked = program["kind"] == "iterate", (table, guidance, negative)
         require(steps or asked == (None,) * 3, "sampling in one call takes no table or guidance")
         columns = self.table(program, table) if steps else {"guidance": np.ones(1)}
         guided = bool((columns["guidance"] != 1).any()) if guidance is None else guidance != 1
         c, other = self.conditions(program, n, condition, negative, guided=guided)
-        session, takes = self.graph(program["graph"])
+        (session, takes), noises = self.graph(program["graph"]), program.get("noise") or []
+        noises = [(noises, "normal")] if isinstance(noises, str) else [(z["name"], z["distribution"]) for z in noises]
         for i, count, inputs, against in self.batches(n, batch, c, other):
             if fused:
                 key = {"seed": np.array(seed, np.uint64).view(np.int64), "first": np.array(i[0]), "n": np.array(count)}
@@ -268,7 +267,8 @@ class Model:
             elif steps:
                 x = self.iterate(program, columns, i, seed, inputs, against, guidance)
             else:
-                x = session.run(None, {program["noise"]: normal(seed, i, takes[program["noise"]][1:]), **inputs})[0]
+                z = {a: noise(d, seed, i, takes[a][1:], k) for k, (a, d) in enumerate(noises)}
+                x = session.run(None, z | inputs)[0]
             parts.append(x[:count])
         require(all(np.isfinite(x).all() for x in parts), "some samples are not finite")
         return np.concatenate(parts)
@@ -278,7 +278,7 @@ class Model:
         (session, takes), matrix = self.graph(program["graph"]), table["matrix"]
         event, decoder = takes["state"][2:], program.get("decoder")  # turns states into samples
         state = np.zeros((matrix.shape[1], len(i), *event), np.float32)
-        state[0] = np.float32(table["initial_scale"]) * normal(seed, i, event)
+        state[0] = np.float32(table["initial_scale"]) * noise("normal", seed, i, event)
         zeros, ones = np.zeros_like(state[0]), np.ones_like(state[0])
         for row in range(len(matrix)):
             w = float(table["guidance"][row] if guidance is None else guidance)
@@ -287,9 +287,9 @@ class Model:
             )
             weights = np.array([1] if w == 1 else [w, 1 - w], np.float32)
             c = {k: np.stack([a] if w == 1 else [a, against[k]]) for k, a in condition.items()}
-            noise = normal(seed, i, event, row, 1) if table["noise_scale"][row] else zeros
+            fresh = noise("normal", seed, i, event, row, 1) if table["noise_scale"][row] else zeros
             feeds = {k: np.array(table[k][row], np.float32) for k in table.keys() & takes}
-            feeds |= {"state": state, "weights": weights, "noise": noise, "known": zeros, "mask": ones, **c}
+            feeds |= {"state": state, "weights": weights, "noise": fresh, "known": zeros, "mask": ones, **c}
             state = session.run(["next_state"], {k: v for k, v in feeds.items() if k in takes})[0]
         x = np.float32(program.get("shift", 0)) + np.float32(program.get("scale", 1)) * state[0]
         low, high = program.get("data_min"), program.get("data_max")
@@ -304,7 +304,7 @@ class Model:
         require(fits, f"data must be finite, of shape [n, {', '.join(map(str, self.event))}], not {list(x.shape)}")
         if levels and x.dtype.kind in "iu":
             require(x.min() >= 0 and x.max() < levels, f"the data has numbers outside 0 to {levels - 1}")
-            u = uniform(seed, np.arange(len(x)), x[0].size, 0, 3)[:, : x[0].size].reshape(x.shape).astype(np.float32)
+            u = noise("uniform", seed, np.arange(len(x)), self.event, 0, 3)
             x = np.minimum(x.astype(np.float32) + u, np.nextafter(x.astype(np.float32) + 1, np.float32(0)))
         (session, takes), (c, _) = (
             self.graph(program["graph"]),

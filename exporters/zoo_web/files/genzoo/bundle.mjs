@@ -9,8 +9,8 @@ import { sha256 } from "./files.mjs";
 import { inlined } from "./inline.mjs";
 
 const FIELDS = ["format", "created_by", "model", "event_shape", "condition", "levels", "licenses", "noise", "graphs",
-  "programs", "batch", "precision", "kind", "proof", "files"];
-const OPTIONAL = ["batch", "precision", "kind"];
+  "programs", "batch", "precision", "kind", "length", "proof", "files"];
+const OPTIONAL = ["batch", "precision", "kind", "length"];
 /** Files that graphs never take weights from. */
 const OTHERS = ["tables.safetensors", "golden.safetensors"];
 const AGAIN = "Copy or export the bundle again.";

@@ -20,14 +20,14 @@ import { Conditions, checkCondition, conditionNames, conditionOf, evenly, feedsO
 import { batchesOf, checkFinite, count, dequantised, filled, inDataUnits } from "./data.mjs";
 import { ZooError } from "./errors.mjs";
 import { readSafetensors } from "./files.mjs";
-import { Stream, keyOf, normal, randomSeed } from "./noise.mjs";
+import { Stream, keyOf, noisesOf, normal, randomSeed } from "./noise.mjs";
 import { evaluations, guided, tablesOf } from "./tables.mjs";
 
 export { labelsOf } from "./conditions.mjs";
 export { partsOf } from "./parts.mjs";
 export { ZooError } from "./errors.mjs";
 export { fetchReader, readSafetensors, sha256 } from "./files.mjs";
-export { Stream, normal, philox4x32, randomSeed, uniform } from "./noise.mjs";
+export { Stream, gumbel, noisesOf, normal, philox4x32, randomSeed, uniform } from "./noise.mjs";
 
 /**
  * Open a bundle and load the graph that samples.
@@ -39,7 +39,8 @@ export { Stream, normal, philox4x32, randomSeed, uniform } from "./noise.mjs";
 export async function load(read, ort, { session = {} } = {}) {
   const manifest = manifestOf(await read("manifest.json"));
   try {
-    const bundle = new Bundle(manifest, read, ort, session), { kind, graph } = manifest.programs.sample;
+    const { sample, log_prob: scores } = manifest.programs, { kind, graph } = sample ?? scores;
+    const bundle = new Bundle(manifest, read, ort, session);
     checkCondition(manifest);
     if (kind !== "direct" && kind !== "iterate") throw new ZooError(`a program of kind ${kind} cannot be run here`);
     const tables = kind === "iterate" ? tablesOf(readSafetensors(await bundle.file("tables.safetensors"))) : new Map();
@@ -74,7 +75,7 @@ export class Model {
 
   /** Names of the step tables, "<sampler>-<steps>", the model's default first; empty for a model that samples in one call. */
   get tables() {
-    const { sampler, steps } = this.manifest.programs.sample, own = `${sampler}-${steps}`;
+    const { sampler, steps } = this.manifest.programs.sample ?? {}, own = `${sampler}-${steps}`;
     return [...this._tables.keys()].sort((a, b) => (b === own) - (a === own) || a.localeCompare(b, "en", { numeric: true }));
   }
 
@@ -112,6 +113,7 @@ export class Model {
     if (!Number.isInteger(n) || n < 1) throw new ZooError(`the number of samples is a whole number, 1 or more, not ${n}`);
     keyOf(seed);
     const program = this.manifest.programs[fused ? "fused" : "sample"];
+    if (!this.manifest.programs.sample) throw new ZooError(`${this.name} only scores data: it cannot sample`);
     if (!program) throw new ZooError(`${this.name} has no fused graph`, "Export it with --fused.");
     const table = this._choices(program, options), asked = conditionOf(this, condition, n), other = this._other(program, table, options.negative, asked, n);
     const [even, against] = evenly(asked, other), batches = batchesOf(n, this._batchSize(batchSize));
@@ -164,11 +166,13 @@ export class Model {
 
   // -- programs -------------------------------------------------------------------------------------------------------
 
-  /** One call: standard normals in, samples out. */
+  /** One call: noise in, samples out. */
   async _direct({ graph, noise }, run, { first, n, seed, condition }) {
-    const { inputs, outputs: [output] } = this._bundle.graph(graph), m = this._rows(n);
-    const shape = inputs.find(({ name }) => name === noise).shape.slice(1), size = count(shape);
-    const feeds = { [noise]: this._tensor(filled(normal(seed, n, size, { first }), size, m), [m, ...shape]) };
+    const { inputs, outputs: [output] } = this._bundle.graph(graph), m = this._rows(n), feeds = {};
+    for (const { name, draw } of noisesOf(noise)) {
+      const shape = inputs.find((port) => port.name === name).shape.slice(1), size = count(shape);
+      feeds[name] = this._tensor(filled(draw(seed, n, size, first), size, m), [m, ...shape]);
+    }
     Object.assign(feeds, this._conditions([condition], [m]));
     return (await run(feeds, [output.name]))[output.name].data;
   }

@@ -91,5 +91,26 @@ export function normal(seed, n, size, place) {
   return z;
 }
 
+/** Standard Gumbel numbers -ln(-ln u); arguments and result as for {@link uniform}. */
+export function gumbel(seed, n, size, place) {
+  const { out, row } = words(seed, n, size, place);
+  return Float32Array.from({ length: n * size }, (_, j) => -Math.log(-Math.log(unit(out[Math.floor(j / size) * row + (j % size)]))));
+}
+
+const DRAWS = { normal, uniform, gumbel };
+
+/**
+ * The noises of a program, in the order of their streams: the k-th has step k of stream 0.
+ * @param {string|{name: string, distribution: string}[]} noise of the manifest; a text names an input of normals
+ * @returns {{name: string, draw: (seed: number|bigint, n: number, size: number, first: number) => Float32Array}[]}
+ */
+export function noisesOf(noise) {
+  const listed = typeof noise === "string" ? [{ name: noise, distribution: "normal" }] : noise;
+  return (listed ?? []).map(({ name, distribution }, step) => {
+    if (!Object.hasOwn(DRAWS, distribution)) throw new ZooError(`noise of the distribution ${distribution} cannot be drawn here`);
+    return { name, draw: (seed, n, size, first) => DRAWS[distribution](seed, n, size, { first, step }) };
+  });
+}
+
 /** A seed short enough to be written down. */
 export function randomSeed() { return globalThis.crypto.getRandomValues(new Uint32Array(1))[0]; }

@@ -58,7 +58,8 @@ class Model {
 
   /// `n` samples, float32 [n, *event] in data units. Sample i is the same alone or among a thousand. Throws Error.
   Array sample(std::size_t n, const SampleOptions& options = {}) const {
-    const Program& program = options.fused ? fused() : manifest_.sample;
+    if (!manifest_.sample) throw Error(manifest_.name + " only scores data: it cannot sample");
+    const Program& program = options.fused ? fused() : *manifest_.sample;
     const Shape shape = with(checked(n), manifest_.event_shape);
     std::optional<StepTable> table;
     if (!options.fused && program.kind == "iterate") {
@@ -271,16 +272,23 @@ class Model {
 
   // -- programs ------------------------------------------------------------------------------------------------------
 
-  /// x = graph(normals, condition)
+  /// x = graph(noise, condition)
   std::vector<float> direct(const Program& program, const Batch& batch, const std::vector<Conditions>& given,
                             std::uint64_t seed) const {
     const Graph& graph = manifest_.graphs.at(program.graph);
-    const Port* port = program.noise.empty() ? nullptr : graph.input(program.noise);
-    if (port == nullptr) throw Error("the program that samples takes no noise");
-    const Shape shape(port->shape.begin() + 1, port->shape.end());
-    std::vector<float> z = normals(seed, batch, count(shape), 0, noise::initial);
+    if (program.noises.empty()) throw Error("the program that samples takes no noise");
+    std::vector<std::vector<float>> drawn(program.noises.size());  // tensors refer to the numbers
     std::map<std::string, Tensor> feeds;
-    feeds.emplace(port->name, Tensor(z, with(batch.size(), shape)));
+    for (std::size_t k = 0; k < drawn.size(); ++k) {
+      const Port& port = *graph.input(program.noises[k].name);
+      const Shape shape(port.shape.begin() + 1, port.shape.end());
+      const std::size_t size = count(shape);
+      drawn[k].resize(batch.filled * size);
+      for (std::size_t i = 0; i < batch.filled; ++i)
+        noise::draw(program.noises[k].distribution, seed, static_cast<std::uint32_t>(batch.sample(i)), size,
+                    static_cast<std::uint32_t>(k), drawn[k].data() + i * size);
+      feeds.emplace(port.name, Tensor(drawn[k], with(batch.size(), shape)));
+    }
     Fed fed;
     feed_conditions(feeds, fed, first_of(given), batch, {});
     return samples(session(program).run(feeds, graph.outputs[0].name), batch, graph.outputs[0].name);

@@ -11,11 +11,19 @@ export function sampleRate({ kind }) {
   return kind?.kind === "audio" ? kind.sample_rate : null;
 }
 
+/** The numbers of one sample that are heard: all, or those before the end that its mask states. */
+export function heard({ event_shape: [, length], length: rule }, sample) {
+  if (!rule) return sample;
+  const row = (number) => sample.subarray(number * length, (number + 1) * length), end = row(rule.mask).findIndex((v) => v < 0.5);
+  return row(1 - rule.mask).subarray(0, end < 0 ? length : end);
+}
+
 /** n sounds; `show(data, first)` draws waves from number `first` on, `done(data)` adds the players. */
 export class Sounds {
   constructor(view, manifest, n, captions) {
     this.rate = sampleRate(manifest);
-    this.length = manifest.event_shape.at(-1);
+    this.manifest = manifest;
+    this.size = manifest.event_shape.reduce((a, b) => a * b);
     const title = (i) => (captions ? `Sound ${i + 1}, class ${captions[i]}` : `Sound ${i + 1}`);
     this.canvases = Array.from({ length: n }, (_, i) => canvasOf(900, 120, `Wave of ${title(i)}`));
     this.players = Array.from({ length: n }, (_, i) => element("audio", { controls: true, ariaLabel: title(i) }));
@@ -26,8 +34,8 @@ export class Sounds {
   }
 
   show(data, first = 0) {
-    for (let i = 0; i < data.length / this.length; i++) {
-      this.parts[first + i] = data.subarray(i * this.length, (i + 1) * this.length);
+    for (let i = 0; i < data.length / this.size; i++) {
+      this.parts[first + i] = heard(this.manifest, data.subarray(i * this.size, (i + 1) * this.size));
       wave(this.canvases[first + i], this.parts[first + i]);
     }
   }

@@ -53,9 +53,15 @@ struct Conditioning {
   std::vector<std::string> labels;  // empty, or one for each
 };
 
+/// An input of a graph that takes noise: normal, uniform or gumbel.
+struct NoiseInput {
+  std::string name, distribution;
+};
+
 struct Program {
-  std::string kind, graph, noise, decoder, sampler = "ddim";
-  std::string condition_encoder;  // the graph that encodes conditions, or empty
+  std::string kind, graph, decoder, sampler = "ddim";
+  std::vector<NoiseInput> noises;  // in the order of their streams
+  std::string condition_encoder;   // the graph that encodes conditions, or empty
   std::uint64_t steps = 50;
   float shift = 0, scale = 1;
   std::optional<float> data_min, data_max;
@@ -73,8 +79,7 @@ struct Manifest {
   std::optional<Conditioning> condition;
   std::optional<std::int64_t> levels;
   std::map<std::string, Graph> graphs;
-  Program sample;
-  std::optional<Program> log_prob, fused;
+  std::optional<Program> sample, log_prob, fused;
   std::optional<std::int64_t> batch;  // the fixed batch size of the graphs, if any
   std::map<std::string, FileInfo> files;
 
@@ -124,7 +129,13 @@ inline Program program(const json::Value& value) {
   const auto bound = [&](const char* key) -> std::optional<float> {
     return value.find(key) ? std::optional<float>(number(key, 0)) : std::nullopt;
   };
-  if (const auto* noise = value.find("noise")) found.noise = noise->text();
+  if (const auto* noise = value.find("noise")) {
+    if (noise->is_text())
+      found.noises.push_back({noise->text(), "normal"});
+    else
+      for (const json::Value& each : noise->items())
+        found.noises.push_back({each.at("name").text(), each.at("distribution").text()});
+  }
   if (const auto* decoder = value.find("decoder")) found.decoder = decoder->text();
   if (const auto* sampler = value.find("sampler")) found.sampler = sampler->text();
   if (const auto* steps = value.find("steps")) found.steps = steps->whole();
@@ -229,9 +240,9 @@ inline void check(const Manifest& manifest, const Program& program) {
   const Graph& graph = graph_of(manifest, program);
   if (graph.outputs.empty()) throw Error("graph " + program.graph + " has no output");
   check_condition(manifest, program, graph);
-  if (!program.noise.empty()) {
-    const Port* noise = graph.input(program.noise);
-    if (noise == nullptr || noise->shape.empty()) throw Error("graph " + program.graph + " takes no " + program.noise);
+  for (const NoiseInput& each : program.noises) {
+    const Port* noise = graph.input(each.name);
+    if (noise == nullptr || noise->shape.empty()) throw Error("graph " + program.graph + " takes no " + each.name);
     for (std::size_t i = 1; i < noise->shape.size(); ++i)
       if (noise->shape[i] < 0) throw Error("the noise of graph " + program.graph + " has no definite shape");
   }
@@ -272,10 +283,11 @@ inline Manifest manifest_from(const json::Value& value) {
     if (found.files.count(one.file) == 0) throw Error("graph " + name + " is in a file that is not listed");
   }
   const json::Value& programs = value.at("programs");
-  found.sample = detail::program(programs.at("sample"));
+  if (const auto* samples = programs.find("sample")) found.sample = detail::program(*samples);
   if (const auto* scores = programs.find("log_prob")) found.log_prob = detail::program(*scores);
   if (const auto* fused = programs.find("fused")) found.fused = detail::program(*fused);
-  detail::check(found, found.sample);
+  if (!found.sample && !found.log_prob) throw Error("its model neither samples nor scores");
+  if (found.sample) detail::check(found, *found.sample);
   if (found.log_prob) detail::check(found, *found.log_prob);
   if (found.fused) detail::check(found, *found.fused);
   return found;

@@ -6,6 +6,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+
+#include "genzoo/error.hpp"
 
 namespace genzoo::noise {
 
@@ -31,10 +34,20 @@ inline Block philox4x32(Block c, std::uint64_t key) {
 inline double unit(std::uint32_t word) { return ((word >> 9) + 0.5) * 0x1p-23; }
 
 /// Uniforms of one sample, `size` of them.
-inline void uniform(std::uint64_t seed, std::uint32_t sample, std::size_t size, Stream stream, float* into) {
+inline void uniform(std::uint64_t seed, std::uint32_t sample, std::size_t size, Stream stream, float* into,
+                    std::uint32_t row = 0) {
   for (std::size_t e = 0; e < size; e += 4) {
-    const Block words = philox4x32({static_cast<std::uint32_t>(e / 4), sample, 0, stream}, seed);
+    const Block words = philox4x32({static_cast<std::uint32_t>(e / 4), sample, row, stream}, seed);
     for (std::size_t i = 0; i < 4 && e + i < size; ++i) into[e + i] = static_cast<float>(unit(words[i]));
+  }
+}
+
+/// Standard Gumbel numbers of one sample, computed in float64 and rounded once.
+inline void gumbel(std::uint64_t seed, std::uint32_t sample, std::size_t size, std::uint32_t row, float* into) {
+  for (std::size_t e = 0; e < size; e += 4) {
+    const Block words = philox4x32({static_cast<std::uint32_t>(e / 4), sample, row, initial}, seed);
+    for (std::size_t i = 0; i < 4 && e + i < size; ++i)
+      into[e + i] = static_cast<float>(-std::log(-std::log(unit(words[i]))));
   }
 }
 
@@ -52,6 +65,15 @@ inline void normal(std::uint64_t seed, std::uint32_t sample, std::size_t size, s
     }
     for (std::size_t i = 0; i < 4 && e + i < size; ++i) into[e + i] = static_cast<float>(z[i]);
   }
+}
+
+/// One of a model's noises: the k-th of them is row k of stream 0.
+inline void draw(const std::string& distribution, std::uint64_t seed, std::uint32_t sample, std::size_t size,
+                 std::uint32_t k, float* into) {
+  if (distribution == "normal") return normal(seed, sample, size, k, initial, into);
+  if (distribution == "uniform") return uniform(seed, sample, size, initial, into, k);
+  if (distribution == "gumbel") return gumbel(seed, sample, size, k, into);
+  throw Error("noise of the distribution " + distribution + " cannot be drawn here");
 }
 
 }  // namespace genzoo::noise
