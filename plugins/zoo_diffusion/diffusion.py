@@ -135,11 +135,19 @@ class Diffusion(SteppedModel):
         self.consistency, self.likelihood = self.sampling.sampler in CONSISTENCY, likelihood
         if self.consistency or not likelihood or not (coding is None or coding.reversible):
             self.density = "none"
+        self._check_condition()
+
+    def _check_condition(self) -> None:
+        """Refuse guidance and a coupling that do not go with the condition.
+
+        Raises:
+            ConfigError: there is nothing to guide away from, or conditions that pairing does not look at.
+        """
         if self.sampling.guidance != 1.0 and not self.guides:
             raise ConfigError(
                 "guidance needs classes that are not required, so that there is a null class, or a null of every part"
             )
-        if self.objective.coupling != "independent" and condition is not None and not condition.plain:
+        if self.objective.coupling != "independent" and self.condition is not None and not self.condition.plain:
             raise ConfigError("the optimal-transport coupling pairs noise and data without looking at named parts")
 
     @property

@@ -33,6 +33,10 @@ from zoo.programs.ports import Port
 ENCODER = "condition"
 
 
+class PartTensors(dict[str, Tensor]):
+    """Parts and masks ``[n, ...]`` of a model's conditions that are checked, and on its device."""
+
+
 class Conditioned(nn.Module):
     """A module that may be conditioned on something: the base class of every model.
 
@@ -244,6 +248,7 @@ class Conditioned(nn.Module):
         """The parts of the conditions of ``n`` samples, checked, on the model's device: ``[n, *shape]`` by name.
 
         Tensors are passed through, with their gradients; masks of tokens and sequences come along.
+        What :meth:`hidden` gives is returned as it is.
 
         Raises:
             ConditionError: a condition that the model does not accept; the part is named.
@@ -251,6 +256,8 @@ class Conditioned(nn.Module):
         described = self.condition
         if described is None:
             raise ConditionError("this model takes no condition")
+        if isinstance(condition, PartTensors):
+            return condition
         if not has_tensor(condition):
             return self._parts_of(described.arrays(condition, n))
         values: Mapping[str, Any] = condition if isinstance(condition, Mapping) else {described.names[0]: condition}
@@ -321,7 +328,7 @@ class Conditioned(nn.Module):
         described = self.condition
         able = () if described is None else tuple(part for part in described.parts if part.null is not None)
         if described is None or not able:
-            return dict(parts)
+            return PartTensors(parts)
         nulls = self._parts_of(Condition(able).nulls(described.lengths(parts)))
         n = len(next(iter(parts.values())))
         together = None
@@ -344,7 +351,7 @@ class Conditioned(nn.Module):
                 chosen[name] = value
                 if hide is not None and part in able:
                     chosen[name] = torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), nulls[name], value)
-        return {name: chosen[name] for name in parts}
+        return PartTensors({name: chosen[name] for name in parts})
 
     def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
         """What the model gets where a graph has :meth:`condition_inputs`: nothing, a tensor, or a mapping."""

@@ -266,7 +266,8 @@ class Resize(nn.Module):
         """``[..., *sides]`` to ``[..., *to]``."""
         for axis in self.axes:
             matrix = getattr(self, f"matrix_{-axis}").to(x)
-            x = x @ matrix.T if axis == -1 else matrix @ x
+            # the matrix on the right: from the left it would be repeated for each row, which fixes their number
+            x = (x.transpose(axis, -1) @ matrix.T).transpose(axis, -1)
         return x
 
 
