@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.exporting import export
-from zoo.models.conditioned import Conditioned
+from zoo.models.encoders import ConditionEncoder
 from zoo.noise import normal
-from zoo.programs.ports import Port
 from zoo.runtime import BundledModel, load
 from zoo.runtime.ort import onnxruntime
+from zoo.samplers.table import FREE
 from zoo_diffusion.conditioning import evaluated
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.unet1d import UNet1dDiffusion
@@ -65,21 +65,16 @@ CASES = [("picture", 1, 10), ("picture", 1, 50), ("picture", 16, 50), ("text", 1
 WAYS = ("in every step", "once", "by hand")
 
 
-class InEveryStep(UNet1dDiffusion):
-    """The same model, whose network encodes the condition itself."""
+class InEveryStep(nn.Module):
+    """A network that encodes the condition itself, whenever it is called."""
 
-    def encode_condition(self, parts: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Leaves the parts to the network."""
-        return parts
+    def __init__(self, network: nn.Module, encoder: ConditionEncoder) -> None:
+        super().__init__()
+        self.network, self.encoder = network, encoder
 
-    def encoded_ports(self) -> tuple[Port, ...]:
-        """None: graphs take the parts."""
-        return ()
-
-    def _called(self, shown: Tensor, time: Tensor, condition: Any) -> Tensor:
-        encoder = self.encoder_module
-        assert encoder is not None
-        return evaluated(self.network, encoder, shown, time, encoder(condition))
+    def forward(self, x: Tensor, time: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
+        """As a network of :class:`~zoo_diffusion.diffusion.Diffusion` that takes named parts."""
+        return evaluated(self.network, self.encoder, x, time, self.encoder(condition))
 
 
 def main() -> None:
@@ -104,16 +99,16 @@ def main() -> None:
 
 def exported(name: str, folder: Path, threads: int) -> tuple[BundledModel, BundledModel]:
     """A model's bundles, the encoder in the step graph and once, with the same weights."""
-    bundles = []
-    for kind in (InEveryStep, UNet1dDiffusion):
-        torch.manual_seed(0)
-        model: Diffusion = kind(**POLICY, **PARTS[name])
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if not parameter.any():
-                    parameter.normal_(0.0, 0.1)
-        assert isinstance(model, Conditioned)
-        bundles.append(load(export(model.eval(), folder / f"{name}-{kind.__name__}"), "cpu", threads))
+    torch.manual_seed(0)
+    once = UNet1dDiffusion(**POLICY, **PARTS[name]).eval()
+    with torch.no_grad():
+        for parameter in once.parameters():
+            if not parameter.any():
+                parameter.normal_(0.0, 0.1)
+    assert once.encoder_module is not None
+    network = InEveryStep(once.network, once.encoder_module)
+    every = Diffusion(network, once.event_shape, condition=once.condition, likelihood=False).eval()
+    bundles = [load(export(model, folder / f"{name}-{i}"), "cpu", threads) for i, model in enumerate((every, once))]
     return bundles[0], bundles[1]
 
 
@@ -157,7 +152,7 @@ def by_hand(bundle: BundledModel, condition: Given, n: int, steps: int) -> Calla
     state_shape = bundle.manifest.event_shape
     described = bundle.manifest.condition
     assert described is not None
-    noise = normal(0, n, state_shape).astype(np.float32)
+    noise = np.float32(table.initial_scale) * normal(0, n, state_shape)
     nothing, whole = np.zeros((n, *state_shape), np.float32), np.ones((n, *state_shape), np.float32)
     names = [output.name for output in encoder.get_outputs()]
     rows = [
@@ -165,7 +160,7 @@ def by_hand(bundle: BundledModel, condition: Given, n: int, steps: int) -> Calla
             "time": np.float32(row.time),
             "alpha": np.float32(row.alpha),
             "sigma": np.float32(row.sigma),
-            "clip": np.float32(row.clip),
+            "clip": np.float32(min(row.clip, FREE)),
             "noise_scale": np.float32(0.0),
             "rescale": np.float32(0.0),
             "matrix": np.asarray(row.matrix, np.float32),

@@ -15,6 +15,7 @@ pytest.importorskip("onnxruntime")
 
 from zoo.data import Dataset, Split  # noqa: E402 - after the checks
 from zoo.exporting import export  # noqa: E402
+from zoo.models.building import build  # noqa: E402
 from zoo.models.building import load as load_model  # noqa: E402
 from zoo.models.encoders import ConditionEncoder  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
@@ -42,6 +43,8 @@ down_dims = [8, 16]
 step_embedding = 8
 path = "ddpm-cosine"
 prediction = "epsilon"
+data_min = -3.0
+data_max = 3.0
 likelihood = false
 sampling = { steps = 4 }
 
@@ -252,9 +255,8 @@ def exported(trained, tmp_path_factory):
     return both
 
 
-@pytest.fixture
-def calls(monkeypatch):
-    """Rows of each call of a bundle's encoder, and of PyTorch's."""
+def counted(monkeypatch):
+    """Rows of each call of a bundle's encoder, and of PyTorch's, from here on."""
     made = {"bundle": [], "torch": []}
     of_session, of_module = Session.run, ConditionEncoder.forward
 
@@ -289,10 +291,10 @@ def test_a_recipe_trains_it_and_its_encoder(name, trained):
 
 @pytest.mark.slow  # five exports
 @pytest.mark.parametrize("name", MODELS)
-def test_its_bundle_samples_what_pytorch_does_and_encodes_once(name, exported, calls):
+def test_its_bundle_samples_what_pytorch_does_and_encodes_once(name, exported, monkeypatch):
     model, folder = exported(name)
     bundle, given = load(folder, "cpu"), MODELS[name][2]
-    calls["torch"].clear()
+    calls = counted(monkeypatch)
     x = model.sample(6, condition=given, seed=3).detach().numpy()
     np.testing.assert_allclose(bundle.sample(6, condition=given, seed=3, batch_size=4), x, atol=1e-4)
     guided = 2 if name == "text" else 1  # the null is one row more
@@ -320,3 +322,57 @@ def test_what_is_not_required_is_left_out(exported):
     model, folder = exported("picture")
     x = load(folder, "cpu").sample(4, condition={}, seed=0)
     np.testing.assert_allclose(x, model.sample(4, condition={}, seed=0).detach(), atol=1e-4)
+
+
+#: what the models above leave out: attention of convolutions under a derivative, and a graph that a plugin writes
+OTHERS = {
+    "unet2d": {
+        "event_shape": [1, 4, 4],
+        "block_out_channels": [8, 8],
+        "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+        "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+        "norm_num_groups": 4,
+        "attention_head_dim": 8,
+        "sampling": {"steps": 3},
+        "conditioning": {"prompt": {"width": 8}, "arm": {"width": 4}},
+    },
+    "mlp": {
+        "event_shape": [3],
+        "hidden": 8,
+        "blocks": 1,
+        "sampling": {"steps": 3},
+        "conditioning": {"prompt": {"width": 8}, "arm": {"by": "concatenation"}},
+    },
+    "tarflow": {
+        "event_shape": [3],
+        "transforms": 2,
+        "width": 8,
+        "layers": 1,
+        "conditioning": {"prompt": {"width": 8}},
+    },
+}
+SHARED = {
+    "parts": [
+        {"name": "prompt", "modality": "tokens", "shape": ["length"], "size": 4, "padding": 0, "null": 0},
+        {"name": "arm", "modality": "numbers", "shape": [2], "null": 0.0},
+    ]
+}
+
+
+@pytest.mark.slow  # exports with a likelihood
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_networks_are_exported_with_their_density(name, tmp_path):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build(Registry.discover(), name, {**OTHERS[name], "condition": SHARED}).eval()
+        # what starts at zero hides what comes before it
+        for parameter in model.parameters():
+            if not parameter.detach().any():
+                torch.nn.init.normal_(parameter, std=0.1)
+    bundle = load(export(model, tmp_path / "bundle"), "cpu")
+    given = {"prompt": [1, 2, 3, 1], "arm": [0.5, -1.0]}
+    x = model.sample(2, condition=given, seed=0).detach()
+    np.testing.assert_allclose(bundle.sample(2, condition=given, seed=0), x, atol=1e-4)
+    options = {} if name == "tarflow" else {"steps": 4}
+    density = model.log_prob(x, condition=given, **options).detach()
+    np.testing.assert_allclose(bundle.log_prob(x.numpy(), condition=given, **options), density, atol=1e-3)
