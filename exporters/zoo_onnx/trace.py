@@ -61,6 +61,7 @@ def trace(graph: Graph, opset: int) -> ir.Model:
     if result is None:
         raise ExportError(f"graph {graph.name} cannot be exported to ONNX: torch's exporter returned nothing")
     model = result.model
+    forward_mode.expanded(model)
     check_shapes(model, graph)
     portable(model)
     _clean(model)
@@ -85,56 +86,13 @@ def example(graph: Graph) -> list[Tensor]:
     return tensors
 
 
-class _NeedsForwardMode(Exception):  # noqa: N818 - a signal, not an error
-    """The module computes a derivative."""
-
-
 def _exported(graph: Graph, inputs: list[Tensor]) -> torch.export.ExportedProgram:
     dims = tuple(
         {i: torch.export.Dim.DYNAMIC for i, d in enumerate(p.shape) if isinstance(d, str)} for p in graph.inputs
     )
-    try:
-        with derivatives.method(_signal):
-            program = torch.export.export(
-                _Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False
-            )
-        return folded(program, inputs, dims)
-    except Exception as error:
-        if not isinstance(_root(error), _NeedsForwardMode):
-            raise
-    return torch.export.export(_differentiated(graph, inputs), tuple(inputs), dynamic_shapes=dims, strict=False)
-
-
-def _differentiated(graph: Graph, inputs: list[Tensor]) -> nn.Module:
-    """The module with its derivatives written out as ordinary operators."""
-    from torch._subclasses import FakeTensorMode
-    from torch.fx.experimental.proxy_tensor import make_fx
-    from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
-
-    def call(*tensors: Tensor) -> Any:
-        with derivatives.method(forward_mode.jvp):
-            return graph.module(*tensors)
-
-    # the same symbolic sizes as in the graph; equal sizes get one symbol, and those of the example are distinct
-    fake = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
-    symbolic = [
-        fake.from_tensor(
-            tensor,
-            symbolic_context=StatelessSymbolicContext(
-                dynamic_sizes=[DimDynamic.DYNAMIC if isinstance(d, str) else DimDynamic.STATIC for d in port.shape]
-            ),
-        )
-        for tensor, port in zip(inputs, graph.inputs, strict=True)
-    ]
-    with fake:
-        traced: torch.fx.GraphModule = make_fx(call)(*symbolic)
-    traced.graph.eliminate_dead_code()
-    traced.recompile()
-    return traced
-
-
-def _signal(*_: Any) -> Any:
-    raise _NeedsForwardMode
+    with derivatives.method(forward_mode.jvp):
+        program = torch.export.export(_Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False)
+    return folded(program, inputs, dims)
 
 
 class _Positional(nn.Module):

@@ -17,7 +17,8 @@ from zoo.models.contexts import TensorCondition, needs_gradient
 from zoo.models.interface import GenerativeModel, check_count, check_seed
 from zoo.overriding import override
 from zoo.programs import Iterate
-from zoo.samplers import Guidance, SamplingOptions, Step, StepTable, table_for
+from zoo.samplers import Guidance, SamplingOptions, Step, StepTable, table_of
+from zoo.samplers.options import OptionValue
 from zoo.samplers.state import SamplerState, in_data_units
 from zoo.samplers.stepping import Engine, StepSampler, Tick, run_rows
 from zoo_diffusion.graphs import StepModule
@@ -63,10 +64,12 @@ class SteppedModel(GenerativeModel):
         sampler: str | StepTable | None = None,
         steps: int | None = None,
         guidance: float | Guidance | None = None,
-        **options: Any,
+        *,
+        strength: float | None = None,
+        **options: OptionValue,
     ) -> StepTable:
-        """The table of a sampler, with the model's defaults for what is None; see :func:`zoo.samplers.table_for`."""
-        return table_for(self.sampling, sampler, steps, guidance, **options)
+        """The table of a sampler, with the model's defaults for what is None; see :func:`zoo.samplers.table_of`."""
+        return table_of(self.sampling, SamplingOptions(sampler, steps, guidance, strength=strength, own=options))
 
     def begin(
         self,
@@ -82,7 +85,7 @@ class SteppedModel(GenerativeModel):
         strength: float | None = None,
         mask: Tensor | ArrayLike | None = None,
         noise: Tensor | ArrayLike | None = None,
-        **options: Any,
+        **options: OptionValue,
     ) -> SamplerState:
         """The state before the first step; arguments as for :meth:`sample`."""
         seed, n = check_seed(seed), check_count(n)
@@ -152,9 +155,17 @@ class SteppedModel(GenerativeModel):
         *,
         condition: TensorCondition = None,
         seed: int | None = None,
+        sampler: str | StepTable | None = None,
+        steps: int | None = None,
+        guidance: float | Guidance | None = None,
+        negative: TensorCondition = None,
+        init: Tensor | ArrayLike | None = None,
+        strength: float | None = None,
+        mask: Tensor | ArrayLike | None = None,
+        noise: Tensor | ArrayLike | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
-        **options: Any,
+        **options: OptionValue,
     ) -> Tensor:
         """Draw ``n`` samples by a step table.
 
@@ -162,18 +173,36 @@ class SteppedModel(GenerativeModel):
             n: how many.
             condition: classes or vectors; None gives every class in turn.
             seed: key of the specified noise.
+            sampler: a name or a finished table; None for the model's default, like what follows.
+            steps: number of steps.
+            guidance: weight of classifier-free guidance, or a :class:`~zoo.samplers.Guidance`.
+            negative: what to guide away from, instead of the null; as ``condition``.
+            init: data ``[n, *event_shape]`` to start from.
+            strength: in [0, 1]: the share of the trajectory from noise to data that is run.
+            mask: 1 where to sample and 0 where to keep ``init``.
+            noise: standard normal noise to start from, instead of that of ``seed``.
             progress: called with (steps done, steps in all).
             preview: called after each step with (step, the denoised samples so far).
-            options: those of :meth:`begin`: ``sampler`` (a name or a finished table), ``steps``, ``guidance`` (a weight
-                or :class:`~zoo.samplers.Guidance`), ``negative`` (a class to guide away from), ``init`` (data to start
-                from) with ``strength`` and ``mask``, ``noise`` (to start from, instead of that of ``seed``), and the
-                sampler's own.
+            options: of the sampler.
 
         Returns:
             ``[n, *event_shape]`` in data units; with a gradient, through every step, if the condition is a tensor that
             wants one.
         """
-        state = self.begin(n, condition=condition, seed=seed, **options)
+        state = self.begin(
+            n,
+            condition=condition,
+            seed=seed,
+            sampler=sampler,
+            steps=steps,
+            guidance=guidance,
+            negative=negative,
+            init=init,
+            strength=strength,
+            mask=mask,
+            noise=noise,
+            **options,
+        )
         if not needs_gradient(condition):
             return self.finish(state, progress=progress, preview=preview)
 

@@ -62,7 +62,7 @@ def sampler():
 
 
 def begun(steps, /, n=5, **options):
-    return steps.begin(n, seed=7, condition=None, options=SamplingOptions.of(options))
+    return steps.begin(n, seed=7, condition=None, options=SamplingOptions(**options))
 
 
 def test_samples_are_those_of_the_equations(sampler):
@@ -98,7 +98,7 @@ def test_batches_and_stops_change_nothing(sampler, name):
 def test_data_is_encoded_and_comes_back(sampler):
     x = sampler.finish(begun(sampler, sampler="heun", steps=60))
     z = sampler.encode(x, condition=None, steps=60)
-    again = sampler.finish(begun(sampler, noise=z, sampler="heun", steps=60, spacing="karras"))
+    again = sampler.finish(begun(sampler, noise=z, sampler="heun", steps=60, own={"spacing": "karras"}))
     np.testing.assert_allclose(again, x, atol=0.02)
 
 
@@ -126,9 +126,9 @@ def test_what_a_model_cannot_take_is_refused_before_its_network_runs():
         ({"init": np.zeros(4)}, DataError, "data to start from has shape"),
         ({"noise": np.zeros(EVENT)}, DataError, "noise to start from has shape"),
         ({"guidance": 2.0}, UsageError, "null class"),
-        ({"eta": 0.5, "colour": "red"}, UsageError, "sampler ddim"),
+        ({"own": {"eta": 0.5, "colour": "red"}}, UsageError, "sampler ddim"),
         # names of arguments inside are options that samplers do not have, like any other
-        *(({name: 1}, UsageError, "sampler ddim") for name in ("samplers", "program", "own", "dtype", "path")),
+        *(({"own": {name: 1}}, UsageError, "sampler ddim") for name in ("samplers", "program", "own", "dtype", "path")),
     ):
         with pytest.raises(error, match=match):
             begun(latent, **options)
@@ -158,7 +158,7 @@ def test_options_are_checked_where_they_are_made(options, match):
 
 
 def test_options_know_what_is_given():
-    options = SamplingOptions.of({"sampler": "ddim", "steps": None, "eta": 0.5, "spacing": None, "mask": np.ones(2)})
+    options = SamplingOptions("ddim", mask=np.ones(2), own={"eta": 0.5, "spacing": None})
     assert options.given == ("sampler", "mask", "eta")
     assert options.own == {"eta": 0.5, "spacing": None}
     assert SamplingOptions().given == ()

@@ -16,6 +16,7 @@ from zoo.cli._app import App
 from zoo.cli._opening import open_model, provider_of
 from zoo.cli._request import SAMPLING_ONLY, Facts, Request, flag, given_condition
 from zoo.cli._text import echo
+from zoo.conditions import ConditionLike
 from zoo.errors import DataError, UsageError
 from zoo.modality import Audio, Table, Text
 
@@ -30,7 +31,7 @@ class _Plan:
     """Data ``[n, *event]`` to score in the model's units, its condition or None, and the seed of all noise."""
 
     x: NDArray[Any]
-    condition: Any
+    condition: ConditionLike
     seed: int
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from zoo.bundle import Bundle, open_bundle
+from zoo.conditions import ConditionLike
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import RuntimeFailure, UsageError
 from zoo.likelihood import LogDensity
@@ -24,6 +25,7 @@ from zoo.runtime.runners import runner_of
 from zoo.runtime.running import SampleRequest, Samples
 from zoo.runtime.streaming import Frame, awaited, awaited_frames, frames
 from zoo.samplers import BUILTIN, Guidance, SamplerFunction, SamplingOptions, StepTable
+from zoo.samplers.options import OptionValue
 from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import Preview, too_many
 
@@ -82,7 +84,9 @@ class BundledModel(OpenBundle):
         sampler: str | StepTable | None = None,
         steps: int | None = None,
         guidance: float | Guidance | None = None,
-        **options: Any,
+        *,
+        strength: float | None = None,
+        **options: OptionValue,
     ) -> StepTable | None:
         """The step table for these arguments of :meth:`sample`; None for a model that samples in one call.
 
@@ -90,7 +94,7 @@ class BundledModel(OpenBundle):
             UnknownNameError: no such sampler.
             UsageError: steps, guidance or options that the sampler or the model does not support.
         """
-        asked = SamplingOptions.of({"sampler": sampler, "steps": steps, "guidance": guidance, **options})
+        asked = SamplingOptions(sampler, steps, guidance, strength=strength, own=options)
         program = self.manifest.sample
         return runner_of(program).table(self, program, asked)
 
@@ -98,14 +102,21 @@ class BundledModel(OpenBundle):
         self,
         n: int,
         *,
-        condition: Any = None,
+        condition: ConditionLike = None,
         seed: int | None = None,
-        noise: Any = None,
+        sampler: str | StepTable | None = None,
+        steps: int | None = None,
+        guidance: float | Guidance | None = None,
+        negative: ConditionLike = None,
+        init: ArrayLike | None = None,
+        strength: float | None = None,
+        mask: ArrayLike | None = None,
+        noise: ArrayLike | None = None,
         fused: bool = False,
         batch_size: int | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
-        **options: Any,
+        **options: OptionValue,
     ) -> Samples:
         """Draw samples.
 
@@ -115,12 +126,19 @@ class BundledModel(OpenBundle):
                 Of a model of named parts, such values by the names of the parts, see
                 :meth:`zoo.conditions.Condition.arrays`; each different condition is encoded once.
             seed: key of the specified noise; None draws one from the system.
+            sampler: as for :meth:`begin`, like the following up to ``mask``, of a model that samples in steps.
+            steps: likewise.
+            guidance: likewise.
+            negative: likewise.
+            init: likewise.
+            strength: likewise.
+            mask: likewise.
             noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``.
             fused: run the bundle's fused graph, which contains a whole sampler, in one call.
             batch_size: samples in one call of a graph; None bounds the memory that a batch takes.
             progress: called with (graph calls done, graph calls in all).
             preview: called after each step with (row, slice of the samples, their denoised estimates).
-            options: for a model that samples in steps, see :meth:`begin`.
+            options: of the sampler.
 
         Returns:
             float32 ``[n, *event_shape]`` in data units.
@@ -129,7 +147,7 @@ class BundledModel(OpenBundle):
             UsageError, DataError, ConditionError: an argument that this model does not support; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite; the message names the first such step.
         """
-        asked = SamplingOptions.of({"noise": noise, **options})
+        asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options)
         n, seed = _settled(n, seed)
         program = self.manifest.fused if fused else self.manifest.sample
         if program is None:
@@ -147,7 +165,20 @@ class BundledModel(OpenBundle):
         return self._finite(samples)
 
     def begin(
-        self, n: int, *, condition: Any = None, seed: int | None = None, noise: Any = None, **options: Any
+        self,
+        n: int,
+        *,
+        condition: ConditionLike = None,
+        seed: int | None = None,
+        sampler: str | StepTable | None = None,
+        steps: int | None = None,
+        guidance: float | Guidance | None = None,
+        negative: ConditionLike = None,
+        init: ArrayLike | None = None,
+        strength: float | None = None,
+        mask: ArrayLike | None = None,
+        noise: ArrayLike | None = None,
+        **options: OptionValue,
     ) -> SamplerState:
         """The state before the first step of a model that samples in steps.
 
@@ -155,26 +186,24 @@ class BundledModel(OpenBundle):
             n: number of samples.
             condition: as for :meth:`sample`, like the following.
             seed: likewise.
-            noise: likewise.
-            options:
-                - ``sampler``: name of a sampler or a finished table; None for the model's default.
-                - ``steps``: number of steps.
-                - ``guidance``: weight of classifier-free guidance (1 means none, 0 ignores the class), or a
-                  :class:`~zoo.samplers.Guidance` with its interval and rescaling.
-                - ``negative``: class to guide away from, instead of the null class; as ``condition``.
-                - ``init``: data ``[n, *event_shape]``, or one event for all, to start from. Integers of a model of
-                  discrete data stand for the middle of their bins.
-                - ``strength``: in [0, 1]: the share of the trajectory from noise to data that is run; 1 by default.
-                - ``mask``: broadcastable to ``[n, *event_shape]``, 1 where to sample and 0 where to keep ``init``.
-                - options of the sampler.
+            sampler: name of a sampler or a finished table; None for the model's default.
+            steps: number of steps.
+            guidance: weight of classifier-free guidance (1 means none, 0 ignores the class), or a
+                :class:`~zoo.samplers.Guidance` with its interval and rescaling.
+            negative: class to guide away from, instead of the null class; as ``condition``.
+            init: data ``[n, *event_shape]``, or one event for all, to start from. Integers of a model of discrete data
+                stand for the middle of their bins.
+            strength: in [0, 1]: the share of the trajectory from noise to data that is run; 1 by default.
+            mask: broadcastable to ``[n, *event_shape]``, 1 where to sample and 0 where to keep ``init``.
+            noise: as for :meth:`sample`.
+            options: of the sampler.
 
         Raises:
             UsageError, UnknownNameError, DataError, ConditionError: an argument that this model does not support.
         """
-        asked = SamplingOptions.of({"noise": noise, **options})
+        asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options)
         n, seed = _settled(n, seed)
-        steps = step_sampler(self)
-        return steps.begin(n, seed=seed, condition=self.sampling_condition(condition, n), options=asked)
+        return step_sampler(self).begin(n, seed=seed, condition=self.sampling_condition(condition, n), options=asked)
 
     def advance(
         self,
@@ -215,9 +244,9 @@ class BundledModel(OpenBundle):
 
     def encode(
         self,
-        x: Any,
+        x: ArrayLike,
         *,
-        condition: Any = None,
+        condition: ConditionLike = None,
         steps: int | None = None,
         order: int = 2,
         batch_size: int | None = None,
@@ -295,7 +324,7 @@ class BundledModel(OpenBundle):
         """:meth:`sample` in a thread, for ``await``. If cancelled, it ends after the current call of a graph."""
         return await awaited(lambda look: self.sample(n, progress=look, **options), progress)
 
-    def warm_up(self, n: int = 1, *, condition: Any = None) -> None:
+    def warm_up(self, n: int = 1, *, condition: ConditionLike = None) -> None:
         """Load the graphs for sampling and scoring, and run a step, so that the first request is as fast as later ones.
 
         Args:
@@ -313,9 +342,9 @@ class BundledModel(OpenBundle):
 
     def log_prob(
         self,
-        x: Any,
+        x: ArrayLike,
         *,
-        condition: Any = None,
+        condition: ConditionLike = None,
         seed: int = 0,
         steps: int | None = None,
         probes: int | None = None,
@@ -342,22 +371,13 @@ class BundledModel(OpenBundle):
             UsageError: the bundle cannot score, or an argument is invalid; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
-        return scoring.score(
-            self,
-            x,
-            condition=condition,
-            seed=seed,
-            steps=steps,
-            probes=probes,
-            batch_size=batch_size,
-            progress=progress,
-        )
+        return scoring.score(self, x, condition, seed, steps, probes, batch_size, progress)
 
     def log_prob_with_errors(
         self,
-        x: Any,
+        x: ArrayLike,
         *,
-        condition: Any = None,
+        condition: ConditionLike = None,
         seed: int = 0,
         steps: int | None = None,
         probes: int | None = None,
@@ -368,24 +388,14 @@ class BundledModel(OpenBundle):
 
         Arguments and errors are those of :meth:`log_prob`.
         """
-        parts = scoring.score(
-            self,
-            x,
-            condition=condition,
-            seed=seed,
-            steps=steps,
-            probes=probes,
-            batch_size=batch_size,
-            progress=progress,
-            errors=True,
-        )
+        parts = scoring.score(self, x, condition, seed, steps, probes, batch_size, progress, errors=True)
         return LogDensity(*parts)
 
     def elbo(
         self,
-        x: Any,
+        x: ArrayLike,
         *,
-        condition: Any = None,
+        condition: ConditionLike = None,
         seed: int = 0,
         steps: int = 1000,
         terms: int = 100,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.bundle import Bundle, Manifest
-from zoo.conditions import Condition
+from zoo.conditions import Condition, ConditionLike
 from zoo.counts import checked_count
 from zoo.errors import ConditionError, RuntimeFailure, UsageError
 from zoo.modality import Modality
@@ -156,7 +156,7 @@ class OpenBundle:
             raise RuntimeFailure(f"graph {graph} gives values that are not finite")
         return outputs
 
-    def sampling_condition(self, condition: Any, n: int) -> Conditions:
+    def sampling_condition(self, condition: ConditionLike, n: int) -> Conditions:
         """The condition of ``n`` samples, ``[n]`` or ``[n, d]``, or of named parts; None for a model without any.
 
         Raises:
@@ -212,7 +212,7 @@ class OpenBundle:
             return array.padded(self.manifest.batch)
         return pad(array, self.manifest.batch)
 
-    def scoring_condition(self, condition: Any, n: int) -> Conditions:
+    def scoring_condition(self, condition: ConditionLike, n: int) -> Conditions:
         """The condition of data: the given one, or the null class, or what stands for each part."""
         described, program = self.condition, self.manifest.log_prob
         if described is None or condition is not None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from zoo.conditions import ConditionLike
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import RuntimeFailure, UsageError
 from zoo.likelihood import LogDensity
@@ -19,14 +18,14 @@ from zoo.runtime.running import ScoreRequest
 
 def score(
     opened: OpenBundle,
-    x: Any,
-    *,
-    condition: Any,
+    x: ArrayLike,
+    condition: ConditionLike,
     seed: int,
     steps: int | None,
     probes: int | None,
     batch_size: int | None,
     progress: Progress | None,
+    *,
     errors: bool = False,
 ) -> NDArray[np.float64]:
     """Log-densities ``[n]``, or with errors ``[4, n]``; see :meth:`zoo.runtime.BundledModel.log_prob`."""
@@ -55,9 +54,9 @@ def score(
 
 def bound(
     opened: OpenBundle,
-    x: Any,
+    x: ArrayLike,
     *,
-    condition: Any,
+    condition: ConditionLike,
     seed: int,
     steps: int,
     terms: int,

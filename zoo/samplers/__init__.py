@@ -14,7 +14,7 @@ from zoo.programs import Iterate
 from zoo.samplers.builtin import BUILTIN, GAUSSIAN, SamplerFunction
 from zoo.samplers.guidance import Guidance, evaluations
 from zoo.samplers.inversion import inversion
-from zoo.samplers.options import SamplingOptions, check_strength
+from zoo.samplers.options import OptionValue, SamplingOptions, check_strength
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import SPACINGS, Grid, Point, spaced_times
 from zoo.samplers.table import Step, StepTable
@@ -47,7 +47,7 @@ def table_for(
     *,
     strength: float | None = None,
     samplers: Mapping[str, SamplerFunction] = BUILTIN,
-    **options: Any,
+    **options: OptionValue,
 ) -> StepTable:
     """The step table of a run, with the program's defaults for whatever is None.
 

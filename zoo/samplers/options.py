@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Real
-from typing import Any
+from typing import TypeAlias
 
 from numpy.typing import ArrayLike
 
@@ -13,6 +13,9 @@ from zoo.conditions import ConditionLike
 from zoo.errors import UsageError
 from zoo.samplers.guidance import Guidance
 from zoo.samplers.table import StepTable
+
+#: an option of a sampler, such as ``eta=0.5``, ``spacing="karras"`` or ``spacing=[1.0, 0.5]``
+OptionValue: TypeAlias = bool | int | float | str | Sequence[float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,7 @@ class SamplingOptions:
     strength: float | None = None
     mask: ArrayLike | None = None
     noise: ArrayLike | None = None
-    own: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, OptionValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse values that are invalid for any model."""
@@ -53,13 +56,6 @@ class SamplingOptions:
             check_strength(self.strength)
         if self.guidance is not None:
             check_guidance(self.guidance)
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> SamplingOptions:
-        """From the keywords of a call; those without a field here are options of the sampler."""
-        named = {f.name for f in fields(cls)} - {"own"}
-        known = {name: value for name, value in options.items() if name in named}
-        return cls(**known, own={name: value for name, value in options.items() if name not in named})
 
     @property
     def given(self) -> tuple[str, ...]:
