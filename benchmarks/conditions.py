@@ -144,6 +144,11 @@ def measured(
     return turns
 
 
+def number(value: float) -> NDArray[np.float32]:
+    """A float32 array of no axes."""
+    return np.array(value, np.float32)
+
+
 def by_hand(bundle: BundledModel, condition: Given, n: int, steps: int) -> Callable[[], NDArray[Any]]:
     """What somebody writes who knows these graphs: two sessions and a loop over DDIM's rows."""
     encoder, step = (bundle.session(name)._session for name in ("condition", "step"))
@@ -157,12 +162,12 @@ def by_hand(bundle: BundledModel, condition: Given, n: int, steps: int) -> Calla
     names = [output.name for output in encoder.get_outputs()]
     rows = [
         {
-            "time": np.float32(row.time),
-            "alpha": np.float32(row.alpha),
-            "sigma": np.float32(row.sigma),
-            "clip": np.float32(min(row.clip, FREE)),
-            "noise_scale": np.float32(0.0),
-            "rescale": np.float32(0.0),
+            "time": number(row.time),
+            "alpha": number(row.alpha),
+            "sigma": number(row.sigma),
+            "clip": number(min(row.clip, FREE)),
+            "noise_scale": number(0.0),
+            "rescale": number(0.0),
             "matrix": np.asarray(row.matrix, np.float32),
             "noise": nothing,
             "weights": np.ones(1, np.float32),

@@ -171,7 +171,8 @@ class Flow(DirectModel):
         if self.condition.kind == "vector":
             return super().context(condition)
         classes = torch.arange(self.condition.size, dtype=condition.dtype, device=condition.device)
-        return (condition.unsqueeze(1) == classes).to(self.dtype)
+        one_hot: Tensor = (condition.unsqueeze(1) == classes).to(self.dtype)
+        return one_hot
 
     @torch.no_grad()
     @override

@@ -182,7 +182,7 @@ class Conditioned(nn.Module):
         Returns:
             tensors ``[rows, ...]``; the parts themselves unless overridden, or given an encoder.
         """
-        return parts if self.encoder_module is None else self.encoder_module(parts)  # type: ignore[no-any-return]
+        return parts if self.encoder_module is None else self.encoder_module(parts)
 
     def encoded_ports(self) -> tuple[Port, ...]:
         """What :meth:`encode_condition` gives: ports of shape ``("rows", ...)``; none if there is no encoder."""

@@ -135,14 +135,14 @@ class CrossAttention(nn.Module):
 
     def over_pixels(self, x: Tensor, attended: Attended) -> Tensor:
         """The same of every position of ``[n, channels, *size]``."""
-        tokens = self(x.flatten(2).transpose(1, 2), attended)
+        tokens: Tensor = self(x.flatten(2).transpose(1, 2), attended)
         return tokens.transpose(1, 2).reshape(-1, *x.shape[1:])
 
 
 def _attention(query: Tensor, keys: Tensor, values: Tensor, seen: Tensor, heads: int) -> Tensor:
     """softmax(q·kᵀ/√d)·v of several heads, over the entries that are seen (Vaswani et al. 2017, eq. 1)."""
     size = query.shape[-1] // heads
-    q, k, v = (each.unflatten(2, (heads, size)).transpose(1, 2) for each in (query, keys, values))
+    q, k, v = (torch.unflatten(each, 2, (heads, size)).transpose(1, 2) for each in (query, keys, values))
     scores = q @ k.transpose(-1, -2) / math.sqrt(size) + _UNSEEN * (1 - seen)[:, None, None, :]
     attended: Tensor = (torch.softmax(scores, dim=-1) @ v).transpose(1, 2).flatten(2)
     return attended
@@ -168,7 +168,8 @@ class TransformerLayer(nn.Module):
 
     def forward(self, h: Tensor, seen: Tensor) -> Tensor:
         """``[rows, length, width]`` and ``[rows, length]`` to the first's shape."""
-        h = h + self.out(_attention(*self.qkv(self.before(h)).chunk(3, dim=2), seen, self.heads))
+        query, keys, values = self.qkv(self.before(h)).chunk(3, dim=2)
+        h = h + self.out(_attention(query, keys, values, seen, self.heads))
         result: Tensor = h + self.outer(F.silu(self.inner(self.between(h))))
         return result
 
@@ -199,7 +200,7 @@ class TextEncoder(nn.Module):
     def forward(self, value: Tensor, seen: Tensor) -> Tensor:
         """``[rows, length]`` or ``[rows, length, d]``, and the mask, to ``[rows, length, width]``, or averaged."""
         angles = (seen.cumsum(1) - 1)[:, :, None] * self.frequencies.to(seen)
-        h = self.enter(value) + torch.cat([torch.sin(angles), torch.cos(angles)], 2)
+        h: Tensor = self.enter(value) + torch.cat([torch.sin(angles), torch.cos(angles)], 2)
         for layer in self.layers:
             h = layer(h, seen)
         h = self.norm(h)
@@ -223,10 +224,11 @@ class PictureEncoder(nn.Module):
 
     def __init__(self, channels: int, sides: tuple[int, int], widths: Sequence[int], grid: int, width: int) -> None:
         super().__init__()
-        kernel = tuple(3 if side > 1 else 1 for side in sides)
+        # a recording is an image one pixel high, along which nothing is looked at
+        kernel = (3 if sides[0] > 1 else 1, 3 if sides[1] > 1 else 1)
+        padding, stride = (kernel[0] // 2, kernel[1] // 2), (1 + kernel[0] // 2, 1 + kernel[1] // 2)
         self.convolutions, self.norms = nn.ModuleList(), nn.ModuleList()
         for into, out in pairwise((channels, *widths)):
-            padding, stride = tuple(k // 2 for k in kernel), tuple(2 if k > 1 else 1 for k in kernel)
             self.convolutions.append(nn.Conv2d(into, out, kernel, stride=stride, padding=padding))
             self.norms.append(nn.GroupNorm(math.gcd(8, out), out))
             sides = ((sides[0] + 1) // 2, (sides[1] + 1) // 2)

@@ -148,7 +148,9 @@ class Level(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(ResidualBlock(i, o, embedding, dropout, kernel) for i, o in channels)
         self.attentions = nn.ModuleList(nn.Identity() if head is None else SelfAttention(o, head) for _, o in channels)
-        self.crosses = nn.ModuleList(cross(o) for _, o in (channels if cross and head is not None else ()))
+        self.crosses = nn.ModuleList()
+        if cross is not None and head is not None:
+            self.crosses.extend(cross(o) for _, o in channels)
 
     def __len__(self) -> int:
         return len(self.blocks)

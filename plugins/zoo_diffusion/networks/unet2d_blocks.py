@@ -209,7 +209,9 @@ class Level(nn.Module):
         self.attentions = nn.ModuleList(
             SelfAttention(o, style, groups=style.groups) for _, o in (channels if attention else ())
         )
-        self.crosses = nn.ModuleList(cross(o) for _, o in (channels if cross and attention else ()))
+        self.crosses = nn.ModuleList()
+        if cross is not None and attention:
+            self.crosses.extend(cross(o) for _, o in channels)
         name = {"down": "downsamplers", "up": "upsamplers"}.get(resample or "", "")
         if name:
             layer: nn.Module
