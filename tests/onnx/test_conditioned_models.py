@@ -99,6 +99,7 @@ depth = 2
 num_heads = 2
 shift = 0.5
 scale = 0.5
+likelihood = false
 sampling = { steps = 3, guidance = 2.0 }
 
 [[model.config.condition.parts]]
@@ -360,6 +361,7 @@ SHARED = {
 
 
 @pytest.mark.slow  # exports with a likelihood
+@pytest.mark.sample("tarflow")
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_networks_are_exported_with_their_density(name, tmp_path):
     with torch.random.fork_rng():
