@@ -300,8 +300,7 @@ def test_its_bundle_samples_what_pytorch_does_and_encodes_once(name, exported, m
     np.testing.assert_allclose(bundle.sample(6, condition=given, seed=3, batch_size=4), x, atol=1e-4)
     guided = 2 if name == "text" else 1  # the null is one row more
     assert calls == {"bundle": [1] * guided, "torch": [1] * guided}
-    several = {key: np.stack([value] * 3) if np.ndim(value) else [value] * 3 for key, value in given.items()}
-    several |= {key: [value, OTHER[name][key], value] for key, value in given.items()}
+    several = {key: [value, OTHER[name][key], value] for key, value in given.items()}
     y = model.sample(3, condition=several, seed=4).detach().numpy()
     np.testing.assert_allclose(bundle.sample(3, condition=several, seed=4), y, atol=1e-4)
     assert calls["bundle"][guided] == 2  # of three conditions, two are different
