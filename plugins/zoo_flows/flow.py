@@ -213,7 +213,11 @@ class Flow(DirectModel):
         }
         return replace(
             programs,
-            graphs=tuple(replace(g, extremes=extremes[g.name], written=written[g.name]) for g in programs.graphs),
+            graphs=tuple(
+                # the encoder of conditions is as it is
+                replace(g, extremes=extremes[g.name], written=written[g.name]) if g.name in extremes else g
+                for g in programs.graphs
+            ),
         )
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
