@@ -20,7 +20,7 @@ from zoo_onnx.folding import folded
 from zoo_onnx.portable import portable
 from zoo_onnx.quiet import quiet
 from zoo_onnx.sizes import traced_sizes
-from zoo_onnx.translations import TRANSLATIONS
+from zoo_onnx.torch_exporter import to_onnx
 
 _DTYPES = {"float32": torch.float32, "int32": torch.int32}
 #: what torch raises where Python reads the values of a tensor
@@ -43,7 +43,7 @@ def trace(graph: Graph, opset: int) -> ir.Model:
     try:
         with quiet(), torch.no_grad():
             program = _exported(graph, inputs)
-            result = torch.onnx.export(program, dynamo=True, opset_version=opset, custom_translation_table=TRANSLATIONS)
+            model = to_onnx(program, opset)
     except ZooError:
         raise
     except Exception as error:  # torch's exporter raises exceptions of all kinds
@@ -58,9 +58,6 @@ def trace(graph: Graph, opset: int) -> ir.Model:
         if _SPECIALIZED.search(str(error)):
             raise _baked(graph, f"tracing fixed it: {_line(error)}") from error
         raise ExportError(f"graph {graph.name} cannot be exported to ONNX: {_line(cause)}") from error
-    if result is None:
-        raise ExportError(f"graph {graph.name} cannot be exported to ONNX: torch's exporter returned nothing")
-    model = result.model
     forward_mode.expanded(model)
     check_shapes(model, graph)
     portable(model)

@@ -11,6 +11,7 @@ from zoo.errors import ExportError, ProofError
 from zoo.programs import Graph
 from zoo.programs.ports import Port
 from zoo.runtime import Session
+from zoo_onnx import torch_exporter
 from zoo_onnx.sizes import proven_sizes, traced_sizes
 from zoo_onnx.trace import trace
 
@@ -104,3 +105,38 @@ def test_a_batch_that_became_a_number_is_refused(graph, function):
 def test_what_onnx_cannot_express_is_refused_with_the_graph_named(graph, function, says):
     with pytest.raises(ExportError, match=says):
         trace(graph(function), 18)
+
+
+#: what needs torch's decompositions, or not
+PROGRAMS = {
+    "ordinary layers": (
+        lambda x: F.silu(F.layer_norm(x, (4,))) @ torch.ones(4, 4) + torch.tensor([1.0, 2.0, 3.0, 4.0]),
+        0,
+    ),
+    "conversions": (lambda x: x.to(torch.int32).to(torch.float32) + x.detach() + x.double().float(), 0),
+    "no translation": (lambda x: torch.logit(x.sigmoid()) + F.threshold(x, 0.1, 0.2), 1),
+    "in place": (lambda x: x.clone().add_(1.0), 1),
+    "in place on a part": (lambda x: x.clone().index_fill_(1, torch.tensor([0]), 2.0), 1),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_is_traced_again_only_if_it_has_to_be(name, graph, tmp_path, monkeypatch):
+    from torch.onnx._internal.exporter import _fx_passes
+
+    function, again = PROGRAMS[name]
+    original, calls = _fx_passes.decompose_with_registry, []
+    monkeypatch.setattr(_fx_passes, "decompose_with_registry", lambda *a: calls.append(1) or original(*a))
+    x = np.array([[0.5, -1.5, 2.25, 0.125], [1.0, 2.0, -3.0, 4.0]], np.float32)
+    given = run(graph(function), tmp_path, x)
+    np.testing.assert_allclose(given, function(torch.from_numpy(x)).numpy(), rtol=1e-6, atol=1e-6)
+    assert len(calls) == again
+
+
+def test_without_what_is_not_public_a_program_is_exported_all_the_same(graph, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_exporter, "_registry", lambda opset: None)
+    function = PROGRAMS["ordinary layers"][0]
+    x = np.array([[0.5, -1.5, 2.25, 0.125]], np.float32)
+    given = run(graph(lambda y: function(y) + torch.expm1(y)), tmp_path, x)
+    wanted = function(torch.from_numpy(x)) + torch.expm1(torch.from_numpy(x))
+    np.testing.assert_allclose(given, wanted.numpy(), rtol=1e-5, atol=1e-6)

@@ -110,6 +110,19 @@ CASES = {
         (matrices(lambda a: torch.linalg.cholesky(definite(a))), MATRIX),
         (matrices(lambda a: torch.linalg.cholesky(1e-20 * definite(a), upper=True)), MATRIX),
     ],
+    aten.square.default: [(torch.square, row(-3, 0, 1e-20, 2.5))],
+    aten.rsub.Scalar: [
+        (lambda x: 1.5 - x, row(-3, 0, 1e30)),
+        (lambda x: aten.rsub(x, 2, 0.5), row(-3, 0, 1e30)),
+    ],
+    aten.movedim.int: [
+        (lambda x: x.reshape(-1, 3, 2).movedim(1, -1).flatten(1), row(*range(6))),
+        (lambda x: x.reshape(-1, 1, 3, 2).movedim(-1, 1).flatten(1), row(*range(6))),
+    ],
+    aten.diff.default: [
+        (lambda x: torch.diff(x, 2), row(1, 5, 2, 8)),
+        (lambda x: torch.diff(x, dim=1, prepend=x[:, :1] - 1, append=2 * x), row(1, 5, 2, 8)),
+    ],
 }
 #: an error relative to float64 that rounding alone explains
 ROUNDING = 2e-6
@@ -129,6 +142,7 @@ def test_every_translation_has_its_cases():
 @pytest.mark.sample(
     *("aten.logdet.default-1", "aten.linalg_solve_triangular.default-0", "aten.linalg_inv.default-0"),
     *("aten.linalg_cholesky.default-0", "aten.searchsorted.Tensor-1", "aten.lgamma.default-0", "aten.log1p.default-0"),
+    *("aten.diff.default-1", "aten.rsub.Scalar-1", "aten.movedim.int-1"),
     *("aten.erfinv.default-0", "aten.cumprod.default-1", "aten.log_sigmoid.default-0"),
 )
 @pytest.mark.parametrize(

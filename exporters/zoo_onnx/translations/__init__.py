@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo_onnx.translations import exponentials, linear_algebra, search, special
+from zoo_onnx.translations import exponentials, linear_algebra, search, simple, special
 from zoo_onnx.translations.parts import Table
 
-TRANSLATIONS: Table = {**exponentials.TABLE, **special.TABLE, **search.TABLE, **linear_algebra.TABLE}
+TRANSLATIONS: Table = {**simple.TABLE, **exponentials.TABLE, **special.TABLE, **search.TABLE, **linear_algebra.TABLE}

@@ -1,0 +1,134 @@
+"""torch's exporter without what takes most of its time and changes nothing here.
+
+It traces a program a second time, to decompose operators that it cannot translate. A program without such operators
+stays as it is: :func:`_plain` rewrites the few that ordinary networks have, and tells whether that was enough. And it
+tries some sixty rewrite rules on each node, which runtimes also apply when they load a graph; what is left here is the
+folding of constants and of sizes, and the removal of what is unused or there twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from onnx_ir.passes import common
+from onnxscript import optimizer
+from torch import fx
+
+from zoo.errors import ExportError
+from zoo_onnx.translations import TRANSLATIONS
+
+aten = torch.ops.aten
+#: operators whose output is their input
+_SAME = frozenset({aten.detach.default, aten.detach_.default, aten.alias.default, aten.lift_fresh_copy.default})
+_CONVERSIONS = frozenset({aten.to.dtype, aten.to.device, aten.to.dtype_layout})
+_ASSERTIONS = frozenset({aten._assert_tensor_metadata.default})
+
+
+def to_onnx(program: torch.export.ExportedProgram, opset: int) -> ir.Model:
+    """The ONNX graph of a traced program.
+
+    Raises:
+        ExportError: torch's exporter returned nothing. It raises exceptions of all kinds itself.
+    """
+    registry = _registry(opset)
+    with (
+        contextlib.nullcontext() if registry is None else _shortcuts(registry, decompose=not _plain(program, registry))
+    ):
+        table = TRANSLATIONS if registry is None else None
+        result = torch.onnx.export(
+            program, dynamo=True, optimize=False, opset_version=opset, custom_translation_table=table
+        )
+    if result is None:
+        raise ExportError("torch's exporter returned nothing")
+    model: ir.Model = result.model
+    _tidied(model)
+    return model
+
+
+@cache
+def _registry(opset: int) -> Any:
+    """torch's translations and ours, which take seconds to collect, or None: another version of torch may differ here,
+    where nothing is public, and gets by without the shortcuts.
+    """
+    try:
+        from torch.onnx._internal.exporter import _fx_passes, _registration
+
+        registry = _registration.ONNXRegistry.from_torchlib(opset_version=opset)
+        for target, function in TRANSLATIONS.items():
+            registry.register_op(target, function)
+    except (ImportError, AttributeError, TypeError):
+        return None
+    return registry if hasattr(_fx_passes, "decompose_with_registry") and hasattr(registry, "is_registered") else None
+
+
+@contextlib.contextmanager
+def _shortcuts(registry: Any, *, decompose: bool) -> Iterator[None]:
+    """A block in which torch's exporter takes the registry that is there, and a program as it is."""
+    from torch.onnx._internal.exporter import _fx_passes, _registration
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_replaced(_registration.ONNXRegistry, "from_torchlib", lambda *_, **__: registry))
+        if not decompose:
+            stack.enter_context(_replaced(_fx_passes, "decompose_with_registry", lambda program, _: program))
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    original = vars(owner)[name]
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+def _tidied(model: ir.Model) -> None:
+    """Fold constants and sizes; remove what does nothing, is unused, or is there twice."""
+    common.InlinePass()(model)
+    optimizer.fold_constants(model, onnx_shape_inference=True, input_size_limit=1024, output_size_limit=1024)
+    for tidy in (
+        common.IdentityEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.LiftSubgraphInitializersToMainGraphPass(),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+    ):
+        tidy(model)
+
+
+def _plain(program: torch.export.ExportedProgram, registry: Any) -> bool:
+    """Whether each operator of a program has a translation and changes nothing in place, simple ones rewritten."""
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        _rewrite(node)
+    operators = {node.target for node in graph.nodes if isinstance(node.target, torch._ops.OperatorBase)}
+    return all(
+        isinstance(each, torch._ops.OpOverload) and registry.is_registered(each) and not each._schema.is_mutable
+        for each in operators
+    )
+
+
+def _rewrite(node: fx.Node) -> None:
+    """Remove a node that does nothing in a graph; write all conversions as one operator."""
+    if node.target in _ASSERTIONS:
+        node.graph.erase_node(node)
+    elif node.target in _SAME or (node.target in _CONVERSIONS and _dtype(node) == _dtype(node.args[0])):
+        node.replace_all_uses_with(node.args[0])
+        node.graph.erase_node(node)
+    elif node.target in _CONVERSIONS:
+        node.target, node.args, node.kwargs = aten._to_copy.default, node.args[:1], {"dtype": _dtype(node)}
+
+
+def _dtype(node: Any) -> Any:
+    return node.meta["val"].dtype if isinstance(node, fx.Node) and "val" in node.meta else node

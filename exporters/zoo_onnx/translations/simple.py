@@ -1,0 +1,48 @@
+"""Operators that torch's exporter has no translation for and decomposes, by tracing the program once more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from zoo_onnx.translations.parts import Table, integers, like, op, part
+
+aten = torch.ops.aten
+_END = 2**63 - 1
+
+
+def square(self: Any) -> Any:
+    """x²."""
+    return op.Mul(self, self)
+
+
+def rsub(self: Any, other: float, alpha: float = 1.0) -> Any:
+    """other - alpha·x."""
+    return op.Sub(like(other, self), self if alpha == 1 else op.Mul(self, like(alpha, self)))
+
+
+def movedim(self: Any, source: int, destination: int) -> Any:
+    """One axis moved to another place."""
+    rank = len(self.shape)
+    axes = [axis for axis in range(rank) if axis != source % rank]
+    axes.insert(destination % rank, source % rank)
+    return op.Transpose(self, perm=axes)
+
+
+def diff(self: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Differences between neighbours along an axis."""
+    joined = [each for each in (prepend, self, append) if each is not None]
+    result = joined[0] if len(joined) == 1 else op.Concat(*joined, axis=dim)
+    for _ in range(n):
+        later = op.Slice(result, integers(1), integers(_END), integers(dim))
+        result = op.Sub(later, part(result, 0, -1, dim))
+    return result
+
+
+TABLE: Table = {
+    aten.square.default: square,
+    aten.rsub.Scalar: rsub,
+    aten.movedim.int: movedim,
+    aten.diff.default: diff,
+}
