@@ -26,6 +26,7 @@ from zoo.runtime import BundledModel
 from zoo.samplers import StepTable
 from zoo_onnx import optimiser
 from zoo_onnx.compare import Comparison
+from zoo_onnx.conditions import check_conditions
 from zoo_onnx.denoiser import check_denoiser
 from zoo_onnx.density import Finding, check_density
 from zoo_onnx.explain import explain
@@ -96,6 +97,7 @@ class Proof:
         self._noises_are_used(run)
         check_denoiser(self.model, self.programs, self.inputs, run)
         check_lengths(self.model, self.programs, self.inputs, run)
+        check_conditions(self.model, self.programs, self.inputs, run)
         condition = self.inputs.condition_ports(max(BATCHES))
         reference.unchanged()
         self.density = check_density(reference.exact, self.programs, reference.exact_graphs, condition)

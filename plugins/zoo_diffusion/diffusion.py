@@ -17,12 +17,14 @@ from zoo.density import Density
 from zoo.errors import ConfigError, UsageError
 from zoo.likelihood import LogDensity, default_probes
 from zoo.models.contexts import TensorCondition, needs_gradient
+from zoo.models.encoders import ConditionEncoder
 from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from, require_gaussian
 from zoo.programs import Integrate, Iterate, Programs
 from zoo.samplers.consistency import CONSISTENCY
 from zoo_diffusion import variance
 from zoo_diffusion.codec import LatentCodec
+from zoo_diffusion.conditioning import evaluated
 from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
 from zoo_diffusion.objectives import Objective, drop_condition
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
@@ -43,6 +45,8 @@ class Diffusion(SteppedModel):
         condition: classes, or a vector, which the network sees standardised; or None. Classes that are not required get
             a null class, numbered last, that replaces the class of a tenth of the training samples: as
             classifier-free guidance needs (Ho & Salimans 2022).
+        encoder: of named parts, for a network that :func:`zoo_diffusion.conditioning.evaluated` can call; None for a
+            network that takes them, or what a subclass encodes them as, as a mapping.
         path: the Gaussian path, by name or description.
         prediction: what the network predicts.
         shift: data units of state 0.
@@ -51,7 +55,8 @@ class Diffusion(SteppedModel):
         data_max: see ``data_min``.
         clip_denoised: whether the denoised sample is bounded at every step: by the range of the data if True, or by
             this number in state units; samples are clipped at the end all the same.
-        class_dropout: probability that training hides the class.
+        class_dropout: probability that training hides the class, or all named parts at once, which their nulls then
+            replace. Parts are hidden one by one as their ``conditioning`` says.
         data_std: standard deviation of the data in state units, which prediction ``edm`` assumes.
         variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, whose second half
             interpolates the variance of sampler ``ddpm`` within its range (Nichol & Dhariwal 2021, section 3.1).
@@ -77,6 +82,7 @@ class Diffusion(SteppedModel):
         event_shape: tuple[int, ...],
         *,
         condition: Condition | None = None,
+        encoder: ConditionEncoder | None = None,
         path: str | Mapping[str, Any] = "cosine-log-snr",
         prediction: str = "v",
         shift: float = 0.0,
@@ -104,7 +110,7 @@ class Diffusion(SteppedModel):
         )
         self.network, self.event_shape, self.coding = network, checked_parts(network, event_shape), coding
         self.state_shape = self.event_shape if coding is None else coding.latent_shape
-        self.condition_on(condition)
+        self.condition_on(condition, encoder)
         self.path: GaussianPath = require_gaussian(path_from(path))
         self.prediction: Prediction = check_prediction(prediction, self.path)
         self.shift, self.scale = shift, scale
@@ -129,8 +135,20 @@ class Diffusion(SteppedModel):
         self.consistency, self.likelihood = self.sampling.sampler in CONSISTENCY, likelihood
         if self.consistency or not likelihood or not (coding is None or coding.reversible):
             self.density = "none"
+        self._check_condition()
+
+    def _check_condition(self) -> None:
+        """Refuse guidance and a coupling that do not go with the condition.
+
+        Raises:
+            ConfigError: there is nothing to guide away from, or conditions that pairing does not look at.
+        """
         if self.sampling.guidance != 1.0 and not self.guides:
-            raise ConfigError("guidance needs classes that are not required, so that there is a null class")
+            raise ConfigError(
+                "guidance needs classes that are not required, so that there is a null class, or a null of every part"
+            )
+        if self.objective.coupling != "independent" and self.condition is not None and not self.condition.plain:
+            raise ConfigError("the optimal-transport coupling pairs noise and data without looking at named parts")
 
     @property
     def state_clip(self) -> float | None:
@@ -159,7 +177,14 @@ class Diffusion(SteppedModel):
             both ``[n, *event]``; the second is None unless the variance is learned.
         """
         shown = network_input(self.prediction, x, alpha, sigma, self.data_std)
-        return self._parts(self.network(shown, time.expand(x.shape[0]), self.context(condition)))
+        return self._parts(self._called(shown, time.expand(x.shape[0]), condition))
+
+    def _called(self, shown: Tensor, time: Tensor, condition: Any) -> Tensor:
+        """The network's output for what it is shown, ``[n, *event]``, at times ``[n]``."""
+        if self.encoder_module is not None:
+            return evaluated(self.network, self.encoder_module, shown, time, condition)
+        output: Tensor = self.network(shown, time, self.context(condition))
+        return output
 
     def _parts(self, output: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
         """The prediction, and the share of the variance's range unless it is fixed."""
@@ -206,7 +231,7 @@ class Diffusion(SteppedModel):
         alpha, sigma = self._levels(t, x)
         time = torch.from_numpy(self.path.network_time(t)).to(x)
         if self.takes_parts:
-            eps = self.objective.paired(torch.randn_like(state), state) if noise is None else noise
+            eps = torch.randn_like(state) if noise is None else noise
             condition = self._encoded(self.hidden(self.condition_tensors(condition, n), self.class_dropout))
         else:
             condition = self.condition_tensor(condition, n)
@@ -214,7 +239,7 @@ class Diffusion(SteppedModel):
             condition = drop_condition(condition, self.null_class, self.class_dropout)
         noisy = alpha * state + sigma * eps
         shown = network_input(self.prediction, noisy, alpha, sigma, self.data_std)
-        output, where = self._parts(self.network(shown, time, self.context(condition)), state.dtype)
+        output, where = self._parts(self._called(shown, time, condition), state.dtype)
         errors = (output - target(self.prediction, state, eps, alpha, sigma, self.data_std)).square()
         loss = (self.objective.weights(self.prediction, alpha, sigma, self.data_std) * errors).mean()
         if where is None:

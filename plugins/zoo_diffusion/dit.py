@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from zoo_diffusion.networks.dit import DiT
-from zoo_diffusion.spatial import ImageDiffusion, network_arguments
+from zoo_diffusion.spatial import ATTENDING, ImageDiffusion, network_arguments
 
 
 class DiTDiffusion(ImageDiffusion):
@@ -21,6 +21,8 @@ class DiTDiffusion(ImageDiffusion):
         network: arguments of :class:`~zoo_diffusion.networks.dit.DiT`.
         diffusion: arguments of :class:`~zoo_diffusion.spatial.SpatialDiffusion`.
     """
+
+    ways = ATTENDING
 
     @network_arguments(DiT)
     def __init__(self, network: Mapping[str, Any], **diffusion: Any) -> None:

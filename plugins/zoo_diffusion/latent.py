@@ -70,6 +70,7 @@ class LatentDiffusion(Diffusion):
         autoencoder: config of a :class:`~zoo_diffusion.kl_autoencoder.KLAutoencoder`, without its event_shape.
         network: of the latents: ``kind``, ``"unet"`` or ``"dit"``, and its config.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        conditioning: how each named part of it goes in, see :mod:`zoo.models.encoding`; or None.
         diffusion: the other arguments of :class:`~zoo_diffusion.diffusion.Diffusion`.
     """
 
@@ -80,6 +81,7 @@ class LatentDiffusion(Diffusion):
         autoencoder: Mapping[str, Any],
         network: Mapping[str, Any],
         condition: Mapping[str, Any] | None = None,
+        conditioning: Mapping[str, Any] | None = None,
         **diffusion: Any,
     ) -> None:
         options = dict(network)
@@ -88,9 +90,16 @@ class LatentDiffusion(Diffusion):
             raise UnknownNameError("network of latents", kind, NETWORKS)
         try:
             coding = Latents(KLAutoencoder(event_shape=event_shape, **autoencoder))
-            inner = NETWORKS[kind](event_shape=coding.latent_shape, condition=condition, **options)
+            inner = NETWORKS[kind](
+                event_shape=coding.latent_shape, condition=condition, conditioning=conditioning, **options
+            )
         except TypeError as error:
             raise ConfigError(f"latent diffusion: {error}") from None
         super().__init__(
-            inner.network, coding.autoencoder.event_shape, condition=inner.condition, coding=coding, **diffusion
+            inner.network,
+            coding.autoencoder.event_shape,
+            condition=inner.condition,
+            encoder=inner.encoder_module,
+            coding=coding,
+            **diffusion,
         )

@@ -18,10 +18,10 @@ from zoo.overriding import override
 from zoo.paths import Masking
 from zoo.programs import Direct, Graph, Iterate, Programs
 from zoo.programs.ports import Port
+from zoo_diffusion.conditioning import Embedded
 from zoo_diffusion.graphs import StepModule, step_graph
 from zoo_diffusion.networks.bidirectional import Bidirectional
 from zoo_diffusion.objectives import drop_condition
-from zoo_diffusion.spatial import Embedded
 from zoo_diffusion.stepped import SteppedModel
 
 #: state of a hidden position; that of a known one is its symbol's number

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
+from zoo.models.encoding import CONCATENATION, EMBEDDING
 from zoo_diffusion.columns import Columns
+from zoo_diffusion.conditioning import conditioned_network
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.networks.mlp import ResidualMLP
-from zoo_diffusion.spatial import Embedded, network_arguments
+from zoo_diffusion.spatial import network_arguments
 
 
 class MLPDiffusion(Diffusion):
@@ -24,6 +27,7 @@ class MLPDiffusion(Diffusion):
         network: arguments of :class:`~zoo_diffusion.networks.mlp.ResidualMLP`.
         event_shape: shape of one sample, which the network sees flattened.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        conditioning: how each named part of it goes in, see :mod:`zoo.models.encoding`; or None.
         marginals: for rows of tables: ``knots`` and ``categories`` of
             :class:`~zoo_flows.transforms.marginals.Marginals`, which brings the columns to one scale; or None.
         diffusion: the other arguments of :class:`~zoo_diffusion.diffusion.Diffusion`.
@@ -36,6 +40,7 @@ class MLPDiffusion(Diffusion):
         *,
         event_shape: Sequence[int],
         condition: Mapping[str, Any] | None = None,
+        conditioning: Mapping[str, Any] | None = None,
         marginals: Mapping[str, Any] | None = None,
         **diffusion: Any,
     ) -> None:
@@ -44,8 +49,9 @@ class MLPDiffusion(Diffusion):
         if diffusion.get("variance") == "learned-range":
             raise ConfigError("the network of vectors has no outputs for a variance: leave variance at 'fixed'")
         described = None if condition is None else Condition.from_description(condition)
-        built = ResidualMLP(math.prod(event_shape), **network, **Embedded.of(described)._asdict())
+        make = partial(ResidualMLP, math.prod(event_shape), **network)
+        built, encoder = conditioned_network(make, described, conditioning, (EMBEDDING, CONCATENATION))
         if marginals is not None and len(event_shape) != 1:
             raise ConfigError(f"marginals are of rows of a table, and {tuple(event_shape)} is not the shape of one")
         coding = None if marginals is None else Columns(event_shape[0], marginals)
-        super().__init__(built, tuple(event_shape), condition=described, coding=coding, **diffusion)
+        super().__init__(built, tuple(event_shape), condition=described, encoder=encoder, coding=coding, **diffusion)

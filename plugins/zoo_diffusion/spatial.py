@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from torch import nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo.models.arguments import with_arguments_of
+from zoo.models.encoding import CONCATENATION, CROSS_ATTENTION, EMBEDDING
+from zoo_diffusion.conditioning import ChannelsLast, conditioned_network
 from zoo_diffusion.diffusion import Diffusion
 
 #: what data and condition settle, so that no config says it of a network
-_SETTLED = ("size", "in_channels", "out_channels", "classes", "vector")
-
-
-class Embedded(NamedTuple):
-    """What a network embeds of a condition.
-
-    Attributes:
-        classes: number of classes including the null class, which stands for none if classes are not required; or None.
-        vector: length of the condition vector, or None.
-    """
-
-    classes: int | None = None
-    vector: int | None = None
-
-    @classmethod
-    def of(cls, condition: Condition | None) -> Embedded:
-        """That of a condition, or of none."""
-        if condition is None:
-            return cls()
-        if condition.kind == "classes":
-            return cls(classes=condition.size + (not condition.required))
-        return cls(vector=condition.size)
+_SETTLED = ("size", "in_channels", "out_channels", "classes", "vector", "beside", "cross_attention")
+#: ways in which parts of a condition go into networks with cross-attention
+ATTENDING = (EMBEDDING, CONCATENATION, CROSS_ATTENTION)
 
 
 def network_arguments(
@@ -54,9 +37,11 @@ class SpatialDiffusion(Diffusion):
 
     Args:
         network: makes the network of ``size`` (of an event, its channels apart), ``in_channels``, ``out_channels``,
-            ``classes`` and ``vector``.
+            ``classes`` and ``vector``, and of ``cross_attention``, where its condition needs it.
         event_shape: channels, then the size.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        conditioning: how each named part of it goes in, see :mod:`zoo.models.encoding`; or None.
+        channels_last: whether the channels of a signal are its last axis: of actions, [horizon, dimensions].
         variance: see :class:`~zoo_diffusion.diffusion.Diffusion`; one that is learned doubles the output's channels.
         diffusion: the other arguments of :class:`~zoo_diffusion.diffusion.Diffusion`.
     """
@@ -64,6 +49,8 @@ class SpatialDiffusion(Diffusion):
     #: what the events are, and their axes
     events: ClassVar[str]
     axes: ClassVar[tuple[str, ...]]
+    #: how named parts of a condition go in
+    ways: ClassVar[tuple[str, ...]] = (EMBEDDING, CONCATENATION)
 
     def __init__(
         self,
@@ -71,20 +58,28 @@ class SpatialDiffusion(Diffusion):
         *,
         event_shape: Sequence[int],
         condition: Mapping[str, Any] | None = None,
+        conditioning: Mapping[str, Any] | None = None,
+        channels_last: bool = False,
         variance: str = "fixed",
         **diffusion: Any,
     ) -> None:
         shape = tuple(event_shape)
         if len(shape) != len(self.axes) or min(shape) < 1:
             raise ConfigError(f"{self.events} have the shape ({', '.join(self.axes)}), not {shape}")
+        if channels_last and (len(shape) != 2 or variance != "fixed"):
+            raise ConfigError("channels_last is of signals, and of a fixed variance")
+        channels, size = (shape[-1], shape[:-1]) if channels_last else (shape[0], shape[1:])
+
+        def sized(*, beside: int, **settled: Any) -> nn.Module:
+            outputs = channels * (2 if variance == "learned-range" else 1)
+            built = network(size=size, in_channels=channels + beside, out_channels=outputs, **settled)
+            return ChannelsLast(built) if channels_last else built
+
         described = None if condition is None else Condition.from_description(condition)
-        built = network(
-            size=shape[1:],
-            in_channels=shape[0],
-            out_channels=shape[0] * (2 if variance == "learned-range" else 1),
-            **Embedded.of(described)._asdict(),
+        built, encoder = conditioned_network(
+            sized, described, conditioning, self.ways, size=size, channels_last=channels_last
         )
-        super().__init__(built, shape, condition=described, variance=variance, **diffusion)
+        super().__init__(built, shape, condition=described, encoder=encoder, variance=variance, **diffusion)
 
 
 class ImageDiffusion(SpatialDiffusion):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from zoo_diffusion.networks.unet import UNet
-from zoo_diffusion.spatial import ImageDiffusion, network_arguments
+from zoo_diffusion.spatial import ATTENDING, ImageDiffusion, network_arguments
 
 
 class UNetDiffusion(ImageDiffusion):
@@ -19,6 +19,8 @@ class UNetDiffusion(ImageDiffusion):
         network: arguments of :class:`~zoo_diffusion.networks.unet.UNet`.
         diffusion: arguments of :class:`~zoo_diffusion.spatial.SpatialDiffusion`.
     """
+
+    ways = ATTENDING
 
     @network_arguments(UNet)
     def __init__(self, network: Mapping[str, Any], **diffusion: Any) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo_diffusion.networks.unet2d import UNet2D, UNet2DLayout
-from zoo_diffusion.spatial import ImageDiffusion, network_arguments
+from zoo_diffusion.spatial import ATTENDING, ImageDiffusion, network_arguments
 
 
 class UNet2DDiffusion(ImageDiffusion):
@@ -22,6 +23,8 @@ class UNet2DDiffusion(ImageDiffusion):
         diffusion: arguments of :class:`~zoo_diffusion.spatial.SpatialDiffusion`.
     """
 
+    ways = ATTENDING
+
     @network_arguments(
         UNet2DLayout,
         defaults={
@@ -35,9 +38,13 @@ class UNet2DDiffusion(ImageDiffusion):
     def __init__(self, network: Mapping[str, Any], **diffusion: Any) -> None:
         layout = UNet2DLayout(**network)
 
+        described = diffusion.get("condition")
+        named = described is not None and not Condition.from_description(described).plain
+
         def unet2d(*, vector: int | None, **sizes: Any) -> UNet2D:
-            _check_vector(vector, layout)
-            return UNet2D(**sizes, **network)
+            # an embedding of named parts is always brought to the length of the time's
+            _check_vector(None if named and layout.class_embed_type is None else vector, layout)
+            return UNet2D(**sizes, vector=vector if named else None, **network)
 
         super().__init__(unet2d, **diffusion)
         if layout.time_embedding_type == "fourier" and not self.path.network_time(self.path.t_min) > 0:

@@ -7,6 +7,8 @@ al. 2024 (arXiv:2302.00482) without integrating anything.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -83,9 +85,10 @@ class CNF(Flow):
             raise ConfigError(f"flow matching starts from the base distribution 'normal', not {shared.base!r}")
         if pairs and not matches:
             raise ConfigError("the optimal-transport coupling belongs to the flow-matching objective")
-        if pairs and shared.described is not None and shared.described.kind == "vector":
+        if pairs and shared.described is not None and shared.described.kind != "classes":
+            what = "that is a vector" if shared.described.plain else "of named parts"
             raise ConfigError(
-                "the optimal-transport coupling pairs noise and data without looking at a condition that is a vector",
+                f"the optimal-transport coupling pairs noise and data without looking at a condition {what}",
                 hint='Leave coupling at "independent", or condition on classes, within which it pairs.',
             )
         network = VelocityMLP(size, context=context, hidden=hidden, layers=layers, activation=activation)
@@ -104,23 +107,24 @@ class CNF(Flow):
         return transform
 
     @override
-    def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: Any = None) -> Tensor:
         """The objective of the config."""
         if self.matches:
             return self._matching(x, condition)
         if not self.kinetic and not self.jacobian:
             return super().loss(x, condition=condition)
+        condition = self.dropped(condition, len(x))
         with lowered_conditioners(self.device):
             return self._regularised(x, condition)
 
     @torch.no_grad()
     @override
-    def density_error(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def density_error(self, x: Tensor, condition: Any = None) -> Tensor:
         """Four times what taking twice the steps changes.
 
         Samples and densities go opposite ways, and each is off by its own steps.
         """
-        distance, nats = self.integration_error(x, condition=condition)
+        distance, nats = self._integration_error(x, self.context(condition), "forward")
         return 4.0 * (nats + self.size * distance)
 
     def integration_error(
@@ -137,16 +141,18 @@ class CNF(Flow):
             estimates of the largest error of a component at the end, in standard deviations of the data, and of the
             log-density's, in nats; ``[n]`` each.
         """
-        context = self.context(self.condition_tensor(condition, x.shape[0]))
+        return self._integration_error(x, self.context(self.received_condition(condition, x.shape[0])), direction)
+
+    def _integration_error(self, x: Tensor, context: Tensor | None, direction: Direction) -> tuple[Tensor, Tensor]:
         start = self._preprocessed(self.check_data(x), context)[0] if direction == "forward" else x.flatten(1)
         return step_doubling_error(self.continuous, start, context, direction=direction)
 
-    def _matching(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def _matching(self, x: Tensor, condition: Any) -> Tensor:
         """E ‖f(x_t, t) - (ε - x)‖²/d with x_t = (1 - t)·x + t·ε (Lipman et al. 2023, eq. 23, whose time goes back).
 
         Times are one uniform offset and multiples of 1/n, which covers [0, 1] in every batch.
         """
-        condition = self.condition_tensor(condition, x.shape[0])
+        condition = self.received_condition(self.dropped(condition, len(x)), x.shape[0])
         context = self.context(condition)
         start, _ = self._preprocessed(self.check_data(x), context)
         noise = torch.randn_like(start)
@@ -158,9 +164,9 @@ class CNF(Flow):
         velocity: Tensor = self.continuous.network(at, t, context)
         return (velocity - (noise - start)).square().mean()
 
-    def _regularised(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def _regularised(self, x: Tensor, condition: Any) -> Tensor:
         """-log p(x) + λ·∫‖f‖² + μ·∫‖∂f/∂x‖² (Finlay et al. 2020, eq. 16, times d)."""
-        context = self.context(self.condition_tensor(condition, x.shape[0]))
+        context = self.context(self.received_condition(condition, x.shape[0]))
         start, log_det = self._preprocessed(self.check_data(x), context)
         way = self.continuous.way(start, context)
         log_prob = self.base.log_prob(way.z, context) + way.log_det + log_det

@@ -14,6 +14,8 @@ from torch import nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UnknownNameError
 from zoo.models.arguments import with_arguments_of
+from zoo.models.encoders import ConditionEncoder
+from zoo.models.encoding import EMBEDDING, Plan
 from zoo_flows.bases import Base, DiagonalNormal, Mixture, StandardNormal
 from zoo_flows.dequantisation import VariationalDequantisation
 from zoo_flows.transforms import (
@@ -50,6 +52,7 @@ class Shared:
     Attributes:
         event_shape: shape of one sample, flattened inside; what images need is said by their architectures.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
+        conditioning: how each named part of it is embedded, see :mod:`zoo.models.encoding`; or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
         base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
@@ -65,6 +68,7 @@ class Shared:
 
     event_shape: Sequence[int]
     condition: Mapping[str, Any] | None = None
+    conditioning: Mapping[str, Any] | None = None
     levels: int | None = None
     alpha: float = 0.01
     base: str = "normal"
@@ -75,7 +79,7 @@ class Shared:
     def __post_init__(self) -> None:
         """Check what all have."""
         event_size(self.event_shape)
-        _ = self.described
+        _ = self.encoder
 
     @property
     def size(self) -> int:
@@ -87,10 +91,25 @@ class Shared:
         """The condition."""
         return None if self.condition is None else Condition.from_description(self.condition)
 
+    @cached_property
+    def encoder(self) -> ConditionEncoder | None:
+        """What makes the context of named parts, or None.
+
+        Raises:
+            ConfigError: parts that cannot be embedded so, or none where it is said how they are.
+        """
+        if self.described is None or self.described.plain:
+            if self.conditioning:
+                raise ConfigError("conditioning says how named parts are embedded, and this condition has none")
+            return None
+        return ConditionEncoder(Plan.of(self.described, self.conditioning, (EMBEDDING,)))
+
     @property
     def context(self) -> int:
         """Length of the context that transforms see of the condition; 0 for none."""
-        return self.described.size if self.described else 0
+        if self.described is None:
+            return 0
+        return self.described.size if self.encoder is None else self.encoder.plan.embedding
 
     def parts(self) -> dict[str, Any]:
         """The arguments of a :class:`~zoo_flows.flow.Flow` but its transforms.
@@ -104,15 +123,16 @@ class Shared:
             "preprocessing": preprocessing(self.size, self.levels, self.alpha, self.marginals),
             "base": base(self.base, self.size, components=self.components, context=self.context),
             "condition": self.described,
+            "encoder": self.encoder,
             "dequantisation": dequantisation(self.dequantisation, self.event_shape, self.levels),
         }
 
 
-_SHAPE, _LOGIT = ("event_shape", "condition"), ("levels", "alpha")
+_SHAPE, _LOGIT = ("event_shape", "condition", "conditioning"), ("levels", "alpha")
 
 
 def shared(*names: str) -> Callable[[_Init], _Init]:
-    """Let an architecture take shape, condition and these of :class:`Shared`, which it gets before its own arguments.
+    """Let an architecture take shape, condition, its embedding and these of :class:`Shared`, before its own arguments.
 
     Args:
         names: ``"logit"`` stands for ``levels`` and ``alpha``, ``"base"`` for ``base`` and ``components``.

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
+from zoo.errors import ConfigError
 from zoo.models.contexts import TensorCondition
+from zoo.models.encoders import ConditionEncoder
 from zoo.models.interface import DirectModel
 from zoo.overriding import override
 from zoo.programs import Programs
@@ -27,6 +29,8 @@ from zoo_flows.transforms import Transform
 from zoo_flows.transforms.base import Direction, prepare_in_turn
 from zoo_flows.transforms.precision import lowered_conditioners
 
+#: the one output of a flow's encoder of conditions
+CONTEXT = "embedding"
 #: base noise in the proof of an export: beyond the largest value of float32 Box-Muller (5.8)
 _FAR_NOISE = 6.0
 #: data in the proof of an export, in standard deviations
@@ -46,7 +50,9 @@ class Flow(DirectModel):
         transforms: what is learned, from data towards noise; each sees the context. Those that start at what they are
             given, such as activation normalisation, get it from :meth:`prepare`.
         base: the distribution of z; None takes N(0, I).
-        condition: classes, whose context is one-hot, or a vector, which is the context when it is standardised.
+        condition: classes, whose context is one-hot, or a vector, which is the context when it is standardised; or
+            named parts.
+        encoder: makes one vector of named parts, the context.
         dequantisation: noise that is learned for whole numbers, for training and for the bound that it maximises; None
             takes data with the noise that they come with. The density of x with noise is :meth:`log_prob` either way.
         landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
@@ -63,12 +69,17 @@ class Flow(DirectModel):
         *,
         base: Base | None = None,
         condition: Condition | None = None,
+        encoder: ConditionEncoder | None = None,
         dequantisation: VariationalDequantisation | None = None,
         landmarks: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-        self.condition_on(condition)
+        self.condition_on(condition, encoder)
+        if condition is not None and not condition.plain and [port.name for port in self.encoded_ports()] != [CONTEXT]:
+            raise ConfigError(
+                f"a flow of the parts {', '.join(condition.names)} has an encoder that gives them as one {CONTEXT}"
+            )
         self.preprocessing = nn.ModuleList(preprocessing)
         self.transforms = nn.ModuleList(transforms)
         self.base = StandardNormal(self.size) if base is None else base
@@ -86,7 +97,17 @@ class Flow(DirectModel):
         """That of an event, unless the base takes more or fewer numbers."""
         return self.event_shape if self.base.noise_size == self.size else (self.base.noise_size,)
 
-    def to_noise(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    @property
+    def context_size(self) -> int:
+        """Length of the context that transforms see; 0 for none."""
+        if self.condition is None:
+            return 0
+        if self.condition.plain:
+            return self.condition.size
+        (port,) = self.encoded_ports()
+        return int(port.shape[1])
+
+    def to_noise(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Data ``[n, *event]`` to z, of the base, ``[n, *event]`` and log |det ∂z/∂x| ``[n]``."""
         z, context = x.flatten(1), self.context(condition)
         total = torch.zeros_like(z[:, 0])
@@ -95,7 +116,7 @@ class Flow(DirectModel):
             total = total + log_det
         return torch.unflatten(z, 1, self.event_shape), total
 
-    def to_data(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def to_data(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """z, of the base, ``[n, *event]`` to data ``[n, *event]`` and log |det ∂x/∂z| ``[n]``."""
         x, context = z.flatten(1), self.context(condition)
         total = torch.zeros_like(x[:, 0])
@@ -105,7 +126,7 @@ class Flow(DirectModel):
         return torch.unflatten(x, 1, self.event_shape), total
 
     @override
-    def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+    def inverse(self, z: Tensor, condition: Any = None) -> Tensor:
         context = self.context(condition)
         x = self.base.from_noise(z.flatten(1), context)
         for transform in reversed((*self.preprocessing, *self.transforms)):
@@ -113,15 +134,22 @@ class Flow(DirectModel):
         return torch.unflatten(x, 1, self.event_shape)
 
     @override
-    def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def log_density(self, x: Tensor, condition: Any = None) -> Tensor:
         z, log_det = self.to_noise(x, condition)
         return self.base.log_prob(z.flatten(1), self.context(condition)) + log_det
 
     @override
-    def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: Any = None) -> Tensor:
         """Under autocast, conditioners alone compute in fewer bits."""
+        condition = self.dropped(condition, len(x))
         with lowered_conditioners(self.device):
             return -self.elbo(x, condition=condition).mean()
+
+    def dropped(self, condition: Any, n: int) -> Any:
+        """A condition of training, some of whose parts are replaced by their nulls, see :attr:`part_dropout`."""
+        if not self.part_dropout or not self.training:
+            return condition
+        return self.hidden(self.condition_tensors(condition, n), 0.0)
 
     @override
     def elbo(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
@@ -133,14 +161,18 @@ class Flow(DirectModel):
         bound: Tensor = self.log_prob(whole + noise, condition=condition) - log_q
         return bound
 
-    def context(self, condition: Tensor | None) -> Tensor | None:
-        """The context that transforms receive: ``[n, c]``, one-hot or standardised, or None without one."""
+    def context(self, condition: Any) -> Tensor | None:
+        """The context that transforms receive: ``[n, c]``, one-hot, standardised or encoded, or None without one."""
         if condition is None or self.condition is None:
             return None
+        if isinstance(condition, Mapping):
+            encoded: Tensor = condition[CONTEXT]
+            return encoded
         if self.condition.kind == "vector":
             return super().context(condition)
         classes = torch.arange(self.condition.size, dtype=condition.dtype, device=condition.device)
-        return (condition.unsqueeze(1) == classes).to(self.dtype)
+        one_hot: Tensor = (condition.unsqueeze(1) == classes).to(self.dtype)
+        return one_hot
 
     @torch.no_grad()
     @override
@@ -152,7 +184,7 @@ class Flow(DirectModel):
             z, _ = transform(z)
         z = z[: max(_PREPARED // self.size, _PREPARED_SAMPLES)]
         # conditioners start at 0, whatever their context is: 0 is that of a mean condition
-        context = None if self.condition is None else z.new_zeros(z.shape[0], self.condition.size)
+        context = None if self.condition is None else z.new_zeros(z.shape[0], self.context_size)
         prepare_in_turn([_transform(t) for t in self.transforms], z, context)
 
     # -- export -----------------------------------------------------------------------------------------------------
@@ -166,7 +198,8 @@ class Flow(DirectModel):
             for name, part in (("preprocessing", self.preprocessing), ("transforms", self.transforms))
         }
         flow._modules["base"] = self.base.frozen()
-        flow._modules["contexts"] = self._modules.get("contexts")
+        for name in ("contexts", "part_contexts", "condition_encoder"):
+            flow._modules[name] = self._modules.get(name)
         return flow.eval()
 
     def programs(self) -> Programs:
@@ -180,14 +213,24 @@ class Flow(DirectModel):
         }
         return replace(
             programs,
-            graphs=tuple(replace(g, extremes=extremes[g.name], written=written[g.name]) for g in programs.graphs),
+            graphs=tuple(
+                # the encoder of conditions is as it is
+                replace(g, extremes=extremes[g.name], written=written[g.name]) if g.name in extremes else g
+                for g in programs.graphs
+            ),
         )
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
         transforms = tuple(_transform(t) for t in (*self.preprocessing, *self.transforms))
         described = graph_writing.WrittenFlow(
-            transforms, self.base, self.event_shape, self.noise_shape, self.condition, self.standardized_context
+            transforms,
+            self.base,
+            self.event_shape,
+            self.noise_shape,
+            self.condition,
+            self.standardized_context,
+            self.context_size,
         )
         for transform in transforms:
             if direction in transform.sequential:
@@ -217,7 +260,7 @@ class Flow(DirectModel):
                 for transform in reversed(self.preprocessing):
                     event, _ = _transform(transform).inverse(event)
             inputs = {port: torch.unflatten(event, 1, shape).cpu().numpy().astype(np.float32)}
-            if self.condition is not None:
+            if self.condition is not None and not self.takes_parts:
                 mean = None if self.standardized_context is None else self.standardized_context.raw(np.zeros(1))
                 inputs["condition"] = self.condition.array(mean, n)
             return inputs

@@ -33,6 +33,7 @@ class WrittenFlow:
         noise_shape: shape of one base sample.
         condition: what samples are conditioned on, or None.
         contexts: what standardises a vector that is one, or None.
+        context_size: length of the context that transforms see of it; 0 for none.
     """
 
     transforms: tuple[Transform, ...]
@@ -41,6 +42,7 @@ class WrittenFlow:
     noise_shape: tuple[int, ...]
     condition: Condition | None
     contexts: StandardizedContext | None
+    context_size: int
 
     @property
     def size(self) -> int:
@@ -115,8 +117,10 @@ def _in_order(flow: WrittenFlow, direction: Direction) -> Iterator[Transform]:
 
 
 def _context(flow: WrittenFlow, builder: GraphBuilder, condition: Value) -> Value:
-    """The context that transforms receive: the vector standardised, or the class as a one-hot vector."""
+    """The context that transforms receive: the vector standardised, the class one-hot, or what parts are encoded as."""
     assert flow.condition is not None
+    if not flow.condition.plain:
+        return condition
     if flow.condition.kind == "vector":
         standardize = flow.contexts
         if standardize is None:
@@ -138,8 +142,8 @@ def _with_context(
     flow: WrittenFlow, first: tuple[Value, tuple[Dim, ...]], context: Value | None
 ) -> list[tuple[Value, tuple[Dim, ...]]]:
     inputs = [first]
-    if context is not None and flow.condition is not None:
-        inputs.append((context, ("batch", flow.condition.size)))
+    if context is not None:
+        inputs.append((context, ("batch", flow.context_size)))
     return inputs
 
 

@@ -53,5 +53,6 @@ class NSFCircular(Flow):
             ],
             base=Uniform(size),
             condition=shared.described,
+            encoder=shared.encoder,
             landmarks=np.linspace(-math.pi, math.pi, bins + 1).tolist(),
         )

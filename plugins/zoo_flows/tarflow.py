@@ -100,7 +100,7 @@ class TarFlow(Flow):
             raise UsageError("this model was trained without noise, so there is none to take away")
         wanted = needs_gradient(condition, x)
         with torch.set_grad_enabled(wanted):
-            context = self.context(self.condition_tensor(condition, x.shape[0]))
+            context = self.context(self.received_condition(condition, x.shape[0]))
             preprocessing = [t for t in self.preprocessing if isinstance(t, Transform)]
             u = x.flatten(1)
             for transform in preprocessing:

@@ -20,7 +20,7 @@ IMPORTED = [path for path in (*HOST, *BUILT_IN) if "files" not in path.relative_
 
 #: modules of the host that are about tensors, and so import torch when they are imported
 TENSORS = {
-    *("zoo/models/interface.py", "zoo/models/conditioned.py", "zoo/models/contexts.py"),
+    *("zoo/models/interface.py", "zoo/models/conditioned.py", "zoo/models/contexts.py", "zoo/models/encoders.py"),
     *("zoo/models/derivatives.py", "zoo/noise_torch.py"),
     *("zoo/training/loop.py", "zoo/training/checkpoint.py", "zoo/training/pairing.py"),
     *("zoo/metrics/density.py", "zoo/metrics/agreement.py", "zoo/metrics/classifiers.py"),

@@ -16,14 +16,18 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from zoo.conditions import Condition  # noqa: E402 - after the checks for what they need
+from zoo.conditions import Condition, Part  # noqa: E402 - after the checks for what they need
 from zoo.errors import ExportError, ProofError  # noqa: E402
 from zoo.exporting import export  # noqa: E402
 from zoo.lengths import Length  # noqa: E402
+from zoo.models.encoders import ConditionEncoder  # noqa: E402
+from zoo.models.encoding import EMBEDDING, Plan  # noqa: E402
 from zoo.models.interface import DirectModel, Noise, largest  # noqa: E402
+from zoo.programs.ports import Port  # noqa: E402
 from zoo_diffusion.codec import LatentCodec  # noqa: E402
 from zoo_diffusion.diffusion import Diffusion  # noqa: E402
 from zoo_diffusion.graphs import DivergenceModule, GaussianStep  # noqa: E402
+from zoo_diffusion.networks.mlp import ResidualMLP  # noqa: E402
 
 # -- right ones -------------------------------------------------------------------------------------------------------
 
@@ -279,6 +283,75 @@ class Ties(LettersAlone):
         same = builder("Slice", inputs[0], builder.integers(0), builder.integers(1), builder.integers(2))
         better = builder("Add", same, np.array(self.ahead, np.float32))
         return builder.call(largest, (builder("Concat", same, better, axis=2), ("batch", 3, 2)))
+
+
+class Posterior(DirectModel):
+    """x = m(c) + z, where c is a text and numbers, which an embedding network looks at."""
+
+    family = "flow"
+
+    def __init__(self):
+        super().__init__()
+        self.event_shape = (2,)
+        self.condition_on(
+            Condition((Part("text", "tokens", ("length",), size=4, padding=0), Part("where", "numbers", (2,))))
+        )
+        generator = torch.Generator().manual_seed(0)
+        self.words = torch.nn.Parameter(torch.randn(4, 2, generator=generator))
+        self.scale = torch.nn.Parameter(torch.tensor([0.5, 1.5]))
+
+    def encode_condition(self, parts):
+        mask = parts["text_mask"][:, :, None]
+        read = (self.words[parts["text"].long()] * mask).sum(1) / mask.sum(1)
+        return {"seen": torch.tanh(read + self.scale * parts["where"])}
+
+    def encoded_ports(self):
+        return (Port("seen", "float32", ("rows", 2)),)
+
+    def inverse(self, z, condition):
+        return condition["seen"] + z
+
+    def log_density(self, x, condition):
+        z = x - condition["seen"]
+        return -0.5 * (z * z).sum(1) - math.log(2 * math.pi)
+
+
+class Attending(Posterior):
+    """The same, of which the text is looked at in every step, and not in the encoder."""
+
+    def encode_condition(self, parts):
+        return {"read": self.words[parts["text"].long()], "there": parts["text_mask"] * 1.0}
+
+    def encoded_ports(self):
+        return (Port("read", "float32", ("rows", "length", 2)), Port("there", "float32", ("rows", "length")))
+
+    def mean(self, condition):
+        scores = condition["read"].sum(2) - 1e4 * (1 - condition["there"])
+        return (torch.softmax(scores, 1)[:, :, None] * condition["read"]).sum(1)
+
+    def inverse(self, z, condition):
+        return super().inverse(z, {"seen": self.mean(condition)})
+
+    def log_density(self, x, condition):
+        return super().log_density(x, {"seen": self.mean(condition)})
+
+
+class Prompted(Diffusion):
+    """A diffusion of three numbers given two, which it is guided by."""
+
+    def __init__(self):
+        plan = Plan.of(Condition((Part("where", "numbers", (2,), null=0.0),)), None, (EMBEDDING,))
+        super().__init__(
+            ResidualMLP(3, hidden=8, blocks=1, vector=2),
+            (3,),
+            condition=plan.condition,
+            encoder=ConditionEncoder(plan),
+            likelihood=False,
+            sampling={"steps": 3},
+        )
+        generator = torch.Generator().manual_seed(0)
+        for parameter in self.parameters():
+            parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
 
 
 # -- noise and seeds --------------------------------------------------------------------------------------------------
@@ -651,6 +724,73 @@ class NoNoiseInSteps(Denoising):
         return QuietStep(self)
 
 
+# -- conditions of named parts ----------------------------------------------------------------------------------------
+
+
+class IgnoredMask(Posterior):
+    def encode_condition(self, parts):
+        return super().encode_condition({**parts, "text_mask": torch.ones_like(parts["text_mask"])})
+
+
+class IgnoredMaskOfAttention(Attending):
+    def mean(self, condition):
+        return super().mean({**condition, "there": torch.ones_like(condition["there"])})
+
+
+class LongestOfTheBatch(Posterior):
+    """Divides by the length to which texts are filled up."""
+
+    def encode_condition(self, parts):
+        mask = parts["text_mask"][:, :, None]
+        read = (self.words[parts["text"].long()] * mask).mean(1)
+        return {"seen": torch.tanh(read + self.scale * parts["where"])}
+
+
+class MixedRows(Posterior):
+    def encode_condition(self, parts):
+        seen = super().encode_condition(parts)["seen"]
+        return {"seen": seen - 0.1 * seen.mean(0)}
+
+
+class DropoutInEncoder(Posterior):
+    def __init__(self):
+        super().__init__()
+        self.drop = torch.nn.Dropout(0.5)
+
+    def eval(self):
+        super().eval()
+        self.drop.train()
+        return self
+
+    def encode_condition(self, parts):
+        return {"seen": self.drop(super().encode_condition(parts)["seen"])}
+
+
+class RememberedCondition(Posterior):
+    """Its first condition serves all later calls."""
+
+    def encode_condition(self, parts):
+        seen = super().encode_condition(parts)["seen"]
+        self.first = getattr(self, "first", seen)
+        return {"seen": seen * 0 + self.first[:1]}
+
+
+class NullOfOnes(Prompted):
+    def null_condition(self, n, lengths):
+        return {name: torch.ones_like(each) for name, each in super().null_condition(n, lengths).items()}
+
+
+class NullWithoutStandardising(Prompted):
+    """Takes a null of zeros after contexts are standardised, where the part says before."""
+
+    def __init__(self):
+        super().__init__()
+        self.prepare(torch.zeros(8, 3), {"where": 5 + torch.arange(16.0).reshape(8, 2)})
+
+    def null_condition(self, n, lengths):
+        return {name: torch.zeros_like(each) for name, each in super().null_condition(n, lengths).items()}
+
+
 # -- channels ---------------------------------------------------------------------------------------------------------
 
 
@@ -758,6 +898,14 @@ PAIRS = [
     (AnotherPath, Denoising, "programs sample and log_prob have different values of path"),
     (TraceOfTheWrongSign, Denoising, "gives a trace of .*its sign is wrong"),
     (NoNoiseInSteps, Denoising, "does not move the state as its row says"),
+    (IgnoredMask, Posterior, "graph inverse, output x, depends on what fills part text up: .* text_mask says are not"),
+    (IgnoredMaskOfAttention, Attending, "graph inverse, output x, depends on what fills part text up"),
+    (LongestOfTheBatch, Posterior, "graph inverse, output x, depends on what fills part text up"),
+    (MixedRows, Posterior, "graph condition, output seen, .*depends on the other samples"),
+    (DropoutInEncoder, Posterior, r"drop \(Dropout\) stays in training mode after eval"),
+    (RememberedCondition, Posterior, "graph condition of PyTorch gives .*keeps state between calls"),
+    (NullOfOnes, Prompted, "takes as no condition is not the nulls of the part where: embedding differs by"),
+    (NullWithoutStandardising, Prompted, "takes as no condition is not the nulls of the part where"),
     whole_table(SwappedSample, Image, "channels are swapped"),
     whole_table(SwappedLatent, Latent, "the decoder does not invert the encoder"),
     (SwappedAutoencoder, LossyLatent, "the channels in another order than graph encoder takes"),

@@ -23,6 +23,7 @@ from zoo.models.contexts import (
     has_tensor,
     mask_of,
 )
+from zoo.models.encoders import ConditionEncoder
 from zoo.parts import ONLY, Part
 from zoo.programs import Graph
 from zoo.programs.conditioning import RESERVED, ROWS, led_by, part_ports
@@ -30,6 +31,10 @@ from zoo.programs.ports import Port
 
 #: name of the graph that encodes conditions
 ENCODER = "condition"
+
+
+class PartTensors(dict[str, Tensor]):
+    """Parts and masks ``[n, ...]`` of a model's conditions that are checked, and on its device."""
 
 
 class Conditioned(nn.Module):
@@ -55,9 +60,21 @@ class Conditioned(nn.Module):
         """The parameters' floating-point type."""
         return next(self.parameters()).dtype
 
-    def condition_on(self, condition: Condition | None) -> None:
-        """Set :attr:`condition`, with submodules that standardise vectors and numbers; for constructors."""
+    def condition_on(self, condition: Condition | None, encoder: ConditionEncoder | None = None) -> None:
+        """Set :attr:`condition`, with submodules that standardise vectors and numbers; for constructors.
+
+        Args:
+            condition: what samples are conditioned on, or None.
+            encoder: what :meth:`encode_condition` is, for a condition of named parts; None leaves it to a subclass.
+
+        Raises:
+            ConfigError: an encoder of other parts.
+        """
         self.condition = condition
+        if encoder is not None:
+            if condition is None or condition.plain or encoder.plan.condition != condition:
+                raise ConfigError("an encoder of conditions is for a condition of named parts, the one that it is of")
+            self.condition_encoder = encoder
         if condition is not None and condition.kind == "vector":
             self.contexts = StandardizedContext(condition.size)
         elif condition is not None and not condition.plain:
@@ -65,6 +82,17 @@ class Conditioned(nn.Module):
             self.part_contexts = nn.ModuleDict(
                 {f"part_{part.name}": StandardizedContext(int(part.shape[0])) for part in numbers}
             )
+
+    @property
+    def encoder_module(self) -> ConditionEncoder | None:
+        """The submodule that encodes named parts as a config says, or None."""
+        part = self._modules.get("condition_encoder")
+        return part if isinstance(part, ConditionEncoder) else None
+
+    @property
+    def part_dropout(self) -> Mapping[str, float]:
+        """Probability of each part that training replaces it alone by its null."""
+        return {} if self.encoder_module is None else self.encoder_module.plan.dropout
 
     @property
     def standardized_context(self) -> StandardizedContext | None:
@@ -152,13 +180,13 @@ class Conditioned(nn.Module):
             parts: by name, each ``[rows, *shape]``, numbers standardised; and the masks of tokens and sequences.
 
         Returns:
-            tensors ``[rows, ...]``; the parts themselves unless overridden.
+            tensors ``[rows, ...]``; the parts themselves unless overridden, or given an encoder.
         """
-        return parts
+        return parts if self.encoder_module is None else self.encoder_module(parts)
 
     def encoded_ports(self) -> tuple[Port, ...]:
         """What :meth:`encode_condition` gives: ports of shape ``("rows", ...)``; none if there is no encoder."""
-        return ()
+        return () if self.encoder_module is None else self.encoder_module.ports
 
     @property
     def encodes(self) -> bool:
@@ -180,6 +208,11 @@ class Conditioned(nn.Module):
                     f"{type(self).__name__}: an encoder of conditions cannot give {port.name} {list(port.shape)}: its "
                     f"first size is {ROWS!r}, and its name is not one that graphs have otherwise"
                 )
+        given = {port.name for port in part_ports(self.condition, ROWS)}
+        if same := [port.name for port in ports if port.name in given]:
+            raise ConfigError(
+                f"{type(self).__name__}: the encoder of conditions gives {same[0]}, which is the name of a part or mask"
+            )
         return True
 
     @property
@@ -215,6 +248,7 @@ class Conditioned(nn.Module):
         """The parts of the conditions of ``n`` samples, checked, on the model's device: ``[n, *shape]`` by name.
 
         Tensors are passed through, with their gradients; masks of tokens and sequences come along.
+        What :meth:`hidden` gives is returned as it is.
 
         Raises:
             ConditionError: a condition that the model does not accept; the part is named.
@@ -222,6 +256,8 @@ class Conditioned(nn.Module):
         described = self.condition
         if described is None:
             raise ConditionError("this model takes no condition")
+        if isinstance(condition, PartTensors):
+            return condition
         if not has_tensor(condition):
             return self._parts_of(described.arrays(condition, n))
         values: Mapping[str, Any] = condition if isinstance(condition, Mapping) else {described.names[0]: condition}
@@ -300,25 +336,39 @@ class Conditioned(nn.Module):
         return {name: each.expand(n, *each.shape[1:]) for name, each in rows.items()}
 
     def hidden(self, parts: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-        """Parts of conditions ``[n, ...]``, of which a random share has all nulls instead, for guidance to be learned.
+        """Parts of conditions ``[n, ...]``, random ones replaced by their nulls, for guidance to be learned.
 
-        All nulls at once, as guidance evaluates them (Ho & Salimans 2022), if every part has one; else nothing changes.
+        With the probability ``share`` all of a sample's parts at once, as guidance evaluates them (Ho & Salimans 2022),
+        if every part has a null; and each part that :attr:`part_dropout` names with the probability there, whatever the
+        others are, so that conditions are learned in which some parts are missing (Brooks et al. 2023, section 3.2.1).
         """
         described = self.condition
-        if described is None or any(part.null is None for part in described.parts):
-            return dict(parts)
-        nulls = self._parts_of(described.nulls(described.lengths(parts)))
-        hide = torch.rand(len(next(iter(parts.values()))), device=self.device) < share
-        fillers = {part.name: part.padding or 0 for part in described.parts}
+        able = () if described is None else tuple(part for part in described.parts if part.null is not None)
+        if described is None or not able:
+            return PartTensors(parts)
+        nulls = self._parts_of(Condition(able).nulls(described.lengths(parts)))
+        n = len(next(iter(parts.values())))
+        together = None
+        if len(able) == len(described.parts):
+            together = torch.rand(n, device=self.device) < share
+        # the null of tokens may be longer than any of the batch
+        longest = {part.shape[0]: nulls[part.name].shape[1] for part in able if part.mask is not None}
         chosen = {}
-        for name, each in parts.items():
-            null, value = nulls[name], each
-            if each.ndim > 1 and each.shape[1] < null.shape[1]:
-                # the null of tokens is longer than any of the batch
-                missing = (len(each), null.shape[1] - each.shape[1], *each.shape[2:])
-                value = torch.cat([each, each.new_full(missing, fillers.get(name, 0))], 1)
-            chosen[name] = torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), null, value)
-        return chosen
+        for part in described.parts:
+            hide, alone = together, self.part_dropout.get(part.name, 0.0)
+            if alone and part in able:
+                by_itself = torch.rand(n, device=self.device) < alone
+                hide = by_itself if hide is None else hide | by_itself
+            for name, filler in ((part.name, part.padding or 0), (part.mask, 0)):
+                if name is None:
+                    continue
+                value = parts[name]
+                if part.mask is not None:
+                    value = _filled_up(value, longest.get(part.shape[0], 0), filler)
+                chosen[name] = value
+                if hide is not None and part in able:
+                    chosen[name] = torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), nulls[name], value)
+        return PartTensors({name: chosen[name] for name in parts})
 
     def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
         """What the model gets where a graph has :meth:`condition_inputs`: nothing, a tensor, or a mapping."""
@@ -361,6 +411,14 @@ class Conditioned(nn.Module):
             return value.to(self.device)
         wide = self.context_of(part) is not None
         return value.to(self.device, torch.promote_types(self.dtype, torch.float32) if wide else self.dtype)
+
+
+def _filled_up(value: Tensor, length: int, filler: int) -> Tensor:
+    """Tokens, rows or a mask ``[n, length, ...]``, no shorter than a length."""
+    if value.shape[1] >= length:
+        return value
+    missing = (len(value), length - value.shape[1], *value.shape[2:])
+    return torch.cat([value, value.new_full(missing, filler)], 1)
 
 
 class _Encoder(nn.Module):

@@ -33,10 +33,15 @@ def stored(
     Raises:
         UnknownNameError, UsageError: as for :func:`zoo.samplers.table_for`.
     """
+
+    def table(sampler: str, steps: int) -> StepTable:
+        # a model is guided by default only if it can be, whether by a null class or by the nulls of its parts
+        return table_for(program, sampler, steps, 1.0, samplers=samplers).with_guidance(program.guidance)
+
     return {
         f"{sampler}-{steps}/{column}": values
         for sampler, steps in dict.fromkeys(choices)
-        for column, values in columns(table_for(program, sampler, steps, samplers=samplers)).items()
+        for column, values in columns(table(sampler, steps)).items()
     }
 
 

@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.models.encoders import Attended, CrossAttention
+from zoo.models.encoding import Attention as CrossAttentions
 from zoo.overriding import override
 from zoo_diffusion.networks.embeddings import Sinusoids
 from zoo_diffusion.networks.network import Network
-from zoo_diffusion.networks.unet import zero
+from zoo_diffusion.networks.unet import crossing, zero
 
 #: how times are embedded -> shift of the frequencies; see :class:`DiT`
 TIME_EMBEDDINGS = {"dit": 0.0, "diffusers": 1.0}
@@ -148,20 +150,27 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """A transformer block with adaLN-Zero (section 3.2): the identity before training."""
+    """A transformer block with adaLN-Zero (section 3.2): the identity before training.
 
-    def __init__(self, width: int, heads: int, hidden: int, eps: float) -> None:
+    A cross-attention to the parts of a condition stands after the attention, as in Chen et al. 2024 (arXiv:2310.00426,
+    figure 4).
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, eps: float, cross: CrossAttention | None = None) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, elementwise_affine=False, eps=_EPS)
         self.attn = Attention(width, heads)
+        self.cross_attn = cross
         self.norm2 = nn.LayerNorm(width, elementwise_affine=False, eps=eps)
         self.mlp = MLP(width, hidden)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), zero(nn.Linear(width, 6 * width)))
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, attended: Attended | None = None) -> Tensor:
         """``[n, tokens, width]`` and ``[n, width]`` to the first's shape."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.adaLN_modulation(embedding).chunk(6, dim=1)
         x = x + gate1[:, None] * self.attn(modulated(self.norm1(x), shift1, scale1))
+        if self.cross_attn is not None and attended is not None:
+            x = self.cross_attn(x, attended)
         result: Tensor = x + gate2[:, None] * self.mlp(modulated(self.norm2(x), shift2, scale2))
         return result
 
@@ -212,6 +221,7 @@ class DiT(Network):
         norm_eps: float = _EPS,
         classes: int | None = None,
         vector: int | None = None,
+        cross_attention: CrossAttentions | None = None,
     ) -> None:
         super().__init__()
         if any(side % patch_size for side in size):
@@ -233,15 +243,21 @@ class DiT(Network):
         self.register_buffer("pos_embed", positions(*self.grid, hidden_size))
         self.pos_embed: Tensor
         hidden = int(hidden_size * mlp_ratio)
-        self.blocks = nn.ModuleList(Block(hidden_size, num_heads, hidden, norm_eps) for _ in range(depth))
+        cross = crossing(cross_attention)
+        self.blocks = nn.ModuleList(
+            Block(hidden_size, num_heads, hidden, norm_eps, None if cross is None else cross(hidden_size))
+            for _ in range(depth)
+        )
         self.final_layer = FinalLayer(hidden_size, patch_size**2 * out_channels)
 
     @override
-    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, time: Tensor, condition: Tensor | None = None, attended: Attended | None = None
+    ) -> Tensor:
         embedding = self.t_embedder(time)
         if self.y_embedder is not None:
             embedding = embedding + self.y_embedder(condition)
         h = self.x_embedder(x) + self.pos_embed
         for block in self.blocks:
-            h = block(h, embedding)
+            h = block(h, embedding, attended)
         return unpatched(self.final_layer(h, embedding), self.grid, self.patch)

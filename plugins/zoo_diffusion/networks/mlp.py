@@ -50,6 +50,7 @@ class ResidualMLP(ConditionedNetwork):
         dropout: inside blocks.
         classes: number of classes including the null class, or None.
         vector: length of the condition vector, or None.
+        beside: numbers of a condition that stand beside those of a state, which are then all ``[n, d + beside]``.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ResidualMLP(ConditionedNetwork):
         dropout: float = 0.0,
         classes: int | None = None,
         vector: int | None = None,
+        beside: int = 0,
     ) -> None:
         super().__init__()
         if hidden < 2 or hidden % 2 or blocks < 1:
@@ -68,7 +70,8 @@ class ResidualMLP(ConditionedNetwork):
         self.hidden = hidden
         self.time = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
         self.embed(classes, vector, hidden)
-        self.first = nn.Linear(size, hidden)
+        self.beside = beside
+        self.first = nn.Linear(size + beside, hidden)
         self.blocks = nn.ModuleList(Block(hidden, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(hidden)
         self.last = zero(nn.Linear(hidden, size))
@@ -77,12 +80,12 @@ class ResidualMLP(ConditionedNetwork):
         """Predict.
 
         Args:
-            x: ``[n, *event]`` of d numbers.
+            x: ``[n, *event]`` of d numbers, or ``[n, d + beside]``.
             time: ``[n]``, the network's time.
             condition: int ``[n]`` or float ``[n, vector]``, as built.
 
         Returns:
-            as ``x``.
+            as ``x``, or ``[n, d]``.
         """
         embedding = self.time(sinusoidal_embedding(time, self.hidden))
         told = self.embedded(condition)
@@ -93,4 +96,4 @@ class ResidualMLP(ConditionedNetwork):
         for block in self.blocks:
             h = block(h, embedding)
         prediction: Tensor = self.last(F.silu(self.norm(h)))
-        return torch.unflatten(prediction, 1, x.shape[1:])
+        return prediction if self.beside else torch.unflatten(prediction, 1, x.shape[1:])

@@ -16,6 +16,9 @@ class Network(nn.Module):
         out_channels: of the output.
         classes: number of classes including a null class, or None.
         vector: length of the condition vector, or None.
+
+    Networks that attend to parts of a condition also take ``cross_attention``, what those attentions have in common,
+    or None; and ``attended`` when they are called, see :class:`~zoo.models.encoders.CrossAttention`.
     """
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:

@@ -6,8 +6,9 @@ Every operation here has a forward-mode derivative and an ONNX translation, beca
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
@@ -15,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.models.encoders import Attended, CrossAttention
+from zoo.models.encoding import Attention
 from zoo.overriding import override
 from zoo_diffusion.networks.embeddings import ConditionedNetwork
 from zoo_diffusion.networks.network import Network
@@ -131,7 +134,7 @@ def _factors(kernel: Sides) -> Sides:
 
 
 class Level(nn.Module):
-    """The blocks of one resolution on the way down or up: residual blocks, each with its attention or none."""
+    """The blocks of one resolution on the way down or up: residual blocks, each with its attentions or none."""
 
     def __init__(
         self,
@@ -140,14 +143,38 @@ class Level(nn.Module):
         dropout: float,
         head: int | None,
         kernel: Sides = SQUARE,
+        cross: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(ResidualBlock(i, o, embedding, dropout, kernel) for i, o in channels)
         self.attentions = nn.ModuleList(nn.Identity() if head is None else SelfAttention(o, head) for _, o in channels)
+        self.crosses = nn.ModuleList()
+        if cross is not None and head is not None:
+            self.crosses.extend(cross(o) for _, o in channels)
 
-    def pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
-        """Each block with its attention."""
-        return zip(self.blocks, self.attentions, strict=True)
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def block(self, index: int, x: Tensor, embedding: Tensor, attended: Attended | None) -> Tensor:
+        """The residual block of this number, and what follows it."""
+        h: Tensor = self.attentions[index](self.blocks[index](x, embedding))
+        return looked(self.crosses[index] if len(self.crosses) else None, h, attended)
+
+
+def crossing(attention: Attention | None) -> Callable[[int], CrossAttention] | None:
+    """Makes a network's cross-attentions, one after the other, from their channels; None where there are none."""
+    if attention is None:
+        return None
+    count = itertools.count()
+    return lambda channels: CrossAttention(channels, attention.width, attention.heads, next(count))
+
+
+def looked(cross: nn.Module | None, h: Tensor, attended: Attended | None) -> Tensor:
+    """``[n, channels, *size]`` after a cross-attention, if there is one."""
+    if cross is None or attended is None:
+        return h
+    assert isinstance(cross, CrossAttention)
+    return cross.over_pixels(h, attended)
 
 
 class UNet(ConditionedNetwork, Network):
@@ -178,6 +205,7 @@ class UNet(ConditionedNetwork, Network):
         dropout: float = 0.0,
         classes: int | None = None,
         vector: int | None = None,
+        cross_attention: Attention | None = None,
         kernel: Sides = SQUARE,
     ) -> None:
         super().__init__()
@@ -192,12 +220,13 @@ class UNet(ConditionedNetwork, Network):
         self.conv_in = convolution(in_channels, base, kernel)
 
         widths = [base * m for m in multipliers]
+        cross = crossing(cross_attention)
         skips, width = [base], base
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
         for level, out in enumerate(widths):
             head = head_channels if level in attention else None
             pairs = [(width if b == 0 else out, out) for b in range(blocks)]
-            self.down.append(Level(pairs, embedding, dropout, head, kernel))
+            self.down.append(Level(pairs, embedding, dropout, head, kernel, cross))
             skips += [out] * blocks
             width = out
             if level < len(widths) - 1:
@@ -205,6 +234,7 @@ class UNet(ConditionedNetwork, Network):
                 skips.append(width)
         self.middle1 = ResidualBlock(width, width, embedding, dropout, kernel)
         self.middle_attention = SelfAttention(width, head_channels)
+        self.middle_cross = None if cross is None else cross(width)
         self.middle2 = ResidualBlock(width, width, embedding, dropout, kernel)
         self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
         for level, out in reversed(list(enumerate(widths))):
@@ -213,14 +243,16 @@ class UNet(ConditionedNetwork, Network):
             for _ in range(blocks + 1):
                 pairs.append((width + skips.pop(), out))
                 width = out
-            self.up.append(Level(pairs, embedding, dropout, head, kernel))
+            self.up.append(Level(pairs, embedding, dropout, head, kernel, cross))
             if level:
                 self.upsample.append(Upsample(width, kernel))
         self.norm_out = group_norm(width)
         self.conv_out = zero(convolution(width, out_channels, kernel))
 
     @override
-    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, time: Tensor, condition: Tensor | None = None, attended: Attended | None = None
+    ) -> Tensor:
         embedding = self.time(sinusoidal_embedding(time, self.base))
         told = self.embedded(condition)
         if told is not None:
@@ -229,17 +261,18 @@ class UNet(ConditionedNetwork, Network):
 
         h = self.conv_in(x)
         skips = [h]
-        for i, level in enumerate(self.down):
-            for block, attention in cast(Level, level).pairs():
-                h = attention(block(h, embedding))
+        for i, level in enumerate(cast(Iterable[Level], self.down)):
+            for index in range(len(level)):
+                h = level.block(index, h, embedding, attended)
                 skips.append(h)
             if i < len(self.downsample):
                 h = self.downsample[i](h)
                 skips.append(h)
-        h = self.middle2(self.middle_attention(self.middle1(h, embedding)), embedding)
-        for i, level in enumerate(self.up):
-            for block, attention in cast(Level, level).pairs():
-                h = attention(block(torch.cat([h, skips.pop()], dim=1), embedding))
+        h = self.middle_attention(self.middle1(h, embedding))
+        h = self.middle2(looked(self.middle_cross, h, attended), embedding)
+        for i, level in enumerate(cast(Iterable[Level], self.up)):
+            for index in range(len(level)):
+                h = level.block(index, torch.cat([h, skips.pop()], dim=1), embedding, attended)
             if i < len(self.upsample):
                 h = self.upsample[i](h)
         prediction: Tensor = self.conv_out(F.silu(self.norm_out(h)))

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from zoo.models.encoders import Attended
 from zoo.overriding import override
 from zoo_diffusion.networks.network import Network
 from zoo_diffusion.networks.patches import check_patch, patched, unpatched
@@ -39,6 +40,8 @@ class UNet1d(Network):
         )
 
     @override
-    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        predicted = self.unet(patched(x, self.patch)[:, :, None], time, condition)
+    def forward(
+        self, x: Tensor, time: Tensor, condition: Tensor | None = None, attended: Attended | None = None
+    ) -> Tensor:
+        predicted = self.unet(patched(x, self.patch)[:, :, None], time, condition, attended)
         return unpatched(predicted.squeeze(2), self.patch)

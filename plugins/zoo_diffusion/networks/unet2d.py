@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.models.encoders import Attended
+from zoo.models.encoding import Attention
 from zoo.overriding import override
 from zoo_diffusion.networks.embeddings import RandomFourier, Sinusoids, TimeEmbedding
 from zoo_diffusion.networks.network import Network
-from zoo_diffusion.networks.unet import zero
+from zoo_diffusion.networks.unet import crossing, zero
 from zoo_diffusion.networks.unet2d_blocks import BlockStyle, Level, Middle
 
 #: type of a block -> (whether it has attention, whether a residual block changes the size)
@@ -133,7 +135,15 @@ class UNet2D(Network):
     """
 
     def __init__(
-        self, *, size: tuple[int, int], in_channels: int, out_channels: int, classes: int | None = None, **layout: Any
+        self,
+        *,
+        size: tuple[int, int],
+        in_channels: int,
+        out_channels: int,
+        classes: int | None = None,
+        vector: int | None = None,
+        cross_attention: Attention | None = None,
+        **layout: Any,
     ) -> None:
         super().__init__()
         built = UNet2DLayout(**layout)
@@ -149,9 +159,10 @@ class UNet2D(Network):
             else Sinusoids(first, cosines_first=built.flip_sin_to_cos, shift=built.freq_shift)
         )
         self.time_embedding = TimeEmbedding(features, built.embedding)
-        self.class_embedding = _class_embedding(built.class_embed_type, classes, features, built.embedding)
+        self.class_embedding = _class_embedding(built.class_embed_type, classes, vector, features, built.embedding)
+        cross = crossing(cross_attention)
         self.conv_in = nn.Conv2d(in_channels, first, 3, padding=1)
-        self.down_blocks, skips = _down_blocks(built, style)
+        self.down_blocks, skips = _down_blocks(built, style, cross)
         self.mid_block = None
         if built.mid_block_type is not None:
             self.mid_block = Middle(
@@ -160,13 +171,16 @@ class UNet2D(Network):
                 output_scale=built.mid_block_scale_factor,
                 attention=built.add_attention,
                 attention_groups=built.attn_norm_num_groups,
+                cross=cross,
             )
-        self.up_blocks = _up_blocks(built, style, skips)
+        self.up_blocks = _up_blocks(built, style, skips, cross)
         self.conv_norm_out = style.norm(first)
         self.conv_out = zero(nn.Conv2d(first, out_channels, 3, padding=1))
 
     @override
-    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, time: Tensor, condition: Tensor | None = None, attended: Attended | None = None
+    ) -> Tensor:
         if self.center_input_sample:
             x = 2 * x - 1
         embedding = self.time_embedding(self.time_proj(time))
@@ -179,33 +193,39 @@ class UNet2D(Network):
         for each in self.down_blocks:
             level = cast(Level, each)
             for i in range(len(level.resnets)):
-                h = level.block(i, h, embedding)
+                h = level.block(i, h, embedding, attended)
                 skips.append(h)
             if level.resampler:
                 h = level.resample(h, embedding)
                 skips.append(h)
         if self.mid_block is not None:
-            h = self.mid_block(h, embedding)
+            h = self.mid_block(h, embedding, attended)
         for each in self.up_blocks:
             level = cast(Level, each)
             for i in range(len(level.resnets)):
-                h = level.block(i, torch.cat([h, skips.pop()], dim=1), embedding)
+                h = level.block(i, torch.cat([h, skips.pop()], dim=1), embedding, attended)
             if level.resampler:
                 h = level.resample(h, embedding)
         prediction: Tensor = self.conv_out(F.silu(self.conv_norm_out(h)))
         return prediction / time[:, None, None, None] if self.divides_by_time else prediction
 
 
-def _class_embedding(kind: str | None, classes: int | None, features: int, size: int) -> nn.Module | None:
+def _class_embedding(
+    kind: str | None, classes: int | None, vector: int | None, features: int, size: int
+) -> nn.Module | None:
     """What is added to the embedding of the time; see ``class_embed_type``."""
     if kind == "timestep":
         return TimeEmbedding(features, size)
     if kind == "identity":
         return nn.Identity()
+    if vector is not None:
+        return nn.Linear(vector, size)
     return None if classes is None else nn.Embedding(classes, size)
 
 
-def _down_blocks(layout: UNet2DLayout, style: BlockStyle) -> tuple[nn.ModuleList, list[int]]:
+def _down_blocks(
+    layout: UNet2DLayout, style: BlockStyle, cross: Callable[[int], nn.Module] | None
+) -> tuple[nn.ModuleList, list[int]]:
     """The levels on the way down, and the channels of all that they and the first convolution leave for the way up."""
     levels, widths, layers = nn.ModuleList(), layout.block_out_channels, layout.layers_per_block
     width = widths[0]
@@ -215,13 +235,15 @@ def _down_blocks(layout: UNet2DLayout, style: BlockStyle) -> tuple[nn.ModuleList
         resample = None if index == len(widths) - 1 else "down"
         pairs = [(width if i == 0 else out, out) for i in range(layers)]
         by_block = always or (attention and layout.downsample_type == "resnet")
-        levels.append(Level(pairs, style, attention=attention, resample=resample, by_block=by_block))
+        levels.append(Level(pairs, style, attention=attention, resample=resample, by_block=by_block, cross=cross))
         skips += [out] * (layers + (resample is not None))
         width = out
     return levels, skips
 
 
-def _up_blocks(layout: UNet2DLayout, style: BlockStyle, skips: Sequence[int]) -> nn.ModuleList:
+def _up_blocks(
+    layout: UNet2DLayout, style: BlockStyle, skips: Sequence[int], cross: Callable[[int], nn.Module] | None
+) -> nn.ModuleList:
     """The levels on the way up, from the lowest resolution; ``skips`` are those of :func:`_down_blocks`."""
     levels, widths, left = nn.ModuleList(), layout.block_out_channels, list(skips)
     width = widths[-1]
@@ -233,7 +255,7 @@ def _up_blocks(layout: UNet2DLayout, style: BlockStyle, skips: Sequence[int]) ->
             pairs.append((width + left.pop(), out))
             width = out
         by_block = always or (attention and layout.upsample_type == "resnet")
-        levels.append(Level(pairs, style, attention=attention, resample=resample, by_block=by_block))
+        levels.append(Level(pairs, style, attention=attention, resample=resample, by_block=by_block, cross=cross))
     return levels
 
 

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
-from zoo_diffusion.networks.unet import Upsample, enlarged
+from zoo.models.encoders import Attended
+from zoo_diffusion.networks.unet import Upsample, enlarged, looked
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -189,6 +190,7 @@ class Level(nn.Module):
         attention: whether each is followed by attention.
         resample: ``"down"``, ``"up"``, or None at the last level.
         by_block: whether a residual block changes the size, rather than a convolution.
+        cross: makes the cross-attention, from its channels, that follows each attention; or None.
     """
 
     def __init__(
@@ -199,6 +201,7 @@ class Level(nn.Module):
         attention: bool,
         resample: str | None,
         by_block: bool,
+        cross: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         out = channels[-1][1]
@@ -206,6 +209,9 @@ class Level(nn.Module):
         self.attentions = nn.ModuleList(
             SelfAttention(o, style, groups=style.groups) for _, o in (channels if attention else ())
         )
+        self.crosses = nn.ModuleList()
+        if cross is not None and attention:
+            self.crosses.extend(cross(o) for _, o in channels)
         name = {"down": "downsamplers", "up": "upsamplers"}.get(resample or "", "")
         if name:
             layer: nn.Module
@@ -216,10 +222,11 @@ class Level(nn.Module):
             self.add_module(name, nn.ModuleList([layer]))
         self.resampler, self.by_block = name, by_block
 
-    def block(self, index: int, x: Tensor, embedding: Tensor) -> Tensor:
-        """The residual block of this number, and its attention."""
+    def block(self, index: int, x: Tensor, embedding: Tensor, attended: Attended | None = None) -> Tensor:
+        """The residual block of this number, and its attentions."""
         x = self.resnets[index](x, embedding)
-        return self.attentions[index](x) if len(self.attentions) else x
+        x = self.attentions[index](x) if len(self.attentions) else x
+        return looked(self.crosses[index] if len(self.crosses) else None, x, attended)
 
     def resample(self, x: Tensor, embedding: Tensor) -> Tensor:
         """``x`` with its sides halved or doubled."""
@@ -237,10 +244,18 @@ class Middle(nn.Module):
         output_scale: what each sum is divided by.
         attention: whether there is one.
         attention_groups: of its norm; None for those of the style, but no norm at all with ``"scale_shift"``.
+        cross: makes the cross-attention that follows it, from its channels; or None.
     """
 
     def __init__(
-        self, channels: int, style: BlockStyle, *, output_scale: float, attention: bool, attention_groups: int | None
+        self,
+        channels: int,
+        style: BlockStyle,
+        *,
+        output_scale: float,
+        attention: bool,
+        attention_groups: int | None,
+        cross: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         if attention_groups is None:
@@ -252,11 +267,12 @@ class Middle(nn.Module):
             SelfAttention(channels, style, output_scale=output_scale, groups=attention_groups)
             for _ in range(int(attention))
         )
+        self.cross = None if cross is None else cross(channels)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, attended: Attended | None = None) -> Tensor:
         """``[n, c, h, w]`` to the same."""
         x = self.resnets[0](x, embedding)
         for attention in self.attentions:
             x = attention(x)
-        result: Tensor = self.resnets[1](x, embedding)
+        result: Tensor = self.resnets[1](looked(self.cross, x, attended), embedding)
         return result
