@@ -49,7 +49,7 @@ def check_conditions(model: GenerativeModel, programs: Programs, inputs: Inputs,
         graph = model.condition_graph()
         encode = (lambda feeds: feeds) if graph is None else (lambda feeds: run(graph.name, feeds))
         _check_masks(model, programs, inputs, run, encode)
-    if programs.sample.stepped and all(part.null is not None for part in condition.parts):
+    if programs.sample is not None and programs.sample.stepped and all(part.null is not None for part in condition.parts):
         _check_nulls(model, condition, encode)
 
 
@@ -62,13 +62,15 @@ def _check_masks(
         part.shape[0]: part for part in condition.parts if part.mask is not None and isinstance(part.shape[0], str)
     }
     ports = {port.name: port for port in model.condition_inputs("batch")}
+    main = programs.sample or programs.log_prob
+    encoder = None if main is None else main.condition_encoder
     for length, part in names.items():
         feeds = inputs.parts.feeds({ROWS: _ROWS})
         longer = _filled_up(condition, feeds, length)
         encoded = [encode(each) for each in (feeds, longer)]
         for graph in programs.graphs:
             taken = [port for port in graph.inputs if port.name in ports]
-            if not taken or graph.name == getattr(programs.sample, "condition_encoder", None):
+            if not taken or graph.name == encoder:
                 continue
             sizes = {d: _SIZES.get(d, _ROWS) for port in graph.inputs for d in port.shape if isinstance(d, str)}
             row = inputs.ordinary(graph, {**sizes, **dict.fromkeys(map(str, names), _LENGTH)})
