@@ -49,7 +49,8 @@ def check_conditions(model: GenerativeModel, programs: Programs, inputs: Inputs,
         graph = model.condition_graph()
         encode = (lambda feeds: feeds) if graph is None else (lambda feeds: run(graph.name, feeds))
         _check_masks(model, programs, inputs, run, encode)
-    if programs.sample is not None and programs.sample.stepped and all(part.null is not None for part in condition.parts):
+    sample = programs.sample
+    if sample is not None and sample.stepped and all(part.null is not None for part in condition.parts):
         _check_nulls(model, condition, encode)
 
 
