@@ -273,7 +273,8 @@ class Condition:
         return found
 
     def stored(self, value: ConditionLike, n: int) -> dict[str, Array]:
-        """The given values of ``n`` samples as arrays, to be written to a file: ``[n, *shape]``, or one for all.
+        """The given values of ``n`` samples as arrays, to be written to a file: ``[n, *shape]``, or ``[1, *shape]`` of
+        one for all.
 
         Tokens and sequences of different lengths come with their masks.
         """
@@ -282,14 +283,14 @@ class Condition:
         for part, values in self._values(value, n, 0).items():
             if given.get(part.name) is None and self.kind == "parts":
                 continue
-            one = len(values.array) != n
-            found[part.name] = values.array[0] if one else values.array
+            found[part.name] = values.array
             if part.mask is not None and not values.mask().all():
-                found[part.mask] = values.mask()[0] if one else values.mask()
+                found[part.mask] = values.mask()
         return found
 
     def restored(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
-        """The inverse of :meth:`stored`: values as :meth:`arrays` takes them; other arrays are left alone."""
+        """Values as :meth:`arrays` takes them, of a file's arrays: those of :meth:`stored`, without the axis of one for
+        all; other arrays are left alone."""
         found: dict[str, Any] = {}
         for part in self.parts:
             if part.name not in arrays:

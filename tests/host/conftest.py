@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,61 @@ GOOD = """
 def good():
     """Source of a plugin that works."""
     return GOOD
+
+
+class Environment:
+    """A virtual environment that sees this one's packages, so that nothing needs the network."""
+
+    def __init__(self, folder):
+        self.work = folder / "work"
+        self.work.mkdir()
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        self.python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        site = subprocess.run(
+            [self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        # addsitedir and not the bare path: this one may hold an editable install, which is a .pth itself
+        here = sysconfig.get_path("purelib")
+        Path(site.stdout.strip(), "this.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ZOO_PLUGINS", "PIP_"))}
+        self.environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1", "OMP_NUM_THREADS": "1"}
+
+    def pip(self, *arguments):
+        command = [sys.executable, "-m", "pip", "--python", self.python, *arguments]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def zoo(self, *arguments, code=0):
+        command = [self.python, "-m", "zoo", *arguments]
+        done = subprocess.run(command, env=self.environment, cwd=self.work, capture_output=True, text=True)
+        assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
+        return done
+
+    def python_says(self, code):
+        done = subprocess.run(
+            [self.python, "-c", code], env=self.environment, cwd=self.work, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def json(self, *arguments, code=0):
+        return json.loads(self.zoo(*arguments, "--json", code=code).stdout)
+
+    def install(self, *sources):
+        self.pip("install", "--no-build-isolation", "--no-deps", "--force-reinstall", *map(str, sources))
+
+
+@pytest.fixture(scope="session")
+def new_environment(tmp_path_factory):
+    """Makes an environment, given the name of its folder."""
+    try:
+        metadata.version("genzoo")
+    except metadata.PackageNotFoundError:
+        pytest.skip("genzoo is not installed here")
+    pytest.importorskip("torch")
+    pytest.importorskip("hatchling")
+    return lambda name: Environment(tmp_path_factory.mktemp(name))

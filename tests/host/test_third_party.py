@@ -1,16 +1,12 @@
-"""A real third-party package: installed into a fresh environment with pip, used, broken, and uninstalled.
+"""Real third-party packages: installed into a fresh environment with pip, used, broken, and uninstalled.
 
-It is also the tutorial's: what the page shows are the files that are tested here.
+Those that pages of docs/plugins show are tested by test_plugin_pages.py too.
 """
 
 import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-import sysconfig
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -19,88 +15,13 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "third_party" / "zoo-example"
 REJECTION = ROOT / "tests" / "third_party" / "zoo-rejection"
 DOORS = ROOT / "tests" / "third_party" / "zoo-doors"
+GAN = ROOT / "tests" / "third_party" / "zoo-gan"
 GENERATORS = ROOT / "tests" / "third_party" / "zoo-generators"
-TUTORIAL = ROOT / "docs" / "tutorial-first-plugin.md"
-
-
-def test_the_tutorial_shows_exactly_the_files_of_the_example():
-    shown = dict(re.findall(r"^`([\w./]+)`\n\n```\w+\n(.*?)^```$", TUTORIAL.read_text("utf-8"), re.M | re.S))
-    files = {
-        str(path.relative_to(EXAMPLE)): path.read_text("utf-8")
-        for path in EXAMPLE.rglob("*")
-        if path.is_file() and path.suffix in (".py", ".toml")
-    }
-    assert shown == files
-
-
-def test_the_tutorial_tells_only_of_commands_that_there_are():
-    from zoo.cli import COMMANDS
-
-    told = set(re.findall(r"^zoo (\w+)", TUTORIAL.read_text("utf-8"), re.M))
-    assert {"train", "export", "run"} <= told <= set(COMMANDS)
-
-
-def _genzoo_is_installed():
-    try:
-        metadata.version("genzoo")
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-class Environment:
-    """A virtual environment that sees this one's packages, so that nothing needs the network."""
-
-    def __init__(self, folder):
-        self.work = folder / "work"
-        self.work.mkdir()
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
-        self.python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        site = subprocess.run(
-            [self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        # addsitedir and not the bare path: this one may hold an editable install, which is a .pth itself
-        here = sysconfig.get_path("purelib")
-        Path(site.stdout.strip(), "this.pth").write_text(f"import site; site.addsitedir({here!r})\n")
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ZOO_PLUGINS", "PIP_"))}
-        self.environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1", "OMP_NUM_THREADS": "1"}
-
-    def pip(self, *arguments):
-        command = [sys.executable, "-m", "pip", "--python", self.python, *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done
-
-    def zoo(self, *arguments, code=0):
-        command = [self.python, "-m", "zoo", *arguments]
-        done = subprocess.run(command, env=self.environment, cwd=self.work, capture_output=True, text=True)
-        assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
-        return done
-
-    def python_says(self, code):
-        done = subprocess.run(
-            [self.python, "-c", code], env=self.environment, cwd=self.work, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def json(self, *arguments, code=0):
-        return json.loads(self.zoo(*arguments, "--json", code=code).stdout)
-
-    def install(self, source):
-        self.pip("install", "--no-build-isolation", "--no-deps", "--force-reinstall", str(source))
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    if not _genzoo_is_installed():
-        pytest.skip("genzoo is not installed here")
-    pytest.importorskip("torch")
-    pytest.importorskip("hatchling")
-    return Environment(tmp_path_factory.mktemp("third-party"))
+def environment(new_environment):
+    return new_environment("third-party")
 
 
 @pytest.fixture
@@ -263,19 +184,21 @@ def test_a_bound_and_no_density_at_all_train_export_and_run(environment, tmp_pat
     """A VAE, whose density is a bound, and a GAN, which has none and trains two networks against one another."""
     import numpy as np
 
-    package = Path(
-        shutil.copytree(GENERATORS, tmp_path / "zoo-generators", ignore=shutil.ignore_patterns("__pycache__"))
-    )
-    environment.install(package)
+    packages = {
+        name: shutil.copytree(source, tmp_path / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name, source in (("vae", GENERATORS), ("gan", GAN))
+    }
+    environment.install(*packages.values())
     try:
         for name, density in (("vae", "bound"), ("gan", "none")):
-            trained = environment.json("train", str(package / f"{name}.toml"), "-o", f"runs/{name}", "--steps", "300")
+            recipe = str(packages[name] / f"{name}.toml")
+            trained = environment.json("train", recipe, "-o", f"runs/{name}", "--steps", "300")
             assert list(trained["metrics"]) == {"vae": ["test_bound_nll"], "gan": ["test_loss"]}[name]
             environment.zoo("export", f"runs/{name}", "-o", f"{name}.bundle")
             assert environment.json("show", f"{name}.bundle")["density"] == density
             assert environment.json("show", f"runs/{name}")["density"] == density
     finally:
-        environment.pip("uninstall", "-y", "zoo-generators")
+        environment.pip("uninstall", "-y", "zoo-generators", "zoo-gan")
     # without the package
     for name in ("vae", "gan"):
         environment.zoo("run", f"{name}.bundle", "-n", "2000", "--seed", "0", "-o", f"{name}.npy")

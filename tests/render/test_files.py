@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from zoo.conditions import Condition, Part
 from zoo.errors import DataError, OutputError, UsageError
 from zoo.render import FORMATS, check_output, default_suffix, write
 from zoo.render.files import Extras
@@ -50,6 +51,24 @@ def test_vectors_as_condition(tmp_path):
     for suffix in (".csv", ".npz", ".safetensors"):
         write(np.zeros((2, 1), np.float32), tmp_path / f"x{suffix}", Extras(condition=condition))
         np.testing.assert_array_equal(read_condition(tmp_path / f"x{suffix}"), condition)
+
+
+def test_parts_for_all_samples_are_told_from_those_of_each(tmp_path):
+    """A class is a single number, and two numbers for two samples are not one for each."""
+    condition = Condition(
+        (Part("arm", "classes", size=3), Part("state", "numbers", (2,)), Part("wind", "numbers", (1,)))
+    )
+    value = {"arm": 2, "state": [0.5, 1.5], "wind": [[3.0], [4.0]]}
+    for suffix in (".csv", ".npz", ".safetensors"):
+        path = tmp_path / f"x{suffix}"
+        write(np.zeros((2, 1), np.float32), path, Extras(condition=condition.stored(value, 2)))
+        _, found = read_samples(path, (1,))
+        arrays = condition.arrays(condition.restored(found), 2)
+        for name, wanted in condition.arrays(value, 2).items():
+            np.testing.assert_array_equal(np.broadcast_to(arrays[name], wanted.shape), wanted, suffix)
+    header, *rows = (tmp_path / "x.csv").read_text().splitlines()
+    assert header == "x0,condition/arm,condition/state/0,condition/state/1,condition/wind/0"
+    assert rows == ["0.0,2,0.5,1.5,3", "0.0,2,0.5,1.5,4"]
 
 
 def test_origin_is_kept(samples, tmp_path):

@@ -31,8 +31,8 @@ class Extras:
     """Metadata of samples; formats omit what they cannot store.
 
     Attributes:
-        condition: int ``[n]`` or float ``[n, d]``; arrays ``[n, ...]``, or one for all samples, by the names of parts;
-            or None.
+        condition: int ``[n]`` or float ``[n, d]``; arrays ``[n, ...]``, or ``[1, ...]`` of one for all samples, by the
+            names of parts; or None.
         labels: names of the classes.
         levels: number of values of discrete data; samples then lie in [0, levels).
         modality: the meaning of a sample's numbers, where its shape does not tell.
@@ -56,12 +56,17 @@ class Extras:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
-def named(condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]]:
-    """A condition as arrays of a file by name: ``condition``, or ``condition/<part>``."""
+def named(condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None, n: int) -> dict[str, NDArray[Any]]:
+    """The condition of ``n`` samples as arrays of a file by name: ``condition``, or ``condition/<part>``.
+
+    A part that is one for all loses its first axis.
+    """
     if condition is None:
         return {}
     if isinstance(condition, Mapping):
-        return {f"{PART}{name}": np.ascontiguousarray(value) for name, value in condition.items()}
+        values = {name: value[0] if len(value) == 1 != n else value for name, value in condition.items()}
+        # not np.ascontiguousarray, which gives a class an axis
+        return {f"{PART}{name}": np.asarray(value, order="C") for name, value in values.items()}
     return {"condition": np.ascontiguousarray(condition)}
 
 

@@ -66,7 +66,7 @@ def npz(samples: NDArray[Any], extras: Extras) -> bytes:
     """Arrays by name."""
     buffer = io.BytesIO()
     arrays = {"samples": samples, "about": np.array(json.dumps(dict(extras.about)))}
-    arrays |= named(extras.condition)
+    arrays |= named(extras.condition, len(samples))
     if extras.length is not None:
         arrays["length"] = extras.length.lengths(samples)
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -78,7 +78,7 @@ def safetensors(samples: NDArray[Any], extras: Extras) -> bytes:
     from safetensors.numpy import save
 
     arrays = {"samples": np.ascontiguousarray(samples)}
-    arrays |= named(extras.condition)
+    arrays |= named(extras.condition, len(samples))
     if extras.length is not None:
         arrays["length"] = np.ascontiguousarray(extras.length.lengths(samples))
     return save(arrays, metadata={key: json.dumps(value) for key, value in extras.about.items()} or None)
@@ -112,7 +112,7 @@ def csv(samples: NDArray[Any], extras: Extras) -> bytes:
 
 def _add_part(columns: list[str], rows: list[list[str]], name: str, values: NDArray[Any]) -> None:
     """Columns of a part of the condition: its numbers, if it has few for each sample."""
-    whole = values if len(values) == len(rows) and values.ndim else np.broadcast_to(values, (len(rows), *values.shape))
+    whole = np.broadcast_to(values, (len(rows), *values.shape[1:]))
     if whole.ndim > 2:
         return
     columns += [name] if whole.ndim == 1 else [f"{name}/{i}" for i in range(whole.shape[1])]

@@ -5,7 +5,6 @@ import zoo
 def zoo_architectures():
     return [
         zoo.Architecture(name="vae", family="autoencoder", entry="zoo_generators.vae:VAE"),
-        zoo.Architecture(name="gan", family="adversarial", entry="zoo_generators.gan:GAN"),
         zoo.Architecture(name="gru", family="autoregressive", entry="zoo_generators.gru:GRU"),
         zoo.Architecture(name="walk", family="autoregressive", entry="zoo_generators.walk:Walk"),
         zoo.Architecture(name="kernels", family="kernel-density", entry="zoo_generators.kernels:Kernels"),

@@ -1,5 +1,3 @@
-"""The kind of program ``rejection``: proposals of one graph, each kept with the probability that another gives."""
-
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,13 +6,7 @@ from zoo.programs import Program, event_of
 
 @dataclass(frozen=True)
 class Rejection(Program):
-    """The first of ``rounds`` proposals that is accepted, or else the last.
-
-    Attributes:
-        graph: name of the graph from standard normals ``z`` to proposals ``x``.
-        accept: name of the graph from ``x`` to the probability that it is kept.
-        rounds: how many proposals there are for a sample.
-    """
+    """The first of some proposals of ``graph`` that ``accept``, the graph of a probability, keeps; else the last."""
 
     graph: str
     accept: str

@@ -1,5 +1,3 @@
-"""Programs of the kind ``rejection`` in ONNX Runtime."""
-
 import numpy as np
 
 from zoo.errors import BundleError, UsageError
@@ -19,11 +17,10 @@ class RejectionRunner(Runner):
             raise BundleError(f"the number of rounds is {program.rounds!r}")
 
     def sampling(self, model, program, request):
-        self.table(model, program, request.options)  # refuses them all
+        self.table(model, program, request.options)  # refuses them all but noise
         if request.preview is not None:
             raise UsageError(f"{model.name} has no previews")
-        shape = model.noise_shape
-        given = request.options.noise
+        shape, given = model.noise_shape, request.options.noise
         if given is not None:
             given = spread(given, shape, request.n, "the noise to start from")
         propose, accept = model.session(program.graph), model.session(program.accept)

@@ -1,0 +1,6 @@
+import zoo
+
+
+@zoo.hookimpl
+def zoo_architectures():
+    return [zoo.Architecture(name="gan", family="adversarial", entry="zoo_gan.gan:GAN")]

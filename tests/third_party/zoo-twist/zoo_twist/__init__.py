@@ -1,0 +1,6 @@
+import zoo
+
+
+@zoo.hookimpl
+def zoo_architectures():
+    return [zoo.Architecture(name="twist", family="flow", entry="zoo_twist.flow:TwistFlow")]
