@@ -147,7 +147,7 @@ def _length(values: Mapping[str, Any] | None) -> str:
 def _condition(condition: Condition) -> str:
     if condition.kind == "parts":
         parts = (
-            f"{part.name} ({part.modality}{'×'.join(map(str, part.shape)) if part.shape else f' of {part.size}'}"
+            f"{part.name} ({part.modality} {'×'.join(map(str, part.shape)) if part.shape else f'of {part.size}'}"
             f"{'' if part.required else ', optional'})"
             for part in condition.parts
         )
