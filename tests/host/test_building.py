@@ -52,6 +52,10 @@ SOURCE = """
             if dim > 100:
                 raise ZeroDivisionError("too large")
 
+    class Dense(Shift):
+        def density(self, x):
+            return self.log_density(x).exp()
+
     not_a_model = dict
 """
 
@@ -61,6 +65,7 @@ def registry(site, tmp_path):
     site.install("shifts", SOURCE, points={})
     described = (
         Architecture(name="shift", family="flow", entry="shifts:Shift"),
+        Architecture(name="dense", family="flow", entry="shifts:Dense"),
         Architecture(name="dict", family="flow", entry="shifts:not_a_model"),
     )
     record = PluginRecord(name="p", distribution="zoo-p", version="1.0", module="shifts")
@@ -119,6 +124,11 @@ def test_a_model_is_built_from_its_config(registry):
     model = building.build(registry, "shift", {"dim": 2, "scale": 3.0})
     assert isinstance(model, DirectModel)
     assert (model.event_shape, model.scale) == ((2,), 3.0)
+
+
+def test_a_model_whose_density_is_a_method_is_refused_before_it_trains(registry):
+    with pytest.raises(ConfigError, match="density of Dense is one of exact, bound, estimate, none, not a method"):
+        building.build(registry, "dense", {"dim": 2})
 
 
 @pytest.mark.parametrize(

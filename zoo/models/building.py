@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import weights
 from zoo.bundle import WEIGHTS
+from zoo.density import MEANINGS
 from zoo.errors import BundleError, ConfigError, PluginError, WeightsError, ZooError
 from zoo.models.sources import Source, resolve
 from zoo.registry import Registry
@@ -32,7 +33,7 @@ def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> G
     Raises:
         UnknownNameError: no such architecture.
         MissingDependencyError: torch or another requirement is not installed.
-        ConfigError: unknown or missing keywords, or invalid values.
+        ConfigError: unknown or missing keywords, invalid values, or a density that no model has.
         PluginError: it cannot be imported, or is not a :class:`~zoo.GenerativeModel`.
     """
     description = registry.architecture(architecture)
@@ -65,6 +66,12 @@ def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> G
             f"the architecture {architecture!r} cannot be built with this config: {told}",
             hint=_takes(architecture, accepted),
         ) from error
+    if model.density not in tuple(MEANINGS):
+        raise ConfigError(
+            f"the attribute density of {cls.__name__} is one of {', '.join(MEANINGS)}, not "
+            f"{'a method' if callable(model.density) else repr(model.density)}",
+            hint="It says what log-densities are worth; a method of yours needs another name.",
+        )
     return model
 
 
