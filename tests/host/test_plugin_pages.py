@@ -197,7 +197,7 @@ def conditional(folder, environment):
 
 
 def sample_only(folder, environment):
-    """Mean and deviations of the data; the weights before training give 0.0 and 0.3."""
+    """Mean and deviations of the data; before training, no deviation is above 0.3."""
     x = numbers(folder / "gan.csv")
     np.testing.assert_allclose(x.mean(0), [0.5, 0.25], atol=0.15)
     np.testing.assert_allclose(x.std(0), [0.87, 0.5], atol=0.2)
