@@ -202,6 +202,8 @@ class Reference:
                         f"{where}, rows {rows.start} to {rows.stop - 1}",
                         comparison,
                         (outputs[port.name], in_batch),
+                        # of many numbers, so that chance cannot make what is drawn anew equal
+                        again=partial(self.repeated, graph, feeds, where),
                         exact=partial(self.exact_output, graph.name, part, port.name),
                         moved=partial(self.moved_outputs, graph.name, part, port.name),
                         unit=unit,
@@ -223,19 +225,28 @@ class Reference:
             where,
             comparison,
             results,
+            again=partial(self.repeated_result, what, where, compute),
             exact=partial(compute, self.exact),
             moved=partial(self.moved_models, compute),
             unit=unit,
         )
 
     def _alone(
-        self, what: str, where: str, comparison: Comparison, results: tuple[Array, Array], **judging: Any
+        self,
+        what: str,
+        where: str,
+        comparison: Comparison,
+        results: tuple[Array, Array],
+        *,
+        again: Callable[[], object],
+        **judging: Any,
     ) -> None:
         sides = Sides("a smaller batch", "a larger one")
         key = f"{what}, alone and in a batch"
         try:
             comparison.check(key, where, *results, sides=sides, **judging)
         except ProofError as error:
+            again()  # what differs the second time is told so
             why = self._in_training() or "for example through batch statistics"
             raise ProofError(
                 f"{what} gives a sample a different value alone than in a batch, {where}: it depends on the other "

@@ -123,11 +123,11 @@ class SteppedModel(GenerativeModel):
             return {}
         return described.lengths(self.condition_tensors(condition, n))
 
-    def _common(self, n: int, condition: TensorCondition, options: Mapping[str, Any]) -> dict[int | str, int]:
+    def _common(self, n: int, condition: TensorCondition, negative: TensorCondition) -> dict[int | str, int]:
         """The lengths of a condition's tokens and sequences, and of those of what it is guided away from."""
         if not self.takes_parts:
             return {}
-        own, negative = self._lengths(condition, n), options.get("negative")
+        own = self._lengths(condition, n)
         if negative is not None:
             other = self._lengths(negative, n)
         elif self.condition is not None and all(part.null is not None for part in self.condition.parts):
@@ -230,7 +230,7 @@ class SteppedModel(GenerativeModel):
             if preview is not None:
                 preview(row, as_numpy(self._decoded(in_data_units(self.sampling, denoised))))
 
-        engine = TorchEngine(self, self.graph_condition(condition, n, self._common(n, condition, options)))
+        engine = TorchEngine(self, self.graph_condition(condition, n, self._common(n, condition, negative)))
         shown = None if preview is None else show
         return self._to_data(engine.slots(state, None, ticker(progress, len(state.table)), shown)[0])
 

@@ -251,7 +251,8 @@ class Model:
         """
         require(0 < n <= 2**32 and 0 <= seed < 2**64, "samples are 1 to 2**32, and a seed is 0 to 2**64 - 1")
         program, parts = self.manifest["programs"].get("fused" if fused else "sample"), []
-        require(program, "there is no fused graph" if fused else f"{self.name} only scores data: it cannot sample")
+        missing = "the bundle has no fused graph" if fused else f"{self.name} only scores data: it cannot sample"
+        require(program, missing)
         steps, asked = program["kind"] == "iterate", (table, guidance, negative)
         require(steps or asked == (None,) * 3, "sampling in one call takes no table or guidance")
         columns = self.table(program, table) if steps else {"guidance": np.ones(1)}
