@@ -241,14 +241,20 @@ def _brought(kind: str, fields: dict[str, Any]) -> Modality:
     _, plugin = extensions.found("modality", kind)
     what = f"the modality {kind!r} of {plugin.origin}"
     cls = extensions.loaded("modality", kind)
-    if not (isinstance(cls, type) and issubclass(cls, Modality) and cls.kind == kind and dataclasses.is_dataclass(cls)):
+    if not _is_modality(cls, kind):
         raise PluginError(f"{what} is no dataclass derived from zoo.modality.Modality with that kind")
     try:
-        return records.read(cls, fields, what)
+        made: Modality = records.read(cls, fields, what)
+        return made
     except ZooError:
         raise
     except Exception as error:
         raise PluginError(f"{what} cannot be built: {type(error).__name__}: {error}") from error
+
+
+def _is_modality(cls: Any, kind: str) -> bool:
+    derived = isinstance(cls, type) and issubclass(cls, Modality)
+    return derived and dataclasses.is_dataclass(cls) and cls.kind == kind
 
 
 def misfit_of(modality: Modality | None, event_shape: tuple[int, ...], levels: int | None) -> str | None:

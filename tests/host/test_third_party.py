@@ -451,7 +451,7 @@ def plain_numbers_are_left(environment, described, samples):
     for place in ("runs/games", "games.bundle"):
         assert environment.json("show", place)["modality"] == described
         assert told in environment.zoo("show", place).stdout
-    done = environment.zoo("run", "games.bundle", "-n", "6", "--seed", "0")
+    done = environment.zoo("run", "games.bundle", "-n", "6", "--seed", "0", "--force")
     assert f"samples are plain numbers here: {told}" in done.stderr
     np.testing.assert_array_equal(np.load(environment.work / "games.npy"), samples)
     error = environment.json("run", "games.bundle", "-n", "2", "-o", "x.brd", code=2)["error"]

@@ -103,7 +103,8 @@ def _dequantised(app: App, model: BundledModel, facts: Facts, x: NDArray[Any], s
         app.say(f"whole numbers are dequantised with uniform noise of seed {seed}")
     elif (grain := rounding(facts.modality, x, seed)) is not None:
         app.say(f"rounded numbers are dequantised with uniform noise of seed {seed}")
-        return x + grain
+        noisy: NDArray[Any] = x + grain
+        return noisy
     return x
 
 
