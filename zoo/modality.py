@@ -253,8 +253,8 @@ def _brought(kind: str, fields: dict[str, Any]) -> Modality:
 
 
 def _is_modality(cls: Any, kind: str) -> bool:
-    derived = isinstance(cls, type) and issubclass(cls, Modality)
-    return derived and dataclasses.is_dataclass(cls) and cls.kind == kind
+    derived = isinstance(cls, type) and issubclass(cls, Modality) and cls.kind == kind
+    return derived and dataclasses.is_dataclass(cls)
 
 
 def misfit_of(modality: Modality | None, event_shape: tuple[int, ...], levels: int | None) -> str | None:

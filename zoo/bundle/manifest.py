@@ -202,7 +202,7 @@ class Manifest:
             yield f"its samples are of shape {list(self.event_shape)}, but {misfit}"
             return
         content = self.event_shape if self.length is None else self.length.content_shape(self.event_shape)
-        if misfit := misfit_of(self.modality, content, self.levels):
+        if self.modality is not None and (misfit := misfit_of(self.modality, content, self.levels)):
             yield f"its samples are of shape {list(self.event_shape)}, but {misfit}"
         if self.sample is None and self.log_prob is None:
             yield "its model neither samples nor scores"
