@@ -249,3 +249,25 @@ def test_an_extension_that_is_none_is_refused():
     for suffix in ("brd", ".BRD", ".b d", "."):
         with pytest.raises(ConfigError, match="an extension is as"):
             kind(suffix=suffix)
+
+
+def test_a_modality_that_does_not_fit_is_refused_before_anything_is_trained(bring):
+    pytest.importorskip("torch")
+    from zoo.training.loop import _check_modality
+
+    class Model:
+        event_shape, length = (3, 3), None
+
+    def data(modality, levels=3):
+        splits = [zoo.Split(np.zeros((2, 3, 3), np.int64))] * 3
+        return zoo.Dataset("games", *splits, levels=levels, modality=modality)
+
+    bring()
+    board = modality_from(BOARD)
+    _check_modality(data(board), Model)
+    _check_modality(data(None), Model)
+    with pytest.raises(DataError, match="boards with 3 pieces have as many levels"):
+        _check_modality(data(board, levels=4), Model)
+    extensions.bring([])
+    with pytest.raises(ConfigError, match="is not one that a plugin brings"):
+        _check_modality(data(board), Model)
