@@ -39,6 +39,7 @@ from zoo.registry.cards import Finding as Finding
 from zoo.registry.cards import Format as Format
 from zoo.registry.cards import Importer as Importer
 from zoo.registry.cards import Metric as Metric
+from zoo.registry.cards import ModalityKind as ModalityKind
 from zoo.registry.cards import ModelCard as ModelCard
 from zoo.registry.cards import PathKind as PathKind
 from zoo.registry.cards import ProgramKind as ProgramKind

@@ -1,22 +1,53 @@
 """The meaning of a sample's numbers where its shape does not tell: a recording, a text, a row of a table. No torch.
 
 A data set declares its modality, a card and a manifest store it, and readers and writers of files of samples follow it.
-Images, points and plain numbers need none.
+Images, points and plain numbers need none. Plugins bring others by the hook ``zoo_modalities``; where such a plugin is
+not installed, its samples are plain numbers (:class:`Foreign`).
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from zoo import records
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, PluginError, ZooError
+from zoo.printable import shortened
+from zoo.registry import extensions
+
+_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+_LONGEST = 100
+
+
+class Modality:
+    """What samples mean: a frozen dataclass whose fields, as JSON values, cards and manifests store.
+
+    What is known of a kind without its fields, such as how its samples are drawn, its
+    :class:`~zoo.registry.cards.ModalityKind` says.
+
+    Attributes:
+        kind: its name.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
+        """Why such events cannot be of it, or None if they can.
+
+        Args:
+            event_shape: of one sample.
+            levels: number of values of discrete data, or None.
+        """
+        return None
 
 
 @dataclass(frozen=True)
-class Audio:
+class Audio(Modality):
     """A recording in one channel: events ``[1, length]`` in [-1, 1].
 
     Attributes:
@@ -37,7 +68,7 @@ class Audio:
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(Modality):
     """A short text: events ``[length]`` of whole numbers, each the index of a symbol in an alphabet.
 
     Attributes:
@@ -104,7 +135,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Modality):
     """A row of a table: events ``[columns]``.
 
     Attributes:
@@ -124,31 +155,122 @@ class Table:
         return None if event_shape == (len(self.columns),) else f"rows of this table have shape [{len(self.columns)}]"
 
 
-Modality = Audio | Text | Table
-_KINDS: dict[str, type[Audio] | type[Text] | type[Table]] = {each.kind: each for each in (Audio, Text, Table)}
+@dataclass(frozen=True)
+class Foreign(Modality):
+    """A modality of a plugin that is not installed here. Its samples are plain numbers, and its description is kept.
+
+    Attributes:
+        description: as the bundle or the card states it.
+    """
+
+    description: Mapping[str, Any] = field(hash=False)
+
+    def __str__(self) -> str:
+        """What it is, and what that means, in one sentence."""
+        kind, package = self.description["kind"], self.description["package"]
+        return (
+            f"samples are plain numbers here: their modality {kind!r} is of the package {package!r}, which is not "
+            "installed as a plugin, or disabled"
+        )
+
+
+#: the built-in ones by kind
+BUILTIN: dict[str, type[Modality]] = {each.kind: each for each in (Audio, Text, Table)}
 
 
 def describe(modality: Modality | None) -> dict[str, Any] | None:
-    """As JSON values; :func:`modality_from` reads them back."""
+    """As JSON values; :func:`modality_from` reads them back. That of a plugin names its package.
+
+    Raises:
+        ConfigError: a modality that no plugin brings.
+        PluginError: one with fields that are no JSON values.
+    """
     if modality is None:
         return None
+    if isinstance(modality, Foreign):
+        return dict(modality.description)
     values: dict[str, Any] = records.write(modality)
+    if BUILTIN.get(modality.kind) is type(modality):
+        return values
+    if modality.kind not in extensions.claimed("modality"):
+        raise ConfigError(
+            f"the modality {type(modality).__name__} of kind {modality.kind!r} is not one that a plugin brings",
+            hint="A plugin registers its modalities by the hook zoo_modalities.",
+        )
+    _, plugin = extensions.found("modality", modality.kind)
+    what = f"the modality {modality.kind!r} of {plugin.origin}"
+    values = {"kind": values.pop("kind"), "package": plugin.distribution, **values}
+    try:
+        same = modality_from(json.loads(json.dumps(values, allow_nan=False))) == modality
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{what} has fields that are no JSON values: {error}") from error
+    if not same:
+        raise PluginError(f"{what} is another when it is read back")
     return values
 
 
 def modality_from(values: Mapping[str, Any] | None) -> Modality | None:
-    """The inverse of :func:`describe`.
+    """The inverse of :func:`describe`; a :class:`Foreign` one where the plugin that brings it is not installed.
 
     Raises:
         ConfigError: no such modality, or unknown fields.
+        NameConflictError, PluginError: a kind that two plugins claim, or a modality of a plugin that is none.
     """
     if values is None:
         return None
     fields = dict(values) if isinstance(values, Mapping) else {}
     kind = fields.pop("kind", None)
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise ConfigError(f"{str(values)[:80]} is not the description of a modality")
-    return records.read(_KINDS[kind], fields, f"the modality {kind}")
+    if isinstance(kind, str) and kind in BUILTIN:
+        return records.read(BUILTIN[kind], fields, f"the modality {kind}")
+    package = fields.pop("package", None)
+    if not (_is_name(kind) and _NAME.fullmatch(kind)):
+        raise ConfigError(f"{shortened(str(values), 80)} is not the description of a modality")
+    if kind in extensions.claimed("modality"):
+        return _brought(kind, fields)
+    if not _is_name(package):
+        raise ConfigError(f"there is no modality {kind!r}, and its description names no package that brings it")
+    return Foreign(dict(values))
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST and value.isprintable()
+
+
+def _brought(kind: str, fields: dict[str, Any]) -> Modality:
+    """The modality of a plugin."""
+    _, plugin = extensions.found("modality", kind)
+    what = f"the modality {kind!r} of {plugin.origin}"
+    cls = extensions.loaded("modality", kind)
+    if not _is_modality(cls, kind):
+        raise PluginError(f"{what} is no dataclass derived from zoo.modality.Modality with that kind")
+    try:
+        made: Modality = records.read(cls, fields, what)
+        return made
+    except ZooError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{what} cannot be built: {type(error).__name__}: {error}") from error
+
+
+def _is_modality(cls: Any, kind: str) -> bool:
+    derived = isinstance(cls, type) and issubclass(cls, Modality) and cls.kind == kind
+    return derived and dataclasses.is_dataclass(cls)
+
+
+def misfit_of(modality: Modality | None, event_shape: tuple[int, ...], levels: int | None) -> str | None:
+    """Why events of this shape cannot be of a modality, or None if they can.
+
+    Raises:
+        PluginError: the modality is a plugin's, which fails.
+    """
+    if modality is None:
+        return None
+    try:
+        return modality.misfit(event_shape, levels)
+    except ZooError:
+        raise
+    except Exception as error:
+        raise PluginError(f"the modality {modality.kind!r} fails: {type(error).__name__}: {error}") from error
 
 
 def _whole(value: object) -> bool:

@@ -151,7 +151,8 @@ def _check_divergence(
         raise ProofError(
             f"graph {graph.name} gives a trace of {outputs['trace'][0]:.6g} at t = {t:g}, where probe·∂D/∂x·probe is "
             f"{trace[0]:.6g} by differences{_likeness(outputs['trace'], trace)}",
-            hint="zoo.models.derivatives.jvp computes it from the denoiser.",
+            hint="zoo.models.derivatives.jvp computes it from the denoiser; a network whose derivative is not that of "
+            "its values, such as one with straight-through rounding, is exported with likelihood = false.",
         )
 
 

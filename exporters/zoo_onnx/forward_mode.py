@@ -25,15 +25,42 @@ from zoo_onnx.tangents import CONSTANT, RULES, Tangents, zeros_like
 
 #: the domain of the two marks; no finished graph has it
 DOMAIN = "genzoo.derivative"
+Function = Callable[[Tensor], Tensor]
+
+#: of the families whose graphs take a derivative, those that can do without
+WITHOUT = "The graph takes a derivative, which a diffusion built with likelihood = false leaves out."
 #: no two points are one, even where they are equal: what depends on one is constant for the derivative at the other
 _points = itertools.count()
 
 
-def jvp(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def jvp(function: Function, point: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     """See :func:`zoo.models.derivatives.jvp`; to be traced, not to be run."""
     start = _mark("Point", point)
     value = function(start)
     return value, _mark("Tangent", value, start, direction)
+
+
+class Marking:
+    """:func:`jvp` that remembers whether it was called.
+
+    Attributes:
+        taken: whether the traced graph takes a derivative.
+    """
+
+    def __init__(self) -> None:
+        self.taken = False
+
+    def __call__(self, function: Function, point: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+        """As :func:`jvp`."""
+        self.taken = True
+        return jvp(function, point, direction)
+
+
+def advised(hint: str | None) -> str:
+    """What to do about an error of a graph that takes a derivative: also to do without it."""
+    if hint is not None and "likelihood" in hint:
+        return hint
+    return f"{hint or ''} {WITHOUT}".strip()
 
 
 def _mark(name: str, *inputs: Tensor) -> Tensor:
@@ -128,8 +155,7 @@ def _carry(graph: ir.Graph, tangents: Tangents, node: ir.Node) -> None:
         raise ExportError(
             f"there is no rule for the derivative of the operator {node.op_type} in a graph"
             + (f"; it comes from {source}" if source else ""),
-            hint="Write the network with other operations, add a rule to zoo_onnx.tangents, or export without a "
-            "likelihood.",
+            hint="Write the network with other operations, or add a rule to zoo_onnx.tangents.",
         )
     written = rule(tangents, node)
     graph.insert_before(node, tangents.take_primal())

@@ -39,10 +39,20 @@ def trace(graph: Graph, opset: int) -> ir.Model:
         ExportError: the module uses something that ONNX cannot express.
         ProofError: a size that should be symbolic became a number.
     """
+    marking = forward_mode.Marking()
+    try:
+        return _traced(graph, opset, marking)
+    except ZooError as error:
+        if marking.taken:  # the same network may well be exported without its derivative
+            error.hint = forward_mode.advised(error.hint)
+        raise
+
+
+def _traced(graph: Graph, opset: int, marking: forward_mode.Marking) -> ir.Model:
     inputs = example(graph)
     try:
         with quiet(), torch.no_grad():
-            program = _exported(graph, inputs)
+            program = _exported(graph, inputs, marking)
             model = to_onnx(program, opset)
     except ZooError:
         raise
@@ -83,11 +93,11 @@ def example(graph: Graph) -> list[Tensor]:
     return tensors
 
 
-def _exported(graph: Graph, inputs: list[Tensor]) -> torch.export.ExportedProgram:
+def _exported(graph: Graph, inputs: list[Tensor], marking: forward_mode.Marking) -> torch.export.ExportedProgram:
     dims = tuple(
         {i: torch.export.Dim.DYNAMIC for i, d in enumerate(p.shape) if isinstance(d, str)} for p in graph.inputs
     )
-    with derivatives.method(forward_mode.jvp):
+    with derivatives.method(marking):
         program = torch.export.export(_Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False)
     return folded(program, inputs, dims)
 

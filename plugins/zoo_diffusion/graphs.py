@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -174,8 +174,7 @@ class DivergenceModule(nn.Module):
         try:
             d, tangent = jvp(denoise, x, probe)
         except RuntimeError as error:
-            # operations without a forward-mode formula say so in words alone
-            if not any(word in str(error) for word in ("forward AD", "jvp")):
+            if isinstance(error, torch.OutOfMemoryError) or not (_is_of_derivative(error) or _runs(denoise, x)):
                 raise
             told = shortened(str(error).splitlines()[0], 160)
             raise ConfigError(
@@ -183,6 +182,20 @@ class DivergenceModule(nn.Module):
                 hint="Use operations that have one, or build the diffusion with likelihood = False.",
             ) from error
         return d, (tangent * probe).flatten(1).sum(1)
+
+
+def _is_of_derivative(error: RuntimeError) -> bool:
+    """Whether it is that of an operation without a forward-mode formula, which says so in words alone."""
+    return any(word in str(error) for word in ("forward AD", "jvp"))
+
+
+def _runs(denoise: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+    """Whether the network works without its derivative."""
+    try:
+        denoise(x)
+    except RuntimeError:
+        return False
+    return True
 
 
 def step_graph(model: Conditional, module: StepModule) -> Graph:

@@ -175,6 +175,67 @@ def test_a_network_without_a_forward_mode_derivative_exports_without_a_likelihoo
     assert not (tmp_path / "whole").exists()
 
 
+class Mapped(nn.Module):
+    """A network with another function between two layers."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.inner, self.outer, self.function = nn.Linear(2, 4), nn.Linear(4, 2), function
+
+    def forward(self, x, time, condition=None):
+        return self.outer(self.function(self.inner(x)))
+
+
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(context, gradient):
+        return 2 * gradient
+
+
+def chosen(x):
+    return torch.cond(x.sum() > 0, lambda y: 2 * y, lambda y: -y, (x,))
+
+
+def odd(x):
+    if torch._C._functorch.is_gradtrackingtensor(x):
+        raise RuntimeError("not like this")
+    return x
+
+
+@pytest.mark.parametrize("function", [Twice.apply, chosen, odd], ids=["autograd", "branch", "other words"])
+def test_whatever_fails_only_in_the_derivative_is_told_with_the_way_without_it(function):
+    model = zoo.Diffusion(Mapped(function), (2,))
+    assert model.sample(1, seed=0, steps=1).shape == (1, 2)
+    with pytest.raises(ConfigError, match="the network has no forward-mode derivative") as caught:
+        model.log_prob(torch.zeros(1, 2), steps=1)
+    assert "likelihood = False" in caught.value.hint
+
+
+def test_what_fails_without_a_derivative_too_is_not_told_to_be_of_it():
+    def broken(x):
+        raise RuntimeError("not like this")
+
+    with pytest.raises(RuntimeError, match="not like this"):
+        zoo.Diffusion(Mapped(broken), (2,)).log_prob(torch.zeros(1, 2), steps=1)
+
+
+def test_a_derivative_that_is_not_that_of_the_values_is_told_with_the_way_without_it(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from zoo.errors import ProofError
+    from zoo.exporting import export
+
+    torch.manual_seed(0)
+    model = zoo.Diffusion(Mapped(lambda h: h + (torch.round(h) - h).detach()), (2,)).eval()
+    with pytest.raises(ProofError, match="graph divergence gives a trace of") as caught:
+        export(model, tmp_path / "whole")
+    assert "likelihood = false" in caught.value.hint
+
+
 def test_every_architecture_takes_the_setting():
     from zoo_diffusion.mlp import MLPDiffusion
 

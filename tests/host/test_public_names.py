@@ -20,7 +20,7 @@ PUBLIC = {
         "Format",
         "Importer",
     ),
-    *("Metric", "ModelCard", "PathKind", "ProgramKind", "Sampler", "WeightsFile"),
+    *("Metric", "ModalityKind", "ModelCard", "PathKind", "ProgramKind", "Sampler", "WeightsFile"),
     *("Condition", "Dataset", "Diffusion", "DirectModel", "Flow", "GenerativeModel", "Objective", "Part", "Split"),
     *("Step", "StepTable"),
     *("BundleError", "ConditionError", "ConfigError", "DataError", "ExportError", "MissingDependencyError"),

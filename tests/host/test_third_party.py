@@ -284,7 +284,7 @@ def test_a_third_party_command_format_path_and_network_through_the_doors_of_the_
     environment.install(package)
     try:
         (record,) = [p for p in environment.json("plugins")["plugins"] if p["name"] == "doors"]
-        assert record["brings"] == ["1 architecture", "1 path", "1 format", "1 command"]
+        assert record["brings"] == ["1 architecture", "1 data set", "1 path", "3 formats", "1 modality", "1 command"]
         assert "Commands of plugins:\n  extent  Say how far data reach.\n" in environment.zoo("--help").stdout
         environment.json("train", str(package / "even.toml"), "-o", "runs/even")
         environment.zoo("export", "runs/even", "-o", "even.bundle")
@@ -311,9 +311,79 @@ def test_a_third_party_command_format_path_and_network_through_the_doors_of_the_
     finally:
         environment.pip("uninstall", "-y", "zoo-doors")
     # gone: what needs it says so, and what does not goes on
-    error = environment.json("run", "even.bundle", "-n", "4", "-o", "no.npy", code=1)["error"]
-    assert error["message"] == "even.bundle cannot be run here: there is no path named 'even'"
-    assert "the package 'zoo-doors' brings it" in error["hint"]
+    environment.zoo("run", "even.bundle", "-n", "16", "--seed", "0", "-o", "again.npy")
+    np.testing.assert_array_equal(np.load(environment.work / "again.npy"), samples)
+    error = environment.json("run", "even.bundle", "-n", "4", "--steps", "7", "-o", "no.npy", code=1)["error"]
+    assert error["message"].startswith("'zoo-doors' is needed to run other step tables than the stored ones (ddim-10, ")
     assert "No such command 'extent'" in environment.zoo("extent", code=2).stderr
     assert ".tsv" not in environment.json("run", "moons-nsf", "-o", "x.tsv", code=2)["error"]["hint"]
     it_runs_in_a_single_file_that_knows_no_path(environment, samples)
+
+
+@pytest.mark.slow
+def test_a_third_party_modality_is_trained_exported_written_read_drawn_and_missed(environment, tmp_path):
+    """Boards of noughts and crosses, in text files and pictures of their own."""
+    import numpy as np
+
+    package = Path(shutil.copytree(DOORS, tmp_path / "zoo-doors", ignore=shutil.ignore_patterns("__pycache__")))
+    environment.install(package)
+    try:
+        (board,) = [each for each in environment.json("list", "--modalities")["modalities"] if each["name"] == "board"]
+        assert (board["plugin"]["distribution"], board["suffix"]) == ("zoo-doors", ".brd")
+        environment.json("train", str(package / "games.toml"), "-o", "runs/games", "--steps", "100")
+        environment.zoo("export", "runs/games", "-o", "games.bundle")
+        described = {"kind": "board", "package": "zoo-doors", "rows": 3, "columns": 3, "pieces": ".XO"}
+        for place in ("runs/games", "games.bundle"):
+            assert environment.json("show", place)["modality"] == described
+        assert "board: boards, of the plugin zoo-doors" in environment.zoo("show", "games.bundle").stdout
+        drawn = environment.json("run", "games.bundle", "-n", "6", "--seed", "0")
+        assert drawn["output"] == "games.brd"
+        for suffix in ("npy", "png", "svg"):
+            environment.zoo("run", "games.bundle", "-n", "6", "--seed", "0", "-o", f"games.{suffix}")
+        samples = np.load(environment.work / "games.npy")
+        pieces = np.array(list(".XO"))[np.floor(samples).clip(0, 2).astype(int)]
+        text = (environment.work / "games.brd").read_text("utf-8")
+        assert text.split() == ["".join(row) for each in pieces for row in each]
+        assert (environment.work / "games.svg").read_text("utf-8").count("<text") == 54
+        assert (environment.work / "games.png").read_bytes().startswith(b"\x89PNG")
+        # read back, to score and to start from
+        np.save(environment.work / "whole.npy", np.floor(samples).clip(0, 2).astype(np.int64))
+        scores = [
+            environment.json("run", "games.bundle", "--log-prob", f"{data}", "--steps", "4")["log_prob"]
+            for data in ("games.brd", "whole.npy")
+        ]
+        assert scores[0] == scores[1]
+        environment.zoo("run", "games.bundle", "--init", "games.brd", "--strength", "0", "-n", "6", "-o", "same.brd")
+        assert (environment.work / "same.brd").read_text("utf-8") == text
+        (environment.work / "wide.brd").write_text("....\n....\n....\n")
+        error = environment.json("run", "games.bundle", "--log-prob", "wide.brd", code=1)["error"]
+        assert error["message"] == "wide.brd has boards of another size"
+        error = environment.json("run", "moons-nsf", "--log-prob", "games.brd", code=1)["error"]
+        assert error["message"] == "games.brd holds boards, but this is not a model of boards"
+        assert all(row["ok"] for row in environment.json("check", "games.bundle")["differences"])
+    finally:
+        environment.pip("uninstall", "-y", "zoo-doors")
+    plain_numbers_are_left(environment, described, samples)
+
+
+def plain_numbers_are_left(environment, described, samples):
+    """A bundle and a card of a modality whose plugin is gone."""
+    import numpy as np
+
+    told = "their modality 'board' is of the package 'zoo-doors', which is not installed as a plugin, or disabled"
+    for place in ("runs/games", "games.bundle"):
+        assert environment.json("show", place)["modality"] == described
+        assert told in environment.zoo("show", place).stdout
+    done = environment.zoo("run", "games.bundle", "-n", "6", "--seed", "0", "--force")
+    assert f"samples are plain numbers here: {told}" in done.stderr
+    np.testing.assert_array_equal(np.load(environment.work / "games.npy"), samples)
+    error = environment.json("run", "games.bundle", "-n", "2", "-o", "x.brd", code=2)["error"]
+    assert "'.brd' of x.brd is not a known format" in error["message"]
+    checked = environment.json("check", "games.bundle")
+    assert (checked["ok"], set(checked["unrun"])) == (True, {"log_prob"})
+    # packed without the plugin, for a runtime that knows of none
+    environment.zoo("export", "games.bundle", "--target", "python", "-o", "games-python")
+    code = "import sys; sys.path.insert(0, 'games-python'); from sample import Model; import numpy as np\n"
+    code += "np.save('alone.npy', Model('games-python/bundle').sample(6, seed=0)); assert 'zoo' not in sys.modules"
+    environment.python_says(code)
+    np.testing.assert_allclose(np.load(environment.work / "alone.npy"), samples, atol=1e-4)

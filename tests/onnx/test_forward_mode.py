@@ -84,6 +84,32 @@ def test_an_operator_without_a_rule_is_named(tmp_path):
         run(lambda x: x * torch.linalg.det(x.reshape(-1, 2, 2))[:, None], tmp_path, *torch.ones(2, 3, 4))
 
 
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (
+            lambda x: x * torch.linalg.det(x.reshape(-1, 2, 2))[:, None],
+            "no rule for the derivative of the operator Det",
+        ),
+        (lambda x: (x * x + 1) ** torch.sigmoid(x), "a power whose exponent depends on the data"),
+        (lambda x: F.layer_norm(x, (4,), x[0], None), "whose scale depends on the data"),
+        (lambda x: x if x.sum() > 0 else -x, "branches on the values of its inputs"),
+        (lambda x: torch.linalg.eigvals(x.reshape(-1, 2, 2)).real.repeat(1, 2), "cannot be exported to ONNX"),
+    ],
+)
+def test_what_fails_in_a_derivative_names_the_way_without_it(function, told, tmp_path):
+    with pytest.raises(ExportError, match=told) as caught:
+        run(function, tmp_path, *torch.ones(2, 3, 4))
+    assert "a diffusion built with likelihood = false leaves out" in caught.value.hint
+
+
+def test_what_fails_without_a_derivative_does_not():
+    port, other = Port("x", "float32", ("batch", 4)), Port("y", "float32", ("batch", 4))
+    with pytest.raises(ExportError, match="branches on the values of its inputs") as caught:
+        trace(Graph("g", lambda x: x if x.sum() > 0 else -x, (port,), (other,)), 18)
+    assert "likelihood" not in caught.value.hint
+
+
 def test_what_does_not_depend_on_the_point_has_no_tangent(tmp_path):
     x = torch.ones(3, 4)
     value, tangent = run(lambda y: torch.ones_like(y) * 2, tmp_path, x, x)

@@ -89,16 +89,16 @@ def test_only_recordings_are_written_to_wav(tmp_path):
         check_output(tmp_path / "x.wav", (1, 8, 8))
     assert "x.png" in caught.value.hint
     (tmp_path / "x.wav").write_bytes(wav())
-    with pytest.raises(DataError, match="is a recording"):
+    with pytest.raises(DataError, match="holds recordings, but this is not a model of recordings"):
         read_samples(tmp_path / "x.wav", (1, 8, 8))
     assert default_suffix(SHAPE, MODALITY) == ".wav"
 
 
 def test_numbers_of_16_bits_get_noise_and_others_do_not(samples):
-    noise = rounding(samples, 0)
+    noise = rounding(samples, MODALITY, 0)
     assert noise is not None
     assert 0 <= noise.min() < noise.max() < GRAIN
-    assert rounding(samples + np.float32(0.3 * GRAIN), 0) is None
+    assert rounding(samples + np.float32(0.3 * GRAIN), MODALITY, 0) is None
 
 
 def test_a_tone_is_a_line_in_the_spectrogram():

@@ -143,7 +143,7 @@ def test_a_format_of_a_modality_holds_only_that(bring, tmp_path):
         with pytest.raises(UsageError, match="these samples are not recordings"):
             check_output(tmp_path / "x.tsv", (1, 8), modality)
     (tmp_path / "x.tsv").write_text("1\t2\n")
-    with pytest.raises(DataError, match="is a recording, but this is not a model of recordings"):
+    with pytest.raises(DataError, match="holds recordings, but this is not a model of recordings"):
         read_samples(tmp_path / "x.tsv", (2,))
     with pytest.raises(UsageError, match="is not a format for this"):
         check_numbers(tmp_path / "y.tsv")

@@ -78,7 +78,7 @@ def test_what_is_read_and_dequantised_is_written_again(tmp_path):
     text = "sex,age,height,free\nmale,40,1.80,0.5\nfemale,79,-1.07,1.5\n"
     (tmp_path / "x.csv").write_text(text)
     x, _ = read_samples(tmp_path / "x.csv", (4,), TABLE)
-    noisy = (x + rounding(2, TABLE, seed=1)).astype(np.float32)
+    noisy = (x + rounding(x, TABLE, seed=1)).astype(np.float32)
     assert (noisy[:, :3] != x[:, :3]).all()
     write(noisy, tmp_path / "y.csv", Extras(modality=TABLE))
     assert (tmp_path / "y.csv").read_text() == text

@@ -39,3 +39,12 @@ def test_golden_samples_are_given_again(program, name, tmp_path):
         fused = ["--fused"] if subject == "program:fused" else []
         found, expected = program.sample(BUNDLES / name, *arguments, *fused), golden[f"{subject}/0/out/x"][:n]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * manifest.sample.unit(expected))
+
+
+def test_what_a_plugin_brought_is_no_reason_to_refuse_but_other_tables_and_scores_are(program, tmp_path):
+    bundle = BUNDLES / "brought" / "games"
+    assert program.sample(bundle, "--seed", 0, "-n", 2, "--table", "ddpm-100").shape == (2, 3, 3)
+    told = program.refuses(bundle, "--seed", 0, "-n", 2, "--table", "ddim-7", "-o", tmp_path / "x.npy")
+    assert "there is no table ddim-7; there are ddim-10, ddim-20, ddim-4, ddim-50, ddpm-100" in told
+    np.save(tmp_path / "data.npy", np.ones((2, 3, 3), np.float32))
+    assert "does not score in one call" in program.refuses(bundle, "--score", tmp_path / "data.npy")

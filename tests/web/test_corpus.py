@@ -30,3 +30,14 @@ def test_golden_samples_are_given_again(node, package, name):
         expected = golden[f"program:{program}/0/out/x"]
         array = np.array(found["data"], np.float32).reshape(found["shape"])
         np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-4 * manifest.sample.unit(expected))
+
+
+def test_what_a_plugin_brought_is_no_reason_to_refuse_but_other_tables_and_scores_are(node, package):
+    script = """const model = await genzoo.open({ folder: given.folder });
+    const { shape } = await model.sample(2, { seed: 0, table: "ddpm-100" });
+    return { shape, kind: model.manifest.kind.kind, scores: model.scores, tables: model.tables,
+      refused: await refused(() => model.sample(2, { table: "ddim-7" })) };"""
+    found = node(package, script, folder=str(BUNDLES / "brought" / "games"))
+    assert (found["shape"], found["kind"], found["scores"]) == ([2, 3, 3], "board", False)
+    assert set(found["tables"]) == {"ddim-4", "ddim-10", "ddim-20", "ddim-50", "ddpm-100"}
+    assert found["refused"][1] == "there is no step table ddim-7"

@@ -19,7 +19,7 @@ from zoo.density import Density, cannot_sample
 from zoo.errors import BundleError, ZooError
 from zoo.jsonfile import strict
 from zoo.lengths import Length, length_from
-from zoo.modality import Modality, modality_from
+from zoo.modality import Modality, misfit_of, modality_from
 from zoo.modality import describe as describe_modality
 from zoo.programs import Fused, Program, describe, fused_from, program_from
 from zoo.programs.ports import Port
@@ -202,7 +202,7 @@ class Manifest:
             yield f"its samples are of shape {list(self.event_shape)}, but {misfit}"
             return
         content = self.event_shape if self.length is None else self.length.content_shape(self.event_shape)
-        if self.modality is not None and (misfit := self.modality.misfit(content, self.levels)):
+        if self.modality is not None and (misfit := misfit_of(self.modality, content, self.levels)):
             yield f"its samples are of shape {list(self.event_shape)}, but {misfit}"
         if self.sample is None and self.log_prob is None:
             yield "its model neither samples nor scores"

@@ -19,7 +19,7 @@ from zoo.cli._request import SAMPLING_ONLY, Facts, Request, flag, given_conditio
 from zoo.cli._text import echo
 from zoo.conditions import ConditionLike
 from zoo.errors import DataError, UsageError
-from zoo.modality import Audio, Table, Text
+from zoo.modality import Text
 
 if TYPE_CHECKING:
     from zoo.likelihood import LogDensity
@@ -96,17 +96,15 @@ def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], Any]:
 
 def _dequantised(app: App, model: BundledModel, facts: Facts, x: NDArray[Any], seed: int) -> NDArray[Any]:
     """The data with noise if it was rounded, reporting that; whole numbers are dequantised by the model."""
-    from zoo.render import audio, tables
+    from zoo.render.modalities import rounding
     from zoo.runtime.data import is_discrete
 
     if is_discrete(x, model.levels):
         app.say(f"whole numbers are dequantised with uniform noise of seed {seed}")
-    elif isinstance(facts.modality, Table):
+    elif (grain := rounding(facts.modality, x, seed)) is not None:
         app.say(f"rounded numbers are dequantised with uniform noise of seed {seed}")
-        return x + tables.rounding(len(x) if x.ndim else 0, facts.modality, seed)
-    elif isinstance(facts.modality, Audio) and (grain := audio.rounding(x, seed)) is not None:
-        app.say(f"16-bit recordings are dequantised with uniform noise of seed {seed}")
-        return x + grain
+        noisy: NDArray[Any] = x + grain
+        return noisy
     return x
 
 

@@ -44,10 +44,14 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
         app.say(f"{name} was not checked: {reason}")
     for name, reason in report.unmade.items():
         app.say(f"table {name} was not compared: {reason}")
+    for name, reason in report.unrun.items():
+        app.say(f"{name} was not replayed in whole: {reason}")
     rows: list[dict[str, Any]] = [{**vars(row), "ok": row.ok} for row in report.rows]
     if app.json:
         result = {"ok": report.ok, "model": source.name, "folder": source.bundle}
-        app.emit({**result, "differences": rows, "unusable": report.unusable, "unmade": report.unmade})
+        app.emit(
+            {**result, "differences": rows, "unusable": report.unusable, "unmade": report.unmade, "unrun": report.unrun}
+        )
     else:
         table(
             ["provider", "what", "output", "cases", "largest difference", "tolerated", ""],

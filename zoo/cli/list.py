@@ -27,6 +27,7 @@ PLURALS = {
     "programs": "program",
     "paths": "path",
     "formats": "format",
+    "modalities": "modality",
     "commands": "command",
     "checks": "check",
 }

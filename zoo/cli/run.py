@@ -12,6 +12,7 @@ from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._request import Request, check_request, facts_of
 from zoo.density import cannot_sample
+from zoo.modality import Foreign
 from zoo.models.sources import resolve
 
 _PATH = click.Path(path_type=Path)
@@ -125,6 +126,8 @@ def command(
     check_request(request)
     source = resolve(registry, model, **key_values(importing, "-I"))
     facts = facts_of(source)
+    if isinstance(facts.modality, Foreign):
+        app.say(str(facts.modality))
     with ExitStack() as stack:
         if request.log_prob is not None:
             _scoring.score(app, source, facts, request, stack)

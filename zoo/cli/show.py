@@ -18,6 +18,8 @@ from zoo.conditions import Condition
 from zoo.density import MEANINGS
 from zoo.errors import UnknownNameError
 from zoo.lengths import length_from
+from zoo.modality import Foreign, modality_from
+from zoo.modality import describe as describe_modality
 from zoo.models.sources import Source, resolve
 from zoo.registry import Item, Registry
 from zoo.registry.cards import ModelCard
@@ -97,6 +99,8 @@ def model_facts(source: Source) -> dict[str, Any]:
     values["density"] = values.get("density") or (None if manifest is None else manifest.density)
     values["samples"] = values.get("samples", manifest is None or manifest.sample is not None)
     values["length"] = values.get("length") or (manifest and manifest.length and manifest.length.described())
+    modality = modality_from(values["data"].get("kind")) if manifest is None else manifest.modality
+    values["modality"] = describe_modality(modality)
     values["bundle"] = None
     if manifest is not None and source.bundle is not None:
         values["bundle"] = described(Bundle(source.bundle, manifest))
@@ -119,6 +123,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
             ("density", MEANINGS.get(values["density"], "")),
             ("samples", "" if values["samples"] else "none: it only scores"),
             ("length", _length(values["length"])),
+            ("modality", _modality(values["modality"])),
             ("parameters", f"{values['parameters']:,}" if values["parameters"] else ""),
             ("data", f"{data.get('name', '')}{levels}".lstrip(", ")),
             *[(name, metric(value)) for name, value in values["metrics"].items()],
@@ -142,6 +147,19 @@ def _length(values: Mapping[str, Any] | None) -> str:
     if rule is None:
         return ""
     return "of its own, to a mask" if rule.end is None else f"of its own, to the first {rule.end}"
+
+
+def _modality(values: Mapping[str, Any] | None) -> str:
+    """What the numbers of a sample mean."""
+    from zoo.render.modalities import called
+
+    if values is None:
+        return ""
+    modality = modality_from(values)
+    if isinstance(modality, Foreign):
+        return f"{values['kind']}: {modality}"
+    package = f", of the plugin {values['package']}" if "package" in values else ""
+    return f"{values['kind']}: {called(values['kind'])}{package}"
 
 
 def _condition(condition: Condition) -> str:

@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.errors import ConfigError, PluginError, UnknownNameError, ZooError
+from zoo.errors import ConfigError, MissingDependencyError, PluginError, UnknownNameError, ZooError
 from zoo.paths.base import (
     Array,
     CorruptionPath,
@@ -81,6 +81,10 @@ __all__ = [
     "Tabulated",
     "VarianceExploding",
     "VariancePreserving",
+    "absent",
+    "is_gaussian",
+    "lacking",
+    "needed",
     "path_from",
     "require_gaussian",
 ]
@@ -126,6 +130,40 @@ def path_from(description: Mapping[str, Any] | str) -> CorruptionPath:
         return cls(**fields)
     except TypeError as error:
         raise ConfigError(f"path {name!r}: {error}") from None
+
+
+def is_gaussian(description: Mapping[str, Any]) -> bool:
+    """Whether it describes a Gaussian path, as all paths of plugins are, installed or not."""
+    return issubclass(BUILTIN.get(str(description.get("name")), GaussianPath), GaussianPath)
+
+
+def absent(description: Mapping[str, Any]) -> str | None:
+    """The package that a description says brings its path, quoted, if no plugin here does; else None."""
+    name, package = str(description.get("name")), description.get("package")
+    if not isinstance(package, str) or name in BUILTIN or name in extensions.claimed("path"):
+        return None
+    return shortened(repr(package), 80)
+
+
+def needed(description: Mapping[str, Any], purpose: str) -> CorruptionPath:
+    """:func:`path_from`, for a purpose that needs the path's functions: to ``"score data"``.
+
+    Raises:
+        MissingDependencyError: it is of a plugin that is not installed here, which the message names.
+        UnknownNameError, ConfigError, NameConflictError, PluginError: as :func:`path_from`.
+    """
+    if absent(description) is not None:
+        raise lacking(description, purpose)
+    return path_from(description)
+
+
+def lacking(description: Mapping[str, Any], purpose: str) -> MissingDependencyError:
+    """The error of a path that is :func:`absent`, for a purpose as of :func:`needed`."""
+    error = MissingDependencyError(
+        absent(description) or "a plugin", f"{purpose} with the path {description['name']!r}", extra=""
+    )
+    error.hint = "The path's description says that this package brings it as a plugin."
+    return error
 
 
 def _brought(name: str, fields: dict[str, Any]) -> GaussianPath:

@@ -14,7 +14,7 @@ from zoo.density import Density
 from zoo.errors import UsageError
 from zoo.noise import DISTRIBUTIONS, Distribution, Noise
 from zoo.overriding import override
-from zoo.paths import GaussianPath, path_from
+from zoo.paths import is_gaussian, needed
 from zoo.programs.graph import HasPorts, event_of
 
 #: tables in every bundle of a Gaussian path, besides the model's default
@@ -323,7 +323,7 @@ class Iterate(Program):
 
     def sampling_cases(self, n: int) -> list[dict[str, Any]]:
         """The model's defaults once, and short runs with and without noise and guidance."""
-        if not isinstance(path_from(self.path), GaussianPath):
+        if not is_gaussian(self.path):
             return [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
         short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
         if self.null_class is not None:
@@ -338,7 +338,7 @@ class Iterate(Program):
 
     @override
     def tables(self) -> tuple[tuple[str, int], ...]:
-        usual = USUAL_TABLES if isinstance(path_from(self.path), GaussianPath) else ()
+        usual = USUAL_TABLES if is_gaussian(self.path) else ()
         return tuple(dict.fromkeys(((self.sampler, self.steps), *usual)))
 
     @override
@@ -444,6 +444,6 @@ def _told_noise(noise: str | tuple[NoiseInput, ...]) -> str:
 
 
 def _at(path: Mapping[str, Any], time: float) -> dict[str, float]:
-    gaussian = path_from(path)
+    gaussian = needed(path, "make inputs of its graphs")
     alpha, sigma = gaussian.alpha_sigma(time)
     return {"time": float(gaussian.network_time(time)), "alpha": float(alpha), "sigma": float(sigma)}

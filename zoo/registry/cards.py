@@ -200,7 +200,8 @@ class Format(Description):
             files are only written.
         fits: ``"module:function"``, a function ``(event_shape, modality) -> str | None`` that says, before anything is
             drawn, why such samples cannot be written; empty if all can.
-        modality: the kind of :mod:`zoo.modality` whose samples alone it holds, such as ``"audio"``; empty for any.
+        modality: the kind of modality whose samples alone it holds, such as ``"audio"``, or one of a plugin (hook
+            ``zoo_modalities``); empty for any.
         picture: whether it is a picture: its reader returns shades 0 ... 255, which are scaled to the range of the
             model's data, and it does not hold log-densities or noise.
     """
@@ -217,6 +218,34 @@ class Format(Description):
             raise ConfigError(f"the format {self.name!r} has neither a writer nor a reader")
         if not self.name.isalnum() or self.name != self.name.lower():
             raise ConfigError(f"the name of a format is its extension, such as npz, not {self.name!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModalityKind(Description):
+    """A modality: what the numbers of samples mean. Its name is the ``kind`` that manifests and cards store.
+
+    Its files are a :class:`Format` with this ``modality``.
+
+    Attributes:
+        entry: ``"module:Class"`` of a :class:`zoo.modality.Modality`, a frozen dataclass of JSON values.
+        samples: what its samples are called, in the plural: ``"recordings"``. Empty takes the name.
+        suffix: the extension of files that its samples are written to by default: ``".wav"``. Empty chooses by shape.
+        draw: ``"module:function"``, a function ``(samples, extras) -> bytes`` that draws ``[n, *event]`` as a .png,
+            given :class:`~zoo.render.Extras`. Empty draws by shape.
+        rounding: ``"module:function"``, a function ``(x, modality, seed) -> array | None`` for data that were rounded:
+            the uniform noise that scoring adds to ``[n, *event]``, of their grain; None or empty adds none.
+    """
+
+    entry: str
+    samples: str = ""
+    suffix: str = ""
+    draw: str = ""
+    rounding: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse an extension that is none."""
+        if self.suffix and not (self.suffix[0] == "." and self.suffix[1:].isalnum() and self.suffix.islower()):
+            raise ConfigError(f"modality {self.name!r}: an extension is as .wav, not {self.suffix!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

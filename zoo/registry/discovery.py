@@ -39,6 +39,7 @@ from zoo.registry.cards import (
     Format,
     Importer,
     Metric,
+    ModalityKind,
     ModelCard,
     PathKind,
     ProgramKind,
@@ -62,6 +63,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "program": ("zoo_programs", ProgramKind),
     "path": ("zoo_paths", PathKind),
     "format": ("zoo_formats", Format),
+    "modality": ("zoo_modalities", ModalityKind),
     "command": ("zoo_commands", Command),
     "check": ("zoo_checks", Check),
 }
@@ -71,8 +73,8 @@ _NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 _ENTRY = re.compile(r"[^\d\W]\w*(\.[^\d\W]\w*)*:[^\d\W]\w*(\.[^\d\W]\w*)*")
 _PRINTED = 2000
 #: fields of descriptions that name what is imported, and those that may be empty
-_PARTS = {"entry", "runner", "describe", "verify", "reader", "writer", "fits"}
-_OPTIONAL = {"verify", "reader", "writer", "fits"}
+_PARTS = {"entry", "runner", "describe", "verify", "reader", "writer", "fits", "draw", "rounding"}
+_OPTIONAL = {"verify", "reader", "writer", "fits", "draw", "rounding"}
 
 
 @dataclass(frozen=True, kw_only=True)

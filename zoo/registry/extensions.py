@@ -1,4 +1,7 @@
-"""What plugins bring that files name: kinds of program, paths, formats. Looked up only when a file names one."""
+"""What plugins bring that files name: kinds of program, paths, formats, modalities.
+
+They are looked up only when a file names one.
+"""
 
 from __future__ import annotations
 

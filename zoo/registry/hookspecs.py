@@ -26,6 +26,7 @@ from zoo.registry.cards import (
     Format,
     Importer,
     Metric,
+    ModalityKind,
     ModelCard,
     PathKind,
     ProgramKind,
@@ -183,6 +184,18 @@ def zoo_formats() -> Iterable[Format]:  # type: ignore[empty-body]
         @zoo.hookimpl
         def zoo_formats():
             return [zoo.Format(name="tsv", writer="my_plugin.tsv:write", reader="my_plugin.tsv:read")]
+    """
+
+
+@hookspec
+def zoo_modalities() -> Iterable[ModalityKind]:  # type: ignore[empty-body]
+    """What samples may mean, which manifests and cards name; their files are formats.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_modalities():
+            return [zoo.ModalityKind(name="board", samples="boards", suffix=".brd", entry="my_plugin.board:Board")]
     """
 
 

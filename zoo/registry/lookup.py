@@ -26,6 +26,7 @@ from zoo.registry.cards import (
     Format,
     Importer,
     Metric,
+    ModalityKind,
     ModelCard,
     PathKind,
     Sampler,
@@ -160,6 +161,10 @@ class Registry:
     def format(self, name: str) -> Format:
         """The format of that name, which is its extension without the dot."""
         return self._get("format", name, Format)
+
+    def modality(self, name: str) -> ModalityKind:
+        """The modality of that name."""
+        return self._get("modality", name, ModalityKind)
 
     def command(self, name: str) -> Command:
         """The command of that name."""

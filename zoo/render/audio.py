@@ -166,7 +166,7 @@ def decoded(content: bytes, modality: Audio, where: str) -> NDArray[np.int16]:
     return np.frombuffer(frames, "<i2").astype(np.int16)
 
 
-def rounding(x: NDArray[Any], seed: int) -> NDArray[np.float32] | None:
+def rounding(x: NDArray[Any], modality: Audio, seed: int) -> NDArray[np.float32] | None:
     """Uniform noise in [0, 1/32768) for recordings of 16 bits, or None for data not rounded to 16 bits."""
     steps = np.asarray(x, np.float64) / GRAIN
     if not np.array_equal(steps, np.floor(steps)):

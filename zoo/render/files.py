@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from zoo.errors import OutputError, PluginError, UsageError, ZooError
 from zoo.files import atomic_file, check_free
 from zoo.lengths import Length
-from zoo.modality import Audio, Modality, Table, Text
+from zoo.modality import Audio, Modality
 from zoo.registry.cards import Format
+from zoo.render import modalities
 from zoo.render.formats import format_of, load, origin
 
 #: what the names of parts of a condition begin with in files
 PART = "condition/"
-#: kind of a modality -> its samples, in messages
-_PLURALS = {"audio": "recordings", "text": "texts", "table": "rows of a table"}
 
 Density = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
@@ -133,7 +132,7 @@ def check_output(
         event_shape = length.content_shape(event_shape)
     if described.modality and described.modality != getattr(modality, "kind", None):
         raise UsageError(
-            f"these samples are not {_PLURALS.get(described.modality, described.modality)}",
+            f"these samples are not {modalities.called(described.modality)}",
             hint=f"Write them to {path.with_suffix(default_suffix(event_shape, modality)).name} instead.",
         )
     if described.fits and (reason := load(described, "fits")(event_shape, modality)) is not None:
@@ -168,9 +167,11 @@ def check_writable(path: Path, *, replace: bool) -> None:
 
 
 def picture_of(event_shape: tuple[int, ...], modality: Modality | None = None) -> str | None:
-    """The type of picture for such events: ``"images"``, ``"scatter"``, ``"histogram"``, ``"recordings"``, or None."""
-    if isinstance(modality, Audio):
-        return "recordings"
+    """The type of picture for such events, or None: ``"images"``, ``"scatter"``, ``"histogram"``, or ``"own"`` for a
+    modality that draws itself, such as recordings."""
+    described = modalities.kind_of(modality)
+    if described is not None and described.draw:
+        return "own"
     if len(event_shape) == 3 and event_shape[0] in (1, 3):
         return "images"
     if event_shape == (2,):
@@ -179,11 +180,8 @@ def picture_of(event_shape: tuple[int, ...], modality: Modality | None = None) -
 
 
 def default_suffix(event_shape: tuple[int, ...], modality: Modality | None = None) -> str:
-    """The default extension of such samples: ``".png"`` if they can be drawn, else ``".npy"``."""
-    if isinstance(modality, Audio):
-        return ".wav"
-    if isinstance(modality, Table):
-        return ".csv"
-    if isinstance(modality, Text):
-        return ".txt"
+    """The default extension of such samples: their modality's, else ``".png"`` if they can be drawn, or ``".npy"``."""
+    described = modalities.kind_of(modality)
+    if described is not None and described.suffix:
+        return described.suffix
     return ".npy" if picture_of(event_shape) is None else ".png"

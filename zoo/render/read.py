@@ -13,14 +13,11 @@ from zoo.errors import DataError, MissingDependencyError, PluginError
 from zoo.lengths import Length
 from zoo.modality import Modality
 from zoo.registry.cards import Format
-from zoo.render import lengths
+from zoo.render import lengths, modalities
 from zoo.render.files import PART, condition_in
 from zoo.render.formats import format_of, load, origin
 
 Arrays = dict[str, NDArray[Any]]
-
-#: kind of a modality -> what a file of it holds, and what such a model is of
-_MEANINGS = {"audio": ("is a recording", "recordings"), "text": ("contains texts", "texts")}
 
 
 def read_samples(
@@ -51,8 +48,8 @@ def read_samples(
     """
     described = format_of(path, lambda each: each.reader and (pictures or not each.picture))
     if described.modality and described.modality != getattr(modality, "kind", None):
-        what, those = _MEANINGS.get(described.modality, (f"is of {described.modality}", described.modality))
-        raise DataError(f"{path} {what}, but this is not a model of {those}")
+        those = modalities.called(described.modality)
+        raise DataError(f"{path} holds {those}, but this is not a model of {those}")
     if length is None:
         arrays = _read(described, path, event_shape, modality)
         return _main(path, arrays), condition_in(arrays)

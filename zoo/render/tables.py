@@ -47,10 +47,10 @@ def numbers(columns: Mapping[str, Sequence[str]], table: Table, source: str) -> 
     return np.stack(read, axis=1)
 
 
-def rounding(n: int, table: Table, seed: int) -> NDArray[np.float64]:
+def rounding(x: NDArray[Any], table: Table, seed: int) -> NDArray[np.float64]:
     """Uniform noise ``[n, columns]`` of each column's grain, to add to rounded numbers before scoring."""
     widths = np.array([column.grain or 0.0 for column in table.columns])
-    return np.asarray(noise.uniform(seed, n, widths.shape, stream=Stream.DEQUANTIZE) * widths)
+    return np.asarray(noise.uniform(seed, len(x) if x.ndim else 0, widths.shape, stream=Stream.DEQUANTIZE) * widths)
 
 
 def _entries(x: NDArray[np.float64], column: Column) -> NDArray[np.float64]:

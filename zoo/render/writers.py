@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.modality import Audio, Modality, Table, Text
-from zoo.render import audio, tables, text
+from zoo.render import audio, modalities, tables, text
 from zoo.render.files import PART, Extras, named, picture_of
 
 
@@ -25,17 +25,12 @@ def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str |
 
 
 def png(samples: NDArray[Any], extras: Extras) -> bytes:
-    """Images, points, numbers or recordings as a picture; see :func:`picture_of`."""
-    if extras.length is not None and isinstance(extras.modality, Audio):
-        samples = extras.length.content(samples)
-    picture = picture_of(samples.shape[1:], extras.modality)
-    plain = None if isinstance(extras.condition, Mapping) else extras.condition
-    classes = plain if plain is not None and plain.ndim == 1 else None
-    if isinstance(extras.modality, Audio):
-        from zoo.render.spectrograms import draw_recordings
-
-        rate, labels = extras.modality.sample_rate, extras.labels
-        return draw_recordings(samples, rate, classes=classes, labels=labels, columns=extras.columns)
+    """Images, points, numbers, or what draws itself, as a picture; see :func:`picture_of`."""
+    described = modalities.kind_of(extras.modality)
+    if described is not None and described.draw:
+        return modalities.drawn(described, samples, extras)
+    picture = picture_of(samples.shape[1:])
+    classes = _classes(extras)
     if picture == "images":
         from zoo.render.images import draw_images
 
@@ -45,6 +40,23 @@ def png(samples: NDArray[Any], extras: Extras) -> bytes:
     from zoo.render.points import draw_histogram, draw_scatter
 
     return (draw_scatter if picture == "scatter" else draw_histogram)(samples, extras.density, extras.density_seconds)
+
+
+def recordings(samples: NDArray[Any], extras: Extras) -> bytes:
+    """Recordings as a picture."""
+    from zoo.render.spectrograms import draw_recordings
+
+    assert isinstance(extras.modality, Audio)
+    if extras.length is not None:
+        samples = extras.length.content(samples)
+    rate, labels = extras.modality.sample_rate, extras.labels
+    return draw_recordings(samples, rate, classes=_classes(extras), labels=labels, columns=extras.columns)
+
+
+def _classes(extras: Extras) -> NDArray[Any] | None:
+    """The class of each sample, if that is their condition."""
+    plain = None if isinstance(extras.condition, Mapping) else extras.condition
+    return plain if plain is not None and plain.ndim == 1 else None
 
 
 def wav(samples: NDArray[Any], extras: Extras) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError
-from zoo.paths import path_from
+from zoo.paths import absent, path_from
 from zoo.programs import MARGIN, Integrate, Iterate, Program
 from zoo.programs.conditioning import ROWS, check_encoder, condition_names, part_ports
 
@@ -123,8 +123,9 @@ def latent_shape(manifest: Manifest) -> tuple[int, ...]:
 
 
 def check_path(program: Iterate | Integrate) -> None:
-    """Refuse an invalid path, scale or null class."""
-    path_from(program.path)
+    """Refuse an invalid path, scale or null class. A path of a plugin that is not installed is refused where needed."""
+    if absent(program.path) is None:
+        path_from(program.path)
     if not program.scale > 0:
         raise BundleError(f"scale must be above 0, not {program.scale}")
     null = program.null_class

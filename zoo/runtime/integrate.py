@@ -15,7 +15,7 @@ from zoo.errors import RuntimeFailure
 from zoo.likelihood import EXACT, evaluations, log_density, log_density_with_errors
 from zoo.likelihood.bound import variational_bound
 from zoo.overriding import override
-from zoo.paths import path_from, require_gaussian
+from zoo.paths import needed, require_gaussian
 from zoo.programs import Integrate, Program
 from zoo.runtime.conditioning import Conditions, feeds_of
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
@@ -117,7 +117,7 @@ def log_prob(
 
     states = (x.astype(np.float64) - program.shift) / program.scale
     arguments: dict[str, Any] = {"seed": seed, "steps": steps, "probes": probes, "first": first}
-    path = require_gaussian(path_from(program.path))
+    path = require_gaussian(needed(program.path, "score data"))
     # data = shift + scale · state, so each dimension divides the density by `scale`
     volume = math.prod(x.shape[1:]) * math.log(program.scale)
     if not errors:
@@ -158,9 +158,8 @@ def bound(
         return d
 
     states = (x.astype(np.float64) - program.shift) / program.scale
-    found = variational_bound(
-        denoise, states, require_gaussian(path_from(program.path)), steps=steps, terms=terms, seed=seed, first=first
-    )
+    path = require_gaussian(needed(program.path, "score data"))
+    found = variational_bound(denoise, states, path, steps=steps, terms=terms, seed=seed, first=first)
     return found - math.prod(x.shape[1:]) * math.log(program.scale)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, RuntimeFailure, UsageError
 from zoo.overriding import override
-from zoo.paths import GaussianPath, path_from
+from zoo.paths import is_gaussian
 from zoo.programs import Program
 from zoo.runtime import data
 from zoo.runtime.conditioning import ConditionRows, evenly
@@ -36,7 +36,7 @@ class IterateRunner(Runner):
     def check_sample(self, manifest: Manifest, program: Program) -> None:
         program = program.stepping("the model")
         learned = ("noise_range",) if program.learned_variance else ()
-        required = (*_STEP, *learned) if isinstance(path_from(program.path), GaussianPath) else _REVEALING
+        required = (*_STEP, *learned) if is_gaussian(program.path) else _REVEALING
         optional = (*_STEP_OPTIONAL, *(name for name in _STEP if name not in required))
         check_ports(manifest, program, required, ("next_state", "denoised"), optional=optional)
         check_numbers(program.shift, program.scale, program.guidance)
@@ -55,12 +55,12 @@ class IterateRunner(Runner):
 
     def table(self, model: OpenBundle, program: Program, options: SamplingOptions) -> StepTable:
         """See :func:`zoo.samplers.table_of`."""
-        return table_of(program.stepping(model.name), options, model.samplers, model.condition)
+        return table_of(program.stepping(model.name), options, model.samplers, model.condition, model.stored_tables)
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """A step table, from noise or from data."""
-        sampler = step_sampler(model)
-        table = table_of(sampler.engine.program, request.options, model.samplers, model.condition)
+        sampler, program = step_sampler(model), program.stepping(model.name)
+        table = table_of(program, request.options, model.samplers, model.condition, model.stored_tables)
         start = sampler.starting(
             table, request.n, seed=request.seed, condition=request.condition, options=request.options
         )
@@ -96,7 +96,7 @@ class OnnxEngine(Engine[NDArray[Any]]):
         self.name = model.name
         self.program = model.manifest.sampling.stepping(model.name)
         self.event_shape, self.state_shape = model.event_shape, model.state_shape
-        self.samplers, self.described = model.samplers, model.condition
+        self.samplers, self.described, self.stored = model.samplers, model.condition, model.stored_tables
 
     @override
     def condition(self, condition: Any, n: int) -> Any:

@@ -18,12 +18,13 @@ from zoo.conditions import Condition, ConditionLike
 from zoo.counts import checked_count
 from zoo.errors import ConditionError, RuntimeFailure, UsageError
 from zoo.modality import Modality
+from zoo.runtime import tables
 from zoo.runtime.codec import LatentCodec
 from zoo.runtime.conditioning import ConditionRows, Conditions, encoded
 from zoo.runtime.device import Device, choose_provider
 from zoo.runtime.graph_checks import latent_shape
 from zoo.runtime.session import Session
-from zoo.samplers import BUILTIN, SamplerFunction
+from zoo.samplers import BUILTIN, SamplerFunction, StepTable
 from zoo.samplers.state import pad
 
 #: the sample's index is one 32-bit word of the noise's counter
@@ -106,6 +107,18 @@ class OpenBundle:
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of the noise of one sample, for ``sample(noise=...)``."""
         return self.manifest.sampling.noise_shape(self.manifest.graphs)
+
+    def stored_tables(self) -> Mapping[tuple[str, int], StepTable]:
+        """The step tables of the bundle by sampler and steps, read when they are first needed.
+
+        Raises:
+            BundleError: they are damaged.
+        """
+        return self._tables
+
+    @cached_property
+    def _tables(self) -> Mapping[tuple[str, int], StepTable]:
+        return tables.read(self.bundle)
 
     @property
     def provider(self) -> str:

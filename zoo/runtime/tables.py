@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from zoo import weights
 from zoo.bundle import TABLES, Bundle
 from zoo.bundle.differences import relative_difference
-from zoo.errors import BundleError, MissingDependencyError, PluginError, UnknownNameError, ZooError
-from zoo.samplers import SamplerFunction
-from zoo.samplers.stored import Arrays, stored, table_named
+from zoo.errors import BundleError, MissingDependencyError, PluginError, UnknownNameError, UsageError, ZooError
+from zoo.paths import absent
+from zoo.samplers import SamplerFunction, StepTable
+from zoo.samplers.stored import Arrays, stored, table_from, table_named
 
 #: relative to 1 + |value|: tables are computed in float64, and rounded to float32 on use
 TOLERANCE = 2.0**-23
@@ -46,12 +47,32 @@ def compared(bundle: Bundle, samplers: Mapping[str, SamplerFunction]) -> tuple[d
         try:
             made = stored(program, [(sampler, steps)], samplers)
         except (UnknownNameError, MissingDependencyError, PluginError) as error:
-            unmade[name] = str(error)
+            package = absent(program.path)
+            unmade[name] = (
+                f"{package} brings the path {program.path['name']!r}, and is not installed" if package else str(error)
+            )
             continue
         except ZooError as error:
             raise _unfit(bundle, f"table {name} cannot be recomputed: {error}") from error
         differences[name] = _difference(columns, made)
     return differences, unmade
+
+
+def read(bundle: Bundle) -> dict[tuple[str, int], StepTable]:
+    """The step tables of a bundle, by sampler and steps; none if it has no such file.
+
+    Raises:
+        BundleError: they are no step tables.
+    """
+    if TABLES not in bundle.manifest.files:
+        return {}
+    tables = {}
+    for choice, columns in _grouped(bundle).items():
+        try:
+            tables[choice] = table_from({name.partition("/")[2]: array for name, array in columns.items()})
+        except (ValueError, UsageError) as error:
+            raise _unfit(bundle, f"table {choice[0]}-{choice[1]}: {error}") from error
+    return tables
 
 
 def _grouped(bundle: Bundle) -> dict[tuple[str, int], Arrays]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from zoo.conditions import Condition
 from zoo.errors import UnknownNameError, UsageError
-from zoo.paths import CorruptionPath, path_from
+from zoo.paths import CorruptionPath, absent, lacking, path_from
 from zoo.programs import Iterate
 from zoo.samplers.builtin import BUILTIN, GAUSSIAN, SamplerFunction
 from zoo.samplers.guidance import Guidance, evaluations
@@ -31,12 +31,16 @@ __all__ = [
     "SamplingOptions",
     "Step",
     "StepTable",
+    "StoredTables",
     "check_strength",
     "evaluations",
     "inversion",
     "table_for",
     "table_of",
 ]
+
+#: gives the tables of a bundle by sampler and steps, with the model's default options and without guidance
+StoredTables = Callable[[], Mapping[tuple[str, int], StepTable]]
 
 
 def table_for(
@@ -74,10 +78,12 @@ def table_of(
     options: SamplingOptions,
     samplers: Mapping[str, SamplerFunction] = BUILTIN,
     condition: Condition | None = None,
+    stored: StoredTables | None = None,
 ) -> StepTable:
     """The step table for options of ``sample``; arguments and errors as for :func:`table_for`.
 
-    The condition is the model's, whose named parts can be guided if each has a null.
+    The condition is the model's, whose named parts can be guided if each has a null. Where the plugin of the path or of
+    the sampler is not installed, the table is one of ``stored``.
 
     At strength 0 nothing is run, so the table is that of strength 1.
     """
@@ -88,24 +94,10 @@ def table_of(
         table = sampler
     else:
         name = program.sampler if sampler is None else sampler
-        if name not in samplers:
-            raise UnknownNameError("sampler", name, samplers)
-        own = {**program.options, **options.own} if name == program.sampler else dict(options.own)
-        initial = _initial_scale(own)
-        count = program.steps if options.steps is None else options.steps
-        path, function = path_from(program.path), samplers[name]
-        try:
-            if strength is not None and strength < 1:
-                count, own = _end_of_grid(name, function, path, count, own, strength)
-            table = function(path, count, **own)
-        except TypeError as error:
-            raise UsageError(f"sampler {name}: {error}") from error
-        table = replace(
-            table,
-            strength=table.strength if strength is None else float(strength),
-            initial_scale=table.initial_scale if initial is None else initial,
-        )
-        table = table if program.clip is None else table.with_clip(program.clip)
+        if stored is not None and (name not in samplers or absent(program.path) is not None):
+            table = _found(program, name, options, samplers, stored())
+        else:
+            table = _computed(program, name, options, samplers)
         table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
     if program.null_class is None and (table.guidance != 1.0).any():
         if condition is None or condition.plain:
@@ -114,6 +106,61 @@ def table_of(
     if not program.learned_variance and table.noise_range.any():
         raise UsageError("a learned variance needs a network that predicts it, which this model's does not")
     return table
+
+
+def _computed(
+    program: Iterate, name: str, options: SamplingOptions, samplers: Mapping[str, SamplerFunction]
+) -> StepTable:
+    """The table of a sampler, without guidance."""
+    if name not in samplers:
+        raise UnknownNameError("sampler", name, samplers)
+    own, strength = _own(program, name, options), options.strength or None
+    initial = _initial_scale(own)
+    count = program.steps if options.steps is None else options.steps
+    path, function = path_from(program.path), samplers[name]
+    try:
+        if strength is not None and strength < 1:
+            count, own = _end_of_grid(name, function, path, count, own, strength)
+        table = function(path, count, **own)
+    except TypeError as error:
+        raise UsageError(f"sampler {name}: {error}") from error
+    table = replace(
+        table,
+        strength=table.strength if strength is None else float(strength),
+        initial_scale=table.initial_scale if initial is None else initial,
+    )
+    return table if program.clip is None else table.with_clip(program.clip)
+
+
+def _own(program: Iterate, name: str, options: SamplingOptions) -> dict[str, Any]:
+    """The options of a sampler: those given, over the model's for its default sampler."""
+    return {**program.options, **options.own} if name == program.sampler else dict(options.own)
+
+
+def _found(
+    program: Iterate,
+    name: str,
+    options: SamplingOptions,
+    samplers: Mapping[str, SamplerFunction],
+    tables: Mapping[tuple[str, int], StepTable],
+) -> StepTable:
+    """The same table among the stored ones.
+
+    Raises:
+        MissingDependencyError: it is not one of them, and the path is of a plugin that is not installed.
+        UnknownNameError: it is not one of them, and no such sampler is installed.
+    """
+    own, count = _own(program, name, options), program.steps if options.steps is None else options.steps
+    initial = _initial_scale(own)
+    usual = _own(program, name, SamplingOptions())
+    usual.pop("initial_scale", None)
+    table = tables.get((name, count)) if own == usual and options.strength in (None, 0, 1) else None
+    if table is not None:
+        return table if initial is None else replace(table, initial_scale=initial)
+    if absent(program.path) is None:
+        raise UnknownNameError("sampler", name, samplers)
+    listed = ", ".join(f"{sampler}-{steps}" for sampler, steps in tables) or "none"
+    raise lacking(program.path, f"run other step tables than the stored ones ({listed})")
 
 
 def _initial_scale(own: dict[str, Any]) -> float | None:

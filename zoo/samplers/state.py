@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from zoo import noise, weights
 from zoo.errors import DataError, UsageError, ZooError
 from zoo.noise import Stream
-from zoo.paths import GaussianPath, path_from
+from zoo.paths import GaussianPath, is_gaussian
 from zoo.programs import Iterate
 from zoo.samplers.guidance import Conditions, each_of, evaluations
 from zoo.samplers.table import COLUMNS, Step, StepTable
@@ -198,7 +198,7 @@ def begin(
         DataError: an array of the wrong shape or with invalid values.
         UsageError: a mask or strength without data.
     """
-    if noise is not None and not isinstance(path_from(program.path), GaussianPath):
+    if noise is not None and not is_gaussian(program.path):
         raise UsageError("a masked model starts from fully masked texts, and takes no noise to start from")
     if init is None and (mask is not None or strength is not None):
         raise UsageError(f"{'a mask' if mask is not None else 'strength'} needs data to start from: pass init too")

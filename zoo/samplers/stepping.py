@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
-from zoo.paths import path_from, require_gaussian
+from zoo.paths import needed, require_gaussian
 from zoo.programs import Iterate
-from zoo.samplers import BUILTIN, SamplerFunction, inversion, table_of
+from zoo.samplers import BUILTIN, SamplerFunction, StoredTables, inversion, table_of
 from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.guidance import each_of
 from zoo.samplers.options import SamplingOptions
@@ -96,6 +96,7 @@ class Engine(ABC, Generic[Data]):
         state_shape: shape of one state, which differs from that of a sample if there is a decoder.
         samplers: where samplers are looked up by name.
         described: the model's condition, or None.
+        stored: gives the finished tables by sampler and steps, for a path or a sampler that is not installed; or None.
         dtype: of states, a NumPy type.
     """
 
@@ -105,6 +106,7 @@ class Engine(ABC, Generic[Data]):
     state_shape: tuple[int, ...]
     samplers: Mapping[str, SamplerFunction] = BUILTIN
     described: Condition | None = None
+    stored: StoredTables | None = None
     dtype: FloatType = np.float32
 
     @abstractmethod
@@ -208,12 +210,13 @@ class StepSampler(Generic[Data]):
 
     def begin(self, n: int, *, seed: int, condition: Any, options: SamplingOptions) -> SamplerState:
         """The state before the first step; arguments and errors as for :meth:`starting`, and :func:`table_of`'s."""
-        table = table_of(self.engine.program, options, self.engine.samplers, self.engine.described)
+        engine = self.engine
+        table = table_of(engine.program, options, engine.samplers, engine.described, engine.stored)
         start = self.starting(table, n, seed=seed, condition=condition, options=options)
         try:
             return start(slice(0, n))
         except MemoryError as error:
-            raise too_many(n, self.engine.event_shape) from error
+            raise too_many(n, engine.event_shape) from error
 
     def advance(
         self,
@@ -282,7 +285,7 @@ class StepSampler(Generic[Data]):
         engine, program = self.engine, self.engine.program
         if program.sampler in CONSISTENCY:
             raise UsageError(f"{engine.name} is a consistency model: it has no ODE that maps data to noise")
-        path = require_gaussian(path_from(program.path))
+        path = require_gaussian(needed(program.path, "encode data"))
         table = inversion(path, program.steps if steps is None else steps, order=order)
         latents, dtype = engine.to_latent(x), engine.dtype
         given = _some(condition, slice(0, len(x)))

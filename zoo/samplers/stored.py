@@ -45,6 +45,23 @@ def stored(
     }
 
 
+def table_from(arrays: Mapping[str, NDArray[Any]]) -> StepTable:
+    """The inverse of :func:`columns`.
+
+    Raises:
+        ValueError: other columns.
+        UsageError: columns that do not fit one another.
+    """
+    given = {name: np.asarray(values, np.float64) for name, values in arrays.items()}
+    known = {*COLUMNS, "matrix", "initial_scale"}
+    if given.keys() - known or known - {"clip"} - given.keys():
+        raise ValueError(f"a step table has the columns {', '.join(sorted(given))}")
+    initial = given.pop("initial_scale")
+    if initial.shape != () or not np.isfinite(initial):
+        raise ValueError("the initial scale of a step table is no finite number")
+    return StepTable(**{"clip": np.full(given["time"].shape, np.inf), **given}, initial_scale=float(initial))  # type: ignore[arg-type]
+
+
 def table_named(name: str) -> tuple[str, int]:
     """Sampler and steps of a table's name.
 

@@ -21,7 +21,7 @@ from zoo import weights
 from zoo.conditions import Condition
 from zoo.data import Dataset, Split, check_finite
 from zoo.errors import ConditionError, DataError
-from zoo.modality import Table
+from zoo.modality import Table, describe, misfit_of
 from zoo.models.interface import GenerativeModel, Objective
 from zoo.training import checkpoint
 from zoo.training.checkpoint import TrainingState
@@ -303,8 +303,17 @@ def check_fit(model: GenerativeModel, data: Dataset) -> None:
         split.condition is None for split in (data.train, data.validation, data.test)
     ):
         raise DataError(f"the model is conditioned on {model.condition.told}, which data set {data.name} does not have")
+    _check_modality(data, model)
     for name in ("train", "validation", "test"):
         _check_split(getattr(data, name), f"of the {name} split of data set {data.name}", data, model.condition)
+
+
+def _check_modality(data: Dataset, model: GenerativeModel) -> None:
+    """Refuse, before anything is trained, a modality that the card could not state or the bundle would not have."""
+    describe(data.modality)
+    shape = model.event_shape if model.length is None else model.length.content_shape(model.event_shape)
+    if misfit := misfit_of(data.modality, shape, data.levels):
+        raise DataError(f"data set {data.name} has events of shape {data.event_shape}, but {misfit}")
 
 
 def _check_split(split: Split, whose: str, data: Dataset, condition: Condition | None) -> None:

@@ -1,3 +1,5 @@
+import math
+
 import torch
 from torch import nn
 
@@ -10,9 +12,10 @@ class Network(nn.Module):
         self.layers = nn.Sequential(nn.Linear(size + 1, hidden), nn.SiLU(), nn.Linear(hidden, size))
 
     def forward(self, x, time, condition=None):
-        return self.layers(torch.cat([x, time[:, None] / 1000], dim=1))
+        y = self.layers(torch.cat([x.flatten(1), time[:, None] / 1000], dim=1))
+        return y.reshape(x.shape)
 
 
 class Small(zoo.Diffusion):
-    def __init__(self, *, size: int, hidden: int = 32, **diffusion):
-        super().__init__(Network(size, hidden), (size,), **diffusion)
+    def __init__(self, *, event_shape: tuple[int, ...], hidden: int = 32, **diffusion):
+        super().__init__(Network(math.prod(event_shape), hidden), tuple(event_shape), **diffusion)
