@@ -1,6 +1,7 @@
 """The door for metrics: what `zoo eval` asks of them, and what happens when they are wrong."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,6 +57,7 @@ class Model:
     """Draws its seeds, and counts how often it is asked."""
 
     condition = None
+    manifest = SimpleNamespace(sample=object(), log_prob=None)
 
     def __init__(self):
         self.asked = []
