@@ -311,8 +311,8 @@ def test_a_third_party_command_format_path_and_network_through_the_doors_of_the_
     finally:
         environment.pip("uninstall", "-y", "zoo-doors")
     # gone: what needs it says so, and what does not goes on
-    environment.zoo("run", "even.bundle", "-n", "16", "--seed", "0", "-o", "again.npy")
-    np.testing.assert_array_equal(np.load(environment.work / "again.npy"), samples)
+    environment.zoo("run", "even.bundle", "-n", "16", "--seed", "0", "-o", "without.npy")
+    np.testing.assert_array_equal(np.load(environment.work / "without.npy"), samples)
     error = environment.json("run", "even.bundle", "-n", "4", "--steps", "7", "-o", "no.npy", code=1)["error"]
     assert error["message"].startswith("'zoo-doors' is needed to run other step tables than the stored ones (ddim-10, ")
     assert "No such command 'extent'" in environment.zoo("extent", code=2).stderr
