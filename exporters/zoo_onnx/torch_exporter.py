@@ -91,7 +91,7 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 def _tidied(model: ir.Model) -> None:
     """Fold constants and sizes; remove what does nothing, is unused, or is there twice."""
     common.InlinePass()(model)
-    optimizer.fold_constants(model, onnx_shape_inference=True, input_size_limit=1024, output_size_limit=1024)
+    optimizer.fold_constants(model, onnx_shape_inference=True)
     passes: tuple[Any, ...] = (
         common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),

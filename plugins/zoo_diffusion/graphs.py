@@ -143,7 +143,7 @@ def _deviation(output: Tensor) -> Tensor:
     """Standard deviation of each sample ``[n, *event]``, with the shape of one number a sample; never 0."""
     axes = tuple(range(1, output.ndim))
     centred = output - output.mean(axes, keepdim=True)
-    # not a sum with the smallest value: the exporter's optimiser drops constants below 1e-8
+    # not a sum with the smallest value, which would change ordinary variances, and which optimisers may drop
     return (centred * centred).mean(axes, keepdim=True).clamp(min=_LEAST_VARIANCE).sqrt()
 
 

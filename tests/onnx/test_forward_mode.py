@@ -92,7 +92,7 @@ def test_an_operator_without_a_rule_is_named(tmp_path):
             "no rule for the derivative of the operator Det",
         ),
         (lambda x: (x * x + 1) ** torch.sigmoid(x), "a power whose exponent depends on the data"),
-        (lambda x: F.layer_norm(x, (4,), x[0], None), "whose scale depends on the data"),
+        (lambda x: F.layer_norm(x, (4,), x[0], None), "whose other inputs than the first depend on the data"),
         (lambda x: x if x.sum() > 0 else -x, "branches on the values of its inputs"),
         (lambda x: torch.linalg.eigvals(x.reshape(-1, 2, 2)).real.repeat(1, 2), "cannot be exported to ONNX"),
     ],
@@ -108,6 +108,30 @@ def test_what_fails_without_a_derivative_does_not():
     with pytest.raises(ExportError, match="branches on the values of its inputs") as caught:
         trace(Graph("g", lambda x: x if x.sum() > 0 else -x, (port,), (other,)), 18)
     assert "likelihood" not in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["Clip", "Conv"])
+def test_an_operator_whose_other_inputs_move_is_refused(kind, tmp_path):
+    """Its rule would leave out what they add, in silence."""
+    function = {
+        "Clip": lambda x: torch.onnx.ops.symbolic(
+            "::Clip", (x, x.mean() - 1, x.mean() + 1), dtype=x.dtype, shape=x.shape, version=18
+        ),
+        "Conv": lambda x: F.conv1d(x[:, None], x[:1, None, :1]).flatten(1),
+    }[kind]
+    with pytest.raises(ExportError, match=f"{kind} whose other inputs than the first depend on the data"):
+        run(function, tmp_path, *torch.ones(2, 3, 4))
+
+
+def test_what_a_type_is_taken_of_may_move(tmp_path):
+    """CastLike(constant, x), as translations write constants."""
+
+    def function(x):
+        two = torch.onnx.ops.symbolic("::CastLike", (torch.tensor(2), x), dtype=x.dtype, shape=[], version=18)
+        return x * two
+
+    x, v = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(4))
+    torch.testing.assert_close(run(function, tmp_path, x, v)[1], 2 * v)
 
 
 def test_what_does_not_depend_on_the_point_has_no_tangent(tmp_path):

@@ -1,7 +1,5 @@
 """Models conditioned on named parts: trained through their encoder, exported with it, and run without torch."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -9,10 +7,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from torch import nn  # noqa: E402 - after the checks
 
+from tests.small_parts import POSTERIOR_PARTS, Plain, Posterior, observed, posterior  # noqa: E402
 from zoo.bundle import open_bundle  # noqa: E402
-from zoo.conditions import Condition, Part  # noqa: E402
 from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import BundleError, ConditionError, ConfigError, DataError, ProofError, UsageError  # noqa: E402
 from zoo.exporting import export  # noqa: E402
@@ -22,82 +19,10 @@ from zoo.runtime import load  # noqa: E402
 from zoo.runtime.check import check  # noqa: E402
 from zoo.runtime.session import Session  # noqa: E402
 
-PARTS = Condition(
-    (
-        Part("image", "image", (1, 4, 4), minimum=0.0, maximum=1.0, null=0.0, required=False),
-        Part("state", "numbers", (2,)),
-        Part("prompt", "tokens", ("length",), alphabet="_abc", padding=0, null=0, required=False),
-        Part("robot", "classes", size=2, labels=("arm", "leg"), null=2, required=False),
-    )
-)
-
-
-class Posterior(DirectModel):
-    """x = m(c) + s(c)·z in two dimensions, where an embedding network looks at a picture, numbers, a text, a class."""
-
-    family = "flow"
-
-    def __init__(self):
-        super().__init__()
-        self.event_shape = (2,)
-        self.condition_on(PARTS)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            self.seen = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 8))
-            self.felt = nn.Linear(2, 8)
-            self.read = nn.Embedding(4, 8)
-            self.which = nn.Embedding(3, 8)
-            self.head = nn.Linear(8, 4)
-
-    def encode_condition(self, parts):
-        mask = parts["prompt_mask"].unsqueeze(2)
-        read = (self.read(parts["prompt"]) * mask).sum(1) / mask.sum(1)
-        embedding = self.seen(parts["image"]) + self.felt(parts["state"]) + read + self.which(parts["robot"])
-        return {"embedding": torch.tanh(embedding)}
-
-    def encoded_ports(self):
-        return (Port("embedding", "float32", ("rows", 8), "what was observed"),)
-
-    def inverse(self, z, condition):
-        mean, scale = self.head(condition["embedding"]).chunk(2, 1)
-        return mean + z * scale.exp()
-
-    def log_density(self, x, condition):
-        mean, scale = self.head(condition["embedding"]).chunk(2, 1)
-        z = (x - mean) * (-scale).exp()
-        return (-0.5 * z * z - scale - 0.5 * math.log(2 * math.pi)).sum(1)
-
-
-class Plain(Posterior):
-    """The same without an encoder: graphs take the parts themselves."""
-
-    encode_condition = DirectModel.encode_condition
-
-    def encoded_ports(self):
-        return ()
-
-    def inverse(self, z, condition):
-        return super().inverse(z, Posterior.encode_condition(self, {**condition, "state": condition["joints"]}))
-
-    def log_density(self, x, condition):
-        return super().log_density(x, Posterior.encode_condition(self, {**condition, "state": condition["joints"]}))
-
-    def condition_on(self, condition):
-        # no graph has an input `state` for anything else here, but those of other programs do
-        parts = (part if part.name != "state" else Part("joints", "numbers", (2,)) for part in condition.parts)
-        super().condition_on(Condition(tuple(parts)))
-
-
-def fitted(kind=Posterior):
-    model = kind()
-    state = 100 + 10 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-    model.prepare(torch.zeros(50, 2), {"state": state, "joints": state})
-    return model.eval()
-
 
 @pytest.fixture(scope="module")
 def model():
-    return fitted()
+    return posterior()
 
 
 @pytest.fixture(scope="module")
@@ -108,17 +33,6 @@ def folder(model, exported_once):
 @pytest.fixture
 def bundle(folder):
     return load(folder, "cpu")
-
-
-def given(n, **changes):
-    random = np.random.default_rng(n)
-    return {
-        "image": random.uniform(size=(n, 1, 4, 4)).astype(np.float32),
-        "state": (100 + 10 * random.normal(size=(n, 2))).astype(np.float32),
-        "prompt": ["abc", "c", "ab", "_b"][:n],
-        "robot": ["leg", "arm", "arm", "leg"][:n],
-        **changes,
-    }
 
 
 @pytest.fixture
@@ -136,9 +50,9 @@ def calls(monkeypatch):
 
 
 CASES = {
-    "one for each": given(4),
-    "one for all": {name: value[0] for name, value in given(1).items()},
-    "some for all": given(4, image=np.full((1, 4, 4), 0.5), prompt="cab"),
+    "one for each": observed(4),
+    "one for all": {name: value[0] for name, value in observed(1).items()},
+    "some for all": observed(4, image=np.full((1, 4, 4), 0.5), prompt="cab"),
     "what is left out": {"state": [90.0, 110.0]},
 }
 
@@ -154,10 +68,10 @@ def test_a_bundle_samples_and_scores_what_pytorch_does(model, bundle, case):
 
 
 def test_every_part_matters(bundle):
-    x = bundle.sample(2, condition=given(2), seed=1)
-    for part in PARTS.parts:
+    x = bundle.sample(2, condition=observed(2), seed=1)
+    for part in POSTERIOR_PARTS.parts:
         other = {
-            **given(2),
+            **observed(2),
             part.name: {"state": [0.0, 0.0], "prompt": "b", "robot": [0, 1]}.get(part.name, np.zeros(16)),
         }
         other["image"] = np.reshape(other["image"], (-1, 1, 4, 4) if np.size(other["image"]) > 16 else (1, 4, 4))
@@ -205,7 +119,7 @@ def test_nothing_runs_where_an_argument_is_refused(bundle, calls):
 
 
 def test_the_encoder_learns_through_the_loss(model):
-    learner = fitted().train()
+    learner = posterior().train()
     parts = {
         "image": torch.rand(3, 1, 4, 4),
         "state": torch.full((3, 2), 100.0),
@@ -226,7 +140,7 @@ def test_the_encoder_learns_through_the_loss(model):
 
 
 def test_numbers_are_standardised_part_by_part(model):
-    part = PARTS.parts[1]
+    part = POSTERIOR_PARTS.parts[1]
     assert model.context_of(part).shift.tolist() == pytest.approx([100, 100], abs=5)
     assert model.context_of(part).scale.tolist() == pytest.approx([10, 10], abs=3)
     assert {name for name, _ in model.named_buffers()} == {
@@ -237,7 +151,7 @@ def test_numbers_are_standardised_part_by_part(model):
 def test_the_manifest_names_the_encoder_and_the_golden_values_are_replayed(folder):
     bundle = open_bundle(folder)
     manifest = bundle.manifest
-    assert manifest.condition == PARTS
+    assert manifest.condition == POSTERIOR_PARTS
     assert manifest.sample.condition_encoder == manifest.log_prob.condition_encoder == "condition"
     assert [port.name for port in manifest.graphs["inverse"].inputs] == ["z", "embedding"]
     report = check(bundle, "cpu")
@@ -253,12 +167,12 @@ def test_the_manifest_names_the_encoder_and_the_golden_values_are_replayed(folde
 
 @pytest.mark.slow  # an export
 def test_without_an_encoder_graphs_take_the_parts(tmp_path):
-    model = fitted(Plain)
+    model = posterior(Plain)
     bundle = load(export(model, tmp_path / "bundle"), "cpu")
     assert [port.name for port in bundle.manifest.graphs["inverse"].inputs[1:]] == [
         *("image", "joints", "prompt", "robot", "prompt_mask")
     ]
-    condition = given(3)
+    condition = observed(3)
     condition["joints"] = condition.pop("state")
     x = model.sample(3, condition=condition, seed=1).detach().numpy()
     np.testing.assert_allclose(bundle.sample(3, condition=condition, seed=1), x, atol=1e-5)
@@ -339,7 +253,7 @@ class Clashing(Posterior):
 )
 def test_wrong_encoders_are_refused(kind, error, says, tmp_path):
     with pytest.raises(error, match=says):
-        export(fitted(kind), tmp_path / "bundle")
+        export(posterior(kind), tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
 

@@ -9,74 +9,19 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from torch import nn  # noqa: E402 - after the checks
 
+from tests.small_parts import POLICY_PARTS, Policy, instructed, policy  # noqa: E402
 from zoo.conditions import Condition, Part  # noqa: E402
 from zoo.errors import UsageError  # noqa: E402
-from zoo.programs.ports import Port  # noqa: E402
 from zoo.runtime import load  # noqa: E402
 from zoo.runtime.check import check  # noqa: E402
 from zoo.runtime.session import Session  # noqa: E402
 from zoo.samplers.state import SamplerState  # noqa: E402
-from zoo_diffusion.diffusion import Diffusion  # noqa: E402
-
-PARTS = Condition(
-    (
-        Part("image", "image", (1, 4, 4), minimum=0.0, maximum=1.0, null=0.0, required=False),
-        Part("state", "numbers", (2,), null=0.0),
-        Part("prompt", "tokens", ("length",), alphabet="_abc", padding=0, null=0, required=False),
-    )
-)
-
-
-class Network(nn.Module):
-    """Sees a vector of an observation, and looks at the words of a prompt by attention."""
-
-    def __init__(self):
-        super().__init__()
-        self.enter, self.leave = nn.Linear(3 + 1 + 8, 16), nn.Linear(16 + 8, 3)
-        self.query = nn.Linear(16, 8)
-
-    def forward(self, x, time, condition):
-        hidden = torch.tanh(self.enter(torch.cat([x, time[:, None], condition["observed"]], 1)))
-        words, mask = condition["words"], condition["seen"]
-        scores = (words * self.query(hidden)[:, None]).sum(2) - 1e4 * (1 - mask)
-        read = (torch.softmax(scores, 1)[:, :, None] * words).sum(1)
-        return self.leave(torch.cat([hidden, read], 1))
-
-
-class Policy(Diffusion):
-    """A small diffusion of actions, given a picture, a state and a prompt."""
-
-    def __init__(self, parts=PARTS, **options):
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            super().__init__(Network(), (3,), condition=parts, sampling={"steps": 4, **options})
-            self.look, self.feel = nn.Linear(16, 8), nn.Linear(2, 8)
-            self.read = nn.Embedding(4, 8)
-
-    def encode_condition(self, parts):
-        observed = torch.tanh(self.look(parts["image"].flatten(1)) + self.feel(parts["state"]))
-        return {"observed": observed, "words": self.read(parts["prompt"]), "seen": parts["prompt_mask"]}
-
-    def encoded_ports(self):
-        return (
-            Port("observed", "float32", ("rows", 8), "picture and state"),
-            Port("words", "float32", ("rows", "length", 8), "the prompt"),
-            Port("seen", "float32", ("rows", "length"), "1 where the prompt is"),
-        )
-
-
-def fitted(**options):
-    model = Policy(**options)
-    state = 5 + 2 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-    model.prepare(torch.zeros(50, 3), {"state": state})
-    return model.eval()
 
 
 @pytest.fixture(scope="module")
 def model():
-    return fitted()
+    return policy()
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +34,7 @@ def bundle(folder):
     return load(folder, "cpu")
 
 
-def given(n):
-    random = np.random.default_rng(n)
-    return {
-        "image": random.uniform(size=(n, 1, 4, 4)).astype(np.float32),
-        "state": (5 + random.normal(size=(n, 2))).astype(np.float32),
-        "prompt": ["abc", "c", "ab", "bb", "abca"][:n],
-    }
-
-
-ONE = {name: value[0] for name, value in given(1).items()}
+ONE = {name: value[0] for name, value in instructed(1).items()}
 CASES = {
     "plain": {},
     "guided": {"guidance": 2.5},
@@ -110,24 +46,26 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_bundle_samples_what_pytorch_does(model, bundle, case):
-    x = model.sample(3, condition=given(3), seed=1, **CASES[case]).numpy()
-    np.testing.assert_allclose(bundle.sample(3, condition=given(3), seed=1, **CASES[case]), x, atol=1e-4)
-    np.testing.assert_allclose(bundle.sample(3, condition=given(3), seed=1, batch_size=2, **CASES[case]), x, atol=1e-4)
+    x = model.sample(3, condition=instructed(3), seed=1, **CASES[case]).numpy()
+    np.testing.assert_allclose(bundle.sample(3, condition=instructed(3), seed=1, **CASES[case]), x, atol=1e-4)
+    np.testing.assert_allclose(
+        bundle.sample(3, condition=instructed(3), seed=1, batch_size=2, **CASES[case]), x, atol=1e-4
+    )
 
 
 def test_guidance_is_away_from_all_nulls(model, bundle):
     nulls = {"image": np.zeros((1, 4, 4)), "state": [0.0, 0.0], "prompt": "_"}
-    unguided = bundle.sample(2, condition=given(2), seed=1, guidance=0.0)
+    unguided = bundle.sample(2, condition=instructed(2), seed=1, guidance=0.0)
     # padding alone is no prompt that can be given: that of the null is in the state
-    state = bundle.begin(2, condition=given(2), seed=1, guidance=2.0)
+    state = bundle.begin(2, condition=instructed(2), seed=1, guidance=2.0)
     parts = {name: torch.tensor(np.asarray(nulls[name], np.float32))[None] for name in ("image", "state")}
-    parts["state"] = model.context_of(PARTS.parts[1])(parts["state"])
+    parts["state"] = model.context_of(POLICY_PARTS.parts[1])(parts["state"])
     parts |= {"prompt": torch.zeros(1, 3, dtype=torch.int32), "prompt_mask": torch.tensor([[1.0, 0.0, 0.0]])}
     with torch.no_grad():
         encoded = model.encode_condition(parts)
     for name, value in encoded.items():
         np.testing.assert_allclose(state.other[name], value.expand(2, *value.shape[1:]).numpy(), atol=1e-6)
-    assert np.abs(unguided - bundle.sample(2, condition=given(2), seed=1)).max() > 1e-3
+    assert np.abs(unguided - bundle.sample(2, condition=instructed(2), seed=1)).max() > 1e-3
 
 
 @pytest.fixture
@@ -168,7 +106,7 @@ def test_the_encoder_runs_once_for_all_steps_and_samples(bundle, calls):
 
 
 def test_a_state_holds_what_was_encoded_and_goes_on_in_pytorch(model, bundle, calls, tmp_path):
-    options = {"condition": given(3), "seed": 3, "guidance": 2.0}
+    options = {"condition": instructed(3), "seed": 3, "guidance": 2.0}
     state = bundle.advance(bundle.begin(3, **options), 2)
     assert set(state.condition) == {"observed", "words", "seen"}
     state.save(tmp_path / "state.safetensors")
@@ -184,18 +122,18 @@ def test_a_state_holds_what_was_encoded_and_goes_on_in_pytorch(model, bundle, ca
 
 
 def test_scoring_encodes_once_and_agrees(model, bundle, calls):
-    x = bundle.sample(3, condition=given(3), seed=1)
+    x = bundle.sample(3, condition=instructed(3), seed=1)
     calls["condition"].clear()
-    expected = model.log_prob(torch.from_numpy(x), condition=given(3), steps=8).numpy()
-    np.testing.assert_allclose(bundle.log_prob(x, condition=given(3), steps=8), expected, atol=1e-3)
+    expected = model.log_prob(torch.from_numpy(x), condition=instructed(3), steps=8).numpy()
+    np.testing.assert_allclose(bundle.log_prob(x, condition=instructed(3), steps=8), expected, atol=1e-3)
     assert calls["condition"] == [3]
-    noise = bundle.encode(x, condition=given(3), steps=10)
-    np.testing.assert_allclose(model.encode(torch.from_numpy(x), condition=given(3), steps=10), noise, atol=1e-4)
+    noise = bundle.encode(x, condition=instructed(3), steps=10)
+    np.testing.assert_allclose(model.encode(torch.from_numpy(x), condition=instructed(3), steps=10), noise, atol=1e-4)
 
 
 def test_the_encoder_learns_through_the_loss_and_conditions_are_hidden():
-    learner = fitted().train()
-    parts = {name: torch.as_tensor(value) for name, value in given(4).items() if name != "prompt"}
+    learner = policy().train()
+    parts = {name: torch.as_tensor(value) for name, value in instructed(4).items() if name != "prompt"}
     parts |= {"prompt": torch.tensor([[1, 2, 0], [3, 0, 0], [1, 1, 1], [2, 0, 0]])}
     learner.loss(torch.zeros(4, 3), condition=parts).backward()
     for name, parameter in learner.named_parameters():
@@ -208,7 +146,7 @@ def test_the_encoder_learns_through_the_loss_and_conditions_are_hidden():
     assert hidden["prompt_mask"].tolist() == [[1, 0, 0]] * 4
     assert all(torch.equal(value, tensors[name]) for name, value in learner.hidden(tensors, 0.0).items())
     # a null that is longer than the prompts of a batch
-    long = Policy(Condition((*PARTS.parts[:2], dataclasses.replace(PARTS.parts[2], null=(1, 2, 3)))))
+    long = Policy(Condition((*POLICY_PARTS.parts[:2], dataclasses.replace(POLICY_PARTS.parts[2], null=(1, 2, 3)))))
     hidden = long.hidden(long.condition_tensors({**parts, "prompt": torch.tensor([[1]] * 4)}, 4), 0.5)
     assert {tuple(row) for row in hidden["prompt"].tolist()} <= {(1, 0, 0), (1, 2, 3)}
     assert hidden["prompt_mask"].shape == (4, 3)
@@ -222,8 +160,8 @@ def test_a_condition_keeps_its_gradient_through_every_step(model):
 
 
 def test_guidance_needs_a_null_of_each_part(bundle):
-    parts = Condition((*PARTS.parts[:1], Part("state", "numbers", (2,)), *PARTS.parts[2:]))
-    model = fitted(parts=parts)
+    parts = Condition((*POLICY_PARTS.parts[:1], Part("state", "numbers", (2,)), *POLICY_PARTS.parts[2:]))
+    model = policy(parts=parts)
     with pytest.raises(UsageError, match="guidance needs a null of each part of the condition, and state has none"):
         model.sample(1, condition=ONE, guidance=2.0)
     # without guidance, nothing is missing
@@ -318,8 +256,8 @@ def test_what_takes_no_parts_says_so(zoo, folder):
 def test_one_can_guide_away_from_parts_of_other_lengths(model, bundle, zoo, folder):
     for prompt in ("cabba", "c"):
         options = {"guidance": 3.0, "negative": {"state": [1.0, 2.0], "prompt": prompt}}
-        x = model.sample(3, condition=given(3), seed=1, **options).numpy()
-        np.testing.assert_allclose(bundle.sample(3, condition=given(3), seed=1, **options), x, atol=1e-4)
+        x = model.sample(3, condition=instructed(3), seed=1, **options).numpy()
+        np.testing.assert_allclose(bundle.sample(3, condition=instructed(3), seed=1, **options), x, atol=1e-4)
     away = ("--guidance", 3, "--negative", "state=1,2", "--negative", "prompt=cabba")
     x = zoo("run", folder, *COMMON, "--condition", "state=4,6", "--condition", "prompt=a", *away)
     options["negative"]["prompt"] = "cabba"

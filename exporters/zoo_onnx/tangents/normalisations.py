@@ -10,7 +10,17 @@ import numpy as np
 import onnx_ir as ir
 
 from zoo.errors import ExportError
-from zoo_onnx.tangents.writing import Carried, Rule, Tangents, attribute_of, constant_of, number, only, total_of
+from zoo_onnx.tangents.writing import (
+    Carried,
+    Rule,
+    Tangents,
+    attribute_of,
+    constant_of,
+    first_alone,
+    number,
+    only,
+    total_of,
+)
 
 
 def _rank(node: ir.Node) -> int:
@@ -49,16 +59,8 @@ def _is_all(value: Any, what: float) -> bool:
     return array is not None and bool((array == what).all())
 
 
-def _moving_input(t: Tangents, node: ir.Node) -> tuple[ir.Value, ir.Value]:
-    x, tangent = node.inputs[0], t.tangent(node.inputs[0])
-    if tangent is None or any(t.tangent(each) is not None for each in node.inputs[1:]):
-        raise ExportError(f"{node.op_type} whose scale depends on the data cannot be exported in a derivative")
-    assert x is not None
-    return x, tangent
-
-
 def _layer_norm(t: Tangents, node: ir.Node) -> list[Carried]:
-    x, tangent = _moving_input(t, node)
+    x, tangent = first_alone(t, node)
     axis = attribute_of(node, "axis", -1)
     axes = range(axis, 0) if axis < 0 else range(axis, _rank(node))
     scale, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
@@ -75,7 +77,7 @@ def _by_channel(t: Tangents, value: ir.Value | None, rank: int, neutral: float) 
 
 
 def _instance_norm(t: Tangents, node: ir.Node) -> list[Carried]:
-    x, tangent = _moving_input(t, node)
+    x, tangent = first_alone(t, node)
     rank = _rank(node)
     scale, bias = (
         _by_channel(t, each, rank, neutral) for each, neutral in zip(node.inputs[1:], (1.0, 0.0), strict=True)
@@ -84,7 +86,7 @@ def _instance_norm(t: Tangents, node: ir.Node) -> list[Carried]:
 
 
 def _group_norm(t: Tangents, node: ir.Node) -> list[Carried]:
-    x, tangent = _moving_input(t, node)
+    x, tangent = first_alone(t, node)
     rank, groups, p = _rank(node), attribute_of(node, "num_groups", 1), t.primal
     rows = p("Reshape", x, p.integers(0, groups, -1))
     pair = _standardized(
@@ -99,7 +101,7 @@ def _group_norm(t: Tangents, node: ir.Node) -> list[Carried]:
 
 def _batch_norm(t: Tangents, node: ir.Node) -> list[Carried]:
     """With stored statistics."""
-    _, tangent = _moving_input(t, node)
+    _, tangent = first_alone(t, node)
     _, scale, _, _, variance = node.inputs
     factor = t("Div", scale, t("Sqrt", t("Add", variance, number(attribute_of(node, "epsilon", 1e-5)))))
     return only(t("Mul", tangent, t("Reshape", factor, t.integers(-1, *[1] * (_rank(node) - 2)))))

@@ -13,6 +13,7 @@ from zoo_onnx.tangents.writing import (
     attribute_of,
     attributes_of,
     constant_of,
+    first_alone,
     fitted,
     number,
     only,
@@ -25,7 +26,7 @@ from zoo_onnx.tangents.writing import (
 
 def _linear(t: Tangents, node: ir.Node) -> list[Carried]:
     count = len(node.outputs)
-    written = t.outputs(node.op_type, t.tangent(node.inputs[0]), *node.inputs[1:], outputs=count, **attributes_of(node))
+    written = t.outputs(node.op_type, first_alone(t, node)[1], *node.inputs[1:], outputs=count, **attributes_of(node))
     return [(each, None) for each in written]
 
 
@@ -33,12 +34,15 @@ def _pad(t: Tangents, node: ir.Node) -> list[Carried]:
     """What is filled in has no tangent."""
     pads, axes = node.inputs[1], node.inputs[3] if len(node.inputs) > 3 else None
     rest = [pads] if axes is None else [pads, None, axes]
-    return only(t("Pad", t.tangent(node.inputs[0]), *rest, **attributes_of(node)))
+    return only(t("Pad", first_alone(t, node)[1], *rest, **attributes_of(node)))
 
 
 def _cast(t: Tangents, node: ir.Node) -> list[Carried]:
     to = ir.DataType(attribute_of(node, "to", 1)) if node.op_type == "Cast" else node.inputs[1].dtype  # type: ignore[union-attr]
-    return _linear(t, node) if to is None or to.is_floating_point() else []
+    tangent = t.tangent(node.inputs[0])  # what CastLike takes the type of may move: its values do not matter
+    if tangent is None or not (to is None or to.is_floating_point()):
+        return []
+    return only(t(node.op_type, tangent, *node.inputs[1:], **attributes_of(node)))
 
 
 def _add(t: Tangents, node: ir.Node) -> list[Carried]:
@@ -81,7 +85,7 @@ def _pow(t: Tangents, node: ir.Node) -> list[Carried]:
     if te is not None:
         raise ExportError("a power whose exponent depends on the data cannot be exported in a derivative")
     constant = constant_of(exponent)
-    if constant is not None and (constant == 2).all():
+    if constant is not None and constant.size == 1 and (constant == 2).all():
         slope = t("Add", x, x)
     else:
         less = t("Sub", exponent, number(1.0)) if constant is None else np.asarray(constant - 1, np.float32)
@@ -121,9 +125,7 @@ def _gemm(t: Tangents, node: ir.Node) -> list[Carried]:
 
 
 def _convolution(t: Tangents, node: ir.Node) -> list[Carried]:
-    if any(t.tangent(each) is not None for each in node.inputs[1:]):
-        raise ExportError("a convolution whose weights depend on the data cannot be exported in a derivative")
-    return only(t(node.op_type, t.tangent(node.inputs[0]), node.inputs[1], **attributes_of(node)))
+    return only(t(node.op_type, first_alone(t, node)[1], node.inputs[1], **attributes_of(node)))
 
 
 def _concat(t: Tangents, node: ir.Node) -> list[Carried]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from zoo_onnx.tangents.writing import Carried, Rule, Tangents, attribute_of, number, only
+from zoo_onnx.tangents.writing import Carried, Rule, Tangents, attribute_of, first_alone, number, only
 
 Slope = Callable[[Tangents, ir.Node, ir.Value, ir.Value], ir.Value]
 
@@ -17,8 +17,7 @@ def unary(slope: Slope) -> Rule:
     """The rule of a function with this slope."""
 
     def rule(t: Tangents, node: ir.Node) -> list[Carried]:
-        x, tangent = node.inputs[0], t.tangent(node.inputs[0])
-        assert x is not None
+        x, tangent = first_alone(t, node)
         return only(t("Mul", tangent, slope(t, node, x, node.outputs[0])))
 
     return rule

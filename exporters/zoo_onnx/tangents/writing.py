@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from zoo.errors import ExportError
 from zoo_onnx.build import Builder
 
 #: the tangent of an output, and the output written anew
@@ -92,6 +93,20 @@ def constant_of(value: ir.Value | None) -> Any:
 def only(tangent: ir.Value | None, anew: ir.Value | None = None) -> list[Carried]:
     """What a rule returns of an operator with one output."""
     return [(tangent, anew)]
+
+
+def first_alone(t: Tangents, node: ir.Node) -> tuple[ir.Value, ir.Value]:
+    """The first input and its tangent, of an operator whose rule takes the others for constants.
+
+    Raises:
+        ExportError: another input depends on the point too.
+    """
+    x, tangent = node.inputs[0], t.tangent(node.inputs[0])
+    if x is None or tangent is None or any(t.tangent(each) is not None for each in node.inputs[1:]):
+        raise ExportError(
+            f"{node.op_type} whose other inputs than the first depend on the data cannot be exported in a derivative"
+        )
+    return x, tangent
 
 
 def operands_of(t: Tangents, node: ir.Node) -> list[tuple[ir.Value, ir.Value | None]]:
