@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.errors import ConfigError, NameConflictError, PluginError, UnknownNameError
+from zoo.errors import ConfigError, MissingDependencyError, NameConflictError, PluginError, UnknownNameError
 from zoo.paths import BUILTIN, path_from
 from zoo.programs import Iterate
 from zoo.registry import Registry, extensions
@@ -100,8 +100,13 @@ def test_without_the_plugin_its_description_says_which_package_brings_it(bring):
     bring()
     described = path_from("straight").describe()
     extensions.bring([])
-    with pytest.raises(UnknownNameError, match="there is no path named 'straight'") as caught:
+    with pytest.raises(
+        MissingDependencyError, match="'zoo-straight' is needed to make inputs of its graphs with"
+    ) as caught:
         Iterate("step", path=described).row(0.5)
+    assert caught.value.hint == "The path's description says that this package brings it as a plugin."
+    with pytest.raises(UnknownNameError, match="there is no path named 'straight'") as caught:
+        path_from(described)
     assert caught.value.hint == "Its description says that the package 'zoo-straight' brings it as a plugin."
     del described["package"]
     with pytest.raises(UnknownNameError) as caught:
