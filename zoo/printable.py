@@ -7,7 +7,10 @@ letters.
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 #: categories of Unicode: controls, formats, surrogates, line and paragraph separators
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -38,6 +41,11 @@ def shortened(text: str, most: int) -> str:
         return text
     tail = most // 4
     return f"{text[: most - tail - 3]} … {text[-tail:]}"
+
+
+def assignments(options: Mapping[str, Any], most: int = 200) -> str:
+    """Options in one line, values as JSON: ``noise = 0.05, train = 1000``; shortened like any text."""
+    return shortened(", ".join(f"{name} = {json.dumps(value, default=str)}" for name, value in options.items()), most)
 
 
 def _unsafe(character: str) -> bool:

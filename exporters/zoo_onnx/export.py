@@ -224,9 +224,9 @@ def _measure_loss(plan: Plan, bundle: _Written, stages: _Stages) -> dict[str, An
     costs = loss.measure(plan.original, plan.original.programs(), bundle.opened())
     loss.check(costs, plan.precision.bound, plan.precision.name)
     if plan.quality:
-        metrics, missing = measure(plan.draft.card, bundle.opened())
+        metrics, told = measure(plan.draft.card, bundle.opened())
         costs |= metrics
-        stages.say(missing or compared(plan.draft.card, metrics))
+        stages.say("; ".join(each for each in (told, compared(plan.draft.card, metrics)) if each))
     return plan.precision.describe(costs)
 
 

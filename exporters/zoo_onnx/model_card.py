@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo.bundle import GraphInfo, Manifest
 from zoo.conditions import Condition
-from zoo.printable import printable
+from zoo.printable import assignments, printable
 from zoo.programs.conditioning import part_ports
 from zoo.programs.ports import Port
 from zoo.registry.cards import ModelCard
@@ -41,12 +41,18 @@ def _facts(card: ModelCard, manifest: Manifest) -> str:
         ("values", f"whole numbers 0 to {manifest.levels - 1}, dequantised" if manifest.levels else "real numbers"),
         *([] if manifest.batch is None else [("batch", f"{manifest.batch} samples in each call")]),
         *_condition(condition),
-        ("trained on", " ".join(str(data[k]) for k in ("name", "source") if data.get(k)) or "not stated"),
+        ("trained on", _data(data) or "not stated"),
         ("licence of the data", data.get("license") or "not stated"),
         ("licence of the code", manifest.licenses.get("code") or "not stated"),
         ("licence of the weights", manifest.licenses.get("weights") or "not stated"),
     ]
     return _table(("", ""), [(what, _text(value)) for what, value in rows])
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    """The data set with its options, and its source."""
+    options = f"({assignments(data['options'])})" if data.get("options") else ""
+    return " ".join(str(each) for each in (data.get("name"), options, data.get("source")) if each)
 
 
 def _condition(condition: Condition | None) -> list[tuple[str, Any]]:

@@ -182,7 +182,7 @@ def test_bits_that_were_measured_with_learned_noise_are_not_measured_without_it(
 def test_metrics_whose_data_are_missing_are_told():
     card = resolve(zoo.registry.installed(), "digits-nsf").card
     bundle = load(card.folder / card.bundle, "cpu")
-    found, missing = measure(dataclasses.replace(card, data={"name": "nowhere"}), bundle)
+    found, missing = measure(dataclasses.replace(card, data={"name": "nowhere"}, recipe=None), bundle)
     assert not found
     assert "nowhere" in missing
 

@@ -18,6 +18,7 @@ from zoo.errors import UnknownNameError, UsageError
 from zoo.modality import Text
 
 if TYPE_CHECKING:
+    from zoo.models.sources import Source
     from zoo.runtime import BundledModel
     from zoo.samplers import StepTable
     from zoo.samplers.state import SamplerState
@@ -100,18 +101,27 @@ class Plan:
         return float(self.table.guidance[np.argmax(np.abs(self.table.guidance - 1.0))])
 
 
-def output_of(app: App, facts: Facts, request: Request) -> Path:
-    """The file to write.
+def check_sampler(app: App, source: Source, request: Request) -> None:
+    """Refuse a sampler that is not installed before a model is exported, which takes long.
+
+    A bundle may hold the tables of one: whether it does is known when it is opened.
 
     Raises:
         UnknownNameError: no such sampler.
+    """
+    if source.bundle is None and request.sampler is not None and request.sampler not in app.registry.samplers():
+        raise UnknownNameError("sampler", request.sampler, app.registry.samplers())
+
+
+def output_of(facts: Facts, request: Request) -> Path:
+    """The file to write.
+
+    Raises:
         UsageError, OutputError: a file cannot be written; see :func:`zoo.render.check_output`.
     """
     from zoo.render import check_output, default_suffix
     from zoo.render.files import check_writable
 
-    if request.sampler is not None and request.sampler not in app.registry.samplers():
-        raise UnknownNameError("sampler", request.sampler, app.registry.samplers())
     output = request.output or Path(file_name(facts.name) + default_suffix(facts.event_shape, facts.modality))
     if request.stop_after is None:
         check_output(output, facts.event_shape, facts.modality, replace=request.force)

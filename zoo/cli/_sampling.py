@@ -16,7 +16,7 @@ from zoo.cli import _editing as editing
 from zoo.cli._app import App
 from zoo.cli._conditions import found_in
 from zoo.cli._opening import open_model, provider_of
-from zoo.cli._plan import Plan, output_of, plan_of, read_inputs, wanted_of
+from zoo.cli._plan import Plan, check_sampler, output_of, plan_of, read_inputs, wanted_of
 from zoo.cli._request import Facts, Request, file_name, given_condition
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class _Drawn:
 
 def sample(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
     """Draw samples, from noise or from data, and write them, or the state after some steps."""
-    output = output_of(app, facts, request)
+    check_sampler(app, source, request)
+    output = output_of(facts, request)
     inputs = read_inputs(request, facts)
     wanted = wanted_of(request, facts, inputs)
     model = open_model(app, source, request.device, stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,20 +10,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._options import key_values
 from zoo.cli._text import table
 from zoo.errors import UsageError
 from zoo.models.sources import Source, resolve
+from zoo.printable import assignments
 
 if TYPE_CHECKING:
     from zoo.data import Dataset
     from zoo.metrics.evaluation import Evaluation, Metrics
     from zoo.registry import Registry
     from zoo.registry.cards import Metric
+    from zoo.training.run import TrainedOn
 
 
 @click.command("eval")
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="NAME", help="Data set [the one that the model was trained on].")
+@click.option(
+    "-D", "options", multiple=True, metavar="KEY=VALUE", help="Option of the data set [as trained]. Repeatable."
+)
 @click.option("--scored", type=click.IntRange(1), help="Number of test samples to score [flows all, diffusions 64].")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's ODE; twice as many are taken as well.")
 @click.option("--probes", type=click.IntRange(0), help="Probes of its trace; 0 is exact.")
@@ -38,7 +45,16 @@ if TYPE_CHECKING:
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another provider.")
 @json_option
 @pass_app
-def command(app: App, /, model: str, data: str | None, provider: str, names: tuple[str, ...], **settings: Any) -> None:
+def command(
+    app: App,
+    /,
+    model: str,
+    data: str | None,
+    options: tuple[str, ...],
+    provider: str,
+    names: tuple[str, ...],
+    **settings: Any,
+) -> None:
     """Measure a model on held-out data.
 
     Its bundle is measured by all metrics that apply: the negative log-likelihood of test samples, for a
@@ -47,17 +63,21 @@ def command(app: App, /, model: str, data: str | None, provider: str, names: tup
     real ones; for tables, the distance of the columns of samples from real ones; for texts, whether they look
     like real ones and are new; and any metrics of plugins (`zoo list --metrics`).
 
+    The data set has the options that the model was trained with, which its recipe or its bundle states, or those
+    given by -D. Another data set than the model's, or one whose options are not stated, has its defaults.
+
     \b
     zoo eval moons-nsf
     zoo eval mnist-unet --scored 32 --samples 200
     zoo eval mnist-unet --metric classifier
+    zoo eval moons.bundle --data moons -D noise=0.1
     """
     from zoo.cli._opening import open_model
     from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure_all
 
     metrics = chosen_metrics(app.registry, names)
     source = resolve(app.registry, model)
-    dataset = _dataset(app, source, data)
+    dataset, chosen = _dataset(app, source, data, key_values(options, "-D"))
     with ExitStack() as stack:
         bundle = open_model(app, source, provider, stack)
         if dataset.event_shape != bundle.event_shape:
@@ -75,28 +95,50 @@ def command(app: App, /, model: str, data: str | None, provider: str, names: tup
         )
         tables = measure_all(app.registry, usable, evaluation, one=partial(_measured, app))
     if app.json:
-        app.emit({"model": source.name, "data": dataset.name, "seed": evaluation.seed, "metrics": tables})
+        told = {"model": source.name, "data": dataset.name, "options": chosen}
+        app.emit({**told, "seed": evaluation.seed, "metrics": tables})
     elif tables:
         table(["metric", "value", "", "samples", ""], [_cells(name, metric) for name, metric in tables.items()])
     else:
         app.say(f"none of {', '.join(metric.name for metric in metrics)} fits {source.name} and its data")
 
 
-def _dataset(app: App, source: Source, name: str | None) -> Dataset:
-    """The data set of that name, or the model's training data with the same options.
+def _dataset(app: App, source: Source, name: str | None, given: Mapping[str, Any]) -> tuple[Dataset, dict[str, Any]]:
+    """The data set of that name, or the model's training data, and its options.
+
+    They are those given by hand, then those that the model was trained with if it is its data set, then the defaults.
 
     Raises:
         UsageError: no name, and the model does not state its data.
     """
-    from zoo.training.recipe import Recipe
-    from zoo.training.run import load_data
+    from zoo.training.run import load_data, trained_on
 
-    recipe = None if source.card is None or source.card.recipe is None else Recipe.from_dict(source.card.recipe)
-    if name is None and recipe is None:
+    known = trained_on(source)
+    if name is None and known is None:
         raise UsageError(f"{source.name} does not state its training data", hint="Name a data set with --data.")
-    name = recipe.data.name if name is None and recipe is not None else str(name)
-    options = recipe.data.options if recipe is not None and name == recipe.data.name else {}
-    return load_data(app.registry.dataset(name), options, app.registry)
+    name = known.name if name is None and known is not None else str(name)
+    trained = None if known is None else known.options_of(name)
+    options = {**(trained or {}), **given}
+    if told := _told(source.name, name, options, given, known):
+        app.say(told)
+    return load_data(app.registry.dataset(name), options, app.registry), options
+
+
+def _told(model: str, name: str, options: Mapping[str, Any], given: Mapping[str, Any], known: TrainedOn | None) -> str:
+    """Where the options of a data set come from, in one line; empty if they are the defaults, as in training."""
+    listed = assignments(options)
+    trained = None if known is None else known.options_of(name)
+    if trained is not None:
+        if not options:
+            return ""
+        by_hand = f"; {', '.join(given)} as given, the rest" if given else ","
+        return f"{name} with {listed}{by_hand} as {model} was trained"
+    taken = f"with {listed}, else its defaults" if options else "with its defaults"
+    if known is None:
+        return f"{name} {taken}: {model} does not state its training data"
+    if name != known.name:
+        return f"{name} {taken}: {model} was trained on {known.name}"
+    return f"{name} {taken}: {model} does not state the options that it was trained with"
 
 
 def _usable(app: App, metrics: list[Metric]) -> list[Metric]:

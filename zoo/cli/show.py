@@ -21,6 +21,7 @@ from zoo.lengths import length_from
 from zoo.modality import Foreign, modality_from
 from zoo.modality import describe as describe_modality
 from zoo.models.sources import Source, resolve
+from zoo.printable import assignments
 from zoo.registry import Item, Registry
 from zoo.registry.cards import ModelCard
 from zoo.registry.discovery import KINDS
@@ -111,6 +112,9 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
     condition = values["condition"]
     weights, data, manifest = values["weights"], values["data"], source.manifest()
     bundle = None if manifest is None or source.bundle is None else Bundle(source.bundle, manifest)
+    chosen = (
+        f" with {assignments(data['options'])}" if isinstance(data.get("options"), Mapping) and data["options"] else ""
+    )
     levels = f", {data['levels']} levels" if data.get("levels") else ""
     facts(
         [
@@ -125,7 +129,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
             ("length", _length(values["length"])),
             ("modality", _modality(values["modality"])),
             ("parameters", f"{values['parameters']:,}" if values["parameters"] else ""),
-            ("data", f"{data.get('name', '')}{levels}".lstrip(", ")),
+            ("data", f"{data.get('name', '')}{chosen}{levels}".lstrip(", ")),
             *[(name, metric(value)) for name, value in values["metrics"].items()],
             ("licence", ", ".join(f"{what} {spdx}" for what, spdx in values["license"].items() if spdx)),
             ("data licence", str(data.get("license") or "")),

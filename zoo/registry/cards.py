@@ -307,7 +307,8 @@ class ModelCard(Description):
         condition: what it is conditioned on, or None.
         parameters: number of trained parameters.
         weights: the safetensors file.
-        data: ``name``, ``license``, ``source``, for discrete data ``levels``, and its ``kind`` (:mod:`zoo.modality`).
+        data: ``name`` of the data set, its ``options`` in training, ``license``, ``source``, for discrete data
+            ``levels``, and its ``kind`` (:mod:`zoo.modality`).
         license: ``{"code": SPDX, "weights": SPDX}``.
         metrics: name to value, or to ``{"value", "unit", "of", ...}``.
         papers: citations.

@@ -158,9 +158,20 @@ def _found(
     if table is not None:
         return table if initial is None else replace(table, initial_scale=initial)
     if absent(program.path) is None:
-        raise UnknownNameError("sampler", name, samplers)
+        raise _unknown(name, samplers, sorted(steps for sampler, steps in tables if sampler == name))
     listed = ", ".join(f"{sampler}-{steps}" for sampler, steps in tables) or "none"
     raise lacking(program.path, f"run other step tables than the stored ones ({listed})")
+
+
+def _unknown(name: str, samplers: Mapping[str, SamplerFunction], counts: list[int]) -> UnknownNameError:
+    """The error for a sampler that is not installed, and whose tables of ``counts`` steps are stored."""
+    error = UnknownNameError("sampler", name, samplers)
+    if counts:
+        error.hint = (
+            f"Without the plugin that brings it, {name} runs as stored in the bundle: in {' or '.join(map(str, counts))} "
+            "steps, from noise, with the model's own options."
+        )
+    return error
 
 
 def _initial_scale(own: dict[str, Any]) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from zoo.errors import ConfigError, OutputError, PluginError, UsageError, Weight
 from zoo.files import write_text
 from zoo.modality import describe
 from zoo.models import building
-from zoo.models.sources import resolve
+from zoo.models.sources import Source, resolve
+from zoo.printable import assignments
 from zoo.registry.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
 from zoo.registry.discovery import last_line
 from zoo.training.distillation import Distillation
@@ -54,13 +55,59 @@ def load_data(source: DataSource, options: Mapping[str, Any], registry: Registry
     Raises:
         DataError: the data are unavailable.
         ConfigError: an unknown option.
+        PluginError: the data set fails, such as on an option of another type.
     """
     load: Callable[..., Dataset] = registry.load_entry(source)
     try:
         inspect.signature(load).bind(**options)
     except TypeError as error:
         raise ConfigError(f"data set {source.name}: {error}") from error
-    return load(**options)
+    try:
+        return load(**options)
+    except ZooError:
+        raise
+    except Exception as error:
+        with_options = f" with {assignments(options)}" if options else ""
+        raise PluginError(f"the data set {source.name} cannot be loaded{with_options}: {last_line(error)}") from error
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The data that a model says it was trained on.
+
+    Attributes:
+        name: the data set, as registered.
+        options: its options; None if the model does not state them, as bundles did not before they stored them.
+    """
+
+    name: str
+    options: Mapping[str, Any] | None
+
+    def options_of(self, name: str) -> Mapping[str, Any] | None:
+        """The options of the data set ``name``, or None if they are not known."""
+        return self.options if name == self.name else None
+
+
+def trained_on(source: Source | ModelCard) -> TrainedOn | None:
+    """The data that a model was trained on, by its recipe, else by the ``data`` of its card or manifest; or None.
+
+    Raises:
+        ConfigError: a recipe that cannot be read.
+    """
+    card = source if isinstance(source, ModelCard) else source.card
+    if card is not None and card.recipe is not None:
+        data = Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}").data
+        return TrainedOn(data.name, data.options)
+    if card is not None:
+        stated: Any = card.data
+    else:
+        manifest = None if isinstance(source, ModelCard) else source.manifest()
+        stated = {} if manifest is None else manifest.model.get("data")
+    # of an untrusted manifest, whose model may hold anything
+    name, options = (stated.get("name"), stated.get("options")) if isinstance(stated, Mapping) else (None, None)
+    if not isinstance(name, str) or not name:
+        return None
+    return TrainedOn(name, options if isinstance(options, Mapping) else None)
 
 
 def train_recipe(
@@ -262,7 +309,8 @@ def finished_card(
         condition=model.condition,
         parameters=sum(p.numel() for p in model.parameters()),
         data={
-            "name": data.name,
+            "name": source.name,
+            "options": recipe.data.options,
             "license": source.license,
             "source": source.source,
             "levels": data.levels,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from zoo.data import Dataset
-from zoo.errors import ZooError
+from zoo.errors import ConfigError, ZooError
 from zoo.registry import installed
 from zoo.registry.cards import ModelCard
 from zoo.runtime import BundledModel
@@ -32,7 +32,7 @@ def measure(card: ModelCard, bundle: BundledModel) -> tuple[dict[str, float], st
         bundle: the bundle to measure.
 
     Returns:
-        the metrics, and the reason why some could not be measured, or None.
+        the metrics, and what is to be said of them: why they could not be measured, or on which data; or None.
 
     Raises:
         RuntimeFailure: ONNX Runtime fails.
@@ -46,7 +46,7 @@ def measure(card: ModelCard, bundle: BundledModel) -> tuple[dict[str, float], st
     if not pending:
         return {}, None
     try:
-        data = _data(card)
+        data, told = _data(card)
     except ZooError as error:
         return {}, f"{', '.join(sorted(pending))} not measured: {error}"
     metrics = {}
@@ -56,7 +56,7 @@ def measure(card: ModelCard, bundle: BundledModel) -> tuple[dict[str, float], st
         x, condition = data.test.x[:_SCORED], data.test.condition_at(slice(_SCORED))
         nats = bundle.log_prob(x, condition=condition, seed=_SEED)
         metrics["test_bits_per_dim"] = round(float(-nats.mean()) / (math.prod(bundle.event_shape) * math.log(2)), 4)
-    return metrics, None
+    return metrics, told
 
 
 def compared(card: ModelCard, metrics: Mapping[str, float]) -> str:
@@ -69,11 +69,21 @@ def compared(card: ModelCard, metrics: Mapping[str, float]) -> str:
     return ", ".join(parts)
 
 
-def _data(card: ModelCard) -> Dataset:
-    from zoo.training.run import load_data
+def _data(card: ModelCard) -> tuple[Dataset, str | None]:
+    """The data that the model was trained on, with its options, and a sentence where these are not known.
 
-    registry = installed()
-    return load_data(registry.dataset(str(card.data.get("name", ""))), {}, registry)
+    Raises:
+        ConfigError: the card does not state the data.
+        ZooError: the data cannot be loaded.
+    """
+    from zoo.training.run import load_data, trained_on
+
+    registry, trained = installed(), trained_on(card)
+    if trained is None:
+        raise ConfigError("the card does not state the data set")
+    told = f"the card does not state the options of {trained.name}: its defaults are taken"
+    data = load_data(registry.dataset(trained.name), trained.options or {}, registry)
+    return data, told if trained.options is None else None
 
 
 def _agreement(bundle: BundledModel, data: Dataset) -> float:
