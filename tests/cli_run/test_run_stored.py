@@ -1,4 +1,4 @@
-"""``zoo run BUNDLE --sampler NAME`` where the plugin that brings the sampler is not installed: its stored tables run."""
+"""``zoo run BUNDLE --sampler NAME`` where the plugin that brings the sampler is not installed runs its stored tables."""
 
 import json
 import shutil

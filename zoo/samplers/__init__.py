@@ -167,9 +167,10 @@ def _unknown(name: str, samplers: Mapping[str, SamplerFunction], counts: list[in
     """The error for a sampler that is not installed, and whose tables of ``counts`` steps are stored."""
     error = UnknownNameError("sampler", name, samplers)
     if counts:
+        stored = " or ".join(map(str, counts))
         error.hint = (
-            f"Without the plugin that brings it, {name} runs as stored in the bundle: in {' or '.join(map(str, counts))} "
-            "steps, from noise, with the model's own options."
+            f"Without the plugin that brings it, {name} runs as stored in the bundle: in {stored} steps, from noise, "
+            "with the model's own options."
         )
     return error
 
