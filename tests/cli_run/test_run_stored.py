@@ -1,4 +1,4 @@
-"""``zoo run BUNDLE --sampler NAME`` where the plugin that brings the sampler is not installed runs its stored tables."""
+"""``zoo run BUNDLE --sampler NAME`` without the plugin that brings the sampler: its stored tables run."""
 
 import json
 import shutil
