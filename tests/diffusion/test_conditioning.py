@@ -11,6 +11,8 @@ from zoo.conditions import Condition, Part  # noqa: E402
 from zoo.errors import ConfigError, UnknownNameError  # noqa: E402
 from zoo.models.encoders import Resize  # noqa: E402
 from zoo.models.encoding import CROSS_ATTENTION, EMBEDDING, Plan  # noqa: E402
+from zoo_diffusion.adm import ADMDiffusion  # noqa: E402
+from zoo_diffusion.diffwave import DiffWaveDiffusion  # noqa: E402
 from zoo_diffusion.dit import DiTDiffusion  # noqa: E402
 from zoo_diffusion.masked import MaskedDiffusion  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402
@@ -38,6 +40,8 @@ UNET2D = {
 }
 UNET = {"base": 8, "multipliers": [1, 2], "attention": [1], "head_channels": 8}
 POLICY = {"layout": "diffusion-policy", "down_dims": [8, 16], "step_embedding": 8}
+ADM = {"model_channels": 8, "channel_mult": [1, 2], "attention_resolutions": [2], "num_head_channels": 8}
+DIFFWAVE = {"patch": 2, "residual_channels": 8, "layers": 2, "cycle": 2, "embedding": 8}
 TRANSFORMER = {"depth": 2, "num_heads": 2}
 
 
@@ -54,6 +58,8 @@ NETWORKS = {
     "unet1d": (UNet1dDiffusion, {**UNET, "patch": 2, "event_shape": [1, 16]}, 4),
     "policy": (UNet1dDiffusion, {**POLICY, "event_shape": [16, 2], "channels_last": True}, 1),
     "mlp": (MLPDiffusion, {"event_shape": [3], "hidden": 8, "blocks": 1}, 0),
+    "adm": (ADMDiffusion, {**ADM, "event_shape": [1, 8, 8]}, 0),
+    "diffwave": (DiffWaveDiffusion, {**DIFFWAVE, "event_shape": [1, 16]}, 0),
 }
 #: what each network takes of what, by name
 TAKEN = {
@@ -64,6 +70,8 @@ TAKEN = {
     "unet1d": (parts(SOUND, TRACK, ARM), {"track": SMALL, "arm": {"width": 4}}),
     "policy": (parts({**IMAGE, "null": 0.5}, ARM, PROMPT), {"prompt": SMALL, "image": {"channels": [4], "width": 8}}),
     "mlp": (parts(ARM, KIND, PROMPT), {"arm": {"by": "concatenation"}, "prompt": SMALL}),
+    "adm": (parts(IMAGE, KIND, PROMPT), {"prompt": SMALL}),
+    "diffwave": (parts(SOUND, ARM, PROMPT), {"prompt": SMALL, "arm": {"width": 4}}),
 }
 
 

@@ -324,7 +324,9 @@ def test_what_is_not_required_is_left_out(exported):
     np.testing.assert_allclose(x, model.sample(4, condition={}, seed=0).detach(), atol=1e-4)
 
 
-#: what the models above leave out: attention of convolutions under a derivative, and a graph that a plugin writes
+IMAGE = {"event_shape": [1, 4, 4], "sampling": {"steps": 3}}
+BOTH = {"prompt": {"width": 8}, "arm": {"width": 4}}
+#: what the models above leave out: every network under a derivative, and a graph that a plugin writes
 OTHERS = {
     "unet2d": {
         "event_shape": [1, 4, 4],
@@ -350,6 +352,44 @@ OTHERS = {
         "layers": 1,
         "conditioning": {"prompt": {"width": 8}},
     },
+    "adm": {
+        **IMAGE,
+        "model_channels": 8,
+        "channel_mult": [1, 2],
+        "attention_resolutions": [2],
+        "num_head_channels": 8,
+        "conditioning": BOTH,
+    },
+    "diffwave": {
+        "event_shape": [1, 8],
+        "patch": 2,
+        "residual_channels": 8,
+        "layers": 2,
+        "cycle": 2,
+        "embedding": 8,
+        "sampling": {"steps": 3},
+        "conditioning": BOTH,
+    },
+    "unet": {
+        **IMAGE,
+        "base": 8,
+        "multipliers": [1, 2],
+        "attention": [1],
+        "head_channels": 8,
+        "conditioning": BOTH,
+    },
+    "unet1d": {
+        "event_shape": [1, 8],
+        "patch": 2,
+        "base": 8,
+        "multipliers": [1, 2],
+        "attention": [1],
+        "head_channels": 8,
+        "sampling": {"steps": 3},
+        "conditioning": BOTH,
+    },
+    "dit": {**IMAGE, "hidden_size": 8, "depth": 2, "num_heads": 2, "conditioning": BOTH},
+    "uvit": {**IMAGE, "embed_dim": 8, "depth": 2, "num_heads": 2, "conditioning": BOTH},
 }
 SHARED = {
     "parts": [

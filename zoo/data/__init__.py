@@ -23,17 +23,26 @@ class Split:
 
     Attributes:
         x: ``[n, *event]``, any real dtype.
-        condition: int32 ``[n]`` or float32 ``[n, d]``; arrays ``[n, *shape]`` of named parts, tokens filled up by their
-            padding; or None.
+        condition: whole numbers or labels ``[n]``, or numbers ``[n, d]``; arrays ``[n, *shape]`` of named parts, tokens
+            filled up by their padding, or as texts ``[n]``; or None.
+
+    Raises:
+        DataError: what is no array, an empty split, or a condition of another length.
     """
 
     x: NDArray[Any]
     condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an empty split or a condition of another length."""
+        """Refuse what is not arrays, an empty split, or a condition of another length."""
+        object.__setattr__(self, "x", _array(self.x, "the samples"))
         if len(self.x) == 0:
             raise DataError("a split of a data set is empty")
+        if isinstance(self.condition, Mapping):
+            parts = {str(name): _array(part, f"part {name} of the conditions") for name, part in self.condition.items()}
+            object.__setattr__(self, "condition", parts)
+        elif self.condition is not None:
+            object.__setattr__(self, "condition", _array(self.condition, "the conditions"))
         if isinstance(self.condition, Mapping):
             if other := [name for name, part in self.condition.items() if len(part) != len(self.x)]:
                 raise DataError(f"{len(self.x)} samples come with {len(self.condition[other[0]])} of part {other[0]}")
@@ -90,6 +99,18 @@ class Dataset:
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return tuple(np.shape(self.train.x)[1:])
+
+
+def _array(values: Any, what: str) -> NDArray[Any]:
+    """Values as an array with an axis of samples; an array stays the one that it is."""
+    try:
+        array = np.asanyarray(values)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} of a split are not an array: {' '.join(str(error).split())[:200]}") from error
+    if array.ndim == 0 or array.dtype.kind == "O":
+        shown = type(values).__name__ if array.ndim == 0 else "Python objects"
+        raise DataError(f"{what} of a split are numbers or texts with a row for each sample, not {shown}")
+    return array
 
 
 def check_finite(values: NDArray[Any], what: str, names: Sequence[str] = ()) -> None:

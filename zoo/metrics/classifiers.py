@@ -131,6 +131,7 @@ def has_classifier(data: Dataset) -> bool:
         (images or isinstance(data.modality, Audio))
         and isinstance(data.train.condition, np.ndarray)
         and data.train.condition.ndim == 1
+        and data.train.condition.dtype.kind in "iu"
     )
 
 

@@ -323,6 +323,9 @@ def _check_split(split: Split, whose: str, data: Dataset, condition: Condition |
         return
     try:
         if isinstance(split.condition, Mapping) or not condition.plain:
+            labels = {part.name: part.labels for part in condition.parts}
+            for name, given in split.condition.items() if isinstance(split.condition, Mapping) else ():
+                check_finite(given, f"the conditions {name} {whose}", labels.get(name, ()))
             condition.arrays(split.condition, len(split))
         else:
             check_finite(np.asarray(split.condition), f"the contexts {whose}", condition.labels)
@@ -340,9 +343,22 @@ def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: Genera
     if data.widths is not None:
         x = x + torch.rand_like(x) * torch.as_tensor(data.widths, dtype=x.dtype, device=x.device)
     given = None if model.condition is None else split.condition_at(indices)
-    if isinstance(given, Mapping):
-        return x, {name: torch.from_numpy(part).to(model.device) for name, part in given.items()}
-    return x, None if given is None else torch.from_numpy(given).to(model.device)
+    if given is None or model.condition is None:
+        return x, None
+    if not model.condition.plain and isinstance(given, Mapping):
+        # texts and labels stay so: the model reads them, with the masks of what it fills up
+        return x, {name: _placed(part, model) if _numeric(part) else part for name, part in given.items()}
+    if isinstance(given, Mapping) or not _numeric(given):
+        given = model.condition.arrays(given, len(x))[model.condition.names[0]]
+    return x, _placed(given, model)
+
+
+def _numeric(array: NDArray[Any]) -> bool:
+    return array.dtype.kind in "iuf"
+
+
+def _placed(array: NDArray[Any], model: GenerativeModel) -> Tensor:
+    return torch.from_numpy(array).to(model.device)
 
 
 def _indices(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int64]:
