@@ -11,7 +11,8 @@ is a bijection (Papamakarios et al. 2021, eq. 1). So the determinant is computed
 
 Where noise and data have different sizes, or where ``log_prob`` is declared to be a bound, there is no such Jacobian.
 Then the mass ∫ exp(log_prob) is estimated by importance sampling around samples: it must be 1 for a density,
-and at most 1 for a bound.
+and at most 1 for a bound. That of a model that only scores is estimated from its examples on (:mod:`zoo_onnx.mass`).
+In more than :data:`~zoo_onnx.mass.FEW_ENOUGH` dimensions it is only required not to exceed 1, and the finding says so.
 
 Symbols have probabilities instead, and events are counted. Those drawn once among N draws are a share N₁/N, which
 estimates the probability of all that were not drawn (Good 1953), so the probabilities of those that were must add up
@@ -36,6 +37,7 @@ from zoo.errors import ProofError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.noise import Noise
 from zoo.programs import Graph, Programs
+from zoo_onnx.mass import FEW_ENOUGH, log_normals, whole_mass
 
 Array = NDArray[np.float64]
 
@@ -49,9 +51,8 @@ _POINTS, _FEW = 3, 16  # three points in up to 16 dimensions, one in more
 #: splines
 _STEP, _OTHER_STEP = 1e-7, 1e-6
 _DOUBT = 0.01  # nats per number, the most that is allowed for that
-#: for the estimate of a mass: draws, the most dimensions in which a mass of 1 is required, and the allowed error
-#: besides
-_DRAWS, _FEW_ENOUGH, _SLACK = 1024, 6, 0.1
+#: for the estimate of a mass: draws, and the allowed error besides
+_DRAWS, _SLACK = 1024, 0.1
 _MOST = 64  # dimensions beyond which draws around samples are useless
 _LARGEST_LOG = 300.0
 _KERNELS = (0.25, 1.0)  # deviations, relative to those of the samples
@@ -75,16 +76,19 @@ class Finding:
         points: how many points or draws.
         difference: the largest, in nats; for a mass, the distance of its logarithm from 0.
         error: standard error of the reference, in nats; 0 for a full Jacobian.
+        least: of a mass, whether too little of it is ruled out, as too much is; None for other methods.
     """
 
     method: str
     points: int
     difference: float
     error: float
+    least: bool | None = None
 
     def describe(self) -> dict[str, Any]:
         """As JSON values."""
         return {
+            **({} if self.least is None else {"mass": "1" if self.least else "at most 1"}),
             "method": self.method,
             "points": self.points,
             "difference": float(f"{self.difference:.1e}"),
@@ -218,9 +222,37 @@ def _log_det(draw: Call, z: Tensor, condition: Conditions, step: float = _STEP) 
 
 
 def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, NDArray[Any]]) -> Finding | None:
-    """That the mass of a model that only scores is at most 1: how far its data reach, only the model knows."""
+    """That the mass of a model that only scores is at most 1, and in few dimensions that it is 1.
+
+    How far its data reach, only the model knows, so this begins with its examples.
+    """
+    conditions = _in_float64(condition)
     with torch.no_grad():
-        return _mass(lambda n, _: model.examples(n).double(), score, _in_float64(condition), exact=False)
+        examples = model.examples(_CENTRES).double()
+        finding = _mass(lambda n, _: examples[:n], score, conditions, exact=False)
+        size = examples[0].numel()
+        if finding is None or model.density != "exact" or size > FEW_ENOUGH:
+            return finding
+
+        def score_flat(x: Tensor) -> Tensor:
+            return score(x.reshape(len(x), *examples.shape[1:]), _repeated(conditions, len(x)))
+
+        found = whole_mass(score_flat, examples.flatten(1))
+    if not found.trusted:
+        return finding
+    said = f"∫ exp(log_prob) is about {found.value:.3g} ± {found.error:.1g}, where a density has 1"
+    if found.value - 5 * found.error > 1 + _SLACK:
+        raise ProofError(
+            f"log_prob has too much mass: {said}: it is not normalised",
+            hint="Look for a missing constant, or a determinant of the wrong sign.",
+        )
+    if found.value + 5 * found.error < 1 - _SLACK:
+        raise ProofError(
+            f"log_prob has too little mass where its examples lead: {said}: it is not normalised, or there is more of "
+            "it where no example is near",
+            hint="Look for a superfluous constant, or let examples give data of every kind.",
+        )
+    return Finding("mass", found.draws, abs(math.log(found.value)), found.error, least=True)
 
 
 def _in_float64(condition: Mapping[str, NDArray[Any]]) -> Conditions:
@@ -252,13 +284,14 @@ def _mass(draw: Draw, score: Call, condition: Conditions, *, exact: bool) -> Fin
             "normalised",
             hint="Look for a missing constant, or a determinant of the wrong sign.",
         )
-    if exact and centres[0].numel() <= _FEW_ENOUGH and mass + 5 * error < 1 - _SLACK:
+    if exact and centres[0].numel() <= FEW_ENOUGH and mass + 5 * error < 1 - _SLACK:
         raise ProofError(
             f"log_prob has too little mass where samples are: ∫ exp(log_prob) is about {mass:.3g} ± {error:.1g}, where "
             "a density has 1: it is not normalised, or it scores a different distribution than the one sampled",
             hint="Look for a superfluous constant, or a determinant of the wrong sign.",
         )
-    return Finding("mass", _DRAWS, abs(math.log(mass)) if mass > 0 else _LARGEST_LOG, error)
+    least = exact and centres[0].numel() <= FEW_ENOUGH
+    return Finding("mass", _DRAWS, abs(math.log(mass)) if mass > 0 else _LARGEST_LOG, error, least=least)
 
 
 def _check_symbols(draw: Draw, score: Call, condition: Conditions, *, exact: bool) -> Finding | None:
@@ -347,18 +380,13 @@ def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:
     for width in _KERNELS:
         # in parts that fit into a processor's cache
         some = torch.split(drawn, max(1, _PAIRED // centres.numel()))
-        apart = [_log_normals((points[:, None] - centres) / (width * spread)) for points in some]
+        apart = [log_normals((points[:, None] - centres) / (width * spread)) for points in some]
         parts.append(torch.logsumexp(torch.cat(apart), 1) - math.log(n) - (width * spread).log().sum())
     return drawn, torch.logsumexp(torch.stack(parts), 0) - math.log(len(_KERNELS))
 
 
 def _log_normal(z: Tensor) -> Tensor:
-    return _log_normals(z.flatten(1))
-
-
-def _log_normals(z: Tensor) -> Tensor:
-    """Of the last axis."""
-    return -0.5 * (z.square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))
+    return log_normals(z.flatten(1))
 
 
 def _some(conditions: Conditions, samples: slice) -> Conditions:

@@ -196,7 +196,14 @@ _DENSITY = {
 
 def _density(density: Mapping[str, Any] | None) -> str:
     """What the density was compared with."""
-    return "" if density is None else "\n\n" + _DENSITY[density["method"]].format(**density)
+    if density is None:
+        return ""
+    unproven = " It was required not to exceed 1; too little mass is not ruled out."
+    return (
+        "\n\n"
+        + _DENSITY[density["method"]].format(**density)
+        + (unproven if density.get("mass") == "at most 1" else "")
+    )
 
 
 def _papers(papers: Sequence[str]) -> str:

@@ -27,6 +27,10 @@ def test_it_scores_as_the_model_does(bundles):
     described = json.loads((bundles("kernels") / "manifest.json").read_text("utf-8"))
     assert described["programs"]["sample"] is None
     assert list(described["graphs"]) == ["log_prob"]
+    # too little of it is ruled out, as too much is
+    assert described["proof"]["density"]["method"] == "mass"
+    assert described["proof"]["density"]["mass"] == "1"
+    assert "not ruled out" not in (bundles("kernels") / "MODEL_CARD.md").read_text("utf-8")
     x = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
     # written out here: the mean of normal densities around the centres
     apart = ((x[:, None] - model.centres.numpy()) ** 2).sum(2)

@@ -114,6 +114,18 @@ class Mixed(Bound):
         return -0.5 * x[:, 0] ** 2 / variance - 0.5 * torch.log(2 * math.pi * variance)
 
 
+class Scores(Mixed):
+    """That density alone: it does not sample."""
+
+    samples = False
+
+    def inverse(self, z, condition=None):
+        raise NotImplementedError
+
+    def examples(self, n):
+        return 1.2 * self.noise(0, n, (1,))
+
+
 class Generator(Flow):
     """The same map of fewer numbers of noise than data, without a density."""
 
@@ -658,6 +670,11 @@ class TooLittleMass(Mixed):
         return super().log_density(x) - 1
 
 
+class TooLittleMassOfScores(Scores):
+    def log_density(self, x, condition=None):
+        return super().log_density(x) - 1
+
+
 # -- diffusions -------------------------------------------------------------------------------------------------------
 
 
@@ -887,6 +904,7 @@ PAIRS = [
     (UnnormalisedBound, Bound, "too much mass.*and a bound at most 1"),
     whole_table(UnnormalisedDensity, Mixed, "too much mass.*not normalised"),
     whole_table(TooLittleMass, Mixed, "too little mass"),
+    (TooLittleMassOfScores, Scores, "too little mass where its examples lead"),
     whole_table(OffByOneInSampling, Denoising, "off by one in time: the row's and 1"),
     (
         OffByOneInScoring,
