@@ -69,7 +69,8 @@ class SteppedModel(GenerativeModel):
         **options: OptionValue,
     ) -> StepTable:
         """The table of a sampler, with the model's defaults for what is None; see :func:`zoo.samplers.table_of`."""
-        return table_of(self.sampling, SamplingOptions(sampler, steps, guidance, strength=strength, own=options))
+        asked = SamplingOptions(sampler, steps, guidance, strength=strength, own=options)
+        return table_of(self.sampling, asked, condition=self.condition)
 
     def begin(
         self,

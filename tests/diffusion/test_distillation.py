@@ -190,7 +190,8 @@ def test_the_teacher_s_steps_are_those_of_its_sampler(teacher, order, sampler):
     noise = np.random.default_rng(0).standard_normal((n, 2)).astype(np.float32)
     classes = np.arange(n) % 2
     expected = teacher.sample(n, noise=noise, condition=classes, seed=0, sampler=sampler, steps=steps, guidance=2.0)
-    guided, condition = Teacher(teacher, 2.0), torch.from_numpy(classes.astype(np.int32))
+    guided = Teacher(teacher, 2.0)
+    condition = guided.given(torch.from_numpy(classes.astype(np.int32)))
     times = np.linspace(1.0, 0.0, steps + 1)
     here = Levels.at(teacher.path, np.full(n, 1.0), torch.from_numpy(noise))
     x = here.sigma * torch.from_numpy(noise)
@@ -200,6 +201,77 @@ def test_the_teacher_s_steps_are_those_of_its_sampler(teacher, order, sampler):
         here = there
     # every sampler's last step is to D
     torch.testing.assert_close(guided.denoise(x, here, condition) * 2.0 + 0.5, expected, atol=1e-4, rtol=0)
+
+
+ARM = {"name": "arm", "modality": "numbers", "shape": [2], "null": 0.0}
+WORD = {"name": "prompt", "modality": "tokens", "shape": ["length"], "alphabet": "_abc", "padding": 0}
+PARTS = {"parts": [ARM, {**WORD, "null": [1, 2, 3]}]}
+PARTED = {"condition": PARTS, "conditioning": {"prompt": {"width": 4, "layers": 0}}, "hidden": 8, "blocks": 1}
+
+
+def parted(**config):
+    """An untrained diffusion that is given numbers and a word, and whose samples show both."""
+    model = built(**{**PARTED, **config})
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def instructed(n):
+    random = np.random.default_rng(0)
+    words = np.array(["a", "ab", "ca"])[np.arange(n) % 3]
+    return {"arm": random.normal(size=(n, 2)).astype(np.float32), "prompt": words}
+
+
+class TestNamedParts:
+    """A null of three symbols, which is longer than any word."""
+
+    @pytest.mark.parametrize("guidance", [1.0, 2.0])
+    def test_the_teacher_s_steps_are_those_of_its_sampler(self, guidance):
+        teacher, steps, n = parted(class_dropout=0.5), 4, 6
+        noise = np.random.default_rng(0).standard_normal((n, 2)).astype(np.float32)
+        options = {"sampler": "ddim", "steps": steps, "guidance": guidance}
+        expected = teacher.sample(n, noise=noise, condition=instructed(n), seed=0, **options)
+        guided = Teacher(teacher, guidance)
+        given = guided.given(teacher.hidden(teacher.condition_tensors(instructed(n), n), 0.0))
+        here = Levels.at(teacher.path, np.full(n, 1.0), torch.from_numpy(noise))
+        x = here.sigma * torch.from_numpy(noise)
+        for t in np.linspace(1.0, 0.0, steps + 1)[1:-1]:
+            there = Levels.at(teacher.path, np.full(n, t), x)
+            x = guided.step(x, here, there, given, order=1)
+            here = there
+        torch.testing.assert_close(guided.denoise(x, here, given) * 2.0 + 0.5, expected, atol=1e-4, rtol=0)
+
+    def data(self):
+        x = np.random.default_rng(1).normal(size=(60, 2)).astype(np.float32)
+        splits = [Split(x[20 * i : 20 * i + 20], instructed(20)) for i in range(3)]
+        return Dataset("instructed", *splits)
+
+    def test_both_methods_train_all_of_the_student(self, tmp_path):
+        teacher, data = parted(), self.data()
+        students = {"consistency": parted(sampling=FEW), "reflow": parted()}
+        options = {"consistency": {"steps": 4}, "reflow": {"pairs": 40, "sampler": "ddim", "steps": 2}}
+        for method, student in students.items():
+            table = {"teacher": "t", "method": method, "start": "fresh"}
+            distillation = METHODS[method](student, teacher, guidance=1.5, **options[method])
+            distillation.prepare(data, seed=0, folder=tmp_path)
+            before = {name: each.clone() for name, each in student.named_parameters()}
+            settings = recipe(table, steps=3, batch_size=20)
+            result = train(student, data, settings, tmp_path / f"{method}.safetensors", distillation=distillation)
+            for name, each in before.items():
+                assert np.abs(result.arrays[name] - each.detach().numpy()).max() > 0, (method, name)
+
+    def test_what_does_not_fit_is_refused_by_name(self):
+        bare = {"parts": [ARM]}
+        teacher = parted()
+        with pytest.raises(ConfigError, match="different conditions: the parts arm, prompt and the part arm"):
+            Consistency(parted(sampling=FEW, condition=bare, conditioning={}), teacher)
+        without = {"parts": [{name: each for name, each in ARM.items() if name != "null"}]}
+        pair = (parted(condition=without, conditioning={}, **each) for each in ({"sampling": FEW}, {}))
+        with pytest.raises(ConfigError, match=r"guidance needs a null of each part: .*arm"):
+            Consistency(*pair, guidance=2.0)
 
 
 class TestSteps:

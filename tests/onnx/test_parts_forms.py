@@ -32,6 +32,20 @@ def drawn(model, n, condition, **options):
     return model.sample(n, condition=condition, seed=1, **options).detach().numpy()
 
 
+def test_a_model_that_is_guided_by_default_is_calibrated():
+    """Activations for products of integers are those of its runs without guidance."""
+    from zoo_onnx.inputs import Inputs
+    from zoo_onnx.precision.static import trajectories
+
+    guided = small.policy(small.Acting, guidance=2.0)
+    programs = guided.programs()
+    assert programs.sample.guidance == 2.0
+    graph = next(graph for graph in programs.graphs if graph.name == "step")
+    feeds = list(trajectories(programs.sample, graph, Inputs(guided, programs)))
+    assert len(feeds) == programs.sample.steps
+    assert all(np.isfinite(each["state"]).all() and each["state"].any() for each in feeds)
+
+
 @pytest.mark.slow  # an export
 def test_a_fused_graph_encodes_before_its_loop_and_is_guided_by_the_nulls(model, tmp_path):
     bundle = load(export(model, tmp_path / "b", fused={"sampler": "ddpm", "steps": 3, "guidance": 2.0}), "cpu")

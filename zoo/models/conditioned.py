@@ -377,6 +377,12 @@ class Conditioned(nn.Module):
         named = dict(zip((port.name for port in self.condition_inputs("batch")), inputs, strict=True))
         return (named if self.encodes else self._encoded(named),)
 
+    def encoded_parts(self, parts: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What the model gets of parts and masks ``[n, ...]``, as arrays or as tensors that are checked, by name."""
+        tensors = {name: each for name, each in parts.items() if isinstance(each, Tensor)}
+        arrays = {name: each for name, each in parts.items() if name not in tensors}
+        return self._encoded({**tensors, **self._parts_of(arrays)})
+
     def _encoded(self, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Parts as the model gets them: standardised, and encoded if it has an encoder."""
         assert self.condition is not None

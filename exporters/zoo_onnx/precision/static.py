@@ -42,7 +42,9 @@ def trajectories(program: Iterate, graph: Graph, inputs: Inputs) -> Iterator[Fee
         graph: the graph that the program steps.
         inputs: draws the conditions.
     """
-    table = table_for(program, steps=min(program.steps, _STEPS))
+    # what named parts are guided away from is not among the inputs that are drawn
+    guidance = 1.0 if inputs.model.takes_parts else None
+    table = table_for(program, steps=min(program.steps, _STEPS), guidance=guidance)
     shape = program.noise_shape({graph.name: graph})
     condition = inputs.condition_ports(_SAMPLES) if inputs.model.takes_parts else inputs.condition(_SAMPLES)
     state = begin(program, table, shape, _SAMPLES, seed=_SEED, condition=condition)

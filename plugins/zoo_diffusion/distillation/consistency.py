@@ -108,16 +108,22 @@ class Consistency(Distillation):
         n = len(student.check_data(x))
         times = self.doublings[min(int(done * len(self.doublings)), len(self.doublings) - 1)]
         state = (student.encoded(x)[0] - student.shift) / student.scale
-        condition = drop_condition(student.condition_tensor(condition, n), student.null_class, student.class_dropout)
+        if student.takes_parts:
+            seen: Any = student.hidden(student.condition_tensors(condition, n), student.class_dropout)
+            own = student.encoded_parts(seen)
+        else:
+            seen = own = drop_condition(
+                student.condition_tensor(condition, n), student.null_class, student.class_dropout
+            )
         # every interval equally often, in every batch
         index = ((torch.rand((), dtype=torch.float64) + torch.arange(n) / n) % 1.0 * (len(times) - 1)).long().numpy()
         here, there = (Levels.at(student.path, times[i], state) for i in (index, index + 1))
         noisy = here.alpha * state + here.sigma * torch.randn_like(state)
         # the student first: autocast would reuse weights that were cast without a gradient
-        d = student.denoise(noisy, *here, condition)
+        d = student.denoise(noisy, *here, own)
         with torch.no_grad():
-            moved = self.guided.step(noisy, here, there, condition, order=self.order)
-            target = student.denoise(moved, *there, condition)
+            moved = self.guided.step(noisy, here, there, self.guided.given(seen), order=self.order)
+            target = student.denoise(moved, *there, own)
             last = torch.from_numpy(index == len(times) - 2).to(x.device).reshape(there.alpha.shape)
             target = bounded(student, torch.where(last, moved / there.alpha, target))
         squared = (d - target).square().flatten(1).mean(1)

@@ -9,7 +9,7 @@ path and prediction: those of its teacher, with whose weights it then starts, or
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path as File
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from zoo import weights
 from zoo.data import Dataset
 from zoo.errors import ConfigError, WeightsError
+from zoo.models.conditioned import PartTensors
 from zoo.noise import normal
 from zoo.training.distillation import Distillation
 from zoo_diffusion.diffusion import Diffusion
@@ -77,7 +78,7 @@ class Reflow(Distillation):
                 hint='Choose for example sampler = "heun" or "ddim".',
             )
         self.noise = self.samples = torch.empty(0)
-        self.condition: Tensor | None = None
+        self.condition: Tensor | Mapping[str, Tensor] | None = None
 
     def start(self, student: Any) -> None:
         """The teacher's weights, which mean the same in the student if path, prediction and units are the same."""
@@ -96,23 +97,29 @@ class Reflow(Distillation):
         """Draw the teacher's samples, under conditions of the training data, or read those of an interrupted run."""
         teacher: Any = self.teacher
         noise = normal(seed, self.pairs, teacher.event_shape)
-        conditions: Any = None
-        if teacher.condition is not None:
-            chosen = np.random.default_rng(seed).integers(len(data.train), size=self.pairs)
-            conditions = data.train.condition_at(chosen)
+        chosen = np.random.default_rng(seed).integers(len(data.train), size=self.pairs)
+
+        def conditions(part: slice) -> Any:
+            return None if teacher.condition is None else data.train.condition_at(chosen[part])
+
         samples = self._kept(folder / PAIRS_FILE, seed)
         if samples is None:
             say(f"drawing {self.pairs:,} samples of the teacher")
             parts = []
             for start in range(0, self.pairs, _BATCH):
                 part = slice(start, start + _BATCH)
-                condition = None if conditions is None else conditions[part]
-                x = teacher.sample(len(noise[part]), condition=condition, noise=noise[part], seed=0, **self.options)
+                x = teacher.sample(
+                    len(noise[part]), condition=conditions(part), noise=noise[part], seed=0, **self.options
+                )
                 parts.append(x.cpu().numpy())
             samples = np.concatenate(parts)
             weights.write(folder / PAIRS_FILE, {"samples": samples}, metadata=self._written(seed))
         self.noise, self.samples = (torch.from_numpy(a).to(teacher.device, teacher.dtype) for a in (noise, samples))
-        self.condition = None if conditions is None else teacher.condition_tensor(conditions, self.pairs)
+        given = conditions(slice(None))
+        if teacher.takes_parts:
+            self.condition = teacher.condition_tensors(given, self.pairs)
+        else:
+            self.condition = None if given is None else teacher.condition_tensor(given, self.pairs)
 
     def finish(self, folder: File) -> None:
         """Remove the pairs."""
@@ -137,6 +144,10 @@ class Reflow(Distillation):
         held_out = max(self.pairs // _HELD_OUT, 1)
         low, high = (held_out, self.pairs) if student.training else (0, held_out)
         index = torch.randint(low, high, (len(x),)).to(self.samples.device)
-        conditions = None if self.condition is None else self.condition[index]
+        conditions: Any = None
+        if isinstance(self.condition, Mapping):
+            conditions = PartTensors({name: each[index] for name, each in self.condition.items()})
+        elif self.condition is not None:
+            conditions = self.condition[index]
         loss: Tensor = student.loss(self.samples[index], condition=conditions, noise=self.noise[index])
         return loss

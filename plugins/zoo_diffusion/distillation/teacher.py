@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.errors import ConfigError
+from zoo.conditions import Condition
+from zoo.errors import ConfigError, UsageError
 from zoo.paths import GaussianPath
 from zoo_diffusion.diffusion import Diffusion
 
@@ -55,13 +57,40 @@ def check_teacher(student: Any, teacher: Any, *, guidance: float) -> None:
         raise ConfigError(f"the teacher has events of shape {teacher.event_shape}, the student {student.event_shape}")
     if teacher.state_shape != student.state_shape:
         raise ConfigError(f"the teacher has states of shape {teacher.state_shape}, the student {student.state_shape}")
-    kinds = [None if c is None else (c.kind, c.size) for c in (teacher.condition, student.condition)]
-    if kinds[0] != kinds[1]:
-        raise ConfigError(f"teacher and student take different conditions: {kinds[0]} and {kinds[1]}")
+    mine, theirs = (_taken(model.condition) for model in (student, teacher))
+    if mine != theirs:
+        raise ConfigError(f"teacher and student take different conditions: {_told(theirs)} and {_told(mine)}")
     if teacher.consistency:
         raise ConfigError("the teacher is a consistency model: it has no ODE to learn from")
-    if guidance != 1.0 and teacher.null_class is None:
+    if guidance != 1.0:
+        _check_guided(teacher)
+
+
+def _taken(condition: Condition | None) -> Any:
+    """What has to be the same of two models' conditions: of plain ones, labels and whether they are required do not."""
+    return (condition.kind, condition.size) if condition is not None and condition.plain else condition
+
+
+def _told(taken: Any) -> str:
+    return taken.told if isinstance(taken, Condition) else str(taken)
+
+
+def _check_guided(teacher: Diffusion) -> None:
+    """Refuse guidance of a teacher that has no null."""
+    if teacher.condition is not None and not teacher.condition.plain:
+        try:
+            teacher.condition.nulls()
+        except UsageError as error:
+            raise ConfigError(f"distillation.options: guidance needs a null of each part: {error}") from error
+    elif teacher.null_class is None:
         raise ConfigError("distillation.options: guidance needs a teacher with a null class, which this one has not")
+
+
+class Given(NamedTuple):
+    """What a model gets of conditions, and of no condition: tensors, mappings of tensors, or None."""
+
+    condition: Any
+    null: Any
 
 
 class Teacher:
@@ -77,29 +106,54 @@ class Teacher:
         self.guidance = guidance
 
     @torch.no_grad()
-    def denoise(self, x: Tensor, at: Levels, condition: Tensor | None) -> Tensor:
+    def given(self, condition: Any) -> Given:
+        """What the model gets of the conditions of samples, and of none, for guidance.
+
+        Args:
+            condition: a tensor, or the parts ``[n, ...]`` and masks of what a student was given; None for none.
+        """
+        described = self.model.condition
+        if described is None or condition is None or not self.model.takes_parts:
+            null = None if condition is None else torch.full_like(condition, self.model.null_class or 0)
+            return Given(condition, null)
+        n = len(next(iter(condition.values())))
+        own = self.model.encoded_parts(condition)
+        if self.guidance == 1.0:
+            return Given(own, None)
+        nulls = self.model.encoded_parts(described.nulls(described.lengths(condition)))
+        return Given(own, {name: each.expand(n, *each.shape[1:]) for name, each in nulls.items()})
+
+    @torch.no_grad()
+    def denoise(self, x: Tensor, at: Levels, given: Given) -> Tensor:
         """The guided D, bounded as sampling bounds it, ``[n, *event]``."""
-        if self.guidance == 1.0 or condition is None:
-            return bounded(self.model, self.model.denoise(x, *at, condition))
-        null = torch.full_like(condition, self.model.null_class or 0)
+        if self.guidance == 1.0 or given.condition is None:
+            return bounded(self.model, self.model.denoise(x, *at, given.condition))
         twice, time, alpha, sigma = (torch.cat([each, each]) for each in (x, *at))
-        of_class, of_null = self.model.denoise(twice, time, alpha, sigma, torch.cat([condition, null])).chunk(2)
+        both = _joined(given.condition, given.null)
+        of_class, of_null = self.model.denoise(twice, time, alpha, sigma, both).chunk(2)
         return bounded(self.model, of_null + self.guidance * (of_class - of_null))
 
-    def step(self, x: Tensor, here: Levels, there: Levels, condition: Tensor | None, *, order: int) -> Tensor:
+    def step(self, x: Tensor, here: Levels, there: Levels, given: Given, *, order: int) -> Tensor:
         """x at ``there``, by a step of Euler's method (which is DDIM) or of Heun's."""
-        slope = self._velocity(x, here, condition)
+        slope = self._velocity(x, here, given)
         change = there.place - here.place
         z = x / (here.alpha + here.sigma)
         moved = (there.alpha + there.sigma) * (z + change * slope)
         if order == 1:
             return moved
-        slope = (slope + self._velocity(moved, there, condition)) / 2
+        slope = (slope + self._velocity(moved, there, given)) / 2
         return (there.alpha + there.sigma) * (z + change * slope)
 
-    def _velocity(self, x: Tensor, at: Levels, condition: Tensor | None) -> Tensor:
-        d = self.denoise(x, at, condition)
+    def _velocity(self, x: Tensor, at: Levels, given: Given) -> Tensor:
+        d = self.denoise(x, at, given)
         return (x - at.alpha * d) / at.sigma - d
+
+
+def _joined(condition: Any, null: Any) -> Any:
+    """Conditions ``[n, ...]`` and nulls ``[n, ...]``, one after the other."""
+    if isinstance(condition, Mapping):
+        return {name: torch.cat([each, null[name]]) for name, each in condition.items()}
+    return torch.cat([condition, null])
 
 
 def bounded(model: Diffusion, d: Tensor) -> Tensor:
