@@ -104,7 +104,7 @@ class Dataset:
 def _array(values: Any, what: str) -> NDArray[Any]:
     """Values as an array with an axis of samples; an array stays the one that it is."""
     try:
-        array = np.asanyarray(values)
+        array: NDArray[Any] = np.asanyarray(values)
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} of a split are not an array: {' '.join(str(error).split())[:200]}") from error
     if array.ndim == 0 or array.dtype.kind == "O":
