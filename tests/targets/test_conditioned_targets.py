@@ -265,7 +265,7 @@ TARGETS = {
 
 
 @pytest.mark.slow  # an export a model
-@pytest.mark.sample("posterior-python")
+@pytest.mark.sample("picture-python")
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", deployed.MODELS)
 def test_a_target_samples_what_pytorch_does_and_encodes_once(name, target, made, tmp_path):
