@@ -66,8 +66,9 @@ class IterateRunner(Runner):
         )
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
-            # batches are begun one at a time, so that only one takes memory
-            return sampler.samples(sampler.advanced(start(part), None, part, tick, request.preview))
+            state = start(part)  # batches are begun one at a time, so that only one takes memory
+            slots = sampler.engine.run(state, None, tick, sampler.shown(request.preview, part))
+            return sampler.samples(state.moved(slots, len(table)))
 
         return Drawing(draw, len(table))
 

@@ -235,22 +235,15 @@ class StepSampler(Generic[Data]):
         tick = ticker(progress, len(batches) * rows)
         slots = np.empty(state.slots.shape, self.engine.dtype)
         for part in batches:
-            slots[:, part] = self.advanced(state.part(part), rows, part, tick, preview).slots
+            slots[:, part] = self.engine.run(state.part(part), rows, tick, self.shown(preview, part))
         return state.moved(slots, state.row + rows)
 
-    def advanced(
-        self, state: SamplerState, rows: int | None, part: slice, tick: Tick, preview: Preview | None
-    ) -> SamplerState:
-        """The state of one batch after its next rows: samples ``part`` of a run."""
+    def shown(self, preview: Preview | None, part: slice) -> Callable[[int, Array], None] | None:
+        """A preview of samples ``part`` of a run, in the form that :meth:`Engine.run` takes; None without a preview."""
+        if preview is None:
+            return None
         engine = self.engine
-
-        def show(row: int, denoised: Array) -> None:
-            if preview is not None:
-                preview(row, part, engine.to_data(in_data_units(engine.program, denoised)))
-
-        slots = engine.run(state, rows, tick, None if preview is None else show)
-        end = len(state.table) if rows is None else min(state.row + rows, len(state.table))
-        return state.moved(slots, end)
+        return lambda row, denoised: preview(row, part, engine.to_data(in_data_units(engine.program, denoised)))
 
     def finish(
         self,
