@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import records
+from zoo.arrays import Array
 from zoo.errors import ConfigError, DataError
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

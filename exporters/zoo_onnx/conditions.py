@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.conditions import Condition
 from zoo.errors import ProofError
@@ -89,7 +90,7 @@ def _check_masks(
                     )
 
 
-def _led(value: NDArray[Any], axes: int) -> NDArray[Any]:
+def _led(value: Array, axes: int) -> Array:
     """A condition ``[rows, ...]`` as a port of so many axes takes it: of one evaluation, if those come first."""
     return value if value.ndim == axes else value[None]
 

@@ -37,8 +37,6 @@ from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.noise import Noise
 from zoo.programs import Graph, Programs
 
-Array = NDArray[np.float64]
-
 #: the largest size whose full Jacobian is computed
 EXACT_SIZE = 128
 #: allowed difference of the densities, in nats per number and relative to the value

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle import Bundle
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ZooError
@@ -23,7 +23,6 @@ from zoo.programs import Iterate
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable, table_for
 
-Array = NDArray[Any]
 Guess = tuple[str, Callable[[], Array]]
 Again = Callable[[int], Array]
 #: how close a guess must be, absolutely and as a share of the bundle's own difference

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.differences import TOLERANCE
 from zoo.programs import MARGIN
-
-Array = NDArray[Any]
 
 #: the largest margin of a symbol that rounding may flip: the tolerance of any output
 EDGE = TOLERANCE

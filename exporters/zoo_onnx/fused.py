@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.errors import ExportError, UsageError
 from zoo.noise import Noise, Stream
@@ -257,7 +258,7 @@ def _body(
         shape=ir.Shape((table.slots, None, *event)),
     )
 
-    def column(name: str, values: NDArray[Any]) -> ir.Value:
+    def column(name: str, values: Array) -> ir.Value:
         return builder("Gather", builder.constant(values.astype(np.float32), name=f"table.{name}"), index, axis=0)
 
     def spread(value: float, name: str) -> ir.Value:

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from zoo import noise
+from zoo.arrays import Array
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.models.interface import GenerativeModel
 from zoo.programs import MARGIN, Graph, Programs
@@ -42,7 +42,7 @@ _AHEAD, _TRIES = 1e-2, 100
 #: relative difference of float32 computations on two devices
 _DIGIT = np.float32(1e-6)
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 
 
 def golden(
@@ -53,7 +53,7 @@ def golden(
     batch: int | None = None,
     fused: bool = False,
     table: StepTable | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     """All golden tensors of a model.
 
     Args:
@@ -64,7 +64,7 @@ def golden(
         fused: whether there is a fused graph.
         table: its table, or None for a model that samples in one call.
     """
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Array] = {}
 
     def add(subject: str, case: int, arguments: dict[str, Any], outputs: dict[str, Any]) -> None:
         values = [*arguments.values(), *outputs.values()]
@@ -181,5 +181,5 @@ def _perturbed(model: BundledModel, case: Case, random: np.random.Generator) -> 
     return moved
 
 
-def _numbers(options: dict[str, int]) -> dict[str, NDArray[Any]]:
+def _numbers(options: dict[str, int]) -> dict[str, Array]:
     return {name: np.array(value, np.int64) for name, value in options.items()}

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import ProofError
 from zoo.lengths import Length
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
 from zoo_onnx.inputs import Feeds, Inputs
-
-Array = NDArray[Any]
 
 _TOLERANCE = 1e-9  # in float64
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import ProofError, RuntimeFailure
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
@@ -296,15 +297,13 @@ class Proof:
                 unit=self.inputs.graph_unit(graph),
             )
 
-    def _compare_samples(
-        self, what: str, where: str, n: int, arguments: dict[str, Any], expected: NDArray[Any]
-    ) -> None:
+    def _compare_samples(self, what: str, where: str, n: int, arguments: dict[str, Any], expected: Array) -> None:
         actual = self._run(what, where, partial(self.bundle.sample, n, **arguments))
         try:
             self._check_samples(what, where, n, arguments, actual, expected)
         except ProofError as error:
 
-            def again(seed: int) -> NDArray[Any]:
+            def again(seed: int) -> Array:
                 return samples(n, {**arguments, "seed": seed}, self.model)
 
             cause = (
@@ -315,7 +314,7 @@ class Proof:
             raise ProofError(f"{error}: {cause}", hint=error.hint) from error
 
     def _check_samples(
-        self, what: str, where: str, n: int, arguments: dict[str, Any], actual: NDArray[Any], expected: NDArray[Any]
+        self, what: str, where: str, n: int, arguments: dict[str, Any], actual: Array, expected: Array
     ) -> None:
         compute = partial(samples, n, arguments)
         self.comparison.check(
@@ -328,9 +327,7 @@ class Proof:
             unit=self.inputs.unit(expected),
         )
 
-    def _levelled(
-        self, n: int, arguments: dict[str, Any], actual: NDArray[Any], expected: NDArray[Any]
-    ) -> NDArray[Any]:
+    def _levelled(self, n: int, arguments: dict[str, Any], actual: Array, expected: Array) -> Array:
         """Actual samples without the symbols that rounding drew differently (:mod:`zoo_onnx.flips`)."""
         drawn = samples_and_margins(n, arguments, self.model)
         if drawn is None:
@@ -346,11 +343,11 @@ class Proof:
         except RuntimeFailure as error:
             raise ProofError(f"ONNX Runtime cannot run {what} {where}: {error}", hint=error.hint) from error
 
-    def _samples(self, n: int, choice: int) -> NDArray[Any]:
+    def _samples(self, n: int, choice: int) -> Array:
         """Samples of PyTorch, drawn once."""
         if (key := ("program:sample", n, choice)) not in self._kept:
             self._kept[key] = samples(n, self.inputs.sampling(n)[choice], self.model)
-        kept: NDArray[Any] = self._kept[key]
+        kept: Array = self._kept[key]
         return kept
 
     def _densities(self, n: int) -> NDArray[np.float64]:

@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.arrays import Array
 from zoo.errors import ProofError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Graph, Programs
 from zoo_onnx.compare import Comparison, Sides
 from zoo_onnx.sizes import LEADING
 
-Array = NDArray[Any]
 Feeds = dict[str, Array]
 
 #: number of copies with inputs and weights moved by a last bit, where a model amplifies rounding

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import weights
+from zoo.arrays import Array
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import relative_difference
 from zoo.errors import BundleError, ProofError, UsageError
@@ -39,14 +40,14 @@ def chosen(model: BundledModel, scratch: Path) -> tuple[Any, list[str]]:
     return vector, [f"--class={','.join(map(str, vector.tolist()))}"]
 
 
-def _written(parts: dict[str, NDArray[Any]], scratch: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+def _written(parts: dict[str, Array], scratch: Path) -> tuple[dict[str, Array], list[str]]:
     """Parts, and the options that read them from the files that are written here."""
     for name, value in parts.items():
         np.save(scratch / f"{name}.npy", value)
     return parts, [f"--condition={name}={scratch / name}.npy" for name in parts]
 
 
-def golden_parts(bundle: Bundle, program: str = "sample") -> dict[str, NDArray[Any]]:
+def golden_parts(bundle: Bundle, program: str = "sample") -> dict[str, Array]:
     """Values of named parts typical of the training data, by name: the condition of the first golden sample, or of
     the first golden log-density.
 
@@ -100,7 +101,7 @@ def last_line(said: str) -> str:
     return (said.strip().splitlines() or ["it printed no message"])[-1].removeprefix("Error: ")
 
 
-def agree(what: str, actual: NDArray[Any], expected: NDArray[Any], model: BundledModel) -> None:
+def agree(what: str, actual: Array, expected: Array, model: BundledModel) -> None:
     """Refuse samples that differ by more than the bundle's tolerance.
 
     Raises:
@@ -171,7 +172,7 @@ def replay(session: Session, name: str, manifest: Manifest, golden: Path) -> int
     scores = manifest.log_prob
     unit = 1.0 if scores is None else scores.graph_unit(name, math.prod(manifest.event_shape))
     tolerance = tolerance_of(manifest, f"graph {name}")
-    cases: dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]] = {}
+    cases: dict[str, tuple[dict[str, Array], dict[str, Array]]] = {}
     for key, array in weights.read(golden).items():
         subject, case, way, port = key.split("/", 3)
         if subject == name:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ProofError, UsageError
@@ -129,7 +130,7 @@ def _initial(bundle: Bundle) -> Any:
     return {**{name: value for name, value in black.items() if name in required}, **_shown(bundle)}
 
 
-def drawn(browser: Browser) -> np.ndarray[Any, np.dtype[np.float32]]:
+def drawn(browser: Browser) -> NDArray[np.float32]:
     """The last samples of a page, float32 ``[n, *event]`` in data units."""
     last = browser.evaluate(_LAST)
     return np.frombuffer(base64.b64decode(last["data"]), "<f4").reshape(last["shape"])

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.density import Density
 from zoo.errors import ConfigError, UsageError
@@ -280,10 +281,10 @@ class Diffusion(SteppedModel):
         noise = self.sampler.encode(as_numpy(x), condition=given, steps=steps, order=order)
         return torch.from_numpy(noise).to(self.device)
 
-    def _latents(self, x: NDArray[Any]) -> NDArray[Any]:
+    def _latents(self, x: Array) -> Array:
         if self.coding is None:
             return x
-        latents: NDArray[Any] = as_numpy(self.encoded(tensor_of(x).to(self.device, self.dtype))[0])
+        latents: Array = as_numpy(self.encoded(tensor_of(x).to(self.device, self.dtype))[0])
         return latents
 
     def _data(self, latents: Tensor) -> Tensor:

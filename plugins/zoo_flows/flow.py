@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
 from zoo.models.contexts import TensorCondition
@@ -252,7 +252,7 @@ class Flow(DirectModel):
         """A maker of inputs that take ``values`` in turn, shifted by one from sample to sample."""
 
         @torch.no_grad()
-        def make(n: int) -> dict[str, NDArray[Any]]:
+        def make(n: int) -> dict[str, Array]:
             shape = self.event_shape if port == "x" else self.noise_shape
             turn = np.add.outer(np.arange(n), np.arange(math.prod(shape))) % len(values)
             event = torch.from_numpy(np.asarray(values)[turn]).to(self.device, self.dtype)

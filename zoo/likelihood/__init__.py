@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+from zoo.arrays import Float64Array as Array
 from zoo.likelihood.ode import (
     EXACT,
     EXACT_SIZE,
     FLOAT32,
     LOG_NOISE_MAX,
-    Array,
     Evaluator,
     LogDensity,
     default_probes,

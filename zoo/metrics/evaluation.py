@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.counts import Progress
 from zoo.data import Dataset
 from zoo.errors import PluginError, ZooError
@@ -41,7 +41,7 @@ class Samples:
             for an unconditional model.
     """
 
-    x: NDArray[Any]
+    x: Array
     condition: Any
 
 
@@ -84,9 +84,9 @@ class Evaluation:
         wanted = SCORED_BY_ODE if self.scored is None and self.integrates else self.scored
         return len(self.data.test) if wanted is None else min(wanted, len(self.data.test))
 
-    def tested(self) -> tuple[NDArray[Any], Any]:
+    def tested(self) -> tuple[Array, Any]:
         """The scored test samples, with noise as wide as their grain, and their conditions or None."""
-        x: NDArray[Any] = self.data.test.x[: self.count]
+        x: Array = self.data.test.x[: self.count]
         if self.data.grain is not None and not self.data.levels:
             # integers are dequantised by the runtime
             x = (x + np.random.default_rng(self.seed).random(x.shape) * self.data.grain).astype(np.float32)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError
 from zoo.models.contexts import (
@@ -127,7 +127,7 @@ class Conditioned(nn.Module):
             if context is not None and values is not None:
                 context.prepare(values)
 
-    def condition_array(self, condition: TensorCondition, n: int) -> NDArray[Any] | None:
+    def condition_array(self, condition: TensorCondition, n: int) -> Array | None:
         """The condition of ``n`` samples as the array that graphs take: int32 ``[n]`` or float32 ``[n, d]``.
 
         Raises:
@@ -157,7 +157,7 @@ class Conditioned(nn.Module):
         array = self.condition_array(condition, n)
         return None if array is None else self.as_condition(array)
 
-    def as_condition(self, array: NDArray[Any]) -> Tensor:
+    def as_condition(self, array: Array) -> Tensor:
         """A condition array as a tensor on the model's device; vectors in its dtype, or float32 if that is wider."""
         return self._placed(torch.from_numpy(np.ascontiguousarray(array)))
 
@@ -396,7 +396,7 @@ class Conditioned(nn.Module):
             )
         return {name: encoded[name] for name in names}
 
-    def _parts_of(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    def _parts_of(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         """Arrays of parts and masks as tensors on the model's device."""
         assert self.condition is not None
         parts = {part.name: part for part in self.condition.parts}

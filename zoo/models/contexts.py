@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike
 from zoo.data import check_finite
 from zoo.errors import ConditionError
@@ -70,7 +71,7 @@ class StandardizedContext(nn.Module):
         """``[..., d]`` in the users' units to ``[..., d]`` of about unit scale."""
         return (context - self.shift) / self.scale
 
-    def raw(self, standard: NDArray[Any]) -> NDArray[np.float32]:
+    def raw(self, standard: Array) -> NDArray[np.float32]:
         """The inverse of :meth:`forward`, to generate contexts of typical magnitude."""
         shift, scale = (buffer.detach().cpu().double().numpy() for buffer in (self.shift, self.scale))
         return np.asarray(shift + scale * standard, np.float32)

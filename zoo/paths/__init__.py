@@ -34,9 +34,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.arrays import Float64Array as Array
 from zoo.errors import ConfigError, MissingDependencyError, PluginError, UnknownNameError, ZooError
 from zoo.paths.base import (
-    Array,
     CorruptionPath,
     GaussianPath,
     VarianceExploding,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import PluginError, ZooError
 from zoo.modality import Modality
 from zoo.registry import extensions
@@ -66,7 +66,7 @@ def _described(kind: str) -> ModalityKind | None:
     return found if isinstance(found, ModalityKind) else None
 
 
-def drawn(described: ModalityKind, samples: NDArray[Any], extras: Any) -> bytes:
+def drawn(described: ModalityKind, samples: Array, extras: Any) -> bytes:
     """A picture by the function ``draw`` of a modality that has one.
 
     Args:
@@ -81,7 +81,7 @@ def drawn(described: ModalityKind, samples: NDArray[Any], extras: Any) -> bytes:
     return content
 
 
-def rounding(modality: Modality | None, x: NDArray[Any], seed: int) -> NDArray[Any] | None:
+def rounding(modality: Modality | None, x: Array, seed: int) -> Array | None:
     """Uniform noise ``[n, *event]`` to add to data that were rounded before they are scored, or None for other data.
 
     Raises:

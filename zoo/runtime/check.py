@@ -23,9 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy.typing import NDArray
-
 from zoo import weights
+from zoo.arrays import Array
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.counts import Progress
@@ -36,7 +35,7 @@ from zoo.runtime.device import choose_provider
 from zoo.runtime.model import BundledModel
 from zoo.samplers import BUILTIN, SamplerFunction
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 _PROGRAM = "program:"
 #: a part of the condition among a program's arguments
 _PART = "condition/"
@@ -279,7 +278,7 @@ def tolerance_of(manifest: Manifest, what: str) -> float:
     return float(own.get(what, manifest.proof.get("tolerance", TOLERANCE)))
 
 
-def run_case(model: BundledModel, case: Case) -> Mapping[str, NDArray[Any]]:
+def run_case(model: BundledModel, case: Case) -> Mapping[str, Array]:
     """The outputs of a bundle's model for a case's inputs."""
     if not case.subject.startswith(_PROGRAM):
         return model.session(case.subject).run(case.given, list(case.gives))
@@ -296,7 +295,7 @@ def run_case(model: BundledModel, case: Case) -> Mapping[str, NDArray[Any]]:
     return {"log_prob": model.log_prob(arguments.pop("x", None), **arguments)}
 
 
-def unit_of(model: BundledModel, case: Case, expected: NDArray[Any]) -> float:
+def unit_of(model: BundledModel, case: Case, expected: Array) -> float:
     """The absolute size of a relative difference of 1, as in the exporter's proof."""
     manifest = model.manifest
     dimensions = math.prod(manifest.event_shape)

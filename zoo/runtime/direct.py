@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, UsageError
 from zoo.noise import Noise, drawn
@@ -98,7 +98,7 @@ def _given(model: OpenBundle, noises: Sequence[Noise], request: SampleRequest) -
     return {name: spread(array, known[name], request.n, "the noise to start from") for name, array in named.items()}
 
 
-def call(session: Session, feeds: dict[str, NDArray[Any]], condition: Conditions) -> NDArray[Any]:
+def call(session: Session, feeds: dict[str, Array], condition: Conditions) -> Array:
     """The first output of a graph for one batch."""
     feeds |= feeds_of(condition)
     output = session.outputs[0].name

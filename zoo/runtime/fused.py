@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.manifest import Manifest
 from zoo.errors import UsageError
 from zoo.overriding import override
@@ -53,7 +52,7 @@ def sample(session: Session, *, seed: int, first: int, n: int, condition: Condit
         n: number of samples.
         condition: ``[n]`` or ``[n, d]``, or rows of named parts, or None.
     """
-    feeds: dict[str, NDArray[Any]] = {
+    feeds: dict[str, Array] = {
         # the graph takes the 64 bits of the seed in an int64, which every runtime has
         "seed": np.array(seed, np.uint64).view(np.int64),
         "first": np.array(first, np.int64),

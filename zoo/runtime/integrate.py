@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.manifest import Manifest
 from zoo.counts import checked_count
 from zoo.errors import RuntimeFailure
@@ -169,6 +170,6 @@ def _feeds(
     alpha: float,
     sigma: float,
     probe: NDArray[np.float32],
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     numbers = {"time": time, "alpha": alpha, "sigma": sigma}
     return {"x": state, **{name: np.array(value, np.float32) for name, value in numbers.items()}, "probe": probe}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zoo.arrays import Array
 from zoo.bundle import Bundle, open_bundle
 from zoo.conditions import ConditionLike
 from zoo.counts import Progress, checked_count, ticker
@@ -280,7 +281,7 @@ class BundledModel(OpenBundle):
         )
         return self._finite(noise)
 
-    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+    def to_latent(self, x: Array) -> Array:
         """Data ``[n, *event_shape]`` to latents ``[n, *state_shape]``; the data itself if there is no encoder.
 
         Raises:
@@ -288,7 +289,7 @@ class BundledModel(OpenBundle):
         """
         return self.codec.to_latent(x)
 
-    def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
+    def to_data(self, latent: Array) -> Array:
         """Latents to data ``[n, *event_shape]``; the latents themselves if there is no decoder."""
         return self.codec.to_data(latent)
 

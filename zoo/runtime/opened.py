@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import checked_count
@@ -152,7 +153,7 @@ class OpenBundle:
                 )
         return self.sessions[graph]
 
-    def run(self, graph: str, port: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def run(self, graph: str, port: str, values: Array) -> dict[str, Array]:
         """The outputs of a graph of one input, batch by batch.
 
         Raises:
@@ -199,15 +200,15 @@ class OpenBundle:
         return self._rows(described, described.nulls(lengths), np.zeros(n, np.intp), encoder)
 
     def _rows(
-        self, described: Condition, parts: Mapping[str, NDArray[Any]], index: NDArray[np.intp], encoder: str | None
+        self, described: Condition, parts: Mapping[str, Array], index: NDArray[np.intp], encoder: str | None
     ) -> ConditionRows:
-        def make(lengths: Mapping[int | str, int]) -> Mapping[str, NDArray[Any]]:
+        def make(lengths: Mapping[int | str, int]) -> Mapping[str, Array]:
             even = described.longer(parts, lengths)
             return even if encoder is None else self._encoded(encoder, even)
 
         return ConditionRows(make, index, described.lengths(parts))
 
-    def _encoded(self, encoder: str, parts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _encoded(self, encoder: str, parts: Mapping[str, Array]) -> dict[str, Array]:
         session = self.session(encoder)
         return encoded(session, parts, _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"])
 

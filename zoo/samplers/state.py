@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from zoo import noise, weights
+from zoo.arrays import Array
 from zoo.errors import DataError, UsageError, ZooError
 from zoo.noise import Stream
 from zoo.paths import GaussianPath, is_gaussian
@@ -36,7 +37,6 @@ from zoo.programs import Iterate
 from zoo.samplers.guidance import Conditions, each_of, evaluations
 from zoo.samplers.table import COLUMNS, Step, StepTable
 
-Array = NDArray[Any]
 #: in which arithmetic a state is: of float32 or float64
 FloatType = type[np.float32] | type[np.float64]
 FORMAT = "genzoo-sampler-state"

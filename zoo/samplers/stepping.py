@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
@@ -35,7 +35,6 @@ from zoo.samplers.state import (
 )
 from zoo.samplers.table import Step, StepTable
 
-Array = NDArray[Any]
 Tick = Callable[[], None]
 #: (row, slice of the samples, the denoised samples [n, *event] of that slice in data units)
 Preview = Callable[[int, slice, Any], None]

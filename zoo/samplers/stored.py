@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.programs import Iterate
 from zoo.samplers import BUILTIN, SamplerFunction, table_for
 from zoo.samplers.table import COLUMNS, StepTable
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 
 
 def columns(table: StepTable) -> Arrays:
@@ -45,7 +44,7 @@ def stored(
     }
 
 
-def table_from(arrays: Mapping[str, NDArray[Any]]) -> StepTable:
+def table_from(arrays: Mapping[str, Array]) -> StepTable:
     """The inverse of :func:`columns`.
 
     Raises:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import ProofError
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Iterate, Programs
@@ -126,5 +127,5 @@ def _encoding(programs: Programs, encoder: str, inputs: Inputs, bundle: BundledM
     return max(errors)
 
 
-def _rms(x: NDArray[Any]) -> float:
+def _rms(x: Array) -> float:
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))

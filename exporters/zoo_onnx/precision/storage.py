@@ -7,8 +7,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo_onnx.build import Builder
 from zoo_onnx.precision.number_formats import NumberFormat, Stored
 from zoo_onnx.weights import THRESHOLD
@@ -84,7 +84,7 @@ def scaled_integers(value: ir.Value) -> tuple[ir.Value, ir.Value, bool] | None:
     return (integers, scale, turned) if integers.dtype == ir.DataType.INT8 else None
 
 
-def numbers(value: ir.Value) -> NDArray[Any]:
+def numbers(value: ir.Value) -> Array:
     """An initializer's numbers."""
     assert value.const_value is not None
     return value.const_value.numpy()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from zoo.errors import ExportError
 from zoo_onnx.build import Builder
@@ -43,7 +44,7 @@ class Tangents(Builder):
 Rule = Callable[[Tangents, ir.Node], Sequence[Carried]]
 
 
-def number(value: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+def number(value: float) -> NDArray[np.float32]:
     """A float32 constant."""
     return np.array(value, np.float32)
 
