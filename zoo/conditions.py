@@ -161,18 +161,18 @@ class Condition:
 
     # -- as JSON values ---------------------------------------------------------------------------------------------
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """As JSON values."""
         if self.kind == "parts":
             return {"parts": records.write(self.parts)}
-        described: dict[str, Any] = records.write(_Plain(self.kind, self.size, self.labels, self.required))
+        described: dict[str, object] = records.write(_Plain(self.kind, self.size, self.labels, self.required))
         return described
 
     #: how :mod:`zoo.records` writes a condition within something else
     as_record = describe
 
     @classmethod
-    def from_description(cls, fields: Mapping[str, Any]) -> Condition:
+    def from_description(cls, fields: Mapping[str, object]) -> Condition:
         """The inverse of :meth:`describe`.
 
         Raises:

@@ -61,7 +61,7 @@ def _check_text(text: str) -> None:
         raise ValueError(f"the text {text[:40]!r} holds a control character")
 
 
-def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("a key appears twice")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,13 +101,13 @@ class Length:
             return np.where(within, content, np.asarray(self.end, content.dtype))
         return self.ended(np.insert(content, self.mask, within.astype(content.dtype), 2 - self.axis))
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> dict[str, object]:
         """As JSON values; :func:`length_from` reads them back."""
-        values: dict[str, Any] = records.write(self)
+        values: dict[str, object] = records.write(self)
         return values
 
 
-def length_from(values: Mapping[str, Any] | None) -> Length | None:
+def length_from(values: Mapping[str, object] | None) -> Length | None:
     """The inverse of :meth:`Length.described`; None of None.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,9 @@ Arrays = dict[str, Array]
 DERIVED = "graph:"
 _LFS = b"version https://git-lfs"
 _SHOWN = 8
+
+
+T = TypeVar("T")
 
 
 def read(path: Path, *, digest: str | None = None) -> Arrays:
@@ -59,7 +62,7 @@ def read_float32(path: Path) -> Arrays:
     return _finite({n: (t.float() if t.is_floating_point() else t).numpy() for n, t in tensors.items()}, path)
 
 
-def _opened(path: Path, load: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def _opened(path: Path, load: Callable[[Path], dict[str, T]]) -> dict[str, T]:
     from safetensors import SafetensorError
 
     try:

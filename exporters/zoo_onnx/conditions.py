@@ -8,7 +8,6 @@ PyTorch alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +55,7 @@ def check_conditions(model: GenerativeModel, programs: Programs, inputs: Inputs,
 
 
 def _check_masks(
-    model: GenerativeModel, programs: Programs, inputs: Inputs, run: Run, encode: Callable[[Feeds], Mapping[str, Any]]
+    model: GenerativeModel, programs: Programs, inputs: Inputs, run: Run, encode: Callable[[Feeds], Mapping[str, Array]]
 ) -> None:
     condition = model.condition
     assert condition is not None
@@ -108,7 +107,7 @@ def _filled_up(condition: Condition, feeds: Feeds, length: int | str) -> Feeds:
     return longer
 
 
-def _check_nulls(model: GenerativeModel, condition: Condition, encode: Callable[[Feeds], Mapping[str, Any]]) -> None:
+def _check_nulls(model: GenerativeModel, condition: Condition, encode: Callable[[Feeds], Mapping[str, Array]]) -> None:
     lengths: dict[int | str, int] = {
         part.shape[0]: part.shape[0] if isinstance(part.shape[0], int) else _LENGTH
         for part in condition.parts

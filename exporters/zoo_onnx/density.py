@@ -80,7 +80,7 @@ class Finding:
     difference: float
     error: float
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """As JSON values."""
         return {
             "method": self.method,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -22,7 +21,8 @@ from zoo.noise import Noise, Stream
 from zoo.programs import Fused, Iterate, Program, Programs
 from zoo.programs.conditioning import ROWS, part_ports
 from zoo.programs.ports import Port
-from zoo.samplers import SamplingOptions, StepTable, evaluations, table_of
+from zoo.samplers import SamplerFunction, SamplingOptions, StepTable, evaluations, table_of
+from zoo.samplers.options import OptionValue
 from zoo_onnx import conditioning, noise
 from zoo_onnx.build import Builder
 from zoo_onnx.conditioning import Given
@@ -49,11 +49,11 @@ class Choice:
     sampler: str | None = None
     steps: int | None = None
     guidance: float | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
 
 
 def fused_program(
-    programs: Programs, choice: Choice, samplers: Mapping[str, Any], condition: Condition | None = None
+    programs: Programs, choice: Choice, samplers: Mapping[str, SamplerFunction], condition: Condition | None = None
 ) -> tuple[Fused, StepTable | None]:
     """The manifest's entry for the fused graph, and its table (None for a model that samples in one call).
 

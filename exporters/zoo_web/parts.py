@@ -43,7 +43,7 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def refuse_unknown(target: str, options: Mapping[str, Any], known: tuple[str, ...] = ()) -> None:
+def refuse_unknown(target: str, options: Mapping[str, object], known: tuple[str, ...] = ()) -> None:
     """Refuse options that a target does not have.
 
     Raises:

@@ -103,7 +103,7 @@ def _table(
     )
 
 
-def _loaded(name: str, loader: str, options: Mapping[str, Any]) -> Any:
+def _loaded(name: str, loader: str, options: Mapping[str, object]) -> Any:
     """What scikit-learn has of a data set.
 
     Raises:

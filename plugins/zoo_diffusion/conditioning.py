@@ -46,7 +46,7 @@ class Embedded(NamedTuple):
 def conditioned_network(
     make: Callable[..., nn.Module],
     condition: Condition | None,
-    conditioning: Mapping[str, Any] | None,
+    conditioning: Mapping[str, object] | None,
     ways: Collection[str],
     *,
     size: Sequence[int] = (),

@@ -21,7 +21,7 @@ ATTENDING = (EMBEDDING, CONCATENATION, CROSS_ATTENTION)
 
 
 def network_arguments(
-    *networks: type, defaults: Mapping[str, Any] | None = None
+    *networks: type, defaults: Mapping[str, object] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Let an architecture take a network's arguments, but those that its data settle: as a mapping, before its own.
 
@@ -57,8 +57,8 @@ class SpatialDiffusion(Diffusion):
         network: Callable[..., nn.Module],
         *,
         event_shape: Sequence[int],
-        condition: Mapping[str, Any] | None = None,
-        conditioning: Mapping[str, Any] | None = None,
+        condition: Mapping[str, object] | None = None,
+        conditioning: Mapping[str, object] | None = None,
         channels_last: bool = False,
         variance: str = "fixed",
         **diffusion: Any,

@@ -67,13 +67,13 @@ class Shared:
     """
 
     event_shape: Sequence[int]
-    condition: Mapping[str, Any] | None = None
-    conditioning: Mapping[str, Any] | None = None
+    condition: Mapping[str, object] | None = None
+    conditioning: Mapping[str, object] | None = None
     levels: int | None = None
     alpha: float = 0.01
     base: str = "normal"
     components: int = 8
-    marginals: Mapping[str, Any] | None = None
+    marginals: Mapping[str, object] | None = None
     dequantisation: str = "uniform"
 
     def __post_init__(self) -> None:
@@ -279,7 +279,7 @@ def share(**shares: float) -> None:
 
 
 def preprocessing(
-    size: int, levels: int | None, alpha: float, marginals: Mapping[str, Any] | None = None
+    size: int, levels: int | None, alpha: float, marginals: Mapping[str, object] | None = None
 ) -> list[Transform]:
     """The transform that brings data to about unit scale, fitted to them.
 

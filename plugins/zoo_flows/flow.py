@@ -268,7 +268,7 @@ class Flow(DirectModel):
         return make
 
 
-_Maker = Callable[[int], Mapping[str, Any]]
+_Maker = Callable[[int], Mapping[str, object]]
 
 
 def _transform(module: nn.Module) -> Transform:

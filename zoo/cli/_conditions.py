@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike, Part, StoredCondition
 from zoo.errors import ConditionError, UsageError
 
@@ -129,7 +130,8 @@ def _read(part: Part, path: Path) -> ArrayLike:
         low, high = (0.0 if part.minimum is None else part.minimum), (255.0 if part.maximum is None else part.maximum)
         shape = tuple(int(size) for size in part.shape)
         shades, _ = read_samples(path, shape, pictures=True)
-        return (low + (high - low) / 255.0 * shades[0].astype(np.float64)).astype(np.float32)
+        pixels: Array = low + (high - low) / 255.0 * shades[0].astype(np.float64)
+        return pixels.astype(np.float32)
     if path.suffix.lower() == ".json":
         value: ArrayLike = _json(path)
         return value

@@ -159,7 +159,7 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         "seed": plan.seed,
         "sampler": None if request.resume else request.sampler or (program and program.sampler),
         "steps": (program and program.steps) if plan.table is None else len(plan.table),
-        "guidance": (program and program.guidance) if plan.table is None else plan.guidance,
+        "guidance": _guidance(model, request, plan),
         "options": request.options,
         "provider": drawn.provider,
     }
@@ -170,6 +170,14 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
     if request.condition and facts.condition is not None and not facts.condition.plain:
         edits["condition"] = list(request.condition)
     return told | {name: str(value) if isinstance(value, Path) else value for name, value in edits.items()}
+
+
+def _guidance(model: BundledModel, request: Request, plan: Plan) -> float | None:
+    """The weight of guidance that samples were drawn with; None for a model without guidance."""
+    program = model.manifest.fused if request.fused else model.manifest.sampling
+    if plan.table is not None:
+        return plan.guidance
+    return None if program is None else program.guidance
 
 
 def _write_previews(app: App, model: BundledModel, request: Request, previews: Array, output: Path) -> None:
@@ -239,7 +247,7 @@ def _draw_density(
     """
     from zoo.render import write
 
-    density = _density(app, model, plan.condition, extras.about["guidance"])
+    density = _density(app, model, plan.condition, _guidance(model, request, plan))
     if drawn.samples is None or density is None:
         return
     app.say("drawing the density behind them; Ctrl-C leaves it out, and so does --density none")

@@ -118,7 +118,7 @@ def _measured(app: App, registry: Registry, metric: Metric, evaluation: Evaluati
         return measure(registry, metric, evaluation)
 
 
-def _cells(name: str, metric: dict[str, Any]) -> list[str]:
+def _cells(name: str, metric: dict[str, object]) -> list[str]:
     """A metric as a row: fields without a column are written in words, with ``of`` last."""
     error = f" ± {metric['standard_error']}" if "standard_error" in metric else ""
     columns = ("value", "standard_error", "unit", "samples")

@@ -91,7 +91,7 @@ def counted(number: int, plural: str) -> str:
     return f"{number} {words if number > 1 else one}" if number else ""
 
 
-def describe(item: Item, lacks: str | None) -> dict[str, Any]:
+def describe(item: Item, lacks: str | None) -> dict[str, object]:
     """An item as JSON values, with where it comes from and why it cannot be used here."""
     description = item.description
     values = dict(description.describe()) if isinstance(description, ModelCard) else dict(vars(description))

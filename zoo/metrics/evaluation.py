@@ -25,7 +25,7 @@ from zoo.registry.discovery import last_line
 from zoo.runtime import BundledModel
 
 #: tables by name
-Metrics = dict[str, dict[str, Any]]
+Metrics = dict[str, dict[str, object]]
 
 #: default number of scored test samples if each takes an ODE
 SCORED_BY_ODE = 64

@@ -14,7 +14,7 @@ def with_arguments_of(
     *sources: type,
     make: Callable[..., Any] = dict,
     leaving: Collection[str] = (),
-    defaults: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, object] | None = None,
 ) -> Callable[[_Init], _Init]:
     """Let a constructor take the keyword arguments of other classes beside its own.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from zoo.arrays import Array
@@ -260,21 +261,21 @@ class Conditioned(nn.Module):
             return condition
         if not has_tensor(condition):
             return self._parts_of(described.arrays(condition, n))
-        values: Mapping[str, Any] = condition if isinstance(condition, Mapping) else {described.names[0]: condition}
-        given: dict[Part, Tensor] = {
-            part: values[part.name] for part in described.parts if isinstance(values.get(part.name), Tensor)
-        }
-        rest = tuple(part for part in described.parts if part not in given)
-        left = {name: value for name, value in values.items() if name not in {part.name for part in given}}
-        if left and not rest:
-            described.arrays(left, n)  # raises: these are no parts of it
-        found = self._parts_of(Condition(rest).arrays(left, n)) if rest else {}
-        for part, value in given.items():
-            look = value.device.type == "cpu" or not self.training
-            found[part.name] = self._part(part, checked_part(value, part, n, look=look))
+        values: Mapping[str, Tensor | ArrayLike | None] = (
+            condition if isinstance(condition, Mapping) else {described.names[0]: condition}
+        )
+        tensors = {part: value for part in described.parts if isinstance(value := values.get(part.name), Tensor)}
+        rest = tuple(part for part in described.parts if part not in tensors)
+        others = {name: value for name, value in values.items() if name not in {part.name for part in tensors}}
+        if others and not rest:
+            described.arrays(others, n)  # raises: the condition has no such parts
+        parts = self._parts_of(Condition(rest).arrays(others, n)) if rest else {}
+        for part, tensor in tensors.items():
+            look = tensor.device.type == "cpu" or not self.training
+            parts[part.name] = self._part(part, checked_part(tensor, part, n, look=look))
             if part.mask is not None:
-                found[part.mask] = mask_of(part, found[part.name]).to(self.dtype)
-        return {port.name: found[port.name] for port in part_ports(described, ROWS)}
+                parts[part.mask] = mask_of(part, parts[part.name]).to(self.dtype)
+        return {port.name: parts[port.name] for port in part_ports(described, ROWS)}
 
     def received_condition(
         self, condition: TensorCondition, n: int, lengths: Mapping[int | str, int] | None = None

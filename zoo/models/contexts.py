@@ -86,7 +86,7 @@ class StandardizedContext(nn.Module):
                 self._buffers[name] = buffer.to(moved.device)
         return self
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *others: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Mapping[str, object], prefix: str, *others: Any) -> None:
         """As usual, but becomes the identity if the state has neither buffer."""
         names = [prefix + name for name in self._buffers]
         if not any(name in state_dict for name in names):

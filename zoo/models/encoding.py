@@ -125,7 +125,7 @@ class Plan:
     def of(
         cls,
         condition: Condition,
-        conditioning: Mapping[str, Any] | None,
+        conditioning: Mapping[str, object] | None,
         ways: Collection[str],
         *,
         size: Sequence[int] = (),

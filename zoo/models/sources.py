@@ -139,7 +139,7 @@ def _in_folder(path: Path) -> Source | None:
     return None
 
 
-def _imported(registry: Registry, path: Path, options: Mapping[str, Any]) -> Source | None:
+def _imported(registry: Registry, path: Path, options: Mapping[str, object]) -> Source | None:
     """The source that an importer recognises in a path, or None.
 
     Raises:
@@ -164,7 +164,7 @@ def _imported(registry: Registry, path: Path, options: Mapping[str, Any]) -> Sou
     return Source(card.name, card, None, cast(Importer, item.description))
 
 
-def _described(item: Item, path: Path, options: Mapping[str, Any]) -> ModelCard | None:
+def _described(item: Item, path: Path, options: Mapping[str, object]) -> ModelCard | None:
     importer = cast(Importer, item.description)
     # only an importer's entry needs its requirements: a model can be shown where it cannot be loaded
     entry = replace(importer, entry=importer.describe, requires=())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,7 +33,7 @@ class CorruptionPath(ABC):
         """The network's time input for t: here 1000·t, the scale that sinusoidal embeddings are designed for."""
         return 1000.0 * np.asarray(t, np.float64)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Name and parameters, as JSON values, and the package of a plugin's path."""
         described = {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
         return {**described, "package": self.package} if self.package else described

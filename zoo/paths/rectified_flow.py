@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,7 +74,7 @@ class RectifiedFlow(GaussianPath):
         u = self.shifted(t)
         return self.time_scale * (1.0 - u if self.data_at_one else u)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Name and parameters, omitting defaults that older readers do not know."""
         described = super().describe()
         if not self.data_at_one:

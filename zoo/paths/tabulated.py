@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -125,7 +125,7 @@ class Tabulated(GaussianPath):
         """time_scale·t."""
         return self.time_scale * np.asarray(t, np.float64)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Name, table, scaling and scale, as JSON values."""
         table = {"time": list(self.time), "log_snr": list(self.log_snrs)}
         return {"name": self.name, **table, "scaling": self.scaling, "time_scale": self.time_scale}

@@ -123,11 +123,11 @@ class Program(ABC):
         """The same for a graph's outputs: the number of dimensions for log-densities."""
         return float(dimensions) if self.scores and graph == self.graph else 1.0
 
-    def sampling_cases(self, n: int) -> list[dict[str, Any]]:
+    def sampling_cases(self, n: int) -> list[dict[str, object]]:
         """Options of ``sample`` for the proof with ``n`` samples."""
         return [{}]
 
-    def scoring_options(self, n: int) -> dict[str, Any]:
+    def scoring_options(self, n: int) -> dict[str, object]:
         """Options of ``log_prob`` for the proof with ``n`` data."""
         return {}
 
@@ -274,7 +274,7 @@ class Iterate(Program):
     """
 
     graph: str
-    path: Mapping[str, Any]
+    path: Mapping[str, object]
     shift: float = 0.0
     scale: float = 1.0
     data_min: float | None = None
@@ -284,7 +284,7 @@ class Iterate(Program):
     sampler: str = "ddim"
     steps: int = 50
     guidance: float = 1.0
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     learned_variance: bool = False
     encoder: str | None = None
     decoder: str | None = None
@@ -321,11 +321,11 @@ class Iterate(Program):
         """The scale of the data."""
         return self.scale
 
-    def sampling_cases(self, n: int) -> list[dict[str, Any]]:
+    def sampling_cases(self, n: int) -> list[dict[str, object]]:
         """The model's defaults once, and short runs with and without noise and guidance."""
         if not is_gaussian(self.path):
             return [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
-        short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
+        short: dict[str, object] = {"sampler": "ddpm", "steps": 5}
         if self.null_class is not None:
             short["guidance"] = 2.0
         return [{}, short] if n == 2 else [{"sampler": "ddim", "steps": 3}, short]
@@ -364,7 +364,7 @@ class Integrate(Program):
     """
 
     graph: str
-    path: Mapping[str, Any]
+    path: Mapping[str, object]
     shift: float = 0.0
     scale: float = 1.0
     null_class: int | None = None
@@ -391,7 +391,7 @@ class Integrate(Program):
             return f"{ode} and the exact trace unless others are asked for: exact up to the error of the steps."
         return f"{ode} and {self.probes} probe vector(s) unless more are asked for: an estimate, not the exact density."
 
-    def scoring_options(self, n: int) -> dict[str, Any]:
+    def scoring_options(self, n: int) -> dict[str, object]:
         """Few Runge-Kutta steps, and more of them for the smaller batches."""
         return {"steps": 2 if n > 2 else 8}
 
@@ -421,7 +421,7 @@ class Fused(Program):
     sampler: str | None = None
     steps: int | None = None
     guidance: float | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
     kind: ClassVar[str] = "fused"
 
@@ -443,7 +443,7 @@ def _told_noise(noise: str | tuple[NoiseInput, ...]) -> str:
     return ", ".join(f"{words[each.distribution]} `{each.name}`" for each in noise)
 
 
-def _at(path: Mapping[str, Any], time: float) -> dict[str, float]:
+def _at(path: Mapping[str, object], time: float) -> dict[str, float]:
     gaussian = needed(path, "make inputs of its graphs")
     alpha, sigma = gaussian.alpha_sigma(time)
     return {"time": float(gaussian.network_time(time)), "alpha": float(alpha), "sigma": float(sigma)}

@@ -193,7 +193,7 @@ class _Resident:
         self._names = {port.name for port in session.inputs}
         self._placed: dict[str, tuple[Array, Any]] = {}
 
-    def split(self, inputs: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Any]]:
+    def split(self, inputs: dict[str, Array]) -> tuple[dict[str, Array], dict[str, object]]:
         """The inputs to feed as arrays and those to feed as values of the session, without those that the graph does "
         "not take."""
         feeds, kept = {}, {}

@@ -110,7 +110,7 @@ class Session:
         # on the CPU `numpy()` is a view of the value's memory, which the next run overwrites and its deletion frees
         return np.array(value.numpy())
 
-    def run_on(self, feeds: Mapping[str, Array], resident: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+    def run_on(self, feeds: Mapping[str, Array], resident: Mapping[str, object], results: Mapping[str, object]) -> None:
         """Run the graph once on values that stay on its device.
 
         A loop that swaps ``resident`` and ``results`` copies no state between host and device, and allocates nothing.
@@ -191,7 +191,7 @@ class Session:
 
     # -- running ----------------------------------------------------------------------------------------------------
 
-    def _check(self, feeds: Mapping[str, Any], elsewhere: Iterable[str] = ()) -> dict[str, Array]:
+    def _check(self, feeds: Mapping[str, object], elsewhere: Iterable[str] = ()) -> dict[str, Array]:
         """The arrays to feed, made contiguous, after checking that they are exactly what the graph takes."""
         elsewhere = set(elsewhere)
         wanted = {port.name: port for port in self.inputs if port.name not in elsewhere}

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ from zoo.arrays import Float64Array
 from zoo.errors import UnknownNameError, UsageError
 from zoo.paths import CorruptionPath, GaussianPath, require_gaussian
 
-Spacing = str | Sequence[float] | Mapping[str, Any]
+Spacing = str | Sequence[float] | Mapping[str, object]
 
 
 @dataclass(frozen=True)

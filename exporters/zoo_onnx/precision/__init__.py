@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from zoo.errors import UnknownNameError, UsageError
 from zoo_onnx.precision.number_formats import Float, Integers, NumberFormat
@@ -53,7 +52,7 @@ class Precision:
         """The lowest opset that has the operators."""
         return max(self.format.opset, 18 if self.arithmetic == "int8-dynamic" else 0)
 
-    def describe(self, loss: Mapping[str, float]) -> dict[str, Any]:
+    def describe(self, loss: Mapping[str, float]) -> dict[str, object]:
         """Its entry in a manifest."""
         return {"weights": self.format.name, "arithmetic": self.arithmetic, "bound": self.bound, "loss": dict(loss)}
 

@@ -54,7 +54,7 @@ def zeros_like(t: Builder, value: ir.Value) -> ir.Value:
     return t("Expand", number(0.0), t("Shape", value))
 
 
-def attributes_of(node: ir.Node) -> dict[str, Any]:
+def attributes_of(node: ir.Node) -> dict[str, object]:
     """The attributes of a node, by name."""
     return {name: attribute.value for name, attribute in node.attributes.items()}
 

@@ -20,7 +20,7 @@ class ConfigReader:
     It records which keys were read, and :meth:`finish` refuses a config with any others.
     """
 
-    def __init__(self, config: Mapping[str, Any], where: Path) -> None:
+    def __init__(self, config: Mapping[str, object], where: Path) -> None:
         self.config, self.where = config, where
         self.seen: set[str] = set()
 
@@ -47,7 +47,7 @@ class ConfigReader:
             raise self.refuse(name, f"not a whole number from {least} up", hint="")
         return value
 
-    def one_of(self, name: str, default: str, known: Mapping[str, Any]) -> Any:
+    def one_of(self, name: str, default: str, known: Mapping[str, object]) -> Any:
         """The value that a word stands for."""
         value = self(name, default)
         if not isinstance(value, str) or value not in known:
@@ -90,7 +90,7 @@ class ConfigReader:
 
 
 #: keys that only the first versions of diffusers wrote, with the values that say nothing
-_OLD: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
+_OLD: dict[str, Callable[[Any, Mapping[str, object]], bool]] = {
     "tensor_format": lambda value, config: value in ("pt", "np", None),
     "timestep_values": lambda value, config: value is None,
     "timesteps": lambda value, config: value == config.get("num_train_timesteps", 1000),

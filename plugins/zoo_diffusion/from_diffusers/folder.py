@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from zoo import jsonfile
 from zoo.errors import ConfigError
@@ -51,12 +50,12 @@ class Folder:
 
     path: Path
     network: Path
-    config: Mapping[str, Any]
-    scheduler: Mapping[str, Any]
+    config: Mapping[str, object]
+    scheduler: Mapping[str, object]
     scheduler_path: Path
-    index: Mapping[str, Any] = field(default_factory=dict)
+    index: Mapping[str, object] = field(default_factory=dict)
     autoencoder: str | None = None
-    decoding: Mapping[str, Any] = field(default_factory=dict)
+    decoding: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def latent(self) -> bool:
@@ -134,7 +133,7 @@ def open_folder(path: Path) -> Folder | None:
     return Folder(path, network, config, _config(scheduler), scheduler, index, autoencoder, decoding)
 
 
-def _parts(index: Mapping[str, Any]) -> dict[str, str]:
+def _parts(index: Mapping[str, object]) -> dict[str, str]:
     """The parts of a pipeline and their classes; those that are left out are not there."""
     named = {key: value for key, value in index.items() if not key.startswith("_") and isinstance(value, list)}
     return {key: str(value[-1]) for key, value in named.items() if value and value[-1] is not None}
@@ -144,7 +143,7 @@ def _is_autoencoder(name: str, kind: str) -> bool:
     return name in AUTOENCODERS or any(word in kind for word in _AUTOENCODER_CLASSES)
 
 
-def _check_class(network: Path, config: Mapping[str, Any], index: Mapping[str, Any], where: Path) -> None:
+def _check_class(network: Path, config: Mapping[str, object], index: Mapping[str, object], where: Path) -> None:
     """Refuse an index that loads the network as another class than the one that wrote it."""
     kind, said = config.get("_class_name"), index.get(network.name)
     loaded = _parts(index).get(network.name, kind)
@@ -155,7 +154,7 @@ def _check_class(network: Path, config: Mapping[str, Any], index: Mapping[str, A
         raise ConfigError(f"{where} takes {network.name} from {said[0]}, which is not diffusers")
 
 
-def _autoencoder(path: Path, index: Mapping[str, Any]) -> str | None:
+def _autoencoder(path: Path, index: Mapping[str, object]) -> str | None:
     """The part that decodes latents: one that the index names, or else one whose folder is there."""
     for name, kind in _parts(index).items():
         if _is_autoencoder(name, kind):
@@ -167,7 +166,7 @@ def _autoencoder(path: Path, index: Mapping[str, Any]) -> str | None:
     return next((name for name in AUTOENCODERS if (path / name).is_dir()), None)
 
 
-def _decoding(config: Path) -> dict[str, Any]:
+def _decoding(config: Path) -> dict[str, object]:
     if not config.is_file():
         return {}
     values = read_json(config)
@@ -175,7 +174,7 @@ def _decoding(config: Path) -> dict[str, Any]:
     return {name: values[name] for name in names if values.get(name) is not None}
 
 
-def _network(path: Path, index: Mapping[str, Any]) -> Path | None:
+def _network(path: Path, index: Mapping[str, object]) -> Path | None:
     """The folder with the network's config, or None if nothing here is of diffusers."""
     parts = _parts(index)
     named = [name for name in NETWORKS if name in parts] or list(NETWORKS)
@@ -210,14 +209,14 @@ def _refuse_cache(path: Path) -> None:
     )
 
 
-def _config(path: Path) -> Mapping[str, Any]:
+def _config(path: Path) -> Mapping[str, object]:
     """A config without the values that diffusers itself replaces by defaults."""
     values = read_json(path)
     replaced = values.get("_use_default_values")
     return {k: v for k, v in values.items() if not isinstance(replaced, list) or k not in replaced}
 
 
-def read_json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Mapping[str, object]:
     """A JSON object.
 
     Raises:

@@ -19,7 +19,6 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from zoo.errors import ConfigError
 from zoo.paths import path_from
@@ -59,15 +58,15 @@ class Schedule:
         clip: bound on the denoised sample, or None.
     """
 
-    path: dict[str, Any]
+    path: dict[str, object]
     prediction: str
     sampler: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
     clip: float | None = None
 
 
 def schedule(
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     where: Path,
     *,
     learned_variance: bool,
@@ -125,13 +124,13 @@ def _prediction(reader: ConfigReader, kind: str) -> str:
     return prediction
 
 
-def _discrete_path(reader: ConfigReader, keys: Collection[str]) -> dict[str, Any]:
+def _discrete_path(reader: ConfigReader, keys: Collection[str]) -> dict[str, object]:
     if "use_flow_sigmas" in keys and reader("use_flow_sigmas", False):
         raise reader.refuse("use_flow_sigmas", "which only FlowMatchEulerDiscreteScheduler can have here", hint="")
     if reader("trained_betas", None) is not None:
         raise ConfigError(f"{reader.where} has trained_betas of its own; only schedules with a name can be imported")
     name, ends = reader.one_of("beta_schedule", "linear", _PATHS)
-    path: dict[str, Any] = {"name": name, "num_timesteps": reader.whole("num_train_timesteps", 1000, 2)}
+    path: dict[str, object] = {"name": name, "num_timesteps": reader.whole("num_train_timesteps", 1000, 2)}
     if ends:
         path |= {"beta_start": reader.number("beta_start", 1e-4), "beta_end": reader.number("beta_end", 0.02)}
     reader.unused("beta_start", "beta_end")
@@ -140,7 +139,7 @@ def _discrete_path(reader: ConfigReader, keys: Collection[str]) -> dict[str, Any
     return path
 
 
-def _flow_path(reader: ConfigReader) -> dict[str, Any]:
+def _flow_path(reader: ConfigReader) -> dict[str, object]:
     shift, timesteps = reader.number("shift", 1.0), reader.whole("num_train_timesteps", 1000, 2)
     least = 1.0 / timesteps
     # diffusers walks evenly between shifted ends, and shifts what it finds there; the network counts in its timesteps
@@ -149,7 +148,7 @@ def _flow_path(reader: ConfigReader) -> dict[str, Any]:
 
 
 #: a sampler's name and its options, from (config, whether the network predicts the variance, whether D is clipped)
-_Sampler = tuple[str, dict[str, Any]]
+_Sampler = tuple[str, dict[str, object]]
 #: diffusers lowers no order because of a step's gain; a number that a manifest can hold
 _ANY_GAIN = 1e9
 
@@ -180,7 +179,7 @@ def _ddpm(reader: ConfigReader, learned_variance: bool, clipped: bool) -> _Sampl
 def _ddim(reader: ConfigReader, learned_variance: bool, clipped: bool) -> _Sampler:
     _no_thresholding(reader)
     reader.none_of(set_alpha_to_one=True)
-    options: dict[str, Any] = {"spacing": _spacing(reader, "leading", ("leading", "trailing", "linspace"))}
+    options: dict[str, object] = {"spacing": _spacing(reader, "leading", ("leading", "trailing", "linspace"))}
     if options["spacing"] != "leading":
         options["stride"] = "even"
     if clipped:
@@ -206,7 +205,7 @@ def _euler_ancestral(reader: ConfigReader, learned_variance: bool, clipped: bool
     return "euler-ancestral", _noise_levels(reader)
 
 
-def _noise_levels(reader: ConfigReader) -> dict[str, Any]:
+def _noise_levels(reader: ConfigReader) -> dict[str, object]:
     spacing = _spacing(reader, "linspace", ("leading", "trailing"))
     # as their initial noise: of scale 1 for leading, of the scale of the first noise level for trailing
     return {"spacing": spacing, **({"initial_scale": 1.0} if spacing == "leading" else {})}
@@ -231,7 +230,7 @@ def _dpm_solver(reader: ConfigReader, learned_variance: bool, clipped: bool) -> 
     order = reader("solver_order", 2)
     if isinstance(order, bool) or order not in ((1, 2) if sampler == "dpm-solver-pp" else (2,)):
         raise reader.refuse("solver_order", "which the sampler here does otherwise")
-    options: dict[str, Any] = {"spacing": _spacing(reader, "linspace", ("trailing",)), "initial_scale": 1.0}
+    options: dict[str, object] = {"spacing": _spacing(reader, "linspace", ("trailing",)), "initial_scale": 1.0}
     options["max_gain"] = _ANY_GAIN
     if sampler == "dpm-solver-pp-sde":
         return sampler, {"solver": solver, **options}
