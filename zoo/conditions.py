@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -181,7 +181,7 @@ class Condition:
         return cls.from_record(fields, "condition")
 
     @classmethod
-    def from_record(cls, fields: Any, where: str) -> Condition:
+    def from_record(cls, fields: object, where: str) -> Condition:
         """The same for the condition that stands at ``where``."""
         if isinstance(fields, Mapping) and "parts" in fields:
             return cls(records.read(_Parts, fields, where).parts)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError
 from zoo.models.interface import GenerativeModel
 from zoo.paths import GaussianPath, path_from
-from zoo.programs import Graph, Integrate, Iterate, Programs
+from zoo.programs import Graph, Integrate, Iterate, Program, Programs
 from zoo.samplers.table import FREE
 from zoo_onnx.inputs import Inputs
 from zoo_onnx.reference import Feeds
@@ -75,7 +74,7 @@ def check_denoiser(model: GenerativeModel, programs: Programs, inputs: Inputs, r
         _check_coders(graphs[sample.encoder], graphs[sample.decoder], inputs, run)
 
 
-def _check_null_class(model: GenerativeModel, program: Any) -> None:
+def _check_null_class(model: GenerativeModel, program: Program | None) -> None:
     null = getattr(program, "null_class", None)
     if null is None:
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from zoo.arrays import Array
@@ -11,12 +9,13 @@ from zoo.errors import ProofError
 from zoo.lengths import Length
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
+from zoo_onnx.denoiser import Run
 from zoo_onnx.inputs import Feeds, Inputs
 
 _TOLERANCE = 1e-9  # in float64
 
 
-def check_lengths(model: GenerativeModel, programs: Programs, inputs: Inputs, run: Any) -> None:
+def check_lengths(model: GenerativeModel, programs: Programs, inputs: Inputs, run: Run) -> None:
     """Refuse samples that go on after their end, and a density that sees what is there.
 
     Args:
@@ -52,7 +51,7 @@ def _check_samples(x: Array, length: Length) -> None:
         )
 
 
-def _check_density(graph: Graph, x: Array, length: Length, condition: Feeds, run: Any) -> None:
+def _check_density(graph: Graph, x: Array, length: Length, condition: Feeds, run: Run) -> None:
     size = x.shape[1 + length.axis]
     # some events are cut, so that all have something after their ends
     cut = length.joined(length.content(x), np.minimum(length.lengths(x), 1 + np.arange(len(x)) % max(size - 1, 1)), "x")

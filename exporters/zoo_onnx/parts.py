@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
 from zoo.arrays import Array
+from zoo.conditions import StoredCondition
 from zoo.models.interface import GenerativeModel
 from zoo.parts import Part
 from zoo.programs.conditioning import ROWS
@@ -98,7 +98,7 @@ class Parts:
         return values.clip(-np.inf if low is None else low, np.inf if high is None else high).astype(np.float32)
 
 
-def first(condition: Any, n: int) -> Any:
+def first(condition: StoredCondition, n: int) -> StoredCondition:
     """The conditions of the first ``n`` samples."""
     if isinstance(condition, Mapping):
         return {name: values[:n] for name, values in condition.items()}

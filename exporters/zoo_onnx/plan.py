@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo import weights
+from zoo.arrays import Array
 from zoo.errors import ExportError, UnknownNameError, UsageError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Programs
@@ -145,7 +146,7 @@ def _frozen(model: GenerativeModel) -> GenerativeModel:
         raise ExportError(f"the model cannot be copied: {error}") from error
 
 
-def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[GenerativeModel, dict[str, Any]]:
+def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[GenerativeModel, dict[str, Array]]:
     """The model with its weights rounded, and their entries in the weights file; the original for float32."""
     if chosen is None:
         return original, weights.state_arrays(original)

@@ -10,7 +10,7 @@ the samples and from the data to the density.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
@@ -59,7 +59,7 @@ class Proof:
         self.density: Finding | None = None
         self.cases = 0
         self._bundle: BundledModel | None = None
-        self._kept: dict[Any, Any] = {}
+        self._kept: dict[Hashable, Any] = {}
 
     @property
     def bundle(self) -> BundledModel:
@@ -363,10 +363,10 @@ def _at(sizes: dict[str, int]) -> str:
     return ", ".join(f"{name} {size}" for name, size in sizes.items())
 
 
-def _said(arguments: dict[str, Any]) -> str:
+def _said(arguments: dict[str, object]) -> str:
     return "".join(f", {k} {v}" for k, v in arguments.items() if k not in ("condition", "seed"))
 
 
-def _alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+def _alike(a: dict[str, object], b: dict[str, object]) -> bool:
     """Whether two runs differ only in their data."""
     return a.get("steps") == b.get("steps") and (a["condition"] is None) == (b["condition"] is None)

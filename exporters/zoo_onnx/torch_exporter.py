@@ -79,7 +79,7 @@ def _shortcuts(registry: Any, *, decompose: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
     original = vars(owner)[name]
     setattr(owner, name, value)
     try:

@@ -16,7 +16,6 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -60,7 +59,7 @@ class Store:
             inline: prefixes of the names of initializers that stay in the graph.
         """
         for graph in model.graphs():
-            kept: dict[tuple[str, tuple[Any, ...]], ir.Value] = {}
+            kept: dict[tuple[str, tuple[object, ...]], ir.Value] = {}
             for value in list(graph.initializers.values()):
                 if value.const_value is None or str(value.name).startswith(inline or ("\0",)):
                     continue

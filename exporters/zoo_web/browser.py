@@ -58,11 +58,11 @@ def served(folder: Path, requests: list[str] | None = None, headers: Mapping[str
                 self.send_header(name, value)
             super().end_headers()
 
-        def log_request(self, code: Any = "-", size: Any = "-") -> None:
+        def log_request(self, code: object = "-", size: object = "-") -> None:
             if requests is not None:
                 requests.append(f"{getattr(code, 'value', code)} {self.path}")
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
     handler = functools.partial(Handler, directory=os.fspath(folder))

@@ -17,7 +17,7 @@ from zoo.conditions import Condition
 from zoo.density import Density
 from zoo.errors import ConfigError, UsageError
 from zoo.likelihood import LogDensity, default_probes
-from zoo.models.contexts import TensorCondition, needs_gradient
+from zoo.models.contexts import ReceivedCondition, TensorCondition, needs_gradient
 from zoo.models.encoders import ConditionEncoder
 from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from, require_gaussian
@@ -84,7 +84,7 @@ class Diffusion(SteppedModel):
         *,
         condition: Condition | None = None,
         encoder: ConditionEncoder | None = None,
-        path: str | Mapping[str, Any] = "cosine-log-snr",
+        path: str | Mapping[str, object] = "cosine-log-snr",
         prediction: str = "v",
         shift: float = 0.0,
         scale: float = 1.0,
@@ -163,7 +163,7 @@ class Diffusion(SteppedModel):
         return max(abs(self.data_min - self.shift), abs(self.data_max - self.shift)) / self.scale
 
     def predict(
-        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any
+        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: ReceivedCondition
     ) -> tuple[Tensor, Tensor | None]:
         """The network's outputs: its prediction, and the position of the variance within its range, in [0, 1].
 
@@ -201,13 +201,13 @@ class Diffusion(SteppedModel):
         """D from the network's prediction, ``[n, *event]``."""
         return denoised(self.prediction, output, x, alpha, sigma, self.data_std)
 
-    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any) -> Tensor:
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: ReceivedCondition) -> Tensor:
         """D(x, t), the expected clean state; arguments as for :meth:`predict`."""
         return self.denoised(self.predict(x, time, alpha, sigma, condition)[0], x, alpha, sigma)
 
     # -- training ---------------------------------------------------------------------------------------------------
 
-    def loss(self, x: Tensor, *, condition: Any = None, noise: Tensor | None = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: TensorCondition = None, noise: Tensor | None = None) -> Tensor:
         """Weighted mean squared error of the prediction, see :mod:`zoo_diffusion.objectives`. Noise comes from torch.
 
         A learned variance adds its terms of the variational bound (Nichol & Dhariwal 2021, eq. 16; see

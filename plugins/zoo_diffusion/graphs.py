@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
+from zoo.models.contexts import ReceivedCondition
 from zoo.models.derivatives import jvp
 from zoo.printable import shortened
 from zoo.programs import Graph
@@ -35,7 +36,7 @@ class Conditional(Protocol):
         """The inputs that carry them, or what they are encoded as."""
         ...
 
-    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
+    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor | Mapping[str, Tensor], ...]:
         """What it gets of these inputs."""
         ...
 
@@ -48,11 +49,11 @@ class Conditional(Protocol):
 class Denoises(Protocol):
     """The interface of a diffusion model (a torch module) for its likelihood."""
 
-    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any) -> Tensor:
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: ReceivedCondition) -> Tensor:
         """D(x, t)."""
         ...
 
-    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
+    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor | Mapping[str, Tensor], ...]:
         """What it gets of the inputs that carry its condition."""
         ...
 
@@ -63,7 +64,7 @@ class Denoiser(Denoises, Conditional, Protocol):
     learned_variance: bool
 
     def predict(
-        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any
+        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: ReceivedCondition
     ) -> tuple[Tensor, Tensor | None]:
         """The network's output, see :meth:`zoo_diffusion.diffusion.Diffusion.predict`."""
         ...

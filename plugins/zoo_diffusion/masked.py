@@ -65,7 +65,7 @@ class MaskedDiffusion(SteppedModel):
         heads: int = 4,
         dropout: float = 0.0,
         orders: int = 4,
-        condition: Mapping[str, Any] | None = None,
+        condition: Mapping[str, object] | None = None,
         class_dropout: float = 0.1,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:

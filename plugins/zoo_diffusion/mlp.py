@@ -39,8 +39,8 @@ class MLPDiffusion(Diffusion):
         network: Mapping[str, Any],
         *,
         event_shape: Sequence[int],
-        condition: Mapping[str, Any] | None = None,
-        conditioning: Mapping[str, Any] | None = None,
+        condition: Mapping[str, object] | None = None,
+        conditioning: Mapping[str, object] | None = None,
         marginals: Mapping[str, Any] | None = None,
         **diffusion: Any,
     ) -> None:

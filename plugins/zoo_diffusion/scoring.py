@@ -21,7 +21,7 @@ from zoo.likelihood import (
     log_density_with_errors,
 )
 from zoo.likelihood.bound import variational_bound
-from zoo.models.contexts import TensorCondition, needs_gradient
+from zoo.models.contexts import ReceivedCondition, TensorCondition, needs_gradient
 from zoo.models.derivatives import differentiable
 from zoo.models.interface import finite_part
 from zoo.paths import GaussianPath
@@ -81,7 +81,7 @@ class Scorable(Denoises, Protocol):
         """Whether it is conditioned on named parts."""
         ...
 
-    def received_condition(self, condition: TensorCondition, n: int) -> Any:
+    def received_condition(self, condition: TensorCondition, n: int) -> ReceivedCondition:
         """What it gets of a condition."""
         ...
 

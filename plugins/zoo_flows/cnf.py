@@ -7,13 +7,11 @@ al. 2024 (arXiv:2302.00482) without integrating anything.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.models.contexts import TensorCondition
+from zoo.models.contexts import ReceivedCondition, TensorCondition
 from zoo.overriding import override
 from zoo.training.pairing import paired
 from zoo_flows import config
@@ -107,7 +105,7 @@ class CNF(Flow):
         return transform
 
     @override
-    def loss(self, x: Tensor, *, condition: Any = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
         """The objective of the config."""
         if self.matches:
             return self._matching(x, condition)
@@ -119,7 +117,7 @@ class CNF(Flow):
 
     @torch.no_grad()
     @override
-    def density_error(self, x: Tensor, condition: Any = None) -> Tensor:
+    def density_error(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
         """Four times what taking twice the steps changes.
 
         Samples and densities go opposite ways, and each is off by its own steps.
@@ -147,24 +145,24 @@ class CNF(Flow):
         start = self._preprocessed(self.check_data(x), context)[0] if direction == "forward" else x.flatten(1)
         return step_doubling_error(self.continuous, start, context, direction=direction)
 
-    def _matching(self, x: Tensor, condition: Any) -> Tensor:
+    def _matching(self, x: Tensor, condition: TensorCondition) -> Tensor:
         """E ‖f(x_t, t) - (ε - x)‖²/d with x_t = (1 - t)·x + t·ε (Lipman et al. 2023, eq. 23, whose time goes back).
 
         Times are one uniform offset and multiples of 1/n, which covers [0, 1] in every batch.
         """
-        condition = self.received_condition(self.dropped(condition, len(x)), x.shape[0])
-        context = self.context(condition)
+        received = self.received_condition(self.dropped(condition, len(x)), x.shape[0])
+        context = self.context(received)
         start, _ = self._preprocessed(self.check_data(x), context)
         noise = torch.randn_like(start)
         if self.pairs:
-            noise = paired(noise, start, condition)
+            noise = paired(noise, start, received)
         n = start.shape[0]
         t = (torch.rand_like(start[:1, 0]) + torch.arange(n, dtype=start.dtype, device=start.device) / n) % 1.0
         at = start + t.unsqueeze(1) * (noise - start)
         velocity: Tensor = self.continuous.network(at, t, context)
         return (velocity - (noise - start)).square().mean()
 
-    def _regularised(self, x: Tensor, condition: Any) -> Tensor:
+    def _regularised(self, x: Tensor, condition: TensorCondition) -> Tensor:
         """-log p(x) + λ·∫‖f‖² + μ·∫‖∂f/∂x‖² (Finlay et al. 2020, eq. 16, times d)."""
         context = self.context(self.received_condition(condition, x.shape[0]))
         start, log_det = self._preprocessed(self.check_data(x), context)

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
-from zoo.models.contexts import TensorCondition
+from zoo.models.contexts import ReceivedCondition, TensorCondition
 from zoo.models.encoders import ConditionEncoder
 from zoo.models.interface import DirectModel
 from zoo.overriding import override
@@ -107,7 +106,7 @@ class Flow(DirectModel):
         (port,) = self.encoded_ports()
         return int(port.shape[1])
 
-    def to_noise(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+    def to_noise(self, x: Tensor, condition: ReceivedCondition = None) -> tuple[Tensor, Tensor]:
         """Data ``[n, *event]`` to z, of the base, ``[n, *event]`` and log |det ∂z/∂x| ``[n]``."""
         z, context = x.flatten(1), self.context(condition)
         total = torch.zeros_like(z[:, 0])
@@ -116,7 +115,7 @@ class Flow(DirectModel):
             total = total + log_det
         return torch.unflatten(z, 1, self.event_shape), total
 
-    def to_data(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+    def to_data(self, z: Tensor, condition: ReceivedCondition = None) -> tuple[Tensor, Tensor]:
         """z, of the base, ``[n, *event]`` to data ``[n, *event]`` and log |det ∂x/∂z| ``[n]``."""
         x, context = z.flatten(1), self.context(condition)
         total = torch.zeros_like(x[:, 0])
@@ -126,7 +125,7 @@ class Flow(DirectModel):
         return torch.unflatten(x, 1, self.event_shape), total
 
     @override
-    def inverse(self, z: Tensor, condition: Any = None) -> Tensor:
+    def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
         context = self.context(condition)
         x = self.base.from_noise(z.flatten(1), context)
         for transform in reversed((*self.preprocessing, *self.transforms)):
@@ -134,18 +133,18 @@ class Flow(DirectModel):
         return torch.unflatten(x, 1, self.event_shape)
 
     @override
-    def log_density(self, x: Tensor, condition: Any = None) -> Tensor:
+    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
         z, log_det = self.to_noise(x, condition)
         return self.base.log_prob(z.flatten(1), self.context(condition)) + log_det
 
     @override
-    def loss(self, x: Tensor, *, condition: Any = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
         """Under autocast, conditioners alone compute in fewer bits."""
         condition = self.dropped(condition, len(x))
         with lowered_conditioners(self.device):
             return -self.elbo(x, condition=condition).mean()
 
-    def dropped(self, condition: Any, n: int) -> Any:
+    def dropped(self, condition: TensorCondition, n: int) -> TensorCondition:
         """A condition of training, some of whose parts are replaced by their nulls, see :attr:`part_dropout`."""
         if not self.part_dropout or not self.training:
             return condition
@@ -161,7 +160,7 @@ class Flow(DirectModel):
         bound: Tensor = self.log_prob(whole + noise, condition=condition) - log_q
         return bound
 
-    def context(self, condition: Any) -> Tensor | None:
+    def context(self, condition: ReceivedCondition) -> Tensor | None:
         """The context that transforms receive: ``[n, c]``, one-hot, standardised or encoded, or None without one."""
         if condition is None or self.condition is None:
             return None

@@ -175,7 +175,7 @@ def _condition(condition: Condition) -> str:
     return f"{what}{labels}{'' if condition.required else ', optional'}"
 
 
-def metric(value: Any) -> str:
+def metric(value: object) -> str:
     """A metric of a card in one line: ``3.1 bits/dim of the test split (10000 samples)``."""
     if not isinstance(value, Mapping):
         return str(value)

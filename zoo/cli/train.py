@@ -95,9 +95,9 @@ def _make_room(folder: Path, *, restart: bool) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[list[Any]]:
+def _interruptible() -> Iterator[list[int]]:
     """A block in which the first Ctrl-C or SIGTERM is only recorded in the list; the second acts as usual."""
-    noted: list[Any] = []
+    noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         noted.append(number)

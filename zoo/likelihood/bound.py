@@ -15,19 +15,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo import noise
-from zoo.arrays import Float64Array
+from zoo.arrays import Array, Float64Array
 from zoo.errors import UsageError
 from zoo.likelihood import LOG_NOISE_MAX
 from zoo.paths import GaussianPath
 
 #: (x_t float32 [n, *event], time, α, σ) -> D [n, *event]
-Denoiser = Callable[[NDArray[np.float32], float, float, float], Any]
+Denoiser = Callable[[NDArray[np.float32], float, float, float], Array]
 
 
 def variational_bound(

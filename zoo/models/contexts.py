@@ -8,7 +8,7 @@ standardises by them, in training, sampling, scoring and in its graphs: users pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -86,7 +86,7 @@ class StandardizedContext(nn.Module):
                 self._buffers[name] = buffer.to(moved.device)
         return self
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, object], prefix: str, *others: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Mapping[str, object], prefix: str, *others: object) -> None:
         """As usual, but becomes the identity if the state has neither buffer."""
         names = [prefix + name for name in self._buffers]
         if not any(name in state_dict for name in names):
@@ -98,6 +98,8 @@ class StandardizedContext(nn.Module):
 
 #: a condition as a model in PyTorch takes it: one that is a tensor keeps its device and its gradient
 TensorCondition: TypeAlias = Tensor | Mapping[str, Tensor] | ConditionLike
+#: what a network gets of it: a tensor ``[n]`` or ``[n, d]``, or tensors by the names of ports; None without a condition
+ReceivedCondition: TypeAlias = Tensor | Mapping[str, Tensor] | None
 
 
 def checked_condition(value: Tensor, condition: Condition, n: int, *, look: bool) -> Tensor:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from zoo import records
+from zoo.arrays import Array
 from zoo.density import Density
 from zoo.errors import UsageError
 from zoo.noise import DISTRIBUTIONS, Distribution, Noise
@@ -115,7 +116,7 @@ class Program(ABC):
         """The same in a sentence of Markdown, for a model card."""
         return f"{self.summary()}."
 
-    def unit(self, samples: Any) -> float:
+    def unit(self, samples: Array) -> float:
         """The absolute size of a relative difference of 1 between two samples."""
         return max(float(np.std(samples)), 1.0)
 
@@ -317,7 +318,7 @@ class Iterate(Program):
         )
 
     @override
-    def unit(self, samples: Any) -> float:
+    def unit(self, samples: Array) -> float:
         """The scale of the data."""
         return self.scale
 

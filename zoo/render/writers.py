@@ -6,7 +6,6 @@ import csv as csv_files
 import io
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -138,6 +137,6 @@ def txt(samples: Array, extras: Extras) -> bytes:
     return "".join(f"{line}\n" for line in text.texts(samples, extras.modality)).encode()
 
 
-def _shortest(value: Any) -> str:
+def _shortest(value: float) -> str:
     """The shortest decimal that reads back as the same number of the same type."""
     return np.format_float_positional(value, trim="-") if 1e-5 < abs(value) < 1e16 else str(value)

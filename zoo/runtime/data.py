@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from zoo import noise
 from zoo.arrays import Array
@@ -18,7 +16,7 @@ def is_discrete(x: Array, levels: int | None) -> bool:
     return levels is not None and x.dtype.kind in "iu"
 
 
-def events(x: Any, event_shape: tuple[int, ...], levels: int | None, *, seed: int = 0) -> NDArray[np.float32]:
+def events(x: ArrayLike, event_shape: tuple[int, ...], levels: int | None, *, seed: int = 0) -> NDArray[np.float32]:
     """Data as float32 ``[n, *event]``, the input of graphs.
 
     Integers for a model of discrete data get uniform noise in [0, 1) (Theis et al. 2016, section 3.1), specified by
@@ -58,7 +56,7 @@ def events(x: Any, event_shape: tuple[int, ...], levels: int | None, *, seed: in
     return dequantised
 
 
-def centred(x: Any, levels: int | None) -> Array:
+def centred(x: ArrayLike, levels: int | None) -> Array:
     """Data to edit: integers of a model of discrete data become the middle of their bins.
 
     Raises:

@@ -119,5 +119,5 @@ def choose_provider(provider: str) -> str:
     )
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

@@ -7,7 +7,6 @@ denoisers in closed form.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ def run_table(
     table: StepTable,
     denoise: Denoiser,
     x: Float64Array,
-    noise: Callable[[int], Any] | None = None,
+    noise: Callable[[int], Float64Array] | None = None,
     watch: Callable[[Step, Float64Array, Float64Array], None] | None = None,
 ) -> Float64Array:
     """Run a table from the state ``x`` and return the last state.

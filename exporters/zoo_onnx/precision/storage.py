@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
@@ -55,7 +53,7 @@ def _restored(builder: Builder, name: str, held: Stored, shape: tuple[int, ...])
     return builder("Transpose", restored, perm=[1, 0]) if held.turned else restored
 
 
-def _constant(builder: Builder, name: str, array: Any) -> ir.Value:
+def _constant(builder: Builder, name: str, array: Array) -> ir.Value:
     """An initializer with exactly this name, not shared with another."""
     kind = ir.DataType.INT4 if array.dtype == ml_dtypes.int4 else ir.DataType.from_numpy(array.dtype)
     value = ir.Value(

@@ -32,7 +32,7 @@ from torch import Tensor
 from zoo.errors import ConfigError, ZooError
 from zoo.models.interface import GenerativeModel
 from zoo.paths import GaussianPath
-from zoo.samplers.spacing import spaced_times
+from zoo.samplers.spacing import Spacing, spaced_times
 from zoo.training.distillation import Distillation
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.distillation.teacher import Levels, Teacher, bounded, check_teacher
@@ -70,7 +70,7 @@ class Consistency(Distillation):
         steps: int | list[int] = 18,
         solver: str = "heun",
         guidance: float = 1.0,
-        spacing: Any = "trailing",
+        spacing: Spacing = "trailing",
         huber: float = HUBER,
     ) -> None:
         check_teacher(student, teacher, guidance=guidance)
@@ -126,7 +126,7 @@ class Consistency(Distillation):
         return (distance / here.place.flatten()).mean()
 
 
-def trajectory(path: GaussianPath, steps: int, spacing: Any) -> NDArray[np.float64]:
+def trajectory(path: GaussianPath, steps: int, spacing: Spacing) -> NDArray[np.float64]:
     """Times t_0 > … > t_N = t_min of ``steps`` steps; fewer where the spacing itself ends at t_min."""
     try:
         times = spaced_times(path, steps, spacing)
@@ -135,7 +135,7 @@ def trajectory(path: GaussianPath, steps: int, spacing: Any) -> NDArray[np.float
     return np.append(times[times > path.t_min], path.t_min)
 
 
-def doubled(steps: Any) -> list[int]:
+def doubled(steps: object) -> list[int]:
     """The numbers of steps used during a run: N alone, or first, 2·first, … last."""
     ends = [steps, steps] if isinstance(steps, int) else list(steps) if isinstance(steps, (list, tuple)) else []
     if len(ends) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) for n in ends):

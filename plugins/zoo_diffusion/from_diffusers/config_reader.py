@@ -57,7 +57,7 @@ class ConfigReader:
             )
         return known[value]
 
-    def none_of(self, **defaults: Any) -> None:
+    def none_of(self, **defaults: object) -> None:
         """Refuse values other than these, which are diffusers' defaults; it takes null, 0 and false for the same."""
         for name, default in defaults.items():
             value = self(name, default)

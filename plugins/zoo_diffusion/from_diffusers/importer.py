@@ -104,7 +104,7 @@ class FolderCard(ModelCard):
     variant: str | None = None
 
     @override
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         return {name: value for name, value in super().describe().items() if name != "variant"}
 
 

@@ -56,7 +56,7 @@ _DIT: dict[str, Any] = {
     "norm_eps": 1e-5,
 }
 #: what a DiT is; the same keys in a ``Transformer2DModel`` can make it another network
-_DIT_ONLY: dict[str, tuple[Any, ...]] = {
+_DIT_ONLY: dict[str, tuple[object, ...]] = {
     "norm_type": ("ada_norm_zero",),
     "activation_fn": ("gelu-approximate",),
     "attention_bias": (True,),
@@ -167,13 +167,13 @@ def _dit(config: Mapping[str, Any], where: Path, time_embedding: str) -> Network
     return Network("dit", ours, shape, condition, _learned(shape[0], shape[0] if outputs is None else outputs, where))
 
 
-def _refuse_unknown(config: Mapping[str, Any], known: set[str], where: Path) -> None:
+def _refuse_unknown(config: Mapping[str, object], known: set[str], where: Path) -> None:
     unknown = [name for name in config if not name.startswith("_") and name not in known]
     if unknown:
         raise ConfigError(f"{where} says {', '.join(unknown)}, which is not known here")
 
 
-def _event_shape(config: Mapping[str, Any], where: Path, channels: Any) -> tuple[int, int, int]:
+def _event_shape(config: Mapping[str, object], where: Path, channels: object) -> tuple[int, int, int]:
     size = config.get("sample_size")
     if size is None:
         raise ConfigError(f"{where} has no sample_size, so that the size of an image is not known")
@@ -185,13 +185,13 @@ def _event_shape(config: Mapping[str, Any], where: Path, channels: Any) -> tuple
     )
 
 
-def _whole(value: Any, name: str, where: Path) -> int:
+def _whole(value: object, name: str, where: Path) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{where} has {name} {value!r}, not a whole number from 1 up")
     return value
 
 
-def _learned(inputs: int, outputs: Any, where: Path) -> bool:
+def _learned(inputs: int, outputs: object, where: Path) -> bool:
     if outputs not in (inputs, 2 * inputs):
         raise ConfigError(
             f"{where} has {inputs} channels in and {outputs} out; as many can be imported, or twice as many for a "
