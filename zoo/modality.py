@@ -197,7 +197,7 @@ def describe(modality: Modality | None) -> dict[str, object] | None:
             f"the modality {type(modality).__name__} of kind {modality.kind!r} is not one that a plugin brings",
             hint="A plugin registers its modalities by the hook zoo_modalities.",
         )
-    _, plugin = extensions.found("modality", modality.kind)
+    _, plugin = extensions.claim_of("modality", modality.kind)
     what = f"the modality {modality.kind!r} of {plugin.origin}"
     values = {"kind": values.pop("kind"), "package": plugin.distribution, **values}
     try:
@@ -238,7 +238,7 @@ def _is_name(value: object) -> TypeGuard[str]:
 
 def _brought(kind: str, fields: dict[str, object]) -> Modality:
     """The modality of a plugin."""
-    _, plugin = extensions.found("modality", kind)
+    _, plugin = extensions.claim_of("modality", kind)
     what = f"the modality {kind!r} of {plugin.origin}"
     cls = extensions.loaded("modality", kind)
     if not _is_modality(cls, kind):

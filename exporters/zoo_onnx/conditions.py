@@ -118,8 +118,10 @@ def _check_nulls(model: GenerativeModel, condition: Condition, encode: Callable[
     for name, value in expected.items():
         if name not in own:
             raise ProofError(f"what PyTorch takes as no condition lacks {name}, which graphs take")
-        given = own[name].detach().cpu().double().numpy()
-        apart = np.inf if given.shape != value.shape else relative_difference(given, np.asarray(value, np.float64), 1.0)
+        actual = own[name].detach().cpu().double().numpy()
+        apart = (
+            np.inf if actual.shape != value.shape else relative_difference(actual, np.asarray(value, np.float64), 1.0)
+        )
         if not apart <= TOLERANCE:
             raise ProofError(
                 f"what PyTorch takes as no condition is not the nulls of {condition.told}: {name} differs by "

@@ -160,8 +160,8 @@ class Inputs:
             return {}
         # led by the batch, or by evaluations and the batch
         leading = [sizes[str(size)] for size in ports[0].shape[: -len(wanted[ports[0].name].shape) + 1 or None]]
-        given = self._given(self.parts.feeds({**sizes, ROWS: math.prod(leading)}))
-        return {port.name: given[port.name].reshape(*leading, *given[port.name].shape[1:]) for port in ports}
+        feeds = self._given(self.parts.feeds({**sizes, ROWS: math.prod(leading)}))
+        return {port.name: feeds[port.name].reshape(*leading, *feeds[port.name].shape[1:]) for port in ports}
 
     def _extreme_parts(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
         """Parts at the ends of their ranges, and those that stand for no condition."""

@@ -56,15 +56,15 @@ def golden_parts(bundle: Bundle, program: str = "sample") -> dict[str, Array]:
     Raises:
         BundleError: the golden values have none.
     """
-    golden, found = weights.read(bundle.file(GOLDEN)), {}
+    golden, parts = weights.read(bundle.file(GOLDEN)), {}
     for part in () if bundle.manifest.condition is None else bundle.manifest.condition.parts:
         values = golden.get(f"program:{program}/0/in/condition/{part.name}")
         if values is None:
             raise BundleError(f"the golden values of {bundle.folder} have no part {part.name}")
-        found[part.name] = np.asarray(values[0])
+        parts[part.name] = np.asarray(values[0])
         if part.modality == "tokens" and part.padding is not None:
-            found[part.name] = np.trim_zeros(found[part.name] - part.padding, "b") + part.padding
-    return found
+            parts[part.name] = np.trim_zeros(parts[part.name] - part.padding, "b") + part.padding
+    return parts
 
 
 def values_shown(bundle: Bundle) -> dict[str, str]:
@@ -138,20 +138,20 @@ def agree_on_densities(what: str, command: list[str], model: BundledModel) -> st
     """
     golden = weights.read(model.bundle.file(GOLDEN))
     x, condition = golden["program:log_prob/0/in/x"], golden.get("program:log_prob/0/in/condition")
-    given = [] if condition is None else [f"--class={','.join(map(str, condition[0].ravel().tolist()))}"]
+    flags = [] if condition is None else [f"--class={','.join(map(str, condition[0].ravel().tolist()))}"]
     one: Any = None if condition is None else condition[0]
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         if model.condition is not None and not model.condition.plain:
-            one, given = _written(golden_parts(model.bundle, "log_prob"), Path(scratch))
+            one, flags = _written(golden_parts(model.bundle, "log_prob"), Path(scratch))
         data = Path(scratch) / "x.npy"
         np.save(data, x)
-        done = subprocess.run([*command, "--score", str(data), *given], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, "--score", str(data), *flags], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ProofError(f"{what} fails: {last_line(done.stderr)}")
-    found = np.array([float(line) for line in done.stdout.split()])
+    densities = np.array([float(line) for line in done.stdout.split()])
     expected = model.log_prob(x, condition=one)
     unit, tolerance = float(math.prod(model.event_shape)), tolerance_of(model.manifest, "log_prob")
-    difference = relative_difference(found, expected, unit) if found.shape == expected.shape else float("inf")
+    difference = relative_difference(densities, expected, unit) if densities.shape == expected.shape else float("inf")
     if not difference <= tolerance:
         raise ProofError(f"{what} gives log-densities that differ by {difference:.1e} from those of genzoo's runtime")
     return f"{len(x)} log-densities by {what}"

@@ -275,10 +275,10 @@ class Diffusion(SteppedModel):
         """
         n = len(self.check_data(x))
         self.scorer.check_ode("encode")
-        given = (
+        received = (
             self.state_condition(condition, n) if self.takes_parts else as_numpy(self.scorer.condition(condition, n))
         )
-        noise = self.sampler.encode(as_numpy(x), condition=given, steps=steps, order=order)
+        noise = self.sampler.encode(as_numpy(x), condition=received, steps=steps, order=order)
         return torch.from_numpy(noise).to(self.device)
 
     def _latents(self, x: Array) -> Array:

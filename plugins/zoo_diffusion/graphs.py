@@ -118,8 +118,8 @@ class GaussianStep(StepModule):
         optional = dict(zip(self._optional, rest, strict=True))
         x = state[0]
         repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
-        given = tuple(each.flatten(0, 1) for name, each in optional.items() if name != "noise_range")
-        condition = next(iter(self.model.received_by_graph(given)), None)
+        parts = tuple(each.flatten(0, 1) for name, each in optional.items() if name != "noise_range")
+        condition = next(iter(self.model.received_by_graph(parts)), None)
         output, where = self.model.predict(repeated, time, alpha, sigma, condition)
         # the number of evaluations is said: -1 would be a quotient of sizes, which a scan cannot know to be safe
         outputs = output.reshape(weights.shape[0], *x.shape)
@@ -162,12 +162,12 @@ class DivergenceModule(nn.Module):
         alpha: Tensor,
         sigma: Tensor,
         probe: Tensor,
-        *given: Any,
+        *inputs: Any,
     ) -> tuple[Tensor, Tensor]:
         """``[n, *event]`` to D ``[n, *event]`` and the estimate ``[n]`` of the trace of ∂D/∂x."""
         # outside of graphs, parts come as the model gets them
-        whole = not given or isinstance(given[0], Mapping)
-        condition = next(iter(given if whole else self.model.received_by_graph(given)), None)
+        whole = not inputs or isinstance(inputs[0], Mapping)
+        condition = next(iter(inputs if whole else self.model.received_by_graph(inputs)), None)
 
         def denoise(y: Tensor) -> Tensor:
             return self.model.denoise(y, time, alpha, sigma, condition)

@@ -106,8 +106,8 @@ class OdeScorer:
         if needs_gradient(x, condition):
             return self._differentiable(x, condition, steps, probes, seed)
         evaluate, states, volume = self._ode(x, condition)
-        given = default_probes(states[0].size) if probes is None else probes
-        density = log_density(evaluate, states, model.path, seed=seed, steps=steps, probes=given) - volume
+        count = default_probes(states[0].size) if probes is None else probes
+        density = log_density(evaluate, states, model.path, seed=seed, steps=steps, probes=count) - volume
         return torch.from_numpy(density).to(model.device, model.dtype)
 
     def log_prob_with_errors(
@@ -116,20 +116,20 @@ class OdeScorer:
         """The same and how far it can be trusted."""
         model = self._model
         evaluate, states, volume = self._ode(x, condition)
-        given = default_probes(states[0].size) if probes is None else probes
-        found = log_density_with_errors(evaluate, states, model.path, seed=seed, steps=steps, probes=given)
-        return found._replace(value=found.value - volume)
+        count = default_probes(states[0].size) if probes is None else probes
+        density = log_density_with_errors(evaluate, states, model.path, seed=seed, steps=steps, probes=count)
+        return density._replace(value=density.value - volume)
 
     def bound(self, x: Tensor, condition: TensorCondition, steps: int, terms: int, seed: int) -> Tensor:
         """Lower bounds ``[n]`` of log-densities."""
         model = self._model
         self.check_ode("score")
-        given = self.condition(condition, len(model.check_data(x)))
+        received = self.condition(condition, len(model.check_data(x)))
 
         def denoise(state: Any, *levels: float) -> Any:
             time, alpha, sigma = (torch.tensor(v, device=model.device, dtype=model.dtype) for v in levels)
             with torch.no_grad():
-                d = model.denoise(tensor_of(state).to(model.device, model.dtype), time, alpha, sigma, given)
+                d = model.denoise(tensor_of(state).to(model.device, model.dtype), time, alpha, sigma, received)
             return d.cpu().numpy()
 
         states, volume = self._states(x)
@@ -172,14 +172,14 @@ class OdeScorer:
     ) -> Tensor:
         model = self._model
         self.check_ode("score")
-        given = self.condition(condition, len(model.check_data(x)))
+        received = self.condition(condition, len(model.check_data(x)))
         divergence = DivergenceModule(model)
 
         def evaluate(state: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
             levels = (torch.tensor(v, device=model.device, dtype=model.dtype) for v in others[:3])
             probe = tensor_of(others[3]).to(model.device, model.dtype)
             with differentiable():
-                d, trace = divergence(state.to(model.dtype), *levels, probe, *([] if given is None else [given]))
+                d, trace = divergence(state.to(model.dtype), *levels, probe, *([] if received is None else [received]))
             return d.double(), trace.double()
 
         states, volume = self._state_tensors(x)

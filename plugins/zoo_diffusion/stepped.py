@@ -114,8 +114,8 @@ class SteppedModel(GenerativeModel):
             return self.condition_array(condition, n)
         own = {**self._lengths(condition, n), **(lengths or {})}
         with torch.no_grad():
-            given = self.graph_condition(condition, n, own)
-        arrays = {name: as_numpy(each) for name, each in given.items()}
+            tensors = self.graph_condition(condition, n, own)
+        arrays = {name: as_numpy(each) for name, each in tensors.items()}
         return Named(arrays, own, lambda longer: self.state_condition(condition, n, longer))
 
     def _lengths(self, condition: TensorCondition, n: int) -> dict[int | str, int]:
@@ -304,9 +304,9 @@ class TorchEngine(Engine[Tensor]):
 
         def filled(lengths: Mapping[int | str, int]) -> Named:
             with torch.no_grad():
-                given = self._model.null_condition(n, lengths) or {}
+                nulls = self._model.null_condition(n, lengths) or {}
             own = described.lengths(described.nulls(lengths))
-            return Named({name: as_numpy(each) for name, each in given.items()}, own, filled)
+            return Named({name: as_numpy(each) for name, each in nulls.items()}, own, filled)
 
         return filled(condition.lengths)
 
@@ -341,12 +341,12 @@ class TorchEngine(Engine[Tensor]):
         model, module = self._model, self._model.step_module()
 
         def step(slots: Tensor, row: Step, inputs: dict[str, Array]) -> tuple[Tensor, Tensor]:
-            given = {name: tensor_of(array).to(model.device) for name, array in inputs.items()}
+            tensors = {name: tensor_of(array).to(model.device) for name, array in inputs.items()}
             # at guidance 0 the condition is not evaluated; else it is the first
             if self._condition is not None and row.guidance != 0:
                 own = self._condition if isinstance(self._condition, Mapping) else {"condition": self._condition}
-                given |= {name: torch.cat([each[None], given[name][1:]]) for name, each in own.items()}
-            following, denoised = module(slots, *(given[name] for name in module.names))
+                tensors |= {name: torch.cat([each[None], tensors[name][1:]]) for name, each in own.items()}
+            following, denoised = module(slots, *(tensors[name] for name in module.names))
             return following, denoised
 
         def watch(row: Step, denoised: Tensor) -> None:

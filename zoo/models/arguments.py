@@ -48,9 +48,9 @@ def with_arguments_of(
 
     def decorate(init: _Init) -> _Init:
         @functools.wraps(init)
-        def constructor(self: Any, *args: Any, **given: Any) -> None:
-            arguments = {**changed, **{name: given.pop(name) for name in taken if name in given}}
-            init(self, make(**arguments), *args, **given)
+        def constructor(self: Any, *args: Any, **keywords: Any) -> None:
+            arguments = {**changed, **{name: keywords.pop(name) for name in taken if name in keywords}}
+            init(self, make(**arguments), *args, **keywords)
 
         signature = inspect.signature(init)
         instance, _, *own = signature.parameters.values()

@@ -111,10 +111,10 @@ class Conditioned(nn.Module):
     def context_of(self, part: Part) -> StandardizedContext | None:
         """What standardises one part of the condition, or None."""
         own = self._modules.get("part_contexts")
-        found = own[f"part_{part.name}"] if isinstance(own, nn.ModuleDict) and f"part_{part.name}" in own else None
-        if found is None and part.name == ONLY:
+        module = own[f"part_{part.name}"] if isinstance(own, nn.ModuleDict) and f"part_{part.name}" in own else None
+        if module is None and part.name == ONLY:
             return self.standardized_context
-        return found if isinstance(found, StandardizedContext) else None
+        return module if isinstance(module, StandardizedContext) else None
 
     def prepare_contexts(self, condition: Tensor | Mapping[str, Tensor]) -> None:
         """Fit what standardises vectors and numbers to the conditions of training data.
@@ -209,8 +209,8 @@ class Conditioned(nn.Module):
                     f"{type(self).__name__}: an encoder of conditions cannot give {port.name} {list(port.shape)}: its "
                     f"first size is {ROWS!r}, and its name is not one that graphs have otherwise"
                 )
-        given = {port.name for port in part_ports(self.condition, ROWS)}
-        if same := [port.name for port in ports if port.name in given]:
+        taken = {port.name for port in part_ports(self.condition, ROWS)}
+        if same := [port.name for port in ports if port.name in taken]:
             raise ConfigError(
                 f"{type(self).__name__}: the encoder of conditions gives {same[0]}, which is the name of a part or mask"
             )

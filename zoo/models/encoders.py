@@ -72,10 +72,10 @@ class ConditionEncoder(nn.Module):
         attended: dict[str, Tensor] = {}
         for part in self.plan.condition.parts:
             mask = None if part.mask is None else parts[part.mask]
-            given = parts[part.name] if part.dtype == "int32" else _in_range(part, parts[part.name])
+            ranged = parts[part.name] if part.dtype == "int32" else _in_range(part, parts[part.name])
             way = self.plan.encodings[part.name].by
             layer = self.encoders[f"part_{part.name}"]
-            value = layer(given) if mask is None or way == CONCATENATION else layer(given, mask)
+            value = layer(ranged) if mask is None or way == CONCATENATION else layer(ranged, mask)
             if way == CROSS_ATTENTION:
                 attended[f"{part.name}_read"] = self.keys_values[f"part_{part.name}"](value)
                 # an output of a graph is not one of its inputs

@@ -178,7 +178,7 @@ def _brought(name: str, fields: dict[str, object]) -> GaussianPath:
         elif unknown.hint is None or not unknown.hint.startswith("Did"):
             unknown.hint = "A plugin may bring it: see `zoo plugins`."
         raise unknown
-    _, plugin = extensions.found("path", name)
+    _, plugin = extensions.claim_of("path", name)
     what = f"path {name!r} of {plugin.origin}"
     cls = extensions.loaded("path", name)
     if not (isinstance(cls, type) and issubclass(cls, GaussianPath) and cls.name == name):

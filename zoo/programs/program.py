@@ -215,8 +215,8 @@ class Direct(Program):
 
     @override
     def noises(self, graphs: Mapping[str, HasPorts]) -> tuple[Noise, ...]:
-        given = (NoiseInput(self.noise),) if isinstance(self.noise, str) else self.noise or ()
-        return tuple(Noise(each.name, event_of(graphs, self.graph, each.name, 1), each.distribution) for each in given)
+        inputs = (NoiseInput(self.noise),) if isinstance(self.noise, str) else self.noise or ()
+        return tuple(Noise(each.name, event_of(graphs, self.graph, each.name, 1), each.distribution) for each in inputs)
 
     @property
     @override

@@ -62,8 +62,8 @@ def _described(kind: str) -> ModalityKind | None:
         return MODALITIES[kind]
     if kind not in extensions.claimed("modality"):
         return None
-    found, _ = extensions.found("modality", kind)
-    return found if isinstance(found, ModalityKind) else None
+    description, _ = extensions.claim_of("modality", kind)
+    return description if isinstance(description, ModalityKind) else None
 
 
 def drawn(described: ModalityKind, samples: Array, extras: Any) -> bytes:
@@ -108,6 +108,6 @@ def _call(described: ModalityKind, part: str, *arguments: Any) -> Any:
     except ZooError:
         raise
     except Exception as error:
-        _, plugin = extensions.found("modality", described.name)
+        _, plugin = extensions.claim_of("modality", described.name)
         told = f"{part} of the modality {described.name!r} of {plugin.origin} failed: {type(error).__name__}: {error}"
         raise PluginError(told) from error

@@ -52,8 +52,10 @@ def _table(path: Path, modality: Table) -> Arrays:
     header, rows = _rows(path)
     columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
     parts = {name: text for name, text in columns.items() if name.startswith(PART)}
-    found = {name: text for name, text in columns.items() if name.startswith("condition") and name not in parts}
-    conditions = [_column(text, f"{path}, column {name}") for name, text in found.items()]
+    condition_columns = {
+        name: text for name, text in columns.items() if name.startswith("condition") and name not in parts
+    }
+    conditions = [_column(text, f"{path}, column {name}") for name, text in condition_columns.items()]
     arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path)), **_parts(path, parts)}
     return arrays if not conditions else {**arrays, "condition": _joined(conditions)}
 

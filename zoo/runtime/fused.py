@@ -58,8 +58,10 @@ def sample(session: Session, *, seed: int, first: int, n: int, condition: Condit
         "first": np.array(first, np.int64),
         "n": np.array(n, np.int64),
     }
-    given = feeds_of(condition)
+    conditions = feeds_of(condition)
     if isinstance(condition, ConditionRows):
         # of named parts, one row serves all samples
-        given = {name: array[:1] if len(condition.rows[name]) == 1 else array for name, array in given.items()}
-    return session.run({**feeds, **given})["x"]
+        conditions = {
+            name: array[:1] if len(condition.rows[name]) == 1 else array for name, array in conditions.items()
+        }
+    return session.run({**feeds, **conditions})["x"]

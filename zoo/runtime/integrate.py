@@ -123,8 +123,8 @@ def log_prob(
     volume = math.prod(x.shape[1:]) * math.log(program.scale)
     if not errors:
         return log_density(evaluate, states, path, **arguments) - volume
-    found = log_density_with_errors(evaluate, states, path, **arguments)
-    return np.stack(found._replace(value=found.value - volume))
+    density = log_density_with_errors(evaluate, states, path, **arguments)
+    return np.stack(density._replace(value=density.value - volume))
 
 
 def calls(event_shape: tuple[int, ...], steps: int, probes: int, errors: bool) -> int:
@@ -160,8 +160,8 @@ def bound(
 
     states = (x.astype(np.float64) - program.shift) / program.scale
     path = require_gaussian(needed(program.path, "score data"))
-    found = variational_bound(denoise, states, path, steps=steps, terms=terms, seed=seed, first=first)
-    return found - math.prod(x.shape[1:]) * math.log(program.scale)
+    bound = variational_bound(denoise, states, path, steps=steps, terms=terms, seed=seed, first=first)
+    return bound - math.prod(x.shape[1:]) * math.log(program.scale)
 
 
 def _feeds(

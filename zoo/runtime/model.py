@@ -154,8 +154,8 @@ class BundledModel(OpenBundle):
         program = self.manifest.fused if fused else self.manifest.sampling
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
-        given = self.sampling_condition(condition, n, encoded=not fused)
-        request = SampleRequest(n, given, seed, asked, preview)
+        conditions = self.sampling_condition(condition, n, encoded=not fused)
+        request = SampleRequest(n, conditions, seed, asked, preview)
         drawing = runner_of(program).sampling(self, program, request)
         batches = self.batches(n, batch_size, self.session(program.graph), program.work)
         try:

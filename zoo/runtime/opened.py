@@ -162,8 +162,8 @@ class OpenBundle:
         session = self.session(graph)
         parts = []
         for part in self.batches(len(values), None, session):
-            given = np.ascontiguousarray(self.filled(values[part]), np.float32)
-            results = session.run({port: given})
+            batch = np.ascontiguousarray(self.filled(values[part]), np.float32)
+            results = session.run({port: batch})
             parts.append({name: array[: part.stop - part.start] for name, array in results.items()})
         outputs = {name: np.concatenate([results[name] for results in parts]) for name in parts[0]}
         if not all(np.isfinite(array).all() for array in outputs.values()):

@@ -171,14 +171,14 @@ class Session:
         except Exception as error:  # ONNX Runtime's classes have no common base
             raise self._failure("load", error) from error
 
-    def _ports(self, what: str, found: Iterable[Any], stated: Sequence[Port] | None) -> tuple[Port, ...]:
+    def _ports(self, what: str, nodes: Iterable[Any], stated: Sequence[Port] | None) -> tuple[Port, ...]:
         actual = tuple(
             Port(
                 node.name,
                 _DTYPES.get(node.type, node.type),
                 tuple("?" if size is None else size for size in node.shape),
             )
-            for node in found
+            for node in nodes
         )
         if stated is None:
             return actual

@@ -104,5 +104,5 @@ def each_of(change: Callable[..., Array], *conditions: Conditions) -> Conditions
         return None
     if not isinstance(first, Mapping):
         return change(*conditions)
-    given = [condition for condition in conditions if isinstance(condition, Mapping)]
-    return {name: change(*(condition[name] for condition in given)) for name in first}
+    named = [condition for condition in conditions if isinstance(condition, Mapping)]
+    return {name: change(*(condition[name] for condition in named)) for name in first}

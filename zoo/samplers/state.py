@@ -125,9 +125,9 @@ class SamplerState:
         arrays[_TABLE + "initial_scale"] = np.array(self.table.initial_scale)
         arrays["slots"] = self.slots
         for name in _OPTIONAL:
-            given = getattr(self, name)
-            named = {f"{name}/{part}": array for part, array in given.items()} if isinstance(given, Mapping) else None
-            arrays.update({} if given is None else {name: given} if named is None else named)
+            value = getattr(self, name)
+            named = {f"{name}/{part}": array for part, array in value.items()} if isinstance(value, Mapping) else None
+            arrays.update({} if value is None else {name: value} if named is None else named)
         place = {"row": str(self.row), "seed": str(self.seed), "first": str(self.first)}
         weights.write(path, arrays, metadata={**(about or {}), "format": FORMAT, "version": VERSION, **place})
 
@@ -377,8 +377,8 @@ def _check(state: SamplerState) -> None:
         if array is not None and array.shape != shape:
             raise DataError(f"{name} has shape {array.shape}, expected {shape}")
     for name in ("condition", "other"):
-        given = getattr(state, name)
-        for array in given.values() if isinstance(given, Mapping) else () if given is None else (given,):
+        value = getattr(state, name)
+        for array in value.values() if isinstance(value, Mapping) else () if value is None else (value,):
             if array.ndim < 1 or len(array) != state.n:
                 raise DataError(f"{name} has shape {array.shape}, and is of {state.n} samples")
     if (state.known is None) != (state.mask is None):

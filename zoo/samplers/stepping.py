@@ -280,8 +280,8 @@ class StepSampler(Generic[Data]):
         path = require_gaussian(needed(program.path, "encode data"))
         table = inversion(path, program.steps if steps is None else steps, order=order)
         latents, dtype = engine.to_latent(x), engine.dtype
-        given = _some(condition, slice(0, len(x)))
-        state = begin(program, table, engine.state_shape, len(x), seed=0, condition=given, init=latents, dtype=dtype)
+        whole = _some(condition, slice(0, len(x)))
+        state = begin(program, table, engine.state_shape, len(x), seed=0, condition=whole, init=latents, dtype=dtype)
         return encoded(self.advance(state, batch_size=batch_size, progress=progress), path)
 
     def _edits(self, n: int, options: SamplingOptions) -> dict[str, Any]:

@@ -51,14 +51,14 @@ def table_from(arrays: Mapping[str, Array]) -> StepTable:
         ValueError: other columns.
         UsageError: columns that do not fit one another.
     """
-    given = {name: np.asarray(values, np.float64) for name, values in arrays.items()}
+    columns = {name: np.asarray(values, np.float64) for name, values in arrays.items()}
     known = {*COLUMNS, "matrix", "initial_scale"}
-    if given.keys() - known or known - {"clip"} - given.keys():
-        raise ValueError(f"a step table has the columns {', '.join(sorted(given))}")
-    initial = given.pop("initial_scale")
+    if columns.keys() - known or known - {"clip"} - columns.keys():
+        raise ValueError(f"a step table has the columns {', '.join(sorted(columns))}")
+    initial = columns.pop("initial_scale")
     if initial.shape != () or not np.isfinite(initial):
         raise ValueError("the initial scale of a step table is no finite number")
-    return StepTable(**{"clip": np.full(given["time"].shape, np.inf), **given}, initial_scale=float(initial))  # type: ignore[arg-type]
+    return StepTable(**{"clip": np.full(columns["time"].shape, np.inf), **columns}, initial_scale=float(initial))  # type: ignore[arg-type]
 
 
 def table_named(name: str) -> tuple[str, int]:

@@ -119,9 +119,9 @@ def _encoding(programs: Programs, encoder: str, inputs: Inputs, bundle: BundledM
     parts = inputs.parts.feeds({ROWS: _SAMPLES})
     expected = call(graph, parts)
     session, rows = bundle.session(encoder), range(_SAMPLES)
-    found = [session.run({name: array[i : i + 1] for name, array in parts.items()}, list(expected)) for i in rows]
+    results = [session.run({name: array[i : i + 1] for name, array in parts.items()}, list(expected)) for i in rows]
     errors = [
-        _rms(np.concatenate([each[name] for each in found]) - value) / (_rms(value) or 1.0)
+        _rms(np.concatenate([each[name] for each in results]) - value) / (_rms(value) or 1.0)
         for name, value in expected.items()
     ]
     return max(errors)
