@@ -42,7 +42,10 @@ class Length:
         numbers = [each for each in (self.end, self.mask) if each is not None]
         whole = all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in numbers)
         if len(numbers) != 1 or not whole or self.axis not in (0, 1) or (self.end is not None and self.axis):
-            raise ConfigError("an event ends by a symbol (end), or by a mask among its numbers (mask, and axis 0 or 1)")
+            raise ConfigError(
+                "the end of an event is marked by a symbol (end), or by a mask among its numbers (mask, and axis 0 "
+                "or 1)"
+            )
 
     def misfit(self, event_shape: tuple[int, ...]) -> str | None:
         """Why events of this shape cannot end so, or None if they can."""

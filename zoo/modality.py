@@ -124,7 +124,7 @@ class Column:
             if number is not None and not (_number(number) and (what != "grain" or number > 0)):
                 raise ConfigError(f"column {self.name!r}: {what} is a number, not {number!r}")
         if self.minimum is not None and self.maximum is not None and not self.minimum <= self.maximum:
-            raise ConfigError(f"column {self.name!r} goes from {self.minimum} to {self.maximum}")
+            raise ConfigError(f"column {self.name!r} ranges from {self.minimum} to {self.maximum}")
         if self.values and (self.grain, self.minimum, self.maximum) != (1.0, 0.0, len(self.values) - 1.0):
             raise ConfigError(f"column {self.name!r}: categories are the whole numbers 0 to {len(self.values) - 1}")
 

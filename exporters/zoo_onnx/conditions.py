@@ -83,8 +83,8 @@ def _check_masks(
                 apart = relative_difference(results[1][name], value, 1.0)
                 if not apart <= TOLERANCE:
                     raise ProofError(
-                        f"graph {graph.name}, output {name}, depends on what fills part {part.name} up: with {_MORE} "
-                        f"entries more, which {part.mask} says are not there, it differs by {apart:.2g}",
+                        f"graph {graph.name}, output {name}, depends on the padding of part {part.name}: with {_MORE} "
+                        f"more entries, which {part.mask} marks as absent, it differs by {apart:.2g}",
                         hint=f"Attend to entries, and average over them, only where {part.mask} is 1.",
                     )
 
@@ -117,14 +117,14 @@ def _check_nulls(model: GenerativeModel, condition: Condition, encode: Callable[
     own = model.null_condition(1, lengths) or {}
     for name, value in expected.items():
         if name not in own:
-            raise ProofError(f"what PyTorch takes as no condition lacks {name}, which graphs take")
+            raise ProofError(f"PyTorch's null condition lacks {name}, which graphs take")
         actual = own[name].detach().cpu().double().numpy()
         apart = (
             np.inf if actual.shape != value.shape else relative_difference(actual, np.asarray(value, np.float64), 1.0)
         )
         if not apart <= TOLERANCE:
             raise ProofError(
-                f"what PyTorch takes as no condition is not the nulls of {condition.told}: {name} differs by "
+                f"PyTorch's null condition does not consist of the nulls of {condition.told}: {name} differs by "
                 f"{apart:.2g}, and a bundle is guided away from those",
                 hint="Give the parts the nulls that the model was trained with, and leave null_condition as it is.",
             )

@@ -134,7 +134,7 @@ def _check_batch(batch: int | None, fused: bool) -> None:
     if batch is None:
         return
     if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= _LARGEST_BATCH:
-        raise UsageError(f"the batch is a whole number from 1 to {_LARGEST_BATCH}, not {batch!r}")
+        raise UsageError(f"the batch must be a whole number from 1 to {_LARGEST_BATCH}, not {batch!r}")
     if fused:
         raise UsageError("a fused graph takes the number of samples as an input: it has no fixed batch")
 
@@ -182,17 +182,17 @@ def _check_noise(model: GenerativeModel, programs: Programs, chosen: Precision |
     if chosen is None or programs.steps:
         return
     if (program := programs.sample) is None:
-        raise UsageError(f"{chosen.name} is for models that sample, which its loss is measured by")
+        raise UsageError(f"{chosen.name} applies only to models that sample: its loss is measured on samples")
     if isinstance(model, DirectModel) and model.draws_symbols:
         raise UsageError(f"{chosen.name} would change which symbols {type(model).__name__} draws: it needs float32")
     if chosen.arithmetic != "float32" and program.noise_port is None:
-        raise UsageError(f"{chosen.name} is for models that draw samples from normals alone")
+        raise UsageError(f"{chosen.name} applies only to models that draw samples from normal noise alone")
 
 
 def _check_names(programs: Programs) -> None:
     names = [g.name for g in programs.graphs]
     if len(set(names)) != len(names):
-        raise ExportError(f"two graphs have one name: {', '.join(sorted(names))}")
+        raise ExportError(f"two graphs have the same name: {', '.join(sorted(names))}")
     for name in names:
         if not name.replace("-", "_").isidentifier() or not name.isascii():
             raise ExportError(f"a graph is named {name!r}, which is not a valid file name on every system")

@@ -49,7 +49,7 @@ def circles(
 ) -> Dataset:
     """Circles of radius 1 and ``factor``, blurred by a Gaussian of standard deviation ``noise``."""
     if not 0 < factor < 1:
-        raise ConfigError(f"factor, the radius of the inner circle, lies between 0 and 1, not at {factor!r}")
+        raise ConfigError(f"factor, the radius of the inner circle, must be between 0 and 1, not {factor!r}")
 
     def centers(t: Float64Array, which: NDArray[np.int64]) -> Float64Array:
         return np.stack([np.cos(t), np.sin(t)], -1) * np.where(which == 0, 1.0, factor)[:, None]
@@ -104,7 +104,9 @@ def pinwheel(
 ) -> Dataset:
     """Gaussian arms, each point turned by ``twist``·exp(its place along the arm) (Johnson et al. 2016, section 1)."""
     if arms < 1 or not (radial > 0 and tangential > 0):
-        raise ConfigError(f"a pinwheel has 1 arm or more, of positive size, not {arms}, {radial!r} and {tangential!r}")
+        raise ConfigError(
+            f"a pinwheel needs 1 arm or more, and sizes above 0, not {arms}, {radial!r} and {tangential!r}"
+        )
 
     def draw(rng: np.random.Generator, n: int) -> tuple[Float64Array, NDArray[np.int64]]:
         which = rng.integers(arms, size=n)
@@ -145,7 +147,7 @@ def _blurred_curves(
 
 def _dataset(name: str, draw: Draw, sizes: tuple[int, int, int], seed: int, entropy: float | None) -> Dataset:
     if min(sizes) < 1 or seed < 0:
-        raise ConfigError(f"splits have 1 sample or more and seeds start at 0, not {sizes} and {seed}")
+        raise ConfigError(f"splits need 1 sample or more and a seed of 0 or more, not {sizes} and {seed}")
     # a generator for each split: asking for more training samples leaves the test split as it is
     drawn = (draw(np.random.default_rng([seed, i]), n) for i, n in enumerate(sizes))
     train, validation, test = (Split(x.astype(np.float32), which.astype(np.int32)) for x, which in drawn)
@@ -154,4 +156,4 @@ def _dataset(name: str, draw: Draw, sizes: tuple[int, int, int], seed: int, entr
 
 def _check_noise(noise: float) -> None:
     if not (noise > 0 and math.isfinite(noise)):
-        raise ConfigError(f"noise is a standard deviation above 0, not {noise!r}")
+        raise ConfigError(f"noise must be a standard deviation above 0, not {noise!r}")

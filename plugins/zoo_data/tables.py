@@ -66,7 +66,8 @@ def _table(
     """
     if not (folds >= 2 and 0 <= fold < folds):
         raise ConfigError(
-            f"data set {name} has no fold {fold} of {folds}", hint="Folds are counted from 0; take 2 or more."
+            f"data set {name} has no fold {fold} of {folds}",
+            hint="Folds are counted from 0, and there must be 2 or more.",
         )
     table = _loaded(name, loader, options)
     values = np.asarray(table.data, np.float64)

@@ -68,7 +68,9 @@ def conditioned_network(
     """
     if condition is None or condition.plain:
         if conditioning:
-            raise ConfigError("conditioning says how named parts go in, and this condition has none")
+            raise ConfigError(
+                "conditioning describes how named parts enter the network, but this condition has no named parts"
+            )
         return make(beside=0, **Embedded.of(condition)._asdict()), None
     plan = Plan.of(condition, conditioning, ways, size=size, channels_last=channels_last)
     attends = {} if plan.attention is None else {"cross_attention": plan.attention}

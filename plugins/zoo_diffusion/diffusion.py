@@ -145,11 +145,9 @@ class Diffusion(SteppedModel):
             ConfigError: there is nothing to guide away from, or conditions that pairing does not look at.
         """
         if self.sampling.guidance != 1.0 and not self.guides:
-            raise ConfigError(
-                "guidance needs classes that are not required, so that there is a null class, or a null of every part"
-            )
+            raise ConfigError("guidance needs a null class (classes that are not required) or a null for every part")
         if self.objective.coupling != "independent" and self.condition is not None and not self.condition.plain:
-            raise ConfigError("the optimal-transport coupling pairs noise and data without looking at named parts")
+            raise ConfigError("the optimal-transport coupling pairs noise and data without regard to named parts")
 
     @property
     def state_clip(self) -> float | None:

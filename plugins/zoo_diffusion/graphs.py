@@ -179,7 +179,7 @@ class DivergenceModule(nn.Module):
                 raise
             told = shortened(str(error).splitlines()[0], 160)
             raise ConfigError(
-                f"the network has no forward-mode derivative, which the likelihood takes: {told}",
+                f"the network has no forward-mode derivative, which the likelihood needs: {told}",
                 hint="Use operations that have one, or build the diffusion with likelihood = False.",
             ) from error
         return d, (tangent * probe).flatten(1).sum(1)

@@ -63,9 +63,9 @@ class KLAutoencoder(DirectModel):
                 f"{halvings}, not {list(event_shape)}"
             )
         if not (beta > 0 and scale > 0) or draws < 1 or latent_channels < 1:
-            raise ConfigError("beta and scale are above 0, and there is a latent channel and a draw at least")
+            raise ConfigError("beta and scale must be above 0, with at least one latent channel and one draw")
         if (data_min is None) != (data_max is None):
-            raise ConfigError("data_min and data_max come together")
+            raise ConfigError("data_min and data_max must be given together")
         channels, height, width = event_shape
         self.event_shape = (channels, height, width)
         self.latent_shape = (latent_channels, height // halvings, width // halvings)

@@ -71,9 +71,11 @@ class MaskedDiffusion(SteppedModel):
     ) -> None:
         super().__init__()
         if len(event_shape) != 1 or event_shape[0] < 1:
-            raise ConfigError(f"a sequence has the shape [length], not {list(event_shape)}")
+            raise ConfigError(f"a sequence must have the shape [length], not {list(event_shape)}")
         if levels < 2 or orders < 1 or layers < 1:
-            raise ConfigError(f"there are 2 levels, 1 layer and 1 order at least, not {levels}, {layers} and {orders}")
+            raise ConfigError(
+                f"a masked model needs at least 2 levels, 1 layer and 1 order, not {levels}, {layers} and {orders}"
+            )
         if heads < 1 or width < 1 or width % heads:
             raise ConfigError(f"the width of tokens, {width}, is shared by {heads} heads")
         if unknown := (sampling or {}).keys() - {"steps", "guidance", "options"}:
@@ -104,7 +106,7 @@ class MaskedDiffusion(SteppedModel):
             options=dict(settings["options"]),
         )
         if self.sampling.guidance != 1.0 and self.null_class is None:
-            raise ConfigError("guidance needs classes that are not required, so that there is a null class")
+            raise ConfigError("guidance needs a null class: classes that are not required")
 
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
         """The bound on the negative log-likelihood, in nats a sequence, from one random set of hidden positions each.

@@ -65,9 +65,9 @@ class SpatialDiffusion(Diffusion):
     ) -> None:
         shape = tuple(event_shape)
         if len(shape) != len(self.axes) or min(shape) < 1:
-            raise ConfigError(f"{self.events} have the shape ({', '.join(self.axes)}), not {shape}")
+            raise ConfigError(f"{self.events} must have the shape ({', '.join(self.axes)}), not {shape}")
         if channels_last and (len(shape) != 2 or variance != "fixed"):
-            raise ConfigError("channels_last is of signals, and of a fixed variance")
+            raise ConfigError("channels_last applies only to signals with a fixed variance")
         channels, size = (shape[-1], shape[:-1]) if channels_last else (shape[0], shape[1:])
 
         def sized(*, beside: int, **settled: Any) -> nn.Module:

@@ -82,11 +82,11 @@ class CNF(Flow):
         if matches and shared.base != "normal":
             raise ConfigError(f"flow matching starts from the base distribution 'normal', not {shared.base!r}")
         if pairs and not matches:
-            raise ConfigError("the optimal-transport coupling belongs to the flow-matching objective")
+            raise ConfigError("the optimal-transport coupling applies only to the flow-matching objective")
         if pairs and shared.described is not None and shared.described.kind != "classes":
             what = "that is a vector" if shared.described.plain else "of named parts"
             raise ConfigError(
-                f"the optimal-transport coupling pairs noise and data without looking at a condition {what}",
+                f"the optimal-transport coupling pairs noise and data without regard to a condition {what}",
                 hint='Leave coupling at "independent", or condition on classes, within which it pairs.',
             )
         network = VelocityMLP(size, context=context, hidden=hidden, layers=layers, activation=activation)

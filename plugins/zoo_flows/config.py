@@ -100,7 +100,9 @@ class Shared:
         """
         if self.described is None or self.described.plain:
             if self.conditioning:
-                raise ConfigError("conditioning says how named parts are embedded, and this condition has none")
+                raise ConfigError(
+                    "conditioning describes how named parts are embedded, but this condition has no named parts"
+                )
             return None
         return ConditionEncoder(Plan.of(self.described, self.conditioning, (EMBEDDING,)))
 
@@ -294,7 +296,9 @@ def preprocessing(
     """
     if marginals is not None:
         if levels is not None:
-            raise ConfigError("levels are of data that are all whole numbers; categories of a table go into marginals")
+            raise ConfigError(
+                "levels apply to data that are all whole numbers; categories of a table go into marginals"
+            )
         return [columns(size, marginals)]
     return [*([Logit(levels, alpha)] if levels is not None else []), Standardize(size)]
 

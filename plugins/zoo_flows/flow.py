@@ -77,7 +77,8 @@ class Flow(DirectModel):
         self.condition_on(condition, encoder)
         if condition is not None and not condition.plain and [port.name for port in self.encoded_ports()] != [CONTEXT]:
             raise ConfigError(
-                f"a flow of the parts {', '.join(condition.names)} has an encoder that gives them as one {CONTEXT}"
+                f"a flow conditioned on the parts {', '.join(condition.names)} needs an encoder that gives them as one "
+                f"{CONTEXT}"
             )
         self.preprocessing = nn.ModuleList(preprocessing)
         self.transforms = nn.ModuleList(transforms)

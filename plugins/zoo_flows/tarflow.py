@@ -97,7 +97,7 @@ class TarFlow(Flow):
             UsageError: the model was trained without noise.
         """
         if not self.deviation:
-            raise UsageError("this model was trained without noise, so there is none to take away")
+            raise UsageError("this model was trained without noise, so there is no noise to remove")
         wanted = needs_gradient(condition, x)
         with torch.set_grad_enabled(wanted):
             context = self.context(self.received_condition(condition, x.shape[0]))

@@ -138,7 +138,7 @@ def _plugins_command(app: App, name: str) -> click.Command:
     command = app.registry.load_entry(item.description)
     if not isinstance(command, click.Command):
         raise PluginError(
-            f"command {name!r} of {item.plugin.origin} is no click.Command, but a {type(command).__name__}"
+            f"command {name!r} of {item.plugin.origin} is not a click.Command, but a {type(command).__name__}"
         )
     return command
 

@@ -62,7 +62,7 @@ def command(app: App, /, model: str, data: str | None, provider: str, names: tup
         bundle = open_model(app, source, provider, stack)
         if dataset.event_shape != bundle.event_shape:
             raise UsageError(
-                f"{source.name} is of samples {list(bundle.event_shape)}, and {dataset.name} has "
+                f"{source.name} has samples of shape {list(bundle.event_shape)}, and {dataset.name} has "
                 f"{list(dataset.event_shape)}"
             )
         if bundle.manifest.sample is None:

@@ -68,7 +68,7 @@ def build(registry: Registry, architecture: str, config: Mapping[str, object]) -
         ) from error
     if model.density not in tuple(MEANINGS):
         raise ConfigError(
-            f"the attribute density of {cls.__name__} is one of {', '.join(MEANINGS)}, not "
+            f"the attribute density of {cls.__name__} must be one of {', '.join(MEANINGS)}, not "
             f"{'a method' if callable(model.density) else repr(model.density)}",
             hint="It says what log-densities are worth; a method of yours needs another name.",
         )

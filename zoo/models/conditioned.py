@@ -74,7 +74,7 @@ class Conditioned(nn.Module):
         self.condition = condition
         if encoder is not None:
             if condition is None or condition.plain or encoder.plan.condition != condition:
-                raise ConfigError("an encoder of conditions is for a condition of named parts, the one that it is of")
+                raise ConfigError("an encoder of conditions needs the condition of named parts that it was built for")
             self.condition_encoder = encoder
         if condition is not None and condition.kind == "vector":
             self.contexts = StandardizedContext(condition.size)
@@ -201,13 +201,13 @@ class Conditioned(nn.Module):
             return False
         if not ports:
             raise ConfigError(
-                f"{type(self).__name__} has encode_condition, but no encoded_ports that say what it gives"
+                f"{type(self).__name__} has encode_condition, but no encoded_ports that describe its outputs"
             )
         for port in ports:
             if port.shape[:1] != (ROWS,) or port.name in RESERVED:
                 raise ConfigError(
                     f"{type(self).__name__}: an encoder of conditions cannot give {port.name} {list(port.shape)}: its "
-                    f"first size is {ROWS!r}, and its name is not one that graphs have otherwise"
+                    f"first size must be {ROWS!r}, and its name must not be that of another input or output of graphs"
                 )
         taken = {port.name for port in part_ports(self.condition, ROWS)}
         if same := [port.name for port in ports if port.name in taken]:
@@ -234,7 +234,8 @@ class Conditioned(nn.Module):
         ports = part_ports(self.condition, *leading)
         if taken := [port.name for port in ports if port.name in RESERVED]:
             raise ConfigError(
-                f"{type(self).__name__} is conditioned on a part {taken[0]!r}, as graphs name another input",
+                f"{type(self).__name__} is conditioned on a part {taken[0]!r}, which is the name of another input of "
+                "graphs",
                 hint="Give the part another name, or the model an encode_condition whose outputs are named otherwise.",
             )
         return ports

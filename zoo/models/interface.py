@@ -118,7 +118,7 @@ class GenerativeModel(Conditioned, ABC):
         """
         if self.density == "none":
             raise UsageError(
-                f"{type(self).__name__} has no density, so no negative log-likelihood to train it by",
+                f"{type(self).__name__} has no density, so it cannot be trained by its negative log-likelihood",
                 hint="Give the model a method loss(x, *, condition=None).",
             )
         return -self.log_prob(x, condition=condition).mean()

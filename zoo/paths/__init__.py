@@ -182,7 +182,7 @@ def _brought(name: str, fields: dict[str, object]) -> GaussianPath:
     what = f"path {name!r} of {plugin.origin}"
     cls = extensions.loaded("path", name)
     if not (isinstance(cls, type) and issubclass(cls, GaussianPath) and cls.name == name):
-        raise PluginError(f"{what} is no GaussianPath of that name")
+        raise PluginError(f"{what} is not a GaussianPath of that name")
     cls.package = plugin.distribution
     try:
         path = cls(**fields)

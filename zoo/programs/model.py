@@ -10,7 +10,8 @@ from zoo import records
 from zoo.density import cannot_sample
 from zoo.errors import BundleError
 from zoo.programs.graph import Graph
-from zoo.programs.program import Direct, Fused, Integrate, Iterate, Program
+from zoo.programs.one_call import Direct, Fused
+from zoo.programs.program import Integrate, Iterate, Program
 from zoo.registry.extensions import plugin_program
 
 #: the built-in kinds of a manifest's ``sample`` and ``log_prob``

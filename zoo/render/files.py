@@ -108,7 +108,7 @@ def _written(samples: Array, described: Format, extras: Extras) -> bytes:
         raise PluginError(told, hint="Write another format instead.") from error
     if not isinstance(content, bytes):
         kind = type(content).__name__
-        raise PluginError(f"the writer of .{described.name}{origin(described)} returned no bytes, but a {kind}")
+        raise PluginError(f"the writer of .{described.name}{origin(described)} returned a {kind}, not bytes")
     return content
 
 

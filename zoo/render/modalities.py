@@ -92,7 +92,7 @@ def rounding(modality: Modality | None, x: Array, seed: int) -> Array | None:
         return None
     noise = _call(described, "rounding", x, modality, seed)
     if noise is not None and not (isinstance(noise, np.ndarray) and noise.shape == x.shape):
-        raise PluginError(f"the rounding of the modality {described.name!r} has not the shape of its data")
+        raise PluginError(f"the rounding of the modality {described.name!r} does not have the shape of its data")
     return noise
 
 

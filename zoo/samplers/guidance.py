@@ -93,7 +93,7 @@ def evaluations(condition: Conditions, guidance: float, other: Conditions) -> tu
 def _stacked(*arrays: Array) -> Array:
     if len({array.shape for array in arrays}) > 1:
         shapes = " and ".join(str(list(array.shape)) for array in arrays)
-        raise UsageError(f"a condition and what it is guided away from must have one length, not shapes {shapes}")
+        raise UsageError(f"a condition and what it is guided away from must have the same length, not shapes {shapes}")
     return np.stack(arrays)
 
 

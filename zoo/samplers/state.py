@@ -199,7 +199,7 @@ def begin(
         UsageError: a mask or strength without data.
     """
     if noise is not None and not is_gaussian(program.path):
-        raise UsageError("a masked model starts from fully masked texts, and takes no noise to start from")
+        raise UsageError("a masked model starts from fully masked texts, so it takes no noise to start from")
     if init is None and (mask is not None or strength is not None):
         raise UsageError(f"{'a mask' if mask is not None else 'strength'} needs data to start from: pass init too")
     start = _initial_noise(noise, event_shape, n, seed, first, dtype)
@@ -380,6 +380,6 @@ def _check(state: SamplerState) -> None:
         value = getattr(state, name)
         for array in value.values() if isinstance(value, Mapping) else () if value is None else (value,):
             if array.ndim < 1 or len(array) != state.n:
-                raise DataError(f"{name} has shape {array.shape}, and is of {state.n} samples")
+                raise DataError(f"{name} has shape {array.shape}, and expected {state.n} samples")
     if (state.known is None) != (state.mask is None):
-        raise DataError("known and mask come together")
+        raise DataError("known and mask must be given together")

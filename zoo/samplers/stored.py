@@ -57,7 +57,7 @@ def table_from(arrays: Mapping[str, Array]) -> StepTable:
         raise ValueError(f"a step table has the columns {', '.join(sorted(columns))}")
     initial = columns.pop("initial_scale")
     if initial.shape != () or not np.isfinite(initial):
-        raise ValueError("the initial scale of a step table is no finite number")
+        raise ValueError("the initial scale of a step table is not a finite number")
     return StepTable(**{"clip": np.full(columns["time"].shape, np.inf), **columns}, initial_scale=float(initial))  # type: ignore[arg-type]
 
 

@@ -77,7 +77,7 @@ def precision(dtype: str | None = None, quantize: str | None = None, bound: floa
     if quantize is not None and dtype is not None:
         raise UsageError("dtype and quantize exclude each other: give one of the two")
     if bound is not None and not 0 < bound < float("inf"):
-        raise UsageError(f"the bound on the loss is a number above 0, not {bound!r}")
+        raise UsageError(f"the bound on the loss must be a number above 0, not {bound!r}")
     if not lowered and quantize is None:
         if bound is not None:
             raise UsageError("a bound on the loss applies only with a dtype or a quantization")

@@ -325,7 +325,7 @@ def parts_from(described, texts):
         named = json.loads(pathlib.Path(texts[0]).read_text("utf-8"))
         return {name: named[name] for name in parts if name in named}
     for name, _, value in (text.partition("=") for text in texts):
-        require(name in parts, f"--condition {name} is no part of the condition; there are {', '.join(parts)}")
+        require(name in parts, f"--condition {name} is not a part of the condition; there are {', '.join(parts)}")
         require(name not in values, f"--condition {name} is given twice")
         kind, alphabet, path = parts[name]["modality"], parts[name].get("alphabet"), pathlib.Path(value)
         if path.suffix in (".npy", ".json"):

@@ -37,14 +37,14 @@ class ConfigReader:
         """A number."""
         value = self(name, default)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.refuse(name, "which is no number", hint="")
+            raise self.refuse(name, "which is not a number", hint="")
         return float(value)
 
     def whole(self, name: str, default: int, least: int) -> int:
         """A whole number."""
         value = self(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.refuse(name, f"not a whole number from {least} up", hint="")
+            raise self.refuse(name, f"not a whole number of {least} or more", hint="")
         return value
 
     def one_of(self, name: str, default: str, known: Mapping[str, object]) -> Any:
@@ -62,7 +62,7 @@ class ConfigReader:
         for name, default in defaults.items():
             value = self(name, default)
             if value != default and (default or value):
-                raise self.refuse(name, "which the samplers here do not have")
+                raise self.refuse(name, "which no sampler of genzoo has")
 
     def unused(self, *names: str) -> None:
         """Ignore keys that have no effect given those read before."""
@@ -83,10 +83,10 @@ class ConfigReader:
                 continue
             if name not in _OLD:
                 raise ConfigError(
-                    f"{self.where} has {name} {self.config[name]!r}, which is not known here", hint=_TELLING
+                    f"{self.where} has {name} {self.config[name]!r}, which genzoo does not know", hint=_TELLING
                 )
             if not _OLD[name](self.config[name], self.config):
-                raise self.refuse(name, "which no longer means anything to diffusers itself", hint=_TELLING)
+                raise self.refuse(name, "which diffusers itself no longer uses", hint=_TELLING)
 
 
 #: keys that only the first versions of diffusers wrote, with the values that say nothing

@@ -77,12 +77,13 @@ class Folder:
         for name, kind in _parts(self.index).items():
             if name not in (*NETWORKS, *_OTHER_PARTS) and not _is_autoencoder(name, kind):
                 raise ConfigError(
-                    f"{where} has the part {name}, a {kind}, and what it does to samples is not known here", hint=_ALONE
+                    f"{where} has the part {name}, a {kind}, and genzoo does not know what it does to samples",
+                    hint=_ALONE,
                 )
         for name, value in self.index.items():
             setting = not name.startswith("_") and not isinstance(value, list) and name not in _SETTINGS
             if setting and value not in (None, False):
-                raise ConfigError(f"{where} has {name} {value!r}, which is not known here", hint=_ALONE)
+                raise ConfigError(f"{where} has {name} {value!r}, which genzoo does not know", hint=_ALONE)
 
     @property
     def name(self) -> str:
@@ -125,7 +126,7 @@ def open_folder(path: Path) -> Folder | None:
         scheduler = path / SCHEDULER
     if not scheduler.is_file():
         raise ConfigError(
-            f"{path} has no scheduler/{SCHEDULER}, so that nobody knows how much noise there is at which time",
+            f"{path} has no scheduler/{SCHEDULER}, which says how much noise there is at each time",
             hint="Give the folder of the whole pipeline, or put the scheduler's config there.",
         )
     autoencoder = _autoencoder(path, index)
@@ -149,7 +150,7 @@ def _check_class(network: Path, config: Mapping[str, object], index: Mapping[str
     loaded = _parts(index).get(network.name, kind)
     # the norms of a Transformer2DModel decide its class
     if loaded != kind and "Transformer2DModel" not in (loaded, kind):
-        raise ConfigError(f"{where} loads {network.name} as a {loaded}, but {network / CONFIG} is of a {kind}")
+        raise ConfigError(f"{where} loads {network.name} as a {loaded}, but {network / CONFIG} describes a {kind}")
     if isinstance(said, list) and len(said) == 2 and said[0] not in ("diffusers", None):
         raise ConfigError(f"{where} takes {network.name} from {said[0]}, which is not diffusers")
 
@@ -181,7 +182,7 @@ def _network(path: Path, index: Mapping[str, object]) -> Path | None:
     folders = [path / name for name in named if (path / name / CONFIG).is_file()]
     if len(folders) > 1:
         raise ConfigError(
-            f"{path} has both {folders[0].name} and {folders[1].name}, and which of them is the network is not said",
+            f"{path} has both {folders[0].name} and {folders[1].name}, and nothing says which of them is the network",
             hint=_ALONE,
         )
     if folders:
@@ -231,5 +232,5 @@ def read_json(path: Path) -> Mapping[str, object]:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON that can be read: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds no JSON object")
+        raise ConfigError(f"{path} does not hold a JSON object")
     return values

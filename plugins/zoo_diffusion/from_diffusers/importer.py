@@ -60,11 +60,11 @@ def describe(
     if folder is None:
         return None
     if units not in (None, "picture", "state"):
-        raise UsageError(f"units is picture or state, not {units!r}")
+        raise UsageError(f"units must be picture or state, not {units!r}")
     if not isinstance(null_class, bool):
-        raise UsageError(f"null_class is true or false, not {null_class!r}")
+        raise UsageError(f"null_class must be true or false, not {null_class!r}")
     if variant is not None and not isinstance(variant, str):
-        raise UsageError(f"variant is the name of a set of weights, not {variant!r}")
+        raise UsageError(f"variant must be the name of a set of weights, not {variant!r}")
     net = network(folder.config, folder.network, null_class=null_class, time_embedding=time_embedding)
     folder.check_parts()
     plan = schedule(
@@ -154,7 +154,7 @@ def load(card: ModelCard) -> Diffusion:
 
     folder = None if card.folder is None else open_folder(card.folder)
     if folder is None:
-        raise WeightsError(f"{card.folder} is no folder of diffusers any more")
+        raise WeightsError(f"{card.folder} is no longer a folder of diffusers")
     arrays, source = weights.read_weights(folder.network, getattr(card, "variant", None))
     config: dict[str, Any] = dict(card.config)
     model: Diffusion

@@ -110,10 +110,10 @@ def network(config: Mapping[str, Any], folder: Path, *, null_class: bool, time_e
     """
     kind, where = config.get("_class_name"), folder / CONFIG
     if time_embedding not in ("dit", "diffusers"):
-        raise UsageError(f"time_embedding is dit or diffusers, not {time_embedding!r}")
+        raise UsageError(f"time_embedding must be dit or diffusers, not {time_embedding!r}")
     if kind == "UNet2DModel":
         if time_embedding != "dit":
-            raise UsageError("time_embedding is an option for DiT, and this is a U-Net")
+            raise UsageError("time_embedding is an option for DiT, but this is a U-Net")
         return _unet2d(config, where, null_class=null_class)
     # the class that was there before DiT got its own
     if kind == "DiTTransformer2DModel" or (kind == "Transformer2DModel" and config.get("norm_type") == "ada_norm_zero"):
@@ -121,8 +121,8 @@ def network(config: Mapping[str, Any], folder: Path, *, null_class: bool, time_e
             raise UsageError("null_class is an option for U-Nets: a DiT has a null class of its own")
         return _dit(config, where, time_embedding)
     raise ConfigError(
-        f"{where} is of a {kind}, which cannot be imported",
-        hint="UNet2DModel and DiTTransformer2DModel (or Transformer2DModel with norm_type ada_norm_zero) can be.",
+        f"{where} describes a {kind}, which cannot be imported",
+        hint="Import UNet2DModel or DiTTransformer2DModel (or Transformer2DModel with norm_type ada_norm_zero).",
     )
 
 
@@ -140,7 +140,7 @@ def _unet2d(config: Mapping[str, Any], where: Path, *, null_class: bool) -> Netw
         classes = _whole(classes, "num_class_embeds", where)
         condition = Condition.classes(classes - null_class, required=not null_class)
     if null_class and (condition is None or condition.kind != "classes"):
-        raise UsageError(f"{where} is of a network without classes, so none of them stands for no class")
+        raise UsageError(f"{where} describes a network without classes, so it cannot have a null class")
     learned = _learned(shape[0], config.get("out_channels", 3), where)
     return Network("unet2d", ours, shape, condition, learned)
 
@@ -170,13 +170,13 @@ def _dit(config: Mapping[str, Any], where: Path, time_embedding: str) -> Network
 def _refuse_unknown(config: Mapping[str, object], known: set[str], where: Path) -> None:
     unknown = [name for name in config if not name.startswith("_") and name not in known]
     if unknown:
-        raise ConfigError(f"{where} says {', '.join(unknown)}, which is not known here")
+        raise ConfigError(f"{where} says {', '.join(unknown)}, which genzoo does not know")
 
 
 def _event_shape(config: Mapping[str, object], where: Path, channels: object) -> tuple[int, int, int]:
     size = config.get("sample_size")
     if size is None:
-        raise ConfigError(f"{where} has no sample_size, so that the size of an image is not known")
+        raise ConfigError(f"{where} has no sample_size, so the size of an image is unknown")
     height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
     return (
         _whole(channels, "in_channels", where),
@@ -187,14 +187,14 @@ def _event_shape(config: Mapping[str, object], where: Path, channels: object) ->
 
 def _whole(value: object, name: str, where: Path) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{where} has {name} {value!r}, not a whole number from 1 up")
+        raise ConfigError(f"{where} has {name} {value!r}, not a whole number of 1 or more")
     return value
 
 
 def _learned(inputs: int, outputs: object, where: Path) -> bool:
     if outputs not in (inputs, 2 * inputs):
         raise ConfigError(
-            f"{where} has {inputs} channels in and {outputs} out; as many can be imported, or twice as many for a "
-            "learned variance"
+            f"{where} has {inputs} channels in and {outputs} out, expected as many out as in, or twice as many "
+            "for a learned variance"
         )
     return bool(outputs == 2 * inputs)

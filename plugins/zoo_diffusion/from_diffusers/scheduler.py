@@ -91,13 +91,13 @@ def schedule(
     kind, saved_as = (each.replace("ParallelScheduler", "Scheduler") for each in (name, saved_as))
     if kind in _SIMILAR and sampler is None:
         raise ConfigError(
-            f"{where} is of the scheduler {name}, whose steps are not those of a sampler here",
+            f"{where} describes the scheduler {name}, whose steps are not those of any sampler of genzoo",
             hint=f"With -I sampler={_SIMILAR[kind]}, or any other, only its noise schedule is taken.",
         )
     if kind not in _SCHEDULERS and kind not in _SIMILAR:
         raise ConfigError(
-            f"{where} is of the scheduler {name}, which is not known here",
-            hint=f"Known are {', '.join(_SCHEDULERS)}.",
+            f"{where} describes the scheduler {name}, which genzoo does not know",
+            hint=f"Known schedulers: {', '.join(_SCHEDULERS)}.",
         )
     if kind == "FlowMatchEulerDiscreteScheduler":
         path, prediction = _flow_path(reader), "velocity"
@@ -126,7 +126,9 @@ def _prediction(reader: ConfigReader, kind: str) -> str:
 
 def _discrete_path(reader: ConfigReader, keys: Collection[str]) -> dict[str, object]:
     if "use_flow_sigmas" in keys and reader("use_flow_sigmas", False):
-        raise reader.refuse("use_flow_sigmas", "which only FlowMatchEulerDiscreteScheduler can have here", hint="")
+        raise reader.refuse(
+            "use_flow_sigmas", "which can be imported only from FlowMatchEulerDiscreteScheduler", hint=""
+        )
     if reader("trained_betas", None) is not None:
         raise ConfigError(f"{reader.where} has trained_betas of its own; only schedules with a name can be imported")
     name, ends = reader.one_of("beta_schedule", "linear", _PATHS)
@@ -156,7 +158,7 @@ _ANY_GAIN = 1e9
 def _spacing(reader: ConfigReader, default: str, known: tuple[str, ...]) -> str:
     spacing: str = reader.one_of("timestep_spacing", default, {name: name for name in known})
     if reader("steps_offset", 0) and spacing == "leading":
-        raise reader.refuse("steps_offset", "which the spacing leading does not have here")
+        raise reader.refuse("steps_offset", "which the spacing leading does not support")
     return spacing
 
 
@@ -229,13 +231,13 @@ def _dpm_solver(reader: ConfigReader, learned_variance: bool, clipped: bool) -> 
     solver = reader.one_of("solver_type", "midpoint", _SOLVERS)
     order = reader("solver_order", 2)
     if isinstance(order, bool) or order not in ((1, 2) if sampler == "dpm-solver-pp" else (2,)):
-        raise reader.refuse("solver_order", "which the sampler here does otherwise")
+        raise reader.refuse("solver_order", "which genzoo's sampler does differently")
     options: dict[str, object] = {"spacing": _spacing(reader, "linspace", ("trailing",)), "initial_scale": 1.0}
     options["max_gain"] = _ANY_GAIN
     if sampler == "dpm-solver-pp-sde":
         return sampler, {"solver": solver, **options}
     if order == 2 and solver != "midpoint":
-        raise reader.refuse("solver_type", "which the samplers here do not have")
+        raise reader.refuse("solver_type", "which no sampler of genzoo has")
     return sampler, {"order": order, **options}
 
 

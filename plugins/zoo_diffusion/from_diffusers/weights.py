@@ -34,9 +34,7 @@ def variant_of(folder: Path, variant: str | None) -> str | None:
     """
     there = _variants(folder)
     if variant is not None and variant not in there:
-        raise WeightsError(
-            f"{folder} has no variant {variant} of its weights; {', '.join(there) or 'none'} of them can be had"
-        )
+        raise WeightsError(f"{folder} has no variant {variant} of its weights; available: {', '.join(there) or 'none'}")
     if variant is not None or (folder / _LIST).is_file() or (folder / _WEIGHTS).is_file():
         return variant
     return there[0] if len(there) == 1 and there[0] in _PRECISIONS else None
@@ -83,7 +81,7 @@ def _read_shards(listed: Path) -> Arrays:
     for file in _shards(listed):
         if not file.is_file():
             raise WeightsError(
-                f"{listed} lists {file.name}, which is not there",
+                f"{listed} lists {file.name}, which does not exist",
                 hint="Fetch it; or, if the weights were saved again in one file, remove the list: it is read first.",
             )
         read = weights.read_float32(file)

@@ -165,7 +165,8 @@ class _Blocks:
         if channels % (self.head_channels or self.heads):
             option = "num_heads" if self.head_channels is None else "num_head_channels"
             raise ConfigError(
-                f"{option} ({self.head_channels or self.heads}) must divide the {channels} channels at an attention"
+                f"{option} ({self.head_channels or self.heads}) must divide the {channels} channels of an attention "
+                "layer"
             )
         heads = self.heads if self.head_channels is None else channels // self.head_channels
         return AttentionBlock(channels, heads, new_order=self.new_order)

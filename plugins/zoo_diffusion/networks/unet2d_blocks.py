@@ -55,9 +55,9 @@ class BlockStyle:
     def __post_init__(self) -> None:
         """Refuse what is not known."""
         if self.activation not in ACTIVATIONS:
-            raise ConfigError(f"act_fn is one of {', '.join(ACTIVATIONS)}, not {self.activation!r}")
+            raise ConfigError(f"act_fn must be one of {', '.join(ACTIVATIONS)}, not {self.activation!r}")
         if self.time not in ("default", "scale_shift"):
-            raise ConfigError(f"resnet_time_scale_shift is default or scale_shift, not {self.time!r}")
+            raise ConfigError(f"resnet_time_scale_shift must be default or scale_shift, not {self.time!r}")
 
     def norm(self, channels: int, groups: int | None = None) -> nn.GroupNorm:
         """Group norm of these channels, with ``groups`` of them if given."""
@@ -139,7 +139,9 @@ class SelfAttention(nn.Module):
         self.size = style.head_channels or channels
         self.heads = channels // self.size
         if not self.heads:
-            raise ConfigError(f"attention_head_dim ({self.size}) is more than the {channels} channels at an attention")
+            raise ConfigError(
+                f"attention_head_dim ({self.size}) is more than the {channels} channels of an attention layer"
+            )
         width = self.heads * self.size
         self.output_scale = output_scale
         self.group_norm = style.norm(channels, groups) if groups else None

@@ -36,7 +36,7 @@ class CausalTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if patch < 1 or size % patch or size // patch < 2:
-            raise ConfigError(f"{size} components are not two or more patches of {patch}")
+            raise ConfigError(f"{size} components do not divide into two or more patches of {patch}")
         if heads < 1 or width % heads:
             raise ConfigError(f"a width of {width} cannot be divided among {heads} heads")
         self.size, self.patch, self.outputs, self.width, self.heads = size, patch, outputs, width, heads

@@ -73,7 +73,7 @@ class Continuous(Transform):
     def __init__(self, network: VelocityMLP, *, steps: int = 32, exact: int = 16) -> None:
         super().__init__()
         if steps < 1:
-            raise ConfigError(f"a way from data to noise has 1 step or more, not {steps}")
+            raise ConfigError(f"the integration from data to noise needs 1 step or more, not {steps}")
         self.network, self.steps, self.exact = network, steps, exact
 
     @override

@@ -29,9 +29,9 @@ class Logit(Transform):
     def __init__(self, levels: float, alpha: float = 0.01) -> None:
         super().__init__()
         if not levels >= 2:
-            raise ConfigError(f"discrete data have 2 levels or more, not {levels!r}")
+            raise ConfigError(f"discrete data must have 2 levels or more, not {levels!r}")
         if not 0.0 < alpha < 0.5:
-            raise ConfigError(f"the logit's alpha lies between 0 and 1/2, not at {alpha!r}")
+            raise ConfigError(f"the logit's alpha must be between 0 and 1/2, not {alpha!r}")
         self.levels, self.alpha = float(levels), float(alpha)
         self.span = 1.0 - 2.0 * self.alpha
         self.edge = math.log(1.0 - self.alpha) - math.log(self.alpha)  # the logit of x = levels

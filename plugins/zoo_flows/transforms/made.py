@@ -92,9 +92,9 @@ class MADE(nn.Module):
     ) -> None:
         super().__init__()
         if not hidden or min(hidden) < 1:
-            raise ConfigError(f"a masked network has hidden layers of width 1 or more, not {list(hidden)}")
+            raise ConfigError(f"a masked network needs hidden layers of width 1 or more, not {list(hidden)}")
         if residual and len(set(hidden)) > 1:
-            raise ConfigError(f"residual hidden layers have one width, not {list(hidden)}")
+            raise ConfigError(f"residual hidden layers must have the same width, not {list(hidden)}")
         self.size, self.outputs, self.residual = size, outputs, residual
         lowest = 0 if context or size == 1 else 1
         layers = [sorted(lowest + unit % (size - lowest) for unit in range(width)) for width in hidden]

@@ -50,7 +50,7 @@ class Residual(Transform):
     def __init__(self, network: Lipschitz, size: int, *, exact: int = 64) -> None:
         super().__init__()
         if not 0.0 < network.bound < 1.0:
-            raise ConfigError(f"a contraction has a Lipschitz constant between 0 and 1, not {network.bound}")
+            raise ConfigError(f"a contraction needs a Lipschitz constant between 0 and 1, not {network.bound}")
         self.network, self.size, self.exact = network, size, exact
 
     @override
