@@ -255,8 +255,8 @@ class Values:
 
     Attributes:
         array: ``[1, *shape]`` for one value that serves all samples, or ``[n, *shape]``.
-        lengths: of tokens and sequences: how many entries of each row are not filled up.
-        filler: what fills them up.
+        lengths: of tokens and sequences: how many entries of each row are not padding.
+        filler: the value that they are padded with.
     """
 
     array: Array
@@ -270,7 +270,7 @@ class Values:
         return Values(np.stack([_filled(row, length, self.filler) for row in self.array]), self.lengths, self.filler)
 
     def mask(self) -> NDArray[np.float32]:
-        """1 where entries are, 0 where they are filled up."""
+        """1 for entries, 0 for padding."""
         assert self.lengths is not None
         return (np.arange(self.array.shape[1]) < self.lengths[:, None]).astype(np.float32)
 

@@ -213,8 +213,8 @@ class Inputs:
         return self.programs.sampling.unit(expected)
 
     def graph_unit(self, graph: Graph) -> float:
-        """The absolute size of a relative difference of 1 between outputs of a graph: the number of dimensions for "
-        "log-densities."""
+        """The absolute size of a relative difference of 1 between outputs of a graph: the number of dimensions for
+        log-densities."""
         densities = self.programs.log_prob
         return 1.0 if densities is None else densities.graph_unit(graph.name, math.prod(self.model.event_shape))
 

@@ -53,7 +53,7 @@ def _check_samples(x: Array, length: Length) -> None:
 
 def _check_density(graph: Graph, x: Array, length: Length, condition: Feeds, run: Run) -> None:
     size = x.shape[1 + length.axis]
-    # some events are cut, so that all have something after their ends
+    # some events are cut short, so that each has something after its end
     cut = length.joined(length.content(x), np.minimum(length.lengths(x), 1 + np.arange(len(x)) % max(size - 1, 1)), "x")
     (name,) = (port.name for port in graph.inputs if port.name not in condition)
     results = [run(graph.name, {name: each, **condition}) for each in (cut, _continued(cut, length))]

@@ -162,8 +162,8 @@ def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[Gener
 
 
 def _possible(chosen: Precision | None, programs: Programs, *, written: bool) -> Precision | None:
-    """The choice, with arithmetic in float32 where a flow's two directions would otherwise not be inverse to each "
-    "other."""
+    """The choice, with arithmetic in float32 where a flow's two directions would otherwise not be inverse to each
+    other."""
     if chosen is None:
         return None
     if written and chosen.arithmetic == "int8-dynamic":

@@ -33,8 +33,8 @@ _LAUNCH = (
 
 
 def find_browser() -> str | None:
-    """The program: $CHROMIUM, or an installed browser; None if there is none, and on Windows, which cannot inherit "
-    "pipes."""
+    """The program: $CHROMIUM, or an installed browser; None if there is none, and on Windows, which cannot inherit
+    pipes."""
     if os.name != "posix":
         return None
     return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)

@@ -1,4 +1,4 @@
-"""Named parts of a condition in the networks of diffusions: what goes where when a network is called."""
+"""Named parts of a condition in the networks of diffusions: which input they become when a network is called."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from zoo.models.encoding import Plan
 
 
 class Embedded(NamedTuple):
-    """What a network embeds of a condition.
+    """The parts of a condition that a network embeds.
 
     Attributes:
-        classes: number of classes including the null class, which stands for none if classes are not required; or None.
+        classes: number of classes including the null class, if classes are not required; or None.
         vector: length of the condition vector, or None.
     """
 
@@ -27,7 +27,7 @@ class Embedded(NamedTuple):
 
     @classmethod
     def of(cls, condition: Condition | None) -> Embedded:
-        """That of a condition of one class or one vector, or of none.
+        """For a condition of one class or one vector, or for None.
 
         Raises:
             ConfigError: a condition of named parts.
@@ -52,10 +52,10 @@ def conditioned_network(
     size: Sequence[int] = (),
     channels_last: bool = False,
 ) -> tuple[nn.Module, ConditionEncoder | None]:
-    """A network for a condition, and what encodes its parts, if it is one of named parts.
+    """A network for a condition, and the encoder of its named parts, if it has such.
 
     Args:
-        make: makes the network of ``beside``, the channels of the condition that stand beside those of the data;
+        make: builds the network from ``beside``, the channels of the condition that stand beside those of the data;
             ``classes`` and ``vector``; and of ``cross_attention``, if parts go in by it.
         condition: what it is conditioned on, or None.
         conditioning: how parts go in, see :mod:`zoo.models.encoding`; or None.
@@ -88,7 +88,7 @@ def evaluated(
         network: called with channels beside those of x, the time, the embedding, and ``attended``, if parts are
             attended to. A network of vectors gets them, and what stands beside them, as ``[n, numbers]``.
         encoder: of the condition.
-        x: what the network is shown, ``[n, *event]``.
+        x: the network's input, ``[n, *event]``.
         time: ``[n]``.
         encoded: the encoder's outputs, ``[n, ...]``.
     """

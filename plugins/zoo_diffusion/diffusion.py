@@ -142,7 +142,7 @@ class Diffusion(SteppedModel):
         """Refuse guidance and a coupling that do not go with the condition.
 
         Raises:
-            ConfigError: there is nothing to guide away from, or conditions that pairing does not look at.
+            ConfigError: there is nothing to guide away from, or the coupling ignores the condition.
         """
         if self.sampling.guidance != 1.0 and not self.guides:
             raise ConfigError("guidance needs a null class (classes that are not required) or a null for every part")
@@ -179,7 +179,7 @@ class Diffusion(SteppedModel):
         return self._parts(self._called(shown, time.expand(x.shape[0]), condition))
 
     def _called(self, shown: Tensor, time: Tensor, condition: Any) -> Tensor:
-        """The network's output for what it is shown, ``[n, *event]``, at times ``[n]``."""
+        """The network's output for its input ``[n, *event]`` at times ``[n]``."""
         if self.encoder_module is not None:
             return evaluated(self.network, self.encoder_module, shown, time, condition)
         output: Tensor = self.network(shown, time, self.context(condition))
@@ -320,7 +320,7 @@ class Diffusion(SteppedModel):
             probes: Rademacher probes averaged for each sample's trace, or 0 for the exact trace, which costs as many
                 evaluations as dimensions; None is exact for few dimensions.
             seed: key of the probes.
-            options: none.
+            options: none are accepted.
 
         Returns:
             ``[n]``, nats, in data units: unbiased over probes up to the error of the steps. Where ``x`` or a condition

@@ -33,7 +33,7 @@ class Conditional(Protocol):
         ...
 
     def condition_inputs(self, *leading: str) -> tuple[Port, ...]:
-        """The inputs that carry them, or what they are encoded as."""
+        """The inputs that carry parts, or their encodings."""
         ...
 
     def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor | Mapping[str, Tensor], ...]:
@@ -121,9 +121,9 @@ class GaussianStep(StepModule):
         parts = tuple(each.flatten(0, 1) for name, each in optional.items() if name != "noise_range")
         condition = next(iter(self.model.received_by_graph(parts)), None)
         output, where = self.model.predict(repeated, time, alpha, sigma, condition)
-        # the number of evaluations is said: -1 would be a quotient of sizes, which a scan cannot know to be safe
+        # the number of evaluations is stated: -1 would be a quotient of sizes, which a scan cannot know to be safe
         outputs = output.reshape(weights.shape[0], *x.shape)
-        # D is linear in the network's output, so that guiding one is guiding the other
+        # D is linear in the network's output, so guiding one guides the other
         guided = (outputs * weights.reshape(-1, *[1] * x.ndim)).sum(0)
         # Lin et al. 2024, eqs. 15-16; the first evaluation is that of the class
         contrast = _deviation(outputs[0]) / _deviation(guided)
@@ -165,7 +165,7 @@ class DivergenceModule(nn.Module):
         *inputs: Any,
     ) -> tuple[Tensor, Tensor]:
         """``[n, *event]`` to D ``[n, *event]`` and the estimate ``[n]`` of the trace of ∂D/∂x."""
-        # outside of graphs, parts come as the model gets them
+        # outside of graphs, parts are already in the form that the model gets
         whole = not inputs or isinstance(inputs[0], Mapping)
         condition = next(iter(inputs if whole else self.model.received_by_graph(inputs)), None)
 

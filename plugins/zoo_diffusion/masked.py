@@ -145,7 +145,7 @@ class MaskedDiffusion(SteppedModel):
         Args:
             x: ``[n, length]``, whole numbers, or with uniform noise in [0, 1) added.
             condition: classes or vectors, of a model that has such.
-            options: none.
+            options: none are accepted.
 
         Returns:
             ``[n]``; the density of numbers with their noise, which is -∞ outside [0, levels).
@@ -201,7 +201,7 @@ class RevealingStep(StepModule):
         mask: Tensor,
         *rest: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """State ``[1, n, length]`` to the next state and, for previews, the likeliest symbol of what is hidden."""
+        """State ``[1, n, length]`` to the next state and, for previews, the most likely symbols where they are hidden."""
         x = state[0]
         symbols = self.model.levels
         # at α = 0 nothing is known, whatever noise the state begins with
@@ -255,7 +255,7 @@ class OrderedScore(nn.Module):
         context = model.context(condition)
         contexts = [] if context is None else [context.repeat_interleave(each, dim=0)]
         logits = model.network(seen.reshape(-1, length), *contexts).reshape(-1, each, length, model.levels)
-        # of each masked sequence one position is asked for
+        # one position of each masked sequence is predicted
         chosen = (logits * self.asked[..., None]).sum(2)
         truth = (tokens[:, None] * self.asked.long()).sum(2)
         log_p = torch.log_softmax(chosen, -1).gather(-1, truth[..., None])[..., 0]

@@ -154,7 +154,7 @@ class OdeScorer:
             )
 
     def condition(self, condition: TensorCondition, n: int) -> Any:
-        """The condition to score under: what is given, or the null class, or what stands for each part."""
+        """The condition to score under: the given one, or the null class, or the nulls of the parts."""
         model = self._model
         if model.condition is not None and model.takes_parts:
             if condition is None and model.condition.required:

@@ -45,7 +45,7 @@ def checked_parts(network: object, event_shape: Sequence[int]) -> tuple[int, ...
     """The event's shape as a tuple, if a diffusion can be made of the two.
 
     Raises:
-        ConfigError: the network is no module, or the shape none.
+        ConfigError: the network is not a module, or the shape is invalid.
     """
     if not isinstance(network, nn.Module):
         raise ConfigError(f"the network must be a torch.nn.Module, not {type(network).__name__}")

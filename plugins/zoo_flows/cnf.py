@@ -1,7 +1,7 @@
 """Architecture ``cnf``: continuous normalizing flows of vectors.
 
 Chen et al. 2018 (arXiv:1806.07366) and Grathwohl et al. 2019 (FFJORD, arXiv:1810.01367) train them by likelihood,
-Finlay et al. 2020 (arXiv:2002.02798) with short and straight ways, Lipman et al. 2023 (arXiv:2210.02747) and Tong et
+Finlay et al. 2020 (arXiv:2002.02798) with short and straight trajectories, Lipman et al. 2023 (arXiv:2210.02747) and Tong et
 al. 2024 (arXiv:2302.00482) without integrating anything.
 """
 
@@ -41,13 +41,13 @@ class CNF(Flow):
         steps: Runge-Kutta steps from data to noise; a different number of steps is a different model with the same
             weights.
         objective: ``"flow-matching"``, regression to the velocities of straight lines between data and noise, which
-            integrates nothing; or ``"likelihood"``, which integrates, and differentiates what was integrated.
+            needs no integration; or ``"likelihood"``, which integrates, and differentiates the integral.
         coupling: of flow matching: which noise a line goes to, ``"independent"`` of the data, or by
-            ``"optimal-transport"`` in the batch, which makes straighter ways.
+            ``"optimal-transport"`` in the batch, which makes trajectories straighter.
         exact: the largest number of components whose divergence is exact in training by likelihood; above it it is
             estimated without bias. Evaluation is exact.
-        kinetic: of likelihood: weight of the kinetic energy of a way, per sample, beside nats.
-        jacobian: of likelihood: weight of the squared norm of the Jacobian along a way, likewise.
+        kinetic: of likelihood: weight of the kinetic energy of a trajectory, per sample, relative to nats.
+        jacobian: of likelihood: weight of the squared norm of the Jacobian along a trajectory, likewise.
     """
 
     @config.shared("logit", "base")
@@ -118,9 +118,9 @@ class CNF(Flow):
     @torch.no_grad()
     @override
     def density_error(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        """Four times what taking twice the steps changes.
+        """Four times the change from taking twice the steps.
 
-        Samples and densities go opposite ways, and each is off by its own steps.
+        Samples and densities integrate in opposite directions, each with an error of its own.
         """
         distance, nats = self._integration_error(x, self.context(condition), "forward")
         return 4.0 * (nats + self.size * distance)
@@ -128,7 +128,7 @@ class CNF(Flow):
     def integration_error(
         self, x: Tensor, *, condition: TensorCondition = None, direction: Direction = "forward"
     ) -> tuple[Tensor, Tensor]:
-        """How far the steps are from the differential equation, see :func:`step_doubling_error`.
+        """The integration error of the steps, see :func:`step_doubling_error`.
 
         Args:
             x: data ``[n, *event]``, or noise for the inverse.
@@ -171,7 +171,7 @@ class CNF(Flow):
         return (self.kinetic * way.kinetic + self.jacobian * way.frobenius - log_prob).mean()
 
     def _preprocessed(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Data as the equation sees them, ``[n, d]``, and how volumes changed, ``[n]``."""
+        """Preprocessed data ``[n, d]``, and the log-determinant ``[n]`` of the preprocessing."""
         value, total = x.flatten(1), torch.zeros_like(x.flatten(1)[:, 0])
         for transform in self.preprocessing:
             value, log_det = transform(value, context)

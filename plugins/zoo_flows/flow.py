@@ -34,7 +34,7 @@ CONTEXT = "embedding"
 _FAR_NOISE = 6.0
 #: data in the proof of an export, in standard deviations
 _FAR_DATA = 30.0
-#: learned transforms are prepared on as many numbers, in as many samples at least
+#: learned transforms are prepared on this many numbers, in at least this many samples
 _PREPARED, _PREPARED_SAMPLES = 2**20, 256
 
 
@@ -46,12 +46,12 @@ class Flow(DirectModel):
     Args:
         event_shape: shape of one sample; transforms see it flattened to d numbers.
         preprocessing: from data to about unit scale, without parameters; fitted to the data by :meth:`prepare`.
-        transforms: what is learned, from data towards noise; each sees the context. Those that start at what they are
-            given, such as activation normalisation, get it from :meth:`prepare`.
+        transforms: the learned ones, from data towards noise; each sees the context. Those that are initialised by
+            data, such as activation normalisation, get it from :meth:`prepare`.
         base: the distribution of z; None takes N(0, I).
         condition: classes, whose context is one-hot, or a vector, which is the context when it is standardised; or
             named parts.
-        encoder: makes one vector of named parts, the context.
+        encoder: encodes named parts as one vector, the context.
         dequantisation: noise that is learned for whole numbers, for training and for the bound that it maximises; None
             takes data with the noise that they come with. The density of x with noise is :meth:`log_prob` either way.
         landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
@@ -94,7 +94,7 @@ class Flow(DirectModel):
     @property
     @override
     def noise_shape(self) -> tuple[int, ...]:
-        """That of an event, unless the base takes more or fewer numbers."""
+        """The shape of an event, unless the base takes more or fewer numbers."""
         return self.event_shape if self.base.noise_size == self.size else (self.base.noise_size,)
 
     @property
@@ -214,7 +214,7 @@ class Flow(DirectModel):
         return replace(
             programs,
             graphs=tuple(
-                # the encoder of conditions is as it is
+                # the encoder of conditions is shared, unchanged
                 replace(g, extremes=extremes[g.name], written=written[g.name]) if g.name in extremes else g
                 for g in programs.graphs
             ),

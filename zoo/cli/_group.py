@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
 
         Raises:
             NameConflictError: two plugins bring it.
-            PluginError, MissingDependencyError: it cannot be loaded, or is no command.
+            PluginError, MissingDependencyError: it cannot be loaded, or is not a command.
         """
         if cmd_name in COMMANDS:
             command: click.Command = importlib.import_module(f"zoo.cli.{cmd_name}").command

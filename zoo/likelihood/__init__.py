@@ -1,5 +1,5 @@
-"""Log-densities of diffusions, given any evaluator of the denoiser: by the probability-flow ODE, and variational "
-"bounds."""
+"""Log-densities of diffusions, given any evaluator of the denoiser: by the probability-flow ODE, and variational
+bounds."""
 
 from __future__ import annotations
 

@@ -346,8 +346,8 @@ def _end_error(level: float, y: Float64Array, k: Float64Array, change: Float64Ar
 
 
 def _rounding_rate(level: float, y: Float64Array, k: Float64Array, change: Float64Array) -> Float64Array:
-    """The error of log p due to float32, ``[n]`` per unit of s: y moved by ε·|y| along the score, and ε of the "
-    "trace."""
+    """The error of log p due to float32, ``[n]`` per unit of s: y moved by ε·|y| along the score, and ε of the
+    trace."""
     score = np.sqrt(_dot(k, k)) / level**2
     return np.asarray(FLOAT32 * (np.sqrt(_dot(y, y)) * score + np.abs(change + _dims(y)) + _dims(y)))
 

@@ -175,7 +175,7 @@ class TransformerLayer(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Tokens or rows of a sequence through a transformer that sees where they are, and not what fills them up.
+    """Tokens or rows of a sequence through a transformer that sees their positions, and ignores padding.
 
     Args:
         part: the tokens, or the sequence.
@@ -248,7 +248,7 @@ class PictureEncoder(nn.Module):
 
 
 class Resize(nn.Module):
-    """Linear interpolation along the last axes, by matrices; where it makes smaller, averages of what is passed over.
+    """Linear interpolation along the last axes, by matrices; where it makes smaller, it averages.
 
     As Pillow's bilinear filter, and ``F.interpolate`` with ``antialias``.
 

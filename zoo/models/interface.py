@@ -299,7 +299,7 @@ class DirectModel(GenerativeModel):
         if self.condition is not None and condition is None and (self.condition.plain or self.condition.required):
             raise ConditionError(f"scoring needs {self.condition.told} that the data is conditioned on")
         if condition is None and self.takes_parts:
-            condition = {}  # what stands for each part, and no class in turn
+            condition = {}  # the null of each part, instead of every class in turn
         x, beyond = finite_part(x)
         return self.log_density(x, self.received_condition(condition, len(x))) + beyond
 

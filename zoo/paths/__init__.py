@@ -118,7 +118,7 @@ def path_from(description: Mapping[str, object] | str) -> CorruptionPath:
     Raises:
         UnknownNameError: no path has that name; a description of a plugin's path names the plugin's package.
         ConfigError: a parameter that the path does not have.
-        NameConflictError, PluginError: a name that two plugins claim, or a path of a plugin that is none.
+        NameConflictError, PluginError: a name that two plugins claim, or a plugin's path that is not valid.
     """
     fields: dict[str, object] = {"name": description} if isinstance(description, str) else dict(description)
     name = str(fields.pop("name", None))

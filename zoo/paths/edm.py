@@ -15,8 +15,8 @@ from zoo.paths.base import VarianceExploding
 
 @dataclass(frozen=True)
 class EDM(VarianceExploding):
-    """α = 1, σ(t) = (σ_min^(1/ρ) + t·(σ_max^(1/ρ) - σ_min^(1/ρ)))^ρ, so that equal steps of t give the noise levels "
-    "of eq. 5."""
+    """α = 1, σ(t) = (σ_min^(1/ρ) + t·(σ_max^(1/ρ) - σ_min^(1/ρ)))^ρ, so that equal steps of t give the noise levels
+    of eq. 5."""
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0

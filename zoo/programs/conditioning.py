@@ -1,4 +1,4 @@
-"""The ports of a condition: what graphs take of its parts, or of what an encoder makes of them."""
+"""The ports of a condition: the inputs by which graphs take its parts, or their encodings."""
 
 from __future__ import annotations
 

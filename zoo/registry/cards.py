@@ -213,7 +213,7 @@ class Format(Description):
     picture: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a format that can do nothing, and an extension that is none."""
+        """Refuse a format without reader and writer, and an invalid extension."""
         if not self.writer and not self.reader:
             raise ConfigError(f"the format {self.name!r} has neither a writer nor a reader")
         if not self.name.isalnum() or self.name != self.name.lower():
@@ -243,7 +243,7 @@ class ModalityKind(Description):
     rounding: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse an extension that is none."""
+        """Refuse an invalid extension."""
         if self.suffix and not (self.suffix[0] == "." and self.suffix[1:].isalnum() and self.suffix.islower()):
             raise ConfigError(f"modality {self.name!r}: an extension is as .wav, not {self.suffix!r}")
 

@@ -194,8 +194,8 @@ class _Resident:
         self._placed: dict[str, tuple[Array, Any]] = {}
 
     def split(self, inputs: dict[str, Array]) -> tuple[dict[str, Array], dict[str, object]]:
-        """The inputs to feed as arrays and those to feed as values of the session, without those that the graph does "
-        "not take."""
+        """The inputs to feed as arrays and those to feed as values of the session, without those that the graph does
+        not take."""
         feeds, kept = {}, {}
         for name, array in inputs.items():
             if name not in self._names:

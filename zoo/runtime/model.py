@@ -163,7 +163,7 @@ class BundledModel(OpenBundle):
         except (MemoryError, ValueError) as error:
             raise too_many(n, self.event_shape) from error
         tick = ticker(progress, len(batches) * drawing.calls)
-        for part in batches:  # of which one at a time takes memory
+        for part in batches:  # only one at a time takes memory
             samples[part] = drawing.draw(part, tick)
         return self._finite(samples)
 

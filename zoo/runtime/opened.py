@@ -235,7 +235,7 @@ class OpenBundle:
         return pad(array, self.manifest.batch)
 
     def scoring_condition(self, condition: ConditionLike, n: int) -> Conditions:
-        """The condition of data: the given one, or the null class, or what stands for each part."""
+        """The condition of data: the given one, or the null class, or the nulls of the parts."""
         described, program = self.condition, self.manifest.log_prob
         if described is None or condition is not None:
             return self.sampling_condition(condition, n)

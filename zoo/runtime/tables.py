@@ -62,7 +62,7 @@ def read(bundle: Bundle) -> dict[tuple[str, int], StepTable]:
     """The step tables of a bundle, by sampler and steps; none if it has no such file.
 
     Raises:
-        BundleError: they are no step tables.
+        BundleError: they are not step tables.
     """
     if TABLES not in bundle.manifest.files:
         return {}

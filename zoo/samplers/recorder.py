@@ -55,8 +55,8 @@ def _added(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
 
 @dataclass
 class _Row:
-    """One evaluation: its point, the numbers of x and D, whether D is unbounded, the values defined after it, and the "
-    "next x."""
+    """One evaluation: its point, the numbers of x and D, whether D is unbounded, the values defined after it, and the
+    next x."""
 
     at: Point
     x: int

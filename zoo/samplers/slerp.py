@@ -1,5 +1,5 @@
-"""Interpolation between two noises along a great circle (Shoemake 1985, "Animating rotation with quaternion curves", "
-"section 3.3)."""
+"""Interpolation between two noises along a great circle (Shoemake 1985, "Animating rotation with quaternion curves",
+section 3.3)."""
 
 from __future__ import annotations
 

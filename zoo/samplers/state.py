@@ -267,7 +267,7 @@ def spread(
     """A view ``[n, *event]`` of an array that can be broadcast to it.
 
     Raises:
-        DataError: it cannot be broadcast, is no array but arrays by name, or its values are not finite numbers.
+        DataError: it cannot be broadcast, is a mapping of arrays, or its values are not finite numbers.
     """
     try:
         array = np.asarray(values).astype(dtype)

@@ -285,8 +285,8 @@ class StepSampler(Generic[Data]):
         return encoded(self.advance(state, batch_size=batch_size, progress=progress), path)
 
     def _edits(self, n: int, options: SamplingOptions) -> dict[str, Any]:
-        """The initial arrays of a run of ``n`` samples, by the names of the arguments of "
-        ":func:`zoo.samplers.state.begin`."""
+        """The initial arrays of a run of ``n`` samples, by the names of the arguments of
+        :func:`zoo.samplers.state.begin`."""
         engine = self.engine
         event, state, dtype = engine.event_shape, engine.state_shape, engine.dtype
         other = init = mask = start = None

@@ -72,7 +72,7 @@ class ConfigReader:
         """Refuse a config with keys that were not read.
 
         Args:
-            known: keys that are a sampler's, where that is not taken from the config; else nothing.
+            known: a sampler's keys, where the sampler is not taken from the config; else none.
             without_effect: keys that diffusers ignores.
 
         Raises:
@@ -89,12 +89,12 @@ class ConfigReader:
                 raise self.refuse(name, "which diffusers itself no longer uses", hint=_TELLING)
 
 
-#: keys that only the first versions of diffusers wrote, with the values that say nothing
+#: keys that only the first versions of diffusers wrote, with the values that have no effect
 _OLD: dict[str, Callable[[Any, Mapping[str, object]], bool]] = {
     "tensor_format": lambda value, config: value in ("pt", "np", None),
     "timestep_values": lambda value, config: value is None,
     "timesteps": lambda value, config: value == config.get("num_train_timesteps", 1000),
-    # ε is also what prediction_type says where it says nothing
+    # without prediction_type, the prediction is ε
     "predict_epsilon": lambda value, config: (
         value in (True, None) or config.get("prediction_type", "epsilon") == "sample"
     ),

@@ -23,11 +23,11 @@ NETWORKS = ("unet", "transformer")
 #: parts that decode the network's output, by their names and their classes
 AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
 _AUTOENCODER_CLASSES = ("Autoencoder", "VQModel", "VQVAE")
-#: the other parts that change nothing: a spectrogram is a picture until this turns it into sound
+#: other parts, which do not change the image: this one turns a spectrogram, which is an image, into sound
 _OTHER_PARTS = ("scheduler", "mel")
-#: what an index says beside parts
+#: keys of an index besides parts
 _SETTINGS = ("id2label",)
-#: pipelines that load any scheduler as one of theirs
+#: pipelines that load any scheduler as their own class
 _CONVERTING = {"DDIMPipeline": "DDIMScheduler", "PNDMPipeline": "PNDMScheduler"}
 _MAX_SIZE = 1 << 24
 _ALONE = "Where only the network and its noise schedule are wanted, copy their two folders to one of their own."
@@ -45,7 +45,7 @@ class Folder:
         scheduler_path: the file with it.
         index: content of ``model_index.json``; empty where there is none.
         autoencoder: name of the part that decodes the network's output, or None.
-        decoding: what the autoencoder's config says of the scale of latents.
+        decoding: the scale of latents in the autoencoder's config.
     """
 
     path: Path
@@ -64,7 +64,7 @@ class Folder:
 
     @property
     def scheduler_class(self) -> str | None:
-        """The class that the pipeline loads its scheduler as; it need not be the one that wrote it. None if unsaid."""
+        """The class that the pipeline loads its scheduler as; it need not be the one that wrote it. None if not stated."""
         return _CONVERTING.get(str(self.index.get("_class_name")), _parts(self.index).get("scheduler"))
 
     def check_parts(self) -> None:
@@ -87,7 +87,7 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """What the folder is called; in the hub's cache, what its repository is."""
+        """The name of the folder; in the hub's cache, that of its repository."""
         path = self.path.resolve()
         if path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--"):
             return path.parent.parent.name.rpartition("--")[2]
@@ -95,7 +95,7 @@ class Folder:
 
     @property
     def weights_license(self) -> str:
-        """What the head of ``README.md`` says of the licence, or nothing."""
+        """The licence in the head of ``README.md``, or nothing."""
         try:
             lines = (self.path / "README.md").read_text("utf-8").splitlines()[:100]
         except (OSError, UnicodeDecodeError):
@@ -135,7 +135,7 @@ def open_folder(path: Path) -> Folder | None:
 
 
 def _parts(index: Mapping[str, object]) -> dict[str, str]:
-    """The parts of a pipeline and their classes; those that are left out are not there."""
+    """The parts of a pipeline and their classes; without those that the index leaves out."""
     named = {key: value for key, value in index.items() if not key.startswith("_") and isinstance(value, list)}
     return {key: str(value[-1]) for key, value in named.items() if value and value[-1] is not None}
 
@@ -156,12 +156,12 @@ def _check_class(network: Path, config: Mapping[str, object], index: Mapping[str
 
 
 def _autoencoder(path: Path, index: Mapping[str, object]) -> str | None:
-    """The part that decodes latents: one that the index names, or else one whose folder is there."""
+    """The part that decodes latents: one that the index names, or else one whose folder exists."""
     for name, kind in _parts(index).items():
         if _is_autoencoder(name, kind):
             return name
     for config in sorted(path.glob(f"*/{CONFIG}")):
-        # with an index, a folder that it does not name is still more likely left over than of no use
+        # a folder that an index does not name may be left over, but is more likely in use
         if _is_autoencoder(config.parent.name, str(read_json(config).get("_class_name"))):
             return config.parent.name
     return next((name for name in AUTOENCODERS if (path / name).is_dir()), None)
@@ -176,7 +176,7 @@ def _decoding(config: Path) -> dict[str, object]:
 
 
 def _network(path: Path, index: Mapping[str, object]) -> Path | None:
-    """The folder with the network's config, or None if nothing here is of diffusers."""
+    """The folder with the network's config, or None if it is not a folder of diffusers."""
     parts = _parts(index)
     named = [name for name in NETWORKS if name in parts] or list(NETWORKS)
     folders = [path / name for name in named if (path / name / CONFIG).is_file()]

@@ -42,7 +42,7 @@ def describe(
     Args:
         path: the folder, or the config in it.
         sampler: to be used instead of the scheduler's; the noise schedule is the scheduler's all the same.
-        steps: of the sampler, which a scheduler's config does not say.
+        steps: of the sampler, which a scheduler's config does not state.
         units: ``"picture"``, shades 0 … 255, or ``"state"``, what the network works on; None takes pictures for one or
             three channels without an autoencoder.
         null_class: whether the last class of a U-Net stands for no class, so that it can be guided.
@@ -52,7 +52,7 @@ def describe(
             one without a name.
 
     Raises:
-        WeightsError: a variant that is not there.
+        WeightsError: a variant that does not exist.
         ConfigError: a network or scheduler that cannot be imported, with the reason.
         UsageError: an option that does not fit it.
     """

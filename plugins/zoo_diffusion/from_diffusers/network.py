@@ -1,6 +1,6 @@
 """The config of a network of diffusers as architecture and config of ours.
 
-A key that a config lacks has the default that diffusers gives it; a key that is not known here is refused, since the
+A key that a config lacks has the default that diffusers gives it; an unknown key is refused, since the
 network might not be the one that was trained.
 """
 
@@ -85,7 +85,7 @@ class Network:
         config: its config, as far as the network's goes.
         event_shape: (channels, height, width).
         condition: what it is conditioned on, or None.
-        learned_variance: whether half of the output says where the variance lies.
+        learned_variance: whether half of the output predicts the variance.
     """
 
     architecture: str
@@ -105,7 +105,7 @@ def network(config: Mapping[str, Any], folder: Path, *, null_class: bool, time_e
         time_embedding: ``"dit"`` or ``"diffusers"``, see :class:`~zoo_diffusion.networks.dit.DiT`.
 
     Raises:
-        ConfigError: a network that is not known here, or a value that it cannot have here.
+        ConfigError: an unknown network, or a value that is not supported.
         UsageError: an option that does not fit the network.
     """
     kind, where = config.get("_class_name"), folder / CONFIG
@@ -115,7 +115,7 @@ def network(config: Mapping[str, Any], folder: Path, *, null_class: bool, time_e
         if time_embedding != "dit":
             raise UsageError("time_embedding is an option for DiT, but this is a U-Net")
         return _unet2d(config, where, null_class=null_class)
-    # the class that was there before DiT got its own
+    # the class that DiT used before it got its own
     if kind == "DiTTransformer2DModel" or (kind == "Transformer2DModel" and config.get("norm_type") == "ada_norm_zero"):
         if null_class:
             raise UsageError("null_class is an option for U-Nets: a DiT has a null class of its own")
@@ -161,7 +161,7 @@ def _dit(config: Mapping[str, Any], where: Path, time_embedding: str) -> Network
         "depth": settings["num_layers"],
         "num_heads": heads,
         "time_embedding": time_embedding,
-        # DiT was trained with 1e-6, which diffusers' default is not
+        # DiT was trained with 1e-6, unlike diffusers' default
         "norm_eps": settings["norm_eps"] if time_embedding == "diffusers" else 1e-6,
     }
     return Network("dit", ours, shape, condition, _learned(shape[0], shape[0] if outputs is None else outputs, where))

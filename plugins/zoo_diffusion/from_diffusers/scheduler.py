@@ -80,10 +80,10 @@ def schedule(
         where: that file.
         learned_variance: whether the network predicts the variance.
         sampler: a sampler to use instead, with its own options; None for the scheduler's.
-        loaded_as: the class that a pipeline loads it as, which need not be the one that wrote it; None if nothing says.
+        loaded_as: the class that a pipeline loads it as, which need not be the one that wrote it; None if not stated.
 
     Raises:
-        ConfigError: a scheduler that is not known, a value that ours does not have, or a key that is not known.
+        ConfigError: an unknown scheduler or key, or a value that is not supported.
     """
     reader, saved_as = ConfigReader(config, where), str(config.get("_class_name"))
     name = loaded_as or saved_as
@@ -117,7 +117,7 @@ def schedule(
 
 
 def _prediction(reader: ConfigReader, kind: str) -> str:
-    # which diffusers' ancestral Euler has not implemented
+    # which diffusers' ancestral Euler does not implement
     unable = ("sample",) if kind == "EulerAncestralDiscreteScheduler" else ()
     known = {theirs: ours for theirs, ours in PREDICTIONS.items() if theirs not in unable}
     prediction: str = reader.one_of("prediction_type", "epsilon", known)
@@ -144,7 +144,7 @@ def _discrete_path(reader: ConfigReader, keys: Collection[str]) -> dict[str, obj
 def _flow_path(reader: ConfigReader) -> dict[str, object]:
     shift, timesteps = reader.number("shift", 1.0), reader.whole("num_train_timesteps", 1000, 2)
     least = 1.0 / timesteps
-    # diffusers walks evenly between shifted ends, and shifts what it finds there; the network counts in its timesteps
+    # diffusers walks evenly between shifted ends, and shifts the points between; the network counts in its timesteps
     t_min = shift * least / (1.0 + (shift - 1.0) * least)
     return {"name": "rectified-flow", "shift": shift, "t_min": t_min, "time_scale": float(timesteps)}
 

@@ -27,10 +27,10 @@ _SHOWN = 8
 
 
 def variant_of(folder: Path, variant: str | None) -> str | None:
-    """The variant whose weights are taken: the one that is asked for; else none, unless there is only one to be had.
+    """The variant whose weights are taken: the one that is asked for; else none, unless there is only one.
 
     Raises:
-        WeightsError: the variant that is asked for is not there.
+        WeightsError: the variant that is asked for does not exist.
     """
     there = _variants(folder)
     if variant is not None and variant not in there:
@@ -54,7 +54,7 @@ def read_weights(folder: Path, variant: str | None = None) -> tuple[Arrays, Path
     """
     chosen = variant_of(folder, variant)
     dotted = "" if chosen is None else f".{chosen}"
-    # today's name of the list first, then what it was called in 2024
+    # the current name of the list first, then its name of 2024
     lists = [f"{_WEIGHTS}.index{dotted}.json", f"{_WEIGHTS}{dotted}.index.json"]
     listed = next((folder / name for name in lists if (folder / name).is_file()), None)
     single = folder / f"{_STEM}{dotted}.safetensors"

@@ -239,7 +239,7 @@ class DiT(Network):
             self.y_embedder = LabelEmbedding(classes, hidden_size)
         elif vector is not None:
             self.y_embedder = nn.Linear(vector, hidden_size)
-        # in checkpoints, though nobody trains it
+        # in checkpoints, although it is not trained
         self.register_buffer("pos_embed", positions(*self.grid, hidden_size))
         self.pos_embed: Tensor
         hidden = int(hidden_size * mlp_ratio)

@@ -17,7 +17,7 @@ from zoo_diffusion.networks.unet import sinusoidal_embedding, zero
 
 
 class Block(nn.Module):
-    """h + gate·W₂·silu(W₁·(norm(h)·(1 + scale) + shift)), with gate, scale and shift made of the embedding.
+    """h + gate·W₂·silu(W₁·(norm(h)·(1 + scale) + shift)), with gate, scale and shift computed from the embedding.
 
     Args:
         width: of h.

@@ -45,7 +45,7 @@ class ConvolutionBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolution blocks around a shortcut, what is between them scaled and shifted by the condition.
+    """Two convolution blocks around a shortcut, with the activations between them scaled and shifted by the condition.
 
     Args:
         into: channels of the input.
@@ -70,7 +70,7 @@ class ResidualBlock(nn.Module):
         h = self.blocks[0](x)
         told = self.cond_encoder(condition)[:, :, None]
         if self.scaled:
-            # the scale is not 1 + scale: so were the published networks trained
+            # the scale is not 1 + scale, since the published networks were trained so
             scale, shift = told.chunk(2, dim=1)
             h = scale * h + shift
         else:

@@ -113,7 +113,7 @@ class UNet2DLayout:
         return self.time_embedding_dim or 4 * self.block_out_channels[0]
 
     def style(self) -> BlockStyle:
-        """What all blocks have."""
+        """The settings of all blocks."""
         return BlockStyle(
             self.embedding,
             activation=self.act_fn,

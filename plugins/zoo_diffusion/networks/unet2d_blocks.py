@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class BlockStyle:
-    """What all blocks of a network have in common.
+    """The settings that all blocks of a network share.
 
     Attributes:
         embedding: length of the time embedding.
@@ -73,7 +73,7 @@ class ResidualBlock(nn.Module):
     Args:
         in_channels: of the input.
         out_channels: of the output.
-        style: what all blocks have.
+        style: the settings of all blocks.
         output_scale: what the sum is divided by.
         resample: ``"up"`` or ``"down"`` for a block that changes the size before its first convolution, by repeating
             or averaging pixels.
@@ -129,7 +129,7 @@ class SelfAttention(nn.Module):
 
     Args:
         channels: of input and output.
-        style: what all blocks have.
+        style: the settings of all blocks.
         output_scale: what the sum is divided by.
         groups: of the norm; 0 for no norm.
     """
@@ -188,7 +188,7 @@ class Level(nn.Module):
 
     Args:
         channels: (in, out) of each residual block.
-        style: what all blocks have.
+        style: the settings of all blocks.
         attention: whether each is followed by attention.
         resample: ``"down"``, ``"up"``, or None at the last level.
         by_block: whether a residual block changes the size, rather than a convolution.
@@ -242,7 +242,7 @@ class Middle(nn.Module):
 
     Args:
         channels: of all.
-        style: what all blocks have.
+        style: the settings of all blocks.
         output_scale: what each sum is divided by.
         attention: whether there is one.
         attention_groups: of its norm; None for those of the style, but no norm at all with ``"scale_shift"``.

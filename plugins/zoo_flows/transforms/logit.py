@@ -17,12 +17,12 @@ class Logit(Transform):
 
         u = α + (1 - 2α)·x/levels        z = log u - log(1 - u)
 
-    Outside [0, levels] it goes on as a straight line with the slope at the edge. So it is a bijection of the whole
-    line, in which nothing overflows, nothing is clamped silently, and every density is proper; inside it is what the
-    literature uses, and so are the densities of data.
+    Outside [0, levels] it continues as a straight line with the slope at the edge. So it is a bijection of the whole
+    line: nothing overflows, nothing is clamped silently, and every density is proper. Inside it is the usual logit,
+    and so are the densities of data.
 
     Args:
-        levels: how many values the data has, from 2 up.
+        levels: number of values of the data, 2 or more.
         alpha: distance of u from 0 and 1, in (0, 1/2).
     """
 
