@@ -52,7 +52,7 @@ def guided_rows(
     encoder: ir.Graph | None,
     inline: Inline,
 ) -> GuidedRows:
-    """What named parts are for each sample, and their nulls, which are one row more of the encoder.
+    """Named parts of each sample, and their nulls, which take one more row of the encoder.
 
     Args:
         builder: of the outer graph.

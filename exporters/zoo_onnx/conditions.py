@@ -1,8 +1,7 @@
 """Whether graphs take named parts of conditions as runtimes give them: filled up where masks say, and with their nulls.
 
-A runtime fills tokens and sequences up to the longest of a call, so what a sample is must not depend on how long others
-are; and it takes the nulls of all parts as no condition, which is what PyTorch must take too. Checked in float64, in
-PyTorch alone.
+A runtime pads tokens and sequences to the longest of a call, so a sample must not depend on the length of others; and
+it takes the nulls of all parts as no condition, as PyTorch must too. Checked in float64, in PyTorch alone.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from zoo_onnx.reference import Feeds
 
 #: a graph in float64, by name
 Run = Callable[[str, Feeds], Mapping[str, NDArray[np.float64]]]
-#: conditions, the entries of tokens and sequences, and entries more that fill them up
+#: numbers of conditions, of entries of tokens and sequences, and of entries of additional padding
 _ROWS, _LENGTH, _MORE = 2, 3, 4
 #: of symbolic sizes of a step; others are as there are conditions
 _SIZES = {"slots": 1, "columns": 2, "evaluations": 1}
@@ -40,7 +39,7 @@ def check_conditions(model: GenerativeModel, programs: Programs, inputs: Inputs,
         run: computes the outputs of a graph in float64.
 
     Raises:
-        ProofError: they are not what a runtime takes them for; the message names the part.
+        ProofError: they are not what a runtime assumes; the message names the part.
     """
     condition = model.condition
     if condition is None or not model.takes_parts:

@@ -105,7 +105,7 @@ def planned(
 
 
 def _check_density(model: GenerativeModel, programs: Programs) -> None:
-    """Refuse a model whose programs score otherwise than it says of itself, and its card after it."""
+    """Refuse a model whose programs contradict what it, and so its card, states about its density."""
     if model.samples != (programs.sample is not None) or programs.sample is programs.log_prob is None:
         told = "samples" if model.samples else "only scores"
         raise ExportError(

@@ -246,7 +246,7 @@ class Reference:
         try:
             comparison.check(key, where, *results, sides=sides, **judging)
         except ProofError as error:
-            again()  # what differs the second time is told so
+            again()  # the message says that the values differ the second time
             why = self._in_training() or "for example through batch statistics"
             raise ProofError(
                 f"{what} gives a sample a different value alone than in a batch, {where}: it depends on the other "

@@ -1,9 +1,9 @@
-"""torch's exporter without what takes most of its time and changes nothing here.
+"""torch's exporter without the passes that take most of its time and change nothing here.
 
 It traces a program a second time, to decompose operators that it cannot translate. A program without such operators
 stays as it is: :func:`_plain` rewrites the few that ordinary networks have, and tells whether that was enough. And it
 tries some sixty rewrite rules on each node, which runtimes also apply when they load a graph; what is left here is the
-folding of constants and of sizes, and the removal of what is unused or there twice.
+folding of constants and of sizes, and the removal of unused or duplicate nodes.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
 
 
 def _tidied(model: ir.Model) -> None:
-    """Fold constants and sizes; remove what does nothing, is unused, or is there twice."""
+    """Fold constants and sizes; remove nodes that do nothing, are unused, or are duplicates."""
     common.InlinePass()(model)
     optimizer.fold_constants(model, onnx_shape_inference=True)
     passes: tuple[Any, ...] = (

@@ -118,7 +118,7 @@ def agree(what: str, actual: Array, expected: Array, model: BundledModel) -> Non
 
 
 def refuse_scoring_alone(manifest: Manifest, target: str) -> None:
-    """Refuse a model that only scores, of which a target that draws samples has nothing to show.
+    """Refuse a model that only scores, for a target that draws samples.
 
     Raises:
         UsageError: it does.
@@ -131,7 +131,7 @@ def refuse_scoring_alone(manifest: Manifest, target: str) -> None:
 
 
 def agree_on_densities(what: str, command: list[str], model: BundledModel) -> str:
-    """Compare what a program prints for data, given by ``--score FILE``, with the runtime, and tell of it.
+    """Compare what a program prints for data, given by ``--score FILE``, with the runtime, and report it.
 
     Raises:
         ProofError: it fails, or prints others.

@@ -201,7 +201,7 @@ class RevealingStep(StepModule):
         mask: Tensor,
         *rest: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """State ``[1, n, length]`` to the next state and, for previews, the most likely symbols where they are hidden."""
+        """State ``[1, n, length]`` to the next state and, for previews, the likeliest symbols where they are hidden."""
         x = state[0]
         symbols = self.model.levels
         # at α = 0 nothing is known, whatever noise the state begins with

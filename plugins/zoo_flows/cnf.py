@@ -1,8 +1,8 @@
 """Architecture ``cnf``: continuous normalizing flows of vectors.
 
 Chen et al. 2018 (arXiv:1806.07366) and Grathwohl et al. 2019 (FFJORD, arXiv:1810.01367) train them by likelihood,
-Finlay et al. 2020 (arXiv:2002.02798) with short and straight trajectories, Lipman et al. 2023 (arXiv:2210.02747) and Tong et
-al. 2024 (arXiv:2302.00482) without integrating anything.
+Finlay et al. 2020 (arXiv:2002.02798) with short and straight trajectories, Lipman et al. 2023 (arXiv:2210.02747) and
+Tong et al. 2024 (arXiv:2302.00482) without integrating anything.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ MIXING = ("none", "reverse", "permutation", "householder", "lu")
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """The common part of the configs of flows. Each architecture takes shape and condition, and the others that it names.
+    """The common part of the configs of flows. Each architecture takes shape, condition, and others that it names.
 
     Attributes:
         event_shape: shape of one sample, flattened inside; architectures of images state their requirements.

@@ -17,7 +17,8 @@ from zoo_flows.transforms.circular import OfAngles
 class NSFCircular(Flow):
     """A flow on a torus: angles, times of day and other periodic quantities in every component.
 
-    Couplings of circular splines map the two parts of the components in turn; the base is uniform, and so is an untrained flow.
+    Couplings of circular splines map the two parts of the components in turn; the base is uniform, and so is an
+    untrained flow.
     The density belongs to one period, and is the same in all others.
 
     Args:

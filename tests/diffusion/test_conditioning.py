@@ -147,7 +147,7 @@ def test_what_fills_tokens_up_changes_nothing(name):
         ("unet2d", parts(IMAGE), {"image": {"width": 8}}, "image by concatenation have no width"),
         ("unet2d", parts(ARM), {"leg": {}}, "conditioning is for the parts arm, and there is no part 'leg'"),
         ("unet2d", parts(ARM), {"arm": {"wide": 2}}, "conditioning.arm: .*wide"),
-        ("unet2d", parts(ARM), {"arm": "embedding"}, "conditioning.arm is a table"),
+        ("unet2d", parts(ARM), {"arm": "embedding"}, "conditioning.arm must be a table"),
         ("unet2d", parts(PROMPT), {"prompt": {"width": 6}}, "width .6. must be divisible by .* heads"),
         ("unet2d", parts({**ARM, "null": None}), {"arm": {"dropout": 0.1}}, "dropout above 0 needs a null"),
         ("unet2d", parts(ARM), {"arm": {"dropout": 1.0}}, "dropout must be in"),

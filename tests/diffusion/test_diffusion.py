@@ -185,7 +185,7 @@ def test_a_gaussian_diffusion_takes_no_path_that_hides_symbols():
     ("change", "says"),
     [
         ({"scale": 0.0}, "scale"),
-        ({"data_max": None}, "come together"),
+        ({"data_max": None}, "must be given together"),
         ({"prediction": "score"}, "prediction must be one of"),
         ({"sampling": {"speed": 3}}, "not speed"),
         ({"condition": None, "sampling": {"guidance": 2.0}}, "null class"),

@@ -534,14 +534,14 @@ def test_epsilon_that_says_nothing_of_the_data_is_refused(name, registry, tmp_pa
 def test_folders_of_other_pipelines_are_told_by_their_network(registry, tmp_path):
     index = {"text_encoder": ["transformers", "CLIPTextModel"], "unet": ["diffusers", "UNet2DConditionModel"]}
     folder = write(tmp_path / "a", config=UNET | {"_class_name": "UNet2DConditionModel"}, index=index)
-    with pytest.raises(ConfigError, match="of a UNet2DConditionModel, which cannot be imported"):
+    with pytest.raises(ConfigError, match="describes a UNet2DConditionModel, which cannot be imported"):
         resolve(registry, folder)
 
 
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        (UNET | {"_class_name": "UNet2DConditionModel"}, "of a UNet2DConditionModel, which cannot be imported"),
+        (UNET | {"_class_name": "UNet2DConditionModel"}, "describes a UNet2DConditionModel, which cannot be imported"),
         (UNET | {"encoder_hid_dim": 7}, "says encoder_hid_dim, which genzoo does not know"),
         (UNET | {"encoder_hid_dim": None}, "says encoder_hid_dim, which genzoo does not know"),
         (UNET | {"sample_size": None}, "has no sample_size"),

@@ -210,8 +210,8 @@ def test_a_modality_that_no_plugin_brings_is_not_stored(bring):
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
-        ("more_boards:Plain", "'board' of zoo-doors 0.1.0 is no dataclass derived from zoo.modality.Modality"),
-        ("more_boards:Odd", "is no dataclass derived from zoo.modality.Modality with that kind"),
+        ("more_boards:Plain", "'board' of zoo-doors 0.1.0 is not a dataclass derived from zoo.modality.Modality"),
+        ("more_boards:Odd", "is not a dataclass derived from zoo.modality.Modality with that kind"),
         ("more_boards:Loud", "'board' of zoo-doors 0.1.0 cannot be built: RuntimeError: surprise"),
         ("more_boards:missing", "modality 'board' of zoo-doors 0.1.0 cannot be loaded"),
     ],

@@ -18,8 +18,8 @@ def with_arguments_of(
 ) -> Callable[[_Init], _Init]:
     """Let a constructor take the keyword arguments of other classes beside its own.
 
-    What is decorated takes what ``make`` makes of those that a caller gives, and of ``defaults``, as its first argument
-    after ``self``. The signature that comes of it, by which configs are checked, has all of them by name.
+    The decorated constructor gets ``make(**arguments)``, of ``defaults`` and the caller's arguments, as its first
+    argument after ``self``. The resulting signature, by which configs are checked, has all of them by name.
 
     >>> class Style:
     ...     def __init__(self, *, colour: str = "red", size: int = 1) -> None: ...

@@ -66,7 +66,7 @@ class Conditioned(nn.Module):
 
         Args:
             condition: what samples are conditioned on, or None.
-            encoder: what :meth:`encode_condition` is, for a condition of named parts; None leaves it to a subclass.
+            encoder: does what :meth:`encode_condition` documents, for named parts; None leaves it to a subclass.
 
         Raises:
             ConfigError: an encoder of other parts.
@@ -218,7 +218,7 @@ class Conditioned(nn.Module):
 
     @property
     def takes_parts(self) -> bool:
-        """Whether the model gets its condition as a mapping, of parts or of what they are encoded as."""
+        """Whether the model gets its condition as a mapping, of parts or of their encodings."""
         return self.condition is not None and (not self.condition.plain or self.encodes)
 
     def condition_inputs(self, *leading: str) -> tuple[Port, ...]:

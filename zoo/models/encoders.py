@@ -1,7 +1,7 @@
 """The layers that encode a condition of named parts: run once for each different condition, and trained with the model.
 
 Every operation has a forward-mode derivative and an ONNX translation, and none looks at more than one row. This module
-needs torch; :mod:`zoo.models.encoding` says what goes in how.
+needs torch; :mod:`zoo.models.encoding` describes which part goes in how.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from zoo.parts import Part
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Dim, Port
 
-#: what is added to the scores of entries that are filled up: e to its power is 0, and float16 has it
+#: added to the attention scores of padding: e to its power is 0, and float16 can represent it
 _UNSEEN = -1e4
 
 
 class ConditionEncoder(nn.Module):
-    """Named parts to what a network takes of them: a vector, channels, and keys and values.
+    """Named parts to the inputs of a network: a vector, channels, and keys and values.
 
     Its outputs are ``embedding`` ``[rows, E]``, the vectors of parts one after the other; ``beside``
     ``[rows, c, *size]``, in state units if their range is known; and for each part that is attended to ``NAME_read``
     ``[rows, length, layers · 2 · width]``, the keys and values of every layer, and ``NAME_seen``, its mask.
 
     Args:
-        plan: what goes in how.
+        plan: which part goes in how.
         layers: cross-attentions of the network.
     """
 
@@ -149,7 +149,7 @@ def _attention(query: Tensor, keys: Tensor, values: Tensor, seen: Tensor, heads:
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention over the entries that are there and a two-layer network, each after a layer norm.
+    """Self-attention over the entries that are not padding and a two-layer network, each after a layer norm.
 
     Args:
         width: of a token.
@@ -210,7 +210,7 @@ class TextEncoder(nn.Module):
 
 
 class PictureEncoder(nn.Module):
-    """Convolutions that halve the sides, what is left averaged over a grid, and a linear layer of it all.
+    """Convolutions that halve the sides, an average over a grid of the result, and a linear layer.
 
     The grid keeps where things are, which an average over all positions would lose.
 
@@ -253,8 +253,8 @@ class Resize(nn.Module):
     As Pillow's bilinear filter, and ``F.interpolate`` with ``antialias``.
 
     Args:
-        sides: of what comes in.
-        to: of what goes out.
+        sides: of the input.
+        to: of the output.
     """
 
     def __init__(self, sides: Sequence[int], to: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""How the parts of a condition go into a network: what a config says of each, with its defaults, checked.
+"""How the parts of a condition go into a network: the config of each, with its defaults, checked.
 
 ==============  =======================================  ==============================================================
 way             what goes in                             of which parts
@@ -55,7 +55,7 @@ _BESIDE: dict[int, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PartEncoding:
-    """What a config says of one part, ``conditioning.NAME``; what is left out is chosen for its modality.
+    """The config of one part, ``conditioning.NAME``; values that are left out are chosen by its modality.
 
     Attributes:
         by: the way, see above.
@@ -131,7 +131,7 @@ class Plan:
         size: Sequence[int] = (),
         channels_last: bool = False,
     ) -> Plan:
-        """What a config says, and for what it leaves out the default.
+        """The config of each part, with defaults for what it leaves out.
 
         Args:
             condition: the parts.
@@ -229,7 +229,7 @@ def _fits(part: Part, way: str, ways: Collection[str], axes: int) -> bool:
 
 
 def _default(part: Part, ways: Collection[str], axes: int) -> str:
-    """Images and recordings beside data of their kind, attention to what is of any length, and else an embedding."""
+    """Concatenation for images and recordings with data of their kind, attention for any length, else embedding."""
     if part.modality in ("image", "audio") and _fits(part, CONCATENATION, ways, axes):
         return CONCATENATION
     if part.modality in ("tokens", "sequence") and CROSS_ATTENTION in ways:

@@ -56,7 +56,7 @@ class Source:
         return self.known
 
     def facts(self) -> Facts:
-        """What its bundle says, which is what runs; without one, what its card says."""
+        """The facts that its bundle states, since that is what runs; without one, those of its card."""
         known, card = self.manifest(), self.card
         if known is not None:
             sample = known.sample is not None

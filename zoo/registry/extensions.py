@@ -22,7 +22,7 @@ _claims: Mapping[str, Mapping[str, list[Claim]]] | None = None
 
 
 def bring(plugins: Iterable[Plugin]) -> None:
-    """Set what there is; a registry does so after discovery."""
+    """Set the claims of all plugins; a registry does so after discovery."""
     global _claims
     claims: dict[str, dict[str, list[Claim]]] = {}
     for plugin in sorted(plugins, key=attrgetter("record.builtin"), reverse=True):

@@ -189,7 +189,7 @@ class OpenBundle:
         return self._rows(described, parts, index, encoder)
 
     def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> ConditionRows | None:
-        """What stands for no condition of ``n`` samples, as one row; None for a model without named parts.
+        """The null condition of ``n`` samples, as one row; None for a model without named parts.
 
         Raises:
             UsageError: a part without a null.

@@ -117,7 +117,7 @@ class Engine(ABC, Generic[Data]):
         """
 
     def null(self, n: int, condition: Any) -> Any:
-        """What stands for no condition of ``n`` samples of a model of named parts, likewise; None for any other.
+        """The null condition of ``n`` samples of a model of named parts, likewise; None for any other.
 
         Tokens and sequences are as long as those of the condition.
         """

@@ -213,7 +213,7 @@ def _minimise(
         ConfigError: value or gradient is not finite; nothing was moved.
     """
     parameters = [parameter for parameter in objective.parameters if parameter.requires_grad]
-    # the optimizer leaves alone what has no gradient
+    # the optimizer skips parameters without a gradient
     optimizer.zero_grad(set_to_none=True)
     loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
     norm = _gradient_norm(parameters, settings.gradient_clip)

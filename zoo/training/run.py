@@ -113,7 +113,7 @@ def train_recipe(
         return None
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
-    # the model is whole from here on, whatever becomes of measuring it
+    # from here on the model is complete, even if measuring it fails
     card = _write_folder(folder, finished_card(model, recipe, registry, source, data), result.arrays)
     card = _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
     checkpoint.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the rules are written with: tangents, attributes and sizes."""
+"""The tools that rules are written with: tangents, attributes and sizes."""
 
 from __future__ import annotations
 

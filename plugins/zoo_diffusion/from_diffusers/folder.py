@@ -64,7 +64,7 @@ class Folder:
 
     @property
     def scheduler_class(self) -> str | None:
-        """The class that the pipeline loads its scheduler as; it need not be the one that wrote it. None if not stated."""
+        """The class that the pipeline loads its scheduler as; it need not be the one that wrote it. None if unknown."""
         return _CONVERTING.get(str(self.index.get("_class_name")), _parts(self.index).get("scheduler"))
 
     def check_parts(self) -> None:

@@ -64,7 +64,7 @@ def test_what_cannot_be_built_is_refused(config, message):
         ({"event_shape": [0]}, "event_shape"),
         ({"event_shape": [2], "transforms": 0}, "transforms must be 1 or more"),
         ({"event_shape": [2], "hidden": []}, r"hidden layers of width 1 or more, not \[\]"),
-        ({"event_shape": [2], "hidden": [8, 9], "residual": True}, r"one width, not \[8, 9\]"),
+        ({"event_shape": [2], "hidden": [8, 9], "residual": True}, r"the same width, not \[8, 9\]"),
         ({"event_shape": [2], "mixing": "qr"}, "no linear layer named 'qr'"),
         ({"event_shape": [2], "levels": 1}, "2 levels or more"),
     ],
