@@ -159,7 +159,7 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         "seed": plan.seed,
         "sampler": None if request.resume else request.sampler or (program and program.sampler),
         "steps": (program and program.steps) if plan.table is None else len(plan.table),
-        "guidance": _guidance(model, request, plan),
+        "guidance": (program and program.guidance) if plan.table is None else plan.guidance,
         "options": request.options,
         "provider": drawn.provider,
     }
@@ -170,14 +170,6 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
     if request.condition and facts.condition is not None and not facts.condition.plain:
         edits["condition"] = list(request.condition)
     return told | {name: str(value) if isinstance(value, Path) else value for name, value in edits.items()}
-
-
-def _guidance(model: BundledModel, request: Request, plan: Plan) -> float | None:
-    """The weight of guidance that samples were drawn with; None for a model without guidance."""
-    program = model.manifest.fused if request.fused else model.manifest.sampling
-    if plan.table is not None:
-        return plan.guidance
-    return None if program is None else program.guidance
 
 
 def _write_previews(app: App, model: BundledModel, request: Request, previews: Array, output: Path) -> None:
@@ -247,7 +239,7 @@ def _draw_density(
     """
     from zoo.render import write
 
-    density = _density(app, model, plan.condition, _guidance(model, request, plan))
+    density = _density(app, model, plan.condition, extras.about["guidance"])
     if drawn.samples is None or density is None:
         return
     app.say("drawing the density behind them; Ctrl-C leaves it out, and so does --density none")
@@ -266,7 +258,7 @@ def _kept(app: App, output: Path, but: str) -> Iterator[None]:
         raise
 
 
-def _density(app: App, model: BundledModel, condition: ConditionLike, guidance: float | None) -> Density | None:
+def _density(app: App, model: BundledModel, condition: ConditionLike, guidance: object) -> Density | None:
     """The density to draw behind points, mixed over the drawn classes, or None."""
     # the density of guided samples is unknown, and a bound is not a density
     if model.manifest.density in ("none", "bound") or guidance not in (None, 1.0) or isinstance(condition, Mapping):
