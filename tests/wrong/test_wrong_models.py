@@ -898,7 +898,7 @@ PAIRS = [
     (AnotherPath, Denoising, "programs sample and log_prob have different values of path"),
     (TraceOfTheWrongSign, Denoising, "gives a trace of .*its sign is wrong"),
     (NoNoiseInSteps, Denoising, "does not move the state as its row says"),
-    (IgnoredMask, Posterior, "graph inverse, output x, the padding of part text: .* text_mask marks as absent"),
+    (IgnoredMask, Posterior, "output x, depends on the padding of part text: .* text_mask marks as absent"),
     (IgnoredMaskOfAttention, Attending, "graph inverse, output x, depends on the padding of part text"),
     (LongestOfTheBatch, Posterior, "graph inverse, output x, depends on the padding of part text"),
     (MixedRows, Posterior, "graph condition, output seen, .*depends on the other samples"),
