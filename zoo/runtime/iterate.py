@@ -23,6 +23,8 @@ from zoo.samplers import SamplingOptions, Step, StepTable, table_of
 from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import Engine, StepSampler, Tick, run_rows
 
+#: a role in a run and an array to a value on the session's device
+Place = Callable[[str, NDArray[Any]], Any]
 _ROW = ("time", "alpha", "sigma")
 _STEP = ("state", *_ROW, "clip", "noise_scale", "matrix", "noise", "weights")
 _REVEALING = ("state", "alpha", "matrix", "noise", "weights")
@@ -129,6 +131,11 @@ class OnnxEngine(Engine[NDArray[Any]]):
         return self._model.batches(n, batch_size, self._model.session(self.program.graph))
 
     @override
+    def each(self, batches: Sequence[slice], batch_size: int | None, run: Callable[[slice], None]) -> None:
+        """Halved where they do not fit into memory."""
+        self._model.each(batches, batch_size, self._model.session(self.program.graph), run)
+
+    @override
     def run(
         self,
         state: SamplerState,
@@ -152,11 +159,14 @@ class OnnxEngine(Engine[NDArray[Any]]):
             tick()
 
         # checking every step would synchronise a GPU; there the first non-finite step is searched for afterwards
-        step = _OnnxStep(session, whole, watched=session.provider == "cpu", denoises=preview is not None)
-        slots = session.fetch(run_rows(self.program, whole, session.value(whole.slots), step, rows, watch=watch))
+        with session.placing() as place:
+            step = _OnnxStep(session, place, whole, watched=session.provider == "cpu", denoises=preview is not None)
+            last = run_rows(self.program, whole, place("state", whole.slots), step, rows, watch=watch)
+            slots = session.fetch(last)
         if not np.isfinite(slots).all():
-            step = _OnnxStep(session, whole, watched=True, denoises=False)
-            run_rows(self.program, whole, session.value(whole.slots), step, rows)
+            with session.placing() as place:
+                step = _OnnxStep(session, place, whole, watched=True, denoises=False)
+                run_rows(self.program, whole, place("state", whole.slots), step, rows)
             raise RuntimeFailure(f"graph {session.graph.name} gives values that are not finite, but not reproducibly")
         return slots[:, :n]
 
@@ -164,12 +174,12 @@ class OnnxEngine(Engine[NDArray[Any]]):
 class _OnnxStep:
     """One call of the graph ``step``: the state stays on the device and alternates between two buffers."""
 
-    def __init__(self, session: Session, state: SamplerState, *, watched: bool, denoises: bool) -> None:
+    def __init__(self, session: Session, place: Place, state: SamplerState, *, watched: bool, denoises: bool) -> None:
         self._session, self._state, self._watched = session, state, watched
         named = state.condition if isinstance(state.condition, Mapping) else ("condition",)
-        self._resident = _Resident(session, ("known", "mask", "noise", *named))
-        self._spare = session.value(state.slots)
-        self._denoised = session.value(state.slots[0]) if denoises else None
+        self._resident = _Resident(session, place, ("known", "mask", "noise", *named))
+        self._spare = place("spare", state.slots)
+        self._denoised = place("denoised", state.slots[0]) if denoises else None
 
     def __call__(self, slots: Any, row: Step, inputs: dict[str, NDArray[Any]]) -> tuple[Any, Any]:
         feeds, kept = self._resident.split(inputs)
@@ -186,8 +196,8 @@ class _OnnxStep:
 class _Resident:
     """Large inputs that stay on the device as long as they are the same arrays."""
 
-    def __init__(self, session: Session, large: Sequence[str]) -> None:
-        self._session, self._large = session, large
+    def __init__(self, session: Session, place: Place, large: Sequence[str]) -> None:
+        self._session, self._place, self._large = session, place, large
         self._names = {port.name for port in session.inputs}
         self._placed: dict[str, tuple[NDArray[Any], Any]] = {}
 
@@ -201,10 +211,18 @@ class _Resident:
             if name not in self._large:
                 feeds[name] = array
                 continue
-            if name not in self._placed or self._placed[name][0] is not array:
-                self._placed[name] = array, self._session.value(array)
-            kept[name] = self._placed[name][1]
+            kept[name] = self._value(name, array)
         return feeds, kept
+
+
+    def _value(self, name: str, array: NDArray[Any]) -> Any:
+        placed, value = self._placed.get(name, (None, None))
+        if placed is None or placed.shape != array.shape:
+            value = self._place(name, array)
+        elif placed is not array:
+            self._session.replace(value, array)
+        self._placed[name] = array, value
+        return value
 
 
 def _check_inputs(session: Session, state: SamplerState) -> None:

@@ -136,7 +136,8 @@ class BundledModel(OpenBundle):
             noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``; of a model of
                 several noises, some of them by name.
             fused: run the bundle's fused graph, which contains a whole sampler, in one call.
-            batch_size: samples in one call of a graph; None bounds the memory that a batch takes.
+            batch_size: samples in one call of a graph; None bounds the memory that a batch takes, and halves batches
+                that do not fit.
             progress: called with (graph calls done, graph calls in all).
             preview: called after each step with (row, slice of the samples, their denoised estimates).
             options: of the sampler.
@@ -162,8 +163,11 @@ class BundledModel(OpenBundle):
         except (MemoryError, ValueError) as error:
             raise too_many(n, self.event_shape) from error
         tick = ticker(progress, len(batches) * drawing.calls)
-        for part in batches:  # of which one at a time takes memory
+
+        def draw(part: slice) -> None:
             samples[part] = drawing.draw(part, tick)
+
+        self.each(batches, batch_size, self.session(program.graph), draw)  # one at a time takes memory
         return self._finite(samples)
 
     def begin(

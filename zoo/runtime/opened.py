@@ -6,7 +6,7 @@ import itertools
 import math
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import checked_count
-from zoo.errors import ConditionError, RuntimeFailure, UsageError
+from zoo.errors import ConditionError, DeviceMemoryError, RuntimeFailure, UsageError
 from zoo.modality import Modality
 from zoo.runtime import tables
 from zoo.runtime.codec import LatentCodec
@@ -160,10 +160,13 @@ class OpenBundle:
         """
         session = self.session(graph)
         parts = []
-        for part in self.batches(len(values), None, session):
+
+        def run(part: slice) -> None:
             given = np.ascontiguousarray(self.filled(values[part]), np.float32)
             results = session.run({port: given})
             parts.append({name: array[: part.stop - part.start] for name, array in results.items()})
+
+        self.each(self.batches(len(values), None, session), None, session, run)
         outputs = {name: np.concatenate([results[name] for results in parts]) for name in parts[0]}
         if not all(np.isfinite(array).all() for array in outputs.values()):
             raise RuntimeFailure(f"graph {graph} gives values that are not finite")
@@ -216,7 +219,7 @@ class OpenBundle:
         if batch_size is None:
             numbers = _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"]
             size = numbers // max(math.prod(self.event_shape) * work, 1)
-            size = min(max(size, 1), _LARGEST_BATCH)
+            size = min(max(size, 1), _LARGEST_BATCH, session.largest_batch or _LARGEST_BATCH)
         else:
             size = checked_count("samples in a batch", batch_size)
         if self.manifest.batch is not None:
@@ -224,6 +227,36 @@ class OpenBundle:
         parts = -(-n // size)
         edges = [n * i // parts for i in range(parts + 1)]
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+    def each(
+        self, batches: Iterable[slice], batch_size: int | None, session: Session, run: Callable[[slice], None]
+    ) -> None:
+        """Run batches in order; one that does not fit into memory is halved, and so are those of its size after it.
+
+        Args:
+            batches: of :meth:`batches`.
+            batch_size: as there: a size that was asked for is not changed.
+            session: of the graph that takes them; remembers what fits.
+            run: runs a batch, all of it again if it is halved.
+
+        Raises:
+            DeviceMemoryError: a single sample does not fit, or a size that was asked for, or a graph's fixed one.
+        """
+        waiting = list(batches)[::-1]
+        while waiting:
+            part = waiting.pop()
+            n = part.stop - part.start
+            fits = session.largest_batch
+            if batch_size is None and fits is not None and n > fits:
+                waiting += _halves(part)
+                continue
+            try:
+                run(part)
+            except DeviceMemoryError:
+                if n == 1 or batch_size is not None or self.manifest.batch is not None:
+                    raise
+                session.largest_batch = (n + 1) // 2
+                waiting.append(part)
 
     def filled(self, array: Any) -> Any:
         """A batch padded to the fixed batch size of the graphs, if any; to be truncated afterwards."""
@@ -244,6 +277,12 @@ class OpenBundle:
         if described.plain or described.required:
             raise ConditionError(f"scoring with {self.name} needs {described.told} of the data")
         return self.sampling_condition({}, n)
+
+
+def _halves(part: slice) -> tuple[slice, slice]:
+    """The two halves of a batch, the later one first."""
+    middle = (part.start + part.stop) // 2
+    return slice(middle, part.stop), slice(part.start, middle)
 
 
 def fresh_seed() -> int:

@@ -38,10 +38,14 @@ def score(
     request = ScoreRequest(values, conditions, seed, steps, probes, errors)
     scores = runner_of(program).scoring(opened, program, request)
     density = np.empty((len(LogDensity._fields), len(values)) if errors else len(values))
-    batches = opened.batches(len(values), batch_size, opened.session(program.graph), program.work)
+    session = opened.session(program.graph)
+    batches = opened.batches(len(values), batch_size, session, program.work)
     tick = ticker(progress, len(batches) * scores.calls)
-    for part in batches:
+
+    def scored(part: slice) -> None:
         density[..., part] = scores.score(part, tick)
+
+    opened.each(batches, batch_size, session, scored)
     value = density[0] if errors else density
     wrong = np.isnan(value) | (value == np.inf)
     if wrong.any():
@@ -77,7 +81,8 @@ def bound(
     bound = np.empty(len(values))
     batches = opened.batches(len(values), batch_size, session)
     tick = ticker(progress, len(batches) * terms)
-    for part in batches:
+
+    def bounded(part: slice) -> None:
         bound[part] = integrate.bound(
             session,
             program,
@@ -89,4 +94,6 @@ def bound(
             first=part.start,
             tick=tick,
         )[: part.stop - part.start]
+
+    opened.each(batches, batch_size, session, bounded)
     return bound + volume

@@ -157,6 +157,11 @@ class Engine(ABC, Generic[Data]):
         """Slices that cover ``n`` samples: one, unless overridden."""
         return [slice(0, n)]
 
+    def each(self, batches: Sequence[slice], batch_size: int | None, run: Callable[[slice], None]) -> None:
+        """Run :meth:`batches` of a size that was asked for or is None: one after another, unless overridden."""
+        for part in batches:
+            run(part)
+
 
 class StepSampler(Generic[Data]):
     """A model's samples, drawn in steps.
@@ -234,8 +239,11 @@ class StepSampler(Generic[Data]):
         batches = self.engine.batches(state.n, batch_size)
         tick = ticker(progress, len(batches) * rows)
         slots = np.empty(state.slots.shape, self.engine.dtype)
-        for part in batches:
+
+        def advance(part: slice) -> None:
             slots[:, part] = self.advanced(state.part(part), rows, part, tick, preview).slots
+
+        self.engine.each(batches, batch_size, advance)
         return state.moved(slots, state.row + rows)
 
     def advanced(
