@@ -24,8 +24,9 @@ def write(path: Path, precision: str) -> Path:
     if precision == "bfloat16":
         model.opset_import[0].version = max(model.opset_import[0].version, OPSET)
         model.ir_version = max(model.ir_version, 10)
-    turned = {node.output[0] for node in model.graph.node if node.op_type == "Transpose"}
-    weights = {each.name for each in model.graph.initializer} | turned
+    weights = {each.name for each in model.graph.initializer}
+    # a weight may be stored as its transpose
+    weights |= {node.output[0] for node in model.graph.node if node.op_type == "Transpose" and node.input[0] in weights}
     cast: dict[str, str] = {}
     nodes = []
     for node in model.graph.node:

@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 WEIGHTS = "weights.safetensors"
 #: the weights file without what a seed gives
 REST = "weights.rest"
-#: what `prepare` knows of a model
-FACTS = "facts.json"
 #: random weights are this many bits and a sign: float16, bfloat16 and TF32 hold them exactly
 BITS = 7
 
@@ -115,30 +113,75 @@ def build(model: Model, folder: Path | None = None) -> Any:
     return built
 
 
-def prepare(model: Model, folder: Path, say: Any = print) -> None:
-    """Export a model with seeded weights, and keep the bundle without them in ``folder``."""
-    from zoo.exporting import export
+def prepare(model: Model, folder: Path, say: Callable[[str], object] = print) -> None:
+    """Write a bundle of a model with seeded weights, and keep all but these weights in ``folder``.
 
+    The bundle is not proven as ``zoo export`` proves one, which takes long for a large network, but its sampling graph is
+    compared with PyTorch once.
+
+    Raises:
+        SystemExit: they differ, or the weights that are made again are not those of the bundle.
+    """
+    scratch, again = (folder.with_name(f".{folder.name}.{part}") for part in ("whole", "again"))
     built = build(model)
-    scratch = folder.with_name(f".{folder.name}.whole")
-    say(f"exporting {model.name}")
-    export(built, scratch, force=True, progress=lambda stage, done, whole: say(f"  {stage} ({done + 1} of {whole})"))
+    say(f"{model.name}: writing its graphs")
+    _write(built, model, scratch)
+    say(f"{model.name}: comparing them with PyTorch")
+    _compare(built, model, scratch)
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(scratch, folder, ignore=lambda _, names: [n for n in names if n == WEIGHTS])
+    shutil.copytree(scratch, folder, ignore=shutil.ignore_patterns(WEIGHTS))
     (folder / REST).write_bytes(b"".join(_shortened(scratch / WEIGHTS)))
-    (folder / FACTS).write_text(json.dumps({"products": products(built, model)}))
-    restored = folder.with_name(f".{folder.name}.again")
-    restore(model, folder, restored)
-    if (restored / WEIGHTS).read_bytes() != (scratch / WEIGHTS).read_bytes():
+    restore(model, folder, again)
+    if (again / WEIGHTS).read_bytes() != (scratch / WEIGHTS).read_bytes():
         raise SystemExit(f"{model.name}: the weights that are made again are not those of the bundle")
     shutil.rmtree(scratch)
-    shutil.rmtree(restored)
+    shutil.rmtree(again)
+
+
+def _write(built: Any, model: Model, folder: Path) -> None:
+    """The graphs, weights and manifest of a bundle, by the parts of the exporter."""
+    from zoo.bundle import MANIFEST
+    from zoo.exporting import card_of
+    from zoo_onnx.draft import with_files
+    from zoo_onnx.graph_writing import write
+    from zoo_onnx.plan import planned
+    from zoo_onnx.trace import trace
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    options: dict[str, Any] = dict.fromkeys(("opset", "inverse", "fused", "precision", "batch"))
+    plan = planned(built, card_of(built, model.name), **options, quality=False)
+    graphs = []
+    for graph in plan.programs.graphs:
+        way = plan.ways[graph.name]
+        graphs.append(trace(graph, plan.opset) if way is None else write(graph, way, plan.opset))
+    manifest = plan.draft.write(graphs, folder)
+    (folder / MANIFEST).write_text(with_files(manifest, folder).to_json())
+
+
+def _compare(built: Any, model: Model, folder: Path) -> None:
+    """Refuse a graph that does not compute what the module does."""
+    import torch
+
+    from zoo.bundle.differences import TOLERANCE, relative_difference
+    from zoo.runtime import load
+
+    graph = sampling_graph(built, model)
+    given = feeds(graph, 2)
+    with torch.no_grad():
+        results = graph.module(*(torch.from_numpy(array) for array in given.values()))
+    expected = results[0] if isinstance(results, tuple) else results
+    name = graph.outputs[0].name
+    actual = load(folder, "cpu").session(model.graph).run(given, [name])[name]
+    difference = relative_difference(actual, expected.numpy(), 1.0)
+    if not difference <= TOLERANCE:
+        raise SystemExit(f"{model.name}: graph {model.graph} differs from PyTorch by {difference:.1e}")
 
 
 def restore(model: Model, prepared: Path, folder: Path) -> Path:
     """The whole bundle of a prepared one, in ``folder``; returns it."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(prepared, folder, ignore=lambda _, names: [n for n in names if n in (REST, FACTS)])
+    shutil.copytree(prepared, folder, ignore=shutil.ignore_patterns(REST))
     with (prepared / REST).open("rb") as file, (folder / WEIGHTS).open("wb") as out:
         (size,) = struct.unpack("<Q", head := file.read(8))
         out.write(head + (header := file.read(size)))
@@ -166,13 +209,14 @@ def _ordered(header: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def bundle_of(model: Model, prepared: Path, scratch: Path) -> Path:
-    """The folder of a model's bundle: the shipped one, or the prepared one with its weights.
+    """A copy of a model's bundle, which may be written to: the shipped one, or the prepared one with its weights.
 
     Raises:
         FileNotFoundError: it was not prepared.
     """
     if model.shipped is not None:
-        return ROOT / "plugins" / "zoo_models" / model.shipped / "bundle"
+        source = ROOT / "plugins" / "zoo_models" / model.shipped / "bundle"
+        return Path(shutil.copytree(source, scratch / model.name, dirs_exist_ok=True))
     if not (prepared / model.name / REST).is_file():
         raise FileNotFoundError(f"{prepared / model.name} was not prepared: scripts/gpu --prepare {prepared}")
     return restore(model, prepared / model.name, scratch / model.name)
