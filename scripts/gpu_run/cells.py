@@ -51,8 +51,8 @@ def planned(
     """All cells, the most valuable first.
 
     The peaks; then each model's smallest and largest batch in every precision with the engines that take seconds; then
-    the compiler for the smallest batch in float32 and the largest in float16; then the batches between; then the rest of
-    the compiler's, and TensorRT's. Cells of one model are together, which loads it once.
+    the compiler for the smallest batch in float32 and the largest in float16; then the batches between; then TensorRT
+    likewise, and the rest of both. Cells of one model are together, which loads it once.
     """
     ends = [batch for batch in batches if batch in (min(batches), max(batches))]
     between = [batch for batch in batches if batch not in ends]

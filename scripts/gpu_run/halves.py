@@ -1,7 +1,7 @@
 """A graph with its products in float16 or bfloat16, between casts, as exports with ``dtype=float16`` have them.
 
-The exporter rounds the weights that it stores; here the graph casts them, which ONNX Runtime does once, when it loads the
-graph. So one weights file serves every precision, and bfloat16, in which the exporter has no products since ONNX
+The exporter rounds the weights that it stores; here the graph casts them, which ONNX Runtime does once, when it loads
+the graph. So one weights file serves every precision, and bfloat16, in which the exporter has no products since ONNX
 Runtime's CPU could not prove them, can be measured.
 """
 

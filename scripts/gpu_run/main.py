@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import queue
@@ -104,9 +105,7 @@ class Run:
         environment: of its processes.
     """
 
-    def __init__(
-        self, given: argparse.Namespace, began: float, scratch: Path, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, given: argparse.Namespace, began: float, scratch: Path, environment: Mapping[str, str]) -> None:
         self._given, self._scratch, self._environment = given, scratch, environment
         self._ends = began + given.seconds - RESERVE
         self._worker: _Worker | None = None
@@ -125,7 +124,7 @@ class Run:
         self._plan = plan
 
     def whole(self) -> int:
-        """Test and measure until everything is done or the time is over; 1 if a test failed or nothing was measured."""
+        """Test and measure until all is done or the time is over; 1 if a test failed or nothing was measured."""
         self._given.output.mkdir(parents=True, exist_ok=True)
         self._write()
         try:
@@ -221,7 +220,8 @@ class Run:
         entry.update(result)
         if result["status"] == "measured" and cell.batch:
             self._steps[cell.model, cell.engine, cell.precision] = cell.batch, result["microseconds"] / 1e6
-        said = f"{result['microseconds']:.1f} us" if "microseconds" in result else result.get("reason", result["status"])
+        measured = f"{result['microseconds']:.1f} us" if "microseconds" in result else None
+        said = measured or result.get("reason", result["status"])
         print(f"{cell.model} {cell.engine} {cell.precision} {cell.batch or ''}: {said}", flush=True)
 
     def _starting(self) -> float:
@@ -285,10 +285,8 @@ class _Worker:
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _has_tensorrt() -> bool:
@@ -307,5 +305,6 @@ def _counted(report: Path) -> dict[str, Any]:
         outcome = "passed" if not bad else "skipped" if bad[0].tag == "skipped" else "failed"
         counts[outcome] += 1
         if bad:
-            counts["others"].append({"test": case.get("name"), "outcome": outcome, "told": bad[0].get("message", "")[:300]})
+            told = bad[0].get("message", "")[:300]
+            counts["others"].append({"test": case.get("name"), "outcome": outcome, "told": told})
     return counts

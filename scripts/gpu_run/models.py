@@ -1,6 +1,6 @@
 """The models that are measured: two that ship with genzoo, and two whose weights are made from a seed.
 
-``prepare`` exports the second kind, which takes minutes and needs the exporter, and keeps everything of a bundle but its
+``prepare`` writes bundles of the second kind, which takes minutes and needs the exporter, and keeps all but their
 weights; ``restore`` makes the weights again, bit by bit the same, so that the digests in the manifest hold. They are
 integers of NumPy's Philox generator, whose raw stream is fixed for all versions, times a power of two.
 """
@@ -113,11 +113,15 @@ def build(model: Model, folder: Path | None = None) -> Any:
     return built
 
 
-def prepare(model: Model, folder: Path, say: Callable[[str], object] = print) -> None:
+def _print(told: str) -> None:
+    print(told, flush=True)
+
+
+def prepare(model: Model, folder: Path, say: Callable[[str], object] = _print) -> None:
     """Write a bundle of a model with seeded weights, and keep all but these weights in ``folder``.
 
-    The bundle is not proven as ``zoo export`` proves one, which takes long for a large network, but its sampling graph is
-    compared with PyTorch once.
+    The bundle is not proven as ``zoo export`` proves one, which takes long for a large network, but its sampling graph
+    is compared with PyTorch once.
 
     Raises:
         SystemExit: they differ, or the weights that are made again are not those of the bundle.

@@ -9,6 +9,7 @@ from typing import Any
 
 from gpu_run.cells import MATMUL
 
+TITLES = {"cuda": "# Bundles on a GPU", "cpu": "# A rehearsal on the CPU: nothing here ran on a GPU"}
 RESULTS, PAGE = "results.json", "README.md"
 
 
@@ -24,7 +25,7 @@ def page(results: Mapping[str, Any]) -> str:
     """The page."""
     machine, cells = results["machine"], results["cells"]
     lines = [
-        "# Bundles on a GPU" if results["provider"] == "cuda" else "# A rehearsal on the CPU: nothing here ran on a GPU",
+        TITLES[results["provider"]],
         "",
         f"Made by `{results['command'].strip()}` on {machine['date']}, commit {machine['commit'] or 'unknown'}; ended "
         f"{results['ended']}.",

@@ -100,9 +100,11 @@ def test_replays_follow_noise_histories_and_guidance(opened):
 def test_threads_get_the_same_results(opened, options):
     model = opened("digits-nsf", **options)
     expected, results = [model.sample(2, seed=seed) for seed in range(4)], {}
-    threads = [
-        threading.Thread(target=lambda seed=seed: results.update({seed: model.sample(2, seed=seed)})) for seed in range(4)
-    ]
+
+    def sample(seed):
+        results[seed] = model.sample(2, seed=seed)
+
+    threads = [threading.Thread(target=sample, args=(seed,)) for seed in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -77,8 +77,9 @@ def test_previews_and_edits_are_recorded_apart(diffusion):
     edit = {"init": x, "strength": 1.0, "seed": 3, "steps": 4}
     for given in ({"seed": 3, "steps": 4}, edit, {"seed": 4, "steps": 4}):
         seen = []
-        assert np.array_equal(model.sample(2, **given, preview=lambda *a, seen=seen: seen.append(a)), plain.sample(2, **given))
-        assert np.array_equal(model.sample(2, **given), plain.sample(2, **given))
+        watched = model.sample(2, **given, preview=lambda *frame, seen=seen: seen.append(frame))
+        np.testing.assert_array_equal(watched, plain.sample(2, **given))
+        np.testing.assert_array_equal(model.sample(2, **given), plain.sample(2, **given))
         assert len(seen) == 4
 
 

@@ -214,7 +214,6 @@ class _Resident:
             kept[name] = self._value(name, array)
         return feeds, kept
 
-
     def _value(self, name: str, array: NDArray[Any]) -> Any:
         placed, value = self._placed.get(name, (None, None))
         if placed is None or placed.shape != array.shape:

@@ -1,8 +1,9 @@
 """Calls of a graph recorded as CUDA graphs, and replayed: at small batches most of a call's time is launching kernels.
 
 A replay repeats what was recorded at the same addresses. So inputs are copied to values that stay where they are, and a
-recording serves the calls that take and give the same shapes at the same addresses; any other call is recorded anew, up to a limit, after
-which calls run as usual. Without this, ONNX Runtime would read the arrays of the recorded call, and say nothing.
+recording serves the calls that take and give the same shapes at the same addresses; any other call is recorded anew, up
+to a limit, after which calls run as usual. Without this, ONNX Runtime would read the arrays of the recorded call, and
+say nothing.
 
 ONNX Runtime numbers recordings by the run option ``gpu_graph_id``, -1 for a call that is not to be recorded. It refuses
 to load graphs with control flow, or with nodes whose values are copied between host and device.
@@ -149,8 +150,8 @@ class Recorder:
 def _check(session: Any, place: tuple[str, int], graph: str) -> None:
     if not hasattr(session, "get_input_memory_infos"):
         raise RuntimeFailure(
-            f"ONNX Runtime {onnxruntime().__version__} does not tell where graph {graph} reads its inputs, so its calls "
-            "cannot be recorded",
+            f"ONNX Runtime {onnxruntime().__version__} does not tell where graph {graph} reads its inputs, so its "
+            "calls cannot be recorded",
             hint="pip install --upgrade onnxruntime-gpu, or leave enable_cuda_graph out.",
         )
     memories = zip(session.get_inputs(), session.get_input_memory_infos(), strict=True)

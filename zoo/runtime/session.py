@@ -236,7 +236,9 @@ class Session:
 
     def _shapes(self, names: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Shaped | None]:
         """Shape and dtype of outputs, as the sizes of inputs determine them; None where they do not."""
-        sizes = {dim: size for port in self.inputs for dim, size in zip(port.shape, arrays[port.name].shape, strict=True)}
+        sizes = {
+            dim: size for port in self.inputs for dim, size in zip(port.shape, arrays[port.name].shape, strict=True)
+        }
         ports = {port.name: port for port in self.outputs}
         found: dict[str, Shaped | None] = {}
         for name in names:
