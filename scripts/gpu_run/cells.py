@@ -50,25 +50,27 @@ def planned(
 ) -> list[Cell]:
     """All cells, the most valuable first.
 
-    The peaks; then each model's smallest and largest batch in every precision with the engines that take seconds; then
-    the compiler for the smallest batch in float32 and the largest in float16; then the batches between; then TensorRT
-    likewise, and the rest of both. Cells of one model are together, which loads it once.
+    The peaks; then each model's smallest and largest batch in float32 and float16, with the engines that take seconds;
+    then in the other precisions; then the compiler for the smallest batch in float32 and the largest in float16; then
+    the batches between; then TensorRT likewise, and the rest of both. Cells of one model are together, which loads it
+    once.
     """
     ends = [batch for batch in batches if batch in (min(batches), max(batches))]
     between = [batch for batch in batches if batch not in ends]
-    quick = [engine for engine in (OURS_RECORDED, OURS, RECORDED, EAGER) if engine in engines]
+    quick = [engine for engine in (OURS_RECORDED, RECORDED, OURS, EAGER) if engine in engines]
     slow = [engine for engine in (COMPILED, TENSORRT) if engine in engines]
     first = [(min(batches), "float32"), (max(batches), "float16")]
+    better_known = [precision for precision in precisions if precision in ("float32", "float16")]
 
-    def cells(of: Iterable[str], sizes: Sequence[int]) -> list[Cell]:
-        return [Cell(m, e, p, b) for m in models for p in precisions for e in of for b in sizes]
+    def cells(of: Iterable[str], formats: Iterable[str], sizes: Sequence[int]) -> list[Cell]:
+        return [Cell(m, e, p, b) for m in models for p in formats for e in of for b in sizes]
+
+    def chosen(engine: str) -> list[Cell]:
+        return [Cell(m, engine, p, b) for b, p in first for m in models if engine in slow and p in precisions]
 
     plan = [Cell(MATMUL, EAGER, precision, 0) for precision in precisions if EAGER in engines]
-    plan += cells(quick, ends)
-    plan += [Cell(m, COMPILED, p, b) for b, p in first for m in models if COMPILED in slow and p in precisions]
-    plan += cells(quick, between)
-    plan += [Cell(m, TENSORRT, p, b) for b, p in first for m in models if TENSORRT in slow and p in precisions]
-    plan += cells(slow, batches)
+    plan += cells(quick, better_known, ends) + cells(quick, precisions, ends)
+    plan += chosen(COMPILED) + cells(quick, precisions, between) + chosen(TENSORRT) + cells(slow, precisions, batches)
     return list(dict.fromkeys(plan))
 
 
@@ -93,6 +95,8 @@ def reason_against(cell: Cell, provider: str, has_tensorrt: bool, missing: Itera
         return "TF32 needs CUDA"
     if cell.engine in (OURS_RECORDED, RECORDED, TENSORRT):
         return "needs CUDA"
+    if cell.engine in (EAGER, COMPILED) and cell.precision == "float16":
+        return "takes PyTorch too long without CUDA"
     if cell.engine == OURS and cell.precision == "bfloat16":
         return "ONNX Runtime's CPU has no products in bfloat16"
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import queue
 import signal
@@ -26,8 +27,8 @@ from gpu_run.environment import ROOT, machine, make_importable
 RESERVE = 2.0
 #: of the time, the largest share that the tests may take
 TESTS_SHARE = 0.35
-#: a cell is not begun if a larger batch would need so many of its steps in more than its bound
-LEAST_STEPS = 12
+#: a cell is not begun if so many of its steps could take longer than its bound: first ones, and two runs
+LEAST_STEPS = 5
 TESTS = ROOT / "tests" / "gpu"
 
 
@@ -65,7 +66,9 @@ def _arguments(about: str | None) -> argparse.Namespace:
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.prepared = given.prepared.resolve()
-    given.models = cells.names_of(given.models, cells.KNOWN_MODELS, "model")
+    # a rehearsal begins with the models that take least, so that it comes to all of them
+    order = cells.KNOWN_MODELS if given.provider == "cuda" else cells.KNOWN_MODELS[::-1]
+    given.models = cells.names_of(given.models, order, "model")
     given.engines = cells.names_of(given.engines, cells.ENGINES, "engine")
     given.precisions = cells.names_of(given.precisions, cells.PRECISIONS, "precision")
     try:
@@ -165,8 +168,13 @@ class Run:
         began = time.monotonic()
         process = subprocess.Popen(
             [*command, f"--junitxml={report}", str(TESTS)],
-            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )  # fmt: skip
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
         try:
             output = process.communicate(timeout=max(bound, 1))[0]
         except subprocess.TimeoutExpired:
@@ -214,15 +222,17 @@ class Run:
         bound = min(cell.bound, self._left())
         result = self._worker.ask(cell, bound + (0 if self._worker.warm else self._starting()))
         if result is None:
-            over = self._left() <= 0.5
-            told = "the time was over" if over else f"took more than {bound:.0f} s, or its process ended"
+            ended = self._worker.ended
+            over = ended is None and self._left() <= 0.5
+            told = "the time was over" if over else ended or f"took more than {bound:.0f} s"
             result = {"status": "not reached" if over else "stopped", "reason": told}
         entry.update(result)
+        key = cell.model, cell.engine, cell.precision
         if result["status"] == "measured" and cell.batch:
-            self._steps[cell.model, cell.engine, cell.precision] = cell.batch, result["microseconds"] / 1e6
-        measured = f"{result['microseconds']:.1f} us" if "microseconds" in result else None
-        said = measured or result.get("reason", result["status"])
-        print(f"{cell.model} {cell.engine} {cell.precision} {cell.batch or ''}: {said}", flush=True)
+            self._steps[key] = cell.batch, result["microseconds"] / 1e6
+        elif result["status"] == "stopped":
+            self._steps[key] = cell.batch, math.inf
+        print(f"{page.name_of(entry)}: {page.said_of(entry)}", flush=True)
 
     def _starting(self) -> float:
         """Seconds that a worker may take to start, beyond the bound of its first cell."""
@@ -233,6 +243,8 @@ class Run:
         batch, seconds = self._steps.get((cell.model, cell.engine, cell.precision), (0, 0.0))
         if not batch or cell.batch <= batch:
             return None
+        if seconds == math.inf:
+            return "a smaller batch was stopped"
         needed = LEAST_STEPS * seconds * cell.batch / batch
         return f"a step could take {needed / LEAST_STEPS:.1f} s" if needed > cell.bound else None
 
@@ -245,11 +257,18 @@ class _Worker:
         command += ["--provider", given.provider, "--prepared", str(given.prepared)]
         self._log = (scratch / "worker.log").open("ab")
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=dict(environment),
+            command,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
             start_new_session=True,
-        )  # fmt: skip
+        )
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.warm = False
+        #: how it ended of itself, with the last that it printed, or None
+        self.ended: str | None = None
         threading.Thread(target=self._read, daemon=True).start()
 
     @property
@@ -266,6 +285,9 @@ class _Worker:
             answer = self._lines.get(timeout=max(seconds, 0.1))
             result: dict[str, Any] = json.loads(answer)
         except (OSError, queue.Empty, json.JSONDecodeError):
+            if (code := self._code()) is not None:
+                told = " ".join(Path(self._log.name).read_text(errors="replace")[-300:].split())
+                self.ended = f"its process ended with {code}: {told}"
             self.end()
             return None
         self.warm = True
@@ -276,6 +298,13 @@ class _Worker:
         _kill(self._process)
         self._process.wait()
         self._log.close()
+
+    def _code(self) -> int | None:
+        """Its exit code, if it ended, which is seen a moment after the end of its output."""
+        try:
+            return self._process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            return None
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -54,6 +54,18 @@ def fraction(cell: Mapping[str, Any], products: float | None, peak: float | None
     return float(products * cell["batch"] / (cell["microseconds"] * 1e-6) / peak)
 
 
+def name_of(cell: Mapping[str, Any]) -> str:
+    """What a cell is, in words."""
+    return f"{cell['model']} {cell['engine']} {cell['precision']} {cell['batch'] or ''}".strip()
+
+
+def said_of(cell: Mapping[str, Any]) -> str:
+    """What came out, in words."""
+    if "tflops" in cell:
+        return f"{cell['tflops']:.3g} TFLOP/s"
+    return f"{_microseconds(cell)} us" if cell["status"] == "measured" else cell.get("reason", cell["status"])
+
+
 def _tests(tests: Mapping[str, Any] | None) -> list[str]:
     if tests is None:
         return ["Tests: not run.", ""]
@@ -108,8 +120,7 @@ def _others(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     for cell in cells:
         if cell["status"] != "measured":
             told = f"{cell['status']}: {cell['reason']}" if cell.get("reason") else cell["status"]
-            name = f"{cell['model']} {cell['engine']} {cell['precision']} {cell['batch'] or ''}".strip()
-            reasons.setdefault(told, []).append(name)
+            reasons.setdefault(told, []).append(name_of(cell))
     if not reasons:
         return []
     lines = [f"- {told} ({len(names)}): {', '.join(names)}" for told, names in reasons.items()]

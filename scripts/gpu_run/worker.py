@@ -19,11 +19,13 @@ from gpu_run import models
 from gpu_run.cells import MATMUL, OURS, OURS_RECORDED, TENSORRT, Cell
 from gpu_run.engines import OnnxRuntime, PyTorch, Timed, product
 
-#: seconds to spend on repeats
-SPENT = 1.0
+#: seconds to spend on repeats, and their least and largest number
+SPENT = 0.4
 REPEATS = (3, 15)
+#: a step of so many seconds is measured once
+SLOW = 0.3
 #: steps of the shorter of the two runs whose times are subtracted
-SHORT = 2
+SHORT = 1
 
 
 def serve(provider: str, prepared: Path, scratch: Path) -> None:
@@ -101,22 +103,23 @@ class Worker:
 def _per_step(timed: Timed) -> dict[str, Any]:
     """Microseconds a step: the difference of two runs, unless each step is a whole call."""
     once = _seconds(lambda: timed.steps(SHORT)) / SHORT
-    more = max(2, min(100, int(0.1 / max(once, 1e-6))))
+    more = max(1, min(100, int(0.1 / max(once, 1e-6))))
+    least = 1 if once > SLOW else REPEATS[0]
     if timed.single:
-        _, times = _repeated(lambda: timed.steps(more))
+        _, times = _repeated(lambda: timed.steps(more), least=least)
         each = [1e6 * taken / more for taken in times]
     else:
-        shorter, longer = _repeated(lambda: timed.steps(SHORT), lambda: timed.steps(SHORT + more))
+        shorter, longer = _repeated(lambda: timed.steps(SHORT), lambda: timed.steps(SHORT + more), least=least)
         each = [1e6 * (b - a) / more for a, b in zip(shorter, longer, strict=True)]
     spread = {"least": min(each), "most": max(each), "repeats": len(each), "steps": more}
     return {"microseconds": statistics.median(each), **spread}
 
 
-def _repeated(*calls: Callable[[], Any]) -> tuple[list[float], list[float]]:
+def _repeated(*calls: Callable[[], Any], least: int = REPEATS[0]) -> tuple[list[float], list[float]]:
     """Seconds of the first and the last call, in turn, several times."""
     times: list[list[float]] = [[] for _ in calls]
     began = time.perf_counter()
-    while len(times[0]) < REPEATS[0] or (time.perf_counter() - began < SPENT and len(times[0]) < REPEATS[1]):
+    while len(times[0]) < least or (time.perf_counter() - began < SPENT and len(times[0]) < REPEATS[1]):
         for call, taken in zip(calls, times, strict=True):
             taken.append(_seconds(call))
     return times[0], times[-1]

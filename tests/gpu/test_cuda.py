@@ -61,8 +61,10 @@ def test_all_arithmetic_runs_on_the_gpu_and_nothing_is_copied_between(shipped, p
     assert not [op for op, types in on_host if not set(types) <= {"int64", "int32", "bool"}]
 
 
-def test_the_state_stays_on_the_device(opened, monkeypatch):
-    model = opened("mnist-unet")
+@pytest.mark.parametrize("name", ["mnist-unet", "wine-mlp"])
+@pytest.mark.parametrize("options", [{}, RECORDED])
+def test_the_state_stays_on_the_device(opened, monkeypatch, name, options):
+    model = opened(name, **options)
     copies = []
     for name in ("value", "fetch", "replace"):
         own = getattr(Session, name)

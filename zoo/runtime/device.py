@@ -90,7 +90,7 @@ class Device:
         elif self.index:
             own = {"device_id": str(self.index), **own}
         first = execution_provider(chosen)
-        behind = [] if chosen == "cpu" else [execution_provider("cpu")]
+        behind: list[Any] = [] if chosen == "cpu" else [execution_provider("cpu")]
         if chosen == "tensorrt" and "cuda" in available():  # for what it cannot do, before the CPU
             behind = [(execution_provider("cuda"), self._cuda()), *behind]
         return [(first, own) if own else first, *behind]
