@@ -29,6 +29,8 @@ RESERVE = 2.0
 TESTS_SHARE = 0.35
 #: a cell is not begun if so many of its steps could take longer than its bound: first ones, and two runs
 LEAST_STEPS = 5
+#: processes that end before they measured anything, after which no more are started
+STARTS = 3
 TESTS = ROOT / "tests" / "gpu"
 
 
@@ -112,6 +114,7 @@ class Run:
         self._given, self._scratch, self._environment = given, scratch, environment
         self._ends = began + given.seconds - RESERVE
         self._worker: _Worker | None = None
+        self._unstarted = 0
         self._steps: dict[tuple[str, str, str], tuple[int, float]] = {}
         plan = cells.planned(given.models, given.engines, given.precisions, given.batches)
         self._results: dict[str, Any] = {
@@ -210,6 +213,9 @@ class Run:
             if (reason := self._too_slow(cell)) is not None:
                 entry.update(status="skipped", reason=reason)
                 continue
+            if self._unstarted == STARTS:
+                entry.update(status="skipped", reason="no process could be started to measure it, see the first cells")
+                continue
             if self._left() <= 0:
                 return
             self._one(cell, entry)
@@ -218,6 +224,7 @@ class Run:
     def _one(self, cell: Cell, entry: dict[str, Any]) -> None:
         assert self._worker is not None
         if not self._worker.alive:
+            self._unstarted = 0 if self._worker.warm else self._unstarted + 1
             self._worker = _Worker(self._given, self._scratch, self._environment)
         bound = min(cell.bound, self._left())
         result = self._worker.ask(cell, bound + (0 if self._worker.warm else self._starting()))

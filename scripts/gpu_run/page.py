@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from gpu_run.cells import MATMUL
 
 TITLES = {"cuda": "# Bundles on a GPU", "cpu": "# A rehearsal on the CPU: nothing here ran on a GPU"}
+#: so many cells with one reason are named one by one
+NAMED = 4
 RESULTS, PAGE = "results.json", "README.md"
 
 
@@ -72,7 +75,9 @@ def _tests(tests: Mapping[str, Any] | None) -> list[str]:
     if "passed" not in tests:
         return [f"Tests: {tests['ended']}.", "", "```text", tests["output"].strip(), "```", ""]
     lines = [f"Tests: {tests['passed']} passed, {tests['failed']} failed, {tests['skipped']} skipped.", ""]
-    told = [f"- {each['test']}: {each['outcome']}, {each['told'].strip()}" for each in tests["others"]]
+    failed = [f"- {each['test']}: {each['told'].strip()}" for each in tests["others"] if each["outcome"] == "failed"]
+    reasons = Counter(each["told"].strip() for each in tests["others"] if each["outcome"] == "skipped")
+    told = [*failed, *(f"- skipped {count}: {reason}" for reason, count in reasons.items())]
     return [*lines, *told, *([""] if told else [])]
 
 
@@ -116,12 +121,20 @@ def _microseconds(cell: Mapping[str, Any] | None) -> str:
 
 def _others(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was not measured, and why, cells of one reason together."""
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[Mapping[str, Any]]] = {}
     for cell in cells:
         if cell["status"] != "measured":
             told = f"{cell['status']}: {cell['reason']}" if cell.get("reason") else cell["status"]
-            reasons.setdefault(told, []).append(name_of(cell))
+            reasons.setdefault(told, []).append(cell)
     if not reasons:
         return []
-    lines = [f"- {told} ({len(names)}): {', '.join(names)}" for told, names in reasons.items()]
-    return ["## Not measured", "", *lines, ""]
+    lines = [f"- {told} ({len(same)}): {_together(same)}" for told, same in reasons.items()]
+    return ["## Not measured", "", f"{RESULTS} has each cell.", "", *lines, ""]
+
+
+def _together(cells: Sequence[Mapping[str, Any]]) -> str:
+    """Few cells by their names, many by what occurs in them."""
+    if len(cells) <= NAMED:
+        return ", ".join(name_of(cell) for cell in cells)
+    occurring = ({str(cell[field]): None for cell in cells} for field in ("model", "engine", "precision", "batch"))
+    return "; ".join(", ".join(values) for values in occurring)

@@ -89,7 +89,7 @@ class Worker:
             else:
                 built = models.build(model, folder)
                 if cell.model not in self._products:
-                    self._products[cell.model] = models.products(built, model)
+                    self._products[cell.model] = models.products(built, model, folder)
                 self._engine = PyTorch(built, model, cell, self._provider)
             self._key = key
         return self._engine
