@@ -256,7 +256,7 @@ def feeds(graph: Any, batch: int, *, seed: int = 0) -> dict[str, np.ndarray]:
 def products(built: Any, model: Model, folder: Path) -> float:
     """Floating-point operations of the products (matrix products and convolutions) of one sample's call.
 
-    PyTorch counts those of a network. A flow's are counted in its graph, where each weight is used for one row a sample.
+    PyTorch counts those of a network. A flow's are counted in its graph, where a weight is used once a sample.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -273,10 +273,15 @@ def products(built: Any, model: Model, folder: Path) -> float:
 def _weights_used(path: Path) -> float:
     import onnx
 
-    graph = onnx.load(path, load_external_data=False).graph
-    sizes = {each.name: math.prod(each.dims) for each in graph.initializer}
+    model = onnx.load(path, load_external_data=False)
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {each.name: list(each.dims) for each in graph.initializer}
+    for each in graph.value_info:
+        shapes[each.name] = [dim.dim_value for dim in each.type.tensor_type.shape.dim]
+    total = 0
     for node in graph.node:
-        if node.op_type == "Transpose" and node.input[0] in sizes:
-            sizes[node.output[0]] = sizes[node.input[0]]
-    uses = [node.input[1] for node in graph.node if node.op_type in ("Gemm", "MatMul")]
-    return 2.0 * sum(sizes.get(name, 0) for name in uses)
+        if node.op_type in ("Gemm", "MatMul"):
+            # the operand without a batch is the weight, or a part of it
+            fixed = [shapes[name] for name in node.input[:2] if shapes.get(name) and 0 not in shapes[name]]
+            total += math.prod(fixed[0]) if fixed else 0
+    return 2.0 * total
