@@ -148,7 +148,7 @@ def test_a_models_name_becomes_pixels_in_python(monkeypatch, tmp_path):
         write(model.sample(1, seed=0, steps=2), tmp_path / "x.png")
     assert journey.steps() == told("From a model's name to pixels, in Python")
     assert journey.reached == ONCE
-    assert (len(journey.steps()), len(files(journey.steps()))) == (21, 12)
+    assert (len(journey.steps()), len(files(journey.steps()))) == (23, 12)
     assert len(journey.entered) <= 330  # 317 when this was written
 
 
@@ -158,7 +158,7 @@ def test_a_models_name_becomes_pixels_on_the_command_line(monkeypatch, tmp_path)
         assert zoo("run", "mnist-unet", "-n", 1, "--steps", 2, "--provider", "cpu", "-o", tmp_path / "x.png") == 0
     assert journey.steps() == told("From a model's name to pixels, on the command line")
     assert journey.reached == ONCE
-    assert (len(journey.steps()), len(files(journey.steps()))) == (31, 17)
+    assert (len(journey.steps()), len(files(journey.steps()))) == (33, 17)
     assert len(journey.entered) <= 400  # 396 when this was written
 
 
