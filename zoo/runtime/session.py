@@ -35,6 +35,8 @@ _DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)"
 _NUMPY = {name: np.dtype(name) for name in _DTYPES.values()}
 #: what ONNX Runtime, cuBLAS, cuDNN and CUDA say when there is no memory left
 _NO_MEMORY = ("failed to allocate", "out of memory", "alloc_failed", "bad_alloc", "bad allocation")
+#: a place in ONNX Runtime's own source, and the signature of the function there
+_LOCATION = re.compile(r"[\w/.-]+\.(?:h|cc|cpp|cu):\d+ (?:[\w:<>,&*~ ]*\([^()]*\) )?")
 #: characters of a reason
 _LONGEST = 400
 _DAMAGED = ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NoModel")
@@ -276,6 +278,7 @@ class Session:
         text = " ".join(str(error).split())
         # "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from x.onnx failed: ..." says it all in its last part
         reason = text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text or type(error).__name__
+        reason = _LOCATION.sub("", reason)
         if len(reason) > _LONGEST:  # cuDNN's describe the whole operator
             reason = f"{reason[:_LONGEST]}…"
         if not self.graph.is_file():
