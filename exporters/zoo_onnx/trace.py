@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -97,9 +98,23 @@ def _exported(graph: Graph, inputs: list[Tensor], marking: forward_mode.Marking)
     dims = tuple(
         {i: torch.export.Dim.DYNAMIC for i, d in enumerate(p.shape) if isinstance(d, str)} for p in graph.inputs
     )
-    with derivatives.method(marking):
+    with derivatives.method(marking), _without_stacks():
         program = torch.export.export(_Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False)
     return folded(program, inputs, dims)
+
+
+@contextlib.contextmanager
+def _without_stacks() -> Iterator[None]:
+    """A block in which torch notes no source lines of the operators it traces, which nobody reads here."""
+    config = torch.fx.config
+    before = getattr(config, "do_not_emit_stack_traces", None)
+    if before is not None:
+        config.do_not_emit_stack_traces = True
+    try:
+        yield
+    finally:
+        if before is not None:
+            config.do_not_emit_stack_traces = before
 
 
 class _Positional(nn.Module):
