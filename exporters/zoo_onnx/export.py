@@ -25,7 +25,7 @@ from zoo_onnx.fixed import fix
 from zoo_onnx.golden import golden, replay_golden
 from zoo_onnx.graph_writing import write
 from zoo_onnx.model_card import model_card
-from zoo_onnx.plan import OPSET, Plan, planned
+from zoo_onnx.plan import OPSET, Plan, planned, reduced
 from zoo_onnx.precision import loss
 from zoo_onnx.precision.lower import lowered
 from zoo_onnx.precision.quality import compared, measure
@@ -49,6 +49,7 @@ def export(
     bound: float | None = None,
     quality: bool = True,
     batch: int | None = None,
+    without: Sequence[str] = (),
     progress: StageProgress | None = None,
 ) -> None:
     """Write a bundle into an empty folder and prove that it computes what the model computes.
@@ -70,6 +71,7 @@ def export(
         quality: whether to measure the card's class agreement and bits/dim again after that, if the card's data are
             available.
         batch: a fixed batch size of the graphs; None leaves it symbolic.
+        without: programs or graphs to leave out, such as ``["log_prob"]``: the bundle then states no density.
         progress: called with (current stage, stages done, stages in all).
 
     Raises:
@@ -87,6 +89,7 @@ def export(
         precision=precision.precision(dtype, quantize, bound),
         batch=batch,
         quality=quality,
+        without=(without,) if isinstance(without, str) else tuple(without),
     )
     stages = _Stages(progress, plan.stages)
     proof = _prove_model(plan, stages)
@@ -190,7 +193,8 @@ def _lower(plan: Plan, graphs: Sequence[ir.Model], proven: _Proven, stages: _Sta
         fixed.graph(graph)
     if plan.programs.sample is not None:
         fixed.sample()
-    fixed.log_prob()
+    if plan.programs.log_prob is not None:
+        fixed.log_prob()
     return _Proven(bundle, fixed)
 
 
@@ -221,7 +225,7 @@ def _measure_loss(plan: Plan, bundle: _Written, stages: _Stages) -> dict[str, An
     if plan.precision is None:
         return None
     stages.begin("measuring the loss")
-    costs = loss.measure(plan.original, plan.original.programs(), bundle.opened())
+    costs = loss.measure(plan.original, reduced(plan.original.programs(), plan.without), bundle.opened())
     loss.check(costs, plan.precision.bound, plan.precision.name)
     if plan.quality:
         metrics, missing = measure(plan.draft.card, bundle.opened())

@@ -135,6 +135,7 @@ def test_a_third_party_package_that_breaks_stops_nobody_else(environment, exampl
         environment.pip("uninstall", "-y", "zoo-example")
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_third_party_kind_of_program_trains_exports_proves_and_runs(environment, tmp_path):
     import numpy as np
@@ -179,6 +180,7 @@ def test_a_third_party_kind_of_program_trains_exports_proves_and_runs(environmen
     assert "kind 'rejection'" in error["message"]
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_bound_and_no_density_at_all_train_export_and_run(environment, tmp_path):
     """A VAE, whose density is a bound, and a GAN, which has none and trains two networks against one another."""

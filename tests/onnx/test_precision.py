@@ -32,8 +32,8 @@ CHOICES = {
     "int4-weights": {"quantize": "int4-weights", "bound": 0.2},
 }
 #: choices that leave arithmetic in float32: their bundles compute what the rounded model computes
-#: the choices of the quick tier: integers computed, integers stored, floats
-SAMPLE = ("int8", "int4-weights", "float16")
+#: the choices of the quick tier: integers, and floats
+SAMPLE = ("int8", "float16")
 EXACT = ("bfloat16", "int8-weights", "int4-weights")
 
 
