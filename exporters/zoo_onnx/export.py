@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ import onnx_ir as ir
 from zoo import weights
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, Bundle, Manifest, open_bundle
 from zoo.counts import StageProgress
-from zoo.errors import UsageError
+from zoo.errors import UsageError, ZooError
 from zoo.files import write_text
 from zoo.models.interface import GenerativeModel
+from zoo.programs import Graph
 from zoo.registry.cards import ModelCard
 from zoo.runtime import BundledModel
 from zoo.runtime.check import confirm
@@ -23,7 +25,7 @@ from zoo_onnx import precision
 from zoo_onnx.draft import stated, with_files
 from zoo_onnx.fixed import fix
 from zoo_onnx.golden import golden, replay_golden
-from zoo_onnx.graph_writing import write
+from zoo_onnx.graph_writing import compose, write
 from zoo_onnx.model_card import model_card
 from zoo_onnx.plan import OPSET, Plan, planned, reduced
 from zoo_onnx.precision import loss
@@ -132,7 +134,7 @@ def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
     for graph in plan.programs.graphs:
         if (way := plan.ways[graph.name]) is None:
             stages.begin(f"tracing graph {graph.name}")
-            traced.append(trace(graph, plan.opset))
+            traced.append(_traced(graph, plan.opset))
         else:
             stages.begin(f"writing graph {graph.name}")
             traced.append(write(graph, way, plan.opset))
@@ -141,6 +143,15 @@ def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
         if not sum(store(each, format) for each in traced):
             raise UsageError(f"{plan.draft.card.name} has no weights to store in {format.name}")
     return traced
+
+
+def _traced(graph: Graph, opset: int) -> ir.Model:
+    """A graph composed of parts that are alike, or traced as a whole."""
+    if graph.composed is not None:
+        # what a part cannot do alone, and what is wrong with it, is told of the whole
+        with contextlib.suppress(ZooError):
+            return compose(graph, opset)
+    return trace(graph, opset)
 
 
 def _write(plan: Plan, graphs: Sequence[ir.Model], folder: Path, stages: _Stages) -> _Written:

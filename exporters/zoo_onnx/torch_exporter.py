@@ -47,7 +47,7 @@ def to_onnx(program: torch.export.ExportedProgram, opset: int) -> ir.Model:
     if result is None:
         raise ExportError("torch's exporter returned nothing")
     model: ir.Model = result.model
-    _tidied(model)
+    tidied(model)
     return model
 
 
@@ -132,7 +132,7 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, original)
 
 
-def _tidied(model: ir.Model) -> None:
+def tidied(model: ir.Model) -> None:
     """Fold constants and sizes; remove what does nothing, is unused, or is there twice."""
     common.InlinePass()(model)
     optimizer.fold_constants(model, onnx_shape_inference=True)
