@@ -211,7 +211,7 @@ class Flow(DirectModel):
             "inverse": frozen._writers("inverse", graph_writing.inverse),
             "log_prob": frozen._writers("forward", graph_writing.log_prob),
         }
-        composed = {
+        composed: dict[str, Writer | None] = {
             "inverse": partial(graph_writing.inverse, frozen._described(), None),
             "log_prob": partial(graph_writing.log_prob, frozen._described(), None),
         }

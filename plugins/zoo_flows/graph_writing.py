@@ -98,8 +98,8 @@ def _through(
     if way is None:
         for transform in _in_order(flow, direction):
             step = _Step(transform, "forward" if direction == "forward" else "data")
-            value, *log_det = builder.call(step, *_with_context(flow, (value, ("batch", flow.size)), context))
-            for each in log_det:
+            value, *volume = builder.call(step, *_with_context(flow, (value, ("batch", flow.size)), context))
+            for each in volume:
                 total = each if total is None else builder("Add", total, each)
         return value, total
     for is_written, group in groupby(_in_order(flow, direction), lambda t: direction in t.written):
