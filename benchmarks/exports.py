@@ -4,9 +4,9 @@
     python benchmarks/exports.py mnist-unet --without log_prob
     python benchmarks/exports.py maf-64 --beside ../other/.venv/bin/python
 
-Every export has a process of its own, whose imports are a stage. With ``--beside`` another interpreter, in which another
-version of genzoo is installed, exports the same models in turn; CPU time then compares even on a machine that others
-use. ``maf-64`` is the flow of ``autoregressive.py`` in 64 dimensions; every other name is that of a shipped model.
+Every export has a process of its own, whose imports are a stage. With ``--beside`` another interpreter, in which
+another version of genzoo is installed, exports the same models in turn; CPU time then compares even on a machine that
+others use. ``maf-64`` is the flow of ``autoregressive.py`` in 64 dimensions; every other name is that of a shipped model.
 """
 
 from __future__ import annotations

@@ -115,6 +115,7 @@ def _recalling() -> Any:
 
     def promoted(module: fx.GraphModule) -> None:
         for each in module.modules():
+            assert isinstance(each, fx.GraphModule)
             insertion = type_promotion.InsertTypePromotion(each)
             insertion.interpreter = Recalling(each, table)
             insertion.run()
