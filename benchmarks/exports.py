@@ -6,7 +6,8 @@
 
 Every export has a process of its own, whose imports are a stage. With ``--beside`` another interpreter, in which
 another version of genzoo is installed, exports the same models in turn; CPU time then compares even on a machine that
-others use. ``maf-64`` is the flow of ``autoregressive.py`` in 64 dimensions; every other name is that of a shipped model.
+others use. ``maf-64`` is the flow of ``autoregressive.py`` in 64 dimensions; every other name is that of a shipped
+model.
 """
 
 from __future__ import annotations
