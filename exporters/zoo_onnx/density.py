@@ -28,16 +28,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo import noise
+from zoo.arrays import Array
 from zoo.errors import ProofError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.noise import Noise
 from zoo.programs import Graph, Programs
-
-Array = NDArray[np.float64]
 
 #: the largest size whose full Jacobian is computed
 EXACT_SIZE = 128
@@ -82,7 +80,7 @@ class Finding:
     difference: float
     error: float
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """As JSON values."""
         return {
             "method": self.method,
@@ -93,7 +91,7 @@ class Finding:
 
 
 def check_density(
-    model: GenerativeModel, programs: Programs, graphs: Mapping[str, Graph], condition: Mapping[str, NDArray[Any]]
+    model: GenerativeModel, programs: Programs, graphs: Mapping[str, Graph], condition: Mapping[str, Array]
 ) -> Finding | None:
     """Compare ``log_prob`` with the density that sampling implies.
 
@@ -217,13 +215,13 @@ def _log_det(draw: Call, z: Tensor, condition: Conditions, step: float = _STEP) 
     return log_det
 
 
-def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, NDArray[Any]]) -> Finding | None:
+def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, Array]) -> Finding | None:
     """That the mass of a model that only scores is at most 1: how far its data reach, only the model knows."""
     with torch.no_grad():
         return _mass(lambda n, _: model.examples(n).double(), score, _in_float64(condition), exact=False)
 
 
-def _in_float64(condition: Mapping[str, NDArray[Any]]) -> Conditions:
+def _in_float64(condition: Mapping[str, Array]) -> Conditions:
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in condition.items()}
     return {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
 

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx_ir as ir
 
@@ -45,7 +44,7 @@ def export(
     *,
     opset: int | None = None,
     inverse: str | None = None,
-    fused: Mapping[str, Any] | None = None,
+    fused: Mapping[str, object] | None = None,
     dtype: str | None = None,
     quantize: str | None = None,
     bound: float | None = None,
@@ -227,7 +226,7 @@ def _finish(plan: Plan, proven: _Proven, stages: _Stages) -> None:
     open_bundle(folder)  # our own bundles must pass the checks that any bundle must pass
 
 
-def _measure_loss(plan: Plan, bundle: _Written, stages: _Stages) -> dict[str, Any] | None:
+def _measure_loss(plan: Plan, bundle: _Written, stages: _Stages) -> dict[str, object] | None:
     """The manifest's entry about the formats and their loss; None for float32.
 
     Raises:

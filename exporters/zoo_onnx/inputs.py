@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.models.interface import GenerativeModel
 from zoo.noise import Distribution
 from zoo.programs import Graph, Programs
@@ -20,7 +21,7 @@ from zoo.programs.ports import Port
 from zoo_onnx.parts import Parts, first
 from zoo_onnx.reference import call
 
-Feeds = dict[str, NDArray[Any]]
+Feeds = dict[str, Array]
 Sizes = Mapping[str, int]
 
 _SEED = 20_000  # of the data to score; fixed, so that a proof is repeatable
@@ -175,8 +176,8 @@ class Inputs:
             return {}
         # led by the batch, or by evaluations and the batch
         leading = [sizes[str(size)] for size in ports[0].shape[: -len(wanted[ports[0].name].shape) + 1 or None]]
-        given = self._given(self.parts.feeds({**sizes, ROWS: math.prod(leading)}))
-        return {port.name: given[port.name].reshape(*leading, *given[port.name].shape[1:]) for port in ports}
+        feeds = self._given(self.parts.feeds({**sizes, ROWS: math.prod(leading)}))
+        return {port.name: feeds[port.name].reshape(*leading, *feeds[port.name].shape[1:]) for port in ports}
 
     def _extreme_parts(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
         """Parts at the ends of their ranges, and those that stand for no condition."""
@@ -228,17 +229,17 @@ class Inputs:
                 arguments["condition"] = None  # scored under the null class
         return data[:n], arguments
 
-    def unit(self, expected: NDArray[Any]) -> float:
+    def unit(self, expected: Array) -> float:
         """The absolute size of a relative difference of 1 between samples."""
         return self.programs.sampling.unit(expected)
 
     def graph_unit(self, graph: Graph) -> float:
-        """The absolute size of a relative difference of 1 between outputs of a graph: the number of dimensions for "
-        "log-densities."""
+        """The absolute size of a relative difference of 1 between outputs of a graph: the number of dimensions for
+        log-densities."""
         densities = self.programs.log_prob
         return 1.0 if densities is None else densities.graph_unit(graph.name, math.prod(self.model.event_shape))
 
-    def _port(self, graph: Graph, port: Port, shape: tuple[int, ...], t: float) -> NDArray[Any]:
+    def _port(self, graph: Graph, port: Port, shape: tuple[int, ...], t: float) -> Array:
         role = self._roles.get(graph.name)
         if port.name == "condition" and self.model.condition is not None and port.dtype == "int32":
             null = None if role is None else role.null_class

@@ -49,7 +49,7 @@ def _facts(card: ModelCard, manifest: Manifest) -> str:
     return _table(("", ""), [(what, _text(value)) for what, value in rows])
 
 
-def _condition(condition: Condition | None) -> list[tuple[str, Any]]:
+def _condition(condition: Condition | None) -> list[tuple[str, object]]:
     """What a model is conditioned on; of named parts one row each."""
     if condition is None or condition.plain:
         return [("condition", "none" if condition is None else f"{condition.kind} of size {condition.size}")]
@@ -206,12 +206,12 @@ def _papers(papers: Sequence[str]) -> str:
     return "## Papers\n\n" + "\n".join(f"- {_text(paper)}" for paper in papers) if papers else ""
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Text of a card made safe for Markdown: without line breaks, control characters, table cells or HTML."""
     text = printable(" ".join(str(value).split()))
     return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo import weights
+from zoo.arrays import Array
 from zoo.errors import ExportError, UnknownNameError, UsageError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Programs
@@ -136,7 +137,7 @@ def reduced(programs: Programs, without: Sequence[str]) -> Programs:
 
 
 def _check_density(model: GenerativeModel, programs: Programs) -> None:
-    """Refuse a model whose programs score otherwise than it says of itself, and its card after it."""
+    """Refuse a model whose programs contradict what it, and so its card, states about its density."""
     if model.samples != (programs.sample is not None) or programs.sample is programs.log_prob is None:
         told = "samples" if model.samples else "only scores"
         raise ExportError(
@@ -165,7 +166,7 @@ def _check_batch(batch: int | None, fused: bool) -> None:
     if batch is None:
         return
     if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= _LARGEST_BATCH:
-        raise UsageError(f"the batch is a whole number from 1 to {_LARGEST_BATCH}, not {batch!r}")
+        raise UsageError(f"the batch must be a whole number from 1 to {_LARGEST_BATCH}, not {batch!r}")
     if fused:
         raise UsageError("a fused graph takes the number of samples as an input: it has no fixed batch")
 
@@ -177,7 +178,7 @@ def _frozen(model: GenerativeModel) -> GenerativeModel:
         raise ExportError(f"the model cannot be copied: {error}") from error
 
 
-def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[GenerativeModel, dict[str, Any]]:
+def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[GenerativeModel, dict[str, Array]]:
     """The model with its weights rounded, and their entries in the weights file; the original for float32."""
     if chosen is None:
         return original, weights.state_arrays(original)
@@ -193,8 +194,8 @@ def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[Gener
 
 
 def _possible(chosen: Precision | None, programs: Programs, *, written: bool) -> Precision | None:
-    """The choice, with arithmetic in float32 where a flow's two directions would otherwise not be inverse to each "
-    "other."""
+    """The choice, with arithmetic in float32 where a flow's two directions would otherwise not be inverse to each
+    other."""
     if chosen is None:
         return None
     if written and chosen.arithmetic == "int8-dynamic":
@@ -213,17 +214,17 @@ def _check_noise(model: GenerativeModel, programs: Programs, chosen: Precision |
     if chosen is None or programs.steps:
         return
     if (program := programs.sample) is None:
-        raise UsageError(f"{chosen.name} is for models that sample, which its loss is measured by")
+        raise UsageError(f"{chosen.name} applies only to models that sample: its loss is measured on samples")
     if isinstance(model, DirectModel) and model.draws_symbols:
         raise UsageError(f"{chosen.name} would change which symbols {type(model).__name__} draws: it needs float32")
     if chosen.arithmetic != "float32" and program.noise_port is None:
-        raise UsageError(f"{chosen.name} is for models that draw samples from normals alone")
+        raise UsageError(f"{chosen.name} applies only to models that draw samples from normal noise alone")
 
 
 def _check_names(programs: Programs) -> None:
     names = [g.name for g in programs.graphs]
     if len(set(names)) != len(names):
-        raise ExportError(f"two graphs have one name: {', '.join(sorted(names))}")
+        raise ExportError(f"two graphs have the same name: {', '.join(sorted(names))}")
     for name in names:
         if not name.replace("-", "_").isidentifier() or not name.isascii():
             raise ExportError(f"a graph is named {name!r}, which is not a valid file name on every system")

@@ -10,7 +10,7 @@ the samples and from the data to the density.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import ProofError, RuntimeFailure
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
@@ -58,7 +59,7 @@ class Proof:
         self.density: Finding | None = None
         self.cases = 0
         self._bundle: BundledModel | None = None
-        self._kept: dict[Any, Any] = {}
+        self._kept: dict[Hashable, Any] = {}
 
     @property
     def bundle(self) -> BundledModel:
@@ -302,15 +303,13 @@ class Proof:
                 unit=self.inputs.graph_unit(graph),
             )
 
-    def _compare_samples(
-        self, what: str, where: str, n: int, arguments: dict[str, Any], expected: NDArray[Any]
-    ) -> None:
+    def _compare_samples(self, what: str, where: str, n: int, arguments: dict[str, Any], expected: Array) -> None:
         actual = self._run(what, where, partial(self.bundle.sample, n, **arguments))
         try:
             self._check_samples(what, where, n, arguments, actual, expected)
         except ProofError as error:
 
-            def again(seed: int) -> NDArray[Any]:
+            def again(seed: int) -> Array:
                 return samples(n, {**arguments, "seed": seed}, self.model)
 
             cause = (
@@ -321,7 +320,7 @@ class Proof:
             raise ProofError(f"{error}: {cause}", hint=error.hint) from error
 
     def _check_samples(
-        self, what: str, where: str, n: int, arguments: dict[str, Any], actual: NDArray[Any], expected: NDArray[Any]
+        self, what: str, where: str, n: int, arguments: dict[str, Any], actual: Array, expected: Array
     ) -> None:
         compute = partial(samples, n, arguments)
         self.comparison.check(
@@ -334,9 +333,7 @@ class Proof:
             unit=self.inputs.unit(expected),
         )
 
-    def _levelled(
-        self, n: int, arguments: dict[str, Any], actual: NDArray[Any], expected: NDArray[Any]
-    ) -> NDArray[Any]:
+    def _levelled(self, n: int, arguments: dict[str, Any], actual: Array, expected: Array) -> Array:
         """Actual samples without the symbols that rounding drew differently (:mod:`zoo_onnx.flips`)."""
         drawn = samples_and_margins(n, arguments, self.model)
         if drawn is None:
@@ -352,11 +349,11 @@ class Proof:
         except RuntimeFailure as error:
             raise ProofError(f"ONNX Runtime cannot run {what} {where}: {error}", hint=error.hint) from error
 
-    def _samples(self, n: int, choice: int) -> NDArray[Any]:
+    def _samples(self, n: int, choice: int) -> Array:
         """Samples of PyTorch, drawn once."""
         if (key := ("program:sample", n, choice)) not in self._kept:
             self._kept[key] = samples(n, self.inputs.sampling(n)[choice], self.model)
-        kept: NDArray[Any] = self._kept[key]
+        kept: Array = self._kept[key]
         return kept
 
     def _densities(self, n: int) -> NDArray[np.float64]:
@@ -373,10 +370,10 @@ def _at(sizes: dict[str, int]) -> str:
     return ", ".join(f"{name} {size}" for name, size in sizes.items())
 
 
-def _said(arguments: dict[str, Any]) -> str:
+def _said(arguments: dict[str, object]) -> str:
     return "".join(f", {k} {v}" for k, v in arguments.items() if k not in ("condition", "seed"))
 
 
-def _alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+def _alike(a: dict[str, object], b: dict[str, object]) -> bool:
     """Whether two runs differ only in their data."""
     return a.get("steps") == b.get("steps") and (a["condition"] is None) == (b["condition"] is None)

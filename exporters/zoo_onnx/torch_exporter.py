@@ -1,10 +1,10 @@
-"""torch's exporter without what takes most of its time and changes nothing here.
+"""torch's exporter without the passes that take most of its time and change nothing here.
 
 It traces a program a second time, to decompose operators that it cannot translate. A program without such operators
 stays as it is: :func:`_plain` rewrites the few that ordinary networks have, and tells whether that was enough. A third
 time it runs every operator on symbolic sizes to promote types, where the values of the first time are still known
 (:func:`_recalling`). And it tries some sixty rewrite rules on each node, which runtimes also apply when they load a
-graph; what is left here is the folding of constants and of sizes, and the removal of what is unused or there twice.
+graph; what is left here is the folding of constants and of sizes, and the removal of unused or duplicate nodes.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _recalling() -> Any:
 
 
 @contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
     original = vars(owner)[name]
     setattr(owner, name, value)
     try:
@@ -134,7 +134,7 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def tidied(model: ir.Model) -> None:
-    """Fold constants and sizes; remove what does nothing, is unused, or is there twice."""
+    """Fold constants and sizes; remove nodes that do nothing, are unused, or are duplicates."""
     common.InlinePass()(model)
     optimizer.fold_constants(model, onnx_shape_inference=True)
     passes: tuple[Any, ...] = (

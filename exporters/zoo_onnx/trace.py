@@ -196,7 +196,7 @@ def check_shapes(model: ir.Model, graph: Graph) -> None:
             _check_port(graph, port, list(value.shape) if value.shape is not None else None)
 
 
-def _check_port(graph: Graph, port: Port, shape: Sequence[Any] | None) -> None:
+def _check_port(graph: Graph, port: Port, shape: Sequence[object] | None) -> None:
     if shape is None or len(shape) != len(port.shape):
         raise ExportError(f"graph {graph.name}: {port.name} has shape {shape} in ONNX, expected {list(port.shape)}")
     for have, want in zip(shape, port.shape, strict=True):

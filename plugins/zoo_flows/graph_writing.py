@@ -1,4 +1,4 @@
-"""The graphs of flows with sequential transforms: those are written, and what stands between them is traced."""
+"""The graphs of flows with sequential transforms: these are written, and the transforms between them are traced."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FLOAT = 1  # as ONNX numbers its types
 
 @dataclass(frozen=True)
 class WrittenFlow:
-    """What the graphs of a flow are written from.
+    """The parts of a flow that its graphs are written from.
 
     Attributes:
         transforms: of data, from data towards noise, their constants folded.
@@ -33,7 +33,7 @@ class WrittenFlow:
         event_shape: shape of one sample.
         noise_shape: shape of one base sample.
         condition: what samples are conditioned on, or None.
-        contexts: what standardises a vector that is one, or None.
+        contexts: standardises a condition that is a vector, or None.
         context_size: length of the context that transforms see of it; 0 for none.
     """
 
@@ -55,8 +55,8 @@ def inverse(flow: WrittenFlow, way: str | None, builder: GraphBuilder, inputs: S
     """Base noise and condition to data.
 
     Args:
-        flow: what is written.
-        way: in which sequential transforms are written; None without any, where every transform is a call.
+        flow: the flow.
+        way: how sequential transforms are written; None without any, where every transform is a call.
         builder: the graph.
         inputs: of the graph ``inverse``.
     """
@@ -125,7 +125,7 @@ def _in_order(flow: WrittenFlow, direction: Direction) -> Iterator[Transform]:
 
 
 def _context(flow: WrittenFlow, builder: GraphBuilder, condition: Value) -> Value:
-    """The context that transforms receive: the vector standardised, the class one-hot, or what parts are encoded as."""
+    """The context that transforms receive: the vector standardised, the class one-hot, or the encoded parts."""
     assert flow.condition is not None
     if not flow.condition.plain:
         return condition

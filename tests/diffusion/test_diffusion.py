@@ -186,8 +186,8 @@ def test_a_gaussian_diffusion_takes_no_path_that_hides_symbols():
     ("change", "says"),
     [
         ({"scale": 0.0}, "scale"),
-        ({"data_max": None}, "come together"),
-        ({"prediction": "score"}, "prediction is one of"),
+        ({"data_max": None}, "must be given together"),
+        ({"prediction": "score"}, "prediction must be one of"),
         ({"sampling": {"speed": 3}}, "not speed"),
         ({"condition": None, "sampling": {"guidance": 2.0}}, "null class"),
         ({"event_shape": [8, 8]}, "channels, height, width"),

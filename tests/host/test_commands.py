@@ -87,7 +87,7 @@ def test_nothing_imports_it_but_running_it(zoo_command, install, arguments):
         ),
         ("raise SystemExit(0)\n", "command", "SystemExit: 0"),
         pytest.param(COMMAND, "missing", "has no attribute 'missing'", marks=pytest.mark.full),
-        (COMMAND, "other", "'hello' of zoo-hello 1.0 is no click.Command, but a int"),
+        (COMMAND, "other", "'hello' of zoo-hello 1.0 is not a click.Command, but a int"),
     ],
 )
 def test_a_broken_command_breaks_only_itself(zoo_command, install, source, attribute, told):

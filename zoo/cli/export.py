@@ -76,7 +76,7 @@ def command(
     options: tuple[str, ...],
     packing: tuple[str, ...],
     importing: tuple[str, ...],
-    **given: Any,
+    **parsed: Any,
 ) -> None:
     """Export a model to a bundle that runs without PyTorch.
 
@@ -107,7 +107,7 @@ def command(
         options=key_values(options),
         packing=key_values(packing, "-T"),
         importing=key_values(importing, "-I"),
-        **given,
+        **parsed,
     )
     if everything:
         _check_all(request)
@@ -154,14 +154,14 @@ class Request:
     def bundle_options(self) -> dict[str, Any]:
         """The given keywords of the exporter that writes bundles."""
         names = ("opset", "inverse", "dtype", "quantize", "bound", "batch")
-        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        chosen = {name: value for name in names if (value := getattr(self, name)) is not None}
         if not self.quality:
-            given["quality"] = False
+            chosen["quality"] = False
         if self.without:
-            given["without"] = self.without
+            chosen["without"] = self.without
         if self.fused:
-            given["fused"] = self.choice
-        return given
+            chosen["fused"] = self.choice
+        return chosen
 
 
 @dataclass(frozen=True)

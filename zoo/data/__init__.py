@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.modality import Modality
 
@@ -27,8 +27,8 @@ class Split:
             padding; or None.
     """
 
-    x: NDArray[Any]
-    condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None
+    x: Array
+    condition: Array | Mapping[str, Array] | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty split or a condition of another length."""
@@ -43,7 +43,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
-    def condition_at(self, samples: slice | NDArray[np.int64]) -> NDArray[Any] | dict[str, NDArray[Any]] | None:
+    def condition_at(self, samples: slice | NDArray[np.int64]) -> Array | dict[str, Array] | None:
         """The conditions of some samples, or None."""
         if isinstance(self.condition, Mapping):
             return {name: part[samples] for name, part in self.condition.items()}
@@ -79,7 +79,7 @@ class Dataset:
     modality: Modality | None = None
     labels: tuple[str, ...] = ()
     entropy: float | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, object] = field(default_factory=dict)
 
     @property
     def widths(self) -> NDArray[np.float32] | float | None:
@@ -92,7 +92,7 @@ class Dataset:
         return tuple(np.shape(self.train.x)[1:])
 
 
-def check_finite(values: NDArray[Any], what: str, names: Sequence[str] = ()) -> None:
+def check_finite(values: Array, what: str, names: Sequence[str] = ()) -> None:
     """Refuse numbers that are not finite in float32, the precision of models.
 
     Args:

@@ -32,7 +32,7 @@ class Graph:
     module: Callable[..., Any]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    extremes: tuple[Callable[[int], Mapping[str, Any]], ...] = ()
+    extremes: tuple[Callable[[int], Mapping[str, object]], ...] = ()
     written: Mapping[str, Writer] = field(default_factory=dict)
     composed: Writer | None = None
 

@@ -89,8 +89,8 @@ def available() -> dict[str, str]:
     Raises:
         MissingDependencyError: ONNX Runtime is not installed.
     """
-    found = {name.removesuffix(_SUFFIX).lower(): name for name in onnxruntime().get_available_providers()}
-    return {name: own for name, own in found.items() if name not in _REMOTE}
+    providers = {name.removesuffix(_SUFFIX).lower(): name for name in onnxruntime().get_available_providers()}
+    return {name: own for name, own in providers.items() if name not in _REMOTE}
 
 
 def execution_provider(name: str) -> str:
@@ -106,18 +106,18 @@ def choose_provider(provider: str) -> str:
         MissingDependencyError: ONNX Runtime is not installed.
         ProviderError: CUDA was requested, but this ONNX Runtime was built without it.
     """
-    found = available()
+    providers = available()
     if provider == "auto":
-        return "cuda" if "cuda" in found else "cpu"
-    if provider in found or provider == "cpu":
+        return "cuda" if "cuda" in providers else "cpu"
+    if provider in providers or provider == "cpu":
         return provider
     if provider not in _USUAL:
-        raise UnknownNameError("provider", str(provider), sorted({"auto", *_USUAL, *found}))
+        raise UnknownNameError("provider", str(provider), sorted({"auto", *_USUAL, *providers}))
     raise ProviderError(
         f"CUDA was requested, but the installed ONNX Runtime {onnxruntime().__version__} was built without it",
         hint="pip uninstall onnxruntime, then pip install 'genzoo[gpu]'; `zoo doctor` shows what is installed.",
     )
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

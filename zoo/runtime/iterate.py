@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, RuntimeFailure, UsageError
 from zoo.overriding import override
@@ -66,13 +67,14 @@ class IterateRunner(Runner):
         )
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
-            # batches are begun one at a time, so that only one takes memory
-            return sampler.samples(sampler.advanced(start(part), None, part, tick, request.preview))
+            state = start(part)  # batches are begun one at a time, so that only one takes memory
+            slots = sampler.engine.run(state, None, tick, sampler.shown(request.preview, part))
+            return sampler.samples(state.moved(slots, len(table)))
 
         return Drawing(draw, len(table))
 
 
-def step_sampler(model: OpenBundle) -> StepSampler[NDArray[Any]]:
+def step_sampler(model: OpenBundle) -> StepSampler[Array]:
     """Samples in steps with a bundle.
 
     Raises:
@@ -81,7 +83,7 @@ def step_sampler(model: OpenBundle) -> StepSampler[NDArray[Any]]:
     return StepSampler(OnnxEngine(model))
 
 
-class OnnxEngine(Engine[NDArray[Any]]):
+class OnnxEngine(Engine[Array]):
     """The graph ``step`` of a bundle, in ONNX Runtime.
 
     Args:
@@ -116,11 +118,11 @@ class OnnxEngine(Engine[NDArray[Any]]):
         return data.centred(x, self._model.levels)
 
     @override
-    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+    def to_latent(self, x: Array) -> Array:
         return self._model.codec.to_latent(x)
 
     @override
-    def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
+    def to_data(self, latent: Array) -> Array:
         return self._model.codec.to_data(latent)
 
     @override
@@ -134,8 +136,8 @@ class OnnxEngine(Engine[NDArray[Any]]):
         state: SamplerState,
         rows: int | None,
         tick: Tick,
-        preview: Callable[[int, NDArray[Any]], None] | None,
-    ) -> NDArray[Any]:
+        preview: Callable[[int, Array], None] | None,
+    ) -> Array:
         """Take the rows, padded to the graph's batch if it has one.
 
         Raises:
@@ -171,7 +173,7 @@ class _OnnxStep:
         self._spare = session.value(state.slots)
         self._denoised = session.value(state.slots[0]) if denoises else None
 
-    def __call__(self, slots: Any, row: Step, inputs: dict[str, NDArray[Any]]) -> tuple[Any, Any]:
+    def __call__(self, slots: Any, row: Step, inputs: dict[str, Array]) -> tuple[Any, Any]:
         feeds, kept = self._resident.split(inputs)
         results = {"next_state": self._spare}
         if self._denoised is not None:
@@ -189,11 +191,11 @@ class _Resident:
     def __init__(self, session: Session, large: Sequence[str]) -> None:
         self._session, self._large = session, large
         self._names = {port.name for port in session.inputs}
-        self._placed: dict[str, tuple[NDArray[Any], Any]] = {}
+        self._placed: dict[str, tuple[Array, Any]] = {}
 
-    def split(self, inputs: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """The inputs to feed as arrays and those to feed as values of the session, without those that the graph does "
-        "not take."""
+    def split(self, inputs: dict[str, Array]) -> tuple[dict[str, Array], dict[str, object]]:
+        """The inputs to feed as arrays and those to feed as values of the session, without those that the graph does
+        not take."""
         feeds, kept = {}, {}
         for name, array in inputs.items():
             if name not in self._names:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zoo.arrays import Array
 from zoo.bundle import Bundle, open_bundle
 from zoo.conditions import ConditionLike
 from zoo.counts import Progress, checked_count, ticker
@@ -153,8 +154,8 @@ class BundledModel(OpenBundle):
         program = self.manifest.fused if fused else self.manifest.sampling
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
-        given = self.sampling_condition(condition, n, encoded=not fused)
-        request = SampleRequest(n, given, seed, asked, preview)
+        conditions = self.sampling_condition(condition, n, encoded=not fused)
+        request = SampleRequest(n, conditions, seed, asked, preview)
         drawing = runner_of(program).sampling(self, program, request)
         batches = self.batches(n, batch_size, self.session(program.graph), program.work)
         try:
@@ -162,7 +163,7 @@ class BundledModel(OpenBundle):
         except (MemoryError, ValueError) as error:
             raise too_many(n, self.event_shape) from error
         tick = ticker(progress, len(batches) * drawing.calls)
-        for part in batches:  # of which one at a time takes memory
+        for part in batches:  # only one at a time takes memory
             samples[part] = drawing.draw(part, tick)
         return self._finite(samples)
 
@@ -280,7 +281,7 @@ class BundledModel(OpenBundle):
         )
         return self._finite(noise)
 
-    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+    def to_latent(self, x: Array) -> Array:
         """Data ``[n, *event_shape]`` to latents ``[n, *state_shape]``; the data itself if there is no encoder.
 
         Raises:
@@ -288,7 +289,7 @@ class BundledModel(OpenBundle):
         """
         return self.codec.to_latent(x)
 
-    def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
+    def to_data(self, latent: Array) -> Array:
         """Latents to data ``[n, *event_shape]``; the latents themselves if there is no decoder."""
         return self.codec.to_data(latent)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import checked_count
@@ -152,7 +153,7 @@ class OpenBundle:
                 )
         return self.sessions[graph]
 
-    def run(self, graph: str, port: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def run(self, graph: str, port: str, values: Array) -> dict[str, Array]:
         """The outputs of a graph of one input, batch by batch.
 
         Raises:
@@ -161,8 +162,8 @@ class OpenBundle:
         session = self.session(graph)
         parts = []
         for part in self.batches(len(values), None, session):
-            given = np.ascontiguousarray(self.filled(values[part]), np.float32)
-            results = session.run({port: given})
+            batch = np.ascontiguousarray(self.filled(values[part]), np.float32)
+            results = session.run({port: batch})
             parts.append({name: array[: part.stop - part.start] for name, array in results.items()})
         outputs = {name: np.concatenate([results[name] for results in parts]) for name in parts[0]}
         if not all(np.isfinite(array).all() for array in outputs.values()):
@@ -188,7 +189,7 @@ class OpenBundle:
         return self._rows(described, parts, index, encoder)
 
     def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> ConditionRows | None:
-        """What stands for no condition of ``n`` samples, as one row; None for a model without named parts.
+        """The null condition of ``n`` samples, as one row; None for a model without named parts.
 
         Raises:
             UsageError: a part without a null.
@@ -199,15 +200,15 @@ class OpenBundle:
         return self._rows(described, described.nulls(lengths), np.zeros(n, np.intp), encoder)
 
     def _rows(
-        self, described: Condition, parts: Mapping[str, NDArray[Any]], index: NDArray[np.intp], encoder: str | None
+        self, described: Condition, parts: Mapping[str, Array], index: NDArray[np.intp], encoder: str | None
     ) -> ConditionRows:
-        def make(lengths: Mapping[int | str, int]) -> Mapping[str, NDArray[Any]]:
+        def make(lengths: Mapping[int | str, int]) -> Mapping[str, Array]:
             even = described.longer(parts, lengths)
             return even if encoder is None else self._encoded(encoder, even)
 
         return ConditionRows(make, index, described.lengths(parts))
 
-    def _encoded(self, encoder: str, parts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _encoded(self, encoder: str, parts: Mapping[str, Array]) -> dict[str, Array]:
         session = self.session(encoder)
         return encoded(session, parts, _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"])
 
@@ -234,7 +235,7 @@ class OpenBundle:
         return pad(array, self.manifest.batch)
 
     def scoring_condition(self, condition: ConditionLike, n: int) -> Conditions:
-        """The condition of data: the given one, or the null class, or what stands for each part."""
+        """The condition of data: the given one, or the null class, or the nulls of the parts."""
         described, program = self.condition, self.manifest.log_prob
         if described is None or condition is not None:
             return self.sampling_condition(condition, n)

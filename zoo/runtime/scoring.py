@@ -66,7 +66,7 @@ def bound(
     """Lower bounds ``[n]`` of log-densities; see :meth:`zoo.runtime.BundledModel.elbo`."""
     seed = check_seed(seed)
     if opened.manifest.log_prob is None:
-        raise UsageError(f"{opened.name} has no chain of steps, so no variational bound")
+        raise UsageError(f"{opened.name} has no chain of steps, so it has no variational bound")
     program = opened.manifest.log_prob.integrating(opened.name)
     steps = checked_count("steps", steps)
     terms = checked_count("terms", terms, steps)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import (
     BundleError,
     DataError,
@@ -79,7 +79,7 @@ class Session:
         self.inputs = self._ports("input", self._session.get_inputs(), inputs)
         self.outputs = self._ports("output", self._session.get_outputs(), outputs)
 
-    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Run the graph once.
 
         Args:
@@ -97,7 +97,7 @@ class Session:
         except Exception as error:  # ONNX Runtime's classes have no common base
             raise self._failure("run", error) from error
 
-    def value(self, array: NDArray[Any]) -> Any:
+    def value(self, array: Array) -> Any:
         """A copy of an array on the graph's device, for :meth:`run_on`; :meth:`fetch` copies it back."""
         ort = onnxruntime()
         try:
@@ -105,14 +105,12 @@ class Session:
         except Exception as error:
             raise self._failure("take its inputs", error) from error
 
-    def fetch(self, value: Any) -> NDArray[Any]:
+    def fetch(self, value: Any) -> Array:
         """A copy of a :meth:`value` as an array."""
         # on the CPU `numpy()` is a view of the value's memory, which the next run overwrites and its deletion frees
         return np.array(value.numpy())
 
-    def run_on(
-        self, feeds: Mapping[str, NDArray[Any]], resident: Mapping[str, Any], results: Mapping[str, Any]
-    ) -> None:
+    def run_on(self, feeds: Mapping[str, Array], resident: Mapping[str, object], results: Mapping[str, object]) -> None:
         """Run the graph once on values that stay on its device.
 
         A loop that swaps ``resident`` and ``results`` copies no state between host and device, and allocates nothing.
@@ -173,14 +171,14 @@ class Session:
         except Exception as error:  # ONNX Runtime's classes have no common base
             raise self._failure("load", error) from error
 
-    def _ports(self, what: str, found: Iterable[Any], stated: Sequence[Port] | None) -> tuple[Port, ...]:
+    def _ports(self, what: str, nodes: Iterable[Any], stated: Sequence[Port] | None) -> tuple[Port, ...]:
         actual = tuple(
             Port(
                 node.name,
                 _DTYPES.get(node.type, node.type),
                 tuple("?" if size is None else size for size in node.shape),
             )
-            for node in found
+            for node in nodes
         )
         if stated is None:
             return actual
@@ -193,7 +191,7 @@ class Session:
 
     # -- running ----------------------------------------------------------------------------------------------------
 
-    def _check(self, feeds: Mapping[str, Any], elsewhere: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
+    def _check(self, feeds: Mapping[str, object], elsewhere: Iterable[str] = ()) -> dict[str, Array]:
         """The arrays to feed, made contiguous, after checking that they are exactly what the graph takes."""
         elsewhere = set(elsewhere)
         wanted = {port.name: port for port in self.inputs if port.name not in elsewhere}

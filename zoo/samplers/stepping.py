@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
@@ -35,7 +35,6 @@ from zoo.samplers.state import (
 )
 from zoo.samplers.table import Step, StepTable
 
-Array = NDArray[Any]
 Tick = Callable[[], None]
 #: (row, slice of the samples, the denoised samples [n, *event] of that slice in data units)
 Preview = Callable[[int, slice, Any], None]
@@ -118,7 +117,7 @@ class Engine(ABC, Generic[Data]):
         """
 
     def null(self, n: int, condition: Any) -> Any:
-        """What stands for no condition of ``n`` samples of a model of named parts, likewise; None for any other.
+        """The null condition of ``n`` samples of a model of named parts, likewise; None for any other.
 
         Tokens and sequences are as long as those of the condition.
         """
@@ -235,22 +234,15 @@ class StepSampler(Generic[Data]):
         tick = ticker(progress, len(batches) * rows)
         slots = np.empty(state.slots.shape, self.engine.dtype)
         for part in batches:
-            slots[:, part] = self.advanced(state.part(part), rows, part, tick, preview).slots
+            slots[:, part] = self.engine.run(state.part(part), rows, tick, self.shown(preview, part))
         return state.moved(slots, state.row + rows)
 
-    def advanced(
-        self, state: SamplerState, rows: int | None, part: slice, tick: Tick, preview: Preview | None
-    ) -> SamplerState:
-        """The state of one batch after its next rows: samples ``part`` of a run."""
+    def shown(self, preview: Preview | None, part: slice) -> Callable[[int, Array], None] | None:
+        """A preview of samples ``part`` of a run, in the form that :meth:`Engine.run` takes; None without a preview."""
+        if preview is None:
+            return None
         engine = self.engine
-
-        def show(row: int, denoised: Array) -> None:
-            if preview is not None:
-                preview(row, part, engine.to_data(in_data_units(engine.program, denoised)))
-
-        slots = engine.run(state, rows, tick, None if preview is None else show)
-        end = len(state.table) if rows is None else min(state.row + rows, len(state.table))
-        return state.moved(slots, end)
+        return lambda row, denoised: preview(row, part, engine.to_data(in_data_units(engine.program, denoised)))
 
     def finish(
         self,
@@ -288,13 +280,13 @@ class StepSampler(Generic[Data]):
         path = require_gaussian(needed(program.path, "encode data"))
         table = inversion(path, program.steps if steps is None else steps, order=order)
         latents, dtype = engine.to_latent(x), engine.dtype
-        given = _some(condition, slice(0, len(x)))
-        state = begin(program, table, engine.state_shape, len(x), seed=0, condition=given, init=latents, dtype=dtype)
+        whole = _some(condition, slice(0, len(x)))
+        state = begin(program, table, engine.state_shape, len(x), seed=0, condition=whole, init=latents, dtype=dtype)
         return encoded(self.advance(state, batch_size=batch_size, progress=progress), path)
 
     def _edits(self, n: int, options: SamplingOptions) -> dict[str, Any]:
-        """The initial arrays of a run of ``n`` samples, by the names of the arguments of "
-        ":func:`zoo.samplers.state.begin`."""
+        """The initial arrays of a run of ``n`` samples, by the names of the arguments of
+        :func:`zoo.samplers.state.begin`."""
         engine = self.engine
         event, state, dtype = engine.event_shape, engine.state_shape, engine.dtype
         other = init = mask = start = None

@@ -213,7 +213,7 @@ def _minimise(
         ConfigError: value or gradient is not finite; nothing was moved.
     """
     parameters = [parameter for parameter in objective.parameters if parameter.requires_grad]
-    # the optimizer leaves alone what has no gradient
+    # the optimizer skips parameters without a gradient
     optimizer.zero_grad(set_to_none=True)
     loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
     norm = _gradient_norm(parameters, settings.gradient_clip)
@@ -339,10 +339,10 @@ def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: Genera
     x = torch.from_numpy(split.x[indices]).to(model.device, model.dtype)
     if data.widths is not None:
         x = x + torch.rand_like(x) * torch.as_tensor(data.widths, dtype=x.dtype, device=x.device)
-    given = None if model.condition is None else split.condition_at(indices)
-    if isinstance(given, Mapping):
-        return x, {name: torch.from_numpy(part).to(model.device) for name, part in given.items()}
-    return x, None if given is None else torch.from_numpy(given).to(model.device)
+    condition = None if model.condition is None else split.condition_at(indices)
+    if isinstance(condition, Mapping):
+        return x, {name: torch.from_numpy(part).to(model.device) for name, part in condition.items()}
+    return x, None if condition is None else torch.from_numpy(condition).to(model.device)
 
 
 def _indices(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int64]:

@@ -50,7 +50,7 @@ def check_teacher(student: Any, teacher: Any, *, guidance: float) -> None:
     if not isinstance(student, Diffusion):
         raise ConfigError(f"this distillation is for diffusions of numbers, and {type(student).__name__} is not one")
     if not isinstance(teacher, Diffusion):
-        raise ConfigError(f"a diffusion learns from a diffusion, not from a {type(teacher).__name__}")
+        raise ConfigError(f"the teacher of a diffusion must be a diffusion, not a {type(teacher).__name__}")
     if teacher.event_shape != student.event_shape:
         raise ConfigError(f"the teacher has events of shape {teacher.event_shape}, the student {student.event_shape}")
     if teacher.state_shape != student.state_shape:
@@ -61,7 +61,9 @@ def check_teacher(student: Any, teacher: Any, *, guidance: float) -> None:
     if teacher.consistency:
         raise ConfigError("the teacher is a consistency model: it has no ODE to learn from")
     if guidance != 1.0 and teacher.null_class is None:
-        raise ConfigError("distillation.options: guidance needs a teacher with a null class, which this one has not")
+        raise ConfigError(
+            "distillation.options: guidance needs a teacher with a null class, which this one does not have"
+        )
 
 
 class Teacher:
