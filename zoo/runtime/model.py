@@ -137,7 +137,8 @@ class BundledModel(OpenBundle):
             noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``; of a model of
                 several noises, some of them by name.
             fused: run the bundle's fused graph, which contains a whole sampler, in one call.
-            batch_size: samples in one call of a graph; None bounds the memory that a batch takes.
+            batch_size: samples in one call of a graph; None bounds the memory that a batch takes, and halves batches
+                that do not fit.
             progress: called with (graph calls done, graph calls in all).
             preview: called after each step with (row, slice of the samples, their denoised estimates).
             options: of the sampler.
@@ -163,8 +164,9 @@ class BundledModel(OpenBundle):
         except (MemoryError, ValueError) as error:
             raise too_many(n, self.event_shape) from error
         tick = ticker(progress, len(batches) * drawing.calls)
-        for part in batches:  # only one at a time takes memory
-            samples[part] = drawing.draw(part, tick)
+        for attempt in self.attempts(batches, batch_size, self.session(program.graph)):
+            with attempt as part:  # only one at a time takes memory
+                samples[part] = drawing.draw(part, tick)
         return self._finite(samples)
 
     def begin(

@@ -6,8 +6,10 @@ begins runs, advances them by some rows, finishes them, and encodes data as nois
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -156,6 +158,14 @@ class Engine(ABC, Generic[Data]):
         """Slices that cover ``n`` samples: one, unless overridden."""
         return [slice(0, n)]
 
+    def attempts(self, batches: Sequence[slice], batch_size: int | None) -> Iterator[AbstractContextManager[slice]]:
+        """:meth:`batches` of a size that was asked for or is None, each to be run in its ``with`` block.
+
+        One after another, unless overridden.
+        """
+        for part in batches:
+            yield contextlib.nullcontext(part)
+
 
 class StepSampler(Generic[Data]):
     """A model's samples, drawn in steps.
@@ -233,8 +243,9 @@ class StepSampler(Generic[Data]):
         batches = self.engine.batches(state.n, batch_size)
         tick = ticker(progress, len(batches) * rows)
         slots = np.empty(state.slots.shape, self.engine.dtype)
-        for part in batches:
-            slots[:, part] = self.engine.run(state.part(part), rows, tick, self.shown(preview, part))
+        for attempt in self.engine.attempts(batches, batch_size):
+            with attempt as part:
+                slots[:, part] = self.engine.run(state.part(part), rows, tick, self.shown(preview, part))
         return state.moved(slots, state.row + rows)
 
     def shown(self, preview: Preview | None, part: slice) -> Callable[[int, Array], None] | None:
