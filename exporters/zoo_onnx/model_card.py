@@ -143,10 +143,19 @@ def _proof(proof: Mapping[str, Any]) -> str:
         f"of {batches}, ordinary and extreme. The largest differences, relative to 1 + |value| (to the number of "
         f"dimensions for log-densities); {proof['tolerance']:g} was tolerated:\n\n"
         + _table(("", "difference"), rows)
+        + _budget(proof.get("most_steps", {}))
         + _judged(proof.get("judged_by_float64", {}))
         + _flipped(proof.get("symbols"))
         + _density(proof.get("density"))
     )
+
+
+def _budget(steps: Mapping[str, int]) -> str:
+    """By how much whole runs were shortened."""
+    if not steps:
+        return ""
+    said = " and ".join(f"`{name}` of {most}" for name, most in steps.items())
+    return f"\n\nOf a model of this size, whole runs are compared with few steps: {said} at most."
 
 
 def _judged(judged: Mapping[str, Any]) -> str:

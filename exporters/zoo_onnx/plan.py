@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ class Plan:
         precision: formats of weights and arithmetic; None for float32.
         batch: the one size of batch that the graphs take, or None.
         quality: whether to measure the card's metrics again with fewer bits.
+        without: programs and graphs that are left out.
     """
 
     original: GenerativeModel
@@ -48,6 +49,7 @@ class Plan:
     precision: Precision | None
     batch: int | None
     quality: bool
+    without: Sequence[str] = ()
 
     @property
     def programs(self) -> Programs:
@@ -78,6 +80,7 @@ def planned(
     precision: Precision | None,
     batch: int | None,
     quality: bool,
+    without: Sequence[str] = (),
 ) -> Plan:
     """Plan an export; the arguments are those of :func:`zoo_onnx.export.export`.
 
@@ -92,6 +95,7 @@ def planned(
     programs = rounded.programs()
     _check_names(programs)
     _check_density(rounded, programs)
+    programs = reduced(programs, without)
     ways = _ways(programs, inverse)
     run, table = (
         (None, None)
@@ -101,7 +105,35 @@ def planned(
     possible = _possible(precision, programs, written=any(ways.values()))
     _check_noise(rounded, programs, possible)
     draft = Draft(rounded, card, programs, run, table, state)
-    return Plan(original, draft, chosen_opset, ways, possible, batch, quality)
+    return Plan(original, draft, chosen_opset, ways, possible, batch, quality, without)
+
+
+def reduced(programs: Programs, without: Sequence[str]) -> Programs:
+    """Programs less what a user does without: a likelihood, and the graphs that nothing else calls.
+
+    Args:
+        programs: of the model.
+        without: names of programs or graphs to leave out. A program goes with any of its graphs.
+
+    Raises:
+        UnknownNameError: the model has no such program or graph.
+        UsageError: it belongs to what the model is there for: sampling, or scoring if it only scores.
+    """
+    known = {name: each for name in ("sample", "log_prob") if (each := getattr(programs, name)) is not None}
+    needed = next(iter(known))
+    for name in without:
+        if name not in known and name not in {graph.name for graph in programs.graphs}:
+            names = {*known, *(graph.name for graph in programs.graphs)}
+            raise UnknownNameError("program or graph of the model", name, names)
+        if name == needed or name in known[needed].graphs:
+            raise UsageError(
+                f"a bundle of this model cannot be without {name}, which is part of its program {needed}",
+                hint=f"It can be without {' or '.join(list(known)[1:])}." if len(known) > 1 else None,
+            )
+    if not without or len(known) == 1:
+        return programs
+    kept = [graph for graph in programs.graphs if graph.name in known[needed].graphs]
+    return dataclasses.replace(programs, graphs=tuple(kept), log_prob=None)
 
 
 def _check_density(model: GenerativeModel, programs: Programs) -> None:

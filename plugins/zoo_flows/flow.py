@@ -211,20 +211,35 @@ class Flow(DirectModel):
             "inverse": frozen._writers("inverse", graph_writing.inverse),
             "log_prob": frozen._writers("forward", graph_writing.log_prob),
         }
+        composed: dict[str, Writer | None] = {
+            "inverse": partial(graph_writing.inverse, frozen._described(), None),
+            "log_prob": partial(graph_writing.log_prob, frozen._described(), None),
+        }
+        if not frozen._repeats():
+            composed = dict.fromkeys(composed)
         return replace(
             programs,
             graphs=tuple(
                 # the encoder of conditions is shared, unchanged
-                replace(g, extremes=extremes[g.name], written=written[g.name]) if g.name in extremes else g
+                replace(g, extremes=extremes[g.name], written=written[g.name], composed=composed[g.name])
+                if g.name in extremes
+                else g
                 for g in programs.graphs
             ),
         )
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
-        transforms = tuple(_transform(t) for t in (*self.preprocessing, *self.transforms))
-        described = graph_writing.WrittenFlow(
-            transforms,
+        described = self._described()
+        for transform in described.transforms:
+            if direction in transform.sequential:
+                return {way: partial(write, described, way) for way in transform.ways}
+        return {}
+
+    def _described(self) -> graph_writing.WrittenFlow:
+        """What its graphs are written from."""
+        return graph_writing.WrittenFlow(
+            tuple(_transform(t) for t in (*self.preprocessing, *self.transforms)),
             self.base,
             self.event_shape,
             self.noise_shape,
@@ -232,10 +247,11 @@ class Flow(DirectModel):
             self.standardized_context,
             self.context_size,
         )
-        for transform in transforms:
-            if direction in transform.sequential:
-                return {way: partial(write, described, way) for way in transform.ways}
-        return {}
+
+    def _repeats(self) -> bool:
+        """Whether there are transforms enough of one class that tracing one for several may save time."""
+        classes = [type(transform) for transform in self.transforms]
+        return len(classes) - len(set(classes)) >= _REPEATED
 
     def _noise_extremes(self) -> tuple[_Maker, ...]:
         """Base noise at its ends, at the landmarks, and at 0."""
@@ -268,6 +284,8 @@ class Flow(DirectModel):
         return make
 
 
+#: transforms beyond the first of each class from which on a graph is composed
+_REPEATED = 4
 _Maker = Callable[[int], Mapping[str, object]]
 
 

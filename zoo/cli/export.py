@@ -58,6 +58,7 @@ FAILED = 3
     help="Measure the card's class agreement or bits/dim again with fewer bits [if its data are available].",
 )
 @click.option("--batch", type=click.IntRange(1), help="Fixed batch size of the graphs [any].")
+@click.option("--without", multiple=True, metavar="NAME", help="Program or graph to leave out: log_prob. Repeatable.")
 @importing_option
 @click.option("--check", is_flag=True, help="Run the result, as far as possible here.")
 @click.option("--all", "everything", is_flag=True, help="Export MODEL, or all, in every precision for every target.")
@@ -139,6 +140,7 @@ class Request:
     bound: float | None
     quality: bool
     batch: int | None
+    without: tuple[str, ...]
     importing: dict[str, Any]
     check: bool
     force: bool
@@ -155,6 +157,8 @@ class Request:
         chosen = {name: value for name in names if (value := getattr(self, name)) is not None}
         if not self.quality:
             chosen["quality"] = False
+        if self.without:
+            chosen["without"] = self.without
         if self.fused:
             chosen["fused"] = self.choice
         return chosen
@@ -183,6 +187,7 @@ _NOT_WITH_ALL = {
     "quantize": "--quantize",
     "importing": "-I",
     "batch": "--batch",
+    "without": "--without",
     "bound": "--bound",
     "inverse": "--inverse",
     "sampler": "--sampler",
