@@ -7,6 +7,7 @@ from zoo.errors import BundleError as BundleError
 from zoo.errors import ConditionError as ConditionError
 from zoo.errors import ConfigError as ConfigError
 from zoo.errors import DataError as DataError
+from zoo.errors import DeviceMemoryError as DeviceMemoryError
 from zoo.errors import ExportError as ExportError
 from zoo.errors import MissingDependencyError as MissingDependencyError
 from zoo.errors import NameConflictError as NameConflictError

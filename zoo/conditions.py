@@ -5,23 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zoo import records
+from zoo.arrays import Array
 from zoo.errors import ConditionError, ConfigError, UsageError
 from zoo.parts import ONLY, Part, Values
 
-__all__ = ["Condition", "ConditionLike", "Part"]
+__all__ = ["Condition", "ConditionLike", "Part", "StoredCondition"]
 
 #: a class, by number or label, or a vector, for all samples or one for each; the same for parts by their names; None
 #: for the model's own choice
-ConditionLike: TypeAlias = ArrayLike | Mapping[str, Any] | None
+ConditionLike: TypeAlias = ArrayLike | Mapping[str, ArrayLike | None] | None
+#: the condition beside the samples of a file: an array, or by the names of parts arrays, or one of each sample where
+#: they are of different lengths
+StoredCondition: TypeAlias = Array | Mapping[str, Array | list[Array]] | None
 
-Array = NDArray[Any]
 _LARGEST_PARTS = 64
+
+
+class HasShape(Protocol):
+    """An array or a tensor."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Its sizes."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -149,18 +161,18 @@ class Condition:
 
     # -- as JSON values ---------------------------------------------------------------------------------------------
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """As JSON values."""
         if self.kind == "parts":
             return {"parts": records.write(self.parts)}
-        described: dict[str, Any] = records.write(_Plain(self.kind, self.size, self.labels, self.required))
+        described: dict[str, object] = records.write(_Plain(self.kind, self.size, self.labels, self.required))
         return described
 
     #: how :mod:`zoo.records` writes a condition within something else
     as_record = describe
 
     @classmethod
-    def from_description(cls, fields: Mapping[str, Any]) -> Condition:
+    def from_description(cls, fields: Mapping[str, object]) -> Condition:
         """The inverse of :meth:`describe`.
 
         Raises:
@@ -169,7 +181,7 @@ class Condition:
         return cls.from_record(fields, "condition")
 
     @classmethod
-    def from_record(cls, fields: Any, where: str) -> Condition:
+    def from_record(cls, fields: object, where: str) -> Condition:
         """The same for the condition that stands at ``where``."""
         if isinstance(fields, Mapping) and "parts" in fields:
             return cls(records.read(_Parts, fields, where).parts)
@@ -217,13 +229,13 @@ class Condition:
         Raises:
             ConditionError: a part that is missing or unknown, or a value that it does not take; the part is named.
         """
-        given = self._given(value, n, first)
-        return {name: array if len(array) == n else np.repeat(array, n, 0) for name, array in given.items()}
+        arrays = self._arrays(value, n, first)
+        return {name: array if len(array) == n else np.repeat(array, n, 0) for name, array in arrays.items()}
 
     def distinct(self, value: ConditionLike, n: int, *, first: int = 0) -> tuple[dict[str, Array], NDArray[np.intp]]:
         """As :meth:`arrays`, but each different condition once: arrays ``[rows, ...]``, and the row of each sample."""
-        given = self._given(value, n, first)
-        several = [np.ascontiguousarray(array) for array in given.values() if len(array) == n > 1]
+        whole = self._arrays(value, n, first)
+        several = [np.ascontiguousarray(array) for array in whole.values() if len(array) == n > 1]
         rows: dict[bytes, int] = {}
         index, chosen = np.zeros(n, np.intp), [0]
         if several:
@@ -236,11 +248,11 @@ class Condition:
                 index[i] = rows[key]
         arrays = {
             name: array[chosen] if len(array) == n else np.repeat(array, len(chosen), 0)
-            for name, array in given.items()
+            for name, array in whole.items()
         }
         return arrays, index
 
-    def lengths(self, arrays: Mapping[str, Any]) -> dict[int | str, int]:
+    def lengths(self, arrays: Mapping[str, HasShape]) -> dict[int | str, int]:
         """How long the tokens and sequences among arrays or tensors are, by the names of their lengths."""
         return {part.shape[0]: int(arrays[part.name].shape[1]) for part in self.parts if part.mask is not None}
 
@@ -256,21 +268,24 @@ class Condition:
                 filled[name] = np.pad(arrays[name], room, constant_values=filler)
         return filled
 
-    def taken(self, value: ConditionLike, n: int, samples: Sequence[int]) -> dict[str, Any]:
+    def taken(self, value: ConditionLike, n: int, samples: Sequence[int] | Array) -> dict[str, Array | list[Array]]:
         """The values by the names of parts for some of ``n`` samples, by their numbers; those for all stay so.
 
         Raises:
             ConditionError: as for :meth:`arrays`.
         """
-        given = self._by_name(value) or {}
-        found: dict[str, Any] = {}
+        named = self._by_name(value) or {}
+        taken: dict[str, Array | list[Array]] = {}
         for part, values in self._values(value, n, 0).items():
-            if given.get(part.name) is None and self.kind == "parts":
+            if named.get(part.name) is None and self.kind == "parts":
                 continue  # what is left out stays so
             rows = [row if values.lengths is None else row[: values.lengths[i]] for i, row in enumerate(values.array)]
-            chosen = [rows[i] for i in samples] if len(rows) == n > 1 else rows[0]
-            found[part.name] = np.stack(chosen) if len(rows) == n > 1 and values.lengths is None else chosen
-        return found
+            if len(rows) == n > 1:
+                chosen = [rows[i] for i in samples]
+                taken[part.name] = np.stack(chosen) if values.lengths is None else chosen
+            else:
+                taken[part.name] = rows[0]
+        return taken
 
     def stored(self, value: ConditionLike, n: int) -> dict[str, Array]:
         """The given values of ``n`` samples as arrays, to be written to a file: ``[n, *shape]``, or ``[1, *shape]`` of
@@ -278,31 +293,33 @@ class Condition:
 
         Tokens and sequences of different lengths come with their masks.
         """
-        found: dict[str, Array] = {}
-        given = self._by_name(value) or {}
+        stored: dict[str, Array] = {}
+        named = self._by_name(value) or {}
         for part, values in self._values(value, n, 0).items():
-            if given.get(part.name) is None and self.kind == "parts":
+            if named.get(part.name) is None and self.kind == "parts":
                 continue
-            found[part.name] = values.array
+            stored[part.name] = values.array
             if part.mask is not None and not values.mask().all():
-                found[part.mask] = values.mask()
-        return found
+                stored[part.mask] = values.mask()
+        return stored
 
-    def restored(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    def restored(self, arrays: Mapping[str, Array | list[Array]]) -> dict[str, Array | list[Array]]:
         """Values as :meth:`arrays` takes them, of a file's arrays: those of :meth:`stored`, without the axis of one for
         all; other arrays are left alone."""
-        found: dict[str, Any] = {}
+        values: dict[str, Array | list[Array]] = {}
         for part in self.parts:
             if part.name not in arrays:
                 continue
-            array, mask = arrays[part.name], None if part.mask is None else arrays.get(part.mask)
-            if mask is None:
-                found[part.name] = array
-            elif mask.ndim == 1:
-                found[part.name] = array[: int(mask.sum())]
+            array = arrays[part.name]
+            if part.mask is None or part.mask not in arrays:
+                values[part.name] = array
+                continue
+            mask = np.asarray(arrays[part.mask])
+            if mask.ndim == 1:
+                values[part.name] = array[: int(mask.sum())]
             else:
-                found[part.name] = [row[: int(each.sum())] for row, each in zip(array, mask, strict=True)]
-        return found
+                values[part.name] = [row[: int(each.sum())] for row, each in zip(array, mask, strict=True)]
+        return values
 
     def nulls(self, lengths: Mapping[int | str, int] | None = None) -> dict[str, Array]:
         """What stands for no condition: the nulls of all parts, as arrays ``[1, ...]`` like those of :meth:`distinct`.
@@ -315,34 +332,34 @@ class Condition:
         """
         if lacking := [part.name for part in self.parts if part.null is None]:
             raise UsageError(f"guidance needs a null of each part of the condition, and {lacking[0]} has none")
-        found = {part: part.nulls() for part in self.parts}
-        return self._arrays_of({part: values for part, values in found.items() if values is not None}, lengths or {})
+        nulls = {part: part.nulls() for part in self.parts}
+        return self._arrays_of({part: values for part, values in nulls.items() if values is not None}, lengths or {})
 
-    def _given(self, value: ConditionLike, n: int, first: int) -> dict[str, Array]:
+    def _arrays(self, value: ConditionLike, n: int, first: int) -> dict[str, Array]:
         """Parts and masks as arrays ``[1, ...]`` of one value for all, or ``[n, ...]``."""
         return self._arrays_of(self._values(value, n, first))
 
     def _arrays_of(
         self, values: Mapping[Part, Values], least: Mapping[int | str, int] | None = None
     ) -> dict[str, Array]:
-        """The same of values, with tokens and sequences of one length's name filled up to one length."""
+        """The same of values; tokens and sequences that name the same length are filled up to a common one."""
         lengths: dict[int | str, int] = dict(least or {})
         for part, each in values.items():
             if part.mask is not None:
                 lengths[part.shape[0]] = max(lengths.get(part.shape[0], 0), each.array.shape[1])
         even = {p: each if p.mask is None else each.longer(lengths[p.shape[0]]) for p, each in values.items()}
-        given = {part.name: each.array for part, each in even.items()}
-        return given | {part.mask: each.mask() for part, each in even.items() if part.mask is not None}
+        arrays = {part.name: each.array for part, each in even.items()}
+        return arrays | {part.mask: each.mask() for part, each in even.items() if part.mask is not None}
 
     def _values(self, value: ConditionLike, n: int, first: int) -> dict[Part, Values]:
-        """What each part was given."""
-        given = self._by_name(value)
-        if given is None:
+        """The values of each part."""
+        named = self._by_name(value)
+        if named is None:
             classes = ((first + np.arange(n)) % (self.parts[0].size or 1)).astype(np.int32)
             return {self.parts[0]: Values(classes)}
-        return {part: self._read(part, given.get(part.name), n) for part in self.parts}
+        return {part: self._read(part, named.get(part.name), n) for part in self.parts}
 
-    def _by_name(self, value: ConditionLike) -> Mapping[str, Any] | None:
+    def _by_name(self, value: ConditionLike) -> Mapping[str, ArrayLike | None] | None:
         """The values given by the names of parts; None for every class in turn."""
         if isinstance(value, Mapping):
             if unknown := [str(name) for name in value if name not in self.names]:
@@ -360,7 +377,7 @@ class Condition:
             hint=f"For example condition={{{self.names[0]!r}: ...}}.",
         )
 
-    def _read(self, part: Part, value: Any, n: int) -> Values:
+    def _read(self, part: Part, value: ArrayLike | None, n: int) -> Values:
         if value is not None:
             return part.read(value, n)
         nulls = None if part.required else part.nulls()

@@ -24,12 +24,15 @@ def checked_count(what: str, value: object, largest: int | None = None, least: i
 
 
 def ticker(progress: Progress | None, total: int) -> Callable[[], None]:
-    """A function that counts its calls and reports the count to ``progress``."""
+    """A function that counts its calls and reports the count to ``progress``.
+
+    Calls beyond ``total``, of batches that had to be halved, are reported as the last one.
+    """
     done = 0
 
     def tick() -> None:
         nonlocal done
-        done += 1
+        done = min(done + 1, total)
         if progress is not None:
             progress(done, total)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from zoo.errors import UsageError
 
-#: ``exact``: the log-density of what is sampled. ``bound``: never more than it, but for the noise of an estimate.
+#: ``exact``: the log-density of what is sampled. ``bound``: at most that, up to the noise of an estimate.
 #: ``estimate``: it with errors, which are told, as of an ODE. ``none``: the model only samples.
 Density = Literal["exact", "bound", "estimate", "none"]
 

@@ -13,7 +13,8 @@
     ├── BundleError               a bundle that is damaged, altered or too new
     ├── OutputError               a place that cannot be written
     ├── RuntimeFailure            ONNX Runtime could not load or run a graph
-    │   └── ProviderError         the requested execution provider is not the one in use
+    │   ├── ProviderError         the requested execution provider is not the one in use
+    │   └── DeviceMemoryError     a batch does not fit into the memory of its device
     ├── ExportError               a model that the target cannot express
     └── ProofError                exported graphs do not equal the model (exit code 3)
 
@@ -115,6 +116,10 @@ class RuntimeFailure(ZooError):  # noqa: N818 - RuntimeError is a built-in name
 
 class ProviderError(RuntimeFailure):
     """The requested execution provider is not the one in use."""
+
+
+class DeviceMemoryError(RuntimeFailure):
+    """A graph does not fit into the memory of its device, with the batch that it was given."""
 
 
 class ExportError(ZooError):

@@ -31,7 +31,7 @@ def export(
     force: bool = False,
     registry: Registry | None = None,
     progress: StageProgress | None = None,
-    packing: Mapping[str, Any] | None = None,
+    packing: Mapping[str, object] | None = None,
     **options: Any,
 ) -> Path:
     """Export a model.

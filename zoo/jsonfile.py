@@ -10,7 +10,7 @@ MAX_DEPTH = 32
 MAX_TEXT = 1 << 16
 
 
-def finite(value: Any) -> Any:
+def finite(value: object) -> object:
     """A JSON value with null in place of numbers that are not finite, so that :func:`strict` can read it."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
@@ -61,7 +61,7 @@ def _check_text(text: str) -> None:
         raise ValueError(f"the text {text[:40]!r} holds a control character")
 
 
-def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _table(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("a key appears twice")

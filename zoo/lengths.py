@@ -14,15 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo import records
+from zoo.arrays import Array
 from zoo.errors import ConfigError, DataError
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,10 @@ class Length:
         numbers = [each for each in (self.end, self.mask) if each is not None]
         whole = all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in numbers)
         if len(numbers) != 1 or not whole or self.axis not in (0, 1) or (self.end is not None and self.axis):
-            raise ConfigError("an event ends by a symbol (end), or by a mask among its numbers (mask, and axis 0 or 1)")
+            raise ConfigError(
+                "the end of an event is marked by a symbol (end), or by a mask among its numbers (mask, and axis 0 "
+                "or 1)"
+            )
 
     def misfit(self, event_shape: tuple[int, ...]) -> str | None:
         """Why events of this shape cannot end so, or None if they can."""
@@ -103,13 +104,13 @@ class Length:
             return np.where(within, content, np.asarray(self.end, content.dtype))
         return self.ended(np.insert(content, self.mask, within.astype(content.dtype), 2 - self.axis))
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> dict[str, object]:
         """As JSON values; :func:`length_from` reads them back."""
-        values: dict[str, Any] = records.write(self)
+        values: dict[str, object] = records.write(self)
         return values
 
 
-def length_from(values: Mapping[str, Any] | None) -> Length | None:
+def length_from(values: Mapping[str, object] | None) -> Length | None:
     """The inverse of :meth:`Length.described`; None of None.
 
     Raises:

@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar, TypeGuard
 
 from zoo import records
 from zoo.errors import ConfigError, PluginError, ZooError
@@ -124,7 +124,7 @@ class Column:
             if number is not None and not (_number(number) and (what != "grain" or number > 0)):
                 raise ConfigError(f"column {self.name!r}: {what} is a number, not {number!r}")
         if self.minimum is not None and self.maximum is not None and not self.minimum <= self.maximum:
-            raise ConfigError(f"column {self.name!r} goes from {self.minimum} to {self.maximum}")
+            raise ConfigError(f"column {self.name!r} ranges from {self.minimum} to {self.maximum}")
         if self.values and (self.grain, self.minimum, self.maximum) != (1.0, 0.0, len(self.values) - 1.0):
             raise ConfigError(f"column {self.name!r}: categories are the whole numbers 0 to {len(self.values) - 1}")
 
@@ -163,7 +163,7 @@ class Foreign(Modality):
         description: as the bundle or the card states it.
     """
 
-    description: Mapping[str, Any] = field(hash=False)
+    description: Mapping[str, object] = field(hash=False)
 
     def __str__(self) -> str:
         """What it is, and what that means, in one sentence."""
@@ -178,18 +178,18 @@ class Foreign(Modality):
 BUILTIN: dict[str, type[Modality]] = {each.kind: each for each in (Audio, Text, Table)}
 
 
-def describe(modality: Modality | None) -> dict[str, Any] | None:
+def describe(modality: Modality | None) -> dict[str, object] | None:
     """As JSON values; :func:`modality_from` reads them back. That of a plugin names its package.
 
     Raises:
         ConfigError: a modality that no plugin brings.
-        PluginError: one with fields that are no JSON values.
+        PluginError: one with fields that are not JSON values.
     """
     if modality is None:
         return None
     if isinstance(modality, Foreign):
         return dict(modality.description)
-    values: dict[str, Any] = records.write(modality)
+    values: dict[str, object] = records.write(modality)
     if BUILTIN.get(modality.kind) is type(modality):
         return values
     if modality.kind not in extensions.claimed("modality"):
@@ -197,24 +197,24 @@ def describe(modality: Modality | None) -> dict[str, Any] | None:
             f"the modality {type(modality).__name__} of kind {modality.kind!r} is not one that a plugin brings",
             hint="A plugin registers its modalities by the hook zoo_modalities.",
         )
-    _, plugin = extensions.found("modality", modality.kind)
+    _, plugin = extensions.claim_of("modality", modality.kind)
     what = f"the modality {modality.kind!r} of {plugin.origin}"
     values = {"kind": values.pop("kind"), "package": plugin.distribution, **values}
     try:
         same = modality_from(json.loads(json.dumps(values, allow_nan=False))) == modality
     except (TypeError, ValueError) as error:
-        raise PluginError(f"{what} has fields that are no JSON values: {error}") from error
+        raise PluginError(f"{what} has fields that are not JSON values: {error}") from error
     if not same:
-        raise PluginError(f"{what} is another when it is read back")
+        raise PluginError(f"{what} differs from itself when it is read back")
     return values
 
 
-def modality_from(values: Mapping[str, Any] | None) -> Modality | None:
+def modality_from(values: object) -> Modality | None:
     """The inverse of :func:`describe`; a :class:`Foreign` one where the plugin that brings it is not installed.
 
     Raises:
         ConfigError: no such modality, or unknown fields.
-        NameConflictError, PluginError: a kind that two plugins claim, or a modality of a plugin that is none.
+        NameConflictError, PluginError: a kind that two plugins claim, or a plugin's modality that is not valid.
     """
     if values is None:
         return None
@@ -229,30 +229,30 @@ def modality_from(values: Mapping[str, Any] | None) -> Modality | None:
         return _brought(kind, fields)
     if not _is_name(package):
         raise ConfigError(f"there is no modality {kind!r}, and its description names no package that brings it")
-    return Foreign(dict(values))
+    return Foreign(dict(values) if isinstance(values, Mapping) else {})
 
 
-def _is_name(value: object) -> bool:
+def _is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= _LONGEST and value.isprintable()
 
 
-def _brought(kind: str, fields: dict[str, Any]) -> Modality:
+def _brought(kind: str, fields: dict[str, object]) -> Modality:
     """The modality of a plugin."""
-    _, plugin = extensions.found("modality", kind)
+    _, plugin = extensions.claim_of("modality", kind)
     what = f"the modality {kind!r} of {plugin.origin}"
     cls = extensions.loaded("modality", kind)
     if not _is_modality(cls, kind):
-        raise PluginError(f"{what} is no dataclass derived from zoo.modality.Modality with that kind")
+        raise PluginError(f"{what} is not a dataclass derived from zoo.modality.Modality with that kind")
     try:
-        made: Modality = records.read(cls, fields, what)
-        return made
+        modality: Modality = records.read(cls, fields, what)
+        return modality
     except ZooError:
         raise
     except Exception as error:
         raise PluginError(f"{what} cannot be built: {type(error).__name__}: {error}") from error
 
 
-def _is_modality(cls: Any, kind: str) -> bool:
+def _is_modality(cls: object, kind: str) -> bool:
     derived = isinstance(cls, type) and issubclass(cls, Modality) and cls.kind == kind
     return derived and dataclasses.is_dataclass(cls)
 

@@ -1,6 +1,6 @@
 """``override``, for methods whose documentation is that of the method they override.
 
-The standard library has it from Python 3.12 on, and ``typing_extensions`` is no dependency of the runtime.
+The standard library has it from Python 3.12 on, and ``typing_extensions`` is not a dependency of the runtime.
 """
 
 from __future__ import annotations

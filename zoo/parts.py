@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo import records
+from zoo.arrays import Array
 from zoo.errors import ConditionError, ConfigError
 
-Array = NDArray[Any]
 PartKind = Literal["classes", "numbers", "image", "audio", "tokens", "sequence"]
 
 #: the part of a condition that is one class or one vector
@@ -106,7 +106,7 @@ class Part:
         """What messages call it."""
         return "the condition" if self.name == ONLY else f"part {self.name} of the condition"
 
-    def read(self, value: Any, n: int) -> Values:
+    def read(self, value: object, n: int) -> Values:
         """A value for all of ``n`` samples, or one for each of them, by its number of axes.
 
         Args:
@@ -161,7 +161,7 @@ class Part:
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"part {self.name} of a condition: {problem}")
 
-    def _classes(self, value: Any, n: int) -> Array:
+    def _classes(self, value: object, n: int) -> Array:
         whose = "" if self.name == ONLY else f" for part {self.name}"
         if isinstance(value, (str, int)) and not isinstance(value, bool):
             return np.full(1, self.index(value), np.int32)
@@ -179,7 +179,7 @@ class Part:
             raise ConditionError(f"classes{whose} run from 0 to {size - 1}; got {values.min()} to {values.max()}")
         return np.atleast_1d(values).astype(np.int32)
 
-    def _numbers(self, value: Any) -> Array:
+    def _numbers(self, value: object) -> Array:
         """An array of finite float32 in the part's range."""
         values = _array(value, self.who)
         if values.dtype.kind not in "fiu":
@@ -197,18 +197,19 @@ class Part:
             raise ConditionError(f"{self.who} runs from {within}; got {numbers.min():g} to {numbers.max():g}")
         return numbers
 
-    def _of_any_length(self, value: Any, n: int) -> Values:
+    def _of_any_length(self, value: object, n: int) -> Values:
         """Tokens or sequences: one, or ``n`` of them, each of its own length."""
         one = self._ids if self.modality == "tokens" else self._rows
         axes = _axes(value, self.who)
         if axes == len(self.shape):
             return self._padded([one(value)])
-        if axes != len(self.shape) + 1 or len(value) != n:
-            given = f"{len(value)} of them" if axes == len(self.shape) + 1 else f"a value of {axes} axes"
-            raise ConditionError(f"{n} samples need one value or {n} values for {self.who}, not {given}")
-        return self._padded([one(each) for each in value])
+        values = value if isinstance(value, (list, tuple)) else _array(value, self.who)
+        if axes != len(self.shape) + 1 or len(values) != n:
+            got = f"{len(values)} of them" if axes == len(self.shape) + 1 else f"a value of {axes} axes"
+            raise ConditionError(f"{n} samples need one value or {n} values for {self.who}, not {got}")
+        return self._padded([one(each) for each in values])
 
-    def _ids(self, value: Any) -> Array:
+    def _ids(self, value: object) -> Array:
         """The ids of one text, or of one array of ids, without padding at its end."""
         if isinstance(value, str):
             if self.alphabet is None:
@@ -228,7 +229,7 @@ class Part:
             values = values[: real[-1] + 1 if len(real) else 0]
         return values.astype(np.int32)
 
-    def _rows(self, value: Any) -> Array:
+    def _rows(self, value: object) -> Array:
         """One sequence ``[length, d]``."""
         numbers = self._numbers(value)
         if numbers.ndim != 2 or numbers.shape[1:] != self.shape[1:]:
@@ -254,8 +255,8 @@ class Values:
 
     Attributes:
         array: ``[1, *shape]`` for one value that serves all samples, or ``[n, *shape]``.
-        lengths: of tokens and sequences: how many entries of each row are not filled up.
-        filler: what fills them up.
+        lengths: of tokens and sequences: how many entries of each row are not padding.
+        filler: the value that they are padded with.
     """
 
     array: Array
@@ -269,7 +270,7 @@ class Values:
         return Values(np.stack([_filled(row, length, self.filler) for row in self.array]), self.lengths, self.filler)
 
     def mask(self) -> NDArray[np.float32]:
-        """1 where entries are, 0 where they are filled up."""
+        """1 for entries, 0 for padding."""
         assert self.lengths is not None
         return (np.arange(self.array.shape[1]) < self.lengths[:, None]).astype(np.float32)
 
@@ -280,14 +281,14 @@ def _filled(row: Array, length: int, filler: int) -> Array:
     return filled
 
 
-def _array(value: Any, who: str) -> Array:
+def _array(value: object, who: str) -> Array:
     try:
         return np.asarray(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ConditionError(f"{who} is not an array: {' '.join(str(error).split())[:200]}") from error
 
 
-def _axes(value: Any, who: str) -> int:
+def _axes(value: object, who: str) -> int:
     """The number of axes of a value, in which rows may be of different lengths, and a text counts as one."""
     if isinstance(value, str):
         return 1

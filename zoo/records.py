@@ -9,7 +9,7 @@ within another. What a value means beyond its type, its class checks when it is 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -23,7 +23,7 @@ OMITTED: Final = {"omitted": True}
 _T = TypeVar("_T")
 
 
-def write(value: Any) -> Any:
+def write(value: object) -> Any:
     """A dataclass, or what stands in one, as JSON values; :func:`read` reads them back."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         own = getattr(type(value), "kind", None)
@@ -37,13 +37,13 @@ def write(value: Any) -> Any:
     return value
 
 
-def _written(value: Any) -> Any:
+def _written(value: object) -> object:
     """The same for what stands in a dataclass, which may say itself how."""
-    own = getattr(value, "as_record", None)
+    own: Callable[[], object] | None = getattr(value, "as_record", None)
     return write(value) if own is None else own()
 
 
-def read(cls: type[_T], values: Any, where: str) -> _T:
+def read(cls: type[_T], values: object, where: str) -> _T:
     """Make a dataclass of JSON values.
 
     Args:
@@ -68,7 +68,7 @@ def read(cls: type[_T], values: Any, where: str) -> _T:
     return cls(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in values.items()})
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
+def _value(hint: Any, value: object, where: str) -> Any:
     """A JSON value as what a field is annotated with."""
     inner, origin = get_args(hint), get_origin(hint)
     if origin in (Union, UnionType):
@@ -86,7 +86,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     return _plain(hint, value, where)
 
 
-def _any_of(kinds: Sequence[Any], value: Any, where: str, *, null: bool) -> Any:
+def _any_of(kinds: Sequence[object], value: object, where: str, *, null: bool) -> object:
     """A value as the first of several kinds that it fits; an optional table in TOML is absent, or whole."""
     if value is None and null:
         return None
@@ -98,22 +98,21 @@ def _any_of(kinds: Sequence[Any], value: Any, where: str, *, null: bool) -> Any:
     return _value(kinds[-1], value, where)
 
 
-def _list(kinds: Sequence[Any], value: Any, where: str) -> tuple[Any, ...]:
+def _list(kinds: Sequence[object], value: object, where: str) -> tuple[object, ...]:
     """A list as a tuple: of any length and one kind, or of as many values as there are kinds."""
-    listed = isinstance(value, (list, tuple))
     if kinds[-1] is ...:
-        if not listed:
+        if not isinstance(value, (list, tuple)):
             tables = " of tables" if dataclasses.is_dataclass(kinds[0]) else ""
             raise ConfigError(f"{where} must be a list{tables}, not {_shown(value)}")
         return tuple(_value(kinds[0], each, f"{where}, entry {i}") for i, each in enumerate(value))
-    if not listed or len(value) != len(kinds):
+    if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
         raise ConfigError(f"{where} must be a list of {len(kinds)}, not {_shown(value)}")
     return tuple(
         _value(kind, each, f"{where}, entry {i}") for i, (kind, each) in enumerate(zip(kinds, value, strict=True))
     )
 
 
-def _plain(hint: Any, value: Any, where: str) -> Any:
+def _plain(hint: Any, value: object, where: str) -> object:
     """A text, a number, true or false; what else is annotated, a class checks itself."""
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -127,11 +126,11 @@ def _shown(value: object) -> str:
 
 
 @cache
-def _hints(cls: Hashable) -> dict[str, Any]:
+def _hints(cls: Hashable) -> dict[str, object]:
     return get_type_hints(cls)
 
 
-def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
+def _is_default(field: dataclasses.Field[Any], value: object) -> bool:
     make = field.default_factory
     default = field.default if make is dataclasses.MISSING else make()
     return bool(getattr(value, field.name) == default)

@@ -9,23 +9,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import WeightsError
 from zoo.files import atomic_file, sha256
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 
 #: prefix of tensors in a bundle's weights file that only its graphs need
 DERIVED = "graph:"
 _LFS = b"version https://git-lfs"
 _SHOWN = 8
+
+
+T = TypeVar("T")
 
 
 def read(path: Path, *, digest: str | None = None) -> Arrays:
@@ -59,7 +62,7 @@ def read_float32(path: Path) -> Arrays:
     return _finite({n: (t.float() if t.is_floating_point() else t).numpy() for n, t in tensors.items()}, path)
 
 
-def _opened(path: Path, load: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def _opened(path: Path, load: Callable[[Path], dict[str, T]]) -> dict[str, T]:
     from safetensors import SafetensorError
 
     try:
@@ -102,7 +105,7 @@ def metadata(path: Path) -> dict[str, str]:
         raise WeightsError(f"{path} is not a safetensors file that can be read: {_diagnose(path, error)}") from error
 
 
-def write(path: Path, arrays: Mapping[str, NDArray[Any]], *, metadata: Mapping[str, str] | None = None) -> str:
+def write(path: Path, arrays: Mapping[str, Array], *, metadata: Mapping[str, str] | None = None) -> str:
     """Write tensors atomically and return the file's SHA-256. The same tensors give the same bytes.
 
     Raises:
@@ -122,7 +125,7 @@ def state_arrays(module: nn.Module) -> Arrays:
     return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
 
 
-def load_into(module: nn.Module, arrays: Mapping[str, NDArray[Any]], *, source: Path | str) -> None:
+def load_into(module: nn.Module, arrays: Mapping[str, Array], *, source: Path | str) -> None:
     """Copy arrays into a module; names, shapes and dtypes must match exactly, or nothing is copied.
 
     Tensors whose names begin with :data:`DERIVED` belong to a bundle's graphs and are skipped. Buffers that older
@@ -163,7 +166,7 @@ def is_loaded(module: nn.Module) -> bool:
     return bool(module.__dict__.get("_weights_loaded", False))
 
 
-def _dispensable(module: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> set[str]:
+def _dispensable(module: nn.Module, tensors: Mapping[str, Array]) -> set[str]:
     """Names of buffers that older files lack, for modules of which the file has none."""
     dispensable: set[str] = set()
     for prefix, part in module.named_modules():

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Operand = ir.Value | NDArray[Any]
+from zoo.arrays import Array
+
+Operand = ir.Value | Array
 
 
 class Builder:

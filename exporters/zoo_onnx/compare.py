@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError
 from zoo_onnx.flips import Flips
-
-Array = NDArray[Any]
 
 #: how far rounding may take a float32 program from float64, in multiples of the effect of one last bit: every operation
 #: rounds, where the measure moves inputs and weights alone. On inputs at which a deep Glow loses three digits, PyTorch

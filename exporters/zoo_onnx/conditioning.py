@@ -21,7 +21,7 @@ Inline = Callable[[Builder, ir.Graph, Values], list[ir.Value]]
 
 
 @dataclass(frozen=True)
-class Given:
+class GuidedRows:
     """Inputs of a graph that carry conditions, ``[n, ...]`` by name.
 
     Attributes:
@@ -43,7 +43,7 @@ def renamed(graph: ir.Graph) -> ir.Graph:
     return graph
 
 
-def parts_given(
+def guided_rows(
     builder: Builder,
     condition: Condition,
     values: Values,
@@ -51,8 +51,8 @@ def parts_given(
     guided: bool,
     encoder: ir.Graph | None,
     inline: Inline,
-) -> Given:
-    """What named parts are for each sample, and their nulls, which are one row more of the encoder.
+) -> GuidedRows:
+    """Named parts of each sample, and their nulls, which take one more row of the encoder.
 
     Args:
         builder: of the outer graph.
@@ -81,9 +81,9 @@ def parts_given(
         return builder("Slice", value, builder.integers(first), builder.integers(end), builder.integers(0))
 
     if not guided:
-        return Given({name: spread(value) for name, value in rows.items()}, {})
+        return GuidedRows({name: spread(value) for name, value in rows.items()}, {})
     last = np.iinfo(np.int64).max
-    return Given(
+    return GuidedRows(
         {name: spread(some(value, 0, -1)) for name, value in rows.items()},
         {name: spread(some(value, -1, last)) for name, value in rows.items()},
     )
@@ -100,18 +100,18 @@ def _with_nulls(builder: Builder, condition: Condition, rows: Values) -> dict[st
             # Max of integers is not among the operators that every runtime computes
             longer = builder("Where", builder("Less", own, least), builder.constant(least), own)
             lengths[part.shape[0]] = builder("Unsqueeze", longer, builder.integers(0))
-    found = {}
+    joined = {}
     for part in condition.parts:
         for name, filler in ((part.name, part.padding or 0), (part.mask, 0)):
             if name is None:
                 continue
             null = builder.constant(nulls[name])
             if part.mask is None:
-                found[name] = builder("Concat", rows[name], null, axis=0)
+                joined[name] = builder("Concat", rows[name], null, axis=0)
                 continue
             both = [_filled(builder, value, lengths[part.shape[0]], part, name, filler) for value in (rows[name], null)]
-            found[name] = builder("Concat", *both, axis=0)
-    return found
+            joined[name] = builder("Concat", *both, axis=0)
+    return joined
 
 
 def _filled(builder: Builder, value: ir.Value, length: ir.Value, part: Part, name: str, filler: int) -> ir.Value:

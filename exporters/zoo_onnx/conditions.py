@@ -1,18 +1,17 @@
 """Whether graphs take named parts of conditions as runtimes give them: filled up where masks say, and with their nulls.
 
-A runtime fills tokens and sequences up to the longest of a call, so what a sample is must not depend on how long others
-are; and it takes the nulls of all parts as no condition, which is what PyTorch must take too. Checked in float64, in
-PyTorch alone.
+A runtime pads tokens and sequences to the longest of a call, so a sample must not depend on the length of others; and
+it takes the nulls of all parts as no condition, as PyTorch must too. Checked in float64, in PyTorch alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.conditions import Condition
 from zoo.errors import ProofError
@@ -24,7 +23,7 @@ from zoo_onnx.reference import Feeds
 
 #: a graph in float64, by name
 Run = Callable[[str, Feeds], Mapping[str, NDArray[np.float64]]]
-#: conditions, the entries of tokens and sequences, and entries more that fill them up
+#: numbers of conditions, of entries of tokens and sequences, and of entries of additional padding
 _ROWS, _LENGTH, _MORE = 2, 3, 4
 #: of symbolic sizes of a step; others are as there are conditions
 _SIZES = {"slots": 1, "columns": 2, "evaluations": 1}
@@ -40,7 +39,7 @@ def check_conditions(model: GenerativeModel, programs: Programs, inputs: Inputs,
         run: computes the outputs of a graph in float64.
 
     Raises:
-        ProofError: they are not what a runtime takes them for; the message names the part.
+        ProofError: they are not what a runtime assumes; the message names the part.
     """
     condition = model.condition
     if condition is None or not model.takes_parts:
@@ -55,7 +54,7 @@ def check_conditions(model: GenerativeModel, programs: Programs, inputs: Inputs,
 
 
 def _check_masks(
-    model: GenerativeModel, programs: Programs, inputs: Inputs, run: Run, encode: Callable[[Feeds], Mapping[str, Any]]
+    model: GenerativeModel, programs: Programs, inputs: Inputs, run: Run, encode: Callable[[Feeds], Mapping[str, Array]]
 ) -> None:
     condition = model.condition
     assert condition is not None
@@ -83,13 +82,13 @@ def _check_masks(
                 apart = relative_difference(results[1][name], value, 1.0)
                 if not apart <= TOLERANCE:
                     raise ProofError(
-                        f"graph {graph.name}, output {name}, depends on what fills part {part.name} up: with {_MORE} "
-                        f"entries more, which {part.mask} says are not there, it differs by {apart:.2g}",
+                        f"graph {graph.name}, output {name}, depends on the padding of part {part.name}: with {_MORE} "
+                        f"more entries, which {part.mask} marks as absent, it differs by {apart:.2g}",
                         hint=f"Attend to entries, and average over them, only where {part.mask} is 1.",
                     )
 
 
-def _led(value: NDArray[Any], axes: int) -> NDArray[Any]:
+def _led(value: Array, axes: int) -> Array:
     """A condition ``[rows, ...]`` as a port of so many axes takes it: of one evaluation, if those come first."""
     return value if value.ndim == axes else value[None]
 
@@ -107,7 +106,7 @@ def _filled_up(condition: Condition, feeds: Feeds, length: int | str) -> Feeds:
     return longer
 
 
-def _check_nulls(model: GenerativeModel, condition: Condition, encode: Callable[[Feeds], Mapping[str, Any]]) -> None:
+def _check_nulls(model: GenerativeModel, condition: Condition, encode: Callable[[Feeds], Mapping[str, Array]]) -> None:
     lengths: dict[int | str, int] = {
         part.shape[0]: part.shape[0] if isinstance(part.shape[0], int) else _LENGTH
         for part in condition.parts
@@ -117,12 +116,14 @@ def _check_nulls(model: GenerativeModel, condition: Condition, encode: Callable[
     own = model.null_condition(1, lengths) or {}
     for name, value in expected.items():
         if name not in own:
-            raise ProofError(f"what PyTorch takes as no condition lacks {name}, which graphs take")
-        given = own[name].detach().cpu().double().numpy()
-        apart = np.inf if given.shape != value.shape else relative_difference(given, np.asarray(value, np.float64), 1.0)
+            raise ProofError(f"PyTorch's null condition lacks {name}, which graphs take")
+        actual = own[name].detach().cpu().double().numpy()
+        apart = (
+            np.inf if actual.shape != value.shape else relative_difference(actual, np.asarray(value, np.float64), 1.0)
+        )
         if not apart <= TOLERANCE:
             raise ProofError(
-                f"what PyTorch takes as no condition is not the nulls of {condition.told}: {name} differs by "
+                f"PyTorch's null condition does not consist of the nulls of {condition.told}: {name} differs by "
                 f"{apart:.2g}, and a bundle is guided away from those",
                 hint="Give the parts the nulls that the model was trained with, and leave null_condition as it is.",
             )

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Float64Array
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError
 from zoo.models.interface import GenerativeModel
 from zoo.paths import GaussianPath, path_from
-from zoo.programs import Graph, Integrate, Iterate, Programs
+from zoo.programs import Graph, Integrate, Iterate, Program, Programs
 from zoo.samplers.table import FREE
 from zoo_onnx.inputs import Inputs
 from zoo_onnx.reference import Feeds
 
-Array = NDArray[np.float64]
 #: a graph in float64, by name
-Run = Callable[[str, Feeds], Mapping[str, Array]]
+Run = Callable[[str, Feeds], Mapping[str, Float64Array]]
 
 _TIMES = (0.25, 0.75)
 _BATCH = 1  # of states
@@ -68,7 +66,7 @@ def check_denoiser(model: GenerativeModel, programs: Programs, inputs: Inputs, r
             if ode is not None:
                 step = graphs[sample.graph]
 
-                def denoised(state: Array, row: Feeds = row, step: Graph = step) -> Array:
+                def denoised(state: Float64Array, row: Feeds = row, step: Graph = step) -> Float64Array:
                     return run(step.name, {**row, step.inputs[0].name: state[None]})["denoised"]
 
                 _check_divergence(graphs[ode.graph], inputs, run, t, (x, row, d, denoised))
@@ -76,7 +74,7 @@ def check_denoiser(model: GenerativeModel, programs: Programs, inputs: Inputs, r
         _check_coders(graphs[sample.encoder], graphs[sample.decoder], inputs, run)
 
 
-def _check_null_class(model: GenerativeModel, program: Any) -> None:
+def _check_null_class(model: GenerativeModel, program: Program | None) -> None:
     null = getattr(program, "null_class", None)
     if null is None:
         return
@@ -99,7 +97,7 @@ def _check_alike(sample: Iterate, score: Integrate) -> None:
             )
 
 
-def _check_step(graph: Graph, inputs: Inputs, run: Run, t: float) -> tuple[Array, Feeds, Array]:
+def _check_step(graph: Graph, inputs: Inputs, run: Run, t: float) -> tuple[Float64Array, Feeds, Float64Array]:
     """The state, the rest of the row and D, having checked that the graph moves the state as its row says."""
     sizes = {"batch": _BATCH, "slots": 1, "columns": 2, "evaluations": 1}
     row = inputs.ordinary(graph, sizes, time=t)
@@ -130,7 +128,7 @@ def _check_divergence(
     inputs: Inputs,
     run: Run,
     t: float,
-    step: tuple[Array, Feeds, Array, Callable[[Array], Array]],
+    step: tuple[Float64Array, Feeds, Float64Array, Callable[[Float64Array], Float64Array]],
 ) -> None:
     x, row, d, denoised = step
     feeds = inputs.ordinary(graph, {"batch": _BATCH}, time=t)
@@ -156,7 +154,7 @@ def _check_divergence(
         )
 
 
-def _shifted(graph: Graph, feeds: Feeds, run: Run, d: Array) -> str:
+def _shifted(graph: Graph, feeds: Feeds, run: Run, d: Float64Array) -> str:
     """Whether a different time or class explains D."""
     for said, change in (
         ("off by one in time, log_prob's is later by 1", {"time": feeds["time"] - 1}),
@@ -168,7 +166,7 @@ def _shifted(graph: Graph, feeds: Feeds, run: Run, d: Array) -> str:
     return ""
 
 
-def _likeness(actual: Array, expected: Array) -> str:
+def _likeness(actual: Float64Array, expected: Float64Array) -> str:
     unit = 1.0 + float(np.abs(expected).max())
     return ": its sign is wrong" if np.abs(actual + expected).max() <= _NUMERICAL * unit else ""
 
@@ -198,7 +196,12 @@ def _check_coders(encoder: Graph, decoder: Graph, inputs: Inputs, run: Run) -> N
             )
 
 
-def _check_bijection(x: Array, decoded: Array, coded: Mapping[str, Array], encode: Callable[[Array], Array]) -> None:
+def _check_bijection(
+    x: Float64Array,
+    decoded: Float64Array,
+    coded: Mapping[str, Float64Array],
+    encode: Callable[[Float64Array], Float64Array],
+) -> None:
     if relative_difference(decoded, x, 1.0) > _NUMERICAL:
         raise ProofError(
             f"the decoder does not invert the encoder: encoded and decoded data differ from the data by "
@@ -220,9 +223,9 @@ def _check_bijection(x: Array, decoded: Array, coded: Mapping[str, Array], encod
             )
 
 
-def _apart(a: Array, b: Array) -> float:
+def _apart(a: Float64Array, b: Float64Array) -> float:
     return float(np.max(np.abs(a - b), initial=0.0))
 
 
-def _apart_rms(a: Array, b: Array) -> float:
+def _apart_rms(a: Float64Array, b: Float64Array) -> float:
     return float(np.sqrt(np.mean((a - b) ** 2)))

@@ -29,17 +29,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo import noise
+from zoo.arrays import Array
 from zoo.errors import ProofError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.noise import Noise
 from zoo.programs import Graph, Programs
 from zoo_onnx.mass import FEW_ENOUGH, log_normals, whole_mass
-
-Array = NDArray[np.float64]
 
 #: the largest size whose full Jacobian is computed
 EXACT_SIZE = 128
@@ -85,7 +83,7 @@ class Finding:
     error: float
     least: bool | None = None
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """As JSON values."""
         return {
             **({} if self.least is None else {"mass": "1" if self.least else "at most 1"}),
@@ -97,7 +95,7 @@ class Finding:
 
 
 def check_density(
-    model: GenerativeModel, programs: Programs, graphs: Mapping[str, Graph], condition: Mapping[str, NDArray[Any]]
+    model: GenerativeModel, programs: Programs, graphs: Mapping[str, Graph], condition: Mapping[str, Array]
 ) -> Finding | None:
     """Compare ``log_prob`` with the density that sampling implies.
 
@@ -221,7 +219,7 @@ def _log_det(draw: Call, z: Tensor, condition: Conditions, step: float = _STEP) 
     return log_det
 
 
-def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, NDArray[Any]]) -> Finding | None:
+def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, Array]) -> Finding | None:
     """That the mass of a model that only scores is at most 1, and in few dimensions that it is 1.
 
     How far its data reach, only the model knows, so this begins with its examples.
@@ -255,7 +253,7 @@ def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, ND
     return Finding("mass", found.draws, abs(math.log(found.value)), found.error, least=True)
 
 
-def _in_float64(condition: Mapping[str, NDArray[Any]]) -> Conditions:
+def _in_float64(condition: Mapping[str, Array]) -> Conditions:
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in condition.items()}
     return {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
 

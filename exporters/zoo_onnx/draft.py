@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnx_ir as ir
 
 import zoo
 from zoo import weights
+from zoo.arrays import Array
 from zoo.bundle import MANIFEST, TABLES, WEIGHTS, FileInfo, GraphInfo, Manifest, file_info
 from zoo.errors import ProofError
 from zoo.files import write_bytes
@@ -46,7 +46,7 @@ class Draft:
     programs: Programs
     fused: Fused | None
     table: StepTable | None
-    state: Mapping[str, Any]
+    state: Mapping[str, Array]
 
     def write(self, graphs: Sequence[ir.Model], folder: Path, *, batch: int | None = None) -> Manifest:
         """Write graphs, weights and tables, and return the manifest that describes them.
@@ -103,7 +103,7 @@ class Draft:
 def _write_graphs(
     models: list[ir.Model],
     described: list[tuple[str, tuple[Port, ...], tuple[Port, ...]]],
-    state: Mapping[str, Any],
+    state: Mapping[str, Array],
     folder: Path,
 ) -> dict[str, GraphInfo]:
     store = Store(state)
@@ -131,7 +131,7 @@ def _oldest_ir(opset: int) -> int:
     return version
 
 
-def stated(card: ModelCard) -> dict[str, Any]:
+def stated(card: ModelCard) -> dict[str, object]:
     """The fields of a card that a manifest copies unchanged."""
     return {
         "name": card.name,

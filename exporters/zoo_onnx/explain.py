@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle import Bundle
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ZooError
@@ -23,7 +23,6 @@ from zoo.programs import Iterate
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable, table_for
 
-Array = NDArray[Any]
 Guess = tuple[str, Callable[[], Array]]
 Again = Callable[[int], Array]
 #: how close a guess must be, absolutely and as a share of the bundle's own difference
@@ -112,17 +111,17 @@ def _of_noises(bundle: BundledModel, n: int, arguments: dict[str, Any]) -> Itera
         for j, other in enumerate(noises):
             if j != k:
                 # the stream alone is that of the other; the shape and the distribution are its own
-                given = _drawn(each, seed, n, step=j)
+                noise = _drawn(each, seed, n, step=j)
                 yield (
                     f"PyTorch draws the noise {each.name} from the stream of {other.name}",
-                    partial(bundle.sample, n, **arguments, noise={each.name: given}),
+                    partial(bundle.sample, n, **arguments, noise={each.name: noise}),
                 )
         for distribution in DISTRIBUTIONS:
             if distribution != each.distribution:
-                given = _drawn(dataclasses.replace(each, distribution=distribution), seed, n, step=k)
+                noise = _drawn(dataclasses.replace(each, distribution=distribution), seed, n, step=k)
                 yield (
                     f"PyTorch draws the noise {each.name} as {distribution}, and the program says {each.distribution}",
-                    partial(bundle.sample, n, **arguments, noise={each.name: given}),
+                    partial(bundle.sample, n, **arguments, noise={each.name: noise}),
                 )
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx_ir as ir
 
 from zoo import weights
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, Bundle, Manifest, open_bundle
 from zoo.counts import StageProgress
-from zoo.errors import UsageError
+from zoo.errors import UsageError, ZooError
 from zoo.files import write_text
 from zoo.models.interface import GenerativeModel
+from zoo.programs import Graph
 from zoo.registry.cards import ModelCard
 from zoo.runtime import BundledModel
 from zoo.runtime.check import confirm
@@ -23,9 +24,9 @@ from zoo_onnx import precision
 from zoo_onnx.draft import stated, with_files
 from zoo_onnx.fixed import fix
 from zoo_onnx.golden import golden, replay_golden
-from zoo_onnx.graph_writing import write
+from zoo_onnx.graph_writing import compose, write
 from zoo_onnx.model_card import model_card
-from zoo_onnx.plan import OPSET, Plan, planned
+from zoo_onnx.plan import OPSET, Plan, planned, reduced
 from zoo_onnx.precision import loss
 from zoo_onnx.precision.lower import lowered
 from zoo_onnx.precision.quality import compared, measure
@@ -43,12 +44,13 @@ def export(
     *,
     opset: int | None = None,
     inverse: str | None = None,
-    fused: Mapping[str, Any] | None = None,
+    fused: Mapping[str, object] | None = None,
     dtype: str | None = None,
     quantize: str | None = None,
     bound: float | None = None,
     quality: bool = True,
     batch: int | None = None,
+    without: Sequence[str] = (),
     progress: StageProgress | None = None,
 ) -> None:
     """Write a bundle into an empty folder and prove that it computes what the model computes.
@@ -70,6 +72,7 @@ def export(
         quality: whether to measure the card's class agreement and bits/dim again after that, if the card's data are
             available.
         batch: a fixed batch size of the graphs; None leaves it symbolic.
+        without: programs or graphs to leave out, such as ``["log_prob"]``: the bundle then states no density.
         progress: called with (current stage, stages done, stages in all).
 
     Raises:
@@ -87,6 +90,7 @@ def export(
         precision=precision.precision(dtype, quantize, bound),
         batch=batch,
         quality=quality,
+        without=(without,) if isinstance(without, str) else tuple(without),
     )
     stages = _Stages(progress, plan.stages)
     proof = _prove_model(plan, stages)
@@ -129,7 +133,7 @@ def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
     for graph in plan.programs.graphs:
         if (way := plan.ways[graph.name]) is None:
             stages.begin(f"tracing graph {graph.name}")
-            traced.append(trace(graph, plan.opset))
+            traced.append(_traced(graph, plan.opset))
         else:
             stages.begin(f"writing graph {graph.name}")
             traced.append(write(graph, way, plan.opset))
@@ -138,6 +142,15 @@ def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
         if not sum(store(each, format) for each in traced):
             raise UsageError(f"{plan.draft.card.name} has no weights to store in {format.name}")
     return traced
+
+
+def _traced(graph: Graph, opset: int) -> ir.Model:
+    """A graph composed of parts that are alike, or traced as a whole."""
+    if graph.composed is not None:
+        # what a part cannot do alone, and what is wrong with it, is told of the whole
+        with contextlib.suppress(ZooError):
+            return compose(graph, opset)
+    return trace(graph, opset)
 
 
 def _write(plan: Plan, graphs: Sequence[ir.Model], folder: Path, stages: _Stages) -> _Written:
@@ -190,7 +203,8 @@ def _lower(plan: Plan, graphs: Sequence[ir.Model], proven: _Proven, stages: _Sta
         fixed.graph(graph)
     if plan.programs.sample is not None:
         fixed.sample()
-    fixed.log_prob()
+    if plan.programs.log_prob is not None:
+        fixed.log_prob()
     return _Proven(bundle, fixed)
 
 
@@ -212,7 +226,7 @@ def _finish(plan: Plan, proven: _Proven, stages: _Stages) -> None:
     open_bundle(folder)  # our own bundles must pass the checks that any bundle must pass
 
 
-def _measure_loss(plan: Plan, bundle: _Written, stages: _Stages) -> dict[str, Any] | None:
+def _measure_loss(plan: Plan, bundle: _Written, stages: _Stages) -> dict[str, object] | None:
     """The manifest's entry about the formats and their loss; None for float32.
 
     Raises:
@@ -221,7 +235,7 @@ def _measure_loss(plan: Plan, bundle: _Written, stages: _Stages) -> dict[str, An
     if plan.precision is None:
         return None
     stages.begin("measuring the loss")
-    costs = loss.measure(plan.original, plan.original.programs(), bundle.opened())
+    costs = loss.measure(plan.original, reduced(plan.original.programs(), plan.without), bundle.opened())
     loss.check(costs, plan.precision.bound, plan.precision.name)
     if plan.quality:
         metrics, told = measure(plan.draft.card, bundle.opened())

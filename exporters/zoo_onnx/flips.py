@@ -9,15 +9,13 @@ first different symbol was ahead by no more than :data:`EDGE` on both sides, and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.differences import TOLERANCE
 from zoo.programs import MARGIN
-
-Array = NDArray[Any]
 
 #: the largest margin of a symbol that rounding may flip: the tolerance of any output
 EDGE = TOLERANCE
@@ -77,7 +75,7 @@ class Flips:
         margin[rows] = expected[MARGIN][rows]
         return {**actual, name: x, MARGIN: margin}
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """As JSON values."""
         return {"symbols": self.symbols, "flipped": self.flipped, "largest_margin": float(f"{self.largest:.1e}")}
 

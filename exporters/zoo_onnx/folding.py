@@ -31,7 +31,7 @@ def folded(
         inputs: the inputs it was traced with.
         dynamic_shapes: likewise.
     """
-    if not any(_is_expensive(node) for node in program.graph.nodes):
+    if not any(is_expensive(node) for node in program.graph.nodes):
         return program
     module = program.module()
     assert isinstance(module, fx.GraphModule)
@@ -81,7 +81,7 @@ def _fold(module: fx.GraphModule) -> int:
             arguments = fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
             with torch.no_grad():
                 known[node] = node.target(*arguments[0], **arguments[1])
-            if _is_expensive(node) or any(each in expensive for each in node.all_input_nodes):
+            if is_expensive(node) or any(each in expensive for each in node.all_input_nodes):
                 expensive.add(node)
     count = 0
 
@@ -127,7 +127,8 @@ def _inverse(node: fx.Node, known: dict[fx.Node, Any]) -> Tensor | None:
     return inverse.to(matrix.dtype)
 
 
-def _is_expensive(node: fx.Node) -> bool:
+def is_expensive(node: fx.Node) -> bool:
+    """Whether a node is linear algebra that is folded if its inputs are weights."""
     target = node.target
     if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
         return False

@@ -124,12 +124,12 @@ def _between(graph: ir.Graph, start: ir.Value, value: ir.Value) -> list[ir.Node]
         if node is not None and node not in needed:
             needed.add(node)
             todo += [each for each in (*node.inputs, *_captured(node)) if each is not None]
-    moving, found = {start}, []
+    moving, nodes = {start}, []
     for node in graph:
         if node in needed and any(each in moving for each in (*node.inputs, *_captured(node))):
             moving.update(node.outputs)
-            found.append(node)
-    return found
+            nodes.append(node)
+    return nodes
 
 
 def _captured(node: ir.Node) -> list[ir.Value]:

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.errors import ExportError, UsageError
 from zoo.noise import Noise, Stream
 from zoo.programs import Fused, Iterate, Program, Programs
 from zoo.programs.conditioning import ROWS, part_ports
 from zoo.programs.ports import Port
-from zoo.samplers import SamplingOptions, StepTable, evaluations, table_of
+from zoo.samplers import SamplerFunction, SamplingOptions, StepTable, evaluations, table_of
+from zoo.samplers.options import OptionValue
 from zoo_onnx import conditioning, noise
 from zoo_onnx.build import Builder
-from zoo_onnx.conditioning import Given
+from zoo_onnx.conditioning import GuidedRows
 
 #: name of the graph
 FUSED = "fused"
@@ -48,11 +49,11 @@ class Choice:
     sampler: str | None = None
     steps: int | None = None
     guidance: float | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
 
 
 def fused_program(
-    programs: Programs, choice: Choice, samplers: Mapping[str, Any], condition: Condition | None = None
+    programs: Programs, choice: Choice, samplers: Mapping[str, SamplerFunction], condition: Condition | None = None
 ) -> tuple[Fused, StepTable | None]:
     """The manifest's entry for the fused graph, and its table (None for a model that samples in one call).
 
@@ -136,14 +137,14 @@ def fuse(
     if parts and condition is not None:
         # the graph of an encoder is named before it is adopted: no two values of nested graphs share a name
         named = None if encoder is None else conditioning.renamed(ir.from_proto(ir.to_proto(encoder)).graph)
-        given = conditioning.parts_given(builder, condition, values, run.n, guided, named, _inline)
+        conditions = conditioning.guided_rows(builder, condition, values, run.n, guided, named, _inline)
     else:
-        given = _plain(builder, values.get("condition"), sample.null_class if guided else None)
+        conditions = _plain(builder, values.get("condition"), sample.null_class if guided else None)
     if sample.stepped:
         assert table is not None
-        x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, given)
+        x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, conditions)
     else:
-        x = _direct(run, inner, noises, given.condition)
+        x = _direct(run, inner, noises, conditions.condition)
     result = builder("Identity", x)
     result.name = output.name
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(output.shape)
@@ -168,14 +169,14 @@ class _Run:
         )
 
 
-def _plain(builder: Builder, condition: ir.Value | None, null_class: int | None) -> Given:
+def _plain(builder: Builder, condition: ir.Value | None, null_class: int | None) -> GuidedRows:
     """One class or vector, and the null class if the run is guided."""
     if condition is None:
-        return Given({}, {})
+        return GuidedRows({}, {})
     if null_class is None:
-        return Given({"condition": condition}, {})
+        return GuidedRows({"condition": condition}, {})
     null = builder("Expand", np.array(null_class, np.int32), builder("Shape", condition))
-    return Given({"condition": condition}, {"condition": null})
+    return GuidedRows({"condition": condition}, {"condition": null})
 
 
 def _direct(run: _Run, inner: ir.Graph, noises: Sequence[Noise], condition: Mapping[str, ir.Value]) -> ir.Value:
@@ -192,7 +193,7 @@ def _iterated(
     sample: Iterate,
     table: StepTable,
     event: tuple[int, ...],
-    given: Given,
+    conditions: GuidedRows,
 ) -> ir.Value:
     builder = run.builder
     start = builder(
@@ -208,7 +209,7 @@ def _iterated(
             builder("Concat", builder.integers(table.slots - 1), run.shape(*event), axis=0),
         )
         state = builder("Concat", state, empty, axis=0)
-    evaluated, weights = _evaluations(builder, table, given)
+    evaluated, weights = _evaluations(builder, table, conditions)
     body = _body(run, inner, table, event, evaluated, weights)
     last = builder("Loop", np.array(len(table)), np.array(True), state, body=body)
     x = builder("Gather", last, np.array(0), axis=0)
@@ -218,16 +219,18 @@ def _iterated(
     return x
 
 
-def _evaluations(builder: Builder, table: StepTable, given: Given) -> tuple[dict[str, ir.Value], NDArray[np.float32]]:
+def _evaluations(
+    builder: Builder, table: StepTable, conditions: GuidedRows
+) -> tuple[dict[str, ir.Value], NDArray[np.float32]]:
     """The conditions ``[evaluations, n, ...]`` of every row, and their weights ``[rows, evaluations]``.
 
     If only some rows are guided, all rows evaluate both conditions, some with weight 0.
     """
     single = np.ones((len(table), 1), np.float32)
-    each = {name: builder("Unsqueeze", value, builder.integers(0)) for name, value in given.condition.items()}
+    each = {name: builder("Unsqueeze", value, builder.integers(0)) for name, value in conditions.condition.items()}
     if not each or (table.guidance == 1.0).all():
         return each, single
-    other = {name: builder("Unsqueeze", value, builder.integers(0)) for name, value in given.other.items()}
+    other = {name: builder("Unsqueeze", value, builder.integers(0)) for name, value in conditions.other.items()}
     if (table.guidance == 0.0).all():
         return other, single
     # conditions as the stepping loop makes them, for one sample with a class and the null class
@@ -257,7 +260,7 @@ def _body(
         shape=ir.Shape((table.slots, None, *event)),
     )
 
-    def column(name: str, values: NDArray[Any]) -> ir.Value:
+    def column(name: str, values: Array) -> ir.Value:
         return builder("Gather", builder.constant(values.astype(np.float32), name=f"table.{name}"), index, axis=0)
 
     def spread(value: float, name: str) -> ir.Value:

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from zoo import noise
+from zoo.arrays import Array
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.models.interface import GenerativeModel
 from zoo.programs import MARGIN, Graph, Programs
@@ -42,7 +42,7 @@ _AHEAD, _TRIES = 1e-2, 100
 #: relative difference of float32 computations on two devices
 _DIGIT = np.float32(1e-6)
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 
 
 def golden(
@@ -53,7 +53,7 @@ def golden(
     batch: int | None = None,
     fused: bool = False,
     table: StepTable | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     """All golden tensors of a model.
 
     Args:
@@ -64,7 +64,7 @@ def golden(
         fused: whether there is a fused graph.
         table: its table, or None for a model that samples in one call.
     """
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Array] = {}
 
     def add(subject: str, case: int, arguments: dict[str, Any], outputs: dict[str, Any]) -> None:
         values = [*arguments.values(), *outputs.values()]
@@ -81,8 +81,8 @@ def golden(
 
     n, extra = 2, {}
     if programs.sample is None:
-        given = inputs.condition(n)
-        extra = {} if given is None else {"condition": given}
+        condition = inputs.condition(n)
+        extra = {} if condition is None else {"condition": condition}
         with torch.no_grad():
             x = model.examples(n).numpy()
             density = model.log_prob(torch.from_numpy(x), **extra).numpy()
@@ -92,24 +92,24 @@ def golden(
     with torch.no_grad():
         if (condition := inputs.condition(n)) is not None:
             extra["condition"] = condition
-        given = _by_part(extra)
+        by_part = _by_part(extra)
         steps = dict(programs.sample.golden)
         seed = _seed_apart(model, n, extra)
         x = model.sample(n, seed=seed, **extra, **steps).numpy()
         counts = {"seed": np.array(seed, np.int64), "n": np.array(n, np.int64)}
-        add("program:sample", 0, {**counts, **given, **_numbers(steps)}, {"x": x})
+        add("program:sample", 0, {**counts, **by_part, **_numbers(steps)}, {"x": x})
         if fused:
             sampler: dict[str, Any] = {} if table is None else {"sampler": table}
             add(
                 "program:fused",
                 0,
-                {**counts, **given},
+                {**counts, **by_part},
                 {"x": model.sample(n, seed=seed, **extra, **sampler).numpy()},
             )
         if programs.log_prob is not None:
             steps = dict(programs.log_prob.golden)
             density = model.log_prob(torch.from_numpy(x), **extra, **steps).numpy()
-            add("program:log_prob", 0, {"x": x, **given, **_numbers(steps)}, {"log_prob": density})
+            add("program:log_prob", 0, {"x": x, **by_part, **_numbers(steps)}, {"log_prob": density})
     return arrays
 
 
@@ -154,19 +154,19 @@ def replay_golden(model: BundledModel, arrays: Arrays) -> tuple[Arrays, dict[str
     replayed = dict(arrays)
     tolerances: dict[str, float] = {}
     for (subject, number), case in grouped(arrays).items():
-        gives = run_case(model, case)
-        replayed |= {f"{subject}/{number}/out/{name}": np.asarray(gives[name]) for name in case.gives}
-        perturbed = run_case(model, Case(subject, _perturbed(model, case, random), case.gives))
-        for name in case.gives:
-            unit = unit_of(model, case, gives[name])
-            tolerated = 4 * relative_difference(perturbed[name], gives[name], unit)
+        results = run_case(model, case)
+        replayed |= {f"{subject}/{number}/out/{name}": np.asarray(results[name]) for name in case.outputs}
+        perturbed = run_case(model, Case(subject, _perturbed(model, case, random), case.outputs))
+        for name in case.outputs:
+            unit = unit_of(model, case, results[name])
+            tolerated = 4 * relative_difference(perturbed[name], results[name], unit)
             if tolerated > tolerances.get(what_of(case), TOLERANCE):
                 tolerances[what_of(case)] = float(f"{tolerated:.1e}")
     return replayed, tolerances
 
 
 def _perturbed(model: BundledModel, case: Case, random: np.random.Generator) -> Arrays:
-    inputs = dict(case.given)
+    inputs = dict(case.inputs)
     if case.subject == "program:sample":
         inputs["noise"] = noise.normal(int(inputs["seed"]), int(inputs["n"]), model.noise_shape)
     moved = {
@@ -181,5 +181,5 @@ def _perturbed(model: BundledModel, case: Case, random: np.random.Generator) -> 
     return moved
 
 
-def _numbers(options: dict[str, int]) -> dict[str, NDArray[Any]]:
+def _numbers(options: dict[str, int]) -> dict[str, Array]:
     return {name: np.array(value, np.int64) for name, value in options.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,19 @@ import onnx_ir as ir
 import torch
 from numpy.typing import ArrayLike
 from onnx_ir.passes import common
+from torch import nn
 
 from zoo.errors import ExportError
 from zoo.overriding import override
 from zoo.programs import Graph
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim, Port
+from zoo_onnx.alike import Given, given, kind
 from zoo_onnx.build import Builder, Operand
 from zoo_onnx.portable import portable
 from zoo_onnx.sizes import traced_sizes
-from zoo_onnx.trace import trace
+from zoo_onnx.torch_exporter import tidied
+from zoo_onnx.trace import clean, name, trace
 
 #: of a graph including the bodies of its loops; a session with this many took 20 seconds to start, and a proof starts
 #: several
@@ -62,6 +65,30 @@ def write(graph: Graph, way: str, opset: int) -> ir.Model:
     return model
 
 
+def compose(graph: Graph, opset: int) -> ir.Model:
+    """The ONNX graph of a graph that is composed of calls, with one trace for all modules that are alike.
+
+    Args:
+        graph: it must be composed.
+        opset: of the traced modules.
+
+    Raises:
+        ExportError, ProofError: a module cannot be traced alone, as it may be within the whole graph.
+    """
+    assert graph.composed is not None
+    builder = OnnxGraphBuilder("", opset, shares=True)
+    inputs = [_value(port) for port in graph.inputs]
+    results = [builder("Identity", value) for value in graph.composed(builder, inputs)]
+    for result, port in zip(results, graph.outputs, strict=True):
+        result.type, result.shape = ir.TensorType(_TYPES[port.dtype]), ir.Shape(port.shape)
+    model = ir.Model(builder.graph(inputs, results, graph.name, opset), ir_version=10)
+    tidied(model)
+    portable(model)
+    clean(model)
+    name(model, graph)
+    return model
+
+
 class _Full(Exception):  # noqa: N818 - a signal that ends the writing, not an error
     """The limit of nodes has been reached."""
 
@@ -73,10 +100,12 @@ class OnnxGraphBuilder(Builder, GraphBuilder):
         prefix: of every name.
         opset: of the traced parts.
         outer: the enclosing graph if this one is the body of a loop; it holds the constants of both.
+        shares: whether modules that are alike (:mod:`zoo_onnx.alike`) are traced once.
     """
 
-    def __init__(self, prefix: str, opset: int, outer: OnnxGraphBuilder | None = None) -> None:
+    def __init__(self, prefix: str, opset: int, outer: OnnxGraphBuilder | None = None, *, shares: bool = False) -> None:
         super().__init__(prefix)
+        self._shares = shares
         self.opset, self.outer = opset, outer
         self._traced: dict[Hashable, ir.Graph] = {} if outer is None else outer._traced
         self._loops = 0
@@ -106,9 +135,16 @@ class OnnxGraphBuilder(Builder, GraphBuilder):
     @override
     def call(self, module: Callable[..., Any], *inputs: tuple[Value, tuple[Dim, ...]]) -> list[Value]:
         shapes = tuple(shape for _, shape in inputs)
+        values = [value for value, _ in inputs]
+        if self._shares and isinstance(module, nn.Module) and (same := kind(module)) is not None:
+            tensors = given(module)
+            if (same, shapes) not in self._traced:
+                self._traced[same, shapes] = trace(_graph_of(module, shapes, tensors), self.opset).graph
+            constants = [self.constant(tensor.numpy()) for tensor in tensors.values()]
+            return self._copy(self._traced[same, shapes], [*values, *constants])
         if (module, shapes) not in self._traced:
             self._traced[module, shapes] = trace(_graph_of(module, shapes), self.opset).graph
-        return self._copy(self._traced[module, shapes], [value for value, _ in inputs])
+        return self._copy(self._traced[module, shapes], values)
 
     @override
     def loop(
@@ -156,8 +192,13 @@ class OnnxGraphBuilder(Builder, GraphBuilder):
         return [known[value] for value in graph.outputs]
 
 
-def _graph_of(module: Callable[..., Any], shapes: tuple[tuple[Dim, ...], ...]) -> Graph:
-    """A callable as a graph; sizes of outputs are symbolic if they change with those of the inputs."""
+def _graph_of(
+    module: Callable[..., Any], shapes: tuple[tuple[Dim, ...], ...], tensors: Mapping[str, torch.Tensor] | None = None
+) -> Graph:
+    """A callable as a graph; sizes of outputs are symbolic if they change with those of the inputs.
+
+    Of a module, ``tensors`` of its own become further inputs.
+    """
     inputs = tuple(Port(f"in_{i}", "float32", shape) for i, shape in enumerate(shapes))
     sizes = traced_sizes(inputs)
     ranks = [_output_shapes(module, shapes, {name: size + more for name, size in sizes.items()}) for more in (0, 1000)]
@@ -169,7 +210,11 @@ def _graph_of(module: Callable[..., Any], shapes: tuple[tuple[Dim, ...], ...]) -
             for axis, (a, b) in enumerate(zip(one, other, strict=True))
         )
         outputs.append(Port(f"out_{i}", "float32", shape))
-    return Graph("part", module, inputs, tuple(outputs))
+    if tensors is None:
+        return Graph("part", module, inputs, tuple(outputs))
+    assert isinstance(module, nn.Module)
+    own = (Port(f"own_{i}", "float32", tuple(tensor.shape)) for i, tensor in enumerate(tensors.values()))
+    return Graph("part", Given(module), (*inputs, *own), tuple(outputs))
 
 
 def _output_shapes(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.models.interface import GenerativeModel
 from zoo.noise import Distribution
 from zoo.programs import Graph, Programs
@@ -20,12 +21,11 @@ from zoo.programs.ports import Port
 from zoo_onnx.parts import Parts, first
 from zoo_onnx.reference import call
 
-Feeds = dict[str, NDArray[Any]]
+Feeds = dict[str, Array]
 Sizes = Mapping[str, int]
 
 _SEED = 20_000  # of the data to score; fixed, so that a proof is repeatable
 _SAMPLING_SEED = 7
-_RUNGE_KUTTA_STEPS = 8  # of the smaller batches
 #: batch sizes that everything is proven with
 BATCHES = (1, 2, 3, 17)
 _SAMPLES = max(BATCHES)
@@ -35,6 +35,8 @@ _ENDS = {
     "uniform": (2.0**-24, 1 - 2.0**-24),
     "gumbel": (-math.log(math.log(2.0**24)), math.log(2.0**24)),
 }
+#: the least number of parameters of a big model, whose whole runs are proven with the most steps that follow
+BIG, SAMPLING_STEPS, SCORING_STEPS = 8_000_000, 5, 2
 #: the batch size whose conditions are left to the model
 _NO_CONDITION = 3
 
@@ -54,6 +56,21 @@ class Inputs:
         encoder = model.condition_graph()
         self._encoder = None if encoder is None else encoder.name
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
+        self._big = sum(parameter.numel() for parameter in model.parameters()) >= BIG
+
+    @property
+    def budget(self) -> dict[str, int]:
+        """The most steps of whole runs by program, where a model is so big that the proof has a budget; else empty.
+
+        Every graph is proven on the same inputs whatever the size: what a longer run adds is more calls of them.
+        """
+        sample, log_prob = self.programs.sample, self.programs.log_prob
+        limits = {}
+        if self._big and sample is not None and (sample.steps or 0) > SAMPLING_STEPS:
+            limits["sample"] = SAMPLING_STEPS
+        if self._big and log_prob is not None and log_prob.estimates:
+            limits["log_prob"] = SCORING_STEPS
+        return limits
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -159,8 +176,8 @@ class Inputs:
             return {}
         # led by the batch, or by evaluations and the batch
         leading = [sizes[str(size)] for size in ports[0].shape[: -len(wanted[ports[0].name].shape) + 1 or None]]
-        given = self._given(self.parts.feeds({**sizes, ROWS: math.prod(leading)}))
-        return {port.name: given[port.name].reshape(*leading, *given[port.name].shape[1:]) for port in ports}
+        feeds = self._given(self.parts.feeds({**sizes, ROWS: math.prod(leading)}))
+        return {port.name: feeds[port.name].reshape(*leading, *feeds[port.name].shape[1:]) for port in ports}
 
     def _extreme_parts(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
         """Parts at the ends of their ranges, and those that stand for no condition."""
@@ -183,6 +200,9 @@ class Inputs:
         common: dict[str, Any] = {"condition": conditions, "seed": _SAMPLING_SEED}
         program = self.programs.sampling
         cases = [{**common, **each} for each in program.sampling_cases(n)]
+        if (most := self.budget.get("sample")) is not None:
+            # a default run has as many steps as the model wants
+            cases = [{**case, "steps": min(case.get("steps", most), most)} for case in cases]
         described = self.model.condition
         if (
             program.stepped
@@ -203,21 +223,23 @@ class Inputs:
         program = self.programs.log_prob
         if program is not None and program.estimates:
             arguments |= program.scoring_options(n)
+            if (most := self.budget.get("log_prob")) is not None and "steps" in arguments:
+                arguments["steps"] = min(arguments["steps"], most)
             if n == _NO_CONDITION and program.null_class is not None:
                 arguments["condition"] = None  # scored under the null class
         return data[:n], arguments
 
-    def unit(self, expected: NDArray[Any]) -> float:
+    def unit(self, expected: Array) -> float:
         """The absolute size of a relative difference of 1 between samples."""
         return self.programs.sampling.unit(expected)
 
     def graph_unit(self, graph: Graph) -> float:
-        """The absolute size of a relative difference of 1 between outputs of a graph: the number of dimensions for "
-        "log-densities."""
+        """The absolute size of a relative difference of 1 between outputs of a graph: the number of dimensions for
+        log-densities."""
         densities = self.programs.log_prob
         return 1.0 if densities is None else densities.graph_unit(graph.name, math.prod(self.model.event_shape))
 
-    def _port(self, graph: Graph, port: Port, shape: tuple[int, ...], t: float) -> NDArray[Any]:
+    def _port(self, graph: Graph, port: Port, shape: tuple[int, ...], t: float) -> Array:
         role = self._roles.get(graph.name)
         if port.name == "condition" and self.model.condition is not None and port.dtype == "int32":
             null = None if role is None else role.null_class

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import ProofError
 from zoo.lengths import Length
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Programs
+from zoo_onnx.denoiser import Run
 from zoo_onnx.inputs import Feeds, Inputs
-
-Array = NDArray[Any]
 
 _TOLERANCE = 1e-9  # in float64
 
 
-def check_lengths(model: GenerativeModel, programs: Programs, inputs: Inputs, run: Any) -> None:
+def check_lengths(model: GenerativeModel, programs: Programs, inputs: Inputs, run: Run) -> None:
     """Refuse samples that go on after their end, and a density that sees what is there.
 
     Args:
@@ -54,9 +51,9 @@ def _check_samples(x: Array, length: Length) -> None:
         )
 
 
-def _check_density(graph: Graph, x: Array, length: Length, condition: Feeds, run: Any) -> None:
+def _check_density(graph: Graph, x: Array, length: Length, condition: Feeds, run: Run) -> None:
     size = x.shape[1 + length.axis]
-    # some events are cut, so that all have something after their ends
+    # some events are cut short, so that each has something after its end
     cut = length.joined(length.content(x), np.minimum(length.lengths(x), 1 + np.arange(len(x)) % max(size - 1, 1)), "x")
     (name,) = (port.name for port in graph.inputs if port.name not in condition)
     results = [run(graph.name, {name: each, **condition}) for each in (cut, _continued(cut, length))]

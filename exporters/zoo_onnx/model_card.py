@@ -55,7 +55,7 @@ def _data(data: Mapping[str, Any]) -> str:
     return " ".join(str(each) for each in (data.get("name"), options, data.get("source")) if each)
 
 
-def _condition(condition: Condition | None) -> list[tuple[str, Any]]:
+def _condition(condition: Condition | None) -> list[tuple[str, object]]:
     """What a model is conditioned on; of named parts one row each."""
     if condition is None or condition.plain:
         return [("condition", "none" if condition is None else f"{condition.kind} of size {condition.size}")]
@@ -149,10 +149,19 @@ def _proof(proof: Mapping[str, Any]) -> str:
         f"of {batches}, ordinary and extreme. The largest differences, relative to 1 + |value| (to the number of "
         f"dimensions for log-densities); {proof['tolerance']:g} was tolerated:\n\n"
         + _table(("", "difference"), rows)
+        + _budget(proof.get("most_steps", {}))
         + _judged(proof.get("judged_by_float64", {}))
         + _flipped(proof.get("symbols"))
         + _density(proof.get("density"))
     )
+
+
+def _budget(steps: Mapping[str, int]) -> str:
+    """By how much whole runs were shortened."""
+    if not steps:
+        return ""
+    said = " and ".join(f"`{name}` of {most}" for name, most in steps.items())
+    return f"\n\nOf a model of this size, whole runs are compared with few steps: {said} at most."
 
 
 def _judged(judged: Mapping[str, Any]) -> str:
@@ -210,12 +219,12 @@ def _papers(papers: Sequence[str]) -> str:
     return "## Papers\n\n" + "\n".join(f"- {_text(paper)}" for paper in papers) if papers else ""
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Text of a card made safe for Markdown: without line breaks, control characters, table cells or HTML."""
     text = printable(" ".join(str(value).split()))
     return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError, RuntimeFailure
 from zoo.overriding import override
@@ -101,5 +101,5 @@ def _judge(
     )
 
 
-def _difference(actual: NDArray[Any], expected: NDArray[Any]) -> float:
+def _difference(actual: Array, expected: Array) -> float:
     return relative_difference(np.asarray(actual), np.asarray(expected), 1.0)

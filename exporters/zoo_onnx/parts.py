@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
+from zoo.conditions import StoredCondition
 from zoo.models.interface import GenerativeModel
 from zoo.parts import Part
 from zoo.programs.conditioning import ROWS
 
-Feeds = dict[str, NDArray[Any]]
+Feeds = dict[str, Array]
 #: entries of tokens and sequences of any length, where nothing else decides
 _LENGTH = 3
 
@@ -46,7 +46,7 @@ class Parts:
                 feeds[part.name][masks[part.mask] == 0] = part.padding or 0
         return {**feeds, **masks}
 
-    def values(self, n: int) -> dict[str, NDArray[Any]]:
+    def values(self, n: int) -> dict[str, Array]:
         """Parts for ``n`` samples, as ``sample`` takes them, of one length each."""
         values = {}
         for part in self._parts:
@@ -75,13 +75,13 @@ class Parts:
         if nulls:
             yield "the nulls", {**ordinary, **nulls}
 
-    def _end(self, part: Part, drawn: NDArray[Any], end: int) -> NDArray[Any]:
+    def _end(self, part: Part, drawn: Array, end: int) -> Array:
         limit = part.minimum if end < 0 else part.maximum
         if part.dtype == "int32":
             return np.full_like(drawn, 0 if end < 0 else (part.size or 1) - 1)
         return np.full_like(drawn, limit) if limit is not None else drawn * drawn.dtype.type(10 * end)
 
-    def _drawn(self, part: Part, shape: tuple[int, ...], *, null: bool) -> NDArray[Any]:
+    def _drawn(self, part: Part, shape: tuple[int, ...], *, null: bool) -> Array:
         if part.modality == "classes":
             return self._random.integers(
                 (part.size or 1) + (null and part.null is not None), size=shape, dtype=np.int32
@@ -98,7 +98,7 @@ class Parts:
         return values.clip(-np.inf if low is None else low, np.inf if high is None else high).astype(np.float32)
 
 
-def first(condition: Any, n: int) -> Any:
+def first(condition: StoredCondition, n: int) -> StoredCondition:
     """The conditions of the first ``n`` samples."""
     if isinstance(condition, Mapping):
         return {name: values[:n] for name, values in condition.items()}

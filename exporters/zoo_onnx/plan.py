@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zoo import weights
+from zoo.arrays import Array
 from zoo.errors import ExportError, UnknownNameError, UsageError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Programs
@@ -38,6 +39,7 @@ class Plan:
         precision: formats of weights and arithmetic; None for float32.
         batch: the one size of batch that the graphs take, or None.
         quality: whether to measure the card's metrics again with fewer bits.
+        without: programs and graphs that are left out.
     """
 
     original: GenerativeModel
@@ -47,6 +49,7 @@ class Plan:
     precision: Precision | None
     batch: int | None
     quality: bool
+    without: Sequence[str] = ()
 
     @property
     def programs(self) -> Programs:
@@ -77,6 +80,7 @@ def planned(
     precision: Precision | None,
     batch: int | None,
     quality: bool,
+    without: Sequence[str] = (),
 ) -> Plan:
     """Plan an export; the arguments are those of :func:`zoo_onnx.export.export`.
 
@@ -91,6 +95,7 @@ def planned(
     programs = rounded.programs()
     _check_names(programs)
     _check_density(rounded, programs)
+    programs = reduced(programs, without)
     ways = _ways(programs, inverse)
     run, table = (
         (None, None)
@@ -100,11 +105,39 @@ def planned(
     possible = _possible(precision, programs, written=any(ways.values()))
     _check_noise(rounded, programs, possible)
     draft = Draft(rounded, card, programs, run, table, state)
-    return Plan(original, draft, chosen_opset, ways, possible, batch, quality)
+    return Plan(original, draft, chosen_opset, ways, possible, batch, quality, without)
+
+
+def reduced(programs: Programs, without: Sequence[str]) -> Programs:
+    """Programs less what a user does without: a likelihood, and the graphs that nothing else calls.
+
+    Args:
+        programs: of the model.
+        without: names of programs or graphs to leave out. A program goes with any of its graphs.
+
+    Raises:
+        UnknownNameError: the model has no such program or graph.
+        UsageError: it belongs to what the model is there for: sampling, or scoring if it only scores.
+    """
+    known = {name: each for name in ("sample", "log_prob") if (each := getattr(programs, name)) is not None}
+    needed = next(iter(known))
+    for name in without:
+        if name not in known and name not in {graph.name for graph in programs.graphs}:
+            names = {*known, *(graph.name for graph in programs.graphs)}
+            raise UnknownNameError("program or graph of the model", name, names)
+        if name == needed or name in known[needed].graphs:
+            raise UsageError(
+                f"a bundle of this model cannot be without {name}, which is part of its program {needed}",
+                hint=f"It can be without {' or '.join(list(known)[1:])}." if len(known) > 1 else None,
+            )
+    if not without or len(known) == 1:
+        return programs
+    kept = [graph for graph in programs.graphs if graph.name in known[needed].graphs]
+    return dataclasses.replace(programs, graphs=tuple(kept), log_prob=None)
 
 
 def _check_density(model: GenerativeModel, programs: Programs) -> None:
-    """Refuse a model whose programs score otherwise than it says of itself, and its card after it."""
+    """Refuse a model whose programs contradict what it, and so its card, states about its density."""
     if model.samples != (programs.sample is not None) or programs.sample is programs.log_prob is None:
         told = "samples" if model.samples else "only scores"
         raise ExportError(
@@ -133,7 +166,7 @@ def _check_batch(batch: int | None, fused: bool) -> None:
     if batch is None:
         return
     if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= _LARGEST_BATCH:
-        raise UsageError(f"the batch is a whole number from 1 to {_LARGEST_BATCH}, not {batch!r}")
+        raise UsageError(f"the batch must be a whole number from 1 to {_LARGEST_BATCH}, not {batch!r}")
     if fused:
         raise UsageError("a fused graph takes the number of samples as an input: it has no fixed batch")
 
@@ -145,7 +178,7 @@ def _frozen(model: GenerativeModel) -> GenerativeModel:
         raise ExportError(f"the model cannot be copied: {error}") from error
 
 
-def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[GenerativeModel, dict[str, Any]]:
+def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[GenerativeModel, dict[str, Array]]:
     """The model with its weights rounded, and their entries in the weights file; the original for float32."""
     if chosen is None:
         return original, weights.state_arrays(original)
@@ -161,8 +194,8 @@ def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[Gener
 
 
 def _possible(chosen: Precision | None, programs: Programs, *, written: bool) -> Precision | None:
-    """The choice, with arithmetic in float32 where a flow's two directions would otherwise not be inverse to each "
-    "other."""
+    """The choice, with arithmetic in float32 where a flow's two directions would otherwise not be inverse to each
+    other."""
     if chosen is None:
         return None
     if written and chosen.arithmetic == "int8-dynamic":
@@ -181,17 +214,17 @@ def _check_noise(model: GenerativeModel, programs: Programs, chosen: Precision |
     if chosen is None or programs.steps:
         return
     if (program := programs.sample) is None:
-        raise UsageError(f"{chosen.name} is for models that sample, which its loss is measured by")
+        raise UsageError(f"{chosen.name} applies only to models that sample: its loss is measured on samples")
     if isinstance(model, DirectModel) and model.draws_symbols:
         raise UsageError(f"{chosen.name} would change which symbols {type(model).__name__} draws: it needs float32")
     if chosen.arithmetic != "float32" and program.noise_port is None:
-        raise UsageError(f"{chosen.name} is for models that draw samples from normals alone")
+        raise UsageError(f"{chosen.name} applies only to models that draw samples from normal noise alone")
 
 
 def _check_names(programs: Programs) -> None:
     names = [g.name for g in programs.graphs]
     if len(set(names)) != len(names):
-        raise ExportError(f"two graphs have one name: {', '.join(sorted(names))}")
+        raise ExportError(f"two graphs have the same name: {', '.join(sorted(names))}")
     for name in names:
         if not name.replace("-", "_").isidentifier() or not name.isascii():
             raise ExportError(f"a graph is named {name!r}, which is not a valid file name on every system")

@@ -36,8 +36,8 @@ _SIZES_CHOSEN = ("Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Cast", "
 
 
 def portable(model: ir.Model) -> None:
-    """Rewrite a graph and its nested graphs, where the ranks of values are known, without changing what they "
-    "compute."""
+    """Rewrite a graph and its nested graphs, where the ranks of values are known, without changing what they
+    compute."""
     for graph in model.graphs():
         for node in list(graph):
             if node.op_type == "MatMul" and _rank(node.inputs[1]) == 1 and _rank(node.inputs[0]) != 1:

@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.arrays import Array
 from zoo.errors import ProofError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Graph, Programs
 from zoo_onnx.compare import Comparison, Sides
 from zoo_onnx.sizes import LEADING
 
-Array = NDArray[Any]
 Feeds = dict[str, Array]
 
 #: number of copies with inputs and weights moved by a last bit, where a model amplifies rounding
@@ -246,7 +246,7 @@ class Reference:
         try:
             comparison.check(key, where, *results, sides=sides, **judging)
         except ProofError as error:
-            again()  # what differs the second time is told so
+            again()  # the message says that the values differ the second time
             why = self._in_training() or "for example through batch statistics"
             raise ProofError(
                 f"{what} gives a sample a different value alone than in a batch, {where}: it depends on the other "

@@ -1,9 +1,10 @@
-"""torch's exporter without what takes most of its time and changes nothing here.
+"""torch's exporter without the passes that take most of its time and change nothing here.
 
 It traces a program a second time, to decompose operators that it cannot translate. A program without such operators
-stays as it is: :func:`_plain` rewrites the few that ordinary networks have, and tells whether that was enough. And it
-tries some sixty rewrite rules on each node, which runtimes also apply when they load a graph; what is left here is the
-folding of constants and of sizes, and the removal of what is unused or there twice.
+stays as it is: :func:`_plain` rewrites the few that ordinary networks have, and tells whether that was enough. A third
+time it runs every operator on symbolic sizes to promote types, where the values of the first time are still known
+(:func:`_recalling`). And it tries some sixty rewrite rules on each node, which runtimes also apply when they load a
+graph; what is left here is the folding of constants and of sizes, and the removal of unused or duplicate nodes.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def to_onnx(program: torch.export.ExportedProgram, opset: int) -> ir.Model:
     if result is None:
         raise ExportError("torch's exporter returned nothing")
     model: ir.Model = result.model
-    _tidied(model)
+    tidied(model)
     return model
 
 
@@ -73,13 +74,57 @@ def _shortcuts(registry: Any, *, decompose: bool) -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_replaced(_registration.ONNXRegistry, "from_torchlib", lambda *_, **__: registry))
+        if (recalling := _recalling()) is not None:
+            stack.enter_context(_replaced(_fx_passes, "insert_type_promotion_nodes", recalling))
         if not decompose:
             stack.enter_context(_replaced(_fx_passes, "decompose_with_registry", lambda program, _: program))
         yield
 
 
+@cache
+def _recalling() -> Any:
+    """torch's pass that promotes types, running only what it changes; None where another version of torch differs.
+
+    Its rules look at the types of a node's inputs, which the trace has noted. The values of a node that stays as it is
+    are those noted there, so running it again would find nothing new.
+    """
+    try:
+        from torch.onnx._internal.exporter import _fx_passes
+        from torch.onnx._internal.fx.passes import type_promotion
+
+        original = type_promotion._TypePromotionInterpreter
+        needed = (_fx_passes.insert_type_promotion_nodes, original._maybe_promote_node, original._set_current_node)
+        rule_of, table = type_promotion.get_type_promotion_rule, type_promotion.TypePromotionTable()
+    except (ImportError, AttributeError, TypeError):
+        return None
+    assert all(needed)
+
+    class Recalling(original):  # type: ignore[misc, valid-type]
+        """Runs the nodes whose inputs were promoted."""
+
+        def run_node(self, node: fx.Node) -> Any:
+            if node.op != "call_function" or "val" not in node.meta:
+                return super().run_node(node)
+            before = node.target, node.args, node.kwargs
+            if (rule := rule_of(node, self.type_promotion_table)) is not None:
+                with self._set_current_node(node):
+                    self._maybe_promote_node(node, rule)
+            if (node.target, node.args, node.kwargs) == before:
+                return node.meta["val"]
+            return fx.Interpreter.run_node(self, node)
+
+    def promoted(module: fx.GraphModule) -> None:
+        for each in module.modules():
+            assert isinstance(each, fx.GraphModule)
+            insertion = type_promotion.InsertTypePromotion(each)
+            insertion.interpreter = Recalling(each, table)
+            insertion.run()
+
+    return promoted
+
+
 @contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
     original = vars(owner)[name]
     setattr(owner, name, value)
     try:
@@ -88,8 +133,8 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, original)
 
 
-def _tidied(model: ir.Model) -> None:
-    """Fold constants and sizes; remove what does nothing, is unused, or is there twice."""
+def tidied(model: ir.Model) -> None:
+    """Fold constants and sizes; remove nodes that do nothing, are unused, or are duplicates."""
     common.InlinePass()(model)
     optimizer.fold_constants(model, onnx_shape_inference=True)
     passes: tuple[Any, ...] = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -16,7 +17,8 @@ from zoo.models import derivatives
 from zoo.programs import Graph
 from zoo.programs.ports import Port
 from zoo_onnx import forward_mode
-from zoo_onnx.folding import folded
+from zoo_onnx.alike import Given
+from zoo_onnx.folding import folded, is_expensive
 from zoo_onnx.portable import portable
 from zoo_onnx.quiet import quiet
 from zoo_onnx.sizes import traced_sizes
@@ -71,8 +73,8 @@ def _traced(graph: Graph, opset: int, marking: forward_mode.Marking) -> ir.Model
     forward_mode.expanded(model)
     check_shapes(model, graph)
     portable(model)
-    _clean(model)
-    _name(model, graph)
+    clean(model)
+    name(model, graph)
     return model
 
 
@@ -97,9 +99,25 @@ def _exported(graph: Graph, inputs: list[Tensor], marking: forward_mode.Marking)
     dims = tuple(
         {i: torch.export.Dim.DYNAMIC for i, d in enumerate(p.shape) if isinstance(d, str)} for p in graph.inputs
     )
-    with derivatives.method(marking):
+    with derivatives.method(marking), _without_stacks():
         program = torch.export.export(_Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False)
+    if isinstance(graph.module, Given) and any(is_expensive(node) for node in program.graph.nodes):
+        raise ExportError(f"graph {graph.name} has linear algebra of weights that are its inputs")
     return folded(program, inputs, dims)
+
+
+@contextlib.contextmanager
+def _without_stacks() -> Iterator[None]:
+    """A block in which torch notes no source lines of the operators it traces, which nobody reads here."""
+    config = torch.fx.config
+    before = getattr(config, "do_not_emit_stack_traces", None)
+    if before is not None:
+        config.do_not_emit_stack_traces = True
+    try:
+        yield
+    finally:
+        if before is not None:
+            config.do_not_emit_stack_traces = before
 
 
 class _Positional(nn.Module):
@@ -113,7 +131,7 @@ class _Positional(nn.Module):
         return self.module(*inputs)
 
 
-def _clean(model: ir.Model) -> None:
+def clean(model: ir.Model) -> None:
     """Strip the metadata of torch's exporter on source files, code and itself."""
     for clear in (
         common.ClearMetadataAndDocStringPass(),
@@ -140,7 +158,7 @@ def _clean(model: ir.Model) -> None:
             value.doc_string = None
 
 
-def _name(model: ir.Model, graph: Graph) -> None:
+def name(model: ir.Model, graph: Graph) -> None:
     """Check inputs and outputs against their ports, and give them the names, types and sizes of these."""
     model.graph.name = graph.name
     inputs, outputs = list(model.graph.inputs), list(model.graph.outputs)
@@ -178,7 +196,7 @@ def check_shapes(model: ir.Model, graph: Graph) -> None:
             _check_port(graph, port, list(value.shape) if value.shape is not None else None)
 
 
-def _check_port(graph: Graph, port: Port, shape: Sequence[Any] | None) -> None:
+def _check_port(graph: Graph, port: Port, shape: Sequence[object] | None) -> None:
     if shape is None or len(shape) != len(port.shape):
         raise ExportError(f"graph {graph.name}: {port.name} has shape {shape} in ONNX, expected {list(port.shape)}")
     for have, want in zip(shape, port.shape, strict=True):

@@ -16,14 +16,13 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from zoo import weights
+from zoo.arrays import Array
 from zoo.weights import DERIVED
 
 #: initializers of this many bytes and more go into the weights file; smaller ones are clearer in the graph
@@ -32,7 +31,7 @@ THRESHOLD = 256
 #: operators whose further inputs are sizes, which are read when a graph is loaded; they stay in the graph at any length
 _SIZED = {"Expand", "Pad", "Reshape", "Slice", "Split", "Tile"}
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 
 
 class Store:
@@ -45,7 +44,7 @@ class Store:
         arrays: all tensors by name. Those that only graphs need have names that begin with ``graph:``.
     """
 
-    def __init__(self, state: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, state: Mapping[str, Array]) -> None:
         self.arrays: Arrays = dict(sorted(state.items()))
         self._names: dict[tuple[str, bytes], list[str]] = {}
         for name, array in self.arrays.items():
@@ -60,7 +59,7 @@ class Store:
             inline: prefixes of the names of initializers that stay in the graph.
         """
         for graph in model.graphs():
-            kept: dict[tuple[str, tuple[Any, ...]], ir.Value] = {}
+            kept: dict[tuple[str, tuple[object, ...]], ir.Value] = {}
             for value in list(graph.initializers.values()):
                 if value.const_value is None or str(value.name).startswith(inline or ("\0",)):
                     continue
@@ -103,7 +102,7 @@ class Store:
                 base_dir=path.parent,
             )
 
-    def _stored(self, name: str, array: NDArray[Any]) -> str:
+    def _stored(self, name: str, array: Array) -> str:
         """The name under which a tensor's bytes are stored, adding them if needed."""
         if (known := self._known(name, array)) is not None:
             return known
@@ -115,14 +114,12 @@ class Store:
         self._names.setdefault(_content(array), []).append(unique)
         return unique
 
-    def _known(self, name: str, array: NDArray[Any]) -> str | None:
+    def _known(self, name: str, array: Array) -> str | None:
         """The stored tensor with these bytes, preferably of the same name; its shape may differ."""
         same = self._names.get(_content(array), [])
         return next((known for known in same if name == known or name.endswith(f".{known}")), same[0] if same else None)
 
-    def _transposed(
-        self, graph: ir.Graph, value: ir.Value, array: NDArray[Any]
-    ) -> tuple[ir.Value, NDArray[Any]] | None:
+    def _transposed(self, graph: ir.Graph, value: ir.Value, array: Array) -> tuple[ir.Value, Array] | None:
         """An initializer for the stored tensor whose transpose is ``value``; the graph then transposes it.
 
         ONNX Runtime does that once, when it loads the graph.
@@ -161,7 +158,7 @@ def spans_of(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
             yield name, (8 + size + begin, end - begin)
 
 
-def _packed(array: NDArray[Any]) -> NDArray[Any]:
+def _packed(array: Array) -> Array:
     """An array as safetensors can store it: 4-bit integers packed in pairs, the first in the lower half of the byte."""
     if array.dtype != ml_dtypes.int4:
         return array
@@ -170,7 +167,7 @@ def _packed(array: NDArray[Any]) -> NDArray[Any]:
     return nibbles[::2] | nibbles[1::2] << 4
 
 
-def _content(array: NDArray[Any]) -> tuple[str, bytes]:
+def _content(array: Array) -> tuple[str, bytes]:
     """A key that is equal for tensors of the same dtype and bytes, regardless of shape."""
     return str(array.dtype), hashlib.sha256(np.asarray(array, order="C").tobytes()).digest()
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import weights
+from zoo.arrays import Array
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import relative_difference
 from zoo.errors import BundleError, ProofError, UsageError
@@ -39,14 +40,14 @@ def chosen(model: BundledModel, scratch: Path) -> tuple[Any, list[str]]:
     return vector, [f"--class={','.join(map(str, vector.tolist()))}"]
 
 
-def _written(parts: dict[str, NDArray[Any]], scratch: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+def _written(parts: dict[str, Array], scratch: Path) -> tuple[dict[str, Array], list[str]]:
     """Parts, and the options that read them from the files that are written here."""
     for name, value in parts.items():
         np.save(scratch / f"{name}.npy", value)
     return parts, [f"--condition={name}={scratch / name}.npy" for name in parts]
 
 
-def golden_parts(bundle: Bundle, program: str = "sample") -> dict[str, NDArray[Any]]:
+def golden_parts(bundle: Bundle, program: str = "sample") -> dict[str, Array]:
     """Values of named parts typical of the training data, by name: the condition of the first golden sample, or of
     the first golden log-density.
 
@@ -55,15 +56,15 @@ def golden_parts(bundle: Bundle, program: str = "sample") -> dict[str, NDArray[A
     Raises:
         BundleError: the golden values have none.
     """
-    golden, found = weights.read(bundle.file(GOLDEN)), {}
+    golden, parts = weights.read(bundle.file(GOLDEN)), {}
     for part in () if bundle.manifest.condition is None else bundle.manifest.condition.parts:
         values = golden.get(f"program:{program}/0/in/condition/{part.name}")
         if values is None:
             raise BundleError(f"the golden values of {bundle.folder} have no part {part.name}")
-        found[part.name] = np.asarray(values[0])
+        parts[part.name] = np.asarray(values[0])
         if part.modality == "tokens" and part.padding is not None:
-            found[part.name] = np.trim_zeros(found[part.name] - part.padding, "b") + part.padding
-    return found
+            parts[part.name] = np.trim_zeros(parts[part.name] - part.padding, "b") + part.padding
+    return parts
 
 
 def values_shown(bundle: Bundle) -> dict[str, str]:
@@ -100,7 +101,7 @@ def last_line(said: str) -> str:
     return (said.strip().splitlines() or ["it printed no message"])[-1].removeprefix("Error: ")
 
 
-def agree(what: str, actual: NDArray[Any], expected: NDArray[Any], model: BundledModel) -> None:
+def agree(what: str, actual: Array, expected: Array, model: BundledModel) -> None:
     """Refuse samples that differ by more than the bundle's tolerance.
 
     Raises:
@@ -117,7 +118,7 @@ def agree(what: str, actual: NDArray[Any], expected: NDArray[Any], model: Bundle
 
 
 def refuse_scoring_alone(manifest: Manifest, target: str) -> None:
-    """Refuse a model that only scores, of which a target that draws samples has nothing to show.
+    """Refuse a model that only scores, for a target that draws samples.
 
     Raises:
         UsageError: it does.
@@ -130,27 +131,27 @@ def refuse_scoring_alone(manifest: Manifest, target: str) -> None:
 
 
 def agree_on_densities(what: str, command: list[str], model: BundledModel) -> str:
-    """Compare what a program prints for data, given by ``--score FILE``, with the runtime, and tell of it.
+    """Compare what a program prints for data, given by ``--score FILE``, with the runtime, and report it.
 
     Raises:
         ProofError: it fails, or prints others.
     """
     golden = weights.read(model.bundle.file(GOLDEN))
     x, condition = golden["program:log_prob/0/in/x"], golden.get("program:log_prob/0/in/condition")
-    given = [] if condition is None else [f"--class={','.join(map(str, condition[0].ravel().tolist()))}"]
+    flags = [] if condition is None else [f"--class={','.join(map(str, condition[0].ravel().tolist()))}"]
     one: Any = None if condition is None else condition[0]
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:
         if model.condition is not None and not model.condition.plain:
-            one, given = _written(golden_parts(model.bundle, "log_prob"), Path(scratch))
+            one, flags = _written(golden_parts(model.bundle, "log_prob"), Path(scratch))
         data = Path(scratch) / "x.npy"
         np.save(data, x)
-        done = subprocess.run([*command, "--score", str(data), *given], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, "--score", str(data), *flags], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ProofError(f"{what} fails: {last_line(done.stderr)}")
-    found = np.array([float(line) for line in done.stdout.split()])
+    densities = np.array([float(line) for line in done.stdout.split()])
     expected = model.log_prob(x, condition=one)
     unit, tolerance = float(math.prod(model.event_shape)), tolerance_of(model.manifest, "log_prob")
-    difference = relative_difference(found, expected, unit) if found.shape == expected.shape else float("inf")
+    difference = relative_difference(densities, expected, unit) if densities.shape == expected.shape else float("inf")
     if not difference <= tolerance:
         raise ProofError(f"{what} gives log-densities that differ by {difference:.1e} from those of genzoo's runtime")
     return f"{len(x)} log-densities by {what}"
@@ -171,7 +172,7 @@ def replay(session: Session, name: str, manifest: Manifest, golden: Path) -> int
     scores = manifest.log_prob
     unit = 1.0 if scores is None else scores.graph_unit(name, math.prod(manifest.event_shape))
     tolerance = tolerance_of(manifest, f"graph {name}")
-    cases: dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]] = {}
+    cases: dict[str, tuple[dict[str, Array], dict[str, Array]]] = {}
     for key, array in weights.read(golden).items():
         subject, case, way, port = key.split("/", 3)
         if subject == name:

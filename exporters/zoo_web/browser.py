@@ -33,8 +33,8 @@ _LAUNCH = (
 
 
 def find_browser() -> str | None:
-    """The program: $CHROMIUM, or an installed browser; None if there is none, and on Windows, which cannot inherit "
-    "pipes."""
+    """The program: $CHROMIUM, or an installed browser; None if there is none, and on Windows, which cannot inherit
+    pipes."""
     if os.name != "posix":
         return None
     return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -58,11 +58,11 @@ def served(folder: Path, requests: list[str] | None = None, headers: Mapping[str
                 self.send_header(name, value)
             super().end_headers()
 
-        def log_request(self, code: Any = "-", size: Any = "-") -> None:
+        def log_request(self, code: object = "-", size: object = "-") -> None:
             if requests is not None:
                 requests.append(f"{getattr(code, 'value', code)} {self.path}")
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
     handler = functools.partial(Handler, directory=os.fspath(folder))

@@ -19,7 +19,6 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,7 +38,7 @@ _SEED, _SAMPLES = 5, 3
 _SECONDS = 600
 
 
-def pack(bundle: Bundle, folder: Path, **unknown: Any) -> None:
+def pack(bundle: Bundle, folder: Path, **unknown: object) -> None:
     """Add an npm package to a folder that has the bundle.
 
     Raises:
@@ -102,7 +101,7 @@ def _places(folder: Path) -> list[Path]:
     return [place / "node_modules" for place in (whole, *whole.parents)] + ([Path(modules)] if modules else [])
 
 
-def describe(manifest: Manifest) -> dict[str, Any]:
+def describe(manifest: Manifest) -> dict[str, object]:
     """The content of ``package.json``."""
     name, licenses = package_name(manifest), [manifest.licenses.get(of) for of in ("code", "weights")]
     spdx = " AND ".join(dict.fromkeys(str(license) for license in licenses)) if all(licenses) else ""

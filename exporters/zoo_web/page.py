@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zoo.bundle import Bundle, open_bundle
+from zoo.conditions import ConditionLike
 from zoo.errors import ProofError, UsageError
 from zoo.files import write_text
 from zoo.runtime import BundledModel
@@ -46,7 +48,7 @@ _LAST = """(() => {
 
 
 def pack(
-    bundle: Bundle, folder: Path, *, ort: str | os.PathLike[str] | None = None, webgpu: bool = False, **unknown: Any
+    bundle: Bundle, folder: Path, *, ort: str | os.PathLike[str] | None = None, webgpu: bool = False, **unknown: object
 ) -> None:
     """Add the page to a folder that has the bundle.
 
@@ -75,7 +77,7 @@ def pack(
     copy_folder(FILES / "web", folder)
     copy_folder(FILES / RUNTIME, make_folder(folder / RUNTIME))
     files = {name: dict(zip(("module", "wasm"), onnxruntime_web.BACKENDS[name], strict=True)) for name in backends}
-    known: dict[str, Any] = {"ort": {"version": onnxruntime_web.VERSION, **files}}
+    known: dict[str, object] = {"ort": {"version": onnxruntime_web.VERSION, **files}}
     if (condition := some_condition(bundle)) is not None:
         known |= {"condition": _shown(bundle)} if isinstance(condition, dict) else {"vector": condition}
     write_text(folder / "page.json", json.dumps(known, indent=2) + "\n")
@@ -115,7 +117,7 @@ def _shown(bundle: Bundle) -> dict[str, Any]:
     return {name: value for name, value in some if parts[name].modality != "image" and np.size(value) <= _LONGEST}
 
 
-def _initial(bundle: Bundle) -> Any:
+def _initial(bundle: Bundle) -> ConditionLike:
     """The condition of the form's initial state: what is shown, and black for pictures that must be given."""
     condition = bundle.manifest.condition
     if condition is None or condition.plain:
@@ -129,7 +131,7 @@ def _initial(bundle: Bundle) -> Any:
     return {**{name: value for name, value in black.items() if name in required}, **_shown(bundle)}
 
 
-def drawn(browser: Browser) -> np.ndarray[Any, np.dtype[np.float32]]:
+def drawn(browser: Browser) -> NDArray[np.float32]:
     """The last samples of a page, float32 ``[n, *event]`` in data units."""
     last = browser.evaluate(_LAST)
     return np.frombuffer(base64.b64decode(last["data"]), "<f4").reshape(last["shape"])

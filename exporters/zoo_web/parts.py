@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
+from zoo.arrays import Array
 from zoo.bundle import Bundle
 from zoo.errors import MissingDependencyError, OutputError, UsageError
 from zoo.files import copy_file
@@ -44,7 +43,7 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def refuse_unknown(target: str, options: Mapping[str, Any], known: tuple[str, ...] = ()) -> None:
+def refuse_unknown(target: str, options: Mapping[str, object], known: tuple[str, ...] = ()) -> None:
     """Refuse options that a target does not have.
 
     Raises:
@@ -75,7 +74,7 @@ def some_condition(bundle: Bundle) -> list[float] | dict[str, Any] | None:
     return {name: _short(value) for name, value in golden_parts(bundle).items()}
 
 
-def _short(value: NDArray[Any]) -> Any:
+def _short(value: Array) -> Any:
     """An array as JSON values in the fewest digits of its type."""
     if value.ndim:
         return [_short(each) for each in value]

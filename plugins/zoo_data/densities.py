@@ -12,13 +12,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Float64Array
 from zoo.data import Dataset, Split
 from zoo.errors import ConfigError
 from zoo_data.mixtures import IsotropicMixture
 
-Array = NDArray[np.float64]
 #: (generator, how many) -> x [n, 2], class [n]
-Draw = Callable[[np.random.Generator, int], tuple[Array, NDArray[np.int64]]]
+Draw = Callable[[np.random.Generator, int], tuple[Float64Array, NDArray[np.int64]]]
 
 TRAIN, VALIDATION, TEST = 100_000, 10_000, 20_000
 #: below this the entropy is not computed: the grid that resolves the noise gets too large
@@ -30,7 +30,7 @@ def moons(
 ) -> Dataset:
     """Two interleaved half circles of radius 1, blurred by a Gaussian of standard deviation ``noise``."""
 
-    def centers(t: Array, which: NDArray[np.int64]) -> Array:
+    def centers(t: Float64Array, which: NDArray[np.int64]) -> Float64Array:
         upper = np.stack([np.cos(t), np.sin(t)], -1)
         lower = np.stack([1.0 - np.cos(t), 0.5 - np.sin(t)], -1)
         return np.where(which[:, None] == 0, upper, lower)
@@ -49,9 +49,9 @@ def circles(
 ) -> Dataset:
     """Circles of radius 1 and ``factor``, blurred by a Gaussian of standard deviation ``noise``."""
     if not 0 < factor < 1:
-        raise ConfigError(f"factor, the radius of the inner circle, lies between 0 and 1, not at {factor!r}")
+        raise ConfigError(f"factor, the radius of the inner circle, must be between 0 and 1, not {factor!r}")
 
-    def centers(t: Array, which: NDArray[np.int64]) -> Array:
+    def centers(t: Float64Array, which: NDArray[np.int64]) -> Float64Array:
         return np.stack([np.cos(t), np.sin(t)], -1) * np.where(which == 0, 1.0, factor)[:, None]
 
     return _blurred_curves("circles", centers, 2 * math.pi, (train, validation, test), seed, noise)
@@ -71,7 +71,7 @@ def eight_gaussians(
     angles = np.arange(8) * math.pi / 4
     places = radius * np.stack([np.cos(angles), np.sin(angles)], -1)
 
-    def draw(rng: np.random.Generator, n: int) -> tuple[Array, NDArray[np.int64]]:
+    def draw(rng: np.random.Generator, n: int) -> tuple[Float64Array, NDArray[np.int64]]:
         which = rng.integers(8, size=n)
         return places[which] + noise * rng.standard_normal((n, 2)), which
 
@@ -82,7 +82,7 @@ def eight_gaussians(
 def checkerboard(*, train: int = TRAIN, validation: int = VALIDATION, test: int = TEST, seed: int = 0) -> Dataset:
     """Uniform on the dark squares, of side 2, of a 4×4 board over [-4, 4]²: an area of 32. A class a square."""
 
-    def draw(rng: np.random.Generator, n: int) -> tuple[Array, NDArray[np.int64]]:
+    def draw(rng: np.random.Generator, n: int) -> tuple[Float64Array, NDArray[np.int64]]:
         square = rng.integers(8, size=n)
         column, half = square // 2, square % 2
         corner = np.stack([column, 2 * half + column % 2], -1)
@@ -104,9 +104,11 @@ def pinwheel(
 ) -> Dataset:
     """Gaussian arms, each point turned by ``twist``·exp(its place along the arm) (Johnson et al. 2016, section 1)."""
     if arms < 1 or not (radial > 0 and tangential > 0):
-        raise ConfigError(f"a pinwheel has 1 arm or more, of positive size, not {arms}, {radial!r} and {tangential!r}")
+        raise ConfigError(
+            f"a pinwheel needs 1 arm or more, and sizes above 0, not {arms}, {radial!r} and {tangential!r}"
+        )
 
-    def draw(rng: np.random.Generator, n: int) -> tuple[Array, NDArray[np.int64]]:
+    def draw(rng: np.random.Generator, n: int) -> tuple[Float64Array, NDArray[np.int64]]:
         which = rng.integers(arms, size=n)
         along = 1.0 + radial * rng.standard_normal(n)
         across = tangential * rng.standard_normal(n)
@@ -120,7 +122,7 @@ def pinwheel(
 
 def _blurred_curves(
     name: str,
-    centers: Callable[[Array, NDArray[np.int64]], Array],
+    centers: Callable[[Float64Array, NDArray[np.int64]], Float64Array],
     length: float,
     sizes: tuple[int, int, int],
     seed: int,
@@ -129,7 +131,7 @@ def _blurred_curves(
     """Two curves, parametrised evenly over [0, length], each taken by half of the samples."""
     _check_noise(noise)
 
-    def draw(rng: np.random.Generator, n: int) -> tuple[Array, NDArray[np.int64]]:
+    def draw(rng: np.random.Generator, n: int) -> tuple[Float64Array, NDArray[np.int64]]:
         which = rng.integers(2, size=n)
         return centers(length * rng.random(n), which) + noise * rng.standard_normal((n, 2)), which
 
@@ -145,7 +147,7 @@ def _blurred_curves(
 
 def _dataset(name: str, draw: Draw, sizes: tuple[int, int, int], seed: int, entropy: float | None) -> Dataset:
     if min(sizes) < 1 or seed < 0:
-        raise ConfigError(f"splits have 1 sample or more and seeds start at 0, not {sizes} and {seed}")
+        raise ConfigError(f"splits need 1 sample or more and a seed of 0 or more, not {sizes} and {seed}")
     # a generator for each split: asking for more training samples leaves the test split as it is
     drawn = (draw(np.random.default_rng([seed, i]), n) for i, n in enumerate(sizes))
     train, validation, test = (Split(x.astype(np.float32), which.astype(np.int32)) for x, which in drawn)
@@ -154,4 +156,4 @@ def _dataset(name: str, draw: Draw, sizes: tuple[int, int, int], seed: int, entr
 
 def _check_noise(noise: float) -> None:
     if not (noise > 0 and math.isfinite(noise)):
-        raise ConfigError(f"noise is a standard deviation above 0, not {noise!r}")
+        raise ConfigError(f"noise must be a standard deviation above 0, not {noise!r}")

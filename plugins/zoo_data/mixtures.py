@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from zoo.arrays import Float64Array
 
 #: grid points by components evaluated at once: bounds the memory to about 100 MB
 _CHUNK = 4_000_000
@@ -26,11 +25,11 @@ class IsotropicMixture:
         noise: standard deviation.
     """
 
-    centers: Array
-    weights: Array
+    centers: Float64Array
+    weights: Float64Array
     noise: float
 
-    def log_density(self, x: Array) -> Array:
+    def log_density(self, x: Float64Array) -> Float64Array:
         """Points ``[n, 2]`` to log-density ``[n]`` in nats."""
         log_weights = np.log(self.weights) - math.log(2.0 * math.pi * self.noise**2)
         step = max(_CHUNK // len(self.centers), 1)

@@ -60,9 +60,9 @@ def spoken_digits(length: int = 4096, speakers: Sequence[str] = SPEAKERS) -> Dat
         ConfigError: no such length or speaker.
     """
     if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= 1 << 16:
-        raise ConfigError(f"length is a whole number of samples from 1 to 65536, not {length!r}")
+        raise ConfigError(f"length must be a whole number of samples from 1 to 65536, not {length!r}")
     if isinstance(speakers, str) or not speakers or any(s not in SPEAKERS for s in speakers):
-        raise ConfigError(f"speakers is a list of some of {', '.join(SPEAKERS)}, not {speakers!r}")
+        raise ConfigError(f"speakers must be a list of some of {', '.join(SPEAKERS)}, not {speakers!r}")
     recordings = read_recordings(fetch("fsdd", _REMOTE), digest=_DIGEST)
     takes = sorted(take for take in recordings if take.speaker in speakers)
 

@@ -13,7 +13,7 @@ from zoo.errors import ConfigError, MissingDependencyError
 from zoo.modality import Column, Table
 
 _SPLIT_SEED = 0
-#: share of what is not tested on that choices are made by
+#: share of the rows outside the test fold that serve for validation
 _VALIDATION = 0.2
 
 
@@ -45,7 +45,7 @@ def _table(
     categories: Mapping[str, tuple[str, ...]] | None = None,
     **options: Any,
 ) -> Dataset:
-    """Rows shuffled once and for all, of which one fold is the test set and a fifth of the others the validation set.
+    """Rows shuffled by a fixed seed, of which one fold is the test set and a fifth of the others the validation set.
 
     Values are float32 ``[n, d]`` in their own units. They were written down with so many decimals, and the probability
     of such a number is not a density; so each column has a grain, and models are trained and scored on its numbers plus
@@ -66,7 +66,8 @@ def _table(
     """
     if not (folds >= 2 and 0 <= fold < folds):
         raise ConfigError(
-            f"data set {name} has no fold {fold} of {folds}", hint="Folds are counted from 0; take 2 or more."
+            f"data set {name} has no fold {fold} of {folds}",
+            hint="Folds are counted from 0, and there must be 2 or more.",
         )
     table = _loaded(name, loader, options)
     values = np.asarray(table.data, np.float64)
@@ -103,7 +104,7 @@ def _table(
     )
 
 
-def _loaded(name: str, loader: str, options: Mapping[str, Any]) -> Any:
+def _loaded(name: str, loader: str, options: Mapping[str, object]) -> Any:
     """What scikit-learn has of a data set.
 
     Raises:

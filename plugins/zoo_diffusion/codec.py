@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -52,7 +52,7 @@ class _Encode(nn.Module):
         super().__init__()
         self.coding = coding
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, x: Tensor) -> object:
         latent, log_det = self.coding.encode(x)
         return (latent, log_det) if self.coding.reversible else latent
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -27,7 +27,7 @@ class Columns(LatentCodec):
 
     reversible: ClassVar[bool] = True
 
-    def __init__(self, size: int, marginals: Mapping[str, Any]) -> None:
+    def __init__(self, size: int, marginals: Mapping[str, object]) -> None:
         super().__init__()
         self.latent_shape = (size,)
         self.map: Marginals = config.columns(size, marginals)

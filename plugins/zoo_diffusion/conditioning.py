@@ -1,4 +1,4 @@
-"""Named parts of a condition in the networks of diffusions: what goes where when a network is called."""
+"""Named parts of a condition in the networks of diffusions: which input they become when a network is called."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from zoo.models.encoding import Plan
 
 
 class Embedded(NamedTuple):
-    """What a network embeds of a condition.
+    """The parts of a condition that a network embeds.
 
     Attributes:
-        classes: number of classes including the null class, which stands for none if classes are not required; or None.
+        classes: number of classes including the null class, if classes are not required; or None.
         vector: length of the condition vector, or None.
     """
 
@@ -27,7 +27,7 @@ class Embedded(NamedTuple):
 
     @classmethod
     def of(cls, condition: Condition | None) -> Embedded:
-        """That of a condition of one class or one vector, or of none.
+        """For a condition of one class or one vector, or for None.
 
         Raises:
             ConfigError: a condition of named parts.
@@ -46,16 +46,16 @@ class Embedded(NamedTuple):
 def conditioned_network(
     make: Callable[..., nn.Module],
     condition: Condition | None,
-    conditioning: Mapping[str, Any] | None,
+    conditioning: Mapping[str, object] | None,
     ways: Collection[str],
     *,
     size: Sequence[int] = (),
     channels_last: bool = False,
 ) -> tuple[nn.Module, ConditionEncoder | None]:
-    """A network for a condition, and what encodes its parts, if it is one of named parts.
+    """A network for a condition, and the encoder of its named parts, if it has such.
 
     Args:
-        make: makes the network of ``beside``, the channels of the condition that stand beside those of the data;
+        make: builds the network from ``beside``, the channels of the condition that stand beside those of the data;
             ``classes`` and ``vector``; and of ``cross_attention``, if parts go in by it.
         condition: what it is conditioned on, or None.
         conditioning: how parts go in, see :mod:`zoo.models.encoding`; or None.
@@ -68,7 +68,9 @@ def conditioned_network(
     """
     if condition is None or condition.plain:
         if conditioning:
-            raise ConfigError("conditioning says how named parts go in, and this condition has none")
+            raise ConfigError(
+                "conditioning describes how named parts enter the network, but this condition has no named parts"
+            )
         return make(beside=0, **Embedded.of(condition)._asdict()), None
     plan = Plan.of(condition, conditioning, ways, size=size, channels_last=channels_last)
     attends = {} if plan.attention is None else {"cross_attention": plan.attention}
@@ -86,7 +88,7 @@ def evaluated(
         network: called with channels beside those of x, the time, the embedding, and ``attended``, if parts are
             attended to. A network of vectors gets them, and what stands beside them, as ``[n, numbers]``.
         encoder: of the condition.
-        x: what the network is shown, ``[n, *event]``.
+        x: the network's input, ``[n, *event]``.
         time: ``[n]``.
         encoded: the encoder's outputs, ``[n, ...]``.
     """

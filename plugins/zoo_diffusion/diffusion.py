@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.density import Density
 from zoo.errors import ConfigError, UsageError
 from zoo.likelihood import LogDensity, default_probes
-from zoo.models.contexts import TensorCondition, needs_gradient
+from zoo.models.contexts import ReceivedCondition, TensorCondition, needs_gradient
 from zoo.models.encoders import ConditionEncoder
 from zoo.overriding import override
 from zoo.paths import GaussianPath, path_from, require_gaussian
@@ -83,7 +84,7 @@ class Diffusion(SteppedModel):
         *,
         condition: Condition | None = None,
         encoder: ConditionEncoder | None = None,
-        path: str | Mapping[str, Any] = "cosine-log-snr",
+        path: str | Mapping[str, object] = "cosine-log-snr",
         prediction: str = "v",
         shift: float = 0.0,
         scale: float = 1.0,
@@ -141,14 +142,12 @@ class Diffusion(SteppedModel):
         """Refuse guidance and a coupling that do not go with the condition.
 
         Raises:
-            ConfigError: there is nothing to guide away from, or conditions that pairing does not look at.
+            ConfigError: there is nothing to guide away from, or the coupling ignores the condition.
         """
         if self.sampling.guidance != 1.0 and not self.guides:
-            raise ConfigError(
-                "guidance needs classes that are not required, so that there is a null class, or a null of every part"
-            )
+            raise ConfigError("guidance needs a null class (classes that are not required) or a null for every part")
         if self.objective.coupling != "independent" and self.condition is not None and not self.condition.plain:
-            raise ConfigError("the optimal-transport coupling pairs noise and data without looking at named parts")
+            raise ConfigError("the optimal-transport coupling pairs noise and data without regard to named parts")
 
     @property
     def state_clip(self) -> float | None:
@@ -162,7 +161,7 @@ class Diffusion(SteppedModel):
         return max(abs(self.data_min - self.shift), abs(self.data_max - self.shift)) / self.scale
 
     def predict(
-        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any
+        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: ReceivedCondition
     ) -> tuple[Tensor, Tensor | None]:
         """The network's outputs: its prediction, and the position of the variance within its range, in [0, 1].
 
@@ -180,7 +179,7 @@ class Diffusion(SteppedModel):
         return self._parts(self._called(shown, time.expand(x.shape[0]), condition))
 
     def _called(self, shown: Tensor, time: Tensor, condition: Any) -> Tensor:
-        """The network's output for what it is shown, ``[n, *event]``, at times ``[n]``."""
+        """The network's output for its input ``[n, *event]`` at times ``[n]``."""
         if self.encoder_module is not None:
             return evaluated(self.network, self.encoder_module, shown, time, condition)
         output: Tensor = self.network(shown, time, self.context(condition))
@@ -200,13 +199,13 @@ class Diffusion(SteppedModel):
         """D from the network's prediction, ``[n, *event]``."""
         return denoised(self.prediction, output, x, alpha, sigma, self.data_std)
 
-    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any) -> Tensor:
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: ReceivedCondition) -> Tensor:
         """D(x, t), the expected clean state; arguments as for :meth:`predict`."""
         return self.denoised(self.predict(x, time, alpha, sigma, condition)[0], x, alpha, sigma)
 
     # -- training ---------------------------------------------------------------------------------------------------
 
-    def loss(self, x: Tensor, *, condition: Any = None, noise: Tensor | None = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: TensorCondition = None, noise: Tensor | None = None) -> Tensor:
         """Weighted mean squared error of the prediction, see :mod:`zoo_diffusion.objectives`. Noise comes from torch.
 
         A learned variance adds its terms of the variational bound (Nichol & Dhariwal 2021, eq. 16; see
@@ -274,16 +273,16 @@ class Diffusion(SteppedModel):
         """
         n = len(self.check_data(x))
         self.scorer.check_ode("encode")
-        given = (
+        received = (
             self.state_condition(condition, n) if self.takes_parts else as_numpy(self.scorer.condition(condition, n))
         )
-        noise = self.sampler.encode(as_numpy(x), condition=given, steps=steps, order=order)
+        noise = self.sampler.encode(as_numpy(x), condition=received, steps=steps, order=order)
         return torch.from_numpy(noise).to(self.device)
 
-    def _latents(self, x: NDArray[Any]) -> NDArray[Any]:
+    def _latents(self, x: Array) -> Array:
         if self.coding is None:
             return x
-        latents: NDArray[Any] = as_numpy(self.encoded(tensor_of(x).to(self.device, self.dtype))[0])
+        latents: Array = as_numpy(self.encoded(tensor_of(x).to(self.device, self.dtype))[0])
         return latents
 
     def _data(self, latents: Tensor) -> Tensor:
@@ -321,7 +320,7 @@ class Diffusion(SteppedModel):
             probes: Rademacher probes averaged for each sample's trace, or 0 for the exact trace, which costs as many
                 evaluations as dimensions; None is exact for few dimensions.
             seed: key of the probes.
-            options: none.
+            options: none are accepted.
 
         Returns:
             ``[n]``, nats, in data units: unbiased over probes up to the error of the steps. Where ``x`` or a condition

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
+from zoo.models.contexts import ReceivedCondition
 from zoo.models.derivatives import jvp
 from zoo.printable import shortened
 from zoo.programs import Graph
@@ -32,10 +33,10 @@ class Conditional(Protocol):
         ...
 
     def condition_inputs(self, *leading: str) -> tuple[Port, ...]:
-        """The inputs that carry them, or what they are encoded as."""
+        """The inputs that carry parts, or their encodings."""
         ...
 
-    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
+    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor | Mapping[str, Tensor], ...]:
         """What it gets of these inputs."""
         ...
 
@@ -48,11 +49,11 @@ class Conditional(Protocol):
 class Denoises(Protocol):
     """The interface of a diffusion model (a torch module) for its likelihood."""
 
-    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any) -> Tensor:
+    def denoise(self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: ReceivedCondition) -> Tensor:
         """D(x, t)."""
         ...
 
-    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
+    def received_by_graph(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor | Mapping[str, Tensor], ...]:
         """What it gets of the inputs that carry its condition."""
         ...
 
@@ -63,7 +64,7 @@ class Denoiser(Denoises, Conditional, Protocol):
     learned_variance: bool
 
     def predict(
-        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: Any
+        self, x: Tensor, time: Tensor, alpha: Tensor, sigma: Tensor, condition: ReceivedCondition
     ) -> tuple[Tensor, Tensor | None]:
         """The network's output, see :meth:`zoo_diffusion.diffusion.Diffusion.predict`."""
         ...
@@ -117,12 +118,12 @@ class GaussianStep(StepModule):
         optional = dict(zip(self._optional, rest, strict=True))
         x = state[0]
         repeated = x[None].expand(weights.shape[0], *x.shape).reshape(-1, *event)
-        given = tuple(each.flatten(0, 1) for name, each in optional.items() if name != "noise_range")
-        condition = next(iter(self.model.received_by_graph(given)), None)
+        parts = tuple(each.flatten(0, 1) for name, each in optional.items() if name != "noise_range")
+        condition = next(iter(self.model.received_by_graph(parts)), None)
         output, where = self.model.predict(repeated, time, alpha, sigma, condition)
-        # the number of evaluations is said: -1 would be a quotient of sizes, which a scan cannot know to be safe
+        # the number of evaluations is stated: -1 would be a quotient of sizes, which a scan cannot know to be safe
         outputs = output.reshape(weights.shape[0], *x.shape)
-        # D is linear in the network's output, so that guiding one is guiding the other
+        # D is linear in the network's output, so guiding one guides the other
         guided = (outputs * weights.reshape(-1, *[1] * x.ndim)).sum(0)
         # Lin et al. 2024, eqs. 15-16; the first evaluation is that of the class
         contrast = _deviation(outputs[0]) / _deviation(guided)
@@ -161,12 +162,12 @@ class DivergenceModule(nn.Module):
         alpha: Tensor,
         sigma: Tensor,
         probe: Tensor,
-        *given: Any,
+        *inputs: Any,
     ) -> tuple[Tensor, Tensor]:
         """``[n, *event]`` to D ``[n, *event]`` and the estimate ``[n]`` of the trace of ∂D/∂x."""
-        # outside of graphs, parts come as the model gets them
-        whole = not given or isinstance(given[0], Mapping)
-        condition = next(iter(given if whole else self.model.received_by_graph(given)), None)
+        # outside of graphs, parts are already in the form that the model gets
+        whole = not inputs or isinstance(inputs[0], Mapping)
+        condition = next(iter(inputs if whole else self.model.received_by_graph(inputs)), None)
 
         def denoise(y: Tensor) -> Tensor:
             return self.model.denoise(y, time, alpha, sigma, condition)
@@ -178,7 +179,7 @@ class DivergenceModule(nn.Module):
                 raise
             told = shortened(str(error).splitlines()[0], 160)
             raise ConfigError(
-                f"the network has no forward-mode derivative, which the likelihood takes: {told}",
+                f"the network has no forward-mode derivative, which the likelihood needs: {told}",
                 hint="Use operations that have one, or build the diffusion with likelihood = False.",
             ) from error
         return d, (tangent * probe).flatten(1).sum(1)

@@ -1,4 +1,4 @@
-"""Architecture ``kl-autoencoder``: a variational autoencoder of images, what latent diffusions are of."""
+"""Architecture ``kl-autoencoder``: a variational autoencoder of images, whose latents are diffused by ``latent``."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from zoo_diffusion.networks.autoencoder import decoder, encoder
 
 #: of the noise that densities are estimated with
 _SEED = 0
-#: bounds of the posterior's log-variance, and the least deviation of an image from what is decoded, in state units
+#: bounds of the posterior's log-variance, and the least deviation of an image from its reconstruction, in state units
 _LOG_VARIANCE, _LEAST_DEVIATION = (-14.0, 4.0), 1e-3
 
 
 class KLAutoencoder(DirectModel):
     """z ~ N(0, I), x ~ N(decode(z), s²), and q(z | x) = N(mean(x), deviation(x)²) (Kingma & Welling 2014).
 
-    Trained by the evidence lower bound, its divergence weighed by ``beta``: 1 makes a generative model, which samples
-    by decoding; a little, as in Rombach et al. 2022 (arXiv:2112.10752, section 3.1), makes latents that keep what is
-    in an image, for a diffusion of them.
+    Trained by the evidence lower bound, its divergence weighted by ``beta``: 1 makes a generative model, which samples
+    by decoding; a small weight, as in Rombach et al. 2022 (arXiv:2112.10752, section 3.1), makes latents that keep the
+    content of an image, for a diffusion of them.
 
     Args:
         event_shape: (channels, height, width), with sides that can be halved as often as there are further widths.
@@ -63,9 +63,9 @@ class KLAutoencoder(DirectModel):
                 f"{halvings}, not {list(event_shape)}"
             )
         if not (beta > 0 and scale > 0) or draws < 1 or latent_channels < 1:
-            raise ConfigError("beta and scale are above 0, and there is a latent channel and a draw at least")
+            raise ConfigError("beta and scale must be above 0, with at least one latent channel and one draw")
         if (data_min is None) != (data_max is None):
-            raise ConfigError("data_min and data_max come together")
+            raise ConfigError("data_min and data_max must be given together")
         channels, height, width = event_shape
         self.event_shape = (channels, height, width)
         self.latent_shape = (latent_channels, height // halvings, width // halvings)
@@ -107,7 +107,7 @@ class KLAutoencoder(DirectModel):
         return torch.logsumexp(torch.stack(weights), dim=0) - math.log(self.draws)
 
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """The negative evidence lower bound with its divergence weighed, a number of the image, in nats."""
+        """The negative evidence lower bound with its divergence weighted, per number of the image, in nats."""
         mean, log_variance = self.posterior(self.check_data(x))
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         divergence = 0.5 * (mean * mean + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)

@@ -80,8 +80,8 @@ class LatentDiffusion(Diffusion):
         event_shape: Sequence[int],
         autoencoder: Mapping[str, Any],
         network: Mapping[str, Any],
-        condition: Mapping[str, Any] | None = None,
-        conditioning: Mapping[str, Any] | None = None,
+        condition: Mapping[str, object] | None = None,
+        conditioning: Mapping[str, object] | None = None,
         **diffusion: Any,
     ) -> None:
         options = dict(network)

@@ -65,15 +65,17 @@ class MaskedDiffusion(SteppedModel):
         heads: int = 4,
         dropout: float = 0.0,
         orders: int = 4,
-        condition: Mapping[str, Any] | None = None,
+        condition: Mapping[str, object] | None = None,
         class_dropout: float = 0.1,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if len(event_shape) != 1 or event_shape[0] < 1:
-            raise ConfigError(f"a sequence has the shape [length], not {list(event_shape)}")
+            raise ConfigError(f"a sequence must have the shape [length], not {list(event_shape)}")
         if levels < 2 or orders < 1 or layers < 1:
-            raise ConfigError(f"there are 2 levels, 1 layer and 1 order at least, not {levels}, {layers} and {orders}")
+            raise ConfigError(
+                f"a masked model needs at least 2 levels, 1 layer and 1 order, not {levels}, {layers} and {orders}"
+            )
         if heads < 1 or width < 1 or width % heads:
             raise ConfigError(f"the width of tokens, {width}, is shared by {heads} heads")
         if unknown := (sampling or {}).keys() - {"steps", "guidance", "options"}:
@@ -104,7 +106,7 @@ class MaskedDiffusion(SteppedModel):
             options=dict(settings["options"]),
         )
         if self.sampling.guidance != 1.0 and self.null_class is None:
-            raise ConfigError("guidance needs classes that are not required, so that there is a null class")
+            raise ConfigError("guidance needs a null class: classes that are not required")
 
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
         """The bound on the negative log-likelihood, in nats a sequence, from one random set of hidden positions each.
@@ -143,7 +145,7 @@ class MaskedDiffusion(SteppedModel):
         Args:
             x: ``[n, length]``, whole numbers, or with uniform noise in [0, 1) added.
             condition: classes or vectors, of a model that has such.
-            options: none.
+            options: none are accepted.
 
         Returns:
             ``[n]``; the density of numbers with their noise, which is -∞ outside [0, levels).
@@ -199,7 +201,7 @@ class RevealingStep(StepModule):
         mask: Tensor,
         *rest: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """State ``[1, n, length]`` to the next state and, for previews, the likeliest symbol of what is hidden."""
+        """State ``[1, n, length]`` to the next state and, for previews, the likeliest symbols where they are hidden."""
         x = state[0]
         symbols = self.model.levels
         # at α = 0 nothing is known, whatever noise the state begins with
@@ -253,7 +255,7 @@ class OrderedScore(nn.Module):
         context = model.context(condition)
         contexts = [] if context is None else [context.repeat_interleave(each, dim=0)]
         logits = model.network(seen.reshape(-1, length), *contexts).reshape(-1, each, length, model.levels)
-        # of each masked sequence one position is asked for
+        # one position of each masked sequence is predicted
         chosen = (logits * self.asked[..., None]).sum(2)
         truth = (tokens[:, None] * self.asked.long()).sum(2)
         log_p = torch.log_softmax(chosen, -1).gather(-1, truth[..., None])[..., 0]

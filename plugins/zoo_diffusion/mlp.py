@@ -39,19 +39,21 @@ class MLPDiffusion(Diffusion):
         network: Mapping[str, Any],
         *,
         event_shape: Sequence[int],
-        condition: Mapping[str, Any] | None = None,
-        conditioning: Mapping[str, Any] | None = None,
+        condition: Mapping[str, object] | None = None,
+        conditioning: Mapping[str, object] | None = None,
         marginals: Mapping[str, Any] | None = None,
         **diffusion: Any,
     ) -> None:
         if not event_shape or min(event_shape) < 1:
-            raise ConfigError(f"a vector's event has one number or more, not the shape {tuple(event_shape)}")
+            raise ConfigError(
+                f"an event of vectors must have the shape [size], with one number or more, not {tuple(event_shape)}"
+            )
         if diffusion.get("variance") == "learned-range":
             raise ConfigError("the network of vectors has no outputs for a variance: leave variance at 'fixed'")
         described = None if condition is None else Condition.from_description(condition)
         make = partial(ResidualMLP, math.prod(event_shape), **network)
         built, encoder = conditioned_network(make, described, conditioning, (EMBEDDING, CONCATENATION))
         if marginals is not None and len(event_shape) != 1:
-            raise ConfigError(f"marginals are of rows of a table, and {tuple(event_shape)} is not the shape of one")
+            raise ConfigError(f"marginals are for rows of a table, and {tuple(event_shape)} is not the shape of one")
         coding = None if marginals is None else Columns(event_shape[0], marginals)
         super().__init__(built, tuple(event_shape), condition=described, encoder=encoder, coding=coding, **diffusion)

@@ -74,13 +74,15 @@ class Objective:
     def __post_init__(self) -> None:
         for name, known in (("weighting", WEIGHTINGS), ("times", TIMES), ("coupling", COUPLINGS)):
             if getattr(self, name) not in known:
-                raise ConfigError(f"the objective's {name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
+                raise ConfigError(
+                    f"the objective's {name} must be one of {', '.join(known)}, not {getattr(self, name)!r}"
+                )
         if self.gamma is not None and (self.weighting not in ("min-snr", "p2") or not self.gamma > 0):
-            raise ConfigError("the objective's gamma belongs to min-snr and p2, and is above 0")
+            raise ConfigError("the objective's gamma applies to min-snr and p2 alone, and must be above 0")
         if self.times == "uniform" and (self.mean, self.std) != (None, None):
             raise ConfigError("uniform times have no mean and no std")
         if self.std is not None and not self.std > 0:
-            raise ConfigError(f"the objective's std is above 0, not {self.std!r}")
+            raise ConfigError(f"the objective's std must be above 0, not {self.std!r}")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None) -> Objective:

@@ -43,7 +43,7 @@ def check_prediction(prediction: str, path: GaussianPath) -> Prediction:
         ConfigError: unknown, or ε with a path whose signal vanishes at t = 1, where ε says nothing about x₀.
     """
     if prediction not in get_args(Prediction):
-        raise ConfigError(f"prediction is one of {', '.join(get_args(Prediction))}, not {prediction!r}")
+        raise ConfigError(f"prediction must be one of {', '.join(get_args(Prediction))}, not {prediction!r}")
     if prediction == "epsilon" and path.zero_terminal_snr:
         raise ConfigError("epsilon prediction cannot be used with zero terminal SNR: predict v or x0")
     return prediction  # type: ignore[return-value]

@@ -21,7 +21,7 @@ from zoo.likelihood import (
     log_density_with_errors,
 )
 from zoo.likelihood.bound import variational_bound
-from zoo.models.contexts import TensorCondition, needs_gradient
+from zoo.models.contexts import ReceivedCondition, TensorCondition, needs_gradient
 from zoo.models.derivatives import differentiable
 from zoo.models.interface import finite_part
 from zoo.paths import GaussianPath
@@ -81,7 +81,7 @@ class Scorable(Denoises, Protocol):
         """Whether it is conditioned on named parts."""
         ...
 
-    def received_condition(self, condition: TensorCondition, n: int) -> Any:
+    def received_condition(self, condition: TensorCondition, n: int) -> ReceivedCondition:
         """What it gets of a condition."""
         ...
 
@@ -106,8 +106,8 @@ class OdeScorer:
         if needs_gradient(x, condition):
             return self._differentiable(x, condition, steps, probes, seed)
         evaluate, states, volume = self._ode(x, condition)
-        given = default_probes(states[0].size) if probes is None else probes
-        density = log_density(evaluate, states, model.path, seed=seed, steps=steps, probes=given) - volume
+        count = default_probes(states[0].size) if probes is None else probes
+        density = log_density(evaluate, states, model.path, seed=seed, steps=steps, probes=count) - volume
         return torch.from_numpy(density).to(model.device, model.dtype)
 
     def log_prob_with_errors(
@@ -116,20 +116,20 @@ class OdeScorer:
         """The same and how far it can be trusted."""
         model = self._model
         evaluate, states, volume = self._ode(x, condition)
-        given = default_probes(states[0].size) if probes is None else probes
-        found = log_density_with_errors(evaluate, states, model.path, seed=seed, steps=steps, probes=given)
-        return found._replace(value=found.value - volume)
+        count = default_probes(states[0].size) if probes is None else probes
+        density = log_density_with_errors(evaluate, states, model.path, seed=seed, steps=steps, probes=count)
+        return density._replace(value=density.value - volume)
 
     def bound(self, x: Tensor, condition: TensorCondition, steps: int, terms: int, seed: int) -> Tensor:
         """Lower bounds ``[n]`` of log-densities."""
         model = self._model
         self.check_ode("score")
-        given = self.condition(condition, len(model.check_data(x)))
+        received = self.condition(condition, len(model.check_data(x)))
 
         def denoise(state: Any, *levels: float) -> Any:
             time, alpha, sigma = (torch.tensor(v, device=model.device, dtype=model.dtype) for v in levels)
             with torch.no_grad():
-                d = model.denoise(tensor_of(state).to(model.device, model.dtype), time, alpha, sigma, given)
+                d = model.denoise(tensor_of(state).to(model.device, model.dtype), time, alpha, sigma, received)
             return d.cpu().numpy()
 
         states, volume = self._states(x)
@@ -154,7 +154,7 @@ class OdeScorer:
             )
 
     def condition(self, condition: TensorCondition, n: int) -> Any:
-        """The condition to score under: what is given, or the null class, or what stands for each part."""
+        """The condition to score under: the given one, or the null class, or the nulls of the parts."""
         model = self._model
         if model.condition is not None and model.takes_parts:
             if condition is None and model.condition.required:
@@ -172,14 +172,14 @@ class OdeScorer:
     ) -> Tensor:
         model = self._model
         self.check_ode("score")
-        given = self.condition(condition, len(model.check_data(x)))
+        received = self.condition(condition, len(model.check_data(x)))
         divergence = DivergenceModule(model)
 
         def evaluate(state: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
             levels = (torch.tensor(v, device=model.device, dtype=model.dtype) for v in others[:3])
             probe = tensor_of(others[3]).to(model.device, model.dtype)
             with differentiable():
-                d, trace = divergence(state.to(model.dtype), *levels, probe, *([] if given is None else [given]))
+                d, trace = divergence(state.to(model.dtype), *levels, probe, *([] if received is None else [received]))
             return d.double(), trace.double()
 
         states, volume = self._state_tensors(x)

@@ -28,30 +28,30 @@ def check_settings(
         ConfigError: unknown, or out of range.
     """
     if variance not in VARIANCES:
-        raise ConfigError(f"variance is one of {', '.join(VARIANCES)}, not {variance!r}")
+        raise ConfigError(f"variance must be one of {', '.join(VARIANCES)}, not {variance!r}")
     if not isinstance(likelihood, bool):
-        raise ConfigError(f"likelihood is true or false, not {likelihood!r}")
+        raise ConfigError(f"likelihood must be true or false, not {likelihood!r}")
     if not scale > 0:
         raise ConfigError(f"scale must be above 0, not {scale}")
     if not data_std > 0:
         raise ConfigError(f"data_std must be above 0, not {data_std}")
     if (data_min is None) != (data_max is None):
-        raise ConfigError("data_min and data_max come together")
+        raise ConfigError("data_min and data_max must be given together")
     if clip_denoised is not False and not clip_denoised > 0:
-        raise ConfigError(f"clip_denoised is true, false or a bound above 0, not {clip_denoised}")
+        raise ConfigError(f"clip_denoised must be true, false or a bound above 0, not {clip_denoised}")
 
 
 def checked_parts(network: object, event_shape: Sequence[int]) -> tuple[int, ...]:
     """The event's shape as a tuple, if a diffusion can be made of the two.
 
     Raises:
-        ConfigError: the network is no module, or the shape none.
+        ConfigError: the network is not a module, or the shape is invalid.
     """
     if not isinstance(network, nn.Module):
-        raise ConfigError(f"the network is a torch.nn.Module, not {type(network).__name__}")
+        raise ConfigError(f"the network must be a torch.nn.Module, not {type(network).__name__}")
     shape = tuple(event_shape)
     if not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape):
-        raise ConfigError(f"an event's shape is of whole numbers above 0, not {shape}")
+        raise ConfigError(f"an event's shape must consist of whole numbers above 0, not {shape}")
     return shape
 
 

@@ -21,7 +21,7 @@ ATTENDING = (EMBEDDING, CONCATENATION, CROSS_ATTENTION)
 
 
 def network_arguments(
-    *networks: type, defaults: Mapping[str, Any] | None = None
+    *networks: type, defaults: Mapping[str, object] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Let an architecture take a network's arguments, but those that its data settle: as a mapping, before its own.
 
@@ -57,17 +57,17 @@ class SpatialDiffusion(Diffusion):
         network: Callable[..., nn.Module],
         *,
         event_shape: Sequence[int],
-        condition: Mapping[str, Any] | None = None,
-        conditioning: Mapping[str, Any] | None = None,
+        condition: Mapping[str, object] | None = None,
+        conditioning: Mapping[str, object] | None = None,
         channels_last: bool = False,
         variance: str = "fixed",
         **diffusion: Any,
     ) -> None:
         shape = tuple(event_shape)
         if len(shape) != len(self.axes) or min(shape) < 1:
-            raise ConfigError(f"{self.events} have the shape ({', '.join(self.axes)}), not {shape}")
+            raise ConfigError(f"{self.events} must have the shape ({', '.join(self.axes)}), not {shape}")
         if channels_last and (len(shape) != 2 or variance != "fixed"):
-            raise ConfigError("channels_last is of signals, and of a fixed variance")
+            raise ConfigError("channels_last applies only to signals with a fixed variance")
         channels, size = (shape[-1], shape[:-1]) if channels_last else (shape[0], shape[1:])
 
         def sized(*, beside: int, **settled: Any) -> nn.Module:

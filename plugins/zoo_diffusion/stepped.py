@@ -8,9 +8,10 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from zoo.arrays import Array
 from zoo.conditions import ConditionLike
 from zoo.counts import Progress, ticker
 from zoo.models.contexts import TensorCondition, needs_gradient
@@ -23,7 +24,7 @@ from zoo.samplers.state import SamplerState, in_data_units
 from zoo.samplers.stepping import Engine, StepSampler, Tick, run_rows
 from zoo_diffusion.graphs import StepModule
 
-Preview = Callable[[int, NDArray[Any]], None]
+Preview = Callable[[int, Array], None]
 
 
 class SteppedModel(GenerativeModel):
@@ -114,8 +115,8 @@ class SteppedModel(GenerativeModel):
             return self.condition_array(condition, n)
         own = {**self._lengths(condition, n), **(lengths or {})}
         with torch.no_grad():
-            given = self.graph_condition(condition, n, own)
-        arrays = {name: as_numpy(each) for name, each in given.items()}
+            tensors = self.graph_condition(condition, n, own)
+        arrays = {name: as_numpy(each) for name, each in tensors.items()}
         return Named(arrays, own, lambda longer: self.state_condition(condition, n, longer))
 
     def _lengths(self, condition: TensorCondition, n: int) -> dict[int | str, int]:
@@ -227,7 +228,7 @@ class SteppedModel(GenerativeModel):
         if not needs_gradient(condition):
             return self.finish(state, progress=progress, preview=preview)
 
-        def show(row: int, denoised: NDArray[Any]) -> None:
+        def show(row: int, denoised: Array) -> None:
             if preview is not None:
                 preview(row, as_numpy(self._decoded(in_data_units(self.sampling, denoised))))
 
@@ -242,12 +243,12 @@ class SteppedModel(GenerativeModel):
             data = data.clamp(program.data_min, program.data_max)
         return self._data(data)
 
-    def _latents(self, x: NDArray[Any]) -> NDArray[Any]:
+    def _latents(self, x: Array) -> Array:
         """Data ``[n, *event_shape]`` as what is diffused."""
         return x
 
     @torch.no_grad()
-    def _decoded(self, latents: NDArray[Any]) -> Tensor:
+    def _decoded(self, latents: Array) -> Tensor:
         """What is diffused, as data."""
         return self._data(torch.from_numpy(latents).to(self.device))
 
@@ -256,7 +257,7 @@ class SteppedModel(GenerativeModel):
         return latents
 
 
-class Named(dict[str, NDArray[Any]]):
+class Named(dict[str, Array]):
     """Arrays of a condition by name.
 
     Attributes:
@@ -266,7 +267,7 @@ class Named(dict[str, NDArray[Any]]):
 
     def __init__(
         self,
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Mapping[str, Array],
         lengths: Mapping[int | str, int],
         longer: Callable[[Mapping[int | str, int]], Named],
     ) -> None:
@@ -304,9 +305,9 @@ class TorchEngine(Engine[Tensor]):
 
         def filled(lengths: Mapping[int | str, int]) -> Named:
             with torch.no_grad():
-                given = self._model.null_condition(n, lengths) or {}
+                nulls = self._model.null_condition(n, lengths) or {}
             own = described.lengths(described.nulls(lengths))
-            return Named({name: as_numpy(each) for name, each in given.items()}, own, filled)
+            return Named({name: as_numpy(each) for name, each in nulls.items()}, own, filled)
 
         return filled(condition.lengths)
 
@@ -319,34 +320,34 @@ class TorchEngine(Engine[Tensor]):
         return next(longer), next(longer)
 
     @override
-    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+    def to_latent(self, x: Array) -> Array:
         return self._model._latents(x)
 
     @override
-    def to_data(self, latent: NDArray[Any]) -> Tensor:
+    def to_data(self, latent: Array) -> Tensor:
         return self._model._decoded(latent)
 
     @torch.no_grad()
     @override
     def run(
-        self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, NDArray[Any]], None] | None
-    ) -> NDArray[Any]:
-        array: NDArray[Any] = self.slots(state, rows, tick, preview).cpu().numpy()
+        self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, Array], None] | None
+    ) -> Array:
+        array: Array = self.slots(state, rows, tick, preview).cpu().numpy()
         return array
 
     def slots(
-        self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, NDArray[Any]], None] | None
+        self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, Array], None] | None
     ) -> Tensor:
         """As :meth:`run`, as a tensor, with the gradient of the condition."""
         model, module = self._model, self._model.step_module()
 
-        def step(slots: Tensor, row: Step, inputs: dict[str, NDArray[Any]]) -> tuple[Tensor, Tensor]:
-            given = {name: tensor_of(array).to(model.device) for name, array in inputs.items()}
+        def step(slots: Tensor, row: Step, inputs: dict[str, Array]) -> tuple[Tensor, Tensor]:
+            tensors = {name: tensor_of(array).to(model.device) for name, array in inputs.items()}
             # at guidance 0 the condition is not evaluated; else it is the first
             if self._condition is not None and row.guidance != 0:
                 own = self._condition if isinstance(self._condition, Mapping) else {"condition": self._condition}
-                given |= {name: torch.cat([each[None], given[name][1:]]) for name, each in own.items()}
-            following, denoised = module(slots, *(given[name] for name in module.names))
+                tensors |= {name: torch.cat([each[None], tensors[name][1:]]) for name, each in own.items()}
+            following, denoised = module(slots, *(tensors[name] for name in module.names))
             return following, denoised
 
         def watch(row: Step, denoised: Tensor) -> None:
@@ -358,15 +359,15 @@ class TorchEngine(Engine[Tensor]):
         return run_rows(self.program, state, slots, step, rows, dtype=self.dtype, watch=watch)
 
 
-def tensor_of(array: NDArray[Any]) -> Tensor:
+def tensor_of(array: Array) -> Tensor:
     """An array as a tensor, copied where it is somebody else's to write."""
     return torch.from_numpy(np.require(array, requirements=("C", "W")))
 
 
 @overload
-def as_numpy(value: Tensor) -> NDArray[Any]: ...
+def as_numpy(value: Tensor) -> Array: ...
 @overload
-def as_numpy(value: Tensor | None) -> NDArray[Any] | None: ...
+def as_numpy(value: Tensor | None) -> Array | None: ...
 @overload
 def as_numpy(value: Tensor | ArrayLike | None) -> ArrayLike | None: ...
 def as_numpy(value: Tensor | ArrayLike | None) -> ArrayLike | None:

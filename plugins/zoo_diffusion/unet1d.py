@@ -16,7 +16,7 @@ from zoo_diffusion.networks.unet1d import UNet1d
 from zoo_diffusion.spatial import ATTENDING, SignalDiffusion, network_arguments
 
 LAYOUTS = {"adm": UNet1d, "diffusion-policy": PolicyUNet1d}
-_DEFAULTS: dict[str, Any] = {"patch": 16, "base": 16, "multipliers": (4, 6, 8), "attention": ()}
+_DEFAULTS: dict[str, object] = {"patch": 16, "base": 16, "multipliers": (4, 6, 8), "attention": ()}
 
 
 class UNet1dDiffusion(SignalDiffusion):
@@ -34,7 +34,7 @@ class UNet1dDiffusion(SignalDiffusion):
     ways = ATTENDING
 
     @network_arguments(UNet1d, UNet, PolicyUNet1d, defaults=_DEFAULTS)
-    def __init__(self, network: Mapping[str, Any], *, layout: str = "adm", **diffusion: Any) -> None:
+    def __init__(self, network: Mapping[str, object], *, layout: str = "adm", **diffusion: Any) -> None:
         if layout not in LAYOUTS:
             raise UnknownNameError("layout", layout, LAYOUTS)
         policies = set(inspect.signature(PolicyUNet1d).parameters)

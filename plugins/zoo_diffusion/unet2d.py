@@ -49,8 +49,8 @@ class UNet2DDiffusion(ImageDiffusion):
         super().__init__(unet2d, **diffusion)
         if layout.time_embedding_type == "fourier" and not self.path.network_time(self.path.t_min) > 0:
             raise ConfigError(
-                f"a fourier time embedding takes the logarithm of the time, which path {self.path.name} "
-                "starts at 0: use path ve"
+                f"a fourier time embedding takes the logarithm of the time, and path {self.path.name} "
+                "starts at time 0: use path ve"
             )
 
 

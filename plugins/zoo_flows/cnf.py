@@ -1,19 +1,17 @@
 """Architecture ``cnf``: continuous normalizing flows of vectors.
 
 Chen et al. 2018 (arXiv:1806.07366) and Grathwohl et al. 2019 (FFJORD, arXiv:1810.01367) train them by likelihood,
-Finlay et al. 2020 (arXiv:2002.02798) with short and straight ways, Lipman et al. 2023 (arXiv:2210.02747) and Tong et
-al. 2024 (arXiv:2302.00482) without integrating anything.
+Finlay et al. 2020 (arXiv:2002.02798) with short and straight trajectories, Lipman et al. 2023 (arXiv:2210.02747) and
+Tong et al. 2024 (arXiv:2302.00482) without integrating anything.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.models.contexts import TensorCondition
+from zoo.models.contexts import ReceivedCondition, TensorCondition
 from zoo.overriding import override
 from zoo.training.pairing import paired
 from zoo_flows import config
@@ -43,13 +41,13 @@ class CNF(Flow):
         steps: Runge-Kutta steps from data to noise; a different number of steps is a different model with the same
             weights.
         objective: ``"flow-matching"``, regression to the velocities of straight lines between data and noise, which
-            integrates nothing; or ``"likelihood"``, which integrates, and differentiates what was integrated.
+            needs no integration; or ``"likelihood"``, which integrates, and differentiates the integral.
         coupling: of flow matching: which noise a line goes to, ``"independent"`` of the data, or by
-            ``"optimal-transport"`` in the batch, which makes straighter ways.
+            ``"optimal-transport"`` in the batch, which makes trajectories straighter.
         exact: the largest number of components whose divergence is exact in training by likelihood; above it it is
             estimated without bias. Evaluation is exact.
-        kinetic: of likelihood: weight of the kinetic energy of a way, per sample, beside nats.
-        jacobian: of likelihood: weight of the squared norm of the Jacobian along a way, likewise.
+        kinetic: of likelihood: weight of the kinetic energy of a trajectory, per sample, relative to nats.
+        jacobian: of likelihood: weight of the squared norm of the Jacobian along a trajectory, likewise.
     """
 
     @config.shared("logit", "base")
@@ -84,11 +82,11 @@ class CNF(Flow):
         if matches and shared.base != "normal":
             raise ConfigError(f"flow matching starts from the base distribution 'normal', not {shared.base!r}")
         if pairs and not matches:
-            raise ConfigError("the optimal-transport coupling belongs to the flow-matching objective")
+            raise ConfigError("the optimal-transport coupling applies only to the flow-matching objective")
         if pairs and shared.described is not None and shared.described.kind != "classes":
             what = "that is a vector" if shared.described.plain else "of named parts"
             raise ConfigError(
-                f"the optimal-transport coupling pairs noise and data without looking at a condition {what}",
+                f"the optimal-transport coupling pairs noise and data without regard to a condition {what}",
                 hint='Leave coupling at "independent", or condition on classes, within which it pairs.',
             )
         network = VelocityMLP(size, context=context, hidden=hidden, layers=layers, activation=activation)
@@ -107,7 +105,7 @@ class CNF(Flow):
         return transform
 
     @override
-    def loss(self, x: Tensor, *, condition: Any = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
         """The objective of the config."""
         if self.matches:
             return self._matching(x, condition)
@@ -119,10 +117,10 @@ class CNF(Flow):
 
     @torch.no_grad()
     @override
-    def density_error(self, x: Tensor, condition: Any = None) -> Tensor:
-        """Four times what taking twice the steps changes.
+    def density_error(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        """Four times the change from taking twice the steps.
 
-        Samples and densities go opposite ways, and each is off by its own steps.
+        Samples and densities integrate in opposite directions, each with an error of its own.
         """
         distance, nats = self._integration_error(x, self.context(condition), "forward")
         return 4.0 * (nats + self.size * distance)
@@ -130,7 +128,7 @@ class CNF(Flow):
     def integration_error(
         self, x: Tensor, *, condition: TensorCondition = None, direction: Direction = "forward"
     ) -> tuple[Tensor, Tensor]:
-        """How far the steps are from the differential equation, see :func:`step_doubling_error`.
+        """The integration error of the steps, see :func:`step_doubling_error`.
 
         Args:
             x: data ``[n, *event]``, or noise for the inverse.
@@ -147,24 +145,24 @@ class CNF(Flow):
         start = self._preprocessed(self.check_data(x), context)[0] if direction == "forward" else x.flatten(1)
         return step_doubling_error(self.continuous, start, context, direction=direction)
 
-    def _matching(self, x: Tensor, condition: Any) -> Tensor:
+    def _matching(self, x: Tensor, condition: TensorCondition) -> Tensor:
         """E ‖f(x_t, t) - (ε - x)‖²/d with x_t = (1 - t)·x + t·ε (Lipman et al. 2023, eq. 23, whose time goes back).
 
         Times are one uniform offset and multiples of 1/n, which covers [0, 1] in every batch.
         """
-        condition = self.received_condition(self.dropped(condition, len(x)), x.shape[0])
-        context = self.context(condition)
+        received = self.received_condition(self.dropped(condition, len(x)), x.shape[0])
+        context = self.context(received)
         start, _ = self._preprocessed(self.check_data(x), context)
         noise = torch.randn_like(start)
         if self.pairs:
-            noise = paired(noise, start, condition)
+            noise = paired(noise, start, received)
         n = start.shape[0]
         t = (torch.rand_like(start[:1, 0]) + torch.arange(n, dtype=start.dtype, device=start.device) / n) % 1.0
         at = start + t.unsqueeze(1) * (noise - start)
         velocity: Tensor = self.continuous.network(at, t, context)
         return (velocity - (noise - start)).square().mean()
 
-    def _regularised(self, x: Tensor, condition: Any) -> Tensor:
+    def _regularised(self, x: Tensor, condition: TensorCondition) -> Tensor:
         """-log p(x) + λ·∫‖f‖² + μ·∫‖∂f/∂x‖² (Finlay et al. 2020, eq. 16, times d)."""
         context = self.context(self.received_condition(condition, x.shape[0]))
         start, log_det = self._preprocessed(self.check_data(x), context)
@@ -173,7 +171,7 @@ class CNF(Flow):
         return (self.kinetic * way.kinetic + self.jacobian * way.frobenius - log_prob).mean()
 
     def _preprocessed(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Data as the equation sees them, ``[n, d]``, and how volumes changed, ``[n]``."""
+        """Preprocessed data ``[n, d]``, and the log-determinant ``[n]`` of the preprocessing."""
         value, total = x.flatten(1), torch.zeros_like(x.flatten(1)[:, 0])
         for transform in self.preprocessing:
             value, log_det = transform(value, context)

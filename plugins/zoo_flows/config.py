@@ -1,4 +1,4 @@
-"""What configs of flows have in common, and how it is checked."""
+"""The common part of the configs of flows, and its checks."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ MIXING = ("none", "reverse", "permutation", "householder", "lu")
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What configs of flows share. Each architecture takes shape and condition, and what else it names.
+    """The common part of the configs of flows. Each architecture takes shape, condition, and others that it names.
 
     Attributes:
-        event_shape: shape of one sample, flattened inside; what images need is said by their architectures.
+        event_shape: shape of one sample, flattened inside; architectures of images state their requirements.
         condition: description of a :class:`~zoo.conditions.Condition`, or None.
         conditioning: how each named part of it is embedded, see :mod:`zoo.models.encoding`; or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
@@ -63,21 +63,21 @@ class Shared:
             (:class:`~zoo_flows.dequantisation.VariationalDequantisation`).
 
     Raises:
-        ConfigError: a shape or a condition that is none.
+        ConfigError: an invalid shape or condition.
     """
 
     event_shape: Sequence[int]
-    condition: Mapping[str, Any] | None = None
-    conditioning: Mapping[str, Any] | None = None
+    condition: Mapping[str, object] | None = None
+    conditioning: Mapping[str, object] | None = None
     levels: int | None = None
     alpha: float = 0.01
     base: str = "normal"
     components: int = 8
-    marginals: Mapping[str, Any] | None = None
+    marginals: Mapping[str, object] | None = None
     dequantisation: str = "uniform"
 
     def __post_init__(self) -> None:
-        """Check what all have."""
+        """Check the fields that all flows share."""
         event_size(self.event_shape)
         _ = self.encoder
 
@@ -93,14 +93,16 @@ class Shared:
 
     @cached_property
     def encoder(self) -> ConditionEncoder | None:
-        """What makes the context of named parts, or None.
+        """The encoder that computes the context from named parts, or None.
 
         Raises:
-            ConfigError: parts that cannot be embedded so, or none where it is said how they are.
+            ConfigError: parts that cannot be embedded so, or a ``conditioning`` without named parts.
         """
         if self.described is None or self.described.plain:
             if self.conditioning:
-                raise ConfigError("conditioning says how named parts are embedded, and this condition has none")
+                raise ConfigError(
+                    "conditioning describes how named parts are embedded, but this condition has no named parts"
+                )
             return None
         return ConditionEncoder(Plan.of(self.described, self.conditioning, (EMBEDDING,)))
 
@@ -112,11 +114,11 @@ class Shared:
         return self.described.size if self.encoder is None else self.encoder.plan.embedding
 
     def parts(self) -> dict[str, Any]:
-        """The arguments of a :class:`~zoo_flows.flow.Flow` but its transforms.
+        """The arguments of a :class:`~zoo_flows.flow.Flow`, except its transforms.
 
         Raises:
             ConfigError: levels, marginals and dequantisation that do not go together.
-            UnknownNameError: a base or a dequantisation that there is not.
+            UnknownNameError: an unknown base or dequantisation.
         """
         return {
             "event_shape": self.event_shape,
@@ -144,7 +146,7 @@ def shared(*names: str) -> Callable[[_Init], _Init]:
 
 @dataclass(frozen=True, kw_only=True)
 class Conditioner:
-    """The residual networks that make the parameters of couplings.
+    """The residual networks that compute the parameters of couplings.
 
     Attributes:
         hidden: their width, or for images their channels.
@@ -172,7 +174,7 @@ class Conditioner:
         Args:
             context: length of the context, which it sees beside its inputs.
             kind: class of the network.
-            options: what else that class takes.
+            options: other arguments of that class.
         """
         return partial(kind, context=context, hidden=self.hidden, blocks=self.blocks, dropout=self.dropout, **options)
 
@@ -229,7 +231,7 @@ def event_size(event_shape: Sequence[int]) -> int:
 
 
 def image_shape(event_shape: Sequence[int], scales: int, *, halvings: int | None = None) -> tuple[int, int, int]:
-    """Channels, height and width of images that can be halved ``scales`` times, or as often as is said.
+    """Channels, height and width of images that can be halved ``scales`` times, or as often as is stated.
 
     Raises:
         ConfigError: they cannot.
@@ -279,7 +281,7 @@ def share(**shares: float) -> None:
 
 
 def preprocessing(
-    size: int, levels: int | None, alpha: float, marginals: Mapping[str, Any] | None = None
+    size: int, levels: int | None, alpha: float, marginals: Mapping[str, object] | None = None
 ) -> list[Transform]:
     """The transform that brings data to about unit scale, fitted to them.
 
@@ -294,7 +296,9 @@ def preprocessing(
     """
     if marginals is not None:
         if levels is not None:
-            raise ConfigError("levels are of data that are all whole numbers; categories of a table go into marginals")
+            raise ConfigError(
+                "levels apply to data that are all whole numbers; categories of a table go into marginals"
+            )
         return [columns(size, marginals)]
     return [*([Logit(levels, alpha)] if levels is not None else []), Standardize(size)]
 

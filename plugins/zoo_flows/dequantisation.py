@@ -23,8 +23,8 @@ class VariationalDequantisation(nn.Module):
 
         log P(x)  ≥  E  log p(x + u) - log q(u | x)
 
-    Uniform noise asks the density to be flat in every cell between whole numbers; noise that is learned can be what the
-    density finds easy. Base noise ε passes couplings that see x, and then the normal distribution function, so that
+    Uniform noise requires the density to be flat in every cell between whole numbers; learned noise can adapt to the
+    density. Base noise ε passes couplings that see x, and then the normal distribution function, so that
     parameters at zero give uniform noise. Images with an even width have couplings between the colours of a
     checkerboard, by convolutions; anything else couplings of vectors.
 

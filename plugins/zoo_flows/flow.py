@@ -7,16 +7,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.errors import ConfigError
-from zoo.models.contexts import TensorCondition
+from zoo.models.contexts import ReceivedCondition, TensorCondition
 from zoo.models.encoders import ConditionEncoder
 from zoo.models.interface import DirectModel
 from zoo.overriding import override
@@ -35,7 +34,7 @@ CONTEXT = "embedding"
 _FAR_NOISE = 6.0
 #: data in the proof of an export, in standard deviations
 _FAR_DATA = 30.0
-#: learned transforms are prepared on as many numbers, in as many samples at least
+#: learned transforms are prepared on this many numbers, in at least this many samples
 _PREPARED, _PREPARED_SAMPLES = 2**20, 256
 
 
@@ -47,12 +46,12 @@ class Flow(DirectModel):
     Args:
         event_shape: shape of one sample; transforms see it flattened to d numbers.
         preprocessing: from data to about unit scale, without parameters; fitted to the data by :meth:`prepare`.
-        transforms: what is learned, from data towards noise; each sees the context. Those that start at what they are
-            given, such as activation normalisation, get it from :meth:`prepare`.
+        transforms: the learned ones, from data towards noise; each sees the context. Those that are initialised by
+            data, such as activation normalisation, get it from :meth:`prepare`.
         base: the distribution of z; None takes N(0, I).
         condition: classes, whose context is one-hot, or a vector, which is the context when it is standardised; or
             named parts.
-        encoder: makes one vector of named parts, the context.
+        encoder: encodes named parts as one vector, the context.
         dequantisation: noise that is learned for whole numbers, for training and for the bound that it maximises; None
             takes data with the noise that they come with. The density of x with noise is :meth:`log_prob` either way.
         landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
@@ -78,7 +77,8 @@ class Flow(DirectModel):
         self.condition_on(condition, encoder)
         if condition is not None and not condition.plain and [port.name for port in self.encoded_ports()] != [CONTEXT]:
             raise ConfigError(
-                f"a flow of the parts {', '.join(condition.names)} has an encoder that gives them as one {CONTEXT}"
+                f"a flow conditioned on the parts {', '.join(condition.names)} needs an encoder that gives them as one "
+                f"{CONTEXT}"
             )
         self.preprocessing = nn.ModuleList(preprocessing)
         self.transforms = nn.ModuleList(transforms)
@@ -94,7 +94,7 @@ class Flow(DirectModel):
     @property
     @override
     def noise_shape(self) -> tuple[int, ...]:
-        """That of an event, unless the base takes more or fewer numbers."""
+        """The shape of an event, unless the base takes more or fewer numbers."""
         return self.event_shape if self.base.noise_size == self.size else (self.base.noise_size,)
 
     @property
@@ -107,7 +107,7 @@ class Flow(DirectModel):
         (port,) = self.encoded_ports()
         return int(port.shape[1])
 
-    def to_noise(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+    def to_noise(self, x: Tensor, condition: ReceivedCondition = None) -> tuple[Tensor, Tensor]:
         """Data ``[n, *event]`` to z, of the base, ``[n, *event]`` and log |det ∂z/∂x| ``[n]``."""
         z, context = x.flatten(1), self.context(condition)
         total = torch.zeros_like(z[:, 0])
@@ -116,7 +116,7 @@ class Flow(DirectModel):
             total = total + log_det
         return torch.unflatten(z, 1, self.event_shape), total
 
-    def to_data(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+    def to_data(self, z: Tensor, condition: ReceivedCondition = None) -> tuple[Tensor, Tensor]:
         """z, of the base, ``[n, *event]`` to data ``[n, *event]`` and log |det ∂x/∂z| ``[n]``."""
         x, context = z.flatten(1), self.context(condition)
         total = torch.zeros_like(x[:, 0])
@@ -126,7 +126,7 @@ class Flow(DirectModel):
         return torch.unflatten(x, 1, self.event_shape), total
 
     @override
-    def inverse(self, z: Tensor, condition: Any = None) -> Tensor:
+    def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
         context = self.context(condition)
         x = self.base.from_noise(z.flatten(1), context)
         for transform in reversed((*self.preprocessing, *self.transforms)):
@@ -134,18 +134,18 @@ class Flow(DirectModel):
         return torch.unflatten(x, 1, self.event_shape)
 
     @override
-    def log_density(self, x: Tensor, condition: Any = None) -> Tensor:
+    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
         z, log_det = self.to_noise(x, condition)
         return self.base.log_prob(z.flatten(1), self.context(condition)) + log_det
 
     @override
-    def loss(self, x: Tensor, *, condition: Any = None) -> Tensor:
+    def loss(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
         """Under autocast, conditioners alone compute in fewer bits."""
         condition = self.dropped(condition, len(x))
         with lowered_conditioners(self.device):
             return -self.elbo(x, condition=condition).mean()
 
-    def dropped(self, condition: Any, n: int) -> Any:
+    def dropped(self, condition: TensorCondition, n: int) -> TensorCondition:
         """A condition of training, some of whose parts are replaced by their nulls, see :attr:`part_dropout`."""
         if not self.part_dropout or not self.training:
             return condition
@@ -161,7 +161,7 @@ class Flow(DirectModel):
         bound: Tensor = self.log_prob(whole + noise, condition=condition) - log_q
         return bound
 
-    def context(self, condition: Any) -> Tensor | None:
+    def context(self, condition: ReceivedCondition) -> Tensor | None:
         """The context that transforms receive: ``[n, c]``, one-hot, standardised or encoded, or None without one."""
         if condition is None or self.condition is None:
             return None
@@ -211,20 +211,35 @@ class Flow(DirectModel):
             "inverse": frozen._writers("inverse", graph_writing.inverse),
             "log_prob": frozen._writers("forward", graph_writing.log_prob),
         }
+        composed: dict[str, Writer | None] = {
+            "inverse": partial(graph_writing.inverse, frozen._described(), None),
+            "log_prob": partial(graph_writing.log_prob, frozen._described(), None),
+        }
+        if not frozen._repeats():
+            composed = dict.fromkeys(composed)
         return replace(
             programs,
             graphs=tuple(
-                # the encoder of conditions is as it is
-                replace(g, extremes=extremes[g.name], written=written[g.name]) if g.name in extremes else g
+                # the encoder of conditions is shared, unchanged
+                replace(g, extremes=extremes[g.name], written=written[g.name], composed=composed[g.name])
+                if g.name in extremes
+                else g
                 for g in programs.graphs
             ),
         )
 
     def _writers(self, direction: Direction, write: Callable[..., Sequence[Value]]) -> dict[str, Writer]:
         """The ways to write a graph, if some transform takes many steps in its direction; else it is traced."""
-        transforms = tuple(_transform(t) for t in (*self.preprocessing, *self.transforms))
-        described = graph_writing.WrittenFlow(
-            transforms,
+        described = self._described()
+        for transform in described.transforms:
+            if direction in transform.sequential:
+                return {way: partial(write, described, way) for way in transform.ways}
+        return {}
+
+    def _described(self) -> graph_writing.WrittenFlow:
+        """What its graphs are written from."""
+        return graph_writing.WrittenFlow(
+            tuple(_transform(t) for t in (*self.preprocessing, *self.transforms)),
             self.base,
             self.event_shape,
             self.noise_shape,
@@ -232,10 +247,11 @@ class Flow(DirectModel):
             self.standardized_context,
             self.context_size,
         )
-        for transform in transforms:
-            if direction in transform.sequential:
-                return {way: partial(write, described, way) for way in transform.ways}
-        return {}
+
+    def _repeats(self) -> bool:
+        """Whether there are transforms enough of one class that tracing one for several may save time."""
+        classes = [type(transform) for transform in self.transforms]
+        return len(classes) - len(set(classes)) >= _REPEATED
 
     def _noise_extremes(self) -> tuple[_Maker, ...]:
         """Base noise at its ends, at the landmarks, and at 0."""
@@ -252,7 +268,7 @@ class Flow(DirectModel):
         """A maker of inputs that take ``values`` in turn, shifted by one from sample to sample."""
 
         @torch.no_grad()
-        def make(n: int) -> dict[str, NDArray[Any]]:
+        def make(n: int) -> dict[str, Array]:
             shape = self.event_shape if port == "x" else self.noise_shape
             turn = np.add.outer(np.arange(n), np.arange(math.prod(shape))) % len(values)
             event = torch.from_numpy(np.asarray(values)[turn]).to(self.device, self.dtype)
@@ -268,7 +284,9 @@ class Flow(DirectModel):
         return make
 
 
-_Maker = Callable[[int], Mapping[str, Any]]
+#: transforms beyond the first of each class from which on a graph is composed
+_REPEATED = 4
+_Maker = Callable[[int], Mapping[str, object]]
 
 
 def _transform(module: nn.Module) -> Transform:

@@ -36,8 +36,8 @@ class Glow(Flow):
         steps: on every scale; K in the paper.
         coupling: ``"affine"`` or ``"additive"``, as in the paper, or ``"spline"``, rational-quadratic (Durkan et al.
             2019, arXiv:1906.04032, section 5.3).
-        marginal_bins: bins of a spline for each pixel before all else, which models the marginals; 0 for none. What
-            dequantisation makes of a constant background is far from normal, and costs an affine flow bits.
+        marginal_bins: bins of a first spline for each pixel, which models the marginals; 0 for none. A dequantised
+            constant background is far from normal, and costs an affine flow bits.
     """
 
     @config.shared("logit", "dequantisation")
@@ -75,7 +75,7 @@ class Glow(Flow):
                     Coupling(channels, map, network),
                 ]
             if scale < scales - 1:
-                # what leaves, given what stays
+                # the channels that leave, given those that stay
                 level.append(Coupling(channels, affine, network))
                 channels //= 2
             by_scale.append(level)

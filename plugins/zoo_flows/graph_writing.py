@@ -1,4 +1,4 @@
-"""The graphs of flows with sequential transforms: those are written, and what stands between them is traced."""
+"""The graphs of flows with sequential transforms: these are written, and the transforms between them are traced."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ _FLOAT = 1  # as ONNX numbers its types
 
 @dataclass(frozen=True)
 class WrittenFlow:
-    """What the graphs of a flow are written from.
+    """The parts of a flow that its graphs are written from.
 
     Attributes:
         transforms: of data, from data towards noise, their constants folded.
@@ -32,7 +33,7 @@ class WrittenFlow:
         event_shape: shape of one sample.
         noise_shape: shape of one base sample.
         condition: what samples are conditioned on, or None.
-        contexts: what standardises a vector that is one, or None.
+        contexts: standardises a condition that is a vector, or None.
         context_size: length of the context that transforms see of it; 0 for none.
     """
 
@@ -50,12 +51,12 @@ class WrittenFlow:
         return math.prod(self.event_shape)
 
 
-def inverse(flow: WrittenFlow, way: str, builder: GraphBuilder, inputs: Sequence[Value]) -> list[Value]:
+def inverse(flow: WrittenFlow, way: str | None, builder: GraphBuilder, inputs: Sequence[Value]) -> list[Value]:
     """Base noise and condition to data.
 
     Args:
-        flow: what is written.
-        way: in which sequential transforms are written.
+        flow: the flow.
+        way: how sequential transforms are written; None without any, where every transform is a call.
         builder: the graph.
         inputs: of the graph ``inverse``.
     """
@@ -70,14 +71,14 @@ def inverse(flow: WrittenFlow, way: str, builder: GraphBuilder, inputs: Sequence
     return [builder("Reshape", x, builder.integers(-1, *flow.event_shape)) if len(flow.event_shape) > 1 else x]
 
 
-def log_prob(flow: WrittenFlow, way: str, builder: GraphBuilder, inputs: Sequence[Value]) -> list[Value]:
+def log_prob(flow: WrittenFlow, way: str | None, builder: GraphBuilder, inputs: Sequence[Value]) -> list[Value]:
     """Data and condition to log-density; arguments as for :func:`inverse`."""
     data, *condition = inputs
     finite, beyond = builder.call(finite_part, (data, ("batch", *flow.event_shape)))
     return [builder("Add", _of_finite(flow, way, builder, [finite, *condition]), beyond)]
 
 
-def _of_finite(flow: WrittenFlow, way: str, builder: GraphBuilder, inputs: Sequence[Value]) -> Value:
+def _of_finite(flow: WrittenFlow, way: str | None, builder: GraphBuilder, inputs: Sequence[Value]) -> Value:
     z, log_det = _through(flow, "forward", way, builder, inputs)
     if not isinstance(flow.base, StandardNormal):
         return builder("Add", log_det, _of_base(builder, "log_prob", flow, z, inputs[1:]))
@@ -87,13 +88,20 @@ def _of_finite(flow: WrittenFlow, way: str, builder: GraphBuilder, inputs: Seque
 
 
 def _through(
-    flow: WrittenFlow, direction: Direction, way: str, builder: GraphBuilder, inputs: Sequence[Value]
+    flow: WrittenFlow, direction: Direction, way: str | None, builder: GraphBuilder, inputs: Sequence[Value]
 ) -> tuple[Value, Value]:
     value, *condition = inputs
     if len(flow.event_shape) > 1:
         value = builder("Flatten", value, axis=1)
     context = _context(flow, builder, condition[0]) if condition else None
     total = None
+    if way is None:
+        for transform in _in_order(flow, direction):
+            step = _Step(transform, "forward" if direction == "forward" else "data")
+            value, *volume = builder.call(step, *_with_context(flow, (value, ("batch", flow.size)), context))
+            for each in volume:
+                total = each if total is None else builder("Add", total, each)
+        return value, total
     for is_written, group in groupby(_in_order(flow, direction), lambda t: direction in t.written):
         for part in group if is_written else [_Chain(list(group), direction)]:
             if isinstance(part, _Chain):
@@ -117,7 +125,7 @@ def _in_order(flow: WrittenFlow, direction: Direction) -> Iterator[Transform]:
 
 
 def _context(flow: WrittenFlow, builder: GraphBuilder, condition: Value) -> Value:
-    """The context that transforms receive: the vector standardised, the class one-hot, or what parts are encoded as."""
+    """The context that transforms receive: the vector standardised, the class one-hot, or the encoded parts."""
     assert flow.condition is not None
     if not flow.condition.plain:
         return condition
@@ -157,6 +165,17 @@ class _Base(nn.Module):
     def forward(self, value: Tensor, context: Tensor | None = None) -> Tensor:
         result: Tensor = getattr(self.base, self.method)(value, context)
         return result
+
+
+class _Step(nn.Module):
+    """A method of a transform."""
+
+    def __init__(self, transform: Transform, method: str) -> None:
+        super().__init__()
+        self.transform, self.method = transform, method
+
+    def forward(self, value: Tensor, context: Tensor | None = None) -> Any:
+        return getattr(self.transform, self.method)(value, context)
 
 
 class _Chain(nn.Module):

@@ -57,8 +57,8 @@ class AutoregressiveFlow(Flow):
 class MAF(AutoregressiveFlow):
     """Affine autoregressive transforms: densities in one pass, samples in d small steps that cost about as much.
 
-    Standardised data pass ``transforms`` times through zᵢ = xᵢ·exp(s) + t, where s and t are made of the components
-    before xᵢ by a masked network. Between transforms the components change their order.
+    Standardised data pass ``transforms`` times through zᵢ = xᵢ·exp(s) + t, where a masked network computes s and t
+    from the components before xᵢ. Between transforms the components change their order.
 
     Args:
         transforms: how many autoregressive transforms.

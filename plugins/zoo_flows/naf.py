@@ -15,7 +15,7 @@ from zoo_flows.transforms import Autoregressive, SigmoidalMap, Transform
 class NAF(AutoregressiveFlow):
     """Mixtures of sigmoids as autoregressive maps: densities in one pass, samples in d small steps, a root in each.
 
-    Any increasing function is near to such a map, and it is smooth, without a bound or knots.
+    Such maps approximate any increasing function, and are smooth, without bounds or knots.
 
     Args:
         units: sigmoids of each map.

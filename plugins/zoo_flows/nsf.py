@@ -21,7 +21,7 @@ class NSFCoupling(Flow):
         shared: see :class:`~zoo_flows.config.Shared`.
         transforms: how many couplings.
         linear: ``"lu"``, a learned matrix with a permutation, or ``"permutation"`` alone.
-        marginal_bins: bins of a spline for each component before all else, which models the marginals; 0 for none.
+        marginal_bins: bins of a first spline for each component, which models the marginals; 0 for none.
     """
 
     @config.shared("logit", "base", "marginals", "dequantisation")

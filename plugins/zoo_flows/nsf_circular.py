@@ -15,15 +15,16 @@ from zoo_flows.transforms.circular import OfAngles
 
 
 class NSFCircular(Flow):
-    """A flow on a torus: angles, times of day, or whatever else comes round again, in every component.
+    """A flow on a torus: angles, times of day and other periodic quantities in every component.
 
-    Couplings of circular splines map the two parts of the components in turn; the base is uniform, so a fresh flow is.
+    Couplings of circular splines map the two parts of the components in turn; the base is uniform, and so is an
+    untrained flow.
     The density belongs to one period, and is the same in all others.
 
     Args:
         conditioner: see :class:`~zoo_flows.config.Conditioner`.
         shared: see :class:`~zoo_flows.config.Shared`.
-        low: where the period begins that samples lie in.
+        low: start of the period that samples lie in.
         period: its length.
         transforms: how many couplings.
         bins: of each spline.

@@ -59,7 +59,9 @@ class RealNVP(Flow):
         layers: list[Transform]
         if scales:
             if mixing != "reverse":
-                raise ConfigError(f"couplings of images map their parts in turn, without mixing {mixing!r} in between")
+                raise ConfigError(
+                    f"couplings of images transform their parts in turn, without mixing {mixing!r} in between"
+                )
             image = config.image_shape(shared.event_shape, scales)
             network = conditioner.network(context, ResidualCNN)
             layers = [MultiScale(image, _levels(image, scales, transforms, network, normalization))]

@@ -19,7 +19,7 @@ class ResidualFlow(Flow):
     displacement.
 
     With ``scales`` the networks are convolutions of images, with a squeeze of 2×2 pixels into channels between scales.
-    All components stay to the end: blocks that move everything have no use for leaving half of it alone.
+    All components stay to the end, unlike in multi-scale flows of couplings.
 
     Args:
         shared: see :class:`~zoo_flows.config.Shared`.

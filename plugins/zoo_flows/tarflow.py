@@ -17,7 +17,7 @@ from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, Permut
 
 
 class TarFlow(Flow):
-    """Affine autoregressive transforms over patches, whose parameters causal transformers make, in alternating order.
+    """Affine autoregressive transforms over patches, with parameters from causal transformers, in alternating order.
 
     Densities take one pass; samples pass the patches through each transformer one after the other, with the keys and
     values of earlier patches kept.
@@ -26,7 +26,7 @@ class TarFlow(Flow):
         shared: see :class:`~zoo_flows.config.Shared`.
         event_shape: shape of one sample: a vector is a sequence of patches of ``patch`` components, an image
             ``[channels, height, width]`` one of ``patch`` × ``patch`` pixels.
-        transforms: how many; each second one takes the sequence from its end.
+        transforms: how many; every second one takes the sequence from its end.
         patch: see ``event_shape``; None takes 1 for vectors, and for images the largest of 4, 2 and 1 that fits.
         width: of the transformers' tokens.
         layers: of each transformer.
@@ -80,12 +80,12 @@ class TarFlow(Flow):
         denoise: bool = False,
         **options: Any,
     ) -> Tensor:
-        """With ``denoise``, the noise of training is taken away again."""
+        """With ``denoise``, the noise of training is removed."""
         x = super().sample(n, condition=condition, seed=seed, **options)
         return self.denoised(x, condition) if denoise else x
 
     def denoised(self, x: Tensor, condition: TensorCondition = None) -> Tensor:
-        """The mean of what samples were before the noise of training (Tweedie's formula)::
+        """The mean of samples before the noise of training was added (Tweedie's formula)::
 
             E[u | u + σε] = u + σε + σ²·∇log p(u + σε)        u the standardised data
 
@@ -97,7 +97,7 @@ class TarFlow(Flow):
             UsageError: the model was trained without noise.
         """
         if not self.deviation:
-            raise UsageError("this model was trained without noise, so there is none to take away")
+            raise UsageError("this model was trained without noise, so there is no noise to remove")
         wanted = needs_gradient(condition, x)
         with torch.set_grad_enabled(wanted):
             context = self.context(self.received_condition(condition, x.shape[0]))

@@ -14,10 +14,10 @@ from zoo_flows.transforms import IntegralMap
 class UMNN(AutoregressiveFlow):
     """Integrals of a positive network as autoregressive maps: densities in one pass, samples by finding roots.
 
-    A map's slope is free in shape: it is a network of the component, told by the masked network what came before.
+    A map's slope can have any shape: it is a network of the component and of a signal from the masked network.
 
     Args:
-        signal: how many numbers the masked network tells the integrand.
+        signal: length of the signal from the masked network to the integrand.
         integrand: widths of the integrand's hidden layers.
         nodes: of the quadrature.
         bound: maps are integrals on [-bound, bound], in standard deviations; the tails are linear.

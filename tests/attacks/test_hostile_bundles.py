@@ -564,7 +564,7 @@ ATTACKS = [
         "graph inverse takes z, expected w",
         field("programs.sample.noise", [_noise("w", "normal")]),
     ),
-    ("a length of two rules", "an event ends by", field("length", {"end": 0, "mask": 1})),
+    ("a length of two rules", "the end of an event is marked by", field("length", {"end": 0, "mask": 1})),
     ("a length that events lack", "end by a mask", field("length", {"mask": 1})),
 ]
 

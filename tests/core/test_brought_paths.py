@@ -126,8 +126,8 @@ def test_without_the_plugin_its_description_says_which_package_brings_it(bring):
         ("Other", r"log_snr is ln\(alpha²/sigma²\)"),
         ("Failing", "cannot be evaluated: ZeroDivisionError: none"),
         ("Single", "finite numbers in float64"),
-        ("Misnamed", "no GaussianPath of that name"),
-        ("NoPath", "no GaussianPath of that name"),
+        ("Misnamed", "not a GaussianPath of that name"),
+        ("NoPath", "not a GaussianPath of that name"),
         ("Missing", "cannot be loaded: AttributeError"),
     ],
 )

@@ -128,6 +128,11 @@ STOCHASTIC = [
 ]
 
 
+#: the rows of the quick tier
+QUICK = ("ddim-{'eta': 1.0}-400-1", "edm-{'churn': 10.0}-60-1", "dpm-solver-pp-sde-{}-60-2")
+
+
+@pytest.mark.sample(*QUICK)
 @pytest.mark.parametrize(("name", "options", "steps", "order"), STOCHASTIC, ids=lambda v: str(v))
 def test_a_stochastic_sampler_reaches_mean_and_covariance(name, options, steps, order):
     """Within five standard errors of 10 000 samples, and 0.01 for the finite steps."""
@@ -158,6 +163,7 @@ def drawn(rng, n):
     return MEANS[part] + STDS[part, None] * rng.normal(size=(n, 2))
 
 
+@pytest.mark.sample(*QUICK)
 @pytest.mark.parametrize(("name", "options", "steps", "order"), STOCHASTIC, ids=lambda v: str(v))
 def test_a_stochastic_sampler_reaches_the_distribution(name, options, steps, order):
     """Ten times closer to it than the normal distribution of the same mean and covariance."""
@@ -182,6 +188,7 @@ def gaussian_variance(table, std):
     return covariance[0, 0]
 
 
+@pytest.mark.sample(*(f"{row}-{path}" for row in QUICK for path in ("vp-linear", "edm", "rectified-flow")))
 @pytest.mark.parametrize("path", [cls() for cls in PATHS.values()], ids=list(PATHS))
 @pytest.mark.parametrize(("name", "options", "steps", "order"), STOCHASTIC, ids=lambda v: str(v))
 def test_the_variance_of_gaussian_data_is_reached(name, options, steps, order, path):

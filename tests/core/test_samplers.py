@@ -170,7 +170,17 @@ def test_options_out_of_range_are_refused(sampler, options, message):
 ZERO_SNR = [path_from({"name": n, "zero_terminal_snr": True}) for n in PATHS if n.startswith("ddpm-")]
 
 
-@pytest.mark.parametrize("path", [*(cls() for cls in PATHS.values()), *ZERO_SNR], ids=lambda p: str(p.describe()))
+#: the paths of the quick tier: one of each kind, and one without signal at its end
+QUICK = ("cosine-log-snr", "vp-linear", "rectified-flow", "ddpm-linear")
+
+
+def rows(paths):
+    """Paths as parameters, most of them of the second tier."""
+    tiers = [(path, () if path.name in QUICK else pytest.mark.full) for path in paths]
+    return [pytest.param(path, marks=marks, id=str(path.describe())) for path, marks in tiers]
+
+
+@pytest.mark.parametrize("path", rows([*(cls() for cls in PATHS.values()), *ZERO_SNR]))
 @pytest.mark.parametrize("sampler", GAUSSIAN)
 def test_every_table_is_finite(sampler, path):
     """For every spacing and number of steps, pure noise at the start included; StepTable checks the numbers."""
@@ -184,6 +194,7 @@ def test_every_table_is_finite(sampler, path):
             assert len(table) >= steps
 
 
+@pytest.mark.sample("ddim", "ddpm", "euler", "dpm-solver-pp", "pndm", "unipc")
 @pytest.mark.parametrize("sampler", GAUSSIAN)
 def test_a_thousand_steps_on_a_discrete_path(sampler):
     for path in (DDPMLinear(), DDPMLinear(zero_terminal_snr=True)):

@@ -55,14 +55,14 @@ def test_default_sizes():
 
 @pytest.mark.parametrize("options", [{"train": 0}, {"seed": -1}])
 def test_sizes_and_seeds_that_make_no_sense_are_refused(make, options):
-    with pytest.raises(ConfigError, match="splits have 1 sample"):
+    with pytest.raises(ConfigError, match="splits need 1 sample"):
         make(**options)
 
 
 @pytest.mark.parametrize("noise", [0.0, -1.0, math.nan, math.inf])
 def test_noise_that_makes_no_sense_is_refused(noise):
     for make in (densities.moons, densities.circles, densities.eight_gaussians):
-        with pytest.raises(ConfigError, match="noise is a standard deviation"):
+        with pytest.raises(ConfigError, match="noise must be a standard deviation"):
             make(noise=noise)
 
 

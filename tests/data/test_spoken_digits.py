@@ -80,7 +80,7 @@ def test_other_recordings_are_not_the_published_ones(data, monkeypatch):
 
 @pytest.mark.parametrize("options", [{"length": 0}, {"length": 1.5}, {"speakers": []}, {"speakers": ["adam"]}])
 def test_options_are_checked(data, options):
-    with pytest.raises(ConfigError, match=r"length is a whole|speakers is a list"):
+    with pytest.raises(ConfigError, match=r"length must be a whole|speakers must be a list"):
         spoken_digits(**options)
 
 

@@ -153,14 +153,14 @@ def test_what_fills_tokens_up_changes_nothing(name):
         ),
         ("unet2d", parts(ARM), {"arm": {"heads": 2}}, "numbers by embedding have no heads"),
         ("unet2d", parts(IMAGE), {"image": {"width": 8}}, "image by concatenation have no width"),
-        ("unet2d", parts(ARM), {"leg": {}}, "conditioning is of the parts arm, and there is no part 'leg'"),
+        ("unet2d", parts(ARM), {"leg": {}}, "conditioning is for the parts arm, and there is no part 'leg'"),
         ("unet2d", parts(ARM), {"arm": {"wide": 2}}, "conditioning.arm: .*wide"),
-        ("unet2d", parts(ARM), {"arm": "embedding"}, "conditioning.arm is a table"),
-        ("unet2d", parts(PROMPT), {"prompt": {"width": 6}}, "width .6. is divisible by .* heads"),
-        ("unet2d", parts({**ARM, "null": None}), {"arm": {"dropout": 0.1}}, "a part needs a null to be replaced by"),
-        ("unet2d", parts(ARM), {"arm": {"dropout": 1.0}}, "dropout is in"),
+        ("unet2d", parts(ARM), {"arm": "embedding"}, "conditioning.arm must be a table"),
+        ("unet2d", parts(PROMPT), {"prompt": {"width": 6}}, "width .6. must be divisible by .* heads"),
+        ("unet2d", parts({**ARM, "null": None}), {"arm": {"dropout": 0.1}}, "dropout above 0 needs a null"),
+        ("unet2d", parts(ARM), {"arm": {"dropout": 1.0}}, "dropout must be in"),
         ("unet2d", parts(PROMPT, TRACK), {"track": {"width": 8}}, "the same width and heads"),
-        ("unet2d", {"kind": "classes", "size": 2}, {"condition": {}}, "conditioning says how named parts go in"),
+        ("unet2d", {"kind": "classes", "size": 2}, {"condition": {}}, "conditioning describes how named parts"),
         ("unet2d", parts(ARM, {**KIND, "name": "embedding"}), {}, "gives embedding, which is the name of a part"),
     ],
 )
@@ -186,7 +186,7 @@ def test_other_refusals():
         UNet1dDiffusion(event_shape=[16, 2], patch=2, **POLICY)
     with pytest.raises(ConfigError, match="needs a length divisible by 2, not 15"):
         UNet1dDiffusion(event_shape=[15, 2], channels_last=True, **POLICY)
-    with pytest.raises(ConfigError, match="channels_last is of signals, and of a fixed variance"):
+    with pytest.raises(ConfigError, match="channels_last applies only to signals with a fixed variance"):
         UNet1dDiffusion(event_shape=[16, 2], channels_last=True, variance="learned-range", **POLICY)
 
 
@@ -347,7 +347,7 @@ def test_guidance_is_away_from_every_null():
     without = model.sample(1, condition=given, guidance=0.0, **whole)
     nulls = {"image": torch.zeros(2, 6, 5), "kind": 0, "prompt": [1]}
     assert (without - model.sample(1, condition=given, guidance=1.0, **whole)).abs().max() > 1e-4
-    with pytest.raises(ConfigError, match="a null of every part"):
+    with pytest.raises(ConfigError, match="a null for every part"):
         DiTDiffusion(
             event_shape=[1, 8, 8],
             hidden_size=8,

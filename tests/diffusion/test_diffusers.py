@@ -241,7 +241,7 @@ LAYOUTS = {
     "whole": (_saved(("a", FULL, PLAIN)), None, None),
     "in shards": (_saved(("a", FULL, SHARDED)), None, None),
     "whole, then in shards": (_saved(("a", FULL, PLAIN), ("b", FULL, SHARDED)), None, None),
-    "in shards, then whole": (_saved(("a", FULL, SHARDED), ("b", FULL, PLAIN)), None, "which is not there"),
+    "in shards, then whole": (_saved(("a", FULL, SHARDED), ("b", FULL, PLAIN)), None, "which does not exist"),
     "in shards, then in others": (_saved(("a", FULL, SHARDED), ("b", FULL, {"max_shard_size": "9KB"})), None, None),
     "bfloat16": (_saved(("a", BRAIN, PLAIN)), None, None),
     "float16": (_saved(("a", HALF, PLAIN)), None, None),

@@ -365,8 +365,8 @@ OTHER = {
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"speed": 3}, "speed 3, which is not known here"),
-        ({"speed": None}, "speed None, which is not known here"),
+        ({"speed": 3}, "speed 3, which genzoo does not know"),
+        ({"speed": None}, "speed None, which genzoo does not know"),
         ({"predict_epsilon": False}, "predict_epsilon False"),
         ({"timesteps": 50}, "timesteps 50"),
         ({"timestep_values": [3, 2, 1]}, r"timestep_values \[3, 2, 1\]"),
@@ -382,7 +382,7 @@ OTHER = {
         ),
         (
             {"_class_name": "FlowMatchEulerDiscreteScheduler", "clip_sample": True},
-            "clip_sample True, which is not known",
+            "clip_sample True, which genzoo does not know",
         ),
     ],
 )

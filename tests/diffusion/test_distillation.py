@@ -326,7 +326,7 @@ class TestStart:
         [
             (Consistency, {"sampling": FEW, "hidden": 32}, "cannot start with the teacher's weights"),
             (Consistency, {"sampling": FEW, "prediction": "velocity"}, "predicts v as it does"),
-            (Reflow, {"path": "rectified-flow", "prediction": "velocity"}, "has its path, prediction, shift and scale"),
+            (Reflow, {"path": "rectified-flow", "prediction": "velocity"}, "must have its path, prediction"),
         ],
     )
     def test_weights_that_would_mean_something_else_are_refused(self, teacher, method, config, says):
@@ -379,19 +379,19 @@ class TestPairs:
 @pytest.mark.parametrize(
     ("method", "student", "options", "says"),
     [
-        ("consistency", {}, {}, "is a consistency model"),
-        ("consistency", {"sampling": FEW, "path": "vp-linear"}, {}, "has the path, shift and scale of its teacher"),
+        ("consistency", {}, {}, "must be a consistency model"),
+        ("consistency", {"sampling": FEW, "path": "vp-linear"}, {}, "must have the path, shift and scale"),
         ("consistency", {"sampling": FEW, "condition": None}, {}, "different conditions"),
         ("consistency", {"sampling": FEW, "event_shape": [3]}, {}, "events of shape"),
-        ("consistency", {"sampling": FEW}, {"solver": "rk4"}, "solver is one of ddim, heun"),
-        ("consistency", {"sampling": FEW}, {"steps": 1}, "steps are 2 or more"),
-        ("consistency", {"sampling": FEW}, {"steps": [8, 4]}, "first is not above last"),
-        ("consistency", {"sampling": FEW}, {"steps": "many"}, "a whole number, or"),
+        ("consistency", {"sampling": FEW}, {"solver": "rk4"}, "solver must be one of ddim, heun"),
+        ("consistency", {"sampling": FEW}, {"steps": 1}, "steps must be 2 or more"),
+        ("consistency", {"sampling": FEW}, {"steps": [8, 4]}, "first at most last"),
+        ("consistency", {"sampling": FEW}, {"steps": "many"}, "a whole number or"),
         ("consistency", {"sampling": FEW}, {"spacing": "wide"}, "no spacing named 'wide'"),
-        ("consistency", {"sampling": FEW}, {"huber": -1.0}, "huber is 0 or above"),
-        ("reflow", {"sampling": FEW}, {}, "no consistency model"),
+        ("consistency", {"sampling": FEW}, {"huber": -1.0}, "huber must be 0 or above"),
+        ("reflow", {"sampling": FEW}, {}, "not a consistency model"),
         ("reflow", {}, {"sampler": "ddpm"}, "deterministic sampler"),
-        ("reflow", {}, {"pairs": 1}, "pairs are 2 or more"),
+        ("reflow", {}, {"pairs": 1}, "pairs must be 2 or more"),
         ("reflow", {"objective": {"coupling": "optimal-transport"}}, {}, "couples noise and data itself"),
     ],
 )
@@ -402,7 +402,7 @@ def test_what_cannot_be_learned_is_refused(teacher, method, student, options, sa
 
 def test_a_teacher_is_a_diffusion_with_an_ode(teacher):
     student = built(sampling=FEW)
-    with pytest.raises(ConfigError, match="learns from a diffusion, not from a NSFCoupling"):
+    with pytest.raises(ConfigError, match="the teacher of a diffusion must be a diffusion, not a NSFCoupling"):
         Consistency(student, NSFCoupling(event_shape=[2], transforms=1, hidden=8, blocks=1))
     with pytest.raises(ConfigError, match="has no ODE to learn from"):
         Consistency(student, student)

@@ -432,9 +432,9 @@ def test_other_weights_are_taken_where_they_are_asked_for(registry, folder):
         building.load(registry, folder)
     assert "-I variant=non_ema" in caught.value.hint
     same(building.load(registry, folder, variant="non_ema"), unet())
-    with pytest.raises(WeightsError, match="has no variant ema of its weights; non_ema of them can be had"):
+    with pytest.raises(WeightsError, match="has no variant ema of its weights; available: non_ema"):
         resolve(registry, folder, variant="ema")
-    with pytest.raises(UsageError, match="variant is the name of a set of weights, not 16"):
+    with pytest.raises(UsageError, match="variant must be the name of a set of weights, not 16"):
         resolve(registry, folder, variant=16)
 
 
@@ -455,7 +455,7 @@ def test_a_tensor_in_two_shards_is_refused(registry, folder):
         ({"unet": ["diffusers", "UNet2DConditionModel"]}, "loads unet as a UNet2DConditionModel, but .* UNet2DModel"),
         ({"unet": ["my_networks", "UNet2DModel"]}, "takes unet from my_networks, which is not diffusers"),
         ({"text_encoder": ["transformers", "CLIPTextModel"]}, "has the part text_encoder, a CLIPTextModel"),
-        ({"upsampling": 4}, "has upsampling 4, which is not known here"),
+        ({"upsampling": 4}, "has upsampling 4, which genzoo does not know"),
         ({"scheduler": ["diffusers", "PNDMScheduler"]}, "scheduler PNDMScheduler, whose steps"),
         ({"_class_name": "PNDMPipeline"}, "scheduler PNDMScheduler, whose steps"),
     ],
@@ -499,15 +499,15 @@ def test_a_dit_with_several_embeddings_is_refused(registry, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"_class_name": "PNDMScheduler"}, "scheduler PNDMScheduler, whose steps are not those of a sampler here"),
-        ({"_class_name": "KarrasVeScheduler"}, "scheduler KarrasVeScheduler, which is not known here"),
-        ({"_class_name": None}, "scheduler None, which is not known"),
+        ({"_class_name": "PNDMScheduler"}, "scheduler PNDMScheduler, whose steps are not those of any sampler"),
+        ({"_class_name": "KarrasVeScheduler"}, "scheduler KarrasVeScheduler, which genzoo does not know"),
+        ({"_class_name": None}, "scheduler None, which genzoo does not know"),
         ({"trained_betas": [0.1, 0.2]}, "trained_betas of its own"),
         ({"beta_schedule": "sigmoid"}, "beta_schedule 'sigmoid'; linear, scaled_linear, squaredcos_cap_v2 can be"),
         ({"prediction_type": "score"}, "prediction_type 'score'; epsilon, sample, v_prediction can be"),
-        ({"beta_start": "small"}, "beta_start 'small', which is no number"),
+        ({"beta_start": "small"}, "beta_start 'small', which is not a number"),
         ({"beta_end": 2.0}, "every β must lie between 0 and 1"),
-        ({"num_train_timesteps": 0.5}, "num_train_timesteps 0.5, not a whole number from 2 up"),
+        ({"num_train_timesteps": 0.5}, "num_train_timesteps 0.5, not a whole number of 2 or more"),
         ({"variance_type": "learned"}, "variance_type 'learned'; fixed_small"),
         ({"variance_type": "learned_range"}, "but the network predicts no variance"),
         ({"timestep_spacing": "karras"}, "timestep_spacing 'karras'; leading, trailing, linspace can be"),
@@ -534,16 +534,16 @@ def test_epsilon_that_says_nothing_of_the_data_is_refused(name, registry, tmp_pa
 def test_folders_of_other_pipelines_are_told_by_their_network(registry, tmp_path):
     index = {"text_encoder": ["transformers", "CLIPTextModel"], "unet": ["diffusers", "UNet2DConditionModel"]}
     folder = write(tmp_path / "a", config=UNET | {"_class_name": "UNet2DConditionModel"}, index=index)
-    with pytest.raises(ConfigError, match="of a UNet2DConditionModel, which cannot be imported"):
+    with pytest.raises(ConfigError, match="describes a UNet2DConditionModel, which cannot be imported"):
         resolve(registry, folder)
 
 
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        (UNET | {"_class_name": "UNet2DConditionModel"}, "of a UNet2DConditionModel, which cannot be imported"),
-        (UNET | {"encoder_hid_dim": 7}, "says encoder_hid_dim, which is not known here"),
-        (UNET | {"encoder_hid_dim": None}, "says encoder_hid_dim, which is not known here"),
+        (UNET | {"_class_name": "UNet2DConditionModel"}, "describes a UNet2DConditionModel, which cannot be imported"),
+        (UNET | {"encoder_hid_dim": 7}, "says encoder_hid_dim, which genzoo does not know"),
+        (UNET | {"encoder_hid_dim": None}, "says encoder_hid_dim, which genzoo does not know"),
         (UNET | {"sample_size": None}, "has no sample_size"),
         (UNET | {"sample_size": 0}, "sample_size 0, not a whole number"),
         (UNET | {"in_channels": 6}, "6 channels in and 1 out"),
@@ -564,7 +564,7 @@ def test_a_network_that_is_not_ours_is_refused(config, says, registry, tmp_path)
         ({"act_fn": "tanh"}, "not 'tanh'"),
         ({"norm_num_groups": 3}, "must divide"),
         ({"attention_head_dim": 99}, "more than the 8 channels"),
-        ({"block_out_channels": [4]}, "one entry a level"),
+        ({"block_out_channels": [4]}, "one entry for each level"),
         ({"sample_size": 7}, "divisible by 2"),
         ({"layers_per_block": "two"}, "cannot be built"),
     ],
@@ -594,8 +594,8 @@ def test_a_folder_that_is_not_whole_is_refused(registry, tmp_path):
     ("options", "says"),
     [
         ({"speed": 3}, "the importer diffusers has no option speed"),
-        ({"units": "metres"}, "units is picture or state, not 'metres'"),
-        ({"null_class": 3}, "null_class is true or false"),
+        ({"units": "metres"}, "units must be picture or state, not 'metres'"),
+        ({"null_class": 3}, "null_class must be true or false"),
         ({"null_class": True}, "network without classes"),
         ({"time_embedding": "diffusers"}, "option for DiT"),
         ({"time_embedding": "fourier"}, "dit or diffusers, not 'fourier'"),

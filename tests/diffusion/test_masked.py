@@ -81,6 +81,7 @@ def by_any_order(model, everything):
     return total
 
 
+@pytest.mark.full
 def test_many_steps_sample_the_model_of_any_order(model, everything):
     """At 200 steps for three positions, two are hardly ever revealed in one."""
     n = 20_000

@@ -162,13 +162,13 @@ class TestLearnedVariance:
 @pytest.mark.parametrize(
     ("objective", "says"),
     [
-        ({"weighting": "snr"}, "weighting is one of"),
-        ({"times": "beta"}, "times is one of"),
-        ({"coupling": "sinkhorn"}, "coupling is one of"),
-        ({"gamma": 5.0}, "gamma belongs to"),
+        ({"weighting": "snr"}, "weighting must be one of"),
+        ({"times": "beta"}, "times must be one of"),
+        ({"coupling": "sinkhorn"}, "coupling must be one of"),
+        ({"gamma": 5.0}, "gamma applies to"),
         ({"weighting": "min-snr", "gamma": 0.0}, "above 0"),
         ({"mean": 1.0}, "uniform times have no mean"),
-        ({"times": "logit-normal", "std": -1.0}, "std is above 0"),
+        ({"times": "logit-normal", "std": -1.0}, "std must be above 0"),
         ({"wheighting": "p2"}, "an objective has no wheighting"),
     ],
 )

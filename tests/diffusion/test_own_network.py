@@ -122,7 +122,7 @@ def test_an_output_that_would_be_broadcast_or_is_no_tensor_is_refused(answer, to
         ((lambda x, t, c: x, (2,)), {}, r"torch\.nn\.Module, not function"),
         ((Probe(), (2.0,)), {}, "whole numbers above 0"),
         ((Probe(), (0,)), {}, "whole numbers above 0"),
-        ((Probe(), (2,)), {"likelihood": "no"}, "likelihood is true or false"),
+        ((Probe(), (2,)), {"likelihood": "no"}, "likelihood must be true or false"),
     ],
 )
 def test_what_cannot_be_built_is_refused(arguments, options, told):

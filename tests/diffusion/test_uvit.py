@@ -105,7 +105,7 @@ def test_patches_come_back_where_they_were():
     [
         ({"patch_size": 3}, "patch_size"),
         ({"num_heads": 3}, "num_heads"),
-        ({"depth": 3}, "depth is even"),
+        ({"depth": 3}, "depth must be even"),
     ],
 )
 def test_impossible_networks_are_refused(change, says):

@@ -119,12 +119,12 @@ def test_a_context_is_embedded_and_nothing_else():
         RealNVP(event_shape=[2], condition=CONDITION, conditioning={"image": {"by": "concatenation"}})
     with pytest.raises(ConfigError, match="tokens go into this model by embedding, not 'cross-attention'"):
         RealNVP(event_shape=[2], condition=CONDITION, conditioning={"prompt": {"by": "cross-attention"}})
-    with pytest.raises(ConfigError, match="conditioning says how named parts are embedded"):
+    with pytest.raises(ConfigError, match="conditioning describes how named parts are embedded"):
         RealNVP(event_shape=[2], condition={"kind": "vector", "size": 2}, conditioning={"condition": {}})
-    with pytest.raises(ConfigError, match="without looking at a condition of named parts"):
+    with pytest.raises(ConfigError, match="without regard to a condition of named parts"):
         CNF(event_shape=[2], condition=CONDITION, coupling="optimal-transport")
     parts = Condition((Part("arm", "numbers", (2,)),))
-    with pytest.raises(ConfigError, match="a flow of the parts arm has an encoder that gives them as one embedding"):
+    with pytest.raises(ConfigError, match="the parts arm needs an encoder that gives them as one embedding"):
         zoo.Flow([2], [Standardize(2)], [], condition=parts)
 
 

@@ -201,6 +201,7 @@ def matched(data, tmp_path_factory):
     return model.eval(), gaussian
 
 
+@pytest.mark.full  # 1,500 steps
 def test_flow_matching_learns_the_moons(matched, data):
     model, gaussian = matched
     learned = held_out_density(model, data)
@@ -209,6 +210,7 @@ def test_flow_matching_learns_the_moons(matched, data):
 
 
 @torch.no_grad()
+@pytest.mark.full  # of what the same training learns
 def test_what_was_learned_is_a_density_and_its_samples_follow_it(matched, data):
     model, _ = matched
     axes = [torch.linspace(-3.0, 4.0, 141), torch.linspace(-2.5, 3.0, 111)]

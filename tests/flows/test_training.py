@@ -95,6 +95,7 @@ def test_it_approaches_the_entropy_and_never_passes_it(data, tmp_path):
     assert -4 * error < metrics["test_gap"]["value"] < 0.06 + 4 * error
 
 
+@pytest.mark.sample("realnvp-batchnorm", "maf-batchnorm", "naf", "planar", "sylvester")
 @pytest.mark.parametrize(
     "make",
     [
@@ -125,6 +126,7 @@ def test_what_begins_as_a_gaussian_learns_that_moons_are_none(make, data, tmp_pa
     assert learned["test_gap"]["value"] > -4 * learned["test_nll"]["standard_error"]
 
 
+@pytest.mark.sample("glow", "realnvp")
 @pytest.mark.parametrize(
     "make",
     [

@@ -98,7 +98,7 @@ def test_recordings_of_lengths_of_their_own_are_files_of_those_lengths(tmp_path)
 
 def test_rules_that_are_none_are_refused():
     for wrong in ({}, {"end": 0, "mask": 1}, {"end": -1}, {"mask": 0, "axis": 2}, {"end": 0, "axis": 1}):
-        with pytest.raises(ConfigError, match="an event ends by a symbol"):
+        with pytest.raises(ConfigError, match="the end of an event is marked by a symbol"):
             length_from(wrong)
     assert Length(end=0).misfit((3, 2)) is not None
     assert MASK.misfit((4, 2)) is not None
@@ -144,5 +144,5 @@ def test_noises_may_be_stated_by_name(bundles):
         bundle.sample(3, noise={"w": noises["z"]})
     with pytest.raises(DataError, match="expected \\[3, 4, 2\\]"):
         bundle.sample(3, noise={"z": np.zeros((3, 5, 2))})
-    with pytest.raises(UsageError, match="draws z \\(normal\\), end \\(gumbel\\), and not from normals alone"):
+    with pytest.raises(UsageError, match="draws z \\(normal\\), end \\(gumbel\\), not from normals alone"):
         _ = bundle.noise_shape

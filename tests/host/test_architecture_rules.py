@@ -146,6 +146,22 @@ def test_contributing_names_what_to_copy_for_everything_new():
             assert Path(copied).stem in registered, f"{inside[0]} of {folder} does not name {copied}"
 
 
+def test_no_docstring_is_wrapped_like_a_string_of_code():
+    probe = 'def f():\n    """Half of a sentence "\n    "and the other half."""\n'
+    assert seams(probe) == [2]
+    broken = {name(path): lines for path in (*HOST, *BUILT_IN) if (lines := seams(path.read_text("utf-8")))}
+    assert broken == {}
+
+
+def seams(source):
+    """Lines of docstrings in which a quote, a line break and a quote stand between words."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
+    return [
+        node.body[0].lineno for node in nodes if re.search(r' "\n\s*"\S', ast.get_docstring(node, clean=False) or "")
+    ]
+
+
 def test_every_file_is_short():
     long = {name(path): n for path in [*HOST, *BUILT_IN] if (n := len(path.read_text("utf-8").splitlines())) > 450}
     assert long == {}
@@ -267,7 +283,7 @@ def test_nobody_asks_of_which_kind_a_program_is():
         "getattr(m.sample, 'steps', 1)\nmatch p:\n    case programs.Integrate(): pass\ngetattr(table, 'steps')\n"
     )
     assert sum(map(asks_for_a_kind_of_program, ast.walk(probe))) == 5
-    room = {"zoo/programs/program.py"}
+    room = {"zoo/programs/program.py", "zoo/programs/one_call.py"}
     asking = [
         f"{name(path)}:{node.lineno}"
         for path in (*IMPORTED, *(ROOT / "scripts").rglob("*.py"))

@@ -135,6 +135,7 @@ def test_a_third_party_package_that_breaks_stops_nobody_else(environment, exampl
         environment.pip("uninstall", "-y", "zoo-example")
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_third_party_kind_of_program_trains_exports_proves_and_runs(environment, tmp_path):
     import numpy as np
@@ -179,6 +180,7 @@ def test_a_third_party_kind_of_program_trains_exports_proves_and_runs(environmen
     assert "kind 'rejection'" in error["message"]
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_bound_and_no_density_at_all_train_export_and_run(environment, tmp_path):
     """A VAE, whose density is a bound, and a GAN, which has none and trains two networks against one another."""
@@ -216,6 +218,7 @@ def test_a_bound_and_no_density_at_all_train_export_and_run(environment, tmp_pat
     assert "cannot score" in error["message"]
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_recurrent_network_and_a_density_alone_train_export_and_run(environment, tmp_path):
     """Names by a GRU, walks of variable length, and a kernel density, which only scores."""
@@ -320,6 +323,7 @@ def test_a_third_party_command_format_path_and_network_through_the_doors_of_the_
     it_runs_in_a_single_file_that_knows_no_path(environment, samples)
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_third_party_modality_is_trained_exported_written_read_drawn_and_missed(environment, tmp_path):
     """Boards of noughts and crosses, in text files and pictures of their own."""

@@ -23,10 +23,15 @@ MODELS = {
     "stepped": lambda: MLPDiffusion(event_shape=[2], condition=VECTOR, hidden=16, blocks=1, sampling={"steps": 3}),
     "masked": lambda: MaskedDiffusion(event_shape=[3], levels=3, width=8, layers=1, heads=2, condition=VECTOR),
 }
-FORMS = [
-    *(("traced", {}), ("written", {}), ("stepped", {"fused": {}}), ("masked", {})),
-    *(("stepped", {"dtype": "float16"}), ("stepped", {"quantize": "int8"}), ("traced", {"quantize": "int8-dynamic"})),
-]
+FORMS = {
+    "traced": ("traced", {}),
+    "written": ("written", {}),
+    "fused": ("stepped", {"fused": {}}),
+    "masked": ("masked", {}),
+    "float16": ("stepped", {"dtype": "float16"}),
+    "int8": ("stepped", {"quantize": "int8"}),
+    "int8-dynamic": ("traced", {"quantize": "int8-dynamic"}),
+}
 
 
 def fitted(name):
@@ -46,7 +51,8 @@ def contexts(n):
 
 
 @pytest.mark.slow  # an export each
-@pytest.mark.parametrize(("name", "form"), FORMS)
+@pytest.mark.sample("traced", "written", "fused", "int8-dynamic")
+@pytest.mark.parametrize(("name", "form"), FORMS.values(), ids=FORMS)
 def test_runtimes_pass_contexts_as_they_come(name, form, tmp_path):
     model, given = fitted(name), contexts(5).astype(np.float32)
     bundle = load(export(model, tmp_path / "bundle", **form), "cpu")

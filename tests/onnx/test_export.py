@@ -336,20 +336,23 @@ def test_a_card_can_be_made_from_the_model(gaussian):
 
 
 @pytest.mark.slow
-def test_a_kill_leaves_no_bundle(tmp_path):
+@pytest.mark.sample("writing")
+@pytest.mark.parametrize("phase", ["tracing graph log_prob", "writing", "proving sample"])
+def test_a_kill_leaves_no_bundle(phase, tmp_path):
     report = "lambda what, done, total: print(what, flush=True)"
     code = PREAMBLE + f"export(conftest.Gaussian(), {str(tmp_path / 'bundle')!r}, progress={report})\n"
-    for phase in ("tracing graph log_prob", "writing", "proving sample"):
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        try:
-            for line in process.stdout:
-                if line.strip() == phase:
-                    break
-        finally:
-            process.kill()
-            process.communicate()
-        assert not (tmp_path / "bundle").exists()
-        assert all(name.startswith(".bundle.") for name in left(tmp_path))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        for line in process.stdout:
+            if line.strip() == phase:
+                break
+        else:
+            pytest.fail(f"it never began {phase}")
+    finally:
+        process.kill()
+        process.communicate()
+    assert not (tmp_path / "bundle").exists()
+    assert all(name.startswith(".bundle.") for name in left(tmp_path))
 
 
 @pytest.mark.full

@@ -32,6 +32,7 @@ def plain(flow, tmp_path_factory):
     return export(flow, tmp_path_factory.mktemp("plain") / "bundle")
 
 
+@pytest.mark.sample("int4-weights-unroll", "float16-loop")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "options",

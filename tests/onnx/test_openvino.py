@@ -60,6 +60,7 @@ class TestASumOverAnAxisOfThree:
 
 
 @pytest.mark.slow
+@pytest.mark.sample("mnist-unet", "moons-nsf", "circles-maf")
 @pytest.mark.parametrize("name", BUNDLES)
 def test_openvino_replays_the_golden_values_of_every_shipped_graph(name):
     openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")

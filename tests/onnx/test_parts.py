@@ -247,7 +247,7 @@ class Clashing(Posterior):
         (Nameless, ConfigError, "no encoded_ports"),
         (Reserved, ConfigError, "cannot give z"),
         (Renamed, ConfigError, "gives embedding, and encoded_ports says other"),
-        (Clashing, ConfigError, "a part 'state', as graphs name another input"),
+        (Clashing, ConfigError, "a part 'state', which is the name of another input of graphs"),
         (Mixing, ProofError, "graph condition, output embedding, .* it depends on the other samples"),
     ],
 )

@@ -61,6 +61,7 @@ def columns():
 
 
 @pytest.mark.slow
+@pytest.mark.sample("latent-int8", "columns-float16")
 @pytest.mark.parametrize(
     ("which", "choice"), [*(("latent", name) for name in CHOICES), ("columns", "float16"), ("columns", "int8-dynamic")]
 )

@@ -109,7 +109,7 @@ def test_a_tone_is_a_line_in_the_spectrogram():
     np.testing.assert_allclose(loudest, 1000, atol=63)
 
 
-@pytest.mark.parametrize("n", [1, 12, 70])
+@pytest.mark.parametrize("n", [1, 12, pytest.param(70, marks=pytest.mark.full)])
 def test_recordings_have_a_picture(n, tmp_path):
     from PIL import Image
 

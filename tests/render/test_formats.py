@@ -108,7 +108,7 @@ def test_an_unknown_extension_lists_all_that_there_are(bring, tmp_path):
 @pytest.mark.parametrize(
     ("parts", "error", "told"),
     [
-        ({"writer": "text"}, PluginError, r"the writer of \.tsv of tsv-plugin 1\.0 returned no bytes, but a str"),
+        ({"writer": "text"}, PluginError, r"the writer of \.tsv of tsv-plugin 1\.0 returned a str, not bytes"),
         ({"writer": "fail"}, PluginError, r"the writer of \.tsv of tsv-plugin 1\.0 failed: ValueError: surprise"),
         ({"writer": "refuse"}, DataError, "not like this"),
         ({"writer": "missing"}, PluginError, r"format 'tsv' of tsv-plugin 1\.0 cannot be loaded: AttributeError"),

@@ -210,8 +210,8 @@ def test_a_modality_that_no_plugin_brings_is_not_stored(bring):
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
-        ("more_boards:Plain", "'board' of zoo-doors 0.1.0 is no dataclass derived from zoo.modality.Modality"),
-        ("more_boards:Odd", "is no dataclass derived from zoo.modality.Modality with that kind"),
+        ("more_boards:Plain", "'board' of zoo-doors 0.1.0 is not a dataclass derived from zoo.modality.Modality"),
+        ("more_boards:Odd", "is not a dataclass derived from zoo.modality.Modality with that kind"),
         ("more_boards:Loud", "'board' of zoo-doors 0.1.0 cannot be built: RuntimeError: surprise"),
         ("more_boards:missing", "modality 'board' of zoo-doors 0.1.0 cannot be loaded"),
     ],
@@ -231,7 +231,7 @@ def test_functions_of_a_plugin_that_fail_are_named(bring, tmp_path):
     with pytest.raises(PluginError, match=r"draw of the modality 'board' of zoo-doors 0\.1\.0 failed: RuntimeError"):
         write(np.zeros((2, 3, 3)), tmp_path / "x.png", Extras(modality=board))
     assert not (tmp_path / "x.png").exists()
-    with pytest.raises(PluginError, match="the rounding of the modality 'board' has not the shape of its data"):
+    with pytest.raises(PluginError, match="the rounding of the modality 'board' does not have the shape of its data"):
         rounding(board, np.zeros((2, 3, 3)), 0)
     np.testing.assert_array_equal(rounding(odd, np.zeros((2, 3)), 0), np.full((2, 3), 0.5))
     with pytest.raises(PluginError, match="the modality 'odd' fails: RuntimeError: surprise"):

@@ -84,6 +84,7 @@ def test_the_density_is_evaluated_at_square_pixels():
     assert abs(bottom + (row + 0.5) * pixel) < pixel
 
 
+@pytest.mark.sample("1-None", "3000-normal")
 @pytest.mark.parametrize("density", [None, normal])
 @pytest.mark.parametrize("n", [1, 2, 3000])
 def test_scatter_and_histogram_are_drawn(density, n):

@@ -62,6 +62,7 @@ def trained(make, data, folder, **training):
 
 
 @pytest.mark.slow  # three short trainings each
+@pytest.mark.sample("a coupling flow", "an autoregressive flow")
 @pytest.mark.parametrize("name", MODELS)
 def test_a_posterior_is_learned_alike_from_contexts_of_any_scale(name, tmp_path):
     make, steps, options = MODELS[name]

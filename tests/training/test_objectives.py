@@ -93,7 +93,7 @@ def test_a_model_without_a_density_says_so():
     with pytest.raises(UsageError, match="Shift only samples"):
         model.log_prob(torch.zeros(3, 2))
     model.loss = DirectModel.loss.__get__(model)
-    with pytest.raises(UsageError, match="no negative log-likelihood to train it by"):
+    with pytest.raises(UsageError, match="cannot be trained by its negative log-likelihood"):
         model.loss(torch.zeros(3, 2))
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+
+from zoo.arrays import Array
 
 #: absolute, and relative to the value
 TOLERANCE = 1e-4
 
 
-def relative_difference(actual: NDArray[Any], expected: NDArray[Any], unit: float) -> float:
+def relative_difference(actual: Array, expected: Array, unit: float) -> float:
     """The largest \\|actual - expected\\| / (unit + \\|expected\\|); ∞ if only one of two is finite."""
     a, b = actual.astype(np.float64), expected.astype(np.float64)
     same = (a == b) | (np.isnan(a) & np.isnan(b))

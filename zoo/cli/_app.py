@@ -72,7 +72,7 @@ class App:
         if not self.quiet:
             echo(text, err=True)
 
-    def emit(self, value: Any) -> None:
+    def emit(self, value: object) -> None:
         """The command's one JSON document, on stdout. Numbers that are not finite become null."""
         self.emitted = True
         print(json.dumps(plain(value), indent=2), file=self._stdout or sys.stdout, flush=True)
@@ -140,7 +140,7 @@ def _Rate() -> Any:  # noqa: N802 - a column class, defined late so that rich is
     return Rate()
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """``value`` as JSON values: dataclasses as tables, paths as text, tuples and sets as lists, NaN as null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}

@@ -8,37 +8,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from zoo.conditions import Condition, Part
+from zoo.arrays import Array
+from zoo.conditions import Condition, ConditionLike, Part, StoredCondition
 from zoo.errors import ConditionError, UsageError
 
 _LARGEST_JSON = 64 << 20
 
 
-def condition_from(condition: Condition, given: Sequence[str], option: str = "--condition") -> Any:
+def condition_from(condition: Condition, texts: Sequence[str], option: str = "--condition") -> ConditionLike:
     """The value of a condition, in one of the forms that ``sample`` takes.
 
     Args:
         condition: the model's.
-        given: one file; or, of named parts, ``NAME=FILE`` or ``NAME=VALUE`` each.
-        option: what gave them, for messages.
+        texts: one file; or, of named parts, ``NAME=FILE`` or ``NAME=VALUE`` each.
+        option: the option that they were given with, for messages.
 
     Raises:
         UsageError: neither, or a part twice.
-        ConditionError: an unknown part, or a value that is none.
+        ConditionError: an unknown part, or a text that is neither a file nor a value of the part.
         DataError: a file that cannot be read.
     """
     from zoo.render.read import read_condition
 
     if condition.plain:
-        if len(given) > 1:
-            raise UsageError(f"{option} is given {len(given)} times; this model takes {condition.told} of one file")
-        return read_condition(Path(given[0]))
-    if len(given) == 1 and ("=" not in given[0] or Path(given[0]).is_file()):
-        return _of_file(condition, Path(given[0]))
+        if len(texts) > 1:
+            raise UsageError(f"{option} is given {len(texts)} times; this model takes {condition.told} of one file")
+        return read_condition(Path(texts[0]))
+    if len(texts) == 1 and ("=" not in texts[0] or Path(texts[0]).is_file()):
+        return _all_parts(condition, Path(texts[0]))
     parts = {part.name: part for part in condition.parts}
-    values: dict[str, Any] = {}
-    for text in given:
+    values: dict[str, ArrayLike] = {}
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals or name not in parts:
             raise ConditionError(
@@ -51,61 +53,61 @@ def condition_from(condition: Condition, given: Sequence[str], option: str = "--
     return values
 
 
-def rows_of(condition: Condition, value: Any) -> int | None:
-    """For how many samples a value is, if that shows: by arrays of one axis more than their part has."""
+def rows_of(condition: Condition, value: ConditionLike) -> int | None:
+    """The number of samples that a value is for, where that shows: an array has one axis more than its part."""
     for part in condition.parts:
-        given = value.get(part.name) if isinstance(value, dict) else value
-        if isinstance(given, np.ndarray) and given.ndim == len(part.shape) + 1:
-            return len(given)
+        array = value.get(part.name) if isinstance(value, Mapping) else value
+        if isinstance(array, np.ndarray) and array.ndim == len(part.shape) + 1:
+            return len(array)
     return None
 
 
-def _of_file(condition: Condition, path: Path) -> dict[str, Any]:
+def _all_parts(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
     """All parts of one file, by their names; other arrays of it are left alone."""
     from zoo.render.files import PART
     from zoo.render.read import read_arrays
 
-    values = _json(path) if path.suffix.lower() == ".json" else read_arrays(path)
-    found: dict[str, Any] = values if isinstance(values, dict) else {}
+    chosen: Mapping[str, ArrayLike]
     if path.suffix.lower() == ".json":
-        chosen = {name: found[name] for name in condition.names if name in found}
+        values = _json(path)
+        chosen = {name: values[name] for name in condition.names if name in values} if isinstance(values, dict) else {}
     else:
         # by themselves, or beside samples
-        chosen = condition.restored({name.removeprefix(PART): array for name, array in found.items()})
+        chosen = condition.restored({name.removeprefix(PART): array for name, array in read_arrays(path).items()})
     if not chosen:
         raise ConditionError(f"{path} has none of the parts {', '.join(condition.names)}")
     return chosen
 
 
-def negative_from(condition: Condition, given: Sequence[str]) -> Any:
+def negative_from(condition: Condition, texts: Sequence[str]) -> ConditionLike:
     """What ``--negative`` stands for: a class, or named parts as for ``--condition``.
 
     Raises:
         UsageError, ConditionError, DataError: as for :func:`condition_from`; or there is no such class.
     """
     if not condition.plain:
-        return condition_from(condition, given, "--negative")
-    if len(given) > 1:
-        raise UsageError(f"--negative is given {len(given)} times; this model takes one class")
-    return condition.index(given[0])
+        return condition_from(condition, texts, "--negative")
+    if len(texts) > 1:
+        raise UsageError(f"--negative is given {len(texts)} times; this model takes one class")
+    return condition.index(texts[0])
 
 
-def found_in(condition: Condition, found: Any, n: int) -> Any:
-    """The condition of ``n`` samples that a file has beside data.
+def condition_of_file(condition: Condition, stored: StoredCondition, n: int) -> ConditionLike:
+    """The condition of ``n`` samples that a file holds beside its data.
 
     Raises:
         ConditionError: it is not one of the model's.
     """
     if condition.plain:
-        return condition.array(found, n)
-    if not isinstance(found, Mapping):
+        return condition.array(stored, n)
+    if not isinstance(stored, Mapping):
         raise ConditionError(f"the file has one condition, and this model takes {condition.told}")
-    values = condition.restored(found)
+    values = condition.restored(stored)
     condition.arrays(values, n)
     return values
 
 
-def _value(part: Part, text: str, option: str) -> Any:
+def _value(part: Part, text: str, option: str) -> ArrayLike:
     path = Path(text)
     if path.is_file():
         return _read(part, path)
@@ -118,7 +120,7 @@ def _value(part: Part, text: str, option: str) -> Any:
     return np.array(numbers, np.int64 if part.modality == "tokens" else np.float64)
 
 
-def _read(part: Part, path: Path) -> Any:
+def _read(part: Part, path: Path) -> ArrayLike:
     """A part from a file; pixels of a PNG are spread over the part's range."""
     from zoo.render.read import read_condition, read_samples
 
@@ -128,13 +130,16 @@ def _read(part: Part, path: Path) -> Any:
         low, high = (0.0 if part.minimum is None else part.minimum), (255.0 if part.maximum is None else part.maximum)
         shape = tuple(int(size) for size in part.shape)
         shades, _ = read_samples(path, shape, pictures=True)
-        return (low + (high - low) / 255.0 * shades[0].astype(np.float64)).astype(np.float32)
+        pixels: Array = low + (high - low) / 255.0 * shades[0].astype(np.float64)
+        return pixels.astype(np.float32)
     if path.suffix.lower() == ".json":
-        return _json(path)
+        value: ArrayLike = _json(path)
+        return value
     return read_condition(path)
 
 
 def _json(path: Path) -> Any:
+    """Its JSON values, which are checked where a part reads them."""
     try:
         if path.stat().st_size > _LARGEST_JSON:
             raise ConditionError(f"{path} is too large for a condition in JSON")

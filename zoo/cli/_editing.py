@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zoo import noise
+from zoo.arrays import Array
 from zoo.errors import DataError, UsageError
 from zoo.modality import Modality
 from zoo.samplers.slerp import slerp
 
 if TYPE_CHECKING:
+    from zoo.conditions import StoredCondition
     from zoo.runtime import BundledModel
 
 
-def read_data(path: Path, event_shape: tuple[int, ...], modality: Modality | None = None) -> tuple[NDArray[Any], Any]:
+def read_data(
+    path: Path, event_shape: tuple[int, ...], modality: Modality | None = None
+) -> tuple[Array, StoredCondition]:
     """Data ``[n, *event]`` (one event becomes n = 1) and its condition, if any; a picture is left as shades."""
     from zoo.render.read import read_samples
 
@@ -26,7 +29,7 @@ def read_data(path: Path, event_shape: tuple[int, ...], modality: Modality | Non
     return (x[None] if x.shape == event_shape else x), condition
 
 
-def data_of(x: NDArray[Any], path: Path, model: BundledModel) -> NDArray[Any]:
+def data_of(x: Array, path: Path, model: BundledModel) -> Array:
     """Data in the model's units: the shades of a picture are scaled from 0 ... 255 to the range of the data."""
     from zoo.render.formats import is_picture
 
@@ -41,7 +44,7 @@ def data_of(x: NDArray[Any], path: Path, model: BundledModel) -> NDArray[Any]:
     return np.asarray(bounds[0] + unit * (bounds[1] - bounds[0]), np.float32)
 
 
-def read_mask(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any]:
+def read_mask(path: Path, event_shape: tuple[int, ...]) -> Array:
     """A mask, 1 where to sample; white in a picture."""
     from zoo.render.formats import is_picture
 
@@ -49,13 +52,13 @@ def read_mask(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any]:
     return x / np.float32(255) if is_picture(path) else x
 
 
-def gaps(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def gaps(x: Array) -> tuple[Array, Array | None]:
     """Texts without their gaps, which are -1, and a mask that is 1 there, or None if there are no gaps."""
     missing = x < 0
     return np.where(missing, 0, x), missing.astype(np.float32) if missing.any() else None
 
 
-def between(ends: NDArray[Any], pictures: int) -> NDArray[Any]:
+def between(ends: Array, pictures: int) -> Array:
     """Noises ``[rows * pictures, *noise]``: each row goes from one of the ``rows + 1`` ends to the next."""
     if len(ends) < 2:
         raise UsageError("--interpolate needs at least two samples")
@@ -63,6 +66,6 @@ def between(ends: NDArray[Any], pictures: int) -> NDArray[Any]:
     return np.stack(ways)
 
 
-def noises(model: BundledModel, seed: int, n: int) -> NDArray[Any]:
+def noises(model: BundledModel, seed: int, n: int) -> Array:
     """The noise of the first ``n`` samples of a seed."""
     return noise.normal(seed, n, model.noise_shape)

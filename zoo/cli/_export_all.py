@@ -83,13 +83,13 @@ def _of_model(
 
     model, bundles = building.load(app.registry, card), app.registry.exporter(BUNDLES)
     for precision, options in PRECISIONS.items():
-        made = folder / f"{card.name}-{precision}-{BUNDLES}"
-        given: dict[str, Any] = {**options, **({} if quality or not options else {"quality": False})}
+        bundle = folder / f"{card.name}-{precision}-{BUNDLES}"
+        chosen: dict[str, Any] = {**options, **({} if quality or not options else {"quality": False})}
         try:
-            export(model, made, card=card, registry=app.registry, force=True, **given)
+            export(model, bundle, card=card, registry=app.registry, force=True, **chosen)
             said = "written and proven"
             if check:
-                said += f", {verified(app, bundles, made)}"
+                said += f", {verified(app, bundles, bundle)}"
         except Exception as error:  # errors of one export do not stop the others
             yield Cell(card.name, precision, BUNDLES, False, _reason(bundles, error))
             for target in packing:
@@ -99,7 +99,7 @@ def _of_model(
         for target in packing:
             packed = folder / f"{card.name}-{precision}-{target.name}"
             try:
-                pack(open_bundle(made), packed, target=target.name, registry=app.registry, force=True)
+                pack(open_bundle(bundle), packed, target=target.name, registry=app.registry, force=True)
                 said = verified(app, target, packed) if check else "packed"
             except Exception as error:
                 yield Cell(card.name, precision, target.name, False, _reason(target, error))

@@ -29,12 +29,12 @@ class LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Allow ``--no-plugins`` without a value: click would take the following command as its value."""
-        given = [f"{arg}=*" if arg == "--no-plugins" else arg for arg in args]
+        known = [f"{arg}=*" if arg == "--no-plugins" else arg for arg in args]
         # read before click does, since --help is answered before other options are looked at
-        own = itertools.takewhile(lambda arg: arg.startswith("-"), given)
+        own = itertools.takewhile(lambda arg: arg.startswith("-"), known)
         left_out = {arg.partition("=")[2] for arg in own if arg.startswith("--no-plugins=")}
         ctx.obj.no_plugins, ctx.obj.disabled = "*" in left_out, frozenset(left_out - {"*"})
-        rest = super().parse_args(ctx, given)
+        rest = super().parse_args(ctx, known)
         # and set before the command is looked for, which may fail and warn
         ctx.obj.debug, ctx.obj.quiet = ctx.params["debug"], ctx.params["quiet"]
         return rest
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
 
         Raises:
             NameConflictError: two plugins bring it.
-            PluginError, MissingDependencyError: it cannot be loaded, or is no command.
+            PluginError, MissingDependencyError: it cannot be loaded, or is not a command.
         """
         if cmd_name in COMMANDS:
             command: click.Command = importlib.import_module(f"zoo.cli.{cmd_name}").command
@@ -77,8 +77,8 @@ class LazyGroup(click.Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete names without importing what they stand for, so that a broken command completes as well."""
         known = {**COMMANDS, **_brought(ctx.obj)}
-        found = [CompletionItem(name, help=told) for name, told in known.items() if name.startswith(incomplete)]
-        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+        names = [CompletionItem(name, help=told) for name, told in known.items() if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def main(
         self,
@@ -90,10 +90,10 @@ class LazyGroup(click.Group):
         **extra: Any,
     ) -> Any:
         """Run a command line and exit with its code; errors are reported by :mod:`zoo.cli._errors`."""
-        given = list(sys.argv[1:] if args is None else args)
+        arguments = list(sys.argv[1:] if args is None else args)
         app = App()
         # checked here already, so that errors in the command line itself are JSON too
-        before_dashes = given[: given.index("--")] if "--" in given else given
+        before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
         app.json = "--json" in before_dashes
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # a terminal that cannot show a Greek letter shows ? instead
@@ -101,7 +101,7 @@ class LazyGroup(click.Group):
 
         def work() -> Any:
             return super(LazyGroup, self).main(
-                given,
+                arguments,
                 prog_name,
                 complete_var,
                 standalone_mode=False,
@@ -138,7 +138,7 @@ def _plugins_command(app: App, name: str) -> click.Command:
     command = app.registry.load_entry(item.description)
     if not isinstance(command, click.Command):
         raise PluginError(
-            f"command {name!r} of {item.plugin.origin} is no click.Command, but a {type(command).__name__}"
+            f"command {name!r} of {item.plugin.origin} is not a click.Command, but a {type(command).__name__}"
         )
     return command
 

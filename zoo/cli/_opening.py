@@ -43,9 +43,7 @@ def _export(app: App, source: Source, folder: Path) -> None:
     exporter(building.load(app.registry, source), source.card, folder)
 
 
-def provider_of(app: App, model: BundledModel) -> str:
-    """The provider in use, after a warning if it should have been CUDA."""
-    session = model.session()
-    if session.fallback is not None:
-        app.say(f"Warning: running on the CPU: {session.fallback}")
-    return session.provider
+def warn_of_fallback(app: App, reason: str | None) -> None:
+    """Say why a model runs on the CPU although ONNX Runtime was built with CUDA, see ``BundledModel.fallback``."""
+    if reason is not None:
+        app.say(f"Warning: running on the CPU: {reason}")

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.cli import _editing as editing
 from zoo.cli._app import App
-from zoo.cli._conditions import found_in, negative_from
-from zoo.cli._request import Facts, Request, condition_of, file_name
+from zoo.cli._conditions import condition_of_file, negative_from
+from zoo.cli._request import Request, condition_of, file_name
 from zoo.errors import UnknownNameError, UsageError
 from zoo.modality import Text
 
 if TYPE_CHECKING:
-    from zoo.models.sources import Source
+    from zoo.conditions import ConditionLike, StoredCondition
+    from zoo.models.sources import Facts, Source
     from zoo.runtime import BundledModel
-    from zoo.samplers import StepTable
+    from zoo.samplers import Guidance, StepTable
     from zoo.samplers.state import SamplerState
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,13 @@ class Inputs:
     init: Array | None = None
     mask: Array | None = None
     noise: Array | None = None
-    condition: Any = None
+    condition: StoredCondition = None
 
     @property
     def count(self) -> int | None:
         """The number of data or noises; None without any."""
-        given = self.noise if self.init is None else self.init
-        return None if given is None else len(given)
+        data = self.noise if self.init is None else self.init
+        return None if data is None else len(data)
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Wanted:
     """
 
     n: int
-    condition: Any
+    condition: ConditionLike
     rows: int | None = None
 
 
@@ -81,7 +80,7 @@ class Plan:
     """
 
     n: int
-    condition: Any
+    condition: ConditionLike
     seed: int
     table: StepTable | None = None
     state: SamplerState | None = None
@@ -162,9 +161,9 @@ def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
         ConditionError: a condition that the model does not accept.
     """
     if inputs.state is not None:
-        given = inputs.state.condition
-        # what named parts were encoded as is of no use outside of the state
-        return Wanted(inputs.state.n, None if isinstance(given, Mapping) else given)
+        encoded = inputs.state.condition
+        # the encodings of named parts are of no use outside the state
+        return Wanted(inputs.state.n, None if isinstance(encoded, Mapping) else encoded)
     if request.interpolate is None:
         return Wanted(*condition_of(request, facts, inputs.count, inputs.condition))
     ends = inputs.count if inputs.count is not None else request.n or 5
@@ -180,18 +179,20 @@ def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
     return Wanted(rows * request.interpolate, _of_samples(facts, condition, rows, each), rows)
 
 
-def _first(facts: Facts, found: Any, n: int, rows: int) -> Any:
-    """The condition of the first of ``n`` data in a file."""
-    if isinstance(found, Mapping) and facts.condition is not None:
-        return facts.condition.taken(found_in(facts.condition, found, n), n, range(rows))
-    return None if found is None else found[:rows]
+def _first(facts: Facts, stored: StoredCondition, n: int, rows: int) -> StoredCondition:
+    """The condition of the first ``rows`` of ``n`` data in a file."""
+    if not isinstance(stored, Mapping):
+        return None if stored is None else stored[:rows]
+    if facts.condition is None:
+        return None
+    return facts.condition.taken(condition_of_file(facts.condition, stored, n), n, range(rows))
 
 
-def _of_samples(facts: Facts, condition: Any, n: int, samples: Any) -> Any:
+def _of_samples(facts: Facts, condition: ConditionLike, n: int, samples: Sequence[int] | Array) -> ConditionLike:
     """The condition of some of ``n`` samples, by their numbers; None for a model without one."""
     if isinstance(condition, Mapping) and facts.condition is not None:
         return facts.condition.taken(condition, n, samples)
-    return None if condition is None else condition[samples]
+    return None if condition is None else np.asarray(condition)[samples]
 
 
 def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, inputs: Inputs, wanted: Wanted) -> Plan:
@@ -205,9 +206,9 @@ def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, input
     if state is not None:
         table = state.table
     elif not request.fused:
-        # at strength 0 nothing is run, whatever the table
-        moving = {"strength": request.strength} if request.strength else {}
-        table = model.table(request.sampler, request.steps, guiding.get("guidance"), **request.options, **moving)
+        strength = request.strength or None  # at strength 0 nothing is run, whatever the table
+        guidance = guiding.get("guidance")
+        table = model.table(request.sampler, request.steps, guidance, strength=strength, **request.options)
     seed = _seed(app, request, inputs)
     if request.previews is not None and table is None:
         raise UsageError(f"{model.name} samples in one call and has no previews")
@@ -215,7 +216,7 @@ def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, input
         return Plan(wanted.n, wanted.condition, seed, table, state)
     init, noise = _start(model, request, facts, inputs, wanted, seed)
     edits = {"init": init, "mask": inputs.mask, "strength": request.strength, "negative": guiding.get("negative")}
-    options = {name: value for name, value in edits.items() if value is not None}
+    options: dict[str, Any] = {name: value for name, value in edits.items() if value is not None}
     if table is None:
         options |= {**request.options, **guiding}
     else:
@@ -223,12 +224,17 @@ def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, input
     return Plan(wanted.n, wanted.condition, seed, table, None, noise, options)
 
 
-def _guiding(model: BundledModel, request: Request, facts: Facts) -> dict[str, Any]:
+class _Guiding(TypedDict, total=False):
+    guidance: Guidance
+    negative: ConditionLike
+
+
+def _guiding(model: BundledModel, request: Request, facts: Facts) -> _Guiding:
     """The keywords ``guidance`` and ``negative``, if given."""
     usual = model.manifest.sampling.guidance
     default = 1.0 if usual is None else float(usual)
     guidance = request.guided(default)
-    guiding: dict[str, Any] = {} if guidance is None else {"guidance": guidance}
+    guiding: _Guiding = {} if guidance is None else {"guidance": guidance}
     if request.negative is not None:
         if facts.condition is None:
             raise UsageError(f"{facts.name} takes no condition, so there is no class to guide away from")

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.bundle.manifest import Manifest
-from zoo.cli._conditions import condition_from, found_in, rows_of
+from zoo.cli._conditions import condition_from, condition_of_file, rows_of
 from zoo.errors import ConditionError, UsageError
-from zoo.lengths import Length
-from zoo.modality import Modality, modality_from
 from zoo.samplers.guidance import Guidance
 
 if TYPE_CHECKING:
-    from zoo.conditions import Condition
-    from zoo.models.sources import Source
+    from zoo.conditions import Condition, ConditionLike, StoredCondition
+    from zoo.models.sources import Facts
     from zoo.runtime import Device
 
 #: in bytes, leaving room for suffixes of temporary files below the 255 that file systems allow
@@ -123,8 +120,8 @@ def _check_exclusive(request: Request) -> None:
 
 def _check_fused(request: Request) -> None:
     chosen = ("sampler", "steps", *_GUIDING, *_STARTING, "encode", "previews", "stop_after", "resume", "log_prob")
-    if given := [flag(name) for name in chosen if getattr(request, name) is not None]:
-        raise UsageError(f"--fused runs the exported sampler unchanged, so it takes no {', '.join(given)}")
+    if refused := [flag(name) for name in chosen if getattr(request, name) is not None]:
+        raise UsageError(f"--fused runs the exported sampler unchanged, so it takes no {', '.join(refused)}")
     if request.options:
         raise UsageError("--fused runs the exported sampler unchanged, so it takes no -O")
 
@@ -156,31 +153,13 @@ def _interval(text: str) -> tuple[float, float]:
     return low, high
 
 
-@dataclass(frozen=True)
-class Facts:
-    """The facts about a model known before it is opened."""
-
-    name: str
-    event_shape: tuple[int, ...]
-    condition: Condition | None
-    modality: Modality | None = None
-    length: Length | None = None
-    samples: bool = True
-
-
-def facts_of(source: Source) -> Facts:
-    """From its card, or its bundle."""
-    known = source.card if source.card is not None else source.manifest()
-    assert known is not None
-    modality = known.modality if isinstance(known, Manifest) else modality_from(known.data.get("kind"))
-    samples = known.sample is not None if isinstance(known, Manifest) else known.samples
-    return Facts(source.name, known.event_shape, known.condition, modality, known.length, samples)
-
-
-def condition_of(request: Request, facts: Facts, count: int | None = None, found: Any = None) -> tuple[int, Any]:
+def condition_of(
+    request: Request, facts: Facts, count: int | None = None, stored: StoredCondition = None
+) -> tuple[int, ConditionLike]:
     """How many samples, and the condition array for them (None for a model without).
 
-    ``count`` is how many there are unless ``-n`` says, ``found`` the condition of data that was given.
+    ``count`` is how many there are unless ``-n`` says, ``stored`` the condition in the file of ``--init`` or
+    ``--noise``.
     """
     n = count if request.n is None else request.n
     if n is None and request.condition and facts.condition is not None:
@@ -189,10 +168,10 @@ def condition_of(request: Request, facts: Facts, count: int | None = None, found
         n = _default_count(facts, in_turn=not request.classes)
     if facts.condition is None or request.classes or request.condition:
         return n, given_condition(request, facts, n, cycle=True)
-    return n, _checked(facts.condition, None, n) if found is None else found_in(facts.condition, found, n)
+    return n, _checked(facts.condition, None, n) if stored is None else condition_of_file(facts.condition, stored, n)
 
 
-def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = False) -> Any:
+def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = False) -> ConditionLike:
     """What ``--class`` or ``--condition`` stand for: an array, or values by the names of parts.
 
     With ``cycle`` several classes come in turn.
@@ -212,7 +191,7 @@ def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = Fal
     return facts.condition.array(numbers if len(numbers) > 1 else numbers[0], n)
 
 
-def _checked(condition: Condition, value: Any, n: int) -> Any:
+def _checked(condition: Condition, value: ConditionLike, n: int) -> ConditionLike:
     """A condition of ``n`` samples: the array of a class or a vector; of named parts the values, which are checked."""
     if condition.plain:
         return condition.array(value, n)

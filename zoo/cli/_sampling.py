@@ -7,22 +7,34 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.cli import _editing as editing
 from zoo.cli._app import App
-from zoo.cli._conditions import found_in
-from zoo.cli._opening import open_model, provider_of
+from zoo.cli._conditions import condition_of_file
+from zoo.cli._opening import open_model, warn_of_fallback
 from zoo.cli._plan import Plan, check_sampler, output_of, plan_of, read_inputs, wanted_of
-from zoo.cli._request import Facts, Request, file_name, given_condition
+from zoo.cli._request import Request, file_name, given_condition
 
 if TYPE_CHECKING:
-    from zoo.models.sources import Source
-    from zoo.render.files import Extras
+    from zoo.conditions import ConditionLike
+    from zoo.counts import Progress
+    from zoo.models.sources import Facts, Source
+    from zoo.render.files import Density, Extras
     from zoo.runtime import BundledModel
+    from zoo.samplers.stepping import Preview
+
+
+class _Watch(TypedDict):
+    """Arguments of every run."""
+
+    batch_size: int | None
+    progress: Progress
+    preview: Preview | None
 
 
 @dataclass(frozen=True)
@@ -36,14 +48,16 @@ class _Drawn:
         seconds: the time it took.
     """
 
-    samples: NDArray[Any] | None
-    previews: NDArray[Any] | None
+    samples: Array | None
+    previews: Array | None
     provider: str
     seconds: float
 
 
 def sample(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
     """Draw samples, from noise or from data, and write them, or the state after some steps."""
+    from zoo.render import write
+
     check_sampler(app, source, request)
     output = output_of(facts, request)
     inputs = read_inputs(request, facts)
@@ -51,34 +65,41 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     model = open_model(app, source, request.device, stack)
     plan = plan_of(app, model, request, facts, inputs, wanted)
     drawn = _draw(app, model, facts, request, plan, output)
-    _report(app, model, facts, request, plan, drawn, output)
+    extras = _extras(model, facts, request, plan, drawn)
+    if drawn.samples is not None:
+        write(drawn.samples, output, extras, replace=request.force)
+    _report(app, model, request, plan, drawn, extras, output)
+    if drawn.samples is not None and _shows_density(facts, request, output):
+        _draw_density(app, model, request, plan, drawn, extras, output)
+    if drawn.previews is not None:
+        _write_previews(app, model, request, drawn.previews, output)
 
 
 def _draw(app: App, model: BundledModel, facts: Facts, request: Request, plan: Plan, output: Path) -> _Drawn:
     """Run a plan; writes a state, but not samples."""
-    provider = provider_of(app, model)
+    warn_of_fallback(app, model.fallback)
     previews = None
     if request.previews is not None:
         previews = np.zeros((plan.n, plan.rows, *model.event_shape), np.float32)
     first = 0 if plan.state is None else plan.state.row
 
-    def preview(row: int, part: slice, x: Any) -> None:
+    def preview(row: int, part: slice, x: Array) -> None:
         assert previews is not None
         previews[part, row - first] = x
 
     begin = time.perf_counter()
     with app.progress(f"sampling {facts.name}", 1) as update:
-        watch: dict[str, Any] = {
+        watch: _Watch = {
             "batch_size": request.batch_size,
             "progress": update,
             "preview": None if previews is None else preview,
         }
         samples = None
         if request.stop_after is not None:
-            begun = plan.state
-            if begun is None:
-                begun = model.begin(plan.n, condition=plan.condition, seed=plan.seed, noise=plan.noise, **plan.options)
-            model.advance(begun, request.stop_after, **watch).save(output, about={"model": facts.name})
+            state = plan.state
+            if state is None:
+                state = model.begin(plan.n, condition=plan.condition, seed=plan.seed, noise=plan.noise, **plan.options)
+            model.advance(state, request.stop_after, **watch).save(output, about={"model": facts.name})
         elif plan.state is not None:
             samples = model.finish(plan.state, **watch)
         else:
@@ -91,57 +112,49 @@ def _draw(app: App, model: BundledModel, facts: Facts, request: Request, plan: P
                 **watch,
                 **plan.options,
             )
-    return _Drawn(samples, previews, provider, time.perf_counter() - begin)
+    return _Drawn(samples, previews, model.provider, time.perf_counter() - begin)
 
 
 #: options that change the distribution of samples
 _EDITS = ("guidance_interval", "guidance_rescale", "negative", "init", "strength", "mask", "noise", "interpolate")
 
 
-def _report(
-    app: App, model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn, output: Path
-) -> None:
-    """Write the samples and report it; then optional parts that take longer."""
-    from zoo.render import write
+def _extras(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> Extras:
+    """The metadata that files of samples hold."""
     from zoo.render.files import Extras
 
-    told = _told(model, facts, request, plan, drawn)
-    labels = () if facts.condition is None else facts.condition.labels
-    written = _written(facts, plan.condition, plan.n)
-    extras = Extras(
-        written,
-        labels,
+    return Extras(
+        _written(facts, plan.condition, plan.n),
+        () if facts.condition is None else facts.condition.labels,
         model.levels,
         model.modality,
         columns=request.interpolate,
         length=model.manifest.length,
-        about=told,
+        about=_told(model, facts, request, plan, drawn),
     )
-    if drawn.samples is not None:
-        write(drawn.samples, output, extras, replace=request.force)
+
+
+def _report(
+    app: App, model: BundledModel, request: Request, plan: Plan, drawn: _Drawn, extras: Extras, output: Path
+) -> None:
+    """Say what was written, and how fast it was drawn."""
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
     app.say(f"wrote {output}: {plan.n} samples on {drawn.provider} in {rate}")
     if app.json:
-        app.emit({**told, "fallback": model.fallback, "output": str(output), "seconds": drawn.seconds})
-    if _shows_density(facts, request, drawn, output):
-        density = _density(app, model, plan.condition, told["guidance"])
-        if density is not None:
-            _draw_density(app, drawn.samples, output, replace(extras, density=density), request, drawn.seconds)
-    if drawn.previews is not None:
-        _write_previews(app, model, request, drawn.previews, output)
+        app.emit({**extras.about, "fallback": model.fallback, "output": str(output), "seconds": drawn.seconds})
 
 
-def _written(facts: Facts, condition: Any, n: int) -> Any:
+def _written(facts: Facts, condition: ConditionLike, n: int) -> Array | Mapping[str, Array] | None:
     """A condition as files of samples hold it."""
-    if isinstance(condition, Mapping) and facts.condition is not None:
-        return facts.condition.stored(condition, n)
-    return condition
+    if condition is None or facts.condition is None:
+        return None
+    return facts.condition.stored(condition, n) if isinstance(condition, Mapping) else np.asarray(condition)
 
 
-def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> dict[str, Any]:
+def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> dict[str, object]:
     """How the samples were drawn, as JSON values: everything needed to draw them again."""
     program = model.manifest.fused if request.fused else model.manifest.sampling
-    told: dict[str, Any] = {
+    told = {
         "model": facts.name,
         "n": plan.n,
         "seed": plan.seed,
@@ -151,16 +164,16 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         "options": request.options,
         "provider": drawn.provider,
     }
-    edits = {name: getattr(request, name) for name in (*_EDITS, "resume", "stop_after", "previews")}
-    given = {name: value for name, value in edits.items() if value is not None}
+    values = {name: getattr(request, name) for name in (*_EDITS, "resume", "stop_after", "previews")}
+    edits = {name: value for name, value in values.items() if value is not None}
     if request.negative is not None:
-        given["negative"] = request.negative[0] if len(request.negative) == 1 else list(request.negative)
+        edits["negative"] = request.negative[0] if len(request.negative) == 1 else list(request.negative)
     if request.condition and facts.condition is not None and not facts.condition.plain:
-        given["condition"] = list(request.condition)
-    return told | {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+        edits["condition"] = list(request.condition)
+    return told | {name: str(value) if isinstance(value, Path) else value for name, value in edits.items()}
 
 
-def _write_previews(app: App, model: BundledModel, request: Request, previews: NDArray[Any], output: Path) -> None:
+def _write_previews(app: App, model: BundledModel, request: Request, previews: Array, output: Path) -> None:
     """Write the denoised samples ``[n, rows, *event]`` of every step."""
     from zoo.render import write
     from zoo.render.files import Extras
@@ -180,10 +193,10 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     assert request.encode is not None
     output = request.output or Path(file_name(source.name) + "-noise.npz")
     check_numbers(output, replace=request.force)
-    x, found = editing.read_data(request.encode, facts.event_shape, facts.modality)
+    x, stored = editing.read_data(request.encode, facts.event_shape, facts.modality)
     condition = given_condition(request, facts, len(x))
-    if condition is None and facts.condition is not None and found is not None:
-        condition = found_in(facts.condition, found, len(x))
+    if condition is None and facts.condition is not None and stored is not None:
+        condition = condition_of_file(facts.condition, stored, len(x))
     model = open_model(app, source, request.device, stack)
     with app.progress(f"encoding with {source.name}", 1) as update:
         noise = model.encode(
@@ -194,7 +207,8 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
             progress=update,
             **request.options,
         )
-    told = {"model": source.name, "n": len(x), "steps": request.steps, "provider": provider_of(app, model)}
+    warn_of_fallback(app, model.fallback)
+    told = {"model": source.name, "n": len(x), "steps": request.steps, "provider": model.provider}
     written = _written(facts, condition, len(x))
     write(noise, output, Extras(condition=written, about=told), replace=request.force)
     app.say(f"wrote {output}: noise of {len(x)} data")
@@ -206,33 +220,33 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
 _LEAST_SECONDS = 2.0
 
 
-def _shows_density(facts: Facts, request: Request, drawn: _Drawn, output: Path) -> bool:
+def _shows_density(facts: Facts, request: Request, output: Path) -> bool:
     """Whether the picture shows points that follow the model's density."""
     from zoo.render.files import picture_of
     from zoo.render.formats import is_picture
 
     edited = request.resume is not None or any(getattr(request, name) is not None for name in _EDITS)
-    if drawn.samples is None or edited or not is_picture(output) or request.density == "none":
+    if edited or not is_picture(output) or request.density == "none":
         return False
     return picture_of(facts.event_shape, facts.modality) in ("scatter", "histogram")
 
 
-def _draw_density(app: App, samples: Any, output: Path, extras: Extras, request: Request, seconds: float) -> None:
-    """Redraw the existing picture of samples with the density behind them.
+def _draw_density(
+    app: App, model: BundledModel, request: Request, plan: Plan, drawn: _Drawn, extras: Extras, output: Path
+) -> None:
+    """Redraw the existing picture of samples with the density behind them, if it is known.
 
-    Args:
-        samples: ``[n, *event]``.
-        output: the picture.
-        extras: with the density.
-        request: determines the resolution.
-        seconds: the time that the samples took, which limits the density unless requested otherwise.
+    Unless the finest is requested, it takes about as long as the samples took.
     """
     from zoo.render import write
 
+    density = _density(app, model, plan.condition, extras.about["guidance"])
+    if drawn.samples is None or density is None:
+        return
     app.say("drawing the density behind them; Ctrl-C leaves it out, and so does --density none")
-    time_for_it = None if request.density == "fine" else max(seconds, _LEAST_SECONDS)
+    seconds = None if request.density == "fine" else max(drawn.seconds, _LEAST_SECONDS)
     with _kept(app, output, "it shows them without the density"):
-        write(samples, output, replace(extras, density_seconds=time_for_it), replace=True)
+        write(drawn.samples, output, replace(extras, density=density, density_seconds=seconds), replace=True)
 
 
 @contextmanager
@@ -245,23 +259,23 @@ def _kept(app: App, output: Path, but: str) -> Iterator[None]:
         raise
 
 
-def _density(app: App, model: BundledModel, condition: Any, guidance: float | None) -> Any:
+def _density(app: App, model: BundledModel, condition: ConditionLike, guidance: object) -> Density | None:
     """The density to draw behind points, mixed over the drawn classes, or None."""
     # the density of guided samples is unknown, and a bound is not a density
     if model.manifest.density in ("none", "bound") or guidance not in (None, 1.0) or isinstance(condition, Mapping):
         return None
-    if condition is None:
-        parts: list[tuple[Any, float]] = [(None, 1.0)]
-    else:
-        values, counts = np.unique(condition, axis=0, return_counts=True)
+    parts: list[tuple[ConditionLike, float]] = [(None, 1.0)]
+    if condition is not None:
+        array = np.asarray(condition)
+        values, counts = np.unique(array, axis=0, return_counts=True)
         if len(values) > 16:
             return None
         parts = [
-            (int(value) if condition.ndim == 1 else value, count / len(condition))
+            (int(value) if array.ndim == 1 else value, count / len(array))
             for value, count in zip(values, counts, strict=True)
         ]
 
-    def density(points: Any) -> Any:
+    def density(points: NDArray[np.float32]) -> NDArray[np.float64]:
         total = np.full(len(points), -np.inf)
         for value, weight in parts:
             with app.progress("density", 1) as update:

@@ -7,15 +7,15 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.cli._app import App
-from zoo.cli._conditions import found_in
-from zoo.cli._opening import open_model, provider_of
-from zoo.cli._request import SAMPLING_ONLY, Facts, Request, flag, given_condition
+from zoo.cli._conditions import condition_of_file
+from zoo.cli._opening import open_model, warn_of_fallback
+from zoo.cli._request import SAMPLING_ONLY, Request, flag, given_condition
 from zoo.cli._text import echo
 from zoo.conditions import ConditionLike
 from zoo.errors import DataError, UsageError
@@ -23,7 +23,7 @@ from zoo.modality import Text
 
 if TYPE_CHECKING:
     from zoo.likelihood import LogDensity
-    from zoo.models.sources import Source
+    from zoo.models.sources import Facts, Source
     from zoo.runtime import BundledModel
 
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class _Plan:
     """Data ``[n, *event]`` to score in the model's units, its condition or None, and the seed of all noise."""
 
-    x: NDArray[Any]
+    x: Array
     condition: ConditionLike
     seed: int
 
@@ -40,10 +40,10 @@ class _Plan:
 class _Scored:
     """Log-densities ``[n]``, their errors by names in JSON, the provider, and the time taken."""
 
-    density: NDArray[Any]
+    density: Array
     provider: str
     seconds: float
-    errors: Mapping[str, Any] = field(default_factory=dict)
+    errors: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -76,25 +76,25 @@ def _check(request: Request) -> None:
 _BOUND = ", a lower bound of the log-density"
 
 
-def _read(app: App, facts: Facts, request: Request) -> tuple[NDArray[Any], Any]:
+def _read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike]:
     """The data, and its condition: the one given, or the file's own."""
     from zoo.render.read import read_samples
 
     assert request.log_prob is not None
-    x, found = read_samples(request.log_prob, facts.event_shape, facts.modality, length=facts.length)
+    x, stored = read_samples(request.log_prob, facts.event_shape, facts.modality, length=facts.length)
     n = len(x) if x.ndim else 0
     if isinstance(facts.modality, Text) and (x < 0).any():
         raise DataError(f"{request.log_prob} has gaps, and a text with gaps has no probability")
     if request.classes or request.condition:
         return x, given_condition(request, facts, n)
-    if facts.condition is None or found is None:
+    if facts.condition is None or stored is None:
         return x, None
-    condition = found_in(facts.condition, found, n)
+    condition = condition_of_file(facts.condition, stored, n)
     app.say(f"conditions are those of {request.log_prob}")
     return x, condition
 
 
-def _dequantised(app: App, model: BundledModel, facts: Facts, x: NDArray[Any], seed: int) -> NDArray[Any]:
+def _dequantised(app: App, model: BundledModel, facts: Facts, x: Array, seed: int) -> Array:
     """The data with noise if it was rounded, reporting that; whole numbers are dequantised by the model."""
     from zoo.render.modalities import rounding
     from zoo.runtime.data import is_discrete
@@ -103,7 +103,7 @@ def _dequantised(app: App, model: BundledModel, facts: Facts, x: NDArray[Any], s
         app.say(f"whole numbers are dequantised with uniform noise of seed {seed}")
     elif (grain := rounding(facts.modality, x, seed)) is not None:
         app.say(f"rounded numbers are dequantised with uniform noise of seed {seed}")
-        noisy: NDArray[Any] = x + grain
+        noisy: Array = x + grain
         return noisy
     return x
 
@@ -125,12 +125,13 @@ def _run(app: App, model: BundledModel, facts: Facts, request: Request, plan: _P
             **options,
         )
     seconds = time.perf_counter() - begin
+    warn_of_fallback(app, model.fallback)
     if not isinstance(density, LogDensity):
-        return _Scored(density, provider_of(app, model), seconds)
+        return _Scored(density, model.provider, seconds)
     _tell_errors(app, density)
     _, numerical, standard, error = density
     errors = {"numerical_error": numerical, "standard_error": standard, "error": error}
-    return _Scored(density.value, provider_of(app, model), seconds, errors)
+    return _Scored(density.value, model.provider, seconds, errors)
 
 
 def _tell_errors(app: App, density: LogDensity) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -46,7 +46,7 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
         app.say(f"table {name} was not compared: {reason}")
     for name, reason in report.unrun.items():
         app.say(f"{name} was not replayed in whole: {reason}")
-    rows: list[dict[str, Any]] = [{**vars(row), "ok": row.ok} for row in report.rows]
+    rows: list[dict[str, object]] = [{**vars(row), "ok": row.ok} for row in report.rows]
     if app.json:
         result = {"ok": report.ok, "model": source.name, "folder": source.bundle}
         app.emit(

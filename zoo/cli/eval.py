@@ -82,7 +82,7 @@ def command(
         bundle = open_model(app, source, provider, stack)
         if dataset.event_shape != bundle.event_shape:
             raise UsageError(
-                f"{source.name} is of samples {list(bundle.event_shape)}, and {dataset.name} has "
+                f"{source.name} has samples of shape {list(bundle.event_shape)}, and {dataset.name} has "
                 f"{list(dataset.event_shape)}"
             )
         if bundle.manifest.sample is None:
@@ -160,7 +160,7 @@ def _measured(app: App, registry: Registry, metric: Metric, evaluation: Evaluati
         return measure(registry, metric, evaluation)
 
 
-def _cells(name: str, metric: dict[str, Any]) -> list[str]:
+def _cells(name: str, metric: dict[str, object]) -> list[str]:
     """A metric as a row: fields without a column are written in words, with ``of`` last."""
     error = f" ± {metric['standard_error']}" if "standard_error" in metric else ""
     columns = ("value", "standard_error", "unit", "samples")

@@ -58,6 +58,7 @@ FAILED = 3
     help="Measure the card's class agreement or bits/dim again with fewer bits [if its data are available].",
 )
 @click.option("--batch", type=click.IntRange(1), help="Fixed batch size of the graphs [any].")
+@click.option("--without", multiple=True, metavar="NAME", help="Program or graph to leave out: log_prob. Repeatable.")
 @importing_option
 @click.option("--check", is_flag=True, help="Run the result, as far as possible here.")
 @click.option("--all", "everything", is_flag=True, help="Export MODEL, or all, in every precision for every target.")
@@ -75,7 +76,7 @@ def command(
     options: tuple[str, ...],
     packing: tuple[str, ...],
     importing: tuple[str, ...],
-    **given: Any,
+    **parsed: Any,
 ) -> None:
     """Export a model to a bundle that runs without PyTorch.
 
@@ -106,7 +107,7 @@ def command(
         options=key_values(options),
         packing=key_values(packing, "-T"),
         importing=key_values(importing, "-I"),
-        **given,
+        **parsed,
     )
     if everything:
         _check_all(request)
@@ -139,6 +140,7 @@ class Request:
     bound: float | None
     quality: bool
     batch: int | None
+    without: tuple[str, ...]
     importing: dict[str, Any]
     check: bool
     force: bool
@@ -152,12 +154,14 @@ class Request:
     def bundle_options(self) -> dict[str, Any]:
         """The given keywords of the exporter that writes bundles."""
         names = ("opset", "inverse", "dtype", "quantize", "bound", "batch")
-        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        chosen = {name: value for name in names if (value := getattr(self, name)) is not None}
         if not self.quality:
-            given["quality"] = False
+            chosen["quality"] = False
+        if self.without:
+            chosen["without"] = self.without
         if self.fused:
-            given["fused"] = self.choice
-        return given
+            chosen["fused"] = self.choice
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,7 @@ _NOT_WITH_ALL = {
     "quantize": "--quantize",
     "importing": "-I",
     "batch": "--batch",
+    "without": "--without",
     "bound": "--bound",
     "inverse": "--inverse",
     "sampler": "--sampler",

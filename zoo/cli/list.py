@@ -62,16 +62,16 @@ def command(app: App, /, pattern: str, everything: bool, family: str | None, usa
     registry = app.registry
     chosen = [p for p in PLURALS if everything or kinds[p]] or ["models"]
     several = len(chosen) > 1
-    found: dict[str, list[Judged]] = {}
+    kept: dict[str, list[Judged]] = {}
     for plural in chosen:
         items = [i for i in registry.items(PLURALS[plural]) if _matches(i.description, pattern, family)]
         judged = [(item, registry.unavailable(item.description)) for item in items]
-        found[plural] = [(item, lacks) for item, lacks in judged if not (usable and lacks)]
+        kept[plural] = [(item, lacks) for item, lacks in judged if not (usable and lacks)]
     if app.json:
-        described = {plural: [describe(item, lacks) for item, lacks in listed] for plural, listed in found.items()}
+        described = {plural: [describe(item, lacks) for item, lacks in listed] for plural, listed in kept.items()}
         app.emit({**described, "warnings": list(registry.warnings())})
         return
-    for plural, listed in found.items():
+    for plural, listed in kept.items():
         what = plural.replace("datasets", "data sets")
         if listed:
             table(*(_models if plural == "models" else _others)(listed), title=what.capitalize() if several else "")
@@ -79,7 +79,7 @@ def command(app: App, /, pattern: str, everything: bool, family: str | None, usa
                 echo()
         elif not several:
             app.say(f"there are no {what}{' that match' if pattern or family or usable else ''}")
-    rest = [counted(len(registry.items(kind)), plural) for plural, kind in PLURALS.items() if plural not in found]
+    rest = [counted(len(registry.items(kind)), plural) for plural, kind in PLURALS.items() if plural not in kept]
     if not pattern and any(rest):
         app.say(f"also installed: {', '.join(filter(None, rest))} (`zoo list --all`)")
 
@@ -91,7 +91,7 @@ def counted(number: int, plural: str) -> str:
     return f"{number} {words if number > 1 else one}" if number else ""
 
 
-def describe(item: Item, lacks: str | None) -> dict[str, Any]:
+def describe(item: Item, lacks: str | None) -> dict[str, object]:
     """An item as JSON values, with where it comes from and why it cannot be used here."""
     description = item.description
     values = dict(description.describe()) if isinstance(description, ModelCard) else dict(vars(description))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from zoo.cli._app import App, json_option, pass_app
@@ -49,7 +47,7 @@ def _brings(registry: Registry, record: PluginRecord) -> list[str]:
     ]
 
 
-def _describe(registry: Registry, record: PluginRecord) -> dict[str, Any]:
+def _describe(registry: Registry, record: PluginRecord) -> dict[str, object]:
     return {**vars(record), "builtin": record.builtin, "brings": _brings(registry, record)}
 
 

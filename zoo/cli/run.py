@@ -10,7 +10,7 @@ import click
 
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._options import importing_option, key_values
-from zoo.cli._request import Request, check_request, facts_of
+from zoo.cli._request import Request, check_request
 from zoo.density import cannot_sample
 from zoo.modality import Foreign
 from zoo.models.sources import resolve
@@ -90,7 +90,7 @@ def command(
     options: tuple[str, ...],
     provider_options: tuple[str, ...],
     importing: tuple[str, ...],
-    **given: Any,
+    **parsed: Any,
 ) -> None:
     """Sample from a model, or score data with it.
 
@@ -120,12 +120,12 @@ def command(
     """
     from zoo.cli import _sampling, _scoring
 
-    given["negative"] = given["negative"] or None
-    request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **given)
+    parsed["negative"] = parsed["negative"] or None
+    request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **parsed)
     registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)
     source = resolve(registry, model, **key_values(importing, "-I"))
-    facts = facts_of(source)
+    facts = source.facts()
     if isinstance(facts.modality, Foreign):
         app.say(str(facts.modality))
     with ExitStack() as stack:

@@ -179,7 +179,7 @@ def _condition(condition: Condition) -> str:
     return f"{what}{labels}{'' if condition.required else ', optional'}"
 
 
-def metric(value: Any) -> str:
+def metric(value: object) -> str:
     """A metric of a card in one line: ``3.1 bits/dim of the test split (10000 samples)``."""
     if not isinstance(value, Mapping):
         return str(value)
@@ -189,12 +189,12 @@ def metric(value: Any) -> str:
 
 
 def _show_other(app: App, registry: Registry, name: str) -> None:
-    found = [item for kind in KINDS for item in registry.items(kind) if item.description.name == name]
-    if not found:
+    items = [item for kind in KINDS for item in registry.items(kind) if item.description.name == name]
+    if not items:
         known = {item.description.name for kind in KINDS for item in registry.items(kind)}
         what = "model" if Path(name).name == name else "model or folder"
         raise UnknownNameError(what, name, known)
-    shown = [(item, registry.unavailable(item.description)) for item in found]
+    shown = [(item, registry.unavailable(item.description)) for item in items]
     if app.json:
         documents = [{"kind": item.kind, **describe(item, lacks)} for item, lacks in shown]
         app.emit(documents[0] if len(documents) == 1 else {"kind": "several", "found": documents})

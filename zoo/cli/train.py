@@ -42,22 +42,22 @@ def command(
     _need_torch()
     from zoo.training.run import find_recipe, train_recipe
 
-    found = find_recipe(recipe, app.registry)
+    settled = find_recipe(recipe, app.registry)
     changes: dict[str, Any] = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
-    found = replace(found, training=replace(found.training, **changes))
-    folder = output or Path("runs") / found.name
+    settled = replace(settled, training=replace(settled.training, **changes))
+    folder = output or Path("runs") / settled.name
     _make_room(folder, restart=restart)
 
-    with _interruptible() as interrupted, app.progress(found.name, found.training.steps) as update:
+    with _interruptible() as interrupted, app.progress(settled.name, settled.training.steps) as update:
 
         def report(training_state: TrainingState, loss: float, validation: float | None) -> None:
-            update(training_state.step, found.training.steps)
+            update(training_state.step, settled.training.steps)
             if validation is not None:
                 best = " (best so far)" if training_state.best_step == training_state.step else ""
                 app.say(f"step {training_state.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
 
         card = train_recipe(
-            found, folder, app.registry, device=device, report=report, say=app.say, stop=lambda: bool(interrupted)
+            settled, folder, app.registry, device=device, report=report, say=app.say, stop=lambda: bool(interrupted)
         )
     if card is None:
         app.say(f"interrupted; the checkpoint is in {folder}: run the same command to resume")
@@ -66,7 +66,7 @@ def command(
         app.say(f"{name}: {metric['value']} {metric.get('unit', '')}".rstrip())
     app.say(f"wrote {folder}: try `zoo export {folder} -o {folder.name}.bundle`")
     if app.json:
-        told = {"model": card.name, "folder": folder, "steps": found.training.steps, "metrics": card.metrics}
+        told = {"model": card.name, "folder": folder, "steps": settled.training.steps, "metrics": card.metrics}
         app.emit(told)
 
 
@@ -95,9 +95,9 @@ def _make_room(folder: Path, *, restart: bool) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[list[Any]]:
+def _interruptible() -> Iterator[list[int]]:
     """A block in which the first Ctrl-C or SIGTERM is only recorded in the list; the second acts as usual."""
-    noted: list[Any] = []
+    noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         noted.append(number)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.modality import Modality
 
@@ -30,8 +30,8 @@ class Split:
         DataError: what is no array, an empty split, or a condition of another length.
     """
 
-    x: NDArray[Any]
-    condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None
+    x: Array
+    condition: Array | Mapping[str, Array] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is not arrays, an empty split, or a condition of another length."""
@@ -52,7 +52,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
-    def condition_at(self, samples: slice | NDArray[np.int64]) -> NDArray[Any] | dict[str, NDArray[Any]] | None:
+    def condition_at(self, samples: slice | NDArray[np.int64]) -> Array | dict[str, Array] | None:
         """The conditions of some samples, or None."""
         if isinstance(self.condition, Mapping):
             return {name: part[samples] for name, part in self.condition.items()}
@@ -88,7 +88,7 @@ class Dataset:
     modality: Modality | None = None
     labels: tuple[str, ...] = ()
     entropy: float | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, object] = field(default_factory=dict)
 
     @property
     def widths(self) -> NDArray[np.float32] | float | None:
@@ -101,10 +101,10 @@ class Dataset:
         return tuple(np.shape(self.train.x)[1:])
 
 
-def _array(values: Any, what: str) -> NDArray[Any]:
+def _array(values: object, what: str) -> Array:
     """Values as an array with an axis of samples; an array stays the one that it is."""
     try:
-        array: NDArray[Any] = np.asanyarray(values)
+        array: Array = np.asanyarray(values)
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} of a split are not an array: {' '.join(str(error).split())[:200]}") from error
     if array.ndim == 0 or array.dtype.kind == "O":
@@ -113,7 +113,7 @@ def _array(values: Any, what: str) -> NDArray[Any]:
     return array
 
 
-def check_finite(values: NDArray[Any], what: str, names: Sequence[str] = ()) -> None:
+def check_finite(values: Array, what: str, names: Sequence[str] = ()) -> None:
     """Refuse numbers that are not finite in float32, the precision of models.
 
     Args:

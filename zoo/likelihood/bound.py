@@ -15,31 +15,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo import noise
+from zoo.arrays import Array, Float64Array
 from zoo.errors import UsageError
 from zoo.likelihood import LOG_NOISE_MAX
 from zoo.paths import GaussianPath
 
-Array = NDArray[np.float64]
 #: (x_t float32 [n, *event], time, α, σ) -> D [n, *event]
-Denoiser = Callable[[NDArray[np.float32], float, float, float], Any]
+Denoiser = Callable[[NDArray[np.float32], float, float, float], Array]
 
 
 def variational_bound(
     denoise: Denoiser,
-    state: Array,
+    state: Float64Array,
     path: GaussianPath,
     *,
     steps: int = 1000,
     terms: int = 100,
     seed: int = 0,
     first: int = 0,
-) -> Array:
+) -> Float64Array:
     """A lower bound of the chain's log-density.
 
     Args:
@@ -84,5 +83,5 @@ def variational_bound(
         errors = ((state - d) ** 2).reshape(n, -1).sum(1)
         loss = loss + (high - low) * 0.5 * (math.exp(before) - math.exp(now)) * errors
     # E[-log N(x₀; x/α, (σ/α)²)] at the smallest noise level is the entropy of that normal
-    bound: Array = -(loss + 0.5 * dims * (math.log(2 * math.pi) + 1 - highest))
+    bound: Float64Array = -(loss + 0.5 * dims * (math.log(2 * math.pi) + 1 - highest))
     return bound

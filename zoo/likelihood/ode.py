@@ -28,10 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import noise
+from zoo.arrays import Float64Array
 from zoo.errors import UsageError
 from zoo.paths import GaussianPath
 
-Array = NDArray[np.float64]
 #: (state float32 [n, *event], time, α, σ, probe float32) -> (D [n, *event], probeᵀ·∂D/∂x·probe [n])
 Evaluator = Callable[[NDArray[np.float32], float, float, float, NDArray[np.float32]], tuple[Any, Any]]
 
@@ -57,18 +57,18 @@ class LogDensity(NamedTuple):
             times the quantile of Student's t distribution for that number of probes; NaN for a single probe.
     """
 
-    value: Array
-    numerical_error: Array
-    standard_error: Array
-    error: Array
+    value: Float64Array
+    numerical_error: Float64Array
+    standard_error: Float64Array
+    error: Float64Array
 
 
 class _Solved(NamedTuple):
     """One solution of the ODE, each float64 ``[n]``: the log-density, and bounds of the errors not due to its steps."""
 
-    density: Array
-    ends: Array
-    rounding: Array
+    density: Float64Array
+    ends: Float64Array
+    rounding: Float64Array
 
 
 def default_probes(dims: int) -> int:
@@ -83,14 +83,14 @@ def evaluations(steps: int, probes: int, dims: int) -> int:
 
 def log_density(
     evaluate: Evaluator,
-    state: Array,
+    state: Float64Array,
     path: GaussianPath,
     *,
     seed: int = 0,
     steps: int = 32,
     probes: int = 1,
     first: int = 0,
-) -> Array:
+) -> Float64Array:
     """Log-density of states, by the classical Runge-Kutta method of order 4 on an even grid of log noise levels.
 
     Args:
@@ -109,7 +109,7 @@ def log_density(
         UsageError: ``steps`` below 1, or ``probes`` below 0.
     """
     solved = _of_probes(_in_float64(evaluate), state, path, seed, steps, probes, first)
-    mean: Array = np.mean([each.density for each in solved], axis=0)
+    mean: Float64Array = np.mean([each.density for each in solved], axis=0)
     return mean
 
 
@@ -141,7 +141,7 @@ def differentiable_log_density(
 
 def log_density_with_errors(
     evaluate: Evaluator,
-    state: Array,
+    state: Float64Array,
     path: GaussianPath,
     *,
     seed: int = 0,
@@ -208,10 +208,14 @@ def student_t(freedom: int, confidence: float = 0.95) -> float:
     return math.sqrt(power + 1) * math.tan(low)
 
 
-def _in_float64(evaluate: Evaluator) -> Callable[[Array, float, float, float, Any], tuple[Array, Array]]:
+def _in_float64(
+    evaluate: Evaluator,
+) -> Callable[[Float64Array, float, float, float, Any], tuple[Float64Array, Float64Array]]:
     """An evaluator in float32, wrapped to take states in float64."""
 
-    def exact(x: Array, time: float, alpha: float, sigma: float, probe: Any) -> tuple[Array, Array]:
+    def exact(
+        x: Float64Array, time: float, alpha: float, sigma: float, probe: Any
+    ) -> tuple[Float64Array, Float64Array]:
         d, trace = evaluate(x.astype(np.float32), time, alpha, sigma, probe)
         return np.asarray(d, np.float64), np.asarray(trace, np.float64)
 
@@ -220,7 +224,7 @@ def _in_float64(evaluate: Evaluator) -> Callable[[Array, float, float, float, An
 
 def _of_probes(
     evaluate: Callable[..., tuple[Any, Any]],
-    state: Array,
+    state: Float64Array,
     path: GaussianPath,
     seed: int,
     steps: int,
@@ -311,7 +315,7 @@ def _dot(a: Any, b: Any) -> Any:
     return (a * b).reshape(len(a), -1).sum(1)
 
 
-def _start_error(alpha: float, level: float, y: Array, k: Array, change: Array) -> Array:
+def _start_error(alpha: float, level: float, y: Float64Array, k: Float64Array, change: Float64Array) -> Float64Array:
     """The error of taking x₀ for x at the smallest noise level n, ``[n]``: in the density there, and in the scale of y.
 
     The heat equation gives ∂ log p(y)/∂s = n²·(Δ log p + |∇ log p|²) = change + |k|²/n², k = y - D = -n²·∇ log p, and
@@ -327,7 +331,7 @@ def _start_error(alpha: float, level: float, y: Array, k: Array, change: Array) 
     return np.asarray(spread + moved + bent - _dims(y) * math.log(alpha))
 
 
-def _end_error(level: float, y: Array, k: Array, change: Array) -> Array:
+def _end_error(level: float, y: Float64Array, k: Float64Array, change: Float64Array) -> Float64Array:
     """The error of taking y for normal, with mean 0 and variance 1 + n², at the largest noise level n, ``[n]``.
 
     Data of mean m and covariance C gives N(m, n² + C), and D = m + C·(y - m)/n² up to 1/n⁴. Against N(0, n² + 1), the
@@ -341,12 +345,12 @@ def _end_error(level: float, y: Array, k: Array, change: Array) -> Array:
     return np.asarray(mean + 0.5 * (1.0 + size) * (np.abs(change + dims) + dims / level**2))
 
 
-def _rounding_rate(level: float, y: Array, k: Array, change: Array) -> Array:
-    """The error of log p due to float32, ``[n]`` per unit of s: y moved by ε·|y| along the score, and ε of the "
-    "trace."""
+def _rounding_rate(level: float, y: Float64Array, k: Float64Array, change: Float64Array) -> Float64Array:
+    """The error of log p due to float32, ``[n]`` per unit of s: y moved by ε·|y| along the score, and ε of the
+    trace."""
     score = np.sqrt(_dot(k, k)) / level**2
     return np.asarray(FLOAT32 * (np.sqrt(_dot(y, y)) * score + np.abs(change + _dims(y)) + _dims(y)))
 
 
-def _dims(y: Array) -> int:
+def _dims(y: Float64Array) -> int:
     return math.prod(y.shape[1:])

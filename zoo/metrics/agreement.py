@@ -115,8 +115,9 @@ def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None 
     classifier = train_classifier(data) if classifier is None else classifier
     drawn, samples = evaluation.drawn.x, evaluation.samples
     metrics: Metrics = {}
-    if model.condition is not None and model.condition.kind == "classes" and evaluation.drawn.condition is not None:
-        verdict = classify_samples(classifier, data, drawn, evaluation.drawn.condition)
+    classes = evaluation.drawn.condition
+    if model.condition is not None and model.condition.kind == "classes" and isinstance(classes, np.ndarray):
+        verdict = classify_samples(classifier, data, drawn, classes)
         metrics["class_agreement"] = {
             "value": round(verdict.agreement, 4),
             "of": "samples with the default sampler whose class a judge trained on real data sees",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from zoo.arrays import Float64Array
 
 
-def frechet_distance(a: Array, b: Array) -> float:
+def frechet_distance(a: Float64Array, b: Float64Array) -> float:
     """Fréchet distance of the normals with the means and covariances of two sets (Heusel et al. 2017, eq. 6).
 
     It is known as FID for features of Inception; values for other features are not comparable with FID. It is

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
+from zoo.conditions import StoredCondition
 from zoo.counts import Progress
 from zoo.data import Dataset
 from zoo.errors import PluginError, ZooError
@@ -25,7 +25,7 @@ from zoo.registry.discovery import last_line
 from zoo.runtime import BundledModel
 
 #: tables by name
-Metrics = dict[str, dict[str, Any]]
+Metrics = dict[str, dict[str, object]]
 
 #: default number of scored test samples if each takes an ODE
 SCORED_BY_ODE = 64
@@ -41,8 +41,8 @@ class Samples:
             for an unconditional model.
     """
 
-    x: NDArray[Any]
-    condition: Any
+    x: Array
+    condition: StoredCondition
 
 
 @dataclass(kw_only=True)
@@ -84,9 +84,9 @@ class Evaluation:
         wanted = SCORED_BY_ODE if self.scored is None and self.integrates else self.scored
         return len(self.data.test) if wanted is None else min(wanted, len(self.data.test))
 
-    def tested(self) -> tuple[NDArray[Any], Any]:
+    def tested(self) -> tuple[Array, StoredCondition]:
         """The scored test samples, with noise as wide as their grain, and their conditions or None."""
-        x: NDArray[Any] = self.data.test.x[: self.count]
+        x: Array = self.data.test.x[: self.count]
         if self.data.grain is not None and not self.data.levels:
             # integers are dequantised by the runtime
             x = (x + np.random.default_rng(self.seed).random(x.shape) * self.data.grain).astype(np.float32)
@@ -101,7 +101,7 @@ class Evaluation:
         """
         if not self.samples or self.model.manifest.sample is None:
             return None
-        condition: Any = None
+        condition: StoredCondition = None
         described, test = self.model.condition, self.data.test
         if described is not None and described.kind == "classes":
             condition = described.array(None, self.samples)

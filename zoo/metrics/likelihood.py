@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +31,7 @@ def likelihood(evaluation: Evaluation) -> Metrics:
     density = model.log_prob_with_errors(
         x, condition=condition, seed=seed, steps=evaluation.steps, probes=evaluation.probes, progress=progress
     )
-    said: dict[str, Any] = {"numerical_error": float(density.numerical_error.mean())}
+    said: dict[str, object] = {"numerical_error": float(density.numerical_error.mean())}
     if not np.isnan(density.standard_error).any():
         said["probes_standard_error"] = float(np.sqrt((density.standard_error**2).sum()) / len(x))
     return _in_units(model, data, -density.value, "test", {"by": "the probability-flow ODE", **said})
@@ -56,12 +55,12 @@ def variational_bound(evaluation: Evaluation) -> Metrics:
 
 
 def _in_units(
-    model: BundledModel, data: Dataset, loss: NDArray[np.float64], name: str, said: Mapping[str, Any]
+    model: BundledModel, data: Dataset, loss: NDArray[np.float64], name: str, said: Mapping[str, object]
 ) -> Metrics:
     """Metrics from negative log-likelihoods of samples."""
     details = {} if model.condition is None else {"of": f"the density given {model.condition.told} of each sample"}
 
-    def metric(scale: float, unit: str) -> dict[str, Any]:
+    def metric(scale: float, unit: str) -> dict[str, object]:
         told = {key: round(value * scale, 4) if isinstance(value, float) else value for key, value in said.items()}
         error = float(loss.std()) * scale / math.sqrt(len(loss))
         return {

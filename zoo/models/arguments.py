@@ -14,12 +14,12 @@ def with_arguments_of(
     *sources: type,
     make: Callable[..., Any] = dict,
     leaving: Collection[str] = (),
-    defaults: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, object] | None = None,
 ) -> Callable[[_Init], _Init]:
     """Let a constructor take the keyword arguments of other classes beside its own.
 
-    What is decorated takes what ``make`` makes of those that a caller gives, and of ``defaults``, as its first argument
-    after ``self``. The signature that comes of it, by which configs are checked, has all of them by name.
+    The decorated constructor gets ``make(**arguments)``, of ``defaults`` and the caller's arguments, as its first
+    argument after ``self``. The resulting signature, by which configs are checked, has all of them by name.
 
     >>> class Style:
     ...     def __init__(self, *, colour: str = "red", size: int = 1) -> None: ...
@@ -48,9 +48,9 @@ def with_arguments_of(
 
     def decorate(init: _Init) -> _Init:
         @functools.wraps(init)
-        def constructor(self: Any, *args: Any, **given: Any) -> None:
-            arguments = {**changed, **{name: given.pop(name) for name in taken if name in given}}
-            init(self, make(**arguments), *args, **given)
+        def constructor(self: Any, *args: Any, **keywords: Any) -> None:
+            arguments = {**changed, **{name: keywords.pop(name) for name in taken if name in keywords}}
+            init(self, make(**arguments), *args, **keywords)
 
         signature = inspect.signature(init)
         instance, _, *own = signature.parameters.values()

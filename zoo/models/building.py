@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zoo.models.interface import GenerativeModel
 
 
-def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> GenerativeModel:
+def build(registry: Registry, architecture: str, config: Mapping[str, object]) -> GenerativeModel:
     """Build a model with fresh weights.
 
     Args:
@@ -68,14 +68,14 @@ def build(registry: Registry, architecture: str, config: Mapping[str, Any]) -> G
         ) from error
     if model.density not in tuple(MEANINGS):
         raise ConfigError(
-            f"the attribute density of {cls.__name__} is one of {', '.join(MEANINGS)}, not "
+            f"the attribute density of {cls.__name__} must be one of {', '.join(MEANINGS)}, not "
             f"{'a method' if callable(model.density) else repr(model.density)}",
             hint="It says what log-densities are worth; a method of yours needs another name.",
         )
     return model
 
 
-def keywords(cls: type) -> dict[str, Any] | None:
+def keywords(cls: type) -> dict[str, object] | None:
     """The keywords that a class's constructor takes, with their defaults (``inspect.Parameter.empty`` for none).
 
     A constructor with ``**others`` is assumed to pass them to the next class.
@@ -83,7 +83,7 @@ def keywords(cls: type) -> dict[str, Any] | None:
     Returns:
         None if any keyword is accepted.
     """
-    keywords: dict[str, Any] = {}
+    keywords: dict[str, object] = {}
     bases = [base for base in cls.__mro__ if "__init__" in vars(base)]
     first = bases[0]
     for base in bases:
@@ -98,7 +98,7 @@ def keywords(cls: type) -> dict[str, Any] | None:
     return None
 
 
-def _takes(architecture: str, accepted: Mapping[str, Any] | None) -> str | None:
+def _takes(architecture: str, accepted: Mapping[str, object] | None) -> str | None:
     if accepted is None:
         return None
     if not accepted:

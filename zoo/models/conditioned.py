@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError
 from zoo.models.contexts import (
@@ -65,7 +66,7 @@ class Conditioned(nn.Module):
 
         Args:
             condition: what samples are conditioned on, or None.
-            encoder: what :meth:`encode_condition` is, for a condition of named parts; None leaves it to a subclass.
+            encoder: does what :meth:`encode_condition` documents, for named parts; None leaves it to a subclass.
 
         Raises:
             ConfigError: an encoder of other parts.
@@ -73,7 +74,7 @@ class Conditioned(nn.Module):
         self.condition = condition
         if encoder is not None:
             if condition is None or condition.plain or encoder.plan.condition != condition:
-                raise ConfigError("an encoder of conditions is for a condition of named parts, the one that it is of")
+                raise ConfigError("an encoder of conditions needs the condition of named parts that it was built for")
             self.condition_encoder = encoder
         if condition is not None and condition.kind == "vector":
             self.contexts = StandardizedContext(condition.size)
@@ -110,10 +111,10 @@ class Conditioned(nn.Module):
     def context_of(self, part: Part) -> StandardizedContext | None:
         """What standardises one part of the condition, or None."""
         own = self._modules.get("part_contexts")
-        found = own[f"part_{part.name}"] if isinstance(own, nn.ModuleDict) and f"part_{part.name}" in own else None
-        if found is None and part.name == ONLY:
+        module = own[f"part_{part.name}"] if isinstance(own, nn.ModuleDict) and f"part_{part.name}" in own else None
+        if module is None and part.name == ONLY:
             return self.standardized_context
-        return found if isinstance(found, StandardizedContext) else None
+        return module if isinstance(module, StandardizedContext) else None
 
     def prepare_contexts(self, condition: Tensor | Mapping[str, Tensor]) -> None:
         """Fit what standardises vectors and numbers to the conditions of training data.
@@ -127,7 +128,7 @@ class Conditioned(nn.Module):
             if context is not None and values is not None:
                 context.prepare(values)
 
-    def condition_array(self, condition: TensorCondition, n: int) -> NDArray[Any] | None:
+    def condition_array(self, condition: TensorCondition, n: int) -> Array | None:
         """The condition of ``n`` samples as the array that graphs take: int32 ``[n]`` or float32 ``[n, d]``.
 
         Raises:
@@ -157,7 +158,7 @@ class Conditioned(nn.Module):
         array = self.condition_array(condition, n)
         return None if array is None else self.as_condition(array)
 
-    def as_condition(self, array: NDArray[Any]) -> Tensor:
+    def as_condition(self, array: Array) -> Tensor:
         """A condition array as a tensor on the model's device; vectors in its dtype, or float32 if that is wider."""
         return self._placed(torch.from_numpy(np.ascontiguousarray(array)))
 
@@ -200,16 +201,16 @@ class Conditioned(nn.Module):
             return False
         if not ports:
             raise ConfigError(
-                f"{type(self).__name__} has encode_condition, but no encoded_ports that say what it gives"
+                f"{type(self).__name__} has encode_condition, but no encoded_ports that describe its outputs"
             )
         for port in ports:
             if port.shape[:1] != (ROWS,) or port.name in RESERVED:
                 raise ConfigError(
                     f"{type(self).__name__}: an encoder of conditions cannot give {port.name} {list(port.shape)}: its "
-                    f"first size is {ROWS!r}, and its name is not one that graphs have otherwise"
+                    f"first size must be {ROWS!r}, and its name must not be that of another input or output of graphs"
                 )
-        given = {port.name for port in part_ports(self.condition, ROWS)}
-        if same := [port.name for port in ports if port.name in given]:
+        taken = {port.name for port in part_ports(self.condition, ROWS)}
+        if same := [port.name for port in ports if port.name in taken]:
             raise ConfigError(
                 f"{type(self).__name__}: the encoder of conditions gives {same[0]}, which is the name of a part or mask"
             )
@@ -217,7 +218,7 @@ class Conditioned(nn.Module):
 
     @property
     def takes_parts(self) -> bool:
-        """Whether the model gets its condition as a mapping, of parts or of what they are encoded as."""
+        """Whether the model gets its condition as a mapping, of parts or of their encodings."""
         return self.condition is not None and (not self.condition.plain or self.encodes)
 
     def condition_inputs(self, *leading: str) -> tuple[Port, ...]:
@@ -233,7 +234,8 @@ class Conditioned(nn.Module):
         ports = part_ports(self.condition, *leading)
         if taken := [port.name for port in ports if port.name in RESERVED]:
             raise ConfigError(
-                f"{type(self).__name__} is conditioned on a part {taken[0]!r}, as graphs name another input",
+                f"{type(self).__name__} is conditioned on a part {taken[0]!r}, which is the name of another input of "
+                "graphs",
                 hint="Give the part another name, or the model an encode_condition whose outputs are named otherwise.",
             )
         return ports
@@ -260,21 +262,21 @@ class Conditioned(nn.Module):
             return condition
         if not has_tensor(condition):
             return self._parts_of(described.arrays(condition, n))
-        values: Mapping[str, Any] = condition if isinstance(condition, Mapping) else {described.names[0]: condition}
-        given: dict[Part, Tensor] = {
-            part: values[part.name] for part in described.parts if isinstance(values.get(part.name), Tensor)
-        }
-        rest = tuple(part for part in described.parts if part not in given)
-        left = {name: value for name, value in values.items() if name not in {part.name for part in given}}
-        if left and not rest:
-            described.arrays(left, n)  # raises: these are no parts of it
-        found = self._parts_of(Condition(rest).arrays(left, n)) if rest else {}
-        for part, value in given.items():
-            look = value.device.type == "cpu" or not self.training
-            found[part.name] = self._part(part, checked_part(value, part, n, look=look))
+        values: Mapping[str, Tensor | ArrayLike | None] = (
+            condition if isinstance(condition, Mapping) else {described.names[0]: condition}
+        )
+        tensors = {part: value for part in described.parts if isinstance(value := values.get(part.name), Tensor)}
+        rest = tuple(part for part in described.parts if part not in tensors)
+        others = {name: value for name, value in values.items() if name not in {part.name for part in tensors}}
+        if others and not rest:
+            described.arrays(others, n)  # raises: the condition has no such parts
+        parts = self._parts_of(Condition(rest).arrays(others, n)) if rest else {}
+        for part, tensor in tensors.items():
+            look = tensor.device.type == "cpu" or not self.training
+            parts[part.name] = self._part(part, checked_part(tensor, part, n, look=look))
             if part.mask is not None:
-                found[part.mask] = mask_of(part, found[part.name]).to(self.dtype)
-        return {port.name: found[port.name] for port in part_ports(described, ROWS)}
+                parts[part.mask] = mask_of(part, parts[part.name]).to(self.dtype)
+        return {port.name: parts[port.name] for port in part_ports(described, ROWS)}
 
     def received_condition(
         self, condition: TensorCondition, n: int, lengths: Mapping[int | str, int] | None = None
@@ -402,7 +404,7 @@ class Conditioned(nn.Module):
             )
         return {name: encoded[name] for name in names}
 
-    def _parts_of(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    def _parts_of(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         """Arrays of parts and masks as tensors on the model's device."""
         assert self.condition is not None
         parts = {part.name: part for part in self.condition.parts}

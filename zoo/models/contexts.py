@@ -8,13 +8,14 @@ standardises by them, in training, sampling, scoring and in its graphs: users pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike
 from zoo.data import check_finite
 from zoo.errors import ConditionError
@@ -70,7 +71,7 @@ class StandardizedContext(nn.Module):
         """``[..., d]`` in the users' units to ``[..., d]`` of about unit scale."""
         return (context - self.shift) / self.scale
 
-    def raw(self, standard: NDArray[Any]) -> NDArray[np.float32]:
+    def raw(self, standard: Array) -> NDArray[np.float32]:
         """The inverse of :meth:`forward`, to generate contexts of typical magnitude."""
         shift, scale = (buffer.detach().cpu().double().numpy() for buffer in (self.shift, self.scale))
         return np.asarray(shift + scale * standard, np.float32)
@@ -85,7 +86,7 @@ class StandardizedContext(nn.Module):
                 self._buffers[name] = buffer.to(moved.device)
         return self
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *others: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Mapping[str, object], prefix: str, *others: object) -> None:
         """As usual, but becomes the identity if the state has neither buffer."""
         names = [prefix + name for name in self._buffers]
         if not any(name in state_dict for name in names):
@@ -97,6 +98,8 @@ class StandardizedContext(nn.Module):
 
 #: a condition as a model in PyTorch takes it: one that is a tensor keeps its device and its gradient
 TensorCondition: TypeAlias = Tensor | Mapping[str, Tensor] | ConditionLike
+#: what a network gets of it: a tensor ``[n]`` or ``[n, d]``, or tensors by the names of ports; None without a condition
+ReceivedCondition: TypeAlias = Tensor | Mapping[str, Tensor] | None
 
 
 def checked_condition(value: Tensor, condition: Condition, n: int, *, look: bool) -> Tensor:

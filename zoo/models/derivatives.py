@@ -66,7 +66,7 @@ def _layer_norm(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
-    *_: Any,
+    *_: object,
 ) -> Tensor:
     """As :func:`torch.nn.functional.layer_norm`."""
     axes = tuple(range(-len(normalized_shape), 0))

@@ -1,7 +1,7 @@
 """The layers that encode a condition of named parts: run once for each different condition, and trained with the model.
 
 Every operation has a forward-mode derivative and an ONNX translation, and none looks at more than one row. This module
-needs torch; :mod:`zoo.models.encoding` says what goes in how.
+needs torch; :mod:`zoo.models.encoding` describes which part goes in how.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from zoo.parts import Part
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Dim, Port
 
-#: what is added to the scores of entries that are filled up: e to its power is 0, and float16 has it
+#: added to the attention scores of padding: e to its power is 0, and float16 can represent it
 _UNSEEN = -1e4
 
 
 class ConditionEncoder(nn.Module):
-    """Named parts to what a network takes of them: a vector, channels, and keys and values.
+    """Named parts to the inputs of a network: a vector, channels, and keys and values.
 
     Its outputs are ``embedding`` ``[rows, E]``, the vectors of parts one after the other; ``beside``
     ``[rows, c, *size]``, in state units if their range is known; and for each part that is attended to ``NAME_read``
     ``[rows, length, layers · 2 · width]``, the keys and values of every layer, and ``NAME_seen``, its mask.
 
     Args:
-        plan: what goes in how.
+        plan: which part goes in how.
         layers: cross-attentions of the network.
     """
 
@@ -72,10 +72,10 @@ class ConditionEncoder(nn.Module):
         attended: dict[str, Tensor] = {}
         for part in self.plan.condition.parts:
             mask = None if part.mask is None else parts[part.mask]
-            given = parts[part.name] if part.dtype == "int32" else _in_range(part, parts[part.name])
+            ranged = parts[part.name] if part.dtype == "int32" else _in_range(part, parts[part.name])
             way = self.plan.encodings[part.name].by
             layer = self.encoders[f"part_{part.name}"]
-            value = layer(given) if mask is None or way == CONCATENATION else layer(given, mask)
+            value = layer(ranged) if mask is None or way == CONCATENATION else layer(ranged, mask)
             if way == CROSS_ATTENTION:
                 attended[f"{part.name}_read"] = self.keys_values[f"part_{part.name}"](value)
                 # an output of a graph is not one of its inputs
@@ -149,7 +149,7 @@ def _attention(query: Tensor, keys: Tensor, values: Tensor, seen: Tensor, heads:
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention over the entries that are there and a two-layer network, each after a layer norm.
+    """Self-attention over the entries that are not padding and a two-layer network, each after a layer norm.
 
     Args:
         width: of a token.
@@ -175,7 +175,7 @@ class TransformerLayer(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Tokens or rows of a sequence through a transformer that sees where they are, and not what fills them up.
+    """Tokens or rows of a sequence through a transformer that sees their positions, and ignores padding.
 
     Args:
         part: the tokens, or the sequence.
@@ -210,7 +210,7 @@ class TextEncoder(nn.Module):
 
 
 class PictureEncoder(nn.Module):
-    """Convolutions that halve the sides, what is left averaged over a grid, and a linear layer of it all.
+    """Convolutions that halve the sides, an average over a grid of the result, and a linear layer.
 
     The grid keeps where things are, which an average over all positions would lose.
 
@@ -248,13 +248,13 @@ class PictureEncoder(nn.Module):
 
 
 class Resize(nn.Module):
-    """Linear interpolation along the last axes, by matrices; where it makes smaller, averages of what is passed over.
+    """Linear interpolation along the last axes, by matrices; where it makes smaller, it averages.
 
     As Pillow's bilinear filter, and ``F.interpolate`` with ``antialias``.
 
     Args:
-        sides: of what comes in.
-        to: of what goes out.
+        sides: of the input.
+        to: of the output.
     """
 
     def __init__(self, sides: Sequence[int], to: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""How the parts of a condition go into a network: what a config says of each, with its defaults, checked.
+"""How the parts of a condition go into a network: the config of each, with its defaults, checked.
 
 ==============  =======================================  ==============================================================
 way             what goes in                             of which parts
@@ -55,7 +55,7 @@ _BESIDE: dict[int, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PartEncoding:
-    """What a config says of one part, ``conditioning.NAME``; what is left out is chosen for its modality.
+    """The config of one part, ``conditioning.NAME``; values that are left out are chosen by its modality.
 
     Attributes:
         by: the way, see above.
@@ -85,11 +85,11 @@ class PartEncoding:
         for name, limit in least.items():
             value = getattr(self, name)
             if value is not None and value < limit:
-                raise ConfigError(f"conditioning: {name} is {limit} or more, not {value}")
+                raise ConfigError(f"conditioning: {name} must be {limit} or more, not {value}")
         if not self.channels or min(self.channels) < 1:
-            raise ConfigError(f"conditioning: channels are one number above 0 or more, not {list(self.channels)}")
+            raise ConfigError(f"conditioning: channels must be one or more numbers above 0, not {list(self.channels)}")
         if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"conditioning: dropout is in [0, 1), not {self.dropout}")
+            raise ConfigError(f"conditioning: dropout must be in [0, 1), not {self.dropout}")
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,13 @@ class Plan:
     def of(
         cls,
         condition: Condition,
-        conditioning: Mapping[str, Any] | None,
+        conditioning: Mapping[str, object] | None,
         ways: Collection[str],
         *,
         size: Sequence[int] = (),
         channels_last: bool = False,
     ) -> Plan:
-        """What a config says, and for what it leaves out the default.
+        """The config of each part, with defaults for what it leaves out.
 
         Args:
             condition: the parts.
@@ -146,13 +146,13 @@ class Plan:
         said = dict(conditioning or {})
         if unknown := [name for name in said if name not in condition.names]:
             raise ConfigError(
-                f"conditioning is of the parts {', '.join(condition.names)}, and there is no part {unknown[0]!r}"
+                f"conditioning is for the parts {', '.join(condition.names)}, and there is no part {unknown[0]!r}"
             )
         axes = len(size)
         encodings = {part.name: _encoding(part, said.get(part.name, {}), ways, axes) for part in condition.parts}
         attending = [e for e in encodings.values() if e.by == CROSS_ATTENTION]
         if len({(e.width, e.heads) for e in attending}) > 1:
-            raise ConfigError("conditioning: parts by cross-attention have the same width and heads")
+            raise ConfigError("conditioning: parts by cross-attention must have the same width and heads")
         return cls(condition, encodings, tuple(size), channels_last)
 
     def parts(self, way: str) -> list[Part]:
@@ -203,7 +203,7 @@ def _encoding(part: Part, said: Any, ways: Collection[str], axes: int) -> PartEn
     """That of one part, checked and filled in."""
     where = f"conditioning.{part.name}"
     if not isinstance(said, Mapping):
-        raise ConfigError(f"{where} is a table, such as {{ by = {EMBEDDING!r} }}, not {said!r}")
+        raise ConfigError(f"{where} must be a table, such as {{ by = {EMBEDDING!r} }}, not {said!r}")
     read = records.read(PartEncoding, dict(said), where)
     by = _default(part, ways, axes) if read.by is None else read.by
     possible = [way for modality, way in _OPTIONS if modality == part.modality and _fits(part, way, ways, axes)]
@@ -214,10 +214,10 @@ def _encoding(part: Part, said: Any, ways: Collection[str], axes: int) -> PartEn
     if beyond := sorted(own & said.keys()):
         raise ConfigError(f"{where}: {part.modality} by {by} have no {beyond[0]}")
     if read.dropout and part.null is None:
-        raise ConfigError(f"{where}: a part needs a null to be replaced by, so that dropout can be above 0")
+        raise ConfigError(f"{where}: dropout above 0 needs a null to replace the part by")
     width = read.width or {"classes": 32, "numbers": None}.get(part.modality, 64)
     if "heads" in options and width is not None and (width % (2 * read.heads) or width % 2):
-        raise ConfigError(f"{where}: width ({width}) is divisible by 2 and by twice the heads ({read.heads})")
+        raise ConfigError(f"{where}: width ({width}) must be divisible by 2 and by twice the heads ({read.heads})")
     return replace(read, by=by, width=width if "width" in options else None)
 
 
@@ -229,7 +229,7 @@ def _fits(part: Part, way: str, ways: Collection[str], axes: int) -> bool:
 
 
 def _default(part: Part, ways: Collection[str], axes: int) -> str:
-    """Images and recordings beside data of their kind, attention to what is of any length, and else an embedding."""
+    """Concatenation for images and recordings with data of their kind, attention for any length, else embedding."""
     if part.modality in ("image", "audio") and _fits(part, CONCATENATION, ways, axes):
         return CONCATENATION
     if part.modality in ("tokens", "sequence") and CROSS_ATTENTION in ways:

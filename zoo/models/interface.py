@@ -118,7 +118,7 @@ class GenerativeModel(Conditioned, ABC):
         """
         if self.density == "none":
             raise UsageError(
-                f"{type(self).__name__} has no density, so no negative log-likelihood to train it by",
+                f"{type(self).__name__} has no density, so it cannot be trained by its negative log-likelihood",
                 hint="Give the model a method loss(x, *, condition=None).",
             )
         return -self.log_prob(x, condition=condition).mean()
@@ -189,7 +189,7 @@ class GenerativeModel(Conditioned, ABC):
             )
         return x
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+    def load_state_dict(self, state_dict: Mapping[str, object], strict: bool = True, assign: bool = False) -> Any:
         """As for any module; a model that received its full state counts as loaded (:func:`zoo.weights.is_loaded`)."""
         result = super().load_state_dict(state_dict, strict, assign)
         if not result.missing_keys:
@@ -299,7 +299,7 @@ class DirectModel(GenerativeModel):
         if self.condition is not None and condition is None and (self.condition.plain or self.condition.required):
             raise ConditionError(f"scoring needs {self.condition.told} that the data is conditioned on")
         if condition is None and self.takes_parts:
-            condition = {}  # what stands for each part, and no class in turn
+            condition = {}  # the null of each part, instead of every class in turn
         x, beyond = finite_part(x)
         return self.log_density(x, self.received_condition(condition, len(x))) + beyond
 
@@ -329,7 +329,7 @@ class DirectModel(GenerativeModel):
     def _scoring(self, encodes: str | None) -> Direct:
         return Direct("log_prob", density="exact" if self.density == "exact" else "bound", condition_encoder=encodes)
 
-    def not_finite(self, n: int) -> Mapping[str, Any]:
+    def not_finite(self, n: int) -> Mapping[str, object]:
         """``n`` data for the proof of an export, each with one number that is not finite: ∞, -∞ and NaN in turn."""
         data = np.zeros((n, *self.event_shape), np.float32)
         data.reshape(n, -1)[:, -1] = np.resize([np.inf, -np.inf, np.nan], n)
@@ -363,7 +363,7 @@ def condition_ports(condition: Condition | None) -> tuple[Port, ...]:
     return () if condition is None else part_ports(condition, "batch")
 
 
-def _no_options(options: dict[str, Any]) -> None:
+def _no_options(options: dict[str, object]) -> None:
     if options:
         raise UsageError(f"this model has no option {', '.join(sorted(options))}")
 

@@ -10,10 +10,25 @@ from pathlib import Path
 from typing import Any, cast
 
 from zoo.bundle import MANIFEST, Bundle, Manifest, is_bundle, open_bundle, read_manifest
-from zoo.errors import NameConflictError, PluginError, UnknownNameError, UsageError, ZooError
+from zoo.conditions import Condition
+from zoo.errors import NameConflictError, PluginError, UsageError, ZooError
+from zoo.lengths import Length
+from zoo.modality import Modality, modality_from
 from zoo.registry import Item, Registry, entries
 from zoo.registry.cards import CARD_FILE, Importer, ModelCard
 from zoo.registry.discovery import last_line
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts about a model known before it is opened."""
+
+    name: str
+    event_shape: tuple[int, ...]
+    condition: Condition | None
+    modality: Modality | None = None
+    length: Length | None = None
+    samples: bool = True
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,16 @@ class Source:
         if self.known is None and self.bundle is not None:
             object.__setattr__(self, "known", read_manifest(self.bundle))
         return self.known
+
+    def facts(self) -> Facts:
+        """The facts that its bundle states, since that is what runs; without one, those of its card."""
+        known, card = self.manifest(), self.card
+        if known is not None:
+            sample = known.sample is not None
+            return Facts(self.name, known.event_shape, known.condition, known.modality, known.length, sample)
+        assert card is not None
+        modality = modality_from(card.data.get("kind"))
+        return Facts(self.name, card.event_shape, card.condition, modality, card.length, card.samples)
 
     def open(self) -> Bundle:
         """The bundle with every file checked, by the manifest if that was read before.
@@ -69,14 +94,14 @@ def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: A
         ConfigError, BundleError: a folder whose card or manifest cannot be read.
     """
     name = os.fspath(model)
-    source = _own(registry, name)
+    path = Path(name).expanduser()
+    source = _of_card(registry.model(name)) if _is_name(registry, name) else _in_folder(path)
     if source is not None:
         if importing:
             raise UsageError(
                 f"{source.name} is not imported, so it takes no option {', '.join(importing)} of an importer"
             )
         return source
-    path = Path(name).expanduser()
     source = _imported(registry, path, importing)
     if source is not None:
         return source
@@ -89,21 +114,19 @@ def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: A
     )
 
 
-def _own(registry: Registry, model: str) -> Source | None:
-    """A model of genzoo, or None for a path to something else.
+def _is_name(registry: Registry, model: str) -> bool:
+    """Whether MODEL is to be looked up: it does not look like a path, and is registered or not a path either."""
+    if os.sep in model or "/" in model or model.startswith((".", "~")):
+        return False
+    return any(item.description.name == model for item in registry.items("model")) or not Path(model).exists()
+
+
+def _in_folder(path: Path) -> Source | None:
+    """A model of genzoo in a folder, or None for something else.
 
     Raises:
         UsageError: the path does not exist.
     """
-    path = Path(model)
-    looks_like_path = os.sep in model or "/" in model or model.startswith((".", "~"))
-    if not looks_like_path:
-        try:
-            return _of_card(registry.model(model))
-        except UnknownNameError:
-            if not path.exists():
-                raise
-    path = path.expanduser()
     if path.name in (CARD_FILE, MANIFEST) and path.is_file():
         path = path.parent
     if (path / CARD_FILE).is_file():
@@ -116,7 +139,7 @@ def _own(registry: Registry, model: str) -> Source | None:
     return None
 
 
-def _imported(registry: Registry, path: Path, options: Mapping[str, Any]) -> Source | None:
+def _imported(registry: Registry, path: Path, options: Mapping[str, object]) -> Source | None:
     """The source that an importer recognises in a path, or None.
 
     Raises:
@@ -141,7 +164,7 @@ def _imported(registry: Registry, path: Path, options: Mapping[str, Any]) -> Sou
     return Source(card.name, card, None, cast(Importer, item.description))
 
 
-def _described(item: Item, path: Path, options: Mapping[str, Any]) -> ModelCard | None:
+def _described(item: Item, path: Path, options: Mapping[str, object]) -> ModelCard | None:
     importer = cast(Importer, item.description)
     # only an importer's entry needs its requirements: a model can be shown where it cannot be loaded
     entry = replace(importer, entry=importer.describe, requires=())

@@ -32,11 +32,10 @@ the built-in ones are registered, too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from zoo.arrays import Float64Array as Array
 from zoo.errors import ConfigError, MissingDependencyError, PluginError, UnknownNameError, ZooError
 from zoo.paths.base import (
-    Array,
     CorruptionPath,
     GaussianPath,
     VarianceExploding,
@@ -113,15 +112,15 @@ PATHS: dict[str, type[GaussianPath]] = {
 }
 
 
-def path_from(description: Mapping[str, Any] | str) -> CorruptionPath:
+def path_from(description: Mapping[str, object] | str) -> CorruptionPath:
     """The path of a description by ``describe()``, or of a name with default parameters.
 
     Raises:
         UnknownNameError: no path has that name; a description of a plugin's path names the plugin's package.
         ConfigError: a parameter that the path does not have.
-        NameConflictError, PluginError: a name that two plugins claim, or a path of a plugin that is none.
+        NameConflictError, PluginError: a name that two plugins claim, or a plugin's path that is not valid.
     """
-    fields = {"name": description} if isinstance(description, str) else dict(description)
+    fields: dict[str, object] = {"name": description} if isinstance(description, str) else dict(description)
     name = str(fields.pop("name", None))
     cls = BUILTIN.get(name)
     if cls is None:
@@ -132,12 +131,12 @@ def path_from(description: Mapping[str, Any] | str) -> CorruptionPath:
         raise ConfigError(f"path {name!r}: {error}") from None
 
 
-def is_gaussian(description: Mapping[str, Any]) -> bool:
+def is_gaussian(description: Mapping[str, object]) -> bool:
     """Whether it describes a Gaussian path, as all paths of plugins are, installed or not."""
     return issubclass(BUILTIN.get(str(description.get("name")), GaussianPath), GaussianPath)
 
 
-def absent(description: Mapping[str, Any]) -> str | None:
+def absent(description: Mapping[str, object]) -> str | None:
     """The package that a description says brings its path, quoted, if no plugin here does; else None."""
     name, package = str(description.get("name")), description.get("package")
     if not isinstance(package, str) or name in BUILTIN or name in extensions.claimed("path"):
@@ -145,7 +144,7 @@ def absent(description: Mapping[str, Any]) -> str | None:
     return shortened(repr(package), 80)
 
 
-def needed(description: Mapping[str, Any], purpose: str) -> CorruptionPath:
+def needed(description: Mapping[str, object], purpose: str) -> CorruptionPath:
     """:func:`path_from`, for a purpose that needs the path's functions: to ``"score data"``.
 
     Raises:
@@ -157,7 +156,7 @@ def needed(description: Mapping[str, Any], purpose: str) -> CorruptionPath:
     return path_from(description)
 
 
-def lacking(description: Mapping[str, Any], purpose: str) -> MissingDependencyError:
+def lacking(description: Mapping[str, object], purpose: str) -> MissingDependencyError:
     """The error of a path that is :func:`absent`, for a purpose as of :func:`needed`."""
     error = MissingDependencyError(
         absent(description) or "a plugin", f"{purpose} with the path {description['name']!r}", extra=""
@@ -166,7 +165,7 @@ def lacking(description: Mapping[str, Any], purpose: str) -> MissingDependencyEr
     return error
 
 
-def _brought(name: str, fields: dict[str, Any]) -> GaussianPath:
+def _brought(name: str, fields: dict[str, object]) -> GaussianPath:
     """The path of a plugin."""
     package = fields.pop("package", None)
     claims = extensions.claimed("path")
@@ -179,11 +178,11 @@ def _brought(name: str, fields: dict[str, Any]) -> GaussianPath:
         elif unknown.hint is None or not unknown.hint.startswith("Did"):
             unknown.hint = "A plugin may bring it: see `zoo plugins`."
         raise unknown
-    _, plugin = extensions.found("path", name)
+    _, plugin = extensions.claim_of("path", name)
     what = f"path {name!r} of {plugin.origin}"
     cls = extensions.loaded("path", name)
     if not (isinstance(cls, type) and issubclass(cls, GaussianPath) and cls.name == name):
-        raise PluginError(f"{what} is no GaussianPath of that name")
+        raise PluginError(f"{what} is not a GaussianPath of that name")
     cls.package = plugin.distribution
     try:
         path = cls(**fields)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from zoo.arrays import Float64Array
 from zoo.errors import UsageError
-
-Array = NDArray[np.float64]
 
 
 class CorruptionPath(ABC):
@@ -27,14 +26,14 @@ class CorruptionPath(ABC):
         return None
 
     @abstractmethod
-    def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
+    def alpha_sigma(self, t: ArrayLike) -> tuple[Float64Array, Float64Array]:
         """(α(t), σ(t)): how much of the data is left, and how much of it is corrupted."""
 
-    def network_time(self, t: ArrayLike) -> Array:
+    def network_time(self, t: ArrayLike) -> Float64Array:
         """The network's time input for t: here 1000·t, the scale that sinusoidal embeddings are designed for."""
         return 1000.0 * np.asarray(t, np.float64)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Name and parameters, as JSON values, and the package of a plugin's path."""
         described = {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
         return {**described, "package": self.package} if self.package else described
@@ -57,11 +56,11 @@ class GaussianPath(CorruptionPath):
         return 0.0
 
     @abstractmethod
-    def log_snr(self, t: ArrayLike) -> Array:
+    def log_snr(self, t: ArrayLike) -> Float64Array:
         """λ(t) = ln α²/σ², strictly decreasing in t ∈ [0, 1]."""
 
     @abstractmethod
-    def time_at(self, log_snr: ArrayLike) -> Array:
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
         """The inverse of :meth:`log_snr`."""
 
 
@@ -82,7 +81,7 @@ def require_gaussian(path: CorruptionPath) -> GaussianPath:
 class VariancePreserving(GaussianPath):
     """Paths with α² + σ² = 1, given by their log-SNR alone."""
 
-    def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
+    def alpha_sigma(self, t: ArrayLike) -> tuple[Float64Array, Float64Array]:
         """α = √sigmoid(λ), σ = √sigmoid(-λ)."""
         log_snr = self.log_snr(t)
         return np.exp(-0.5 * np.logaddexp(0, -log_snr)), np.exp(-0.5 * np.logaddexp(0, log_snr))
@@ -94,14 +93,14 @@ class VarianceExploding(GaussianPath):
     unbounded: ClassVar[bool] = True
 
     @abstractmethod
-    def noise_level(self, t: ArrayLike) -> Array:
+    def noise_level(self, t: ArrayLike) -> Float64Array:
         """σ(t)."""
 
-    def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
+    def alpha_sigma(self, t: ArrayLike) -> tuple[Float64Array, Float64Array]:
         """(1, σ(t))."""
         sigma = self.noise_level(t)
         return np.ones_like(sigma), sigma
 
-    def log_snr(self, t: ArrayLike) -> Array:
+    def log_snr(self, t: ArrayLike) -> Float64Array:
         """λ(t) = -2 ln σ(t)."""
         return np.asarray(-2.0 * np.log(self.noise_level(t)))

@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zoo.arrays import Float64Array
 from zoo.errors import ConfigError
-from zoo.paths.base import Array, VariancePreserving
+from zoo.paths.base import VariancePreserving
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class CosineLogSNR(VariancePreserving):
         b = float(np.arctan(np.exp(-0.5 * self.log_snr_max)))
         return float(np.arctan(np.exp(-0.5 * self.log_snr_min))) - b, b
 
-    def log_snr(self, t: ArrayLike) -> Array:
+    def log_snr(self, t: ArrayLike) -> Float64Array:
         """λ(t)."""
         a, b = self._ends()
         return np.asarray(-2.0 * np.log(np.tan(a * np.asarray(t, np.float64) + b)))
 
-    def time_at(self, log_snr: ArrayLike) -> Array:
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
         """t(λ) = (arctan(exp(-λ/2)) - b) / a."""
         a, b = self._ends()
         return np.asarray((np.arctan(np.exp(-0.5 * np.asarray(log_snr, np.float64))) - b) / a)

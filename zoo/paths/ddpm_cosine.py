@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from zoo.paths.base import Array
+from zoo.arrays import Float64Array
 from zoo.paths.discrete import Discrete
 
 
@@ -19,7 +19,7 @@ class DDPMCosine(Discrete):
     beta_max: float = 0.999
     name: ClassVar[str] = "ddpm-cosine"
 
-    def betas(self) -> Array:
+    def betas(self) -> Float64Array:
         """β, ``[T]``."""
         u = np.arange(self.num_timesteps + 1) / self.num_timesteps
         bar = np.cos(0.5 * np.pi * (u + self.offset) / (1.0 + self.offset)) ** 2

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from zoo.paths.base import Array
+from zoo.arrays import Float64Array
 from zoo.paths.discrete import Discrete
 
 
@@ -19,6 +19,6 @@ class DDPMLinear(Discrete):
     beta_end: float = 0.02
     name: ClassVar[str] = "ddpm-linear"
 
-    def betas(self) -> Array:
+    def betas(self) -> Float64Array:
         """β, ``[T]``."""
         return np.linspace(self.beta_start, self.beta_end, self.num_timesteps)

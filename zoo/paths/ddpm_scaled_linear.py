@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from zoo.paths.base import Array
+from zoo.arrays import Float64Array
 from zoo.paths.discrete import Discrete
 
 
@@ -19,7 +19,7 @@ class DDPMScaledLinear(Discrete):
     beta_end: float = 0.012
     name: ClassVar[str] = "ddpm-scaled-linear"
 
-    def betas(self) -> Array:
+    def betas(self) -> Float64Array:
         """β, ``[T]``."""
         # a negative bound gives NaN, which the constructor refuses
         with np.errstate(invalid="ignore"):

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from zoo.paths.base import Array
+from zoo.arrays import Float64Array
 from zoo.paths.discrete import Discrete
 
 
@@ -27,7 +27,7 @@ class DDPMSigmoid(Discrete):
     beta_max: float = 0.999
     name: ClassVar[str] = "ddpm-sigmoid"
 
-    def betas(self) -> Array:
+    def betas(self) -> Float64Array:
         """β, ``[T]``."""
         u = np.arange(self.num_timesteps + 1) / self.num_timesteps
         squashed = 1.0 / (1.0 + np.exp(-(self.start + u * (self.end - self.start)) / self.temperature))

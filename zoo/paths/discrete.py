@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zoo.arrays import Float64Array
 from zoo.errors import ConfigError
-from zoo.paths.base import Array, VariancePreserving
+from zoo.paths.base import VariancePreserving
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Discrete(VariancePreserving):
             )
 
     @abstractmethod
-    def betas(self) -> Array:
+    def betas(self) -> Float64Array:
         """β, ``[T]``, before any rescaling."""
 
     @property
@@ -49,7 +50,7 @@ class Discrete(VariancePreserving):
         return self.num_timesteps
 
     @cached_property
-    def _log_noise(self) -> Array:
+    def _log_noise(self) -> Float64Array:
         """ln(σ/α) at every timestep."""
         root = np.sqrt(np.cumprod(1.0 - self.betas()))
         if self.zero_terminal_snr:
@@ -58,13 +59,13 @@ class Discrete(VariancePreserving):
         with np.errstate(divide="ignore"):
             return np.asarray(0.5 * np.log1p(-(root**2)) - np.log(root))
 
-    def _timestep(self, t: ArrayLike) -> Array:
+    def _timestep(self, t: ArrayLike) -> Float64Array:
         tau = (self.num_timesteps - 1) * np.asarray(t, np.float64)
         whole = np.round(tau)
         # t = τ/(T - 1) loses the last bit; the network must be given 999, not 998.9999999999999
         return np.where(np.abs(tau - whole) < 1e-9, whole, tau)
 
-    def log_snr(self, t: ArrayLike) -> Array:
+    def log_snr(self, t: ArrayLike) -> Float64Array:
         """λ(t) = -2 ln(σ/α)."""
         tau, table = self._timestep(t), self._log_noise
         if not self.zero_terminal_snr:
@@ -78,7 +79,7 @@ class Discrete(VariancePreserving):
             outer = np.where(part >= 1.0, np.inf, np.log(np.tan(angle)))
         return np.asarray(-2.0 * np.where(tau <= last, inner, outer))
 
-    def time_at(self, log_snr: ArrayLike) -> Array:
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
         """The t between 0 and 1 with this λ."""
         level, table = -0.5 * np.asarray(log_snr, np.float64), self._log_noise
         if not self.zero_terminal_snr:
@@ -90,6 +91,6 @@ class Discrete(VariancePreserving):
         tau = np.where(level <= table[last], np.interp(level, table[:-1], np.arange(last + 1)), last + part)
         return np.asarray(tau / (len(table) - 1))
 
-    def network_time(self, t: ArrayLike) -> Array:
+    def network_time(self, t: ArrayLike) -> Float64Array:
         """The timestep τ, rounded if it is an integer up to rounding errors."""
         return self._timestep(t)

@@ -8,14 +8,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zoo.arrays import Float64Array
 from zoo.errors import ConfigError
-from zoo.paths.base import Array, VarianceExploding
+from zoo.paths.base import VarianceExploding
 
 
 @dataclass(frozen=True)
 class EDM(VarianceExploding):
-    """α = 1, σ(t) = (σ_min^(1/ρ) + t·(σ_max^(1/ρ) - σ_min^(1/ρ)))^ρ, so that equal steps of t give the noise levels "
-    "of eq. 5."""
+    """α = 1, σ(t) = (σ_min^(1/ρ) + t·(σ_max^(1/ρ) - σ_min^(1/ρ)))^ρ, so that equal steps of t give the noise levels
+    of eq. 5."""
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0
@@ -30,16 +31,16 @@ class EDM(VarianceExploding):
     def _ends(self) -> tuple[float, float]:
         return self.sigma_min ** (1.0 / self.rho), self.sigma_max ** (1.0 / self.rho)
 
-    def noise_level(self, t: ArrayLike) -> Array:
+    def noise_level(self, t: ArrayLike) -> Float64Array:
         """σ(t)."""
         low, high = self._ends()
         return np.asarray((low + np.asarray(t, np.float64) * (high - low)) ** self.rho)
 
-    def time_at(self, log_snr: ArrayLike) -> Array:
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
         """The inverse of σ(t) at σ = exp(-λ/2)."""
         low, high = self._ends()
         return np.asarray((np.exp(-0.5 * np.asarray(log_snr, np.float64) / self.rho) - low) / (high - low))
 
-    def network_time(self, t: ArrayLike) -> Array:
+    def network_time(self, t: ArrayLike) -> Float64Array:
         """c_noise = ln σ / 4 (table 1)."""
         return np.asarray(0.25 * np.log(self.noise_level(t)))

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zoo.paths.base import Array, CorruptionPath
+from zoo.arrays import Float64Array
+from zoo.paths.base import CorruptionPath
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Masking(CorruptionPath):
 
     name: ClassVar[str] = "masking"
 
-    def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
+    def alpha_sigma(self, t: ArrayLike) -> tuple[Float64Array, Float64Array]:
         """(1 - t, t)."""
         t = np.asarray(t, np.float64)
         return 1.0 - t, t

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zoo.arrays import Float64Array
 from zoo.errors import ConfigError
-from zoo.paths.base import Array, GaussianPath
+from zoo.paths.base import GaussianPath
 
 
 @dataclass(frozen=True)
@@ -47,33 +48,33 @@ class RectifiedFlow(GaussianPath):
         """α(1) = 0."""
         return True
 
-    def shifted(self, t: ArrayLike) -> Array:
+    def shifted(self, t: ArrayLike) -> Float64Array:
         """u(t)."""
         t = np.asarray(t, np.float64)
         return np.asarray(self.shift * t / (1.0 + (self.shift - 1.0) * t))
 
-    def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
+    def alpha_sigma(self, t: ArrayLike) -> tuple[Float64Array, Float64Array]:
         """(1 - u, u)."""
         u = self.shifted(t)
         return 1.0 - u, u
 
-    def log_snr(self, t: ArrayLike) -> Array:
+    def log_snr(self, t: ArrayLike) -> Float64Array:
         """λ = 2 ln((1 - u)/u); infinite at the two ends."""
         u = self.shifted(t)
         with np.errstate(divide="ignore"):
             return np.asarray(2.0 * (np.log1p(-u) - np.log(u)))
 
-    def time_at(self, log_snr: ArrayLike) -> Array:
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
         """u = 1/(1 + exp(λ/2)), then the shift undone: t = u / (shift - (shift - 1)·u)."""
         u = np.exp(-np.logaddexp(0.0, 0.5 * np.asarray(log_snr, np.float64)))
         return np.asarray(u / (self.shift - (self.shift - 1.0) * u))
 
-    def network_time(self, t: ArrayLike) -> Array:
+    def network_time(self, t: ArrayLike) -> Float64Array:
         """time_scale·u, or time_scale·(1 - u): a shifted path is a different grid for the same network."""
         u = self.shifted(t)
         return self.time_scale * (1.0 - u if self.data_at_one else u)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Name and parameters, omitting defaults that older readers do not know."""
         described = super().describe()
         if not self.data_at_one:

@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zoo.arrays import Float64Array
 from zoo.errors import ConfigError
-from zoo.paths.base import Array, GaussianPath
+from zoo.paths.base import GaussianPath
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,20 @@ class SubVP(GaussianPath):
         if not 0 < self.beta_min < self.beta_max or not 0 < self.start < 1:
             raise ConfigError("sub-vp needs 0 < beta_min < beta_max and 0 < start < 1")
 
-    def _integral(self, t: ArrayLike) -> Array:
+    def _integral(self, t: ArrayLike) -> Float64Array:
         u = self.start + (1.0 - self.start) * np.asarray(t, np.float64)
         return np.asarray(0.5 * u**2 * (self.beta_max - self.beta_min) + u * self.beta_min)
 
-    def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
+    def alpha_sigma(self, t: ArrayLike) -> tuple[Float64Array, Float64Array]:
         """(exp(-B/2), 1 - exp(-B))."""
         integral = self._integral(t)
         return np.exp(-0.5 * integral), -np.expm1(-integral)
 
-    def log_snr(self, t: ArrayLike) -> Array:
+    def log_snr(self, t: ArrayLike) -> Float64Array:
         """λ = -2 ln(σ/α), and σ/α = 2 sinh(B/2)."""
         return np.asarray(-2.0 * np.log(2.0 * np.sinh(0.5 * self._integral(t))))
 
-    def time_at(self, log_snr: ArrayLike) -> Array:
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
         """B = 2 arsinh(exp(-λ/2)/2), then the positive root u of ½(β₁-β₀)u² + β₀u = B."""
         integral = 2.0 * np.arcsinh(0.5 * np.exp(-0.5 * np.asarray(log_snr, np.float64)))
         slope = self.beta_max - self.beta_min

@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zoo.arrays import Float64Array
 from zoo.errors import ConfigError
-from zoo.paths.base import Array, GaussianPath
+from zoo.paths.base import GaussianPath
 
 MAX_KNOTS = 4096
 #: log-SNRs, in absolute value: e^-50 is beyond what float32 states can carry
@@ -78,12 +79,12 @@ class Tabulated(GaussianPath):
             object.__setattr__(self, field, value)
 
     @cached_property
-    def _knots(self) -> tuple[Array, Array, Array]:
+    def _knots(self) -> tuple[Float64Array, Float64Array, Float64Array]:
         """Times, values and slopes at the knots."""
         t, y = np.array(self.time), np.array(self.log_snrs)
         return t, y, _slopes(np.diff(t), np.diff(y) / np.diff(t))
 
-    def _within(self, interval: NDArray[np.intp], u: Array) -> Array:
+    def _within(self, interval: NDArray[np.intp], u: Float64Array) -> Float64Array:
         """λ at the share ``u`` in [0, 1] of an interval, as a cubic Hermite polynomial."""
         t, y, slope = self._knots
         width, left, right = np.diff(t)[interval], y[interval], y[interval + 1]
@@ -91,14 +92,14 @@ class Tabulated(GaussianPath):
         bubble = (1.0 - u) * slope[interval] - u * slope[interval + 1]
         return np.asarray(ends + width * u * (1.0 - u) * bubble)
 
-    def log_snr(self, t: ArrayLike) -> Array:
+    def log_snr(self, t: ArrayLike) -> Float64Array:
         """λ(t); that of the nearest end outside of [0, 1]."""
         knots = self._knots[0]
         t = np.clip(np.asarray(t, np.float64), 0.0, 1.0)
         interval = np.clip(np.searchsorted(knots, t, "right") - 1, 0, len(knots) - 2)
         return self._within(interval, (t - knots[interval]) / np.diff(knots)[interval])
 
-    def time_at(self, log_snr: ArrayLike) -> Array:
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
         """The t between 0 and 1 with this λ, by bisection of its interval."""
         knots, y, _ = self._knots
         level = np.asarray(log_snr, np.float64)
@@ -111,7 +112,7 @@ class Tabulated(GaussianPath):
         t = knots[interval] + 0.5 * (low + high) * np.diff(knots)[interval]
         return np.where(level >= y[0], 0.0, np.where(level <= y[-1], 1.0, t))
 
-    def alpha_sigma(self, t: ArrayLike) -> tuple[Array, Array]:
+    def alpha_sigma(self, t: ArrayLike) -> tuple[Float64Array, Float64Array]:
         """(α, σ) with α²/σ² = e^λ, as the scaling says."""
         half = 0.5 * self.log_snr(t)
         if self.scaling == "variance-exploding":
@@ -120,17 +121,17 @@ class Tabulated(GaussianPath):
             return np.exp(-np.logaddexp(0.0, -half)), np.exp(-np.logaddexp(0.0, half))
         return np.exp(-0.5 * np.logaddexp(0.0, -2.0 * half)), np.exp(-0.5 * np.logaddexp(0.0, 2.0 * half))
 
-    def network_time(self, t: ArrayLike) -> Array:
+    def network_time(self, t: ArrayLike) -> Float64Array:
         """time_scale·t."""
         return self.time_scale * np.asarray(t, np.float64)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Name, table, scaling and scale, as JSON values."""
         table = {"time": list(self.time), "log_snr": list(self.log_snrs)}
         return {"name": self.name, **table, "scaling": self.scaling, "time_scale": self.time_scale}
 
 
-def _slopes(width: Array, rise: Array) -> Array:
+def _slopes(width: Float64Array, rise: Float64Array) -> Float64Array:
     """dλ/dt at the knots, from the widths of the intervals and the slopes of their chords, all below 0."""
     if len(rise) == 1:
         return np.repeat(rise, 2)

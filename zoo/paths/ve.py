@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zoo.arrays import Float64Array
 from zoo.errors import ConfigError
-from zoo.paths.base import Array, VarianceExploding
+from zoo.paths.base import VarianceExploding
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,15 @@ class VE(VarianceExploding):
         if not 0 < self.sigma_min < self.sigma_max:
             raise ConfigError("ve needs 0 < sigma_min < sigma_max")
 
-    def noise_level(self, t: ArrayLike) -> Array:
+    def noise_level(self, t: ArrayLike) -> Float64Array:
         """σ(t)."""
         return np.asarray(self.sigma_min * (self.sigma_max / self.sigma_min) ** np.asarray(t, np.float64))
 
-    def time_at(self, log_snr: ArrayLike) -> Array:
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
         """t = ln(σ/σ_min) / ln(σ_max/σ_min), σ = exp(-λ/2)."""
         log_sigma = -0.5 * np.asarray(log_snr, np.float64)
         return np.asarray((log_sigma - np.log(self.sigma_min)) / np.log(self.sigma_max / self.sigma_min))
 
-    def network_time(self, t: ArrayLike) -> Array:
+    def network_time(self, t: ArrayLike) -> Float64Array:
         """σ(t), as in the networks of Song et al."""
         return self.noise_level(t)

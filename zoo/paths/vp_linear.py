@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zoo.arrays import Float64Array
 from zoo.errors import ConfigError
-from zoo.paths.base import Array, VariancePreserving
+from zoo.paths.base import VariancePreserving
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class LinearBeta(VariancePreserving):
         if not 0 < self.beta_min < self.beta_max or not 0 < self.start < 1:
             raise ConfigError("vp-linear needs 0 < beta_min < beta_max and 0 < start < 1")
 
-    def log_snr(self, t: ArrayLike) -> Array:
+    def log_snr(self, t: ArrayLike) -> Float64Array:
         """λ(t) = -ln(exp(-2 ln α) - 1), at u = start + (1 - start)·t."""
         u = self.start + (1.0 - self.start) * np.asarray(t, np.float64)
         minus_two_log_alpha = 0.5 * u**2 * (self.beta_max - self.beta_min) + u * self.beta_min
         return np.asarray(-np.log(np.expm1(minus_two_log_alpha)))
 
-    def time_at(self, log_snr: ArrayLike) -> Array:
+    def time_at(self, log_snr: ArrayLike) -> Float64Array:
         """The positive root of ½(β₁-β₀)u² + β₀u = ln(1 + e^-λ)."""
         target = np.logaddexp(0.0, -np.asarray(log_snr, np.float64))
         slope = self.beta_max - self.beta_min

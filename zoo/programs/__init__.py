@@ -16,8 +16,9 @@ from __future__ import annotations
 from zoo.programs.graph import Graph, HasPorts, event_of
 from zoo.programs.graph_writing import Value
 from zoo.programs.model import KINDS, Programs, describe, fused_from, program_from
+from zoo.programs.one_call import Direct, Fused, NoiseInput
 from zoo.programs.ports import Dim, Port
-from zoo.programs.program import MARGIN, USUAL_TABLES, Direct, Fused, Integrate, Iterate, NoiseInput, Program
+from zoo.programs.program import MARGIN, USUAL_TABLES, Integrate, Iterate, Program
 
 __all__ = [
     "KINDS",

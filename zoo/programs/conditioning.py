@@ -1,4 +1,4 @@
-"""The ports of a condition: what graphs take of its parts, or of what an encoder makes of them."""
+"""The ports of a condition: the inputs by which graphs take its parts, or their encodings."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check_encoder(
         BundleError: with what does not fit.
     """
     if condition is None:
-        raise BundleError(f"graph {encoder} encodes a condition, and the model has none")
+        raise BundleError(f"graph {encoder} encodes a condition, but the model has none")
     graph, leading = graphs[encoder], ROWS if batch is None else 1
     wanted = [dataclasses.replace(port, shape=(leading, *port.shape[1:])) for port in part_ports(condition, ROWS)]
     if {_form(port) for port in graph.inputs} != {_form(port) for port in wanted}:

@@ -24,14 +24,17 @@ class Graph:
             ``{port name: array}``).
         written: functions that write the graph instead of tracing the module, by name, the default
             first; see :mod:`zoo.programs.graph_writing`. The written graph is compared with the module.
+        composed: a function that writes a graph, which is otherwise traced as a whole, as calls of modules; an exporter
+            may trace one for all that are alike. None if there is no gain in that.
     """
 
     name: str
     module: Callable[..., Any]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    extremes: tuple[Callable[[int], Mapping[str, Any]], ...] = ()
+    extremes: tuple[Callable[[int], Mapping[str, object]], ...] = ()
     written: Mapping[str, Writer] = field(default_factory=dict)
+    composed: Writer | None = None
 
 
 class HasPorts(Protocol):

@@ -10,7 +10,8 @@ from zoo import records
 from zoo.density import cannot_sample
 from zoo.errors import BundleError
 from zoo.programs.graph import Graph
-from zoo.programs.program import Direct, Fused, Integrate, Iterate, Program
+from zoo.programs.one_call import Direct, Fused
+from zoo.programs.program import Integrate, Iterate, Program
 from zoo.registry.extensions import plugin_program
 
 #: the built-in kinds of a manifest's ``sample`` and ``log_prob``
@@ -24,7 +25,7 @@ class Programs:
     graphs: tuple[Graph, ...]
     sample: Program | None = None
     log_prob: Program | None = None
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def sampling(self) -> Program:
@@ -43,13 +44,13 @@ class Programs:
         return self.sample is not None and self.sample.stepped
 
 
-def describe(program: Program) -> dict[str, Any]:
+def describe(program: Program) -> dict[str, object]:
     """A program as JSON values, without fields that are omitted at their default."""
-    described: dict[str, Any] = records.write(program)
+    described: dict[str, object] = records.write(program)
     return described
 
 
-def program_from(described: Mapping[str, Any]) -> Program:
+def program_from(described: Mapping[str, object]) -> Program:
     """The inverse of :func:`describe`.
 
     Raises:

@@ -1,18 +1,19 @@
-"""Kinds of programs, which turn graphs into ``sample`` or ``log_prob``; see :mod:`zoo.programs`."""
+"""What a program is, and the kinds that go step by step: :class:`Iterate` and :class:`Integrate`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
 from zoo import records
+from zoo.arrays import Array
 from zoo.density import Density
 from zoo.errors import UsageError
-from zoo.noise import DISTRIBUTIONS, Distribution, Noise
+from zoo.noise import Noise
 from zoo.overriding import override
 from zoo.paths import is_gaussian, needed
 from zoo.programs.graph import HasPorts, event_of
@@ -115,7 +116,7 @@ class Program(ABC):
         """The same in a sentence of Markdown, for a model card."""
         return f"{self.summary()}."
 
-    def unit(self, samples: Any) -> float:
+    def unit(self, samples: Array) -> float:
         """The absolute size of a relative difference of 1 between two samples."""
         return max(float(np.std(samples)), 1.0)
 
@@ -123,11 +124,11 @@ class Program(ABC):
         """The same for a graph's outputs: the number of dimensions for log-densities."""
         return float(dimensions) if self.scores and graph == self.graph else 1.0
 
-    def sampling_cases(self, n: int) -> list[dict[str, Any]]:
+    def sampling_cases(self, n: int) -> list[dict[str, object]]:
         """Options of ``sample`` for the proof with ``n`` samples."""
         return [{}]
 
-    def scoring_options(self, n: int) -> dict[str, Any]:
+    def scoring_options(self, n: int) -> dict[str, object]:
         """Options of ``log_prob`` for the proof with ``n`` data."""
         return {}
 
@@ -153,100 +154,7 @@ class Program(ABC):
         Raises:
             UsageError: it does not; the message has the model's ``name``.
         """
-        raise UsageError(f"{name} has no chain of steps, so no variational bound")
-
-
-@dataclass(frozen=True)
-class NoiseInput:
-    """An input of a graph that takes noise.
-
-    Attributes:
-        name: of the input.
-        distribution: ``"normal"``, ``"uniform"`` in (0, 1), or ``"gumbel"``.
-    """
-
-    name: str
-    distribution: Distribution = "normal"
-
-    def __post_init__(self) -> None:
-        """Refuse a distribution that no runtime draws."""
-        if not isinstance(self.name, str) or self.distribution not in DISTRIBUTIONS:
-            raise ValueError(f"noise {self.name!r} of {self.distribution!r}")
-
-
-@dataclass(frozen=True)
-class Direct(Program):
-    """One call.
-
-    Attributes:
-        graph: name of the graph.
-        noise: sampling: the input that takes standard normals, or several such inputs or other noises than normals, in
-            the order of their streams; None for scoring. The shape of a noise is that of its input.
-        work: memory of a call relative to the numbers of a sample; a runtime's batches are smaller by this factor.
-        density: of a program that scores: ``"exact"``, or ``"bound"`` for a lower bound of the log-density, up to the
-            noise of an estimate. The manifest states it unless it is exact.
-        condition_encoder: name of the graph that encodes conditions, or None; see :class:`Program`.
-    """
-
-    graph: str
-    noise: str | tuple[NoiseInput, ...] | None = None
-    work: int = 1
-    density: Literal["exact", "bound"] = field(default="exact", metadata=records.OMITTED)
-    condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
-    kind: ClassVar[str] = "direct"
-    fuses: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Take the noises of a manifest; a single one of normals is named alone."""
-        if self.noise is None or isinstance(self.noise, str):
-            return
-        noises = tuple(each if isinstance(each, NoiseInput) else NoiseInput(**each) for each in self.noise)
-        names = [each.name for each in noises]
-        if not names or len(set(names)) != len(names):
-            raise ValueError("noises need different names")
-        alone = len(noises) == 1 and noises[0].distribution == "normal"
-        object.__setattr__(self, "noise", names[0] if alone else noises)
-
-    @property
-    @override
-    def noise_port(self) -> str | None:
-        return self.noise if isinstance(self.noise, str) else None
-
-    @override
-    def noises(self, graphs: Mapping[str, HasPorts]) -> tuple[Noise, ...]:
-        given = (NoiseInput(self.noise),) if isinstance(self.noise, str) else self.noise or ()
-        return tuple(Noise(each.name, event_of(graphs, self.graph, each.name, 1), each.distribution) for each in given)
-
-    @property
-    @override
-    def density_kind(self) -> Density:
-        return self.density
-
-    @property
-    def scores(self) -> bool:
-        """True without noise."""
-        return self.noise is None
-
-    def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
-        """Shape of the normals of one sample, which may differ from the shape of a sample.
-
-        Raises:
-            UsageError: it draws several noises, or others than normals.
-        """
-        if self.noise_port is None and (noises := self.noises(graphs)):
-            told = ", ".join(f"{each.name} ({each.distribution})" for each in noises)
-            raise UsageError(f"graph {self.graph} draws {told}, and not from normals alone")
-        return event_of(graphs, self.graph, self.noise_port, 1)
-
-    @override
-    def summary(self) -> str:
-        return f"one call of {self.graph}{', a lower bound' if self.density == 'bound' else ''}"
-
-    @override
-    def explanation(self) -> str:
-        noise = f" with {_told_noise(self.noise)}" if self.noise else ""
-        bound = ": a lower bound of the log-density, not the log-density itself" if self.density == "bound" else ""
-        return f"one call of `{self.graph}`{noise}{bound}."
+        raise UsageError(f"{name} has no chain of steps, so it has no variational bound")
 
 
 @dataclass(frozen=True)
@@ -274,7 +182,7 @@ class Iterate(Program):
     """
 
     graph: str
-    path: Mapping[str, Any]
+    path: Mapping[str, object]
     shift: float = 0.0
     scale: float = 1.0
     data_min: float | None = None
@@ -284,7 +192,7 @@ class Iterate(Program):
     sampler: str = "ddim"
     steps: int = 50
     guidance: float = 1.0
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     learned_variance: bool = False
     encoder: str | None = None
     decoder: str | None = None
@@ -317,15 +225,15 @@ class Iterate(Program):
         )
 
     @override
-    def unit(self, samples: Any) -> float:
+    def unit(self, samples: Array) -> float:
         """The scale of the data."""
         return self.scale
 
-    def sampling_cases(self, n: int) -> list[dict[str, Any]]:
+    def sampling_cases(self, n: int) -> list[dict[str, object]]:
         """The model's defaults once, and short runs with and without noise and guidance."""
         if not is_gaussian(self.path):
             return [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
-        short: dict[str, Any] = {"sampler": "ddpm", "steps": 5}
+        short: dict[str, object] = {"sampler": "ddpm", "steps": 5}
         if self.null_class is not None:
             short["guidance"] = 2.0
         return [{}, short] if n == 2 else [{"sampler": "ddim", "steps": 3}, short]
@@ -364,7 +272,7 @@ class Integrate(Program):
     """
 
     graph: str
-    path: Mapping[str, Any]
+    path: Mapping[str, object]
     shift: float = 0.0
     scale: float = 1.0
     null_class: int | None = None
@@ -391,7 +299,7 @@ class Integrate(Program):
             return f"{ode} and the exact trace unless others are asked for: exact up to the error of the steps."
         return f"{ode} and {self.probes} probe vector(s) unless more are asked for: an estimate, not the exact density."
 
-    def scoring_options(self, n: int) -> dict[str, Any]:
+    def scoring_options(self, n: int) -> dict[str, object]:
         """Few Runge-Kutta steps, and more of them for the smaller batches."""
         return {"steps": 2 if n > 2 else 8}
 
@@ -404,46 +312,7 @@ class Integrate(Program):
         return self
 
 
-@dataclass(frozen=True)
-class Fused(Program):
-    """A whole sampling run in one call, including noise: takes seed, first and n, and gives samples in data units.
-
-    Attributes:
-        graph: name of the graph.
-        sampler: its sampler; None for a model that samples in one call, like the following.
-        steps: its number of steps.
-        guidance: its guidance weight.
-        options: its options.
-        condition_encoder: name of the graph that encodes conditions, or None; see :class:`Program`.
-    """
-
-    graph: str
-    sampler: str | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
-    kind: ClassVar[str] = "fused"
-
-    def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
-        """The graph draws its noise itself."""
-        return ()
-
-    @override
-    def summary(self) -> str:
-        built_in = f": {self.steps} steps of {self.sampler}" if self.sampler else ""
-        return f"one call of {self.graph}, noise included{built_in}"
-
-
-def _told_noise(noise: str | tuple[NoiseInput, ...]) -> str:
-    """Noises in Markdown."""
-    if isinstance(noise, str):
-        return f"standard normal `{noise}`"
-    words = {"normal": "standard normal", "uniform": "uniform", "gumbel": "Gumbel"}
-    return ", ".join(f"{words[each.distribution]} `{each.name}`" for each in noise)
-
-
-def _at(path: Mapping[str, Any], time: float) -> dict[str, float]:
+def _at(path: Mapping[str, object], time: float) -> dict[str, float]:
     gaussian = needed(path, "make inputs of its graphs")
     alpha, sigma = gaussian.alpha_sigma(time)
     return {"time": float(gaussian.network_time(time)), "alpha": float(alpha), "sigma": float(sigma)}

@@ -178,7 +178,7 @@ class Metric(Description):
     """A measurement of ``zoo eval``.
 
     Attributes:
-        entry: ``"module:function"``, a function ``(evaluation) -> Mapping[str, Mapping[str, Any]]`` that gets a
+        entry: ``"module:function"``, a function ``(evaluation) -> Mapping[str, Mapping[str, object]]`` that gets a
             :class:`~zoo.metrics.evaluation.Evaluation`, and returns each measured number by name, as a table with its
             ``value`` and what is needed to interpret it (``unit``, ``standard_error``, ``samples``, ``of``, ...); empty
             if it does not apply to the model or the data.
@@ -213,7 +213,7 @@ class Format(Description):
     picture: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a format that can do nothing, and an extension that is none."""
+        """Refuse a format without reader and writer, and an invalid extension."""
         if not self.writer and not self.reader:
             raise ConfigError(f"the format {self.name!r} has neither a writer nor a reader")
         if not self.name.isalnum() or self.name != self.name.lower():
@@ -243,7 +243,7 @@ class ModalityKind(Description):
     rounding: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse an extension that is none."""
+        """Refuse an invalid extension."""
         if self.suffix and not (self.suffix[0] == "." and self.suffix[1:].isalnum() and self.suffix.islower()):
             raise ConfigError(f"modality {self.name!r}: an extension is as .wav, not {self.suffix!r}")
 
@@ -323,7 +323,7 @@ class ModelCard(Description):
 
     family: str
     architecture: str
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)
     event_shape: tuple[int, ...] = ()
     condition: Condition | None = None
     parameters: int = 0
@@ -332,14 +332,14 @@ class ModelCard(Description):
     license: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     papers: tuple[str, ...] = ()
-    recipe: Mapping[str, Any] | None = None
+    recipe: Mapping[str, object] | None = None
     bundle: str | None = None
     density: Density | None = field(default=None, metadata=records.OMITTED)
     samples: bool = field(default=True, metadata=records.OMITTED)
     length: Length | None = field(default=None, metadata=records.OMITTED)
     folder: Path | None = None
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """As JSON values; :meth:`from_description` reads them back."""
         values = {name: value for name, value in records.write(self).items() if name not in ("folder", "requires")}
         return {"format": CARD_FORMAT, **values}
@@ -349,7 +349,7 @@ class ModelCard(Description):
         return json.dumps(finite(self.describe()), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_description(cls, values: Mapping[str, Any], *, folder: Path | None = None) -> ModelCard:
+    def from_description(cls, values: Mapping[str, object], *, folder: Path | None = None) -> ModelCard:
         """Build from JSON values.
 
         Raises:
@@ -408,7 +408,7 @@ class ModelCard(Description):
         return self.folder / self.bundle if self.folder and self.bundle else None
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(values: Mapping[str, object]) -> dict[str, object]:
     """Values converted to plain JSON types, from any mappings and tuples of a Python caller."""
     return {
         name: dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value

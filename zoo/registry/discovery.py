@@ -213,7 +213,7 @@ def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugi
     return Plugin(replace(record, hooks=hooks, printed=text, location=location, **failure), described)
 
 
-def _register(module: Any) -> pluggy.PluginManager:
+def _register(module: object) -> pluggy.PluginManager:
     """A plugin manager for this plugin alone, so that its errors do not affect others."""
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
@@ -228,7 +228,7 @@ def _register(module: Any) -> pluggy.PluginManager:
     return manager
 
 
-def _no_hooks(module: Any) -> str:
+def _no_hooks(module: object) -> str:
     unmarked = [hook for hook in HOOKS if callable(getattr(module, hook, None))]
     if unmarked:
         return f"{unmarked[0]} is not marked with @zoo.hookimpl"

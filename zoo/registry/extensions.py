@@ -22,7 +22,7 @@ _claims: Mapping[str, Mapping[str, list[Claim]]] | None = None
 
 
 def bring(plugins: Iterable[Plugin]) -> None:
-    """Set what there is; a registry does so after discovery."""
+    """Set the claims of all plugins; a registry does so after discovery."""
     global _claims
     claims: dict[str, dict[str, list[Claim]]] = {}
     for plugin in sorted(plugins, key=attrgetter("record.builtin"), reverse=True):
@@ -49,7 +49,7 @@ def claimed(kind: str) -> Mapping[str, list[Claim]]:
     return _claims.get(kind, {})
 
 
-def found(kind: str, name: str) -> Claim:
+def claim_of(kind: str, name: str) -> Claim:
     """The description of that name, and its plugin.
 
     Raises:
@@ -66,12 +66,12 @@ def loaded(kind: str, name: str, part: str = "entry") -> Any:
     """What a description names in its field ``part``, imported.
 
     Raises:
-        KeyError, NameConflictError: as :func:`found` does.
+        KeyError, NameConflictError: as :func:`claim_of` does.
         PluginError, MissingDependencyError: it cannot be loaded.
     """
     from zoo.registry.entries import load_entry
 
-    description, plugin = found(kind, name)
+    description, plugin = claim_of(kind, name)
     return load_entry(kind, description, plugin, part)
 
 

@@ -10,11 +10,11 @@ import io
 import struct
 import wave
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.modality import Audio
 
@@ -25,7 +25,7 @@ GRAIN = 1 / 32_768
 _LARGEST = 1 << 28  # largest file in bytes: over four hours at 8 kHz
 
 
-def encoded(samples: NDArray[Any], modality: Audio, lengths: NDArray[np.int64] | None = None) -> bytes:
+def encoded(samples: Array, modality: Audio, lengths: NDArray[np.int64] | None = None) -> bytes:
     """A .wav file of recordings ``[n, 1, length]`` in [-1, 1), one after another.
 
     Recordings of lengths of their own are as long as they are, and a chunk ``cue`` says where each begins.
@@ -166,7 +166,7 @@ def decoded(content: bytes, modality: Audio, where: str) -> NDArray[np.int16]:
     return np.frombuffer(frames, "<i2").astype(np.int16)
 
 
-def rounding(x: NDArray[Any], modality: Audio, seed: int) -> NDArray[np.float32] | None:
+def rounding(x: Array, modality: Audio, seed: int) -> NDArray[np.float32] | None:
     """Uniform noise in [0, 1/32768) for recordings of 16 bits, or None for data not rounded to 16 bits."""
     steps = np.asarray(x, np.float64) / GRAIN
     if not np.array_equal(steps, np.floor(steps)):

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import OutputError, PluginError, UsageError, ZooError
 from zoo.files import atomic_file, check_free
 from zoo.lengths import Length
@@ -43,7 +43,7 @@ class Extras:
         about: how the samples were drawn, as JSON values.
     """
 
-    condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None
+    condition: Array | Mapping[str, Array] | None = None
     labels: Sequence[str] = ()
     levels: int | None = None
     modality: Modality | None = None
@@ -52,10 +52,10 @@ class Extras:
     density_seconds: float | None = None
     columns: int | None = None
     length: Length | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
-def named(condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None, n: int) -> dict[str, NDArray[Any]]:
+def named(condition: Array | Mapping[str, Array] | None, n: int) -> dict[str, Array]:
     """The condition of ``n`` samples as arrays of a file by name: ``condition``, or ``condition/<part>``.
 
     A part that is one for all loses its first axis.
@@ -69,13 +69,13 @@ def named(condition: NDArray[Any] | Mapping[str, NDArray[Any]] | None, n: int) -
     return {"condition": np.ascontiguousarray(condition)}
 
 
-def condition_in(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any] | dict[str, NDArray[Any]] | None:
+def condition_in(arrays: Mapping[str, Array]) -> Array | dict[str, Array] | None:
     """The condition among the arrays of a file, as :func:`named` stores it."""
     parts = {name.removeprefix(PART): array for name, array in arrays.items() if name.startswith(PART)}
     return parts or arrays.get("condition")
 
 
-def write(samples: NDArray[Any], path: Path, extras: Extras | None = None, *, replace: bool = False) -> None:
+def write(samples: Array, path: Path, extras: Extras | None = None, *, replace: bool = False) -> None:
     """Write samples in the format that the extension of ``path`` names, see :mod:`zoo.render.formats`.
 
     Args:
@@ -96,7 +96,7 @@ def write(samples: NDArray[Any], path: Path, extras: Extras | None = None, *, re
         temporary.write_bytes(content)
 
 
-def _written(samples: NDArray[Any], described: Format, extras: Extras) -> bytes:
+def _written(samples: Array, described: Format, extras: Extras) -> bytes:
     """The content of a file."""
     writer = load(described, "writer")
     try:
@@ -108,7 +108,7 @@ def _written(samples: NDArray[Any], described: Format, extras: Extras) -> bytes:
         raise PluginError(told, hint="Write another format instead.") from error
     if not isinstance(content, bytes):
         kind = type(content).__name__
-        raise PluginError(f"the writer of .{described.name}{origin(described)} returned no bytes, but a {kind}")
+        raise PluginError(f"the writer of .{described.name}{origin(described)} returned a {kind}, not bytes")
     return content
 
 

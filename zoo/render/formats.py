@@ -52,8 +52,8 @@ def format_of(path: Path, usable: Callable[[Format], object] = bool) -> Format:
     suffix = path.suffix.lower()
     described = FORMATS.get(suffix)
     if described is None and suffix[1:] in extensions.claimed("format"):
-        found, _ = extensions.found("format", suffix[1:])
-        described = found if isinstance(found, Format) else None
+        description, _ = extensions.claim_of("format", suffix[1:])
+        described = description if isinstance(description, Format) else None
     if described is not None and usable(described):
         return described
     if path.suffix:
@@ -79,7 +79,7 @@ def origin(described: Format) -> str:
     """The package that brings a format, as in ``" of zoo-tsv 1.0"``; empty for a built-in one."""
     if _builtin(described):
         return ""
-    return f" of {extensions.found('format', described.name)[1].origin}"
+    return f" of {extensions.claim_of('format', described.name)[1].origin}"
 
 
 def load(described: Format, part: str) -> Callable[..., Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from zoo.arrays import Array
 
 _WANTED_TILE = 84  # in pixels: a 28 x 28 digit is enlarged threefold
 _LARGEST_SIDE = 4000
@@ -16,9 +17,9 @@ _BACKGROUND = 224  # light grey, visible against white pages, black tiles and wh
 
 
 def draw_images(
-    images: NDArray[Any],
+    images: Array,
     *,
-    classes: NDArray[Any] | None = None,
+    classes: Array | None = None,
     levels: int | None = None,
     value_range: tuple[float, float] | None = None,
     columns: int | None = None,
@@ -53,7 +54,7 @@ def draw_images(
 
 
 def to_bytes(
-    images: NDArray[Any], *, levels: int | None = None, value_range: tuple[float, float] | None = None
+    images: Array, *, levels: int | None = None, value_range: tuple[float, float] | None = None
 ) -> NDArray[np.uint8]:
     """Data units to 0 ... 255."""
     values = np.asarray(images, np.float64)
@@ -65,7 +66,7 @@ def to_bytes(
     return np.rint(unit.clip(0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def grid_columns(n: int, classes: NDArray[Any] | None, aspect: float) -> int:
+def grid_columns(n: int, classes: Array | None, aspect: float) -> int:
     """The number of columns for a roughly square picture, or for one with a class in every column.
 
     Args:

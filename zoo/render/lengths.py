@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.lengths import Length
 from zoo.modality import Audio, Modality
 from zoo.registry.cards import Format
 from zoo.render import audio
 from zoo.render.files import PART, condition_in
-
-Array = NDArray[Any]
 
 
 def read(

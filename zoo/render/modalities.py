@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import PluginError, ZooError
 from zoo.modality import Modality
 from zoo.registry import extensions
@@ -62,11 +62,11 @@ def _described(kind: str) -> ModalityKind | None:
         return MODALITIES[kind]
     if kind not in extensions.claimed("modality"):
         return None
-    found, _ = extensions.found("modality", kind)
-    return found if isinstance(found, ModalityKind) else None
+    description, _ = extensions.claim_of("modality", kind)
+    return description if isinstance(description, ModalityKind) else None
 
 
-def drawn(described: ModalityKind, samples: NDArray[Any], extras: Any) -> bytes:
+def drawn(described: ModalityKind, samples: Array, extras: Any) -> bytes:
     """A picture by the function ``draw`` of a modality that has one.
 
     Args:
@@ -81,7 +81,7 @@ def drawn(described: ModalityKind, samples: NDArray[Any], extras: Any) -> bytes:
     return content
 
 
-def rounding(modality: Modality | None, x: NDArray[Any], seed: int) -> NDArray[Any] | None:
+def rounding(modality: Modality | None, x: Array, seed: int) -> Array | None:
     """Uniform noise ``[n, *event]`` to add to data that were rounded before they are scored, or None for other data.
 
     Raises:
@@ -92,7 +92,7 @@ def rounding(modality: Modality | None, x: NDArray[Any], seed: int) -> NDArray[A
         return None
     noise = _call(described, "rounding", x, modality, seed)
     if noise is not None and not (isinstance(noise, np.ndarray) and noise.shape == x.shape):
-        raise PluginError(f"the rounding of the modality {described.name!r} has not the shape of its data")
+        raise PluginError(f"the rounding of the modality {described.name!r} does not have the shape of its data")
     return noise
 
 
@@ -108,6 +108,6 @@ def _call(described: ModalityKind, part: str, *arguments: Any) -> Any:
     except ZooError:
         raise
     except Exception as error:
-        _, plugin = extensions.found("modality", described.name)
+        _, plugin = extensions.claim_of("modality", described.name)
         told = f"{part} of the modality {described.name!r} of {plugin.origin} failed: {type(error).__name__}: {error}"
         raise PluginError(told) from error

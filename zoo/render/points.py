@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -25,7 +27,7 @@ _INK = "#1f2933"
 _LINE = "#d1495b"
 
 
-def draw_scatter(samples: NDArray[Any], density: Density | None = None, seconds: float | None = None) -> bytes:
+def draw_scatter(samples: Array, density: Density | None = None, seconds: float | None = None) -> bytes:
     """A PNG of points ``[n, 2]`` at equal aspect, over the density if there is one.
 
     Args:
@@ -51,7 +53,7 @@ def draw_scatter(samples: NDArray[Any], density: Density | None = None, seconds:
     return _save(figure)
 
 
-def draw_histogram(samples: NDArray[Any], density: Density | None = None, seconds: float | None = None) -> bytes:
+def draw_histogram(samples: Array, density: Density | None = None, seconds: float | None = None) -> bytes:
     """A PNG of the histogram of numbers ``[n]`` or ``[n, 1]``, the density as a curve; see :func:`draw_scatter`."""
     figure, axes = _figure(6.4, 4.0)
     values = samples.reshape(-1)
@@ -119,7 +121,7 @@ def _exp(log_density: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.exp(np.asarray(log_density, np.float64).clip(max=700.0)))
 
 
-def _extent(points: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _extent(points: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Corners of the box around ``[n, d]`` points, with a margin; never empty."""
     low, high = points.min(0).astype(np.float64), points.max(0).astype(np.float64)
     size = high - low

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import DataError, MissingDependencyError, PluginError
 from zoo.lengths import Length
 from zoo.modality import Modality
@@ -17,7 +17,7 @@ from zoo.render import lengths, modalities
 from zoo.render.files import PART, condition_in
 from zoo.render.formats import format_of, load, origin
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 
 
 def read_samples(
@@ -27,7 +27,7 @@ def read_samples(
     *,
     pictures: bool = False,
     length: Length | None = None,
-) -> tuple[NDArray[Any], NDArray[Any] | dict[str, NDArray[Any]] | None]:
+) -> tuple[Array, Array | dict[str, Array] | None]:
     """Data ``[n, *event_shape]`` of a file, and its condition if the file has one: an array, or arrays of named parts.
 
     Rows of a CSV file are flattened events, without the columns named condition. Columns of a table are matched by
@@ -58,7 +58,7 @@ def read_samples(
     )
 
 
-def read_condition(path: Path) -> NDArray[Any]:
+def read_condition(path: Path) -> Array:
     """The array ``condition`` of a file, or its only array. Raises as :func:`read_samples` does."""
     arrays = read_arrays(path)
     condition = arrays["condition"] if "condition" in arrays else _main(path, arrays)
@@ -100,7 +100,7 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
         raise DataError(f"cannot read {path}: {reason or type(error).__name__}") from error
 
 
-def _main(path: Path, arrays: Arrays) -> NDArray[Any]:
+def _main(path: Path, arrays: Arrays) -> Array:
     if "samples" in arrays:
         return arrays["samples"]
     rest = [name for name in arrays if name not in ("condition", "about", "length") and not name.startswith(PART)]

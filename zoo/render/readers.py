@@ -6,17 +6,16 @@ import csv as csv_files
 import math
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import DataError, WeightsError
 from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, tables, text
 from zoo.render.files import PART
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 Shape = tuple[int, ...] | None
 
 
@@ -53,15 +52,17 @@ def _table(path: Path, modality: Table) -> Arrays:
     header, rows = _rows(path)
     columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
     parts = {name: text for name, text in columns.items() if name.startswith(PART)}
-    found = {name: text for name, text in columns.items() if name.startswith("condition") and name not in parts}
-    conditions = [_column(text, f"{path}, column {name}") for name, text in found.items()]
+    condition_columns = {
+        name: text for name, text in columns.items() if name.startswith("condition") and name not in parts
+    }
+    conditions = [_column(text, f"{path}, column {name}") for name, text in condition_columns.items()]
     arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path)), **_parts(path, parts)}
     return arrays if not conditions else {**arrays, "condition": _joined(conditions)}
 
 
 def _parts(path: Path, columns: dict[str, list[str]]) -> Arrays:
     """Parts of a condition by their headings: ``condition/<part>``, or ``condition/<part>/<i>`` for each number."""
-    names: dict[str, list[NDArray[Any]]] = {}
+    names: dict[str, list[Array]] = {}
     for name, texts in columns.items():
         part = PART + name.removeprefix(PART).split("/")[0]
         names.setdefault(part, []).append(_column(texts, f"{path}, column {name}"))
@@ -69,7 +70,7 @@ def _parts(path: Path, columns: dict[str, list[str]]) -> Arrays:
     return {name: np.stack(each, 1) if name in several else each[0] for name, each in names.items()}
 
 
-def _joined(columns: list[NDArray[Any]]) -> NDArray[Any]:
+def _joined(columns: list[Array]) -> Array:
     return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
 
 
@@ -78,7 +79,7 @@ def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None)
     if isinstance(modality, Table):
         return _table(path, modality)
     header, rows = _rows(path)
-    columns: dict[bool, list[NDArray[Any]]] = {False: [], True: []}
+    columns: dict[bool, list[Array]] = {False: [], True: []}
     parts = {name: [row[i] for row in rows] for i, name in enumerate(header) if name.startswith(PART)}
     for i, name in enumerate(header):
         if name in parts:
@@ -146,7 +147,7 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _column(texts: list[str], where: str) -> NDArray[Any]:
+def _column(texts: list[str], where: str) -> Array:
     """Integers, floats, or, for labels of classes, texts."""
     if all(text.strip().lstrip("+-").isdecimal() for text in texts):
         return np.array([int(text) for text in texts])

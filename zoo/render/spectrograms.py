@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.render.images import grid_columns
 
 _MOST = 60  # panels that can still be distinguished
@@ -19,10 +19,10 @@ _INK, _WAVE = "#1f2933", "#2f6690"
 
 
 def draw_recordings(
-    samples: NDArray[Any],
+    samples: Array,
     sample_rate: int,
     *,
-    classes: NDArray[Any] | None = None,
+    classes: Array | None = None,
     labels: Sequence[str] = (),
     columns: int | None = None,
 ) -> bytes:

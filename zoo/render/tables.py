@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo import noise
+from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.modality import Column, Table
 from zoo.noise import Stream
 
 
-def values(samples: NDArray[Any], table: Table) -> NDArray[np.float64]:
+def values(samples: Array, table: Table) -> NDArray[np.float64]:
     """Samples ``[n, columns]`` as valid numbers of the table: rounded down to its grain, within its range."""
     rows = np.asarray(samples, np.float64)
     return np.stack([_entries(rows[:, i], column) for i, column in enumerate(table.columns)], axis=1)
 
 
-def texts(samples: NDArray[Any], table: Table) -> tuple[list[str], list[list[str]]]:
+def texts(samples: Array, table: Table) -> tuple[list[str], list[list[str]]]:
     """Headings, and the cells of each sample."""
     numbers = values(samples, table)
     written = [_written(numbers[:, i], column) for i, column in enumerate(table.columns)]
     return [column.name for column in table.columns], [list(row) for row in zip(*written, strict=True)]
 
 
-def numbers(columns: Mapping[str, Sequence[str]], table: Table, source: str) -> NDArray[Any]:
+def numbers(columns: Mapping[str, Sequence[str]], table: Table, source: str) -> Array:
     """Cells, as :func:`texts` writes them, parsed as numbers ``[n, columns]``, with categories as indices.
 
     Args:
@@ -47,7 +47,7 @@ def numbers(columns: Mapping[str, Sequence[str]], table: Table, source: str) -> 
     return np.stack(read, axis=1)
 
 
-def rounding(x: NDArray[Any], table: Table, seed: int) -> NDArray[np.float64]:
+def rounding(x: Array, table: Table, seed: int) -> NDArray[np.float64]:
     """Uniform noise ``[n, columns]`` of each column's grain, to add to rounded numbers before scoring."""
     widths = np.array([column.grain or 0.0 for column in table.columns])
     return np.asarray(noise.uniform(seed, len(x) if x.ndim else 0, widths.shape, stream=Stream.DEQUANTIZE) * widths)

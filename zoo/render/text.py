@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.modality import Text
 
@@ -15,7 +15,7 @@ from zoo.modality import Text
 UNKNOWN = "?"
 
 
-def texts(samples: NDArray[Any], modality: Text) -> list[str]:
+def texts(samples: Array, modality: Text) -> list[str]:
     """Texts of samples ``[n, length]``, whose floors are indices into the alphabet, each up to its end."""
     places = np.floor(samples).clip(0, len(modality.alphabet) - 1).astype(int)
     symbols = np.array(list(modality.alphabet))

@@ -6,11 +6,10 @@ import csv as csv_files
 import io
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, modalities, tables, text
 from zoo.render.files import PART, Extras, named, picture_of
@@ -24,7 +23,7 @@ def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str |
     return f"samples of shape {shape} cannot be drawn, only images [1 or 3, height, width], points, numbers, recordings"
 
 
-def png(samples: NDArray[Any], extras: Extras) -> bytes:
+def png(samples: Array, extras: Extras) -> bytes:
     """Images, points, numbers, or what draws itself, as a picture; see :func:`picture_of`."""
     described = modalities.kind_of(extras.modality)
     if described is not None and described.draw:
@@ -42,7 +41,7 @@ def png(samples: NDArray[Any], extras: Extras) -> bytes:
     return (draw_scatter if picture == "scatter" else draw_histogram)(samples, extras.density, extras.density_seconds)
 
 
-def recordings(samples: NDArray[Any], extras: Extras) -> bytes:
+def recordings(samples: Array, extras: Extras) -> bytes:
     """Recordings as a picture."""
     from zoo.render.spectrograms import draw_recordings
 
@@ -53,13 +52,13 @@ def recordings(samples: NDArray[Any], extras: Extras) -> bytes:
     return draw_recordings(samples, rate, classes=_classes(extras), labels=labels, columns=extras.columns)
 
 
-def _classes(extras: Extras) -> NDArray[Any] | None:
+def _classes(extras: Extras) -> Array | None:
     """The class of each sample, if that is their condition."""
     plain = None if isinstance(extras.condition, Mapping) else extras.condition
     return plain if plain is not None and plain.ndim == 1 else None
 
 
-def wav(samples: NDArray[Any], extras: Extras) -> bytes:
+def wav(samples: Array, extras: Extras) -> bytes:
     """Recordings, one after another."""
     assert isinstance(extras.modality, Audio)
     if extras.length is None:
@@ -67,14 +66,14 @@ def wav(samples: NDArray[Any], extras: Extras) -> bytes:
     return audio.encoded(extras.length.content(samples), extras.modality, extras.length.lengths(samples))
 
 
-def npy(samples: NDArray[Any], extras: Extras) -> bytes:
+def npy(samples: Array, extras: Extras) -> bytes:
     """One array."""
     buffer = io.BytesIO()
     np.save(buffer, samples, allow_pickle=False)
     return buffer.getvalue()
 
 
-def npz(samples: NDArray[Any], extras: Extras) -> bytes:
+def npz(samples: Array, extras: Extras) -> bytes:
     """Arrays by name."""
     buffer = io.BytesIO()
     arrays = {"samples": samples, "about": np.array(json.dumps(dict(extras.about)))}
@@ -85,7 +84,7 @@ def npz(samples: NDArray[Any], extras: Extras) -> bytes:
     return buffer.getvalue()
 
 
-def safetensors(samples: NDArray[Any], extras: Extras) -> bytes:
+def safetensors(samples: Array, extras: Extras) -> bytes:
     """Tensors by name."""
     from safetensors.numpy import save
 
@@ -96,7 +95,7 @@ def safetensors(samples: NDArray[Any], extras: Extras) -> bytes:
     return save(arrays, metadata={key: json.dumps(value) for key, value in extras.about.items()} or None)
 
 
-def csv(samples: NDArray[Any], extras: Extras) -> bytes:
+def csv(samples: Array, extras: Extras) -> bytes:
     """The columns of a table, or x0, x1, ... (x_0_1 for element [0, 1] of an event); then condition."""
     event_shape = samples.shape[1:]
     if isinstance(extras.modality, Table):
@@ -122,7 +121,7 @@ def csv(samples: NDArray[Any], extras: Extras) -> bytes:
     return file.getvalue().encode()
 
 
-def _add_part(columns: list[str], rows: list[list[str]], name: str, values: NDArray[Any]) -> None:
+def _add_part(columns: list[str], rows: list[list[str]], name: str, values: Array) -> None:
     """Columns of a part of the condition: its numbers, if it has few for each sample."""
     whole = np.broadcast_to(values, (len(rows), *values.shape[1:]))
     if whole.ndim > 2:
@@ -132,12 +131,12 @@ def _add_part(columns: list[str], rows: list[list[str]], name: str, values: NDAr
         row += [_shortest(v) for v in np.atleast_1d(value)]
 
 
-def txt(samples: NDArray[Any], extras: Extras) -> bytes:
+def txt(samples: Array, extras: Extras) -> bytes:
     """Texts, one a line."""
     assert isinstance(extras.modality, Text)
     return "".join(f"{line}\n" for line in text.texts(samples, extras.modality)).encode()
 
 
-def _shortest(value: Any) -> str:
+def _shortest(value: float) -> str:
     """The shortest decimal that reads back as the same number of the same type."""
     return np.format_float_positional(value, trim="-") if 1e-5 < abs(value) < 1e16 else str(value)

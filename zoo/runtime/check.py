@@ -23,9 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy.typing import NDArray
-
 from zoo import weights
+from zoo.arrays import Array
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.counts import Progress
@@ -36,7 +35,7 @@ from zoo.runtime.device import choose_provider
 from zoo.runtime.model import BundledModel
 from zoo.samplers import BUILTIN, SamplerFunction
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 _PROGRAM = "program:"
 #: a part of the condition among a program's arguments
 _PART = "condition/"
@@ -163,13 +162,13 @@ class Case:
 
     Attributes:
         subject: a graph, or ``program:`` and a program.
-        given: its inputs or arguments by name.
-        gives: its outputs by name.
+        inputs: its inputs or arguments by name.
+        outputs: its outputs by name.
     """
 
     subject: str
-    given: Arrays = field(default_factory=dict)
-    gives: Arrays = field(default_factory=dict)
+    inputs: Arrays = field(default_factory=dict)
+    outputs: Arrays = field(default_factory=dict)
 
 
 def _cases(bundle: Bundle) -> list[Case]:
@@ -198,20 +197,20 @@ def grouped(arrays: Arrays) -> dict[tuple[str, str], Case]:
         if len(parts) != 4 or parts[2] not in ("in", "out"):
             raise ValueError(f"{name!r} is not named as <graph or program>/<case>/in or out/<name>")
         case = cases.setdefault((parts[0], parts[1]), Case(parts[0]))
-        (case.given if parts[2] == "in" else case.gives)[parts[3]] = array
+        (case.inputs if parts[2] == "in" else case.outputs)[parts[3]] = array
     return cases
 
 
 def _check_case(bundle: Bundle, case: Case) -> None:
     """Refuse golden values that no call could have, in particular more samples than there are results."""
     manifest = bundle.manifest
-    if not case.gives:
+    if not case.outputs:
         raise _unfit(bundle, f"{case.subject} has no outputs")
     if not case.subject.startswith(_PROGRAM):
         if case.subject not in manifest.graphs:
             raise _unfit(bundle, f"there is no graph {case.subject!r}")
         outputs = {port.name for port in manifest.graphs[case.subject].outputs}
-        if unknown := case.gives.keys() - outputs:
+        if unknown := case.outputs.keys() - outputs:
             raise _unfit(bundle, f"graph {case.subject} has no output {min(unknown)!r}")
         return
     name = case.subject.removeprefix(_PROGRAM)
@@ -219,15 +218,17 @@ def _check_case(bundle: Bundle, case: Case) -> None:
         raise _unfit(bundle, f"there is no program {name!r}")
     parts = () if manifest.condition is None or manifest.condition.plain else manifest.condition.names
     known = _ARGUMENTS[name] | {f"{_PART}{part}" for part in parts}
-    if case.gives.keys() != {_RESULTS[name]} or case.given.keys() - known:
+    if case.outputs.keys() != {_RESULTS[name]} or case.inputs.keys() - known:
         raise _unfit(bundle, f"program {name} has other inputs or outputs than {', '.join(sorted(_ARGUMENTS[name]))}")
     for argument in ("seed", "n", "steps"):
-        if argument in case.given and not (
-            case.given[argument].shape == () and case.given[argument].dtype.kind in "iu"
+        if argument in case.inputs and not (
+            case.inputs[argument].shape == () and case.inputs[argument].dtype.kind in "iu"
         ):
             raise _unfit(bundle, f"{argument} of program {name} is not a whole number")
-    result = case.gives[_RESULTS[name]]
-    if name != "log_prob" and ("n" not in case.given or result.shape != (int(case.given["n"]), *manifest.event_shape)):
+    result = case.outputs[_RESULTS[name]]
+    if name != "log_prob" and (
+        "n" not in case.inputs or result.shape != (int(case.inputs["n"]), *manifest.event_shape)
+    ):
         raise _unfit(bundle, f"n samples of shape {manifest.event_shape} are not what program {name} gave")
 
 
@@ -235,7 +236,7 @@ def _replay(
     model: BundledModel, provider: str, cases: Sequence[Case], tick: Callable[[int], None], unrun: dict[str, str]
 ) -> list[Row]:
     """Run all cases; programs that lack the plugin of their path go into ``unrun``."""
-    found: dict[tuple[str, str], list[float]] = {}
+    by_output: dict[tuple[str, str], list[float]] = {}
     for done, case in enumerate(cases):
         try:
             actual = run_case(model, case)
@@ -247,16 +248,16 @@ def _replay(
             continue
         except (DataError, UsageError) as error:
             raise _unfit(model.bundle, str(error)) from error
-        for output, expected in case.gives.items():
+        for output, expected in case.outputs.items():
             what = what_of(case)
             difference = math.inf
             if actual[output].shape == expected.shape:
                 difference = relative_difference(actual[output], expected, unit_of(model, case, expected))
-            found.setdefault((what, output), []).append(difference)
+            by_output.setdefault((what, output), []).append(difference)
         tick(done + 1)
     return [
         Row(provider, what, output, len(differences), max(differences), tolerance_of(model.manifest, what))
-        for (what, output), differences in found.items()
+        for (what, output), differences in by_output.items()
     ]
 
 
@@ -279,16 +280,16 @@ def tolerance_of(manifest: Manifest, what: str) -> float:
     return float(own.get(what, manifest.proof.get("tolerance", TOLERANCE)))
 
 
-def run_case(model: BundledModel, case: Case) -> Mapping[str, NDArray[Any]]:
+def run_case(model: BundledModel, case: Case) -> Mapping[str, Array]:
     """The outputs of a bundle's model for a case's inputs."""
     if not case.subject.startswith(_PROGRAM):
-        return model.session(case.subject).run(case.given, list(case.gives))
+        return model.session(case.subject).run(case.inputs, list(case.outputs))
     arguments: dict[str, Any] = {
         name: value.item() if value.shape == () else value
-        for name, value in case.given.items()
+        for name, value in case.inputs.items()
         if not name.startswith(_PART)
     }
-    if parts := {n.removeprefix(_PART): value for n, value in case.given.items() if n.startswith(_PART)}:
+    if parts := {n.removeprefix(_PART): value for n, value in case.inputs.items() if n.startswith(_PART)}:
         arguments["condition"] = parts
     name = case.subject.removeprefix(_PROGRAM)
     if name != "log_prob":
@@ -296,7 +297,7 @@ def run_case(model: BundledModel, case: Case) -> Mapping[str, NDArray[Any]]:
     return {"log_prob": model.log_prob(arguments.pop("x", None), **arguments)}
 
 
-def unit_of(model: BundledModel, case: Case, expected: NDArray[Any]) -> float:
+def unit_of(model: BundledModel, case: Case, expected: Array) -> float:
     """The absolute size of a relative difference of 1, as in the exporter's proof."""
     manifest = model.manifest
     dimensions = math.prod(manifest.event_shape)

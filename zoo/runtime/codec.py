@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import UsageError
 from zoo.programs import Integrate, Program
 
 #: (name of a graph, its one input, that input's values [n, ...]) -> outputs by name, each [n, ...]
-Run = Callable[[str, str, NDArray[Any]], dict[str, NDArray[Any]]]
+Run = Callable[[str, str, Array], dict[str, Array]]
 
 
 class LatentCodec:
@@ -29,7 +29,7 @@ class LatentCodec:
         self._program = program
         self._run = run
 
-    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+    def to_latent(self, x: Array) -> Array:
         """Data ``[n, *event]`` to latents ``[n, *state_shape]``; the data itself if there is no encoder.
 
         Raises:
@@ -42,14 +42,14 @@ class LatentCodec:
             raise UsageError(f"{self._name} has no encoder, so it cannot start from data or encode data")
         return self._run(program.encoder, "x", np.asarray(x, np.float32))["latent"]
 
-    def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
+    def to_data(self, latent: Array) -> Array:
         """Latents to data ``[n, *event]``; the latents themselves if there is no decoder."""
         program = self._program
         if program.decoder is None:
             return latent
         return self._run(program.decoder, "latent", latent)["x"]
 
-    def to_latent_with_volume(self, program: Integrate, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def to_latent_with_volume(self, program: Integrate, x: Array) -> tuple[Array, NDArray[np.float64]]:
         """Data to latents, and the log-determinant ``[n]`` of that map."""
         if program.encoder is None:
             return x, np.zeros(len(x))

@@ -10,11 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import RuntimeFailure
 from zoo.parts import ONLY
 from zoo.runtime.session import Session
-
-Array = NDArray[Any]
 
 
 class ConditionRows:

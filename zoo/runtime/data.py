@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from zoo import noise
+from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.noise import Stream
 
 
-def is_discrete(x: NDArray[Any], levels: int | None) -> bool:
+def is_discrete(x: Array, levels: int | None) -> bool:
     """Whether data are to be dequantised: integers, for a model of discrete data."""
     return levels is not None and x.dtype.kind in "iu"
 
 
-def events(x: Any, event_shape: tuple[int, ...], levels: int | None, *, seed: int = 0) -> NDArray[np.float32]:
+def events(x: ArrayLike, event_shape: tuple[int, ...], levels: int | None, *, seed: int = 0) -> NDArray[np.float32]:
     """Data as float32 ``[n, *event]``, the input of graphs.
 
     Integers for a model of discrete data get uniform noise in [0, 1) (Theis et al. 2016, section 3.1), specified by
@@ -57,20 +56,20 @@ def events(x: Any, event_shape: tuple[int, ...], levels: int | None, *, seed: in
     return dequantised
 
 
-def centred(x: Any, levels: int | None) -> NDArray[Any]:
+def centred(x: ArrayLike, levels: int | None) -> Array:
     """Data to edit: integers of a model of discrete data become the middle of their bins.
 
     Raises:
         DataError: not an array of numbers.
     """
     try:
-        values: NDArray[Any] = np.asarray(x)
+        values: Array = np.asarray(x)
     except (ValueError, TypeError) as error:
         raise DataError(f"the data is not an array: {error}") from error
     return np.asarray(values + np.float32(0.5)) if is_discrete(values, levels) else values
 
 
-def _refuse(x: NDArray[Any], wrong: NDArray[np.bool_], what: str) -> None:
+def _refuse(x: Array, wrong: NDArray[np.bool_], what: str) -> None:
     if count := int(np.count_nonzero(wrong)):
         first = tuple(int(i) for i in np.argwhere(wrong)[0])
         where = ", ".join(map(str, first))

@@ -14,6 +14,9 @@ _SUFFIX = "ExecutionProvider"
 _USUAL = ("cpu", "cuda")
 #: sends tensors to a server on the internet
 _REMOTE = ("azure",)
+#: providers whose graphs take and give values in CUDA's memory
+_ON_CUDA = ("cuda", "tensorrt")
+_RECORDING, _RECORDING_ELSEWHERE = "enable_cuda_graph", "trt_cuda_graph_enable"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Device:
         index: which GPU, where the provider numbers them.
         tf32: whether CUDA may round the factors of products to 10 bits (TF32): faster, but beyond the tolerance of an
             export's proof.
-        options: options of the provider, see ONNX Runtime's documentation.
+        options: options of the provider, see ONNX Runtime's documentation. With ``enable_cuda_graph`` of CUDA, calls of
+            a graph are recorded and replayed, see :mod:`zoo.runtime.recording`.
 
     Raises:
         UsageError: an invalid number of threads or device index.
@@ -44,6 +48,12 @@ class Device:
             raise UsageError(f"the number of threads is a whole number, 1 or more, not {self.threads!r}")
         if not _whole(self.index) or self.index < 0:
             raise UsageError(f"devices are numbered from 0, not {self.index!r}")
+        if _is_on(self.options, _RECORDING_ELSEWHERE):
+            # a replay would read the arrays of the call that was recorded
+            raise UsageError(
+                f"{_RECORDING_ELSEWHERE} is not supported: CUDA graphs are recorded by the provider cuda alone",
+                hint=f"Leave it out, or use the provider cuda with {_RECORDING}.",
+            )
 
     @classmethod
     def of(cls, device: Device | str, threads: int | None = None) -> Device:
@@ -76,11 +86,25 @@ class Device:
         """ONNX Runtime's ``providers``: the chosen one with its options, and the CPU for what it cannot do."""
         own = dict(self.options)
         if chosen == "cuda":
-            own = {"device_id": str(self.index), "use_tf32": str(int(self.tf32)), **own}
+            own = {**self._cuda(), **own}
         elif self.index:
             own = {"device_id": str(self.index), **own}
         first = execution_provider(chosen)
-        return [(first, own) if own else first, *([execution_provider("cpu")] if chosen != "cpu" else [])]
+        behind: list[Any] = [] if chosen == "cpu" else [execution_provider("cpu")]
+        if chosen == "tensorrt" and "cuda" in available():  # for what it cannot do, before the CPU
+            behind = [(execution_provider("cuda"), self._cuda()), *behind]
+        return [(first, own) if own else first, *behind]
+
+    def _cuda(self) -> dict[str, str]:
+        return {"device_id": str(self.index), "use_tf32": str(int(self.tf32))}
+
+    def place(self, chosen: str) -> tuple[str, int]:
+        """ONNX Runtime's device of the values that stay beside a provider's graphs: its name and index."""
+        return ("cuda", self.index) if chosen in _ON_CUDA else ("cpu", 0)
+
+    def records(self, chosen: str) -> bool:
+        """Whether a provider is asked to record the calls of graphs as CUDA graphs."""
+        return chosen == "cuda" and _is_on(self.options, _RECORDING)
 
 
 def available() -> dict[str, str]:
@@ -89,8 +113,8 @@ def available() -> dict[str, str]:
     Raises:
         MissingDependencyError: ONNX Runtime is not installed.
     """
-    found = {name.removesuffix(_SUFFIX).lower(): name for name in onnxruntime().get_available_providers()}
-    return {name: own for name, own in found.items() if name not in _REMOTE}
+    providers = {name.removesuffix(_SUFFIX).lower(): name for name in onnxruntime().get_available_providers()}
+    return {name: own for name, own in providers.items() if name not in _REMOTE}
 
 
 def execution_provider(name: str) -> str:
@@ -106,18 +130,22 @@ def choose_provider(provider: str) -> str:
         MissingDependencyError: ONNX Runtime is not installed.
         ProviderError: CUDA was requested, but this ONNX Runtime was built without it.
     """
-    found = available()
+    providers = available()
     if provider == "auto":
-        return "cuda" if "cuda" in found else "cpu"
-    if provider in found or provider == "cpu":
+        return "cuda" if "cuda" in providers else "cpu"
+    if provider in providers or provider == "cpu":
         return provider
     if provider not in _USUAL:
-        raise UnknownNameError("provider", str(provider), sorted({"auto", *_USUAL, *found}))
+        raise UnknownNameError("provider", str(provider), sorted({"auto", *_USUAL, *providers}))
     raise ProviderError(
         f"CUDA was requested, but the installed ONNX Runtime {onnxruntime().__version__} was built without it",
         hint="pip uninstall onnxruntime, then pip install 'genzoo[gpu]'; `zoo doctor` shows what is installed.",
     )
 
 
-def _whole(value: Any) -> bool:
+def _is_on(options: Mapping[str, str], name: str) -> bool:
+    return str(options.get(name, "0")).lower() in ("1", "true")
+
+
+def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, UsageError
 from zoo.noise import Noise, drawn
@@ -48,11 +48,11 @@ class DirectRunner(Runner):
         if request.preview is not None:
             raise UsageError(f"{model.name} samples in one call and has no previews")
         session, noises = model.session(program.graph), program.noises(model.manifest.graphs)
-        given = _given(model, noises, request)
+        stated = _given(model, noises, request)
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
             n = part.stop - part.start
-            z = drawn(noises, request.seed, n, first=part.start) | {name: a[part] for name, a in given.items()}
+            z = drawn(noises, request.seed, n, first=part.start) | {name: a[part] for name, a in stated.items()}
             chosen = None if request.condition is None else request.condition[part]
             x = call(session, {name: model.filled(array) for name, array in z.items()}, model.filled(chosen))[:n]
             tick()
@@ -64,8 +64,8 @@ class DirectRunner(Runner):
         """One call of the graph."""
         if request.errors:
             raise UsageError(f"{model.name} scores exactly, in one call, without errors to estimate")
-        given = {"steps": request.steps, "probes": request.probes}
-        if refused := [name for name, value in given.items() if value is not None]:
+        options = {"steps": request.steps, "probes": request.probes}
+        if refused := [name for name, value in options.items() if value is not None]:
             raise UsageError(f"{model.name} scores exactly, in one call, and has no option {', '.join(refused)}")
         session = model.session(program.graph)
         (port,) = data_ports(model.manifest, program)
@@ -98,7 +98,7 @@ def _given(model: OpenBundle, noises: Sequence[Noise], request: SampleRequest) -
     return {name: spread(array, known[name], request.n, "the noise to start from") for name, array in named.items()}
 
 
-def call(session: Session, feeds: dict[str, NDArray[Any]], condition: Conditions) -> NDArray[Any]:
+def call(session: Session, feeds: dict[str, Array], condition: Conditions) -> Array:
     """The first output of a graph for one batch."""
     feeds |= feeds_of(condition)
     output = session.outputs[0].name

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.manifest import Manifest
 from zoo.errors import UsageError
 from zoo.overriding import override
@@ -53,14 +52,16 @@ def sample(session: Session, *, seed: int, first: int, n: int, condition: Condit
         n: number of samples.
         condition: ``[n]`` or ``[n, d]``, or rows of named parts, or None.
     """
-    feeds: dict[str, NDArray[Any]] = {
+    feeds: dict[str, Array] = {
         # the graph takes the 64 bits of the seed in an int64, which every runtime has
         "seed": np.array(seed, np.uint64).view(np.int64),
         "first": np.array(first, np.int64),
         "n": np.array(n, np.int64),
     }
-    given = feeds_of(condition)
+    conditions = feeds_of(condition)
     if isinstance(condition, ConditionRows):
         # of named parts, one row serves all samples
-        given = {name: array[:1] if len(condition.rows[name]) == 1 else array for name, array in given.items()}
-    return session.run({**feeds, **given})["x"]
+        conditions = {
+            name: array[:1] if len(condition.rows[name]) == 1 else array for name, array in conditions.items()
+        }
+    return session.run({**feeds, **conditions})["x"]

@@ -49,9 +49,9 @@ def _checked_names(manifest: Manifest, program: Program) -> list[str]:
     if manifest.condition is None or (manifest.condition.plain and program.condition_encoder is None):
         return names
     encoder = program.condition_encoder
-    given = part_ports(manifest.condition, ROWS) if encoder is None else manifest.graphs[encoder].outputs
+    stated = part_ports(manifest.condition, ROWS) if encoder is None else manifest.graphs[encoder].outputs
     ports = {port.name: port for port in manifest.graphs[program.graph].inputs}
-    for port in given:
+    for port in stated:
         event, taken = port.shape[1:], ports.get(port.name)
         # led by the batch, or by evaluations and the batch
         if taken is not None and (taken.dtype, taken.shape[len(taken.shape) - len(event) :]) != (port.dtype, event):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.manifest import Manifest
 from zoo.counts import checked_count
 from zoo.errors import RuntimeFailure
@@ -122,8 +123,8 @@ def log_prob(
     volume = math.prod(x.shape[1:]) * math.log(program.scale)
     if not errors:
         return log_density(evaluate, states, path, **arguments) - volume
-    found = log_density_with_errors(evaluate, states, path, **arguments)
-    return np.stack(found._replace(value=found.value - volume))
+    density = log_density_with_errors(evaluate, states, path, **arguments)
+    return np.stack(density._replace(value=density.value - volume))
 
 
 def calls(event_shape: tuple[int, ...], steps: int, probes: int, errors: bool) -> int:
@@ -159,8 +160,8 @@ def bound(
 
     states = (x.astype(np.float64) - program.shift) / program.scale
     path = require_gaussian(needed(program.path, "score data"))
-    found = variational_bound(denoise, states, path, steps=steps, terms=terms, seed=seed, first=first)
-    return found - math.prod(x.shape[1:]) * math.log(program.scale)
+    bound = variational_bound(denoise, states, path, steps=steps, terms=terms, seed=seed, first=first)
+    return bound - math.prod(x.shape[1:]) * math.log(program.scale)
 
 
 def _feeds(
@@ -169,6 +170,6 @@ def _feeds(
     alpha: float,
     sigma: float,
     probe: NDArray[np.float32],
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     numbers = {"time": time, "alpha": alpha, "sigma": sigma}
     return {"x": state, **{name: np.array(value, np.float32) for name, value in numbers.items()}, "probe": probe}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, RuntimeFailure, UsageError
 from zoo.overriding import override
@@ -23,6 +25,8 @@ from zoo.samplers import SamplingOptions, Step, StepTable, table_of
 from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import Engine, StepSampler, Tick, run_rows
 
+#: a role in a run and an array to a value on the session's device
+Place = Callable[[str, NDArray[Any]], Any]
 _ROW = ("time", "alpha", "sigma")
 _STEP = ("state", *_ROW, "clip", "noise_scale", "matrix", "noise", "weights")
 _REVEALING = ("state", "alpha", "matrix", "noise", "weights")
@@ -66,13 +70,14 @@ class IterateRunner(Runner):
         )
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
-            # batches are begun one at a time, so that only one takes memory
-            return sampler.samples(sampler.advanced(start(part), None, part, tick, request.preview))
+            state = start(part)  # batches are begun one at a time, so that only one takes memory
+            slots = sampler.engine.run(state, None, tick, sampler.shown(request.preview, part))
+            return sampler.samples(state.moved(slots, len(table)))
 
         return Drawing(draw, len(table))
 
 
-def step_sampler(model: OpenBundle) -> StepSampler[NDArray[Any]]:
+def step_sampler(model: OpenBundle) -> StepSampler[Array]:
     """Samples in steps with a bundle.
 
     Raises:
@@ -81,7 +86,7 @@ def step_sampler(model: OpenBundle) -> StepSampler[NDArray[Any]]:
     return StepSampler(OnnxEngine(model))
 
 
-class OnnxEngine(Engine[NDArray[Any]]):
+class OnnxEngine(Engine[Array]):
     """The graph ``step`` of a bundle, in ONNX Runtime.
 
     Args:
@@ -116,11 +121,11 @@ class OnnxEngine(Engine[NDArray[Any]]):
         return data.centred(x, self._model.levels)
 
     @override
-    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+    def to_latent(self, x: Array) -> Array:
         return self._model.codec.to_latent(x)
 
     @override
-    def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
+    def to_data(self, latent: Array) -> Array:
         return self._model.codec.to_data(latent)
 
     @override
@@ -129,13 +134,18 @@ class OnnxEngine(Engine[NDArray[Any]]):
         return self._model.batches(n, batch_size, self._model.session(self.program.graph))
 
     @override
+    def attempts(self, batches: Sequence[slice], batch_size: int | None) -> Iterator[AbstractContextManager[slice]]:
+        """Halved where they do not fit into memory."""
+        return self._model.attempts(batches, batch_size, self._model.session(self.program.graph))
+
+    @override
     def run(
         self,
         state: SamplerState,
         rows: int | None,
         tick: Tick,
-        preview: Callable[[int, NDArray[Any]], None] | None,
-    ) -> NDArray[Any]:
+        preview: Callable[[int, Array], None] | None,
+    ) -> Array:
         """Take the rows, padded to the graph's batch if it has one.
 
         Raises:
@@ -152,11 +162,14 @@ class OnnxEngine(Engine[NDArray[Any]]):
             tick()
 
         # checking every step would synchronise a GPU; there the first non-finite step is searched for afterwards
-        step = _OnnxStep(session, whole, watched=session.provider == "cpu", denoises=preview is not None)
-        slots = session.fetch(run_rows(self.program, whole, session.value(whole.slots), step, rows, watch=watch))
+        with session.placing() as place:
+            step = _OnnxStep(session, place, whole, watched=session.provider == "cpu", denoises=preview is not None)
+            last = run_rows(self.program, whole, place("state", whole.slots), step, rows, watch=watch)
+            slots = session.fetch(last)
         if not np.isfinite(slots).all():
-            step = _OnnxStep(session, whole, watched=True, denoises=False)
-            run_rows(self.program, whole, session.value(whole.slots), step, rows)
+            with session.placing() as place:
+                step = _OnnxStep(session, place, whole, watched=True, denoises=False)
+                run_rows(self.program, whole, place("state", whole.slots), step, rows)
             raise RuntimeFailure(f"graph {session.graph.name} gives values that are not finite, but not reproducibly")
         return slots[:, :n]
 
@@ -164,14 +177,14 @@ class OnnxEngine(Engine[NDArray[Any]]):
 class _OnnxStep:
     """One call of the graph ``step``: the state stays on the device and alternates between two buffers."""
 
-    def __init__(self, session: Session, state: SamplerState, *, watched: bool, denoises: bool) -> None:
+    def __init__(self, session: Session, place: Place, state: SamplerState, *, watched: bool, denoises: bool) -> None:
         self._session, self._state, self._watched = session, state, watched
         named = state.condition if isinstance(state.condition, Mapping) else ("condition",)
-        self._resident = _Resident(session, ("known", "mask", "noise", *named))
-        self._spare = session.value(state.slots)
-        self._denoised = session.value(state.slots[0]) if denoises else None
+        self._resident = _Resident(session, place, ("known", "mask", "noise", *named))
+        self._spare = place("spare", state.slots)
+        self._denoised = place("denoised", state.slots[0]) if denoises else None
 
-    def __call__(self, slots: Any, row: Step, inputs: dict[str, NDArray[Any]]) -> tuple[Any, Any]:
+    def __call__(self, slots: Any, row: Step, inputs: dict[str, Array]) -> tuple[Any, Any]:
         feeds, kept = self._resident.split(inputs)
         results = {"next_state": self._spare}
         if self._denoised is not None:
@@ -186,14 +199,14 @@ class _OnnxStep:
 class _Resident:
     """Large inputs that stay on the device as long as they are the same arrays."""
 
-    def __init__(self, session: Session, large: Sequence[str]) -> None:
-        self._session, self._large = session, large
+    def __init__(self, session: Session, place: Place, large: Sequence[str]) -> None:
+        self._session, self._place, self._large = session, place, large
         self._names = {port.name for port in session.inputs}
-        self._placed: dict[str, tuple[NDArray[Any], Any]] = {}
+        self._placed: dict[str, tuple[Array, Any]] = {}
 
-    def split(self, inputs: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """The inputs to feed as arrays and those to feed as values of the session, without those that the graph does "
-        "not take."""
+    def split(self, inputs: dict[str, Array]) -> tuple[dict[str, Array], dict[str, object]]:
+        """The inputs to feed as arrays and those to feed as values of the session, without those that the graph does
+        not take."""
         feeds, kept = {}, {}
         for name, array in inputs.items():
             if name not in self._names:
@@ -201,10 +214,17 @@ class _Resident:
             if name not in self._large:
                 feeds[name] = array
                 continue
-            if name not in self._placed or self._placed[name][0] is not array:
-                self._placed[name] = array, self._session.value(array)
-            kept[name] = self._placed[name][1]
+            kept[name] = self._value(name, array)
         return feeds, kept
+
+    def _value(self, name: str, array: NDArray[Any]) -> Any:
+        placed, value = self._placed.get(name, (None, None))
+        if placed is None or placed.shape != array.shape:
+            value = self._place(name, array)
+        elif placed is not array:
+            self._session.replace(value, array)
+        self._placed[name] = array, value
+        return value
 
 
 def _check_inputs(session: Session, state: SamplerState) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zoo.arrays import Array
 from zoo.bundle import Bundle, open_bundle
 from zoo.conditions import ConditionLike
 from zoo.counts import Progress, checked_count, ticker
@@ -136,7 +137,8 @@ class BundledModel(OpenBundle):
             noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``; of a model of
                 several noises, some of them by name.
             fused: run the bundle's fused graph, which contains a whole sampler, in one call.
-            batch_size: samples in one call of a graph; None bounds the memory that a batch takes.
+            batch_size: samples in one call of a graph; None bounds the memory that a batch takes, and halves batches
+                that do not fit.
             progress: called with (graph calls done, graph calls in all).
             preview: called after each step with (row, slice of the samples, their denoised estimates).
             options: of the sampler.
@@ -153,8 +155,8 @@ class BundledModel(OpenBundle):
         program = self.manifest.fused if fused else self.manifest.sampling
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
-        given = self.sampling_condition(condition, n, encoded=not fused)
-        request = SampleRequest(n, given, seed, asked, preview)
+        conditions = self.sampling_condition(condition, n, encoded=not fused)
+        request = SampleRequest(n, conditions, seed, asked, preview)
         drawing = runner_of(program).sampling(self, program, request)
         batches = self.batches(n, batch_size, self.session(program.graph), program.work)
         try:
@@ -162,8 +164,9 @@ class BundledModel(OpenBundle):
         except (MemoryError, ValueError) as error:
             raise too_many(n, self.event_shape) from error
         tick = ticker(progress, len(batches) * drawing.calls)
-        for part in batches:  # of which one at a time takes memory
-            samples[part] = drawing.draw(part, tick)
+        for attempt in self.attempts(batches, batch_size, self.session(program.graph)):
+            with attempt as part:  # only one at a time takes memory
+                samples[part] = drawing.draw(part, tick)
         return self._finite(samples)
 
     def begin(
@@ -280,7 +283,7 @@ class BundledModel(OpenBundle):
         )
         return self._finite(noise)
 
-    def to_latent(self, x: NDArray[Any]) -> NDArray[Any]:
+    def to_latent(self, x: Array) -> Array:
         """Data ``[n, *event_shape]`` to latents ``[n, *state_shape]``; the data itself if there is no encoder.
 
         Raises:
@@ -288,7 +291,7 @@ class BundledModel(OpenBundle):
         """
         return self.codec.to_latent(x)
 
-    def to_data(self, latent: NDArray[Any]) -> NDArray[Any]:
+    def to_data(self, latent: Array) -> Array:
         """Latents to data ``[n, *event_shape]``; the latents themselves if there is no decoder."""
         return self.codec.to_data(latent)
 

@@ -6,19 +6,21 @@ import itertools
 import math
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import checked_count
 from zoo.errors import ConditionError, RuntimeFailure, UsageError
 from zoo.modality import Modality
 from zoo.runtime import tables
+from zoo.runtime.attempts import Attempt
 from zoo.runtime.codec import LatentCodec
 from zoo.runtime.conditioning import ConditionRows, Conditions, encoded
 from zoo.runtime.device import Device, choose_provider
@@ -152,7 +154,7 @@ class OpenBundle:
                 )
         return self.sessions[graph]
 
-    def run(self, graph: str, port: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def run(self, graph: str, port: str, values: Array) -> dict[str, Array]:
         """The outputs of a graph of one input, batch by batch.
 
         Raises:
@@ -160,10 +162,11 @@ class OpenBundle:
         """
         session = self.session(graph)
         parts = []
-        for part in self.batches(len(values), None, session):
-            given = np.ascontiguousarray(self.filled(values[part]), np.float32)
-            results = session.run({port: given})
-            parts.append({name: array[: part.stop - part.start] for name, array in results.items()})
+        for attempt in self.attempts(self.batches(len(values), None, session), None, session):
+            with attempt as part:
+                batch = np.ascontiguousarray(self.filled(values[part]), np.float32)
+                results = session.run({port: batch})
+                parts.append({name: array[: part.stop - part.start] for name, array in results.items()})
         outputs = {name: np.concatenate([results[name] for results in parts]) for name in parts[0]}
         if not all(np.isfinite(array).all() for array in outputs.values()):
             raise RuntimeFailure(f"graph {graph} gives values that are not finite")
@@ -188,7 +191,7 @@ class OpenBundle:
         return self._rows(described, parts, index, encoder)
 
     def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> ConditionRows | None:
-        """What stands for no condition of ``n`` samples, as one row; None for a model without named parts.
+        """The null condition of ``n`` samples, as one row; None for a model without named parts.
 
         Raises:
             UsageError: a part without a null.
@@ -199,15 +202,15 @@ class OpenBundle:
         return self._rows(described, described.nulls(lengths), np.zeros(n, np.intp), encoder)
 
     def _rows(
-        self, described: Condition, parts: Mapping[str, NDArray[Any]], index: NDArray[np.intp], encoder: str | None
+        self, described: Condition, parts: Mapping[str, Array], index: NDArray[np.intp], encoder: str | None
     ) -> ConditionRows:
-        def make(lengths: Mapping[int | str, int]) -> Mapping[str, NDArray[Any]]:
+        def make(lengths: Mapping[int | str, int]) -> Mapping[str, Array]:
             even = described.longer(parts, lengths)
             return even if encoder is None else self._encoded(encoder, even)
 
         return ConditionRows(make, index, described.lengths(parts))
 
-    def _encoded(self, encoder: str, parts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _encoded(self, encoder: str, parts: Mapping[str, Array]) -> dict[str, Array]:
         session = self.session(encoder)
         return encoded(session, parts, _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"])
 
@@ -216,7 +219,7 @@ class OpenBundle:
         if batch_size is None:
             numbers = _BATCH_NUMBERS["cpu" if session.provider == "cpu" else "gpu"]
             size = numbers // max(math.prod(self.event_shape) * work, 1)
-            size = min(max(size, 1), _LARGEST_BATCH)
+            size = min(max(size, 1), _LARGEST_BATCH, session.largest_batch or _LARGEST_BATCH)
         else:
             size = checked_count("samples in a batch", batch_size)
         if self.manifest.batch is not None:
@@ -224,6 +227,34 @@ class OpenBundle:
         parts = -(-n // size)
         edges = [n * i // parts for i in range(parts + 1)]
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+    def attempts(self, batches: Iterable[slice], batch_size: int | None, session: Session) -> Iterator[Attempt]:
+        """Each batch in order, to be run in its ``with`` block; if it does not fit into memory, its halves come next.
+
+        Later batches of its size are halved too. What a block has done is done again if it fails.
+
+        Args:
+            batches: of :meth:`batches`.
+            batch_size: as there: a size that was asked for is not changed.
+            session: of the graph that takes them; remembers what fits.
+
+        Raises:
+            DeviceMemoryError: from the block, if a single sample does not fit, or a size that was asked for, or a
+                graph's fixed one.
+        """
+        waiting = list(batches)[::-1]
+        while waiting:
+            part = waiting.pop()
+            n = part.stop - part.start
+            fits = session.largest_batch
+            if batch_size is None and fits is not None and n > fits:
+                waiting += _halves(part)
+                continue
+            attempt = Attempt(part, final=n == 1 or batch_size is not None or self.manifest.batch is not None)
+            yield attempt
+            if attempt.failed:
+                session.largest_batch = (n + 1) // 2
+                waiting.append(part)
 
     def filled(self, array: Any) -> Any:
         """A batch padded to the fixed batch size of the graphs, if any; to be truncated afterwards."""
@@ -234,7 +265,7 @@ class OpenBundle:
         return pad(array, self.manifest.batch)
 
     def scoring_condition(self, condition: ConditionLike, n: int) -> Conditions:
-        """The condition of data: the given one, or the null class, or what stands for each part."""
+        """The condition of data: the given one, or the null class, or the nulls of the parts."""
         described, program = self.condition, self.manifest.log_prob
         if described is None or condition is not None:
             return self.sampling_condition(condition, n)
@@ -244,6 +275,12 @@ class OpenBundle:
         if described.plain or described.required:
             raise ConditionError(f"scoring with {self.name} needs {described.told} of the data")
         return self.sampling_condition({}, n)
+
+
+def _halves(part: slice) -> tuple[slice, slice]:
+    """The two halves of a batch, the later one first."""
+    middle = (part.start + part.stop) // 2
+    return slice(middle, part.stop), slice(part.start, middle)
 
 
 def fresh_seed() -> int:

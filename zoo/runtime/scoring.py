@@ -38,10 +38,12 @@ def score(
     request = ScoreRequest(values, conditions, seed, steps, probes, errors)
     scores = runner_of(program).scoring(opened, program, request)
     density = np.empty((len(LogDensity._fields), len(values)) if errors else len(values))
-    batches = opened.batches(len(values), batch_size, opened.session(program.graph), program.work)
+    session = opened.session(program.graph)
+    batches = opened.batches(len(values), batch_size, session, program.work)
     tick = ticker(progress, len(batches) * scores.calls)
-    for part in batches:
-        density[..., part] = scores.score(part, tick)
+    for attempt in opened.attempts(batches, batch_size, session):
+        with attempt as part:
+            density[..., part] = scores.score(part, tick)
     value = density[0] if errors else density
     wrong = np.isnan(value) | (value == np.inf)
     if wrong.any():
@@ -66,7 +68,7 @@ def bound(
     """Lower bounds ``[n]`` of log-densities; see :meth:`zoo.runtime.BundledModel.elbo`."""
     seed = check_seed(seed)
     if opened.manifest.log_prob is None:
-        raise UsageError(f"{opened.name} has no chain of steps, so no variational bound")
+        raise UsageError(f"{opened.name} has no chain of steps, so it has no variational bound")
     program = opened.manifest.log_prob.integrating(opened.name)
     steps = checked_count("steps", steps)
     terms = checked_count("terms", terms, steps)
@@ -77,16 +79,17 @@ def bound(
     bound = np.empty(len(values))
     batches = opened.batches(len(values), batch_size, session)
     tick = ticker(progress, len(batches) * terms)
-    for part in batches:
-        bound[part] = integrate.bound(
-            session,
-            program,
-            opened.filled(values[part]),
-            opened.filled(None if conditions is None else conditions[part]),
-            seed=seed,
-            steps=steps,
-            terms=terms,
-            first=part.start,
-            tick=tick,
-        )[: part.stop - part.start]
+    for attempt in opened.attempts(batches, batch_size, session):
+        with attempt as part:
+            bound[part] = integrate.bound(
+                session,
+                program,
+                opened.filled(values[part]),
+                opened.filled(None if conditions is None else conditions[part]),
+                seed=seed,
+                steps=steps,
+                terms=terms,
+                first=part.start,
+                tick=tick,
+            )[: part.stop - part.start]
     return bound + volume

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import (
     BundleError,
     DataError,
+    DeviceMemoryError,
     ProviderError,
     RuntimeFailure,
     ZooError,
@@ -27,9 +29,16 @@ from zoo.errors import (
 from zoo.programs.ports import Port
 from zoo.runtime.device import Device, choose_provider, execution_provider
 from zoo.runtime.ort import onnxruntime
+from zoo.runtime.recording import Recorder, Shaped
 
 _DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(double)": "float64"}
 _NUMPY = {name: np.dtype(name) for name in _DTYPES.values()}
+#: what ONNX Runtime, cuBLAS, cuDNN and CUDA say when there is no memory left
+_NO_MEMORY = ("failed to allocate", "out of memory", "alloc_failed", "bad_alloc", "bad allocation")
+#: a place in ONNX Runtime's own source, and the signature of the function there
+_LOCATION = re.compile(r"[\w/.-]+\.(?:h|cc|cpp|cu):\d+ (?:[\w:<>,&*~ ]*\([^()]*\) )?")
+#: characters of a reason
+_LONGEST = 400
 _DAMAGED = ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NoModel")
 
 
@@ -47,6 +56,7 @@ class Session:
         fallback: why ``"auto"`` uses the CPU although this ONNX Runtime was built with CUDA, or None.
         inputs: what the graph takes.
         outputs: the output ports.
+        largest_batch: the largest batch that is known to fit into memory, after a larger one did not; or None.
 
     Raises:
         UnknownNameError: no such provider.
@@ -74,12 +84,15 @@ class Session:
             self._session = self._accelerated(chosen, required=self.device.provider != "auto")
         in_use = self._session.get_providers()[0]
         self.provider = chosen if in_use == execution_provider(chosen) else "cpu"
+        self.largest_batch: int | None = None
         #: the device of ``value``
-        self._place = ("cuda", self.device.index) if self.provider == "cuda" else ("cpu", 0)
+        self._place = self.device.place(self.provider)
+        records = self.device.records(self.provider)
+        self._recorder = Recorder(self._session, self._place, self.graph.name) if records else None
         self.inputs = self._ports("input", self._session.get_inputs(), inputs)
         self.outputs = self._ports("output", self._session.get_outputs(), outputs)
 
-    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Run the graph once.
 
         Args:
@@ -88,16 +101,19 @@ class Session:
 
         Raises:
             DataError: an input is missing, unknown or does not fit.
+            DeviceMemoryError: the batch does not fit into the device's memory.
             RuntimeFailure: ONNX Runtime failed.
         """
         names = [port.name for port in self.outputs] if outputs is None else list(outputs)
         arrays = self._check(feeds)
         try:
+            if self._recorder is not None:
+                return self._recorder.run(arrays, self._shapes(names, arrays))
             return dict(zip(names, self._session.run(names, arrays), strict=True))
         except Exception as error:  # ONNX Runtime's classes have no common base
             raise self._failure("run", error) from error
 
-    def value(self, array: NDArray[Any]) -> Any:
+    def value(self, array: Array) -> Any:
         """A copy of an array on the graph's device, for :meth:`run_on`; :meth:`fetch` copies it back."""
         ort = onnxruntime()
         try:
@@ -105,14 +121,38 @@ class Session:
         except Exception as error:
             raise self._failure("take its inputs", error) from error
 
-    def fetch(self, value: Any) -> NDArray[Any]:
+    def replace(self, value: Any, array: Array) -> None:
+        """Give a :meth:`value` the content of another array of its shape and dtype."""
+        try:
+            value.update_inplace(np.array(array, order="C"))
+        except Exception as error:
+            raise self._failure("take its inputs", error) from error
+
+    @contextlib.contextmanager
+    def placing(self) -> Iterator[Callable[[str, Array], Any]]:
+        """For the values of one run: a function from their role in it and an array to a :meth:`value`.
+
+        Where calls are recorded as CUDA graphs, the values belong to the session, and are lent to the run.
+        """
+        if self._recorder is None:
+            yield lambda _, array: self.value(array)
+            return
+        with self._recorder.lending() as lend:
+
+            def placed(role: str, array: Array) -> Any:
+                try:
+                    return lend(role, array)
+                except Exception as error:
+                    raise self._failure("take its inputs", error) from error
+
+            yield placed
+
+    def fetch(self, value: Any) -> Array:
         """A copy of a :meth:`value` as an array."""
         # on the CPU `numpy()` is a view of the value's memory, which the next run overwrites and its deletion frees
         return np.array(value.numpy())
 
-    def run_on(
-        self, feeds: Mapping[str, NDArray[Any]], resident: Mapping[str, Any], results: Mapping[str, Any]
-    ) -> None:
+    def run_on(self, feeds: Mapping[str, Array], resident: Mapping[str, object], results: Mapping[str, object]) -> None:
         """Run the graph once on values that stay on its device.
 
         A loop that swaps ``resident`` and ``results`` copies no state between host and device, and allocates nothing.
@@ -123,10 +163,13 @@ class Session:
             results: outputs, written into these values; outputs not named are not computed.
 
         Raises:
-            DataError, RuntimeFailure: as for :meth:`run`.
+            DataError, DeviceMemoryError, RuntimeFailure: as for :meth:`run`.
         """
         arrays = self._check(feeds, elsewhere=resident)
         try:
+            if self._recorder is not None:
+                self._recorder.run_on(arrays, resident, results)
+                return
             binding = self._session.io_binding()
             for name, array in arrays.items():
                 binding.bind_cpu_input(name, array)
@@ -173,14 +216,14 @@ class Session:
         except Exception as error:  # ONNX Runtime's classes have no common base
             raise self._failure("load", error) from error
 
-    def _ports(self, what: str, found: Iterable[Any], stated: Sequence[Port] | None) -> tuple[Port, ...]:
+    def _ports(self, what: str, nodes: Iterable[Any], stated: Sequence[Port] | None) -> tuple[Port, ...]:
         actual = tuple(
             Port(
                 node.name,
                 _DTYPES.get(node.type, node.type),
                 tuple("?" if size is None else size for size in node.shape),
             )
-            for node in found
+            for node in nodes
         )
         if stated is None:
             return actual
@@ -193,7 +236,20 @@ class Session:
 
     # -- running ----------------------------------------------------------------------------------------------------
 
-    def _check(self, feeds: Mapping[str, Any], elsewhere: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
+    def _shapes(self, names: Sequence[str], arrays: Mapping[str, Array]) -> dict[str, Shaped | None]:
+        """Shape and dtype of outputs, as the sizes of inputs determine them; None where they do not."""
+        sizes = {
+            dim: size for port in self.inputs for dim, size in zip(port.shape, arrays[port.name].shape, strict=True)
+        }
+        ports = {port.name: port for port in self.outputs}
+        found: dict[str, Shaped | None] = {}
+        for name in names:
+            shape = [sizes.get(dim, dim) for dim in ports[name].shape]
+            known = all(isinstance(size, int) for size in shape) and ports[name].dtype in _NUMPY
+            found[name] = (tuple(map(int, shape)), _NUMPY[ports[name].dtype]) if known else None
+        return found
+
+    def _check(self, feeds: Mapping[str, object], elsewhere: Iterable[str] = ()) -> dict[str, Array]:
         """The arrays to feed, made contiguous, after checking that they are exactly what the graph takes."""
         elsewhere = set(elsewhere)
         wanted = {port.name: port for port in self.inputs if port.name not in elsewhere}
@@ -222,17 +278,26 @@ class Session:
         text = " ".join(str(error).split())
         # "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from x.onnx failed: ..." says it all in its last part
         reason = text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text or type(error).__name__
+        reason = _LOCATION.sub("", reason)
+        if len(reason) > _LONGEST:  # cuDNN's describe the whole operator
+            reason = f"{reason[:_LONGEST]}…"
         if not self.graph.is_file():
             return BundleError(f"the graph {self.graph} does not exist")
         if doing == "load" and type(error).__name__ in _DAMAGED:
             return BundleError(
                 f"{self.graph} is not a valid ONNX graph: {reason}", hint="Copy or export the bundle again."
             )
+        if any(said in text.lower() for said in _NO_MEMORY):
+            asked = re.search(r"buffer of size (\d+)", text)
+            more = f": {int(asked[1]) / 1e6:,.1f} MB more were asked for" if asked else ""
+            where = {"cuda": "GPU"}.get(self._place[0], "host")
+            return DeviceMemoryError(
+                f"the {where}'s memory does not suffice to {doing} {self.graph.name}{more}",
+                hint=None if doing == "load" else "Try a smaller batch size.",
+            )
         hint = None
         if "IR version" in text or "opset" in text.lower():
             hint = "The graph may be newer than this ONNX Runtime: pip install --upgrade onnxruntime"
-        elif "alloc" in text.lower():
-            hint = "Try a smaller batch size."
         return RuntimeFailure(f"ONNX Runtime cannot {doing} {self.graph.name}: {reason}", hint=hint)
 
 

@@ -6,11 +6,12 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.counts import Progress
 from zoo.runtime.running import Samples
 from zoo.samplers.state import SamplerState
@@ -74,7 +75,7 @@ def frames(
     """
     seen = np.empty((state.n, *event_shape), np.float32)
 
-    def look(_: int, part: slice, x: NDArray[Any]) -> None:
+    def look(_: int, part: slice, x: Array) -> None:
         seen[part] = x
 
     steps = len(state.table)

@@ -40,12 +40,12 @@ def compared(bundle: Bundle, samplers: Mapping[str, SamplerFunction]) -> tuple[d
     if program is None or not program.stepped:
         raise _unfit(bundle, "its model samples in one call")
     program = program.stepping("the model")
-    found = _grouped(bundle)
+    groups = _grouped(bundle)
     differences, unmade = {}, {}
-    for (sampler, steps), columns in found.items():
+    for (sampler, steps), columns in groups.items():
         name = f"{sampler}-{steps}"
         try:
-            made = stored(program, [(sampler, steps)], samplers)
+            computed = stored(program, [(sampler, steps)], samplers)
         except (UnknownNameError, MissingDependencyError, PluginError) as error:
             package = absent(program.path)
             unmade[name] = (
@@ -54,7 +54,7 @@ def compared(bundle: Bundle, samplers: Mapping[str, SamplerFunction]) -> tuple[d
             continue
         except ZooError as error:
             raise _unfit(bundle, f"table {name} cannot be recomputed: {error}") from error
-        differences[name] = _difference(columns, made)
+        differences[name] = _difference(columns, computed)
     return differences, unmade
 
 
@@ -62,7 +62,7 @@ def read(bundle: Bundle) -> dict[tuple[str, int], StepTable]:
     """The step tables of a bundle, by sampler and steps; none if it has no such file.
 
     Raises:
-        BundleError: they are no step tables.
+        BundleError: they are not step tables.
     """
     if TABLES not in bundle.manifest.files:
         return {}
@@ -77,24 +77,24 @@ def read(bundle: Bundle) -> dict[tuple[str, int], StepTable]:
 
 def _grouped(bundle: Bundle) -> dict[tuple[str, int], Arrays]:
     """The tensors of each table."""
-    found: dict[tuple[str, int], Arrays] = {}
+    groups: dict[tuple[str, int], Arrays] = {}
     for name, array in weights.read(bundle.file(TABLES)).items():
         try:
             choice = table_named(name.partition("/")[0])
         except ValueError as error:
             raise _unfit(bundle, str(error)) from None
-        found.setdefault(choice, {})[name] = array
-    if len(found) > _MOST_TABLES or sum(steps for _, steps in found) > _MOST_STEPS:
+        groups.setdefault(choice, {})[name] = array
+    if len(groups) > _MOST_TABLES or sum(steps for _, steps in groups) > _MOST_STEPS:
         raise _unfit(bundle, f"it has more than {_MOST_TABLES} tables or {_MOST_STEPS} steps")
-    return found
+    return groups
 
 
-def _difference(columns: Arrays, made: Arrays) -> float:
-    if columns.keys() != made.keys():
+def _difference(columns: Arrays, computed: Arrays) -> float:
+    if columns.keys() != computed.keys():
         return math.inf
-    if any(columns[n].shape != made[n].shape or columns[n].dtype != made[n].dtype for n in made):
+    if any(columns[n].shape != computed[n].shape or columns[n].dtype != computed[n].dtype for n in computed):
         return math.inf
-    return max(relative_difference(columns[name], made[name], 1.0) for name in made)
+    return max(relative_difference(columns[name], computed[name], 1.0) for name in computed)
 
 
 def _unfit(bundle: Bundle, what: str) -> BundleError:

@@ -132,7 +132,7 @@ def _computed(
     return table if program.clip is None else table.with_clip(program.clip)
 
 
-def _own(program: Iterate, name: str, options: SamplingOptions) -> dict[str, Any]:
+def _own(program: Iterate, name: str, options: SamplingOptions) -> dict[str, object]:
     """The options of a sampler: those given, over the model's for its default sampler."""
     return {**program.options, **options.own} if name == program.sampler else dict(options.own)
 
@@ -175,7 +175,7 @@ def _unknown(name: str, samplers: Mapping[str, SamplerFunction], counts: list[in
     return error
 
 
-def _initial_scale(own: dict[str, Any]) -> float | None:
+def _initial_scale(own: dict[str, object]) -> float | None:
     """The option that every sampler has, taken out of a sampler's own."""
     initial = own.pop("initial_scale", None)
     if initial is None:
@@ -187,7 +187,7 @@ def _initial_scale(own: dict[str, Any]) -> float | None:
 
 def _end_of_grid(
     name: str, function: SamplerFunction, path: CorruptionPath, count: int, own: dict[str, Any], strength: float
-) -> tuple[int, dict[str, Any]]:
+) -> tuple[int, dict[str, object]]:
     """Number of steps and options with which any sampler takes the last ``strength`` of its own grid."""
     parameters = inspect.signature(function).parameters
     if "spacing" not in parameters:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from zoo.samplers.spacing import Array
+from zoo.arrays import Float64Array
 
 #: newest first (Hairer, Nørsett & Wanner, "Solving ordinary differential equations I", table III.1.1)
 EVEN: tuple[tuple[float, ...], ...] = (
@@ -19,14 +19,14 @@ EVEN: tuple[tuple[float, ...], ...] = (
 
 
 @lru_cache
-def _gauss_legendre(points: int) -> tuple[Array, Array]:
+def _gauss_legendre(points: int) -> tuple[Float64Array, Float64Array]:
     abscissae, weights = np.polynomial.legendre.leggauss(points)
     return abscissae, weights
 
 
 def lagrange_integrals(
-    nodes: Array, variable: Callable[[Array], Array], start: float, end: float, points: int = 32
-) -> Array:
+    nodes: Float64Array, variable: Callable[[Float64Array], Float64Array], start: float, end: float, points: int = 32
+) -> Float64Array:
     """∫ ℓ_k(variable(u)) du from ``start`` to ``end`` for each Lagrange polynomial ℓ_k over ``nodes``, float64 ``[k]``.
 
     By Gauss-Legendre quadrature with ``points`` points, exact up to degree 2·points - 1.

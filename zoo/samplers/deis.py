@@ -6,12 +6,13 @@ from typing import Literal
 
 import numpy as np
 
+from zoo.arrays import Float64Array
 from zoo.errors import UsageError
 from zoo.paths import GaussianPath
 from zoo.samplers.adams import lagrange_integrals
 from zoo.samplers.moves import MAX_GAIN, check_gain, epsilon, gain, toward
 from zoo.samplers.recorder import Linear, Recorder
-from zoo.samplers.spacing import Array, Point, Spacing
+from zoo.samplers.spacing import Point, Spacing
 from zoo.samplers.table import StepTable
 
 
@@ -46,7 +47,7 @@ def deis(
         raise UsageError(f"deis variable is 'time' or 'log-noise', not {variable!r}")
     check_gain("deis", max_gain)
 
-    def place(log_noise: Array) -> Array:
+    def place(log_noise: Float64Array) -> Float64Array:
         return path.time_at(-2.0 * log_noise) if variable == "time" else log_noise
 
     run = Recorder(path, steps, spacing)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import UsageError
 
 #: the condition of n samples: one array, or arrays by the names of graphs' inputs; or None
-Conditions: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]] | None
+Conditions: TypeAlias = Array | Mapping[str, Array] | None
 
 
 @dataclass(frozen=True)
@@ -89,19 +90,19 @@ def evaluations(condition: Conditions, guidance: float, other: Conditions) -> tu
     return both, np.array([guidance, 1.0 - guidance], np.float32)
 
 
-def _stacked(*arrays: NDArray[Any]) -> NDArray[Any]:
+def _stacked(*arrays: Array) -> Array:
     if len({array.shape for array in arrays}) > 1:
         shapes = " and ".join(str(list(array.shape)) for array in arrays)
-        raise UsageError(f"a condition and what it is guided away from must have one length, not shapes {shapes}")
+        raise UsageError(f"a condition and what it is guided away from must have the same length, not shapes {shapes}")
     return np.stack(arrays)
 
 
-def each_of(change: Callable[..., NDArray[Any]], *conditions: Conditions) -> Conditions:
+def each_of(change: Callable[..., Array], *conditions: Conditions) -> Conditions:
     """A function of conditions' arrays: of the one array of each, or of those of each name; None of None."""
     first = conditions[0]
     if first is None:
         return None
     if not isinstance(first, Mapping):
         return change(*conditions)
-    given = [condition for condition in conditions if isinstance(condition, Mapping)]
-    return {name: change(*(condition[name] for condition in given)) for name in first}
+    named = [condition for condition in conditions if isinstance(condition, Mapping)]
+    return {name: change(*(condition[name] for condition in named)) for name in first}

@@ -7,25 +7,23 @@ denoisers in closed form.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Float64Array
 from zoo.samplers.table import Step, StepTable
 
-Array = NDArray[np.float64]
 #: (x [n, *event], row) -> D [n, *event]
-Denoiser = Callable[[Array, Step], Array]
+Denoiser = Callable[[Float64Array, Step], Float64Array]
 
 
 def run_table(
     table: StepTable,
     denoise: Denoiser,
-    x: Array,
-    noise: Callable[[int], Any] | None = None,
-    watch: Callable[[Step, Array, Array], None] | None = None,
-) -> Array:
+    x: Float64Array,
+    noise: Callable[[int], Float64Array] | None = None,
+    watch: Callable[[Step, Float64Array, Float64Array], None] | None = None,
+) -> Float64Array:
     """Run a table from the state ``x`` and return the last state.
 
     Args:

@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from zoo.arrays import Float64Array
 from zoo.errors import UsageError
 from zoo.paths import GaussianPath
-from zoo.samplers.spacing import Array, Grid, Point, Spacing
+from zoo.samplers.spacing import Grid, Point, Spacing
 from zoo.samplers.table import StepTable
 
 
@@ -54,8 +55,8 @@ def _added(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
 
 @dataclass
 class _Row:
-    """One evaluation: its point, the numbers of x and D, whether D is unbounded, the values defined after it, and the "
-    "next x."""
+    """One evaluation: its point, the numbers of x and D, whether D is unbounded, the values defined after it, and the
+    next x."""
 
     at: Point
     x: int
@@ -188,7 +189,7 @@ class Recorder:
             before = after
         return slots, layout
 
-    def _write(self, line: Array, value: Linear, column: Mapping[int, int], row: _Row) -> None:
+    def _write(self, line: Float64Array, value: Linear, column: Mapping[int, int], row: _Row) -> None:
         """Add ``value`` to a line of the matrix; values kept in this row are computed, not read from a slot."""
         for number, coefficient in value.values.items():
             if number in row.kept:

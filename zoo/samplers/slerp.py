@@ -1,15 +1,14 @@
-"""Interpolation between two noises along a great circle (Shoemake 1985, "Animating rotation with quaternion curves", "
-"section 3.3)."""
+"""Interpolation between two noises along a great circle (Shoemake 1985, "Animating rotation with quaternion curves",
+section 3.3)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+
+from zoo.arrays import Array
 
 
-def slerp(a: NDArray[Any], b: NDArray[Any], u: float) -> NDArray[Any]:
+def slerp(a: Array, b: Array, u: float) -> Array:
     """The point at ``u`` between ``a`` (0) and ``b`` (1), with θ the angle between them::
 
         (sin((1 - u)·θ)·a + sin(u·θ)·b) / sin θ

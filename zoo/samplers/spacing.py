@@ -23,16 +23,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Float64Array
 from zoo.errors import UnknownNameError, UsageError
 from zoo.paths import CorruptionPath, GaussianPath, require_gaussian
 
-Array = NDArray[np.float64]
-Spacing = str | Sequence[float] | Mapping[str, Any]
+Spacing = str | Sequence[float] | Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -93,12 +91,12 @@ class Grid:
         return iter(zip(self.points[:-1], self.points[1:], strict=True))
 
     @property
-    def alpha(self) -> Array:
+    def alpha(self) -> Float64Array:
         """α at all N + 1 points."""
         return np.array([p.alpha for p in self.points])
 
     @property
-    def sigma(self) -> Array:
+    def sigma(self) -> Float64Array:
         """σ at all N + 1 points."""
         return np.array([p.sigma for p in self.points])
 
@@ -113,7 +111,7 @@ class Grid:
         return self.at(float(self.path.time_at(-2.0 * log_noise)))
 
 
-def spaced_times(path: CorruptionPath, steps: int, spacing: Spacing = "trailing") -> Array:
+def spaced_times(path: CorruptionPath, steps: int, spacing: Spacing = "trailing") -> Float64Array:
     """Path times ``[steps]``, falling.
 
     Raises:
@@ -150,7 +148,7 @@ def check_steps(path: CorruptionPath, steps: int) -> None:
         raise UsageError(f"a path is sampled in at most {MAX_STEPS} steps, not {steps}")
 
 
-def _custom(path: GaussianPath, steps: int, spacing: Sequence[float]) -> Array:
+def _custom(path: GaussianPath, steps: int, spacing: Sequence[float]) -> Float64Array:
     try:
         times = np.asarray(spacing, np.float64)
     except (TypeError, ValueError):
@@ -166,7 +164,7 @@ def _custom(path: GaussianPath, steps: int, spacing: Sequence[float]) -> Array:
     return times
 
 
-def _trailing(path: GaussianPath, steps: int) -> Array:
+def _trailing(path: GaussianPath, steps: int) -> Float64Array:
     if path.timesteps is None:
         return np.linspace(1.0, 0.0, steps + 1)[:-1]
     count = path.timesteps
@@ -174,13 +172,13 @@ def _trailing(path: GaussianPath, steps: int) -> Array:
     return (np.round(np.arange(count, 0, -count / steps)[:steps]) - 1) / (count - 1)
 
 
-def _leading(path: GaussianPath, steps: int) -> Array:
+def _leading(path: GaussianPath, steps: int) -> Float64Array:
     if path.timesteps is None:
         return np.linspace(1.0, 0.0, steps + 1)[1:]
     return np.arange(steps)[::-1] * (path.timesteps // steps) / (path.timesteps - 1)
 
 
-def _linspace(path: GaussianPath, steps: int) -> Array:
+def _linspace(path: GaussianPath, steps: int) -> Float64Array:
     # a single point is the noisy end, since sampling cannot start at the other
     if path.timesteps is None or steps == 1:
         return np.linspace(1.0, path.t_min, steps)
@@ -212,7 +210,7 @@ def _noise_bounds(path: GaussianPath, noise_min: float | None, noise_max: float 
 
 def _karras(
     path: GaussianPath, steps: int, *, rho: float = 7.0, noise_min: float | None = None, noise_max: float | None = None
-) -> Array:
+) -> Float64Array:
     if not rho > 0:
         raise UsageError(f"karras spacing: rho must be above 0, not {rho}")
     low, high = _noise_bounds(path, noise_min, noise_max)
@@ -222,19 +220,19 @@ def _karras(
 
 def _exponential(
     path: GaussianPath, steps: int, *, noise_min: float | None = None, noise_max: float | None = None
-) -> Array:
+) -> Float64Array:
     low, high = _noise_bounds(path, noise_min, noise_max)
     return path.time_at(-2.0 * np.linspace(high, low, steps))
 
 
 def _uniform_lambda(
     path: GaussianPath, steps: int, *, noise_min: float | None = None, noise_max: float | None = None
-) -> Array:
+) -> Float64Array:
     low, high = _noise_bounds(path, noise_min, noise_max)
     return path.time_at(-2.0 * np.linspace(high, low, steps + 1)[:-1])
 
 
-SPACINGS: dict[str, Callable[..., Array]] = {
+SPACINGS: dict[str, Callable[..., Float64Array]] = {
     "trailing": _trailing,
     "leading": _leading,
     "linspace": _linspace,

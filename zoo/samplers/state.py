@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from zoo import noise, weights
+from zoo.arrays import Array
 from zoo.errors import DataError, UsageError, ZooError
 from zoo.noise import Stream
 from zoo.paths import GaussianPath, is_gaussian
@@ -36,7 +37,6 @@ from zoo.programs import Iterate
 from zoo.samplers.guidance import Conditions, each_of, evaluations
 from zoo.samplers.table import COLUMNS, Step, StepTable
 
-Array = NDArray[Any]
 #: in which arithmetic a state is: of float32 or float64
 FloatType = type[np.float32] | type[np.float64]
 FORMAT = "genzoo-sampler-state"
@@ -125,9 +125,9 @@ class SamplerState:
         arrays[_TABLE + "initial_scale"] = np.array(self.table.initial_scale)
         arrays["slots"] = self.slots
         for name in _OPTIONAL:
-            given = getattr(self, name)
-            named = {f"{name}/{part}": array for part, array in given.items()} if isinstance(given, Mapping) else None
-            arrays.update({} if given is None else {name: given} if named is None else named)
+            value = getattr(self, name)
+            named = {f"{name}/{part}": array for part, array in value.items()} if isinstance(value, Mapping) else None
+            arrays.update({} if value is None else {name: value} if named is None else named)
         place = {"row": str(self.row), "seed": str(self.seed), "first": str(self.first)}
         weights.write(path, arrays, metadata={**(about or {}), "format": FORMAT, "version": VERSION, **place})
 
@@ -199,7 +199,7 @@ def begin(
         UsageError: a mask or strength without data.
     """
     if noise is not None and not is_gaussian(program.path):
-        raise UsageError("a masked model starts from fully masked texts, and takes no noise to start from")
+        raise UsageError("a masked model starts from fully masked texts, so it takes no noise to start from")
     if init is None and (mask is not None or strength is not None):
         raise UsageError(f"{'a mask' if mask is not None else 'strength'} needs data to start from: pass init too")
     start = _initial_noise(noise, event_shape, n, seed, first, dtype)
@@ -267,7 +267,7 @@ def spread(
     """A view ``[n, *event]`` of an array that can be broadcast to it.
 
     Raises:
-        DataError: it cannot be broadcast, is no array but arrays by name, or its values are not finite numbers.
+        DataError: it cannot be broadcast, is a mapping of arrays, or its values are not finite numbers.
     """
     try:
         array = np.asarray(values).astype(dtype)
@@ -377,9 +377,9 @@ def _check(state: SamplerState) -> None:
         if array is not None and array.shape != shape:
             raise DataError(f"{name} has shape {array.shape}, expected {shape}")
     for name in ("condition", "other"):
-        given = getattr(state, name)
-        for array in given.values() if isinstance(given, Mapping) else () if given is None else (given,):
+        value = getattr(state, name)
+        for array in value.values() if isinstance(value, Mapping) else () if value is None else (value,):
             if array.ndim < 1 or len(array) != state.n:
-                raise DataError(f"{name} has shape {array.shape}, and is of {state.n} samples")
+                raise DataError(f"{name} has shape {array.shape}, and expected {state.n} samples")
     if (state.known is None) != (state.mask is None):
-        raise DataError("known and mask come together")
+        raise DataError("known and mask must be given together")

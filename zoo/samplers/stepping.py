@@ -6,13 +6,15 @@ begins runs, advances them by some rows, finishes them, and encodes data as nois
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
@@ -35,7 +37,6 @@ from zoo.samplers.state import (
 )
 from zoo.samplers.table import Step, StepTable
 
-Array = NDArray[Any]
 Tick = Callable[[], None]
 #: (row, slice of the samples, the denoised samples [n, *event] of that slice in data units)
 Preview = Callable[[int, slice, Any], None]
@@ -118,7 +119,7 @@ class Engine(ABC, Generic[Data]):
         """
 
     def null(self, n: int, condition: Any) -> Any:
-        """What stands for no condition of ``n`` samples of a model of named parts, likewise; None for any other.
+        """The null condition of ``n`` samples of a model of named parts, likewise; None for any other.
 
         Tokens and sequences are as long as those of the condition.
         """
@@ -156,6 +157,14 @@ class Engine(ABC, Generic[Data]):
     def batches(self, n: int, batch_size: int | None) -> list[slice]:
         """Slices that cover ``n`` samples: one, unless overridden."""
         return [slice(0, n)]
+
+    def attempts(self, batches: Sequence[slice], batch_size: int | None) -> Iterator[AbstractContextManager[slice]]:
+        """:meth:`batches` of a size that was asked for or is None, each to be run in its ``with`` block.
+
+        One after another, unless overridden.
+        """
+        for part in batches:
+            yield contextlib.nullcontext(part)
 
 
 class StepSampler(Generic[Data]):
@@ -234,23 +243,17 @@ class StepSampler(Generic[Data]):
         batches = self.engine.batches(state.n, batch_size)
         tick = ticker(progress, len(batches) * rows)
         slots = np.empty(state.slots.shape, self.engine.dtype)
-        for part in batches:
-            slots[:, part] = self.advanced(state.part(part), rows, part, tick, preview).slots
+        for attempt in self.engine.attempts(batches, batch_size):
+            with attempt as part:
+                slots[:, part] = self.engine.run(state.part(part), rows, tick, self.shown(preview, part))
         return state.moved(slots, state.row + rows)
 
-    def advanced(
-        self, state: SamplerState, rows: int | None, part: slice, tick: Tick, preview: Preview | None
-    ) -> SamplerState:
-        """The state of one batch after its next rows: samples ``part`` of a run."""
+    def shown(self, preview: Preview | None, part: slice) -> Callable[[int, Array], None] | None:
+        """A preview of samples ``part`` of a run, in the form that :meth:`Engine.run` takes; None without a preview."""
+        if preview is None:
+            return None
         engine = self.engine
-
-        def show(row: int, denoised: Array) -> None:
-            if preview is not None:
-                preview(row, part, engine.to_data(in_data_units(engine.program, denoised)))
-
-        slots = engine.run(state, rows, tick, None if preview is None else show)
-        end = len(state.table) if rows is None else min(state.row + rows, len(state.table))
-        return state.moved(slots, end)
+        return lambda row, denoised: preview(row, part, engine.to_data(in_data_units(engine.program, denoised)))
 
     def finish(
         self,
@@ -288,13 +291,13 @@ class StepSampler(Generic[Data]):
         path = require_gaussian(needed(program.path, "encode data"))
         table = inversion(path, program.steps if steps is None else steps, order=order)
         latents, dtype = engine.to_latent(x), engine.dtype
-        given = _some(condition, slice(0, len(x)))
-        state = begin(program, table, engine.state_shape, len(x), seed=0, condition=given, init=latents, dtype=dtype)
+        whole = _some(condition, slice(0, len(x)))
+        state = begin(program, table, engine.state_shape, len(x), seed=0, condition=whole, init=latents, dtype=dtype)
         return encoded(self.advance(state, batch_size=batch_size, progress=progress), path)
 
     def _edits(self, n: int, options: SamplingOptions) -> dict[str, Any]:
-        """The initial arrays of a run of ``n`` samples, by the names of the arguments of "
-        ":func:`zoo.samplers.state.begin`."""
+        """The initial arrays of a run of ``n`` samples, by the names of the arguments of
+        :func:`zoo.samplers.state.begin`."""
         engine = self.engine
         event, state, dtype = engine.event_shape, engine.state_shape, engine.dtype
         other = init = mask = start = None

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.programs import Iterate
 from zoo.samplers import BUILTIN, SamplerFunction, table_for
 from zoo.samplers.table import COLUMNS, StepTable
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Array]
 
 
 def columns(table: StepTable) -> Arrays:
@@ -45,21 +44,21 @@ def stored(
     }
 
 
-def table_from(arrays: Mapping[str, NDArray[Any]]) -> StepTable:
+def table_from(arrays: Mapping[str, Array]) -> StepTable:
     """The inverse of :func:`columns`.
 
     Raises:
         ValueError: other columns.
         UsageError: columns that do not fit one another.
     """
-    given = {name: np.asarray(values, np.float64) for name, values in arrays.items()}
+    columns = {name: np.asarray(values, np.float64) for name, values in arrays.items()}
     known = {*COLUMNS, "matrix", "initial_scale"}
-    if given.keys() - known or known - {"clip"} - given.keys():
-        raise ValueError(f"a step table has the columns {', '.join(sorted(given))}")
-    initial = given.pop("initial_scale")
+    if columns.keys() - known or known - {"clip"} - columns.keys():
+        raise ValueError(f"a step table has the columns {', '.join(sorted(columns))}")
+    initial = columns.pop("initial_scale")
     if initial.shape != () or not np.isfinite(initial):
-        raise ValueError("the initial scale of a step table is no finite number")
-    return StepTable(**{"clip": np.full(given["time"].shape, np.inf), **given}, initial_scale=float(initial))  # type: ignore[arg-type]
+        raise ValueError("the initial scale of a step table is not a finite number")
+    return StepTable(**{"clip": np.full(columns["time"].shape, np.inf), **columns}, initial_scale=float(initial))  # type: ignore[arg-type]
 
 
 def table_named(name: str) -> tuple[str, int]:

@@ -19,11 +19,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Float64Array
 from zoo.errors import UsageError
 from zoo.paths import CorruptionPath
 from zoo.samplers.guidance import Guidance
-
-Array = NDArray[np.float64]
 
 #: stands for "no bound" in a row if another row has one: finite, so that it can be stored
 FREE = 1e30
@@ -41,7 +40,7 @@ class Step:
     sigma: float
     guidance: float
     clip: float
-    matrix: Array
+    matrix: Float64Array
     noise_scale: float
     noise_range: float
     rescale: float
@@ -67,16 +66,16 @@ class StepTable:
         strength: share of the trajectory from noise to data that the rows cover, for runs that begin with data.
     """
 
-    time: Array
-    alpha: Array
-    sigma: Array
-    matrix: Array
-    noise_scale: Array
+    time: Float64Array
+    alpha: Float64Array
+    sigma: Float64Array
+    matrix: Float64Array
+    noise_scale: Float64Array
     initial_scale: float
-    guidance: Array
-    clip: Array
-    noise_range: Array = field(default_factory=lambda: np.zeros(0))
-    rescale: Array = field(default_factory=lambda: np.zeros(0))
+    guidance: Float64Array
+    clip: Float64Array
+    noise_range: Float64Array = field(default_factory=lambda: np.zeros(0))
+    rescale: Float64Array = field(default_factory=lambda: np.zeros(0))
     free: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     strength: float = 1.0
 
@@ -126,7 +125,7 @@ class StepTable:
         return (self[i] for i in range(len(self)))
 
     @property
-    def noise_level(self) -> Array:
+    def noise_level(self) -> Float64Array:
         """``[N]``, σ/α; ∞ at pure noise."""
         with np.errstate(divide="ignore"):
             return self.sigma / self.alpha
@@ -150,11 +149,11 @@ class StepTable:
 
 def single_step_table(
     path: CorruptionPath,
-    start: Array,
-    state: Array,
-    denoised: Array,
-    noise_scale: Array,
-    noise_range: Array | None = None,
+    start: Float64Array,
+    state: Float64Array,
+    denoised: Float64Array,
+    noise_scale: Float64Array,
+    noise_range: Float64Array | None = None,
 ) -> StepTable:
     """The table of a sampler without history: x ← state·x + denoised·D + noise_scale·noise.
 

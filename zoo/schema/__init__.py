@@ -33,7 +33,7 @@ def load(name: str) -> dict[str, Any]:
     return schema
 
 
-def check(value: Any, name: str) -> None:
+def check(value: object, name: str) -> None:
     """Refuse a JSON value that does not match a schema of this package.
 
     Raises:
@@ -47,7 +47,7 @@ class _Checker:
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
 
-    def check(self, value: Any, schema: dict[str, Any], where: str) -> None:
+    def check(self, value: object, schema: dict[str, Any], where: str) -> None:
         schema = self._resolve(schema)
         if "oneOf" in schema:
             self.check(value, self._branch(value, schema["oneOf"], where), where)
@@ -76,7 +76,7 @@ class _Checker:
             schema = self._root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
         return schema
 
-    def _branch(self, value: Any, branches: list[dict[str, Any]], where: str) -> dict[str, Any]:
+    def _branch(self, value: object, branches: list[dict[str, Any]], where: str) -> dict[str, Any]:
         """The one branch that applies to a value: by its type, and for tables by their ``kind``, or for lack of it."""
         resolved = [self._resolve(branch) for branch in branches]
         fitting = [b for b in resolved if _is(value, b["type"])]
@@ -147,7 +147,7 @@ def _matches(pattern: str, text: str) -> bool:
     return re.search(re.sub(r"\$$", r"\\Z", pattern), text) is not None
 
 
-def _is(value: Any, kind: str) -> bool:
+def _is(value: object, kind: str) -> bool:
     if kind == "number":
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind == "integer":
@@ -161,6 +161,6 @@ def _at(where: str) -> str:
     return f"{where.lstrip('.')}: " if where else ""
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}…"

@@ -47,7 +47,7 @@ def save(
     optimizer: torch.optim.Optimizer,
     best: weights.Arrays | None,
     training_state: TrainingState,
-    recipe: dict[str, Any],
+    recipe: dict[str, object],
     learning_rate: float,
 ) -> None:
     """Write a checkpoint atomically, unless it has values that are not finite, from which a run could not resume.
@@ -123,7 +123,7 @@ def load(
     model: nn.Module,
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
-    recipe: dict[str, Any],
+    recipe: dict[str, object],
 ) -> tuple[TrainingState, weights.Arrays | None]:
     """Restore a checkpoint into ``model``, ``average`` and ``optimizer``.
 

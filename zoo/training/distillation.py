@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.errors import ConfigError, UnknownNameError, WeightsError
 
@@ -44,7 +44,7 @@ class DistillationRecipe:
     teacher: str
     method: str
     start: str = "teacher"
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse other values of start."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo import weights
+from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.data import Dataset, Split, check_finite
 from zoo.errors import ConditionError, DataError
@@ -213,7 +214,7 @@ def _minimise(
         ConfigError: value or gradient is not finite; nothing was moved.
     """
     parameters = [parameter for parameter in objective.parameters if parameter.requires_grad]
-    # the optimizer leaves alone what has no gradient
+    # the optimizer skips parameters without a gradient
     optimizer.zero_grad(set_to_none=True)
     loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
     norm = _gradient_norm(parameters, settings.gradient_clip)
@@ -353,11 +354,11 @@ def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: Genera
     return x, _placed(given, model)
 
 
-def _numeric(array: NDArray[Any]) -> bool:
+def _numeric(array: Array) -> bool:
     return array.dtype.kind in "iuf"
 
 
-def _placed(array: NDArray[Any], model: GenerativeModel) -> Tensor:
+def _placed(array: Array, model: GenerativeModel) -> Tensor:
     return torch.from_numpy(array).to(model.device)
 
 

@@ -33,7 +33,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from zoo import records
 from zoo.errors import ConfigError, UnknownNameError
@@ -56,7 +55,7 @@ class ModelRecipe:
     """
 
     architecture: str
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, object] = field(default_factory=dict)
     parts: dict[str, str] = field(default_factory=dict, metadata=records.OMITTED)
 
 
@@ -65,7 +64,7 @@ class DataRecipe:
     """The data set and its options."""
 
     name: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ class Recipe:
     license: str = ""
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
+    def from_dict(cls, values: Mapping[str, object], *, source: str = "recipe") -> Recipe:
         """Build from nested tables, as parsed from TOML or JSON.
 
         Raises:
@@ -204,7 +203,7 @@ class Recipe:
             raise ConfigError(f"cannot read the recipe {path}: {error}") from error
         return cls.from_dict(values, source=str(path))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """As JSON values; :meth:`from_dict` reads them back."""
-        described: dict[str, Any] = records.write(self)
+        described: dict[str, object] = records.write(self)
         return described

@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo import weights
+from zoo.arrays import Array
 from zoo.data import Dataset
 from zoo.errors import ConfigError, OutputError, PluginError, UsageError, WeightsError, ZooError
 from zoo.files import write_text
@@ -49,7 +50,7 @@ def find_recipe(source: str, registry: Registry) -> Recipe:
     return Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}")
 
 
-def load_data(source: DataSource, options: Mapping[str, Any], registry: Registry) -> Dataset:
+def load_data(source: DataSource, options: Mapping[str, object], registry: Registry) -> Dataset:
     """Load a data set with its options.
 
     Raises:
@@ -81,9 +82,9 @@ class TrainedOn:
     """
 
     name: str
-    options: Mapping[str, Any] | None
+    options: Mapping[str, object] | None
 
-    def options_of(self, name: str) -> Mapping[str, Any] | None:
+    def options_of(self, name: str) -> Mapping[str, object] | None:
         """The options of the data set ``name``, or None if they are not known."""
         return self.options if name == self.name else None
 
@@ -99,7 +100,7 @@ def trained_on(source: Source | ModelCard) -> TrainedOn | None:
         data = Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}").data
         return TrainedOn(data.name, data.options)
     if card is not None:
-        stated: Any = card.data
+        stated: object = card.data
     else:
         manifest = None if isinstance(source, ModelCard) else source.manifest()
         stated = {} if manifest is None else manifest.model.get("data")
@@ -159,7 +160,7 @@ def train_recipe(
         return None
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
-    # the model is whole from here on, whatever becomes of measuring it
+    # from here on the model is complete, even if measuring it fails
     card = _write_folder(folder, finished_card(model, recipe, registry, source, data), result.arrays)
     card = _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
     checkpoint.unlink(missing_ok=True)
@@ -185,7 +186,7 @@ def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Call
     return model
 
 
-def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Any]) -> ModelCard:
+def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Array]) -> ModelCard:
     """Write the weights and the card, and return the card with the weights' file."""
     digest = weights.write(folder / WEIGHTS_FILE, arrays)
     size = (folder / WEIGHTS_FILE).stat().st_size
@@ -195,7 +196,7 @@ def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Any]) -> M
     return card
 
 
-def _measured(card: ModelCard, folder: Path, measure: Callable[[], dict[str, Any]]) -> ModelCard:
+def _measured(card: ModelCard, folder: Path, measure: Callable[[], dict[str, object]]) -> ModelCard:
     """Add what is measured to the card of a model folder.
 
     Raises:
@@ -273,7 +274,7 @@ def measure(
     *,
     distillation: Distillation | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Metrics of a finished model on the test split: its loss, and its density if scoring is one call."""
     from zoo.metrics.density import held_out_density
     from zoo.models.interface import DirectModel

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from zoo.errors import UnknownNameError, UsageError
 from zoo_onnx.precision.number_formats import Float, Integers, NumberFormat
@@ -53,7 +52,7 @@ class Precision:
         """The lowest opset that has the operators."""
         return max(self.format.opset, 18 if self.arithmetic == "int8-dynamic" else 0)
 
-    def describe(self, loss: Mapping[str, float]) -> dict[str, Any]:
+    def describe(self, loss: Mapping[str, float]) -> dict[str, object]:
         """Its entry in a manifest."""
         return {"weights": self.format.name, "arithmetic": self.arithmetic, "bound": self.bound, "loss": dict(loss)}
 
@@ -78,7 +77,7 @@ def precision(dtype: str | None = None, quantize: str | None = None, bound: floa
     if quantize is not None and dtype is not None:
         raise UsageError("dtype and quantize exclude each other: give one of the two")
     if bound is not None and not 0 < bound < float("inf"):
-        raise UsageError(f"the bound on the loss is a number above 0, not {bound!r}")
+        raise UsageError(f"the bound on the loss must be a number above 0, not {bound!r}")
     if not lowered and quantize is None:
         if bound is not None:
             raise UsageError("a bound on the loss applies only with a dtype or a quantization")

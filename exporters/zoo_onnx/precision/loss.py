@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import ProofError
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph, Iterate, Programs
@@ -118,13 +119,13 @@ def _encoding(programs: Programs, encoder: str, inputs: Inputs, bundle: BundledM
     parts = inputs.parts.feeds({ROWS: _SAMPLES})
     expected = call(graph, parts)
     session, rows = bundle.session(encoder), range(_SAMPLES)
-    found = [session.run({name: array[i : i + 1] for name, array in parts.items()}, list(expected)) for i in rows]
+    results = [session.run({name: array[i : i + 1] for name, array in parts.items()}, list(expected)) for i in rows]
     errors = [
-        _rms(np.concatenate([each[name] for each in found]) - value) / (_rms(value) or 1.0)
+        _rms(np.concatenate([each[name] for each in results]) - value) / (_rms(value) or 1.0)
         for name, value in expected.items()
     ]
     return max(errors)
 
 
-def _rms(x: NDArray[Any]) -> float:
+def _rms(x: Array) -> float:
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from zoo.arrays import Array
 from zoo.overriding import override
 
 _PRODUCTS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -37,7 +38,7 @@ class Stored:
         turned: whether the array is the transpose of the stored one.
     """
 
-    values: NDArray[Any]
+    values: Array
     scale: NDArray[np.float32] | None = None
     turned: bool = False
 

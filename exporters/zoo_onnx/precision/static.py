@@ -12,13 +12,12 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.errors import ExportError
 from zoo.programs import Graph, Iterate
 from zoo.samplers import table_for
@@ -76,7 +75,7 @@ def lower(model: ir.Model, feeds: Iterator[Feeds]) -> ir.Model:
     _unpack(model.graph, kinds)
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        def get_next(self) -> dict[str, NDArray[Any]] | None:
+        def get_next(self) -> dict[str, Array] | None:
             return next(feeds, None)
 
     with tempfile.TemporaryDirectory(prefix="genzoo-") as folder:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo_onnx.build import Builder
 from zoo_onnx.precision.number_formats import NumberFormat, Stored
 from zoo_onnx.weights import THRESHOLD
@@ -55,7 +53,7 @@ def _restored(builder: Builder, name: str, held: Stored, shape: tuple[int, ...])
     return builder("Transpose", restored, perm=[1, 0]) if held.turned else restored
 
 
-def _constant(builder: Builder, name: str, array: Any) -> ir.Value:
+def _constant(builder: Builder, name: str, array: Array) -> ir.Value:
     """An initializer with exactly this name, not shared with another."""
     kind = ir.DataType.INT4 if array.dtype == ml_dtypes.int4 else ir.DataType.from_numpy(array.dtype)
     value = ir.Value(
@@ -84,7 +82,7 @@ def scaled_integers(value: ir.Value) -> tuple[ir.Value, ir.Value, bool] | None:
     return (integers, scale, turned) if integers.dtype == ir.DataType.INT8 else None
 
 
-def numbers(value: ir.Value) -> NDArray[Any]:
+def numbers(value: ir.Value) -> Array:
     """An initializer's numbers."""
     assert value.const_value is not None
     return value.const_value.numpy()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import onnx_ir as ir
 
 from zoo_onnx.tangents.writing import Carried, Rule, Tangents, attribute_of, attributes_of, only
 
 
-def _reduce(t: Tangents, operator: str, value: Any, node: ir.Node, keep: bool | None = None) -> ir.Value:
+def _reduce(t: Tangents, operator: str, value: ir.Value | None, node: ir.Node, keep: bool | None = None) -> ir.Value:
     """A reduction over the axes of another one."""
     attributes = attributes_of(node)
     if keep is not None:

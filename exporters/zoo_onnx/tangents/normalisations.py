@@ -52,7 +52,7 @@ def _scaled(t: Tangents, pair: Sequence[ir.Value], scale: Any, bias: Any) -> lis
     return only(tangent, y if _is_all(bias, 0.0) else p("Add", y, bias))
 
 
-def _is_all(value: Any, what: float) -> bool:
+def _is_all(value: ir.Value | None, what: float) -> bool:
     if value is None:
         return True
     array = value if isinstance(value, np.ndarray) else constant_of(value)

@@ -39,7 +39,7 @@ def _pad(t: Tangents, node: ir.Node) -> list[Carried]:
 
 def _cast(t: Tangents, node: ir.Node) -> list[Carried]:
     to = ir.DataType(attribute_of(node, "to", 1)) if node.op_type == "Cast" else node.inputs[1].dtype  # type: ignore[union-attr]
-    tangent = t.tangent(node.inputs[0])  # what CastLike takes the type of may move: its values do not matter
+    tangent = t.tangent(node.inputs[0])  # the operand whose type CastLike takes may move: its values do not matter
     if tangent is None or not (to is None or to.is_floating_point()):
         return []
     return only(t(node.op_type, tangent, *node.inputs[1:], **attributes_of(node)))
@@ -52,7 +52,7 @@ def _add(t: Tangents, node: ir.Node) -> list[Carried]:
         return only(fitted(t, moving[0][1], moving[0][0], node.outputs[0]))
     total = total_of(t, *(ta for _, ta in moving))
     assert total is not None
-    # what does not move may still be larger than all that does
+    # an operand that does not move may still be larger than all that do
     larger = any(not same_sizes(a, node.outputs[0]) for a, _ in moving) and len(moving) < len(node.inputs)
     return only(t("Expand", total, t("Shape", node.outputs[0])) if larger else total)
 
@@ -134,7 +134,7 @@ def _concat(t: Tangents, node: ir.Node) -> list[Carried]:
 
 
 def _chosen(t: Tangents, mask: ir.Value, a: ir.Value | None, b: ir.Value | None, out: ir.Value) -> ir.Value:
-    """The tangents of what is chosen, in the sizes of ``out``."""
+    """The tangents of the chosen values, in the sizes of ``out``."""
     zero = number(0.0)
     chosen = t("Where", mask, zero if a is None else a, zero if b is None else b)
     return chosen if a is not None and b is not None else t("Expand", chosen, t("Shape", out))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import onnx_ir as ir
 
+from zoo_onnx.build import Operand
 from zoo_onnx.tangents.writing import Carried, Rule, Tangents, attribute_of, first_alone, number, only
 
 Slope = Callable[[Tangents, ir.Node, ir.Value, ir.Value], ir.Value]
@@ -90,7 +90,7 @@ def _hard_swish(t: Tangents, node: ir.Node, x: ir.Value, y: ir.Value) -> ir.Valu
     return t("Where", inside, t("Add", number(0.5), t("Mul", x, number(1.0 / 3.0))), outside)
 
 
-def _where_positive(t: Tangents, x: ir.Value, above: Any, below: Any) -> ir.Value:
+def _where_positive(t: Tangents, x: ir.Value, above: Operand, below: Operand) -> ir.Value:
     return t("Where", t("Greater", x, number(0.0)), above, below)
 
 

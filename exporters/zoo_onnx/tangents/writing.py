@@ -1,4 +1,4 @@
-"""What the rules are written with: tangents, attributes and sizes."""
+"""The tools that rules are written with: tangents, attributes and sizes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from zoo.errors import ExportError
 from zoo_onnx.build import Builder
@@ -43,7 +44,7 @@ class Tangents(Builder):
 Rule = Callable[[Tangents, ir.Node], Sequence[Carried]]
 
 
-def number(value: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+def number(value: float) -> NDArray[np.float32]:
     """A float32 constant."""
     return np.array(value, np.float32)
 
@@ -53,7 +54,7 @@ def zeros_like(t: Builder, value: ir.Value) -> ir.Value:
     return t("Expand", number(0.0), t("Shape", value))
 
 
-def attributes_of(node: ir.Node) -> dict[str, Any]:
+def attributes_of(node: ir.Node) -> dict[str, object]:
     """The attributes of a node, by name."""
     return {name: attribute.value for name, attribute in node.attributes.items()}
 

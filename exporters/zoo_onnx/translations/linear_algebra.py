@@ -8,13 +8,12 @@ pivoting.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import onnx_ir as ir
 import torch
 
 from zoo.errors import ExportError
-from zoo_onnx.translations.parts import Table, integers, like, op, part, size
+from zoo_onnx.translations.parts import Table, Traced, integers, like, op, part, size
 
 aten = torch.ops.aten
 
@@ -22,7 +21,7 @@ aten = torch.ops.aten
 LARGEST = 64
 
 
-def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
+def solve_triangular(a: Traced, b: Traced, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Traced:
     """X with A·X = B, or X·A = B, for a triangular A ``[..., n, n]``: substitution, half by half."""
     n, rank = _rows(a, "solve_triangular"), max(len(a.shape), len(b.shape))
     if left:
@@ -32,7 +31,7 @@ def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitrian
     return _turned(solved, rank)
 
 
-def slogdet(a: Any) -> tuple[Any, Any]:
+def slogdet(a: Traced) -> tuple[Traced, Traced]:
     """Sign and logarithm of |det A|."""
     n = _rows(a, "slogdet")
     pivots, order, _ = _eliminate(a, None, n)
@@ -40,32 +39,32 @@ def slogdet(a: Any) -> tuple[Any, Any]:
     return op.Mul(_parity(order, n), _signs(pivots)), magnitude
 
 
-def logdet(a: Any) -> Any:
+def logdet(a: Traced) -> Traced:
     """log det A, NaN where the determinant is negative; unlike ``Det``, it neither overflows nor underflows."""
     sign, magnitude = slogdet(a)
     return op.Where(op.Less(sign, like(0.0, a)), like(math.nan, a), magnitude)
 
 
-def inverse(a: Any) -> Any:
+def inverse(a: Traced) -> Traced:
     """A⁻¹; infinite or NaN for a singular matrix, since a graph cannot raise."""
     n = _rows(a, "inv")
     eye = op.CastLike(op.Constant(value=ir.tensor([[float(i == j) for j in range(n)] for i in range(n)])), a)
-    return _eliminate(a, eye, n)[2]
+    return _solved(a, eye, n)
 
 
-def solve(a: Any, b: Any, *, left: bool = True) -> Any:
+def solve(a: Traced, b: Traced, *, left: bool = True) -> Traced:
     """X with A·X = B, or X·A = B."""
     ranks = len(a.shape), len(b.shape)
     vector = ranks[1] == 1 or list(b.shape) == list(a.shape)[:-1]
     columns = op.Unsqueeze(b, integers(-1)) if vector else b
     n = _rows(a, "solve")
     if left or vector:
-        solved = _eliminate(a, columns, n)[2]
+        solved = _solved(a, columns, n)
         return op.Squeeze(solved, integers(-1)) if vector else solved
-    return _turned(_eliminate(_turned(a, ranks[0]), _turned(b, ranks[1]), n)[2], max(ranks))
+    return _turned(_solved(_turned(a, ranks[0]), _turned(b, ranks[1]), n), max(ranks))
 
 
-def cholesky(a: Any, *, upper: bool = False) -> Any:
+def cholesky(a: Traced, *, upper: bool = False) -> Traced:
     """L with L·Lᵀ = A, column by column; upper: Lᵀ."""
     n, rank = _rows(a, "cholesky"), len(a.shape)
     columns = []
@@ -82,7 +81,7 @@ def cholesky(a: Any, *, upper: bool = False) -> Any:
     return _turned(lower, rank) if upper else lower
 
 
-def _rows(a: Any, operator: str) -> int:
+def _rows(a: Traced, operator: str) -> int:
     n = size(a, -1, operator)
     if n > LARGEST:
         raise ExportError(
@@ -92,14 +91,14 @@ def _rows(a: Any, operator: str) -> int:
     return n
 
 
-def _turned(x: Any, rank: int) -> Any:
+def _turned(x: Traced, rank: int) -> Traced:
     """The transpose of the last two axes."""
     axes = list(range(rank))
     axes[-2:] = axes[-1], axes[-2]
     return op.Transpose(x, perm=axes)
 
 
-def _substitute(a: Any, b: Any, n: int, upper: bool, unit: bool) -> Any:
+def _substitute(a: Traced, b: Traced, n: int, upper: bool, unit: bool) -> Traced:
     if n == 1:
         return b if unit else op.Div(b, a)
     half = n // 2
@@ -114,7 +113,7 @@ def _substitute(a: Any, b: Any, n: int, upper: bool, unit: bool) -> Any:
     return op.Concat(others, solved, axis=-2) if upper else op.Concat(solved, others, axis=-2)
 
 
-def _eliminate(a: Any, b: Any, n: int) -> tuple[Any, Any, Any]:
+def _eliminate(a: Traced, b: Traced | None, n: int) -> tuple[Traced, Traced, Traced | None]:
     """Gauss-Jordan elimination with the largest pivot of each column.
 
     Rows are not swapped: a row that has been a pivot is marked instead, which is equivalent.
@@ -124,7 +123,7 @@ def _eliminate(a: Any, b: Any, n: int) -> tuple[Any, Any, Any]:
     """
     index = op.Unsqueeze(op.Constant(value_ints=list(range(n))), integers(-1))  # [n, 1]
     zero, passed = like(0.0, a), like(-1.0, a)
-    used: Any = None
+    used: Traced | None = None
     pivots, order, rows = [], [], []
     for k in range(n):
         column = part(a, k, k + 1, -1)
@@ -147,16 +146,23 @@ def _eliminate(a: Any, b: Any, n: int) -> tuple[Any, Any, Any]:
     solved = None
     if b is not None:
         # row k of the result is the row of pivot k
-        solved = [
+        quotients = [
             op.Div(op.ReduceSum(op.Where(here, b, zero), integers(-2), keepdims=1), op.Unsqueeze(pivot, integers(-1)))
             for here, pivot in zip(rows, pivots, strict=True)
         ]
-        solved = op.Concat(*solved, axis=-2) if n > 1 else solved[0]
+        solved = op.Concat(*quotients, axis=-2) if n > 1 else quotients[0]
     joined = op.Concat(*pivots, axis=-1) if n > 1 else pivots[0]
     return joined, (op.Concat(*order, axis=-1) if n > 1 else order[0]), solved
 
 
-def _parity(order: Any, n: int) -> Any:
+def _solved(a: Traced, b: Traced, n: int) -> Traced:
+    """A⁻¹·B."""
+    solved = _eliminate(a, b, n)[2]
+    assert solved is not None
+    return solved
+
+
+def _parity(order: Traced, n: int) -> Traced:
     """1 for an even permutation ``[..., n]`` and -1 for an odd one, by counting inversions."""
     earlier = op.Unsqueeze(order, integers(-1))
     later = op.Unsqueeze(order, integers(-2))
@@ -167,11 +173,11 @@ def _parity(order: Any, n: int) -> Any:
     return op.Sub(op.Constant(value_float=1.0), op.Mul(two, op.Mod(count, two, fmod=1)))
 
 
-def _signs(pivots: Any) -> Any:
+def _signs(pivots: Traced) -> Traced:
     return op.ReduceProd(op.Sign(pivots), integers(-1), keepdims=0)
 
 
-def _from_row(k: int, n: int, x: Any) -> Any:
+def _from_row(k: int, n: int, x: Traced) -> Traced:
     """``[n]``: 0 before row k, and 1 from row k on."""
     return op.CastLike(op.Constant(value_floats=[float(i >= k) for i in range(n)]), x)
 

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol, cast
 
 from onnxscript import opset18
 
 from zoo.errors import ExportError
 
-#: ONNX's operators; untyped, since their declared types do not fit traced values
-op: Any = opset18
+
+class Traced(Protocol):
+    """A value of the graph that is being traced."""
+
+    @property
+    def shape(self) -> Sequence[object]:
+        """Its sizes, each a number or a symbol."""
+        ...
+
+
+class Operators(Protocol):
+    """ONNX's operators by their names. Their declared types do not fit traced values."""
+
+    def __getattr__(self, name: str) -> Callable[..., Traced]:
+        """An operator."""
+        ...
+
+
+op = cast(Operators, opset18)
 
 #: operator -> its translation, as ``torch.onnx.export`` takes them
-Table = dict[Callable[..., Any], Callable[..., Any]]
+Table = dict[Callable[..., object], Callable[..., object]]
 
 
-def like(value: float, x: Any) -> Any:
+def like(value: float, x: Traced) -> Traced:
     """A constant of the type of ``x``."""
     return op.CastLike(op.Constant(value_float=value), x)
 
 
-def integers(*values: int) -> Any:
+def integers(*values: int) -> Traced:
     """An int64 vector."""
     return op.Constant(value_ints=list(values))
 
 
-def polynomial(x: Any, coefficients: Sequence[float]) -> Any:
+def polynomial(x: Traced, coefficients: Sequence[float]) -> Traced:
     """c₀ + c₁x + c₂x² + … by Horner's scheme."""
     result = like(coefficients[-1], x)
     for coefficient in reversed(coefficients[:-1]):
@@ -34,7 +51,7 @@ def polynomial(x: Any, coefficients: Sequence[float]) -> Any:
     return result
 
 
-def size(x: Any, axis: int, operator: str) -> int:
+def size(x: Traced, axis: int, operator: str) -> int:
     """The size of an axis.
 
     Raises:
@@ -46,12 +63,12 @@ def size(x: Any, axis: int, operator: str) -> int:
     return length
 
 
-def part(x: Any, start: int, stop: int, axis: int) -> Any:
+def part(x: Traced, start: int, stop: int, axis: int) -> Traced:
     """``x[start:stop]`` along an axis."""
     return op.Slice(x, integers(start), integers(stop), integers(axis))
 
 
-def scan(combine: Callable[[Any, Any], Any], x: Any, axis: int, fill: float) -> Any:
+def scan(combine: Callable[[Traced, Traced], Traced], x: Traced, axis: int, fill: float) -> Traced:
     """combine(x₁, …, xᵢ) for each i along an axis, in ⌈log₂ n⌉ rounds (Hillis & Steele 1986).
 
     Args:

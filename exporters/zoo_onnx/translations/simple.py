@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from zoo_onnx.translations.parts import Table, integers, like, op, part
+from zoo_onnx.translations.parts import Table, Traced, integers, like, op, part
 
 aten = torch.ops.aten
 _END = 2**63 - 1
 
 
-def square(self: Any) -> Any:
+def square(self: Traced) -> Traced:
     """x²."""
     return op.Mul(self, self)
 
 
-def rsub(self: Any, other: float, alpha: float = 1.0) -> Any:
+def rsub(self: Traced, other: float, alpha: float = 1.0) -> Traced:
     """other - alpha·x."""
     return op.Sub(like(other, self), self if alpha == 1 else op.Mul(self, like(alpha, self)))
 
 
-def movedim(self: Any, source: int, destination: int) -> Any:
+def movedim(self: Traced, source: int, destination: int) -> Traced:
     """One axis moved to another place."""
     rank = len(self.shape)
     axes = [axis for axis in range(rank) if axis != source % rank]
@@ -30,7 +28,9 @@ def movedim(self: Any, source: int, destination: int) -> Any:
     return op.Transpose(self, perm=axes)
 
 
-def diff(self: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
+def diff(
+    self: Traced, n: int = 1, dim: int = -1, prepend: Traced | None = None, append: Traced | None = None
+) -> Traced:
     """Differences between neighbours along an axis."""
     joined = [each for each in (prepend, self, append) if each is not None]
     result = joined[0] if len(joined) == 1 else op.Concat(*joined, axis=dim)

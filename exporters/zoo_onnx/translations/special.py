@@ -6,12 +6,11 @@ The polynomials are Chebyshev interpolants of float64 values, except for the two
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 
 from zoo_onnx.translations.exponentials import log1p
-from zoo_onnx.translations.parts import Table, like, op, polynomial
+from zoo_onnx.translations.parts import Table, Traced, like, op, polynomial
 
 aten = torch.ops.aten
 
@@ -45,7 +44,7 @@ _NDTRI_NEAR = (1.4234372777, 2.7568153900, 1.3067284816, 0.17023821103), (1.0, 0
 _NDTRI_FAR = (6.6579051150, 3.0812263860, 0.42868294337, 0.017337203997), (1.0, 0.24197894225, 0.012258202635)
 
 
-def erfcx(x: Any) -> Any:
+def erfcx(x: Traced) -> Traced:
     """exp(x²)·erfc(x), which does not underflow in the tail."""
     zero, two = like(0.0, x), like(2.0, x)
     tail = _erfcx_tail(op.Max(x, zero))
@@ -53,7 +52,7 @@ def erfcx(x: Any) -> Any:
     return op.Where(op.Less(x, zero), left, tail)
 
 
-def erfc(x: Any) -> Any:
+def erfc(x: Traced) -> Traced:
     """1 - erf(x), or exp(-x²)·erfcx(x) where that would lose digits."""
     half = like(0.5, x)
     right = op.Max(x, half)
@@ -61,7 +60,7 @@ def erfc(x: Any) -> Any:
     return op.Where(op.Less(x, half), op.Sub(like(1.0, x), op.Erf(x)), tail)
 
 
-def log_ndtr(x: Any) -> Any:
+def log_ndtr(x: Traced) -> Traced:
     """log Φ(x): from log erfcx on the left, where Φ vanishes, and log1p on the right, where it is nearly 1."""
     root, half, edge = like(math.sqrt(0.5), x), like(0.5, x), like(-1.0, x)
     left = op.Min(x, edge)
@@ -70,7 +69,7 @@ def log_ndtr(x: Any) -> Any:
     return op.Where(op.Less(x, edge), tail, right)
 
 
-def erfinv(x: Any) -> Any:
+def erfinv(x: Traced) -> Traced:
     """The inverse of erf on [-1, 1] (Giles 2012)."""
     one, edge = like(1.0, x), like(5.0, x)
     # log1p for accuracy near 0; and the product, since 1 - x² loses digits near 1
@@ -81,7 +80,7 @@ def erfinv(x: Any) -> Any:
     return op.Where(op.Equal(op.Abs(x), one), op.Mul(x, like(math.inf, x)), inside)
 
 
-def ndtri(p: Any) -> Any:
+def ndtri(p: Traced) -> Traced:
     """The quantile of the standard normal (Wichura 1988)."""
     half, zero = like(0.5, p), like(0.0, p)
     q = op.Sub(p, half)
@@ -99,7 +98,7 @@ def ndtri(p: Any) -> Any:
     return op.Where(middle, central, op.Mul(op.Sign(q), tail))
 
 
-def lgamma(x: Any) -> Any:
+def lgamma(x: Traced) -> Traced:
     """log |Γ(x)|: a polynomial on [1, 3], Stirling's series from 8 on, recurrence and reflection elsewhere."""
     half, one = like(0.5, x), like(1.0, x)
     reflected = op.Less(x, half)
@@ -116,7 +115,7 @@ def lgamma(x: Any) -> Any:
     return op.Where(step, up, op.Where(reflected, left, right))
 
 
-def digamma(x: Any) -> Any:
+def digamma(x: Traced) -> Traced:
     """(log Γ)′(x): eight steps up, the asymptotic series, and reflection."""
     half, one = like(0.5, x), like(1.0, x)
     reflected = op.Less(x, half)
@@ -133,7 +132,7 @@ def digamma(x: Any) -> Any:
     return op.Where(reflected, op.Sub(result, op.Div(pi, op.Tan(angle))), result)
 
 
-def hypot(a: Any, b: Any) -> Any:
+def hypot(a: Traced, b: Traced) -> Traced:
     """√(a² + b²) without overflow or underflow of the squares."""
     a, b = op.Abs(a), op.Abs(b)
     largest, zero = op.Max(a, b), like(0.0, a)
@@ -142,7 +141,7 @@ def hypot(a: Any, b: Any) -> Any:
     return op.Mul(largest, op.Sqrt(op.Add(like(1.0, a), op.Mul(ratio, ratio))))
 
 
-def atan2(y: Any, x: Any) -> Any:
+def atan2(y: Traced, x: Traced) -> Traced:
     """The angle of (x, y), which is π on the negative half of the first axis."""
     zero = like(0.0, x)
     on_axis = op.Equal(x, zero)
@@ -153,13 +152,13 @@ def atan2(y: Any, x: Any) -> Any:
     return op.Where(on_axis, upright, turned)
 
 
-def _erfcx_tail(x: Any) -> Any:
+def _erfcx_tail(x: Traced) -> Traced:
     """erfcx for x ≥ 0."""
     t = op.Div(like(2.0, x), op.Add(like(2.0, x), x))
     return op.Mul(t, op.Exp(polynomial(op.Sub(op.Add(t, t), like(1.0, x)), _LOG_ERFCX)))
 
 
-def _exp_square(x: Any, sign: float) -> Any:
+def _exp_square(x: Traced, sign: float) -> Traced:
     """exp(±x²) with the square in two parts, since rounding 81 costs exp(81) three digits."""
     sixteen = like(16.0, x)
     # clamped to what overflows anyway, or the parts would be infinities of both signs
@@ -170,21 +169,21 @@ def _exp_square(x: Any, sign: float) -> Any:
     return op.Mul(op.Exp(op.Mul(signed, op.Mul(short, short))), op.Exp(op.Mul(signed, rest)))
 
 
-def _log_one_minus_square(x: Any, one: Any) -> Any:
+def _log_one_minus_square(x: Traced, one: Traced) -> Traced:
     return op.Log(op.Mul(op.Sub(one, x), op.Add(one, x)))
 
 
-def _ratio(x: Any, of: tuple[tuple[float, ...], tuple[float, ...]]) -> Any:
+def _ratio(x: Traced, of: tuple[tuple[float, ...], tuple[float, ...]]) -> Traced:
     return op.Div(polynomial(x, of[0]), polynomial(x, of[1]))
 
 
-def _lgamma_near(x: Any) -> Any:
+def _lgamma_near(x: Traced) -> Traced:
     """lgamma on [1, 3]."""
     u = op.Sub(x, like(2.0, x))
     return op.Mul(op.Mul(op.Sub(x, like(1.0, x)), u), polynomial(u, _LGAMMA))
 
 
-def _lgamma_right(x: Any) -> Any:
+def _lgamma_right(x: Traced) -> Traced:
     """lgamma for x ≥ ½."""
     one, three, eight = (like(v, x) for v in (1.0, 3.0, 8.0))
     low = op.Less(x, one)

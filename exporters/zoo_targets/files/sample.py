@@ -128,17 +128,17 @@ def filled(parts, *conditions):
         if part["modality"] in ("tokens", "sequence"):
             own, least = part["shape"][0], lengths.get(part["shape"][0], 0)
             lengths[own] = own if isinstance(own, int) else max(least, *(len(row) for rows in each for row in rows))
-    for given, condition in zip(ports, conditions, strict=True):
+    for arrays, condition in zip(ports, conditions, strict=True):
         for part, rows in zip(parts, condition, strict=True):
             if part["modality"] in ("tokens", "sequence"):
                 length, pad = lengths[part["shape"][0]], part.get("padding") or 0
                 longest = max(len(row) for row in rows)
                 require(longest <= length, f"part {part['name']} has at most {length} entries, not {longest}")
                 mask = [np.arange(length) < len(row) for row in rows]
-                given[part["name"] + "_mask"] = np.array(mask, np.float32)
+                arrays[part["name"] + "_mask"] = np.array(mask, np.float32)
                 gaps = [np.full((length - len(row), *row.shape[1:]), pad, row.dtype) for row in rows]
                 rows = [np.concatenate(pair) for pair in zip(rows, gaps, strict=True)]
-            given[part["name"]] = np.stack(rows)
+            arrays[part["name"]] = np.stack(rows)
     return ports
 
 
@@ -173,7 +173,7 @@ class Model:
             c, null = self.plain(value, n, needed), program.get("null_class")
             other = self.plain(negative, n) if negative is not None else None
             other = np.full_like(c, null) if guided and other is None and not (c is None or null is None) else other
-            given = [None if each is None else {"condition": each} for each in (c, other)]
+            pair = [None if each is None else {"condition": each} for each in (c, other)]
         else:
             names = [part["name"] for part in parts]
             both = [{} if value is None else value, negative]
@@ -184,8 +184,8 @@ class Model:
             read = [[read_part(p, each.get(p["name"]), n) for p in parts] for each in both if each is not None]
             if guided and negative is None and all(part.get("null") is not None for part in parts):
                 read.append([[null_of(part)] for part in parts])
-            given = [*filled(parts, *read), None][:2]
-        return [None if each is None else self.encoded(program.get("condition_encoder"), each, n) for each in given]
+            pair = [*filled(parts, *read), None][:2]
+        return [None if each is None else self.encoded(program.get("condition_encoder"), each, n) for each in pair]
 
     def encoded(self, encoder, ports, n):
         """Each different condition once, through the encoder if there is one, and the row of each of n samples."""
@@ -201,11 +201,12 @@ class Model:
         names = [port["name"] for port in self.manifest["graphs"][encoder]["outputs"]]
         size = next(iter(takes.values()))[0]
         starts = range(0, len(chosen), size if isinstance(size, int) else 64)
-        found = [session.run(names, {k: a[i : i + starts.step] for k, a in ports.items()}) for i in starts]
+        results = [session.run(names, {k: a[i : i + starts.step] for k, a in ports.items()}) for i in starts]
         require(
-            all(np.isfinite(a).all() for each in found for a in each), "the condition is encoded as what is not finite"
+            all(np.isfinite(a).all() for each in results for a in each),
+            "the encoded condition is not finite",
         )
-        return {name: np.concatenate(each) for name, *each in zip(names, *found, strict=True)}, index
+        return {name: np.concatenate(each) for name, *each in zip(names, *results, strict=True)}, index
 
     def plain(self, value, n, needed=False):
         """int32 [n] or float32 [n, d], or None; by default every class in turn, unless one is needed."""
@@ -241,8 +242,8 @@ class Model:
         for first in range(0, n, fixed or batch):
             count = min(fixed or batch, n - first)
             i = np.minimum(np.arange(first, first + (fixed or count)), n - 1)
-            given = [{} if c is None else {k: np.ascontiguousarray(a[c[1][i]]) for k, a in c[0].items()} for c in cs]
-            yield i, count, *given
+            feeds = [{} if c is None else {k: np.ascontiguousarray(a[c[1][i]]) for k, a in c[0].items()} for c in cs]
+            yield i, count, *feeds
 
     def sample(self, n, seed=0, condition=None, table=None, guidance=None, fused=False, batch=64, negative=None):
         """Draw n samples: float32 [n, *event] in data units. Sample i is the same alone or among a thousand.
@@ -312,19 +313,19 @@ class Model:
             self.conditions(program, len(x), condition, needed=True),
         )
         name, x = next(name for name in takes if c is None or name not in c[0]), x.astype(np.float32)
-        parts = [session.run(None, {name: x[i], **given})[0][:m] for i, m, given in self.batches(len(x), batch, c)]
+        parts = [session.run(None, {name: x[i], **feeds})[0][:m] for i, m, feeds in self.batches(len(x), batch, c)]
         return np.concatenate(parts).astype(np.float64)
 
 
-def given(described, texts):
+def parts_from(described, texts):
     """What --condition stands for: named parts as NAME=VALUE or NAME=FILE (.npy, .json), or one .json file of them."""
     parts, values = {part["name"]: part for part in (described or {}).get("parts", ())}, {}
     require(parts, "the model has no named parts: give its class or vector by --class")
     if len(texts) == 1 and "=" not in texts[0]:
-        found = json.loads(pathlib.Path(texts[0]).read_text("utf-8"))
-        return {name: found[name] for name in parts if name in found}
+        named = json.loads(pathlib.Path(texts[0]).read_text("utf-8"))
+        return {name: named[name] for name in parts if name in named}
     for name, _, value in (text.partition("=") for text in texts):
-        require(name in parts, f"--condition {name} is no part of the condition; there are {', '.join(parts)}")
+        require(name in parts, f"--condition {name} is not a part of the condition; there are {', '.join(parts)}")
         require(name not in values, f"--condition {name} is given twice")
         kind, alphabet, path = parts[name]["modality"], parts[name].get("alphabet"), pathlib.Path(value)
         if path.suffix in (".npy", ".json"):
@@ -345,16 +346,16 @@ def main(cli, model):
     cli.add_argument("--fused", action="store_true")
     for flag in ("--condition", "--negative"):
         cli.add_argument(
-            flag, action="append", metavar="PART=VALUE", help=given.__doc__ if flag == "--condition" else None
+            flag, action="append", metavar="PART=VALUE", help=parts_from.__doc__ if flag == "--condition" else None
         )
     args = cli.parse_args()
     try:
         require(not (args.condition and args.label), "--condition and --class exclude each other")
         opened = model(args)
         described = opened.manifest["condition"]
-        condition = given(described, args.condition) if args.condition else args.label
+        condition = parts_from(described, args.condition) if args.condition else args.label
         negative = args.negative and (
-            given(described, args.negative) if "parts" in (described or ()) else args.negative[0]
+            parts_from(described, args.negative) if "parts" in (described or ()) else args.negative[0]
         )
         if args.score:
             return print(*opened.log_prob(np.load(args.score), condition, args.seed), sep="\n")

@@ -3,7 +3,7 @@
 ===========  ===================================================  =============================================
 method       the student                                          source
 ===========  ===================================================  =============================================
-consistency  says where the teacher's ODE ends, from anywhere     Song et al. 2023, arXiv:2303.01469
+consistency  predicts where the teacher's ODE ends                Song et al. 2023, arXiv:2303.01469
 reflow       is trained on the teacher's (noise, sample) pairs,   Liu, Gong & Liu 2023, arXiv:2209.03003
              between which the ODE then runs straighter
 ===========  ===================================================  =============================================

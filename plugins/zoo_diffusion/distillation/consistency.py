@@ -32,7 +32,7 @@ from torch import Tensor
 from zoo.errors import ConfigError, ZooError
 from zoo.models.interface import GenerativeModel
 from zoo.paths import GaussianPath
-from zoo.samplers.spacing import spaced_times
+from zoo.samplers.spacing import Spacing, spaced_times
 from zoo.training.distillation import Distillation
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.distillation.teacher import Levels, Teacher, bounded, check_teacher
@@ -70,25 +70,25 @@ class Consistency(Distillation):
         steps: int | list[int] = 18,
         solver: str = "heun",
         guidance: float = 1.0,
-        spacing: Any = "trailing",
+        spacing: Spacing = "trailing",
         huber: float = HUBER,
     ) -> None:
         check_teacher(student, teacher, guidance=guidance)
         if not student.consistency:
             raise ConfigError(
-                "the student of consistency distillation is a consistency model",
+                "the student of consistency distillation must be a consistency model",
                 hint='Set sampling = { sampler = "consistency", steps = 2 } in its config.',
             )
         mine, theirs = ((m.path.describe(), m.shift, m.scale) for m in (student, teacher))
         if mine != theirs:
             raise ConfigError(
-                "a consistency model has the path, shift and scale of its teacher: "
+                "a consistency model must have the path, shift and scale of its teacher: "
                 f"{theirs[0]}, {theirs[1]} and {theirs[2]}"
             )
         if solver not in SOLVERS:
-            raise ConfigError(f"distillation.options: solver is one of {', '.join(SOLVERS)}, not {solver!r}")
+            raise ConfigError(f"distillation.options: solver must be one of {', '.join(SOLVERS)}, not {solver!r}")
         if not huber >= 0:
-            raise ConfigError(f"distillation.options: huber is 0 or above, not {huber}")
+            raise ConfigError(f"distillation.options: huber must be 0 or above, not {huber}")
         self.teacher = teacher
         self.guided = Teacher(teacher, guidance)
         self.order = SOLVERS[solver]
@@ -132,7 +132,7 @@ class Consistency(Distillation):
         return (distance / here.place.flatten()).mean()
 
 
-def trajectory(path: GaussianPath, steps: int, spacing: Any) -> NDArray[np.float64]:
+def trajectory(path: GaussianPath, steps: int, spacing: Spacing) -> NDArray[np.float64]:
     """Times t_0 > … > t_N = t_min of ``steps`` steps; fewer where the spacing itself ends at t_min."""
     try:
         times = spaced_times(path, steps, spacing)
@@ -141,13 +141,13 @@ def trajectory(path: GaussianPath, steps: int, spacing: Any) -> NDArray[np.float
     return np.append(times[times > path.t_min], path.t_min)
 
 
-def doubled(steps: Any) -> list[int]:
+def doubled(steps: object) -> list[int]:
     """The numbers of steps used during a run: N alone, or first, 2·first, … last."""
     ends = [steps, steps] if isinstance(steps, int) else list(steps) if isinstance(steps, (list, tuple)) else []
     if len(ends) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) for n in ends):
-        raise ConfigError(f"distillation.options: steps is a whole number, or [first, last], not {steps!r}")
+        raise ConfigError(f"distillation.options: steps must be a whole number or [first, last], not {steps!r}")
     first, last = ends
     if not 2 <= first <= last:
-        raise ConfigError(f"distillation.options: steps are 2 or more, and first is not above last: not {steps!r}")
+        raise ConfigError(f"distillation.options: steps must be 2 or more, with first at most last, not {steps!r}")
     count = math.ceil(math.log2(last / first))
     return [*(first * 2**i for i in range(count)), last]

@@ -61,13 +61,15 @@ class Reflow(Distillation):
     ) -> None:
         check_teacher(student, teacher, guidance=guidance)
         if student.consistency:
-            raise ConfigError("a reflowed student is a diffusion, no consistency model")
+            raise ConfigError("the student of reflow must be a diffusion, not a consistency model")
         if student.coding is not None:
-            raise ConfigError("reflow of latents is not there: what the teacher's noise becomes is known as data only")
+            raise ConfigError("reflow does not support latent diffusions: the teacher's samples are data, not latents")
         if student.objective.coupling != "independent":
-            raise ConfigError("reflow couples noise and data itself: the student's objective.coupling must not")
+            raise ConfigError(
+                "reflow couples noise and data itself: the student's objective.coupling must be independent"
+            )
         if pairs < 2:
-            raise ConfigError(f"distillation.options: pairs are 2 or more, not {pairs}")
+            raise ConfigError(f"distillation.options: pairs must be 2 or more, not {pairs}")
         self.teacher = teacher
         self.options = {"sampler": sampler, "steps": steps, "guidance": guidance}
         self.pairs = pairs
@@ -86,7 +88,7 @@ class Reflow(Distillation):
         mine, theirs = ((m.path.describe(), m.prediction, m.shift, m.scale) for m in (student, teacher))
         if mine != theirs:
             raise ConfigError(
-                "a student that starts with the teacher's weights has its path, prediction, shift and scale",
+                "a student that starts with the teacher's weights must have its path, prediction, shift and scale",
                 hint='Set distillation.start = "fresh" for another path.',
             )
         super().start(student)

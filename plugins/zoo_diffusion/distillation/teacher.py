@@ -52,7 +52,7 @@ def check_teacher(student: Any, teacher: Any, *, guidance: float) -> None:
     if not isinstance(student, Diffusion):
         raise ConfigError(f"this distillation is for diffusions of numbers, and {type(student).__name__} is not one")
     if not isinstance(teacher, Diffusion):
-        raise ConfigError(f"a diffusion learns from a diffusion, not from a {type(teacher).__name__}")
+        raise ConfigError(f"the teacher of a diffusion must be a diffusion, not a {type(teacher).__name__}")
     if teacher.event_shape != student.event_shape:
         raise ConfigError(f"the teacher has events of shape {teacher.event_shape}, the student {student.event_shape}")
     if teacher.state_shape != student.state_shape:
@@ -83,7 +83,9 @@ def _check_guided(teacher: Diffusion) -> None:
         except UsageError as error:
             raise ConfigError(f"distillation.options: guidance needs a null of each part: {error}") from error
     elif teacher.null_class is None:
-        raise ConfigError("distillation.options: guidance needs a teacher with a null class, which this one has not")
+        raise ConfigError(
+            "distillation.options: guidance needs a teacher with a null class, which this one does not have"
+        )
 
 
 class Given(NamedTuple):

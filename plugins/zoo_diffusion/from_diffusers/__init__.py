@@ -7,7 +7,7 @@ folder.py          where the files are, and what their JSON says
 network.py         the config of a network -> architecture and config of ours
 scheduler.py       the config of a scheduler -> path, prediction, sampler
 config_reader.py   that config, none of whose keys is ignored
-keys.py            the keys that there are
+keys.py            the known keys
 weights.py         the network's tensors under our names
 importer.py        everything put together
 =================  ================================================================================================

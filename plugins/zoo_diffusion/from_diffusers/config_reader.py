@@ -20,7 +20,7 @@ class ConfigReader:
     It records which keys were read, and :meth:`finish` refuses a config with any others.
     """
 
-    def __init__(self, config: Mapping[str, Any], where: Path) -> None:
+    def __init__(self, config: Mapping[str, object], where: Path) -> None:
         self.config, self.where = config, where
         self.seen: set[str] = set()
 
@@ -37,17 +37,17 @@ class ConfigReader:
         """A number."""
         value = self(name, default)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.refuse(name, "which is no number", hint="")
+            raise self.refuse(name, "which is not a number", hint="")
         return float(value)
 
     def whole(self, name: str, default: int, least: int) -> int:
         """A whole number."""
         value = self(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.refuse(name, f"not a whole number from {least} up", hint="")
+            raise self.refuse(name, f"not a whole number of {least} or more", hint="")
         return value
 
-    def one_of(self, name: str, default: str, known: Mapping[str, Any]) -> Any:
+    def one_of(self, name: str, default: str, known: Mapping[str, object]) -> Any:
         """The value that a word stands for."""
         value = self(name, default)
         if not isinstance(value, str) or value not in known:
@@ -57,12 +57,12 @@ class ConfigReader:
             )
         return known[value]
 
-    def none_of(self, **defaults: Any) -> None:
+    def none_of(self, **defaults: object) -> None:
         """Refuse values other than these, which are diffusers' defaults; it takes null, 0 and false for the same."""
         for name, default in defaults.items():
             value = self(name, default)
             if value != default and (default or value):
-                raise self.refuse(name, "which the samplers here do not have")
+                raise self.refuse(name, "which no sampler of genzoo has")
 
     def unused(self, *names: str) -> None:
         """Ignore keys that have no effect given those read before."""
@@ -72,7 +72,7 @@ class ConfigReader:
         """Refuse a config with keys that were not read.
 
         Args:
-            known: keys that are a sampler's, where that is not taken from the config; else nothing.
+            known: a sampler's keys, where the sampler is not taken from the config; else none.
             without_effect: keys that diffusers ignores.
 
         Raises:
@@ -83,18 +83,18 @@ class ConfigReader:
                 continue
             if name not in _OLD:
                 raise ConfigError(
-                    f"{self.where} has {name} {self.config[name]!r}, which is not known here", hint=_TELLING
+                    f"{self.where} has {name} {self.config[name]!r}, which genzoo does not know", hint=_TELLING
                 )
             if not _OLD[name](self.config[name], self.config):
-                raise self.refuse(name, "which no longer means anything to diffusers itself", hint=_TELLING)
+                raise self.refuse(name, "which diffusers itself no longer uses", hint=_TELLING)
 
 
-#: keys that only the first versions of diffusers wrote, with the values that say nothing
-_OLD: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
+#: keys that only the first versions of diffusers wrote, with the values that have no effect
+_OLD: dict[str, Callable[[Any, Mapping[str, object]], bool]] = {
     "tensor_format": lambda value, config: value in ("pt", "np", None),
     "timestep_values": lambda value, config: value is None,
     "timesteps": lambda value, config: value == config.get("num_train_timesteps", 1000),
-    # ε is also what prediction_type says where it says nothing
+    # without prediction_type, the prediction is ε
     "predict_epsilon": lambda value, config: (
         value in (True, None) or config.get("prediction_type", "epsilon") == "sample"
     ),

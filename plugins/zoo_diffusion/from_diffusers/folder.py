@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from zoo import jsonfile
 from zoo.errors import ConfigError
@@ -24,11 +23,11 @@ NETWORKS = ("unet", "transformer")
 #: parts that decode the network's output, by their names and their classes
 AUTOENCODERS = ("vae", "vqvae", "movq", "vqgan")
 _AUTOENCODER_CLASSES = ("Autoencoder", "VQModel", "VQVAE")
-#: the other parts that change nothing: a spectrogram is a picture until this turns it into sound
+#: other parts, which do not change the image: this one turns a spectrogram, which is an image, into sound
 _OTHER_PARTS = ("scheduler", "mel")
-#: what an index says beside parts
+#: keys of an index besides parts
 _SETTINGS = ("id2label",)
-#: pipelines that load any scheduler as one of theirs
+#: pipelines that load any scheduler as their own class
 _CONVERTING = {"DDIMPipeline": "DDIMScheduler", "PNDMPipeline": "PNDMScheduler"}
 _MAX_SIZE = 1 << 24
 _ALONE = "Where only the network and its noise schedule are wanted, copy their two folders to one of their own."
@@ -46,17 +45,17 @@ class Folder:
         scheduler_path: the file with it.
         index: content of ``model_index.json``; empty where there is none.
         autoencoder: name of the part that decodes the network's output, or None.
-        decoding: what the autoencoder's config says of the scale of latents.
+        decoding: the scale of latents in the autoencoder's config.
     """
 
     path: Path
     network: Path
-    config: Mapping[str, Any]
-    scheduler: Mapping[str, Any]
+    config: Mapping[str, object]
+    scheduler: Mapping[str, object]
     scheduler_path: Path
-    index: Mapping[str, Any] = field(default_factory=dict)
+    index: Mapping[str, object] = field(default_factory=dict)
     autoencoder: str | None = None
-    decoding: Mapping[str, Any] = field(default_factory=dict)
+    decoding: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def latent(self) -> bool:
@@ -65,7 +64,7 @@ class Folder:
 
     @property
     def scheduler_class(self) -> str | None:
-        """The class that the pipeline loads its scheduler as; it need not be the one that wrote it. None if unsaid."""
+        """The class that the pipeline loads its scheduler as; it need not be the one that wrote it. None if unknown."""
         return _CONVERTING.get(str(self.index.get("_class_name")), _parts(self.index).get("scheduler"))
 
     def check_parts(self) -> None:
@@ -78,16 +77,17 @@ class Folder:
         for name, kind in _parts(self.index).items():
             if name not in (*NETWORKS, *_OTHER_PARTS) and not _is_autoencoder(name, kind):
                 raise ConfigError(
-                    f"{where} has the part {name}, a {kind}, and what it does to samples is not known here", hint=_ALONE
+                    f"{where} has the part {name}, a {kind}, and genzoo does not know what it does to samples",
+                    hint=_ALONE,
                 )
         for name, value in self.index.items():
             setting = not name.startswith("_") and not isinstance(value, list) and name not in _SETTINGS
             if setting and value not in (None, False):
-                raise ConfigError(f"{where} has {name} {value!r}, which is not known here", hint=_ALONE)
+                raise ConfigError(f"{where} has {name} {value!r}, which genzoo does not know", hint=_ALONE)
 
     @property
     def name(self) -> str:
-        """What the folder is called; in the hub's cache, what its repository is."""
+        """The name of the folder; in the hub's cache, that of its repository."""
         path = self.path.resolve()
         if path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--"):
             return path.parent.parent.name.rpartition("--")[2]
@@ -95,7 +95,7 @@ class Folder:
 
     @property
     def weights_license(self) -> str:
-        """What the head of ``README.md`` says of the licence, or nothing."""
+        """The licence in the head of ``README.md``, or nothing."""
         try:
             lines = (self.path / "README.md").read_text("utf-8").splitlines()[:100]
         except (OSError, UnicodeDecodeError):
@@ -126,7 +126,7 @@ def open_folder(path: Path) -> Folder | None:
         scheduler = path / SCHEDULER
     if not scheduler.is_file():
         raise ConfigError(
-            f"{path} has no scheduler/{SCHEDULER}, so that nobody knows how much noise there is at which time",
+            f"{path} has no scheduler/{SCHEDULER}, which says how much noise there is at each time",
             hint="Give the folder of the whole pipeline, or put the scheduler's config there.",
         )
     autoencoder = _autoencoder(path, index)
@@ -134,8 +134,8 @@ def open_folder(path: Path) -> Folder | None:
     return Folder(path, network, config, _config(scheduler), scheduler, index, autoencoder, decoding)
 
 
-def _parts(index: Mapping[str, Any]) -> dict[str, str]:
-    """The parts of a pipeline and their classes; those that are left out are not there."""
+def _parts(index: Mapping[str, object]) -> dict[str, str]:
+    """The parts of a pipeline and their classes; without those that the index leaves out."""
     named = {key: value for key, value in index.items() if not key.startswith("_") and isinstance(value, list)}
     return {key: str(value[-1]) for key, value in named.items() if value and value[-1] is not None}
 
@@ -144,30 +144,30 @@ def _is_autoencoder(name: str, kind: str) -> bool:
     return name in AUTOENCODERS or any(word in kind for word in _AUTOENCODER_CLASSES)
 
 
-def _check_class(network: Path, config: Mapping[str, Any], index: Mapping[str, Any], where: Path) -> None:
+def _check_class(network: Path, config: Mapping[str, object], index: Mapping[str, object], where: Path) -> None:
     """Refuse an index that loads the network as another class than the one that wrote it."""
     kind, said = config.get("_class_name"), index.get(network.name)
     loaded = _parts(index).get(network.name, kind)
     # the norms of a Transformer2DModel decide its class
     if loaded != kind and "Transformer2DModel" not in (loaded, kind):
-        raise ConfigError(f"{where} loads {network.name} as a {loaded}, but {network / CONFIG} is of a {kind}")
+        raise ConfigError(f"{where} loads {network.name} as a {loaded}, but {network / CONFIG} describes a {kind}")
     if isinstance(said, list) and len(said) == 2 and said[0] not in ("diffusers", None):
         raise ConfigError(f"{where} takes {network.name} from {said[0]}, which is not diffusers")
 
 
-def _autoencoder(path: Path, index: Mapping[str, Any]) -> str | None:
-    """The part that decodes latents: one that the index names, or else one whose folder is there."""
+def _autoencoder(path: Path, index: Mapping[str, object]) -> str | None:
+    """The part that decodes latents: one that the index names, or else one whose folder exists."""
     for name, kind in _parts(index).items():
         if _is_autoencoder(name, kind):
             return name
     for config in sorted(path.glob(f"*/{CONFIG}")):
-        # with an index, a folder that it does not name is still more likely left over than of no use
+        # a folder that an index does not name may be left over, but is more likely in use
         if _is_autoencoder(config.parent.name, str(read_json(config).get("_class_name"))):
             return config.parent.name
     return next((name for name in AUTOENCODERS if (path / name).is_dir()), None)
 
 
-def _decoding(config: Path) -> dict[str, Any]:
+def _decoding(config: Path) -> dict[str, object]:
     if not config.is_file():
         return {}
     values = read_json(config)
@@ -175,14 +175,14 @@ def _decoding(config: Path) -> dict[str, Any]:
     return {name: values[name] for name in names if values.get(name) is not None}
 
 
-def _network(path: Path, index: Mapping[str, Any]) -> Path | None:
-    """The folder with the network's config, or None if nothing here is of diffusers."""
+def _network(path: Path, index: Mapping[str, object]) -> Path | None:
+    """The folder with the network's config, or None if it is not a folder of diffusers."""
     parts = _parts(index)
     named = [name for name in NETWORKS if name in parts] or list(NETWORKS)
     folders = [path / name for name in named if (path / name / CONFIG).is_file()]
     if len(folders) > 1:
         raise ConfigError(
-            f"{path} has both {folders[0].name} and {folders[1].name}, and which of them is the network is not said",
+            f"{path} has both {folders[0].name} and {folders[1].name}, and nothing says which of them is the network",
             hint=_ALONE,
         )
     if folders:
@@ -210,14 +210,14 @@ def _refuse_cache(path: Path) -> None:
     )
 
 
-def _config(path: Path) -> Mapping[str, Any]:
+def _config(path: Path) -> Mapping[str, object]:
     """A config without the values that diffusers itself replaces by defaults."""
     values = read_json(path)
     replaced = values.get("_use_default_values")
     return {k: v for k, v in values.items() if not isinstance(replaced, list) or k not in replaced}
 
 
-def read_json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Mapping[str, object]:
     """A JSON object.
 
     Raises:
@@ -232,5 +232,5 @@ def read_json(path: Path) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON that can be read: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds no JSON object")
+        raise ConfigError(f"{path} does not hold a JSON object")
     return values

@@ -42,7 +42,7 @@ def describe(
     Args:
         path: the folder, or the config in it.
         sampler: to be used instead of the scheduler's; the noise schedule is the scheduler's all the same.
-        steps: of the sampler, which a scheduler's config does not say.
+        steps: of the sampler, which a scheduler's config does not state.
         units: ``"picture"``, shades 0 … 255, or ``"state"``, what the network works on; None takes pictures for one or
             three channels without an autoencoder.
         null_class: whether the last class of a U-Net stands for no class, so that it can be guided.
@@ -52,7 +52,7 @@ def describe(
             one without a name.
 
     Raises:
-        WeightsError: a variant that is not there.
+        WeightsError: a variant that does not exist.
         ConfigError: a network or scheduler that cannot be imported, with the reason.
         UsageError: an option that does not fit it.
     """
@@ -60,11 +60,11 @@ def describe(
     if folder is None:
         return None
     if units not in (None, "picture", "state"):
-        raise UsageError(f"units is picture or state, not {units!r}")
+        raise UsageError(f"units must be picture or state, not {units!r}")
     if not isinstance(null_class, bool):
-        raise UsageError(f"null_class is true or false, not {null_class!r}")
+        raise UsageError(f"null_class must be true or false, not {null_class!r}")
     if variant is not None and not isinstance(variant, str):
-        raise UsageError(f"variant is the name of a set of weights, not {variant!r}")
+        raise UsageError(f"variant must be the name of a set of weights, not {variant!r}")
     net = network(folder.config, folder.network, null_class=null_class, time_embedding=time_embedding)
     folder.check_parts()
     plan = schedule(
@@ -104,7 +104,7 @@ class FolderCard(ModelCard):
     variant: str | None = None
 
     @override
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         return {name: value for name, value in super().describe().items() if name != "variant"}
 
 
@@ -154,7 +154,7 @@ def load(card: ModelCard) -> Diffusion:
 
     folder = None if card.folder is None else open_folder(card.folder)
     if folder is None:
-        raise WeightsError(f"{card.folder} is no folder of diffusers any more")
+        raise WeightsError(f"{card.folder} is no longer a folder of diffusers")
     arrays, source = weights.read_weights(folder.network, getattr(card, "variant", None))
     config: dict[str, Any] = dict(card.config)
     model: Diffusion

@@ -1,6 +1,6 @@
 """The config of a network of diffusers as architecture and config of ours.
 
-A key that a config lacks has the default that diffusers gives it; a key that is not known here is refused, since the
+A key that a config lacks has the default that diffusers gives it; an unknown key is refused, since the
 network might not be the one that was trained.
 """
 
@@ -56,7 +56,7 @@ _DIT: dict[str, Any] = {
     "norm_eps": 1e-5,
 }
 #: what a DiT is; the same keys in a ``Transformer2DModel`` can make it another network
-_DIT_ONLY: dict[str, tuple[Any, ...]] = {
+_DIT_ONLY: dict[str, tuple[object, ...]] = {
     "norm_type": ("ada_norm_zero",),
     "activation_fn": ("gelu-approximate",),
     "attention_bias": (True,),
@@ -85,7 +85,7 @@ class Network:
         config: its config, as far as the network's goes.
         event_shape: (channels, height, width).
         condition: what it is conditioned on, or None.
-        learned_variance: whether half of the output says where the variance lies.
+        learned_variance: whether half of the output predicts the variance.
     """
 
     architecture: str
@@ -105,24 +105,24 @@ def network(config: Mapping[str, Any], folder: Path, *, null_class: bool, time_e
         time_embedding: ``"dit"`` or ``"diffusers"``, see :class:`~zoo_diffusion.networks.dit.DiT`.
 
     Raises:
-        ConfigError: a network that is not known here, or a value that it cannot have here.
+        ConfigError: an unknown network, or a value that is not supported.
         UsageError: an option that does not fit the network.
     """
     kind, where = config.get("_class_name"), folder / CONFIG
     if time_embedding not in ("dit", "diffusers"):
-        raise UsageError(f"time_embedding is dit or diffusers, not {time_embedding!r}")
+        raise UsageError(f"time_embedding must be dit or diffusers, not {time_embedding!r}")
     if kind == "UNet2DModel":
         if time_embedding != "dit":
-            raise UsageError("time_embedding is an option for DiT, and this is a U-Net")
+            raise UsageError("time_embedding is an option for DiT, but this is a U-Net")
         return _unet2d(config, where, null_class=null_class)
-    # the class that was there before DiT got its own
+    # the class that DiT used before it got its own
     if kind == "DiTTransformer2DModel" or (kind == "Transformer2DModel" and config.get("norm_type") == "ada_norm_zero"):
         if null_class:
             raise UsageError("null_class is an option for U-Nets: a DiT has a null class of its own")
         return _dit(config, where, time_embedding)
     raise ConfigError(
-        f"{where} is of a {kind}, which cannot be imported",
-        hint="UNet2DModel and DiTTransformer2DModel (or Transformer2DModel with norm_type ada_norm_zero) can be.",
+        f"{where} describes a {kind}, which cannot be imported",
+        hint="Import UNet2DModel or DiTTransformer2DModel (or Transformer2DModel with norm_type ada_norm_zero).",
     )
 
 
@@ -140,7 +140,7 @@ def _unet2d(config: Mapping[str, Any], where: Path, *, null_class: bool) -> Netw
         classes = _whole(classes, "num_class_embeds", where)
         condition = Condition.classes(classes - null_class, required=not null_class)
     if null_class and (condition is None or condition.kind != "classes"):
-        raise UsageError(f"{where} is of a network without classes, so none of them stands for no class")
+        raise UsageError(f"{where} describes a network without classes, so it cannot have a null class")
     learned = _learned(shape[0], config.get("out_channels", 3), where)
     return Network("unet2d", ours, shape, condition, learned)
 
@@ -161,22 +161,22 @@ def _dit(config: Mapping[str, Any], where: Path, time_embedding: str) -> Network
         "depth": settings["num_layers"],
         "num_heads": heads,
         "time_embedding": time_embedding,
-        # DiT was trained with 1e-6, which diffusers' default is not
+        # DiT was trained with 1e-6, unlike diffusers' default
         "norm_eps": settings["norm_eps"] if time_embedding == "diffusers" else 1e-6,
     }
     return Network("dit", ours, shape, condition, _learned(shape[0], shape[0] if outputs is None else outputs, where))
 
 
-def _refuse_unknown(config: Mapping[str, Any], known: set[str], where: Path) -> None:
+def _refuse_unknown(config: Mapping[str, object], known: set[str], where: Path) -> None:
     unknown = [name for name in config if not name.startswith("_") and name not in known]
     if unknown:
-        raise ConfigError(f"{where} says {', '.join(unknown)}, which is not known here")
+        raise ConfigError(f"{where} says {', '.join(unknown)}, which genzoo does not know")
 
 
-def _event_shape(config: Mapping[str, Any], where: Path, channels: Any) -> tuple[int, int, int]:
+def _event_shape(config: Mapping[str, object], where: Path, channels: object) -> tuple[int, int, int]:
     size = config.get("sample_size")
     if size is None:
-        raise ConfigError(f"{where} has no sample_size, so that the size of an image is not known")
+        raise ConfigError(f"{where} has no sample_size, so the size of an image is unknown")
     height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
     return (
         _whole(channels, "in_channels", where),
@@ -185,16 +185,16 @@ def _event_shape(config: Mapping[str, Any], where: Path, channels: Any) -> tuple
     )
 
 
-def _whole(value: Any, name: str, where: Path) -> int:
+def _whole(value: object, name: str, where: Path) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{where} has {name} {value!r}, not a whole number from 1 up")
+        raise ConfigError(f"{where} has {name} {value!r}, not a whole number of 1 or more")
     return value
 
 
-def _learned(inputs: int, outputs: Any, where: Path) -> bool:
+def _learned(inputs: int, outputs: object, where: Path) -> bool:
     if outputs not in (inputs, 2 * inputs):
         raise ConfigError(
-            f"{where} has {inputs} channels in and {outputs} out; as many can be imported, or twice as many for a "
-            "learned variance"
+            f"{where} has {inputs} channels in and {outputs} out, expected as many out as in, or twice as many "
+            "for a learned variance"
         )
     return bool(outputs == 2 * inputs)

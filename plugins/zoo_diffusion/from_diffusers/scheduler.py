@@ -19,7 +19,6 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from zoo.errors import ConfigError
 from zoo.paths import path_from
@@ -59,15 +58,15 @@ class Schedule:
         clip: bound on the denoised sample, or None.
     """
 
-    path: dict[str, Any]
+    path: dict[str, object]
     prediction: str
     sampler: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
     clip: float | None = None
 
 
 def schedule(
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     where: Path,
     *,
     learned_variance: bool,
@@ -81,10 +80,10 @@ def schedule(
         where: that file.
         learned_variance: whether the network predicts the variance.
         sampler: a sampler to use instead, with its own options; None for the scheduler's.
-        loaded_as: the class that a pipeline loads it as, which need not be the one that wrote it; None if nothing says.
+        loaded_as: the class that a pipeline loads it as, which need not be the one that wrote it; None if not stated.
 
     Raises:
-        ConfigError: a scheduler that is not known, a value that ours does not have, or a key that is not known.
+        ConfigError: an unknown scheduler or key, or a value that is not supported.
     """
     reader, saved_as = ConfigReader(config, where), str(config.get("_class_name"))
     name = loaded_as or saved_as
@@ -92,13 +91,13 @@ def schedule(
     kind, saved_as = (each.replace("ParallelScheduler", "Scheduler") for each in (name, saved_as))
     if kind in _SIMILAR and sampler is None:
         raise ConfigError(
-            f"{where} is of the scheduler {name}, whose steps are not those of a sampler here",
+            f"{where} describes the scheduler {name}, whose steps are not those of any sampler of genzoo",
             hint=f"With -I sampler={_SIMILAR[kind]}, or any other, only its noise schedule is taken.",
         )
     if kind not in _SCHEDULERS and kind not in _SIMILAR:
         raise ConfigError(
-            f"{where} is of the scheduler {name}, which is not known here",
-            hint=f"Known are {', '.join(_SCHEDULERS)}.",
+            f"{where} describes the scheduler {name}, which genzoo does not know",
+            hint=f"Known schedulers: {', '.join(_SCHEDULERS)}.",
         )
     if kind == "FlowMatchEulerDiscreteScheduler":
         path, prediction = _flow_path(reader), "velocity"
@@ -118,20 +117,22 @@ def schedule(
 
 
 def _prediction(reader: ConfigReader, kind: str) -> str:
-    # which diffusers' ancestral Euler has not implemented
+    # which diffusers' ancestral Euler does not implement
     unable = ("sample",) if kind == "EulerAncestralDiscreteScheduler" else ()
     known = {theirs: ours for theirs, ours in PREDICTIONS.items() if theirs not in unable}
     prediction: str = reader.one_of("prediction_type", "epsilon", known)
     return prediction
 
 
-def _discrete_path(reader: ConfigReader, keys: Collection[str]) -> dict[str, Any]:
+def _discrete_path(reader: ConfigReader, keys: Collection[str]) -> dict[str, object]:
     if "use_flow_sigmas" in keys and reader("use_flow_sigmas", False):
-        raise reader.refuse("use_flow_sigmas", "which only FlowMatchEulerDiscreteScheduler can have here", hint="")
+        raise reader.refuse(
+            "use_flow_sigmas", "which can be imported only from FlowMatchEulerDiscreteScheduler", hint=""
+        )
     if reader("trained_betas", None) is not None:
         raise ConfigError(f"{reader.where} has trained_betas of its own; only schedules with a name can be imported")
     name, ends = reader.one_of("beta_schedule", "linear", _PATHS)
-    path: dict[str, Any] = {"name": name, "num_timesteps": reader.whole("num_train_timesteps", 1000, 2)}
+    path: dict[str, object] = {"name": name, "num_timesteps": reader.whole("num_train_timesteps", 1000, 2)}
     if ends:
         path |= {"beta_start": reader.number("beta_start", 1e-4), "beta_end": reader.number("beta_end", 0.02)}
     reader.unused("beta_start", "beta_end")
@@ -140,16 +141,16 @@ def _discrete_path(reader: ConfigReader, keys: Collection[str]) -> dict[str, Any
     return path
 
 
-def _flow_path(reader: ConfigReader) -> dict[str, Any]:
+def _flow_path(reader: ConfigReader) -> dict[str, object]:
     shift, timesteps = reader.number("shift", 1.0), reader.whole("num_train_timesteps", 1000, 2)
     least = 1.0 / timesteps
-    # diffusers walks evenly between shifted ends, and shifts what it finds there; the network counts in its timesteps
+    # diffusers walks evenly between shifted ends, and shifts the points between; the network counts in its timesteps
     t_min = shift * least / (1.0 + (shift - 1.0) * least)
     return {"name": "rectified-flow", "shift": shift, "t_min": t_min, "time_scale": float(timesteps)}
 
 
 #: a sampler's name and its options, from (config, whether the network predicts the variance, whether D is clipped)
-_Sampler = tuple[str, dict[str, Any]]
+_Sampler = tuple[str, dict[str, object]]
 #: diffusers lowers no order because of a step's gain; a number that a manifest can hold
 _ANY_GAIN = 1e9
 
@@ -157,7 +158,7 @@ _ANY_GAIN = 1e9
 def _spacing(reader: ConfigReader, default: str, known: tuple[str, ...]) -> str:
     spacing: str = reader.one_of("timestep_spacing", default, {name: name for name in known})
     if reader("steps_offset", 0) and spacing == "leading":
-        raise reader.refuse("steps_offset", "which the spacing leading does not have here")
+        raise reader.refuse("steps_offset", "which the spacing leading does not support")
     return spacing
 
 
@@ -180,7 +181,7 @@ def _ddpm(reader: ConfigReader, learned_variance: bool, clipped: bool) -> _Sampl
 def _ddim(reader: ConfigReader, learned_variance: bool, clipped: bool) -> _Sampler:
     _no_thresholding(reader)
     reader.none_of(set_alpha_to_one=True)
-    options: dict[str, Any] = {"spacing": _spacing(reader, "leading", ("leading", "trailing", "linspace"))}
+    options: dict[str, object] = {"spacing": _spacing(reader, "leading", ("leading", "trailing", "linspace"))}
     if options["spacing"] != "leading":
         options["stride"] = "even"
     if clipped:
@@ -206,7 +207,7 @@ def _euler_ancestral(reader: ConfigReader, learned_variance: bool, clipped: bool
     return "euler-ancestral", _noise_levels(reader)
 
 
-def _noise_levels(reader: ConfigReader) -> dict[str, Any]:
+def _noise_levels(reader: ConfigReader) -> dict[str, object]:
     spacing = _spacing(reader, "linspace", ("leading", "trailing"))
     # as their initial noise: of scale 1 for leading, of the scale of the first noise level for trailing
     return {"spacing": spacing, **({"initial_scale": 1.0} if spacing == "leading" else {})}
@@ -230,13 +231,13 @@ def _dpm_solver(reader: ConfigReader, learned_variance: bool, clipped: bool) -> 
     solver = reader.one_of("solver_type", "midpoint", _SOLVERS)
     order = reader("solver_order", 2)
     if isinstance(order, bool) or order not in ((1, 2) if sampler == "dpm-solver-pp" else (2,)):
-        raise reader.refuse("solver_order", "which the sampler here does otherwise")
-    options: dict[str, Any] = {"spacing": _spacing(reader, "linspace", ("trailing",)), "initial_scale": 1.0}
+        raise reader.refuse("solver_order", "which genzoo's sampler does differently")
+    options: dict[str, object] = {"spacing": _spacing(reader, "linspace", ("trailing",)), "initial_scale": 1.0}
     options["max_gain"] = _ANY_GAIN
     if sampler == "dpm-solver-pp-sde":
         return sampler, {"solver": solver, **options}
     if order == 2 and solver != "midpoint":
-        raise reader.refuse("solver_type", "which the samplers here do not have")
+        raise reader.refuse("solver_type", "which no sampler of genzoo has")
     return sampler, {"order": order, **options}
 
 

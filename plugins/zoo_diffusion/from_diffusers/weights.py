@@ -27,16 +27,14 @@ _SHOWN = 8
 
 
 def variant_of(folder: Path, variant: str | None) -> str | None:
-    """The variant whose weights are taken: the one that is asked for; else none, unless there is only one to be had.
+    """The variant whose weights are taken: the one that is asked for; else none, unless there is only one.
 
     Raises:
-        WeightsError: the variant that is asked for is not there.
+        WeightsError: the variant that is asked for does not exist.
     """
     there = _variants(folder)
     if variant is not None and variant not in there:
-        raise WeightsError(
-            f"{folder} has no variant {variant} of its weights; {', '.join(there) or 'none'} of them can be had"
-        )
+        raise WeightsError(f"{folder} has no variant {variant} of its weights; available: {', '.join(there) or 'none'}")
     if variant is not None or (folder / _LIST).is_file() or (folder / _WEIGHTS).is_file():
         return variant
     return there[0] if len(there) == 1 and there[0] in _PRECISIONS else None
@@ -56,7 +54,7 @@ def read_weights(folder: Path, variant: str | None = None) -> tuple[Arrays, Path
     """
     chosen = variant_of(folder, variant)
     dotted = "" if chosen is None else f".{chosen}"
-    # today's name of the list first, then what it was called in 2024
+    # the current name of the list first, then its name of 2024
     lists = [f"{_WEIGHTS}.index{dotted}.json", f"{_WEIGHTS}{dotted}.index.json"]
     listed = next((folder / name for name in lists if (folder / name).is_file()), None)
     single = folder / f"{_STEM}{dotted}.safetensors"
@@ -83,7 +81,7 @@ def _read_shards(listed: Path) -> Arrays:
     for file in _shards(listed):
         if not file.is_file():
             raise WeightsError(
-                f"{listed} lists {file.name}, which is not there",
+                f"{listed} lists {file.name}, which does not exist",
                 hint="Fetch it; or, if the weights were saved again in one file, remove the list: it is read first.",
             )
         read = weights.read_float32(file)

@@ -31,7 +31,7 @@ class ResidualBlock(nn.Module):
         out_channels: of the output.
         embedding: length of the embedding of time and class.
         dropout: before the last convolution.
-        scale_shift: whether the embedding scales and shifts what comes out of the second norm ("adaptive group norm",
+        scale_shift: whether the embedding scales and shifts the output of the second norm ("adaptive group norm",
             section 3.1), rather than being added before it.
         resample: ``"up"`` or ``"down"`` for a block that changes the size before its first convolution, by repeating
             or averaging pixels.
@@ -53,7 +53,7 @@ class ResidualBlock(nn.Module):
             group_norm(in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1)
         )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, (1 + scale_shift) * out_channels))
-        # a norm of every channel by itself would take away what is added to the channel: where the usual number of
+        # a norm of every channel by itself would remove what is added to the channel: where the usual number of
         # groups is that of the channels, half as many
         groups = 32 if scale_shift else min(32, out_channels // 2)
         self.out_layers = nn.Sequential(
@@ -134,7 +134,7 @@ class Downsample(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Layers one after the other, of which the residual blocks are told the time and the class."""
+    """Layers one after the other, of which the residual blocks get the time and the class."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """``[n, c, h, w]`` and ``[n, embedding]`` to the output of the last layer."""
@@ -165,7 +165,8 @@ class _Blocks:
         if channels % (self.head_channels or self.heads):
             option = "num_heads" if self.head_channels is None else "num_head_channels"
             raise ConfigError(
-                f"{option} ({self.head_channels or self.heads}) must divide the {channels} channels at an attention"
+                f"{option} ({self.head_channels or self.heads}) must divide the {channels} channels of an attention "
+                "layer"
             )
         heads = self.heads if self.head_channels is None else channels // self.head_channels
         return AttentionBlock(channels, heads, new_order=self.new_order)
@@ -257,7 +258,7 @@ class ADM(Network):
         self.out = nn.Sequential(group_norm(width), nn.SiLU(), zero(nn.Conv2d(width, out_channels, 3, padding=1)))
 
     def _add_inputs(self, blocks: _Blocks, widths: Sequence[int], depth: int) -> list[int]:
-        """The way down after its first convolution; gives the channels of all that the way up concatenates."""
+        """The way down after its first convolution; returns the channels of everything that the way up concatenates."""
         width = widths[0]
         skips = [width]
         for level, out in enumerate(widths):
@@ -270,7 +271,7 @@ class ADM(Network):
         return skips
 
     def _add_outputs(self, blocks: _Blocks, widths: Sequence[int], depth: int, skips: list[int]) -> int:
-        """The way up, which uses up ``skips``; gives the channels that it ends with."""
+        """The way up, which consumes ``skips``; returns its last number of channels."""
         width = widths[-1]
         for level, out in reversed(list(enumerate(widths))):
             for i in range(depth + 1):

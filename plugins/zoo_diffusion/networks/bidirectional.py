@@ -1,4 +1,4 @@
-"""A transformer that sees a whole sequence and says what stands at each position (Devlin et al. 2019, BERT)."""
+"""A transformer that sees a whole sequence and predicts the symbol at each position (Devlin et al. 2019, BERT)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo_diffusion.networks.unet import zero
 
 
 class Block(nn.Module):
-    """Self-attention and a two-layer network, each after a layer norm (Xiong et al. 2020), added to what came in.
+    """Self-attention and a two-layer network, each after a layer norm (Xiong et al. 2020), around a shortcut.
 
     Args:
         width: of a token.
@@ -42,11 +42,11 @@ class Block(nn.Module):
 
 
 class Bidirectional(ConditionedNetwork):
-    """Symbols, some of them hidden, to the logits of what stands at every position.
+    """Symbols, some of them hidden, to logits of the symbol at every position.
 
     Args:
         length: of a sequence.
-        symbols: how many there are, without the one that hides.
+        symbols: their number, without the mask.
         width: of a token; a multiple of ``heads``.
         layers: blocks.
         heads: of each block's attention.

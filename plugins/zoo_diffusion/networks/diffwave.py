@@ -75,7 +75,7 @@ class DiffWave(ConditionedNetwork, Network):
         super().__init__()
         check_patch(patch, *size)
         if layers < 1 or cycle < 1:
-            raise ConfigError(f"DiffWave has at least one layer in a cycle of at least one, not {layers} and {cycle}")
+            raise ConfigError(f"DiffWave needs at least one layer, in cycles of at least one, not {layers} and {cycle}")
         self.patch, self.width = patch, residual_channels
         self.time = nn.Sequential(
             nn.Linear(_FEATURES, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()

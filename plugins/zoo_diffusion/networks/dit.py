@@ -229,7 +229,7 @@ class DiT(Network):
         if hidden_size % num_heads or hidden_size % 4:
             raise ConfigError(f"hidden_size ({hidden_size}) must be divisible by 4 and by num_heads ({num_heads})")
         if time_embedding not in TIME_EMBEDDINGS:
-            raise ConfigError(f"time_embedding is {' or '.join(TIME_EMBEDDINGS)}, not {time_embedding!r}")
+            raise ConfigError(f"time_embedding must be {' or '.join(TIME_EMBEDDINGS)}, not {time_embedding!r}")
         self.patch = patch_size
         self.grid = (size[0] // patch_size, size[1] // patch_size)
         self.x_embedder = PatchEmbedding(in_channels, patch_size, hidden_size)
@@ -239,7 +239,7 @@ class DiT(Network):
             self.y_embedder = LabelEmbedding(classes, hidden_size)
         elif vector is not None:
             self.y_embedder = nn.Linear(vector, hidden_size)
-        # in checkpoints, though nobody trains it
+        # in checkpoints, although it is not trained
         self.register_buffer("pos_embed", positions(*self.grid, hidden_size))
         self.pos_embed: Tensor
         hidden = int(hidden_size * mlp_ratio)

@@ -17,7 +17,7 @@ from zoo_diffusion.networks.unet import sinusoidal_embedding, zero
 
 
 class Block(nn.Module):
-    """h + gate·W₂·silu(W₁·(norm(h)·(1 + scale) + shift)), with gate, scale and shift made of the embedding.
+    """h + gate·W₂·silu(W₁·(norm(h)·(1 + scale) + shift)), with gate, scale and shift computed from the embedding.
 
     Args:
         width: of h.
@@ -66,7 +66,7 @@ class ResidualMLP(ConditionedNetwork):
     ) -> None:
         super().__init__()
         if hidden < 2 or hidden % 2 or blocks < 1:
-            raise ConfigError(f"the network has one block or more, of even width, not {blocks} of width {hidden}")
+            raise ConfigError(f"the network needs one block or more, of even width, not {blocks} of width {hidden}")
         self.hidden = hidden
         self.time = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
         self.embed(classes, vector, hidden)

@@ -1,4 +1,4 @@
-"""What networks of images and signals have in common: the arguments that data and condition settle, and the call."""
+"""The common interface of networks of images and signals: arguments set by data and condition, and the call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 class Network(nn.Module):
     """Predicts from a noisy state, its time and its condition.
 
-    Subclasses take, beside what is theirs:
+    Subclasses take, besides their own arguments:
 
     Args:
         size: of an image, (height, width), or of a signal, (length,).
@@ -17,7 +17,7 @@ class Network(nn.Module):
         classes: number of classes including a null class, or None.
         vector: length of the condition vector, or None.
 
-    Networks that attend to parts of a condition also take ``cross_attention``, what those attentions have in common,
+    Networks that attend to parts of a condition also take ``cross_attention``, the common settings of those attentions,
     or None; and ``attended`` when they are called, see :class:`~zoo.models.encoders.CrossAttention`.
     """
 

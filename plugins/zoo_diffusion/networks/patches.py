@@ -8,7 +8,7 @@ from zoo.errors import ConfigError
 
 
 def check_patch(patch: int, length: int) -> None:
-    """Refuse patches that a signal of this length is not made of."""
+    """Refuse patches into which a signal of this length does not divide."""
     if patch < 1 or length % patch:
         raise ConfigError(f"patch ({patch}) must divide the length {length}")
 

@@ -45,7 +45,7 @@ class ConvolutionBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolution blocks around a shortcut, what is between them scaled and shifted by the condition.
+    """Two convolution blocks around a shortcut, with the activations between them scaled and shifted by the condition.
 
     Args:
         into: channels of the input.
@@ -70,7 +70,7 @@ class ResidualBlock(nn.Module):
         h = self.blocks[0](x)
         told = self.cond_encoder(condition)[:, :, None]
         if self.scaled:
-            # the scale is not 1 + scale: so were the published networks trained
+            # the scale is not 1 + scale, since the published networks were trained so
             scale, shift = told.chunk(2, dim=1)
             h = scale * h + shift
         else:
@@ -203,11 +203,13 @@ def _check(length: int, down_dims: Sequence[int], step_embedding: int, kernel_si
         ConfigError: with what does not fit.
     """
     if not down_dims or min(down_dims) < 1 or n_groups < 1 or any(width % n_groups for width in down_dims):
-        raise ConfigError(f"down_dims are channels that n_groups ({n_groups}) divides, not {list(down_dims)}")
+        raise ConfigError(
+            f"n_groups ({n_groups}) must divide all numbers of channels in down_dims, not {list(down_dims)}"
+        )
     factor = 2 ** (len(down_dims) - 1)
     if length % factor:
         raise ConfigError(f"a U-Net of {len(down_dims)} levels needs a length divisible by {factor}, not {length}")
     if kernel_size < 1 or not kernel_size % 2:
-        raise ConfigError(f"kernel_size is odd, not {kernel_size}")
+        raise ConfigError(f"kernel_size must be odd, not {kernel_size}")
     if step_embedding < 4 or step_embedding % 2:
-        raise ConfigError(f"step_embedding is even and 4 or more, not {step_embedding}")
+        raise ConfigError(f"step_embedding must be even and 4 or more, not {step_embedding}")

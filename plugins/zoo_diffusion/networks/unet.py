@@ -91,7 +91,9 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int, head_channels: int) -> None:
         super().__init__()
         if channels % head_channels:
-            raise ConfigError(f"head_channels ({head_channels}) must divide the {channels} channels at an attention")
+            raise ConfigError(
+                f"head_channels ({head_channels}) must divide the {channels} channels of an attention layer"
+            )
         self.heads = channels // head_channels
         self.norm = group_norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)

@@ -97,7 +97,7 @@ class UNet2DLayout:
         widths, down, up = self.block_out_channels, self.down_block_types, self.up_block_types
         if not len(widths) == len(down) == len(up) or not widths:
             raise ConfigError(
-                "block_out_channels, down_block_types and up_block_types have one entry a level, "
+                "block_out_channels, down_block_types and up_block_types must have one entry for each level, "
                 f"not {len(widths)}, {len(down)} and {len(up)}"
             )
         for what, kinds, blocks in (("down_block_types", down, DOWN), ("up_block_types", up, UP)):
@@ -113,7 +113,7 @@ class UNet2DLayout:
         return self.time_embedding_dim or 4 * self.block_out_channels[0]
 
     def style(self) -> BlockStyle:
-        """What all blocks have."""
+        """The settings of all blocks."""
         return BlockStyle(
             self.embedding,
             activation=self.act_fn,

@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class BlockStyle:
-    """What all blocks of a network have in common.
+    """The settings that all blocks of a network share.
 
     Attributes:
         embedding: length of the time embedding.
@@ -55,9 +55,9 @@ class BlockStyle:
     def __post_init__(self) -> None:
         """Refuse what is not known."""
         if self.activation not in ACTIVATIONS:
-            raise ConfigError(f"act_fn is one of {', '.join(ACTIVATIONS)}, not {self.activation!r}")
+            raise ConfigError(f"act_fn must be one of {', '.join(ACTIVATIONS)}, not {self.activation!r}")
         if self.time not in ("default", "scale_shift"):
-            raise ConfigError(f"resnet_time_scale_shift is default or scale_shift, not {self.time!r}")
+            raise ConfigError(f"resnet_time_scale_shift must be default or scale_shift, not {self.time!r}")
 
     def norm(self, channels: int, groups: int | None = None) -> nn.GroupNorm:
         """Group norm of these channels, with ``groups`` of them if given."""
@@ -73,7 +73,7 @@ class ResidualBlock(nn.Module):
     Args:
         in_channels: of the input.
         out_channels: of the output.
-        style: what all blocks have.
+        style: the settings of all blocks.
         output_scale: what the sum is divided by.
         resample: ``"up"`` or ``"down"`` for a block that changes the size before its first convolution, by repeating
             or averaging pixels.
@@ -129,7 +129,7 @@ class SelfAttention(nn.Module):
 
     Args:
         channels: of input and output.
-        style: what all blocks have.
+        style: the settings of all blocks.
         output_scale: what the sum is divided by.
         groups: of the norm; 0 for no norm.
     """
@@ -139,7 +139,9 @@ class SelfAttention(nn.Module):
         self.size = style.head_channels or channels
         self.heads = channels // self.size
         if not self.heads:
-            raise ConfigError(f"attention_head_dim ({self.size}) is more than the {channels} channels at an attention")
+            raise ConfigError(
+                f"attention_head_dim ({self.size}) is more than the {channels} channels of an attention layer"
+            )
         width = self.heads * self.size
         self.output_scale = output_scale
         self.group_norm = style.norm(channels, groups) if groups else None
@@ -186,7 +188,7 @@ class Level(nn.Module):
 
     Args:
         channels: (in, out) of each residual block.
-        style: what all blocks have.
+        style: the settings of all blocks.
         attention: whether each is followed by attention.
         resample: ``"down"``, ``"up"``, or None at the last level.
         by_block: whether a residual block changes the size, rather than a convolution.
@@ -240,7 +242,7 @@ class Middle(nn.Module):
 
     Args:
         channels: of all.
-        style: what all blocks have.
+        style: the settings of all blocks.
         output_scale: what each sum is divided by.
         attention: whether there is one.
         attention_groups: of its norm; None for those of the style, but no norm at all with ``"scale_shift"``.

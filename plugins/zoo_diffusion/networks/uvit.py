@@ -95,7 +95,7 @@ class UViT(Network):
         if embed_dim % num_heads:
             raise ConfigError(f"embed_dim ({embed_dim}) must be divisible by num_heads ({num_heads})")
         if depth < 0 or depth % 2:
-            raise ConfigError(f"depth is even, for as many blocks before the middle as after it, not {depth}")
+            raise ConfigError(f"depth must be even, for as many blocks before the middle as after it, not {depth}")
         self.patch = patch_size
         self.grid = (size[0] // patch_size, size[1] // patch_size)
         self.sinusoids = Sinusoids(embed_dim)

@@ -16,7 +16,7 @@ class Base(nn.Module, ABC):
     """The distribution of z, at the end of a flow's transforms: known in closed form, made of standard normal noise.
 
     The noise is that which every runtime draws (:mod:`zoo.noise`), so sampling stays one call of one graph. Both
-    methods are traced for export; what is said of :class:`~zoo_flows.transforms.Transform` holds here.
+    methods are traced for export, with the restrictions of :class:`~zoo_flows.transforms.Transform`.
 
     Attributes:
         size: d, length of z.

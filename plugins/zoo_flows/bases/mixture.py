@@ -1,5 +1,5 @@
-"""A mixture of normals, for data of separate clusters, which a continuous map of a single normal would connect by "
-"thin bridges."""
+"""A mixture of normals, for data of separate clusters, which a continuous map of a single normal would connect by
+thin bridges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Mixture(Base):
 
     Args:
         size: length d of z.
-        components: K, from 1 up; their means begin at random.
+        components: K, 1 or more; their means begin at random.
     """
 
     def __init__(self, size: int, *, components: int) -> None:
@@ -39,7 +39,7 @@ class Mixture(Base):
         choice, normal = torch.split(noise, [1, self.size], dim=1)
         ends = torch.cumsum(torch.softmax(self.logits, 0), 0)[:-1]
         beyond = (uniform(choice) >= ends).to(noise.dtype)
-        # 1 as far as the chosen component, 0 after it: it is where that falls
+        # 1 up to the chosen component, 0 after it
         chosen = F.pad(beyond, (1, 0), value=1.0) - F.pad(beyond, (0, 1), value=0.0)
         return chosen @ self.means + normal * (chosen @ self._log_deviations().exp())
 

@@ -24,7 +24,7 @@ class Angles(Transform):
     def __init__(self, low: float = -math.pi, period: float = 2.0 * math.pi) -> None:
         super().__init__()
         if not (0.0 < period < math.inf) or not math.isfinite(low):
-            raise ConfigError(f"a period has a beginning and a length above 0, not {low} and {period}")
+            raise ConfigError(f"a period needs a beginning and a length above 0, not {low} and {period}")
         self.low, self.speed = float(low), 2.0 * math.pi / period
 
     @override

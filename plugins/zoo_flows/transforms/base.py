@@ -38,9 +38,10 @@ class Transform(nn.Module, ABC):
 
     Attributes:
         sequential: directions that take many small steps, one after the other, which tracing would unroll. A graph with
-            such a direction in it is written; what has no :meth:`write` is traced then, part by part.
-        written: directions that :meth:`write` can write: those, and others where that is easy, which saves a trace.
-        ways: how sequential directions can be written, the usual one first.
+            such a direction is written; its transforms without :meth:`write` are traced one by one.
+        written: directions that :meth:`write` can write: the sequential ones, and others where that is easy, which
+            saves a trace.
+        ways: how sequential directions can be written, the default first.
     """
 
     sequential: frozenset[Direction] = frozenset()
@@ -60,8 +61,8 @@ class Transform(nn.Module, ABC):
         return self.inverse(z, context)[0]
 
     def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Fit constants such as means to the transform's input for training data, ``[n, d]``, once, before training "
-        "starts."""
+        """Fit constants such as means to the transform's input for training data, ``[n, d]``, once, before training
+        starts."""
 
     def frozen(self) -> Transform:
         """An equal transform for export, with constants folded; this one is left unchanged."""

@@ -1,8 +1,8 @@
 """The root of an increasing function inside a bracket, in a fixed number of steps and without a branch on values.
 
-Newton's method converges fast, where it converges; bisection always does, slowly. Each step here takes Newton's,
-unless that leaves the bracket that shrinks around the root, or shortens the way too little, and then the middle of it.
-So it is never worse than a bisection of half as many steps, and near the root the digits double with each.
+Newton's method converges fast, where it converges; bisection always does, slowly. Each step here is Newton's, unless
+it would leave the bracket, which shrinks around the root, or progress too little; then it goes to the bracket's middle.
+So it is never worse than a bisection of half as many steps, and near the root the correct digits double with each step.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from zoo.overriding import override
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.precision import at_least_single
 
-#: steps as short, in terms of 1 + |x|, are Newton's whatever the bracket is
+#: steps shorter than this, relative to 1 + |x|, are Newton's whatever the bracket
 _SMALL = 1e-4
 
-#: x, low, high, and how long the way to x was
+#: x, low, high, and the length of the last step
 State = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -34,8 +34,8 @@ def step(function: Callable[[Tensor], tuple[Tensor, Tensor]], target: Tensor, st
     """One step towards function(x) = target.
 
     Args:
-        function: from x to its value, which increases, and its slope, above 0.
-        target: of values.
+        function: from x to the value of an increasing function and its slope, above 0.
+        target: the value to reach.
         state: before the step.
     """
     x, low, high, before = state
@@ -44,7 +44,7 @@ def step(function: Callable[[Tensor], tuple[Tensor, Tensor]], target: Tensor, st
     low, high = torch.where(short > 0, x, low), torch.where(short < 0, x, high)
     newton = x + short / slope
     inside = (newton >= low) & (newton <= high) & (2.0 * short.abs() <= before * slope)
-    # where digits end, steps shorten no more, and the root may lie an ulp outside
+    # at the limit of precision steps do not get shorter, and the root may lie an ulp outside
     near = short.abs() <= _SMALL * (1.0 + x.abs()) * slope
     after = torch.where(inside | near, newton, 0.5 * (low + high))
     return after, low, high, (after - x).abs()
@@ -61,7 +61,7 @@ class IterativeMap(Map):
 
     @abstractmethod
     def prepared(self, parameters: Tensor) -> tuple[Tensor, ...]:
-        """What all steps compute with, ``[k, ...]`` each, made of the parameters."""
+        """The constants of all steps, ``[k, ...]`` each, computed from the parameters."""
 
     @abstractmethod
     def ends(self, z: Tensor, prepared: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -80,7 +80,7 @@ class IterativeMap(Map):
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         """Gradients are those of (z - f(x))/f'(x), at the root x.
 
-        16 bits are too few to find a root with: of such it is found in float32, and rounded.
+        16 bits are too few to find a root: such values are solved for in float32, and rounded.
         """
         dtype = z.dtype
         z, parameters = (value.to(at_least_single(dtype)) for value in (z, parameters))
@@ -90,7 +90,7 @@ class IterativeMap(Map):
             arrived = not torch.compiler.is_compiling() and _nearly(state)
             state = self.step(target, prepared, state)
             if arrived:
-                break  # in the steps that are left, which graphs take, nothing moves any more
+                break  # graphs take the remaining steps too, but nothing moves any more
         x = state[0]
         if z.requires_grad or parameters.requires_grad:
             value, slope = self.values(x, self.prepared(parameters))
@@ -113,6 +113,6 @@ class IterativeMap(Map):
 
 
 def _nearly(state: State) -> bool:
-    """Whether one more step brings all digits, for all: Newton's doubles them."""
+    """Whether one more step gives all samples all digits: Newton's method doubles them."""
     x, *_, last = state
     return bool((last <= torch.finfo(x.dtype).eps ** (2 / 3) * (1.0 + x.abs())).all())

@@ -18,8 +18,8 @@ Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 class CausalTransformer(nn.Module):
     """A network whose outputs for a patch depend on the patches before it, and on the context.
 
-    Token i is made of patch i - 1, and token 0 of none, so what comes out at token i is for patch i. The last layer
-    starts at zero, so that whatever is conditioned starts at its zero parameters.
+    Token i is computed from patch i - 1, and token 0 from no patch, so the output at token i is for patch i. The last
+    layer starts at zero, so that whatever is conditioned starts at its zero parameters.
 
     Args:
         size: number d of components.
@@ -36,7 +36,7 @@ class CausalTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if patch < 1 or size % patch or size // patch < 2:
-            raise ConfigError(f"{size} components are not two or more patches of {patch}")
+            raise ConfigError(f"{size} components do not divide into two or more patches of {patch}")
         if heads < 1 or width % heads:
             raise ConfigError(f"a width of {width} cannot be divided among {heads} heads")
         self.size, self.patch, self.outputs, self.width, self.heads = size, patch, outputs, width, heads
@@ -67,7 +67,7 @@ class CausalTransformer(nn.Module):
 
         Args:
             token: ``[n, width]``: the output of :meth:`token` for the previous patch, with position and context.
-            extend: for each block, puts what this token gives behind what those before it gave.
+            extend: for each block, appends the keys and values of this token to those of the tokens before it.
         """
         h = token.unsqueeze(1)
         for block, each in zip(self.layers(), extend, strict=True):
@@ -75,7 +75,7 @@ class CausalTransformer(nn.Module):
         return torch.unflatten(self.out(self.norm(h)).squeeze(1), 1, (self.patch, self.outputs))
 
     def token(self, patch: Tensor) -> Tensor:
-        """``[..., patch]`` to ``[..., width]``. What is far out is seen nearer, see :func:`bounded`."""
+        """``[..., patch]`` to ``[..., width]``. Outliers are drawn in, see :func:`bounded`."""
         token: Tensor = self.embed(bounded(patch))
         return token
 

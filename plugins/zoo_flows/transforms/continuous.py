@@ -19,10 +19,10 @@ from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.velocity import VelocityMLP, random_signs, unit_vectors
 
-#: at a place and a time: the velocity ``[n, d]``, and the rates ``[n]`` of what is summed up on the way
+#: from a place and a time to the velocity ``[n, d]`` and the rates ``[n]`` that are integrated along the trajectory
 Rates = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 _FLOAT = 1  # as ONNX numbers its types
-#: of an error that halving the steps divides by 2⁴, the share that is seen in the difference is 15/16
+#: halving the steps divides the error by 2⁴, so the difference shows 15/16 of it
 _RICHARDSON = 16.0 / 15.0
 
 
@@ -73,7 +73,7 @@ class Continuous(Transform):
     def __init__(self, network: VelocityMLP, *, steps: int = 32, exact: int = 16) -> None:
         super().__init__()
         if steps < 1:
-            raise ConfigError(f"a way from data to noise has 1 step or more, not {steps}")
+            raise ConfigError(f"the integration from data to noise needs 1 step or more, not {steps}")
         self.network, self.steps, self.exact = network, steps, exact
 
     @override
@@ -114,7 +114,7 @@ class Continuous(Transform):
         *,
         log_det: bool,
     ) -> tuple[Value, Value | None]:
-        """A step is traced once, and is a turn of a ``Loop`` or follows upon the other."""
+        """A step is traced once; steps are the turns of a ``Loop``, or follow one another."""
         start, h = _grid(direction, self.steps)
         step = _Step(self.network, h, log_det=log_det)
         contexts = [] if context is None else [(context, ("batch", self._context_size()))]
@@ -169,7 +169,7 @@ def _diverging(network: VelocityMLP, context: Tensor | None, directions: Tensor)
 
 
 class _Step(nn.Module):
-    """What is traced: a step, from x, time and context to x and, if wanted, what it adds to the log-determinant."""
+    """The traced step, from x, time and context to x and, if wanted, what it adds to the log-determinant."""
 
     def __init__(self, network: VelocityMLP, h: float, *, log_det: bool) -> None:
         super().__init__()
@@ -185,13 +185,13 @@ def step(rates: Rates, x: Tensor, t: Tensor, h: float) -> tuple[Tensor, ...]:
     """One step of the classical Runge-Kutta method.
 
     Args:
-        rates: at a place and a time.
+        rates: velocity and rates at a place and a time.
         x: ``[n, d]``.
         t: the time, ``[1]``.
-        h: the step; below 0 where time goes back.
+        h: the step; negative backwards in time.
 
     Returns:
-        x after it, and what the other rates' integrals grow by, ``[n]`` each.
+        x after it, and the increments of the other rates' integrals, ``[n]`` each.
     """
     one = rates(x, t)
     two = rates(x + 0.5 * h * one[0], t + 0.5 * h)
@@ -214,8 +214,8 @@ def step_doubling_error(
         direction: of time.
 
     Returns:
-        estimates of the largest component's error and of the log-determinant's, ``[n]`` each, of the smooth f that the
-        order of the method holds for; rounding is in them, too.
+        estimates of the largest component's error and of the log-determinant's, ``[n]`` each, for an f smooth
+        enough for the order of the method; they include rounding.
     """
     rates = _diverging(transform.network, context, unit_vectors(x))
     (once, once_log_det), (twice, twice_log_det) = (

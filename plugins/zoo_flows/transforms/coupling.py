@@ -23,8 +23,8 @@ class Coupling(Transform):
 
         z₁ = x₁        z₂ = map(x₂; network(x₁, context))
 
-    Both directions cost one evaluation of the network. The parts are slices, not masks, so nothing is computed to be
-    multiplied by 0; a linear layer or a permutation in between gives every component its turn.
+    Both directions cost one evaluation of the network. The parts are slices, not masks, so nothing is computed only
+    to be multiplied by 0; a linear layer or a permutation in between gives every component its turn.
 
     Args:
         size: length d of the vector, or number of channels of an image, from 2 up; the first part takes half of it,
@@ -57,7 +57,7 @@ class Coupling(Transform):
         return self._joined(read, out.squeeze(0)), log_slope.squeeze(0).flatten(1).sum(1)
 
     def _parts(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """What is read, and what is mapped."""
+        """The part that is read, and the part that is mapped."""
         first, second = torch.split(value, self.sizes, dim=1)
         return (second, first) if self.swap else (first, second)
 
@@ -65,6 +65,6 @@ class Coupling(Transform):
         return torch.cat([mapped, read] if self.swap else [read, mapped], dim=1)
 
     def _conditioned(self, read: Tensor, context: Tensor | None) -> Tensor:
-        """``[P, n, …]``: of each component of what is mapped."""
+        """``[P, n, …]``: the parameters of each component of the mapped part."""
         parameters = conditioned(self.network, read, context)
         return torch.unflatten(parameters, 1, (-1, self.map.count)).movedim(2, 0)

@@ -1,4 +1,4 @@
-"""The unconstrained monotonic map: an integral of what is positive (Wehenkel & Louppe 2019, arXiv:1908.05164)."""
+"""The unconstrained monotonic map: an integral of a positive function (Wehenkel & Louppe 2019, arXiv:1908.05164)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class IntegralMap(IterativeMap, nn.Module):
 
         g = exp(u/(1 + |u|/ln(largest)))        u = network(t, h)
 
-    Beyond ±bound z goes on as a straight line with the slope there, so no x is out of reach of the nodes. The slope is
+    Beyond ±bound z continues as a straight line with the slope there, so the nodes cover every x. The slope is
     g itself: log-determinants, and gradients for x, are those of the integral, from which the quadrature differs by
-    less the smoother g is; hence tanh between the layers.
+    less, the smoother g is; hence tanh between the layers.
 
     Parameters of a component are the signal h and the shift. The network is one for all components, and its last layer
     starts at 0, where the map is the identity.
@@ -31,7 +31,7 @@ class IntegralMap(IterativeMap, nn.Module):
         hidden: widths of the network's hidden layers.
         nodes: of the quadrature.
         bound: see above.
-        largest: slope; the least is its inverse.
+        largest: the largest slope; the smallest is its inverse.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class IntegralMap(IterativeMap, nn.Module):
         return self.signal + 1
 
     def prepared(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """What the first layer makes of the signal, and the shift."""
+        """The first layer applied to the signal, and the shift."""
         signal, shift = torch.split(parameters, [self.signal, 1])
         return self._linear(0, signal), shift
 
@@ -81,7 +81,7 @@ class IntegralMap(IterativeMap, nn.Module):
             torch.tensor(each, dtype=x.dtype, device=x.device).view(-1, *[1] * (x.dim() - 1))
             for each in (self.nodes, self.weights)
         )
-        # gradients for x are the integrand's, and come by what is added at last
+        # gradients for x are the integrand, and enter by the last term
         g = self._integrand(torch.cat([inside.detach() * nodes, inside]), signal)
         inner, slope = torch.split(g, [len(self.nodes), 1])
         mean = (weights * inner).sum(0, keepdim=True)
@@ -89,7 +89,7 @@ class IntegralMap(IterativeMap, nn.Module):
         return (z + (x - x.detach()) * slope if x.requires_grad else z), slope
 
     def _integrand(self, at: Tensor, signal: Tensor) -> Tensor:
-        """g ``[q, ...]`` at ``[q, ...]`` of what the first layer made of the signal ``[h, ...]``."""
+        """g ``[q, ...]`` at ``[q, ...]`` for the signal after the first layer, ``[h, ...]``."""
         axes = [1] * at.dim()
         u = torch.tanh(signal.unsqueeze(1) + self.time.weight.to(at.dtype).view(-1, *axes) * at)
         for index in range(1, len(self.layers) - 1):

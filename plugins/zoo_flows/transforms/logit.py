@@ -17,21 +17,21 @@ class Logit(Transform):
 
         u = α + (1 - 2α)·x/levels        z = log u - log(1 - u)
 
-    Outside [0, levels] it goes on as a straight line with the slope at the edge. So it is a bijection of the whole
-    line, in which nothing overflows, nothing is clamped silently, and every density is proper; inside it is what the
-    literature uses, and so are the densities of data.
+    Outside [0, levels] it continues as a straight line with the slope at the edge. So it is a bijection of the whole
+    line: nothing overflows, nothing is clamped silently, and every density is proper. Inside it is the usual logit,
+    and so are the densities of data.
 
     Args:
-        levels: how many values the data has, from 2 up.
+        levels: number of values of the data, 2 or more.
         alpha: distance of u from 0 and 1, in (0, 1/2).
     """
 
     def __init__(self, levels: float, alpha: float = 0.01) -> None:
         super().__init__()
         if not levels >= 2:
-            raise ConfigError(f"discrete data have 2 levels or more, not {levels!r}")
+            raise ConfigError(f"discrete data must have 2 levels or more, not {levels!r}")
         if not 0.0 < alpha < 0.5:
-            raise ConfigError(f"the logit's alpha lies between 0 and 1/2, not at {alpha!r}")
+            raise ConfigError(f"the logit's alpha must be between 0 and 1/2, not {alpha!r}")
         self.levels, self.alpha = float(levels), float(alpha)
         self.span = 1.0 - 2.0 * self.alpha
         self.edge = math.log(1.0 - self.alpha) - math.log(self.alpha)  # the logit of x = levels

@@ -25,21 +25,20 @@ from zoo.errors import ConfigError
 
 _Value = TypeVar("_Value")
 
-#: values beyond ± this are shown to masked networks as ± this: data are standardised, and what shipped flows make of
-#: them on the way stays below 13
+#: masked networks see values beyond ± this as ± this: data are standardised, and inside the shipped flows values stay
+#: below 13
 REACH = 16.0
 
 
 class MaskedLinear(nn.Linear):
     """A linear layer whose outputs read the inputs of their own degree or less.
 
-    Weights that are masked begin at 0 and get no gradient, so they stay there, and a frozen layer's weights are those
-    that are saved.
+    Masked weights begin at 0 and get no gradient, so they stay 0, and a frozen layer has the weights that are saved.
 
     Args:
         inputs: degree of each input, ascending.
         outputs: degree of each output, ascending.
-        highest: degree that there is anywhere.
+        highest: the highest degree of the network.
     """
 
     mask: Tensor | None
@@ -70,10 +69,10 @@ def _below(degrees: Sequence[int], highest: int) -> list[int]:
 class MADE(nn.Module):
     """A network whose outputs for component i depend on the components before it, and on the context.
 
-    Components are cut off at ±:data:`REACH` before they are read. What is far out in noise or data then meets the map
-    of what is near, as it does in couplings (:func:`~zoo_flows.transforms.networks.bounded`), instead of one that grows
-    with it, transform after transform, until float32 overflows. Within it nothing changes, so that trained weights keep
-    their densities.
+    Components are clamped to ±:data:`REACH` before they are read. So outliers in noise or data are transformed like
+    values nearby, as in couplings (:func:`~zoo_flows.transforms.networks.bounded`), instead of by maps that grow with
+    them, transform after transform, until float32 overflows. Within ±:data:`REACH` nothing changes, so trained weights
+    keep their densities.
 
     The last layer starts at zero, so that whatever is conditioned starts at its zero parameters. The degrees of a
     hidden layer are spread evenly; they begin at 1, or with a context at 0, for units that read it alone.
@@ -92,9 +91,9 @@ class MADE(nn.Module):
     ) -> None:
         super().__init__()
         if not hidden or min(hidden) < 1:
-            raise ConfigError(f"a masked network has hidden layers of width 1 or more, not {list(hidden)}")
+            raise ConfigError(f"a masked network needs hidden layers of width 1 or more, not {list(hidden)}")
         if residual and len(set(hidden)) > 1:
-            raise ConfigError(f"residual hidden layers have one width, not {list(hidden)}")
+            raise ConfigError(f"residual hidden layers must have the same width, not {list(hidden)}")
         self.size, self.outputs, self.residual = size, outputs, residual
         lowest = 0 if context or size == 1 else 1
         layers = [sorted(lowest + unit % (size - lowest) for unit in range(width)) for width in hidden]
@@ -130,7 +129,7 @@ class MADE(nn.Module):
         relu: Callable[[_Value], _Value],
         add: Callable[[_Value, _Value], _Value],
     ) -> _Value:
-        """The network's structure, whatever a value is: the whole of a layer, or the units of one degree.
+        """The network's structure, for values that are whole layers or the units of one degree.
 
         Args:
             x: the input, within :data:`REACH`.

@@ -43,10 +43,11 @@ class Marginals(Transform):
         counts = [0] * size if categories is None else list(categories)
         if len(counts) != size or min(counts) < 0 or 1 in counts:
             raise ConfigError(
-                f"categories has a number for each of {size} columns, 0 for numbers and else 2 or more, not {counts}"
+                f"categories needs a number for each of {size} columns, 0 for a column of numbers and 2 or "
+                f"more for others, not {counts}"
             )
         if knots < 2:
-            raise ConfigError(f"a column has two pieces or more, not {knots}")
+            raise ConfigError(f"a column needs two pieces or more, not {knots}")
         self.categories = tuple(counts)
         self.pieces, most = knots, max(knots, *counts)
         even = torch.linspace(-1.0, 1.0, most + 1).repeat(size, 1)

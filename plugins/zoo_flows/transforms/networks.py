@@ -57,9 +57,9 @@ class ResidualMLP(nn.Module):
 def bounded(x: Tensor, seen: float = SEEN) -> Tensor:
     """x/(1 + |x|/seen): smooth, increasing, about x where data are, and never beyond ±seen.
 
-    What is far out in noise then meets about the map of what is near, instead of one that grows with it, coupling after
-    coupling, until neither samples nor exported graphs have digits left. Splines need none of it: outside they are the
-    identity.
+    So outliers in noise are transformed about like values nearby, instead of by maps that grow with them, coupling
+    after coupling, until neither samples nor exported graphs have digits left. Splines do not need it: outside their
+    interval they are the identity.
     """
     return x / (1.0 + x.abs() / seen)
 

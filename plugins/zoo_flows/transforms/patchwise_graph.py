@@ -1,7 +1,7 @@
 """The inverse of :class:`~zoo_flows.transforms.patchwise.Patchwise`, written into a graph with a key/value cache.
 
 A step takes a token, and the keys and values of those before it, to the patch and the next token. It is traced once for
-all transforms of a flow: their weights are inputs of what is traced. ``loop`` writes a ``Loop`` of as many turns as
+all transforms of a flow: their weights are inputs of the traced graph. ``loop`` writes a ``Loop`` of as many turns as
 there are patches, whose state is the cache; ``unroll`` writes the steps one after the other.
 """
 
@@ -61,7 +61,7 @@ def write(
         x, *rest = out
         return [builder("Concat", done, builder("Unsqueeze", x, builder.integers(1)), axis=1), *rest]
 
-    # the first token is made of no patch, and there is nothing before it
+    # the first token has no patch, and nothing comes before it
     state = [zeros(0, patch), zeros(width), *(zeros(heads, 0, width // heads) for _ in range(2 * len(network.blocks)))]
     if way == "loop":
         done = builder.loop(network.tokens, state, turn)[0]
@@ -95,7 +95,7 @@ class _Step:
 
 
 class _Module(nn.Module):
-    """A token, the noise of its patch and the cache to the patch, what it embeds to, and the cache."""
+    """A token, the noise of its patch and the cache to the patch, its embedding, and the cache."""
 
     def __init__(self, network: CausalTransformer, map: Map) -> None:
         super().__init__()

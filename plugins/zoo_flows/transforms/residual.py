@@ -18,22 +18,22 @@ from zoo_flows.transforms.lipschitz import Lipschitz
 from zoo_flows.transforms.precision import at_least_single
 from zoo_flows.transforms.roulette import estimated_log_det
 
-#: of a fixed point's distance from where it was looked for first, what may be left of it
+#: remaining distance to a fixed point, as a share of the distance at the start
 _TOLERANCES = {torch.float32: 1e-6, torch.float64: 1e-13}
 
-#: of Jacobians, and of what they are made of, at once: 256 MB in float32
+#: numbers in Jacobians and their factors at a time: 256 MB in float32
 _ENTRIES = 2**26
 
 
 class Residual(Transform):
     """z = x + g(x; context), where g brings points nearer to one another, by a factor of at most ``network.bound`` < 1.
 
-    Any network will do for g: no masks, no parts that stay. The inverse is the fixed point of x = z - g(x), which
-    repeating it finds from everywhere, with an error of at most ‖g‖·Lᵏ after k turns (Behrmann et al. 2019, theorem 1
-    and algorithm 1). How many turns are made follows from the Lipschitz constant L that g's weights have: enough for
+    Any network can be g, without masks or parts that stay unchanged. The inverse is the fixed point of x = z - g(x),
+    which iteration finds from any start, with an error of at most ‖g‖·Lᵏ after k turns (Behrmann et al. 2019,
+    theorem 1 and algorithm 1). The number of turns follows from the Lipschitz constant L of g's weights: enough for
     Lᵏ = 1e-6 in float32 and 1e-13 in float64.
 
-    log |det ∂z/∂x| is exact, of the Jacobian that a chain of products makes. Where ``exact`` is less than d, training
+    log |det ∂z/∂x| is exact, from the Jacobian as a product of matrices. Where ``exact`` is less than d, training
     takes an unbiased estimate instead (:mod:`~zoo_flows.transforms.roulette`), from data to noise; in evaluation, in
     the inverse and in exported graphs it is exact for any d.
 
@@ -50,7 +50,7 @@ class Residual(Transform):
     def __init__(self, network: Lipschitz, size: int, *, exact: int = 64) -> None:
         super().__init__()
         if not 0.0 < network.bound < 1.0:
-            raise ConfigError(f"a contraction has a Lipschitz constant between 0 and 1, not {network.bound}")
+            raise ConfigError(f"a contraction needs a Lipschitz constant between 0 and 1, not {network.bound}")
         self.network, self.size, self.exact = network, size, exact
 
     @override
@@ -78,7 +78,7 @@ class Residual(Transform):
         return x, -self._log_det(weights, slopes)
 
     def turns(self, dtype: torch.dtype) -> int:
-        """How often x = z - g(x) is repeated in ``dtype``: L to its power is the tolerance."""
+        """The number of turns of x = z - g(x) in ``dtype``: L to that power is the tolerance."""
         lipschitz, tolerance = self.network.lipschitz(), _TOLERANCES.get(dtype, 1e-6)
         return 1 if lipschitz <= tolerance else math.ceil(math.log(tolerance) / math.log(lipschitz))
 
@@ -136,7 +136,7 @@ class Residual(Transform):
         return root - step.squeeze(2).to(z.dtype)
 
     def _log_det(self, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
-        """log |det ∂z/∂x| ``[n]``, of no more samples at once than memory should be given for."""
+        """log |det ∂z/∂x| ``[n]``, for no more samples at a time than fit into the memory set aside."""
         each = max(1, _ENTRIES // self.network.entries)
         parts = zip(*(torch.split(slope, each) for slope in slopes), strict=True)
         return torch.cat([_log_abs_det(_plus_identity(self.network.jacobian(weights, part))) for part in parts])

@@ -1,7 +1,7 @@
-"""Upper bounds of how much a linear layer can stretch what passes it: never too small, smooth, the same in every use.
+"""Upper bounds of the spectral norm of a linear layer: never too small, smooth, the same in training and use.
 
-Power iteration (Behrmann et al. 2019, arXiv:1811.00995, section 2.1) is none of that: it comes from below, keeps
-vectors from step to step, and training and use differ by how far it got.
+Power iteration (Behrmann et al. 2019, arXiv:1811.00995, section 2.1) has none of these properties: it approaches the
+norm from below, keeps vectors from step to step, and differs between training and use by how far it has converged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoo_flows.transforms.precision import at_least_single
 
 #: of a matrix with n rows or columns, whichever are fewer, the norm is overestimated by at most n^(1/2^(1 + this))
 _SQUARINGS = 8
-#: of each axis of a kernel that is wider than one pixel: where between 0 and 2π its spectrum is looked at
+#: frequencies between 0 and 2π at which the spectrum is evaluated, along each axis on which a kernel is wider than 1
 _FREQUENCIES = 16
 
 
@@ -44,7 +44,7 @@ def spectral_bound(weight: Tensor) -> Tensor:
     """
     rows, columns = weight.shape[-2:]
     gram = weight @ weight.mH if rows <= columns else weight.mH @ weight
-    # a matrix of zeros has a logarithm, too
+    # so that the logarithm of a matrix of zeros is finite
     gram = gram + 1e-30 * torch.eye(min(rows, columns), dtype=weight.dtype, device=weight.device)
     log, share = gram.new_zeros((), dtype=gram.real.dtype), 0.5
     for _ in range(_SQUARINGS):

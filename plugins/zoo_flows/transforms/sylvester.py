@@ -32,7 +32,7 @@ class Sylvester(Transform):
     def __init__(self, size: int, *, rank: int, reflections: int = 4, context: int = 0) -> None:
         super().__init__()
         if not 1 <= rank <= size:
-            raise ConfigError(f"a Sylvester transform of {size} components has a rank from 1 to {size}, not {rank}")
+            raise ConfigError(f"a Sylvester transform of {size} components needs a rank from 1 to {size}, not {rank}")
         self.rank = rank
         self.vectors = nn.Parameter(torch.randn(reflections, size))
         self.outer = nn.Parameter(torch.zeros(rank, rank))  # R, with cᵢ before its constraint on the diagonal

@@ -1,18 +1,18 @@
 """Inverting a masked autoregressive transform at about the cost of one pass.
 
-Component i of the inverse needs the parameters that the network makes of x₀ … xᵢ₋₁. Passing the whole network d times
-computes every unit d times, though it changes once: when the last component that it reads gets known. Unfolded, the
-units of degree i are computed when degree i has its turn, so each once::
+Component i of the inverse needs the parameters that the network computes from x₀ … xᵢ₋₁. d passes through the whole
+network compute every unit d times, although it changes only once: when the last component that it reads becomes known.
+Unfolded, the units of degree i are computed when it is the turn of degree i, so each once::
 
     for i = 0 … d-1:   in every layer, the units of degree i, from the units of degree ≤ i of the layer before
                        xᵢ = inverse map of zᵢ with the parameters of degree i
 
-Degrees are taken in blocks of about √d. At a block's beginning one large product brings in all that earlier blocks
-contribute to all of its units; within it only the few units of the block itself are to be read. So little is copied,
-and most of the arithmetic is in matrices that are worth a processor's while.
+Degrees are taken in blocks of about √d. At the beginning of a block one large product adds the contributions of all
+earlier blocks to all of its units; within it only the few units of the block itself are read. So little is copied, and
+most of the arithmetic is in matrices large enough to be efficient.
 
-Units stand along the first axis here and samples along the second: then what is put side by side, and cut out, are
-whole runs of memory. The same function runs in PyTorch (:class:`Tensors`), is recorded to be run in place where no
+Units are along the first axis here and samples along the second, so concatenating and slicing concern contiguous
+memory. The same function runs in PyTorch (:class:`Tensors`), is recorded and run in place where no
 gradient is wanted (:mod:`~zoo_flows.transforms.unfolding_plan`), and writes graphs without control flow (an algebra of
 a graph's values): all are the same algorithm.
 """
@@ -97,7 +97,7 @@ class _Block(Generic[_Value]):
         self.low, self.high, self.earlier = low, high, earlier
         #: what each layer has read of degrees in this block
         self.recent: list[_Value | None] = [None] * len(layers)
-        #: for each layer, what the units of each degree get from lower blocks
+        #: for each layer, the contributions of lower blocks to the units of each degree
         self.starts = [self._starts(index) for index in range(len(layers))]
 
     def _starts(self, index: int) -> list[_Value | None]:

@@ -1,8 +1,8 @@
 """The unfolded inverse of :mod:`~zoo_flows.transforms.unfolding`, written into a graph: small products or a loop.
 
-``unroll`` writes what PyTorch computes, product by product, without control flow: largest, and fastest. ``loop`` writes
-one turn of a ``Loop`` whose state is what each layer has read so far, and which grows from turn to turn: a graph of a
-constant size, whatever d is. Both cut their weights out of the dense ones, which stand in the bundle once.
+``unroll`` writes what PyTorch computes, product by product, without control flow: the largest and fastest graph.
+``loop`` writes one turn of a ``Loop`` whose state is what each layer has read so far and grows from turn to turn: a
+graph of constant size for any d. Both slice their weights from the dense ones, which the bundle holds once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write(builder: GraphBuilder, way: str, made: MADE, map: Map, z: Value, conte
 
 @dataclass(frozen=True)
 class _MapInverse:
-    """A map's inverse as what is traced; equal for equal maps."""
+    """A map's inverse, to be traced; equal for equal maps."""
 
     map: Map
 
@@ -53,7 +53,7 @@ class _MapInverse:
 
 @dataclass(frozen=True)
 class _MapBegin:
-    """What the steps of a map's inverse begin with: their state, and what they all compute with."""
+    """The initial state of the steps of a map's inverse, and the constants of all of them."""
 
     map: IterativeMap
 
@@ -129,7 +129,7 @@ class _Nodes:
         return x
 
     def _root_in(self, builder: GraphBuilder, map: IterativeMap, z: Value, parameters: Value) -> Value:
-        """The same by steps that are alike, so that one of them is traced."""
+        """The same by equal steps, of which one is traced."""
         shape = (1, "batch")
         begun = builder.call(_MapBegin(map), (z, shape), (parameters, (map.count, "batch")))
         state, prepared = begun[:_STATE], begun[_STATE:]
@@ -157,7 +157,7 @@ def _looped(nodes: _Nodes, z: Value) -> Value:
     read: list[Value] = [nothing] * len(made.layers)
 
     def linear(index: int, value: Value | None) -> Value | None:
-        """Units of degree 0: those that read the context alone, and what reads them."""
+        """Units of degree 0: those that read the context alone, and units that read only those."""
         rows = slice(0, made.linear(index).outputs_below[1])
         if rows.stop == 0:
             return None
@@ -196,7 +196,7 @@ class _Turn:
             weight = builder("Slice", self.nodes.weights[index], begin, end, builder.integers(0, 1))
             rows = [builder("Slice", edge, builder.integers(0), builder.integers(1)) for edge in (begin, end)]
             start = builder("Slice", self.nodes.starts[index], *rows, builder.integers(0))
-            # the components themselves are carried, which are what comes out at the end
+            # the components themselves are carried: they are the result
             seen = self.nodes.seen_in(builder, read[0]) if index == 0 else read[index]
             return builder("Gemm", weight, seen, start)
 
@@ -210,7 +210,7 @@ class _Turn:
 def _optional(
     nodes: _Nodes,
 ) -> tuple[Callable[[Value | None], Value | None], Callable[[Value | None, Value | None], Value | None]]:
-    """Relu and sum of values that may be of no units, and then are None."""
+    """Relu and sum of values, which are None where there are no units."""
     return (
         lambda value: None if value is None else nodes.relu(value),
         lambda a, b: None if a is None or b is None else nodes.add(a, b),

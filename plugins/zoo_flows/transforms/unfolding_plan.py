@@ -1,10 +1,10 @@
 """The unfolded inverse without gradients: recorded once for a network, then run in place.
 
 A unit's memory holds its constants, then its value: a layer is one matrix ``[units, n]`` in order of degree, and what
-has been read of it is a run of its rows. So putting values one after the other is looking at more rows, nothing is
-copied, and the noise becomes the data in its place. Which rows those are depends on the network's degrees alone, so the
-algorithm of :mod:`~zoo_flows.transforms.unfolding` is gone through once, with runs of rows for values, and what it does
-is written down; sampling then repeats that without asking why.
+has been read of it is a run of its rows. So concatenating values means reading more rows, nothing is copied, and the
+noise becomes the data in place. Which rows those are depends on the network's degrees alone, so the algorithm of
+:mod:`~zoo_flows.transforms.unfolding` is run once with runs of rows as its values, and its operations are recorded;
+sampling then replays them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zoo_flows.transforms.made import MADE, REACH
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.unfolding import unfold
 
-#: the place of what is inverted, and of what the network reads of it; those of layers are their indices
+#: the places of the noise, and of the data as the network sees it; the places of layers are their indices
 _DATA, _SEEN = -1, -2
 
 
@@ -38,7 +38,7 @@ class Step:
 
         target ← relu(target + weight·source)    with or without relu
         target ← map⁻¹(target; source)           without a weight
-        target ← source within ±REACH            to the place of what is seen
+        target ← source within ±REACH            to the place of the data as the network sees it
 
     Attributes:
         target: what changes.
@@ -54,7 +54,7 @@ class Step:
 
 
 class _Recording:
-    """The algebra of :func:`unfold` whose values are runs, and whose operations are written down."""
+    """The algebra of :func:`unfold` whose values are runs, and whose operations are recorded."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
@@ -97,7 +97,7 @@ class _Recording:
 
 
 class Plan:
-    """What :func:`unfold` does to a network without residual blocks.
+    """The operations of :func:`unfold` for a network without residual blocks.
 
     Args:
         made: the network.
@@ -112,8 +112,8 @@ class Plan:
 
     def parts(self, weights: list[Tensor]) -> list[Tensor | None]:
         """The part of a weight that each step reads: views, kept while the weights stay where they are in memory."""
-        # a parameter that is moved or converted is the same object elsewhere; views hold on to where it was, so that
-        # nothing else can be there
+        # a parameter that is moved or converted is the same object at another address; views keep the old memory, so
+        # that nothing else can be allocated there
         places = [(weight.data_ptr(), weight.dtype) for weight in weights]
         if places != self._places:
             self._parts = [_part(step, weights) for step in self.steps]

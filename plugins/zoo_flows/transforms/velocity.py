@@ -1,7 +1,7 @@
 """The velocity field of a continuous flow: a network of x and of time whose derivatives are carried along by hand.
 
-Forward mode: beside the values of a layer go the derivatives of these values along some directions v, each layer's made
-of the last one's by the chain rule. With all unit vectors for directions that is the Jacobian, and its trace is exact;
+Forward mode: beside the values of a layer go their derivatives along some directions v, each layer's from those of the
+layer before by the chain rule. With all unit vectors for directions that is the Jacobian, and its trace is exact;
 with one random direction it is Hutchinson's estimate. No automatic differentiation is needed, so the divergence exports
 like any other computation, and training differentiates it once like any other.
 """
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 
 class Activation(NamedTuple):
-    """A smooth function, and its slope made of x and of its value."""
+    """A smooth function, and its slope, computed from x and the function's value."""
 
     value: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor, Tensor], Tensor]
@@ -36,21 +36,22 @@ ACTIVATIONS = {
     "softplus": Activation(lambda x: F.softplus(x, threshold=40.0), lambda x, y: torch.sigmoid(x)),
     "silu": Activation(F.silu, _silu_slope),
 }
-#: half periods of time in [0, 1] that its features have
+#: the features of time have these numbers of half periods in [0, 1]
 _FREQUENCIES = 4
 
 
 class VelocityMLP(nn.Module):
     """f(x, t; context) of vectors, a perceptron whose hidden layers are scaled and shifted by time and context.
 
-    The scales are 1 + what is made of them, which starts at 0, as does the last layer, so nothing moves at first. With
-    shifts alone, f changes too little from noise to data: on moons, three times the distance from the entropy was left.
+    A scale is 1 + the output of a linear layer that starts at 0, as the last layer does, so at first f is 0. With
+    shifts alone, f changes too little from noise to data: on moons, the distance from the entropy was three times as
+    large.
 
     Args:
         size: length d of the vector.
         context: length of the context; 0 for none.
         hidden: width of the hidden layers.
-        layers: how many hidden layers, from 1 up.
+        layers: number of hidden layers, 1 or more.
         activation: of :data:`ACTIVATIONS`.
     """
 

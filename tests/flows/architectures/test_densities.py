@@ -84,7 +84,7 @@ def test_log_det_is_that_of_the_jacobian(model, inputs):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("scale", [0.0, 0.15, 0.3])
+@pytest.mark.parametrize("scale", [0.0, pytest.param(0.15, marks=pytest.mark.full), 0.3])
 @pytest.mark.parametrize("config", [c if c != "umnn-vector" else pytest.param(c, marks=SLOW) for c in INTEGRATED])
 def test_the_density_integrates_to_one(make, config, scale):
     model = copy.deepcopy(make(config, scale=scale)).double()

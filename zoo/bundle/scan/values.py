@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zoo.arrays import Array
 from zoo.bundle.scan.schemas import Schema
 from zoo.bundle.scan.wire import signed
 
@@ -64,7 +64,7 @@ class Value(NamedTuple):
     """
 
     dtype: str = ""
-    constant: NDArray[Any] | None = None
+    constant: Array | None = None
     positive: bool = False
 
 
@@ -76,7 +76,7 @@ def of_tensor(tensor: Fields) -> Value:
     return Value(TYPES[tensor["data_type"]][0], _numbers(tensor))
 
 
-def _numbers(tensor: Fields) -> NDArray[Any] | None:
+def _numbers(tensor: Fields) -> Array | None:
     """The numbers of a small constant; None if it is external, large or of a rare type."""
     dtype = TYPES[tensor["data_type"]][0]
     if tensor.get("data_location", 0) or math.prod(tensor.get("dims", [])) > _READ:
@@ -159,7 +159,7 @@ def _at_least_one(value: Value) -> bool:
     )
 
 
-def _folded(operator: str, dtype: str, takes: Sequence[Value]) -> NDArray[Any] | None:
+def _folded(operator: str, dtype: str, takes: Sequence[Value]) -> Array | None:
     """The numbers of an output computed from those of the inputs, for the few operators that compute sizes."""
     if not takes or takes[0].constant is None:
         return None

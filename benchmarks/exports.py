@@ -1,0 +1,88 @@
+"""What exports cost: seconds of CPU of every stage of an export, its tracing and its proof.
+
+    python benchmarks/exports.py moons-nsf mnist-unet
+    python benchmarks/exports.py mnist-unet --without log_prob
+    python benchmarks/exports.py maf-64 --beside ../other/.venv/bin/python
+
+Every export has a process of its own, whose imports are a stage. With ``--beside`` another interpreter, in which
+another version of genzoo is installed, exports the same models in turn; CPU time then compares even on a machine that
+others use. ``maf-64`` is the flow of ``autoregressive.py`` in 64 dimensions; every other name is that of a shipped
+model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import click
+
+#: runs in either interpreter
+_EXPORT = """
+import json, resource, sys, tempfile
+from pathlib import Path
+
+def spent():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+import torch
+from zoo.exporting import export
+from zoo.models import building
+from zoo.models.sources import resolve
+from zoo.registry import installed
+
+name, options = sys.argv[1], json.loads(sys.argv[2])
+if name == "maf-64":
+    from zoo_flows.maf import MAF
+
+    torch.manual_seed(0)
+    model, card = MAF(event_shape=[64], transforms=5, hidden=[512, 512]).eval(), None
+else:
+    source = resolve(installed(), name)
+    model, card = building.load(installed(), source), source.card
+stages, now = {"imports, and the model": spent()}, ["planning", spent()]
+
+def progress(stage, done, total):
+    stages[now[0]] = stages.get(now[0], 0.0) + spent() - now[1]
+    now[:] = stage, spent()
+
+with tempfile.TemporaryDirectory() as folder:
+    export(model, Path(folder) / "bundle", card=card, progress=progress, quality=False, **options)
+stages.setdefault(now[0], spent() - now[1])
+print(json.dumps(stages))
+"""
+
+
+def stages(python: str, model: str, options: dict[str, object]) -> dict[str, float]:
+    """Seconds of CPU of each stage of one export."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [os.path.abspath(python), "-c", _EXPORT, model, json.dumps(options)]
+    with tempfile.TemporaryDirectory() as elsewhere:  # "python -c" imports from where it runs first
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=elsewhere)
+    if done.returncode:
+        raise click.ClickException(f"{python} cannot export {model}: {done.stderr.strip().splitlines()[-1]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True)
+@click.option("--beside", type=click.Path(exists=True, dir_okay=False), help="Another interpreter, with its genzoo.")
+@click.option("--without", multiple=True, help="As of `zoo export`.")
+def main(models: tuple[str, ...], beside: str | None, without: tuple[str, ...]) -> None:
+    """Export MODELS, and print what each stage costs."""
+    options: dict[str, object] = {"without": list(without)} if without else {}
+    for model in models:
+        columns = [stages(python, model, options) for python in (sys.executable, beside) if python is not None]
+        click.echo(f"{model}: seconds of CPU{'' if beside is None else ', here and beside'}")
+        for stage in dict.fromkeys(stage for column in columns for stage in column):
+            click.echo(f"  {stage:32}" + "".join(f"{column.get(stage, 0.0):10.2f}" for column in columns))
+        click.echo(f"  {'all':32}" + "".join(f"{sum(column.values()):10.2f}" for column in columns))
+
+
+if __name__ == "__main__":
+    main()

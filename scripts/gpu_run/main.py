@@ -1,0 +1,346 @@
+"""The command line, the deadline, and the process that asks a worker for one cell after another."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from gpu_run import cells, models, page
+from gpu_run.cells import Cell
+from gpu_run.environment import ROOT, machine, make_importable
+
+#: seconds kept for the last writing
+RESERVE = 2.0
+#: of the time, the largest share that the tests may take
+TESTS_SHARE = 0.35
+#: a cell is not begun if so many of its steps could take longer than its bound: first ones, and two runs
+LEAST_STEPS = 5
+#: processes that end before they measured anything, after which no more are started
+STARTS = 3
+TESTS = ROOT / "tests" / "gpu"
+
+
+def main(about: str | None, began: float) -> int:
+    """Run the command, which began at this time of the monotonic clock."""
+    given = _arguments(about)
+    if given.worker is not None:
+        from gpu_run.worker import serve
+
+        serve(given.provider, given.prepared, given.worker)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="zoo-gpu-") as scratch:
+        environment = make_importable(Path(scratch))
+        if given.prepare is not None:
+            return _prepare(given.prepare, given.models)
+        run = Run(given, began, Path(scratch), environment)
+        signal.signal(signal.SIGTERM, _interrupted)
+        return run.whole()
+
+
+def _arguments(about: str | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/gpu", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--provider", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--seconds", type=float, default=280.0, help="for everything (280)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("gpu"), help="folder of the results (gpu)")
+    parser.add_argument("--prepare", type=Path, metavar="FOLDER", help="write the bundles that do not ship, and end")
+    parser.add_argument("--prepared", type=Path, default=ROOT / "runs" / "gpu", help="that folder (runs/gpu)")
+    parser.add_argument("--models", help=f"some of {','.join(cells.KNOWN_MODELS)}")
+    parser.add_argument("--engines", help=f"some of {','.join(cells.ENGINES)}")
+    parser.add_argument("--precisions", help=f"some of {','.join(cells.PRECISIONS)}")
+    parser.add_argument("--batches", help="batch sizes (1,16,256)")
+    parser.add_argument("--no-tests", action="store_true", help="leave tests/gpu out")
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    given.prepared = given.prepared.resolve()
+    # a rehearsal begins with the models that take least, so that it comes to all of them
+    order = cells.KNOWN_MODELS if given.provider == "cuda" else cells.KNOWN_MODELS[::-1]
+    given.models = cells.names_of(given.models, order, "model")
+    given.engines = cells.names_of(given.engines, cells.ENGINES, "engine")
+    given.precisions = cells.names_of(given.precisions, cells.PRECISIONS, "precision")
+    try:
+        given.batches = [int(batch) for batch in (given.batches or "1,16,256").split(",")]
+    except ValueError:
+        parser.error("--batches takes whole numbers with commas")
+    if min(given.batches) < 1 or not given.seconds > 0:
+        parser.error("batches and seconds are above 0")
+    return given
+
+
+def _prepare(folder: Path, names: list[str]) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if models.MODELS[name].shipped is None:
+            models.prepare(models.MODELS[name], folder / name)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{folder}: {size / 1e6:.1f} MB to carry beside the checkout")
+    return 0
+
+
+class _Interrupted(BaseException):
+    """SIGTERM."""
+
+
+def _interrupted(*_: object) -> None:
+    raise _Interrupted
+
+
+class Run:
+    """A run: its results so far, and the worker that measures.
+
+    Args:
+        given: the command line.
+        began: when it began, in seconds of the monotonic clock.
+        scratch: a folder that lasts as long as the run.
+        environment: of its processes.
+    """
+
+    def __init__(self, given: argparse.Namespace, began: float, scratch: Path, environment: Mapping[str, str]) -> None:
+        self._given, self._scratch, self._environment = given, scratch, environment
+        self._ends = began + given.seconds - RESERVE
+        self._worker: _Worker | None = None
+        self._unstarted = 0
+        self._steps: dict[tuple[str, str, str], tuple[int, float]] = {}
+        plan = cells.planned(given.models, given.engines, given.precisions, given.batches)
+        self._results: dict[str, Any] = {
+            "format": 1,
+            "command": "scripts/gpu " + " ".join(sys.argv[1:]),
+            "provider": given.provider,
+            "given_seconds": given.seconds,
+            "ended": "not yet",
+            "machine": machine(),
+            "tests": None,
+            "cells": [{**cell.as_json(), "status": "not reached"} for cell in plan],
+        }
+        self._plan = plan
+
+    def whole(self) -> int:
+        """Test and measure until all is done or the time is over; 1 if a test failed or nothing was measured."""
+        self._given.output.mkdir(parents=True, exist_ok=True)
+        self._write()
+        try:
+            self._worker = _Worker(self._given, self._scratch, self._environment)
+            if not self._given.no_tests:
+                self._results["tests"] = self._tested()
+                self._write()
+            self._measured()
+            late = any(each["status"] == "not reached" for each in self._results["cells"])
+            self._results["ended"] = "when the time was over" if late else "complete"
+        except (_Interrupted, KeyboardInterrupt) as stopped:
+            self._results["ended"] = "by SIGTERM" if isinstance(stopped, _Interrupted) else "by SIGINT"
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if self._worker is not None:
+                self._worker.end()
+            self._write()
+        print(f"{self._given.output / page.PAGE}: ended {self._results['ended']}")
+        failed = (self._results["tests"] or {}).get("failed", 0)
+        measured = any(each["status"] == "measured" for each in self._results["cells"])
+        return 0 if measured and not failed and not self._results["ended"].startswith("by") else 1
+
+    def _left(self) -> float:
+        return self._ends - time.monotonic()
+
+    def _write(self) -> None:
+        page.write(self._results, self._given.output)
+
+    # -- tests ------------------------------------------------------------------------------------------------------
+
+    def _tested(self) -> dict[str, Any]:
+        """What the GPU tests did."""
+        report, bound = self._scratch / "tests.xml", min(self._left(), TESTS_SHARE * self._given.seconds)
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short"]
+        environment = dict(self._environment)
+        if self._given.provider == "cuda":
+            environment["ZOO_GPU"] = "1"  # there must be one: a test that finds none fails
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [*command, f"--junitxml={report}", str(TESTS)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output = process.communicate(timeout=max(bound, 1))[0]
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            output = process.communicate()[0]
+            return {"ended": f"stopped after {bound:.0f} s", "failed": 1, "output": output[-4000:]}
+        except BaseException:
+            _kill(process)
+            raise
+        told = {"ended": f"exit {process.returncode}", "seconds": round(time.monotonic() - began, 1)}
+        if process.returncode not in (0, 1) or not report.is_file():
+            return {**told, "failed": 1, "output": output[-4000:]}
+        return {**told, **_counted(report), "output": output[-4000:] if process.returncode else ""}
+
+    # -- cells ------------------------------------------------------------------------------------------------------
+
+    def _measured(self) -> None:
+        missing = [
+            each.name
+            for each in models.MODELS.values()
+            if each.shipped is None and not (self._given.prepared / each.name / models.REST).is_file()
+        ]
+        tensorrt = _has_tensorrt()
+        for index, cell in enumerate(self._plan):
+            reason = cells.reason_against(cell, self._given.provider, tensorrt, missing) or self._too_slow(cell)
+            if reason is not None:
+                self._results["cells"][index].update(status="skipped", reason=reason)
+        self._write()
+        for index, cell in enumerate(self._plan):
+            entry = self._results["cells"][index]
+            if entry["status"] == "skipped":
+                continue
+            if (reason := self._too_slow(cell)) is not None:
+                entry.update(status="skipped", reason=reason)
+                continue
+            if self._unstarted == STARTS:
+                entry.update(status="skipped", reason="no process could be started to measure it, see the first cells")
+                continue
+            if self._left() <= 0:
+                return
+            self._one(cell, entry)
+            self._write()
+
+    def _one(self, cell: Cell, entry: dict[str, Any]) -> None:
+        assert self._worker is not None
+        if not self._worker.alive:
+            self._unstarted = 0 if self._worker.warm else self._unstarted + 1
+            self._worker = _Worker(self._given, self._scratch, self._environment)
+        bound = min(cell.bound, self._left())
+        result = self._worker.ask(cell, bound + (0 if self._worker.warm else self._starting()))
+        if result is None:
+            ended = self._worker.ended
+            over = ended is None and self._left() <= 0.5
+            told = "the time was over" if over else ended or f"took more than {bound:.0f} s"
+            result = {"status": "not reached" if over else "stopped", "reason": told}
+        entry.update(result)
+        key = cell.model, cell.engine, cell.precision
+        if result["status"] == "measured" and cell.batch:
+            self._steps[key] = cell.batch, result["microseconds"] / 1e6
+        elif result["status"] == "stopped":
+            self._steps[key] = cell.batch, math.inf
+        print(f"{page.name_of(entry)}: {page.said_of(entry)}", flush=True)
+
+    def _starting(self) -> float:
+        """Seconds that a worker may take to start, beyond the bound of its first cell."""
+        return max(min(30.0, self._left() - 1), 0.0)
+
+    def _too_slow(self, cell: Cell) -> str | None:
+        """Why a batch would take too long, judged by another batch of the same engine."""
+        batch, seconds = self._steps.get((cell.model, cell.engine, cell.precision), (0, 0.0))
+        if not batch or cell.batch <= batch:
+            return None
+        if seconds == math.inf:
+            return "a smaller batch was stopped"
+        needed = LEAST_STEPS * seconds * cell.batch / batch
+        return f"a step could take {needed / LEAST_STEPS:.1f} s" if needed > cell.bound else None
+
+
+class _Worker:
+    """A process that measures cells; see :mod:`gpu_run.worker`."""
+
+    def __init__(self, given: argparse.Namespace, scratch: Path, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, str(ROOT / "scripts" / "gpu"), "--worker", str(scratch)]
+        command += ["--provider", given.provider, "--prepared", str(given.prepared)]
+        self._log = (scratch / "worker.log").open("ab")
+        self._process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            start_new_session=True,
+        )
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.warm = False
+        #: how it ended of itself, with the last that it printed, or None
+        self.ended: str | None = None
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def ask(self, cell: Cell, seconds: float) -> dict[str, Any] | None:
+        """The result of a cell; None if it took too long or the process ended, which it has then."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(cell.as_json()) + "\n")
+            self._process.stdin.flush()
+            answer = self._lines.get(timeout=max(seconds, 0.1))
+            result: dict[str, Any] = json.loads(answer)
+        except (OSError, queue.Empty, json.JSONDecodeError):
+            if (code := self._code()) is not None:
+                told = " ".join(Path(self._log.name).read_text(errors="replace")[-300:].split())
+                self.ended = f"its process ended with {code}: {told}"
+            self.end()
+            return None
+        self.warm = True
+        return result
+
+    def end(self) -> None:
+        """Kill it and what it started."""
+        _kill(self._process)
+        self._process.wait()
+        self._log.close()
+
+    def _code(self) -> int | None:
+        """Its exit code, if it ended, which is seen a moment after the end of its output."""
+        try:
+            return self._process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put("")  # not JSON: it ended
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _has_tensorrt() -> bool:
+    try:
+        import onnxruntime
+    except ImportError:
+        return False
+    return "TensorrtExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _counted(report: Path) -> dict[str, Any]:
+    """Numbers of tests, and each that did not pass, of a JUnit report."""
+    counts: dict[str, Any] = {"passed": 0, "failed": 0, "skipped": 0, "others": []}
+    for case in ElementTree.parse(report).iter("testcase"):
+        bad = [child for child in case if child.tag in ("failure", "error", "skipped")]
+        outcome = "passed" if not bad else "skipped" if bad[0].tag == "skipped" else "failed"
+        counts[outcome] += 1
+        if bad:
+            told = bad[0].get("message", "")[:300]
+            counts["others"].append({"test": case.get("name"), "outcome": outcome, "told": told})
+    return counts
