@@ -274,7 +274,7 @@ def test_optimal_transport_of_classes_trains(data):
         ({"coupling": "qr"}, "no coupling named 'qr'"),
         ({"kinetic": 0.1}, "regularise the likelihood objective"),
         ({"base": "mixture"}, "the base distribution 'normal', not 'mixture'"),
-        ({"objective": "likelihood", "coupling": "optimal-transport"}, "belongs to the flow-matching objective"),
+        ({"objective": "likelihood", "coupling": "optimal-transport"}, "only to the flow-matching objective"),
         ({"condition": VECTOR, "coupling": "optimal-transport"}, "a condition that is a vector"),
     ],
 )
