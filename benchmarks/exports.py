@@ -13,12 +13,9 @@ model.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 
 import click
+from stages import interpreters, measured, show
 
 #: runs in either interpreter
 _EXPORT = """
@@ -52,36 +49,23 @@ def progress(stage, done, total):
 
 with tempfile.TemporaryDirectory() as folder:
     export(model, Path(folder) / "bundle", card=card, progress=progress, quality=False, **options)
-stages.setdefault(now[0], spent() - now[1])
+progress("", 0, 0)
 print(json.dumps(stages))
 """
-
-
-def stages(python: str, model: str, options: dict[str, object]) -> dict[str, float]:
-    """Seconds of CPU of each stage of one export."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [os.path.abspath(python), "-c", _EXPORT, model, json.dumps(options)]
-    with tempfile.TemporaryDirectory() as elsewhere:  # "python -c" imports from where it runs first
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=elsewhere)
-    if done.returncode:
-        raise click.ClickException(f"{python} cannot export {model}: {done.stderr.strip().splitlines()[-1]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 @click.command()
 @click.argument("models", nargs=-1, required=True)
 @click.option("--beside", type=click.Path(exists=True, dir_okay=False), help="Another interpreter, with its genzoo.")
 @click.option("--without", multiple=True, help="As of `zoo export`.")
-def main(models: tuple[str, ...], beside: str | None, without: tuple[str, ...]) -> None:
+@click.option("--repeats", default=1, show_default=True, help="Exports of each model; the least of each stage counts.")
+def main(models: tuple[str, ...], beside: str | None, without: tuple[str, ...], repeats: int) -> None:
     """Export MODELS, and print what each stage costs."""
-    options: dict[str, object] = {"without": list(without)} if without else {}
+    options = json.dumps({"without": list(without)} if without else {})
+    pythons = interpreters(beside)
     for model in models:
-        columns = [stages(python, model, options) for python in (sys.executable, beside) if python is not None]
-        click.echo(f"{model}: seconds of CPU{'' if beside is None else ', here and beside'}")
-        for stage in dict.fromkeys(stage for column in columns for stage in column):
-            click.echo(f"  {stage:32}" + "".join(f"{column.get(stage, 0.0):10.2f}" for column in columns))
-        click.echo(f"  {'all':32}" + "".join(f"{sum(column.values()):10.2f}" for column in columns))
+        runs = [[measured(python, _EXPORT, model, options) for python in pythons] for _ in range(repeats)]
+        show(model, list(zip(*runs, strict=True)))
 
 
 if __name__ == "__main__":

@@ -10,13 +10,8 @@ of the same models in turn; CPU time then compares even on a machine that others
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-
 import click
+from stages import interpreters, measured, show
 
 #: runs in either interpreter: older versions keep the parts elsewhere, and look at no model alone. The model samples
 #: and scores once before, since what PyTorch loads when it is first used is no part of a proof
@@ -58,37 +53,16 @@ print(json.dumps(spent))
 """
 
 
-def stages(python: str, model: str) -> dict[str, float]:
-    """Seconds of CPU of each stage of one proof."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [os.path.abspath(python), "-c", _PROVE, model]
-    with tempfile.TemporaryDirectory() as elsewhere:  # "python -c" imports from where it runs first
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=elsewhere)
-    if done.returncode:
-        raise click.ClickException(f"{python} cannot prove {model}: {done.stderr.strip().splitlines()[-1]}")
-    spent: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return spent
-
-
 @click.command()
 @click.argument("models", nargs=-1, required=True)
 @click.option("--beside", type=click.Path(exists=True, dir_okay=False), help="Another interpreter, with its genzoo.")
 @click.option("--repeats", default=2, show_default=True, help="Proofs of each model; the least of each stage counts.")
 def main(models: tuple[str, ...], beside: str | None, repeats: int) -> None:
     """Prove the bundles of MODELS, and print what each stage costs."""
-    interpreters = [sys.executable] if beside is None else [sys.executable, beside]
+    pythons = interpreters(beside)
     for model in models:
-        runs: list[list[dict[str, float]]] = [[] for _ in interpreters]
-        for _ in range(repeats):
-            for found, python in zip(runs, interpreters, strict=True):
-                found.append(stages(python, model))
-        least = [{stage: min(run[stage] for run in found) for stage in found[0]} for found in runs]
-        click.echo(f"{model}: seconds of CPU{'' if beside is None else ', here and beside'}")
-        for stage in dict.fromkeys(stage for each in least for stage in each):
-            click.echo(f"  {stage:24}" + "".join(f"{each.get(stage, 0.0):10.2f}" for each in least))
-        totals = [sum(each.values()) for each in least]
-        ratio = "" if beside is None else f"   ratio {totals[0] / totals[1]:.2f}"
-        click.echo(f"  {'all':24}" + "".join(f"{total:10.2f}" for total in totals) + ratio)
+        runs = [[measured(python, _PROVE, model) for python in pythons] for _ in range(repeats)]
+        show(model, list(zip(*runs, strict=True)))
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def _frozen(value: Any) -> Hashable:
         _DifferentError: there is none.
     """
     if isinstance(value, _PLAIN):
-        return type(value), value
+        return type(value), repr(value) if isinstance(value, float) else value  # 0.0 is not -0.0
     if isinstance(value, _FUNCTIONS):
         return value
     if isinstance(value, Mapping):
@@ -105,6 +105,11 @@ def _frozen(value: Any) -> Hashable:
         return type(value), str(array.dtype), array.shape, array.tobytes()
     if isinstance(value, functools.partial):
         return functools.partial, _frozen(value.func), _frozen(value.args), _frozen(value.keywords)
-    if isinstance(value, nn.Module) or not hasattr(value, "__dict__"):
+    if isinstance(value, nn.Module) or not hasattr(value, "__dict__") or not all(map(_is_plain, type(value).__mro__)):
         raise _DifferentError
     return type(value), _frozen(vars(value))
+
+
+def _is_plain(cls: type) -> bool:
+    """Whether all that the instances of a class hold is in ``__dict__``: a bound method's function, say, is not."""
+    return cls is object or (cls.__module__ != "builtins" and not vars(cls).get("__slots__"))

@@ -37,7 +37,7 @@ from zoo.errors import ProofError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.noise import Noise
 from zoo.programs import Graph, Programs
-from zoo_onnx.mass import FEW_ENOUGH, log_normals, whole_mass
+from zoo_onnx.mass import FEW_ENOUGH, draws_around, estimated, log_normals, whole_mass
 
 #: the largest size whose full Jacobian is computed
 EXACT_SIZE = 128
@@ -56,7 +56,6 @@ _LARGEST_LOG = 300.0
 _KERNELS = (0.25, 1.0)  # deviations, relative to those of the samples
 _CENTRES = 128
 _COUNTED = 4096  # draws of events of symbols
-_PAIRED = 2**16  # numbers compared at once
 
 #: conditions of samples by the ports that graphs take them by; none for a model without any
 Conditions = Mapping[str, Tensor]
@@ -271,11 +270,10 @@ def _mass(draw: Draw, score: Call, condition: Conditions, *, exact: bool) -> Fin
         raise ProofError(
             f"log_prob is {float(scored[logs.argmax()]):.3g} near a sample, which is impossible for a density of mass 1"
         )
-    weights = logs.exp()
-    mass, error = float(weights.mean()), float(weights.std()) / math.sqrt(_DRAWS)
-    effective = float(weights.sum() ** 2 / weights.square().sum().clamp(min=1e-300))
+    found = estimated(logs)
+    mass, error = found.value, found.error
     # an unbiased estimate of at most 1 is above 1000 in one of 1000 models at most (Markov)
-    if mass - 5 * error > 1 + _SLACK and (effective >= _DRAWS / 20 or mass > 1000):
+    if mass - 5 * error > 1 + _SLACK and (found.trusted or mass > 1000):
         what = "a density has 1" if exact else "a density has 1, and a bound at most 1"
         raise ProofError(
             f"log_prob has too much mass: ∫ exp(log_prob) is about {mass:.3g} ± {error:.1g}, where {what}: it is not "
@@ -367,20 +365,9 @@ def _check_moves(x: Tensor, logs: Tensor, moved: Tensor, score: Call, every: Con
 
 def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:
     """Draws ``[draws, d]`` from normals around samples ``[n, d]``, and their log-density ``[draws]``."""
-    n, size = centres.shape
     spread = centres.std(0).clamp(min=1e-3 * float(centres.std()) + 1e-12)
-    each = _DRAWS // len(_KERNELS)
-    picks = torch.from_numpy(noise.uniform(_SEED, _DRAWS, (1,)))[:, 0].double()
-    shifts = torch.from_numpy(noise.normal(_SEED + 1, _DRAWS, (size,))).double()
-    widths = torch.tensor(_KERNELS, dtype=torch.float64).repeat_interleave(each).unsqueeze(1)
-    drawn = centres[(picks * n).long().clamp(max=n - 1)] + widths * spread * shifts
-    parts = []
-    for width in _KERNELS:
-        # in parts that fit into a processor's cache
-        some = torch.split(drawn, max(1, _PAIRED // centres.numel()))
-        apart = [log_normals((points[:, None] - centres) / (width * spread)) for points in some]
-        parts.append(torch.logsumexp(torch.cat(apart), 1) - math.log(n) - (width * spread).log().sum())
-    return drawn, torch.logsumexp(torch.stack(parts), 0) - math.log(len(_KERNELS))
+    kernels = torch.tensor(_KERNELS, dtype=torch.float64).repeat_interleave(_DRAWS // len(_KERNELS))
+    return draws_around(centres, spread, kernels, _SEED)
 
 
 def _log_normal(z: Tensor) -> Tensor:

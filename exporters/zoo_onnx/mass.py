@@ -65,12 +65,46 @@ def whole_mass(score: Score, examples: Tensor) -> Mass:
         examples: points near its mass, float64.
     """
     centres = walked(score, examples)
-    drawn, proposed = _around(centres)
-    logs = (score(drawn) - proposed).nan_to_num(-math.inf, posinf=math.inf, neginf=-math.inf)
-    weights = logs.exp()
-    mass, error = float(weights.mean()), float(weights.std()) / math.sqrt(_DRAWS)
+    kernels = torch.from_numpy(np.resize(np.array(_KERNELS), _DRAWS))
+    drawn, proposed = draws_around(centres, _reach(centres), kernels, _SEED)
+    return estimated((score(drawn) - proposed).nan_to_num(-math.inf, posinf=math.inf, neginf=-math.inf))
+
+
+def estimated(logs: Tensor) -> Mass:
+    """A mass by importance sampling, from the log-weights ``[draws]`` log p - log q of draws from q."""
+    draws, weights = len(logs), logs.exp()
+    mass, error = float(weights.mean()), float(weights.std()) / math.sqrt(draws)
+    # Kish's effective number of draws
     effective = float(weights.sum() ** 2 / weights.square().sum().clamp(min=1e-300))
-    return Mass(mass, error, _DRAWS, effective >= _TRUSTED * _DRAWS)
+    return Mass(mass, error, draws, effective >= _TRUSTED * draws)
+
+
+def draws_around(centres: Tensor, widths: Tensor, kernels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Draws from a mixture of normals, and its log-density there.
+
+    Args:
+        centres: ``[n, d]``, each as probable as any other.
+        widths: deviations around each, ``[n, d]``, or ``[d]`` if they are the same everywhere.
+        kernels: factor of the deviations of each draw, ``[draws]``; each that occurs is as frequent as any other.
+        seed: of the draws, and the number after it.
+
+    Returns:
+        draws ``[draws, d]``, and log-densities ``[draws]``.
+    """
+    (n, size), count = centres.shape, len(kernels)
+    widths = widths.expand(n, size)
+    picks = torch.from_numpy(noise.uniform(seed, count, (1,)))[:, 0].double()
+    which = (picks * n).long().clamp(max=n - 1)
+    z = torch.from_numpy(noise.normal(seed + 1, count, (size,))).double()
+    drawn = centres[which] + kernels[:, None] * widths[which] * z
+    parts = []
+    for kernel in kernels.unique():
+        scale = kernel * widths
+        # in parts that fit into a processor's cache
+        some = torch.split(drawn, max(1, _PAIRED // centres.numel()))
+        each = [log_normals((points[:, None] - centres) / scale) - scale.log().sum(1) for points in some]
+        parts.append(torch.logsumexp(torch.cat(each), 1) - math.log(n))
+    return drawn, torch.logsumexp(torch.stack(parts), 0) - math.log(len(parts))
 
 
 def walked(score: Score, start: Tensor) -> Tensor:
@@ -102,24 +136,6 @@ def _spread(points: Tensor) -> Tensor:
     largest = float(spread.max())
     # points that are all the same say nothing of how far to look
     return spread.clamp(min=1e-3 * largest) if largest > 0 else torch.ones_like(spread)
-
-
-def _around(centres: Tensor) -> tuple[Tensor, Tensor]:
-    """Draws ``[draws, d]`` from the kernels around centres ``[n, d]``, and their log-density ``[draws]``."""
-    n, size = centres.shape
-    reach = _reach(centres)
-    u = torch.from_numpy(noise.uniform(_SEED, _DRAWS, (1,)))[:, 0].double()
-    picks = (u * n).long().clamp(max=n - 1)
-    kernels = torch.from_numpy(np.resize(np.array(_KERNELS), _DRAWS))
-    z = torch.from_numpy(noise.normal(_SEED + 1, _DRAWS, (size,))).double()
-    drawn = centres[picks] + kernels[:, None] * reach[picks] * z
-    parts = []
-    for width in _KERNELS:
-        scale = width * reach
-        some = torch.split(drawn, max(1, _PAIRED // centres.numel()))
-        each = [log_normals((points[:, None] - centres) / scale) - scale.log().sum(1) for points in some]
-        parts.append(torch.logsumexp(torch.cat(each), 1) - math.log(n))
-    return drawn, torch.logsumexp(torch.stack(parts), 0) - math.log(len(_KERNELS))
 
 
 def _reach(centres: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from zoo.errors import ExportError
+from zoo.models.building import build
+from zoo.registry import Registry
 from zoo_flows.nice import NICE
 from zoo_onnx import graph_writing
 from zoo_onnx.alike import Given, given, kind
@@ -69,6 +71,35 @@ def test_what_cannot_be_compared_is_alike_nothing():
     assert [kind(each) for each in (hooked, shared, held)] == [None, None, None]
 
 
+class Bounds:
+    """Holds its values in a slot beside what it holds as any object does."""
+
+    __slots__ = ("__dict__", "low")
+
+    def __init__(self, low):
+        self.low = low
+
+
+def method(layer, name):
+    layer.act = getattr(layer, name)
+
+
+def slot(layer, low):
+    layer.bounds = Bounds(low)
+
+
+@pytest.mark.parametrize(
+    ("change", "values"), [(method, ("double", "half")), (slot, (1.0, 2.0))], ids=["methods", "slots"]
+)
+def test_attributes_whose_content_cannot_be_seen_are_alike_nothing(change, values):
+    kinds = []
+    for value in values:
+        layer = Layer()
+        change(layer, value)
+        kinds.append(kind(layer))
+    assert kinds == [None, None]
+
+
 def test_a_module_takes_the_tensors_of_another():
     one, other = Layer(), Layer(scale=3.0)
     x = torch.randn(4, 2)
@@ -96,6 +127,16 @@ def outputs(model, feeds):
 
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString())
     return session.run(None, feeds)[0]
+
+
+@pytest.mark.parametrize("name", ["nice", "nsf-coupling", "nsf-circular", "maf", "tarflow", "residual", "planar"])
+def test_transforms_of_the_built_in_flows_are_alike(name):
+    transforms = build(Registry.discover(), name, {"event_shape": [4]}).frozen().transforms
+    first = [each for each in transforms if type(each) is type(transforms[0])]
+    kinds = [kind(each) for each in first]
+    assert None not in kinds
+    # halves that take turns make two kinds of couplings
+    assert len(set(kinds)) <= 2 < len(first)
 
 
 @pytest.mark.parametrize(("name", "port"), [("inverse", "z"), ("log_prob", "x")])

@@ -8,7 +8,7 @@ from zoo.errors import DeviceMemoryError
 
 
 class Attempt:
-    """Runs a batch in its ``with`` block, which does not raise that memory does not suffice if that is not ``final``.
+    """A batch to be run in a ``with`` block; a lack of memory ends the block without an error, unless it is ``final``.
 
     Args:
         part: the samples of the batch, which the block gets.
