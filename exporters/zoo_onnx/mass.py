@@ -98,7 +98,7 @@ def draws_around(centres: Tensor, widths: Tensor, kernels: Tensor, seed: int) ->
     z = torch.from_numpy(noise.normal(seed + 1, count, (size,))).double()
     drawn = centres[which] + kernels[:, None] * widths[which] * z
     parts = []
-    for kernel in kernels.unique():
+    for kernel in torch.unique(kernels):
         scale = kernel * widths
         # in parts that fit into a processor's cache
         some = torch.split(drawn, max(1, _PAIRED // centres.numel()))
