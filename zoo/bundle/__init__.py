@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.bundle.manifest import FORMAT, MANIFEST, VERSION, FileInfo, GraphInfo, Manifest
+from zoo.bundle.manifest import FORMAT, MANIFEST, VERSION, FileInfo, GraphInfo, Manifest, read_manifest
 from zoo.bundle.opening import (
     GOLDEN,
     MODEL_CARD,
@@ -12,7 +12,6 @@ from zoo.bundle.opening import (
     file_info,
     is_bundle,
     open_bundle,
-    read_manifest,
 )
 
 __all__ = [

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zoo import records, schema
+from zoo.bundle.plain import opened
 from zoo.conditions import Condition
 from zoo.density import Density, cannot_sample
 from zoo.errors import BundleError, ZooError
@@ -27,6 +29,7 @@ from zoo.programs.ports import Port
 MANIFEST = "manifest.json"
 FORMAT = "genzoo-bundle"
 VERSION = 1
+_MAX_BYTES = 4 << 20
 #: numbers in one sample
 _MAX_EVENT = 1 << 28
 #: names that Windows reserves for devices, with any suffix
@@ -233,3 +236,23 @@ class Manifest:
             for ports in (graph.inputs, graph.outputs):
                 if len({port.name for port in ports}) != len(ports):
                     yield f"graph {name} has two inputs or outputs with the same name"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and validate a bundle's manifest; the other files are not checked.
+
+    Raises:
+        BundleError: no manifest, or an unreadable one.
+    """
+    path = Path(folder) / MANIFEST
+    if not os.path.lexists(path):
+        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}")
+    with opened(path) as (file, size):
+        if size > _MAX_BYTES:
+            raise BundleError(f"{path} is too large for a manifest: it has {size} bytes")
+        raw = file.read(_MAX_BYTES)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BundleError(f"cannot read {path}: {error}") from error
+    return Manifest.from_json(text, source=path)

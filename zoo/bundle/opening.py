@@ -25,14 +25,11 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from zoo.bundle.manifest import MANIFEST, FileInfo, Manifest
+from zoo.bundle.manifest import MANIFEST, FileInfo, Manifest, read_manifest
+from zoo.bundle.plain import AGAIN, opened
 from zoo.bundle.scan import check_finite, read_header, scan_graph
 from zoo.bundle.scan.graph import MAX_GRAPH_BYTES
 from zoo.bundle.scan.wire import Malformed
@@ -44,12 +41,10 @@ TABLES = "tables.safetensors"
 GOLDEN = "golden.safetensors"
 MODEL_CARD = "MODEL_CARD.md"
 
-_MAX_MANIFEST_BYTES = 4 << 20
 #: the largest files that are opened, by name or suffix
 _MAX_BYTES = {TABLES: 64 << 20, GOLDEN: 1 << 30, ".onnx": MAX_GRAPH_BYTES, ".safetensors": 1 << 37}
 _MAX_OTHER_BYTES = 64 << 20
 _CHUNK = 1 << 20
-_AGAIN = "Copy or export the bundle again."
 
 
 @dataclass(frozen=True)
@@ -73,26 +68,6 @@ class Bundle:
 def is_bundle(folder: Path) -> bool:
     """Whether a folder claims to be a bundle."""
     return (Path(folder) / MANIFEST).is_file()
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read and validate a bundle's manifest; the other files are not checked.
-
-    Raises:
-        BundleError: no manifest, or an unreadable one.
-    """
-    path = Path(folder) / MANIFEST
-    if not os.path.lexists(path):
-        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}")
-    with _opened(path) as (file, size):
-        if size > _MAX_MANIFEST_BYTES:
-            raise BundleError(f"{path} is too large for a manifest: it has {size} bytes")
-        raw = file.read(_MAX_MANIFEST_BYTES)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BundleError(f"cannot read {path}: {error}") from error
-    return Manifest.from_json(text, source=path)
 
 
 def open_bundle(folder: Path, manifest: Manifest | None = None) -> Bundle:
@@ -149,17 +124,17 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
     except OSError as error:
         raise BundleError(f"cannot read the folder {folder}: {(error.strerror or str(error)).lower()}") from error
     if missing:
-        raise BundleError(f"{folder / min(missing)} is missing", hint=_AGAIN)
+        raise BundleError(f"{folder / min(missing)} is missing", hint=AGAIN)
 
 
 def _check_file(path: Path, info: FileInfo, *, keep: bool) -> bytes:
     """Refuse a file that differs from the manifest; return its content if ``keep``."""
     limit = _MAX_BYTES.get(path.name, _MAX_BYTES.get(path.suffix, _MAX_OTHER_BYTES))
-    with _opened(path) as (file, size):
+    with opened(path) as (file, size):
         if size > limit:
             raise BundleError(f"{path} has {size} bytes, and such a file has at most {limit}")
         if size != info.size:
-            raise BundleError(f"{path} has {size} bytes, expected {info.size}", hint=_AGAIN)
+            raise BundleError(f"{path} has {size} bytes, expected {info.size}", hint=AGAIN)
         digest, kept = hashlib.sha256(), io.BytesIO()
         left = size
         while left and (chunk := file.read(min(left, _CHUNK))):
@@ -169,7 +144,7 @@ def _check_file(path: Path, info: FileInfo, *, keep: bool) -> bytes:
                 kept.write(chunk)
         if left or (actual := digest.hexdigest()) != info.sha256:
             said = "shrank while it was read" if left else f"its sha256 is {actual[:16]}…, expected {info.sha256[:16]}…"
-            raise BundleError(f"{path} has been altered or damaged: {said}", hint=_AGAIN)
+            raise BundleError(f"{path} has been altered or damaged: {said}", hint=AGAIN)
         if path.suffix == ".safetensors":
             try:
                 file.seek(0)
@@ -177,31 +152,3 @@ def _check_file(path: Path, info: FileInfo, *, keep: bool) -> bytes:
             except Malformed as error:
                 raise BundleError(f"{path} {error}") from None
     return kept.getvalue()
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """A plain file, opened, and its size.
-
-    Raises:
-        BundleError: a link, a folder, a pipe or a device; missing or unreadable.
-    """
-    try:
-        _refuse_special(path, os.lstat(path).st_mode)
-        # between the check and opening, it may have become a link, or a pipe without a writer
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            status = os.fstat(file.fileno())
-            _refuse_special(path, status.st_mode)
-            yield file, status.st_size
-    except FileNotFoundError as error:
-        raise BundleError(f"{path} is missing", hint=_AGAIN) from error
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-
-
-def _refuse_special(path: Path, mode: int) -> None:
-    if stat.S_ISREG(mode):
-        return
-    what = "link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "pipe or device"
-    raise BundleError(f"{path} is a {what}, which bundles must not contain")
