@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, overload
 
 import numpy as np
@@ -20,8 +22,9 @@ from zoo.overriding import override
 from zoo.programs import Iterate
 from zoo.samplers import Guidance, SamplingOptions, Step, StepTable, table_of
 from zoo.samplers.options import OptionValue
+from zoo.samplers.runs import Engine, StepFunction, Tick
 from zoo.samplers.state import SamplerState, in_data_units
-from zoo.samplers.stepping import Engine, StepSampler, Tick, run_rows
+from zoo.samplers.stepping import StepSampler
 from zoo_diffusion.graphs import StepModule
 
 Preview = Callable[[int, Array], None]
@@ -228,13 +231,13 @@ class SteppedModel(GenerativeModel):
         if not needs_gradient(condition):
             return self.finish(state, progress=progress, preview=preview)
 
-        def show(row: int, denoised: Array) -> None:
+        def show(row: int, denoised: Any) -> None:
             if preview is not None:
-                preview(row, as_numpy(self._decoded(in_data_units(self.sampling, denoised))))
+                preview(row, as_numpy(self._decoded(in_data_units(self.sampling, as_numpy(denoised)))))
 
         engine = TorchEngine(self, self.graph_condition(condition, n, self._common(n, condition, negative)))
         shown = None if preview is None else show
-        return self._to_data(engine.slots(state, None, ticker(progress, len(state.table)), shown)[0])
+        return self._to_data(engine.run(state, None, ticker(progress, len(state.table)), shown)[0])
 
     def _to_data(self, x: Tensor) -> Tensor:
         """:func:`~zoo.samplers.state.to_data` and what follows it, for the last states ``[n, *state_shape]``."""
@@ -275,7 +278,7 @@ class Named(dict[str, Array]):
         self.lengths, self.longer = lengths, longer
 
 
-class TorchEngine(Engine[Tensor]):
+class TorchEngine(Engine[Tensor, Tensor]):
     """A model's own step, in PyTorch.
 
     Args:
@@ -288,7 +291,7 @@ class TorchEngine(Engine[Tensor]):
 
     def __init__(self, model: SteppedModel, condition: Tensor | Mapping[str, Tensor] | None = None) -> None:
         self._model = model
-        self._condition = condition
+        self._condition, self._differentiable = condition, condition is not None
         self.program, self.described = model.sampling, model.condition
         self.event_shape, self.state_shape = model.event_shape, model.state_shape
         self.dtype = np.float64 if model.dtype == torch.float64 else np.float32
@@ -327,18 +330,18 @@ class TorchEngine(Engine[Tensor]):
     def to_data(self, latent: Array) -> Tensor:
         return self._model._decoded(latent)
 
-    @torch.no_grad()
     @override
     def run(
         self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, Array], None] | None
-    ) -> Array:
-        array: Array = self.slots(state, rows, tick, preview).cpu().numpy()
-        return array
+    ) -> Any:
+        """See :meth:`~zoo.samplers.runs.Engine.run`; a tensor if the condition has a gradient."""
+        with contextlib.nullcontext() if self._differentiable else torch.no_grad():
+            return super().run(state, rows, tick, preview)
 
-    def slots(
-        self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, Array], None] | None
-    ) -> Tensor:
-        """As :meth:`run`, as a tensor, with the gradient of the condition."""
+    @override
+    def stepping(
+        self, state: SamplerState, *, denoises: bool
+    ) -> AbstractContextManager[tuple[Tensor, StepFunction[Tensor]]]:
         model, module = self._model, self._model.step_module()
 
         def step(slots: Tensor, row: Step, inputs: dict[str, Array]) -> tuple[Tensor, Tensor]:
@@ -350,13 +353,11 @@ class TorchEngine(Engine[Tensor]):
             following, denoised = module(slots, *(tensors[name] for name in module.names))
             return following, denoised
 
-        def watch(row: Step, denoised: Tensor) -> None:
-            if preview is not None:
-                preview(row.index, as_numpy(denoised))
-            tick()
+        return contextlib.nullcontext((torch.from_numpy(state.slots).to(model.device, model.dtype), step))
 
-        slots = torch.from_numpy(state.slots).to(model.device, model.dtype)
-        return run_rows(self.program, state, slots, step, rows, dtype=self.dtype, watch=watch)
+    @override
+    def fetch(self, values: Tensor) -> Any:
+        return values if self._differentiable else as_numpy(values)
 
 
 def tensor_of(array: Array) -> Tensor:

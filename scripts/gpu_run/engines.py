@@ -62,7 +62,7 @@ class OnnxRuntime:
         info = self.bundle.manifest.graphs[model.graph]
         if cell.precision in ("float16", "bfloat16") and cell.engine != TENSORRT:
             graph = halves.write(folder / info.file, cell.precision)
-            self.bundle.sessions[model.graph] = Session(graph, device, inputs=info.inputs, outputs=info.outputs)
+            self.bundle.session.loaded[model.graph] = Session(graph, device, inputs=info.inputs, outputs=info.outputs)
         self.provider = self.bundle.session(model.graph).provider
 
     def timed(self, batch: int) -> Timed:

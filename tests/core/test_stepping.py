@@ -1,5 +1,7 @@
 """Sampling in steps around an engine that is neither PyTorch nor ONNX Runtime: a denoiser known in closed form."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from zoo.noise import Stream
 from zoo.paths import path_from
 from zoo.programs import Iterate
 from zoo.samplers import BUILTIN, Guidance, SamplingOptions, table_for
-from zoo.samplers.stepping import Engine, StepSampler, run_rows
+from zoo.samplers.runs import Engine
+from zoo.samplers.stepping import StepSampler
 
 EVENT = (2, 3)
 PROGRAM = Iterate("step", path=path_from("vp-linear").describe(), shift=3.0, scale=2.0, steps=6)
@@ -39,7 +42,7 @@ class ClosedForm(Engine):
         size = batch_size or n
         return [slice(first, min(first + size, n)) for first in range(0, n, size)]
 
-    def run(self, state, rows, tick, preview):
+    def stepping(self, state, *, denoises):
         def step(slots, row, given):
             gain = row.alpha * 0.25 / (row.alpha**2 * 0.25 + row.sigma**2)
             d = 0.3 + gain * (slots[0] - row.alpha * 0.3)
@@ -48,12 +51,10 @@ class ClosedForm(Engine):
             slots[0] += given["noise_scale"] * given["noise"]
             return slots, d
 
-        def watch(row, d):
-            if preview is not None:
-                preview(row.index, d)
-            tick()
+        return contextlib.nullcontext((state.slots, step))
 
-        return run_rows(PROGRAM, state, state.slots, step, rows, dtype=np.float64, watch=watch)
+    def fetch(self, values):
+        return values
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_what_a_model_cannot_take_is_refused_before_its_network_runs():
     class Latent(ClosedForm):
         state_shape = (2,)
 
-        def run(self, *_):
+        def stepping(self, *_, **__):
             pytest.fail("it ran")
 
     latent = StepSampler(Latent())

@@ -5,6 +5,7 @@ import pytest
 
 from zoo.errors import DeviceMemoryError, RuntimeFailure
 from zoo.runtime import Session, load
+from zoo.runtime.ort import onnxruntime
 
 #: what ONNX Runtime, cuDNN, cuBLAS and CUDA say
 SAID = [
@@ -51,6 +52,16 @@ def test_it_is_told_in_one_sentence(flow, said):
     assert str(error).startswith("the host's memory does not suffice to run inverse.onnx")
     assert str(error).endswith("37.7 MB more were asked for" if "37748736" in said else "inverse.onnx")
     assert error.hint == "Try a smaller batch size."
+
+
+def test_it_is_told_of_a_graph_that_does_not_fit(flow, monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError(SAID[0])
+
+    monkeypatch.setattr(onnxruntime(), "InferenceSession", full)
+    with pytest.raises(DeviceMemoryError, match=r"the host's memory does not suffice to load inverse\.onnx") as caught:
+        Session(flow / "inverse.onnx")
+    assert caught.value.hint is None
 
 
 def test_samples_of_halved_batches_are_the_same(flow, small):

@@ -170,4 +170,4 @@ def test_warming_up_loads_what_requests_need(classes, flow):
     for folder in (classes, flow):
         model = load(folder, "cpu")
         model.warm_up(2)
-        assert {model.manifest.sample.graph, model.manifest.log_prob.graph} <= set(model.sessions)
+        assert {model.manifest.sample.graph, model.manifest.log_prob.graph} <= set(model.session.loaded)

@@ -54,6 +54,11 @@ class Bundle:
     folder: Path
     manifest: Manifest
 
+    @property
+    def name(self) -> str:
+        """The model's name; that of the folder if the manifest states none."""
+        return str(self.manifest.model.get("name", self.folder.name))
+
     def file(self, name: str) -> Path:
         """The path of one of the bundle's files.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from zoo.models.sources import Facts, Source
     from zoo.render.files import Density, Extras
     from zoo.runtime import BundledModel
-    from zoo.samplers.stepping import Preview
+    from zoo.samplers.runs import Preview
 
 
 class _Watch(TypedDict):

@@ -13,7 +13,7 @@ from zoo.cli._options import importing_option, key_values
 from zoo.cli._request import Request, check_request
 from zoo.density import cannot_sample
 from zoo.modality import Foreign
-from zoo.models.sources import resolve
+from zoo.models.sources import Facts, resolve
 
 _PATH = click.Path(path_type=Path)
 
@@ -125,7 +125,9 @@ def command(
     registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)
     source = resolve(registry, model, **key_values(importing, "-I"))
-    facts = source.facts()
+    stating = source.manifest() or source.card  # the bundle is what runs
+    assert stating is not None, "a source has a card or a bundle"
+    facts = Facts.stated(source.name, stating)
     if isinstance(facts.modality, Foreign):
         app.say(str(facts.modality))
     with ExitStack() as stack:

@@ -30,6 +30,13 @@ class Facts:
     length: Length | None = None
     samples: bool = True
 
+    @classmethod
+    def stated(cls, name: str, by: Manifest | ModelCard) -> Facts:
+        """Those that a bundle's manifest or a card states."""
+        if isinstance(by, Manifest):
+            return cls(name, by.event_shape, by.condition, by.modality, by.length, by.sample is not None)
+        return cls(name, by.event_shape, by.condition, modality_from(by.data.get("kind")), by.length, by.samples)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -54,16 +61,6 @@ class Source:
         if self.known is None and self.bundle is not None:
             object.__setattr__(self, "known", read_manifest(self.bundle))
         return self.known
-
-    def facts(self) -> Facts:
-        """The facts that its bundle states, since that is what runs; without one, those of its card."""
-        known, card = self.manifest(), self.card
-        if known is not None:
-            sample = known.sample is not None
-            return Facts(self.name, known.event_shape, known.condition, known.modality, known.length, sample)
-        assert card is not None
-        modality = modality_from(card.data.get("kind"))
-        return Facts(self.name, card.event_shape, card.condition, modality, card.length, card.samples)
 
     def open(self) -> Bundle:
         """The bundle with every file checked, by the manifest if that was read before.

@@ -15,8 +15,8 @@ from zoo.runtime.opened import fresh_seed
 from zoo.runtime.session import Session
 from zoo.runtime.streaming import Frame
 from zoo.samplers import Guidance
+from zoo.samplers.runs import Preview
 from zoo.samplers.state import SamplerState
-from zoo.samplers.stepping import Preview
 
 __all__ = [
     "BundledModel",

@@ -18,8 +18,8 @@ from zoo.runtime.graph_checks import check_density, check_event, check_ports, ch
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest, ScoreRequest, Scores
 from zoo.runtime.session import Session
+from zoo.samplers.runs import Tick
 from zoo.samplers.state import spread
-from zoo.samplers.stepping import Tick
 
 
 class DirectRunner(Runner):

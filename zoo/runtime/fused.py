@@ -15,7 +15,7 @@ from zoo.runtime.graph_checks import check_ports
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest
 from zoo.runtime.session import Session
-from zoo.samplers.stepping import Tick
+from zoo.samplers.runs import Tick
 
 
 class FusedRunner(Runner):

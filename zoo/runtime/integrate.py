@@ -23,7 +23,7 @@ from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, c
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Runner, ScoreRequest, Scores
 from zoo.runtime.session import Session
-from zoo.samplers.stepping import Tick
+from zoo.samplers.runs import Tick
 
 
 class IntegrateRunner(Runner):

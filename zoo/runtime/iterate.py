@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -22,8 +23,9 @@ from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest
 from zoo.runtime.session import Session
 from zoo.samplers import SamplingOptions, Step, StepTable, table_of
+from zoo.samplers.runs import Engine, Tick
 from zoo.samplers.state import SamplerState
-from zoo.samplers.stepping import Engine, StepSampler, Tick, run_rows
+from zoo.samplers.stepping import StepSampler
 
 #: a role in a run and an array to a value on the session's device
 Place = Callable[[str, NDArray[Any]], Any]
@@ -86,18 +88,19 @@ def step_sampler(model: OpenBundle) -> StepSampler[Array]:
     return StepSampler(OnnxEngine(model))
 
 
-class OnnxEngine(Engine[Array]):
+class OnnxEngine(Engine[Any, Array]):
     """The graph ``step`` of a bundle, in ONNX Runtime.
 
     Args:
         model: the bundle.
+        watched: whether the state is checked after every step, wherever it is.
 
     Raises:
         UsageError: its model samples in one call.
     """
 
-    def __init__(self, model: OpenBundle) -> None:
-        self._model = model
+    def __init__(self, model: OpenBundle, *, watched: bool = False) -> None:
+        self._model, self._watched = model, watched
         self.name = model.name
         self.program = model.manifest.sampling.stepping(model.name)
         self.event_shape, self.state_shape = model.event_shape, model.state_shape
@@ -139,39 +142,47 @@ class OnnxEngine(Engine[Array]):
         return self._model.attempts(batches, batch_size, self._model.session(self.program.graph))
 
     @override
-    def run(
-        self,
-        state: SamplerState,
-        rows: int | None,
-        tick: Tick,
-        preview: Callable[[int, Array], None] | None,
-    ) -> Array:
-        """Take the rows, padded to the graph's batch if it has one.
+    def filled(self, state: SamplerState) -> SamplerState:
+        """Padded to the graph's batch if it has one."""
+        batch = self._model.manifest.batch
+        return state if batch is None else state.padded(batch)
+
+    @override
+    @contextlib.contextmanager
+    def stepping(self, state: SamplerState, *, denoises: bool) -> Iterator[tuple[Any, _OnnxStep]]:
+        """On the device of the session, whose values are given back afterwards.
 
         Raises:
-            RuntimeFailure: the state is not finite after some step, or ONNX Runtime failed.
+            RuntimeFailure: from a step: the state is not finite after it, or ONNX Runtime failed.
             UsageError: the state needs an input that this graph does not have.
         """
-        session, batch = self._model.session(self.program.graph), self._model.manifest.batch
+        session = self._model.session(self.program.graph)
         _check_inputs(session, state)
-        n, whole = state.n, state if batch is None else state.padded(batch)
-
-        def watch(row: Step, denoised: Any) -> None:
-            if preview is not None:
-                preview(row.index, session.fetch(denoised)[:n])
-            tick()
-
         # checking every step would synchronise a GPU; there the first non-finite step is searched for afterwards
+        watched = self._watched or session.provider == "cpu"
         with session.placing() as place:
-            step = _OnnxStep(session, place, whole, watched=session.provider == "cpu", denoises=preview is not None)
-            last = run_rows(self.program, whole, place("state", whole.slots), step, rows, watch=watch)
-            slots = session.fetch(last)
+            yield (
+                place("state", state.slots),
+                _OnnxStep(session, place, state, watched=watched, denoises=denoises),
+            )
+
+    @override
+    def fetch(self, values: Any) -> Array:
+        return self._model.session(self.program.graph).fetch(values)
+
+    @override
+    def check(self, state: SamplerState, rows: int | None, slots: Array) -> None:
+        """Search for the first step whose state is not finite, if the last one is not.
+
+        Raises:
+            RuntimeFailure: with that step.
+        """
         if not np.isfinite(slots).all():
-            with session.placing() as place:
-                step = _OnnxStep(session, place, whole, watched=True, denoises=False)
-                run_rows(self.program, whole, place("state", whole.slots), step, rows)
-            raise RuntimeFailure(f"graph {session.graph.name} gives values that are not finite, but not reproducibly")
-        return slots[:, :n]
+            OnnxEngine(self._model, watched=True).run(state, rows, lambda: None, None)
+            raise RuntimeFailure(
+                f"graph {self._model.session(self.program.graph).graph.name} gives values that are not finite, "
+                "but not reproducibly"
+            )
 
 
 class _OnnxStep:

@@ -27,8 +27,9 @@ from zoo.runtime.running import SampleRequest, Samples
 from zoo.runtime.streaming import Frame, awaited, awaited_frames, frames
 from zoo.samplers import BUILTIN, Guidance, SamplerFunction, SamplingOptions, StepTable
 from zoo.samplers.options import OptionValue
+from zoo.samplers.runs import Preview
 from zoo.samplers.state import SamplerState
-from zoo.samplers.stepping import Preview, too_many
+from zoo.samplers.stepping import too_many
 
 
 def load(

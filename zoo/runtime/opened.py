@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import secrets
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -17,7 +16,7 @@ from zoo.arrays import Array
 from zoo.bundle import Bundle, Manifest
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import checked_count
-from zoo.errors import ConditionError, RuntimeFailure, UsageError
+from zoo.errors import ConditionError, RuntimeFailure
 from zoo.modality import Modality
 from zoo.runtime import tables
 from zoo.runtime.attempts import Attempt
@@ -25,7 +24,7 @@ from zoo.runtime.codec import LatentCodec
 from zoo.runtime.conditioning import ConditionRows, Conditions, encoded
 from zoo.runtime.device import Device, choose_provider
 from zoo.runtime.graph_checks import latent_shape
-from zoo.runtime.session import Session
+from zoo.runtime.session import Session, Sessions
 from zoo.samplers import BUILTIN, SamplerFunction, StepTable
 from zoo.samplers.state import pad
 
@@ -50,7 +49,7 @@ class OpenBundle:
         bundle: the bundle.
         device: where its graphs run.
         samplers: where samplers are looked up by name.
-        sessions: the loaded ones, by graph.
+        session: gives the session of a graph, see :meth:`zoo.runtime.session.Sessions.__call__`.
         codec: between data and latents.
     """
 
@@ -66,8 +65,7 @@ class OpenBundle:
         choose_provider(self.device.provider)
         self.bundle = bundle
         self.samplers = samplers
-        self.sessions: dict[str, Session] = {}
-        self._loading = threading.Lock()
+        self.session = Sessions(bundle, self.device)
         self.codec = LatentCodec(self.name, self.manifest.main, self.run)
 
     @property
@@ -78,7 +76,7 @@ class OpenBundle:
     @property
     def name(self) -> str:
         """The model's name."""
-        return str(self.manifest.model.get("name", self.bundle.folder.name))
+        return self.bundle.name
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -131,28 +129,6 @@ class OpenBundle:
     def fallback(self) -> str | None:
         """Why ``"auto"`` uses the CPU although ONNX Runtime was built with CUDA, or None."""
         return self.session().fallback
-
-    def session(self, graph: str | None = None) -> Session:
-        """One of the bundle's graphs, loaded on first use.
-
-        Args:
-            graph: its name; None is any that is loaded, or else the one that samples, or scores if none does.
-
-        Raises:
-            UsageError: the bundle has no such graph.
-            BundleError, RuntimeFailure: it cannot be loaded.
-        """
-        if graph is None:
-            graph = next(iter(self.sessions), self.manifest.main.graph)
-        if graph not in self.manifest.graphs:
-            raise UsageError(f"{self.name} has no graph {graph}", hint=f"There are: {', '.join(self.manifest.graphs)}.")
-        with self._loading:  # a single session, even if several threads need it at once
-            if graph not in self.sessions:
-                info = self.manifest.graphs[graph]
-                self.sessions[graph] = Session(
-                    self.bundle.file(info.file), self.device, inputs=info.inputs, outputs=info.outputs
-                )
-        return self.sessions[graph]
 
     def run(self, graph: str, port: str, values: Array) -> dict[str, Array]:
         """The outputs of a graph of one input, batch by batch.

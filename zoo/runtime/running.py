@@ -14,7 +14,7 @@ from zoo.programs import Program
 from zoo.runtime.conditioning import Conditions
 from zoo.runtime.opened import OpenBundle
 from zoo.samplers import SamplingOptions, StepTable
-from zoo.samplers.stepping import Preview, Tick
+from zoo.samplers.runs import Preview, Tick
 
 Samples = NDArray[np.float32]
 

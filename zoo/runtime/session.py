@@ -1,4 +1,4 @@
-"""One ONNX graph in ONNX Runtime.
+"""ONNX graphs in ONNX Runtime: one as a :class:`Session`, those of a bundle as :class:`Sessions`.
 
 ONNX Runtime silently falls back to the CPU if a provider is unavailable, prints to stdout when it retries, and raises
 a dozen unrelated exception classes. Here it is an error if a requested provider is not in use, nothing is
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from zoo.arrays import Array
+from zoo.bundle import Bundle
 from zoo.errors import (
     BundleError,
     DataError,
     DeviceMemoryError,
     ProviderError,
     RuntimeFailure,
+    UsageError,
     ZooError,
 )
 from zoo.programs.ports import Port
@@ -78,14 +81,16 @@ class Session:
         self.fallback: str | None = None
         self.device = Device.of(device)
         chosen = choose_provider(self.device.provider)
-        if chosen == "cpu":
-            self._session = self._create("cpu")
-        else:
-            self._session = self._accelerated(chosen, required=self.device.provider != "auto")
+        #: the device of ``value``
+        self._place = self.device.place(chosen)
+        session = None if chosen == "cpu" else self._accelerated(chosen, required=self.device.provider != "auto")
+        if session is None:
+            with self._told("load"):
+                session = onnxruntime().InferenceSession(str(self.graph), **self.device.loading("cpu"))
+        self._session = session
         in_use = self._session.get_providers()[0]
         self.provider = chosen if in_use == execution_provider(chosen) else "cpu"
         self.largest_batch: int | None = None
-        #: the device of ``value``
         self._place = self.device.place(self.provider)
         records = self.device.records(self.provider)
         self._recorder = Recorder(self._session, self._place, self.graph.name) if records else None
@@ -106,27 +111,20 @@ class Session:
         """
         names = [port.name for port in self.outputs] if outputs is None else list(outputs)
         arrays = self._check(feeds)
-        try:
+        with self._told("run"):
             if self._recorder is not None:
                 return self._recorder.run(arrays, self._shapes(names, arrays))
             return dict(zip(names, self._session.run(names, arrays), strict=True))
-        except Exception as error:  # ONNX Runtime's classes have no common base
-            raise self._failure("run", error) from error
 
     def value(self, array: Array) -> Any:
         """A copy of an array on the graph's device, for :meth:`run_on`; :meth:`fetch` copies it back."""
-        ort = onnxruntime()
-        try:
-            return ort.OrtValue.ortvalue_from_numpy(np.array(array, order="C"), *self._place)
-        except Exception as error:
-            raise self._failure("take its inputs", error) from error
+        with self._told("take its inputs"):
+            return onnxruntime().OrtValue.ortvalue_from_numpy(np.array(array, order="C"), *self._place)
 
     def replace(self, value: Any, array: Array) -> None:
         """Give a :meth:`value` the content of another array of its shape and dtype."""
-        try:
+        with self._told("take its inputs"):
             value.update_inplace(np.array(array, order="C"))
-        except Exception as error:
-            raise self._failure("take its inputs", error) from error
 
     @contextlib.contextmanager
     def placing(self) -> Iterator[Callable[[str, Array], Any]]:
@@ -140,10 +138,8 @@ class Session:
         with self._recorder.lending() as lend:
 
             def placed(role: str, array: Array) -> Any:
-                try:
+                with self._told("take its inputs"):
                     return lend(role, array)
-                except Exception as error:
-                    raise self._failure("take its inputs", error) from error
 
             yield placed
 
@@ -166,7 +162,7 @@ class Session:
             DataError, DeviceMemoryError, RuntimeFailure: as for :meth:`run`.
         """
         arrays = self._check(feeds, elsewhere=resident)
-        try:
+        with self._told("run"):
             if self._recorder is not None:
                 self._recorder.run_on(arrays, resident, results)
                 return
@@ -178,12 +174,16 @@ class Session:
             for name, value in results.items():
                 binding.bind_ortvalue_output(name, value)
             self._session.run_with_iobinding(binding)
-        except Exception as error:
-            raise self._failure("run", error) from error
 
     # -- loading ----------------------------------------------------------------------------------------------------
 
     def _accelerated(self, chosen: str, *, required: bool) -> Any:
+        """The session of a provider other than the CPU's; None, and a reason to fall back, where it does not work.
+
+        Raises:
+            ProviderError: it does not work, and is required.
+            BundleError: the graph cannot be loaded.
+        """
         name = {"cuda": "CUDA"}.get(chosen, chosen)
         reason = f"ONNX Runtime could not load its {name} libraries, or found no device"
         try:
@@ -191,7 +191,9 @@ class Session:
             if chosen in ("cuda", "tensorrt") and hasattr(ort, "preload_dlls"):
                 with contextlib.redirect_stdout(io.StringIO()):  # it prints missing libraries
                     ort.preload_dlls()
-            session = self._create(chosen)
+            with self._told("load"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it only warns of a missing provider; the outcome is checked below
+                session = ort.InferenceSession(str(self.graph), **self.device.loading(chosen))
             if session.get_providers()[0] == execution_provider(chosen):
                 return session
         except BundleError:
@@ -204,17 +206,7 @@ class Session:
                 hint="`zoo doctor` looks for the cause; --provider auto falls back to the CPU.",
             )
         self.fallback = reason
-        return self._create("cpu")
-
-    def _create(self, chosen: str) -> Any:
-        ort = onnxruntime()
-        options, providers = self.device.session_options(), self.device.providers(chosen)
-        try:
-            with warnings.catch_warnings():  # it only warns of a missing provider; the outcome is checked below
-                warnings.simplefilter("ignore")
-                return ort.InferenceSession(str(self.graph), options, providers=providers, enable_fallback=0)
-        except Exception as error:  # ONNX Runtime's classes have no common base
-            raise self._failure("load", error) from error
+        return None
 
     def _ports(self, what: str, nodes: Iterable[Any], stated: Sequence[Port] | None) -> tuple[Port, ...]:
         actual = tuple(
@@ -274,6 +266,14 @@ class Session:
             arrays[name] = array if array.flags.c_contiguous else np.ascontiguousarray(array)
         return arrays
 
+    @contextlib.contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """Raises the errors of ONNX Runtime, whose classes have no common base, as ours."""
+        try:
+            yield
+        except Exception as error:
+            raise self._failure(doing, error) from error
+
     def _failure(self, doing: str, error: Exception) -> ZooError:
         text = " ".join(str(error).split())
         # "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from x.onnx failed: ..." says it all in its last part
@@ -299,6 +299,47 @@ class Session:
         if "IR version" in text or "opset" in text.lower():
             hint = "The graph may be newer than this ONNX Runtime: pip install --upgrade onnxruntime"
         return RuntimeFailure(f"ONNX Runtime cannot {doing} {self.graph.name}: {reason}", hint=hint)
+
+
+class Sessions:
+    """The graphs of a bundle in ONNX Runtime, each loaded on first use.
+
+    Args:
+        bundle: an opened bundle.
+        device: where its graphs run.
+
+    Attributes:
+        loaded: those that are, by graph.
+    """
+
+    def __init__(self, bundle: Bundle, device: Device) -> None:
+        self._bundle, self._device = bundle, device
+        self._loading = threading.Lock()
+        self.loaded: dict[str, Session] = {}
+
+    def __call__(self, graph: str | None = None) -> Session:
+        """One of the graphs.
+
+        Args:
+            graph: its name; None is any that is loaded, or else the one that samples, or scores if none does.
+
+        Raises:
+            UsageError: the bundle has no such graph.
+            BundleError, RuntimeFailure: it cannot be loaded.
+        """
+        manifest = self._bundle.manifest
+        if graph is None:
+            graph = next(iter(self.loaded), manifest.main.graph)
+        if graph not in manifest.graphs:
+            raise UsageError(
+                f"{self._bundle.name} has no graph {graph}", hint=f"There are: {', '.join(manifest.graphs)}."
+            )
+        with self._loading:  # a single session, even if several threads need it at once
+            if graph not in self.loaded:
+                info = manifest.graphs[graph]
+                file = self._bundle.file(info.file)
+                self.loaded[graph] = Session(file, self._device, inputs=info.inputs, outputs=info.outputs)
+        return self.loaded[graph]
 
 
 def _signature(port: Port) -> tuple[str, str, tuple[int | None, ...]]:

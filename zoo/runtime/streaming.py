@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from zoo.arrays import Array
 from zoo.counts import Progress
 from zoo.runtime.running import Samples
+from zoo.samplers.runs import Preview
 from zoo.samplers.state import SamplerState
-from zoo.samplers.stepping import Preview
 
 
 @dataclass(frozen=True)

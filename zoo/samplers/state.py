@@ -2,7 +2,7 @@
 
 A run can be stopped after any row, saved, and resumed elsewhere, in PyTorch or in ONNX Runtime, with the same
 result: noise is counted by seed, sample and row, and there are no hidden counters. A sampling loop looks like
-this (see :func:`zoo.samplers.stepping.run_rows`)::
+this (see :meth:`zoo.samplers.runs.Engine.run`)::
 
     state = begin(program, table, event_shape, n, seed=0)
     slots = state.slots

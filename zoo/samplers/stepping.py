@@ -1,170 +1,27 @@
-"""Sampling in steps, written once: the differences between PyTorch and ONNX Runtime are in an :class:`Engine`.
+"""Sampling in steps, written once: :class:`StepSampler` begins runs, advances them by some rows, finishes them, and
+encodes data as noise.
 
-:func:`run_rows` is the loop over the rows of a table, around a function that takes one step. :class:`StepSampler`
-begins runs, advances them by some rows, finishes them, and encodes data as noise.
+The differences between PyTorch and ONNX Runtime are in its :class:`~zoo.samplers.runs.Engine`.
 """
 
 from __future__ import annotations
 
-import contextlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic
 
 import numpy as np
 
 from zoo.arrays import Array
-from zoo.conditions import Condition, ConditionLike
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
 from zoo.paths import needed, require_gaussian
-from zoo.programs import Iterate
-from zoo.samplers import BUILTIN, SamplerFunction, StoredTables, inversion, table_of
+from zoo.samplers import inversion
 from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.guidance import each_of
 from zoo.samplers.options import SamplingOptions
-from zoo.samplers.state import (
-    FloatType,
-    RowInputs,
-    SamplerState,
-    begin,
-    check_event_shape,
-    encoded,
-    in_data_units,
-    spread,
-    to_data,
-)
-from zoo.samplers.table import Step, StepTable
-
-Tick = Callable[[], None]
-#: (row, slice of the samples, the denoised samples [n, *event] of that slice in data units)
-Preview = Callable[[int, slice, Any], None]
-Slots = TypeVar("Slots")
-Data = TypeVar("Data", covariant=True)
-
-
-class StepFunction(Protocol[Slots]):
-    """Runs one row of a table: one evaluation of the network, wherever it runs."""
-
-    def __call__(self, slots: Slots, row: Step, inputs: dict[str, Array]) -> tuple[Slots, Any]:
-        """Slots ``[slots, n, *state_shape]`` to the next ones, and the denoised sample ``[n, *state_shape]``.
-
-        Args:
-            slots: x and its history, on the engine's device.
-            row: the row.
-            inputs: its :class:`~zoo.samplers.state.RowInputs`.
-        """
-        ...
-
-
-def run_rows(
-    program: Iterate,
-    state: SamplerState,
-    slots: Slots,
-    step: StepFunction[Slots],
-    rows: int | None = None,
-    *,
-    dtype: FloatType = np.float32,
-    watch: Callable[[Step, Any], None] | None = None,
-) -> Slots:
-    """Run the next ``rows`` rows of a state's table, or all that are left, and return the last slots.
-
-    Args:
-        program: determines whether there is a learned variance.
-        state: the state of the run, left unchanged.
-        slots: those of the state, on the engine's device.
-        step: takes one step.
-        rows: number of rows, or None for all.
-        dtype: of the inputs of a row.
-        watch: called after each row with the row and the denoised sample returned by ``step``.
-    """
-    with RowInputs(program, state, dtype) as inputs:
-        for row in state.remaining(rows):
-            slots, denoised = step(slots, row, inputs(row))
-            if watch is not None:
-                watch(row, denoised)
-    return slots
-
-
-class Engine(ABC, Generic[Data]):
-    """Runs the network of a model that samples in steps.
-
-    Attributes:
-        name: the model's name, for messages.
-        program: the model's program.
-        event_shape: shape of one sample.
-        state_shape: shape of one state, which differs from that of a sample if there is a decoder.
-        samplers: where samplers are looked up by name.
-        described: the model's condition, or None.
-        stored: gives the finished tables by sampler and steps, for a path or a sampler that is not installed; or None.
-        dtype: of states, a NumPy type.
-    """
-
-    name: str
-    program: Iterate
-    event_shape: tuple[int, ...]
-    state_shape: tuple[int, ...]
-    samplers: Mapping[str, SamplerFunction] = BUILTIN
-    described: Condition | None = None
-    stored: StoredTables | None = None
-    dtype: FloatType = np.float32
-
-    @abstractmethod
-    def condition(self, condition: ConditionLike, n: int) -> Any:
-        """The condition of ``n`` samples as an array ``[n]`` or ``[n, d]``; None for a model without any.
-
-        Of named parts, a mapping of arrays ``[n, ...]``, or something that gives such mappings by a slice of samples
-        and ``arrays()``, as :class:`zoo.runtime.conditioning.ConditionRows` does.
-        """
-
-    def null(self, n: int, condition: Any) -> Any:
-        """The null condition of ``n`` samples of a model of named parts, likewise; None for any other.
-
-        Tokens and sequences are as long as those of the condition.
-        """
-        return None
-
-    def even(self, condition: Any, other: Any) -> tuple[Any, Any]:
-        """A condition and what it is guided away from, of named parts, with tokens and sequences of equal lengths."""
-        return condition, other
-
-    def centred(self, x: Any) -> Any:
-        """Data to start from, as values of the model's data; returns ``x`` unless overridden."""
-        return x
-
-    @abstractmethod
-    def to_latent(self, x: Array) -> Array:
-        """Data ``[n, *event_shape]`` to latents ``[n, *state_shape]``; for most models the data itself."""
-
-    @abstractmethod
-    def to_data(self, latent: Array) -> Data:
-        """Latents to data."""
-
-    @abstractmethod
-    def run(
-        self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, Array], None] | None
-    ) -> Array:
-        """Slots after the next rows of one batch, by :func:`run_rows`.
-
-        Args:
-            state: of the batch.
-            rows: how many rows, or None for all that are left.
-            tick: to call after each row.
-            preview: to call before ``tick`` with the row's index and the denoised samples ``[n, *state_shape]``.
-        """
-
-    def batches(self, n: int, batch_size: int | None) -> list[slice]:
-        """Slices that cover ``n`` samples: one, unless overridden."""
-        return [slice(0, n)]
-
-    def attempts(self, batches: Sequence[slice], batch_size: int | None) -> Iterator[AbstractContextManager[slice]]:
-        """:meth:`batches` of a size that was asked for or is None, each to be run in its ``with`` block.
-
-        One after another, unless overridden.
-        """
-        for part in batches:
-            yield contextlib.nullcontext(part)
+from zoo.samplers.runs import Data, Engine, Preview, table_of
+from zoo.samplers.state import SamplerState, begin, check_event_shape, encoded, in_data_units, spread, to_data
+from zoo.samplers.table import StepTable
 
 
 class StepSampler(Generic[Data]):
@@ -174,7 +31,7 @@ class StepSampler(Generic[Data]):
         engine: runs the model's network.
     """
 
-    def __init__(self, engine: Engine[Data]) -> None:
+    def __init__(self, engine: Engine[Any, Data]) -> None:
         self.engine = engine
 
     def starting(
@@ -183,7 +40,7 @@ class StepSampler(Generic[Data]):
         """A function that begins some of ``n`` samples; everything is checked before returning.
 
         Args:
-            table: that of the options, by :func:`zoo.samplers.table_of`.
+            table: that of the options, by :func:`zoo.samplers.runs.table_of`.
             n: number of samples.
             seed: key of the noise.
             condition: ``[n]`` or ``[n, d]``, or None.
