@@ -150,7 +150,7 @@ def test_a_models_name_becomes_pixels_in_python(monkeypatch, tmp_path):
         write(model.sample(1, seed=0, steps=2), tmp_path / "x.png")
     assert journey.steps() == told("From a model's name to pixels, in Python")
     assert journey.reached == ONCE
-    assert (len(journey.steps()), len(files(journey.steps()))) == (20, 12)
+    assert (len(journey.steps()), len(files(journey.steps()))) == (17, 10)
     assert len(journey.entered) <= 340  # 336 when this was written
 
 
@@ -160,7 +160,7 @@ def test_a_models_name_becomes_pixels_on_the_command_line(monkeypatch, tmp_path)
         assert zoo("run", "mnist-unet", "-n", 1, "--steps", 2, "--provider", "cpu", "-o", tmp_path / "x.png") == 0
     assert journey.steps() == told("From a model's name to pixels, on the command line")
     assert journey.reached == ONCE
-    assert (len(journey.steps()), len(files(journey.steps()))) == (27, 16)
+    assert (len(journey.steps()), len(files(journey.steps()))) == (20, 12)
     assert len(journey.entered) <= 400  # 397 when this was written
 
 

@@ -19,8 +19,8 @@ def built_with(monkeypatch):
         created = []
 
         class Fake:
-            def __init__(self, path, sess_options, providers, enable_fallback):
-                created.append((providers, sess_options))
+            def __init__(self, path, options, providers, enable_fallback=0):
+                created.append((providers, options))
                 self.first = providers[0] if isinstance(providers[0], str) else providers[0][0]
 
             def get_providers(self):

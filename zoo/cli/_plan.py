@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -49,17 +50,28 @@ class Inputs:
         data = self.noise if self.init is None else self.init
         return None if data is None else len(data)
 
+    @property
+    def table(self) -> StepTable | None:
+        """The steps of the state to resume from; None without one."""
+        return None if self.state is None else self.state.table
+
 
 @dataclass(frozen=True)
 class Wanted:
-    """The number of samples and their condition.
+    """What a request asks for, as far as it is known before a model is opened.
 
     Attributes:
+        request: the request.
+        facts: the facts about the model.
+        inputs: the content of the request's files.
         n: number of samples.
         condition: ``[n]`` or ``[n, d]``, or values by the names of parts, or None.
         rows: of an interpolation, each between two ends, or None.
     """
 
+    request: Request
+    facts: Facts
+    inputs: Inputs
     n: int
     condition: ConditionLike
     rows: int | None = None
@@ -74,23 +86,22 @@ class Plan:
         condition: ``[n]`` or ``[n, d]``, or values by the names of parts, or None.
         seed: key of the noise.
         table: the steps; None for a model, or a graph, that samples in one call.
-        state: the state to resume from; None to start.
-        noise: ``[n, *noise]`` to start from; None for that of the seed.
-        options: the other keywords of :meth:`zoo.runtime.BundledModel.sample`.
+        draw: draws the samples ``[n, *event]``, or writes a state and returns None. Its keywords are ``batch_size``,
+            ``progress`` and ``preview``, as for :meth:`zoo.runtime.BundledModel.sample`.
+        first: the row to begin at.
     """
 
     n: int
     condition: ConditionLike
     seed: int
-    table: StepTable | None = None
-    state: SamplerState | None = None
-    noise: Array | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    table: StepTable | None
+    draw: Callable[..., Array | None]
+    first: int = 0
 
     @property
     def rows(self) -> int:
         """The number of rows to run."""
-        return 0 if self.table is None else len(self.table) - (0 if self.state is None else self.state.row)
+        return 0 if self.table is None else len(self.table) - self.first
 
     @property
     def guidance(self) -> float | None:
@@ -131,12 +142,8 @@ def output_of(facts: Facts, request: Request) -> Path:
     return output
 
 
-def read_inputs(request: Request, facts: Facts) -> Inputs:
-    """Read the files of a request.
-
-    Raises:
-        DataError: a file cannot be read, or does not fit the model.
-    """
+def _read(request: Request, facts: Facts) -> Inputs:
+    """Read the files of a request."""
     from zoo.render.read import read_samples
     from zoo.samplers.state import SamplerState
 
@@ -153,19 +160,21 @@ def read_inputs(request: Request, facts: Facts) -> Inputs:
     return Inputs(state, init, mask, noise, condition)
 
 
-def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
-    """The number of samples and the condition that a request selects.
+def wanted_of(request: Request, facts: Facts) -> Wanted:
+    """Read the files of a request, and settle the number of samples and their condition.
 
     Raises:
+        DataError: a file cannot be read, or does not fit the model.
         UsageError: a number of samples that contradicts other options.
         ConditionError: a condition that the model does not accept.
     """
+    inputs = _read(request, facts)
     if inputs.state is not None:
         encoded = inputs.state.condition
         # the encodings of named parts are of no use outside the state
-        return Wanted(inputs.state.n, None if isinstance(encoded, Mapping) else encoded)
+        return Wanted(request, facts, inputs, inputs.state.n, None if isinstance(encoded, Mapping) else encoded)
     if request.interpolate is None:
-        return Wanted(*condition_of(request, facts, inputs.count, inputs.condition))
+        return Wanted(request, facts, inputs, *condition_of(request, facts, inputs.count, inputs.condition))
     ends = inputs.count if inputs.count is not None else request.n or 5
     if request.n is not None and request.n != ends:
         raise UsageError(f"-n {request.n} and the {ends} given exclude each other")
@@ -176,7 +185,8 @@ def wanted_of(request: Request, facts: Facts, inputs: Inputs) -> Wanted:
     each_row = replace(request, n=rows)
     _, condition = condition_of(each_row, facts, rows, _first(facts, inputs.condition, ends, rows))
     each = np.repeat(np.arange(rows), request.interpolate)
-    return Wanted(rows * request.interpolate, _of_samples(facts, condition, rows, each), rows)
+    n = rows * request.interpolate
+    return Wanted(request, facts, inputs, n, _of_samples(facts, condition, rows, each), rows)
 
 
 def _first(facts: Facts, stored: StoredCondition, n: int, rows: int) -> StoredCondition:
@@ -195,46 +205,24 @@ def _of_samples(facts: Facts, condition: ConditionLike, n: int, samples: Sequenc
     return None if condition is None else np.asarray(condition)[samples]
 
 
-def plan_of(app: App, model: BundledModel, request: Request, facts: Facts, inputs: Inputs, wanted: Wanted) -> Plan:
-    """Plan a run completely; the table is made here and nowhere else.
+class Guiding(TypedDict, total=False):
+    """Keywords of :meth:`zoo.runtime.BundledModel.sample`, where they are given."""
 
-    Raises:
-        UsageError, UnknownNameError, DataError, ConditionError: options that this model does not support.
-    """
-    guiding = _guiding(model, request, facts)
-    state, table = inputs.state, None
-    if state is not None:
-        table = state.table
-    elif not request.fused:
-        strength = request.strength or None  # at strength 0 nothing is run, whatever the table
-        guidance = guiding.get("guidance")
-        table = model.table(request.sampler, request.steps, guidance, strength=strength, **request.options)
-    seed = _seed(app, request, inputs)
-    if request.previews is not None and table is None:
-        raise UsageError(f"{model.name} samples in one call and has no previews")
-    if state is not None or request.fused:
-        return Plan(wanted.n, wanted.condition, seed, table, state)
-    init, noise = _start(model, request, facts, inputs, wanted, seed)
-    edits = {"init": init, "mask": inputs.mask, "strength": request.strength, "negative": guiding.get("negative")}
-    options: dict[str, Any] = {name: value for name, value in edits.items() if value is not None}
-    if table is None:
-        options |= {**request.options, **guiding}
-    else:
-        options["sampler"] = table
-    return Plan(wanted.n, wanted.condition, seed, table, None, noise, options)
-
-
-class _Guiding(TypedDict, total=False):
     guidance: Guidance
     negative: ConditionLike
 
 
-def _guiding(model: BundledModel, request: Request, facts: Facts) -> _Guiding:
-    """The keywords ``guidance`` and ``negative``, if given."""
-    usual = model.manifest.sampling.guidance
+def guiding_of(model: BundledModel, wanted: Wanted) -> Guiding:
+    """The guidance that a request asks for.
+
+    Raises:
+        UsageError: a class to guide away from that has no effect, or of a model without classes.
+        ConditionError: one that the model does not accept.
+    """
+    request, facts, usual = wanted.request, wanted.facts, model.manifest.sampling.guidance
     default = 1.0 if usual is None else float(usual)
     guidance = request.guided(default)
-    guiding: _Guiding = {} if guidance is None else {"guidance": guidance}
+    guiding: Guiding = {} if guidance is None else {"guidance": guidance}
     if request.negative is not None:
         if facts.condition is None:
             raise UsageError(f"{facts.name} takes no condition, so there is no class to guide away from")
@@ -244,34 +232,75 @@ def _guiding(model: BundledModel, request: Request, facts: Facts) -> _Guiding:
     return guiding
 
 
-def _seed(app: App, request: Request, inputs: Inputs) -> int:
+def plan_of(
+    app: App, model: BundledModel, wanted: Wanted, guiding: Guiding, table: StepTable | None, output: Path
+) -> Plan:
+    """Plan a run completely, whose table has been made, and whose state goes to ``output`` if it is to stop.
+
+    Raises:
+        UsageError, DataError: options that this model does not support.
+    """
+    request, state, n = wanted.request, wanted.inputs.state, wanted.n
+    seed = _seed(app, wanted)
+    if request.previews is not None and table is None:
+        raise UsageError(f"{model.name} samples in one call and has no previews")
+    keywords = {}
+    if state is None:
+        keywords = {"condition": wanted.condition, "seed": seed, **_edits(model, wanted, guiding, table, seed)}
+    draw: Callable[..., Array | None]
+    if request.stop_after is not None:
+        draw = partial(_stop, model, wanted, keywords, output)
+    elif state is not None:
+        draw = partial(model.finish, state)
+    else:
+        draw = partial(model.sample, n, fused=request.fused, **keywords)
+    return Plan(n, wanted.condition, seed, table, draw, 0 if state is None else state.row)
+
+
+def _stop(model: BundledModel, wanted: Wanted, keywords: Mapping[str, Any], output: Path, **watch: Any) -> None:
+    """Take the first rows, or the next ones, and write the state."""
+    state = wanted.inputs.state
+    if state is None:
+        state = model.begin(wanted.n, **keywords)
+    model.advance(state, wanted.request.stop_after, **watch).save(output, about={"model": wanted.facts.name})
+
+
+def _edits(model: BundledModel, wanted: Wanted, guiding: Guiding, table: StepTable | None, seed: int) -> dict[str, Any]:
+    """The keywords of a run that starts, besides condition and seed."""
+    init, noise = _start(model, wanted, seed)
+    edits = {"init": init, "mask": wanted.inputs.mask, "strength": wanted.request.strength, "noise": noise}
+    stated = {name: value for name, value in edits.items() if value is not None}
+    if table is None:  # the model refuses what it cannot take
+        return {**stated, **wanted.request.options, **guiding}
+    negative = {name: value for name, value in guiding.items() if name == "negative"}
+    return {**stated, **negative, "sampler": table}
+
+
+def _seed(app: App, wanted: Wanted) -> int:
     """The seed: that of the state, the given one, or a random one that is reported."""
     from zoo.runtime import fresh_seed
 
-    if inputs.state is not None:
-        return inputs.state.seed
-    if request.seed is not None:
-        return request.seed
+    if wanted.inputs.state is not None:
+        return wanted.inputs.state.seed
+    if wanted.request.seed is not None:
+        return wanted.request.seed
     seed = fresh_seed()
     app.say(f"seed {seed}")
     return seed
 
 
-def _start(
-    model: BundledModel, request: Request, facts: Facts, inputs: Inputs, wanted: Wanted, seed: int
-) -> tuple[Array | None, Array | None]:
+def _start(model: BundledModel, wanted: Wanted, seed: int) -> tuple[Array | None, Array | None]:
     """The initial data and noise of a run, or None."""
-    init = inputs.init
+    request, init, ends = wanted.request, wanted.inputs.init, wanted.inputs.noise
     if init is not None:
         assert request.init is not None
         init = editing.data_of(init, request.init, model)
     if wanted.rows is None:
-        return init, inputs.noise
+        return init, ends
     assert request.interpolate is not None
-    ends = inputs.noise
     if init is not None:
         starts = np.arange(0, wanted.n, request.interpolate)
-        each = _of_samples(facts, wanted.condition, wanted.n, [*starts, starts[-1]])
+        each = _of_samples(wanted.facts, wanted.condition, wanted.n, [*starts, starts[-1]])
         ends = model.encode(init, condition=each, steps=request.steps, batch_size=request.batch_size)
     elif ends is None:
         ends = editing.noises(model, seed, wanted.rows + 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,24 +17,15 @@ from zoo.cli import _editing as editing
 from zoo.cli._app import App
 from zoo.cli._conditions import condition_of_file
 from zoo.cli._opening import open_model, warn_of_fallback
-from zoo.cli._plan import Plan, check_sampler, output_of, plan_of, read_inputs, wanted_of
+from zoo.cli._plan import Plan, check_sampler, guiding_of, output_of, plan_of, wanted_of
 from zoo.cli._request import Request, file_name, given_condition
 
 if TYPE_CHECKING:
     from zoo.conditions import ConditionLike
-    from zoo.counts import Progress
     from zoo.models.sources import Facts, Source
     from zoo.render.files import Density, Extras
     from zoo.runtime import BundledModel
     from zoo.samplers.runs import Preview
-
-
-class _Watch(TypedDict):
-    """Arguments of every run."""
-
-    batch_size: int | None
-    progress: Progress
-    preview: Preview | None
 
 
 @dataclass(frozen=True)
@@ -60,11 +51,22 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
 
     check_sampler(app, source, request)
     output = output_of(facts, request)
-    inputs = read_inputs(request, facts)
-    wanted = wanted_of(request, facts, inputs)
+    wanted = wanted_of(request, facts)
     model = open_model(app, source, request.device, stack)
-    plan = plan_of(app, model, request, facts, inputs, wanted)
-    drawn = _draw(app, model, facts, request, plan, output)
+    guiding = guiding_of(model, wanted)
+    if wanted.inputs.state is not None or request.fused:
+        table = wanted.inputs.table
+    else:
+        strength = request.strength or None  # at strength 0 nothing is run, whatever the table
+        guidance = guiding.get("guidance")
+        table = model.table(request.sampler, request.steps, guidance, strength=strength, **request.options)
+    plan = plan_of(app, model, wanted, guiding, table, output)
+    warn_of_fallback(app, model.session().fallback)
+    previews, preview = _previews(model, request, plan)
+    begin = time.perf_counter()
+    with app.progress(f"sampling {facts.name}", 1) as update:
+        samples = plan.draw(batch_size=request.batch_size, progress=update, preview=preview)
+    drawn = _Drawn(samples, previews, model.provider, time.perf_counter() - begin)
     extras = _extras(model, facts, request, plan, drawn)
     if drawn.samples is not None:
         write(drawn.samples, output, extras, replace=request.force)
@@ -75,44 +77,16 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         _write_previews(app, model, request, drawn.previews, output)
 
 
-def _draw(app: App, model: BundledModel, facts: Facts, request: Request, plan: Plan, output: Path) -> _Drawn:
-    """Run a plan; writes a state, but not samples."""
-    warn_of_fallback(app, model.fallback)
-    previews = None
-    if request.previews is not None:
-        previews = np.zeros((plan.n, plan.rows, *model.event_shape), np.float32)
-    first = 0 if plan.state is None else plan.state.row
+def _previews(model: BundledModel, request: Request, plan: Plan) -> tuple[Array, Preview] | tuple[None, None]:
+    """Zeros ``[n, rows, *event]``, and a function that puts denoised samples there; None and None without previews."""
+    if request.previews is None:
+        return None, None
+    previews = np.zeros((plan.n, plan.rows, *model.event_shape), np.float32)
 
     def preview(row: int, part: slice, x: Array) -> None:
-        assert previews is not None
-        previews[part, row - first] = x
+        previews[part, row - plan.first] = x
 
-    begin = time.perf_counter()
-    with app.progress(f"sampling {facts.name}", 1) as update:
-        watch: _Watch = {
-            "batch_size": request.batch_size,
-            "progress": update,
-            "preview": None if previews is None else preview,
-        }
-        samples = None
-        if request.stop_after is not None:
-            state = plan.state
-            if state is None:
-                state = model.begin(plan.n, condition=plan.condition, seed=plan.seed, noise=plan.noise, **plan.options)
-            model.advance(state, request.stop_after, **watch).save(output, about={"model": facts.name})
-        elif plan.state is not None:
-            samples = model.finish(plan.state, **watch)
-        else:
-            samples = model.sample(
-                plan.n,
-                condition=plan.condition,
-                seed=plan.seed,
-                noise=plan.noise,
-                fused=request.fused,
-                **watch,
-                **plan.options,
-            )
-    return _Drawn(samples, previews, model.provider, time.perf_counter() - begin)
+    return previews, preview
 
 
 #: options that change the distribution of samples

@@ -68,10 +68,6 @@ class Device:
             raise UsageError("a device has its own number of threads")
         return device
 
-    def loading(self, chosen: str) -> dict[str, Any]:
-        """The arguments of ONNX Runtime's ``InferenceSession`` besides the graph, for the chosen provider."""
-        return {"sess_options": self.session_options(), "providers": self.providers(chosen), "enable_fallback": 0}
-
     def session_options(self) -> Any:
         """ONNX Runtime's ``SessionOptions``."""
         ort = onnxruntime()

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.arrays import Array
-from zoo.bundle import Bundle, Manifest
+from zoo.bundle import Bundle
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import checked_count
 from zoo.errors import ConditionError, RuntimeFailure
-from zoo.modality import Modality
 from zoo.runtime import tables
 from zoo.runtime.attempts import Attempt
 from zoo.runtime.codec import LatentCodec
@@ -47,6 +46,12 @@ class OpenBundle:
 
     Attributes:
         bundle: the bundle.
+        manifest: its manifest.
+        name: the model's name.
+        event_shape: shape of one sample.
+        condition: what samples are conditioned on, or None.
+        levels: number of values of discrete data, or None.
+        modality: the meaning of a sample's numbers, where its shape does not tell.
         device: where its graphs run.
         samplers: where samplers are looked up by name.
         session: gives the session of a graph, see :meth:`zoo.runtime.session.Sessions.__call__`.
@@ -63,40 +68,12 @@ class OpenBundle:
     ) -> None:
         self.device = Device.of(device, threads)
         choose_provider(self.device.provider)
-        self.bundle = bundle
+        self.bundle, self.manifest, self.name = bundle, bundle.manifest, bundle.name
+        self.event_shape, self.condition = self.manifest.event_shape, self.manifest.condition
+        self.levels, self.modality = self.manifest.levels, self.manifest.modality
         self.samplers = samplers
         self.session = Sessions(bundle, self.device)
         self.codec = LatentCodec(self.name, self.manifest.main, self.run)
-
-    @property
-    def manifest(self) -> Manifest:
-        """The bundle's manifest."""
-        return self.bundle.manifest
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.bundle.name
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one sample."""
-        return self.manifest.event_shape
-
-    @property
-    def condition(self) -> Condition | None:
-        """What samples are conditioned on, or None."""
-        return self.manifest.condition
-
-    @property
-    def levels(self) -> int | None:
-        """Number of values of discrete data, or None."""
-        return self.manifest.levels
-
-    @property
-    def modality(self) -> Modality | None:
-        """The meaning of a sample's numbers, where its shape does not tell."""
-        return self.manifest.modality
 
     @cached_property
     def state_shape(self) -> tuple[int, ...]:

@@ -86,7 +86,10 @@ class Session:
         session = None if chosen == "cpu" else self._accelerated(chosen, required=self.device.provider != "auto")
         if session is None:
             with self._told("load"):
-                session = onnxruntime().InferenceSession(str(self.graph), **self.device.loading("cpu"))
+                options, providers = self.device.session_options(), self.device.providers("cpu")
+                session = onnxruntime().InferenceSession(
+                    str(self.graph), options, providers=providers, enable_fallback=0
+                )
         self._session = session
         in_use = self._session.get_providers()[0]
         self.provider = chosen if in_use == execution_provider(chosen) else "cpu"
@@ -193,7 +196,8 @@ class Session:
                     ort.preload_dlls()
             with self._told("load"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it only warns of a missing provider; the outcome is checked below
-                session = ort.InferenceSession(str(self.graph), **self.device.loading(chosen))
+                options, providers = self.device.session_options(), self.device.providers(chosen)
+                session = ort.InferenceSession(str(self.graph), options, providers=providers, enable_fallback=0)
             if session.get_providers()[0] == execution_provider(chosen):
                 return session
         except BundleError:

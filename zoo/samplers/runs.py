@@ -83,7 +83,9 @@ def table_of(
     """
     chosen = program.sampler if options.sampler is None else options.sampler
     if isinstance(chosen, StepTable):
-        table = _finished(chosen, options)
+        table = chosen
+        if options.strength not in (None, 0, 1, table.strength):
+            raise UsageError("a finished table determines where it starts, so its strength cannot be changed")
     else:
         if stored is not None and (chosen not in samplers or absent(program.path) is not None):
             table = _from_bundle(program, chosen, options, samplers, stored())
@@ -97,13 +99,6 @@ def table_of(
             table = _adapted(table, program, options, initial)
         table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
     _check(program, table, condition)
-    return table
-
-
-def _finished(table: StepTable, options: SamplingOptions) -> StepTable:
-    """A table that was passed in place of a sampler's name."""
-    if options.strength not in (None, 0, 1, table.strength):
-        raise UsageError("a finished table determines where it starts, so its strength cannot be changed")
     return table
 
 
