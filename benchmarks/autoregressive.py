@@ -39,21 +39,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--plot", type=Path, help="file to draw the growth into")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    print(f"{given.points} points, {TRANSFORMS} transforms, hidden layers of {HIDDEN}, {given.threads} thread(s)")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    print(f"{args.points} points, {TRANSFORMS} transforms, hidden layers of {HIDDEN}, {args.threads} thread(s)")
     print(
         f"torch {torch.__version__}, ONNX Runtime {onnxruntime().__version__}, "
         f"Python {platform.python_version()}, {platform.machine()}"
     )
-    compare(given.size, given.points, given.threads, given.repeats)
-    rows = [growth(size, given.points, given.threads, given.repeats) for size in given.sizes]
+    compare(args.size, args.points, args.threads, args.repeats)
+    rows = [growth(size, args.points, args.threads, args.repeats) for size in args.sizes]
     if rows:
         print(f"\n{'d':>5}" + "".join(f"{name:>22}" for name in rows[0]))
-        for size, row in zip(given.sizes, rows, strict=True):
+        for size, row in zip(args.sizes, rows, strict=True):
             print(f"{size:>5}" + "".join(f"{1e3 * seconds:>19.1f} ms" for seconds in row.values()))
-    if given.plot and rows:
-        plot(given.sizes, rows, given.plot)
+    if args.plot and rows:
+        plot(args.sizes, rows, args.plot)
 
 
 def compare(size: int, points: int, threads: int, repeats: int) -> None:

@@ -55,58 +55,58 @@ def main() -> None:
     parser.add_argument("--table", default="ddim-20", help="step table; nothing for a model that samples in one call")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=3)
-    given = parser.parse_args()
+    args = parser.parse_args()
 
     registry = Registry.discover()
-    folder = resolve(registry, given.model).bundle
+    folder = resolve(registry, args.model).bundle
     assert folder is not None
     bundle = open_bundle(folder)
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         page, package = (pack(bundle, scratch / target, target=target, registry=registry) for target in ("web", "node"))
         runs: dict[tuple[str, int], Draw] = {}
-        for threads in given.threads:
-            runs["zoo.runtime", threads] = in_python(bundle, threads, given)
+        for threads in args.threads:
+            runs["zoo.runtime", threads] = in_python(bundle, threads, args)
             for runtime in ("onnxruntime-node", "onnxruntime-web"):
-                runs[f"Node, {runtime}", threads] = stack.enter_context(in_node(package, runtime, threads, given))
-            runs["Chromium, WebAssembly", threads] = stack.enter_context(in_chromium(page, threads, given))
+                runs[f"Node, {runtime}", threads] = stack.enter_context(in_node(package, runtime, threads, args))
+            runs["Chromium, WebAssembly", threads] = stack.enter_context(in_chromium(page, threads, args))
         for draw in runs.values():
             draw()  # warm
         times: dict[tuple[str, int], list[float]] = {key: [] for key in runs}
-        for _ in range(given.repeats):
+        for _ in range(args.repeats):
             for key, draw in runs.items():
                 times[key].append(draw())
-    print(f"{given.model}, {given.n} samples, {given.table or 'one call'}, least of {given.repeats}")
+    print(f"{args.model}, {args.n} samples, {args.table or 'one call'}, least of {args.repeats}")
     print(f"ONNX Runtime {onnxruntime().__version__} (Python), {VERSION} (npm), {platform.machine()}")
     print("| where | threads | s a sample | ratio |\n| --- | --- | --- | --- |")
     for (where, threads), taken in times.items():
         ratio = min(taken) / min(times["zoo.runtime", threads])
-        print(f"| {where} | {threads} | {min(taken) / given.n:.3g} | {ratio:.2f} |")
+        print(f"| {where} | {threads} | {min(taken) / args.n:.3g} | {ratio:.2f} |")
 
 
-def in_python(bundle: Bundle, threads: int, given: argparse.Namespace) -> Draw:
+def in_python(bundle: Bundle, threads: int, args: argparse.Namespace) -> Draw:
     """zoo.runtime on the CPU."""
     model, options = load(bundle.folder, "cpu", threads), dict[str, Any]()
-    if given.table:
-        sampler, _, steps = given.table.rpartition("-")
+    if args.table:
+        sampler, _, steps = args.table.rpartition("-")
         options = {"sampler": sampler, "steps": int(steps)}
 
     def draw() -> float:
         begun = time.perf_counter()
-        model.sample(given.n, seed=0, **options)
+        model.sample(args.n, seed=0, **options)
         return time.perf_counter() - begun
 
     return draw
 
 
 @contextlib.contextmanager
-def in_node(package: Path, runtime: str, threads: int, given: argparse.Namespace) -> Any:
+def in_node(package: Path, runtime: str, threads: int, args: argparse.Namespace) -> Any:
     """genzoo.mjs in Node, in a process that waits between runs."""
     node = shutil.which("node")
     assert node is not None, "Node is needed"
-    options = json.dumps({"seed": 0, **({"table": given.table} if given.table else {})})
+    options = json.dumps({"seed": 0, **({"table": args.table} if args.table else {})})
     module = (package / "index.mjs").as_uri()
-    script = NODE.format(module=module, runtime=runtime, threads=threads, n=given.n, options=options)
+    script = NODE.format(module=module, runtime=runtime, threads=threads, n=args.n, options=options)
     file = package / f"{runtime}-{threads}.mjs"
     file.write_text(script, "utf-8")
     with subprocess.Popen([node, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -126,14 +126,14 @@ def in_node(package: Path, runtime: str, threads: int, given: argparse.Namespace
 
 
 @contextlib.contextmanager
-def in_chromium(page: Path, threads: int, given: argparse.Namespace) -> Any:
+def in_chromium(page: Path, threads: int, args: argparse.Namespace) -> Any:
     """The page in headless Chromium, whose worker has threads where it is cross-origin isolated."""
     program = find_browser()
     assert program is not None, "Chromium is needed"
     assert threads in (1, min(4, os.cpu_count() or 1)), "the page takes one thread, or as many as there are up to 4"
     with served(page, headers=ISOLATED if threads > 1 else None) as address, Browser(program) as browser:
-        table = f"&table={given.table}" if given.table else ""
-        browser.open(f"{address}#n={given.n}&seed=0{table}")
+        table = f"&table={args.table}" if args.table else ""
+        browser.open(f"{address}#n={args.n}&seed=0{table}")
         done = "globalThis.genzoo && !genzoo.running && (genzoo.last || genzoo.error)"
         browser.wait(done, 600)
         assert browser.evaluate("genzoo.threads") == threads

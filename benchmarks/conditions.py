@@ -34,10 +34,10 @@ from zoo_diffusion.conditioning import evaluated
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.unet1d import UNet1dDiffusion
 
-Given = dict[str, Any]
+Values = dict[str, Any]
 
 #: an action chunk [16, 2] given a picture and the angles of an arm, and one given the ids of a text
-POLICY: Given = {
+POLICY: Values = {
     "event_shape": [16, 2],
     "channels_last": True,
     "layout": "diffusion-policy",
@@ -45,7 +45,7 @@ POLICY: Given = {
     "step_embedding": 32,
     "likelihood": False,
 }
-PARTS: Mapping[str, Given] = {
+PARTS: Mapping[str, Values] = {
     "picture": {
         "condition": {
             "parts": [
@@ -82,15 +82,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"ONNX Runtime {onnxruntime().__version__}, Python {platform.python_version()}, {platform.machine()}")
-    print(f"DDIM, {given.threads} thread(s), medians of {given.repeats} turns; milliseconds, and ratios of one turn")
+    print(f"DDIM, {args.threads} thread(s), medians of {args.repeats} turns; milliseconds, and ratios of one turn")
     print(f"{'given':<10}{'n':>4}{'K':>4}{''.join(f'{way:>15}' for way in WAYS)}{'every/once':>12}{'once/hand':>11}")
     with tempfile.TemporaryDirectory() as scratch:
-        bundles = {name: exported(name, Path(scratch), given.threads) for name in PARTS}
+        bundles = {name: exported(name, Path(scratch), args.threads) for name in PARTS}
         for name, n, steps in CASES:
-            turns = measured(*bundles[name], observation(name), n, steps, given.repeats)
+            turns = measured(*bundles[name], observation(name), n, steps, args.repeats)
             medians = [1e3 * statistics.median(column) for column in zip(*turns, strict=True)]
             ratios = [statistics.median(a[i] / a[i + 1] for a in turns) for i in range(2)]
             shown = "".join(f"{value:>15.1f}" for value in medians)
@@ -112,7 +112,7 @@ def exported(name: str, folder: Path, threads: int) -> tuple[BundledModel, Bundl
     return bundles[0], bundles[1]
 
 
-def observation(name: str) -> Given:
+def observation(name: str) -> Values:
     """What all samples are conditioned on."""
     random = np.random.default_rng(0)
     if name == "text":
@@ -121,7 +121,7 @@ def observation(name: str) -> Given:
 
 
 def measured(
-    every: BundledModel, once: BundledModel, condition: Given, n: int, steps: int, repeats: int
+    every: BundledModel, once: BundledModel, condition: Values, n: int, steps: int, repeats: int
 ) -> list[Sequence[float]]:
     """Seconds of each way in each turn, once all are warm and agree."""
     options = {"condition": condition, "seed": 0, "sampler": "ddim", "steps": steps}
@@ -149,7 +149,7 @@ def number(value: float) -> NDArray[np.float32]:
     return np.array(value, np.float32)
 
 
-def by_hand(bundle: BundledModel, condition: Given, n: int, steps: int) -> Callable[[], NDArray[Any]]:
+def by_hand(bundle: BundledModel, condition: Values, n: int, steps: int) -> Callable[[], NDArray[Any]]:
     """What somebody writes who knows these graphs: two sessions and a loop over DDIM's rows."""
     encoder, step = (bundle.session(name)._session for name in ("condition", "step"))
     table = bundle.table("ddim", steps)
@@ -180,11 +180,11 @@ def by_hand(bundle: BundledModel, condition: Given, n: int, steps: int) -> Calla
     def sample() -> NDArray[Any]:
         arrays, _ = described.distinct(condition, 1)
         encoded = dict(zip(names, encoder.run(None, arrays), strict=True))
-        given = {name: np.broadcast_to(each, (1, n, *each.shape[1:])) for name, each in encoded.items()}
-        given = {name: np.ascontiguousarray(each) for name, each in given.items()}
+        repeated = {name: np.broadcast_to(each, (1, n, *each.shape[1:])) for name, each in encoded.items()}
+        repeated = {name: np.ascontiguousarray(each) for name, each in repeated.items()}
         x = noise[None]
         for row in rows:
-            x = step.run(["next_state"], {"state": x, **row, **given})[0]
+            x = step.run(["next_state"], {"state": x, **row, **repeated})[0]
         return np.asarray(x[0])
 
     return sample

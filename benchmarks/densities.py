@@ -42,15 +42,15 @@ def main() -> None:
         "--data", nargs="*", default=["moons", "eight-gaussians", "checkerboard", "circles", "digits"], metavar="NAME"
     )
     parser.add_argument("--steps", type=int, default=3000)
-    given = parser.parse_args()
+    args = parser.parse_args()
     registry = Registry.discover()
-    planar = [name for name in given.data if name != "digits"]
+    planar = [name for name in args.data if name != "digits"]
     if planar:
-        print(f"gaps in nats after {given.steps} steps of 512; ± is the standard error of what stands before it\n")
+        print(f"gaps in nats after {args.steps} steps of 512; ± is the standard error of what stands before it\n")
         print(f"{'density':<17}{'entropy':>9}{'nsf-coupling':>18}{'zuko NSF':>18}{'ours − theirs':>20}{'times':>14}")
     for name in planar:
-        compare(name, given.steps, registry)
-    if "digits" in given.data:
+        compare(name, args.steps, registry)
+    if "digits" in args.data:
         digits(registry)
 
 
@@ -85,12 +85,12 @@ def digits(registry: Registry) -> None:
 
 def adapted(recipe: str, data: str, config: dict[str, object], **training: int) -> Recipe:
     """A shipped recipe for other data."""
-    given = Recipe.from_file(RECIPES / f"{recipe}.toml")
+    base = Recipe.from_file(RECIPES / f"{recipe}.toml")
     return replace(
-        given,
-        model=replace(given.model, config={**given.model.config, **config}),
-        data=replace(given.data, name=data, options=dict(given.data.options)),
-        training=replace(given.training, checkpoint_every=10**9, **training),
+        base,
+        model=replace(base.model, config={**base.model.config, **config}),
+        data=replace(base.data, name=data, options=dict(base.data.options)),
+        training=replace(base.training, checkpoint_every=10**9, **training),
     )
 
 

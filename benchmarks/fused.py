@@ -34,25 +34,25 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--samplers", nargs="+", default=["ddim", "ddpm", "dpm-solver-pp"])
-    given = parser.parse_args()
+    args = parser.parse_args()
 
     registry = Registry.discover()
-    source = resolve(registry, given.model)
+    source = resolve(registry, args.model)
     model = building.load(registry, source)
-    print(f"{given.model}, batch {given.batch}, {given.steps} steps, {given.threads} thread(s)")
+    print(f"{args.model}, batch {args.batch}, {args.steps} steps, {args.threads} thread(s)")
     print(f"ONNX Runtime {onnxruntime().__version__}, Python {platform.python_version()}, {platform.machine()}")
     print(f"{'sampler':<16}{'loop, ms':>10}{'fused, ms':>11}{'ratio of least':>16}{'of medians':>12}{'difference':>12}")
-    for sampler in given.samplers:
+    for sampler in args.samplers:
         with tempfile.TemporaryDirectory() as scratch:
-            choice = {"sampler": sampler, "steps": given.steps}
+            choice = {"sampler": sampler, "steps": args.steps}
             folder = export(model, Path(scratch) / "bundle", card=source.card, registry=registry, fused=choice)
-            bundle = load(folder, "cpu", given.threads)
+            bundle = load(folder, "cpu", args.threads)
             loop, fused, difference = [], [], 0.0
-            for turn in range(given.repeats + 1):
+            for turn in range(args.repeats + 1):
                 begin = time.perf_counter()
-                one = bundle.sample(given.batch, seed=turn, batch_size=given.batch, sampler=sampler, steps=given.steps)
+                one = bundle.sample(args.batch, seed=turn, batch_size=args.batch, sampler=sampler, steps=args.steps)
                 middle = time.perf_counter()
-                other = bundle.sample(given.batch, seed=turn, batch_size=given.batch, fused=True)
+                other = bundle.sample(args.batch, seed=turn, batch_size=args.batch, fused=True)
                 end = time.perf_counter()
                 difference = max(difference, float(np.abs(one - other).max()))
                 if turn:  # the first warms up

@@ -37,17 +37,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--samplers", nargs="+", default=["ddim", "ddpm", "dpm-solver-pp"])
     parser.add_argument("--guidance", type=float, default=1.0)
-    given = parser.parse_args()
+    args = parser.parse_args()
 
-    folder = resolve(Registry.discover(), given.model).bundle
+    folder = resolve(Registry.discover(), args.model).bundle
     assert folder is not None
-    print(
-        f"{given.model}, batch {given.batch}, {given.steps} steps, guidance {given.guidance}, {given.threads} thread(s)"
-    )
+    print(f"{args.model}, batch {args.batch}, {args.steps} steps, guidance {args.guidance}, {args.threads} thread(s)")
     print(f"ONNX Runtime {onnxruntime().__version__}, Python {platform.python_version()}, {platform.machine()}")
     print(f"{'sampler':<16}{'ms a step':>10}{'outside calls':>15}{'own kernels':>13}{'loop':>8}{'loop, worst':>13}")
-    for sampler in given.samplers:
-        runs = [measure(folder, given, sampler) for _ in range(given.repeats)]
+    for sampler in args.samplers:
+        runs = [measure(folder, args, sampler) for _ in range(args.repeats)]
         wall, outside, own = (statistics.median(run[i] for run in runs) for i in range(3))
         loops = [(run[1] + run[2]) / run[0] for run in runs]
         print(
@@ -56,14 +54,14 @@ def main() -> None:
         )
 
 
-def measure(folder: Path, given: argparse.Namespace, sampler: str) -> tuple[float, float, float]:
+def measure(folder: Path, args: argparse.Namespace, sampler: str) -> tuple[float, float, float]:
     """Seconds a step: in all, outside the calls of the graph, and in the graph's kernels after the network."""
-    options: dict[str, Any] = {"sampler": sampler, "steps": given.steps, "guidance": given.guidance}
-    model = load(folder, "cpu", given.threads)
-    wall, _ = timed(model, given.batch, options)
+    options: dict[str, Any] = {"sampler": sampler, "steps": args.steps, "guidance": args.guidance}
+    model = load(folder, "cpu", args.threads)
+    wall, _ = timed(model, args.batch, options)
     with tempfile.TemporaryDirectory() as scratch:
-        session = profiled(model.session(model.manifest.sample.graph), Path(scratch) / "profile", given.threads)
-        watched, rows = timed(model, given.batch, options)
+        session = profiled(model.session(model.manifest.sample.graph), Path(scratch) / "profile", args.threads)
+        watched, rows = timed(model, args.batch, options)
         events = json.loads(Path(session._session.end_profiling()).read_text())
     calls = sorted((e for e in events if e["name"] == "model_run"), key=lambda e: e["ts"])[-rows:]
     own = after_network(session.graph)

@@ -61,19 +61,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="*", default=["wine", "breast-cancer", "diabetes"])
     parser.add_argument("--folds", type=int, default=5)
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)  # networks so small only wait for one another
     registry = Registry.discover()
     names = [*FLOWS, "gaussian", "kernel density"]
-    print(f"mean held-out log-likelihood in nats a row, ± its standard error; {given.folds} folds\n")
+    print(f"mean held-out log-likelihood in nats a row, ± its standard error; {args.folds} folds\n")
     print(
         f"{'table':<15}{'rows':>6}{'columns':>9}" + "".join(f"{name:>20}" for name in names) + f"{'nsf − gaussian':>20}"
     )
-    for table in given.tables:
+    for table in args.tables:
         began = time.perf_counter()
         scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
-        for fold in range(given.folds):
-            data = load_data(registry.dataset(table), {"fold": fold, "folds": given.folds}, registry)
+        for fold in range(args.folds):
+            data = load_data(registry.dataset(table), {"fold": fold, "folds": args.folds}, registry)
             for name, values in held_out(data, registry).items():
                 scores[name].append(values)
         rows = {name: np.concatenate(values) for name, values in scores.items()}

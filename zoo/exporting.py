@@ -72,7 +72,7 @@ def export(
     _check_options(target, write, packing or {})
     write_bundle = registry.load_entry(registry.exporter(BUNDLES))
     with atomic_folder(folder, replace=force) as temporary:
-        inner = _made(temporary / BUNDLE)
+        inner = _new_folder(temporary / BUNDLE)
         write_bundle(model, card, inner, progress=progress, **options)
         write(open_bundle(inner), temporary, **(packing or {}))
     return folder
@@ -116,7 +116,7 @@ def pack(
     _check_options(target, write, options)
     confirm(bundle)
     with atomic_folder(folder, replace=force) as temporary:
-        inner = _made(temporary / BUNDLE)
+        inner = _new_folder(temporary / BUNDLE)
         for name in (MANIFEST, *bundle.manifest.files):
             copy_file(bundle.folder / name, inner / name)
         write(open_bundle(inner), temporary, **options)
@@ -136,7 +136,7 @@ def _check_options(target: str, write: Callable[..., Any], options: Iterable[str
         )
 
 
-def _made(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     try:
         folder.mkdir()
     except OSError as error:

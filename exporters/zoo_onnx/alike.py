@@ -1,8 +1,8 @@
 """Modules that are alike: of one structure, with tensors of their own. One trace serves all of them.
 
 Tracing costs about the same for every operator, so a flow of eight couplings takes eight times as long as one coupling,
-although they differ in their weights alone. :func:`kind` tells modules of one structure, and :class:`Given` is such a
-module with its weights as further inputs, which the graph is traced with.
+although they differ in their weights alone. :func:`kind` tells modules of one structure, and :class:`TensorsAsInputs`
+is such a module with its weights as further inputs, which the graph is traced with.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ def kind(module: nn.Module) -> Hashable | None:
     return structure, tuple((name, *_described(tensor)) for name, tensor in tensors)
 
 
-def given(module: nn.Module) -> dict[str, Tensor]:
+def float_tensors(module: nn.Module) -> dict[str, Tensor]:
     """The tensors of float32 that may differ between modules of one kind, by name."""
     return {name: tensor.detach() for name, tensor in _tensors(module) if tensor.dtype == torch.float32}
 
 
-class Given(nn.Module):
-    """A module that takes its tensors of float32 as further inputs, in the order of :func:`given`."""
+class TensorsAsInputs(nn.Module):
+    """A module that takes its tensors of float32 as further inputs, in the order of :func:`float_tensors`."""
 
     def __init__(self, part: nn.Module) -> None:
         super().__init__()
         # not as a part of this module, whose tensors would be traced as its own
         self.__dict__["part"] = part
-        self._names = tuple(given(part))
+        self._names = tuple(float_tensors(part))
 
     @override
     def forward(self, *inputs: Tensor) -> Any:

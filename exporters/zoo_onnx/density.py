@@ -234,22 +234,22 @@ def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, Ar
         def score_flat(x: Tensor) -> Tensor:
             return score(x.reshape(len(x), *examples.shape[1:]), _repeated(conditions, len(x)))
 
-        found = whole_mass(score_flat, examples.flatten(1))
-    if not found.trusted:
+        mass_estimate = whole_mass(score_flat, examples.flatten(1))
+    if not mass_estimate.trusted:
         return finding
-    said = f"∫ exp(log_prob) is about {found.value:.3g} ± {found.error:.1g}, where a density has 1"
-    if found.value - 5 * found.error > 1 + _SLACK:
+    said = f"∫ exp(log_prob) is about {mass_estimate.value:.3g} ± {mass_estimate.error:.1g}, where a density has 1"
+    if mass_estimate.value - 5 * mass_estimate.error > 1 + _SLACK:
         raise ProofError(
             f"log_prob has too much mass: {said}: it is not normalised",
             hint="Look for a missing constant, or a determinant of the wrong sign.",
         )
-    if found.value + 5 * found.error < 1 - _SLACK:
+    if mass_estimate.value + 5 * mass_estimate.error < 1 - _SLACK:
         raise ProofError(
             f"log_prob has too little mass where its examples lead: {said}: it is not normalised, or there is more of "
             "it where no example is near",
             hint="Look for a superfluous constant, or let examples give data of every kind.",
         )
-    return Finding("mass", found.draws, abs(math.log(found.value)), found.error, least=True)
+    return Finding("mass", mass_estimate.draws, abs(math.log(mass_estimate.value)), mass_estimate.error, least=True)
 
 
 def _in_float64(condition: Mapping[str, Array]) -> Conditions:
@@ -270,10 +270,10 @@ def _mass(draw: Draw, score: Call, condition: Conditions, *, exact: bool) -> Fin
         raise ProofError(
             f"log_prob is {float(scored[logs.argmax()]):.3g} near a sample, which is impossible for a density of mass 1"
         )
-    found = estimated(logs)
-    mass, error = found.value, found.error
+    mass_estimate = estimated(logs)
+    mass, error = mass_estimate.value, mass_estimate.error
     # an unbiased estimate of at most 1 is above 1000 in one of 1000 models at most (Markov)
-    if mass - 5 * error > 1 + _SLACK and (found.trusted or mass > 1000):
+    if mass - 5 * error > 1 + _SLACK and (mass_estimate.trusted or mass > 1000):
         what = "a density has 1" if exact else "a density has 1, and a bound at most 1"
         raise ProofError(
             f"log_prob has too much mass: ∫ exp(log_prob) is about {mass:.3g} ± {error:.1g}, where {what}: it is not "

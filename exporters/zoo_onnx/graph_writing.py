@@ -17,7 +17,7 @@ from zoo.overriding import override
 from zoo.programs import Graph
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim, Port
-from zoo_onnx.alike import Given, given, kind
+from zoo_onnx.alike import TensorsAsInputs, float_tensors, kind
 from zoo_onnx.build import Builder, Operand
 from zoo_onnx.portable import portable
 from zoo_onnx.sizes import traced_sizes
@@ -137,7 +137,7 @@ class OnnxGraphBuilder(Builder, GraphBuilder):
         shapes = tuple(shape for _, shape in inputs)
         values = [value for value, _ in inputs]
         if self._shares and isinstance(module, nn.Module) and (same := kind(module)) is not None:
-            tensors = given(module)
+            tensors = float_tensors(module)
             if (same, shapes) not in self._traced:
                 self._traced[same, shapes] = trace(_graph_of(module, shapes, tensors), self.opset).graph
             constants = [self.constant(tensor.numpy()) for tensor in tensors.values()]
@@ -214,7 +214,7 @@ def _graph_of(
         return Graph("part", module, inputs, tuple(outputs))
     assert isinstance(module, nn.Module)
     own = (Port(f"own_{i}", "float32", tuple(tensor.shape)) for i, tensor in enumerate(tensors.values()))
-    return Graph("part", Given(module), (*inputs, *own), tuple(outputs))
+    return Graph("part", TensorsAsInputs(module), (*inputs, *own), tuple(outputs))
 
 
 def _output_shapes(

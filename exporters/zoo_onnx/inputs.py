@@ -157,9 +157,9 @@ class Inputs:
             return {}
         if not self.model.takes_parts:
             return {"condition": self.condition(n)}
-        return self._given(self.parts.feeds({ROWS: n}))
+        return self._filled(self.parts.feeds({ROWS: n}))
 
-    def _given(self, parts: Feeds) -> Feeds:
+    def _filled(self, parts: Feeds) -> Feeds:
         """Parts as the graphs of programs take them: encoded, if there is an encoder."""
         graph = self.model.condition_graph()
         return parts if graph is None else call(graph, parts)
@@ -176,7 +176,7 @@ class Inputs:
             return {}
         # led by the batch, or by evaluations and the batch
         leading = [sizes[str(size)] for size in ports[0].shape[: -len(wanted[ports[0].name].shape) + 1 or None]]
-        feeds = self._given(self.parts.feeds({**sizes, ROWS: math.prod(leading)}))
+        feeds = self._filled(self.parts.feeds({**sizes, ROWS: math.prod(leading)}))
         return {port.name: feeds[port.name].reshape(*leading, *feeds[port.name].shape[1:]) for port in ports}
 
     def _extreme_parts(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:

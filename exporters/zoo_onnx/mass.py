@@ -121,8 +121,8 @@ def walked(score: Score, start: Tensor) -> Tensor:
         taken = (torch.log(u[:, 1]) < there - logs) | torch.isneginf(logs)
         here, logs = torch.where(taken[:, None], moved, here), torch.where(taken, there, logs)
     # those that found nothing would stand for nothing
-    found = here[~torch.isneginf(logs)]
-    return found if len(found) > _NEIGHBOURS else here
+    finite = here[~torch.isneginf(logs)]
+    return finite if len(finite) > _NEIGHBOURS else here
 
 
 def _finite(logs: Tensor) -> Tensor:

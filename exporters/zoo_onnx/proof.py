@@ -159,12 +159,12 @@ class Proof:
         densities(x + 1, short, self.model)
         self.reference.repeated_result("log_prob", "for 1 datum", partial(densities, x, short))
         last = max(BATCHES)
-        given = self.inputs.scoring(last)[1]
+        options = self.inputs.scoring(last)[1]
         for n in (1, 2, _REPEATED):
             x, own = self.inputs.scoring(n)
             # few steps of an ODE show it; the references of many are then shared, see _densities
-            arguments = {**own, "steps": given["steps"]} if "steps" in given else own
-            if _alike(given, arguments) and (n != 2 or "steps" not in given):
+            arguments = {**own, "steps": options["steps"]} if "steps" in options else own
+            if _alike(options, arguments) and (n != 2 or "steps" not in options):
                 compute = partial(densities, x, arguments)
                 small = self._densities(n) if _alike(own, arguments) else compute(self.model)
                 self.reference.alone_result(

@@ -17,7 +17,7 @@ from zoo.models import derivatives
 from zoo.programs import Graph
 from zoo.programs.ports import Port
 from zoo_onnx import forward_mode
-from zoo_onnx.alike import Given
+from zoo_onnx.alike import TensorsAsInputs
 from zoo_onnx.folding import folded, is_expensive
 from zoo_onnx.portable import portable
 from zoo_onnx.quiet import quiet
@@ -101,7 +101,7 @@ def _exported(graph: Graph, inputs: list[Tensor], marking: forward_mode.Marking)
     )
     with derivatives.method(marking), _without_stacks():
         program = torch.export.export(_Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False)
-    if isinstance(graph.module, Given) and any(is_expensive(node) for node in program.graph.nodes):
+    if isinstance(graph.module, TensorsAsInputs) and any(is_expensive(node) for node in program.graph.nodes):
         raise ExportError(f"graph {graph.name} has linear algebra of weights that are its inputs")
     return folded(program, inputs, dims)
 

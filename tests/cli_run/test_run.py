@@ -199,8 +199,8 @@ def test_ctrl_c_during_previews_keeps_the_samples(zoo, classes, tmp_path, monkey
 @pytest.fixture
 def counted(monkeypatch):
     """How often a manifest has been read, and a step table made."""
-    from zoo import samplers
     from zoo.bundle.manifest import Manifest
+    from zoo.samplers import runs
 
     counts = {"manifest": 0, "table": 0}
 
@@ -213,7 +213,7 @@ def counted(monkeypatch):
 
     monkeypatch.setattr(Manifest, "from_json", counting("manifest", Manifest.from_json))
     # asked for once for each table that is not finished already
-    monkeypatch.setattr(samplers, "_initial_scale", counting("table", samplers._initial_scale))
+    monkeypatch.setattr(runs, "_initial_scale", counting("table", runs._initial_scale))
     return counts
 
 

@@ -191,7 +191,7 @@ def test_the_teacher_s_steps_are_those_of_its_sampler(teacher, order, sampler):
     classes = np.arange(n) % 2
     expected = teacher.sample(n, noise=noise, condition=classes, seed=0, sampler=sampler, steps=steps, guidance=2.0)
     guided = Teacher(teacher, 2.0)
-    condition = guided.given(torch.from_numpy(classes.astype(np.int32)))
+    condition = guided.conditions(torch.from_numpy(classes.astype(np.int32)))
     times = np.linspace(1.0, 0.0, steps + 1)
     here = Levels.at(teacher.path, np.full(n, 1.0), torch.from_numpy(noise))
     x = here.sigma * torch.from_numpy(noise)
@@ -235,7 +235,7 @@ class TestNamedParts:
         options = {"sampler": "ddim", "steps": steps, "guidance": guidance}
         expected = teacher.sample(n, noise=noise, condition=instructed(n), seed=0, **options)
         guided = Teacher(teacher, guidance)
-        given = guided.given(teacher.hidden(teacher.condition_tensors(instructed(n), n), 0.0))
+        given = guided.conditions(teacher.hidden(teacher.condition_tensors(instructed(n), n), 0.0))
         here = Levels.at(teacher.path, np.full(n, 1.0), torch.from_numpy(noise))
         x = here.sigma * torch.from_numpy(noise)
         for t in np.linspace(1.0, 0.0, steps + 1)[1:-1]:

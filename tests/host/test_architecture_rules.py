@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,12 @@ TENSORS = {
     *("zoo/training/loop.py", "zoo/training/checkpoint.py", "zoo/training/pairing.py"),
     *("zoo/metrics/density.py", "zoo/metrics/agreement.py", "zoo/metrics/classifiers.py"),
 }
+
+
+@cache
+def parsed(source):
+    """The tree of a module, which several rules read."""
+    return ast.parse(source)
 
 
 def imports(path, *, late=True):
@@ -48,7 +55,7 @@ def modules(path, *, late=True):
             for child in ast.iter_child_nodes(node):
                 visit(child)
 
-    visit(ast.parse(path.read_text("utf-8"), str(path)))
+    visit(parsed(path.read_text("utf-8")))
     return found
 
 
@@ -156,7 +163,7 @@ def test_no_docstring_is_wrapped_like_a_string_of_code():
 def seams(source):
     """Lines of docstrings in which a quote, a line break and a quote stand between words."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
+    nodes = [node for node in ast.walk(parsed(source)) if isinstance(node, documented)]
     return [
         node.body[0].lineno for node in nodes if re.search(r' "\n\s*"\S', ast.get_docstring(node, clean=False) or "")
     ]
@@ -167,9 +174,47 @@ def test_every_file_is_short():
     assert long == {}
 
 
+#: participles that say how a thing came about and not what it is
+_NAMELESS = {"given", "made", "found"}
+
+
+def names_bound(source):
+    """Every variable, parameter, function, import and attribute that a module binds, methods apart, with its line."""
+    tree, defined = parsed(source), (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    methods = {each for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for each in node.body}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, (*defined, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node not in methods:
+            yield node.name or "", node.lineno
+        elif isinstance(node, ast.alias) and node.asname:
+            yield node.asname, node.lineno
+
+
+def nameless(source):
+    """Lines in which something is called by no more than a participle."""
+    if not re.search(r"\b_?(?:given|made|found)_?\b", source, re.IGNORECASE):
+        return []
+    # MADE is an algorithm, by the name that its paper gives it
+    return [at for each, at in names_bound(source) if each != "MADE" and each.strip("_").lower() in _NAMELESS]
+
+
+def test_things_are_called_by_what_they_are():
+    probe = (
+        "def f(given):\n    def made(): ...\n    for found, x in y: ...\n    with z as self._given: ...\n"
+        "import a as made\nGiven = 1\nclass Found:\n    def given(self): return self.given, found\n"
+    )
+    assert sorted(nameless(probe)) == [1, 2, 3, 4, 5, 6, 7]
+    folders = ("zoo", "plugins", "exporters", "benchmarks")
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert {name(path): lines for path in paths if (lines := nameless(path.read_text("utf-8")))} == {}
+
+
 def lines_of_functions(source):
     """The name of every function, nested ones too, and its lines without decorators and docstring."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             lines = node.end_lineno - node.lineno + 1
             if ast.get_docstring(node) is not None:

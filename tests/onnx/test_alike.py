@@ -10,7 +10,7 @@ from zoo.models.building import build
 from zoo.registry import Registry
 from zoo_flows.nice import NICE
 from zoo_onnx import graph_writing
-from zoo_onnx.alike import Given, given, kind
+from zoo_onnx.alike import TensorsAsInputs, float_tensors, kind
 from zoo_onnx.export import _traced
 from zoo_onnx.graph_writing import compose
 
@@ -30,7 +30,7 @@ class Layer(nn.Module):
 def test_weights_may_differ():
     assert kind(Layer()) == kind(Layer())
     assert kind(Layer(scale=3.0)) == kind(Layer())
-    assert set(given(Layer())) == {"linear.weight", "linear.bias", "scale"}
+    assert set(float_tensors(Layer())) == {"linear.weight", "linear.bias", "scale"}
 
 
 def plain_tensor(layer):
@@ -103,8 +103,8 @@ def test_attributes_whose_content_cannot_be_seen_are_alike_nothing(change, value
 def test_a_module_takes_the_tensors_of_another():
     one, other = Layer(), Layer(scale=3.0)
     x = torch.randn(4, 2)
-    assert torch.equal(Given(one)(x, *given(other).values()), other(x))
-    assert torch.equal(one(x), Given(one)(x, *given(one).values()))
+    assert torch.equal(TensorsAsInputs(one)(x, *float_tensors(other).values()), other(x))
+    assert torch.equal(one(x), TensorsAsInputs(one)(x, *float_tensors(one).values()))
 
 
 @pytest.fixture(scope="module")

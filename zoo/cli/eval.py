@@ -103,7 +103,7 @@ def command(
         app.say(f"none of {', '.join(metric.name for metric in metrics)} fits {source.name} and its data")
 
 
-def _dataset(app: App, source: Source, name: str | None, given: Mapping[str, Any]) -> tuple[Dataset, dict[str, Any]]:
+def _dataset(app: App, source: Source, name: str | None, stated: Mapping[str, Any]) -> tuple[Dataset, dict[str, Any]]:
     """The data set of that name, or the model's training data, and its options.
 
     They are those given by hand, then those that the model was trained with if it is its data set, then the defaults.
@@ -118,20 +118,20 @@ def _dataset(app: App, source: Source, name: str | None, given: Mapping[str, Any
         raise UsageError(f"{source.name} does not state its training data", hint="Name a data set with --data.")
     name = known.name if name is None and known is not None else str(name)
     trained = None if known is None else known.options_of(name)
-    options = {**(trained or {}), **given}
-    if told := _told(source.name, name, options, given, known):
+    options = {**(trained or {}), **stated}
+    if told := _told(source.name, name, options, stated, known):
         app.say(told)
     return load_data(app.registry.dataset(name), options, app.registry), options
 
 
-def _told(model: str, name: str, options: Mapping[str, Any], given: Mapping[str, Any], known: TrainedOn | None) -> str:
+def _told(model: str, name: str, options: Mapping[str, Any], stated: Mapping[str, Any], known: TrainedOn | None) -> str:
     """Where the options of a data set come from, in one line; empty if they are the defaults, as in training."""
     listed = assignments(options)
     trained = None if known is None else known.options_of(name)
     if trained is not None:
         if not options:
             return ""
-        by_hand = f"; {', '.join(given)} as given, the rest" if given else ","
+        by_hand = f"; {', '.join(stated)} as given, the rest" if stated else ","
         return f"{name} with {listed}{by_hand} as {model} was trained"
     taken = f"with {listed}, else its defaults" if options else "with its defaults"
     if known is None:

@@ -48,7 +48,7 @@ class DirectRunner(Runner):
         if request.preview is not None:
             raise UsageError(f"{model.name} samples in one call and has no previews")
         session, noises = model.session(program.graph), program.noises(model.manifest.graphs)
-        stated = _given(model, noises, request)
+        stated = _stated_noise(model, noises, request)
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
             n = part.stop - part.start
@@ -79,7 +79,7 @@ class DirectRunner(Runner):
         return Scores(score)
 
 
-def _given(model: OpenBundle, noises: Sequence[Noise], request: SampleRequest) -> dict[str, NDArray[np.float32]]:
+def _stated_noise(model: OpenBundle, noises: Sequence[Noise], request: SampleRequest) -> dict[str, NDArray[np.float32]]:
     """The noises that a request states instead of those of its seed, each ``[n, *shape]``.
 
     Raises:

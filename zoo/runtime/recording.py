@@ -142,8 +142,8 @@ class Recorder:
     def _output(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         key = (name, shape)
         if key not in self._outputs:
-            made = onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, dtype.type, *self._place)
-            self._outputs[key] = made
+            value = onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, dtype.type, *self._place)
+            self._outputs[key] = value
         return self._outputs[key]
 
 

@@ -238,12 +238,12 @@ class Session:
             dim: size for port in self.inputs for dim, size in zip(port.shape, arrays[port.name].shape, strict=True)
         }
         ports = {port.name: port for port in self.outputs}
-        found: dict[str, Shaped | None] = {}
+        shapes: dict[str, Shaped | None] = {}
         for name in names:
             shape = [sizes.get(dim, dim) for dim in ports[name].shape]
             known = all(isinstance(size, int) for size in shape) and ports[name].dtype in _NUMPY
-            found[name] = (tuple(map(int, shape)), _NUMPY[ports[name].dtype]) if known else None
-        return found
+            shapes[name] = (tuple(map(int, shape)), _NUMPY[ports[name].dtype]) if known else None
+        return shapes
 
     def _check(self, feeds: Mapping[str, object], elsewhere: Iterable[str] = ()) -> dict[str, Array]:
         """The arrays to feed, made contiguous, after checking that they are exactly what the graph takes."""

@@ -325,8 +325,8 @@ def _check_split(split: Split, whose: str, data: Dataset, condition: Condition |
     try:
         if isinstance(split.condition, Mapping) or not condition.plain:
             labels = {part.name: part.labels for part in condition.parts}
-            for name, given in split.condition.items() if isinstance(split.condition, Mapping) else ():
-                check_finite(given, f"the conditions {name} {whose}", labels.get(name, ()))
+            for name, part in split.condition.items() if isinstance(split.condition, Mapping) else ():
+                check_finite(part, f"the conditions {name} {whose}", labels.get(name, ()))
             condition.arrays(split.condition, len(split))
         else:
             check_finite(np.asarray(split.condition), f"the contexts {whose}", condition.labels)
@@ -343,15 +343,15 @@ def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: Genera
     x = torch.from_numpy(split.x[indices]).to(model.device, model.dtype)
     if data.widths is not None:
         x = x + torch.rand_like(x) * torch.as_tensor(data.widths, dtype=x.dtype, device=x.device)
-    given = None if model.condition is None else split.condition_at(indices)
-    if given is None or model.condition is None:
+    condition = None if model.condition is None else split.condition_at(indices)
+    if condition is None or model.condition is None:
         return x, None
-    if not model.condition.plain and isinstance(given, Mapping):
+    if not model.condition.plain and isinstance(condition, Mapping):
         # texts and labels stay so: the model reads them, with the masks of what it fills up
-        return x, {name: _placed(part, model) if _numeric(part) else part for name, part in given.items()}
-    if isinstance(given, Mapping) or not _numeric(given):
-        given = model.condition.arrays(given, len(x))[model.condition.names[0]]
-    return x, _placed(given, model)
+        return x, {name: _placed(part, model) if _numeric(part) else part for name, part in condition.items()}
+    if isinstance(condition, Mapping) or not _numeric(condition):
+        condition = model.condition.arrays(condition, len(x))[model.condition.names[0]]
+    return x, _placed(condition, model)
 
 
 def _numeric(array: Array) -> bool:

@@ -122,7 +122,7 @@ class Consistency(Distillation):
         # the student first: autocast would reuse weights that were cast without a gradient
         d = student.denoise(noisy, *here, own)
         with torch.no_grad():
-            moved = self.guided.step(noisy, here, there, self.guided.given(seen), order=self.order)
+            moved = self.guided.step(noisy, here, there, self.guided.conditions(seen), order=self.order)
             target = student.denoise(moved, *there, own)
             last = torch.from_numpy(index == len(times) - 2).to(x.device).reshape(there.alpha.shape)
             target = bounded(student, torch.where(last, moved / there.alpha, target))

@@ -117,11 +117,11 @@ class Reflow(Distillation):
             samples = np.concatenate(parts)
             weights.write(folder / PAIRS_FILE, {"samples": samples}, metadata=self._written(seed))
         self.noise, self.samples = (torch.from_numpy(a).to(teacher.device, teacher.dtype) for a in (noise, samples))
-        given = conditions(slice(None))
+        condition = conditions(slice(None))
         if teacher.takes_parts:
-            self.condition = teacher.condition_tensors(given, self.pairs)
+            self.condition = teacher.condition_tensors(condition, self.pairs)
         else:
-            self.condition = None if given is None else teacher.condition_tensor(given, self.pairs)
+            self.condition = None if condition is None else teacher.condition_tensor(condition, self.pairs)
 
     def finish(self, folder: File) -> None:
         """Remove the pairs."""

@@ -88,7 +88,7 @@ def _check_guided(teacher: Diffusion) -> None:
         )
 
 
-class Given(NamedTuple):
+class Conditions(NamedTuple):
     """What a model gets of conditions, and of no condition: tensors, mappings of tensors, or None."""
 
     condition: Any
@@ -108,7 +108,7 @@ class Teacher:
         self.guidance = guidance
 
     @torch.no_grad()
-    def given(self, condition: Any) -> Given:
+    def conditions(self, condition: Any) -> Conditions:
         """What the model gets of the conditions of samples, and of none, for guidance.
 
         Args:
@@ -117,37 +117,37 @@ class Teacher:
         described = self.model.condition
         if described is None or condition is None or not self.model.takes_parts:
             null = None if condition is None else torch.full_like(condition, self.model.null_class or 0)
-            return Given(condition, null)
+            return Conditions(condition, null)
         n = len(next(iter(condition.values())))
         own = self.model.encoded_parts(condition)
         if self.guidance == 1.0:
-            return Given(own, None)
+            return Conditions(own, None)
         nulls = self.model.encoded_parts(described.nulls(described.lengths(condition)))
-        return Given(own, {name: each.expand(n, *each.shape[1:]) for name, each in nulls.items()})
+        return Conditions(own, {name: each.expand(n, *each.shape[1:]) for name, each in nulls.items()})
 
     @torch.no_grad()
-    def denoise(self, x: Tensor, at: Levels, given: Given) -> Tensor:
+    def denoise(self, x: Tensor, at: Levels, conditions: Conditions) -> Tensor:
         """The guided D, bounded as sampling bounds it, ``[n, *event]``."""
-        if self.guidance == 1.0 or given.condition is None:
-            return bounded(self.model, self.model.denoise(x, *at, given.condition))
+        if self.guidance == 1.0 or conditions.condition is None:
+            return bounded(self.model, self.model.denoise(x, *at, conditions.condition))
         twice, time, alpha, sigma = (torch.cat([each, each]) for each in (x, *at))
-        both = _joined(given.condition, given.null)
+        both = _joined(conditions.condition, conditions.null)
         of_class, of_null = self.model.denoise(twice, time, alpha, sigma, both).chunk(2)
         return bounded(self.model, of_null + self.guidance * (of_class - of_null))
 
-    def step(self, x: Tensor, here: Levels, there: Levels, given: Given, *, order: int) -> Tensor:
+    def step(self, x: Tensor, here: Levels, there: Levels, conditions: Conditions, *, order: int) -> Tensor:
         """x at ``there``, by a step of Euler's method (which is DDIM) or of Heun's."""
-        slope = self._velocity(x, here, given)
+        slope = self._velocity(x, here, conditions)
         change = there.place - here.place
         z = x / (here.alpha + here.sigma)
         moved = (there.alpha + there.sigma) * (z + change * slope)
         if order == 1:
             return moved
-        slope = (slope + self._velocity(moved, there, given)) / 2
+        slope = (slope + self._velocity(moved, there, conditions)) / 2
         return (there.alpha + there.sigma) * (z + change * slope)
 
-    def _velocity(self, x: Tensor, at: Levels, given: Given) -> Tensor:
-        d = self.denoise(x, at, given)
+    def _velocity(self, x: Tensor, at: Levels, conditions: Conditions) -> Tensor:
+        d = self.denoise(x, at, conditions)
         return (x - at.alpha * d) / at.sigma - d
 
 

@@ -62,17 +62,17 @@ class Algebra(Protocol[_Value]):
         """The map's inverse: ``[1, n]`` and ``[P, n]`` to ``[1, n]``."""
 
 
-def unfold(made: MADE, algebra: Algebra[_Value], z: _Value) -> tuple[_Value, _Value]:
+def unfold(network: MADE, algebra: Algebra[_Value], z: _Value) -> tuple[_Value, _Value]:
     """Noise ``[d, n]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``."""
-    size = made.size
+    size = network.size
     block = max(1, math.isqrt(size))
-    layers = [made.linear(index) for index in range(len(made.layers))]
+    layers = [network.linear(index) for index in range(len(network.layers))]
     finished: list[_Value | None] = [None] * len(layers)
     pieces = algebra.split(z, [1] * size)
     xs: list[_Value] = []
     parameters: list[_Value] = []
     for low in range(0, size, block):
-        turn = _Block(made, layers, algebra, low, min(low + block, size), finished)
+        turn = _Block(network, layers, algebra, low, min(low + block, size), finished)
         for degree in range(low, turn.high):
             parameters.append(turn.parameters(degree, algebra.seen(xs[-1]) if xs else None))
             xs.append(algebra.inverse(pieces[degree], parameters[-1]))
@@ -86,14 +86,14 @@ class _Block(Generic[_Value]):
 
     def __init__(
         self,
-        made: MADE,
+        network: MADE,
         layers: list[MaskedLinear],
         algebra: Algebra[_Value],
         low: int,
         high: int,
         earlier: list[_Value | None],
     ) -> None:
-        self.made, self.layers, self.algebra = made, layers, algebra
+        self.network, self.layers, self.algebra = network, layers, algebra
         self.low, self.high, self.earlier = low, high, earlier
         #: what each layer has read of degrees in this block
         self.recent: list[_Value | None] = [None] * len(layers)
@@ -132,7 +132,7 @@ class _Block(Generic[_Value]):
         def add(a: _Value | None, b: _Value | None) -> _Value | None:
             return None if a is None or b is None else self.algebra.add(a, b)
 
-        parameters = self.made.through(x, linear, relu, add)
+        parameters = self.network.through(x, linear, relu, add)
         assert parameters is not None  # every component has parameters
         return parameters
 
@@ -150,19 +150,19 @@ class Tensors(Algebra[Tensor]):
     """Unfolding with PyTorch.
 
     Args:
-        made: the network.
+        network: the network.
         transform: the map.
         n: how many samples.
         context: ``[n, c]``, or None.
     """
 
-    def __init__(self, made: MADE, map: Map, n: int, context: Tensor | None) -> None:
+    def __init__(self, network: MADE, map: Map, n: int, context: Tensor | None) -> None:
         self.map = map
         # what is masked is not read either
-        self.weights = [made.linear(index).weight for index in range(len(made.layers))]
-        self.starts = [made.linear(index).bias.unsqueeze(1).expand(-1, n) for index in range(len(made.layers))]
-        if made.context is not None and context is not None:
-            self.starts[0] = self.starts[0] + made.context(context).T
+        self.weights = [network.linear(index).weight for index in range(len(network.layers))]
+        self.starts = [network.linear(index).bias.unsqueeze(1).expand(-1, n) for index in range(len(network.layers))]
+        if network.context is not None and context is not None:
+            self.starts[0] = self.starts[0] + network.context(context).T
 
     @override
     def start(self, index: int, rows: slice) -> Tensor:
@@ -197,6 +197,6 @@ class Tensors(Algebra[Tensor]):
         return self.map.inverse(z, parameters)
 
 
-def data(made: MADE, map: Map, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+def data(network: MADE, map: Map, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
     """Noise ``[n, d]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``, with gradients if they are wanted."""
-    return unfold(made, Tensors(made, map, z.shape[0], context), z.T.clone(memory_format=torch.contiguous_format))
+    return unfold(network, Tensors(network, map, z.shape[0], context), z.T.clone(memory_format=torch.contiguous_format))

@@ -24,20 +24,20 @@ from zoo_flows.transforms.unfolding import unfold
 _STATE = 4
 
 
-def write(builder: GraphBuilder, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> Value:
+def write(builder: GraphBuilder, way: str, network: MADE, map: Map, z: Value, context: Value | None) -> Value:
     """Noise ``[n, d]`` to data ``[n, d]``.
 
     Args:
         builder: the graph.
         way: ``"unroll"`` or ``"loop"``.
-        made: the network, frozen.
+        network: the network, frozen.
         map: whose parameters it makes.
         z: noise.
         context: ``[n, c]``, or None.
     """
     z = builder("Transpose", z, perm=[1, 0])
-    nodes = _Nodes(builder, way, made, map, z, context)
-    x = _looped(nodes, z) if way == "loop" else unfold(made, nodes, z)[0]
+    nodes = _Nodes(builder, way, network, map, z, context)
+    x = _looped(nodes, z) if way == "loop" else unfold(network, nodes, z)[0]
     return builder("Transpose", x, perm=[1, 0])
 
 
@@ -75,16 +75,18 @@ class _MapStep:
 class _Nodes:
     """The algebra of unfolding whose values are nodes ``[k, n]``."""
 
-    def __init__(self, builder: GraphBuilder, way: str, made: MADE, map: Map, z: Value, context: Value | None) -> None:
-        self.builder, self.way, self.made, self.map = builder, way, made, map
-        layers = [made.linear(index) for index in range(len(made.layers))]
+    def __init__(
+        self, builder: GraphBuilder, way: str, network: MADE, map: Map, z: Value, context: Value | None
+    ) -> None:
+        self.builder, self.way, self.network, self.map = builder, way, network, map
+        layers = [network.linear(index) for index in range(len(network.layers))]
         self.weights = [builder.constant(layer.weight.numpy()) for layer in layers]
         #: what is added to a layer's products: ``[k, 1]``, or ``[k, n]`` where the context contributes
         self.starts = [
             builder("Unsqueeze", builder.constant(layer.bias.numpy()), builder.integers(1)) for layer in layers
         ]
-        if made.context is not None and context is not None:
-            weight = builder.constant(made.context.weight.numpy())
+        if network.context is not None and context is not None:
+            weight = builder.constant(network.context.weight.numpy())
             self.starts[0] = builder("Gemm", weight, context, self.starts[0], transB=1)
         n = builder("Slice", builder("Shape", z), builder.integers(1), builder.integers(2))
         self.row = builder("Concat", builder.integers(1), n, axis=0)  # the shape [1, n]
@@ -152,25 +154,27 @@ class _Nodes:
 
 def _looped(nodes: _Nodes, z: Value) -> Value:
     """The first component outside, since no layer has read anything yet, and the others one a turn."""
-    builder, made = nodes.builder, nodes.made
+    builder, network = nodes.builder, nodes.network
     nothing = builder("Slice", z, builder.integers(0), builder.integers(0), builder.integers(0))  # [0, n]
-    read: list[Value] = [nothing] * len(made.layers)
+    read: list[Value] = [nothing] * len(network.layers)
 
     def linear(index: int, value: Value | None) -> Value | None:
         """Units of degree 0: those that read the context alone, and units that read only those."""
-        rows = slice(0, made.linear(index).outputs_below[1])
+        rows = slice(0, network.linear(index).outputs_below[1])
         if rows.stop == 0:
             return None
         start = nodes.start(index, rows)
         if value is None:
             return start
         read[index] = value
-        return nodes.product(index, rows, slice(0, made.linear(index).inputs_below[1]), value, start)
+        return nodes.product(index, rows, slice(0, network.linear(index).inputs_below[1]), value, start)
 
-    x = nodes.inverse(builder("Gather", z, builder.integers(0), axis=0), made.through(None, linear, *_optional(nodes)))
-    if made.size == 1:
+    x = nodes.inverse(
+        builder("Gather", z, builder.integers(0), axis=0), network.through(None, linear, *_optional(nodes))
+    )
+    if network.size == 1:
         return x
-    before, *read = builder.loop(made.size - 1, [x, *read], _Turn(nodes, z))
+    before, *read = builder.loop(network.size - 1, [x, *read], _Turn(nodes, z))
     return builder("Concat", read[0], before, axis=0)
 
 
@@ -179,8 +183,8 @@ class _Turn:
 
     def __init__(self, nodes: _Nodes, z: Value) -> None:
         self.nodes, self.z = nodes, z
-        degrees = range(1, nodes.made.size)
-        layers = [nodes.made.linear(index) for index in range(len(nodes.made.layers))]
+        degrees = range(1, nodes.network.size)
+        layers = [nodes.network.linear(index) for index in range(len(nodes.network.layers))]
         #: first row and column, and those after the last, of each layer's weights in each turn
         self.begins = [np.array([(layer.outputs_below[i], 0) for i in degrees]) for layer in layers]
         self.ends = [
@@ -200,7 +204,7 @@ class _Turn:
             seen = self.nodes.seen_in(builder, read[0]) if index == 0 else read[index]
             return builder("Gemm", weight, seen, start)
 
-        parameters = self.nodes.made.through(
+        parameters = self.nodes.network.through(
             before, linear, lambda value: builder("Relu", value), lambda a, b: builder("Add", a, b)
         )
         row = builder("Add", builder("Unsqueeze", turn, builder.integers(0)), builder.integers(1))

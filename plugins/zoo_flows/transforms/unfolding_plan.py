@@ -100,12 +100,12 @@ class Plan:
     """The operations of :func:`unfold` for a network without residual blocks.
 
     Args:
-        made: the network.
+        network: the network.
     """
 
-    def __init__(self, made: MADE) -> None:
+    def __init__(self, network: MADE) -> None:
         recording = _Recording()
-        unfold(made, recording, Run(_DATA, 0, made.size))
+        unfold(network, recording, Run(_DATA, 0, network.size))
         self.steps = recording.steps
         self._places: list[tuple[int, torch.dtype]] = []
         self._parts: list[Tensor | None] = []
@@ -156,15 +156,15 @@ _PLANS: WeakKeyDictionary[MADE, Plan] = WeakKeyDictionary()
 
 
 @torch.no_grad()
-def data(made: MADE, map: Map, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+def data(network: MADE, map: Map, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
     """Noise ``[n, d]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``; there are no residual blocks."""
-    if (plan := _PLANS.get(made)) is None:
-        plan = _PLANS[made] = Plan(made)
-    layers = [made.linear(index) for index in range(len(made.layers))]
+    if (plan := _PLANS.get(network)) is None:
+        plan = _PLANS[network] = Plan(network)
+    layers = [network.linear(index) for index in range(len(network.layers))]
     n = z.shape[0]
     places = [layer.bias.unsqueeze(1).expand(-1, n).clone(memory_format=torch.contiguous_format) for layer in layers]
-    if made.context is not None and context is not None:
-        places[0] += made.context(context).T
+    if network.context is not None and context is not None:
+        places[0] += network.context(context).T
     transposed = z.T.clone(memory_format=torch.contiguous_format)
     places += [torch.empty_like(transposed), transposed]
     plan.run(map, [layer.weight for layer in layers], places)
