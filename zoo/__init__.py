@@ -1,7 +1,7 @@
 """genzoo: a zoo of flow and diffusion models that leave PyTorch. The public names, loaded when they are first used.
 
-They stand in the stub ``__init__.pyi``. Importing zoo costs nothing and needs neither torch nor NumPy: a plugin's
-module does it each time ``zoo list`` runs.
+They are listed in the stub ``__init__.pyi``. Importing zoo costs nothing and needs neither torch nor NumPy, since the
+module of every plugin does it each time ``zoo list`` runs.
 
 >>> import zoo
 >>> zoo.Architecture(name="gaussian", family="flow", entry="my_plugin.model:Gaussian").requires

@@ -1,4 +1,4 @@
-"""Types of arrays: of any type of element, and of the one that everything is computed in that is not a network's."""
+"""Types of arrays: of any dtype, and of float64, in which everything but networks is computed."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ __all__ = ["Condition", "ConditionLike", "Part", "StoredCondition"]
 #: a class, by number or label, or a vector, for all samples or one for each; the same for parts by their names; None
 #: for the model's own choice
 ConditionLike: TypeAlias = ArrayLike | Mapping[str, ArrayLike | None] | None
-#: the condition beside the samples of a file: an array, or by the names of parts arrays, or one of each sample where
-#: they are of different lengths
+#: the condition beside the samples of a file: an array; or, by the names of parts, an array each, or a list of one
+#: array for each sample where their lengths differ
 StoredCondition: TypeAlias = Array | Mapping[str, Array | list[Array]] | None
 
 _LARGEST_PARTS = 64
@@ -51,7 +51,7 @@ class Condition:
     """One or several parts. :meth:`classes` and :meth:`vector` make conditions of one part, named "condition".
 
     Attributes:
-        parts: the parts, each with a name of its own.
+        parts: the parts, with different names.
 
     Raises:
         ConfigError: no parts, or two with one name.
@@ -216,9 +216,9 @@ class Condition:
         """The values of all parts for ``n`` samples, by name, as graphs take them.
 
         Args:
-            value: for each part by its name: one value for all, or ``n`` of them; the value itself if there is but
-                one part. A text stands for tokens with an alphabet. What is left out is the part's null; a single part
-                of classes that is left out takes every class in turn.
+            value: for each part by its name: one value for all, or ``n`` of them; the value itself if there is
+                only one part. A text stands for tokens with an alphabet. A part that is left out takes its null; if it
+                is the only one, of classes, it takes every class in turn.
             n: number of samples.
             first: index of the first sample, for classes in turn.
 
@@ -253,7 +253,7 @@ class Condition:
         return arrays, index
 
     def lengths(self, arrays: Mapping[str, HasShape]) -> dict[int | str, int]:
-        """How long the tokens and sequences among arrays or tensors are, by the names of their lengths."""
+        """The lengths of the tokens and sequences among arrays or tensors, by the names of these lengths."""
         return {part.shape[0]: int(arrays[part.name].shape[1]) for part in self.parts if part.mask is not None}
 
     def longer(self, arrays: Mapping[str, Array], lengths: Mapping[int | str, int]) -> dict[str, Array]:
@@ -269,7 +269,7 @@ class Condition:
         return filled
 
     def taken(self, value: ConditionLike, n: int, samples: Sequence[int] | Array) -> dict[str, Array | list[Array]]:
-        """The values by the names of parts for some of ``n`` samples, by their numbers; those for all stay so.
+        """The values by the names of parts for some of ``n`` samples, by their numbers; one for all samples is kept.
 
         Raises:
             ConditionError: as for :meth:`arrays`.
@@ -278,7 +278,7 @@ class Condition:
         taken: dict[str, Array | list[Array]] = {}
         for part, values in self._values(value, n, 0).items():
             if named.get(part.name) is None and self.kind == "parts":
-                continue  # what is left out stays so
+                continue  # a part that was left out stays left out
             rows = [row if values.lengths is None else row[: values.lengths[i]] for i, row in enumerate(values.array)]
             if len(rows) == n > 1:
                 chosen = [rows[i] for i in samples]
@@ -288,8 +288,8 @@ class Condition:
         return taken
 
     def stored(self, value: ConditionLike, n: int) -> dict[str, Array]:
-        """The given values of ``n`` samples as arrays, to be written to a file: ``[n, *shape]``, or ``[1, *shape]`` of
-        one for all.
+        """The given values of ``n`` samples as arrays, to be written to a file: ``[n, *shape]``, or ``[1, *shape]`` for
+        one value of all samples.
 
         Tokens and sequences of different lengths come with their masks.
         """
@@ -304,8 +304,8 @@ class Condition:
         return stored
 
     def restored(self, arrays: Mapping[str, Array | list[Array]]) -> dict[str, Array | list[Array]]:
-        """Values as :meth:`arrays` takes them, of a file's arrays: those of :meth:`stored`, without the axis of one for
-        all; other arrays are left alone."""
+        """Values as :meth:`arrays` takes them, of a file's arrays: those of :meth:`stored`, without the axis of one
+        value for all; other arrays are ignored."""
         values: dict[str, Array | list[Array]] = {}
         for part in self.parts:
             if part.name not in arrays:
@@ -342,7 +342,7 @@ class Condition:
     def _arrays_of(
         self, values: Mapping[Part, Values], least: Mapping[int | str, int] | None = None
     ) -> dict[str, Array]:
-        """The same of values; tokens and sequences that name the same length are filled up to a common one."""
+        """The same from values; tokens and sequences that name the same length are filled up to a common one."""
         lengths: dict[int | str, int] = dict(least or {})
         for part, each in values.items():
             if part.mask is not None:

@@ -7,7 +7,7 @@ from typing import Literal
 from zoo.errors import UsageError
 
 #: ``exact``: the log-density of what is sampled. ``bound``: at most that, up to the noise of an estimate.
-#: ``estimate``: it with errors, which are told, as of an ODE. ``none``: the model only samples.
+#: ``estimate``: an estimate of it, with its errors, as by an ODE. ``none``: the model only samples.
 Density = Literal["exact", "bound", "estimate", "none"]
 
 #: in a few words, for people
@@ -20,10 +20,10 @@ MEANINGS: dict[str, str] = {
 
 
 def cannot_sample(name: str) -> UsageError:
-    """What is said of a model that only scores."""
+    """The error of sampling from a model that only scores."""
     return UsageError(f"{name} only scores data: it cannot sample", hint="Score data with it: zoo run --log-prob FILE.")
 
 
 def cannot_score(name: str) -> UsageError:
-    """What is said of a model without a density."""
+    """The error of scoring with a model that has no density."""
     return UsageError(f"{name} only samples: it has no log-density, and cannot score data")

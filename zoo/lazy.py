@@ -1,4 +1,4 @@
-"""Packages whose names are loaded when they are first used, and stand once: in the package's stub."""
+"""Packages whose names are loaded when they are first used, and written once: in the package's stub."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def attach(package: str) -> tuple[Callable[[str], object], Callable[[], list[str
 
 def _stubbed(package: object) -> list[tuple[str, str]]:
     """Each name of a package's stub, with its module."""
-    # read by the loader, which also finds it in an archive; the path is that of the source, whatever was compiled of it
+    # read by the loader, which also finds it in an archive; the path is that of the source, even if it was compiled
     spec = package.__spec__  # type: ignore[attr-defined]
     stub: bytes = spec.loader.get_data(spec.origin.removesuffix("c") + "i")
     words = [line.split() for line in stub.decode().splitlines() if line.startswith("from ") and " as " in line]

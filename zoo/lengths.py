@@ -7,7 +7,7 @@ The event itself says it, so that samples, files and densities of every runtime 
 - any other sequence, ``[length, numbers]`` or ``[numbers, length]``: one of the numbers is a mask, 1 at each position
   of the event and 0 after it, where all numbers are 0.
 
-A log-density is that of the event up to its end, its end included: what data has after it does not count.
+A log-density is that of the event up to and including its end: whatever follows in the data does not count.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Length:
     axis: int = field(default=0, metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
-        """Refuse both rules at once, and none."""
+        """Refuse both rules at once, and neither."""
         numbers = [each for each in (self.end, self.mask) if each is not None]
         whole = all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in numbers)
         if len(numbers) != 1 or not whole or self.axis not in (0, 1) or (self.end is not None and self.axis):
@@ -52,7 +52,7 @@ class Length:
         if self.end is not None:
             return None if len(event_shape) == 1 else "events that end by a symbol have shape [length]"
         if len(event_shape) != 2 or not (self.mask or 0) < event_shape[1 - self.axis]:
-            return f"events that end by a mask have two axes, and number {self.mask} at each position"
+            return f"events that end by a mask have two axes, and more than {self.mask} numbers at each position"
         return None
 
     def content_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -76,7 +76,7 @@ class Length:
         return np.asarray(self.within(x).sum(1), np.int64)
 
     def counted(self, x: Array) -> NDArray[np.int64]:
-        """Positions of events ``[n, *event]`` that a density is of, ``[n]``: those before the end, and the end."""
+        """How many positions of events ``[n, *event]`` a density covers, ``[n]``: those before the end, and the end."""
         within = self.within(x)
         return np.asarray(np.minimum(within.sum(1) + 1, within.shape[1]), np.int64)
 
@@ -88,10 +88,10 @@ class Length:
         return np.where(np.expand_dims(within, 2 - self.axis), x, np.zeros((), x.dtype))
 
     def joined(self, content: Array, lengths: Array, source: str) -> Array:
-        """Events of what they hold ``[n, *content]`` and of their lengths ``[n]``.
+        """Events from their contents ``[n, *content]`` and their lengths ``[n]``.
 
         Raises:
-            DataError: lengths that are none.
+            DataError: lengths that are not whole numbers within the events.
         """
         size = content.shape[1 + self.axis]
         lengths = np.asarray(lengths)

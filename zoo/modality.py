@@ -25,10 +25,10 @@ _LONGEST = 100
 
 
 class Modality:
-    """What samples mean: a frozen dataclass whose fields, as JSON values, cards and manifests store.
+    """What samples mean: a frozen dataclass whose fields are stored in cards and manifests as JSON values.
 
-    What is known of a kind without its fields, such as how its samples are drawn, its
-    :class:`~zoo.registry.cards.ModalityKind` says.
+    Its :class:`~zoo.registry.cards.ModalityKind` says what is known of a kind without its fields, such as how its
+    samples are drawn.
 
     Attributes:
         kind: its name.
@@ -37,7 +37,7 @@ class Modality:
     kind: ClassVar[str] = ""
 
     def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
-        """Why such events cannot be of it, or None if they can.
+        """Why such events cannot have this meaning, or None if they can.
 
         Args:
             event_shape: of one sample.
@@ -148,7 +148,7 @@ class Table(Modality):
     def __post_init__(self) -> None:
         """Refuse duplicate headings."""
         if not self.columns or len({column.name for column in self.columns}) != len(self.columns):
-            raise ConfigError("a table needs at least one column, and each needs a heading of its own")
+            raise ConfigError("a table needs at least one column, and different headings")
 
     def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
         """Why such events cannot be rows of this table, or None if they can."""
@@ -205,7 +205,7 @@ def describe(modality: Modality | None) -> dict[str, object] | None:
     except (TypeError, ValueError) as error:
         raise PluginError(f"{what} has fields that are not JSON values: {error}") from error
     if not same:
-        raise PluginError(f"{what} differs from itself when it is read back")
+        raise PluginError(f"{what} is not the same after it has been written and read back")
     return values
 
 

@@ -15,7 +15,7 @@ elif sys.version_info >= (3, 12):
 else:
 
     def override(method):
-        """Mark a method as overriding one of a base class, which a type checker holds it to."""
+        """Mark a method as overriding one of a base class, which type checkers verify."""
         method.__override__ = True
         return method
 

@@ -45,10 +45,10 @@ class Part:
         minimum: the smallest number that it may contain, or None.
         maximum: the largest, or None.
         alphabet: of tokens, one character a symbol, so that a text can be given; ``size`` may count more symbols.
-        padding: id of the symbol that fills tokens up, which is not a part of them; None if there is none, and 0 fills.
+        padding: id of the symbol that fills tokens up and does not count as one; where it is None, 0 fills them up.
         null: the value that stands for no condition, for guidance: ``size`` for classes (one class more), an id or
             several for tokens, a number for all else, or one for each component of numbers. None if there is none.
-        required: whether it must be given. If not, the null stands for it where it is not.
+        required: whether it must be given. If it need not be, its null is used where it is left out.
 
     Raises:
         ConfigError: fields that contradict each other.
@@ -198,7 +198,7 @@ class Part:
         return numbers
 
     def _of_any_length(self, value: object, n: int) -> Values:
-        """Tokens or sequences: one, or ``n`` of them, each of its own length."""
+        """Tokens or sequences: one, or ``n`` of them, whose lengths may differ."""
         one = self._ids if self.modality == "tokens" else self._rows
         axes = _axes(value, self.who)
         if axes == len(self.shape):
@@ -251,7 +251,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """What was given for a part.
+    """The values of a part for some samples.
 
     Attributes:
         array: ``[1, *shape]`` for one value that serves all samples, or ``[n, *shape]``.
@@ -348,7 +348,7 @@ def _check_size(part: Part) -> str | None:
 
 def _check_alphabet(part: Part) -> str | None:
     if part.modality != "tokens":
-        return None if part.alphabet is None and part.padding is None else "tokens alone have an alphabet or padding"
+        return None if part.alphabet is None and part.padding is None else "only tokens have an alphabet or padding"
     size, alphabet = part.size or 0, part.alphabet
     if alphabet is not None and not (isinstance(alphabet, str) and 0 < len(set(alphabet)) == len(alphabet) <= size):
         return f"an alphabet is a text of at most {size} different characters"
@@ -369,7 +369,7 @@ def _check_range(part: Part) -> str | None:
 def _check_null(part: Part) -> str | None:
     null, size = part.null, part.size or 0
     if null is None:
-        # a condition of one vector could always be made so
+        # conditions of one vector may be optional without a null
         optional = not part.required and part.name != ONLY
         return "it is not required, so it needs a null to stand for it" if optional else None
     if part.modality == "classes":

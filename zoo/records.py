@@ -1,9 +1,9 @@
-"""Frozen dataclasses as JSON values, and back: how manifests, cards, recipes and what stands in them are stored.
+"""Frozen dataclasses as JSON values, and back: how manifests, cards, recipes and their parts are stored.
 
 A field's annotation says what may stand in its place: a dataclass, a text, a number, a list (a tuple in Python), a
 table (a mapping), one of several of these, any of these or null, or anything. A class may name itself by a class
 variable ``kind``, which is written first, or say by ``as_record()`` and ``from_record(values, where)`` how it is stored
-within another. What a value means beyond its type, its class checks when it is made.
+within another. Whatever types do not express, a class checks itself when an instance is made.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 def write(value: object) -> Any:
-    """A dataclass, or what stands in one, as JSON values; :func:`read` reads them back."""
+    """A dataclass, or the value of a field of one, as JSON values; :func:`read` reads them back."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         own = getattr(type(value), "kind", None)
         kind = {"kind": own} if isinstance(own, str) else {}
@@ -38,13 +38,13 @@ def write(value: object) -> Any:
 
 
 def _written(value: object) -> object:
-    """The same for what stands in a dataclass, which may say itself how."""
+    """The same for the value of a field, whose class may define its form by ``as_record``."""
     own: Callable[[], object] | None = getattr(value, "as_record", None)
     return write(value) if own is None else own()
 
 
 def read(cls: type[_T], values: object, where: str) -> _T:
-    """Make a dataclass of JSON values.
+    """Make a dataclass from JSON values.
 
     Args:
         cls: the class.
@@ -113,7 +113,7 @@ def _list(kinds: Sequence[object], value: object, where: str) -> tuple[object, .
 
 
 def _plain(hint: Any, value: object, where: str) -> object:
-    """A text, a number, true or false; what else is annotated, a class checks itself."""
+    """A text, a number, true or false; for any other annotation, the class checks the value itself."""
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint in (str, int, float, bool) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):

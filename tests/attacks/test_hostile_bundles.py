@@ -281,9 +281,9 @@ ATTACKS = [
     ("escape sequences reach terminals", "control character", field("model.name", "\x1b[2J")),
     ("half a character cannot be written", "control character", text('"good"', '"\\ud800"')),
     ("a name is no path", "without slashes", field("model.name", "../../x")),
-    ("an unknown field is an unknown meaning", "nothing is called", field("plugin", "os:system")),
-    ("a number is no text", "stands where", field("event_shape", "2")),
-    ("true is no number", "stands where", field("event_shape", [True])),
+    ("an unknown field is an unknown meaning", "there is no field", field("plugin", "os:system")),
+    ("a number is no text", "expected a list, not", field("event_shape", "2")),
+    ("true is no number", "expected a whole number, not", field("event_shape", [True])),
     ("a sample of petabytes is not drawn", "at most", field("event_shape", [1 << 40])),
     ("a sample of many small sizes neither", "more than", field("event_shape", [1 << 20, 1 << 20])),
     ("a program that this version cannot run", "kind", field("programs.sample.kind", "exec")),
@@ -556,7 +556,7 @@ ATTACKS = [
     # -- what fits, and makes no sense
     ("samples of another shape than the graph's", "shape", field("event_shape", [3])),
     ("a sampler without noise", "no input for the noise", field("programs.sample.noise", None)),
-    ("noise of another distribution", "is none of", field("programs.sample.noise", [_noise("z", "cauchy")])),
+    ("noise of another distribution", "is not one of", field("programs.sample.noise", [_noise("z", "cauchy")])),
     ("no noises", "too few", field("programs.sample.noise", [])),
     ("a noise twice", "cannot run", field("programs.sample.noise", [_noise("z", "normal"), _noise("z", "uniform")])),
     (

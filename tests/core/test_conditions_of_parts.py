@@ -185,7 +185,7 @@ IMPOSSIBLE = [
     ({"shape": ("length",)}, "the shape of numbers"),
     ({"size": 3}, "numbers has none"),
     ({"labels": ("a",)}, "1 labels, where there can be 2"),
-    ({"alphabet": "ab"}, "tokens alone"),
+    ({"alphabet": "ab"}, "only tokens have"),
     ({"minimum": 2.0, "maximum": 1.0}, "goes from 2.0 to 1.0"),
     ({"null": (1.0,)}, "one number, or 2, not 1"),
     ({"null": float("nan")}, "the null is a number"),

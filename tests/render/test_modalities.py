@@ -247,7 +247,7 @@ def test_a_kind_that_two_plugins_claim_is_an_error_that_names_them(bring):
 
 def test_an_extension_that_is_none_is_refused():
     for suffix in ("brd", ".BRD", ".b d", "."):
-        with pytest.raises(ConfigError, match="an extension is as"):
+        with pytest.raises(ConfigError, match="an extension is of the form"):
             kind(suffix=suffix)
 
 

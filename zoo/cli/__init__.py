@@ -4,8 +4,8 @@ What the commands of plugins share with the built-in ones: ``pass_app`` gives a 
 registry, progress, and :meth:`App.emit` for the one JSON document of ``--json``, an option that ``json_option`` adds. A
 :class:`~zoo.errors.ZooError` ends a command with its sentence, hint and exit code.
 
-The names stand in the stub beside this file and are loaded when they are first used: the list of commands is read by
-every registry, which needs no click.
+The names are listed in the stub beside this file and loaded when they are first used: every registry reads the list of
+commands, and does not need click.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def condition_from(condition: Condition, texts: Sequence[str], option: str = "--
 
     if condition.plain:
         if len(texts) > 1:
-            raise UsageError(f"{option} is given {len(texts)} times; this model takes {condition.told} of one file")
+            raise UsageError(f"{option} is given {len(texts)} times; this model takes {condition.told} from one file")
         return read_condition(Path(texts[0]))
     if len(texts) == 1 and ("=" not in texts[0] or Path(texts[0]).is_file()):
         return _all_parts(condition, Path(texts[0]))
@@ -54,7 +54,7 @@ def condition_from(condition: Condition, texts: Sequence[str], option: str = "--
 
 
 def rows_of(condition: Condition, value: ConditionLike) -> int | None:
-    """The number of samples that a value is for, where that shows: an array has one axis more than its part."""
+    """The number of samples that a value is for, if its shape shows that: it then has one axis more than its part."""
     for part in condition.parts:
         array = value.get(part.name) if isinstance(value, Mapping) else value
         if isinstance(array, np.ndarray) and array.ndim == len(part.shape) + 1:
@@ -63,7 +63,7 @@ def rows_of(condition: Condition, value: ConditionLike) -> int | None:
 
 
 def _all_parts(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
-    """All parts of one file, by their names; other arrays of it are left alone."""
+    """All parts in one file, by their names; other arrays in it are ignored."""
     from zoo.render.files import PART
     from zoo.render.read import read_arrays
 
@@ -96,7 +96,7 @@ def condition_of_file(condition: Condition, stored: StoredCondition, n: int) -> 
     """The condition of ``n`` samples that a file holds beside its data.
 
     Raises:
-        ConditionError: it is not one of the model's.
+        ConditionError: it does not fit the model's.
     """
     if condition.plain:
         return condition.array(stored, n)
@@ -139,7 +139,7 @@ def _read(part: Part, path: Path) -> ArrayLike:
 
 
 def _json(path: Path) -> Any:
-    """Its JSON values, which are checked where a part reads them."""
+    """The value of a JSON file, which is checked where a part reads it."""
     try:
         if path.stat().st_size > _LARGEST_JSON:
             raise ConditionError(f"{path} is too large for a condition in JSON")

@@ -55,8 +55,8 @@ def export_all(app: App, cards: list[ModelCard], *, check: bool, output: Path | 
         app: registry, progress and output.
         cards: the models.
         check: whether bundles' golden values are replayed and targets are run.
-        output: folder to keep the exports in; None for none.
-        quality: whether cards' metrics are measured again for fewer bits.
+        output: folder to keep the exports in; None keeps none.
+        quality: whether the metrics of cards are measured again at lower precision.
     """
     targets = [item.description for item in app.registry.items("exporter")]
     assert all(isinstance(target, Exporter) for target in targets)

@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As in click, except that suggestions for a misspelt command are names, of which none is imported."""
+        """As in click, except that suggestions for a misspelt command are found by name, without importing any."""
         name = args[0] if args else "-"
         if name not in COMMANDS and not name.startswith("-"):
             known = self.list_commands(ctx)
@@ -118,7 +118,7 @@ class LazyGroup(click.Group):
 
 
 def _brought(app: App) -> dict[str, str]:
-    """The commands of plugins by name, with what is said of each."""
+    """The commands of plugins by name, with their summaries."""
     claims: dict[str, list[Item]] = {}
     for item in app.registry.items("command"):
         if item.description.name not in COMMANDS:

@@ -45,7 +45,7 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
     for name, reason in report.unmade.items():
         app.say(f"table {name} was not compared: {reason}")
     for name, reason in report.unrun.items():
-        app.say(f"{name} was not replayed in whole: {reason}")
+        app.say(f"{name} was not replayed completely: {reason}")
     rows: list[dict[str, object]] = [{**vars(row), "ok": row.ok} for row in report.rows]
     if app.json:
         result = {"ok": report.ok, "model": source.name, "folder": source.bundle}

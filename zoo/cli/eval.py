@@ -106,7 +106,8 @@ def command(
 def _dataset(app: App, source: Source, name: str | None, stated: Mapping[str, Any]) -> tuple[Dataset, dict[str, Any]]:
     """The data set of that name, or the model's training data, and its options.
 
-    They are those given by hand, then those that the model was trained with if it is its data set, then the defaults.
+    An option given by hand takes precedence over that of the model's training, if it is the model's own data set, and
+    that over the default.
 
     Raises:
         UsageError: no name, and the model does not state its data.

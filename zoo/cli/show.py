@@ -150,7 +150,7 @@ def _length(values: Mapping[str, Any] | None) -> str:
     rule = length_from(values)
     if rule is None:
         return ""
-    return "of its own, to a mask" if rule.end is None else f"of its own, to the first {rule.end}"
+    return "variable, ended by a mask" if rule.end is None else f"variable, ended by the first {rule.end}"
 
 
 def _modality(values: Mapping[str, Any] | None) -> str:

@@ -86,7 +86,7 @@ def _make_room(folder: Path, *, restart: bool) -> None:
     if restart:
         for name in (CARD_FILE, WEIGHTS_FILE, CHECKPOINT_FILE):
             (folder / name).unlink(missing_ok=True)
-    # with its checkpoint, it was not measured to the end
+    # a model beside its checkpoint was not measured completely
     if (folder / CARD_FILE).exists() and not (folder / CHECKPOINT_FILE).exists():
         raise OutputError(
             f"{folder} contains a finished model",

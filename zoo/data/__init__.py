@@ -27,14 +27,14 @@ class Split:
             filled up by their padding, or as texts ``[n]``; or None.
 
     Raises:
-        DataError: what is no array, an empty split, or a condition of another length.
+        DataError: values that are not arrays, an empty split, or a condition of another length.
     """
 
     x: Array
     condition: Array | Mapping[str, Array] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is not arrays, an empty split, or a condition of another length."""
+        """Refuse values that are not arrays, an empty split, or a condition of another length."""
         object.__setattr__(self, "x", _array(self.x, "the samples"))
         if len(self.x) == 0:
             raise DataError("a split of a data set is empty")
@@ -102,7 +102,7 @@ class Dataset:
 
 
 def _array(values: object, what: str) -> Array:
-    """Values as an array with an axis of samples; an array stays the one that it is."""
+    """Values as an array with an axis of samples; an array is returned unchanged."""
     try:
         array: Array = np.asanyarray(values)
     except (TypeError, ValueError) as error:

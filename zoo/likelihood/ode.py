@@ -318,8 +318,8 @@ def _dot(a: Any, b: Any) -> Any:
 def _start_error(alpha: float, level: float, y: Float64Array, k: Float64Array, change: Float64Array) -> Float64Array:
     """The error of taking x₀ for x at the smallest noise level n, ``[n]``: in the density there, and in the scale of y.
 
-    The heat equation gives ∂ log p(y)/∂s = n²·(Δ log p + |∇ log p|²) = change + |k|²/n², k = y - D = -n²·∇ log p, and
-    which grows as n², so half of it is its integral from s = -∞. y - x₀ = (1 - α)·y changes log p by that times the
+    The heat equation gives ∂ log p(y)/∂s = n²·(Δ log p + |∇ log p|²) = change + |k|²/n² with k = y - D = -n²·∇ log p.
+    It grows as n², so its integral from s = -∞ is half of it. y - x₀ = (1 - α)·y changes log p by that times the
     score, and by half its square times the curvature, which is at most the Laplacian where log p is concave; the
     score itself is known only to the digits that float32 leaves of k.
     """

@@ -101,9 +101,8 @@ def features(classifier: Classifier, x: NDArray[np.float32]) -> NDArray[np.float
 def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None = None) -> Metrics:
     """``class_agreement`` of a class-conditional model, and ``frechet_distance``, both by a classifier of real data.
 
-    The distance is in the classifier's features, so it is not FID; that of as many
-    real training samples stands beside it.
-    Empty for data other than labelled images and recordings.
+    The distance is in the classifier's features, so it is not FID; that of as many real training samples is given for
+    comparison. Empty for data other than labelled images and recordings.
 
     Args:
         evaluation: the model and its data.
@@ -120,7 +119,7 @@ def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None 
         verdict = classify_samples(classifier, data, drawn, classes)
         metrics["class_agreement"] = {
             "value": round(verdict.agreement, 4),
-            "of": "samples with the default sampler whose class a judge trained on real data sees",
+            "of": "samples with the default sampler that a classifier trained on real data assigns to their class",
             "samples": verdict.samples,
             "judge_test_accuracy": round(verdict.test_accuracy, 4),
         }
@@ -129,7 +128,7 @@ def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None 
     metrics["frechet_distance"] = {
         "value": round(frechet_distance(features(classifier, as_real(data, drawn)), real), 3),
         "of_training_data": round(frechet_distance(features(classifier, data.train.x[rows]), real), 3),
-        "of": "samples and the test set, in the features of a judge trained on real data: no FID",
+        "of": "samples and the test set, in the features of a classifier trained on real data; not comparable with FID",
         "samples": samples,
     }
     return metrics

@@ -35,7 +35,7 @@ def with_arguments_of(
     Args:
         sources: classes with these arguments.
         make: called with the arguments by name.
-        leaving: arguments of the classes that a caller does not give.
+        leaving: arguments of the classes that callers cannot give.
         defaults: where they differ from the classes'.
     """
     changed = dict(defaults or {})

@@ -33,7 +33,7 @@ def build(registry: Registry, architecture: str, config: Mapping[str, object]) -
     Raises:
         UnknownNameError: no such architecture.
         MissingDependencyError: torch or another requirement is not installed.
-        ConfigError: unknown or missing keywords, invalid values, or a density that no model has.
+        ConfigError: unknown or missing keywords, invalid values, or an invalid attribute ``density``.
         PluginError: it cannot be imported, or is not a :class:`~zoo.GenerativeModel`.
     """
     description = registry.architecture(architecture)

@@ -92,7 +92,7 @@ class Conditioned(nn.Module):
 
     @property
     def part_dropout(self) -> Mapping[str, float]:
-        """Probability of each part that training replaces it alone by its null."""
+        """The probability with which training replaces each part alone by its null."""
         return {} if self.encoder_module is None else self.encoder_module.plan.dropout
 
     @property

@@ -182,7 +182,7 @@ def checked_part(value: Tensor, part: Part, n: int, *, look: bool) -> Tensor:
 
 
 def mask_of(part: Part, values: Tensor) -> Tensor:
-    """Which tokens ``[n, length]``, or rows of a sequence, are not filled up: all but padding at the end."""
+    """1 for the tokens, or rows of a sequence, and 0 for the padding at their end, ``[n, length]``."""
     if part.padding is None:
         return torch.ones(values.shape[:2], device=values.device)
     real = (values != part.padding).to(torch.int32)

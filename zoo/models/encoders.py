@@ -248,7 +248,7 @@ class PictureEncoder(nn.Module):
 
 
 class Resize(nn.Module):
-    """Linear interpolation along the last axes, by matrices; where it makes smaller, it averages.
+    """Linear interpolation along the last axes, by matrices; where it shrinks, it averages.
 
     As Pillow's bilinear filter, and ``F.interpolate`` with ``antialias``.
 

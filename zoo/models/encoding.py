@@ -61,8 +61,8 @@ class PartEncoding:
         by: the way, see above.
         width: of its vector, or of each of its tokens; numbers without a width are taken as they are.
         channels: of an image's or recording's convolutions, each of which halves the sides.
-        grid: positions along each side that are left of it for the last layer.
-        layers: of the transformer of tokens or a sequence; with 0 they are but embedded.
+        grid: positions along each side that remain for the last layer.
+        layers: of the transformer of tokens or a sequence; with 0 they are only embedded.
         heads: of its attention, and of the cross-attention.
         dropout: probability that training replaces this part by its null, whatever the others are. All parts at once
             are replaced with the probability ``class_dropout`` of the model, as guidance needs.
@@ -179,7 +179,7 @@ class Plan:
 
     @cached_property
     def dropout(self) -> dict[str, float]:
-        """Probability of each part that training replaces it by its null, where there is one."""
+        """The probability with which training replaces each part by its null, where it is above 0."""
         return {name: each.dropout for name, each in self.encodings.items() if each.dropout}
 
 

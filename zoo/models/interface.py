@@ -29,12 +29,12 @@ __all__ = ["Condition", "DirectModel", "GenerativeModel", "Noise", "Objective", 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """One of the losses that a training step minimises, each over parameters of its own.
+    """One of the losses that a training step minimises, each over different parameters.
 
     Attributes:
         name: in a word, for messages.
         loss: ``(x, *, condition) -> Tensor``, a scalar with a gradient, like :meth:`GenerativeModel.loss`.
-        parameters: what it changes; its gradient by other parameters is not taken.
+        parameters: those that it changes; the gradient with respect to others is not computed.
     """
 
     name: str
@@ -86,8 +86,8 @@ class GenerativeModel(Conditioned, ABC):
         raise cannot_sample(type(self).__name__)
 
     def examples(self, n: int) -> Tensor:
-        """``n`` data that a model that only scores is proven with, ``[n, *event_shape]``: standard normals, unless
-        overridden by data like those that it is for."""
+        """``n`` data ``[n, *event_shape]`` with which an export proves a model that only scores: standard normals,
+        unless overridden by typical data."""
         return self.noise(0, n, self.event_shape)
 
     def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
@@ -114,7 +114,7 @@ class GenerativeModel(Conditioned, ABC):
         """The training objective, a scalar: the negative log-likelihood unless a family has a better one.
 
         Raises:
-            UsageError: a model that only samples, and has no objective of its own.
+            UsageError: a model that only samples, and does not override this method.
         """
         if self.density == "none":
             raise UsageError(
@@ -124,7 +124,7 @@ class GenerativeModel(Conditioned, ABC):
         return -self.log_prob(x, condition=condition).mean()
 
     def objectives(self) -> Sequence[Objective]:
-        """What a training step minimises, one after another: :meth:`loss` by all parameters, unless overridden.
+        """What a training step minimises, one after another: :meth:`loss` over all parameters, unless overridden.
 
         A model with adversaries, say, gives two with disjoint parameters. Each is followed by a step of the recipe's
         optimizer on its parameters, with the same batch; gradients are clipped, and checked to be finite, one objective
@@ -232,8 +232,8 @@ class DirectModel(GenerativeModel):
 
     Flows are such models: ``inverse`` maps base noise to data. Everything else follows. A model that only samples, such
     as the generator of a GAN, says ``density = "none"``, and implements :meth:`inverse` and :meth:`loss`. A model that
-    draws several noises, or others than normals, names them by :attr:`noises` and implements :meth:`draw` instead of
-    :meth:`inverse`. A model that only scores, such as a kernel density, says ``samples = False``, and implements
+    draws several noises, or noise that is not normal, lists them in :attr:`noises` and implements :meth:`draw` instead
+    of :meth:`inverse`. A model that only scores, such as a kernel density, says ``samples = False``, and implements
     :meth:`log_density` alone.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Whether a plugin's path is one: its functions agree with one another, in float64."""
+"""Checks that a plugin's path is a Gaussian path: that its functions agree with one another, in float64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def checked(path: GaussianPath, what: str) -> GaussianPath:
         what: its name in messages.
 
     Raises:
-        PluginError: what does not hold, or fails.
+        PluginError: with the property that does not hold, or a function that fails.
     """
     try:
         wrong = _wrong(path)
@@ -34,15 +34,15 @@ def _wrong(path: GaussianPath) -> str | None:
     (alpha, sigma), log_snr = path.alpha_sigma(t), np.asarray(path.log_snr(t))
     for name, values in (("alpha", alpha), ("sigma", sigma), ("log_snr", log_snr)):
         if np.shape(values) != t.shape or np.asarray(values).dtype != np.float64 or not np.isfinite(values).all():
-            return f"{name} gives finite numbers in float64, one for each t"
+            return f"{name} must give finite numbers in float64, one for each t"
     if not ((alpha > 0) & (sigma > 0)).all():
-        return "alpha and sigma are above 0 between the ends"
+        return "alpha and sigma must be above 0 between the ends"
     if not (np.diff(log_snr) < 0).all():
-        return "log_snr decreases in t"
+        return "log_snr must decrease in t"
     if not np.allclose(2.0 * np.log(alpha / sigma), log_snr, rtol=1e-6, atol=1e-6):
-        return "log_snr is ln(alpha²/sigma²)"
+        return "log_snr must be ln(alpha²/sigma²)"
     if not np.allclose(path.time_at(log_snr), t, rtol=0.0, atol=1e-6):
-        return "time_at inverts log_snr"
+        return "time_at must be the inverse of log_snr"
     if not np.isfinite(path.network_time(t)).all():
-        return "network_time is finite"
-    return None if np.shape(path.log_snr(0.5)) == () else "functions of one t give one number"
+        return "network_time must be finite"
+    return None if np.shape(path.log_snr(0.5)) == () else "functions of one t must give one number"

@@ -45,7 +45,7 @@ class Tabulated(GaussianPath):
         time_scale: as given.
 
     Raises:
-        ConfigError: no such table.
+        ConfigError: an invalid table.
     """
 
     time: tuple[float, ...]

@@ -49,7 +49,7 @@ def condition_names(condition: Condition | None, graphs: Mapping[str, HasPorts],
 def check_encoder(
     condition: Condition | None, graphs: Mapping[str, HasPorts], encoder: str, batch: int | None = None
 ) -> None:
-    """Refuse a condition encoder that does not take the parts of a condition, or gives what no graph could take.
+    """Refuse a condition encoder that does not take the parts of a condition, or whose outputs no graph could take.
 
     In a bundle of a fixed batch, it takes one condition at a time.
 

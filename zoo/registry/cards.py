@@ -59,7 +59,7 @@ class Architecture(Description):
 
 @dataclass(frozen=True, kw_only=True)
 class Family(Description):
-    """A family of models, with the class that makes one of parts of your own, such as a network or transforms.
+    """A family of models, with the class that makes a model from your own parts, such as a network or transforms.
 
     Attributes:
         entry: ``"module:Class"`` of a :class:`~zoo.GenerativeModel`.
@@ -245,7 +245,7 @@ class ModalityKind(Description):
     def __post_init__(self) -> None:
         """Refuse an invalid extension."""
         if self.suffix and not (self.suffix[0] == "." and self.suffix[1:].isalnum() and self.suffix.islower()):
-            raise ConfigError(f"modality {self.name!r}: an extension is as .wav, not {self.suffix!r}")
+            raise ConfigError(f"modality {self.name!r}: an extension is of the form .wav, not {self.suffix!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

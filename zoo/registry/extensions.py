@@ -1,4 +1,4 @@
-"""What plugins bring that files name: kinds of program, paths, formats, modalities.
+"""What plugins bring that files refer to by name: kinds of program, paths, formats, modalities.
 
 They are looked up only when a file names one.
 """

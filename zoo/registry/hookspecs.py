@@ -53,7 +53,7 @@ def zoo_architectures() -> Iterable[Architecture]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_families() -> Iterable[Family]:  # type: ignore[empty-body]
-    """Classes that make models of parts, such as ``zoo.Diffusion`` of a network.
+    """Classes that make models from parts, such as ``zoo.Diffusion`` from a network.
 
     Example::
 

@@ -28,7 +28,7 @@ _LARGEST = 1 << 28  # largest file in bytes: over four hours at 8 kHz
 def encoded(samples: Array, modality: Audio, lengths: NDArray[np.int64] | None = None) -> bytes:
     """A .wav file of recordings ``[n, 1, length]`` in [-1, 1), one after another.
 
-    Recordings of lengths of their own are as long as they are, and a chunk ``cue`` says where each begins.
+    Recordings of variable length keep their lengths, and a chunk ``cue`` says where each begins.
 
     A number x is written as ⌊32768·x⌋, which removes the uniform noise, one step wide, with which models see
     recordings. Numbers are clipped to [-1, 1).
@@ -78,7 +78,7 @@ def _cues(content: bytes) -> list[int]:
 
 
 def read_lengths(path: Path, modality: Audio, length: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Recordings of lengths of their own, filled up ``[n, 1, length]``, and their lengths ``[n]``.
+    """Recordings of variable length, filled up ``[n, 1, length]``, and their lengths ``[n]``.
 
     Args:
         path: as :func:`encoded` writes it, or one recording.

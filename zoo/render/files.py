@@ -30,8 +30,8 @@ class Extras:
     """Metadata of samples; formats omit what they cannot store.
 
     Attributes:
-        condition: int ``[n]`` or float ``[n, d]``; arrays ``[n, ...]``, or ``[1, ...]`` of one for all samples, by the
-            names of parts; or None.
+        condition: int ``[n]`` or float ``[n, d]``; arrays ``[n, ...]``, or ``[1, ...]`` for one value of all samples,
+            by the names of parts; or None.
         labels: names of the classes.
         levels: number of values of discrete data; samples then lie in [0, levels).
         modality: the meaning of a sample's numbers, where its shape does not tell.
@@ -58,7 +58,7 @@ class Extras:
 def named(condition: Array | Mapping[str, Array] | None, n: int) -> dict[str, Array]:
     """The condition of ``n`` samples as arrays of a file by name: ``condition``, or ``condition/<part>``.
 
-    A part that is one for all loses its first axis.
+    A part with one value for all samples loses its first axis.
     """
     if condition is None:
         return {}

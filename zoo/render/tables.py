@@ -76,7 +76,7 @@ def _read(texts: Sequence[str], column: Column, where: str) -> NDArray[np.float6
     if column.values:
         places = {name: float(i) for i, name in enumerate(column.values)}
         if unknown := next((text for text in texts if text not in places), None):
-            raise DataError(f"{where}: {unknown!r} is none of {', '.join(column.values)}")
+            raise DataError(f"{where}: {unknown!r} is not one of {', '.join(column.values)}")
         return np.array([places[text] for text in texts])
     read = np.empty(len(texts))
     for i, text in enumerate(texts):

@@ -24,7 +24,7 @@ def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str |
 
 
 def png(samples: Array, extras: Extras) -> bytes:
-    """Images, points, numbers, or what draws itself, as a picture; see :func:`picture_of`."""
+    """Images, points, numbers, or samples of a modality that draws itself, as a picture; see :func:`picture_of`."""
     described = modalities.kind_of(extras.modality)
     if described is not None and described.draw:
         return modalities.drawn(described, samples, extras)

@@ -22,8 +22,8 @@ class ConditionRows:
     Indexing by a slice gives those of some of the samples.
 
     Args:
-        rows: gives arrays ``[rows, ...]`` by port, for given lengths of tokens and sequences; called when they are
-            needed first, and once.
+        rows: gives arrays ``[rows, ...]`` by port, for given lengths of tokens and sequences; called once,
+            when they are first needed.
         index: the row of each sample.
         lengths: of tokens and sequences, see :meth:`zoo.conditions.Condition.lengths`.
     """
@@ -58,7 +58,7 @@ class ConditionRows:
         return self if lengths == self.lengths else ConditionRows(self._make, self.index, lengths)
 
     def arrays(self) -> dict[str, Array]:
-        """Arrays ``[n, ...]`` by port; views of a single row, if there is but one."""
+        """Arrays ``[n, ...]`` by port; views of a single row, if there is only one."""
         if len(self.index) and all(len(array) == 1 for array in self.rows.values()):
             return {name: np.broadcast_to(a, (len(self), *a.shape[1:])) for name, a in self.rows.items()}
         return {name: array.take(self.index, 0) for name, array in self.rows.items()}
@@ -90,8 +90,8 @@ def encoded(session: Session, parts: Mapping[str, Array], numbers: int) -> dict[
     Args:
         session: the encoder.
         parts: ``[rows, ...]`` by port.
-        numbers: how many numbers of the parts may be given at a time; more than a row in any case. In a bundle of a
-            fixed batch, it is one row.
+        numbers: how many numbers of the parts may be passed in one call, which takes at least one row. In a bundle of a
+            fixed batch, it takes one.
 
     Raises:
         RuntimeFailure: ONNX Runtime failed, or a value is not finite.

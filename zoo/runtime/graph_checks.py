@@ -63,7 +63,7 @@ def _checked_names(manifest: Manifest, program: Program) -> list[str]:
 
 
 def check_symbols(manifest: Manifest, program: Program) -> None:
-    """Refuse a graph that gives anything besides samples but by how much each of their symbols was ahead."""
+    """Refuse a graph with outputs other than samples and the margins of their symbols."""
     _, *others = manifest.graphs[program.graph].outputs
     for port in others:
         if port.name != MARGIN:
@@ -72,7 +72,7 @@ def check_symbols(manifest: Manifest, program: Program) -> None:
 
 
 def check_event(manifest: Manifest, graph: str, names: Iterable[str], leading: int, event: tuple[int, ...]) -> None:
-    """Refuse ports of a graph that are not ``leading`` dimensions of events."""
+    """Refuse ports of a graph whose shapes are not ``leading`` dimensions followed by an event."""
     for port in (*manifest.graphs[graph].inputs, *manifest.graphs[graph].outputs):
         if port.name in names and (len(port.shape) != leading + len(event) or port.shape[leading:] != event):
             raise BundleError(f"{port.name} of graph {graph} has shape {port.shape}, samples have {event}")
@@ -134,7 +134,7 @@ def check_path(program: Iterate | Integrate) -> None:
 
 
 def check_numbers(*values: object) -> None:
-    """Refuse what is not a finite number."""
+    """Refuse values that are not finite numbers."""
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise BundleError(f"{value!r} stands where a number should")
+            raise BundleError(f"expected a number, not {value!r}")

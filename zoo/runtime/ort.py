@@ -6,7 +6,7 @@ from typing import Any
 
 from zoo.errors import MissingDependencyError, RuntimeFailure
 
-#: ONNX Runtime's log severity; what matters is raised as well
+#: ONNX Runtime's log severity; whatever matters is raised as an error too
 FATAL = 4
 
 _REPAIR = "`zoo doctor` shows what is installed and how to fix it."

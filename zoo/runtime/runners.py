@@ -25,7 +25,7 @@ def runner_of(program: Program) -> Runner:
     """The runner of a program.
 
     Raises:
-        BundleError: no installed runner does.
+        BundleError: no installed plugin runs programs of its kind.
         PluginError, MissingDependencyError: a plugin's runner cannot be loaded.
     """
     return BUILTIN[program.kind] if program.kind in BUILTIN else _plugins(program.kind)

@@ -54,7 +54,7 @@ class SampleRequest:
         n: number of samples.
         condition: ``[n]`` or ``[n, d]``, or rows of named parts, or None: :func:`~zoo.runtime.conditioning.feeds_of`.
         seed: key of the noise.
-        options: the rest; what takes a model is not checked yet.
+        options: all others; checks that need a model have not been made yet.
         preview: to be called after each step, or None.
     """
 
@@ -105,7 +105,7 @@ class Runner:
         """The step table that options of ``sample`` stand for; None for a program without one.
 
         Raises:
-            UsageError: options that it does not take, which are all but noise to start from.
+            UsageError: options that it does not take: all except noise to start from.
         """
         if refused := [name for name in options.given if name != "noise"]:
             raise UsageError(f"{model.name} samples in one call and has no option {', '.join(refused)}")

@@ -23,7 +23,8 @@ class SamplingOptions:
     """How to draw samples, except for their number, condition and seed; None selects the model's default.
 
     Checks that need no model are made here. Those that need one (its samplers, its null class, the shapes of its
-    samples) are made by :mod:`zoo.samplers.stepping` when a run begins, before a network is evaluated.
+    samples) are made by :mod:`zoo.samplers.runs` and :mod:`zoo.samplers.stepping` when a run begins, before a
+    network is evaluated.
 
     Attributes:
         sampler: name of a sampler, or a finished table.

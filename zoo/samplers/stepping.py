@@ -70,7 +70,7 @@ class StepSampler(Generic[Data]):
                 **taken,
             )
 
-        # raises errors before anything runs, an encoder of conditions among it
+        # raises errors before anything runs, even an encoder of conditions
         start(slice(0, 1), [name for name in ("condition", "other") if not isinstance(arrays[name], np.ndarray)])
         return start
 
@@ -175,7 +175,7 @@ class StepSampler(Generic[Data]):
 
 
 def _some(values: Any, samples: slice) -> Any:
-    """Those of some samples; the arrays of named parts by name."""
+    """The values of some samples; those of named parts by name."""
     if values is None or isinstance(values, Mapping):
         return each_of(lambda array: array[samples], values)
     some = values[samples]

@@ -53,15 +53,15 @@ class _Checker:
             self.check(value, self._branch(value, schema["oneOf"], where), where)
             return
         if "const" in schema and (type(value) is not type(schema["const"]) or value != schema["const"]):
-            raise ValueError(f"{_at(where)}{_show(value)} stands where {schema['const']!r} should")
+            raise ValueError(f"{_at(where)}expected {schema['const']!r}, not {_show(value)}")
         if "enum" in schema and value not in schema["enum"]:
-            raise ValueError(f"{_at(where)}{_show(value)} is none of {', '.join(map(str, schema['enum']))}")
+            raise ValueError(f"{_at(where)}{_show(value)} is not one of {', '.join(map(str, schema['enum']))}")
         kinds = schema.get("type")
         if kinds is not None:
             kinds = [kinds] if isinstance(kinds, str) else kinds
             if not any(_is(value, kind) for kind in kinds):
                 should = " or ".join(_TYPES[kind] for kind in kinds)
-                raise ValueError(f"{_at(where)}{_show(value)} stands where {should} should")
+                raise ValueError(f"{_at(where)}expected {should}, not {_show(value)}")
         if isinstance(value, dict):
             self._table(value, schema, where)
         elif isinstance(value, list):
@@ -88,11 +88,11 @@ class _Checker:
             if isinstance(kind, str) and kind not in kinds and others is not None:
                 return others
             if not isinstance(kind, str) or kind not in kinds:
-                raise ValueError(f"{_at(where)}the kind {_show(kind)} is none of {', '.join(kinds)}")
+                raise ValueError(f"{_at(where)}the kind {_show(kind)} is not one of {', '.join(kinds)}")
             return kinds[kind]
         if not fitting:
             should = " or ".join(dict.fromkeys(_TYPES[b["type"]] for b in resolved))
-            raise ValueError(f"{_at(where)}{_show(value)} stands where {should} should")
+            raise ValueError(f"{_at(where)}expected {should}, not {_show(value)}")
         return fitting[0]
 
     def _table(self, value: dict[str, Any], schema: dict[str, Any], where: str) -> None:
@@ -111,7 +111,7 @@ class _Checker:
             if name in known:
                 self.check(inner, known[name], f"{where}.{name}")
             elif others is False:
-                raise ValueError(f"{_at(where)}nothing is called {_show(name)} here")
+                raise ValueError(f"{_at(where)}there is no field {_show(name)}")
             elif isinstance(others, dict):
                 self.check(inner, others, f"{where}.{name}")
 
@@ -127,9 +127,9 @@ def _text(value: str, schema: dict[str, Any], where: str) -> None:
     if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", math.inf):
         raise ValueError(f"{_at(where)}a text of {len(value)} characters is too long or too short")
     if "pattern" in schema and not _matches(schema["pattern"], value):
-        raise ValueError(f"{_at(where)}{_show(value)} is not {schema.get('title', 'spelt as it should be')}")
+        raise ValueError(f"{_at(where)}{_show(value)} is not {schema.get('title', 'of the required form')}")
     if value in schema.get("not", {}).get("enum", ()):
-        raise ValueError(f"{_at(where)}{_show(value)} is not {schema.get('title', 'what may stand here')}")
+        raise ValueError(f"{_at(where)}{_show(value)} is not {schema.get('title', 'an allowed value')}")
 
 
 def _number(value: float, schema: dict[str, Any], where: str) -> None:

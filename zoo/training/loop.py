@@ -347,7 +347,7 @@ def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: Genera
     if condition is None or model.condition is None:
         return x, None
     if not model.condition.plain and isinstance(condition, Mapping):
-        # texts and labels stay so: the model reads them, with the masks of what it fills up
+        # texts and labels are passed on: the model reads them, and makes the masks of what it fills up
         return x, {name: _placed(part, model) if _numeric(part) else part for name, part in condition.items()}
     if isinstance(condition, Mapping) or not _numeric(condition):
         condition = model.condition.arrays(condition, len(x))[model.condition.names[0]]

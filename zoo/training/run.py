@@ -200,7 +200,7 @@ def _measured(card: ModelCard, folder: Path, measure: Callable[[], dict[str, obj
     """Add what is measured to the card of a model folder.
 
     Raises:
-        ZooError: measuring failed; the folder holds the model all the same, and the checkpoint measures it again.
+        ZooError: measuring failed; the folder holds the trained model, and a run from the checkpoint measures it again.
     """
     try:
         metrics = measure()
@@ -208,7 +208,7 @@ def _measured(card: ModelCard, folder: Path, measure: Callable[[], dict[str, obj
         what = str(error) if isinstance(error, ZooError) else last_line(error)
         raise PluginError(
             f"{card.name} cannot be measured on the test split: {what}",
-            hint=f"It is trained, and whole in {folder}. The same command measures it again.",
+            hint=f"The trained model is complete in {folder}. Run the same command to measure it again.",
         ) from error
     card = replace(card, metrics=metrics)
     write_text(folder / CARD_FILE, card.to_json())

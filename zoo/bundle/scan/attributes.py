@@ -13,7 +13,7 @@ from zoo.bundle.scan.schemas import ATTRIBUTES, Schema, schema_of
 from zoo.bundle.scan.values import Fields
 from zoo.bundle.scan.wire import signed
 
-#: largest largest enlargement by one attribute of a convolution or pooling
+#: the largest enlargement by one attribute of a convolution or pooling
 _MAX_SIZING = 1 << 16
 #: integers have 64 bits, but some operators truncate counts to 32
 _MAX_WHOLE = 1 << 31
@@ -67,7 +67,7 @@ def attributes_of(reader: Reader, node: Fields, schema: Schema) -> dict[str, Fie
 
 
 def _check(node: Fields, name: str, attribute: Fields, schema: Schema) -> None:
-    """Refuse an attribute that the schema does not have, or that does not have exactly the value of its type."""
+    """Refuse an attribute that the schema does not have, or that does not hold one value of the schema's type."""
     if (kind := schema.attributes.get(name)) is None:
         if "g" in attribute or "graphs" in attribute:
             refuse(f"has a graph in attribute {shown(name)} of {describe(node)}")

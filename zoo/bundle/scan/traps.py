@@ -1,8 +1,8 @@
 """Nodes that terminate the process in which ONNX Runtime runs them, found by running random nodes, each in its own
 process.
 
-ONNX Runtime reports an error for most invalid nodes. These it does not check, some of them already when a file is
-loaded and its constants are folded.
+ONNX Runtime reports an error for most invalid nodes. It does not check those refused here, and some of them terminate
+the process already when a file is loaded and its constants are folded.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def check_traps(node: Fields, attributes: Mapping[str, Fields], takes: Sequence[
 
 
 def _check_division(node: Fields, takes: Sequence[Value]) -> None:
-    """An integer division traps for a divisor of 0, and for the smallest number divided by -1.
+    """An integer division traps for a divisor of 0, and for the smallest number divided by -1, which overflows.
 
-    (That quotient overflows.) So a divisor must be floating-point, or known to be neither: a constant, or a maximum
-    with a constant of 1 or more, which is how exporters write divisions by sizes.
+    So a divisor must be floating-point, or known to be neither 0 nor -1: a constant, or a maximum with a constant of 1
+    or more, which is how exporters write divisions by sizes.
     """
     if any(value.dtype in FLOATS for value in takes):
         return
