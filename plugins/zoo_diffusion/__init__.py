@@ -134,7 +134,7 @@ def zoo_distillations() -> list[DistillationMethod]:
     return [
         DistillationMethod(
             name="consistency",
-            summary="the student says where the ODE of the teacher ends, from anywhere",
+            summary="the student predicts where the teacher's ODE ends, from any point",
             entry="zoo_diffusion.distillation.consistency:Consistency",
             paper=(
                 "Song, Dhariwal, Chen & Sutskever 2023, Consistency models, arXiv:2303.01469; "

@@ -14,10 +14,10 @@ from zoo_flows.transforms import Marginals
 
 
 class Columns(LatentCodec):
-    """A row of a table and :class:`~zoo_flows.transforms.marginals.Marginals` of it: the same map that flows use.
+    """Rows of a table through :class:`~zoo_flows.transforms.marginals.Marginals`, the same map that flows use.
 
     Diffusions of tables bring numbers to normal ranks for the same reason (Kotelnikov et al. 2023, arXiv:2209.15421,
-    section 3), and diffuse categories by a process of their own; here a category is an interval of the line, so
+    section 3), and diffuse categories by another process; here a category is an interval of the line, so
     that one process diffuses all columns, with one density.
 
     Args:

@@ -59,12 +59,12 @@ def conditioned_network(
             ``classes`` and ``vector``; and of ``cross_attention``, if parts go in by it.
         condition: what it is conditioned on, or None.
         conditioning: how parts go in, see :mod:`zoo.models.encoding`; or None.
-        ways: how they can.
+        ways: those that the network supports.
         size: positions of the data, see :class:`~zoo.models.encoding.Plan`.
         channels_last: see there.
 
     Raises:
-        ConfigError: parts that cannot go in so.
+        ConfigError: parts that cannot enter the network like that.
     """
     if condition is None or condition.plain:
         if conditioning:

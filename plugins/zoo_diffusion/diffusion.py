@@ -222,7 +222,7 @@ class Diffusion(SteppedModel):
         n = len(self.check_data(x))
         if self.consistency:
             raise ConfigError(
-                "a consistency model is not trained by a loss of its own",
+                "a consistency model has no loss to be trained by: it is distilled",
                 hint='Give the recipe a table [distillation] with method = "consistency".',
             )
         state = (self.encoded(x)[0] - self.shift) / self.scale

@@ -16,7 +16,7 @@ from zoo_diffusion.dit import DiTDiffusion
 from zoo_diffusion.kl_autoencoder import KLAutoencoder
 from zoo_diffusion.unet import UNetDiffusion
 
-#: the networks of latents, by the architecture that they are of
+#: the networks of latents, by architecture
 NETWORKS: dict[str, Callable[..., Diffusion]] = {"unet": UNetDiffusion, "dit": DiTDiffusion}
 
 
@@ -62,7 +62,7 @@ class Latents(LatentCodec):
 class LatentDiffusion(Diffusion):
     """A diffusion of latents (Rombach et al. 2022, arXiv:2112.10752).
 
-    Its autoencoder is trained first, as a model of its own; a recipe names it (``[model] parts``), and it stays
+    Its autoencoder is trained first, as a separate model; a recipe names it (``[model] parts``), and it stays
     unchanged. Latents are not a bijection of the data, so this model does not score.
 
     Args:

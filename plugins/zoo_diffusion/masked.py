@@ -77,7 +77,7 @@ class MaskedDiffusion(SteppedModel):
                 f"a masked model needs at least 2 levels, 1 layer and 1 order, not {levels}, {layers} and {orders}"
             )
         if heads < 1 or width < 1 or width % heads:
-            raise ConfigError(f"the width of tokens, {width}, is shared by {heads} heads")
+            raise ConfigError(f"the width of tokens ({width}) must be divisible by the number of heads ({heads})")
         if unknown := (sampling or {}).keys() - {"steps", "guidance", "options"}:
             raise ConfigError(f"sampling takes steps, guidance and options, not {', '.join(sorted(unknown))}")
         self.event_shape = self.state_shape = (int(event_shape[0]),)
@@ -111,8 +111,8 @@ class MaskedDiffusion(SteppedModel):
     def loss(self, x: Tensor, *, condition: Tensor | None = None) -> Tensor:
         """The bound on the negative log-likelihood, in nats a sequence, from one random set of hidden positions each.
 
-        As many as any number of positions are hidden with the same probability, and the mean loss over them counts for
-        all positions (Hoogeboom et al. 2022, eq. 5): the integral over time of the continuous bound, done exactly.
+        Every number of hidden positions is equally likely, and the mean loss over the hidden ones counts for all
+        positions (Hoogeboom et al. 2022, eq. 5): the integral over time of the continuous bound, done exactly.
 
         Args:
             x: ``[n, length]``, whole numbers, or with uniform noise in [0, 1) added.
@@ -138,8 +138,8 @@ class MaskedDiffusion(SteppedModel):
     def log_prob(self, x: Tensor, *, condition: TensorCondition = None, **options: Any) -> Tensor:
         """Log-probability of sequences, in nats, under the network's autoregressive models in K fixed orders, mixed.
 
-        Each order of revealing positions is a model of its own, of exact probabilities, and sampling one position at a
-        step picks one of all orders. Their mixture over K of them, drawn once for all, is a distribution too: its
+        Each order of revealing positions is a model with exact probabilities, and sampling one position at a step picks
+        one of all orders. Their mixture over K of them, drawn once for all, is a distribution too: its
         probabilities sum to 1, and their logarithm is exact, not a bound.
 
         Args:

@@ -1,12 +1,12 @@
-"""What training weighs, at which times, and which noise meets which data.
+"""The weighting of the training loss, its times, and the coupling of noise and data.
 
-The loss is a weighted mean of \\|F - target\\|², with F what the network says. Weightings are told by what they make of
+The loss is a weighted mean of \\|F - target\\|², with F the network's output. Weightings are given by the weight w of
 the error of the denoised sample D, w(σ̃)·\\|D - x₀\\|² with the noise level σ̃ = σ/α and SNR = 1/σ̃²:
 
 ==========  ==============================  ==========================================================
 name        w                               source
 ==========  ==============================  ==========================================================
-prediction  what is 1 for F                 Ho et al. 2020, eq. 14, for ε; and likewise for the others
+prediction  that of weight 1 for F          Ho et al. 2020, eq. 14, for ε; and likewise for the others
 min-snr     min(SNR, γ), γ = 5              Hang et al. 2023, arXiv:2303.09556, eq. 8
 p2          SNR/(k + SNR)^γ, k = 1, γ = 1   Choi et al. 2022, arXiv:2204.00227, eq. 8
 edm         (σ̃² + s²)/(σ̃·s)²                Karras et al. 2022, arXiv:2206.00364, table 1

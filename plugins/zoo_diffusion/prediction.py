@@ -52,14 +52,14 @@ def check_prediction(prediction: str, path: GaussianPath) -> Prediction:
 def network_input(
     prediction: Prediction, x: Tensor, alpha: Tensor, sigma: Tensor, data_std: float = DATA_STD
 ) -> Tensor:
-    """What the network is shown of x_t: x_t itself, or with EDM's preconditioning c_in·x_t, of unit variance."""
+    """The network's input: x_t itself, or with EDM's preconditioning c_in·x_t, of unit variance."""
     return x / _norm(alpha, sigma, data_std) if prediction == "edm" else x
 
 
 def target(
     prediction: Prediction, x0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor, data_std: float = DATA_STD
 ) -> Tensor:
-    """What the network should have said. ``alpha`` and ``sigma`` broadcast against ``x0``."""
+    """The network's target. ``alpha`` and ``sigma`` broadcast against ``x0``."""
     if prediction == "epsilon":
         return noise
     if prediction == "x0":

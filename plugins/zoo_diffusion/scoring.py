@@ -38,7 +38,7 @@ class Scorable(Denoises, Protocol):
         shift: data units of state 0.
         scale: data units of one unit of state.
         likelihood: whether it scores.
-        consistency: whether D is a consistency function, and no expected clean state.
+        consistency: whether D is a consistency function, not the expected clean state.
         coding: from data to what is diffused, or None.
         state_shape: shape of one state.
         condition: what data is conditioned on, or None.
@@ -69,7 +69,7 @@ class Scorable(Denoises, Protocol):
         ...
 
     def check_data(self, x: Tensor) -> Tensor:
-        """Refuse what is not data of the model."""
+        """Refuse values that are not data of the model."""
         ...
 
     def condition_tensor(self, condition: TensorCondition, n: int) -> Tensor | None:
@@ -137,7 +137,7 @@ class OdeScorer:
         return torch.from_numpy(bound).to(model.device, model.dtype)
 
     def check_ode(self, purpose: str) -> None:
-        """Refuse what takes the probability-flow ODE of a model whose denoiser defines none.
+        """Refuse a purpose that needs the probability-flow ODE, with a model that has none.
 
         Raises:
             UsageError: a consistency model, or one that was built without its likelihood.

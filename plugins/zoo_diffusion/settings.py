@@ -22,7 +22,7 @@ def check_settings(
     variance: str,
     likelihood: bool,
 ) -> None:
-    """Refuse what no diffusion can be built with; arguments are those of :class:`~zoo_diffusion.diffusion.Diffusion`.
+    """Refuse settings that no diffusion can have; arguments are those of :class:`~zoo_diffusion.diffusion.Diffusion`.
 
     Raises:
         ConfigError: unknown, or out of range.
@@ -56,7 +56,8 @@ def checked_parts(network: object, event_shape: Sequence[int]) -> tuple[int, ...
 
 
 def check_output(output: object, state_shape: tuple[int, ...], *, learned_variance: bool) -> None:
-    """Refuse what a network may not return: anything but a tensor of one prediction for each number of a state.
+    """Refuse an output that a network may not return: anything but a tensor with one prediction for each number of
+    a state.
 
     Raises:
         ConfigError: with both shapes.

@@ -14,7 +14,7 @@ from zoo.models.encoding import CONCATENATION, CROSS_ATTENTION, EMBEDDING
 from zoo_diffusion.conditioning import ChannelsLast, conditioned_network
 from zoo_diffusion.diffusion import Diffusion
 
-#: what data and condition settle, so that no config says it of a network
+#: arguments of networks that data and condition determine, so that no config states them
 _SETTLED = ("size", "in_channels", "out_channels", "classes", "vector", "beside", "cross_attention")
 #: ways in which parts of a condition go into networks with cross-attention
 ATTENDING = (EMBEDDING, CONCATENATION, CROSS_ATTENTION)
@@ -23,7 +23,7 @@ ATTENDING = (EMBEDDING, CONCATENATION, CROSS_ATTENTION)
 def network_arguments(
     *networks: type, defaults: Mapping[str, object] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Let an architecture take a network's arguments, but those that its data settle: as a mapping, before its own.
+    """Let an architecture take a network's arguments, except those that data determine: as a mapping, before its own.
 
     Args:
         networks: the network, and others to which it passes its arguments on.

@@ -305,7 +305,7 @@ class TestAConsistencyModel:
         assert programs.log_prob is None
 
     def test_it_is_not_trained_without_a_teacher(self):
-        with pytest.raises(ConfigError, match="not trained by a loss of its own"):
+        with pytest.raises(ConfigError, match="has no loss to be trained by"):
             self.model.loss(torch.zeros(2, 2))
 
 
@@ -325,7 +325,7 @@ class TestStart:
         ("method", "config", "says"),
         [
             (Consistency, {"sampling": FEW, "hidden": 32}, "cannot start with the teacher's weights"),
-            (Consistency, {"sampling": FEW, "prediction": "velocity"}, "predicts v as it does"),
+            (Consistency, {"sampling": FEW, "prediction": "velocity"}, "must predict v, as the teacher does"),
             (Reflow, {"path": "rectified-flow", "prediction": "velocity"}, "must have its path, prediction"),
         ],
     )

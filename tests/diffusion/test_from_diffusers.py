@@ -502,7 +502,7 @@ def test_a_dit_with_several_embeddings_is_refused(registry, tmp_path):
         ({"_class_name": "PNDMScheduler"}, "scheduler PNDMScheduler, whose steps are not those of any sampler"),
         ({"_class_name": "KarrasVeScheduler"}, "scheduler KarrasVeScheduler, which genzoo does not know"),
         ({"_class_name": None}, "scheduler None, which genzoo does not know"),
-        ({"trained_betas": [0.1, 0.2]}, "trained_betas of its own"),
+        ({"trained_betas": [0.1, 0.2]}, "has trained_betas; only named"),
         ({"beta_schedule": "sigmoid"}, "beta_schedule 'sigmoid'; linear, scaled_linear, squaredcos_cap_v2 can be"),
         ({"prediction_type": "score"}, "prediction_type 'score'; epsilon, sample, v_prediction can be"),
         ({"beta_start": "small"}, "beta_start 'small', which is not a number"),

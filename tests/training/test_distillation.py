@@ -103,7 +103,7 @@ def toml(value):
 
 
 def test_a_model_without_a_teacher_says_that_it_needs_one(tmp_path):
-    with pytest.raises(ConfigError, match="not trained by a loss of its own"):
+    with pytest.raises(ConfigError, match="has no loss to be trained by"):
         run(recipe(FEW), tmp_path / "out")
     assert not (tmp_path / "out" / CARD_FILE).exists()
 

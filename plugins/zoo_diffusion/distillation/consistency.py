@@ -99,7 +99,8 @@ class Consistency(Distillation):
         """The teacher's weights, which mean the same in the student if it predicts the same."""
         if getattr(student, "prediction", None) != self.guided.model.prediction:
             raise ConfigError(
-                f"a student that starts with the teacher's weights predicts {self.guided.model.prediction} as it does"
+                "a student that starts with the teacher's weights must predict "
+                f"{self.guided.model.prediction}, as the teacher does"
             )
         super().start(student)
 

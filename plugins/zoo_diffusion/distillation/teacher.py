@@ -67,7 +67,7 @@ def check_teacher(student: Any, teacher: Any, *, guidance: float) -> None:
 
 
 def _taken(condition: Condition | None) -> Any:
-    """What has to be the same of two models' conditions: of plain ones, labels and whether they are required do not."""
+    """What must be the same in two models' conditions; labels and ``required`` of plain ones may differ."""
     return (condition.kind, condition.size) if condition is not None and condition.plain else condition
 
 
@@ -89,7 +89,7 @@ def _check_guided(teacher: Diffusion) -> None:
 
 
 class Conditions(NamedTuple):
-    """What a model gets of conditions, and of no condition: tensors, mappings of tensors, or None."""
+    """What a model gets for conditions, and for no condition: tensors, mappings of tensors, or None."""
 
     condition: Any
     null: Any
@@ -109,7 +109,7 @@ class Teacher:
 
     @torch.no_grad()
     def conditions(self, condition: Any) -> Conditions:
-        """What the model gets of the conditions of samples, and of none, for guidance.
+        """What the model gets for the conditions of samples, and for none, as guidance needs.
 
         Args:
             condition: a tensor, or the parts ``[n, ...]`` and masks of what a student was given; None for none.

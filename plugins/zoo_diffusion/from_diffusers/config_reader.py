@@ -9,7 +9,7 @@ from typing import Any
 from zoo.errors import ConfigError
 
 ANOTHER = (
-    "With -I sampler=ddim only the noise schedule is taken from it, and the sampler is ours; so with any other name."
+    "With -I sampler=ddim, or another name, only the noise schedule is taken from it, and the sampler is genzoo's."
 )
 _TELLING = "Take the key out of the file if you know that the network was trained and is to be sampled without it."
 

@@ -30,7 +30,7 @@ _SETTINGS = ("id2label",)
 #: pipelines that load any scheduler as their own class
 _CONVERTING = {"DDIMPipeline": "DDIMScheduler", "PNDMPipeline": "PNDMScheduler"}
 _MAX_SIZE = 1 << 24
-_ALONE = "Where only the network and its noise schedule are wanted, copy their two folders to one of their own."
+_ALONE = "Where only the network and its noise schedule are wanted, copy their two folders into a new one."
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def network(config: Mapping[str, Any], folder: Path, *, null_class: bool, time_e
     # the class that DiT used before it got its own
     if kind == "DiTTransformer2DModel" or (kind == "Transformer2DModel" and config.get("norm_type") == "ada_norm_zero"):
         if null_class:
-            raise UsageError("null_class is an option for U-Nets: a DiT has a null class of its own")
+            raise UsageError("null_class is an option for U-Nets: a DiT always has a null class")
         return _dit(config, where, time_embedding)
     raise ConfigError(
         f"{where} describes a {kind}, which cannot be imported",

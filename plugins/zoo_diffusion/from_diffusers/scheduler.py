@@ -1,4 +1,4 @@
-"""The config of a scheduler of diffusers as path, prediction and sampler of ours, which do the same or are refused.
+"""The config of a scheduler of diffusers as path, prediction and sampler of ours that do the same, or refused.
 
 ===============================  =================================================  ====================================
 scheduler                        sampler                                            with
@@ -130,7 +130,7 @@ def _discrete_path(reader: ConfigReader, keys: Collection[str]) -> dict[str, obj
             "use_flow_sigmas", "which can be imported only from FlowMatchEulerDiscreteScheduler", hint=""
         )
     if reader("trained_betas", None) is not None:
-        raise ConfigError(f"{reader.where} has trained_betas of its own; only schedules with a name can be imported")
+        raise ConfigError(f"{reader.where} has trained_betas; only named schedules can be imported")
     name, ends = reader.one_of("beta_schedule", "linear", _PATHS)
     path: dict[str, object] = {"name": name, "num_timesteps": reader.whole("num_train_timesteps", 1000, 2)}
     if ends:
@@ -231,7 +231,7 @@ def _dpm_solver(reader: ConfigReader, learned_variance: bool, clipped: bool) -> 
     solver = reader.one_of("solver_type", "midpoint", _SOLVERS)
     order = reader("solver_order", 2)
     if isinstance(order, bool) or order not in ((1, 2) if sampler == "dpm-solver-pp" else (2,)):
-        raise reader.refuse("solver_order", "which genzoo's sampler does differently")
+        raise reader.refuse("solver_order", "which genzoo's sampler implements differently")
     options: dict[str, object] = {"spacing": _spacing(reader, "linspace", ("trailing",)), "initial_scale": 1.0}
     options["max_gain"] = _ANY_GAIN
     if sampler == "dpm-solver-pp-sde":

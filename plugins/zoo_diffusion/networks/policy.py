@@ -197,7 +197,7 @@ def _three(level: nn.Module) -> tuple[Callable[..., Tensor], Callable[..., Tenso
 
 
 def _check(length: int, down_dims: Sequence[int], step_embedding: int, kernel_size: int, n_groups: int) -> None:
-    """Refuse what cannot be built.
+    """Refuse arguments with which the network cannot be built.
 
     Raises:
         ConfigError: with what does not fit.

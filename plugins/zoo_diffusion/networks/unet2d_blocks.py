@@ -53,7 +53,7 @@ class BlockStyle:
     downsample_padding: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what is not known."""
+        """Refuse unknown values."""
         if self.activation not in ACTIVATIONS:
             raise ConfigError(f"act_fn must be one of {', '.join(ACTIVATIONS)}, not {self.activation!r}")
         if self.time not in ("default", "scale_shift"):

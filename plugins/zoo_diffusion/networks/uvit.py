@@ -67,8 +67,9 @@ class UViT(Network):
         num_heads: attention heads.
         mlp_ratio: hidden units of the MLPs over ``embed_dim``.
         qkv_bias: whether queries, keys and values have a bias.
-        mlp_time_embed: whether two layers turn the sines and cosines of the time into its token; else they are it.
-        conv: whether a 3×3 convolution has the last word, which removes the edges of patches.
+        mlp_time_embed: whether two layers turn the sines and cosines of the time into its token; else they are it
+            themselves.
+        conv: whether a 3×3 convolution comes last, which removes the edges of patches.
         vector: see :class:`~zoo_diffusion.networks.network.Network`; it is a token, as a class is.
     """
 
