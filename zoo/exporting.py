@@ -32,7 +32,7 @@ def export(
     registry: Registry | None = None,
     progress: StageProgress | None = None,
     packing: Mapping[str, object] | None = None,
-    **options: Any,
+    **options: object,
 ) -> Path:
     """Export a model.
 
@@ -85,7 +85,7 @@ def pack(
     target: str,
     force: bool = False,
     registry: Registry | None = None,
-    **options: Any,
+    **options: object,
 ) -> Path:
     """Pack a finished bundle for a target, without PyTorch or tracing; its golden values are replayed instead.
 

@@ -6,7 +6,7 @@ import inspect
 import os
 import traceback
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo import weights
 from zoo.bundle import WEIGHTS
@@ -108,7 +108,7 @@ def _takes(architecture: str, accepted: Mapping[str, object] | None) -> str | No
 
 
 def load(
-    registry: Registry, model: str | os.PathLike[str] | ModelCard | Source, /, **importing: Any
+    registry: Registry, model: str | os.PathLike[str] | ModelCard | Source, /, **importing: object
 ) -> GenerativeModel:
     """Build a model and load its weights, digest checked.
 

@@ -1,20 +1,23 @@
 """The classes of families, as far as the host knows them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
+from zoo.models.contexts import TensorCondition
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Programs
+from zoo.samplers.options import SampleArgument
 
 class Diffusion(GenerativeModel):
     network: nn.Module
     def __init__(
-        self, network: nn.Module, event_shape: Sequence[int], *, condition: Condition | None = None, **settings: Any
+        self, network: nn.Module, event_shape: Sequence[int], *, condition: Condition | None = None, **settings: object
     ) -> None: ...
-    def sample(self, n: int, *, condition: Any = None, seed: int | None = None, **options: Any) -> Tensor: ...
+    def sample(
+        self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: SampleArgument
+    ) -> Tensor: ...
     def programs(self) -> Programs: ...
 
 class Flow(DirectModel):
@@ -25,7 +28,7 @@ class Flow(DirectModel):
         transforms: Iterable[nn.Module],
         *,
         condition: Condition | None = None,
-        **settings: Any,
+        **settings: object,
     ) -> None: ...
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor: ...
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor: ...

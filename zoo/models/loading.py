@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.models import building
 from zoo.registry import installed
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from zoo.models.interface import GenerativeModel
 
 
-def load(model: str | Path, /, **importing: Any) -> GenerativeModel:
+def load(model: str | Path, /, **importing: object) -> GenerativeModel:
     """A PyTorch model with its weights, by its name or by the path of its folder or bundle, or of another project's.
 
     ``importing`` are options of the importer that reads the latter.

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from zoo.bundle import MANIFEST, Bundle, Manifest, is_bundle, open_bundle, read_manifest
 from zoo.conditions import Condition
@@ -74,7 +74,7 @@ class Source:
         return open_bundle(self.bundle, self.known)
 
 
-def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: Any) -> Source:
+def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: object) -> Source:
     """Resolve MODEL: a registered model, a model folder, a bundle, or a path that an importer reads.
 
     A registered name takes precedence over a folder of that name; ``./name`` is always the folder.

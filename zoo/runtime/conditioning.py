@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class ConditionRows:
         return {name: array.take(self.index, 0) for name, array in self.rows.items()}
 
 
-def evenly(*conditions: Any) -> tuple[Any, ...]:
+def evenly(*conditions: Conditions) -> tuple[Conditions, ...]:
     """Conditions of named parts, whose tokens and sequences are filled up to the longest of all; others unchanged."""
     lengths: dict[int | str, int] = {}
     for rows in conditions:

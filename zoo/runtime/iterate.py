@@ -8,16 +8,17 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from zoo.arrays import Array
 from zoo.bundle.manifest import Manifest
+from zoo.conditions import ConditionLike
 from zoo.errors import BundleError, RuntimeFailure, UsageError
 from zoo.overriding import override
 from zoo.paths import is_gaussian
 from zoo.programs import Program
 from zoo.runtime import data
-from zoo.runtime.conditioning import ConditionRows, evenly
+from zoo.runtime.conditioning import ConditionRows, Conditions, evenly
 from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest
@@ -107,19 +108,19 @@ class OnnxEngine(Engine[Any, Array]):
         self.samplers, self.described, self.stored = model.samplers, model.condition, model.stored_tables
 
     @override
-    def condition(self, condition: Any, n: int) -> Any:
+    def condition(self, condition: ConditionLike, n: int) -> Conditions:
         return self._model.sampling_condition(condition, n)
 
     @override
-    def null(self, n: int, condition: Any) -> Any:
+    def null(self, n: int, condition: Conditions) -> Conditions:
         return self._model.null_condition(n, condition.lengths) if isinstance(condition, ConditionRows) else None
 
     @override
-    def even(self, condition: Any, other: Any) -> tuple[Any, Any]:
+    def even(self, condition: Conditions, other: Conditions) -> tuple[Conditions, Conditions]:
         condition, other = evenly(condition, other)
         return condition, other
 
-    def centred(self, x: Any) -> Any:
+    def centred(self, x: ArrayLike) -> Array:
         """Integers of a model of discrete data as the middle of their bins."""
         return data.centred(x, self._model.levels)
 

@@ -15,7 +15,7 @@ from zoo.arrays import Array
 from zoo.bundle import Bundle, open_bundle
 from zoo.conditions import ConditionLike
 from zoo.counts import Progress, checked_count, ticker
-from zoo.errors import RuntimeFailure, UsageError
+from zoo.errors import UsageError
 from zoo.likelihood import LogDensity
 from zoo.noise import check_seed
 from zoo.runtime import contract, data, scoring
@@ -23,10 +23,10 @@ from zoo.runtime.device import Device
 from zoo.runtime.iterate import step_sampler
 from zoo.runtime.opened import LARGEST_COUNT, OpenBundle, fresh_seed
 from zoo.runtime.runners import runner_of
-from zoo.runtime.running import SampleRequest, Samples
+from zoo.runtime.running import SampleRequest, Samples, finite
 from zoo.runtime.streaming import Frame, awaited, awaited_frames, frames
 from zoo.samplers import BUILTIN, Guidance, SamplerFunction, SamplingOptions, StepTable
-from zoo.samplers.options import OptionValue
+from zoo.samplers.options import OptionValue, SampleArgument
 from zoo.samplers.runs import Preview
 from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import too_many
@@ -168,7 +168,7 @@ class BundledModel(OpenBundle):
         for attempt in self.attempts(batches, batch_size, self.session(program.graph)):
             with attempt as part:  # only one at a time takes memory
                 samples[part] = drawing.draw(part, tick)
-        return self._finite(samples)
+        return finite(samples, self.name)
 
     def begin(
         self,
@@ -246,7 +246,8 @@ class BundledModel(OpenBundle):
     ) -> Samples:
         """Take the remaining rows and return the samples; arguments and errors as for :meth:`advance`."""
         steps = step_sampler(self)
-        return self._finite(steps.finish(state, batch_size=batch_size, progress=progress, preview=preview))
+        samples = steps.finish(state, batch_size=batch_size, progress=progress, preview=preview)
+        return finite(samples, self.name)
 
     def encode(
         self,
@@ -282,7 +283,7 @@ class BundledModel(OpenBundle):
         noise = sampler.encode(
             values, condition=conditions, steps=steps, order=order, batch_size=batch_size, progress=progress
         )
-        return self._finite(noise)
+        return finite(noise, self.name)
 
     def to_latent(self, x: Array) -> Array:
         """Data ``[n, *event_shape]`` to latents ``[n, *state_shape]``; the data itself if there is no encoder.
@@ -298,7 +299,7 @@ class BundledModel(OpenBundle):
 
     # -- samples that are watched and waited for --------------------------------------------------------------------
 
-    def stream(self, n: int, *, batch_size: int | None = None, **options: Any) -> Iterator[Frame]:
+    def stream(self, n: int, *, batch_size: int | None = None, **options: SampleArgument) -> Iterator[Frame]:
         """Draw samples, and yield a frame after each step. A model that samples in one call yields a single frame.
 
         Args:
@@ -310,25 +311,28 @@ class BundledModel(OpenBundle):
             UsageError, DataError, ConditionError: as for :meth:`sample`, before the first frame is requested.
             RuntimeFailure: with a frame.
         """
-        if self.manifest.sampling.stepped and not options.get("fused"):
-            options.pop("fused", None)
-            return frames(self, self.begin(n, **options), self.event_shape, batch_size)
-        return iter([Frame(1, 1, self.sample(n, batch_size=batch_size, **options))])
+        keywords: dict[str, Any] = dict(options)
+        if self.manifest.sampling.stepped and not keywords.get("fused"):
+            keywords.pop("fused", None)
+            return frames(self, self.begin(n, **keywords), self.event_shape, batch_size)
+        return iter([Frame(1, 1, self.sample(n, batch_size=batch_size, **keywords))])
 
-    async def stream_async(self, n: int, **options: Any) -> AsyncIterator[Frame]:
+    async def stream_async(self, n: int, **options: SampleArgument) -> AsyncIterator[Frame]:
         """:meth:`stream` for ``async for``; each step runs in a thread, and others may run between.
 
         If cancelled, or left early, it ends after the current step.
         """
-        if not self.manifest.sampling.stepped or options.get("fused"):
-            yield Frame(1, 1, await self.sample_async(n, **options))
+        keywords: dict[str, Any] = dict(options)
+        if not self.manifest.sampling.stepped or keywords.get("fused"):
+            yield Frame(1, 1, await self.sample_async(n, **keywords))
             return
-        async for frame in awaited_frames(partial(self.stream, n, **options)):
+        async for frame in awaited_frames(partial(self.stream, n, **keywords)):
             yield frame
 
-    async def sample_async(self, n: int, *, progress: Progress | None = None, **options: Any) -> Samples:
+    async def sample_async(self, n: int, *, progress: Progress | None = None, **options: SampleArgument) -> Samples:
         """:meth:`sample` in a thread, for ``await``. If cancelled, it ends after the current call of a graph."""
-        return await awaited(lambda look: self.sample(n, progress=look, **options), progress)
+        keywords: dict[str, Any] = dict(options)
+        return await awaited(lambda look: self.sample(n, progress=look, **keywords), progress)
 
     def warm_up(self, n: int = 1, *, condition: ConditionLike = None) -> None:
         """Load the graphs for sampling and scoring, and run a step, so that the first request is as fast as later ones.
@@ -430,15 +434,6 @@ class BundledModel(OpenBundle):
         return scoring.bound(
             self, x, condition=condition, seed=seed, steps=steps, terms=terms, batch_size=batch_size, progress=progress
         )
-
-    def _finite(self, samples: Samples) -> Samples:
-        finite = np.isfinite(samples).reshape(len(samples), -1).all(1)
-        if not finite.all():
-            raise RuntimeFailure(
-                f"{np.count_nonzero(~finite)} of {len(samples)} samples of {self.name} are not finite, "
-                f"the first is sample {int(np.argmin(finite))}"
-            )
-        return samples
 
 
 def _settled(n: int, seed: int | None) -> tuple[int, int]:

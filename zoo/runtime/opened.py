@@ -7,7 +7,7 @@ import math
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,7 +209,11 @@ class OpenBundle:
                 session.largest_batch = (n + 1) // 2
                 waiting.append(part)
 
-    def filled(self, array: Any) -> Any:
+    @overload
+    def filled(self, array: Array) -> Array: ...
+    @overload
+    def filled(self, array: Conditions) -> Conditions: ...
+    def filled(self, array: Conditions) -> Conditions:
         """A batch padded to the fixed batch size of the graphs, if any; to be truncated afterwards."""
         if array is None or self.manifest.batch is None:
             return array

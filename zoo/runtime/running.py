@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.bundle.manifest import Manifest
-from zoo.errors import BundleError, UsageError
+from zoo.errors import BundleError, RuntimeFailure, UsageError
 from zoo.programs import Program
 from zoo.runtime.conditioning import Conditions
 from zoo.runtime.opened import OpenBundle
@@ -17,6 +17,21 @@ from zoo.samplers import SamplingOptions, StepTable
 from zoo.samplers.runs import Preview, Tick
 
 Samples = NDArray[np.float32]
+
+
+def finite(samples: Samples, name: str) -> Samples:
+    """Return ``samples`` if all of their numbers are finite.
+
+    Raises:
+        RuntimeFailure: with the first sample that has others, and the model's ``name``.
+    """
+    good = np.isfinite(samples).reshape(len(samples), -1).all(1)
+    if not good.all():
+        raise RuntimeFailure(
+            f"{np.count_nonzero(~good)} of {len(samples)} samples of {name} are not finite, "
+            f"the first is sample {int(np.argmin(good))}"
+        )
+    return samples
 
 
 @dataclass(frozen=True)

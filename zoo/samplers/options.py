@@ -16,6 +16,8 @@ from zoo.samplers.table import StepTable
 
 #: an option of a sampler, such as ``eta=0.5``, ``spacing="karras"`` or ``spacing=[1.0, 0.5]``
 OptionValue: TypeAlias = bool | int | float | str | Sequence[float] | None
+#: any keyword argument of ``sample``: a condition, data, a table, a guidance, or an option of a sampler
+SampleArgument: TypeAlias = ConditionLike | ArrayLike | StepTable | Guidance | OptionValue
 
 
 @dataclass(frozen=True, eq=False)

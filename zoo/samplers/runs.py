@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike
@@ -261,7 +262,7 @@ class Engine(ABC, Generic[Slots, Data]):
         """A condition and what it is guided away from, of named parts, with tokens and sequences of equal lengths."""
         return condition, other
 
-    def centred(self, x: Any) -> Any:
+    def centred(self, x: ArrayLike) -> ArrayLike:
         """Data to start from, as values of the model's data; returns ``x`` unless overridden."""
         return x
 
