@@ -123,7 +123,7 @@ def test_without_the_plugin_its_description_says_which_package_brings_it(bring):
     [
         ("Rising", "log_snr must decrease in t"),
         ("Inverted", "time_at must be the inverse of log_snr"),
-        ("Other", r"log_snr is ln\(alpha²/sigma²\)"),
+        ("Other", r"log_snr must be ln\(alpha²/sigma²\)"),
         ("Failing", "cannot be evaluated: ZeroDivisionError: none"),
         ("Single", "finite numbers in float64"),
         ("Misnamed", "not a GaussianPath of that name"),
