@@ -213,7 +213,7 @@ def counted(monkeypatch):
 
     monkeypatch.setattr(Manifest, "from_json", counting("manifest", Manifest.from_json))
     # asked for once for each table that is not finished already
-    monkeypatch.setattr(runs, "_initial_scale", counting("table", runs._initial_scale))
+    monkeypatch.setattr(runs, "_call", counting("table", runs._call))
     return counts
 
 

@@ -62,7 +62,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         table = model.table(request.sampler, request.steps, guidance, strength=strength, **request.options)
     plan = plan_of(app, model, wanted, guiding, table, output)
     warn_of_fallback(app, model.session().fallback)
-    previews, preview = _previews(model, request, plan)
+    previews, preview = (None, None) if request.previews is None else _previews(model, plan)
     begin = time.perf_counter()
     with app.progress(f"sampling {facts.name}", 1) as update:
         samples = plan.draw(batch_size=request.batch_size, progress=update, preview=preview)
@@ -77,10 +77,8 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         _write_previews(app, model, request, drawn.previews, output)
 
 
-def _previews(model: BundledModel, request: Request, plan: Plan) -> tuple[Array, Preview] | tuple[None, None]:
-    """Zeros ``[n, rows, *event]``, and a function that puts denoised samples there; None and None without previews."""
-    if request.previews is None:
-        return None, None
+def _previews(model: BundledModel, plan: Plan) -> tuple[Array, Preview]:
+    """Zeros ``[n, rows, *event]``, and a function that puts denoised samples there."""
     previews = np.zeros((plan.n, plan.rows, *model.event_shape), np.float32)
 
     def preview(row: int, part: slice, x: Array) -> None:

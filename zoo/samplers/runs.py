@@ -91,8 +91,7 @@ def table_of(
         if stored is not None and (chosen not in samplers or absent(program.path) is not None):
             table = _from_bundle(program, chosen, options, samplers, stored())
         else:
-            own = _own(program, chosen, options)
-            initial = _initial_scale(own)
+            own, initial = _own(program, chosen, options)
             try:
                 table = _call(program, chosen, options, own, samplers)()
             except TypeError as error:
@@ -141,9 +140,16 @@ def _check(program: Iterate, table: StepTable, condition: Condition | None) -> N
         raise UsageError("a learned variance needs a network that predicts it, which this model's does not")
 
 
-def _own(program: Iterate, name: str, options: SamplingOptions) -> dict[str, object]:
-    """The options of a sampler: those given, over the model's for its default sampler."""
-    return {**program.options, **options.own} if name == program.sampler else dict(options.own)
+def _own(program: Iterate, name: str, options: SamplingOptions) -> tuple[dict[str, object], float | None]:
+    """The options of a sampler, those given over the model's for its default sampler, and the initial scale, which
+    every sampler has."""
+    own = {**program.options, **options.own} if name == program.sampler else dict(options.own)
+    initial = own.pop("initial_scale", None)
+    if initial is None:
+        return own, None
+    if not (isinstance(initial, (int, float)) and initial > 0):
+        raise UsageError(f"initial_scale is a number above 0, not {initial!r}")
+    return own, float(initial)
 
 
 def _from_bundle(
@@ -159,10 +165,8 @@ def _from_bundle(
         MissingDependencyError: it is not one of them, and the path is of a plugin that is not installed.
         UnknownNameError: it is not one of them, and no such sampler is installed.
     """
-    own, count = _own(program, name, options), program.steps if options.steps is None else options.steps
-    initial = _initial_scale(own)
-    usual = _own(program, name, SamplingOptions())
-    usual.pop("initial_scale", None)
+    (own, initial), (usual, _) = (_own(program, name, each) for each in (options, SamplingOptions()))
+    count = program.steps if options.steps is None else options.steps
     table = tables.get((name, count)) if own == usual and options.strength in (None, 0, 1) else None
     if table is not None:
         return table if initial is None else replace(table, initial_scale=initial)
@@ -182,16 +186,6 @@ def _unknown(name: str, samplers: Mapping[str, SamplerFunction], counts: list[in
             "with the model's own options."
         )
     return error
-
-
-def _initial_scale(own: dict[str, object]) -> float | None:
-    """The option that every sampler has, taken out of a sampler's own."""
-    initial = own.pop("initial_scale", None)
-    if initial is None:
-        return None
-    if not (isinstance(initial, (int, float)) and initial > 0):
-        raise UsageError(f"initial_scale is a number above 0, not {initial!r}")
-    return float(initial)
 
 
 def _end_of_grid(
