@@ -77,7 +77,7 @@ def _in_units(
     if data.levels and length is None:
         metrics[f"{name}_bits_per_dim"] = metric(1.0 / (math.prod(model.event_shape) * math.log(2)), "bits/dim")
     elif data.levels and length is not None:
-        # of texts of their own lengths, the ends included
+        # texts of variable length, including their ends
         each = float(length.counted(data.test.x[: len(loss)]).mean())
         metrics[f"{name}_bits_per_symbol"] = metric(1.0 / (each * math.log(2)), "bits/symbol")
     if data.entropy is not None and model.condition is None and name == "test":

@@ -122,7 +122,7 @@ def _missing(folder: Path) -> WeightsError:
     return WeightsError(f"{folder} has no {_WEIGHTS}")
 
 
-# -- the U-Net has the same names, but for those of old files ----------------------------------------------------------
+# -- the U-Net has the same names, except in old files -----------------------------------------------------------------
 
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _OLD = re.compile(r"(?<=\.)(query|key|value|proj_attn)(?=\.(?:weight|bias)$)")

@@ -26,7 +26,7 @@ _FIELDS = {
 _BITS = {"bool": 1, "float16": 16, "bfloat16": 16, "int4": 8, "uint4": 8}
 _UNUSED = {
     "training_info": "training graphs",
-    "functions": "functions of its own",
+    "functions": "functions that it defines itself",
     "configuration": "device configurations",
     "sparse_initializer": "sparse tensors",
     "quantization_annotation": "quantization annotations",
@@ -100,7 +100,7 @@ class Reader:
         return name, dtype, tuple(sizes)
 
     def tensor(self, data: memoryview, *, initializer: bool) -> Fields:
-        """A tensor, having checked that its numbers are as many as stated, and where they are allowed to be."""
+        """A tensor, having checked that it has as many numbers as stated, stored where they may be."""
         tensor = self.decode(data, m.TENSOR)
         name = shown(tensor.get("name", ""))
         dtype, bits = self.dtype(tensor.get("data_type", 0), name)
