@@ -143,7 +143,7 @@ def _check(program: Iterate, table: StepTable, condition: Condition | None) -> N
 def _own(program: Iterate, name: str, options: SamplingOptions) -> tuple[dict[str, object], float | None]:
     """The options of a sampler, those given over the model's for its default sampler, and the initial scale, which
     every sampler has."""
-    own = {**program.options, **options.own} if name == program.sampler else dict(options.own)
+    own: dict[str, object] = {**program.options, **options.own} if name == program.sampler else dict(options.own)
     initial = own.pop("initial_scale", None)
     if initial is None:
         return own, None
