@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import DeviceMemoryError, ZooError
+from zoo.errors import DeviceMemoryError
 
 if TYPE_CHECKING:
     from zoo.models.interface import GenerativeModel
@@ -196,7 +196,8 @@ def measure(
         name = f"batch {batch}, {count} thread{'s' * (count > 1)}"
         left = ends - time.perf_counter()
         if report.measured and _expected(rounds.get(count, []), batch) > left:
-            report.left_out[name] = "the time was over" if left <= 0 else f"would take longer than the {left:.0f} s left"
+            over = f"would take longer than the {left:.0f} s left" if left > 0 else "the time was over"
+            report.left_out[name] = over
             continue
         try:
             with _torch_threads(torch_model, count):

@@ -129,9 +129,9 @@ def prepare(model: Model, folder: Path, say: Callable[[str], object] = _print) -
     scratch, again = (folder.with_name(f".{folder.name}.{part}") for part in ("whole", "again"))
     built = build(model)
     say(f"{model.name}: writing its graphs")
-    _write(built, model, scratch)
+    write(built, model, scratch)
     say(f"{model.name}: comparing them with PyTorch")
-    _compare(built, model, scratch)
+    compare(built, model, scratch)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(scratch, folder, ignore=shutil.ignore_patterns(WEIGHTS))
     (folder / REST).write_bytes(b"".join(_shortened(scratch / WEIGHTS)))
@@ -142,8 +142,8 @@ def prepare(model: Model, folder: Path, say: Callable[[str], object] = _print) -
     shutil.rmtree(again)
 
 
-def _write(built: Any, model: Model, folder: Path) -> None:
-    """The graphs, weights and manifest of a bundle, by the parts of the exporter."""
+def write(built: Any, model: Model, folder: Path) -> None:
+    """Write a bundle without golden values and without a proof, by the parts of the exporter."""
     from zoo.bundle import MANIFEST
     from zoo.exporting import card_of
     from zoo_onnx.draft import with_files
@@ -163,7 +163,7 @@ def _write(built: Any, model: Model, folder: Path) -> None:
     (folder / MANIFEST).write_text(with_files(manifest, folder).to_json())
 
 
-def _compare(built: Any, model: Model, folder: Path) -> None:
+def compare(built: Any, model: Model, folder: Path) -> None:
     """Refuse a graph that does not compute what the module does."""
     import torch
 
