@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from importlib.util import find_spec
@@ -155,13 +155,13 @@ def discover(*, allowed: Collection[str] | None = None, disabled: Collection[str
 def entry_points() -> list[tuple[PluginRecord, metadata.EntryPoint]]:
     """The installed plugins, without importing any; each distribution once, the first on ``sys.path``."""
     records = []
+    # one distribution has many entry points, and parsing its metadata takes as long as importing a plugin
+    known: dict[object, tuple[str, str, str]] = {}
     for entry_point in _read_entry_points():
         distribution = entry_point.dist
-        name = version = folder = ""
-        if distribution is not None:
-            with contextlib.suppress(Exception):  # the metadata may be unreadable, and the plugin still work
-                folder = str(distribution.locate_file(""))
-                name, version = distribution.metadata["Name"] or "", distribution.metadata["Version"] or ""
+        if distribution not in known:
+            known[distribution] = _facts(distribution)
+        name, version, folder = known[distribution]
         record = PluginRecord(
             name=entry_point.name,
             distribution=name or entry_point.name,
@@ -171,6 +171,17 @@ def entry_points() -> list[tuple[PluginRecord, metadata.EntryPoint]]:
         )
         records.append((record, entry_point))
     return records
+
+
+def _facts(distribution: metadata.Distribution | None) -> tuple[str, str, str]:
+    """A distribution's name, version and folder, as far as they can be read."""
+    name = version = folder = ""
+    if distribution is not None:
+        with contextlib.suppress(Exception):  # the metadata may be unreadable, and the plugin still work
+            folder = str(distribution.locate_file(""))
+            about = distribution.metadata
+            name, version = about["Name"] or "", about["Version"] or ""
+    return name, version, folder
 
 
 def _read_entry_points() -> Iterable[metadata.EntryPoint]:
@@ -198,11 +209,11 @@ def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugi
     try:
         with contextlib.redirect_stdout(printed):
             module = entry_point.load()
-            manager = _register(module)
-            hooks = tuple(hook for hook in HOOKS if getattr(manager.hook, hook).get_hookimpls())
-            if not hooks:
-                raise PluginError(_no_hooks(module))
-            described = {kind: _ask(manager, kind) for kind, (hook, _) in KINDS.items() if hook in hooks}
+            with _registered(module) as manager:
+                hooks = tuple(hook for hook in HOOKS if getattr(manager.hook, hook).get_hookimpls())
+                if not hooks:
+                    raise PluginError(_no_hooks(module))
+                described = {kind: _ask(manager, kind) for kind, (hook, _) in KINDS.items() if hook in hooks}
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program
@@ -213,10 +224,18 @@ def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugi
     return Plugin(replace(record, hooks=hooks, printed=text, location=location, **failure), described)
 
 
-def _register(module: object) -> pluggy.PluginManager:
+#: one that no plugin is registered with, kept for the next plugin: reading the specifications of hooks takes a while
+_idle: list[pluggy.PluginManager] = []
+
+
+@contextlib.contextmanager
+def _registered(module: object) -> Iterator[pluggy.PluginManager]:
     """A plugin manager for this plugin alone, so that its errors do not affect others."""
-    manager = pluggy.PluginManager(hookspecs.GROUP)
-    manager.add_hookspecs(hookspecs)
+    if _idle:
+        manager = _idle.pop()
+    else:
+        manager = pluggy.PluginManager(hookspecs.GROUP)
+        manager.add_hookspecs(hookspecs)
     manager.register(module)
     for name, caller in list(vars(manager.hook).items()):
         if not name.startswith("_") and not caller.has_spec():
@@ -225,7 +244,10 @@ def _register(module: object) -> pluggy.PluginManager:
                 close = difflib.get_close_matches(name, HOOKS, n=1)
                 meant = f"; did you mean {close[0]}?" if close else f"; the hooks are {', '.join(HOOKS)}"
                 raise PluginError(f"{name} is not a hook of this version of genzoo{meant}")
-    return manager
+    yield manager
+    # after an error it is dropped with what it holds
+    manager.unregister(module)
+    _idle.append(manager)
 
 
 def _no_hooks(module: object) -> str:

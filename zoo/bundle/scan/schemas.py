@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 #: type of an attribute in schemas -> its number in ``type``, and the field that stores its value. Sparse tensors
@@ -61,14 +61,21 @@ class Schema:
 
 def schema_of(operator: str, opset: int) -> Schema | None:
     """The version of an operator in an opset, or None if the opset does not have it."""
-    versions = [each for each in _table().get(operator, ()) if each.since <= opset]
+    versions = [each for each in _versions(operator) if each.since <= opset]
     return versions[-1] if versions else None
 
 
 @cache
-def _table() -> dict[str, tuple[Schema, ...]]:
-    text = resources.files(__package__).joinpath("schemas.json").read_text("utf-8")
-    return {name: tuple(_schema(each) for each in versions) for name, versions in json.loads(text).items()}
+def _versions(operator: str) -> tuple[Schema, ...]:
+    return tuple(_schema(each) for each in _table().get(operator, ()))
+
+
+@cache
+def _table() -> dict[str, list[dict[str, Any]]]:
+    # by the loader, which also reads in an archive: importlib.resources takes longer to import than this to read
+    text: bytes = __spec__.loader.get_data(str(Path(__file__).with_name("schemas.json")))
+    table: dict[str, list[dict[str, Any]]] = json.loads(text)
+    return table
 
 
 def _schema(values: dict[str, Any]) -> Schema:
