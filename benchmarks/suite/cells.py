@@ -101,7 +101,8 @@ def _sampling(models: Sequence[str]) -> list[Cell]:
         for batch in BATCHES:
             given = {"model": model, "batch": batch}
             # the first of a model compiles it, and large batches of images take seconds a turn
-            more = {"bound": 150.0 if batch == BATCHES[0] else 90.0, "quick": (model, batch) in quick}
+            bound = 90.0 if batch != BATCHES[0] else 150.0 if model == MODELS[0] else 75.0
+            more = {"bound": bound, "quick": (model, batch) in quick}
             cells.append(Cell("sampling", model, f"batch {batch}", "sampling:measure", given, 4.0, **more))
     return cells
 
@@ -138,7 +139,7 @@ def _diffusers() -> list[Cell]:
 def _runtimes() -> list[Cell]:
     # the page of a small model is drawn in a second
     return [
-        Cell("runtimes", model, f"{n} samples", "runtimes:measure", given, 6.0, 150.0, quick=model == "moons-nsf")
+        Cell("runtimes", model, f"{n} samples", "runtimes:measure", given, 6.0, 240.0, quick=model == "moons-nsf")
         for model, n in (("mnist-unet", 4), ("moons-nsf", 1000))
         for given in [{"model": model, "n": n}]
     ]

@@ -17,7 +17,14 @@ from zoo.files import write_text
 
 Results = Mapping[str, Any]
 #: of a unit of seconds, what is shown and the factor
-_SHOWN = {"s a step": ("ms a step", 1e3), "s a call": ("ms a call", 1e3), "s a run": ("s a run", 1.0)}
+_SHOWN = {
+    "s a step": ("milliseconds a step", 1e3),
+    "s a call": ("milliseconds a call", 1e3),
+    "s a run": ("seconds a run", 1.0),
+    "s of CPU": ("seconds of CPU", 1.0),
+    "MB": ("megabytes", 1.0),
+    "a second": ("in a second", 1.0),
+}
 _ABOUT = {
     "limits": "A product of square matrices of 1,024 rows by torch's own sgemm, and the copy of an array that no "
     "cache holds, counted as read and written.",
@@ -96,7 +103,13 @@ def _named(section: str, name: str, cells: Sequence[Mapping[str, Any]]) -> list[
     else:
         head = ["", *(each["case"] for each in cells)]
         rows = [[engine, *(_shown(each, engine, factor) for each in cells)] for engine in engines]
-    lines = [f"### {name}", "", f"{unit[0].upper()}{unit[1:]}{against}:", "", *table(head, rows).splitlines()]
+    lines = [
+        f"### {name}",
+        "",
+        f"{unit[0].upper()}{unit[1:]}{against}:",
+        "",
+        *table(head, rows).splitlines(),
+    ]
     lines += ["", *_numbers(cells)] if section in ("sampling", "variants", "start") else []
     missing = {f"{engine}: {why}": None for each in cells for engine, why in each["unavailable"].items()}
     return [*lines, *([""] if missing else []), *(line for each in missing for line in _wrapped(f"- {each}"))]

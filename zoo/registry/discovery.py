@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from importlib.util import find_spec
@@ -159,9 +159,14 @@ def entry_points() -> list[tuple[PluginRecord, metadata.EntryPoint]]:
     known: dict[object, tuple[str, str, str]] = {}
     for entry_point in _read_entry_points():
         distribution = entry_point.dist
-        if distribution not in known:
-            known[distribution] = _facts(distribution)
-        name, version, folder = known[distribution]
+        if distribution is not None and distribution not in known:
+            name = version = folder = ""
+            with contextlib.suppress(Exception):  # the metadata may be unreadable, and the plugin still work
+                folder = str(distribution.locate_file(""))
+                about = distribution.metadata
+                name, version = about["Name"] or "", about["Version"] or ""
+            known[distribution] = name, version, folder
+        name, version, folder = known.get(distribution, ("", "", ""))
         record = PluginRecord(
             name=entry_point.name,
             distribution=name or entry_point.name,
@@ -171,17 +176,6 @@ def entry_points() -> list[tuple[PluginRecord, metadata.EntryPoint]]:
         )
         records.append((record, entry_point))
     return records
-
-
-def _facts(distribution: metadata.Distribution | None) -> tuple[str, str, str]:
-    """A distribution's name, version and folder, as far as they can be read."""
-    name = version = folder = ""
-    if distribution is not None:
-        with contextlib.suppress(Exception):  # the metadata may be unreadable, and the plugin still work
-            folder = str(distribution.locate_file(""))
-            about = distribution.metadata
-            name, version = about["Name"] or "", about["Version"] or ""
-    return name, version, folder
 
 
 def _read_entry_points() -> Iterable[metadata.EntryPoint]:
@@ -209,11 +203,14 @@ def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugi
     try:
         with contextlib.redirect_stdout(printed):
             module = entry_point.load()
-            with _registered(module) as manager:
-                hooks = tuple(hook for hook in HOOKS if getattr(manager.hook, hook).get_hookimpls())
-                if not hooks:
-                    raise PluginError(_no_hooks(module))
-                described = {kind: _ask(manager, kind) for kind, (hook, _) in KINDS.items() if hook in hooks}
+            manager = _register(module)
+            hooks = tuple(hook for hook in HOOKS if getattr(manager.hook, hook).get_hookimpls())
+            if not hooks:
+                raise PluginError(_no_hooks(module))
+            described = {kind: _ask(manager, kind) for kind, (hook, _) in KINDS.items() if hook in hooks}
+            # after an error it is dropped instead, with what it holds
+            manager.unregister(module)
+            _idle.append(manager)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program
@@ -228,8 +225,7 @@ def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugi
 _idle: list[pluggy.PluginManager] = []
 
 
-@contextlib.contextmanager
-def _registered(module: object) -> Iterator[pluggy.PluginManager]:
+def _register(module: object) -> pluggy.PluginManager:
     """A plugin manager for this plugin alone, so that its errors do not affect others."""
     if _idle:
         manager = _idle.pop()
@@ -244,10 +240,7 @@ def _registered(module: object) -> Iterator[pluggy.PluginManager]:
                 close = difflib.get_close_matches(name, HOOKS, n=1)
                 meant = f"; did you mean {close[0]}?" if close else f"; the hooks are {', '.join(HOOKS)}"
                 raise PluginError(f"{name} is not a hook of this version of genzoo{meant}")
-    yield manager
-    # after an error it is dropped with what it holds
-    manager.unregister(module)
-    _idle.append(manager)
+    return manager
 
 
 def _no_hooks(module: object) -> str:

@@ -67,7 +67,11 @@ def schema_of(operator: str, opset: int) -> Schema | None:
 
 @cache
 def _versions(operator: str) -> tuple[Schema, ...]:
-    return tuple(_schema(each) for each in _table().get(operator, ()))
+    versions = []
+    for values in _table().get(operator, ()):
+        fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+        versions.append(Schema(**fields))
+    return tuple(versions)
 
 
 @cache
@@ -76,8 +80,3 @@ def _table() -> dict[str, list[dict[str, Any]]]:
     text: bytes = __spec__.loader.get_data(str(Path(__file__).with_name("schemas.json")))
     table: dict[str, list[dict[str, Any]]] = json.loads(text)
     return table
-
-
-def _schema(values: dict[str, Any]) -> Schema:
-    fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
-    return Schema(**fields)
