@@ -196,8 +196,8 @@ def _normflows(kind: Kind) -> tuple[Any, Any]:
 def _freia(kind: Kind) -> tuple[Any, Any]:
     from FrEIA import framework, modules
 
-    if kind.shipped is None:
-        raise NotImplementedError("has no masked autoregressive flow")
+    if kind.shipped is None or kind.bins:
+        raise NotImplementedError(f"has no {'couplings by splines' if kind.bins else 'masked autoregressive flow'}")
 
     def network(inputs: int, outputs: int) -> nn.Module:
         widths = [inputs, *[kind.hidden] * kind.layers, outputs]
@@ -208,10 +208,7 @@ def _freia(kind: Kind) -> tuple[Any, Any]:
 
     flow = framework.SequenceINN(kind.size)
     for _ in range(kind.transforms):
-        if kind.bins:
-            flow.append(modules.RationalQuadraticSpline, subnet_constructor=network, bins=kind.bins)
-        else:
-            flow.append(modules.RNVPCouplingBlock, subnet_constructor=network)
+        flow.append(modules.RNVPCouplingBlock, subnet_constructor=network)
         flow.append(modules.PermuteRandom)
     flow.eval()
 

@@ -122,13 +122,12 @@ def _options(model: BundledModel, given: dict[str, Any]) -> dict[str, Any]:
 
 def _in_pytorch(app: App, source: Source, bundle: BundledModel) -> tuple[GenerativeModel | None, str]:
     """The model in PyTorch, or why it is not compared."""
-    from importlib.util import find_spec
-
     from zoo.models import building
+    from zoo.registry.entries import importable
 
     if bundle.provider != "cpu":
         return None, f"is compared on the CPU alone, not beside {bundle.provider}"
-    if find_spec("torch") is None:
+    if not importable("torch"):
         return None, "torch is not installed"
     try:
         return building.load(app.registry, source).eval(), ""
