@@ -38,7 +38,8 @@ _ABOUT = {
     "exports of its folder.",
     "scaling": "Milliseconds a step, or a call, against what grows.",
     "memory": "The most that a process held, with Python and all libraries; without torch in the first row.",
-    "runtimes": "Whole runs by one thread each; a diffusion takes 20 steps of DDIM.",
+    "runtimes": "Whole runs by one thread each; a diffusion takes 20 steps of DDIM. `benchmarks/browser.py` measures a "
+    "browser.",
     "start": "A process of its own each time, files in memory; no bytecode is compiled.",
     "exports": "Of `benchmarks/exports.py` and `benchmarks/proofs.py`: a process each, with its imports.",
     "conditions": "Of `benchmarks/conditions.py`: an encoder in every step, once, and once by hand in ONNX Runtime.",

@@ -1,4 +1,7 @@
-"""The same samples by Python, Node, WebAssembly and C++, where what they need is there."""
+"""The same samples by Python, Node, WebAssembly in Node and C++, where what they need is there.
+
+``browser.py`` measures Chromium too, which takes longer to start than all of this.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,6 @@ def measure(given: Given, model: str, n: int) -> dict[str, Any]:
     unavailable: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         _node(bundle, request, given.scratch, calls, unavailable, stack)
-        _chromium(bundle, request, given.scratch, calls, unavailable, stack)
         _cpp(bundle, request, given.scratch, calls, unavailable)
         return compared(
             calls, given.seconds, base=PYTHON, unit="s a run", unavailable=unavailable, numbers={"samples": n}
@@ -63,19 +65,6 @@ def _node(bundle: Bundle, request: Any, scratch: Path, calls: Any, unavailable: 
             calls[name] = draw
         except (ZooError, OSError, ValueError) as error:
             unavailable[name] = str(error) or type(error).__name__
-
-
-def _chromium(bundle: Bundle, request: Any, scratch: Path, calls: Any, unavailable: Any, stack: Any) -> None:
-    name = "Chromium, WebAssembly"
-    try:
-        page = _packed(bundle, "web", scratch)
-        draw = stack.enter_context(browser.in_chromium(page, 1, request))
-        draw()
-        calls[name] = draw
-    except AssertionError as error:
-        unavailable[name] = str(error) or "the page has other threads here"
-    except (ZooError, OSError, ValueError) as error:
-        unavailable[name] = str(error) or type(error).__name__
 
 
 def _cpp(bundle: Bundle, request: Any, scratch: Path, calls: Any, unavailable: Any) -> None:

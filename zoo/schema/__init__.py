@@ -29,7 +29,7 @@ _TYPES = {
 def load(name: str) -> dict[str, Any]:
     """A schema of this package by name, such as ``"manifest-1"``."""
     # by the loader, which also reads in an archive: importlib.resources takes longer to import than all schemas to read
-    text: bytes = __spec__.loader.get_data(str(Path(__file__).with_name(f"{name}.json")))
+    text: bytes = __spec__.loader.get_data(str(Path(__file__).with_name(f"{name}.json")))  # type: ignore[union-attr]
     schema: dict[str, Any] = json.loads(text)
     return schema
 

@@ -77,6 +77,6 @@ def _versions(operator: str) -> tuple[Schema, ...]:
 @cache
 def _table() -> dict[str, list[dict[str, Any]]]:
     # by the loader, which also reads in an archive: importlib.resources takes longer to import than this to read
-    text: bytes = __spec__.loader.get_data(str(Path(__file__).with_name("schemas.json")))
+    text: bytes = __spec__.loader.get_data(str(Path(__file__).with_name("schemas.json")))  # type: ignore[union-attr]
     table: dict[str, list[dict[str, Any]]] = json.loads(text)
     return table
