@@ -162,7 +162,7 @@ def _conditions() -> list[Cell]:
             "conditions", given, f"{n} sample{'s' * (n > 1)}, {steps} steps", "tools:conditions", arguments, 3.0, 180.0
         )
         for given, n, steps in (("picture", 1, 10), ("picture", 16, 50), ("text", 1, 50))
-        for arguments in [{"given": given, "n": n, "steps": steps}]
+        for arguments in [{"kind": given, "n": n, "steps": steps}]
     ]
 
 

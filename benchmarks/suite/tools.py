@@ -29,9 +29,8 @@ def _stages(spent: dict[str, float]) -> dict[str, Any]:
     return result({name: Spread.of([s]) for name, s in {**everything, **spent}.items()}, unit="s of CPU")
 
 
-def conditions(given: Given, **case: Any) -> dict[str, Any]:
+def conditions(given: Given, kind: str, n: int, steps: int) -> dict[str, Any]:
     """Sampling with an encoder in every step, once, and once by hand, see ``conditions.py``."""
-    kind, n, steps = case["given"], case["n"], case["steps"]
     folder = given.scratch / "conditions"
     folder.mkdir(exist_ok=True)
     if kind not in _BUNDLES:

@@ -1,5 +1,7 @@
 """``python -m benchmarks``: results survive their file, the page comes from them alone, and a run goes on."""
 
+import importlib
+import inspect
 import json
 import os
 import re
@@ -194,6 +196,15 @@ def test_the_plan_has_every_section_and_no_cell_twice():
     sampled = {(cell.name, cell.case) for cell in plan if cell.section == "sampling"}
     shipped = [path.parent.name for path in (ROOT / "plugins" / "zoo_models").glob("*/card.json")]
     assert sampled == {(name, f"batch {batch}") for name in shipped for batch in cells.BATCHES}
+
+
+def test_what_measures_a_cell_takes_its_arguments():
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    for cell in cells.planned():
+        module, _, name = cell.function.partition(":")
+        function = getattr(importlib.import_module(f"suite.{module}"), name)
+        inspect.signature(function).bind("given", **cell.arguments)
 
 
 class Answering:
