@@ -34,8 +34,8 @@ _ABOUT = {
     "model's own guidance and 10 steps.",
     "flows": "The same number of transforms, hidden layers, units and bins, with fresh weights in the peers; ours draw "
     "their own noise by Philox, which theirs do by torch's generator.",
-    "diffusers": "`DDIMPipeline` of a small `UNet2DModel` over 3×32×32 images, ten steps, and the bundle that zoo "
-    "exports of its folder.",
+    "diffusers": "`DDIMPipeline` of a small `UNet2DModel` over 3×32×32 images, ten steps, and the bundle of its "
+    "folder that zoo writes, without a proof since the weights are fresh.",
     "scaling": "Milliseconds a step, or a call, against what grows.",
     "memory": "The most that a process held, with Python and all libraries; without torch in the first row.",
     "runtimes": "Whole runs by one thread each; a diffusion takes 20 steps of DDIM. `benchmarks/browser.py` measures a "

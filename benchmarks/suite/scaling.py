@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def dimension(given: Given, size: int) -> dict[str, Any]:
     )
     torch.manual_seed(0)
     flow = autoregressive.flow(size)
-    bundle = load(_written(flow, model, given.scratch), "cpu", 1)
+    bundle = load(written(flow, model, given.scratch), "cpu", 1)
     z = torch.randn(POINTS, size, generator=torch.Generator().manual_seed(0))
     frozen = flow.frozen()
     with torch.no_grad():
@@ -67,7 +68,7 @@ def image(given: Given, size: int) -> dict[str, Any]:
     config = {"event_shape": [1, size, size], "base": 16, "multipliers": [1, 2, 2], "blocks": 1, "likelihood": False}
     model = gpu_models.Model(f"unet-{size}", "step", "unet", config)
     built = gpu_models.build(model)
-    bundle = load(_written(built, model, given.scratch), "cpu", 1)
+    bundle = load(written(built, model, given.scratch), "cpu", 1)
     takes = {
         "zoo, PyTorch": stepping(built, 1, steps=50).take,
         OURS: stepping(bundle, 1, steps=50).take,
@@ -77,13 +78,13 @@ def image(given: Given, size: int) -> dict[str, Any]:
     return compared(calls, given.seconds, base="zoo, PyTorch", per=count)
 
 
-def _written(built: Any, model: gpu_models.Model, scratch: Path) -> Path:
+def written(built: Any, model: gpu_models.Model, scratch: Path, without: Sequence[str] = ()) -> Path:
     """A bundle by the parts of the exporter, compared with PyTorch once."""
     folder = scratch / model.name
     if not folder.exists():
         torch.set_num_threads(1)
         part = folder.with_name(f".{folder.name}")
-        gpu_models.write(built.eval(), model, part)
+        gpu_models.write(built.eval(), model, part, without)
         gpu_models.compare(built, model, part)
         shutil.move(part, folder)
     return folder

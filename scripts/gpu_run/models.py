@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def prepare(model: Model, folder: Path, say: Callable[[str], object] = _print) -
     shutil.rmtree(again)
 
 
-def write(built: Any, model: Model, folder: Path) -> None:
+def write(built: Any, model: Model, folder: Path, without: Sequence[str] = ()) -> None:
     """Write a bundle without golden values and without a proof, by the parts of the exporter."""
     from zoo.bundle import MANIFEST
     from zoo.exporting import card_of
@@ -154,7 +154,7 @@ def write(built: Any, model: Model, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     options: dict[str, Any] = dict.fromkeys(("opset", "inverse", "fused", "precision", "batch"))
-    plan = planned(built, card_of(built, model.name), **options, quality=False)
+    plan = planned(built, card_of(built, model.name), **options, quality=False, without=without)
     graphs = []
     for graph in plan.programs.graphs:
         way = plan.ways[graph.name]
