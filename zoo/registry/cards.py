@@ -63,9 +63,12 @@ class Family(Description):
 
     Attributes:
         entry: ``"module:Class"`` of a :class:`~zoo.GenerativeModel`.
+        foreign: ``"module:function"``, a function ``(part, **settings) -> GenerativeModel`` that makes one of a part of
+            another project's, such as a trained network; empty if there is none.
     """
 
     entry: str
+    foreign: str = ""
     requires: tuple[str, ...] = ("torch",)
 
 
