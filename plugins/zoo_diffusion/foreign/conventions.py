@@ -90,8 +90,11 @@ CONVENTIONS: dict[str, Convention] = {
     "flow-matching": _TO_DATA,
     "flow-matching-vp": Convention({"name": "vp-linear"}, "path-velocity", "noise-to-data", _EULER),
     "noise-minus-data": Convention(_STRAIGHT, "velocity", "data-to-noise", _EULER),
-    "diffusers-flow": Convention(_STRAIGHT, "velocity", "thousand", _EULER),
-    "ddpm": Convention(None, "epsilon", "index"),
+    "diffusers-flow": Convention(
+        _STRAIGHT, "velocity", "thousand", {"sampler": "flow-euler", "steps": 50, "options": {"spacing": "linspace"}}
+    ),
+    # loops of DDPMs start at noise of scale 1, whatever is left of the data at the last timestep
+    "ddpm": Convention(None, "epsilon", "index", {"options": {"initial_scale": 1.0}}),
     "denoiser": Convention({"name": "edm"}, "x0", "sigma", _HEUN, labels="one-hot"),
     "edm": Convention({"name": "edm"}, "edm", "log-sigma/4", _HEUN, {"data_std": 0.5}, labels="one-hot"),
     "edm-vp": Convention({"name": "vp-linear"}, "epsilon", (0.0, 999.0), labels="one-hot"),
