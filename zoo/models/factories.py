@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import weights
 from zoo.arrays import Array
-from zoo.errors import ConfigError, UnknownNameError, UsageError, WeightsError, ZooError
+from zoo.errors import ConfigError, UnknownNameError, UsageError, ZooError
 from zoo.files import sha256
 from zoo.printable import shortened
 from zoo.registry.discovery import culprit, last_line
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from zoo.models.interface import GenerativeModel
 
-_NAMED = re.compile(r"(?P<place>.+):(?P<function>[A-Za-z_]\w*)", re.S)
-_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_NAMED = re.compile(r"(?P<place>.+):(?P<function>[A-Za-z_]\w*)", re.S | re.A)
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.A)
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,15 @@ class Factory:
             return cls(path.stem, function, path)
         return cls(place, function) if _MODULE.fullmatch(place) else None
 
+    def check(self) -> None:
+        """Refuse a file that does not exist.
+
+        Raises:
+            UsageError: with its path.
+        """
+        if self.file is not None and not self.file.is_file():
+            raise UsageError(f"there is no file {self.file}, whose {self.function} was asked for")
+
     def __str__(self) -> str:
         """As it is called: ``make_flow() of my_module.py``."""
         return f"{self.function}() of {self.module if self.file is None else self.file.name}"
@@ -83,25 +92,22 @@ class Factory:
         """
         if not importable("torch"):
             raise missing("torch", f"run {self}")
+        self.check()
         module, digest = self._module()
         value = _called(self, _attribute(self, module))
-        if weights_file is not None:
-            digests = _load(value, weights_file, self)
-        model = _modelled(self, value)
-        if weights_file is not None:
-            weights.mark_loaded(model)
         source: dict[str, object] = {"kind": "module" if self.file is None else "file", "module": self.module}
         source |= {"factory": self.function, "file": module_file(module).name, "sha256": digest}
         if weights_file is not None:
-            source["weights"] = {"file": weights_file.name, "sha256": digests}
+            source["weights"] = {"file": weights_file.name, "sha256": _load(value, weights_file, self)}
+        model = _modelled(self, value)
+        if weights_file is not None:
+            weights.mark_loaded(model)
         return Made(model.eval(), source)
 
     def _module(self) -> tuple[ModuleType, str]:
         """The module, run or imported, and the digest of its file."""
         if self.file is None:
             return self._imported()
-        if not self.file.is_file():
-            raise UsageError(f"there is no file {self.file}, whose {self.function} was asked for")
         digest = sha256(self.file)
         name = self.module if self.module.isidentifier() and not _known(self.module) else f"zoo_factory_{digest[:8]}"
         spec = importlib.util.spec_from_file_location(name, self.file)
@@ -118,22 +124,14 @@ class Factory:
         return module, digest
 
     def _imported(self) -> tuple[ModuleType, str]:
-        with _without_folder():
-            # a module that is not there is told apart from one whose own imports fail
-            parent = self.module
-            while parent:
-                with _telling(self):
-                    try:
-                        found = importlib.util.find_spec(parent)
-                    except ModuleNotFoundError as error:
-                        if error.name is None or not f"{self.module}.".startswith(f"{error.name}."):
-                            raise
-                        found = None
-                if found is None:
-                    raise _absent(self)
-                parent = ""
-            with _telling(self):
+        with _without_folder(), _telling(self):
+            try:
                 module = importlib.import_module(self.module)
+            except ModuleNotFoundError as error:
+                # a module that is not there is told apart from one whose own imports fail
+                if error.name is not None and f"{self.module}.".startswith(f"{error.name}."):
+                    raise _absent(self) from error
+                raise
         file = module_file(module)
         return module, sha256(file) if file.is_file() else ""
 
@@ -165,10 +163,11 @@ def told(source: Mapping[str, Any]) -> str:
 
 def how_to_rebuild(source: Mapping[str, Any], folder: object) -> str:
     """How the PyTorch model of a bundle is made again."""
-    module, factory = source.get("module"), source.get("factory")
+    module, factory = str(source.get("module")), source.get("factory")
+    where = f"from {module} import {factory}" if _MODULE.fullmatch(module) else f"{factory} from {module}.py"
     return (
-        f"In Python, where the module is: `from {module} import {factory}; import zoo.weights as w; model = {factory}(); "
-        f"w.load_into(model, w.read(Path({str(folder)!r}) / 'weights.safetensors'), source='the bundle')`."
+        f"In Python, where that code is: `{where}`, `model = {factory}()`, and zoo.weights.load_into(model, "
+        f"zoo.weights.read(file), source=file) with file = Path({str(folder)!r}) / 'weights.safetensors'."
     )
 
 
@@ -199,7 +198,7 @@ def _on_path(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_folder() -> Iterator[None]:
-    """A block in which the current folder is not searched only because of how Python was started (``python -m zoo``)."""
+    """A block in which the current folder is not searched for no other reason than ``python -m zoo``."""
     kept = list(sys.path)
     here = str(Path.cwd())
     if kept and kept[0] in ("", here) and "-m" in sys.orig_argv:
@@ -220,7 +219,9 @@ def _telling(factory: Factory) -> Iterator[None]:
         raise
     except BaseException as error:  # SystemExit too
         place = culprit(error)
-        where = f"{Path(place[0]).name}, line {place[1]}" if place is not None and place[0] != __file__ else "running it"
+        where = (
+            f"{Path(place[0]).name}, line {place[1]}" if place is not None and place[0] != __file__ else "running it"
+        )
         raise ConfigError(f"{factory} fails at {where}: {shortened(last_line(error), 300)}") from error
 
 
@@ -283,10 +284,11 @@ def _modelled(factory: Factory, value: Any) -> GenerativeModel:
 
 
 def _wrap() -> Any:
-    """``zoo.wrap``, which takes models of other libraries; None in a version without it."""
-    import zoo
-
-    return getattr(zoo, "wrap", None)
+    """What makes a model of one of another library (``zoo.wrap``); None in a version without it."""
+    try:
+        return importlib.import_module(".wrapping", __package__).wrap
+    except ModuleNotFoundError:
+        return None
 
 
 def _load(value: Any, path: Path, factory: Factory) -> str:

@@ -321,6 +321,7 @@ class ModelCard(Description):
             say.
         samples: whether it samples; False for a model that only scores.
         length: how events of variable length say where they end, or None.
+        source: the code that made the model, if it has no architecture, see :class:`zoo.models.factories.Made`.
         folder: where the card was read from; not stored.
     """
 
@@ -340,6 +341,7 @@ class ModelCard(Description):
     density: Density | None = field(default=None, metadata=records.OMITTED)
     samples: bool = field(default=True, metadata=records.OMITTED)
     length: Length | None = field(default=None, metadata=records.OMITTED)
+    source: Mapping[str, object] | None = field(default=None, metadata=records.OMITTED)
     folder: Path | None = None
 
     def describe(self) -> dict[str, object]:
