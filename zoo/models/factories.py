@@ -199,9 +199,9 @@ def _on_path(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _without_folder() -> Iterator[None]:
     """A block in which the current folder is not searched for no other reason than ``python -m zoo``."""
-    kept = list(sys.path)
-    here = str(Path.cwd())
-    if kept and kept[0] in ("", here) and "-m" in sys.orig_argv:
+    kept, here = list(sys.path), str(Path.cwd())
+    asked_for = here in map(os.path.abspath, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    if kept and kept[0] == here and "-m" in sys.orig_argv and not asked_for:
         sys.path = kept[1:]
     sys.path = [place for place in sys.path if place]
     try:
