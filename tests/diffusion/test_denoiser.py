@@ -318,3 +318,216 @@ def test_ancestral_sampling_of_a_plain_ddpm_equals_ours_from_the_same_noise():
 def test_every_convention_of_the_table_is_compared_here():
     compared = {*VELOCITIES, *EDM, "edm-iddpm", "k-diffusion", "k-diffusion-v", "denoiser", "ddpm"}
     assert compared == set(CONVENTIONS)
+
+
+# -- how a network is called, and what is refused ----------------------------------------------------------------------
+
+
+class Plain(nn.Module):
+    """A linear function of state and time, and of one-hot classes."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            self.body, self.labels = nn.Linear(3, 2), nn.Linear(3, 2, bias=False)
+
+    def forward(self, x, t):
+        return self.body(torch.cat([x, t[:, None]], 1))
+
+
+class Joined(Plain):
+    def forward(self, x):
+        return self.body(x)
+
+
+class Scalar(Plain):
+    """As torchcfm's torch_wrapper: one time for all, repeated."""
+
+    def forward(self, t, x, *args, **kwargs):
+        return self.body(torch.cat([x, t.repeat(x.shape[0])[:, None]], 1))
+
+
+class Column(Plain):
+    def forward(self, sample, timestep):
+        return self.body(torch.cat([sample, timestep], 1))
+
+
+class Held(Plain):
+    """As networks of diffusers: a record with the tensor."""
+
+    def forward(self, sample, timestep, return_dict=True):
+        return {"sample": super().forward(sample, timestep)}
+
+
+class Unnamed(Plain):
+    def forward(self, a, b, /):
+        return super().forward(b, a)
+
+
+class Wide(Plain):
+    """With a constant that is in float64, and dropout that is left on."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("one", torch.ones(2, dtype=torch.float64))
+        self.dropout = nn.Dropout(0.5)
+        self.train()
+
+    def forward(self, x, t):
+        return self.dropout(super().forward(x, t)) * self.one
+
+
+CALLS = {
+    "net(x, t)": (Plain, {}, "batch"),
+    "net(cat([x, t]))": (Joined, {"arguments": "cat"}, "batch"),
+    "one time for all": (Scalar, {}, "scalar"),
+    "a column of times": (Column, {}, "column"),
+    "a record": (Held, {}, "batch"),
+    "by position": (Unnamed, {"arguments": ("time", "x")}, "batch"),
+    "by name": (Plain, {"arguments": {"t": "time", "x": "x"}}, "batch"),
+    "left in training, and widened": (Wide, {}, "batch"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_network_is_called_as_it_wants_to_be(call):
+    network, said, shape = CALLS[call]
+    model, plain = (
+        zoo.denoiser(n(), event_shape=(2,), convention="torchcfm", **s) for n, s in ((network, said), (Plain, {}))
+    )
+    assert model.network.manner.time_shape == shape
+    x = DATA.float()
+    found, wanted = (m.denoise(x, *(each.float() for each in at(m, 0.3)), None) for m in (model, plain))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_network_with_one_time_for_all_is_not_trained_with_others():
+    model = zoo.denoiser(Scalar(), event_shape=(2,), convention="torchcfm")
+    with pytest.raises(ConfigError, match="one time for all samples of a batch, and training draws one for each"):
+        model.loss(torch.zeros(4, 2))
+    assert zoo.denoiser(Plain(), event_shape=(2,), convention="torchcfm").loss(torch.zeros(4, 2)).isfinite()
+
+
+class Labelled(Plain):
+    def forward(self, x, sigma, class_labels=None):
+        self.seen = class_labels
+        return super().forward(x, sigma) + self.labels(class_labels)
+
+
+def test_classes_are_one_hot_where_the_convention_says_so_and_zeros_stand_for_none():
+    net = Labelled()
+    condition = zoo.Condition.classes(3, required=False)
+    model = zoo.denoiser(net, event_shape=(2,), convention="edm", condition=condition)
+    model.denoise(torch.zeros(3, 2), *(each.float() for each in at(model, 0.5)), torch.tensor([2, 0, 3]))
+    assert net.seen.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0]]
+
+
+class Two(Plain):
+    def forward(self, x, xt, t):
+        return x
+
+
+class Needs(Plain):
+    def forward(self, x, t, low_res):
+        return x
+
+
+CFM = {"convention": "torchcfm"}
+REFUSED = {
+    "nothing said": (Plain, {}, "does not say its path or prediction or time, which zoo.denoiser does not guess"),
+    "no schedule": (
+        Plain,
+        {"convention": "ddpm"},
+        r"the convention 'ddpm' does not say its path.*state path \(or betas\)",
+    ),
+    "no time": (Plain, {"path": "edm", "prediction": "edm"}, "does not say its time"),
+    "time of a table": (Plain, {**CFM, "time": "index"}, "counts the timesteps of a discrete path, and .* has none"),
+    "infinite time": (Plain, {**CFM, "time": "log-sigma"}, "ends in pure noise, where σ/α is infinite"),
+    "score": (Plain, {**CFM, "prediction": "score"}, "prediction must be one of"),
+    "no time argument": (Joined, CFM, r"none of the arguments of Joined.forward\(x\) is called like the time"),
+    "two states": (Two, CFM, "more than one argument that may be the state: x and xt"),
+    "another input": (Needs, CFM, r"also needs low_res, and the model has no condition"),
+    "no place for classes": (Plain, {**CFM, "condition": zoo.Condition.classes(3)}, "is called like the condition"),
+    "wrong order": (Unnamed, {**CFM, "arguments": ("x",)}, "arguments must name x, time, each once, not x"),
+    "fails": (Plain, {**CFM, "event_shape": (4,)}, r"cannot be called: net\(x \[2, 4\], t \[2\]\) fails: RuntimeError"),
+    "a function": (lambda: lambda x, t: x, CFM, "must be a torch.nn.Module, not function"),
+    "a shape": (Plain, {**CFM, "event_shape": 2}, r"such as \(2,\), not 2"),
+    "two schedules": (Plain, {**CFM, "path": "edm", "betas": [0.1, 0.2]}, "path and betas both say"),
+    "velocity of a path": (
+        Plain,
+        {"path": "edm", "prediction": "path-velocity", "time": "sigma"},
+        "the velocity of the path edm is not one of",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_not_said_or_does_not_fit_is_refused_in_a_sentence(what):
+    network, said, told = REFUSED[what]
+    with pytest.raises((ConfigError, UsageError), match=told):
+        zoo.denoiser(network(), **{"event_shape": (2,), **said})
+
+
+def test_an_unknown_convention_or_time_names_those_that_there_are():
+    with pytest.raises(UnknownNameError) as error:
+        zoo.denoiser(Plain(), event_shape=(2,), convention="torch-cfm")
+    assert "torchcfm" in error.value.hint
+    with pytest.raises(UnknownNameError, match="there is no time named 'log_sigma'"):
+        zoo.denoiser(Plain(), event_shape=(2,), convention="edm", time="log_sigma")
+
+
+# -- the paths that are new --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {"name": "ddpm-table", "table": [0.1, 0.2, 0.3]},
+        {"name": "edm", "clock": "sigma"},
+        {"name": "vp-linear", "clock": [0.0, 999.0]},
+        {"name": "trigonometric"},
+    ],
+)
+def test_their_descriptions_are_read_back_from_a_manifest(description):
+    path = path_from(description)
+    program = Iterate("step", path=path.describe())
+    assert program_from(describe(program)) == program
+    assert path_from(path.describe()) == path
+    assert path_from(description).describe().items() >= description.items()
+
+
+def test_a_table_is_the_path_of_its_betas_and_a_clock_changes_the_time_alone():
+    own = path_from("ddpm-linear")
+    table = DDPMTable(own.betas().tolist())
+    t = np.linspace(0, 1, 1000)
+    np.testing.assert_array_equal(table.log_snr(t), own.log_snr(t))
+    np.testing.assert_array_equal(table.network_time(t), np.arange(1000))
+    clock = Retimed(LinearBeta(), (2.0, -1.0))
+    np.testing.assert_array_equal(clock.log_snr(t), LinearBeta().log_snr(t))
+    np.testing.assert_allclose(clock.network_time(t), 2.0 - 3.0 * t, atol=1e-12)
+    for name, function in {"sigma": lambda s: s, "log-half-sigma": lambda s: np.log(s / 2)}.items():
+        alpha, sigma = LinearBeta().alpha_sigma(t)
+        np.testing.assert_allclose(Retimed(LinearBeta(), name).network_time(t), function(sigma / alpha), rtol=1e-9)
+
+
+@pytest.mark.parametrize("clock", ["hours", [1.0], [1.0, 1.0], [0.0, math.inf], [0, True], 3, {"a": 1}])
+def test_a_clock_that_is_none_is_refused(clock):
+    with pytest.raises(ConfigError, match="clock is one of sigma"):
+        path_from({"name": "edm", "clock": clock})
+
+
+@pytest.mark.parametrize("table", [[0.1, 2.0], [0.1], "0.1", [0.1, None], [0.1] * 5000])
+def test_a_table_of_betas_that_is_none_is_refused(table):
+    with pytest.raises(ConfigError, match="ddpm-table"):
+        path_from({"name": "ddpm-table", "table": table})
+
+
+def test_the_trigonometric_path_is_the_sine_and_cosine():
+    t = np.linspace(0.01, 0.99, 50)
+    alpha, sigma = Trigonometric().alpha_sigma(t)
+    np.testing.assert_allclose(alpha, np.cos(np.pi * t / 2), rtol=1e-12)
+    np.testing.assert_allclose(sigma, np.sin(np.pi * t / 2), rtol=1e-12)
+    with pytest.raises(ConfigError):
+        Trigonometric(t_min=0.0)

@@ -247,6 +247,9 @@ class Iterate(Program):
     @override
     def tables(self) -> tuple[tuple[str, int], ...]:
         usual = USUAL_TABLES if is_gaussian(self.path) else ()
+        most = needed(self.path, "make step tables").timesteps
+        if most is not None:
+            usual = tuple((sampler, min(steps, most)) for sampler, steps in usual)
         return tuple(dict.fromkeys(((self.sampler, self.steps), *usual)))
 
     @override

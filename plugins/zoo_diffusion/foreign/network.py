@@ -58,6 +58,7 @@ class ForeignNetwork(nn.Module):
         output = tensor_in(self.manner.call(self.net, self.values(x, time, condition)))
         if not isinstance(output, Tensor):
             return output
+        output = output.to(x.dtype)  # constants in float64 widen it
         if self.manner.drops_variance:
             output = output.chunk(2, dim=1)[0]
         if self._factor is None:
