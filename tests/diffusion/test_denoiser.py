@@ -13,7 +13,9 @@ from torch import nn  # noqa: E402 - after the check for torch
 import zoo  # noqa: E402
 from tests import foreign_libraries as libraries  # noqa: E402
 from zoo import noise  # noqa: E402
-from zoo.paths import path_from  # noqa: E402
+from zoo.errors import ConfigError, UnknownNameError, UsageError  # noqa: E402
+from zoo.paths import DDPMTable, LinearBeta, Retimed, Trigonometric, path_from  # noqa: E402
+from zoo.programs import Iterate, describe, program_from  # noqa: E402
 from zoo_diffusion.foreign.conventions import CONVENTIONS  # noqa: E402
 
 #: times of our paths, and of them those of noise levels that float32 can tell
@@ -142,6 +144,7 @@ def test_euler_over_the_field_as_the_library_does_it_equals_ours(name):
     torch.testing.assert_close(ours, x, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_likelihood_is_that_of_the_continuous_flow_of_the_field():
     """d ln p/ds = -div, from noise to data, by a Runge-Kutta method of its own with exact divergences."""
     field, steps, x = Field(), 40, 0.7 * DATA

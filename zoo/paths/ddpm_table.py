@@ -23,7 +23,7 @@ class DDPMTable(Discrete):
         table: β_0 … β_{T-1}, at most 4096 numbers.
     """
 
-    table: tuple[float, ...]
+    table: tuple[float, ...] = ()
     name: ClassVar[str] = "ddpm-table"
 
     def __init__(self, table: Sequence[float], zero_terminal_snr: bool = False) -> None:
