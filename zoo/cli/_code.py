@@ -11,7 +11,7 @@ import click
 from zoo.cli._app import App
 from zoo.errors import UsageError
 from zoo.models.factories import Factory
-from zoo.models.sources import resolve, run_code
+from zoo.models.sources import run_code
 
 if TYPE_CHECKING:
     from zoo.models.sources import Source
@@ -24,12 +24,12 @@ weights_option = click.option(
 )
 
 
-def source_of(app: App, model: str, weights: Path | None, importing: Mapping[str, Any]) -> Source:
-    """The source of MODEL. If MODEL names code, it is run, which one line says before.
+def made_by_code(app: App, model: str, weights: Path | None, importing: Mapping[str, Any]) -> Source | None:
+    """The source of MODEL if it names code, which is then run, as one line says before; None for any other MODEL.
 
     Raises:
         UsageError: options that do not go with it.
-        what :func:`~zoo.models.sources.resolve` and :func:`~zoo.models.sources.run_code` do.
+        what :func:`~zoo.models.sources.run_code` does.
     """
     factory = Factory.of(model)
     if factory is None:
@@ -38,7 +38,7 @@ def source_of(app: App, model: str, weights: Path | None, importing: Mapping[str
                 f"{model} has its own weights, so it takes no --weights",
                 hint="--weights are for a model that code makes: MODULE.py:FUNCTION or package.module:FUNCTION.",
             )
-        return resolve(app.registry, model, **importing)
+        return None
     if importing:
         raise UsageError(f"{model} is made by code, so it takes no option {', '.join(importing)} of an importer")
     factory.check()

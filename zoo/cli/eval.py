@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._code import source_of, weights_option
+from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._options import key_values
 from zoo.cli._text import table
 from zoo.errors import UsageError
-from zoo.models.sources import Source
+from zoo.models.sources import Source, resolve
 from zoo.printable import assignments
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def command(
     from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure_all
 
     metrics = chosen_metrics(app.registry, names)
-    source = source_of(app, model, weights, {})
+    source = made_by_code(app, model, weights, {}) or resolve(app.registry, model)
     dataset, chosen = _dataset(app, source, data, key_values(options, "-D"))
     with ExitStack() as stack:
         bundle = open_model(app, source, provider, stack)

@@ -10,7 +10,7 @@ import click
 
 from zoo.bundle import MANIFEST, is_bundle, read_manifest
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._code import source_of, weights_option
+from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
 from zoo.errors import UsageError
@@ -225,7 +225,8 @@ def _plan(app: App, request: Request, model: str, output: Path) -> _Plan:
     app.registry.load_entry(exporter)  # reports missing packages
     if request.packing and not exporter.packs:
         raise UsageError(f"the target {request.target} does not pack a bundle and takes no -T")
-    source = source_of(app, model, request.weights, request.importing)
+    source = made_by_code(app, model, request.weights, request.importing)
+    source = source or resolve(app.registry, model, **request.importing)
     return _Plan(source, output, exporter, request)
 
 

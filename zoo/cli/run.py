@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._code import source_of, weights_option
+from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._request import Request, check_request
 from zoo.density import cannot_sample
 from zoo.modality import Foreign
+from zoo.models.sources import resolve
 
 _PATH = click.Path(path_type=Path)
 
@@ -124,9 +125,10 @@ def command(
 
     parsed["negative"] = parsed["negative"] or None
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **parsed)
-    _ = app.registry  # before the files' formats are looked at, which plugins may bring
+    registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)
-    source = source_of(app, model, weights, key_values(importing, "-I"))
+    given = key_values(importing, "-I")
+    source = made_by_code(app, model, weights, given) or resolve(registry, model, **given)
     facts = source.facts()
     if isinstance(facts.modality, Foreign):
         app.say(str(facts.modality))
