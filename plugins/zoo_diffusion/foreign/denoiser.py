@@ -145,7 +145,11 @@ def _stated(
         if path is not None:
             raise ConfigError("path and betas both say what the noise schedule is: give one of them")
         path = {"name": "ddpm-table", "table": _table(betas)}
-    stated = {"path": {"name": path} if isinstance(path, str) else path, "prediction": prediction, "time": time}
+    stated: dict[str, Any] = {
+        "path": {"name": path} if isinstance(path, str) else path,
+        "prediction": prediction,
+        "time": time,
+    }
     row = dataclasses.replace(row, **{key: value for key, value in stated.items() if value is not None})
     if open_ := [key for key in stated if not getattr(row, key)]:
         whose = "a network" if name is None else f"the convention {name!r}"
