@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,13 +21,15 @@ from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike
 from zoo.errors import UnknownNameError, UsageError
 from zoo.paths import CorruptionPath, absent, lacking, path_from
-from zoo.programs import Iterate
 from zoo.samplers.builtin import BUILTIN, SamplerFunction
 from zoo.samplers.guidance import Guidance
 from zoo.samplers.options import OptionValue, SamplingOptions
 from zoo.samplers.spacing import spaced_times
 from zoo.samplers.state import FloatType, RowInputs, SamplerState
 from zoo.samplers.table import Step, StepTable
+
+if TYPE_CHECKING:
+    from zoo.programs import Iterate
 
 Tick = Callable[[], None]
 #: (row, slice of the samples, the denoised samples [n, *event] of that slice in data units)

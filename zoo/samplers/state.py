@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,9 +33,11 @@ from zoo.arrays import Array
 from zoo.errors import DataError, UsageError, ZooError
 from zoo.noise import Stream
 from zoo.paths import GaussianPath, is_gaussian
-from zoo.programs import Iterate
 from zoo.samplers.guidance import Conditions, each_of, evaluations
 from zoo.samplers.table import COLUMNS, Step, StepTable
+
+if TYPE_CHECKING:
+    from zoo.programs import Iterate
 
 #: in which arithmetic a state is: of float32 or float64
 FloatType = type[np.float32] | type[np.float64]
