@@ -32,6 +32,7 @@ from zoo.registry import installed as installed
 from zoo.registry.cards import Architecture as Architecture
 from zoo.registry.cards import Check as Check
 from zoo.registry.cards import Command as Command
+from zoo.registry.cards import DataReader as DataReader
 from zoo.registry.cards import DataSource as DataSource
 from zoo.registry.cards import DistillationMethod as DistillationMethod
 from zoo.registry.cards import Exporter as Exporter

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.registry.cards import DataSource
+from zoo.reading.builtin import readers
+from zoo.registry.cards import DataReader, DataSource
 from zoo.registry.hookspecs import hookimpl
 
 _GENERATED = {
@@ -35,6 +36,12 @@ _TABLES = {
         "B. Efron, T. Hastie, I. Johnstone & R. Tibshirani 2004, Least angle regression; from scikit-learn",
     ),
 }
+
+
+@hookimpl
+def zoo_data_readers() -> list[DataReader]:
+    """The readers of users' files and folders."""
+    return readers()
 
 
 @hookimpl

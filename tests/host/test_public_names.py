@@ -12,6 +12,7 @@ PUBLIC = {
         "Architecture",
         "Check",
         "Command",
+        "DataReader",
         "DataSource",
         "DistillationMethod",
         "Exporter",

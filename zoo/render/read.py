@@ -78,7 +78,7 @@ def _read(described: Format, path: Path, event_shape: tuple[int, ...] | None, mo
     read = load(described, "reader")
     if not path.is_file():
         raise DataError(f"there is no file {path}")
-    arrays = _guarded(path, lambda: read(path, event_shape, modality))
+    arrays = guarded(path, lambda: read(path, event_shape, modality))
     if not isinstance(arrays, Mapping) or not all(map(_is_array, arrays.values())):
         raise PluginError(f"the reader of .{described.name}{origin(described)} returned no arrays by name for {path}")
     return dict(arrays)
@@ -89,7 +89,8 @@ def _is_array(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind != "O"
 
 
-def _guarded(path: Path, read: Callable[[], Any]) -> Any:
+def guarded(path: Path, read: Callable[[], Any]) -> Any:
+    """What ``read`` returns, with what it raises as a :class:`~zoo.errors.DataError` of that file."""
     try:
         return read()
     except (DataError, PluginError, MissingDependencyError):
