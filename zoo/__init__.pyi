@@ -50,4 +50,5 @@ from zoo.registry.cards import WeightsFile as WeightsFile
 from zoo.registry.hookspecs import hookimpl as hookimpl
 from zoo.samplers import Step as Step
 from zoo.samplers import StepTable as StepTable
+from zoo.training.quick import train as train
 from zoo.version import __version__ as __version__

@@ -35,7 +35,7 @@ PUBLIC = {
     ),
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),
     *("UnknownNameError", "UsageError", "WeightsError", "ZooError"),
-    *("Registry", "__version__", "hookimpl", "installed", "load"),
+    *("Registry", "__version__", "hookimpl", "installed", "load", "train"),
 }
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "weights.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 #: the path of data that are no file, but were handed over in Python
-MEMORY = "memory:"
+MEMORY = "(at hand) "
 
 
 def find_recipe(source: str, registry: Registry) -> Recipe:
@@ -97,6 +97,8 @@ def data_of(
     if not recipe.path:
         source = registry.dataset(recipe.name)
         return source, load_data(source, recipe.options, registry), recipe
+    if recipe.path.startswith(MEMORY):
+        raise DataError("the data of this recipe were handed over in Python, and are no file", hint="Name a file.")
     if finding.is_function(recipe.path):
         say(f"running the code of {recipe.path}")
     built = finding.opened(recipe.path, recipe.options, registry).built()
@@ -202,8 +204,6 @@ def data_of_model(
     """
     if known.path and finding.is_function(known.path):
         raise UsageError(f"the data of this model are made by the code {known.path}, which is not run for it")
-    if known.path.startswith(MEMORY):
-        raise DataError(f"the data of this model were handed over in Python: {known.name} is no file")
     return data_of(DataRecipe(known.name, dict(options), known.path), registry, say)[1]
 
 
@@ -212,6 +212,7 @@ def train_recipe(
     folder: Path,
     registry: Registry,
     *,
+    loaded: tuple[DataSource, Dataset] | None = None,
     device: str = "cpu",
     report: Reporter | None = None,
     say: Callable[[str], None] = lambda text: None,
@@ -223,6 +224,7 @@ def train_recipe(
         recipe: the run.
         folder: for checkpoints and the finished model; created if missing.
         registry: where architectures and data sets are looked up.
+        loaded: the data and their description, for a recipe that is complete; None to load what the recipe names.
         device: torch device.
         report: called after each step.
         say: receives progress messages, one line each.
@@ -233,9 +235,12 @@ def train_recipe(
     """
     from zoo.training import loop
 
-    source, data, described = data_of(recipe.data, registry, say)
-    if described.path:
-        recipe = completed(replace(recipe, data=described), data, registry, say)
+    if loaded is not None:
+        source, data = loaded
+    else:
+        source, data, described = data_of(recipe.data, registry, say)
+        if described.path:
+            recipe = completed(replace(recipe, data=described), data, registry, say)
     model = _initial_model(recipe, registry, device=device, say=say)
     parameters = sum(p.numel() for p in model.parameters())
     say(
