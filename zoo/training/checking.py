@@ -6,8 +6,9 @@ import dataclasses
 import inspect
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from zoo import records
 from zoo.errors import MissingDependencyError, UnknownNameError, ZooError
@@ -17,7 +18,7 @@ from zoo.reading import options as data_options
 from zoo.reading.content import Rows
 from zoo.registry import Registry
 from zoo.training.distillation import DistillationRecipe
-from zoo.training.recipe import DataRecipe, ModelRecipe, Recipe, TrainingRecipe
+from zoo.training.recipe import KEEP, DataRecipe, ModelRecipe, Recipe, TrainingRecipe
 
 _TABLES: dict[str, type] = {
     "model": ModelRecipe,
@@ -28,7 +29,7 @@ _TABLES: dict[str, type] = {
 
 
 def mistakes(recipe: Path | Mapping[str, Any], registry: Registry) -> list[str]:
-    """All mistakes in a recipe, one sentence each; data are read, and the model is built, only if nothing else is wrong.
+    """All mistakes in a recipe, one sentence each. The model is built only if nothing else is wrong.
 
     Args:
         recipe: a TOML file, or its tables.
@@ -84,26 +85,34 @@ def _of_record(cls: Any, values: Mapping[str, Any], where: str, wanted: tuple[st
         if name not in known:
             yield f"{where}{name}: {told(UnknownNameError('key', str(name), known))}"
             continue
-        # a table is read with this key alone, so that one mistake does not hide another
-        others = {each: values[each] for each in required if each in values and each != name}
-        if len(others) < len([each for each in required if each != name]):
-            problem = _ill_typed(cls, name, value, where)
+        if cls is TrainingRecipe and name == "keep":  # which makes sense beside another key, or not
+            problem = told(UnknownNameError("training.keep", str(value), KEEP)) if value not in KEEP else ""
         else:
-            problem = _raised(lambda n=name, v=value, o=others: records.read(cls, {**o, n: v}, where.rstrip(".")))  # type: ignore[misc]
-        if problem and not _of_a_pair(cls, name):
-            yield problem if problem.startswith(where.rstrip(".")) else f"{where}{name}: {problem}"
+            problem = _of_key(cls, name, value, {each: values[each] for each in required if each in values}, where)
+        if problem:
+            yield problem if problem.startswith(where.rstrip(".") or "the recipe") else f"{where}{name}: {problem}"
 
 
-def _of_a_pair(cls: Any, name: str) -> bool:
-    """Whether a key makes sense only beside another, so that it is looked at with the whole recipe."""
-    return (cls is TrainingRecipe and name == "keep") or (cls is DataRecipe and name in ("options", "sha256"))
+def _of_key(cls: Any, name: str, value: object, others: Mapping[str, Any], where: str) -> str:
+    """What is wrong with one value of a table, read without the others, so that no mistake hides another.
 
-
-def _ill_typed(cls: Any, name: str, value: object, where: str) -> str:
-    """What is wrong with the type of one value of a table that lacks others."""
-    hints = inspect.get_annotations(cls, eval_str=True)
-    made = dataclasses.make_dataclass("One", [(name, hints[name])], frozen=True)
-    return _raised(lambda: records.read(made, {name: value}, where.rstrip(".")))
+    Args:
+        cls: the dataclass of the table.
+        name: the key.
+        value: its value.
+        others: values of keys without a default.
+        where: what stands before its keys in messages.
+    """
+    if cls is DataRecipe and name == "sha256":  # of what is at a path, which the whole recipe says
+        others = {"path": "x"}
+    if cls is DataRecipe and name == "options":
+        others = {"name": "x"}
+    required = {f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING}
+    if required - {name} <= others.keys():
+        return _raised(partial(records.read, cls, {**others, name: value}, where.rstrip(".") or "the recipe"))
+    hint = get_type_hints(cls)[name]
+    alone = dataclasses.make_dataclass("Alone", [(name, hint)], frozen=True)
+    return _raised(partial(records.read, alone, {name: value}, where.rstrip(".") or "the recipe"))
 
 
 def _raised(make: Callable[[], object]) -> str:
@@ -117,11 +126,8 @@ def _raised(make: Callable[[], object]) -> str:
 def _of_model(model: Mapping[str, Any], registry: Registry) -> list[str]:
     """An unknown architecture, keys that it does not take, and parts of unknown models."""
     name, config = model.get("architecture"), model.get("config", {})
-    found = [
-        problem
-        for each in _table(model, "parts").values()
-        if (problem := _raised(lambda e=each: _resolved(registry, e)))  # type: ignore[misc]
-    ]
+    sources = _table(model, "parts").values()
+    found = list(filter(None, (_raised(partial(_resolved, registry, source)) for source in sources)))
     if not isinstance(name, str):
         return found
     try:
@@ -169,10 +175,10 @@ def _of_data(data: Mapping[str, Any], registry: Registry) -> list[str]:
 def _of_path(path: str, options: Mapping[str, Any], registry: Registry) -> Iterator[str]:
     """Options of a path one by one, and then the path, which is read if it is no code."""
     shared = {f.name for f in dataclasses.fields(data_options.Options)}
-    bad = False
-    for name, value in options.items():
-        if name in shared and (problem := _raised(lambda n=name, v=value: data_options.read({n: v}, "data.options"))):  # type: ignore[misc]
-            bad = True
+    good = dict(options)
+    for name in [each for each in options if each in shared]:
+        if problem := _raised(partial(data_options.read, {name: options[name]}, "data.options")):
+            del good[name]
             yield problem if problem.startswith("data.options") else f"data.options.{name}: {problem}"
     if finding.is_function(path):
         return
@@ -186,14 +192,11 @@ def _of_path(path: str, options: Mapping[str, Any], registry: Registry) -> Itera
     except ZooError as error:
         yield f"data.path: {told(error)}"
         return
-    for name, value in options.items():
-        if name in shared:
-            continue
-        if problem := _raised(lambda n=name, v=value: finding.check_options(reader, read, {n: v})):  # type: ignore[misc]
-            bad = True
+    for name in [each for each in options if each not in shared]:
+        if problem := _raised(partial(finding.check_options, reader, read, {name: options[name]})):
+            del good[name]
             yield f"data.options.{name}: {problem}"
-    if not bad:
-        yield from _of_columns(path, options, registry)
+    yield from _of_columns(path, good, registry)
 
 
 def _of_columns(path: str, options: Mapping[str, Any], registry: Registry) -> Iterator[str]:
@@ -209,9 +212,9 @@ def _of_columns(path: str, options: Mapping[str, Any], registry: Registry) -> It
 
 def _of_distillation(table: Mapping[str, Any], registry: Registry) -> Iterator[str]:
     """An unknown method or teacher."""
-    if isinstance(method := table.get("method"), str) and (problem := _raised(lambda: registry.distillation(method))):
+    if isinstance(method := table.get("method"), str) and (problem := _raised(partial(registry.distillation, method))):
         yield f"distillation.method: {problem}"
-    if isinstance(teacher := table.get("teacher"), str) and (problem := _raised(lambda: _resolved(registry, teacher))):
+    if isinstance(teacher := table.get("teacher"), str) and (problem := _raised(partial(_resolved, registry, teacher))):
         yield f"distillation.teacher: {problem}"
 
 

@@ -46,8 +46,8 @@ def train(
         architecture: its name, such as ``"nsf-coupling"``.
         data: an array ``[n, ...]``, a table of pandas, polars or pyarrow, arrays by name, a torch data set, a
             :class:`zoo.Dataset`, or the path of a file or folder.
-        given: what samples are conditioned on: names of columns of a table, or an array of classes ``[n]`` or of numbers
-            ``[n, d]``.
+        given: what samples are conditioned on: names of columns of a table, or an array of classes ``[n]`` or of
+            numbers ``[n, d]``.
         config: of the model, beside what the data determine.
         output: model folder to write, such as for ``zoo export``; None for none.
         name: of the model; empty for the name of the folder.
