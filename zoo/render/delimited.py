@@ -47,7 +47,7 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig") -> Del
         raise DataError(f"a delimiter is one character, not {delimiter!r}")
     try:
         with path.open(newline="", encoding=encoding) as file:
-            separator = delimiter or _delimiter(file.read(_SAMPLE))
+            separator = delimiter or delimiter_of(file.read(_SAMPLE))
             file.seek(0)
             reader = csv.reader(file, delimiter=separator, strict=True, skipinitialspace=True)
             lines = [(reader.line_num, row) for row in reader if row and (len(row) > 1 or row[0].strip())]
@@ -78,7 +78,7 @@ def _header(cells: Sequence[str], path: Path) -> tuple[str, ...]:
     return names
 
 
-def _delimiter(text: str) -> str:
+def delimiter_of(text: str) -> str:
     """The delimiter that makes the most columns of the first line, outside of quotes."""
     first = next((line for line in text.splitlines() if line.strip()), "")
 

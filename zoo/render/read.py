@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from zoo.errors import DataError, MissingDependencyError, PluginError
 from zoo.lengths import Length
 from zoo.modality import Modality
 from zoo.registry.cards import Format
-from zoo.render import lengths, modalities
+from zoo.render import delimited, lengths, modalities
 from zoo.render.files import PART, condition_in
 from zoo.render.formats import format_of, load, origin
 
@@ -65,6 +65,28 @@ def read_condition(path: Path) -> Array:
     # a single column is a list of classes
     is_column = path.suffix.lower() == ".csv" and condition.ndim == 2 and condition.shape[1] == 1
     return condition[:, 0] if is_column else condition
+
+
+def read_labelled(path: Path, labels: Sequence[str]) -> Array | None:
+    """The columns ``[n, labels]`` of a .csv or .tsv file under these headings; None for another file, or without them.
+
+    Raises:
+        DataError: the file cannot be read, or a cell of these columns is no number.
+    """
+    if not labels or path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
+        return None
+    found = delimited.read(path)
+    if not set(labels) <= set(found.header):
+        return None
+    places = [found.header.index(label) for label in labels]
+    numbers = np.empty((len(found.rows), len(labels)), np.float64)
+    for row, cells in enumerate(found.rows):
+        for column, place in enumerate(places):
+            try:
+                numbers[row, column] = float(cells[place])
+            except ValueError:
+                raise DataError(f"{path}, column {labels[column]!r}: {cells[place]!r} is not a number") from None
+    return numbers
 
 
 def read_arrays(path: Path) -> Arrays:

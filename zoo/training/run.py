@@ -64,17 +64,29 @@ def load_data(source: DataSource, options: Mapping[str, object], registry: Regis
         PluginError: the data set fails, such as on an option of another type.
     """
     load: Callable[..., Dataset] = registry.load_entry(source)
+    of = f"the data set {source.name}{_origin(source, registry)}"
     try:
         inspect.signature(load).bind(**options)
     except TypeError as error:
         raise ConfigError(f"data set {source.name}: {error}") from error
     try:
-        return load(**options)
+        data = load(**options)
     except ZooError:
         raise
     except Exception as error:
         with_options = f" with {assignments(options)}" if options else ""
-        raise PluginError(f"the data set {source.name} cannot be loaded{with_options}: {last_line(error)}") from error
+        raise PluginError(f"{of} cannot be loaded{with_options}: {last_line(error)}") from error
+    if not isinstance(data, Dataset):
+        raise PluginError(f"{of} gives {type(data).__name__}, not a zoo.Dataset")
+    return data
+
+
+def _origin(source: DataSource, registry: Registry) -> str:
+    """The plugin that brings a data set, as in ``" of the plugin faces (zoo-faces 1.0)"``; empty for a built-in one."""
+    for item in registry.items("data set"):
+        if item.description is source and not item.plugin.builtin:
+            return f" of the plugin {item.plugin.name} ({item.plugin.origin})"
+    return ""
 
 
 def data_of(
