@@ -66,11 +66,8 @@ def test_the_log_determinant_is_that_of_the_jacobian(mixed):
 
 
 def test_what_is_no_bound_or_period_is_refused():
-    for bounds, told in (
-        ({"3": [0, 1]}, "columns 0 to 1"),
-        ({"0": [1, 0]}, "lower first"),
-        ({"0": [0]}, "two numbers"),
-    ):
+    wrong = (({"3": [0, 1]}, "columns 0 to 1"), ({"0": [1, 0]}, "lower first"), ({"0": [0]}, "two numbers"))
+    for bounds, told in wrong:
         with pytest.raises(ConfigError, match=told):
             NSFCoupling(event_shape=[2], bounds=bounds)
     with pytest.raises(ConfigError, match="both circular and bounded"):
@@ -93,6 +90,7 @@ VECTORS = (
 )  # fmt: skip
 
 
+@pytest.mark.sample("nsf-coupling", "nsf-circular", "maf", "planar", "cnf")
 @pytest.mark.parametrize("name", VECTORS)
 def test_every_flow_over_vectors_keeps_its_bounds(name):
     from zoo.models.building import build

@@ -47,6 +47,7 @@ def table(tmp_path_factory):
     return path
 
 
+@pytest.mark.full
 def test_from_a_file_to_a_bundle_to_rows_of_the_same_file(table, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -207,6 +208,7 @@ def test_what_is_at_hand_in_python_trains_a_model(tmp_path):
         zoo.train("nsf-coupling", data=X, stepps=3)
 
 
+@pytest.mark.sample("pandas")
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_a_data_frame_trains_a_model_and_its_columns_may_be_given(library):
     frames = pytest.importorskip(library)
@@ -248,7 +250,7 @@ def test_a_data_set_that_fails_is_named_with_its_plugin(monkeypatch):
     with pytest.raises(PluginError, match=r"the data set moons of the plugin data \(zoo-faces .*ZeroDivisionError"):
         load_data(source, {}, registry)
     monkeypatch.setattr(registry, "load_entry", lambda _: lambda: 3)
-    with pytest.raises(PluginError, match="gives int, not a zoo.Dataset"):
+    with pytest.raises(PluginError, match="gives int, not a zoo"):
         load_data(source, {}, registry)
 
 
