@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.data import Dataset, Split
-from zoo.data.lazy import chosen
+from zoo.data.lazy import Lazy, chosen
 from zoo.errors import DataError
 from zoo.modality import Column, Table
 from zoo.parts import ONLY, Part
@@ -88,7 +88,8 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
     used = [column for column in columns if column.used and column.name != options.split]
     _check_used(used, columns, options)
     kept, told = _kept(rows, used, options)
-    event, context = [], []
+    event: list[Numbers] = []
+    context: list[Numbers] = []
     for column in used:
         made, said = _numbers(column, rows.columns[column.name], options, kept)
         (context if column.name in options.given else event).extend(made)
@@ -105,10 +106,12 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
         **({} if condition is None else {"condition": condition.describe()}),
     }
     splits = _splits(rows.splits, options, rows.columns.get(options.split), len(rows))
-    parts = [_part(x, values, places) for places in _places(splits, kept, options)]
+    train, validation, test = (_part(x, values, places) for places in _places(splits, kept, options))
     data = Dataset(
         name,
-        *parts,
+        train,
+        validation,
+        test,
         grain=grain if grain.any() else None,
         modality=_table(event) if rows.headed else None,
         labels=condition.labels if condition is not None and condition.kind == "classes" else (),
@@ -259,7 +262,8 @@ def _condition(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:
     if len(classes) == 1 and not numbers:
         (only,) = classes
         return Condition.classes(len(only.column.values), only.column.values), only.values.astype(np.int32)
-    parts, values = [], {}
+    parts: list[Part] = []
+    values: dict[str, Array] = {}
     for each in classes:
         name = _identifier(each.column.name, values)
         parts.append(
@@ -283,7 +287,7 @@ def _identifier(heading: str, taken: Iterable[str]) -> str:
     return name
 
 
-def _part(x: Array, condition: Any, places: NDArray[np.int64]) -> Split:
+def _part(x: Array | Lazy, condition: Any, places: NDArray[np.int64]) -> Split:
     given = {n: v[places] for n, v in condition.items()} if isinstance(condition, Mapping) else condition
     return Split(chosen(x, places), given if given is None or isinstance(given, dict) else given[places])  # type: ignore[arg-type]
 
@@ -365,8 +369,16 @@ def _of_samples(name: str, samples: Samples, options: Options) -> Built:
         whole = condition.ndim == 1 and condition.dtype.kind in "iu"
         described = Condition.classes(int(condition.max()) + 1) if whole else Condition.vector(condition.shape[1])
         extra["condition"] = described.describe()
-    parts = [_part(samples.x, condition, each) for each in places]  # type: ignore[arg-type]
+    train, validation, test = (_part(samples.x, condition, each) for each in places)
     data = Dataset(
-        name, *parts, levels=samples.levels, grain=grain, modality=samples.modality, labels=samples.labels, extra=extra
+        name,
+        train,
+        validation,
+        test,
+        levels=samples.levels,
+        grain=grain,
+        modality=samples.modality,
+        labels=samples.labels,
+        extra=extra,
     )
     return Built(data, samples.notes)

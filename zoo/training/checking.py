@@ -138,8 +138,8 @@ def _of_model(model: Mapping[str, Any], registry: Registry) -> list[str]:
     if accepted is not None and isinstance(config, Mapping):
         for key in config:
             if key not in accepted:
-                error = UnknownNameError("argument", str(key), accepted)
-                found.append(f"model.config.{key}: {told(error)}, of the architecture {name}")
+                unknown = UnknownNameError("argument", str(key), accepted)
+                found.append(f"model.config.{key}: {told(unknown)}, of the architecture {name}")
     return found
 
 

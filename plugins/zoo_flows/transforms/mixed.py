@@ -59,7 +59,7 @@ class Domains(Transform):
 
     def _each(self, value: Tensor, log_det: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
         """Angles one by one, and all lines at once, put together again in the order of the columns."""
-        columns: list[Tensor] = list(value.split(1, dim=1))
+        columns: list[Tensor] = list(torch.split(value, 1, dim=1))
         for place, transform in zip(self.places, self.angles, strict=True):
             assert isinstance(transform, Angles)
             columns[place], more = (transform.inverse if inverse else transform.forward)(columns[place])
@@ -68,7 +68,7 @@ class Domains(Transform):
             line = torch.cat([columns[i] for i in self.lines], dim=1)
             line, more = (self.standardize.inverse if inverse else self.standardize.forward)(line)
             log_det = log_det + more
-            for place, column in zip(self.lines, line.split(1, dim=1), strict=True):
+            for place, column in zip(self.lines, torch.split(line, 1, dim=1), strict=True):
                 columns[place] = column
         return torch.cat(columns, dim=1), log_det
 
@@ -115,7 +115,7 @@ class MixedCoupling(Transform):
         return self._mapped(z, context, inverse=True)
 
     def _mapped(self, value: Tensor, context: Tensor | None, *, inverse: bool) -> tuple[Tensor, Tensor]:
-        columns: list[Tensor] = list(value.split(1, dim=1))
+        columns: list[Tensor] = list(torch.split(value, 1, dim=1))
         parameters = conditioned(self.network, self._seen(columns), context)
         log_det = torch.zeros_like(value[:, 0])
         for (each, places), part in zip(self.groups, torch.split(parameters, self.counts, dim=1), strict=True):
@@ -123,7 +123,7 @@ class MixedCoupling(Transform):
             chosen = torch.unflatten(part, 1, (-1, each.count)).movedim(2, 0)
             out, log_slope = (each.inverse_with_slope if inverse else each.forward)(group, chosen)
             log_det = log_det + log_slope.squeeze(0).sum(1)
-            for place, column in zip(places, out.squeeze(0).split(1, dim=1), strict=True):
+            for place, column in zip(places, torch.split(out.squeeze(0), 1, dim=1), strict=True):
                 columns[place] = column
         return torch.cat(columns, dim=1), log_det
 

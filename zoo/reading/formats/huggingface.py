@@ -73,7 +73,7 @@ def _source(folder: Path, value: Any, column: str) -> Path | bytes:
         return bytes(content)
     if path is None:
         raise DataError(f"{folder} has a row without a picture in column {column!r}")
-    return folder / path
+    return folder / str(path)
 
 
 def _names(feature: Mapping[str, Any]) -> Sequence[str]:

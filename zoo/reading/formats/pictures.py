@@ -192,7 +192,8 @@ def _pixels(image: Picture, event: tuple[int, int, int], deep: bool, fit: str) -
     upright = ImageOps.exif_transpose(image)
     if deep:
         plane = _fitted(upright.convert("F"), (width, height), fit)
-        return np.rint(np.asarray(plane)).clip(0, 65_535)[None]
+        shades: Array = np.rint(np.asarray(plane)).clip(0, 65_535)[None]
+        return shades
     if upright.mode in _DEEP:
         grey = np.asarray(upright.convert("F")) / 257.0
         from PIL import Image
