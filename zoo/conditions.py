@@ -305,7 +305,11 @@ class Condition:
 
     def restored(self, arrays: Mapping[str, Array | list[Array]]) -> dict[str, Array | list[Array]]:
         """Values as :meth:`arrays` takes them, of a file's arrays: those of :meth:`stored`, without the axis of one for
-        all; other arrays are left alone."""
+        all; other arrays are left alone.
+
+        Raises:
+            ConditionError: a mask that does not say where tokens or rows of a sequence end; the part is named.
+        """
         values: dict[str, Array | list[Array]] = {}
         for part in self.parts:
             if part.name not in arrays:
@@ -314,11 +318,7 @@ class Condition:
             if part.mask is None or part.mask not in arrays:
                 values[part.name] = array
                 continue
-            mask = np.asarray(arrays[part.mask])
-            if mask.ndim == 1:
-                values[part.name] = array[: int(mask.sum())]
-            else:
-                values[part.name] = [row[: int(each.sum())] for row, each in zip(array, mask, strict=True)]
+            values[part.name] = _cut(part, np.asarray(array), np.asarray(arrays[part.mask]))
         return values
 
     def nulls(self, lengths: Mapping[int | str, int] | None = None) -> dict[str, Array]:
@@ -386,6 +386,19 @@ class Condition:
         if self.kind == "vector":
             raise ConditionError(f"this model needs a condition of {self.size} numbers for each sample")
         raise ConditionError(f"{part.who} is missing: this model needs it for each sample")
+
+
+def _cut(part: Part, array: Array, mask: Array) -> Array | list[Array]:
+    """One value ``[length, ...]``, or several, up to where the mask ``[length]`` or ``[n, length]`` says."""
+    fits = mask.dtype.kind in "biuf" and 1 <= mask.ndim <= 2 and array.shape[: mask.ndim] == mask.shape
+    ends = mask.sum(-1) if fits else 0
+    if not fits or not np.array_equal(mask, np.arange(mask.shape[-1]) < np.expand_dims(ends, -1)):
+        raise ConditionError(
+            f"the mask {part.mask} of {part.who} has the shape of its first axes, and is 1 up to an end and then 0"
+        )
+    if mask.ndim == 1:
+        return array[: int(ends)]
+    return [row[: int(end)] for row, end in zip(array, ends, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import records
-from zoo.arrays import Array
+from zoo.arrays import Array, is_ragged
 from zoo.errors import ConditionError, ConfigError
 
 PartKind = Literal["classes", "numbers", "image", "audio", "tokens", "sequence"]
@@ -110,7 +110,8 @@ class Part:
         """A value for all of ``n`` samples, or one for each of them, by its number of axes.
 
         Args:
-            value: an array, or of classes and tokens a label or text, or a list of these.
+            value: an array, or of classes and tokens a label or text, or a list of these; of tokens and sequences also
+                arrays of different lengths.
             n: number of samples.
 
         Raises:
@@ -200,6 +201,7 @@ class Part:
     def _of_any_length(self, value: object, n: int) -> Values:
         """Tokens or sequences: one, or ``n`` of them, each of its own length."""
         one = self._ids if self.modality == "tokens" else self._rows
+        value = list(value) if is_ragged(value) else value
         axes = _axes(value, self.who)
         if axes == len(self.shape):
             return self._padded([one(value)])

@@ -124,19 +124,20 @@ def test_what_is_not_required_is_left_out(exported):
     np.testing.assert_allclose(x, model.sample(4, condition={}, seed=0).detach(), atol=1e-4)
 
 
-IMAGE = {"event_shape": [1, 4, 4], "sampling": {"steps": 3}}
+# a whole run of the likelihood takes as many derivatives a step as an event has numbers: four here
+IMAGE = {"event_shape": [1, 2, 2], "sampling": {"steps": 3}}
 BOTH = {"prompt": {"width": 8}, "arm": {"width": 4}}
 #: what the models above leave out: every network under a derivative, and a graph that a plugin writes
 OTHERS = {
     "unet2d": {
-        "event_shape": [1, 4, 4],
+        **IMAGE,
         "block_out_channels": [8, 8],
-        "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
-        "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+        "down_block_types": ["AttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "AttnUpBlock2D"],
+        "layers_per_block": 1,
         "norm_num_groups": 4,
         "attention_head_dim": 8,
-        "sampling": {"steps": 3},
-        "conditioning": {"prompt": {"width": 8}, "arm": {"width": 4}},
+        "conditioning": BOTH,
     },
     "mlp": {
         "event_shape": [3],
@@ -156,13 +157,13 @@ OTHERS = {
         **IMAGE,
         "model_channels": 8,
         "channel_mult": [1, 2],
-        "attention_resolutions": [2],
+        "attention_resolutions": [1],
         "num_head_channels": 8,
         "conditioning": BOTH,
     },
     "diffwave": {
-        "event_shape": [1, 8],
-        "patch": 2,
+        "event_shape": [1, 4],
+        "patch": 1,
         "residual_channels": 8,
         "layers": 2,
         "cycle": 2,
@@ -174,22 +175,22 @@ OTHERS = {
         **IMAGE,
         "base": 8,
         "multipliers": [1, 2],
-        "attention": [1],
+        "attention": [0],
         "head_channels": 8,
         "conditioning": BOTH,
     },
     "unet1d": {
-        "event_shape": [1, 8],
-        "patch": 2,
+        "event_shape": [1, 4],
+        "patch": 1,
         "base": 8,
         "multipliers": [1, 2],
-        "attention": [1],
+        "attention": [0],
         "head_channels": 8,
         "sampling": {"steps": 3},
         "conditioning": BOTH,
     },
-    "dit": {**IMAGE, "hidden_size": 8, "depth": 2, "num_heads": 2, "conditioning": BOTH},
-    "uvit": {**IMAGE, "embed_dim": 8, "depth": 2, "num_heads": 2, "conditioning": BOTH},
+    "dit": {**IMAGE, "patch_size": 1, "hidden_size": 8, "depth": 2, "num_heads": 2, "conditioning": BOTH},
+    "uvit": {**IMAGE, "patch_size": 1, "embed_dim": 8, "depth": 2, "num_heads": 2, "conditioning": BOTH},
 }
 SHARED = {
     "parts": [

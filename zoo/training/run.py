@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from zoo import weights
 from zoo.arrays import Array
-from zoo.data import Dataset
+from zoo.data import Dataset, fitted
 from zoo.errors import ConfigError, OutputError, PluginError, UsageError, WeightsError, ZooError
 from zoo.files import write_text
 from zoo.modality import describe
@@ -140,6 +140,7 @@ def train_recipe(
     source = registry.dataset(recipe.data.name)
     data = load_data(source, recipe.data.options, registry)
     model = _initial_model(recipe, registry, device=device, say=say)
+    data = fitted(data, model.event_shape, model.length)
     parameters = sum(p.numel() for p in model.parameters())
     say(
         f"{recipe.name}: {recipe.model.architecture}, {parameters:,} parameters, {len(data.train):,} samples of "
