@@ -268,6 +268,22 @@ class Condition:
                 filled[name] = np.pad(arrays[name], room, constant_values=filler)
         return filled
 
+    def alone(self, value: ConditionLike, n: int, sample: int) -> dict[str, Array]:
+        """The value of one of ``n`` samples, by the names of parts, as a value for all.
+
+        Raises:
+            ConditionError: as for :meth:`arrays`.
+        """
+        named = self._by_name(value)
+        alone = {}
+        for part, values in self._values(value, n, 0).items():
+            if named is None or named.get(part.name) is not None:
+                row = sample if len(values.array) == n else 0
+                alone[part.name] = (
+                    values.array[row] if values.lengths is None else values.array[row][: values.lengths[row]]
+                )
+        return alone
+
     def taken(self, value: ConditionLike, n: int, samples: Sequence[int] | Array) -> dict[str, Array | list[Array]]:
         """The values by the names of parts for some of ``n`` samples, by their numbers; those for all stay so.
 

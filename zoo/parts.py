@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -127,6 +127,21 @@ class Part:
             shapes = " or ".join(map(_shown, wanted))
             raise ConditionError(f"{n} samples need {what} of shape {shapes}, not {_shown(array.shape)}")
         return Values(array[None] if array.ndim == len(self.shape) else array)
+
+    def rows(self, value: object) -> int | None:
+        """How many values are given, one for each sample; None for one value that serves all.
+
+        Raises:
+            ConditionError: what is no value, such as an empty list.
+        """
+        value = list(value) if is_ragged(value) else value
+        label = self.modality == "classes" and isinstance(value, str)
+        axes = (
+            0
+            if label
+            else _axes(value, self.who) - (self.modality == "classes" and _array(value, "").dtype.kind in "US")
+        )
+        return len(value) if axes == len(self.shape) + 1 and isinstance(value, Sized) else None
 
     def nulls(self) -> Values | None:
         """What stands for no condition, as one value for all; None for a part without a null."""

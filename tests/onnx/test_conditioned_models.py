@@ -131,9 +131,9 @@ BOTH = {"prompt": {"width": 8}, "arm": {"width": 4}}
 OTHERS = {
     "unet2d": {
         **IMAGE,
-        "block_out_channels": [8, 8],
-        "down_block_types": ["AttnDownBlock2D", "DownBlock2D"],
-        "up_block_types": ["UpBlock2D", "AttnUpBlock2D"],
+        "block_out_channels": [8],
+        "down_block_types": ["AttnDownBlock2D"],
+        "up_block_types": ["AttnUpBlock2D"],
         "layers_per_block": 1,
         "norm_num_groups": 4,
         "attention_head_dim": 8,
