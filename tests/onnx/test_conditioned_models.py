@@ -124,8 +124,9 @@ def test_what_is_not_required_is_left_out(exported):
     np.testing.assert_allclose(x, model.sample(4, condition={}, seed=0).detach(), atol=1e-4)
 
 
-# a whole run of the likelihood takes as many derivatives a step as an event has numbers: four here
-IMAGE = {"event_shape": [1, 2, 2], "sampling": {"steps": 3}}
+# the likelihood's ODE takes as many derivatives of the network a stage as an event has numbers: two, or four where a
+# network halves the sides
+IMAGE = {"event_shape": [1, 1, 2], "sampling": {"steps": 3}}
 BOTH = {"prompt": {"width": 8}, "arm": {"width": 4}}
 #: what the models above leave out: every network under a derivative, and a graph that a plugin writes
 OTHERS = {
@@ -155,6 +156,7 @@ OTHERS = {
     },
     "adm": {
         **IMAGE,
+        "event_shape": [1, 2, 2],
         "model_channels": 8,
         "channel_mult": [1, 2],
         "attention_resolutions": [1],
@@ -162,7 +164,7 @@ OTHERS = {
         "conditioning": BOTH,
     },
     "diffwave": {
-        "event_shape": [1, 4],
+        "event_shape": [1, 2],
         "patch": 1,
         "residual_channels": 8,
         "layers": 2,
@@ -173,6 +175,7 @@ OTHERS = {
     },
     "unet": {
         **IMAGE,
+        "event_shape": [1, 2, 2],
         "base": 8,
         "multipliers": [1, 2],
         "attention": [0],
@@ -180,7 +183,7 @@ OTHERS = {
         "conditioning": BOTH,
     },
     "unet1d": {
-        "event_shape": [1, 4],
+        "event_shape": [1, 2],
         "patch": 1,
         "base": 8,
         "multipliers": [1, 2],
