@@ -407,7 +407,7 @@ class Condition:
 def _cut(part: Part, array: Array, mask: Array) -> Array | list[Array]:
     """One value ``[length, ...]``, or several, up to where the mask ``[length]`` or ``[n, length]`` says."""
     fits = mask.dtype.kind in "biuf" and 1 <= mask.ndim <= 2 and array.shape[: mask.ndim] == mask.shape
-    ends = mask.sum(-1) if fits else 0
+    ends: Array = mask.sum(-1) if fits else np.zeros(())
     if not fits or not np.array_equal(mask, np.arange(mask.shape[-1]) < np.expand_dims(ends, -1)):
         raise ConditionError(
             f"the mask {part.mask} of {part.who} has the shape of its first axes, and is 1 up to an end and then 0"

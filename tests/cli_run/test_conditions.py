@@ -89,7 +89,9 @@ def test_rows_that_do_not_go_into_the_samples_are_refused():
     value = condition_from(ONE["vector"], ["rows.csv"])
     with pytest.raises(ConditionError, match=r"3 samples need a condition of shape \(2,\) or \(3, 2\), not \(2, 2\)"):
         ONE["vector"].array(served(ONE["vector"], value, 3), 3)
+    np.savez("none.npz", condition=np.zeros((0, 2)))
     for kind, text, says in (
+        ("vector", "none.npz", r"not \(0, 2\)"),
         ("vector", "none.npy", "'none.npy' is neither a file nor a list of numbers"),
         ("classes", "d", "there is no class 'd'"),
         ("prompt", "xyz", "has no symbol 'x'"),

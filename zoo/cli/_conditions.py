@@ -70,11 +70,11 @@ def rows_of(condition: Condition, value: ConditionLike) -> int | None:
 
 def served(condition: Condition, value: ConditionLike, n: int) -> ConditionLike:
     """A value for ``n`` samples, where one value serves all of them, and each of ``k`` values ``n/k`` in a row."""
-    spread = {}
+    spread: dict[str, ArrayLike | None] = {}
     for part in condition.parts:
         given = _given(part, value)
         rows = None if given is None else part.rows(given)
-        if given is None or rows is None or rows == n or n % rows:
+        if given is None or not rows or rows == n or n % rows:
             spread[part.name] = given  # what does not go together is refused where it is read
         elif rows == 1:
             spread[part.name] = next(iter(given))

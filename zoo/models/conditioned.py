@@ -278,7 +278,7 @@ class Conditioned(nn.Module):
         )
         tensors = {part: value for part in described.parts if isinstance(value := values.get(part.name), Tensor)}
         rest = tuple(part for part in described.parts if part not in tensors)
-        masks = {part.mask: values[part.mask] for part in tensors if part.mask in values}
+        masks = {str(part.mask): values[str(part.mask)] for part in tensors if part.mask in values}
         own = {part.name for part in tensors} | masks.keys()
         others = {name: value for name, value in values.items() if name not in own}
         if others and not rest:
