@@ -22,6 +22,7 @@ from zoo.models.contexts import (
     checked_condition,
     checked_mask,
     checked_part,
+    filled_up,
     has_tensor,
     is_standardized,
     mask_of,
@@ -329,12 +330,8 @@ class Conditioned(nn.Module):
         """Tensors of parts and masks, with tokens and sequences filled up to some lengths."""
         filled = dict(tensors)
         for part in () if self.condition is None else self.condition.parts:
-            missing = 0 if part.mask is None else lengths.get(part.shape[0], 0) - tensors[part.name].shape[1]
-            if part.mask is None or missing <= 0:
-                continue
-            for name, filler in ((part.name, part.padding or 0), (part.mask, 0)):
-                room = (*(0, 0) * (tensors[name].ndim - 2), 0, missing)
-                filled[name] = nn.functional.pad(tensors[name], room, value=filler)
+            for name, filler in ((part.name, part.padding or 0), (part.mask, 0)) if part.mask is not None else ():
+                filled[name] = filled_up(tensors[name], lengths.get(part.shape[0], 0), filler)
         return filled
 
     def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> dict[str, Tensor] | None:
@@ -382,7 +379,7 @@ class Conditioned(nn.Module):
                     continue
                 value = parts[name]
                 if part.mask is not None:
-                    value = _filled_up(value, longest.get(part.shape[0], 0), filler)
+                    value = filled_up(value, longest.get(part.shape[0], 0), filler)
                 chosen[name] = value
                 if hide is not None and part in able:
                     chosen[name] = torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), nulls[name], value)
@@ -437,14 +434,6 @@ class Conditioned(nn.Module):
             return value.to(self.device)
         wide = self.context_of(part) is not None
         return value.to(self.device, torch.promote_types(self.dtype, torch.float32) if wide else self.dtype)
-
-
-def _filled_up(value: Tensor, length: int, filler: int) -> Tensor:
-    """Tokens, rows or a mask ``[n, length, ...]``, no shorter than a length."""
-    if value.shape[1] >= length:
-        return value
-    missing = (len(value), length - value.shape[1], *value.shape[2:])
-    return torch.cat([value, value.new_full(missing, filler)], 1)
 
 
 class _Encoder(nn.Module):

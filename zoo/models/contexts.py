@@ -202,6 +202,14 @@ def checked_mask(value: object, part: Part, values: Tensor) -> Tensor:
     return value.expand(sizes)
 
 
+def filled_up(value: Tensor, length: int, filler: int) -> Tensor:
+    """Tokens, rows or a mask ``[n, length, ...]``, no shorter than a length."""
+    if value.shape[1] >= length:
+        return value
+    missing = (len(value), length - value.shape[1], *value.shape[2:])
+    return torch.cat([value, value.new_full(missing, filler)], 1)
+
+
 def is_standardized(part: Part) -> bool:
     """Whether a model standardises this part: numbers, and rows of sequences that no range bounds.
 
