@@ -268,6 +268,22 @@ class Condition:
                 filled[name] = np.pad(arrays[name], room, constant_values=filler)
         return filled
 
+    def alone(self, value: ConditionLike, n: int, sample: int) -> dict[str, Array]:
+        """The value of one of ``n`` samples, by the names of parts, as a value for all.
+
+        Raises:
+            ConditionError: as for :meth:`arrays`.
+        """
+        named = self._by_name(value)
+        alone = {}
+        for part, values in self._values(value, n, 0).items():
+            if named is None or named.get(part.name) is not None:
+                row = sample if len(values.array) == n else 0
+                alone[part.name] = (
+                    values.array[row] if values.lengths is None else values.array[row][: values.lengths[row]]
+                )
+        return alone
+
     def taken(self, value: ConditionLike, n: int, samples: Sequence[int] | Array) -> dict[str, Array | list[Array]]:
         """The values by the names of parts for some of ``n`` samples, by their numbers; one for all samples is kept.
 
@@ -305,7 +321,11 @@ class Condition:
 
     def restored(self, arrays: Mapping[str, Array | list[Array]]) -> dict[str, Array | list[Array]]:
         """Values as :meth:`arrays` takes them, of a file's arrays: those of :meth:`stored`, without the axis of one
-        value for all; other arrays are ignored."""
+        value for all; other arrays are ignored.
+
+        Raises:
+            ConditionError: a mask that does not say where tokens or rows of a sequence end; the part is named.
+        """
         values: dict[str, Array | list[Array]] = {}
         for part in self.parts:
             if part.name not in arrays:
@@ -314,11 +334,7 @@ class Condition:
             if part.mask is None or part.mask not in arrays:
                 values[part.name] = array
                 continue
-            mask = np.asarray(arrays[part.mask])
-            if mask.ndim == 1:
-                values[part.name] = array[: int(mask.sum())]
-            else:
-                values[part.name] = [row[: int(each.sum())] for row, each in zip(array, mask, strict=True)]
+            values[part.name] = _cut(part, np.asarray(array), np.asarray(arrays[part.mask]))
         return values
 
     def nulls(self, lengths: Mapping[int | str, int] | None = None) -> dict[str, Array]:
@@ -386,6 +402,19 @@ class Condition:
         if self.kind == "vector":
             raise ConditionError(f"this model needs a condition of {self.size} numbers for each sample")
         raise ConditionError(f"{part.who} is missing: this model needs it for each sample")
+
+
+def _cut(part: Part, array: Array, mask: Array) -> Array | list[Array]:
+    """One value ``[length, ...]``, or several, up to where the mask ``[length]`` or ``[n, length]`` says."""
+    fits = mask.dtype.kind in "biuf" and 1 <= mask.ndim <= 2 and array.shape[: mask.ndim] == mask.shape
+    ends: Array = mask.sum(-1) if fits else np.zeros(())
+    if not fits or not np.array_equal(mask, np.arange(mask.shape[-1]) < np.expand_dims(ends, -1)):
+        raise ConditionError(
+            f"the mask {part.mask} of {part.who} has the shape of its first axes, and is 1 up to an end and then 0"
+        )
+    if mask.ndim == 1:
+        return array[: int(ends)]
+    return [row[: int(end)] for row, end in zip(array, ends, strict=True)]
 
 
 @dataclass(frozen=True)

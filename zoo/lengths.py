@@ -104,6 +104,36 @@ class Length:
             return np.where(within, content, np.asarray(self.end, content.dtype))
         return self.ended(np.insert(content, self.mask, within.astype(content.dtype), 2 - self.axis))
 
+    def filled(self, rows: Array, event_shape: tuple[int, ...], source: str) -> Array:
+        """Events ``[n, *event_shape]`` of what each holds, an array of its own length.
+
+        Args:
+            rows: ``[n]`` arrays, without masks: ``[length]``, ``[length, numbers]`` or ``[numbers, length]``.
+            event_shape: of an event with its mask.
+            source: what they are, for messages.
+
+        Raises:
+            DataError: an array that is none, or is too long.
+        """
+        content = self.content_shape(event_shape)
+        filled = np.zeros((len(rows), *content), np.result_type(*{row.dtype for row in rows}))
+        for i, row in enumerate(rows):
+            fits = row.ndim == len(content) and all(
+                have <= size if axis == self.axis else have == size
+                for axis, (have, size) in enumerate(zip(row.shape, content, strict=True))
+            )
+            if not fits:
+                wanted = [f"up to {size}" if axis == self.axis else str(size) for axis, size in enumerate(content)]
+                raise DataError(
+                    f"row {i} of {source} has the shape {list(row.shape)}, and events without their masks or ends have "
+                    f"[{', '.join(wanted)}]"
+                )
+            filled[i][tuple(map(slice, row.shape))] = row
+        events = self.joined(filled, np.array([row.shape[self.axis] for row in rows]), source)
+        if (inside := (self.ended(events) != events).reshape(len(rows), -1).any(1)).any():
+            raise DataError(f"row {int(inside.argmax())} of {source} goes on after {self.end}, which ends an event")
+        return events
+
     def described(self) -> dict[str, object]:
         """As JSON values; :func:`length_from` reads them back."""
         values: dict[str, object] = records.write(self)

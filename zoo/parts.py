@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import records
-from zoo.arrays import Array
+from zoo.arrays import Array, is_ragged
 from zoo.errors import ConditionError, ConfigError
 
 PartKind = Literal["classes", "numbers", "image", "audio", "tokens", "sequence"]
@@ -110,7 +110,8 @@ class Part:
         """A value for all of ``n`` samples, or one for each of them, by its number of axes.
 
         Args:
-            value: an array, or of classes and tokens a label or text, or a list of these.
+            value: an array, or of classes and tokens a label or text, or a list of these; of tokens and sequences also
+                arrays of different lengths.
             n: number of samples.
 
         Raises:
@@ -126,6 +127,21 @@ class Part:
             shapes = " or ".join(map(_shown, wanted))
             raise ConditionError(f"{n} samples need {what} of shape {shapes}, not {_shown(array.shape)}")
         return Values(array[None] if array.ndim == len(self.shape) else array)
+
+    def rows(self, value: object) -> int | None:
+        """How many values are given, one for each sample; None for one value that serves all.
+
+        Raises:
+            ConditionError: what is no value, such as an empty list.
+        """
+        value = list(value) if is_ragged(value) else value
+        label = self.modality == "classes" and isinstance(value, str)
+        axes = (
+            0
+            if label
+            else _axes(value, self.who) - (self.modality == "classes" and _array(value, "").dtype.kind in "US")
+        )
+        return len(value) if axes == len(self.shape) + 1 and isinstance(value, Sized) else None
 
     def nulls(self) -> Values | None:
         """What stands for no condition, as one value for all; None for a part without a null."""
@@ -200,6 +216,7 @@ class Part:
     def _of_any_length(self, value: object, n: int) -> Values:
         """Tokens or sequences: one, or ``n`` of them, whose lengths may differ."""
         one = self._ids if self.modality == "tokens" else self._rows
+        value = list(value) if is_ragged(value) else value
         axes = _axes(value, self.who)
         if axes == len(self.shape):
             return self._padded([one(value)])

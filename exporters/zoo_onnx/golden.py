@@ -7,7 +7,7 @@ arithmetic.
 ``<graph>/<case>/in/<port>``              an input of a graph
 ``<graph>/<case>/out/<port>``             the output that PyTorch gave in float32
 ``program:sample/<case>/in/seed`` …       arguments of ``sample``: seed, n, condition, steps
-``program:sample/<case>/in/condition/…``  a part of the condition, where it has named parts
+``program:sample/<case>/in/condition/…``  a part of the condition, where it has named parts, or a mask of one
 ``program:sample/<case>/out/x``           the samples
 ``program:fused/<case>/in/seed`` …        arguments of the fused run: seed, n, condition
 ``program:fused/<case>/out/x``            its samples
@@ -86,13 +86,13 @@ def golden(
         with torch.no_grad():
             x = model.examples(n).numpy()
             density = model.log_prob(torch.from_numpy(x), **extra).numpy()
-        add("program:log_prob", 0, {"x": x, **_by_part(extra)}, {"log_prob": density})
+        add("program:log_prob", 0, {"x": x, **_by_part(model, extra, n)}, {"log_prob": density})
         return arrays
 
     with torch.no_grad():
         if (condition := inputs.condition(n)) is not None:
             extra["condition"] = condition
-        by_part = _by_part(extra)
+        by_part = _by_part(model, extra, n)
         steps = dict(programs.sample.golden)
         seed = _seed_apart(model, n, extra)
         x = model.sample(n, seed=seed, **extra, **steps).numpy()
@@ -132,12 +132,15 @@ def _seed_apart(model: GenerativeModel, n: int, extra: dict[str, Any]) -> int:
     return seed
 
 
-def _by_part(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments with the parts of a condition by their own names."""
+def _by_part(model: GenerativeModel, arguments: dict[str, Any], n: int) -> dict[str, Any]:
+    """Arguments with the parts of a condition by their own names, and masks where they are of different lengths."""
     condition = arguments.get("condition")
-    if not isinstance(condition, dict):
+    if model.condition is None or not isinstance(condition, dict):
         return arguments
-    return {f"condition/{part}": value for part, value in condition.items()}
+    # padding says itself where tokens end
+    told = {part.mask for part in model.condition.parts if part.padding is not None}
+    stored = model.condition.stored(condition, n)
+    return {f"condition/{name}": value for name, value in stored.items() if name not in told}
 
 
 def replay_golden(model: BundledModel, arrays: Arrays) -> tuple[Arrays, dict[str, float]]:
@@ -169,13 +172,15 @@ def _perturbed(model: BundledModel, case: Case, random: np.random.Generator) -> 
     inputs = dict(case.inputs)
     if case.subject == "program:sample":
         inputs["noise"] = noise.normal(int(inputs["seed"]), int(inputs["n"]), model.noise_shape)
+    parts = () if model.condition is None else model.condition.parts
+    masks = {f"condition/{part.mask}" for part in parts}
     moved = {
         name: array * (1 + _DIGIT * random.uniform(-1, 1, array.shape).astype(np.float32))
-        if array.dtype == np.float32
+        if array.dtype == np.float32 and name not in masks
         else array
         for name, array in inputs.items()
     }
-    for part in () if model.condition is None else model.condition.parts:
+    for part in parts:
         if (name := f"condition/{part.name}") in moved and (part.minimum, part.maximum) != (None, None):
             moved[name] = np.clip(moved[name], part.minimum, part.maximum)
     return moved

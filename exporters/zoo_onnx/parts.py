@@ -8,6 +8,7 @@ import numpy as np
 
 from zoo.arrays import Array
 from zoo.conditions import StoredCondition
+from zoo.data import ragged
 from zoo.models.interface import GenerativeModel
 from zoo.parts import Part
 from zoo.programs.conditioning import ROWS
@@ -47,15 +48,15 @@ class Parts:
         return {**feeds, **masks}
 
     def values(self, n: int) -> dict[str, Array]:
-        """Parts for ``n`` samples, as ``sample`` takes them, of one length each."""
+        """Parts for ``n`` samples, as ``sample`` takes them, tokens and sequences of lengths of their own."""
         values = {}
         for part in self._parts:
             shape = tuple(_LENGTH if isinstance(size, str) else size for size in part.shape)
             values[part.name] = self._drawn(part, (n, *shape), null=False)
-            if part.modality == "tokens" and part.padding is not None:
-                # shorter ones, which are filled up to the longest
-                lengths = np.append(shape[0], self._random.integers(1, shape[0] + 1, size=n - 1))
-                values[part.name][np.arange(shape[0]) >= lengths[:, None]] = part.padding
+            if part.mask is not None:
+                # the first is as long as it can be, and the second as short; shorter ones are filled up
+                lengths = np.append([shape[0], 1], self._random.integers(1, shape[0] + 1, size=max(n - 2, 0)))[:n]
+                values[part.name] = ragged(values[part.name], lengths)
         return values
 
     def extremes(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, Feeds]]:

@@ -146,3 +146,25 @@ def test_noises_may_be_stated_by_name(bundles):
         bundle.sample(3, noise={"z": np.zeros((3, 5, 2))})
     with pytest.raises(UsageError, match="draws z \\(normal\\), end \\(gumbel\\), not from normals alone"):
         _ = bundle.noise_shape
+
+
+def test_a_bundle_is_measured_on_events_of_lengths_of_their_own(bundles, monkeypatch):
+    """``zoo eval`` on a list of arrays gives what it gives on events with their masks."""
+    from click.testing import CliRunner
+
+    from zoo.cli import cli
+    from zoo.data import Dataset, Split, ragged
+    from zoo.training import run
+
+    folder = bundles("walk")
+    x = load(folder, "cpu").sample(8, seed=3)
+    rows = ragged(MASK.content(x), MASK.lengths(x))
+    measured = []
+    for events in (x, rows):
+        monkeypatch.setattr(run, "load_data", lambda *_, events=events: Dataset("moons", *[Split(events)] * 3))
+        options = ("--data", "moons", "--metric", "likelihood", "--samples", 0, "--provider", "cpu", "--json")
+        done = CliRunner().invoke(cli, ["eval", str(folder), *map(str, options)])
+        assert done.exit_code == 0, done.stderr
+        measured.append(json.loads(done.stdout)["metrics"]["test_nll"])
+    assert measured[0] == measured[1]
+    assert measured[0]["value"] == pytest.approx(-load(folder, "cpu").log_prob(x).mean(), abs=1e-3)

@@ -49,6 +49,7 @@ def models(site):
             "event_shape": [3, 8, 8],
             "condition": {"kind": "classes", "size": 2, "labels": ["cat", "dog"]},
             "parameters": 1234567,
+            "density": "bound",
             "weights": {"file": "w.safetensors", "sha256": "ab" * 32, "size": 4938268},
             "data": {"name": "faces", "license": "CC0-1.0", "levels": 256},
             "license": LICENCE,
@@ -62,10 +63,10 @@ def models(site):
 def test_models_are_listed_in_columns_that_are_not_cut_off(zoo_command, models):
     done = zoo_command("list", "*s-*", environment={"COLUMNS": "20"}, check=0)
     header, *rows = done.stdout.splitlines()
-    assert re.split(r"  +", header)[:6] == ["name", "family", "shape", "parameters", "size", "data"]
+    assert re.split(r"  +", header)[:7] == ["name", "family", "shape", "parameters", "density", "size", "data"]
     (glow,) = [row for row in rows if row.startswith("faces-glow")]
-    expected = ["faces-glow", "flow", "3×8×8", "1.23M", "4.94 MB", "faces", "CC-BY-4.0"]
-    assert re.split(r"  +", glow)[:7] == expected
+    expected = ["faces-glow", "flow", "3×8×8", "1.23M", "bound", "4.94 MB", "faces", "CC-BY-4.0"]
+    assert re.split(r"  +", glow)[:8] == expected
     (digits,) = [row for row in rows if row.startswith("digits-flow")]
     assert "its architecture is not available: there is no architecture named 'unheard-of'" in digits
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -141,3 +142,22 @@ class TestJudged:
 
     def test_what_is_no_labelled_image_is_not_judged(self, flow, gaussian):
         assert classifier_metrics(Evaluation(model=flow, data=gaussian)) == {}
+
+
+def test_conditions_of_lengths_of_their_own_are_scored_and_sampled_under():
+    """Tokens and sequences of a data set, given as lists of arrays."""
+    model = load(Path(__file__).parents[1] / "bundles" / "parts" / "everything", "cpu")
+    track = [np.ones((1, 2), np.float32), np.full((4, 2), 2.0, np.float32), np.zeros((2, 2), np.float32)]
+    words = [np.array([1, 2]), np.array([3]), np.array([2, 2, 1])]
+    x, arm = np.arange(6, dtype=np.float32).reshape(3, 2), np.zeros((3, 2), np.float32)
+    split = Split(x, {"arm": arm, "track": track, "words": words})
+    evaluation = Evaluation(model=model, data=Dataset("three", split, split, split), samples=7)
+    alone = [
+        model.log_prob(x[i : i + 1], condition={"arm": arm[i], "track": track[i], "words": words[i]}) for i in range(3)
+    ]
+    assert likelihood(evaluation)["test_nll"]["value"] == pytest.approx(-np.mean(alone), abs=1e-3)
+    drawn = evaluation.drawn
+    again = model.sample(
+        7, seed=1, condition={name: [v[i % 3] for i in range(7)] for name, v in split.condition.items()}
+    )
+    np.testing.assert_array_equal(drawn.x, again)

@@ -124,19 +124,21 @@ def test_what_is_not_required_is_left_out(exported):
     np.testing.assert_allclose(x, model.sample(4, condition={}, seed=0).detach(), atol=1e-4)
 
 
-IMAGE = {"event_shape": [1, 4, 4], "sampling": {"steps": 3}}
+# the likelihood's ODE takes as many derivatives of the network a stage as an event has numbers: two, or four where a
+# network halves the sides
+IMAGE = {"event_shape": [1, 1, 2], "sampling": {"steps": 3}}
 BOTH = {"prompt": {"width": 8}, "arm": {"width": 4}}
 #: what the models above leave out: every network under a derivative, and a graph that a plugin writes
 OTHERS = {
     "unet2d": {
-        "event_shape": [1, 4, 4],
-        "block_out_channels": [8, 8],
-        "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
-        "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+        **IMAGE,
+        "block_out_channels": [8],
+        "down_block_types": ["AttnDownBlock2D"],
+        "up_block_types": ["AttnUpBlock2D"],
+        "layers_per_block": 1,
         "norm_num_groups": 4,
         "attention_head_dim": 8,
-        "sampling": {"steps": 3},
-        "conditioning": {"prompt": {"width": 8}, "arm": {"width": 4}},
+        "conditioning": BOTH,
     },
     "mlp": {
         "event_shape": [3],
@@ -154,15 +156,16 @@ OTHERS = {
     },
     "adm": {
         **IMAGE,
+        "event_shape": [1, 2, 2],
         "model_channels": 8,
         "channel_mult": [1, 2],
-        "attention_resolutions": [2],
+        "attention_resolutions": [1],
         "num_head_channels": 8,
         "conditioning": BOTH,
     },
     "diffwave": {
-        "event_shape": [1, 8],
-        "patch": 2,
+        "event_shape": [1, 2],
+        "patch": 1,
         "residual_channels": 8,
         "layers": 2,
         "cycle": 2,
@@ -172,24 +175,25 @@ OTHERS = {
     },
     "unet": {
         **IMAGE,
+        "event_shape": [1, 2, 2],
         "base": 8,
         "multipliers": [1, 2],
-        "attention": [1],
+        "attention": [0],
         "head_channels": 8,
         "conditioning": BOTH,
     },
     "unet1d": {
-        "event_shape": [1, 8],
-        "patch": 2,
+        "event_shape": [1, 2],
+        "patch": 1,
         "base": 8,
         "multipliers": [1, 2],
-        "attention": [1],
+        "attention": [0],
         "head_channels": 8,
         "sampling": {"steps": 3},
         "conditioning": BOTH,
     },
-    "dit": {**IMAGE, "hidden_size": 8, "depth": 2, "num_heads": 2, "conditioning": BOTH},
-    "uvit": {**IMAGE, "embed_dim": 8, "depth": 2, "num_heads": 2, "conditioning": BOTH},
+    "dit": {**IMAGE, "patch_size": 1, "hidden_size": 8, "depth": 2, "num_heads": 2, "conditioning": BOTH},
+    "uvit": {**IMAGE, "patch_size": 1, "embed_dim": 8, "depth": 2, "num_heads": 2, "conditioning": BOTH},
 }
 SHARED = {
     "parts": [

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from zoo.errors import UsageError  # noqa: E402 - after the checks
+from zoo.errors import ConditionError, UsageError  # noqa: E402 - after the checks
 from zoo.exporting import export  # noqa: E402
 from zoo.runtime import load  # noqa: E402
 from zoo.runtime.check import check  # noqa: E402
@@ -44,6 +44,32 @@ def test_a_model_that_is_guided_by_default_is_calibrated():
     feeds = list(trajectories(programs.sample, graph, Inputs(guided, programs)))
     assert len(feeds) == programs.sample.steps
     assert all(np.isfinite(each["state"]).all() and each["state"].any() for each in feeds)
+
+
+def test_golden_values_have_sequences_of_different_lengths_with_their_masks():
+    from zoo.runtime.check import grouped, run_case
+    from zoo_onnx.golden import golden
+    from zoo_onnx.inputs import Inputs
+
+    model = small.everything()
+    programs = model.programs()
+    arrays = golden(model, programs, Inputs(model, programs))
+    mask = arrays["program:sample/0/in/condition/track_mask"]
+    assert len(set(mask.sum(1).tolist())) == 2
+    assert "program:sample/0/in/condition/words_mask" not in arrays  # padding says it
+    bundle = load(Path(__file__).parents[1] / "bundles" / "parts" / "everything", "cpu")
+    cases = [case for case in grouped(arrays).values() if case.subject.startswith("program:")]
+    assert {case.subject for case in cases} == {"program:sample", "program:log_prob"}
+    for case in cases:
+        for name, value in run_case(bundle, case).items():
+            np.testing.assert_allclose(value, case.outputs[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("mask", [[[1, 0, 1], [1, 1, 1]], [[1, 1], [1, 1]], [[0.5, 0, 0], [1, 1, 1]], [["a"] * 3] * 2])
+def test_a_mask_in_a_file_says_where_values_end_or_is_refused(mask):
+    found = {"track": np.zeros((2, 3, 2), np.float32), "track_mask": np.array(mask)}
+    with pytest.raises(ConditionError, match="the mask track_mask of part track of the condition has the shape"):
+        small.EVERY_PART.restored(found)
 
 
 @pytest.mark.slow  # an export

@@ -229,6 +229,14 @@ def test_a_file_of_one_value_a_row_says_how_many_samples(zoo, folder):
     assert len(zoo("run", folder, "--provider", "cpu", "-o", "x.npy", "--condition", "state=arms.npy")) == 2
 
 
+def test_each_of_k_values_serves_m_samples(zoo, folder, bundle):
+    np.savetxt("arms.csv", [[4.0, 6.0], [5.0, 5.0]], delimiter=",")
+    given = ("--condition", "state=arms.csv", "--condition", "prompt=a", "-n", 4)
+    x = zoo("run", folder, *COMMON, *given)
+    condition = {"state": [[4, 6], [4, 6], [5, 5], [5, 5]], "prompt": "a"}
+    np.testing.assert_allclose(x, bundle.sample(4, condition=condition, seed=3), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

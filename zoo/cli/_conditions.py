@@ -1,4 +1,8 @@
-"""What ``--condition`` stands for: a file, or the named parts of a condition, each a file or a value."""
+"""What ``--condition`` stands for: a file or a value, or the named parts of a condition, each a file or a value.
+
+A file may hold one value, which serves all samples, or several: ``k`` values and ``k·m`` samples are ``m`` samples of
+each value, one value after the other.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from zoo.conditions import Condition, ConditionLike, Part, StoredCondition
 from zoo.errors import ConditionError, UsageError
 
 _LARGEST_JSON = 64 << 20
+#: files that may hold several parts by their names
+_OF_PARTS = (".npz", ".safetensors", ".json")
 
 
 def condition_from(condition: Condition, texts: Sequence[str], option: str = "--condition") -> ConditionLike:
@@ -22,7 +28,7 @@ def condition_from(condition: Condition, texts: Sequence[str], option: str = "--
 
     Args:
         condition: the model's.
-        texts: one file; or, of named parts, ``NAME=FILE`` or ``NAME=VALUE`` each.
+        texts: one file, or the value of the only part; or, of named parts, ``NAME=FILE`` or ``NAME=VALUE`` each.
         option: the option that they were given with, for messages.
 
     Raises:
@@ -30,15 +36,21 @@ def condition_from(condition: Condition, texts: Sequence[str], option: str = "--
         ConditionError: an unknown part, or a text that is neither a file nor a value of the part.
         DataError: a file that cannot be read.
     """
-    from zoo.render.read import read_condition, read_labelled
+    from zoo.render.read import read_labelled
 
     if condition.plain:
         if len(texts) > 1:
             raise UsageError(f"{option} is given {len(texts)} times; this model takes {condition.told} from one file")
-        if condition.kind == "vector" and (labelled := read_labelled(Path(texts[0]), condition.labels)) is not None:
-            return labelled[0] if len(labelled) == 1 else labelled
-        return read_condition(Path(texts[0]))
-    if len(texts) == 1 and ("=" not in texts[0] or Path(texts[0]).is_file()):
+        if condition.kind == "vector" and Path(texts[0]).is_file():
+            labelled = read_labelled(Path(texts[0]), condition.labels)
+            if labelled is not None:
+                return labelled[0] if len(labelled) == 1 else labelled
+        return _value(condition.parts[0], texts[0], option)
+    is_file, named = Path(texts[0]).is_file(), texts[0].startswith(f"{condition.names[0]}=")
+    alone = not named if not is_file else Path(texts[0]).suffix.lower() not in _OF_PARTS
+    if len(condition.parts) == len(texts) == 1 and alone:
+        return {condition.names[0]: _value(condition.parts[0], texts[0], option)}
+    if len(texts) == 1 and ("=" not in texts[0] or is_file):
         return _all_parts(condition, Path(texts[0]))
     parts = {part.name: part for part in condition.parts}
     values: dict[str, ArrayLike] = {}
@@ -56,12 +68,32 @@ def condition_from(condition: Condition, texts: Sequence[str], option: str = "--
 
 
 def rows_of(condition: Condition, value: ConditionLike) -> int | None:
-    """The number of samples that a value is for, if its shape shows that: it then has one axis more than its part."""
+    """The number of samples that a value is for, if that shows; one value alone serves any number."""
+    values = {part: _value_of(part, value) for part in condition.parts}
+    counts = [rows for part, each in values.items() if each is not None and (rows := part.rows(each)) is not None]
+    return next((rows for rows in counts if rows > 1), counts[0] if counts else None)
+
+
+def served(condition: Condition, value: ConditionLike, n: int) -> ConditionLike:
+    """A value for ``n`` samples, where one value serves all of them, and each of ``k`` values ``n/k`` in a row."""
+    spread: dict[str, ArrayLike | None] = {}
     for part in condition.parts:
-        array = value.get(part.name) if isinstance(value, Mapping) else value
-        if isinstance(array, np.ndarray) and array.ndim == len(part.shape) + 1:
-            return len(array)
-    return None
+        of_part = _value_of(part, value)
+        rows = None if of_part is None else part.rows(of_part)
+        if of_part is None or not rows or rows == n or n % rows:
+            spread[part.name] = of_part  # counts that do not match are refused where the condition is read
+        elif rows == 1:
+            spread[part.name] = next(iter(of_part))
+        else:
+            spread[part.name] = [each for each in of_part for _ in range(n // rows)]
+    if not isinstance(value, Mapping):
+        return spread[condition.names[0]]
+    return {**value, **{name: each for name, each in spread.items() if name in value}}
+
+
+def _value_of(part: Part, value: ConditionLike) -> Any:
+    """The value of a part, or None."""
+    return value.get(part.name) if isinstance(value, Mapping) else value
 
 
 def _all_parts(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
@@ -123,9 +155,15 @@ def _value(part: Part, text: str, option: str) -> ArrayLike:
 
 
 def _read(part: Part, path: Path) -> ArrayLike:
-    """A part from a file; pixels of a PNG are spread over the part's range."""
+    """A part from a file: pixels of a PNG are spread over the part's range, lines of text are texts each."""
+    from zoo.render import audio
     from zoo.render.read import read_condition, read_samples
 
+    if path.suffix.lower() == ".txt" and part.modality == "tokens":
+        return _lines(path)
+    if path.suffix.lower() == ".wav" and part.modality == "audio":
+        recording = audio.recording(path)
+        return recording if len(part.shape) == 1 else recording[None]
     if path.suffix.lower() == ".png":
         if part.modality != "image":
             raise ConditionError(f"{path} is an image, and part {part.name} is {part.modality}")
@@ -138,6 +176,14 @@ def _read(part: Part, path: Path) -> ArrayLike:
         value: ArrayLike = _json(path)
         return value
     return read_condition(path)
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text."""
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise ConditionError(f"cannot read {path}: {error}") from error
 
 
 def _json(path: Path) -> Any:

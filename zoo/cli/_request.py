@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli._conditions import condition_from, condition_of_file, rows_of
+from zoo.cli._conditions import condition_from, condition_of_file, rows_of, served
 from zoo.errors import ConditionError, UsageError
 from zoo.samplers.guidance import Guidance
 
@@ -181,7 +181,9 @@ def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = Fal
     if facts.condition is None:
         raise ConditionError(f"{facts.name} takes no condition")
     if request.condition:
-        return _checked(facts.condition, condition_from(facts.condition, request.condition), n)
+        return _checked(
+            facts.condition, served(facts.condition, condition_from(facts.condition, request.condition), n), n
+        )
     labels = facts.condition.labels
     # a label may hold a comma itself
     names = [name for text in request.classes for name in ([text] if text in labels else text.split(","))]

@@ -21,7 +21,7 @@ from zoo.cli._plan import Plan, check_sampler, guiding_of, output_of, plan_of, w
 from zoo.cli._request import Request, file_name, given_condition
 
 if TYPE_CHECKING:
-    from zoo.conditions import ConditionLike
+    from zoo.conditions import Condition, ConditionLike
     from zoo.models.sources import Facts, Source
     from zoo.render.files import Density, Extras
     from zoo.runtime import BundledModel
@@ -188,6 +188,8 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         app.emit({**told, "encode": str(request.encode), "output": str(output)})
 
 
+#: how many different conditions a density is mixed over
+_MOST_CONDITIONS = 16
 #: time in seconds that a density may always take
 _LEAST_SECONDS = 2.0
 
@@ -212,7 +214,8 @@ def _draw_density(
     """
     from zoo.render import write
 
-    density = _density(app, model, plan.condition, extras.about["guidance"])
+    n = 0 if drawn.samples is None else len(drawn.samples)
+    density = _density(app, model, plan.condition, n, extras.about["guidance"])
     if drawn.samples is None or density is None:
         return
     app.say("drawing the density behind them; Ctrl-C leaves it out, and so does --density none")
@@ -231,21 +234,14 @@ def _kept(app: App, output: Path, but: str) -> Iterator[None]:
         raise
 
 
-def _density(app: App, model: BundledModel, condition: ConditionLike, guidance: object) -> Density | None:
-    """The density to draw behind points, mixed over the drawn classes, or None."""
+def _density(app: App, model: BundledModel, condition: ConditionLike, n: int, guidance: object) -> Density | None:
+    """The density to draw behind ``n`` points, mixed over their different conditions, or None."""
     # the density of guided samples is unknown, and a bound is not a density
-    if model.manifest.density in ("none", "bound") or guidance not in (None, 1.0) or isinstance(condition, Mapping):
+    if model.manifest.density in ("none", "bound") or guidance not in (None, 1.0):
         return None
-    parts: list[tuple[ConditionLike, float]] = [(None, 1.0)]
-    if condition is not None:
-        array = np.asarray(condition)
-        values, counts = np.unique(array, axis=0, return_counts=True)
-        if len(values) > 16:
-            return None
-        parts = [
-            (int(value) if array.ndim == 1 else value, count / len(array))
-            for value, count in zip(values, counts, strict=True)
-        ]
+    parts = _different(model.condition, condition, n)
+    if parts is None:
+        return None
 
     def density(points: NDArray[np.float32]) -> NDArray[np.float64]:
         total = np.full(len(points), -np.inf)
@@ -256,3 +252,22 @@ def _density(app: App, model: BundledModel, condition: ConditionLike, guidance: 
         return total
 
     return density
+
+
+def _different(
+    described: Condition | None, condition: ConditionLike, n: int
+) -> list[tuple[ConditionLike, float]] | None:
+    """The different conditions of ``n`` samples, each as a value for all, and their shares; None of too many."""
+    if described is None or (described.plain and condition is None):
+        return [(None, 1.0)]
+    if described.plain:
+        array = np.asarray(condition)
+        values, counts = np.unique(array, axis=0, return_counts=True)
+        each: list[ConditionLike] = [int(value) if array.ndim == 1 else value for value in values]
+    else:
+        _, index = described.distinct(condition, n)
+        _, first, counts = np.unique(index, return_index=True, return_counts=True)
+        each = [described.alone(condition, n, int(i)) for i in first[: _MOST_CONDITIONS + 1]]
+    if len(each) > _MOST_CONDITIONS:
+        return None
+    return list(zip(each, counts / counts.sum(), strict=True))

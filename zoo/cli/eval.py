@@ -77,6 +77,7 @@ def command(
     zoo eval moons.bundle --data moons -D noise=0.1
     """
     from zoo.cli._opening import open_model
+    from zoo.data import fitted
     from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure_all
 
     metrics = chosen_metrics(app.registry, names)
@@ -84,6 +85,7 @@ def command(
     dataset, chosen = _dataset(app, source, data, key_values(options, "-D"))
     with ExitStack() as stack:
         bundle = open_model(app, source, provider, stack)
+        dataset = fitted(dataset, bundle.event_shape, bundle.manifest.length)
         if dataset.event_shape != bundle.event_shape:
             raise UsageError(
                 f"{source.name} has samples of shape {list(bundle.event_shape)}, and {dataset.name} has "

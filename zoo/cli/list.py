@@ -123,13 +123,14 @@ def _models(items: list[Judged]) -> tuple[list[str], list[list[str]]]:
                 card.family,
                 shape(card.event_shape),
                 count(card.parameters),
+                card.density or "",
                 size(card.weights.size) if card.weights else "",
                 str(card.data.get("name", "")),
                 card.license.get("weights", ""),
                 lacks or "",
             ]
         )
-    return ["name", "family", "shape", "parameters", "size", "data", "licence", "not usable here"], rows
+    return ["name", "family", "shape", "parameters", "density", "size", "data", "licence", "not usable here"], rows
 
 
 def _others(items: list[Judged]) -> tuple[list[str], list[list[str]]]:

@@ -59,8 +59,9 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--condition",
     multiple=True,
-    metavar="FILE|NAME=VALUE",
-    help="File with a class or a vector for each sample, or with named parts; or a part by name, as a file or value.",
+    metavar="FILE|VALUE|NAME=VALUE",
+    help="A class or a vector, or a file of one for all samples or of some, each for as many; or a file with named "
+    "parts; or a part by name, as a file or value.",
 )
 @click.option(
     "-o",

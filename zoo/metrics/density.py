@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zoo.data import Dataset
+from zoo.data import Dataset, fitted
 from zoo.models.interface import GenerativeModel
 
 _BATCH = 1000
@@ -34,6 +34,7 @@ def held_out_density(model: GenerativeModel, data: Dataset, *, seed: int = 0) ->
     from zoo.training.loop import batch, step_seed
 
     model.eval()
+    data = fitted(data, model.event_shape, model.length)
     split = data.test
     repeats = 1 if data.widths is None else _DEQUANTISATIONS
     score = model.elbo if data.levels and model.learns_noise else model.log_prob

@@ -20,8 +20,11 @@ from zoo.models.contexts import (
     StandardizedContext,
     TensorCondition,
     checked_condition,
+    checked_mask,
     checked_part,
+    filled_up,
     has_tensor,
+    is_standardized,
     mask_of,
 )
 from zoo.models.encoders import ConditionEncoder
@@ -43,7 +46,7 @@ class Conditioned(nn.Module):
 
     A model of one class or one vector gets it as a tensor, a model of named parts as a mapping: of the parts, or of
     what :meth:`encode_condition` makes of them, if :meth:`encoded_ports` says what that is. Numbers among the parts are
-    standardised before.
+    standardised before, and so are the rows of sequences whose range is not stated.
 
     Attributes:
         condition: what samples are conditioned on, or None.
@@ -79,9 +82,9 @@ class Conditioned(nn.Module):
         if condition is not None and condition.kind == "vector":
             self.contexts = StandardizedContext(condition.size)
         elif condition is not None and not condition.plain:
-            numbers = (part for part in condition.parts if part.modality == "numbers")
+            standard = (part for part in condition.parts if is_standardized(part))
             self.part_contexts = nn.ModuleDict(
-                {f"part_{part.name}": StandardizedContext(int(part.shape[0])) for part in numbers}
+                {f"part_{part.name}": StandardizedContext(int(part.shape[-1])) for part in standard}
             )
 
     @property
@@ -117,7 +120,12 @@ class Conditioned(nn.Module):
         return module if isinstance(module, StandardizedContext) else None
 
     def prepare_contexts(self, condition: Tensor | Mapping[str, Tensor]) -> None:
-        """Fit what standardises vectors and numbers to the conditions of training data.
+        """Fit what standardises vectors, numbers and sequences to the conditions of training data.
+
+        Rows of sequences that are filled up do not count.
+
+        Args:
+            condition: a tensor, or those of parts and masks by name.
 
         Raises:
             DataError: a value that is not finite, with its row and column.
@@ -125,8 +133,10 @@ class Conditioned(nn.Module):
         for part in () if self.condition is None else self.condition.parts:
             context = self.context_of(part)
             values = condition.get(part.name) if isinstance(condition, Mapping) else condition
-            if context is not None and values is not None:
-                context.prepare(values)
+            if context is None or values is None:
+                continue
+            mask = condition.get(part.mask) if isinstance(condition, Mapping) and part.mask is not None else None
+            context.prepare(values.flatten(0, -2) if mask is None else values[mask > 0])
 
     def condition_array(self, condition: TensorCondition, n: int) -> Array | None:
         """The condition of ``n`` samples as the array that graphs take: int32 ``[n]`` or float32 ``[n, d]``.
@@ -178,7 +188,8 @@ class Conditioned(nn.Module):
         once a call, on each different condition, whatever the number of samples and of steps.
 
         Args:
-            parts: by name, each ``[rows, *shape]``, numbers standardised; and the masks of tokens and sequences.
+            parts: by name, each ``[rows, *shape]``, numbers, and sequences without a range, standardised; and the masks
+                of tokens and sequences.
 
         Returns:
             tensors ``[rows, ...]``; the parts themselves unless overridden, or given an encoder.
@@ -249,8 +260,9 @@ class Conditioned(nn.Module):
     def condition_tensors(self, condition: TensorCondition, n: int) -> dict[str, Tensor]:
         """The parts of the conditions of ``n`` samples, checked, on the model's device: ``[n, *shape]`` by name.
 
-        Tensors are passed through, with their gradients; masks of tokens and sequences come along.
-        What :meth:`hidden` gives is returned as it is.
+        Tensors are passed through, with their gradients; masks of tokens and sequences come along. A tensor of
+        sequences, or of tokens without padding, may be given with its mask ``[n, length]``, under the mask's name; else
+        nothing of it is filled up. What this gives, or :meth:`hidden`, is returned as it is.
 
         Raises:
             ConditionError: a condition that the model does not accept; the part is named.
@@ -261,13 +273,15 @@ class Conditioned(nn.Module):
         if isinstance(condition, PartTensors):
             return condition
         if not has_tensor(condition):
-            return self._parts_of(described.arrays(condition, n))
+            return PartTensors(self._parts_of(described.arrays(condition, n)))
         values: Mapping[str, Tensor | ArrayLike | None] = (
             condition if isinstance(condition, Mapping) else {described.names[0]: condition}
         )
         tensors = {part: value for part in described.parts if isinstance(value := values.get(part.name), Tensor)}
         rest = tuple(part for part in described.parts if part not in tensors)
-        others = {name: value for name, value in values.items() if name not in {part.name for part in tensors}}
+        masks = {str(part.mask): values[str(part.mask)] for part in tensors if part.mask in values}
+        own = {part.name for part in tensors} | masks.keys()
+        others = {name: value for name, value in values.items() if name not in own}
         if others and not rest:
             described.arrays(others, n)  # raises: the condition has no such parts
         parts = self._parts_of(Condition(rest).arrays(others, n)) if rest else {}
@@ -275,8 +289,11 @@ class Conditioned(nn.Module):
             look = tensor.device.type == "cpu" or not self.training
             parts[part.name] = self._part(part, checked_part(tensor, part, n, look=look))
             if part.mask is not None:
-                parts[part.mask] = mask_of(part, parts[part.name]).to(self.dtype)
-        return {port.name: parts[port.name] for port in part_ports(described, ROWS)}
+                mask = checked_mask(masks[part.mask], part, parts[part.name]) if part.mask in masks else None
+                parts[part.mask] = (mask_of(part, parts[part.name]) if mask is None else mask).to(
+                    self.device, self.dtype
+                )
+        return PartTensors({port.name: parts[port.name] for port in part_ports(described, ROWS)})
 
     def received_condition(
         self, condition: TensorCondition, n: int, lengths: Mapping[int | str, int] | None = None
@@ -313,12 +330,8 @@ class Conditioned(nn.Module):
         """Tensors of parts and masks, with tokens and sequences filled up to some lengths."""
         filled = dict(tensors)
         for part in () if self.condition is None else self.condition.parts:
-            missing = 0 if part.mask is None else lengths.get(part.shape[0], 0) - tensors[part.name].shape[1]
-            if part.mask is None or missing <= 0:
-                continue
-            for name, filler in ((part.name, part.padding or 0), (part.mask, 0)):
-                room = (*(0, 0) * (tensors[name].ndim - 2), 0, missing)
-                filled[name] = nn.functional.pad(tensors[name], room, value=filler)
+            for name, filler in ((part.name, part.padding or 0), (part.mask, 0)) if part.mask is not None else ():
+                filled[name] = filled_up(tensors[name], lengths.get(part.shape[0], 0), filler)
         return filled
 
     def null_condition(self, n: int, lengths: Mapping[int | str, int]) -> dict[str, Tensor] | None:
@@ -366,7 +379,7 @@ class Conditioned(nn.Module):
                     continue
                 value = parts[name]
                 if part.mask is not None:
-                    value = _filled_up(value, longest.get(part.shape[0], 0), filler)
+                    value = filled_up(value, longest.get(part.shape[0], 0), filler)
                 chosen[name] = value
                 if hide is not None and part in able:
                     chosen[name] = torch.where(hide.reshape(-1, *[1] * (value.ndim - 1)), nulls[name], value)
@@ -392,7 +405,9 @@ class Conditioned(nn.Module):
         for part in self.condition.parts:
             context = self.context_of(part)
             if context is not None:
-                standard[part.name] = context(parts[part.name]).to(self.dtype)
+                value = context(parts[part.name]).to(self.dtype)
+                # what is filled up stays 0
+                standard[part.name] = value if part.mask is None else value * parts[part.mask].unsqueeze(2)
         encoded = self.encode_condition(standard)
         if not self.encodes:
             return dict(encoded)
@@ -419,14 +434,6 @@ class Conditioned(nn.Module):
             return value.to(self.device)
         wide = self.context_of(part) is not None
         return value.to(self.device, torch.promote_types(self.dtype, torch.float32) if wide else self.dtype)
-
-
-def _filled_up(value: Tensor, length: int, filler: int) -> Tensor:
-    """Tokens, rows or a mask ``[n, length, ...]``, no shorter than a length."""
-    if value.shape[1] >= length:
-        return value
-    missing = (len(value), length - value.shape[1], *value.shape[2:])
-    return torch.cat([value, value.new_full(missing, filler)], 1)
 
 
 class _Encoder(nn.Module):

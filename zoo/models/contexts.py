@@ -189,6 +189,36 @@ def mask_of(part: Part, values: Tensor) -> Tensor:
     return (real.flip(1).cumsum(1).flip(1) > 0).to(torch.float32)
 
 
+def checked_mask(value: object, part: Part, values: Tensor) -> Tensor:
+    """The mask ``[n, length]`` that was given with tokens, or rows of a sequence; one of a single value serves all.
+
+    Raises:
+        ConditionError: of another shape, or no tensor.
+    """
+    sizes = tuple(values.shape[:2])
+    if not isinstance(value, Tensor) or tuple(value.shape) not in (sizes, sizes[1:]):
+        have = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ConditionError(f"the mask {part.mask} of {part.who} is a tensor {list(sizes)}, not {have}")
+    return value.expand(sizes)
+
+
+def filled_up(value: Tensor, length: int, filler: int) -> Tensor:
+    """Tokens, rows or a mask ``[n, length, ...]``, no shorter than a length."""
+    if value.shape[1] >= length:
+        return value
+    missing = (len(value), length - value.shape[1], *value.shape[2:])
+    return torch.cat([value, value.new_full(missing, filler)], 1)
+
+
+def is_standardized(part: Part) -> bool:
+    """Whether a model standardises this part: numbers, and rows of sequences that no range bounds.
+
+    Whatever has a range goes into a network by that: in [-1, 1].
+    """
+    ranged = part.minimum is not None and part.maximum is not None
+    return part.modality == "numbers" or (part.modality == "sequence" and not ranged)
+
+
 def has_tensor(condition: object) -> bool:
     """Whether a condition is a tensor, or has a part that is one."""
     values = condition.values() if isinstance(condition, Mapping) else (condition,)

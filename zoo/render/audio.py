@@ -123,6 +123,21 @@ def read(path: Path, modality: Audio, length: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(joined[:, :, :length])
 
 
+def recording(path: Path) -> NDArray[np.float32]:
+    """One recording ``[length]`` in [-1, 1), whatever its length and its sample rate.
+
+    Raises:
+        DataError: missing, not a mono .wav file of 16 bits, or truncated.
+    """
+    content = _content(path)
+    try:
+        with wave.open(io.BytesIO(content)) as file:
+            rate = file.getframerate()
+    except (EOFError, wave.Error) as error:
+        raise DataError(f"{path} is not a readable .wav file: {str(error) or 'it ends too early'}") from error
+    return decoded(content, Audio(rate), str(path)) * np.float32(GRAIN)
+
+
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:

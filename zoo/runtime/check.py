@@ -5,7 +5,7 @@ arithmetic is lowered)::
 
     <graph>/<case>/in/<port>                      <graph>/<case>/out/<port>
     program:sample/<case>/in/<seed, n, ...>       program:sample/<case>/out/x
-    program:sample/<case>/in/condition/<part>
+    program:sample/<case>/in/condition/<part or mask>
     program:fused/<case>/in/<seed, n, ...>        program:fused/<case>/out/x
     program:log_prob/<case>/in/<x, ...>           program:log_prob/<case>/out/log_prob
 
@@ -216,8 +216,8 @@ def _check_case(bundle: Bundle, case: Case) -> None:
     name = case.subject.removeprefix(_PROGRAM)
     if name not in _ARGUMENTS or getattr(manifest, name) is None:
         raise _unfit(bundle, f"there is no program {name!r}")
-    parts = () if manifest.condition is None or manifest.condition.plain else manifest.condition.names
-    known = _ARGUMENTS[name] | {f"{_PART}{part}" for part in parts}
+    parts = () if manifest.condition is None or manifest.condition.plain else manifest.condition.parts
+    known = _ARGUMENTS[name] | {f"{_PART}{each}" for part in parts for each in (part.name, part.mask) if each}
     if case.outputs.keys() != {_RESULTS[name]} or case.inputs.keys() - known:
         raise _unfit(bundle, f"program {name} has other inputs or outputs than {', '.join(sorted(_ARGUMENTS[name]))}")
     for argument in ("seed", "n", "steps"):
@@ -290,7 +290,7 @@ def run_case(model: BundledModel, case: Case) -> Mapping[str, Array]:
         if not name.startswith(_PART)
     }
     if parts := {n.removeprefix(_PART): value for n, value in case.inputs.items() if n.startswith(_PART)}:
-        arguments["condition"] = parts
+        arguments["condition"] = parts if model.condition is None else model.condition.restored(parts)
     name = case.subject.removeprefix(_PROGRAM)
     if name != "log_prob":
         return {"x": model.sample(arguments.pop("n"), fused=name == "fused", **arguments)}

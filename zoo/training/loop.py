@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo import weights
-from zoo.arrays import Array
+from zoo.arrays import is_ragged
 from zoo.conditions import Condition
-from zoo.data import Dataset, Split, check_finite
+from zoo.data import Dataset, Split, check_finite, fitted
 from zoo.errors import ConditionError, DataError
 from zoo.modality import Table, describe, misfit_of
 from zoo.models.interface import GenerativeModel, Objective
@@ -78,7 +78,7 @@ def train(
         DataError: the data does not fit the model, or has numbers that are not finite.
         WeightsError: the checkpoint is damaged or of another recipe.
     """
-    settings = recipe.training
+    settings, data = recipe.training, fitted(data, model.event_shape, model.length)
     check_fit(model, data)
     if not path.exists():
         if recipe.distillation is None or recipe.distillation.start == "fresh":
@@ -328,12 +328,21 @@ def _check_split(split: Split, whose: str, data: Dataset, condition: Condition |
             labels = {part.name: part.labels for part in condition.parts}
             for name, part in split.condition.items() if isinstance(split.condition, Mapping) else ():
                 check_finite(part, f"the conditions {name} {whose}", labels.get(name, ()))
-            condition.arrays(split.condition, len(split))
+            _check_parts(split, condition)
         else:
             check_finite(np.asarray(split.condition), f"the contexts {whose}", condition.labels)
             condition.array(split.condition, len(split))
     except ConditionError as error:
         raise DataError(f"the conditions {whose} do not fit the model: {error}", hint=error.hint) from error
+
+
+def _check_parts(split: Split, condition: Condition) -> None:
+    """Read all conditions, a part of them at a time where they would be filled up to the longest of all."""
+    given = split.condition.values() if isinstance(split.condition, Mapping) else (split.condition,)
+    size = _EVALUATION_BATCH if any(map(is_ragged, given)) else len(split)
+    for start in range(0, len(split), size):
+        rows = slice(start, min(start + size, len(split)))
+        condition.arrays(split.condition_at(rows), rows.stop - rows.start)
 
 
 def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel) -> tuple[Tensor, Any]:
@@ -347,20 +356,12 @@ def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: Genera
     condition = None if model.condition is None else split.condition_at(indices)
     if condition is None or model.condition is None:
         return x, None
-    if not model.condition.plain and isinstance(condition, Mapping):
-        # texts and labels are passed on: the model reads them, and makes the masks of what it fills up
-        return x, {name: _placed(part, model) if _numeric(part) else part for name, part in condition.items()}
-    if isinstance(condition, Mapping) or not _numeric(condition):
+    if not model.condition.plain:
+        # filled up to the longest of the batch, with masks
+        return x, model.condition_tensors(condition, len(x))
+    if isinstance(condition, Mapping) or condition.dtype.kind not in "iuf":
         condition = model.condition.arrays(condition, len(x))[model.condition.names[0]]
-    return x, _placed(condition, model)
-
-
-def _numeric(array: Array) -> bool:
-    return array.dtype.kind in "iuf"
-
-
-def _placed(array: Array, model: GenerativeModel) -> Tensor:
-    return torch.from_numpy(array).to(model.device)
+    return x, torch.from_numpy(condition).to(model.device)
 
 
 def _indices(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zoo import weights
 from zoo.arrays import Array
-from zoo.data import Dataset
+from zoo.data import Dataset, fitted
 from zoo.errors import ConfigError, DataError, OutputError, PluginError, UsageError, WeightsError, ZooError
 from zoo.files import write_text
 from zoo.modality import describe
@@ -254,6 +254,7 @@ def train_recipe(
         if described.path:
             recipe = completed(replace(recipe, data=described), data, registry, say)
     model = _initial_model(recipe, registry, device=device, say=say)
+    data = fitted(data, model.event_shape, model.length)
     parameters = sum(p.numel() for p in model.parameters())
     say(
         f"{recipe.name}: {recipe.model.architecture}, {parameters:,} parameters, {len(data.train):,} samples of "

@@ -1,0 +1,123 @@
+"""What ``--condition`` stands for: one value for all samples, or k values for m samples each, of every kind of part."""
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zoo.cli._conditions import condition_from, rows_of, served
+from zoo.conditions import Condition, Part
+from zoo.errors import ConditionError
+
+BUNDLES = Path(__file__).parents[1] / "bundles"
+PROMPT = Part("prompt", "tokens", ("length",), alphabet="_abc", padding=0)
+EVERY = Condition(
+    (
+        PROMPT,
+        Part("state", "numbers", (2,)),
+        Part("kind", "classes", size=2, labels=("x", "y")),
+        Part("sound", "audio", (1, 2), null=0.0, required=False),
+    )
+)
+ONE = {"vector": Condition.vector(2), "classes": Condition.classes(3, ("a", "b", "c")), "prompt": Condition((PROMPT,))}
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("rows.csv", [[1, 2], [3, 4]], delimiter=",")
+    np.savetxt("row.csv", [[1, 2]], delimiter=",")
+    (tmp_path / "classes.csv").write_text("0\n1\n")
+    (tmp_path / "texts.txt").write_text("ab\nc\n")
+    (tmp_path / "all.json").write_text('{"prompt": ["a", "bb"], "state": [1, 2], "kind": ["x", "y"]}')
+    parts = {"state": np.ones((1, 2)), "kind": np.array([1]), "prompt": np.array([[1, 2], [3, 0]])}
+    np.savez("all.npz", **parts, prompt_mask=np.array([[1, 1], [1, 0]]))
+    with wave.open("x.wav", "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", None))
+        file.writeframes(np.array([16384, -16384], "<i2").tobytes())
+
+
+def four(condition, *texts):
+    """Values of the parts of four samples, and how many the values are for."""
+    value = condition_from(condition, texts)
+    arrays = condition.arrays(served(condition, value, 4), 4)
+    return rows_of(condition, value), {name: array.tolist() for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "rows", "values"),
+    [
+        ("vector", "0.5,1", None, [[0.5, 1]] * 4),
+        ("vector", "row.csv", 1, [[1, 2]] * 4),
+        ("vector", "rows.csv", 2, [[1, 2], [1, 2], [3, 4], [3, 4]]),
+        ("classes", "b", None, [1] * 4),
+        ("classes", "classes.csv", 2, [0, 0, 1, 1]),
+        ("prompt", "ca", None, [[3, 1]] * 4),
+        ("prompt", "prompt=ca", None, [[3, 1]] * 4),
+        ("prompt", "texts.txt", 2, [[1, 2], [1, 2], [3, 0], [3, 0]]),
+        ("prompt", "all.npz", 2, [[1, 2], [1, 2], [3, 0], [3, 0]]),
+    ],
+)
+def test_the_only_part_needs_no_name(kind, text, rows, values):
+    found, arrays = four(ONE[kind], text)
+    assert found == rows
+    assert arrays[ONE[kind].names[0]] == values
+
+
+@pytest.mark.parametrize(
+    ("texts", "rows", "prompts", "states", "kinds"),
+    [
+        (["prompt=ab", "state=rows.csv", "kind=y"], 2, [[1, 2]] * 4, [1, 1, 3, 3], [1] * 4),
+        (["prompt=texts.txt", "state=row.csv", "kind=0"], 2, [[1, 2]] * 2 + [[3, 0]] * 2, [1] * 4, [0] * 4),
+        (["all.json"], 2, [[1, 0]] * 2 + [[2, 2]] * 2, [1] * 4, [0, 0, 1, 1]),
+        (["all.npz"], 2, [[1, 2]] * 2 + [[3, 0]] * 2, [1] * 4, [1] * 4),
+    ],
+)
+def test_each_of_some_values_serves_as_many_samples(texts, rows, prompts, states, kinds):
+    found, arrays = four(EVERY, *texts)
+    assert found == rows
+    assert (arrays["prompt"], [s[0] for s in arrays["state"]], arrays["kind"]) == (prompts, states, kinds)
+
+
+def test_a_recording_is_a_file_of_any_rate():
+    value = condition_from(EVERY, ["prompt=a", "state=1,2", "kind=x", "sound=x.wav"])
+    assert EVERY.arrays(value, 1)["sound"].tolist() == [[[0.5, -0.5]]]
+
+
+def test_rows_that_do_not_go_into_the_samples_are_refused():
+    value = condition_from(ONE["vector"], ["rows.csv"])
+    with pytest.raises(ConditionError, match=r"3 samples need a condition of shape \(2,\) or \(3, 2\), not \(2, 2\)"):
+        ONE["vector"].array(served(ONE["vector"], value, 3), 3)
+    np.savez("none.npz", condition=np.zeros((0, 2)))
+    for kind, text, says in (
+        ("vector", "none.npz", r"not \(0, 2\)"),
+        ("vector", "none.npy", "'none.npy' is neither a file nor a list of numbers"),
+        ("classes", "d", "there is no class 'd'"),
+        ("prompt", "xyz", "has no symbol 'x'"),
+    ):
+        with pytest.raises(ConditionError, match=says):
+            four(ONE[kind], text)
+
+
+def test_the_density_behind_points_is_that_given_their_parts():
+    """Mixed over the different conditions of the samples, by their shares; of too many there is none."""
+    pytest.importorskip("onnxruntime")
+    from zoo.cli._app import App
+    from zoo.cli._sampling import _density
+    from zoo.runtime import load
+
+    model = load(BUNDLES / "parts" / "posterior", "cpu")
+    points = np.array([[0.0, 0.0], [1.0, -1.0]], np.float32)
+    app = App()
+    for condition in (
+        {"state": [100.0, 90.0], "prompt": "abc"},
+        {"state": [[100.0, 90.0]] * 3 + [[80.0, 70.0]], "prompt": ["a", "a", "a", "cb"], "robot": "leg"},
+    ):
+        rows = [{name: v[i] if len(v) == 4 else v for name, v in condition.items()} for i in range(4)]
+        expected = np.mean([np.exp(model.log_prob(points, condition=row)) for row in rows], 0)
+        found = _density(app, model, condition, 4, None)(points)
+        np.testing.assert_allclose(np.exp(found), expected, rtol=1e-5)
+    many = {"state": np.arange(34.0).reshape(17, 2)}
+    assert _density(app, model, many, 17, None) is None
+    assert _density(app, model, {"state": [1.0, 2.0]}, 4, 2.0) is None
