@@ -52,11 +52,11 @@ def cost(evaluate: Callable[[], object]) -> Cost:
     return Cost(OPERATOR * counted.operators, counted.arithmetic)
 
 
-class _Counting(TorchDispatchMode):
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operators of PyTorch, and their floating-point operations."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operators, self.arithmetic = 0, 0.0
 
     @override

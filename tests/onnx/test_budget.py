@@ -29,10 +29,10 @@ def test_the_derivative_costs_more_than_the_value():
 
 
 def test_steps_shrink_smoothly_with_the_cost():
-    steps = [Cost(0.0, budget.ALLOWED / n).steps(1, 1, 1) for n in range(1, 60)]
+    steps = [Cost(0.0, budget.ALLOWED / (n + 0.5)).steps(1, 1, 1) for n in range(1, 60)]
     assert steps == list(range(1, 60))
-    assert Cost(0.0, budget.ALLOWED / 60).steps(5, 2, 1) == 6
-    assert Cost(budget.ALLOWED / 12, 0.0).steps(1000, 3, 1) == 4
+    assert Cost(0.0, budget.ALLOWED / 61).steps(5, 2, 1) == 6
+    assert Cost(budget.ALLOWED / 13, 0.0).steps(1000, 3, 1) == 4
     assert Cost(0.0, 2 * budget.ALLOWED).steps(1, 1, 2) == 2
 
 
