@@ -22,6 +22,7 @@ from zoo.errors import WeightsError as WeightsError
 from zoo.errors import ZooError as ZooError
 from zoo.models.families import Diffusion as Diffusion
 from zoo.models.families import Flow as Flow
+from zoo.models.families import denoiser as denoiser
 from zoo.models.interface import DirectModel as DirectModel
 from zoo.models.interface import GenerativeModel as GenerativeModel
 from zoo.models.interface import Objective as Objective

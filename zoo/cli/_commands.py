@@ -11,6 +11,7 @@ COMMANDS = {
     "eval": "Measure a model on held-out data.",
     "export": "Export a model to a bundle that runs without PyTorch.",
     "check": "Check a bundle, and repeat its proof on this machine.",
+    "bench": "Measure how fast a model samples.",
     "train": "Train a model.",
     "plugins": "List the installed plugins.",
     "doctor": "Check this installation.",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._options import key_values
 from zoo.cli._text import table
 from zoo.errors import UsageError
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise, probes and samples.")
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another provider.")
+@weights_option
 @json_option
 @pass_app
 def command(
@@ -53,6 +56,7 @@ def command(
     options: tuple[str, ...],
     provider: str,
     names: tuple[str, ...],
+    weights: Path | None,
     **settings: Any,
 ) -> None:
     """Measure a model on held-out data.
@@ -76,7 +80,7 @@ def command(
     from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure_all
 
     metrics = chosen_metrics(app.registry, names)
-    source = resolve(app.registry, model)
+    source = made_by_code(app, model, weights, {}) or resolve(app.registry, model)
     dataset, chosen = _dataset(app, source, data, key_values(options, "-D"))
     with ExitStack() as stack:
         bundle = open_model(app, source, provider, stack)

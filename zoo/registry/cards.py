@@ -63,9 +63,12 @@ class Family(Description):
 
     Attributes:
         entry: ``"module:Class"`` of a :class:`~zoo.GenerativeModel`.
+        foreign: ``"module:function"``, a function ``(part, **settings) -> GenerativeModel`` that makes one of a part of
+            another project's, such as a trained network; empty if there is none.
     """
 
     entry: str
+    foreign: str = ""
     requires: tuple[str, ...] = ("torch",)
 
 
@@ -318,6 +321,7 @@ class ModelCard(Description):
             say.
         samples: whether it samples; False for a model that only scores.
         length: how events of variable length say where they end, or None.
+        source: the code that made the model, if it has no architecture, see :class:`zoo.models.factories.Made`.
         folder: where the card was read from; not stored.
     """
 
@@ -337,6 +341,7 @@ class ModelCard(Description):
     density: Density | None = field(default=None, metadata=records.OMITTED)
     samples: bool = field(default=True, metadata=records.OMITTED)
     length: Length | None = field(default=None, metadata=records.OMITTED)
+    source: Mapping[str, object] | None = field(default=None, metadata=records.OMITTED)
     folder: Path | None = None
 
     def describe(self) -> dict[str, object]:

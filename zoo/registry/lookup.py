@@ -174,15 +174,15 @@ class Registry:
         """The check of that name."""
         return self._get("check", name, Check)
 
-    def load_entry(self, description: Description) -> Any:
-        """Import the class or function that a description names.
+    def load_entry(self, description: Description, part: str = "entry") -> Any:
+        """Import the class or function that a description names, by its ``entry`` or another part.
 
         Raises:
             MissingDependencyError: a requirement is not installed.
             PluginError: it cannot be imported, or does not exist.
         """
         item = self._find(description)
-        return entries.load_entry(item.kind if item else "entry", description, item.plugin if item else None)
+        return entries.load_entry(item.kind if item else "entry", description, item.plugin if item else None, part)
 
     def _find(self, description: Description) -> Item | None:
         for holders in self._items.values():
