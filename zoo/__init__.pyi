@@ -33,6 +33,7 @@ from zoo.registry import installed as installed
 from zoo.registry.cards import Architecture as Architecture
 from zoo.registry.cards import Check as Check
 from zoo.registry.cards import Command as Command
+from zoo.registry.cards import DataReader as DataReader
 from zoo.registry.cards import DataSource as DataSource
 from zoo.registry.cards import DistillationMethod as DistillationMethod
 from zoo.registry.cards import Exporter as Exporter
@@ -50,4 +51,5 @@ from zoo.registry.cards import WeightsFile as WeightsFile
 from zoo.registry.hookspecs import hookimpl as hookimpl
 from zoo.samplers import Step as Step
 from zoo.samplers import StepTable as StepTable
+from zoo.training.quick import train as train
 from zoo.version import __version__ as __version__

@@ -12,6 +12,7 @@ PUBLIC = {
         "Architecture",
         "Check",
         "Command",
+        "DataReader",
         "DataSource",
         "DistillationMethod",
         "Exporter",
@@ -34,7 +35,7 @@ PUBLIC = {
     ),
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),
     *("UnknownNameError", "UsageError", "WeightsError", "ZooError"),
-    *("Registry", "__version__", "hookimpl", "denoiser", "installed", "load"),
+    *("Registry", "__version__", "hookimpl", "denoiser", "installed", "load", "train"),
 }
 
 

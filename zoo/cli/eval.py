@@ -115,7 +115,7 @@ def _dataset(app: App, source: Source, name: str | None, given: Mapping[str, Any
     Raises:
         UsageError: no name, and the model does not state its data.
     """
-    from zoo.training.run import load_data, trained_on
+    from zoo.training.run import data_of_model, load_data, trained_on
 
     known = trained_on(source)
     if name is None and known is None:
@@ -125,6 +125,8 @@ def _dataset(app: App, source: Source, name: str | None, given: Mapping[str, Any
     options = {**(trained or {}), **given}
     if told := _told(source.name, name, options, given, known):
         app.say(told)
+    if known is not None and known.path and name == known.name:
+        return data_of_model(known, options, app.registry, app.say), options
     return load_data(app.registry.dataset(name), options, app.registry), options
 
 

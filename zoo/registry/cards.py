@@ -224,6 +224,30 @@ class Format(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataReader(Description):
+    """A way to read data to train on from a file or folder of the user's.
+
+    Attributes:
+        entry: ``"module:function"``, a function ``(path, **options) -> Rows | Samples`` of :mod:`zoo.reading.content`;
+            its keywords are options of the data.
+        suffixes: of its files, with the dot and in lower case; empty for folders.
+        recognises: ``"module:function"``, a function ``(path) -> bool`` that says whether a folder is one of its own;
+            empty for files.
+    """
+
+    entry: str
+    suffixes: tuple[str, ...] = ()
+    recognises: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse one that no path leads to, and suffixes that are none."""
+        if not self.suffixes and not self.recognises:
+            raise ConfigError(f"the data reader {self.name!r} has neither suffixes nor recognises folders")
+        if any(not suffix.startswith(".") or suffix != suffix.lower() for suffix in self.suffixes):
+            raise ConfigError(f"the suffixes of the data reader {self.name!r} are such as .csv, not {self.suffixes}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModalityKind(Description):
     """A modality: what the numbers of samples mean. Its name is the ``kind`` that manifests and cards store.
 

@@ -31,6 +31,7 @@ from zoo.registry.cards import (
     Architecture,
     Check,
     Command,
+    DataReader,
     DataSource,
     Description,
     DistillationMethod,
@@ -56,6 +57,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "model": ("zoo_models", ModelCard),
     "sampler": ("zoo_samplers", Sampler),
     "data set": ("zoo_datasets", DataSource),
+    "data reader": ("zoo_data_readers", DataReader),
     "exporter": ("zoo_exporters", Exporter),
     "importer": ("zoo_importers", Importer),
     "distillation method": ("zoo_distillations", DistillationMethod),
@@ -73,8 +75,8 @@ _NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 _ENTRY = re.compile(r"[^\d\W]\w*(\.[^\d\W]\w*)*:[^\d\W]\w*(\.[^\d\W]\w*)*")
 _PRINTED = 2000
 #: fields of descriptions that name what is imported, and those that may be empty
-_PARTS = {"entry", "runner", "describe", "verify", "reader", "writer", "fits", "draw", "rounding"}
-_OPTIONAL = {"verify", "reader", "writer", "fits", "draw", "rounding"}
+_PARTS = {"entry", "runner", "describe", "verify", "reader", "writer", "fits", "draw", "rounding", "recognises"}
+_OPTIONAL = {"verify", "reader", "writer", "fits", "draw", "rounding", "recognises"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,8 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxruntime": "cpu",
     "sklearn": "data",
+    "pyarrow": "tables",
+    "soundfile": "audio",
 }
 
 

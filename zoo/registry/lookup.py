@@ -18,6 +18,7 @@ from zoo.registry.cards import (
     Architecture,
     Check,
     Command,
+    DataReader,
     DataSource,
     Description,
     DistillationMethod,
@@ -141,6 +142,10 @@ class Registry:
     def dataset(self, name: str) -> DataSource:
         """The data set of that name."""
         return self._get("data set", name, DataSource)
+
+    def data_reader(self, name: str) -> DataReader:
+        """The reader of users' data of that name."""
+        return self._get("data reader", name, DataReader)
 
     def exporter(self, name: str) -> Exporter:
         """The export target of that name."""
