@@ -32,6 +32,7 @@ from zoo_onnx.precision.lower import lowered
 from zoo_onnx.precision.quality import compared, measure
 from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
+from zoo_onnx.quiet import seldom_collected
 from zoo_onnx.trace import trace
 
 __all__ = ["OPSET", "export", "update_card", "verify"]
@@ -93,10 +94,11 @@ def export(
         without=(without,) if isinstance(without, str) else tuple(without),
     )
     stages = _Stages(progress, plan.stages)
-    proof = _prove_model(plan, stages)
-    graphs = _trace(plan, stages)
-    proven = _prove(plan, _write(plan, graphs, folder, stages), proof, stages)
-    _finish(plan, _lower(plan, graphs, proven, stages), stages)
+    with seldom_collected():
+        proof = _prove_model(plan, stages)
+        graphs = _trace(plan, stages)
+        proven = _prove(plan, _write(plan, graphs, folder, stages), proof, stages)
+        _finish(plan, _lower(plan, graphs, proven, stages), stages)
     stages.end()
 
 

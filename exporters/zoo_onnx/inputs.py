@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.arrays import Array
+from zoo.likelihood.ode import evaluations
 from zoo.models.interface import GenerativeModel
 from zoo.noise import Distribution
 from zoo.programs import Graph, Programs
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
+from zoo_onnx.budget import Cost, cost
 from zoo_onnx.parts import Parts, first
 from zoo_onnx.reference import call
 
@@ -35,8 +37,14 @@ _ENDS = {
     "uniform": (2.0**-24, 1 - 2.0**-24),
     "gumbel": (-math.log(math.log(2.0**24)), math.log(2.0**24)),
 }
-#: the least number of parameters of a big model, whose whole runs are proven with the most steps that follow
-BIG, SAMPLING_STEPS, SCORING_STEPS = 8_000_000, 5, 2
+#: the batch size whose whole runs are the longest; those of the others are compared with each other
+_LONGEST = 2
+#: the least steps of whole runs of costly models: of samples, and of densities at batches of 1 and 2, and of others
+_SAMPLING, _SCORING, _SCORING_MANY = 2, 2, 1
+#: more steps than any run has
+_ANY = 1 << 30
+#: steps of a run that draws plausible data
+_PLAUSIBLE = 5
 #: the batch size whose conditions are left to the model
 _NO_CONDITION = 3
 
@@ -55,22 +63,58 @@ class Inputs:
         self._coders = {name for p in (programs.log_prob, programs.sample) if p is not None for name in p.coders}
         encoder = model.condition_graph()
         self._encoder = None if encoder is None else encoder.name
+        self._counted: dict[str, Cost] = {}
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
-        self._big = sum(parameter.numel() for parameter in model.parameters()) >= BIG
 
-    @property
+    @cached_property
     def budget(self) -> dict[str, int]:
-        """The most steps of whole runs by program, where a model is so big that the proof has a budget; else empty.
+        """The most steps of whole runs by program, where an evaluation costs so much that the proof shortens them.
 
-        Every graph is proven on the same inputs whatever the size: what a longer run adds is more calls of them.
+        Every graph is proven on the same inputs whatever it costs: what a longer run adds is more calls of it.
         """
         sample, log_prob = self.programs.sample, self.programs.log_prob
         limits = {}
-        if self._big and sample is not None and (sample.steps or 0) > SAMPLING_STEPS:
-            limits["sample"] = SAMPLING_STEPS
-        if self._big and log_prob is not None and log_prob.estimates:
-            limits["log_prob"] = SCORING_STEPS
+        if sample is not None and (sample.steps or 0) > (most := self._sampling_steps(_LONGEST)):
+            limits["sample"] = most
+        if log_prob is not None and log_prob.estimates:
+            wanted = {n: int(str(log_prob.scoring_options(n)["steps"])) for n in BATCHES}
+            if any(self._scoring_steps(n) < steps for n, steps in wanted.items()):
+                limits["log_prob"] = max(min(self._scoring_steps(n), steps) for n, steps in wanted.items())
         return limits
+
+    def _sampling_steps(self, n: int) -> int:
+        """The most steps of a run that draws ``n`` samples; one number for all batches but the longest."""
+        program = self.programs.sampling
+        if not program.stepped:
+            return _ANY
+        rows = n if n == _LONGEST else max(BATCHES)
+        described = self.model.condition
+        parts = described.parts if described is not None and self.model.takes_parts else ()
+        guides = program.null_class is not None or (bool(parts) and all(part.null is not None for part in parts))
+        return self._costs(program.graph).steps(rows * (2 if guides else 1), 1, _SAMPLING)
+
+    def _scoring_steps(self, n: int) -> int:
+        """The most Runge-Kutta steps of a run that scores ``n`` data."""
+        program = self.programs.log_prob
+        assert program is not None
+        few = n <= _LONGEST
+        ode = program.integrating("the model")
+        size = math.prod(ode.noise_shape({graph.name: graph for graph in self.programs.graphs}))
+        calls = evaluations(1, ode.probes, size)
+        least = _SCORING if few else _SCORING_MANY
+        return self._costs(ode.graph).steps(_LONGEST if few else max(BATCHES), calls, least)
+
+    def _costs(self, name: str) -> Cost:
+        """What an evaluation of a graph costs."""
+        if name not in self._counted:
+            graph = next(graph for graph in self.programs.graphs if graph.name == name)
+            sizes = {d: 1 for port in graph.inputs for d in port.shape if isinstance(d, str)}
+            if "columns" in sizes:
+                sizes["columns"] = sizes["slots"] + 1
+            with self.aside():
+                feeds = self.ordinary(graph, sizes)
+            self._counted[name] = cost(partial(call, graph, feeds))
+        return self._counted[name]
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -102,11 +146,7 @@ class Inputs:
             yield f"extreme {i + 1} of the model", {**self.ordinary(graph, sizes), **extreme}
         role = self._roles.get(graph.name)
         if role is not None and role.row(0.5) is not None:
-            state = graph.inputs[0].name
-            for t in (0.0, 1.0):
-                for factor in (1, 8):
-                    feeds = self.ordinary(graph, sizes, time=t)
-                    yield f"t = {t:g}, state times {factor}", {**feeds, state: feeds[state] * np.float32(factor)}
+            yield from self._extreme_times(graph, sizes)
             return
         if graph.name == self._encoder:
             yield from self._extreme_parts(graph, sizes)
@@ -128,12 +168,23 @@ class Inputs:
             feeds = self.ordinary(graph, sizes)
             yield f"inputs of {value:g}", {**feeds, **{p.name: np.full_like(feeds[p.name], value) for p in floats}}
 
+    def _extreme_times(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
+        """Both ends of a path, with states of every second sample times 8: of even ones first, then of odd ones."""
+        state = graph.inputs[0]
+        axis = state.shape.index("batch")
+        for t, first_factor in ((0.0, 8), (1.0, 1)):
+            feeds = self.ordinary(graph, sizes, time=t)
+            x = feeds[state.name]
+            factors = np.where(np.arange(x.shape[axis]) % 2 == 0, first_factor, 9 - first_factor).astype(np.float32)
+            along = [1] * x.ndim
+            along[axis] = len(factors)
+            yield f"t = {t:g}, states times 1 and 8", {**feeds, state.name: x * factors.reshape(along)}
+
     @cached_property
     def data(self) -> tuple[NDArray[np.float32], Any]:
         """Data to score, drawn from the model itself if it samples, and its conditions."""
         condition = self.condition(_SAMPLES)
-        # a few steps are enough for plausible data
-        options = {"steps": 5} if self.programs.steps else {}
+        options = {"steps": min(_PLAUSIBLE, self._sampling_steps(_SAMPLES))} if self.programs.steps else {}
         with torch.no_grad():
             if self.programs.sample is None:
                 return np.array(self.model.examples(_SAMPLES).numpy(), np.float32), condition
@@ -200,9 +251,9 @@ class Inputs:
         common: dict[str, Any] = {"condition": conditions, "seed": _SAMPLING_SEED}
         program = self.programs.sampling
         cases = [{**common, **each} for each in program.sampling_cases(n)]
-        if (most := self.budget.get("sample")) is not None:
-            # a default run has as many steps as the model wants
-            cases = [{**case, "steps": min(case.get("steps", most), most)} for case in cases]
+        most = self._sampling_steps(n)
+        # a default run has as many steps as the model wants
+        cases = [{**case, "steps": most} if case.get("steps", program.steps or 0) > most else case for case in cases]
         described = self.model.condition
         if (
             program.stepped
@@ -223,8 +274,7 @@ class Inputs:
         program = self.programs.log_prob
         if program is not None and program.estimates:
             arguments |= program.scoring_options(n)
-            if (most := self.budget.get("log_prob")) is not None and "steps" in arguments:
-                arguments["steps"] = min(arguments["steps"], most)
+            arguments["steps"] = min(arguments["steps"], self._scoring_steps(n))
             if n == _NO_CONDITION and program.null_class is not None:
                 arguments["condition"] = None  # scored under the null class
         return data[:n], arguments

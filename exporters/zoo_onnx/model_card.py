@@ -161,7 +161,7 @@ def _budget(steps: Mapping[str, int]) -> str:
     if not steps:
         return ""
     said = " and ".join(f"`{name}` of {most}" for name, most in steps.items())
-    return f"\n\nOf a model of this size, whole runs are compared with few steps: {said} at most."
+    return f"\n\nSince this model takes long to evaluate, whole runs are compared with few steps: {said} at most."
 
 
 def _judged(judged: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from zoo.programs.conditioning import ROWS
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable
 from zoo_onnx import optimiser
+from zoo_onnx.cases import at_sizes, cases
 from zoo_onnx.compare import Comparison
 from zoo_onnx.conditions import check_conditions
 from zoo_onnx.denoiser import check_denoiser
@@ -108,10 +109,10 @@ class Proof:
         small, large = (sizes[BATCHES.index(n)] for n in (_REPEATED, max(BATCHES)))
         call(graph, self.inputs.ordinary(graph, small))  # a call in between, so that state kept from it would show
         feeds, batch = self.inputs.ordinary(graph, small), self.inputs.ordinary(graph, large)
-        self._kept[graph.name, _REPEATED] = feeds, self.reference.repeated(graph, feeds, f"at {_at(small)}")
+        self._kept[graph.name, _REPEATED] = feeds, self.reference.repeated(graph, feeds, f"at {at_sizes(small)}")
         self._kept[graph.name, max(BATCHES)] = (
             batch,
-            self.reference.alone(graph, batch, self.comparison, f"at {_at(large)}", self.inputs.graph_unit(graph)),
+            self.reference.alone(graph, batch, self.comparison, f"at {at_sizes(large)}", self.inputs.graph_unit(graph)),
         )
 
     def _samples_themselves(self) -> None:
@@ -194,13 +195,9 @@ class Proof:
             exact=exact,
             flips=self.comparison.flips,
         )
-        for sizes in proven_sizes((*graph.inputs, *graph.outputs), self.batch):
-            at = f"at {_at(sizes)}"
-            kept = None if self.batch is not None else self._kept.get((graph.name, sizes.get("batch")))
-            feeds, expected = (self.inputs.ordinary(graph, sizes), None) if kept is None else kept
-            self._case(graph, at, feeds, expected)
-            for what, feeds in self.inputs.extremes(graph, sizes):
-                self._case(graph, f"{at} with {what}", feeds)
+        kept = {n: each for n in BATCHES if (each := self._kept.get((graph.name, n))) is not None}
+        for where, feeds, expected in cases(graph, self.inputs, kept, self.batch):
+            self._case(graph, where, feeds, expected)
 
     def sample(self) -> None:
         """Prove that the same seed gives the same samples.
@@ -288,8 +285,7 @@ class Proof:
             "onnxruntime": onnxruntime().__version__,
         }
 
-    def _case(self, graph: Graph, where: str, feeds: Feeds, expected: Feeds | None = None) -> None:
-        reference = call(graph, feeds) if expected is None else expected
+    def _case(self, graph: Graph, where: str, feeds: Feeds, reference: Feeds) -> None:
         actual = self._run(f"graph {graph.name}", where, partial(self.bundle.session(graph.name).run, feeds))
         actual = self.comparison.flips.outputs(actual, reference)
         for port in graph.outputs:
@@ -364,10 +360,6 @@ class Proof:
             self._kept[key] = self._densities(2)[:1] if shared else densities(x, arguments, self.model)
         kept: NDArray[np.float64] = self._kept[key]
         return kept
-
-
-def _at(sizes: dict[str, int]) -> str:
-    return ", ".join(f"{name} {size}" for name, size in sizes.items())
 
 
 def _said(arguments: dict[str, object]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from zoo.arrays import Array
 from zoo.errors import ProofError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Graph, Programs
+from zoo.programs.ports import Port
 from zoo_onnx.compare import Comparison, Sides
 from zoo_onnx.sizes import LEADING
 
@@ -191,8 +192,7 @@ class Reference:
         n = batch_of(graph, feeds)
         middle = n // 2
         for rows in (slice(middle, middle + 1), slice(middle - 1, middle + 2)) if n > 2 else ():
-            part = {port.name: _rows(feeds[port.name], port.shape, rows) for port in graph.inputs}
-            within = {port.name: _rows(whole[port.name], port.shape, rows) for port in graph.outputs}
+            part, within = rows_of(graph.inputs, feeds, rows), rows_of(graph.outputs, whole, rows)
             outputs = comparison.flips.outputs(call(graph, part), within)
             for port in graph.outputs:
                 if _leading(port.shape) is not None:
@@ -323,6 +323,11 @@ def batch_of(graph: Graph, feeds: Feeds) -> int:
     """The batch size of feeds; 1 for a graph without a batch."""
     sizes = [feeds[p.name].shape[axis] for p in graph.inputs if (axis := _leading(p.shape)) is not None]
     return sizes[0] if sizes else 1
+
+
+def rows_of(ports: Iterable[Port], values: Feeds, rows: slice) -> Feeds:
+    """Some samples of what a graph takes or gives; what has no batch is all there."""
+    return {port.name: _rows(values[port.name], port.shape, rows) for port in ports}
 
 
 def _leading(shape: tuple[int | str, ...]) -> int | None:

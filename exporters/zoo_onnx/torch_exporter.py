@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import onnx_ir as ir
@@ -59,12 +60,55 @@ def _registry(opset: int) -> Any:
     try:
         from torch.onnx._internal.exporter import _fx_passes, _registration
 
-        registry = _registration.ONNXRegistry.from_torchlib(opset_version=opset)
+        with _lazily():
+            registry = _registration.ONNXRegistry.from_torchlib(opset_version=opset)
         for target, function in TRANSLATIONS.items():
             registry.register_op(target, function)
     except (ImportError, AttributeError, TypeError):
         return None
     return registry if hasattr(_fx_passes, "decompose_with_registry") and hasattr(registry, "is_registered") else None
+
+
+@contextlib.contextmanager
+def _lazily() -> Iterator[None]:
+    """A block in which torch's translations are registered without their signatures, which are read when needed.
+
+    A program needs a few dozen of some six hundred; reading the source code of all takes longer than tracing it.
+    """
+    from onnxscript.function_libs.torch_lib import ops, registration
+    from torch.onnx._internal.exporter import _registration
+
+    del ops  # imported for what it registers
+    original = _registration.OnnxDecompMeta
+
+    class Lazy(original):  # type: ignore[misc, valid-type]
+        """A translation whose signature is read when it is asked for."""
+
+        def __post_init__(self) -> None:
+            if self.signature is None and not self.skip_signature_inference:
+                del self.signature
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "signature":
+                raise AttributeError(name)
+            self.signature = None
+            original.__post_init__(self)
+            return self.signature
+
+    def every() -> list[Any]:
+        return [
+            SimpleNamespace(qualified_name=name, function=function, is_complex=is_complex)
+            for name, overloads in registration.default_registry.items()
+            if not name.startswith("internal::")
+            for is_complex, functions in ((False, overloads.overloads), (True, overloads.complex))
+            for function in functions
+        ]
+
+    with (
+        _replaced(_registration, "OnnxDecompMeta", Lazy),
+        _replaced(_registration, "onnxscript_apis", SimpleNamespace(get_torchlib_ops=every)),
+    ):
+        yield
 
 
 @contextlib.contextmanager

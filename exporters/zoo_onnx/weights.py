@@ -60,13 +60,14 @@ class Store:
         """
         for graph in model.graphs():
             kept: dict[tuple[str, tuple[object, ...]], ir.Value] = {}
+            taken = _names(graph)
             for value in list(graph.initializers.values()):
                 if value.const_value is None or str(value.name).startswith(inline or ("\0",)):
                     continue
                 array = np.asarray(value.const_value.numpy())
                 if array.nbytes < THRESHOLD or _is_size(value):
                     if (known := self._known(str(value.name), array)) is not None:
-                        _rename(graph, value, known)
+                        _rename(taken, value, known)
                     continue
                 if array.ndim == 2 and (turned := self._transposed(graph, value, array)) is not None:
                     value, array = turned
@@ -77,7 +78,7 @@ class Store:
                 else:
                     kept[name, array.shape] = value
             for (name, _), value in kept.items():
-                _rename(graph, value, name)
+                _rename(taken, value, name)
                 self._uses.append((value, name))
 
     def write(self, path: Path) -> None:
@@ -172,11 +173,14 @@ def _content(array: Array) -> tuple[str, bytes]:
     return str(array.dtype), hashlib.sha256(np.asarray(array, order="C").tobytes()).digest()
 
 
-def _rename(graph: ir.Graph, value: ir.Value, name: str) -> None:
+def _names(graph: ir.Graph) -> set[str]:
+    """The names of all values of a graph."""
+    values = {str(value.name) for value in graph.inputs} | graph.initializers.keys()
+    return values | {str(value.name) for node in graph for value in node.outputs}
+
+
+def _rename(taken: set[str], value: ir.Value, name: str) -> None:
     """Rename an initializer, unless something else in the graph has that name."""
-    if value.name == name:
-        return
-    taken = {str(v.name) for v in graph.inputs} | graph.initializers.keys()
-    taken |= {str(v.name) for node in graph for v in node.outputs}
     if name not in taken:
+        taken.add(name)
         value.name = name

@@ -16,12 +16,11 @@ from zoo_onnx.plan import reduced
 
 @pytest.fixture(scope="module", params=("gaussian", "diffusion"))
 def without(request, tmp_path_factory):
-    """A model, and its bundle without a density; the second counts as a big one, whose runs have 4 steps else."""
+    """A model, and its bundle without a density; the second counts as a costly one, whose runs have 4 steps else."""
     model = request.getfixturevalue(request.param)
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "diffusion":
-            patch.setattr("zoo_onnx.inputs.BIG", 1000)
-            patch.setattr("zoo_onnx.inputs.SAMPLING_STEPS", 2)
+            patch.setattr("zoo_onnx.budget.ALLOWED", 1)
         return model, export(model, tmp_path_factory.mktemp("without") / "bundle", without=["log_prob"])
 
 
@@ -84,25 +83,25 @@ def test_the_command_takes_names(tmp_path):
     assert not (tmp_path / "bundle").exists()
 
 
-def test_whole_runs_of_a_big_model_are_short_and_the_manifest_says_so(without):
+def test_whole_runs_of_a_costly_model_are_short_and_the_manifest_says_so(without):
     model, folder = without
     proof, card = open_bundle(folder).manifest.proof, (folder / MODEL_CARD).read_text()
-    big = model.family == "diffusion"
-    assert proof.get("most_steps") == ({"sample": 2} if big else None)
-    assert ("few steps: `sample` of 2 at most" in card) == big
+    costly = model.family == "diffusion"
+    assert proof.get("most_steps") == ({"sample": 2} if costly else None)
+    assert ("few steps: `sample` of 2 at most" in card) == costly
 
 
-def test_small_models_keep_the_runs_that_they_are_made_for(diffusion):
+def test_within_the_budget_a_model_keeps_the_runs_that_it_is_made_for(diffusion, monkeypatch):
+    monkeypatch.setattr("zoo_onnx.budget.ALLOWED", 1e15)
     inputs = Inputs(diffusion, diffusion.programs())
     assert inputs.budget == {}
     assert "steps" not in inputs.sampling(2)[0]
     assert [inputs.scoring(n)[1]["steps"] for n in BATCHES] == [8, 8, 2, 2]
 
 
-def test_a_big_model_scores_in_few_steps(diffusion, monkeypatch):
-    monkeypatch.setattr("zoo_onnx.inputs.BIG", 1000)
-    monkeypatch.setattr("zoo_onnx.inputs.SAMPLING_STEPS", 2)
+def test_a_costly_model_scores_in_few_steps(diffusion, monkeypatch):
+    monkeypatch.setattr("zoo_onnx.budget.ALLOWED", 1)
     inputs = Inputs(diffusion, diffusion.programs())
     assert inputs.budget == {"sample": 2, "log_prob": 2}
     assert {case["steps"] for n in BATCHES for case in inputs.sampling(n)} == {2}
-    assert {inputs.scoring(n)[1]["steps"] for n in BATCHES} == {2}
+    assert [inputs.scoring(n)[1]["steps"] for n in BATCHES] == [2, 2, 1, 1]
