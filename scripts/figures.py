@@ -158,8 +158,8 @@ def trained(data: Any) -> Callable[[np.ndarray], np.ndarray]:
 
     def classes(x: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            found: np.ndarray = judge(torch.from_numpy(as_real(data, x).astype(np.float32))).argmax(1).numpy()
-        return found
+            classes: np.ndarray = judge(torch.from_numpy(as_real(data, x).astype(np.float32))).argmax(1).numpy()
+        return classes
 
     return classes
 

@@ -21,10 +21,10 @@ QUANTITIES = ("log-density", "samples")
 
 
 class Collector:
-    """A plugin of pytest that keeps what tests of parity found."""
+    """A plugin of pytest that keeps what tests of parity measured."""
 
     def __init__(self) -> None:
-        self.found: dict[tuple[str, ...], dict[str, float]] = {}
+        self.differences: dict[tuple[str, ...], dict[str, float]] = {}
 
     @pytest.hookimpl
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
@@ -32,7 +32,7 @@ class Collector:
         mark = item.get_closest_marker("parity")
         if mark is None or "float64" in item.name:
             return
-        kept = self.found.setdefault(mark.args, {})
+        kept = self.differences.setdefault(mark.args, {})
         for quantity, difference in item.user_properties:
             kept[quantity] = max(kept.get(quantity, 0.0), float(str(difference)))
 
@@ -48,9 +48,9 @@ def main() -> None:
             f"`{architecture}`",
             f"{library} {version(library)}",
             what,
-            *(f"{found[each]:.0e}" if each in found else "" for each in QUANTITIES),
+            *(f"{measured[each]:.0e}" if each in measured else "" for each in QUANTITIES),
         ]
-        for (architecture, library, what), found in sorted(collector.found.items())
+        for (architecture, library, what), measured in sorted(collector.differences.items())
     ]
     head = ["architecture", "library", "what is compared", *QUANTITIES]
     fill(ROOT / "docs" / "flows.md", "parity", table(head, rows))

@@ -39,8 +39,8 @@ class Mixture:
         """Of samples ``[n, dims]``, in closed form, ``[n]``."""
         squares = ((x[:, None] - self.means) ** 2).sum(-1)
         normal = -0.5 * squares / self.STDS**2 - 0.5 * x.shape[1] * np.log(2 * np.pi * self.STDS**2)
-        found: NDArray[np.float64] = np.logaddexp.reduce(np.log(self.WEIGHTS) + normal, axis=1)
-        return found
+        log_densities: NDArray[np.float64] = np.logaddexp.reduce(np.log(self.WEIGHTS) + normal, axis=1)
+        return log_densities
 
     def evaluate(self, x: Any, time: float, alpha: Any, sigma: Any, probe: Any) -> tuple[Any, Any]:
         """The denoised samples and probeᵀ·J·probe: an evaluator of :mod:`zoo.likelihood`."""
@@ -82,9 +82,9 @@ def coverage(path: GaussianPath, dims: int, steps: int, probes: int = 0, samples
     """What the errors of samples of a mixture are worth on a path."""
     mixture = Mixture(dims)
     x = mixture.x[:samples]
-    found = log_density_with_errors(mixture.evaluate, x, path, steps=steps, probes=probes)
-    share = (np.abs(found.value - mixture.log_density(x)) <= found.error).mean()
-    return Covered(float(share), float(np.median(found.error)))
+    estimate = log_density_with_errors(mixture.evaluate, x, path, steps=steps, probes=probes)
+    share = (np.abs(estimate.value - mixture.log_density(x)) <= estimate.error).mean()
+    return Covered(float(share), float(np.median(estimate.error)))
 
 
 def main() -> None:
@@ -92,14 +92,14 @@ def main() -> None:
     chosen = (8, 32, 100)
     print("| path | dimensions | trace | least coverage | " + " | ".join(f"error, {n} steps" for n in chosen) + " |")
     print("| --- | --- | --- | --- |" + " --- |" * len(chosen))
-    for name, made in PATHS.items():
+    for name, path_class in PATHS.items():
         for dims, probes in CASES:
-            found = {steps: coverage(made(), dims, steps, probes) for steps in STEPS}
-            least = min(found, key=lambda steps: found[steps].share)
-            errors = " | ".join(f"{found[steps].error:.1e}" for steps in chosen)
+            by_steps = {steps: coverage(path_class(), dims, steps, probes) for steps in STEPS}
+            least = min(by_steps, key=lambda steps: by_steps[steps].share)
+            errors = " | ".join(f"{by_steps[steps].error:.1e}" for steps in chosen)
             trace = f"{probes} probes" if probes else "exact"
-            at = "" if found[least].share == 1 else f" ({least} steps)"
-            print(f"| {name} | {dims} | {trace} | {found[least].share:.1%}{at} | {errors} |", flush=True)
+            at = "" if by_steps[least].share == 1 else f" ({least} steps)"
+            print(f"| {name} | {dims} | {trace} | {by_steps[least].share:.1%}{at} | {errors} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,15 +27,15 @@ _SINGLE = onnx.defs.OpSchema.FormalParameterOption.Single
 
 def schemas() -> dict[str, list[dict[str, Any]]]:
     """Operator -> its versions within :data:`zoo.bundle.scan.graph.OPSETS`, the oldest first."""
-    found: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in sorted(ALLOWED)}
-    for name, versions in found.items():
+    by_name: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in sorted(ALLOWED)}
+    for name, versions in by_name.items():
         for opset in OPSETS:
             try:
                 schema = onnx.defs.get_schema(name, opset, "")
             except onnx.defs.SchemaError:
                 continue  # a later version brings it
             versions[schema.since_version] = _described(schema)
-    return {name: _changes([versions[since] for since in sorted(versions)]) for name, versions in found.items()}
+    return {name: _changes([versions[since] for since in sorted(versions)]) for name, versions in by_name.items()}
 
 
 def _changes(versions: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -67,8 +67,8 @@ def _described(schema: onnx.defs.OpSchema) -> dict[str, Any]:
 
 def _element(types: Any) -> str | None:
     """The type of the numbers, if tensors of one type only are allowed."""
-    found = re.fullmatch(r"tensor\((\w+)\)", next(iter(types))) if len(types) == 1 else None
-    return None if found is None else _ONNX_NAMES.get(found[1], found[1])
+    match = re.fullmatch(r"tensor\((\w+)\)", next(iter(types))) if len(types) == 1 else None
+    return None if match is None else _ONNX_NAMES.get(match[1], match[1])
 
 
 def text() -> str:

@@ -57,9 +57,9 @@ def main() -> None:
     draw(errors)
     rows = []
     for name, options, order in CLAIMS:
-        found = errors[label(name, options)]
-        slope = np.log2(found[-2] / found[-1])
-        rows.append([label(name, options), str(order), f"{slope:.2f}", *(f"{error:.1e}" for error in found)])
+        by_steps = errors[label(name, options)]
+        slope = np.log2(by_steps[-2] / by_steps[-1])
+        rows.append([label(name, options), str(order), f"{slope:.2f}", *(f"{error:.1e}" for error in by_steps)])
     head = ["sampler", "order", f"measured, {STEPS[-2]} to {STEPS[-1]} steps", *(f"{n} steps" for n in STEPS)]
     fill(DOCUMENT, "orders", table(head, rows))
     fill(DOCUMENT, "samplers", catalogue())
@@ -68,15 +68,15 @@ def main() -> None:
 
 def defaults() -> str:
     """Every sampler in few steps at its own defaults, over all paths and spacings."""
-    found = [(path.name, *each) for path in sampler_sweep.paths() for each in sampler_sweep.sweep(path)]
+    runs = [(path.name, *each) for path in sampler_sweep.paths() for each in sampler_sweep.sweep(path)]
     rows = []
     for name in sampler_sweep.HELD:
         largest = [
-            max(f.largest for _, n, spacing, count, f in found if (n, spacing, count) == (name, "trailing", steps))
+            max(f.largest for _, n, spacing, count, f in runs if (n, spacing, count) == (name, "trailing", steps))
             for steps in sampler_sweep.STEPS
         ]
-        ratio, path, spacing, steps = max((f.error / f.euler, p, s, c) for p, n, s, c, f in found if n == name)
-        over = max(f.largest for _, n, _, _, f in found if n == name)
+        ratio, path, spacing, steps = max((f.error / f.euler, p, s, c) for p, n, s, c, f in runs if n == name)
+        over = max(f.largest for _, n, _, _, f in runs if n == name)
         worst = f"{ratio:.2f} ({path}, {spacing}, {steps} steps)"
         rows.append([f"`{name}`", " · ".join(f"{x:.1f}" for x in largest), f"{over:.1f}", worst])
     head = [f"largest number, trailing, {' · '.join(map(str, sampler_sweep.STEPS))} steps", "any spacing"]

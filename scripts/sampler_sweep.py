@@ -37,7 +37,7 @@ STOCHASTIC = {sampler.name for sampler in zoo_samplers() if sampler.stochastic}
 HELD = tuple(name for name in GAUSSIAN if name not in CONSISTENCY)
 
 
-class Found(NamedTuple):
+class Deviation(NamedTuple):
     """What a sampler made: the root mean square distance from the ODE's solution, or the energy distance from the
     target where the sampler adds noise; the same of Euler's method; and the largest |x|.
     """
@@ -49,7 +49,7 @@ class Found(NamedTuple):
 
 def paths() -> list[GaussianPath]:
     """Every Gaussian path with its defaults."""
-    return [made() for made in PATHS.values()]
+    return [path_class() for path_class in PATHS.values()]
 
 
 def spacings(path: GaussianPath) -> dict[str, Any]:
@@ -64,8 +64,8 @@ def spacings(path: GaussianPath) -> dict[str, Any]:
 
 def sweep(
     path: GaussianPath, samplers: Sequence[str] = HELD, steps: Sequence[int] = STEPS, **options: Any
-) -> Iterator[tuple[str, str, int, Found]]:
-    """(sampler, spacing, steps, what was found) for all of them on a path; ``options`` go to those that take them."""
+) -> Iterator[tuple[str, str, int, Deviation]]:
+    """(sampler, spacing, steps, deviation) for all of them on a path; ``options`` go to those that take them."""
     solved: dict[float, np.ndarray] = {}
     for spacing, asked in spacings(path).items():
         for count in steps:
@@ -81,13 +81,13 @@ def sweep(
                     errors = energy_distance(x), by_energy
                 else:
                     errors = distance(x, solved[level]), by_distance
-                yield name, spacing, count, Found(*errors, float(np.abs(x).max()))
+                yield name, spacing, count, Deviation(*errors, float(np.abs(x).max()))
 
 
-def fails(sampler: str, found: Found) -> bool:
+def fails(sampler: str, deviation: Deviation) -> bool:
     """Whether that is worse than is allowed."""
     floor = ENERGY_FLOOR if sampler in STOCHASTIC else FLOOR
-    return not (found.error <= FACTOR * found.euler + floor and found.largest <= LARGEST)
+    return not (deviation.error <= FACTOR * deviation.euler + floor and deviation.largest <= LARGEST)
 
 
 def _run(name: str, path: GaussianPath, steps: int, spacing: Any, sigma: float, **options: Any) -> np.ndarray:

@@ -116,9 +116,9 @@ def write_table() -> None:
 
 def quoted(card: ModelCard) -> str:
     """The metrics of a card that a table has room for."""
-    given = " given the class" if card.condition is not None else ""
+    per_class = " given the class" if card.condition is not None else ""
     shown = {
-        "test_bits_per_dim": "{:.3f} bits/dim" + given,
+        "test_bits_per_dim": "{:.3f} bits/dim" + per_class,
         "test_gap": "{:.3f} nats above the entropy",
         "class_agreement": "{:.1%} of samples show their class",
     }
@@ -126,7 +126,7 @@ def quoted(card: ModelCard) -> str:
         shown = {"pronounceable": "{:.1%} of samples look like names", "novel": "{:.1%} are new"}
     if not shown.keys() & card.metrics.keys():
         # data of unknown entropy
-        shown["test_nll"] = "{:.3f} nats" + given
+        shown["test_nll"] = "{:.3f} nats" + per_class
     return ", ".join(text.format(card.metrics[name]["value"]) for name, text in shown.items() if name in card.metrics)
 
 

@@ -99,11 +99,11 @@ def _sampling(models: Sequence[str]) -> list[Cell]:
     cells = []
     for model in models:
         for batch in BATCHES:
-            given = {"model": model, "batch": batch}
+            arguments = {"model": model, "batch": batch}
             # the first of a model compiles it, and large batches of images take seconds a turn
             bound = 90.0 if batch != BATCHES[0] else 150.0 if model == MODELS[0] else 75.0
             more = {"bound": bound, "quick": (model, batch) in quick}
-            cells.append(Cell("sampling", model, f"batch {batch}", "sampling:measure", given, 4.0, **more))
+            cells.append(Cell("sampling", model, f"batch {batch}", "sampling:measure", arguments, 4.0, **more))
     return cells
 
 
@@ -112,19 +112,19 @@ def _variants() -> list[Cell]:
         Cell("variants", "mnist-unet", way, "variants:measure", {"model": "mnist-unet", "way": way}, 6.0, 180.0)
         for way in VARIANTS
     ] + [
-        Cell("variants", "moons-rectified-flow", way, "variants:measure", given, 2.0, 120.0, quick=way == "fused")
+        Cell("variants", "moons-rectified-flow", way, "variants:measure", arguments, 2.0, 120.0, quick=way == "fused")
         for way in ("fused", "int8-dynamic")
-        for given in [{"model": "moons-rectified-flow", "way": way}]
+        for arguments in [{"model": "moons-rectified-flow", "way": way}]
     ]
 
 
 def _flows() -> list[Cell]:
     return [
-        Cell("flows", kind, f"{way}, batch {batch}", "flows:measure", given, 3.0, 120.0, quick)
+        Cell("flows", kind, f"{way}, batch {batch}", "flows:measure", arguments, 3.0, 120.0, quick)
         for kind in ("nsf-coupling-64", "nsf-coupling-2", "realnvp-2", "maf-64")
         for way in ("samples", "density")
         for batch in (256, 1)
-        for given in [{"kind": kind, "way": way, "batch": batch}]
+        for arguments in [{"kind": kind, "way": way, "batch": batch}]
         for quick in [batch == 256 and kind == "realnvp-2"]
     ]
 
@@ -139,9 +139,9 @@ def _diffusers() -> list[Cell]:
 def _runtimes() -> list[Cell]:
     # the page of a small model is drawn in a second
     return [
-        Cell("runtimes", model, f"{n} samples", "runtimes:measure", given, 6.0, 240.0, quick=model == "moons-nsf")
+        Cell("runtimes", model, f"{n} samples", "runtimes:measure", arguments, 6.0, 240.0, quick=model == "moons-nsf")
         for model, n in (("mnist-unet", 4), ("moons-nsf", 1000))
-        for given in [{"model": model, "n": n}]
+        for arguments in [{"model": model, "n": n}]
     ]
 
 
@@ -158,27 +158,25 @@ def _exports() -> list[Cell]:
 
 def _conditions() -> list[Cell]:
     return [
-        Cell(
-            "conditions", given, f"{n} sample{'s' * (n > 1)}, {steps} steps", "tools:conditions", arguments, 3.0, 180.0
-        )
-        for given, n, steps in (("picture", 1, 10), ("picture", 16, 50), ("text", 1, 50))
-        for arguments in [{"kind": given, "n": n, "steps": steps}]
+        Cell("conditions", kind, f"{n} sample{'s' * (n > 1)}, {steps} steps", "tools:conditions", arguments, 3.0, 180.0)
+        for kind, n, steps in (("picture", 1, 10), ("picture", 16, 50), ("text", 1, 50))
+        for arguments in [{"kind": kind, "n": n, "steps": steps}]
     ]
 
 
 def _scaling() -> list[Cell]:
     cells = [
-        Cell("scaling", f"{model} by batch", str(batch), "scaling:batch", given, 1.5, 90.0, quick)
+        Cell("scaling", f"{model} by batch", str(batch), "scaling:batch", arguments, 1.5, 90.0, quick)
         for model in ("moons-nsf", "digits-nsf", "mnist-unet")
         for batch in (1, 4, 16, 64, 256, 1024)
-        for given in [{"model": model, "batch": batch}]
+        for arguments in [{"model": model, "batch": batch}]
         for quick in [model == "moons-nsf" and batch in (1, 16)]
     ]
     cells += [
-        Cell("scaling", f"{model} by threads", str(n), "scaling:batch", given, 2.0, 60.0)
+        Cell("scaling", f"{model} by threads", str(n), "scaling:batch", arguments, 2.0, 60.0)
         for model, batch in (("mnist-unet", 16), ("digits-nsf", 256))
         for n in (1, 2)
-        for given in [{"model": model, "batch": batch, "threads": n}]
+        for arguments in [{"model": model, "batch": batch, "threads": n}]
     ]
     cells += [
         Cell("scaling", "moons-rectified-flow by steps", str(n), "scaling:steps", {"steps": n}, 1.0, quick=n == 10)
@@ -196,7 +194,7 @@ def _scaling() -> list[Cell]:
 
 def _memory() -> list[Cell]:
     return [
-        Cell("memory", model, f"batch {batch}", "memory:measure", given, bound=90.0, quick=model == "moons-nsf")
+        Cell("memory", model, f"batch {batch}", "memory:measure", arguments, bound=90.0, quick=model == "moons-nsf")
         for model, batch in (("mnist-unet", 16), ("moons-nsf", 1000))
-        for given in [{"model": model, "batch": batch}]
+        for arguments in [{"model": model, "batch": batch}]
     ]

@@ -18,7 +18,7 @@ import autoregressive
 import torch
 from suite import models
 from suite.results import compared
-from suite.worker import Given
+from suite.worker import Settings
 from torch import Tensor, nn
 
 from zoo.exporting import export
@@ -58,9 +58,9 @@ KINDS = {
 }
 
 
-def measure(given: Given, kind: str, way: str, batch: int) -> dict[str, Any]:
+def measure(settings: Settings, kind: str, way: str, batch: int) -> dict[str, Any]:
     """Seconds a call of samples or densities."""
-    made = KINDS[kind]
+    flow = KINDS[kind]
     calls, unavailable = dict[str, Way](), dict[str, str]()
     for name, build in PEERS.items():
         try:
@@ -76,12 +76,12 @@ def measure(given: Given, kind: str, way: str, batch: int) -> dict[str, Any]:
             unavailable[name] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         if name in unavailable:
             calls.pop(name, None)
-    calls |= _ours(given, kind, way, batch)
+    calls |= _ours(settings, kind, way, batch)
     base = next((name for name in ("zuko", "nflows") if name in calls), None)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        numbers = {"batch": batch, "dimension": made.size}
-        result = compared(calls, given.seconds, base=base, unit="s a call", unavailable=unavailable, numbers=numbers)
+        numbers = {"batch": batch, "dimension": flow.size}
+        result = compared(calls, settings.seconds, base=base, unit="s a call", unavailable=unavailable, numbers=numbers)
     return result
 
 
@@ -108,16 +108,16 @@ def _maf() -> tuple[Any, dict[str, Any]]:
     return autoregressive.flow(64), {}
 
 
-def _ours(given: Given, kind: str, way: str, batch: int) -> dict[str, Way]:
+def _ours(settings: Settings, kind: str, way: str, batch: int) -> dict[str, Way]:
     """In PyTorch and in ONNX Runtime."""
     shipped = KINDS[kind].shipped
     if shipped is not None:
-        found = models.loaded(shipped)
-        model, bundle = found.model, found.bundle
+        loaded = models.loaded(shipped)
+        model, bundle = loaded.model, loaded.bundle
     else:
         model, kept = _maf()
         if "bundle" not in kept:
-            kept["bundle"] = load(export(model, given.scratch / kind, registry=installed()), "cpu", 1)
+            kept["bundle"] = load(export(model, settings.scratch / kind, registry=installed()), "cpu", 1)
         bundle = kept["bundle"]
     if way == "samples":
         return {
@@ -136,10 +136,10 @@ def _ours(given: Given, kind: str, way: str, batch: int) -> dict[str, Way]:
 def _zuko(kind: Kind) -> tuple[Any, Any]:
     import zuko
 
-    given = {"transforms": kind.transforms, "hidden_features": (kind.hidden,) * kind.layers}
+    sizes = {"transforms": kind.transforms, "hidden_features": (kind.hidden,) * kind.layers}
     passes = None if kind.shipped is None else 2
-    made: Any = zuko.flows.NSF if kind.bins else zuko.flows.MAF
-    flow = made(kind.size, passes=passes, **({"bins": kind.bins} if kind.bins else {}), **given).eval()
+    flow_class: Any = zuko.flows.NSF if kind.bins else zuko.flows.MAF
+    flow = flow_class(kind.size, passes=passes, **({"bins": kind.bins} if kind.bins else {}), **sizes).eval()
     return lambda n: flow().sample((n,)), lambda x: flow().log_prob(x)
 
 

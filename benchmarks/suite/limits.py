@@ -8,7 +8,7 @@ import torch
 from gpu_run.cells import EAGER, MATMUL, Cell
 from gpu_run.engines import product
 from suite.results import result
-from suite.worker import Given
+from suite.worker import Settings
 
 from zoo.benchmarking import Spread, in_turns
 
@@ -16,15 +16,15 @@ from zoo.benchmarking import Spread, in_turns
 BYTES = 1 << 28
 
 
-def measure(given: Given, threads: int) -> dict[str, Any]:
+def measure(settings: Settings, threads: int) -> dict[str, Any]:
     """GFLOP/s of the product and GB/s of the copy, which reads and writes."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         multiply, operations = product(Cell(MATMUL, EAGER, "float32", 0), "cpu")
-        source = torch.ones(BYTES // 4 if not given.quick else BYTES // 64)
+        source = torch.ones(BYTES // 4 if not settings.quick else BYTES // 64)
         target = torch.empty_like(source)
-        taken = in_turns({"product": multiply, "copy": lambda: target.copy_(source)}, given.seconds, turns=20)
+        taken = in_turns({"product": multiply, "copy": lambda: target.copy_(source)}, settings.seconds, turns=20)
     finally:
         torch.set_num_threads(before)
     moved = 2 * source.numel() * source.element_size()

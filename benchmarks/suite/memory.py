@@ -7,7 +7,7 @@ from typing import Any
 
 from stages import measured
 from suite.results import result
-from suite.worker import Given
+from suite.worker import Settings
 
 from zoo.benchmarking import Spread
 
@@ -33,8 +33,8 @@ print(json.dumps({"MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 """
 
 
-def measure(given: Given, model: str, batch: int) -> dict[str, Any]:
+def measure(settings: Settings, model: str, batch: int) -> dict[str, Any]:
     """Megabytes at the peak, with those of Python, NumPy and the libraries."""
     programs = {"zoo, ONNX Runtime": _OURS, "zoo, PyTorch": _PYTORCH}
-    found = {name: measured(sys.executable, text, model, str(batch))["MB"] for name, text in programs.items()}
-    return result({name: Spread.of([value]) for name, value in found.items()}, unit="MB", numbers={"batch": batch})
+    peaks = {name: measured(sys.executable, text, model, str(batch))["MB"] for name, text in programs.items()}
+    return result({name: Spread.of([value]) for name, value in peaks.items()}, unit="MB", numbers={"batch": batch})

@@ -61,30 +61,30 @@ def loaded(name: str, threads: int = 1) -> Loaded:
     return Loaded(source, model, bundle, options, described, {})
 
 
-def bare(found: Loaded, engine: str) -> Any:
+def bare(shipped: Loaded, engine: str) -> Any:
     """A loop of PyTorch around the module that the step is, with nothing else, for an engine's name."""
-    if engine not in found.engines:
+    if engine not in shipped.engines:
         kind = COMPILED if engine == "torch.compile" else EAGER
-        built = copy.deepcopy(found.model)
+        built = copy.deepcopy(shipped.model)
         if engine == "torch, channels-last":
             built = built.to(memory_format=torch.channels_last)
-        cell = Cell(found.described.name, kind, "float32", 1)
-        found.engines[engine] = PyTorch(built, found.described, cell, "cpu", COMPILING)
-    return found.engines[engine]
+        cell = Cell(shipped.described.name, kind, "float32", 1)
+        shipped.engines[engine] = PyTorch(built, shipped.described, cell, "cpu", COMPILING)
+    return shipped.engines[engine]
 
 
-def has_images(found: Loaded) -> bool:
+def has_images(shipped: Loaded) -> bool:
     """Whether its network is one of convolutions over images, whose layout can be chosen."""
-    return len(found.bundle.event_shape) == 3 and any(
-        isinstance(each, torch.nn.Conv2d) for each in found.model.modules()
+    return len(shipped.bundle.event_shape) == 3 and any(
+        isinstance(each, torch.nn.Conv2d) for each in shipped.model.modules()
     )
 
 
-def ours(found: Loaded, batch: int) -> dict[str, Stepping]:
+def ours(shipped: Loaded, batch: int) -> dict[str, Stepping]:
     """The model in PyTorch and in ONNX Runtime, as users run it."""
     return {
-        "zoo, PyTorch": stepping(found.model, batch, **found.options),
-        "zoo, ONNX Runtime": stepping(found.bundle, batch, **found.options),
+        "zoo, PyTorch": stepping(shipped.model, batch, **shipped.options),
+        "zoo, ONNX Runtime": stepping(shipped.bundle, batch, **shipped.options),
     }
 
 
@@ -94,10 +94,10 @@ def counted(take: Take, most: int) -> int:
     return max(1, min(most, int(TURN / max(seconds_of(lambda: take(1)), 1e-9))))
 
 
-def products(found: Loaded) -> float:
+def products(shipped: Loaded) -> float:
     """Floating-point operations of the products of one sample's step; 0 where they cannot be counted."""
-    assert found.source.bundle is not None
+    assert shipped.source.bundle is not None
     try:
-        return gpu_models.products(found.model, found.described, Path(found.source.bundle))
+        return gpu_models.products(shipped.model, shipped.described, Path(shipped.source.bundle))
     except (RuntimeError, KeyError, TypeError, ValueError):
         return 0.0

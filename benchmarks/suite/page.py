@@ -87,8 +87,8 @@ def _head(results: Results) -> list[str]:
     return ["# Benchmarks", "", *_wrapped(told), "", *_wrapped(where), "", *_wrapped(how)]
 
 
-def _goals(found: Sequence[Goal]) -> list[str]:
-    rows = [[goal.goal, goal.measured or "not measured", goal.verdict, goal.why] for goal in found]
+def _goals(entries: Sequence[Goal]) -> list[str]:
+    rows = [[goal.goal, goal.measured or "not measured", goal.verdict, goal.why] for goal in entries]
     return ["## Goals", "", *table(["goal", "measured", "reached", "why"], rows).splitlines()]
 
 

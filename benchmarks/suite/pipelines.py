@@ -10,7 +10,7 @@ import torch
 from gpu_run import models as gpu_models
 from suite.results import compared
 from suite.scaling import written
-from suite.worker import Given
+from suite.worker import Settings
 
 from zoo.models import building
 from zoo.models.sources import resolve
@@ -31,20 +31,20 @@ NETWORK: dict[str, Any] = {
 }
 
 
-def measure(given: Given, batch: int) -> dict[str, Any]:
+def measure(settings: Settings, batch: int) -> dict[str, Any]:
     """Seconds a step of whole runs of DDIM, with fresh weights."""
-    pipeline, model, bundle = _made(given.scratch)
+    pipeline, model, bundle = _pipeline(settings.scratch)
     options = {"sampler": "ddim", "steps": STEPS}
     calls = {
         "diffusers": lambda: pipeline(batch_size=batch, num_inference_steps=STEPS, output_type="np"),
         "zoo, PyTorch": lambda: model.sample(batch, seed=0, **options),
         "zoo, ONNX Runtime": lambda: bundle.sample(batch, seed=0, batch_size=batch, **options),
     }
-    return compared(calls, given.seconds, base="diffusers", per=STEPS, numbers={"batch": batch})
+    return compared(calls, settings.seconds, base="diffusers", per=STEPS, numbers={"batch": batch})
 
 
 @lru_cache(maxsize=1)
-def _made(scratch: Path) -> tuple[Any, Any, Any]:
+def _pipeline(scratch: Path) -> tuple[Any, Any, Any]:
     from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 
     torch.manual_seed(0)

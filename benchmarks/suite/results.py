@@ -87,13 +87,13 @@ def read(path: Path) -> dict[str, Any]:
         ValueError: it holds none, with what is wrong.
     """
     try:
-        found = json.loads(path.read_text("utf-8"))
+        results = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
-    check(found, str(path))
-    return dict(found)
+    check(results, str(path))
+    return dict(results)
 
 
 def write(results: Mapping[str, Any], path: Path) -> None:

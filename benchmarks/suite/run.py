@@ -30,19 +30,19 @@ OPTIONAL = "torch.compile"
 
 def main(about: str | None, began: float) -> int:
     """Run the command, which began at this time of the monotonic clock."""
-    given = _arguments(about)
-    if given.worker is not None:
+    arguments = _arguments(about)
+    if arguments.worker is not None:
         from suite.worker import serve
 
-        serve(given.worker, quick=given.quick)
+        serve(arguments.worker, quick=arguments.quick)
         return 0
     with tempfile.TemporaryDirectory(prefix="zoo-benchmarks-") as scratch:
         environment = {**make_importable(Path(scratch)), **ONE_THREAD, **NO_SPINNING}
-        if given.page:
-            return _page(given)
+        if arguments.page:
+            return _page(arguments)
         signal.signal(signal.SIGTERM, _interrupted)
-        code = Run(given, began, Path(scratch), environment).whole()
-        return code or (0 if given.quick else _page(given))
+        code = Run(arguments, began, Path(scratch), environment).whole()
+        return code or (0 if arguments.quick else _page(arguments))
 
 
 def _arguments(about: str | None) -> argparse.Namespace:
@@ -61,23 +61,23 @@ def _arguments(about: str | None) -> argparse.Namespace:
     )
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "benchmarks.md", help="the page")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if not 0 < given.seconds < float("inf"):
+    arguments = parser.parse_args()
+    if not 0 < arguments.seconds < float("inf"):
         parser.error("--seconds is a number above 0")
-    given.output = given.output or ROOT / "benchmarks" / ("quick.json" if given.quick else "results.json")
-    return given
+    arguments.output = arguments.output or ROOT / "benchmarks" / ("quick.json" if arguments.quick else "results.json")
+    return arguments
 
 
-def _page(given: argparse.Namespace) -> int:
+def _page(arguments: argparse.Namespace) -> int:
     from suite import page, results
 
     try:
-        found = results.read(given.output)
+        stored = results.read(arguments.output)
     except ValueError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    page.write(found, given.to)
-    print(given.to)
+    page.write(stored, arguments.to)
+    print(arguments.to)
     return 0
 
 
@@ -93,18 +93,20 @@ class Run:
     """A run: its results so far, and the process that measures.
 
     Args:
-        given: the command line.
+        arguments: the command line.
         began: when it began, in seconds of the monotonic clock.
         scratch: a folder that lasts as long as the run.
         environment: of its processes.
     """
 
-    def __init__(self, given: argparse.Namespace, began: float, scratch: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, arguments: argparse.Namespace, began: float, scratch: Path, environment: Mapping[str, str]
+    ) -> None:
         from suite.cells import planned
 
-        self._given, self._scratch, self._environment = given, scratch, environment
-        self._began, self._ends = began, began + given.seconds - RESERVE
-        self._plan = planned(given.only, quick=given.quick)
+        self._arguments, self._scratch, self._environment = arguments, scratch, environment
+        self._began, self._ends = began, began + arguments.seconds - RESERVE
+        self._plan = planned(arguments.only, quick=arguments.quick)
         self._worker: Asked | None = None
         #: why the optional part of a name's cells is left out
         self._without: dict[str, str] = {}
@@ -120,19 +122,20 @@ class Run:
         fresh: dict[str, Any] = {
             "format": whole,
             "command": "python -m benchmarks" + "".join(f" {each}" for each in sys.argv[1:]),
-            "quick": self._given.quick,
-            "given_seconds": self._given.seconds,
+            "quick": self._arguments.quick,
+            "given_seconds": self._arguments.seconds,
             "spent_seconds": 0.0,
             "ended": "not yet",
             "machine": {**here, "versions": _versions(here["versions"])},
             "cells": [],
         }
         kept: dict[tuple[str, str, str], dict[str, Any]] = {}
-        if self._given.output.exists() and not self._given.again:
-            former = results.read(self._given.output)
+        if self._arguments.output.exists() and not self._arguments.again:
+            former = results.read(self._arguments.output)
             if not _alike(former, fresh):
                 raise SystemExit(
-                    f"{self._given.output} was measured elsewhere or with other versions: --again measures all again"
+                    f"{self._arguments.output} comes from another machine, commit or version of a library: pass --again "
+                    "to measure everything again"
                 )
             fresh["spent_seconds"] = former["spent_seconds"]
             kept = {results.key_of(entry): entry for entry in former["cells"]}
@@ -161,7 +164,7 @@ class Run:
             if self._worker is not None:
                 self._worker.end()
             self._write()
-        print(f"{self._given.output}: ended {self._results['ended']}")
+        print(f"{self._arguments.output}: ended {self._results['ended']}")
         measured = any(entry["status"] == "measured" for entry in self._results["cells"])
         return 0 if measured and not self._results["ended"].startswith("by") else 1
 
@@ -172,7 +175,7 @@ class Run:
         from suite import results
 
         self._results["spent_seconds"] = round(self._before + time.monotonic() - self._began, 1)
-        results.write(self._results, self._given.output)
+        results.write(self._results, self._arguments.output)
 
     def _one(self, cell: Any, entry: dict[str, Any]) -> None:
         result = self._asked(cell)
@@ -187,7 +190,7 @@ class Run:
     def _asked(self, cell: Any) -> dict[str, Any]:
         if self._worker is None or not self._worker.alive:
             command = [sys.executable, "-m", "benchmarks", "--worker", str(self._scratch)]
-            command += ["--quick"] if self._given.quick else []
+            command += ["--quick"] if self._arguments.quick else []
             os.environ.update(self._environment)
             self._worker = Asked(command, self._scratch / "worker.log", {**self._environment, "PWD": str(ROOT)})
         if self._left() < 1:
@@ -214,13 +217,13 @@ def _key(entry: Mapping[str, Any]) -> tuple[str, str, str]:
 def _versions(known: Mapping[str, str]) -> dict[str, str]:
     from importlib import metadata
 
-    found = dict(known)
+    versions = dict(known)
     for name in ("zuko", "nflows", "normflows", "FrEIA", "diffusers", "onnxscript"):
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _alike(former: Mapping[str, Any], fresh: Mapping[str, Any]) -> bool:

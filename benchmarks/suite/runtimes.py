@@ -17,7 +17,7 @@ from typing import Any
 
 import browser
 from suite.results import compared
-from suite.worker import Given
+from suite.worker import Settings
 
 from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ZooError
@@ -29,7 +29,7 @@ STEPS = 20
 NODE, WASM, CPP, PYTHON = "Node, onnxruntime-node", "Node, WebAssembly", "C++", "zoo, ONNX Runtime"
 
 
-def measure(given: Given, model: str, n: int) -> dict[str, Any]:
+def measure(settings: Settings, model: str, n: int) -> dict[str, Any]:
     """Seconds of a whole run of ``n`` samples, with one thread each."""
     source = resolve(installed(), model)
     assert source.bundle is not None
@@ -39,10 +39,10 @@ def measure(given: Given, model: str, n: int) -> dict[str, Any]:
     calls: dict[str, Callable[[], object]] = {PYTHON: browser.in_python(bundle, 1, request)}
     unavailable: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
-        _node(bundle, request, given.scratch, calls, unavailable, stack)
-        _cpp(bundle, request, given.scratch, calls, unavailable)
+        _node(bundle, request, settings.scratch, calls, unavailable, stack)
+        _cpp(bundle, request, settings.scratch, calls, unavailable)
         return compared(
-            calls, given.seconds, base=PYTHON, unit="s a run", unavailable=unavailable, numbers={"samples": n}
+            calls, settings.seconds, base=PYTHON, unit="s a run", unavailable=unavailable, numbers={"samples": n}
         )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.results import result
-from suite.worker import Given
+from suite.worker import Settings
 
 from zoo.benchmarking import Spread
 
@@ -37,7 +37,7 @@ COMMANDS = {
 }
 
 
-def measure(given: Given) -> dict[str, Any]:
+def measure(settings: Settings) -> dict[str, Any]:
     """Seconds of CPU, and of the clock as numbers, of every command in turn, once all files are in memory."""
     commands = {name: [sys.executable, *arguments] for name, arguments in COMMANDS.items()}
     spent: dict[str, list[float]] = {name: [] for name in commands}
@@ -45,7 +45,7 @@ def measure(given: Given) -> dict[str, Any]:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(-1, TURNS):
-            if turn > 0 and time.perf_counter() - began > given.seconds:
+            if turn > 0 and time.perf_counter() - began > settings.seconds:
                 break
             for name, command in commands.items():
                 cpu, clock = _run(command, Path(folder))

@@ -7,7 +7,7 @@ from typing import Any
 
 from suite import models
 from suite.results import compared
-from suite.worker import Given
+from suite.worker import Settings
 
 from zoo.benchmarking import stepping
 from zoo.exporting import export
@@ -23,19 +23,19 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(given: Given, model: str, way: str) -> dict[str, Any]:
+def measure(settings: Settings, model: str, way: str) -> dict[str, Any]:
     """Seconds a step of the bundle that ships, and of the one that is exported and proven here."""
-    found = models.loaded(model)
-    folder = given.scratch / f"{model}-{way}"
+    shipped = models.loaded(model)
+    folder = settings.scratch / f"{model}-{way}"
     began = time.process_time()
     if not folder.exists():
         export(
-            found.model,
+            shipped.model,
             folder,
-            card=found.source.card,
+            card=shipped.source.card,
             registry=installed(),
             quality=False,
-            without=["log_prob"] if found.bundle.manifest.log_prob is not None else [],
+            without=["log_prob"] if shipped.bundle.manifest.log_prob is not None else [],
             **WAYS[way],
         )
     spent = time.process_time() - began
@@ -44,14 +44,14 @@ def measure(given: Given, model: str, way: str) -> dict[str, Any]:
     if way == "fused":
         # the fused graph has the model's own guidance
         calls: dict[str, Any] = {
-            "float32": lambda: found.bundle.sample(BATCH, seed=0, batch_size=BATCH, steps=STEPS),
+            "float32": lambda: shipped.bundle.sample(BATCH, seed=0, batch_size=BATCH, steps=STEPS),
             way: lambda: other.sample(BATCH, seed=0, batch_size=BATCH, fused=True),
         }
-        return compared(calls, given.seconds, base="float32", per=STEPS, numbers=numbers)
+        return compared(calls, settings.seconds, base="float32", per=STEPS, numbers=numbers)
     takes = {
-        name: stepping(bundle, BATCH, **found.options).take
-        for name, bundle in (("float32", found.bundle), (way, other))
+        name: stepping(bundle, BATCH, **shipped.options).take
+        for name, bundle in (("float32", shipped.bundle), (way, other))
     }
     count = models.counted(takes["float32"], 20)
     calls = {name: (lambda take=take: take(count)) for name, take in takes.items()}
-    return compared(calls, given.seconds, base="float32", per=count, numbers=numbers)
+    return compared(calls, settings.seconds, base="float32", per=count, numbers=numbers)

@@ -23,16 +23,16 @@ def serve(scratch: Path, *, quick: bool) -> None:
     def measure(request: dict[str, Any]) -> dict[str, Any]:
         module, _, name = request["function"].partition(":")
         function = getattr(importlib.import_module(f"suite.{module}"), name)
-        given = Given(
+        settings = Settings(
             request["seconds"] * (QUICK if quick else 1.0), scratch, quick, request["without"], request["bound"]
         )
-        result: dict[str, Any] = function(given, **request["arguments"])
+        result: dict[str, Any] = function(settings, **request["arguments"])
         return result
 
     answer(measure)
 
 
-class Given:
+class Settings:
     """What every cell is measured with.
 
     Attributes:

@@ -1,10 +1,69 @@
-"""Data sets. Importing this describes them; scikit-learn, or a file, is wanted when one is loaded."""
+"""Data sets. Importing this only describes them; scikit-learn or a file is needed when one is loaded."""
 
 from __future__ import annotations
 
 from zoo.reading.builtin import readers
 from zoo.registry.cards import DataReader, DataSource
 from zoo.registry.hookspecs import hookimpl
+
+_PICTURES = [
+    DataSource(
+        name="mnist",
+        summary="70,000 handwritten digits of 28×28 pixels, 256 levels",
+        entry="zoo_data.mnist:mnist",
+        license="CC-BY-SA-3.0",
+        source="Yann LeCun, Corinna Cortes & Christopher J. C. Burges, from NIST Special Databases 1 and 3",
+    ),
+    DataSource(
+        name="fashion-mnist",
+        summary="70,000 pictures of clothing of 28×28 pixels, 256 levels, ten classes",
+        entry="zoo_data.fashion_mnist:fashion_mnist",
+        license="MIT",
+        source="Han Xiao, Kashif Rasul & Roland Vollgraf 2017, Zalando Research, arXiv:1708.07747",
+    ),
+    DataSource(
+        name="cifar-10",
+        summary="60,000 photographs of 32×32 pixels in colour, 256 levels, ten classes",
+        entry="zoo_data.cifar10:cifar10",
+        license="not stated",
+        source="Alex Krizhevsky 2009, Learning multiple layers of features from tiny images",
+    ),
+    DataSource(
+        name="emoji",
+        summary="emoji of 64×64 pixels in two styles, with their groups as classes",
+        entry="zoo_data.emoji:emoji",
+        license="Apache-2.0 AND CC-BY-4.0",
+        source="Google, Noto Emoji v2.048; Twitter and the contributors of Twemoji v16.0.1; emojibase after CLDR",
+    ),
+    DataSource(
+        name="digits",
+        summary="1,797 handwritten digits of 8×8 pixels, 17 levels; comes with scikit-learn",
+        requires=("sklearn",),
+        entry="zoo_data.digits:digits",
+        license="CC-BY-4.0",
+        source=(
+            "E. Alpaydin & C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
+            "doi:10.24432/C50P49; the test set, as scikit-learn distributes it"
+        ),
+    ),
+]
+
+_SEQUENCES = [
+    DataSource(
+        name="spoken-digits",
+        summary="3,000 recordings of the digits zero to nine by six people, 0.5 s at 8 kHz, 16 bits",
+        entry="zoo_data.spoken_digits:spoken_digits",
+        license="CC-BY-SA-4.0",
+        source="Zohar Jackson and contributors, Free Spoken Digit Dataset v1.0.10, doi:10.5281/zenodo.1342401",
+    ),
+    DataSource(
+        name="names",
+        summary="29,494 first names of 2 to 15 letters, as whole numbers",
+        entry="zoo_data.names:names",
+        license="public domain",
+        source="US Social Security Administration, by way of Andrej Karpathy's makemore",
+    ),
+]
 
 _GENERATED = {
     "moons": ("moons", "two half circles with Gaussian noise, as scikit-learn's make_moons; exact entropy"),
@@ -46,80 +105,34 @@ def zoo_data_readers() -> list[DataReader]:
 
 @hookimpl
 def zoo_datasets() -> list[DataSource]:
-    """Sets of pictures, tables of measurements, and densities in the plane."""
+    """Pictures, recordings and texts, tables of measurements, and densities in the plane."""
+    return [*_PICTURES, *_SEQUENCES, *_tables(), *_densities()]
+
+
+def _tables() -> list[DataSource]:
+    """Tables that come with scikit-learn."""
     return [
         DataSource(
-            name="mnist",
-            summary="70,000 handwritten digits of 28×28 pixels, 256 levels",
-            entry="zoo_data.mnist:mnist",
-            license="CC-BY-SA-3.0",
-            source="Yann LeCun, Corinna Cortes & Christopher J. C. Burges, from NIST Special Databases 1 and 3",
-        ),
-        DataSource(
-            name="fashion-mnist",
-            summary="70,000 pictures of clothing of 28×28 pixels, 256 levels, ten classes",
-            entry="zoo_data.fashion_mnist:fashion_mnist",
-            license="MIT",
-            source="Han Xiao, Kashif Rasul & Roland Vollgraf 2017, Zalando Research, arXiv:1708.07747",
-        ),
-        DataSource(
-            name="cifar-10",
-            summary="60,000 photographs of 32×32 pixels in colour, 256 levels, ten classes",
-            entry="zoo_data.cifar10:cifar10",
-            license="not stated",
-            source="Alex Krizhevsky 2009, Learning multiple layers of features from tiny images",
-        ),
-        DataSource(
-            name="emoji",
-            summary="emoji of 64×64 pixels in two styles, with their groups as classes",
-            entry="zoo_data.emoji:emoji",
-            license="Apache-2.0 AND CC-BY-4.0",
-            source="Google, Noto Emoji v2.048; Twitter and the contributors of Twemoji v16.0.1; emojibase after CLDR",
-        ),
-        DataSource(
-            name="digits",
-            summary="1,797 handwritten digits of 8×8 pixels, 17 levels; comes with scikit-learn",
+            name=name,
+            summary=f"table: {summary}; comes with scikit-learn",
             requires=("sklearn",),
-            entry="zoo_data.digits:digits",
-            license="CC-BY-4.0",
-            source=(
-                "E. Alpaydin & C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
-                "doi:10.24432/C50P49; the test set, as scikit-learn distributes it"
-            ),
-        ),
+            entry=f"zoo_data.tables:{function}",
+            license=license,
+            source=source,
+        )
+        for name, (function, summary, license, source) in _TABLES.items()
+    ]
+
+
+def _densities() -> list[DataSource]:
+    """Densities in the plane, whose samples are drawn when they are loaded."""
+    return [
         DataSource(
-            name="spoken-digits",
-            summary="3,000 recordings of the digits zero to nine by six people, 0.5 s at 8 kHz, 16 bits",
-            entry="zoo_data.spoken_digits:spoken_digits",
-            license="CC-BY-SA-4.0",
-            source="Zohar Jackson and contributors, Free Spoken Digit Dataset v1.0.10, doi:10.5281/zenodo.1342401",
-        ),
-        DataSource(
-            name="names",
-            summary="29,494 first names of 2 to 15 letters, as whole numbers",
-            entry="zoo_data.names:names",
-            license="public domain",
-            source="US Social Security Administration, by way of Andrej Karpathy's makemore",
-        ),
-        *(
-            DataSource(
-                name=name,
-                summary=f"table: {summary}; comes with scikit-learn",
-                requires=("sklearn",),
-                entry=f"zoo_data.tables:{function}",
-                license=license,
-                source=source,
-            )
-            for name, (function, summary, license, source) in _TABLES.items()
-        ),
-        *(
-            DataSource(
-                name=name,
-                summary=f"2-D: {summary}",
-                entry=f"zoo_data.densities:{function}",
-                license="Apache-2.0",
-                source="generated",
-            )
-            for name, (function, summary) in _GENERATED.items()
-        ),
+            name=name,
+            summary=f"2-D: {summary}",
+            entry=f"zoo_data.densities:{function}",
+            license="Apache-2.0",
+            source="generated",
+        )
+        for name, (function, summary) in _GENERATED.items()
     ]

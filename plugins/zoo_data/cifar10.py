@@ -55,7 +55,7 @@ def read_batches(path: Path, rows: int = _ROWS) -> dict[str, tuple[NDArray[np.ui
     Raises:
         DataError: no such archive, or a file that is missing or of another size.
     """
-    found = {}
+    contents = {}
     try:
         with tarfile.open(path, "r:gz") as archive:
             members = {Path(member.name).name: member for member in archive.getmembers() if member.isfile()}
@@ -63,11 +63,11 @@ def read_batches(path: Path, rows: int = _ROWS) -> dict[str, tuple[NDArray[np.ui
                 opened = archive.extractfile(members[name]) if name in members else None
                 if opened is None:
                     raise DataError(f"{path} has no file {name}")
-                found[name] = opened.read(rows * (1 + _PIXELS) + 1)
+                contents[name] = opened.read(rows * (1 + _PIXELS) + 1)
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise DataError(f"{path} is not an archive that can be read: {error}") from error
     batches = {}
-    for name, content in found.items():
+    for name, content in contents.items():
         if len(content) != rows * (1 + _PIXELS):
             raise DataError(f"{name} in {path} does not hold {rows:,} pictures of 32×32 pixels")
         table = np.frombuffer(content, np.uint8).reshape(rows, 1 + _PIXELS)

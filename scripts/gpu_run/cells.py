@@ -102,13 +102,13 @@ def reason_against(cell: Cell, provider: str, has_tensorrt: bool, missing: Itera
     return None
 
 
-def names_of(given: str | None, known: Sequence[str], what: str) -> list[str]:
+def names_of(text: str | None, known: Sequence[str], what: str) -> list[str]:
     """The names of a list with commas, all of them by default.
 
     Raises:
         SystemExit: an unknown one.
     """
-    chosen = list(known) if given is None else given.split(",")
+    chosen = list(known) if text is None else text.split(",")
     if unknown := [name for name in chosen if name not in known]:
         raise SystemExit(f"there is no {what} {unknown[0]}: there are {', '.join(known)}")
     return chosen

@@ -74,9 +74,9 @@ class OnnxRuntime:
             guidance = {} if self.bundle.condition is None else {"guidance": 1.0}
             state = self.bundle.begin(batch, seed=0, sampler="ddim", steps=STEPS, **guidance)
             return Timed(lambda rows: self.bundle.advance(state, rows, batch_size=batch), False, notes)
-        given = feeds(self.bundle.manifest.graphs[self._model.graph], batch)
+        inputs = feeds(self.bundle.manifest.graphs[self._model.graph], batch)
         output = session.outputs[0].name
-        return Timed(lambda calls: [session.run(given, [output]) for _ in range(calls)], True, notes)
+        return Timed(lambda calls: [session.run(inputs, [output]) for _ in range(calls)], True, notes)
 
 
 class PyTorch:
@@ -152,19 +152,19 @@ class PyTorch:
     def _loop(self, arrays: dict[str, np.ndarray]) -> Steps:
         """Steps whose state stays on the device; each reads its row of a table there."""
         torch, names = self._torch, list(arrays)
-        given = self._tensors(arrays, self._half if self._whole else None)
-        row = torch.zeros(5, device=self._device, dtype=given["matrix"].dtype)
+        inputs = self._tensors(arrays, self._half if self._whole else None)
+        row = torch.zeros(5, device=self._device, dtype=inputs["matrix"].dtype)
         # a network that reveals symbols takes no time
         own = {name: row[index] for index, name in enumerate(("time", "alpha", "sigma")) if name in arrays}
-        given |= {**own, "matrix": row[3:5].reshape(1, 2)}
+        inputs |= {**own, "matrix": row[3:5].reshape(1, 2)}
         numbers = [*(float(arrays.get(name, 0.0)) for name in ("time", "alpha", "sigma")), *arrays["matrix"][0]]
         table = torch.tensor([numbers] * STEPS, device=self._device, dtype=row.dtype)
-        state, first = given["state"], given["state"].clone()
+        state, first = inputs["state"], inputs["state"].clone()
 
         def step() -> None:
             if self._cell.engine == COMPILED:
                 torch.compiler.cudagraph_mark_step_begin()
-            state.copy_(_first(self._module(*(given[name] for name in names))))
+            state.copy_(_first(self._module(*(inputs[name] for name in names))))
 
         taken = self._recorded(step) if self._cell.engine == RECORDED else step
 
@@ -181,21 +181,21 @@ class PyTorch:
     def _calls(self, arrays: dict[str, np.ndarray]) -> Steps:
         """Calls of a flow: noise to the device, samples back."""
         torch = self._torch
-        given = self._tensors(arrays, self._half if self._whole else None)
+        inputs = self._tensors(arrays, self._half if self._whole else None)
         host = {name: torch.from_numpy(array) for name, array in arrays.items()}
         result: list[Any] = [None]
 
         def call() -> None:
             if self._cell.engine == COMPILED:
                 torch.compiler.cudagraph_mark_step_begin()
-            result[0] = _first(self._module(*given.values()))
+            result[0] = _first(self._module(*inputs.values()))
 
         taken = self._recorded(call) if self._cell.engine == RECORDED else call
 
         def steps(calls: int) -> Any:
             with self._mode():
                 for _ in range(calls):
-                    for name, tensor in given.items():
+                    for name, tensor in inputs.items():
                         tensor.copy_(host[name])
                     taken()
                     done = result[0].cpu()

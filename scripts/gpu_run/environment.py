@@ -35,14 +35,14 @@ def make_importable(scratch: Path) -> dict[str, str]:
         (about / "entry_points.txt").write_text("[zoo]\n" + "".join(f"{name} = {module}\n" for name, module in points))
         folders.append(str(about.parent))
     # behind what PYTHONPATH names, where onnxruntime-gpu may be
-    given = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+    inherited = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
     sys.path[1:1] = [each for each in folders if each not in sys.path]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([*given, *folders]), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*inherited, *folders]), "PYTHONUNBUFFERED": "1"}
 
 
 def machine() -> dict[str, Any]:
     """Date, commit, versions, processor and GPU, without importing torch."""
-    found = {
+    facts = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"),
         "python": platform.python_version(),
@@ -50,7 +50,7 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "gpu": _output("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"),
     }
-    return {**found, "versions": {name: version for name in PACKAGES if (version := _version(name))}}
+    return {**facts, "versions": {name: version for name in PACKAGES if (version := _version(name))}}
 
 
 def _version(package: str) -> str | None:

@@ -75,14 +75,14 @@ def _spelt(node: Any) -> list[Any]:
     (y,) = node.output
     epsilon = helper.get_node_attr_value(node, "epsilon")
 
-    def made(operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+    def add(operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         nodes.append(helper.make_node(operator, inputs, [name or f"{y}.{len(nodes)}"], **attributes))
         return str(nodes[-1].output[0])
 
     nodes: list[Any] = []
-    centred = made("Sub", x, made("ReduceMean", x, "norms.last", keepdims=1))
-    variance = made("ReduceMean", made("Mul", centred, centred), "norms.last", keepdims=1)
-    deviation = made("Sqrt", made("Add", variance, made("Constant", value_float=epsilon)))
-    scaled = made("Mul", made("Div", centred, deviation), made("Unsqueeze", scale, "norms.one"))
-    made("Add", scaled, made("Unsqueeze", bias, "norms.one"), name=y)
+    centred = add("Sub", x, add("ReduceMean", x, "norms.last", keepdims=1))
+    variance = add("ReduceMean", add("Mul", centred, centred), "norms.last", keepdims=1)
+    deviation = add("Sqrt", add("Add", variance, add("Constant", value_float=epsilon)))
+    scaled = add("Mul", add("Div", centred, deviation), add("Unsqueeze", scale, "norms.one"))
+    add("Add", scaled, add("Unsqueeze", bias, "norms.one"), name=y)
     return nodes

@@ -32,17 +32,17 @@ TESTS = ROOT / "tests" / "gpu"
 
 def main(about: str | None, began: float) -> int:
     """Run the command, which began at this time of the monotonic clock."""
-    given = _arguments(about)
-    if given.worker is not None:
+    arguments = _arguments(about)
+    if arguments.worker is not None:
         from gpu_run.worker import serve
 
-        serve(given.provider, given.prepared, given.worker)
+        serve(arguments.provider, arguments.prepared, arguments.worker)
         return 0
     with tempfile.TemporaryDirectory(prefix="zoo-gpu-") as scratch:
         environment = make_importable(Path(scratch))
-        if given.prepare is not None:
-            return _prepare(given.prepare, given.models)
-        run = Run(given, began, Path(scratch), environment)
+        if arguments.prepare is not None:
+            return _prepare(arguments.prepare, arguments.models)
+        run = Run(arguments, began, Path(scratch), environment)
         signal.signal(signal.SIGTERM, _interrupted)
         return run.whole()
 
@@ -62,20 +62,20 @@ def _arguments(about: str | None) -> argparse.Namespace:
     parser.add_argument("--batches", help="batch sizes (1,16,256)")
     parser.add_argument("--no-tests", action="store_true", help="leave tests/gpu out")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    given.prepared = given.prepared.resolve()
+    arguments = parser.parse_args()
+    arguments.prepared = arguments.prepared.resolve()
     # a rehearsal begins with the models that take least, so that it comes to all of them
-    order = cells.KNOWN_MODELS if given.provider == "cuda" else cells.KNOWN_MODELS[::-1]
-    given.models = cells.names_of(given.models, order, "model")
-    given.engines = cells.names_of(given.engines, cells.ENGINES, "engine")
-    given.precisions = cells.names_of(given.precisions, cells.PRECISIONS, "precision")
+    order = cells.KNOWN_MODELS if arguments.provider == "cuda" else cells.KNOWN_MODELS[::-1]
+    arguments.models = cells.names_of(arguments.models, order, "model")
+    arguments.engines = cells.names_of(arguments.engines, cells.ENGINES, "engine")
+    arguments.precisions = cells.names_of(arguments.precisions, cells.PRECISIONS, "precision")
     try:
-        given.batches = [int(batch) for batch in (given.batches or "1,16,256").split(",")]
+        arguments.batches = [int(batch) for batch in (arguments.batches or "1,16,256").split(",")]
     except ValueError:
         parser.error("--batches takes whole numbers with commas")
-    if min(given.batches) < 1 or not given.seconds > 0:
+    if min(arguments.batches) < 1 or not arguments.seconds > 0:
         parser.error("batches and seconds are above 0")
-    return given
+    return arguments
 
 
 def _prepare(folder: Path, names: list[str]) -> int:
@@ -100,24 +100,26 @@ class Run:
     """A run: its results so far, and the worker that measures.
 
     Args:
-        given: the command line.
+        arguments: the command line.
         began: when it began, in seconds of the monotonic clock.
         scratch: a folder that lasts as long as the run.
         environment: of its processes.
     """
 
-    def __init__(self, given: argparse.Namespace, began: float, scratch: Path, environment: Mapping[str, str]) -> None:
-        self._given, self._scratch, self._environment = given, scratch, environment
-        self._ends = began + given.seconds - RESERVE
+    def __init__(
+        self, arguments: argparse.Namespace, began: float, scratch: Path, environment: Mapping[str, str]
+    ) -> None:
+        self._arguments, self._scratch, self._environment = arguments, scratch, environment
+        self._ends = began + arguments.seconds - RESERVE
         self._worker: Asked | None = None
         self._unstarted = 0
         self._steps: dict[tuple[str, str, str], tuple[int, float]] = {}
-        plan = cells.planned(given.models, given.engines, given.precisions, given.batches)
+        plan = cells.planned(arguments.models, arguments.engines, arguments.precisions, arguments.batches)
         self._results: dict[str, Any] = {
             "format": 1,
             "command": "scripts/gpu " + " ".join(sys.argv[1:]),
-            "provider": given.provider,
-            "given_seconds": given.seconds,
+            "provider": arguments.provider,
+            "given_seconds": arguments.seconds,
             "ended": "not yet",
             "machine": machine(),
             "tests": None,
@@ -127,11 +129,11 @@ class Run:
 
     def whole(self) -> int:
         """Test and measure until all is done or the time is over; 1 if a test failed or nothing was measured."""
-        self._given.output.mkdir(parents=True, exist_ok=True)
+        self._arguments.output.mkdir(parents=True, exist_ok=True)
         self._write()
         try:
             self._worker = self._started()
-            if not self._given.no_tests:
+            if not self._arguments.no_tests:
                 self._results["tests"] = self._tested()
                 self._write()
             self._measured()
@@ -144,7 +146,7 @@ class Run:
             if self._worker is not None:
                 self._worker.end()
             self._write()
-        print(f"{self._given.output / page.PAGE}: ended {self._results['ended']}")
+        print(f"{self._arguments.output / page.PAGE}: ended {self._results['ended']}")
         failed = (self._results["tests"] or {}).get("failed", 0)
         measured = any(each["status"] == "measured" for each in self._results["cells"])
         return 0 if measured and not failed and not self._results["ended"].startswith("by") else 1
@@ -153,16 +155,16 @@ class Run:
         return self._ends - time.monotonic()
 
     def _write(self) -> None:
-        page.write(self._results, self._given.output)
+        page.write(self._results, self._arguments.output)
 
     # -- tests ------------------------------------------------------------------------------------------------------
 
     def _tested(self) -> dict[str, Any]:
         """What the GPU tests did."""
-        report, bound = self._scratch / "tests.xml", min(self._left(), TESTS_SHARE * self._given.seconds)
+        report, bound = self._scratch / "tests.xml", min(self._left(), TESTS_SHARE * self._arguments.seconds)
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short"]
         environment = dict(self._environment)
-        if self._given.provider == "cuda":
+        if self._arguments.provider == "cuda":
             environment["ZOO_GPU"] = "1"  # there must be one: a test that finds none fails
         began = time.monotonic()
         process = subprocess.Popen(
@@ -194,11 +196,11 @@ class Run:
         missing = [
             each.name
             for each in models.MODELS.values()
-            if each.shipped is None and not (self._given.prepared / each.name / models.REST).is_file()
+            if each.shipped is None and not (self._arguments.prepared / each.name / models.REST).is_file()
         ]
         tensorrt = _has_tensorrt()
         for index, cell in enumerate(self._plan):
-            reason = cells.reason_against(cell, self._given.provider, tensorrt, missing) or self._too_slow(cell)
+            reason = cells.reason_against(cell, self._arguments.provider, tensorrt, missing) or self._too_slow(cell)
             if reason is not None:
                 self._results["cells"][index].update(status="skipped", reason=reason)
         self._write()
@@ -240,7 +242,7 @@ class Run:
     def _started(self) -> Asked:
         """A process that measures cells; see :mod:`gpu_run.worker`."""
         command = [sys.executable, str(ROOT / "scripts" / "gpu"), "--worker", str(self._scratch)]
-        command += ["--provider", self._given.provider, "--prepared", str(self._given.prepared)]
+        command += ["--provider", self._arguments.provider, "--prepared", str(self._arguments.prepared)]
         return Asked(command, self._scratch / "worker.log", self._environment)
 
     def _starting(self) -> float:

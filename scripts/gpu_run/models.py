@@ -171,12 +171,12 @@ def compare(built: Any, model: Model, folder: Path) -> None:
     from zoo.runtime import load
 
     graph = sampling_graph(built, model)
-    given = feeds(graph, 2)
+    inputs = feeds(graph, 2)
     with torch.no_grad():
-        results = graph.module(*(torch.from_numpy(array) for array in given.values()))
+        results = graph.module(*(torch.from_numpy(array) for array in inputs.values()))
     expected = results[0] if isinstance(results, tuple) else results
     name = graph.outputs[0].name
-    actual = load(folder, "cpu").session(model.graph).run(given, [name])[name]
+    actual = load(folder, "cpu").session(model.graph).run(inputs, [name])[name]
     difference = relative_difference(actual, expected.numpy(), 1.0)
     if not difference <= TOLERANCE:
         raise SystemExit(f"{model.name}: graph {model.graph} differs from PyTorch by {difference:.1e}")
@@ -191,8 +191,8 @@ def restore(model: Model, prepared: Path, folder: Path) -> Path:
         out.write(head + (header := file.read(size)))
         for name, entry in _ordered(json.loads(header)):
             flag, nbytes = file.read(1), entry["data_offsets"][1] - entry["data_offsets"][0]
-            made = file.read(nbytes) if flag == b"\0" else seeded(name, tuple(entry["shape"])).tobytes()
-            out.write(made)
+            tensor = file.read(nbytes) if flag == b"\0" else seeded(name, tuple(entry["shape"])).tobytes()
+            out.write(tensor)
     return folder
 
 
@@ -203,8 +203,8 @@ def _shortened(path: Path) -> Iterator[bytes]:
         yield head + (header := file.read(size))
         for name, entry in _ordered(json.loads(header)):
             content = file.read(entry["data_offsets"][1] - entry["data_offsets"][0])
-            made = entry["dtype"] == "F32" and seeded(name, tuple(entry["shape"])).tobytes() == content
-            yield b"\1" if made else b"\0" + content
+            seedable = entry["dtype"] == "F32" and seeded(name, tuple(entry["shape"])).tobytes() == content
+            yield b"\1" if seedable else b"\0" + content
 
 
 def _ordered(header: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -236,7 +236,7 @@ def feeds(graph: Any, batch: int, *, seed: int = 0) -> dict[str, np.ndarray]:
     sizes = {"batch": batch, "slots": 1, "columns": 2, "evaluations": 1}
     draws = np.random.default_rng(seed)
     row = {"time": 0.5, "alpha": 0.8, "sigma": 0.6, "clip": 3e38, "noise_scale": 0.0, "rescale": 0.0}
-    made = {}
+    arrays = {}
     for port in graph.inputs:
         shape = tuple(sizes.get(size, size) for size in port.shape)
         if port.name in row:
@@ -249,8 +249,8 @@ def feeds(graph: Any, batch: int, *, seed: int = 0) -> dict[str, np.ndarray]:
             array = np.zeros(shape)
         else:
             array = draws.standard_normal(shape) if port.dtype == "float32" else np.zeros(shape)
-        made[port.name] = np.ascontiguousarray(array).astype(port.dtype).reshape(shape)
-    return made
+        arrays[port.name] = np.ascontiguousarray(array).astype(port.dtype).reshape(shape)
+    return arrays
 
 
 def products(built: Any, model: Model, folder: Path) -> float:
@@ -264,9 +264,9 @@ def products(built: Any, model: Model, folder: Path) -> float:
     if model.graph != "step":
         return _weights_used(folder / f"{model.graph}.onnx")
     graph = sampling_graph(built, model)
-    given = [torch.from_numpy(array) for array in feeds(graph, 1).values()]
+    inputs = [torch.from_numpy(array) for array in feeds(graph, 1).values()]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        graph.module(*given)
+        graph.module(*inputs)
     return float(counter.get_total_flops())
 
 

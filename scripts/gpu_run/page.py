@@ -82,11 +82,11 @@ def _tests(tests: Mapping[str, Any] | None) -> list[str]:
 
 
 def _peaks(cells: Sequence[Mapping[str, Any]]) -> list[str]:
-    found = peaks(cells)
-    if not found:
+    rates = peaks(cells)
+    if not rates:
         return []
     head = ["## The limit", "", "A large matrix product in PyTorch, the fastest of several:", ""]
-    rows = [f"| {name} | {rate / 1e12:.3g} |" for name, rate in found.items()]
+    rows = [f"| {name} | {rate / 1e12:.3g} |" for name, rate in rates.items()]
     return [*head, "| precision | TFLOP/s |", "| --- | --- |", *rows, ""]
 
 

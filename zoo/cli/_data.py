@@ -55,25 +55,25 @@ def stated(
     """
     from zoo.reading.options import ranges, split_names
 
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     if given:
-        found["given"] = [name for each in given for name in split_names(each)]
+        values["given"] = [name for each in given for name in split_names(each)]
     if missing:
-        found["missing"] = missing
+        values["missing"] = missing
     if bounds:
-        found["bounds"] = ranges(bounds, "--bounds")
+        values["bounds"] = ranges(bounds, "--bounds")
     if circular:
-        found["circular"] = ranges(circular, "--circular", turn=True)
+        values["circular"] = ranges(circular, "--circular", turn=True)
     if kinds:
-        found["kinds"] = dict(_pair(each) for text in kinds for each in split_names(text))
+        values["kinds"] = dict(_pair(each) for text in kinds for each in split_names(text))
     if split:
-        found |= _split(split)
+        values |= _split(split)
     if resize:
-        found["resize"] = _sides(resize)
+        values["resize"] = _sides(resize)
     others = key_values(options, "-D")
-    if twice := sorted(found.keys() & others.keys()):
+    if twice := sorted(values.keys() & others.keys()):
         raise UsageError(f"{twice[0]} is given by its own option and by -D")
-    return {**found, **others}
+    return {**values, **others}
 
 
 def _pair(text: str) -> tuple[str, str]:

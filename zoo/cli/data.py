@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Replace the picture.")
 @json_option
 @pass_app
-def command(app: App, /, path: str, output: Path | None, force: bool, **given: Any) -> None:
+def command(app: App, /, path: str, output: Path | None, force: bool, **parsed: Any) -> None:
     """Look at data to train on.
 
     FILE is a file or folder, or module:function, whose code is then run. Of a table the kind of each column is shown,
@@ -46,7 +46,7 @@ def command(app: App, /, path: str, output: Path | None, force: bool, **given: A
 
     if output is not None:
         check_writable(output, replace=force)
-    opened = finding.opened(path, stated(**{name: given[name] for name in NAMES}), app.registry)
+    opened = finding.opened(path, stated(**{name: parsed[name] for name in NAMES}), app.registry)
     columns = building.recognised(opened.content, opened.options) if isinstance(opened.content, Rows) else []
     built: Built | None = None
     problem = ""

@@ -46,7 +46,7 @@ def command(
     seed: int | None,
     device: str,
     restart: bool,
-    **given: Any,
+    **parsed: Any,
 ) -> None:
     """Train a model.
 
@@ -63,7 +63,7 @@ def command(
     zoo train nsf-coupling --data sims.csv --given x_0..x_9 --bounds b=0:3
     zoo train unet --data photos/ --resize 32
     """
-    options = stated(**{name: given[name] for name in NAMES})
+    options = stated(**{name: parsed[name] for name in NAMES})
     if check:
         _check(app, recipe, data, options, changes)
         return
@@ -132,18 +132,18 @@ def _check(app: App, source: str, data: str | None, options: dict[str, object], 
 
     if not source.endswith(".toml"):
         settled = _settled(app, source, data, options, changes)
-        found = mistakes(settled.describe(), app.registry)
+        problems = mistakes(settled.describe(), app.registry)
     else:
         if data is not None or changes:
             raise UsageError("--check looks at a recipe as it stands: leave --data and --set out")
-        found = mistakes(Path(source), app.registry)
+        problems = mistakes(Path(source), app.registry)
     if app.json:
-        app.emit({"recipe": source, "mistakes": found})
+        app.emit({"recipe": source, "mistakes": problems})
     else:
-        for mistake in found:
+        for mistake in problems:
             app.say(mistake)
-    if found:
-        many = f"{len(found)} mistakes" if len(found) > 1 else "1 mistake"
+    if problems:
+        many = f"{len(problems)} mistakes" if len(problems) > 1 else "1 mistake"
         raise ConfigError(f"{source} has {many}")
     app.say(f"{source} has no mistakes")
 

@@ -68,8 +68,8 @@ def recognised(rows: Rows, options: Options) -> list[Described]:
         DataError: the options name a column that there is not.
     """
     _check_names(rows, options)
-    found = [described(name, cells, options.kinds.get(name)) for name, cells in rows.columns.items()]
-    return found if rows.headed else [_unheaded(each, rows.columns[each.name]) for each in found]
+    columns = [described(name, cells, options.kinds.get(name)) for name, cells in rows.columns.items()]
+    return columns if rows.headed else [_unheaded(each, rows.columns[each.name]) for each in columns]
 
 
 def _unheaded(column: Described, cells: Cells) -> Described:
@@ -91,8 +91,8 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
     event: list[Numbers] = []
     context: list[Numbers] = []
     for column in used:
-        made, said = _numbers(column, rows.columns[column.name], options, kept)
-        (context if column.name in options.given else event).extend(made)
+        numbers, said = _numbers(column, rows.columns[column.name], options, kept)
+        (context if column.name in options.given else event).extend(numbers)
         notes += said
     context.sort(key=lambda each: options.given.index(each.column.marks or each.column.name))
     if not event:
@@ -237,7 +237,7 @@ def _check_range(name: str, values: NDArray[np.float64], options: Options) -> No
 
 def _domains(event: Sequence[Numbers], options: Options) -> dict[str, object]:
     """Bounds and periods by the places of columns; rounded numbers have a grain more above, where their noise goes."""
-    found: dict[str, object] = {}
+    domains: dict[str, object] = {}
     for what, ranges in (("bounds", options.bounds), ("circular", options.circular)):
         each = {}
         for place, numbers in enumerate(event):
@@ -245,8 +245,8 @@ def _domains(event: Sequence[Numbers], options: Options) -> dict[str, object]:
                 more = (numbers.column.grain or 0.0) if what == "bounds" else 0.0
                 each[str(place)] = [pair[0], pair[1] + more]
         if each:
-            found[what] = each
-    return found
+            domains[what] = each
+    return domains
 
 
 def _condition(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:
@@ -288,8 +288,13 @@ def _identifier(heading: str, taken: Iterable[str]) -> str:
 
 
 def _part(x: Array | Lazy, condition: Any, places: NDArray[np.int64]) -> Split:
-    given = {n: v[places] for n, v in condition.items()} if isinstance(condition, Mapping) else condition
-    return Split(chosen(x, places), given if given is None or isinstance(given, dict) else given[places])  # type: ignore[arg-type]
+    chosen_condition = {n: v[places] for n, v in condition.items()} if isinstance(condition, Mapping) else condition
+    return Split(
+        chosen(x, places),
+        chosen_condition
+        if chosen_condition is None or isinstance(chosen_condition, dict)
+        else chosen_condition[places],
+    )  # type: ignore[arg-type]
 
 
 # -- splits -----------------------------------------------------------------------------------------------------------
@@ -326,20 +331,20 @@ def _places(splits: NDArray[np.str_] | None, kept: NDArray[np.bool_], options: O
     random = np.random.default_rng(options.split_seed)
     if splits is None:
         return _drawn(random.permutation(rows), options.shares)
-    found = {name: rows[splits[rows] == name] for name in SPLITS}
-    if not len(found["train"]):
+    by_split = {name: rows[splits[rows] == name] for name in SPLITS}
+    if not len(by_split["train"]):
         raise DataError("no row is of the split train")
-    if not len(found["test"]) and not len(found["validation"]):
-        return _drawn(random.permutation(found["train"]), options.shares)
+    if not len(by_split["test"]) and not len(by_split["validation"]):
+        return _drawn(random.permutation(by_split["train"]), options.shares)
     for name in ("validation", "test"):
-        if not len(found[name]):
+        if not len(by_split[name]):
             share = options.shares[SPLITS.index(name)]
-            order = random.permutation(found["train"])
+            order = random.permutation(by_split["train"])
             count = max(1, round(len(order) * share))
-            found[name], found["train"] = order[:count], order[count:]
-    if not len(found["train"]):
+            by_split[name], by_split["train"] = order[:count], order[count:]
+    if not len(by_split["train"]):
         raise DataError("too few rows for three splits")
-    return [found[name] for name in SPLITS]
+    return [by_split[name] for name in SPLITS]
 
 
 def _drawn(order: NDArray[np.int64], shares: tuple[float, float, float]) -> list[NDArray[np.int64]]:

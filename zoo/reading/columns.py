@@ -88,22 +88,22 @@ def described(name: str, cells: Cells, stated: str | None = None) -> Described:
     """
     present = cells.present
     unique = np.unique(present)
-    found, why = (stated, "as stated") if stated else _recognised(name, cells, present, unique)
+    kind, why = (stated, "as stated") if stated else _recognised(name, cells, present, unique)
     common = {"name": name, "rows": len(cells.values), "missing": int(cells.missing.sum()), "distinct": len(unique)}
     note = "; ".join(text for text in (cells.note, why) if text)
-    if found in ("categorical", "boolean"):
-        texts = tuple(map(str, _ordered(written(unique, cells), found)))
+    if kind in ("categorical", "boolean"):
+        texts = tuple(map(str, _ordered(written(unique, cells), kind)))
         if len(set(texts)) < 2:
             raise DataError(f"column {name!r} has {len(texts)} category, and a model needs two or more")
-        return Described(kind=found, values=texts, note=note, **common)  # type: ignore[arg-type]
-    if found in LEFT_OUT:
-        return Described(kind=found, note=note, **common)  # type: ignore[arg-type]
+        return Described(kind=kind, values=texts, note=note, **common)  # type: ignore[arg-type]
+    if kind in LEFT_OUT:
+        return Described(kind=kind, note=note, **common)  # type: ignore[arg-type]
     if present.dtype.kind not in "fiu":
-        raise DataError(f"column {name!r} cannot be {found}: it holds {_words(present)}, such as {str(present[0])!r}")
+        raise DataError(f"column {name!r} cannot be {kind}: it holds {_words(present)}, such as {str(present[0])!r}")
     rounded = grain_of(present.astype(np.float64), cells)
     low, high = unique[[0]], unique[[-1]]
     return Described(
-        kind=found,
+        kind=kind,
         grain=None if stated == "continuous" else rounded,
         minimum=written(low, cells)[0] if cells.date else float(low[0]),
         maximum=written(high, cells)[0] if cells.date else float(high[0]),

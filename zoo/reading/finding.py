@@ -52,7 +52,7 @@ def is_function(path: str) -> bool:
     return function.NAMES.fullmatch(path) is not None and not Path(path).exists()
 
 
-def opened(path: str, given: Mapping[str, object], registry: Registry) -> Opened:
+def opened(path: str, settings: Mapping[str, object], registry: Registry) -> Opened:
     """Read a path.
 
     Args:
@@ -65,11 +65,11 @@ def opened(path: str, given: Mapping[str, object], registry: Registry) -> Opened
         ConfigError: an option that nobody takes, or an invalid value.
         PluginError: a reader that fails, which is named.
     """
-    shared, own = options.read(given, f"the options of {path}")
+    shared, own = options.read(settings, f"the options of {path}")
     if is_function(path):
         content: Any = function.called(path, **own)
         if isinstance(content, Dataset) and shared != options.Options():
-            raise ConfigError(f"{path} returns a whole data set, to which {assignments(dict(given))} does not apply")
+            raise ConfigError(f"{path} returns a whole data set, to which {assignments(dict(settings))} does not apply")
         return Opened(path, content, shared, "function")
     place = Path(path)
     if not place.exists():
@@ -172,8 +172,8 @@ def digest(path: str) -> str:
 
 
 def _sha256(path: Path) -> str:
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
+            checksum.update(chunk)
+    return checksum.hexdigest()

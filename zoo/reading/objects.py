@@ -18,7 +18,7 @@ _SAMPLES = ("samples", "x", "X", "data", "theta", "arr_0")
 _CONDITIONS = ("condition", "conditions", "y", "labels", "c", "context")
 
 
-def content_of(value: Any, *, given: Any = None) -> Rows | Samples:
+def content_of(value: Any, *, condition: Any = None) -> Rows | Samples:
     """An array, a frame, arrays by name, a pair of samples and conditions, or a torch data set.
 
     Args:
@@ -35,12 +35,12 @@ def content_of(value: Any, *, given: Any = None) -> Rows | Samples:
     elif isinstance(value, Mapping):
         content = of_arrays({str(name): _numpy(each, str(name)) for name, each in value.items()})
     elif isinstance(value, tuple) and len(value) == 2:
-        content, given = of_array(_numpy(value[0], "the samples")), value[1] if given is None else given
+        content, condition = of_array(_numpy(value[0], "the samples")), value[1] if condition is None else condition
     elif not hasattr(value, "__array__") and hasattr(value, "__getitem__") and hasattr(value, "__len__"):
         content = _of_items(value)
     else:
         content = of_array(_numpy(value, "the data"))
-    return content if given is None else with_condition(content, _numpy(given, "given"))
+    return content if condition is None else with_condition(content, _numpy(condition, "given"))
 
 
 def is_frame(value: Any) -> bool:
@@ -132,25 +132,27 @@ def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str 
     return with_condition(content, arrays[others]) if others else content
 
 
-def with_condition(content: Rows | Samples, given: Array) -> Samples:
+def with_condition(content: Rows | Samples, condition: Array) -> Samples:
     """Samples with a condition for each: classes ``[n]`` as whole numbers or texts, or numbers ``[n]``, ``[n, d]``.
 
     Raises:
         DataError: another number of conditions than of samples, or neither.
     """
-    if len(given) != len(content):
-        raise DataError(f"{len(content)} samples come with {len(given)} conditions")
+    if len(condition) != len(content):
+        raise DataError(f"{len(content)} samples come with {len(condition)} conditions")
     samples = content if isinstance(content, Samples) else _plain(content)
     labels: tuple[str, ...] = ()
-    if given.ndim == 1 and given.dtype.kind in "UOb":
-        names, given = np.unique(given.astype(str), return_inverse=True)
-        labels, given = tuple(map(str, names)), given.astype(np.int32)
-    elif given.ndim == 1 and given.dtype.kind == "f":
-        given = given[:, None]
-    if given.ndim > 2 or given.dtype.kind not in "fiu" or (given.ndim == 1 and given.min() < 0):
-        raise DataError(f"conditions are classes [n] from 0 up or numbers [n, d], not {given.dtype} {given.shape}")
-    given = given.astype(np.int32) if given.ndim == 1 else given.astype(np.float32)
-    return Samples(samples.x, given, labels, samples.levels, samples.modality, samples.grain, samples.splits)
+    if condition.ndim == 1 and condition.dtype.kind in "UOb":
+        names, condition = np.unique(condition.astype(str), return_inverse=True)
+        labels, condition = tuple(map(str, names)), condition.astype(np.int32)
+    elif condition.ndim == 1 and condition.dtype.kind == "f":
+        condition = condition[:, None]
+    if condition.ndim > 2 or condition.dtype.kind not in "fiu" or (condition.ndim == 1 and condition.min() < 0):
+        raise DataError(
+            f"conditions are classes [n] from 0 up or numbers [n, d], not {condition.dtype} {condition.shape}"
+        )
+    condition = condition.astype(np.int32) if condition.ndim == 1 else condition.astype(np.float32)
+    return Samples(samples.x, condition, labels, samples.levels, samples.modality, samples.grain, samples.splits)
 
 
 def _plain(rows: Rows) -> Samples:

@@ -87,20 +87,20 @@ def expanded(names: Iterable[str]) -> tuple[str, ...]:
     >>> expanded(["a", "x_8..x_10"])
     ('a', 'x_8', 'x_9', 'x_10')
     """
-    found: list[str] = []
+    headings: list[str] = []
     for name in names:
         match = _RANGE.fullmatch(name)
         if match is None or match[1] != match[3]:
-            found.append(name)
+            headings.append(name)
             continue
         first, last = int(match[2]), int(match[4])
         if first > last:
             raise ConfigError(f"{name} counts down")
         width = len(match[2]) if match[2].startswith("0") else 0
-        found += [f"{match[1]}{number:0{width}d}" for number in range(first, last + 1)]
-    if twice := [name for name in found if found.count(name) > 1]:
+        headings += [f"{match[1]}{number:0{width}d}" for number in range(first, last + 1)]
+    if twice := [name for name in headings if headings.count(name) > 1]:
         raise ConfigError(f"{twice[0]!r} is named twice")
-    return tuple(found)
+    return tuple(headings)
 
 
 def split_names(text: str) -> list[str]:
@@ -114,7 +114,7 @@ def ranges(texts: Sequence[str], option: str, *, turn: bool = False) -> dict[str
     Raises:
         ConfigError: anything else.
     """
-    found: dict[str, list[float]] = {}
+    intervals: dict[str, list[float]] = {}
     for each in (part for text in texts for part in split_names(text)):
         name, equals, numbers = each.rpartition("=") if "=" in each else (each, "", "")
         low, colon, high = numbers.partition(":")
@@ -125,8 +125,8 @@ def ranges(texts: Sequence[str], option: str, *, turn: bool = False) -> dict[str
             raise ConfigError(f"{option} takes columns with their ranges, such as {example}, not {each!r}") from None
         if not colon and equals:
             raise ConfigError(f"{option} {each}: a range is LOW:HIGH")
-        found[name] = pair
-    return found
+        intervals[name] = pair
+    return intervals
 
 
 def _number(text: str) -> float:

@@ -75,12 +75,12 @@ def read_labelled(path: Path, labels: Sequence[str]) -> Array | None:
     """
     if not labels or path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
         return None
-    found = delimited.read(path)
-    if not set(labels) <= set(found.header):
+    table = delimited.read(path)
+    if not set(labels) <= set(table.header):
         return None
-    places = [found.header.index(label) for label in labels]
-    numbers = np.empty((len(found.rows), len(labels)), np.float64)
-    for row, cells in enumerate(found.rows):
+    places = [table.header.index(label) for label in labels]
+    numbers = np.empty((len(table.rows), len(labels)), np.float64)
+    for row, cells in enumerate(table.rows):
         for column, place in enumerate(places):
             try:
                 numbers[row, column] = float(cells[place])

@@ -42,19 +42,19 @@ def mistakes(recipe: Path | Mapping[str, Any], registry: Registry) -> list[str]:
             return [f"cannot read {recipe}: {error}"]
     else:
         values = dict(recipe)
-    found = list(_of_record(Recipe, {k: v for k, v in values.items() if k not in _TABLES}, "", wanted=("name",)))
+    problems = list(_of_record(Recipe, {k: v for k, v in values.items() if k not in _TABLES}, "", wanted=("name",)))
     for name, cls in _TABLES.items():
         table = values.get(name)
         if table is None:
-            found += [f"{name} is missing"] if name in ("model", "data") else []
+            problems += [f"{name} is missing"] if name in ("model", "data") else []
         elif not isinstance(table, Mapping):
-            found.append(f"{name} must be a table")
+            problems.append(f"{name} must be a table")
         else:
-            found += _of_record(cls, table, f"{name}.")
-    found += _of_model(_table(values, "model"), registry)
-    found += _of_data(_table(values, "data"), registry)
-    found += _of_distillation(_table(values, "distillation"), registry)
-    return list(dict.fromkeys(found)) or _of_whole(values, registry)
+            problems += _of_record(cls, table, f"{name}.")
+    problems += _of_model(_table(values, "model"), registry)
+    problems += _of_data(_table(values, "data"), registry)
+    problems += _of_distillation(_table(values, "distillation"), registry)
+    return list(dict.fromkeys(problems)) or _of_whole(values, registry)
 
 
 def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -127,20 +127,20 @@ def _of_model(model: Mapping[str, Any], registry: Registry) -> list[str]:
     """An unknown architecture, keys that it does not take, and parts of unknown models."""
     name, config = model.get("architecture"), model.get("config", {})
     sources = _table(model, "parts").values()
-    found = list(filter(None, (_raised(partial(_resolved, registry, source)) for source in sources)))
+    problems = list(filter(None, (_raised(partial(_resolved, registry, source)) for source in sources)))
     if not isinstance(name, str):
-        return found
+        return problems
     try:
         cls = registry.load_entry(registry.architecture(name))
     except ZooError as error:
-        return [*found, f"model.architecture: {told(error)}"]
+        return [*problems, f"model.architecture: {told(error)}"]
     accepted = keywords(cls) if inspect.isclass(cls) else None
     if accepted is not None and isinstance(config, Mapping):
         for key in config:
             if key not in accepted:
                 unknown = UnknownNameError("argument", str(key), accepted)
-                found.append(f"model.config.{key}: {told(unknown)}, of the architecture {name}")
-    return found
+                problems.append(f"model.config.{key}: {told(unknown)}, of the architecture {name}")
+    return problems
 
 
 def _resolved(registry: Registry, source: object) -> object:

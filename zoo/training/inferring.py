@@ -42,18 +42,18 @@ def inferred(
     if accepted is None:
         accepted = {"event_shape": None, "condition": None}
     _check_domains(architecture, data, accepted, config)
-    found: dict[str, Any] = {"event_shape": list(data.event_shape)}
+    determined: dict[str, Any] = {"event_shape": list(data.event_shape)}
     if (condition := _condition(data, optional=described.family == "diffusion")) is not None:
         if "condition" not in accepted:
             raise ConfigError(f"the architecture {architecture!r} takes no condition, and the data have one")
-        found["condition"] = condition.describe()
-    found |= {name: data.extra[name] for name in ("bounds", "circular") if name in data.extra}
+        determined["condition"] = condition.describe()
+    determined |= {name: data.extra[name] for name in ("bounds", "circular") if name in data.extra}
     if data.levels is not None:
-        found["levels"] = data.levels
-    found |= _marginals(data, always=described.family == "diffusion")
-    if "marginals" not in accepted or "marginals" not in found:
-        found |= _units(data)
-    chosen = {name: value for name, value in found.items() if name in accepted and name not in config}
+        determined["levels"] = data.levels
+    determined |= _marginals(data, always=described.family == "diffusion")
+    if "marginals" not in accepted or "marginals" not in determined:
+        determined |= _units(data)
+    chosen = {name: value for name, value in determined.items() if name in accepted and name not in config}
     return {**chosen, **config}, list(chosen)
 
 

@@ -1,4 +1,4 @@
-"""``zoo.train``: a model of data that are at hand in Python."""
+"""``zoo.train``: train a model on data in memory, or on a file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def train(
     data_options: Mapping[str, object] | None = None,
     **training: Any,
 ) -> GenerativeModel:
-    """Train a model on data that are at hand.
+    """Train a model on data in memory, or on a file or folder.
 
     Args:
         architecture: its name, such as ``"nsf-coupling"``.
@@ -48,21 +48,21 @@ def train(
             :class:`zoo.Dataset`, or the path of a file or folder.
         given: what samples are conditioned on: names of columns of a table, or an array of classes ``[n]`` or of
             numbers ``[n, d]``.
-        config: of the model, beside what the data determine.
-        output: model folder to write, such as for ``zoo export``; None for none.
+        config: of the model; the data determine the rest.
+        output: model folder to write, such as for ``zoo export``; None writes none.
         name: of the model; empty for the name of the folder.
         device: torch device.
-        say: receives what a user should know, one line each.
+        say: called with each line that a user should read.
         data_options: as of a recipe's ``[data] options``: ``missing``, ``bounds``, ``circular``, ``kinds``, ...
         training: as of a recipe's ``[training]``: ``steps``, ``batch_size``, ``seed``, ...
 
     Returns:
-        the trained model, in evaluation mode. The same data and settings give the same weights.
+        the trained model in evaluation mode; the same data and settings give the same weights.
 
     Raises:
         DataError: data that cannot be trained on.
-        ConfigError: settings that cannot be.
-        UsageError: an output that holds a model already.
+        ConfigError: invalid settings.
+        UsageError: an output that already holds a model, or arguments that contradict each other.
         MissingDependencyError: torch is not installed.
 
     >>> model = zoo.train("nsf-coupling", data=frame, given=["x_0", "x_1"], steps=2000)  # doctest: +SKIP
@@ -73,9 +73,9 @@ def train(
         raise MissingDependencyError("torch", "train a model", extra="torch")
     registry = installed()
     chosen: dict[str, object] = dict(data_options or {})
-    if _names_columns(given):
+    condition = None if _names_columns(given) else given
+    if given is not None and condition is None:
         chosen["given"] = [given] if isinstance(given, str) else list(given)
-        given = None
     folder = None if output is None else Path(output)
     called = name or (folder.name if folder else "model")
     settings: dict[str, object] = {
@@ -86,12 +86,12 @@ def train(
     }
     recipe = Recipe.from_dict(settings, source="zoo.train")
     if isinstance(data, (str, os.PathLike)) and not isinstance(data, Dataset):
-        if given is not None:
-            raise UsageError("of a file, given names columns, as it does not come with an array")
+        if condition is not None:
+            raise UsageError("with the path of a file or folder, given names columns: it cannot be an array")
         recipe = replace(recipe, data=DataRecipe(path=os.fspath(data), options=chosen))
         loaded = None
     else:
-        built = _built(data, given, chosen, say)
+        built = _built(data, condition, chosen, say)
         described = DataRecipe("data at hand", chosen, f"{MEMORY}{type(data).__name__}", _digest(built))
         recipe = completed(replace(recipe, data=described), built, registry, say)
         loaded = (
@@ -106,34 +106,34 @@ def train(
         return building_models.load(registry, place).to(device)
 
 
-def _names_columns(given: Any) -> bool:
-    """Whether ``given`` is headings and not an array of conditions."""
-    if isinstance(given, str):
+def _names_columns(value: Any) -> bool:
+    """Whether ``given`` holds headings rather than an array of conditions."""
+    if isinstance(value, str):
         return True
-    return isinstance(given, Sequence) and len(given) > 0 and all(isinstance(each, str) for each in given)
+    return isinstance(value, Sequence) and len(value) > 0 and all(isinstance(each, str) for each in value)
 
 
-def _built(data: Any, given: Any, chosen: Mapping[str, object], say: Callable[[str], None]) -> Dataset:
+def _built(data: Any, condition: Any, chosen: Mapping[str, object], say: Callable[[str], None]) -> Dataset:
     if isinstance(data, Dataset):
-        if given is not None or chosen:
-            raise UsageError("a zoo.Dataset has its conditions and splits: given and data_options do not apply to it")
+        if condition is not None or chosen:
+            raise UsageError("a zoo.Dataset already has its conditions and splits: leave given and data_options out")
         return data
     shared, others = options.read(chosen, "data_options")
     if others:
-        raise UsageError(f"data at hand have no option {', '.join(others)}")
-    built = building.build("data at hand", objects.content_of(data, given=given), shared)
+        raise UsageError(f"data in memory have no option {', '.join(others)}")
+    built = building.build("data at hand", objects.content_of(data, condition=condition), shared)
     for note in built.notes:
         say(note)
     return built.data
 
 
 def _digest(data: Dataset) -> str:
-    """The sha256 of the training samples and their conditions, by which a resumed run knows its data again."""
-    found = hashlib.sha256()
+    """The SHA-256 of the training samples and their conditions, by which a resumed run recognises its data."""
+    checksum = hashlib.sha256()
     for start in range(0, len(data.train), _ROWS):
         rows = slice(start, start + _ROWS)
-        given = data.train.condition_at(rows)
-        parts = given.values() if isinstance(given, Mapping) else () if given is None else (given,)
+        condition = data.train.condition_at(rows)
+        parts = condition.values() if isinstance(condition, Mapping) else () if condition is None else (condition,)
         for array in (data.train.x[rows], *parts):
-            found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+            checksum.update(np.ascontiguousarray(array).tobytes())
+    return checksum.hexdigest()

@@ -82,19 +82,19 @@ class Bounded(Transform):
                 )
 
 
-def intervals(size: int, what: str, given: Mapping[str, Sequence[float]]) -> dict[int, tuple[float, float]]:
+def intervals(size: int, what: str, ranges: Mapping[str, Sequence[float]]) -> dict[int, tuple[float, float]]:
     """Intervals by the places of columns, from a config.
 
     Raises:
         ConfigError: a place that is none, or no interval.
     """
-    found = {}
-    for key, pair in given.items():
+    by_place = {}
+    for key, pair in ranges.items():
         place = int(key) if str(key).isdecimal() else -1
         if not 0 <= place < size:
             raise ConfigError(f"{what} names column {key!r}, and there are columns 0 to {size - 1}")
         numbers = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(n, (int, float)) for n in pair)
         if not (numbers and -math.inf < pair[0] < pair[1] < math.inf):
             raise ConfigError(f"{what} of column {place} are two numbers, the lower first, not {pair!r}")
-        found[place] = (float(pair[0]), float(pair[1]))
-    return found
+        by_place[place] = (float(pair[0]), float(pair[1]))
+    return by_place

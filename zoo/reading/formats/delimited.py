@@ -24,15 +24,15 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig", decima
     """
     if decimal not in ("", ".", ","):
         raise DataError(f"decimal is a point or a comma, not {decimal!r}")
-    found = delimited.read(path, delimiter=delimiter or ("\t" if path.suffix.lower() == ".tsv" else ""),
+    table = delimited.read(path, delimiter=delimiter or ("\t" if path.suffix.lower() == ".tsv" else ""),
                            encoding=encoding)  # fmt: skip
-    if not found.rows:
+    if not table.rows:
         raise DataError(f"{path} has headings and no rows")
-    texts = list(zip(*found.rows, strict=True))
+    texts = list(zip(*table.rows, strict=True))
     columns = {}
-    for name, column in zip(found.header, texts, strict=True):
+    for name, column in zip(table.header, texts, strict=True):
         cells = typed(column, decimal=decimal or ".")
-        if not decimal and found.delimiter == ";" and cells.values.dtype.kind == "U":
+        if not decimal and table.delimiter == ";" and cells.values.dtype.kind == "U":
             cells = typed(column, decimal=",")
         columns[name] = cells
-    return Rows(columns, headed=found.headed)
+    return Rows(columns, headed=table.headed)

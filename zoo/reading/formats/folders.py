@@ -19,7 +19,7 @@ _SPLITS = {
 
 
 @dataclass(frozen=True)
-class Found:
+class Listing:
     """Files of a folder, in the order of their paths.
 
     Attributes:
@@ -37,8 +37,8 @@ class Found:
 
 def files_of(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """All files with one of these suffixes, in the order of their paths; hidden ones do not count."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    shown = (p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    matches = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    shown = (p for p in matches if not any(part.startswith(".") for part in p.relative_to(folder).parts))
     return sorted(shown, key=lambda path: path.relative_to(folder).as_posix())
 
 
@@ -47,7 +47,7 @@ def has(folder: Path, suffixes: Collection[str]) -> bool:
     return any(path.suffix.lower() in suffixes for path in folder.rglob("*"))
 
 
-def found(folder: Path, suffixes: Collection[str], *, classes: bool = True) -> Found:
+def listing(folder: Path, suffixes: Collection[str], *, classes: bool = True) -> Listing:
     """The files of a folder.
 
     Args:
@@ -69,7 +69,7 @@ def found(folder: Path, suffixes: Collection[str], *, classes: bool = True) -> F
         parts = [part[1:] for part in parts]
     names = ["/".join(part) for part in parts]
     if not classes or not any(names):
-        return Found(files, None, (), splits)
+        return Listing(files, None, (), splits)
     if not all(names):
         alone = files[names.index("")].name
         raise DataError(
@@ -78,6 +78,6 @@ def found(folder: Path, suffixes: Collection[str], *, classes: bool = True) -> F
         )
     labels = tuple(sorted(set(names)))
     if len(labels) < 2:
-        return Found(files, None, (), splits)
+        return Listing(files, None, (), splits)
     places = {label: i for i, label in enumerate(labels)}
-    return Found(files, np.array([places[name] for name in names], np.int32), labels, splits)
+    return Listing(files, np.array([places[name] for name in names], np.int32), labels, splits)

@@ -61,5 +61,5 @@ def _imported(module_name: str, attribute: str) -> Callable[..., Any]:
             sys.path.remove(here)
     if not callable(function):
         raise ConfigError(f"the module {module_name} has no function {attribute!r}")
-    made: Callable[..., Any] = function
-    return made
+    checked: Callable[..., Any] = function
+    return checked

@@ -89,7 +89,7 @@ def read(
     Raises:
         DataError: no pictures, one that cannot be read, or different sizes and no ``resize``.
     """
-    listed = folders.found(folder, SUFFIXES, classes=classes)
+    listed = folders.listing(folder, SUFFIXES, classes=classes)
     return of_sources(
         listed.files, resize=resize, fit=fit, channels=channels, name=str(folder),
         classes=listed.classes, labels=listed.labels, splits=listed.splits,
@@ -108,7 +108,7 @@ def of_sources(
     """Pictures of files or of their content; the arguments are those of :func:`read`.
 
     Args:
-        more: ``classes``, ``labels`` and ``splits``, as of :class:`~zoo.reading.formats.folders.Found`.
+        more: ``classes``, ``labels`` and ``splits``, as of :class:`~zoo.reading.formats.folders.Listing`.
     """
     if fit not in FITS:
         raise UnknownNameError("way to fit pictures", fit, FITS)

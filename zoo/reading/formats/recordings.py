@@ -44,7 +44,7 @@ def read(folder: Path, *, rate: int = 0, seconds: float = 0.0, classes: bool = T
     """
     if rate < 0 or seconds < 0:
         raise ConfigError(f"rate and seconds are above 0, not {rate} and {seconds}")
-    listed = folders.found(folder, SUFFIXES, classes=classes)
+    listed = folders.listing(folder, SUFFIXES, classes=classes)
     loaded = [_loaded(path) for path in listed.files]
     rates = Counter(each for _, each, _ in loaded)
     if not rate and len(rates) > 1:
