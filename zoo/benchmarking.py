@@ -1,7 +1,7 @@
-"""How fast a model samples: milliseconds a step in ONNX Runtime, beside the bare calls of its graph and PyTorch.
+"""How fast a model samples: milliseconds per step in ONNX Runtime, compared with its bare graph calls and PyTorch.
 
-What is compared takes turns in one run, so that whatever else the machine does meets all of it alike: figures are
-medians with quartiles, and ratios are taken turn by turn.
+The engines take turns within one run, so that other load on the machine affects all of them alike. Figures are medians
+with quartiles; ratios are computed turn by turn.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from zoo.errors import DeviceMemoryError
 
 if TYPE_CHECKING:
     from zoo.models.interface import GenerativeModel
     from zoo.runtime import BundledModel
+    from zoo.samplers import StepTable
+    from zoo.samplers.state import SamplerState
 
 OURS, PYTORCH = "onnxruntime", "pytorch"
-#: seconds of a turn to aim at: so many steps are taken in one
+#: target length of a turn in seconds, which sets how many steps it takes
 TURN = 0.05
-#: turns of a measurement, if there is time
+#: the most turns of a measurement
 TURNS = 9
-#: samples of the larger batches that are measured by default; the first is measured in any case
-BATCHES = (1, 16, 256)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Of several values: the median, the quartiles, the least, and how many there were."""
+    """Several measured values: their median, quartiles, minimum and number."""
 
     median: float
     low: float
@@ -40,28 +41,29 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of one value or more."""
+        """Summarise one or more values."""
         quartiles = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
         return cls(quartiles[1], quartiles[0], quartiles[2], min(values), len(values))
 
     def scaled(self, factor: float) -> Spread:
-        """Of the values times a positive factor."""
-        numbers = (factor * value for value in (self.median, self.low, self.high, self.least))
-        return Spread(*numbers, self.turns)
+        """The spread of the values multiplied by a positive factor."""
+        return Spread(
+            factor * self.median, factor * self.low, factor * self.high, factor * self.least, turns=self.turns
+        )
 
 
 def in_turns(
     calls: Mapping[str, Callable[[], object]], seconds: float, *, turns: int = TURNS, least: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of each call in each turn. All are called once before, which counts for nothing.
+    """Seconds of each call in each turn, after a warm-up call of each that is not counted.
 
-    Every other turn goes through them backwards, so that none always follows the same other one.
+    Every other turn runs in reverse order, so that no call always follows the same other one.
 
     Args:
-        calls: what to call, by name.
-        seconds: no turn is begun later than this, beyond the ``least``.
+        calls: the functions to call, by name.
+        seconds: no further turn begins after this time, once there are ``least`` turns.
         turns: the most turns.
-        least: the fewest.
+        least: the fewest turns.
     """
     began = time.perf_counter()
     for call in calls.values():
@@ -93,11 +95,11 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 @dataclass(frozen=True)
 class Stepping:
-    """Something that takes steps, or calls of a model that samples in one.
+    """How a model takes steps; a call of a model that samples in one counts as a step.
 
     Attributes:
-        take: takes so many of them for a batch; the result is on the host when it returns.
-        steps: how many a sample needs.
+        take: takes this many steps for a batch; the result is on the host when it returns.
+        steps: how many steps a sample needs.
     """
 
     take: Callable[[int], object]
@@ -115,17 +117,53 @@ def stepping(model: BundledModel | GenerativeModel, batch: int, **options: Any) 
     Raises:
         ZooError: options that the model does not support.
     """
-    sized = {} if not hasattr(model, "bundle") else {"batch_size": batch}
-    table = model.table(**_of_table(options)) if hasattr(model, "table") else None
+    from zoo.runtime import BundledModel
+
+    if isinstance(model, BundledModel):
+        return _of_bundle(model, batch, options)
+    return _of_torch(model, batch, options)
+
+
+@runtime_checkable
+class _Stepped(Protocol):
+    """A model in PyTorch that samples in steps."""
+
+    def table(self, **options: Any) -> StepTable:
+        """The step table for these options."""
+        ...
+
+    def begin(self, n: int, *, seed: int | None = None, **options: Any) -> SamplerState:
+        """The state before the first step."""
+        ...
+
+    def advance(self, state: SamplerState, rows: int | None = None) -> SamplerState:
+        """Take the next rows of the table."""
+        ...
+
+
+def _of_bundle(model: BundledModel, batch: int, options: Mapping[str, Any]) -> Stepping:
+    table = model.table(**_of_table(options))
     if table is None:
+        return _whole_calls(lambda: model.sample(batch, seed=0, batch_size=batch, **options))
+    state = model.begin(batch, seed=0, **options)
+    return Stepping(lambda rows: model.advance(state, rows, batch_size=batch), len(table))
 
-        def calls(count: int) -> None:
-            for _ in range(count):
-                model.sample(batch, seed=0, **sized, **options)
 
-        return Stepping(calls, 1)
-    state = model.begin(batch, seed=0, **options)  # type: ignore[union-attr]
-    return Stepping(lambda rows: model.advance(state, rows, **sized), len(table))  # type: ignore[union-attr]
+def _of_torch(model: GenerativeModel, batch: int, options: Mapping[str, Any]) -> Stepping:
+    if not isinstance(model, _Stepped):
+        return _whole_calls(lambda: model.sample(batch, seed=0, **options))
+    state = model.begin(batch, seed=0, **options)
+    return Stepping(lambda rows: model.advance(state, rows), len(model.table(**_of_table(options))))
+
+
+def _whole_calls(sample: Callable[[], object]) -> Stepping:
+    """A model that samples in one call, which counts as one step."""
+
+    def take(count: int) -> None:
+        for _ in range(count):
+            sample()
+
+    return Stepping(take, 1)
 
 
 def _of_table(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,16 +172,16 @@ def _of_table(options: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One engine at one batch with so many threads.
+    """One engine at one batch size and one number of threads.
 
     Attributes:
         engine: :data:`OURS` or :data:`PYTORCH`.
         threads: CPU threads.
         batch: samples.
-        steps: that a sample needs.
-        step: seconds a step.
-        samples_a_second: the batch by the median time of all its steps, without a decoder after them.
-        overhead: seconds a step outside the calls of the graph; None for PyTorch.
+        steps: how many steps a sample needs.
+        step: seconds per step.
+        samples_a_second: batch size divided by the median time of all its steps, without a decoder after them.
+        overhead: seconds per step outside the calls of the graph; None for PyTorch.
         times_pytorch: how many times as fast as PyTorch, turn by turn; None without it.
     """
 
@@ -159,7 +197,7 @@ class Measured:
 
 @dataclass
 class Report:
-    """What was measured of a model, and what was not, with the reason."""
+    """The measurements of a model, and those that were left out with the reason for each."""
 
     measured: list[Measured] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -175,14 +213,14 @@ def measure(
     options: Mapping[str, Any],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Measure a model with each number of threads at each batch, the smallest first, until the time is over.
+    """Measure a model for each number of threads and each batch size, smallest first, until the time is up.
 
     Args:
-        bundled: gives the model in ONNX Runtime for a number of threads.
-        torch_model: the same in PyTorch, or None.
-        batches: samples of a batch.
+        bundled: returns the model in ONNX Runtime for a number of threads.
+        torch_model: the same model in PyTorch, or None.
+        batches: batch sizes.
         threads: CPU threads.
-        seconds: for everything; what was begun is ended.
+        seconds: time for everything; a measurement that has begun is finished.
         options: see :func:`stepping`.
         progress: called with (measurements done, measurements in all).
 
@@ -196,7 +234,7 @@ def measure(
         name = f"batch {batch}, {count} thread{'s' * (count > 1)}"
         left = ends - time.perf_counter()
         if report.measured and _expected(rounds.get(count, []), batch) > left:
-            over = f"would take longer than the {left:.0f} s left" if left > 0 else "the time was over"
+            over = f"would take longer than the {left:.0f} s left" if left > 0 else "the time was up"
             report.left_out[name] = over
             continue
         try:
@@ -214,7 +252,7 @@ def measure(
 
 
 def _expected(rounds: Sequence[tuple[int, float]], batch: int) -> float:
-    """Seconds of a round at a batch, on a line through those of the last two smaller ones, or of one and of nothing."""
+    """Seconds that a round is expected to take, on a line through the last two smaller batches, or the last and 0."""
     if not rounds:
         return 0.0
     (less, before), (size, took) = rounds[-2:] if len(rounds) > 1 else [(0, 0.0), rounds[-1]]
@@ -229,7 +267,7 @@ def _one(
     seconds: float,
     options: Mapping[str, Any],
 ) -> tuple[list[Measured], float]:
-    """A batch: what was measured, and the seconds that a round of single steps takes, with the one that warms up."""
+    """Measure one batch size: the rows of the report, and the seconds that a round is likely to take."""
     from zoo.runtime.timing import timed
 
     session = bundle.session(bundle.manifest.sampling.graph)
@@ -246,9 +284,7 @@ def _one(
             whole = seconds_of(lambda: ours.take(count))
         outside.append((whole - sum(calls)) / count)
 
-    turns: dict[str, Callable[[], object]] = {
-        name: (lambda engine=engine: engine.take(count)) for name, engine in engines.items()
-    }
+    turns: dict[str, Callable[[], object]] = {name: partial(engine.take, count) for name, engine in engines.items()}
     taken = in_turns({**turns, "watched": watched}, seconds)
     per_step = {name: Spread.of([value / count for value in values]) for name, values in taken.items()}
     times = ratios({name: taken[name] for name in turns}, PYTORCH).get(OURS) if torch_model is not None else None
@@ -261,7 +297,7 @@ def _one(
 
 
 class _torch_threads:  # noqa: N801 - used as a statement
-    """A block in which PyTorch has so many threads, if it is compared."""
+    """A block in which PyTorch has this many threads, if it is compared."""
 
     def __init__(self, model: GenerativeModel | None, count: int) -> None:
         self._used, self._count, self._before = model is not None, count, 0

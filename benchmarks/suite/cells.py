@@ -39,7 +39,7 @@ MODELS = (
 )
 BATCHES = (16, 1, 256)
 VARIANTS = ("fused", "int8", "int8-dynamic", "float16")
-#: cells are stopped after so many seconds
+#: a cell is stopped after this many seconds
 BOUND = 60.0
 
 
@@ -50,7 +50,7 @@ class Cell:
     Attributes:
         section: a key of :data:`SECTIONS`.
         name: what is measured; cells of one section and name stand in one table of the page.
-        case: in which case, such as a batch.
+        case: the case, such as a batch size.
         function: what measures it, ``"module:attribute"`` of this package.
         arguments: of the function.
         seconds: to spend on turns.
@@ -69,13 +69,13 @@ class Cell:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes it the same cell in another run."""
+        """What identifies the cell in every run."""
         return self.section, self.name, self.case
 
 
 def planned(sections: Sequence[str] | None = None, *, quick: bool = False) -> list[Cell]:
-    """The cells of some sections, or of all, in order; with ``quick`` only few of each section."""
-    # two of the page's figures come from what is drawn here, and the first model is what everybody asks for
+    """The cells of some sections, or of all, in order; with ``quick`` only a few of each section."""
+    # the goals need the limits and the start, and the first models matter most
     order = [_limits(), _start(), _sampling(MODELS[:4]), _variants(), _flows(), _runtimes(), _diffusers()]
     order += [_exports(), _conditions(), _scaling(), _sampling(MODELS[4:]), _memory()]
     cells = [cell for group in order for cell in group]

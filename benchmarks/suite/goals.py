@@ -1,4 +1,4 @@
-"""What the figures should be, what they are, and if they are not, by how much and why."""
+"""The goals, the measured figures, and by how much and why a goal is missed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Goal:
 
     Attributes:
         goal: in words.
-        measured: what was seen; empty if nothing was.
-        reached: whether; None if it was not measured.
+        measured: the figures in words; empty if there are none.
+        reached: whether it is reached; None if it was not measured.
         missing: by how much it is missed, in words.
         why: the reason, if it is missed.
     """
@@ -32,7 +32,7 @@ class Goal:
 
     @property
     def verdict(self) -> str:
-        """Reached, or by how much not."""
+        """Whether it is reached, or by how much it is missed."""
         return "" if self.reached is None else "yes" if self.reached else f"no: {self.missing}"
 
 
@@ -133,7 +133,7 @@ def _seconds(results: Results, command: str, goal: str, most: float) -> Goal:
 
 
 def _limit(results: Results) -> Goal:
-    """Not a goal that was set, but what all others are to be read beside."""
+    """Not a goal, but a figure to read all goals against."""
     entry = cell(results, "limits", "the machine", "1 thread")
     goal = "mnist-unet at batch 16: share of the machine's peak product"
     own = cell(results, "sampling", "mnist-unet", "batch 16")

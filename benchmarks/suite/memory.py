@@ -1,4 +1,4 @@
-"""The most memory of a process that samples, in ONNX Runtime without torch and in PyTorch."""
+"""The peak memory of a process that samples, in ONNX Runtime without torch and in PyTorch."""
 
 from __future__ import annotations
 

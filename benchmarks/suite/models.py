@@ -34,8 +34,8 @@ class Loaded:
         model: in PyTorch.
         bundle: in ONNX Runtime.
         options: of its runs: no guidance, so that a step is one evaluation of the network.
-        described: as the engines in PyTorch ask for it.
-        engines: those that were made, by name.
+        described: its description for the engines in PyTorch.
+        engines: those that are built, by name.
     """
 
     source: Source
@@ -62,7 +62,7 @@ def loaded(name: str, threads: int = 1) -> Loaded:
 
 
 def bare(shipped: Loaded, engine: str) -> Any:
-    """A loop of PyTorch around the module that the step is, with nothing else, for an engine's name."""
+    """The bare loop of PyTorch around the module of a step, by the engine's name."""
     if engine not in shipped.engines:
         kind = COMPILED if engine == "torch.compile" else EAGER
         built = copy.deepcopy(shipped.model)
@@ -74,7 +74,7 @@ def bare(shipped: Loaded, engine: str) -> Any:
 
 
 def has_images(shipped: Loaded) -> bool:
-    """Whether its network is one of convolutions over images, whose layout can be chosen."""
+    """Whether its network has convolutions over images, whose memory layout can be chosen."""
     return len(shipped.bundle.event_shape) == 3 and any(
         isinstance(each, torch.nn.Conv2d) for each in shipped.model.modules()
     )

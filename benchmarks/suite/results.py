@@ -1,4 +1,4 @@
-"""Results: how a cell makes them, and the JSON that holds them."""
+"""Results: how a cell forms them, and the JSON file that holds them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def compared(
     Args:
         calls: by the engine's name.
         seconds: for the turns.
-        base: the engine that the ratios are of, in times as fast; None for none.
-        unit: of what is told.
+        base: the engine that the others are compared with; None for no ratios.
+        unit: of the figures.
         per: what a call's time is divided by, such as its number of steps.
         unavailable: engines that are not measured here, and why.
-        numbers: others, by name.
+        numbers: further numbers by name.
         turns: the most turns.
     """
     taken = in_turns(calls, seconds, turns=turns)
@@ -84,7 +84,7 @@ def read(path: Path) -> dict[str, Any]:
     """The results of a file.
 
     Raises:
-        ValueError: it holds none, with what is wrong.
+        ValueError: it does not hold results, with what is wrong.
     """
     try:
         results = json.loads(path.read_text("utf-8"))
@@ -97,10 +97,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def write(results: Mapping[str, Any], path: Path) -> None:
-    """Write results, whole or not at all.
+    """Write results atomically.
 
     Raises:
-        ValueError: they are not as they should be.
+        ValueError: they are invalid.
     """
     check(results, str(path))
     write_text(path, json.dumps(results, indent=1, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""The command line, the deadline, and what asks a process for one cell after another."""
+"""The command line, the deadline, and the run that asks a process for one cell after another."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gpu_run.environment import ROOT, machine, make_importable
 RESERVE = 2.0
 #: seconds that the process which measures may take to start
 STARTING = 60.0
-#: the threads of everything that does not say how many
+#: the threads of libraries that are not told otherwise
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 #: waiting threads that sleep, of torch (GNU's and Intel's OpenMP) as those of ONNX Runtime
 NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0"}
-#: what of a cell may be stopped alone: it is asked for once more without
+#: the engine that may be left out of a cell: a stopped cell is measured again without it
 OPTIONAL = "torch.compile"
 
 
@@ -134,8 +134,8 @@ class Run:
             former = results.read(self._arguments.output)
             if not _alike(former, fresh):
                 raise SystemExit(
-                    f"{self._arguments.output} comes from another machine, commit or version of a library: pass --again "
-                    "to measure everything again"
+                    f"{self._arguments.output} is of another machine, commit or version: pass --again to measure "
+                    "everything again"
                 )
             fresh["spent_seconds"] = former["spent_seconds"]
             kept = {results.key_of(entry): entry for entry in former["cells"]}

@@ -1,4 +1,4 @@
-"""The same samples by Python, Node, WebAssembly in Node and C++, where what they need is there.
+"""The same samples by Python, Node, WebAssembly in Node and C++, as far as these are installed.
 
 ``browser.py`` measures Chromium too, which takes longer to start than all of this.
 """

@@ -1,4 +1,4 @@
-"""Sampling of a shipped model at a batch: PyTorch in its forms, ours in PyTorch, and ours in ONNX Runtime."""
+"""Sampling of a shipped model at a batch: bare PyTorch in several forms, and zoo in PyTorch and in ONNX Runtime."""
 
 from __future__ import annotations
 

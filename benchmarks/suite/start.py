@@ -24,7 +24,7 @@ def _run_of(arguments: str) -> list[str]:
     return ["-c", _ZOO, "run", *arguments.split(), "--seed", "0", "--threads", "1", "--force"]
 
 
-#: what is started; the first two are what nothing here can be faster than
+#: the commands; the first two are lower bounds for the others
 COMMANDS = {
     "python, nothing": ["-c", "pass"],
     "python, numpy and onnxruntime": ["-c", "import numpy, onnxruntime"],

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpu_run.asking import answer
 
-#: of the time for turns, what ``--quick`` takes
+#: the share of the time for turns that ``--quick`` takes
 QUICK = 0.1
 
 
@@ -33,12 +33,12 @@ def serve(scratch: Path, *, quick: bool) -> None:
 
 
 class Settings:
-    """What every cell is measured with.
+    """The settings that every cell is measured with.
 
     Attributes:
         seconds: to spend on turns.
         scratch: a folder for bundles, which lasts as long as the run.
-        quick: whether a figure does not matter, only that there is one.
+        quick: whether the figures only have to exist.
         without: engines to leave out, and why.
         bound: seconds after which the cell is stopped.
     """

@@ -1,6 +1,6 @@
-"""How long the whole runs of a proof are, planned from what one evaluation of a graph costs.
+"""How many steps the whole runs of a proof take, planned from the cost of one evaluation of a graph.
 
-Every graph is proven on the same inputs whatever it costs; a whole run adds the loop around it, which a few steps show
+Every graph is proven on the same inputs whatever it costs; a whole run adds the loop around it, which a few steps test
 as well as fifty. So each run has a budget, and the more an evaluation costs, the fewer steps it has. Costs are counted
 rather than timed, so that every machine plans the same proof, and writes the same bundle.
 """

@@ -1,8 +1,8 @@
 """The inputs that a graph is proven with at each size of batch, and what PyTorch computes from them.
 
-Where each sample has a row of its own in everything that a graph takes and gives, PyTorch computes the largest batch
-once, and smaller ones are some of its rows: that a sample's outputs do not depend on its neighbours is proven before,
-and is proven here once more. Extremes then share a batch, each on rows of its own.
+Where every input and output of a graph has one row per sample, PyTorch computes the largest batch once, and smaller
+batches are subsets of its rows: that a sample's outputs do not depend on its neighbours is proven beforehand, and here
+once more. Extreme inputs then share a batch, each in separate rows.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from zoo_onnx.inputs import BATCHES, Feeds, Inputs
 from zoo_onnx.reference import call, rows_of
 from zoo_onnx.sizes import LEADING, proven_sizes
 
-#: where it is, inputs, and outputs of PyTorch
+#: description, inputs, and outputs of PyTorch
 Case = tuple[str, Feeds, Feeds]
-#: inputs and outputs that are known already, by size of batch
+#: inputs and outputs that are already computed, by batch size
 Kept = Mapping[int, tuple[Feeds, Feeds]]
 _MOST = max(BATCHES)
 
@@ -30,7 +30,7 @@ def cases(graph: Graph, inputs: Inputs, kept: Kept, batch: int | None) -> Iterat
     Args:
         graph: as the model describes it.
         inputs: draws the inputs.
-        kept: outputs that are known already.
+        kept: inputs and outputs that are already computed.
         batch: the fixed batch size of the graph, or None.
     """
     every = proven_sizes((*graph.inputs, *graph.outputs), batch)
@@ -65,7 +65,7 @@ def _leads(port: Port) -> bool:
 
 
 def _together(graph: Graph, extremes: Sequence[tuple[str, Feeds]]) -> Iterator[tuple[tuple[str, ...], Feeds]]:
-    """Batches in which row i has extreme i, over and over; one for each extreme where inputs have no rows."""
+    """Batches whose rows cycle through the extremes; one batch for each extreme where inputs have no rows."""
     size = _MOST if all(map(_leads, graph.inputs)) else 1
     for first in range(0, len(extremes), size):
         some = extremes[first : first + size]
@@ -83,7 +83,7 @@ def _together(graph: Graph, extremes: Sequence[tuple[str, Feeds]]) -> Iterator[t
 def _in_rows(
     graph: Graph, every: Sequence[Mapping[str, int]], names: tuple[str, ...], feeds: Feeds, expected: Feeds | None
 ) -> Iterator[Case]:
-    """A batch, and the smaller batches that all kinds of its rows make."""
+    """A batch, and smaller batches that together hold every kind of its rows."""
     whole = call(graph, feeds) if expected is None else expected
     for n, sizes in zip(BATCHES, every, strict=True):
         for start in range(0, len(names) if n < _MOST else 1, n):

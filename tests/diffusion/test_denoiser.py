@@ -408,7 +408,7 @@ def test_a_network_is_called_as_it_wants_to_be(call):
 
 def test_a_network_with_one_time_for_all_is_not_trained_with_others():
     model = zoo.denoiser(Scalar(), event_shape=(2,), convention="torchcfm")
-    with pytest.raises(ConfigError, match="one time for all samples of a batch, and training draws one for each"):
+    with pytest.raises(ConfigError, match="one time for all samples of a batch, but training draws one for each"):
         model.loss(torch.zeros(4, 2))
     assert zoo.denoiser(Plain(), event_shape=(2,), convention="torchcfm").loss(torch.zeros(4, 2)).isfinite()
 
@@ -449,10 +449,10 @@ REFUSED = {
     "time of a table": (Plain, {**CFM, "time": "index"}, "counts the timesteps of a discrete path, and .* has none"),
     "infinite time": (Plain, {**CFM, "time": "log-sigma"}, "ends in pure noise, where σ/α is infinite"),
     "score": (Plain, {**CFM, "prediction": "score"}, "prediction must be one of"),
-    "no time argument": (Joined, CFM, r"none of the arguments of Joined.forward\(x\) is called like the time"),
+    "no time argument": (Joined, CFM, r"none of the arguments of Joined.forward\(x\) has a name for the time"),
     "two states": (Two, CFM, "more than one argument that may be the state: x and xt"),
     "another input": (Needs, CFM, r"also needs low_res, and the model has no condition"),
-    "no place for classes": (Plain, {**CFM, "condition": zoo.Condition.classes(3)}, "is called like the condition"),
+    "no place for classes": (Plain, {**CFM, "condition": zoo.Condition.classes(3)}, "has a name for the condition"),
     "wrong order": (Unnamed, {**CFM, "arguments": ("x",)}, "arguments must name x, time, each once, not x"),
     "fails": (Plain, {**CFM, "event_shape": (4,)}, r"cannot be called: net\(x \[2, 4\], t \[2\]\) fails: RuntimeError"),
     "a function": (lambda: lambda x, t: x, CFM, "must be a torch.nn.Module, not function"),

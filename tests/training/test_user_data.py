@@ -91,10 +91,10 @@ def test_from_a_file_to_a_bundle_to_rows_of_the_same_file(table, tmp_path, monke
 def test_nothing_is_guessed_where_the_architecture_has_nothing_for_it(table, tmp_path):
     result = run("train", "nsf-coupling", "--data", table, "--circular", "share=0:1", "--missing", "drop", *SET)
     assert result.exit_code == 1
-    assert "no transforms of circular columns\nTake nsf-circular." in result.stderr
+    assert "no transforms of circular columns\nUse nsf-circular." in result.stderr
     result = run("train", "nsf-circular", "--data", table, "--missing", "drop", *SET)
     assert result.exit_code == 1
-    assert "is for circular columns, and none is said to be" in result.stderr
+    assert "is for circular columns, and no column is stated to be circular" in result.stderr
     result = run("train", "nsf-coupling", "--data", table, *SET)
     assert (result.exit_code, "missing in 2 of 120 rows: 'Body height' 2" in result.stderr) == (1, True)
     result = run("train", "nsf-coupling")

@@ -1,4 +1,4 @@
-"""MODEL as commands take it that run code for it: ``my_module.py:make_flow`` and ``package.module:factory`` too."""
+"""MODEL for commands that may run code: ``my_module.py:make_flow`` and ``package.module:factory`` besides the rest."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ weights_option = click.option(
 
 
 def made_by_code(app: App, model: str, weights: Path | None, importing: Mapping[str, Any]) -> Source | None:
-    """The source of MODEL if it names code, which is then run, as one line says before; None for any other MODEL.
+    """The source of MODEL if it names code, which is run after a line that says so; None for any other MODEL.
 
     Raises:
-        UsageError: options that do not go with it.
-        what :func:`~zoo.models.sources.run_code` does.
+        UsageError: options that do not apply to it.
+        ZooError: as :func:`~zoo.models.sources.run_code`.
     """
     factory = Factory.of(model)
     if factory is None:

@@ -15,14 +15,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
     click.option("--given", multiple=True, metavar="COLUMNS", help="Columns to condition on: a,b or x_0..x_9."),
     click.option(
-        "--missing", type=click.Choice(["error", "drop", "indicator"]), help="What becomes of missing cells [error]."
+        "--missing", type=click.Choice(["error", "drop", "indicator"]), help="What to do with missing cells [error]."
     ),
     click.option("--bounds", multiple=True, metavar="NAME=LOW:HIGH", help="Lowest and highest value of a column."),
     click.option(
         "--circular", multiple=True, metavar="NAME[=LOW:HIGH]", help="A periodic column, and its period [-pi:pi]."
     ),
     click.option("--kind", "kinds", multiple=True, metavar="NAME=KIND", help="The kind of a column; id leaves it out."),
-    click.option("--split", metavar="SPLIT", help="A column that says train, validation or test, or 80/10/10."),
+    click.option("--split", metavar="SPLIT", help="A column that says train, validation or test; or 80/10/10."),
     click.option("--resize", metavar="SIDE", help="Size of pictures: 32, or 32x48 for height and width."),
     click.option("-D", "options", multiple=True, metavar="KEY=VALUE", help="Another option of the data. Repeatable."),
 )
@@ -51,7 +51,7 @@ def stated(
     """The options as a recipe's ``[data] options`` states them.
 
     Raises:
-        UsageError: a value that is none, or an option given twice.
+        UsageError: an invalid value, or an option given twice.
     """
     from zoo.reading.options import ranges, split_names
 

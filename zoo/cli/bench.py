@@ -23,23 +23,29 @@ if TYPE_CHECKING:
 
 @click.command("bench")
 @click.argument("model", metavar="MODEL")
-@click.option("--batch", default="1,16,256", show_default=True, metavar="N,...", help="Samples of a batch.")
+@click.option("--batch", default="1,16,256", show_default=True, metavar="N,...", help="Batch sizes.")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's sampler [the model's own].")
 @click.option("--sampler", help="Sampler of a diffusion [the model's own].")
 @click.option("--threads", metavar="N,...", help="CPU threads [1, and the number of cores].")
 @click.option("--provider", default="cpu", show_default=True, help="cpu, auto, cuda, or another provider.")
-@click.option("--condition", multiple=True, metavar="FILE|NAME=VALUE", help="As of `zoo run`, where one is needed.")
-@click.option("--seconds", type=float, default=20.0, show_default=True, help="For everything; the last one is ended.")
+@click.option("--condition", multiple=True, metavar="FILE|NAME=VALUE", help="As for `zoo run`.")
+@click.option(
+    "--seconds",
+    type=float,
+    default=20.0,
+    show_default=True,
+    help="Time for all measurements; the last one is finished.",
+)
 @click.option("--no-torch", is_flag=True, help="Do not compare with PyTorch.")
 @json_option
 @pass_app
 def command(app: App, /, model: str, batch: str, threads: str | None, seconds: float, **parsed: Any) -> None:
     """Measure how fast a model samples.
 
-    For each number of threads and each batch: milliseconds a step (a row of a diffusion's step table, or a call of a
-    model that samples in one), samples a second at all steps that the model takes, and what zoo takes of a step outside
-    the call of the graph. Where torch is installed and the model can be built, PyTorch takes turns with it in the same
-    process. Figures are medians, with their quartiles; ratios are taken turn by turn. Nothing spins while it waits.
+    For each number of threads and each batch size: milliseconds per step (a row of a diffusion's step table, or a call
+    of a model that samples in one), samples per second with all steps of the model, and the time that zoo itself spends
+    per step outside the graph call. Where torch is installed and the model can be built, PyTorch takes turns with it in
+    the same process. Figures are medians with quartiles; ratios are computed turn by turn. Waiting threads do not spin.
 
     \b
     zoo bench mnist-unet
@@ -110,7 +116,7 @@ class _Bundles:
 
 
 def _options(model: BundledModel, parsed: dict[str, Any]) -> dict[str, Any]:
-    """What a run is asked for with, checked before anything is measured."""
+    """The options of a run, checked before anything is measured."""
     from zoo.cli._conditions import condition_from
 
     options = {name: parsed[name] for name in ("steps", "sampler") if parsed[name] is not None}
@@ -128,7 +134,7 @@ def _in_pytorch(app: App, source: Source, bundle: BundledModel) -> tuple[Generat
     from zoo.registry.entries import importable
 
     if bundle.provider != "cpu":
-        return None, f"is compared on the CPU alone, not beside {bundle.provider}"
+        return None, f"it is compared on the CPU only, not with {bundle.provider}"
     if not importable("torch"):
         return None, "torch is not installed"
     try:
@@ -172,7 +178,7 @@ def _quartiles(spread: Spread) -> str:
 
 
 def _scaling(rows: Sequence[Measured]) -> str:
-    """What a larger batch and more threads gain, in a line."""
+    """How much a larger batch and more threads gain, in one line."""
     from zoo.benchmarking import OURS
 
     ours = [row for row in rows if row.engine == OURS]

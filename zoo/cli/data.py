@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 def command(app: App, /, path: str, output: Path | None, force: bool, **parsed: Any) -> None:
     """Look at data to train on.
 
-    FILE is a file or folder, or module:function, whose code is then run. Of a table the kind of each column is shown,
-    as `zoo train --data` would take it, its missing cells, the grain of rounded numbers and its categories; of
-    pictures, recordings and texts their shape and classes; and of all how they would be split.
+    FILE is a file, a folder, or module:function, whose code is then run. For a table this shows the kind of each column
+    as `zoo train --data` would treat it, its missing cells, the grain of rounded numbers and its categories; for
+    pictures, recordings and texts their shape and classes; and for all of them the sizes of the splits.
 
     \b
     zoo data people.csv
@@ -52,7 +52,7 @@ def command(app: App, /, path: str, output: Path | None, force: bool, **parsed: 
     problem = ""
     try:
         built = opened.built()
-    except DataError as error:  # what is missing is shown all the same
+    except DataError as error:  # the columns are shown all the same
         problem = f"{error}{f' {error.hint}' if error.hint else ''}"
     told = _told(opened, columns, built, problem, finding.digest(path))
     if output is not None:

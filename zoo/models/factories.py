@@ -1,6 +1,6 @@
-"""Models that somebody's code makes: ``my_module.py:make_flow`` and ``package.module:factory``.
+"""Models made by a user's code: ``my_module.py:make_flow`` and ``package.module:factory``.
 
-To name such a model is to run its code, which nothing else does: a plain path or name never imports anything that is
+Naming such a model runs its code, and nothing else does: a plain path or name never imports anything that is
 not a plugin, and what a file states (a recipe's teacher, say) is never run. Weights come from safetensors files alone.
 """
 
@@ -87,7 +87,7 @@ class Factory:
             MissingDependencyError: torch is not installed.
             UsageError: the file or module does not exist.
             UnknownNameError: it has no such function.
-            ConfigError: it fails, with its line, or makes something else than a model.
+            ConfigError: it fails, with its line, or returns something other than a model.
             WeightsError: weights that do not fit.
         """
         if not importable("torch"):
@@ -128,7 +128,7 @@ class Factory:
             try:
                 module = importlib.import_module(self.module)
             except ModuleNotFoundError as error:
-                # a module that is not there is told apart from one whose own imports fail
+                # tells a module that does not exist from one whose own imports fail
                 if error.name is not None and f"{self.module}.".startswith(f"{error.name}."):
                     raise _absent(self) from error
                 raise
@@ -162,7 +162,7 @@ def told(source: Mapping[str, Any]) -> str:
 
 
 def how_to_rebuild(source: Mapping[str, Any], folder: object) -> str:
-    """How the PyTorch model of a bundle is made again."""
+    """How to rebuild the PyTorch model of a bundle."""
     module, factory = str(source.get("module")), source.get("factory")
     where = f"from {module} import {factory}" if _MODULE.fullmatch(module) else f"{factory} from {module}.py"
     return (
@@ -181,7 +181,7 @@ def _absent(factory: Factory) -> UsageError:
 
 
 def _known(name: str) -> bool:
-    """Whether a module of that name exists, which a file must not stand in for."""
+    """Whether a module of that name exists, whose name a file must not take."""
     return name in sys.modules or importable(name)
 
 
@@ -198,7 +198,7 @@ def _on_path(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_folder() -> Iterator[None]:
-    """A block in which the current folder is not searched for no other reason than ``python -m zoo``."""
+    """A block in which the current folder is searched only if ``PYTHONPATH`` names it, not for ``python -m zoo``."""
     kept, here = list(sys.path), str(Path.cwd())
     asked_for = here in map(os.path.abspath, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
     if kept and kept[0] == here and "-m" in sys.orig_argv and not asked_for:
@@ -212,7 +212,7 @@ def _without_folder() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _telling(factory: Factory) -> Iterator[None]:
-    """Tell what somebody's code raises in one sentence, with its line."""
+    """Report what a user's code raises in one sentence, with its line."""
     try:
         yield
     except (KeyboardInterrupt, ZooError):
@@ -233,7 +233,7 @@ def _attribute(factory: Factory, module: ModuleType) -> Any:
 
 
 def _called(factory: Factory, function: Any) -> Any:
-    """What a factory returns; a model that the module has made is taken as it is."""
+    """What a factory returns; a model that the module has built already is taken as it is."""
     from torch import nn
 
     if isinstance(function, nn.Module):
@@ -253,7 +253,7 @@ def _called(factory: Factory, function: Any) -> Any:
 
 
 def _modelled(factory: Factory, value: Any) -> GenerativeModel:
-    """What a factory made as a model.
+    """What a factory returned, as a model.
 
     Raises:
         ConfigError: neither a model nor something that an adapter takes.
@@ -278,13 +278,13 @@ def _modelled(factory: Factory, value: Any) -> GenerativeModel:
         because = "" if refused is None else f": {refused}"
         raise ConfigError(
             f"{factory} returns the module {type(value).__name__}, which is not a zoo.GenerativeModel{because}",
-            hint="Of a network that denoises, return zoo.denoiser(net, event_shape=..., convention=...).",
+            hint="For a network that denoises, return zoo.denoiser(net, event_shape=..., convention=...).",
         )
     raise ConfigError(f"{factory} returns {type(value).__name__}, not a zoo.GenerativeModel")
 
 
 def _wrap() -> Any:
-    """What makes a model of one of another library (``zoo.wrap``); None in a version without it."""
+    """``zoo.wrap``, which adapts models of other libraries; None in a version without it."""
     try:
         return importlib.import_module(".wrapping", __package__).wrap
     except ModuleNotFoundError:
@@ -317,8 +317,8 @@ def _load(value: Any, path: Path, factory: Factory) -> str:
 def _module_of(model: nn.Module, arrays: Mapping[str, Array]) -> nn.Module:
     """The outermost module with all of the model's parameters whose tensors have the names of a file.
 
-    A file may be that of the network which the model was made around. If the names of none are those of the file, the
-    one whose names are most like them is taken, which is then refused by name.
+    A file may hold only the network that the model was built around. If no module has the names of the file, the one
+    with the most similar names is returned, and loading then names what differs.
     """
     everything = {id(p) for p in model.parameters()}
     whole = [m for m in model.modules() if everything <= {id(p) for p in m.parameters()}] or [model]

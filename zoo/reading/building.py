@@ -1,4 +1,4 @@
-"""What a reader returned as a data set: columns chosen, missing cells treated, conditions apart, rows split."""
+"""From what a reader returned to a data set: choose columns, treat missing cells, separate conditions, split rows."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _SPLIT_WORDS = {
     **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"),
     **dict.fromkeys(("test", "testing", "holdout"), "test"),
 }
-#: float32 keeps a grain where no number has more steps of it than this
+#: float32 resolves a grain as long as no number is more than this many steps of it
 _STEPS = 2**22
 
 
 @dataclass(frozen=True)
 class Built:
-    """A data set, and what a user should know of how it was made, one sentence each."""
+    """A data set, and notes for the user on how it was built, one sentence each."""
 
     data: Dataset
     notes: tuple[str, ...]
@@ -47,7 +47,7 @@ class Numbers:
 
 
 def build(name: str, content: Rows | Samples, options: Options) -> Built:
-    """Make a data set.
+    """Build a data set.
 
     Args:
         name: of the data set.
@@ -55,8 +55,8 @@ def build(name: str, content: Rows | Samples, options: Options) -> Built:
         options: of the user.
 
     Raises:
-        DataError: columns that there are not, missing cells that nothing was said about, numbers outside their bounds,
-            or too few rows.
+        DataError: unknown columns, missing cells where the options do not say what to do with them, numbers outside
+            their bounds, or too few rows.
     """
     return _of_rows(name, content, options) if isinstance(content, Rows) else _of_samples(name, content, options)
 
@@ -65,7 +65,7 @@ def recognised(rows: Rows, options: Options) -> list[Described]:
     """All columns of a table, as they are recognised or stated.
 
     Raises:
-        DataError: the options name a column that there is not.
+        DataError: the options name a column that does not exist.
     """
     _check_names(rows, options)
     columns = [described(name, cells, options.kinds.get(name)) for name, cells in rows.columns.items()]
@@ -73,7 +73,7 @@ def recognised(rows: Rows, options: Options) -> list[Described]:
 
 
 def _unheaded(column: Described, cells: Cells) -> Described:
-    """A column of an array: all are used, so whole numbers that tell rows apart are whole numbers."""
+    """A column of an array. None is left out, so whole numbers that identify rows are integers like others."""
     if column.kind == "constant":
         raise DataError(f"column {column.name} of the array has the same value throughout: leave it out")
     return described(column.name, cells, "integer") if column.kind == "id" else column
@@ -96,7 +96,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
         notes += said
     context.sort(key=lambda each: options.given.index(each.column.marks or each.column.name))
     if not event:
-        raise DataError("no column is left to model", hint="The others are given, or tell rows apart.")
+        raise DataError("no column is left to model", hint="All columns are given, or are constants, ids or texts.")
     x = np.stack([each.values for each in event], axis=1).astype(np.float32)
     condition, values = _condition(context)
     headings = [each.column.name for each in event]
@@ -125,7 +125,7 @@ def _table(event: Sequence[Numbers]) -> Table:
 
 
 def _check_names(rows: Rows, options: Options) -> None:
-    """Refuse headings that the table does not have, all at once, with near ones."""
+    """Refuse unknown headings, all at once, with suggestions."""
     named = [*options.given, *options.kinds, *options.bounds, *options.circular, *filter(None, [options.split])]
     unknown = [name for name in dict.fromkeys(named) if name not in rows.columns]
     if not unknown:
@@ -140,27 +140,27 @@ def _check_names(rows: Rows, options: Options) -> None:
 
 
 def _check_used(used: Sequence[Described], columns: Sequence[Described], options: Options) -> None:
-    """Refuse options for columns that they make no sense for."""
+    """Refuse options that make no sense for their columns."""
     kinds = {column.name: column.kind for column in columns}
     names = {column.name for column in used}
     for what, named in (("given", options.given), ("bounded", options.bounds), ("circular", options.circular)):
         for name in named:
             if name not in names:
                 raise DataError(
-                    f"column {name!r} cannot be {what}: it is left out, since it is {kinds[name]}",
-                    hint=f"State another kind, such as {name}=integer, if it is none." if name in kinds else None,
+                    f"column {name!r} cannot be {what}: it is left out, since its kind is {kinds[name]}",
+                    hint=f"If that is wrong, state its kind, such as --kind {name}=integer." if name in kinds else None,
                 )
             if what != "given" and name in options.given:
-                raise DataError(f"column {name!r} is given, so no sample of it is drawn that could be {what}")
+                raise DataError(f"column {name!r} is given, so it is not sampled and cannot be {what}")
             if what != "given" and kinds[name] in ("categorical", "boolean", "date"):
                 raise DataError(f"column {name!r} holds {kinds[name]} values, which cannot be {what}")
 
 
 def _kept(rows: Rows, used: Sequence[Described], options: Options) -> tuple[NDArray[np.bool_], list[str]]:
-    """Which rows are used, and what is told of missing cells.
+    """Which rows are used, and notes on missing cells.
 
     Raises:
-        DataError: there are missing cells, and nothing was said about them.
+        DataError: cells are missing, and the options do not say what to do with them.
     """
     every = np.ones(len(rows), bool)
     missing = [column for column in used if column.missing]
@@ -171,7 +171,7 @@ def _kept(rows: Rows, used: Sequence[Described], options: Options) -> tuple[NDAr
     if options.missing == "error":
         raise DataError(
             f"cells are missing in {int(gone.sum()):,} of {len(rows):,} rows: {listed}",
-            hint='Say what becomes of them: --missing drop, or --missing indicator (missing = "drop" in a recipe).',
+            hint='Say what to do with them: --missing drop, or --missing indicator (missing = "drop" in a recipe).',
         )
     if options.missing == "drop":
         return ~gone, [f"{int(gone.sum()):,} of {len(rows):,} rows are dropped for missing cells: {listed}"]
@@ -181,7 +181,7 @@ def _kept(rows: Rows, used: Sequence[Described], options: Options) -> tuple[NDAr
 def _numbers(
     column: Described, cells: Cells, options: Options, kept: NDArray[np.bool_]
 ) -> tuple[list[Numbers], list[str]]:
-    """A column as the model sees it, and beside it one that says where cells are missing, if any are."""
+    """A column as the model sees it, and a second one that says where cells are missing, if any are."""
     gone = cells.missing & kept
     if column.kind in ("categorical", "boolean"):
         texts = np.array(written(cells.values, cells))
@@ -204,7 +204,7 @@ def _numbers(
     described = Column(column.name, (), grain, low, high, date=cells.date, origin=origin)
     if not gone.any():
         return [Numbers(described, values)], told
-    # numbers from other rows: a constant in their place would be a spike, which no density has
+    # filled with numbers from other rows: a constant would be a spike, which no density has
     random = np.random.default_rng([options.split_seed, 1])
     values[cells.missing] = random.choice(values[kept & ~gone], int(cells.missing.sum()))
     mark = replace(Column.categories(f"{column.name} is missing", ("no", "yes")), marks=column.name)
@@ -217,7 +217,7 @@ def _kept_grain(column: Described, values: NDArray[np.float64]) -> tuple[float |
     largest = float(np.abs(values).max()) if len(values) else 0.0
     if grain is not None and largest > _STEPS * grain:
         return None, [
-            f"column {column.name!r} goes up to {largest:g}, where float32 does not keep its steps of {grain:g}"
+            f"column {column.name!r} goes up to {largest:g}, where float32 cannot resolve its steps of {grain:g}"
         ]
     return grain, []
 
@@ -236,7 +236,7 @@ def _check_range(name: str, values: NDArray[np.float64], options: Options) -> No
 
 
 def _domains(event: Sequence[Numbers], options: Options) -> dict[str, object]:
-    """Bounds and periods by the places of columns; rounded numbers have a grain more above, where their noise goes."""
+    """Bounds and periods by column index; rounded numbers get one grain more at the top, for their noise."""
     domains: dict[str, object] = {}
     for what, ranges in (("bounds", options.bounds), ("circular", options.circular)):
         each = {}
@@ -250,7 +250,7 @@ def _domains(event: Sequence[Numbers], options: Options) -> dict[str, object]:
 
 
 def _condition(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:
-    """The condition that columns make, and its values: a class, a vector, or parts."""
+    """The condition that the given columns form, and its values: a class, a vector, or parts."""
     if not context:
         return None, None
     classes = [each for each in context if each.column.values and not each.column.marks]
@@ -288,13 +288,12 @@ def _identifier(heading: str, taken: Iterable[str]) -> str:
 
 
 def _part(x: Array | Lazy, condition: Any, places: NDArray[np.int64]) -> Split:
-    chosen_condition = {n: v[places] for n, v in condition.items()} if isinstance(condition, Mapping) else condition
-    return Split(
-        chosen(x, places),
-        chosen_condition
-        if chosen_condition is None or isinstance(chosen_condition, dict)
-        else chosen_condition[places],
-    )  # type: ignore[arg-type]
+    selected: Any = None
+    if isinstance(condition, Mapping):
+        selected = {name: values[places] for name, values in condition.items()}
+    elif condition is not None:
+        selected = condition[places]
+    return Split(chosen(x, places), selected)  # type: ignore[arg-type]
 
 
 # -- splits -----------------------------------------------------------------------------------------------------------
@@ -313,8 +312,8 @@ def _splits(stated: NDArray[np.str_] | None, options: Options, cells: Cells | No
     words = [text.lower() for text in written(cells.values, cells)]
     if unknown := sorted({w for w, gone in zip(words, cells.missing, strict=True) if gone or w not in _SPLIT_WORDS}):
         raise DataError(
-            f"column {options.split!r} has the value {unknown[0]!r}, and says of each row whether it is of the split "
-            "train, validation or test"
+            f"column {options.split!r} has the value {unknown[0]!r}, and must name the split of each row: train, "
+            "validation or test"
         )
     return np.array([_SPLIT_WORDS[word] for word in words])
 
@@ -322,7 +321,8 @@ def _splits(stated: NDArray[np.str_] | None, options: Options, cells: Cells | No
 def _places(splits: NDArray[np.str_] | None, kept: NDArray[np.bool_], options: Options) -> list[NDArray[np.int64]]:
     """The rows of train, validation and test, in this order.
 
-    A source with training rows alone gives up some for validation and test; one without validation rows, some for it.
+    If a source has only training rows, some become validation and test rows; if one of these two is missing, some
+    training rows take its place.
 
     Raises:
         DataError: a split without rows.
@@ -333,7 +333,7 @@ def _places(splits: NDArray[np.str_] | None, kept: NDArray[np.bool_], options: O
         return _drawn(random.permutation(rows), options.shares)
     by_split = {name: rows[splits[rows] == name] for name in SPLITS}
     if not len(by_split["train"]):
-        raise DataError("no row is of the split train")
+        raise DataError("the split train has no rows")
     if not len(by_split["test"]) and not len(by_split["validation"]):
         return _drawn(random.permutation(by_split["train"]), options.shares)
     for name in ("validation", "test"):

@@ -6,7 +6,7 @@ from zoo.registry.cards import DataReader
 
 
 def readers() -> list[DataReader]:
-    """Every reader of this package; of the folders the first that recognises one reads it."""
+    """Every reader of this package; a folder is read by the first that recognises it."""
 
     def of(name: str, summary: str, entry: str, *suffixes: str, recognises: str = "", needs: str = "") -> DataReader:
         return DataReader(
@@ -25,7 +25,7 @@ def readers() -> list[DataReader]:
         of("safetensors", "tensors: samples and condition, or columns", "arrays:safetensors", ".safetensors"),
         of("parquet", "a table with typed columns", "columnar:parquet", ".parquet", needs="pyarrow"),
         of("arrow", "a table with typed columns", "columnar:arrow", ".arrow", ".feather", needs="pyarrow"),
-        of("lines", "a text file: a line a sample", "texts:read", ".txt"),
+        of("lines", "a text file with one sample per line", "texts:read", ".txt"),
         of(
             "huggingface",
             "a folder of Hugging Face datasets: a table, or pictures",

@@ -14,18 +14,18 @@ from zoo.dates import days, parsed
 from zoo.errors import DataError
 from zoo.reading.content import Cells
 
-#: cells that say that there is no value
+#: cells that stand for a missing value
 MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "#N/A"})
 #: the same, where all other cells of the column are numbers or dates
 _MISSING_NUMBERS = MISSING | {"?", "-", "None", "none", "."}
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-#: ways to write a date, tried in this order; the first that fits all cells is taken
+#: date formats, tried in this order; the first that fits all cells is taken
 _DATES = (
     *("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y/%m/%d"),
     *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y", "%d %b %Y", "%d %B %Y"),
 )
-#: two ways of which both may fit, and mean different days
+#: two date formats that may both fit and mean different days
 _AMBIGUOUS = ("%d/%m/%Y", "%m/%d/%Y")
 
 
@@ -36,7 +36,7 @@ def typed(texts: Sequence[str], *, decimal: str = ".") -> Cells:
 
     Args:
         texts: its cells.
-        decimal: what separates decimals: a point, or a comma.
+        decimal: the decimal separator: a point or a comma.
     """
     stripped = [text.strip() for text in texts]
     loose = [text in _MISSING_NUMBERS for text in stripped]
@@ -86,7 +86,7 @@ def of_values(values: Iterable[Any], heading: str) -> Cells:
 
 
 def _of_objects(array: Array, heading: str) -> Cells:
-    """Python values: those that are there decide the type."""
+    """Python values; those that are not missing decide the type."""
     gone = np.array([value is None or (isinstance(value, float) and value != value) or _nat(value) for value in array])
     present = list(array[~gone])
     if not present:
@@ -101,7 +101,9 @@ def _of_objects(array: Array, heading: str) -> Cells:
         moments = np.array([_moment(value) for value in present])
         return _of_moments(_spread(moments, gone), gone)
     kinds_found = ", ".join(sorted({type(value).__name__ for value in present})[:3])
-    raise DataError(f"column {heading!r} holds values of the types {kinds_found}; a column is numbers, texts or dates")
+    raise DataError(
+        f"column {heading!r} holds values of the types {kinds_found}; a column holds numbers, texts or dates"
+    )
 
 
 def _moment(value: Any) -> float:
@@ -123,7 +125,7 @@ def _numbers(present: Array, gone: Sequence[bool], digits: int) -> Cells:
 
 
 def _spread(present: Array, gone: Sequence[bool] | Array) -> Array:
-    """Values at the places of a column that are not missing."""
+    """A column with these values where it is not missing, and zeros elsewhere."""
     column = np.zeros(len(gone), present.dtype)
     column[~np.asarray(gone, bool)] = present
     return column
@@ -140,7 +142,7 @@ def _decimals(text: str) -> int:
 
 
 def _dates(texts: Sequence[str]) -> tuple[Array, str] | None:
-    """Days since 1970-01-01, and how they are written; None for texts that are no dates, or might be two."""
+    """Days since 1970-01-01, and how they are written; None for texts that are not dates, or are ambiguous."""
     if not any(character.isdigit() for character in texts[0]):
         return None
     for written in _DATES:

@@ -21,14 +21,14 @@ from zoo.reading.content import Cells
 
 Kind = Literal["continuous", "integer", "categorical", "boolean", "date", "constant", "id", "text"]
 KINDS: tuple[str, ...] = get_args(Kind)
-#: kinds that tell rows apart, or nothing, and so are left out of models
+#: kinds that identify rows or carry no information, and so are left out of models
 LEFT_OUT = ("constant", "id", "text")
 
 _TRUTHS = ({"false", "true"}, {"no", "yes"}, {"n", "y"}, {"f", "t"}, {"0", "1"}, {"off", "on"})
 _IDENTIFIES = re.compile(r"(^|[\W_])(id|uuid|guid|index|key)$|^Unnamed: 0$", re.IGNORECASE)
 #: more distinct texts than this are not categories
 _CATEGORIES = 1000
-#: fewer rows than this are no evidence that whole numbers count them
+#: in fewer rows than this, consecutive whole numbers are not taken for row numbers
 _COUNTED = 10
 #: float32 has 24 bits: a grain is kept where a column's range has no more steps than this
 _STEPS = 2**22
@@ -43,9 +43,9 @@ class Described:
     Attributes:
         name: its heading.
         kind: of :data:`KINDS`.
-        rows: how many it has.
-        missing: how many of them have no value.
-        distinct: how many different values there are.
+        rows: number of rows.
+        missing: how many of its cells have no value.
+        distinct: number of different values.
         grain: the width that its numbers were rounded to, in days for dates; or None.
         values: names of its categories, as written in the file.
         minimum: the smallest value, as written in the file; None for categories and texts.
@@ -84,7 +84,7 @@ def described(name: str, cells: Cells, stated: str | None = None) -> Described:
         stated: the kind that a user says it is, instead of what would be recognised.
 
     Raises:
-        DataError: a kind that its values cannot be of.
+        DataError: a stated kind that its values cannot have.
     """
     present = cells.present
     unique = np.unique(present)
@@ -126,11 +126,11 @@ def written(values: Array, cells: Cells) -> list[str]:
 def grain_of(x: Array, cells: Cells) -> float | None:
     """The width that numbers were rounded to; None for numbers that are as good as continuous.
 
-    Whole numbers that are all multiples of a number, such as incomes in hundreds, have that grain; others that of the
-    last decimal. Dates have a day, an hour, a minute or a second.
+    Whole numbers that are all multiples of a number, such as incomes in hundreds, have that number as their grain;
+    other numbers the width of their last decimal; dates a day, an hour, a minute or a second.
 
     Args:
-        x: the numbers that are there.
+        x: the numbers that are not missing.
         cells: how they were written.
     """
     if not len(x):
@@ -149,12 +149,12 @@ def grain_of(x: Array, cells: Cells) -> float | None:
 
 
 def _multiples(x: Array, step: float) -> bool:
-    """Whether moments, in days, are whole numbers of a step; a hundredth of a second is rounding."""
+    """Whether moments, in days, are multiples of a step, up to a hundredth of a second."""
     return bool((np.abs(x - np.round(x / step) * step) < 1e-7).all())
 
 
 def _recognised(name: str, cells: Cells, present: Array, unique: Array) -> tuple[str, str]:
-    """The kind of a column, and why, where that is not plain."""
+    """The kind of a column, and why, where that is not obvious."""
     n, distinct = len(present), len(unique)
     if distinct <= 1:
         value = written(unique, cells)[0] if distinct else ""
@@ -166,19 +166,19 @@ def _recognised(name: str, cells: Cells, present: Array, unique: Array) -> tuple
     if present.dtype.kind in "iu":
         counts = n >= _COUNTED and int(unique[-1]) - int(unique[0]) == n - 1
         if distinct == n and (counts or _IDENTIFIES.search(name)):
-            return "id", "each row has another number"
+            return "id", "each row has a different number"
         return "integer", ""
     if present.dtype.kind == "f":
         return "continuous", ""
     if distinct <= min(_CATEGORIES, max(2, n // 2)):
         return "categorical", ""
     if distinct == n:
-        return "id", "each row has another text"
+        return "id", "each row has a different text"
     return "text", f"{distinct} different texts in {n} rows are too many for categories"
 
 
 def _ordered(texts: list[str], kind: str) -> list[str]:
-    """Categories in the order of their numbers: sorted as numbers if they are, else as texts; false before true."""
+    """Categories in order: sorted as numbers if all are numbers, else as texts; false before true."""
     try:
         return sorted(texts, key=float)
     except ValueError:

@@ -21,9 +21,9 @@ class Cells:
     Attributes:
         values: ``[n]``: float64, int64, bool, or text (kind U); dates are days since 1970-01-01 in float64.
         missing: ``[n]``, true where there is no value; the value there means nothing.
-        date: how a date is written, for :meth:`datetime.datetime.strftime`; empty for a column that holds none.
+        date: how a date is written, for :meth:`datetime.datetime.strftime`; empty for a column without dates.
         digits: the most decimals that a number is written with, or None if that is not known.
-        note: what a user should know of how it was read, in one sentence, or empty.
+        note: what a user should know about how it was read, in one sentence, or empty.
     """
 
     values: Array
@@ -34,7 +34,7 @@ class Cells:
 
     @property
     def present(self) -> Array:
-        """The values that are there."""
+        """The values that are not missing."""
         return self.values[~self.missing]
 
 
@@ -44,7 +44,7 @@ class Rows:
 
     Attributes:
         columns: by heading, in the order of the file; all of one length.
-        splits: ``[n]`` names of the split that each row belongs to, if the source says; or None.
+        splits: ``[n]`` names of the split that each row belongs to, or None if the source does not say.
         headed: whether the headings are the user's own, so that samples are written with them.
     """
 
@@ -66,7 +66,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples that are no rows of a table: pictures, recordings, texts, arrays.
+    """Samples other than rows of a table: pictures, recordings, texts, arrays.
 
     Attributes:
         x: ``[n, *event]``, in memory or not.
@@ -76,7 +76,7 @@ class Samples:
         modality: the meaning of a sample's numbers, where its shape does not tell.
         grain: the width that all numbers were rounded to, or None.
         splits: as of :class:`Rows`.
-        notes: what a user should know of how they were read, one sentence each.
+        notes: what a user should know about how they were read, one sentence each.
     """
 
     x: Array | Lazy

@@ -48,7 +48,7 @@ class Opened:
 
 
 def is_function(path: str) -> bool:
-    """Whether a path is ``module:function``, which is code that runs, and no file."""
+    """Whether a path names code to run (``module:function``) rather than a file."""
     return function.NAMES.fullmatch(path) is not None and not Path(path).exists()
 
 
@@ -57,13 +57,13 @@ def opened(path: str, settings: Mapping[str, object], registry: Registry) -> Ope
 
     Args:
         path: of a file or folder, or ``module:function``.
-        given: options, those that all formats share and those of its reader.
+        settings: the options, both those that all formats share and those of its reader.
         registry: where readers are looked up.
 
     Raises:
-        DataError: there is no such path, no reader reads it, or its content is not what it should be.
-        ConfigError: an option that nobody takes, or an invalid value.
-        PluginError: a reader that fails, which is named.
+        DataError: there is no such path, no reader reads it, or its content is invalid.
+        ConfigError: an unknown option, or an invalid value.
+        PluginError: a reader fails, which is named.
     """
     shared, own = options.read(settings, f"the options of {path}")
     if is_function(path):
@@ -94,12 +94,12 @@ def reader_of(path: Path, registry: Registry) -> DataReader:
 
     Raises:
         DataError: there is none.
-        PluginError: one that fails to say.
+        PluginError: a reader fails to say whether it reads a folder.
     """
     readers = [item.description for item in registry.items("data reader")]
     known = [reader for reader in readers if isinstance(reader, DataReader)]
     if path.is_dir():
-        # a folder of Hugging Face's may hold pictures too, so readers that know names of files come first
+        # folders of other formats may hold pictures too, so the reader of pictures comes last
         order = sorted((r for r in known if r.recognises), key=lambda r: (r.name == "pictures", r.name))
         for reader in order:
             if _recognised(path, reader, registry):
@@ -150,7 +150,7 @@ def _listed(readers: list[DataReader]) -> str:
 
 
 def digest(path: str) -> str:
-    """The sha256 of a file; of a folder that of all its files, with their paths; of a function that of its module.
+    """The SHA-256 of a file, of all files of a folder with their paths, or of the module of a function.
 
     Raises:
         DataError: it cannot be read.

@@ -23,7 +23,7 @@ def content_of(value: Any, *, condition: Any = None) -> Rows | Samples:
 
     Args:
         value: the data.
-        given: conditions ``[n]`` or ``[n, d]`` of arrays, or None.
+        condition: conditions ``[n]`` or ``[n, d]``, or None.
 
     Raises:
         DataError: anything else.
@@ -79,7 +79,7 @@ def _column(frame: Any, name: Any) -> Array:
 
 
 def of_array(array: Array) -> Rows | Samples:
-    """Samples ``[n, ...]``: rows of numbers, or what has more axes.
+    """Samples ``[n, ...]``: rows of numbers, or samples with more axes.
 
     Raises:
         DataError: no axis of samples, or neither numbers nor a structured array.
@@ -97,7 +97,7 @@ def of_array(array: Array) -> Rows | Samples:
 
 
 def _levels(array: Array) -> int | None:
-    """Of bytes, such as pixels, 256; of numbers with a fraction none."""
+    """256 for bytes, such as pixels; None for other numbers."""
     return 256 if array.dtype == np.uint8 else None
 
 
@@ -106,8 +106,8 @@ def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str 
 
     Args:
         arrays: by name.
-        samples: the name of the samples; empty finds it.
-        condition: the name of the condition; empty finds it.
+        samples: the name of the samples; empty to recognise it.
+        condition: the name of the condition; empty to recognise it.
 
     Raises:
         DataError: no such array, or it is not clear which are the samples.
@@ -136,7 +136,7 @@ def with_condition(content: Rows | Samples, condition: Array) -> Samples:
     """Samples with a condition for each: classes ``[n]`` as whole numbers or texts, or numbers ``[n]``, ``[n, d]``.
 
     Raises:
-        DataError: another number of conditions than of samples, or neither.
+        DataError: the numbers of conditions and samples differ, or the conditions are neither classes nor numbers.
     """
     if len(condition) != len(content):
         raise DataError(f"{len(content)} samples come with {len(condition)} conditions")
@@ -156,10 +156,12 @@ def with_condition(content: Rows | Samples, condition: Array) -> Samples:
 
 
 def _plain(rows: Rows) -> Samples:
-    """The columns of an array as one again."""
+    """The columns of a table as one array."""
     for name, cells in rows.columns.items():
         if cells.missing.any() or cells.values.dtype.kind not in "fiub":
-            raise DataError(f"column {name!r} is not of numbers alone: name the columns that are given instead")
+            raise DataError(
+                f"column {name!r} holds more than numbers: name the given columns instead of passing an array"
+            )
     return Samples(np.stack([cells.values for cells in rows.columns.values()], 1).astype(np.float32))
 
 
@@ -180,14 +182,16 @@ def _of_items(items: Any) -> Rows | Samples:
 
 
 def _numpy(value: Any, what: str) -> Array:
-    """A value as an array; a tensor leaves its device."""
+    """A value as an array; a tensor is copied to the CPU."""
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu().numpy()
         array: Array = np.asarray(value)
     except Exception as error:  # whatever NumPy or a library raises
         told = " ".join(str(error).split())[:200]
-        raise DataError(f"{what} cannot be made an array: {told}") from error
+        raise DataError(f"{what} cannot be converted to an array: {told}") from error
     if array.dtype.kind == "O" and array.ndim != 1:
-        raise DataError(f"{what} holds Python objects or arrays of different shapes, of which no array can be made")
+        raise DataError(
+            f"{what} holds Python objects or arrays of different shapes, which cannot be converted to one array"
+        )
     return array

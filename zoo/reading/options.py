@@ -21,13 +21,13 @@ _TURN = (-math.pi, math.pi)
 
 @dataclass(frozen=True)
 class Options:
-    """What is done with rows or samples, whatever format they come in.
+    """Options of rows or samples that all formats share.
 
     Attributes:
         given: headings of the columns that samples are conditioned on; ``x_0..x_9`` stands for ten of them.
-        missing: what becomes of rows with missing cells: ``"error"`` refuses them, ``"drop"`` leaves them out, and
-            ``"indicator"`` keeps them, with a column for each such column that says where its numbers are missing;
-            categories get a category more.
+        missing: what is done with rows that have missing cells: ``"error"`` refuses them, ``"drop"`` leaves them out,
+            and ``"indicator"`` keeps them: a second column says where the numbers of a column are missing, and
+            categories get one category more.
         kinds: heading -> kind, where it is not the one that would be recognised; ``"id"`` leaves a column out.
         bounds: heading -> lowest and highest possible value. No sample lies outside.
         circular: heading -> beginning and end of the period.
@@ -95,7 +95,7 @@ def expanded(names: Iterable[str]) -> tuple[str, ...]:
             continue
         first, last = int(match[2]), int(match[4])
         if first > last:
-            raise ConfigError(f"{name} counts down")
+            raise ConfigError(f"the range {name} counts down")
         width = len(match[2]) if match[2].startswith("0") else 0
         headings += [f"{match[1]}{number:0{width}d}" for number in range(first, last + 1)]
     if twice := [name for name in headings if headings.count(name) > 1]:
@@ -109,7 +109,7 @@ def split_names(text: str) -> list[str]:
 
 
 def ranges(texts: Sequence[str], option: str, *, turn: bool = False) -> dict[str, list[float]]:
-    """``NAME=LOW:HIGH`` of a command line, several separated by commas; a name alone is one turn, where allowed.
+    """``NAME=LOW:HIGH`` of a command line, several separated by commas; a bare name stands for one turn, where allowed.
 
     Raises:
         ConfigError: anything else.
@@ -139,6 +139,6 @@ def _number(text: str) -> float:
 
 
 def described(options: Options) -> dict[str, Any]:
-    """As JSON values, without what is the default."""
+    """As JSON values, without the defaults."""
     default = records.write(Options())
     return {name: value for name, value in records.write(options).items() if value != default[name]}

@@ -1,4 +1,4 @@
-"""What ONNX Runtime itself takes of a run: the seconds of each call of a session's graphs."""
+"""How much of a run ONNX Runtime itself takes: the seconds of each call of a session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.runtime.session import Session
 
 @contextlib.contextmanager
 def timed(session: Session) -> Iterator[list[float]]:
-    """A block in which the calls of a session are timed, nothing around them: no checks, no binding, no copies.
+    """A block that times the calls of a session alone, without checks, binding and copies around them.
 
     Calls that are recorded as CUDA graphs are not seen.
 
@@ -29,7 +29,7 @@ def timed(session: Session) -> Iterator[list[float]]:
 
 
 class _Timed:
-    """A session of ONNX Runtime that notes how long its calls take."""
+    """A session of ONNX Runtime that records how long its calls take."""
 
     def __init__(self, session: Any, calls: list[float]) -> None:
         self._session, self._calls = session, calls

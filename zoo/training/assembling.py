@@ -1,4 +1,4 @@
-"""Recipes from the command line or from Python: of an architecture and data, with keys set one by one."""
+"""Recipes from the command line or Python: from an architecture and data, with keys set one by one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def with_data(recipe: Recipe, data: str, options: Mapping[str, object]) -> Recip
 
 
 def _data(data: str, options: Mapping[str, object]) -> DataRecipe:
-    """What ``--data`` names: a path that exists or is code, or else the name of a data set."""
+    """What ``--data`` names: a path, code, or else the name of a data set."""
     at_path = Path(data).exists() or is_function(data) or "/" in data or Path(data).suffix != ""
     return DataRecipe(path=data, options=dict(options)) if at_path else DataRecipe(data, dict(options))
 
@@ -52,7 +52,7 @@ def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     """A recipe with keys set, as in ``training.steps=2000``; values are JSON where they can be, else text.
 
     Raises:
-        UsageError: not KEY=VALUE, or a key below one that is no table.
+        UsageError: not KEY=VALUE, or a key below one that is not a table.
         ConfigError: a key that a recipe does not have, or an invalid value.
     """
     values: dict[str, Any] = copy.deepcopy(recipe.describe())
@@ -65,7 +65,7 @@ def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         for name in way:
             table = table.setdefault(name, {})
             if not isinstance(table, dict):
-                raise UsageError(f"--set {change}: {name} is no table")
+                raise UsageError(f"--set {change}: {name} is not a table")
         try:
             table[last] = json.loads(text)
         except ValueError:

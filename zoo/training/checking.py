@@ -1,4 +1,4 @@
-"""Everything that is wrong with a recipe, at once, with near names; nothing is trained."""
+"""All mistakes in a recipe at once, with suggestions for misspelt names; nothing is trained."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _of_record(cls: Any, values: Mapping[str, Any], where: str, wanted: tuple[st
         cls: the dataclass that it is read as.
         values: the table.
         where: what stands before its keys in messages.
-        wanted: keys that must be there; None for those without a default.
+        wanted: required keys; None for those without a default.
     """
     known = {f.name: f for f in dataclasses.fields(cls)}
     required = [n for n, f in known.items() if f.default is f.default_factory is dataclasses.MISSING]
@@ -85,7 +85,7 @@ def _of_record(cls: Any, values: Mapping[str, Any], where: str, wanted: tuple[st
         if name not in known:
             yield f"{where}{name}: {told(UnknownNameError('key', str(name), known))}"
             continue
-        if cls is TrainingRecipe and name == "keep":  # which makes sense beside another key, or not
+        if cls is TrainingRecipe and name == "keep":  # whether it makes sense depends on another key
             problem = told(UnknownNameError("training.keep", str(value), KEEP)) if value not in KEEP else ""
         else:
             problem = _of_key(cls, name, value, {each: values[each] for each in required if each in values}, where)
@@ -103,7 +103,7 @@ def _of_key(cls: Any, name: str, value: object, others: Mapping[str, Any], where
         others: values of keys without a default.
         where: what stands before its keys in messages.
     """
-    if cls is DataRecipe and name == "sha256":  # of what is at a path, which the whole recipe says
+    if cls is DataRecipe and name == "sha256":  # needs a path, which is checked with the whole recipe
         others = {"path": "x"}
     if cls is DataRecipe and name == "options":
         others = {"name": "x"}
@@ -150,7 +150,7 @@ def _resolved(registry: Registry, source: object) -> object:
 
 
 def _of_data(data: Mapping[str, Any], registry: Registry) -> list[str]:
-    """An unknown data set or a path that leads nowhere, and options that nobody takes."""
+    """An unknown data set or a path that does not exist, and unknown options."""
     name, path, options = data.get("name"), data.get("path"), data.get("options", {})
     if not isinstance(options, Mapping):
         return ["data.options must be a table"]
@@ -173,7 +173,7 @@ def _of_data(data: Mapping[str, Any], registry: Registry) -> list[str]:
 
 
 def _of_path(path: str, options: Mapping[str, Any], registry: Registry) -> Iterator[str]:
-    """Options of a path one by one, and then the path, which is read if it is no code."""
+    """Mistakes in options of a path one by one, and then in what the path holds, unless it is code."""
     shared = {f.name for f in dataclasses.fields(data_options.Options)}
     good = dict(options)
     for name in [each for each in options if each in shared]:
@@ -200,7 +200,7 @@ def _of_path(path: str, options: Mapping[str, Any], registry: Registry) -> Itera
 
 
 def _of_columns(path: str, options: Mapping[str, Any], registry: Registry) -> Iterator[str]:
-    """Headings that there are not, and what else keeps the data from being made of the path."""
+    """Unknown headings, and whatever else prevents building a data set."""
     try:
         opened = finding.opened(path, options, registry)
         if isinstance(opened.content, Rows):
@@ -219,7 +219,7 @@ def _of_distillation(table: Mapping[str, Any], registry: Registry) -> Iterator[s
 
 
 def _of_whole(values: Mapping[str, Any], registry: Registry) -> list[str]:
-    """What only the whole recipe says: keys that contradict each other, and a config that builds no model."""
+    """What shows only in the whole recipe: keys that contradict each other, or a config that builds no model."""
     from zoo.models.building import build
     from zoo.training.loop import check_fit
     from zoo.training.run import completed, data_of

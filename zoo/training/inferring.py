@@ -22,19 +22,19 @@ _LOOKED_AT = 10_000
 def inferred(
     architecture: str, data: Dataset, config: Mapping[str, object], registry: Registry
 ) -> tuple[dict[str, object], list[str]]:
-    """A config with what the data determine and it does not state.
+    """Complete a config with what the data determine and it does not state.
 
     Args:
         architecture: its name.
         data: the data.
-        config: what is stated, which wins.
+        config: the stated settings, which take precedence.
         registry: where the architecture is looked up.
 
     Returns:
-        the whole config, and the names of what was inferred.
+        the complete config, and the names of the inferred settings.
 
     Raises:
-        ConfigError: data with bounded or circular columns, or conditions, that the architecture has nothing for.
+        ConfigError: the architecture does not support the bounded or circular columns, or the conditions, of the data.
     """
     described = registry.architecture(architecture)
     cls = registry.load_entry(described)
@@ -72,7 +72,7 @@ def _condition(data: Dataset, *, optional: bool) -> Condition | None:
 
 
 def _marginals(data: Dataset, *, always: bool) -> dict[str, Any]:
-    """The map of each column to about normal ones, which categories need, and diffusions for all columns."""
+    """Maps of columns to approximately normal ones: categories need them, and diffusions take them for all columns."""
     if data.levels is not None or len(data.event_shape) != 1 or isinstance(data.modality, Audio):
         return {}
     counts = [0] * data.event_shape[0]
@@ -84,7 +84,7 @@ def _marginals(data: Dataset, *, always: bool) -> dict[str, Any]:
 
 
 def _units(data: Dataset) -> dict[str, Any]:
-    """The units that a diffusion's network sees: pixels and recordings by their range, all else standardised."""
+    """The units that a diffusion's network sees: discrete data scaled by their range, all else by its deviation."""
     if data.levels is not None:
         half = data.levels / 2
         return {"shift": half, "scale": half, "data_min": 0.0, "data_max": float(data.levels)}
@@ -99,16 +99,16 @@ def _units(data: Dataset) -> dict[str, Any]:
 def _check_domains(
     architecture: str, data: Dataset, accepted: Mapping[str, object], config: Mapping[str, object]
 ) -> None:
-    """Refuse domains of columns that an architecture has no transform for, and one for circles without any."""
+    """Refuse bounded or circular columns without a transform, and a circular architecture without such columns."""
     for what in ("bounds", "circular"):
         if what in data.extra and what not in accepted:
             others = "nsf-circular" if what == "circular" else "flows over vectors, such as nsf-coupling, and mlp"
             kind = "circular" if what == "circular" else "bounded"
             raise ConfigError(
-                f"the architecture {architecture!r} has no transforms of {kind} columns", hint=f"Take {others}."
+                f"the architecture {architecture!r} has no transforms of {kind} columns", hint=f"Use {others}."
             )
     if "circular" in accepted and "circular" not in data.extra and not config.keys() & {"circular", "low", "period"}:
         raise ConfigError(
-            f"the architecture {architecture!r} is for circular columns, and none is said to be",
+            f"the architecture {architecture!r} is for circular columns, and no column is stated to be circular",
             hint="Name them, such as --circular phi, or phi=0:360 for another period than 2π.",
         )

@@ -1,6 +1,6 @@
-"""Which argument of somebody's network is the state, which the time and which the condition.
+"""Which argument of a foreign network is the state, which the time and which the condition.
 
-The names of its parameters say so, or its author does. Nothing is guessed from their order, which differs between
+The names of its parameters tell, or the caller states it. Nothing is guessed from their order, which differs between
 projects: ``net(x, t)`` here, ``net(t, x)`` there.
 """
 
@@ -76,11 +76,11 @@ def call_of(net: nn.Module, arguments: Arguments | None, condition: Sequence[str
     Args:
         net: the network.
         arguments: its arguments in order, as ``"x"``, ``"time"`` and ``"condition"`` or the names of parts; or these by
-            the names of parameters; or ``"cat"``; None looks at the names of its parameters.
+            the names of parameters; or ``"cat"``; None recognises the parameters by their names.
         condition: what it is conditioned on: nothing, ``("condition",)``, or the names of parts.
 
     Raises:
-        ConfigError: it cannot be told, or the condition has no place.
+        ConfigError: the arguments are not recognised, or the condition has no place.
     """
     roles = (STATE, TIME, *condition)
     if arguments is None:
@@ -102,7 +102,7 @@ def _looked_at(net: nn.Module, roles: Sequence[str]) -> Call:
     try:
         parameters = list(inspect.signature(net.forward).parameters.values())
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{what} does not say what it takes", hint=_HINT) from error
+        raise ConfigError(f"{what} does not tell its arguments", hint=_HINT) from error
     listed = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     shown = f"{what}({', '.join(str(p) for p in parameters)})"
     by_role: dict[str, inspect.Parameter] = {}
@@ -115,20 +115,20 @@ def _looked_at(net: nn.Module, roles: Sequence[str]) -> Call:
                 f"{shown} has more than one argument that may be the {_told(role)}: {several}", hint=_HINT
             )
         if not fits:
-            raise ConfigError(f"none of the arguments of {shown} is called like the {_told(role)}", hint=_HINT)
+            raise ConfigError(f"none of the arguments of {shown} has a name for the {_told(role)}", hint=_HINT)
         by_role[role] = fits[0]
     taken = {p.name for p in by_role.values()}
     if rest := [p.name for p in listed if p.default is p.empty and p.name not in taken]:
         conditional = "" if len(roles) > 2 else ", and the model has no condition"
         raise ConfigError(
             f"{shown} also needs {' and '.join(rest)}{conditional}",
-            hint="Give a condition that it may be, or wrap the network in a module that passes it.",
+            hint="If that is the condition, pass condition=...; else wrap the network in a module that supplies it.",
         )
     return _call(by_role, listed)
 
 
 def _call(by_role: Mapping[str, inspect.Parameter], listed: Sequence[inspect.Parameter]) -> Call:
-    """By name, but for arguments that are taken by position alone, which come first."""
+    """By name, except for positional-only arguments, which come first."""
     roles = {p.name: role for role, p in by_role.items()}
     first = [p for p in listed if p.kind is p.POSITIONAL_ONLY and p.name in roles]
     return Call(

@@ -27,8 +27,8 @@ Sources: Tong et al. 2024, arXiv:2302.00482 (torchcfm); Lipman et al. 2024, arXi
 al. 2022, arXiv:2206.00364, table 1 and appendix C (EDM); Ho et al. 2020; Salimans & Ho 2022 (v).
 
 A field that is not E[x₁ - x₀ | x] of independent normal noise x₀, as of a coupling or of another source, is integrated
-all the same: with D = x + (1 - s)·dx/ds, every deterministic sampler solves dx/ds. Only what adds noise again does not
-apply to it.
+as well: with D = x + (1 - s)·dx/ds, every deterministic sampler solves dx/ds. Only samplers
+that add noise again do not apply to it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Convention:
     Attributes:
         path: the Gaussian path; None if it is not the same for all of them.
         prediction: one of :data:`zoo_diffusion.prediction.Prediction`, ``"minus-epsilon"`` or ``"path-velocity"``.
-        time: what they are told of the time.
+        time: how they receive the time.
         sampling: defaults of sampling.
         settings: further settings of the diffusion.
         labels: how they take classes.
@@ -111,7 +111,7 @@ def convention(name: str) -> Convention:
     """The convention of that name.
 
     Raises:
-        UnknownNameError: there is none.
+        UnknownNameError: there is no such convention.
     """
     if name not in CONVENTIONS:
         raise UnknownNameError("convention", str(name), CONVENTIONS)
@@ -119,14 +119,14 @@ def convention(name: str) -> Convention:
 
 
 def timed(path: CorruptionPath, time: Time | Sequence[float]) -> GaussianPath:
-    """The path whose network is told the time so.
+    """The path whose network receives the time in this form.
 
     Args:
         path: a Gaussian path.
         time: a name of :data:`TIMES`, or the times at data and at noise.
 
     Raises:
-        ConfigError: a path that is not Gaussian, or such a time that it does not have.
+        ConfigError: a path that is not Gaussian, or a time that the path does not have.
     """
     if not isinstance(path, GaussianPath):
         raise ConfigError(f"the path {path.name} has no noise levels; a denoiser needs a Gaussian path")
@@ -149,7 +149,7 @@ def timed(path: CorruptionPath, time: Time | Sequence[float]) -> GaussianPath:
 
 
 def _linear(path: GaussianPath, at_data: float, at_noise: float) -> GaussianPath:
-    """The path whose network's time goes evenly between two numbers."""
+    """The path whose network's time changes linearly between two numbers."""
     if isinstance(path, RectifiedFlow):
         if at_data != 0 and at_noise != 0:
             raise ConfigError(f"the time of rectified-flow is 0 at one end, not {at_data:g} and {at_noise:g}")

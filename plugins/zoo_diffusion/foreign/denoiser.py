@@ -1,4 +1,4 @@
-"""``zoo.denoiser``: a model of any network that somebody trained to denoise."""
+"""``zoo.denoiser``: a model around any network that was trained to denoise."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from zoo_diffusion.prediction import Prediction
 MINUS_EPSILON, PATH_VELOCITY = "minus-epsilon", "path-velocity"
 PREDICTIONS = (*get_args(Prediction), MINUS_EPSILON, PATH_VELOCITY)
 LABELS = ("index", "one-hot")
-#: variance of a network whose second half of channels is of no use
+#: variance of a network whose second half of channels is ignored
 DROPPED = "dropped"
 
 
@@ -66,17 +66,17 @@ def denoiser(
     Args:
         net: the network.
         event_shape: shape of one sample.
-        convention: whose network it is like.
+        convention: the convention that the network follows.
         path: the Gaussian path, by name or description (:mod:`zoo.paths`).
-        betas: instead of a path the betas of a DDPM, ``[T]``.
+        betas: the betas ``[T]`` of a DDPM, instead of a path.
         prediction: what it predicts (:mod:`zoo_diffusion.prediction`), ``"minus-epsilon"``, or ``"path-velocity"``:
             dx/ds, where s is its own time.
-        time: what it is told of the time: ``"data-to-noise"`` from 0 to 1, ``"noise-to-data"`` from 0 to 1 the other
+        time: how it receives the time: ``"data-to-noise"`` from 0 to 1, ``"noise-to-data"`` from 0 to 1 the other
             way, ``"thousand"`` from 0 at data to 1000; the ``"timestep"`` of a discrete path, or the same as whole
             numbers (``"index"``; between timesteps the nearest); ``"sigma"``, ``"log-sigma"``, ``"log-sigma/4"`` or
             ``"log-half-sigma"``, of the noise level σ/α; or two numbers, the time at data and at noise.
         arguments: what it takes, in order, as ``("x", "time", "condition")``; the same by the names of its parameters;
-            or ``"cat"`` for cat([x, time], 1). None looks at the names of its parameters.
+            or ``"cat"`` for cat([x, time], 1). None recognises the parameters by their names.
         time_shape: ``"batch"`` [n], ``"column"`` [n, 1] or ``"scalar"`` []; None tries them in this order.
         labels: classes as numbers, ``"index"``, or ``"one-hot"``, where zeros stand for no class.
         condition: classes, a vector, or named parts, which are its arguments of these names; or None.
@@ -113,7 +113,7 @@ def denoiser(
 
 
 class ForeignDiffusion(Diffusion):
-    """A diffusion around a network of somebody else's."""
+    """A diffusion around a foreign network."""
 
     network: ForeignNetwork
 
@@ -121,8 +121,8 @@ class ForeignDiffusion(Diffusion):
     def loss(self, x: Tensor, *, condition: TensorCondition = None, noise: Tensor | None = None) -> Tensor:
         if self.network.manner.time_shape == "scalar":
             raise ConfigError(
-                "this network takes one time for all samples of a batch, and training draws one for each",
-                hint="Train it by its own code.",
+                "this network takes one time for all samples of a batch, but training draws one for each",
+                hint="Train it with its original code.",
             )
         return super().loss(x, condition=condition, noise=noise)
 
@@ -134,10 +134,10 @@ def _stated(
     prediction: str | None,
     time: Time | None,
 ) -> Convention:
-    """The convention with what is stated in its place.
+    """The convention, with what is stated replacing its own values.
 
     Raises:
-        ConfigError: it leaves something open.
+        ConfigError: something is still not stated.
         UnknownNameError: there is no such convention.
     """
     row = Convention(None, "", "") if name is None else conventions.convention(name)
@@ -169,13 +169,13 @@ def _table(betas: ArrayLike | Tensor) -> list[float]:
 
 
 def _checked(net: object, event_shape: Sequence[int]) -> tuple[int, ...]:
-    """The event's shape, if a network was given.
+    """The event's shape, once the arguments are checked.
 
     Raises:
-        ConfigError: something else.
+        ConfigError: the network is not a plain module, or the shape is a number.
     """
     if isinstance(net, GenerativeModel):
-        raise ConfigError(f"{type(net).__name__} is a GenerativeModel already, which exports as it is")
+        raise ConfigError(f"{type(net).__name__} is a GenerativeModel already, and can be exported as it is")
     if not isinstance(net, nn.Module):
         raise ConfigError(
             f"the network must be a torch.nn.Module, not {type(net).__name__}",
@@ -187,9 +187,9 @@ def _checked(net: object, event_shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _prediction(asked: str, path: GaussianPath) -> tuple[str, Factor | None]:
-    """Our prediction, and the factor that the network's output takes to be it."""
+    """The prediction of ours, and the factor that turns the network's output into it."""
     if asked not in PREDICTIONS:
-        hint = "Of a score s, epsilon is -σ·s: wrap the network." if asked == "score" else None
+        hint = "For a score s, epsilon is -σ·s: wrap the network." if asked == "score" else None
         raise ConfigError(f"prediction must be one of {', '.join(PREDICTIONS)}, not {asked!r}", hint=hint)
     if asked == PATH_VELOCITY:
         return path_velocity(path)
@@ -197,7 +197,7 @@ def _prediction(asked: str, path: GaussianPath) -> tuple[str, Factor | None]:
 
 
 class _Manners:
-    """The manner of a network but for the shape of the time."""
+    """How a network is called, except for the shape of the time."""
 
     def __init__(
         self,
@@ -218,7 +218,7 @@ class _Manners:
         }
 
     def of(self, shape: TimeShape) -> Manner:
-        """For a shape of the time."""
+        """The manner for a shape of the time."""
         return Manner(time_shape=shape, **self._rest)  # type: ignore[arg-type]
 
 

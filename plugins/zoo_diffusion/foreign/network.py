@@ -1,4 +1,4 @@
-"""Somebody's network as one of ours: ``(x [n, *event], time [n], condition) -> [n, *event]``."""
+"""A foreign network with the interface of ours: ``(x [n, *event], time [n], condition) -> [n, *event]``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Factor = Callable[[Tensor], Tensor | float]
 
 @dataclass(frozen=True)
 class Manner:
-    """How a network is talked to.
+    """How a network is called.
 
     Attributes:
         call: its arguments.
@@ -46,7 +46,7 @@ class ForeignNetwork(nn.Module):
     """A network with its manner, and the factor that makes its output one of our predictions.
 
     Attributes:
-        net: the network, as it came.
+        net: the network, unchanged.
     """
 
     def __init__(self, net: nn.Module, manner: Manner, factor: Factor | None = None) -> None:
@@ -67,7 +67,7 @@ class ForeignNetwork(nn.Module):
         return output * (factor.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(factor, Tensor) else factor)
 
     def values(self, x: Tensor, time: Tensor, condition: ReceivedCondition) -> dict[str, Tensor]:
-        """What the network gets, by role."""
+        """The network's inputs by role."""
         told = time.round().long() if self.manner.whole_times else time
         if self.manner.time_shape == "column":
             told = told[:, None]
@@ -104,7 +104,7 @@ def time_shape_of(net: nn.Module, manner: Callable[[TimeShape], Manner], example
         example: a state ``[n, *event]`` with n unlike any size of an event, times ``[n]``, and a condition or None.
 
     Raises:
-        ConfigError: none; with what happened for ``[n]``.
+        ConfigError: no shape works; the message says what happened with ``[n]``.
     """
     problems = []
     for shape in get_args(TimeShape):
@@ -115,7 +115,7 @@ def time_shape_of(net: nn.Module, manner: Callable[[TimeShape], Manner], example
             output = network(*example)
         except ZooError:
             raise
-        except Exception as error:  # whatever the network raises for what it does not take
+        except Exception as error:  # a network may raise anything for inputs that it does not accept
             problems.append(f"{told} fails: {shortened(last_line(error), 200)}")
             continue
         if isinstance(output, Tensor) and output.shape[:1] == x.shape[:1] and output.ndim == x.ndim:
@@ -129,12 +129,12 @@ def time_shape_of(net: nn.Module, manner: Callable[[TimeShape], Manner], example
 
 
 def path_velocity(path: GaussianPath) -> tuple[str, Factor | None]:
-    """The prediction that dx/ds of a path is, and its factor; s is the network's time, scaled to [0, 1].
+    """The prediction that dx/ds of a path amounts to, and its factor; s is the network's time, scaled to [0, 1].
 
     With α = cos φ and σ = sin φ, dx/ds = φ'·(α·ε - σ·x₀), so v is dx/ds divided by φ'.
 
     Raises:
-        ConfigError: a path for which it is not known.
+        ConfigError: a path whose velocity is not one of the predictions.
     """
     if isinstance(path, RectifiedFlow):
         return ("velocity-to-data" if path.data_at_one else "velocity"), None
@@ -146,7 +146,7 @@ def path_velocity(path: GaussianPath) -> tuple[str, Factor | None]:
         return "v", _VPFactor(inner, *clock)
     raise ConfigError(
         f"the velocity of the path {path.name} is not one of genzoo's predictions",
-        hint="Of rectified-flow, trigonometric and vp-linear it is; any other field dx/ds is a velocity-field.",
+        hint="It is for rectified-flow, trigonometric and vp-linear; any other field is a velocity-field.",
     )
 
 

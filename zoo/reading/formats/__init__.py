@@ -1,1 +1,1 @@
-"""The built-in readers, one file a format."""
+"""The built-in readers, one module for each format."""

@@ -22,7 +22,7 @@ def npy(path: Path) -> Rows | Samples:
     """One array ``[n, ...]``; a large one stays in its file and is read as needed.
 
     Raises:
-        DataError: damaged, no array, or Python objects.
+        DataError: the file is damaged, is not an array, or holds Python objects.
     """
     array: Array = guarded(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
     if not isinstance(array, np.ndarray):
@@ -34,7 +34,7 @@ def npz(path: Path, *, samples: str = "", condition: str = "") -> Rows | Samples
     """Arrays by name; ``samples`` and ``condition`` say which are which, where their names do not.
 
     Raises:
-        DataError: damaged, or arrays that are not clearly one or the other.
+        DataError: the file is damaged, or it is not clear which array is which.
     """
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is not a .npz file")

@@ -14,14 +14,14 @@ def parquet(path: Path) -> Rows:
     """The rows of a parquet file.
 
     Raises:
-        DataError: damaged.
+        DataError: the file is damaged.
         MissingDependencyError: pyarrow is not installed.
     """
     return objects.of_frame(parquet_table(path))
 
 
 def arrow(path: Path) -> Rows:
-    """The rows of a file of Arrow or Feather. Raises as :func:`parquet` does."""
+    """The rows of an Arrow or Feather file. Raises as :func:`parquet` does."""
     return objects.of_frame(arrow_table(path))
 
 

@@ -15,9 +15,9 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig", decima
 
     Args:
         path: the file.
-        delimiter: between cells; empty finds it.
+        delimiter: between cells; empty to detect it.
         encoding: of the text.
-        decimal: ``"."`` or ``","``; empty takes a comma where semicolons separate cells and numbers have commas.
+        decimal: ``"."`` or ``","``; empty tries a comma too where semicolons separate cells.
 
     Raises:
         DataError: as :func:`zoo.render.delimited.read` does, or no rows below the headings.
@@ -27,7 +27,7 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig", decima
     table = delimited.read(path, delimiter=delimiter or ("\t" if path.suffix.lower() == ".tsv" else ""),
                            encoding=encoding)  # fmt: skip
     if not table.rows:
-        raise DataError(f"{path} has headings and no rows")
+        raise DataError(f"{path} has headings but no rows")
     texts = list(zip(*table.rows, strict=True))
     columns = {}
     for name, column in zip(table.header, texts, strict=True):

@@ -26,7 +26,7 @@ class Listing:
         files: their paths.
         classes: int32 ``[n]``, or None.
         labels: names of the classes: those of the folders that the files lie in.
-        splits: ``[n]``, where the folder's own folders are called train, validation and test; or None.
+        splits: ``[n]``, if the top folders are called train, validation and test; else None.
     """
 
     files: list[Path]
@@ -53,7 +53,7 @@ def listing(folder: Path, suffixes: Collection[str], *, classes: bool = True) ->
     Args:
         folder: the folder.
         suffixes: of the files, in lower case.
-        classes: whether the folders within, if all files lie in some, are their classes.
+        classes: whether subfolders are classes, if all files lie in some.
 
     Raises:
         DataError: no such file, or files both in folders and beside them.

@@ -1,4 +1,4 @@
-"""``module:function``: data that Python code of the user's makes. Naming one runs it."""
+"""``module:function``: data that a user's Python function returns. Naming it runs its code."""
 
 from __future__ import annotations
 

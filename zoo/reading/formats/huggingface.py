@@ -1,7 +1,7 @@
 """Folders of Hugging Face ``datasets``: Arrow files as ``save_to_disk`` writes them, or parquet as the Hub keeps them.
 
-Read by pyarrow, without the package ``datasets``. A column of pictures makes pictures, with the column of classes
-beside it; else a folder holds a table.
+Read by pyarrow, without the package ``datasets``. A folder with a column of pictures holds pictures,
+with the classes of its only column of classes; any other holds a table.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _names(feature: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _named(cells: Cells, feature: Any) -> Cells:
-    """Classes by their names, where a feature has some."""
+    """Classes replaced by their names, if the feature has names."""
     names = _names(feature) if isinstance(feature, Mapping) else []
     if not names:
         return cells
@@ -115,7 +115,7 @@ def _saved(folder: Path) -> Any:
 
 
 def _shards(folder: Path) -> list[tuple[Path, str]]:
-    """Files of parquet, in the folder or in its folder ``data``, with the split that each is named by."""
+    """Parquet files in the folder or its folder ``data``, each with the split that its name begins with."""
     places = [*folder.glob("*.parquet"), *folder.glob("data/*.parquet")]
     named = [(path, match[1]) for path in sorted(places) if (match := _SHARD.fullmatch(path.name))]
     return named or [(path, "") for path in sorted(places)]
@@ -127,5 +127,5 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
     if not isinstance(values, dict):
-        raise DataError(f"{path} holds no table")
+        raise DataError(f"{path} does not hold a JSON object")
     return values

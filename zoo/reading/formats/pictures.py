@@ -47,7 +47,7 @@ class Pictures(Lazy):
 
     def __init__(self, sources: Sequence[Path | bytes], shape: tuple[int, int, int], *, deep: bool, fit: str) -> None:
         self.sources, self.event, self.deep, self.fit = list(sources), shape, deep, fit
-        # torch has few operations for 16 bits without a sign
+        # torch has few operations for unsigned 16-bit numbers
         self.shape, self.dtype = (len(self.sources), *shape), np.dtype(np.int32 if deep else np.uint8)
         self.workers = min(_WORKERS, os.cpu_count() or 1)
 
@@ -122,7 +122,7 @@ def of_sources(
         common = ", ".join(f"{w}×{h} ({count:,})" for (w, h), count in sizes.most_common(3))
         raise DataError(
             f"the pictures of {name} have {len(sizes)} different sizes: {common}{', ...' if len(sizes) > 3 else ''}",
-            hint="Give them one: --resize 32.",
+            hint="Give them one size: --resize 32.",
         )
     height, width = _size(resize) if resize else next(iter(sizes))[::-1]
     channels = channels or (1 if modes <= _GREY and not clear else 3)
@@ -130,7 +130,7 @@ def of_sources(
     pictures = Pictures(sources, (channels, height, width), deep=deep, fit=fit if resize else "")
     notes = [f"{clear:,} pictures have transparent parts, which are laid on white"] if clear else []
     if modes & _DEEP and not deep:
-        notes.append("pictures of 16 bits are among others of 8, and are taken in 8 bits")
+        notes.append("16-bit pictures among 8-bit ones are reduced to 8 bits")
     size = int(np.prod(pictures.shape)) * pictures.dtype.itemsize
     if size > IN_MEMORY:
         notes.append(f"the pictures would take {size >> 20:,} MB, and are read as they are needed")
@@ -148,7 +148,7 @@ def opened(source: Path | bytes) -> Picture:
     """A picture, of which only the head is read so far.
 
     Raises:
-        DataError: it is none.
+        DataError: it is not a picture.
     """
     import io
 

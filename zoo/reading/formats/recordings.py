@@ -29,7 +29,7 @@ def recognises(folder: Path) -> bool:
 
 
 def read(folder: Path, *, rate: int = 0, seconds: float = 0.0, classes: bool = True) -> Samples:
-    """Recordings of a folder, in one channel; the folders within are their classes.
+    """Recordings of a folder, in one channel; its subfolders are their classes.
 
     Args:
         folder: the folder.
@@ -39,11 +39,12 @@ def read(folder: Path, *, rate: int = 0, seconds: float = 0.0, classes: bool = T
         classes: whether folders are classes.
 
     Raises:
-        DataError: no recordings, one that cannot be read, or different rates or lengths and no word of them.
+        DataError: no recordings, one that cannot be read, or different rates or lengths where none is
+            stated.
         MissingDependencyError: a file that needs soundfile, or a rate that needs scipy.
     """
     if rate < 0 or seconds < 0:
-        raise ConfigError(f"rate and seconds are above 0, not {rate} and {seconds}")
+        raise ConfigError(f"rate and seconds are 0 or more, not {rate} and {seconds}")
     listed = folders.listing(folder, SUFFIXES, classes=classes)
     loaded = [_loaded(path) for path in listed.files]
     rates = Counter(each for _, each, _ in loaded)
@@ -69,7 +70,7 @@ def read(folder: Path, *, rate: int = 0, seconds: float = 0.0, classes: bool = T
     if cut := sum(len(x) > length for x in waves):
         notes.append(f"{cut:,} recordings are cut to {length / rate:g} seconds")
     if short := sum(len(x) < length for x in waves):
-        notes.append(f"{short:,} recordings are filled up with silence")
+        notes.append(f"{short:,} recordings are padded with silence")
     x = np.stack([np.pad(each[:length], (0, max(0, length - len(each)))) for each in waves])[:, None]
     return Samples(
         # files of 16 bits hold multiples of this, and so will those that samples are written to
@@ -84,7 +85,7 @@ def read(folder: Path, *, rate: int = 0, seconds: float = 0.0, classes: bool = T
 
 
 def resampled(x: NDArray[np.float64], rate: int, wanted: int) -> NDArray[np.float64]:
-    """A recording at another rate, by a polyphase filter that keeps what is below both half rates.
+    """A recording at another rate, by a polyphase filter that keeps frequencies below half of either rate.
 
     Raises:
         MissingDependencyError: scipy is not installed.
@@ -119,7 +120,7 @@ def _loaded(path: Path) -> tuple[NDArray[np.float64], int, int]:
 
 
 def _numbers(content: NDArray[np.uint8], width: int, path: Path) -> NDArray[np.float64]:
-    """PCM of 8 (without a sign), 16, 24 or 32 bits as numbers in [-1, 1)."""
+    """PCM of 8 (unsigned), 16, 24 or 32 bits as numbers in [-1, 1)."""
     if width == 1:
         return (content.astype(np.float64) - 128) / 128
     if width not in (2, 3, 4):
@@ -140,12 +141,12 @@ def _by_soundfile(path: Path) -> tuple[NDArray[np.float64], int, int]:
         except (OSError, ValueError) as error:
             raise DataError(f"cannot read {path}: {error}") from error
         if x.dtype.kind != "f":
-            raise DataError(f"{path} is a .wav file of a kind that is not read", hint="Convert it to PCM.")
+            raise DataError(f"{path} is a .wav file of an unsupported kind", hint="Convert it to PCM.")
         x = np.asarray(x, np.float64)
         return (x, rate, 1) if x.ndim == 1 else (x.mean(1), rate, x.shape[1])
     try:
         import soundfile
-    except (ImportError, OSError) as error:  # the package is there, and its library is not
+    except (ImportError, OSError) as error:  # OSError: the package is there, but its library is not
         raise MissingDependencyError("soundfile", f"read {path.name}", extra="audio") from error
     try:
         x, rate = soundfile.read(str(path), always_2d=True)

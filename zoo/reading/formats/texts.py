@@ -1,4 +1,4 @@
-"""A text file: a line a sample, with the alphabet that its lines need."""
+"""A text file with one sample per line, and the alphabet of its lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.modality import Text
 from zoo.reading.content import Samples
 from zoo.render import text
 
-#: symbols that may end a text, the first that no text has is taken
+#: candidates for the symbol that ends a text: the first that occurs in no text is taken
 _ENDS = (".", "|", "~", "^", "¶", "\n")
 _LONGEST = 4096
 
@@ -25,7 +25,8 @@ def read(path: Path, *, length: int = 0, encoding: str = "utf-8-sig") -> Samples
         encoding: of the text.
 
     Raises:
-        DataError: it cannot be decoded, is empty, or has lines that are too long or characters that break lines.
+        DataError: it cannot be decoded, is empty, or has lines that are too long or characters that are not
+            printable.
     """
     try:
         lines = path.read_text(encoding).splitlines()
@@ -39,7 +40,7 @@ def read(path: Path, *, length: int = 0, encoding: str = "utf-8-sig") -> Samples
     notes = (f"{len(lines) - len(kept):,} empty lines are left out",) if len(lines) > len(kept) else ()
     symbols = sorted(set().union(*kept))
     if odd := [symbol for symbol in symbols if not symbol.isprintable()]:
-        raise DataError(f"{path} has the character {odd[0]!r}, which no line of a text can be written with")
+        raise DataError(f"{path} has the character {odd[0]!r}, which is not printable")
     end = next(symbol for symbol in _ENDS if symbol not in symbols)
     modality = Text(end + "".join(symbols))
     longest = max(map(len, kept))
