@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,6 +142,3 @@ def _limit(results: Results) -> Goal:
         return Goal(goal)
     share = operations * 16 / own["engines"][OURS]["least"] / (1e9 * entry["numbers"]["GFLOP/s"])
     return Goal(goal, f"{share:.0%}")
-
-
-Measure = Callable[[Results], Sequence[Goal]]

@@ -11,12 +11,12 @@ from document import table
 from suite import plots
 from suite.cells import SECTIONS
 from suite.goals import Goal, goals
-from suite.results import cell, measured
+from suite.results import measured
 
 from zoo.files import write_text
 
 Results = Mapping[str, Any]
-#: of a unit of seconds, what is shown and the factor
+#: unit of the results -> unit on the page, and the factor between them
 _SHOWN = {
     "s a step": ("milliseconds a step", 1e3),
     "s a call": ("milliseconds a call", 1e3),
@@ -26,23 +26,23 @@ _SHOWN = {
     "a second": ("in a second", 1.0),
 }
 _ABOUT = {
-    "limits": "A product of square matrices of 1,024 rows by torch's own sgemm, and the copy of an array that no "
-    "cache holds, counted as read and written.",
-    "sampling": "One thread. *torch* is the bare module that a step is, in a loop with nothing around it; *zoo* is "
+    "limits": "A product of square matrices of 1,024 rows by torch's own sgemm, and the copy of an array larger than "
+    "any cache, with reading and writing counted.",
+    "sampling": "One thread. *torch* is the bare module of a step in a loop with nothing around it; *zoo* is "
     "what users call. Without guidance, so a step is one evaluation of the network; a flow's step is its one call.",
     "variants": "Exported and proven in the run, at batch 16, beside the bundle that ships. Fused runs have the "
     "model's own guidance and 10 steps.",
     "flows": "The same number of transforms, hidden layers, units and bins, with fresh weights in the peers; ours draw "
-    "their own noise by Philox, which theirs do by torch's generator.",
+    "noise by Philox, theirs by torch's generator.",
     "diffusers": "`DDIMPipeline` of a small `UNet2DModel` over 3×32×32 images, ten steps, and the bundle of its "
     "folder that zoo writes, without a proof since the weights are fresh.",
     "scaling": "Milliseconds a step, or a call, against what grows.",
-    "memory": "The most that a process held, with Python and all libraries; without torch in the first row.",
+    "memory": "The peak of a process, with Python and all libraries; the first row is without torch.",
     "runtimes": "Whole runs by one thread each; a diffusion takes 20 steps of DDIM. `benchmarks/browser.py` measures a "
     "browser.",
-    "start": "A process of its own each time, files in memory; no bytecode is compiled.",
-    "exports": "Of `benchmarks/exports.py` and `benchmarks/proofs.py`: a process each, with its imports.",
-    "conditions": "Of `benchmarks/conditions.py`: an encoder in every step, once, and once by hand in ONNX Runtime.",
+    "start": "A new process each time, with files in memory; no bytecode is compiled.",
+    "exports": "By `benchmarks/exports.py` and `benchmarks/proofs.py`: one process each, with its imports.",
+    "conditions": "By `benchmarks/conditions.py`: an encoder in every step, once, and once by hand in ONNX Runtime.",
 }
 
 
@@ -54,7 +54,7 @@ def write(results: Results, path: Path) -> None:
 
 
 def page(results: Results, images: Mapping[str, str] | None = None) -> str:
-    """The page, with the plots of some sections by where they are."""
+    """The page; ``images`` are the paths of its plots by name."""
     lines = [*_head(results), "", *_goals(goals(results)), ""]
     for section, title in SECTIONS.items():
         cells = measured(results, section)
@@ -80,9 +80,9 @@ def _head(results: Results) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     where = f"{machine['processor']}, {machine['cores']} cores; Python {machine['python']}, {versions}."
     how = (
-        "What is compared takes turns in one process, with the same number of threads, none of which spins while it "
-        "waits. Figures are medians with their quartiles; *times* are ratios taken turn by turn, above 1 where zoo or "
-        "the row is faster than the base."
+        "The engines take turns in one process, with the same number of threads, none of which spins while it "
+        "waits. Figures are medians with quartiles; *times* are ratios computed turn by turn, above 1 where the engine is "
+        "faster than the base."
     )
     return ["# Benchmarks", "", *_wrapped(told), "", *_wrapped(where), "", *_wrapped(how)]
 
@@ -165,9 +165,3 @@ def _wrapped(text: str, width: int = 120) -> list[str]:
 
     indent = "  " if text.startswith("- ") else ""
     return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-
-
-def limit(results: Results) -> float | None:
-    """The peak of a matrix product with one thread, in operations a second."""
-    entry = cell(results, "limits", "the machine", "1 thread")
-    return None if entry is None else 1e9 * float(entry["numbers"]["GFLOP/s"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +167,3 @@ def measured(results: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
 def cell(results: Mapping[str, Any], section: str, name: str, case: str) -> dict[str, Any] | None:
     """A measured cell, or None."""
     return next((e for e in measured(results, section) if (e["name"], e["case"]) == (name, case)), None)
-
-
-def of_engine(cells: Sequence[Mapping[str, Any]], engine: str) -> list[Mapping[str, Any]]:
-    """Those of some cells that have an engine."""
-    return [each for each in cells if engine in each["engines"]]

@@ -64,7 +64,9 @@ class Pictures(Lazy):
             except (OSError, ValueError, SyntaxError) as error:
                 raise DataError(f"cannot read {_told(source)}: {error}") from error
         if array.shape != self.event:
-            raise DataError(f"{_told(source)} has another size than {self.event[2]}×{self.event[1]} when it is upright")
+            raise DataError(
+                f"{_told(source)} is not of {self.event[2]}×{self.event[1]} pixels when it is turned upright"
+            )
         return array.astype(self.dtype)
 
 
@@ -76,7 +78,7 @@ def read(
     channels: int = 0,
     classes: bool = True,
 ) -> Samples:
-    """Pictures of a folder; the folders within are their classes.
+    """Pictures of a folder; its subfolders are their classes.
 
     Args:
         folder: the folder.
