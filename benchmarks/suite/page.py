@@ -81,8 +81,8 @@ def _head(results: Results) -> list[str]:
     where = f"{machine['processor']}, {machine['cores']} cores; Python {machine['python']}, {versions}."
     how = (
         "The engines take turns in one process, with the same number of threads, none of which spins while it "
-        "waits. Figures are medians with quartiles; *times* are ratios computed turn by turn, above 1 where the engine is "
-        "faster than the base."
+        "waits. Figures are medians with quartiles; *times* are ratios computed turn by turn, above 1 where the engine "
+        "is faster than the base."
     )
     return ["# Benchmarks", "", *_wrapped(told), "", *_wrapped(where), "", *_wrapped(how)]
 

@@ -71,7 +71,7 @@ def read_labelled(path: Path, labels: Sequence[str]) -> Array | None:
     """The columns ``[n, labels]`` of a .csv or .tsv file under these headings; None for another file, or without them.
 
     Raises:
-        DataError: the file cannot be read, or a cell of these columns is no number.
+        DataError: the file cannot be read, or a cell of these columns is not a number.
     """
     if not labels or path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
         return None

@@ -28,7 +28,7 @@ class Bounded(Transform):
         bounds: low and high by the place of a column, ``{"1": [0.0, 3.0]}``.
 
     Raises:
-        ConfigError: a place that is none, or no interval.
+        ConfigError: a column that does not exist, or an invalid interval.
     """
 
     low: Tensor
@@ -86,7 +86,7 @@ def intervals(size: int, what: str, ranges: Mapping[str, Sequence[float]]) -> di
     """Intervals by the places of columns, from a config.
 
     Raises:
-        ConfigError: a place that is none, or no interval.
+        ConfigError: a column that does not exist, or an invalid interval.
     """
     by_place = {}
     for key, pair in ranges.items():
