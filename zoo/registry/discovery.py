@@ -28,6 +28,7 @@ import pluggy
 from zoo.errors import PluginError, UnknownNameError
 from zoo.registry import hookspecs
 from zoo.registry.cards import (
+    Adapter,
     Architecture,
     Check,
     Command,
@@ -58,6 +59,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "data set": ("zoo_datasets", DataSource),
     "exporter": ("zoo_exporters", Exporter),
     "importer": ("zoo_importers", Importer),
+    "adapter": ("zoo_adapters", Adapter),
     "distillation method": ("zoo_distillations", DistillationMethod),
     "metric": ("zoo_metrics", Metric),
     "program": ("zoo_programs", ProgramKind),

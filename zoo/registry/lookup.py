@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 from zoo.errors import UnknownNameError, ZooError
 from zoo.registry import entries, extensions
 from zoo.registry.cards import (
+    Adapter,
     Architecture,
     Check,
     Command,
@@ -149,6 +150,10 @@ class Registry:
     def importer(self, name: str) -> Importer:
         """The import format of that name."""
         return self._get("importer", name, Importer)
+
+    def adapter(self, name: str) -> Adapter:
+        """The adapter of that name."""
+        return self._get("adapter", name, Adapter)
 
     def distillation(self, name: str) -> DistillationMethod:
         """The distillation method of that name."""

@@ -1,0 +1,111 @@
+"""zuko's flows and mixtures as models of genzoo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from zuko.distributions import BoxUniform, DiagNormal
+from zuko.flows import Flow
+from zuko.mixtures import GMM
+
+from zoo import Condition, ExportError, Wrapped
+from zoo.models.contexts import ReceivedCondition
+from zoo.models.interface import Noise, largest
+from zoo.overriding import override
+from zoo_zuko import mends
+
+
+def wrapped(flow: Any, event_shape: Sequence[int] | None, context: int | Condition | None) -> Wrapped:
+    """The adapter's entry.
+
+    Raises:
+        ExportError: a distribution that is neither a flow nor a mixture.
+    """
+    if isinstance(flow, GMM):
+        return ZukoMixture(flow, event_shape, context)
+    if isinstance(flow, Flow):
+        return ZukoFlow(flow, event_shape, context)
+    raise ExportError(
+        f"{type(flow).__name__} of zuko is neither a Flow nor a GMM, which are what can be wrapped",
+        hint="Wrap the flow that it is a part of, or subclass zoo.Wrapped.",
+    )
+
+
+class ZukoFlow(Wrapped):
+    """x → z by ``transform.call_and_ladj``, z → x by ``transform.inv``, and a base of normals or uniforms."""
+
+    def __init__(self, flow: Flow, event_shape: Sequence[int] | None, context: int | Condition | None) -> None:
+        super().__init__(flow, event_shape, context)
+        base = flow.base(None)
+        if isinstance(base, BoxUniform):
+            low, high = base.base_dist.low, base.base_dist.high
+            self.support = (float(low.min()), float(high.max()))
+        elif not isinstance(base, DiagNormal):
+            raise ExportError(
+                f"the base {type(base).__name__} of {self.named} is neither DiagNormal nor BoxUniform",
+                hint="Subclass zoo_zuko.wrapped.ZukoFlow, with noises and from_noise of that base.",
+            )
+
+    @override
+    def own_event_shape(self) -> tuple[int, ...] | None:
+        return tuple(self.flow.base(None).event_shape)
+
+    @property
+    @override
+    def noises(self) -> tuple[Noise, ...]:
+        return (Noise("z", self.event_shape, "normal" if self.support is None else "uniform"),)
+
+    @override
+    def from_noise(self, noise: Mapping[str, Tensor], condition: ReceivedCondition = None) -> Tensor:
+        base = self.flow.base(None).base_dist
+        z: Tensor = base.loc + base.scale * noise["z"] if self.support is None else (
+            base.low + (base.high - base.low) * noise["z"]
+        )
+        return z
+
+    @override
+    def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        x: Tensor = self.flow.transform(self.context_of_flow(condition)).inv(z)
+        return x
+
+    @override
+    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
+        return density
+
+    @override
+    def mended(self) -> AbstractContextManager[object]:
+        return mends.mended()
+
+
+class ZukoMixture(Wrapped):
+    """A mixture of normals, whose component is a symbol drawn by Gumbel noise."""
+
+    @override
+    def own_event_shape(self) -> tuple[int, ...] | None:
+        return None
+
+    @property
+    @override
+    def noises(self) -> tuple[Noise, ...]:
+        return (Noise("component", (int(self.flow.shapes[0][0]),), "gumbel"), Noise("z", self.event_shape))
+
+    @override
+    def draw(self, noise: Mapping[str, Tensor], condition: ReceivedCondition = None) -> Any:
+        mixture = self.flow(self.context_of_flow(condition))
+        chosen, _ = largest(mixture.logits + noise["component"])
+        one_hot = (chosen.unsqueeze(-1) == torch.arange(mixture.logits.shape[-1])).to(noise["z"])
+        return one_hot, mixture
+
+    @override
+    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
+        return density
+
+    @override
+    def mended(self) -> AbstractContextManager[object]:
+        return mends.mended()
