@@ -21,6 +21,7 @@ def mended() -> AbstractContextManager[object]:
     return replaced(
         (transforms.AutoregressiveTransform, "_inverse", _in_passes),
         (transforms.MonotonicTransform, "call_and_ladj", _monotonic),
+        (transforms.CouplingTransform, "merge", _merged),
         (transforms, "bisection", _bisected),
         (transforms, "gauss_legendre", _quadrature),
         # its cache would keep tensors of the trace
@@ -53,7 +54,13 @@ def _bisected(f: Callable[[Tensor], Tensor], y: Tensor, a: Any, b: Any, n: int =
     return (a + b) / 2
 
 
+def _merged(self: Any, x_a: Tensor, x_b: Tensor, shape: Any) -> Tensor:
+    """``CouplingTransform.merge``, which writes nothing in place."""
+    return torch.cat([x_a, x_b], -1)[..., torch.argsort(torch.cat([self.idx_a, self.idx_b]))]
+
+
 def _quadrature(f: Callable[[Tensor], Tensor], a: Tensor, b: Tensor, n: int = 3, phi: Any = ()) -> Tensor:
-    """``gauss_legendre``, without the function of autograd around it."""
-    area: Tensor = utils.GaussLegendre.quadrature(f, a, b, n)
-    return area
+    """``gauss_legendre``, without the function of autograd around it, and with a sum in place of a tensor product."""
+    nodes, weights = utils.GaussLegendre.nodes(n, dtype=a.dtype, device=a.device)
+    points = torch.lerp(a[..., None], b[..., None], nodes).movedim(-1, 0)
+    return (b - a) * (weights.reshape(-1, *[1] * a.ndim) * f(points)).sum(0)
