@@ -32,11 +32,14 @@ def loop(turns: int, state: State, body: Body) -> State:
     number = next(_loops)
     entered = tuple(_enter(number, index, value) for index, value in enumerate(state))
     after = body(*entered)
-    if len(after) != len(state) or any(a.dtype != b.dtype or a.ndim != b.ndim for a, b in zip(after, state, strict=True)):
+    if len(after) != len(state) or any(
+        a.dtype != b.dtype or a.ndim != b.ndim for a, b in zip(after, state, strict=True)
+    ):
         raise ExportError("a loop changes the number, rank or type of what it carries from turn to turn")
     left = torch.onnx.ops.symbolic_multi_out(
         f"{DOMAIN}::Leave",
-        after,
+        # with the state that entered, which is nobody else's where a turn does not read it
+        (*after, *entered),
         {"number": number, "turns": turns},
         dtypes=[each.dtype for each in state],
         shapes=[each.shape for each in state],
@@ -69,15 +72,16 @@ def looped(model: ir.Model) -> None:
 def _write(graph: ir.Graph, leave: ir.Node, prefix: str) -> None:
     """Replace the marks of one loop by a ``Loop``."""
     number = leave.attributes.get_int("number")
-    entering = [n for n in graph if n.domain == DOMAIN and n.op_type == "Enter" and n.attributes.get_int("number") == number]
+    entering = [
+        n for n in graph if n.domain == DOMAIN and n.op_type == "Enter" and n.attributes.get_int("number") == number
+    ]
     entering.sort(key=lambda node: node.attributes.get_int("index") or 0)
-    if len(entering) != len(leave.inputs):
-        raise ExportError("a loop was traced whose state is partly unused")
-    inside = _inside(graph, [node.outputs[0] for node in entering], leave)
+    after = [value for value in leave.inputs[: len(entering)] if value is not None]
+    inside = _inside(graph, [node.outputs[0] for node in entering], after)
     state = [_fresh(f"{prefix}state_{i}", node.outputs[0]) for i, node in enumerate(entering)]
     for node, value in zip(entering, state, strict=True):
         ir.convenience.replace_all_uses_with(node.outputs[0], value, replace_graph_outputs=True)
-    after = [value for value in leave.inputs if value is not None]
+    after = [value for value in leave.inputs[: len(entering)] if value is not None]
     body_set = {each for node in inside for each in (node, *_within(node))}
     for node in inside:
         for value in node.outputs:
@@ -92,7 +96,9 @@ def _write(graph: ir.Graph, leave: ir.Node, prefix: str) -> None:
     goes_on = ir.Node("", "Identity", [going])
     goes_on.outputs[0].name, goes_on.outputs[0].type = f"{prefix}goes_on", ir.TensorType(ir.DataType.BOOL)
     goes_on.outputs[0].shape = ir.Shape(())
-    body = ir.Graph([turn, going, *state], [goes_on.outputs[0], *outputs], nodes=[goes_on, *nodes], name=f"{prefix}body")
+    body = ir.Graph(
+        [turn, going, *state], [goes_on.outputs[0], *outputs], nodes=[goes_on, *nodes], name=f"{prefix}body"
+    )
     written = ir.Node(
         "",
         "Loop",
@@ -113,10 +119,10 @@ def _write(graph: ir.Graph, leave: ir.Node, prefix: str) -> None:
         graph.remove(node, safe=True)
 
 
-def _inside(graph: ir.Graph, starts: list[ir.Value], leave: ir.Node) -> list[ir.Node]:
+def _inside(graph: ir.Graph, starts: list[ir.Value], after: list[ir.Value]) -> list[ir.Node]:
     """The nodes that depend on the state and that the next state depends on, in order."""
     needed: set[ir.Node] = set()
-    todo = [value for value in leave.inputs if value is not None]
+    todo = list(after)
     while todo:
         node = todo.pop().producer()
         if node is not None and node not in needed:

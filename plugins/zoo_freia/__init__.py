@@ -13,7 +13,10 @@ def zoo_adapters() -> tuple[Adapter, ...]:
         Adapter(
             name="freia",
             summary="invertible networks of FrEIA, with or without conditions",
-            classes=("FrEIA.framework.sequence_inn.SequenceINN", "FrEIA.framework.graph_inn.GraphINN",),
+            classes=(
+                "FrEIA.framework.sequence_inn.SequenceINN",
+                "FrEIA.framework.graph_inn.GraphINN",
+            ),
             entry="zoo_freia.wrapped:wrapped",
             requires=("torch", "FrEIA"),
         ),

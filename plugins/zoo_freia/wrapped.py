@@ -106,5 +106,3 @@ class FreiaFlow(Wrapped):
     @override
     def mended(self) -> AbstractContextManager[object]:
         return mends.mended()
-
-

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from nflows.transforms import autoregressive, coupling, nonlinearities, splines
 from nflows.transforms.splines import cubic, linear, quadratic, rational_quadratic
+from nflows.utils import torchutils
 from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.models import nflows_code
-from zoo.models.mending import Change, replaced, without_checks
+from zoo.models.mending import Change, plain, replaced
 
 _SPLINES = {
     "linear_spline": linear,
@@ -30,12 +31,20 @@ def mended() -> AbstractContextManager[object]:
         (coupling.CouplingTransform, "forward", nflows_code.coupling_forward),
         (coupling.CouplingTransform, "inverse", nflows_code.coupling_inverse),
     ]
+    changes.append((torchutils, "searchsorted", plain(torchutils.searchsorted)))
+    # these divide in place
+    for cls in vars(autoregressive).values():
+        if isinstance(cls, type) and cls.__name__.startswith("MaskedPiecewise") and "_elementwise" in vars(cls):
+            changes.append((cls, "_elementwise", plain(vars(cls)["_elementwise"])))
+    for cls in vars(coupling).values():
+        if isinstance(cls, type) and cls.__name__.startswith("Piecewise") and "_piecewise_cdf" in vars(cls):
+            changes.append((cls, "_piecewise_cdf", plain(vars(cls)["_piecewise_cdf"])))
     for name, module in _SPLINES.items():
-        plain = without_checks(getattr(module, name))
-        whole = _with_tails(name, plain)
+        spline = plain(getattr(module, name))
+        whole = _with_tails(name, spline)
         for place in (module, splines, autoregressive, coupling, nonlinearities):
             # where the library imports them by name
-            for of, value in ((name, plain), (f"unconstrained_{name}", whole)):
+            for of, value in ((name, spline), (f"unconstrained_{name}", whole)):
                 if of in vars(place):
                     changes.append((place, of, value))
     return replaced(*changes)

@@ -13,7 +13,12 @@ def zoo_adapters() -> tuple[Adapter, ...]:
         Adapter(
             name="normflows",
             summary="flows of normflows, with or without a context",
-            classes=("normflows.core.NormalizingFlow", "normflows.core.ConditionalNormalizingFlow", "normflows.core.ClassCondFlow", "normflows.core.MultiscaleFlow",),
+            classes=(
+                "normflows.core.NormalizingFlow",
+                "normflows.core.ConditionalNormalizingFlow",
+                "normflows.core.ClassCondFlow",
+                "normflows.core.MultiscaleFlow",
+            ),
             entry="zoo_normflows.wrapped:wrapped",
             requires=("torch", "normflows"),
         ),

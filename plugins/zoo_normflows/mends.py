@@ -12,25 +12,34 @@ from normflows import core
 from normflows.distributions import base
 from normflows.flows import mixing, normalization, periodic, reshape
 from normflows.flows.affine import autoregressive, coupling
+from normflows.flows.neural_spline import autoregressive as spline_autoregressive
 from normflows.flows.neural_spline import coupling as spline_coupling
 from normflows.utils import splines
 from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.models import nflows_code
-from zoo.models.mending import replaced, symbolic_len, without_checks
+from zoo.models.mending import plain, replaced, symbolic_len
+
+#: methods that divide in place
+_DIVIDING = (
+    (spline_autoregressive.MaskedPiecewiseRationalQuadraticAutoregressive, "_elementwise"),
+    (spline_coupling.PiecewiseRationalQuadraticCoupling, "_piecewise_cdf"),
+)
 
 
 def mended() -> AbstractContextManager[object]:
     """A block in which normflows' flows can be traced."""
-    plain = without_checks(splines.rational_quadratic_spline)
+    spline = plain(splines.rational_quadratic_spline)
     return replaced(
         *symbolic_len(core, mixing, periodic, reshape, base),
         (autoregressive.Autoregressive, "inverse", nflows_code.in_passes),
         (spline_coupling.Coupling, "forward", nflows_code.coupling_forward),
         (spline_coupling.Coupling, "inverse", nflows_code.coupling_inverse),
-        (splines, "rational_quadratic_spline", plain),
-        (splines, "unconstrained_rational_quadratic_spline", _with_tails(plain)),
+        (splines, "searchsorted", plain(splines.searchsorted)),
+        *((cls, name, plain(vars(cls)[name])) for cls, name in _DIVIDING if name in vars(cls)),
+        (splines, "rational_quadratic_spline", spline),
+        (splines, "unconstrained_rational_quadratic_spline", _with_tails(spline)),
         # initialised, which the adapter makes sure of
         (normalization.ActNorm, "forward", coupling.AffineConstFlow.forward),
         (normalization.ActNorm, "inverse", coupling.AffineConstFlow.inverse),

@@ -141,5 +141,3 @@ def _has_inverse(flow: nn.Module) -> bool:
     if isinstance(flow, Planar):
         return bool(flow.act == "leaky_relu")
     return type(flow).inverse is not Flow.inverse
-
-

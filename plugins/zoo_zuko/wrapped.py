@@ -14,7 +14,7 @@ from zuko.mixtures import GMM
 
 from zoo import Condition, ExportError, Wrapped
 from zoo.models.contexts import ReceivedCondition
-from zoo.models.interface import Noise, largest
+from zoo.models.interface import Noise
 from zoo.overriding import override
 from zoo_zuko import mends
 
@@ -62,8 +62,10 @@ class ZukoFlow(Wrapped):
     @override
     def from_noise(self, noise: Mapping[str, Tensor], condition: ReceivedCondition = None) -> Tensor:
         base = self.flow.base(None).base_dist
-        z: Tensor = base.loc + base.scale * noise["z"] if self.support is None else (
-            base.low + (base.high - base.low) * noise["z"]
+        z: Tensor = (
+            base.loc + base.scale * noise["z"]
+            if self.support is None
+            else (base.low + (base.high - base.low) * noise["z"])
         )
         return z
 
@@ -83,23 +85,28 @@ class ZukoFlow(Wrapped):
 
 
 class ZukoMixture(Wrapped):
-    """A mixture of normals, whose component is a symbol drawn by Gumbel noise."""
+    """A mixture of normals: Gumbel noise chooses the component, and normals a point of it."""
 
     @override
     def own_event_shape(self) -> tuple[int, ...] | None:
-        return None
+        return (int(self.flow.shapes[1][1]),)
 
     @property
     @override
     def noises(self) -> tuple[Noise, ...]:
-        return (Noise("component", (int(self.flow.shapes[0][0]),), "gumbel"), Noise("z", self.event_shape))
+        return (Noise("component", (self.flow.components,), "gumbel"), Noise("z", self.event_shape))
 
     @override
-    def draw(self, noise: Mapping[str, Tensor], condition: ReceivedCondition = None) -> Any:
-        mixture = self.flow(self.context_of_flow(condition))
-        chosen, _ = largest(mixture.logits + noise["component"])
-        one_hot = (chosen.unsqueeze(-1) == torch.arange(mixture.logits.shape[-1])).to(noise["z"])
-        return one_hot, mixture
+    def draw(self, noise: Mapping[str, Tensor], condition: ReceivedCondition = None) -> Tensor:
+        mixture, z = self.flow(self.context_of_flow(condition)), noise["z"].unsqueeze(-2)
+        best = (mixture.logits + noise["component"]).argmax(-1, keepdim=True)
+        chosen = (torch.arange(self.flow.components) == best).to(z)
+        if self.flow.covariance_type == "full":
+            each = mixture.base.loc + (mixture.base.scale_tril * z.unsqueeze(-2)).sum(-1)
+        else:
+            each = mixture.base.base_dist.loc + mixture.base.base_dist.scale * z
+        x: Tensor = (chosen.unsqueeze(-1) * each).sum(-2)
+        return x
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:

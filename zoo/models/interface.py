@@ -106,6 +106,11 @@ class GenerativeModel(Conditioned, ABC):
         """
         raise cannot_score(type(self).__name__)
 
+    @property
+    def origin(self) -> Mapping[str, str] | None:
+        """Of another library's model: ``library``, ``version`` and ``class``, which a bundle remembers; else None."""
+        return None
+
     @abstractmethod
     def programs(self) -> Programs:
         """The graphs and programs to export. Must not change the model."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, ExportError
 from zoo.models.contexts import ReceivedCondition
-from zoo.models.interface import DirectModel, Noise
+from zoo.models.interface import DirectModel
 from zoo.overriding import override
 from zoo.programs import Programs
 from zoo.programs.ports import Port
@@ -114,7 +114,7 @@ class Wrapped(DirectModel):
         """The base sample ``[n, *event]`` of noises: standard normals themselves, unless overridden."""
         return noise["z"]
 
-    # -- as a model of genzoo -------------------------------------------------------------------------------------------
+    # -- as a model of genzoo -----------------------------------------------------------------------------------------
 
     @property
     def named(self) -> str:
@@ -122,8 +122,8 @@ class Wrapped(DirectModel):
         return type(self.flow).__name__
 
     @property
-    def origin(self) -> dict[str, str]:
-        """Where the model comes from: library, version and class, for the bundle to remember."""
+    @override
+    def origin(self) -> Mapping[str, str]:
         cls = type(self.flow)
         library = cls.__module__.partition(".")[0]
         try:
