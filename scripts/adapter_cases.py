@@ -96,24 +96,28 @@ def _zuko_score(flow: Any, x: Tensor, c: Tensor | None) -> Tensor:
 _TWO = {"transforms": LAYERS, "hidden_features": (HIDDEN, HIDDEN)}
 _NET = {"network": {"hidden_features": (HIDDEN, HIDDEN)}}
 _BOTH = (False, True)
-ZUKO = tuple(
-    Case("zuko", name, _zuko(name, **options), _BOTH, _zuko_sample, _zuko_score, name == "NCSF")
-    for name, options in {
-        "NICE": _TWO,
-        "RealNVP": _TWO,
-        "MAF": _TWO,
-        "MAF-coupling": {**_TWO, "passes": 2},
-        "NSF": _TWO,
-        "NSF-coupling": {**_TWO, "passes": 2},
-        "NCSF": _TWO,
-        "SOSPF": _TWO,
-        "BPF": _TWO,
-        "NAF": {**_TWO, **_NET},
-        "UNAF": {**_TWO, **_NET},
-        "GF": {"transforms": LAYERS},
-        "CNF": {"hidden_features": (HIDDEN, HIDDEN)},
-    }.items()
-) + (Case("zuko", "GMM", _zuko("GMM", components=3, hidden_features=(HIDDEN,)), _BOTH, None, _zuko_score),)
+_CLASSES: dict[str, dict[str, Any]] = {
+    "NICE": _TWO,
+    "RealNVP": _TWO,
+    "MAF": _TWO,
+    "MAF-coupling": {**_TWO, "passes": 2},
+    "NSF": _TWO,
+    "NSF-coupling": {**_TWO, "passes": 2},
+    "NCSF": _TWO,
+    "SOSPF": _TWO,
+    "BPF": _TWO,
+    "NAF": {**_TWO, **_NET},
+    "UNAF": {**_TWO, **_NET},
+    "GF": {"transforms": LAYERS},
+    "CNF": {"hidden_features": (HIDDEN, HIDDEN)},
+}
+ZUKO = (
+    *(
+        Case("zuko", name, _zuko(name, **options), _BOTH, _zuko_sample, _zuko_score, name == "NCSF")
+        for name, options in _CLASSES.items()
+    ),
+    Case("zuko", "GMM", _zuko("GMM", components=3, hidden_features=(HIDDEN,)), _BOTH, None, _zuko_score),
+)
 
 
 # -- nflows ---------------------------------------------------------------------------------------------------------

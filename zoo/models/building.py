@@ -205,8 +205,8 @@ def _wrapped_error(
     weights_file, cls = str(folder / WEIGHTS), str(origin.get("class")).rpartition(".")[2]
     return BundleError(
         f"{folder} holds a model of {release}, {origin.get('class')}, whose code is not in the bundle",
-        hint=f"It runs without PyTorch: zoo.runtime.load({str(folder)!r}). To have the PyTorch model back, build it with "
-        f"the arguments of then, model = zoo.wrap({cls}(...), event_shape={tuple(event_shape)}{context}); then, after "
-        f"`from zoo import weights`, weights.load_into(model, weights.read(path), source=path) with path = "
+        hint=f"It runs without PyTorch: zoo.runtime.load({str(folder)!r}). To have the PyTorch model back, build it "
+        f"with the arguments of then, model = zoo.wrap({cls}(...), event_shape={tuple(event_shape)}{context}); then, "
+        f"after `from zoo import weights`, weights.load_into(model, weights.read(path), source=path) with path = "
         f"{weights_file!r}.",
     )
