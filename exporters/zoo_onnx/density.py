@@ -142,11 +142,13 @@ def _by_jacobian(
     x = draw(z, conditions)
     scored = score(x, conditions)
     each = [slice(i, i + 1) for i in range(points)]
-    volumes = torch.stack([_log_det(draw, z[i], _some(conditions, i)) for i in each])
+    # a sampler that searches for its result is a staircase, which wider steps see as a slope
+    steps = (_STEP, _OTHER_STEP) if not model.resolution else (1e3 * model.resolution, 1e4 * model.resolution)
+    volumes = torch.stack([_log_det(draw, z[i], _some(conditions, i), steps[0]) for i in each])
     base = _log_normal(z)
     size, allowed = math.prod(shape), torch.zeros_like(scored)
     if bool(((scored - base + volumes).abs() > TOLERANCE).any()):
-        others = torch.stack([_log_det(draw, z[i], _some(conditions, i), _OTHER_STEP) for i in each])
+        others = torch.stack([_log_det(draw, z[i], _some(conditions, i), steps[1]) for i in each])
         allowed = (2 * (volumes - others).abs()).clamp(max=_DOUBT * size) + model.density_error(
             x, _received(model, conditions)
         )

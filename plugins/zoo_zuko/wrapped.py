@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
+from zuko import transforms
 from zuko.distributions import BoxUniform, DiagNormal
 from zuko.flows import Flow
 from zuko.mixtures import GMM
+from zuko.utils import bisection
 
 from zoo import Condition, ExportError, Wrapped
 from zoo.models.contexts import ReceivedCondition
 from zoo.models.interface import Noise
+from zoo.models.mending import replaced
 from zoo.overriding import override
 from zoo_zuko import mends
 
@@ -49,6 +53,22 @@ class ZukoFlow(Wrapped):
                 f"the base {type(base).__name__} of {self.named} is neither DiagNormal nor BoxUniform",
                 hint="Subclass zoo_zuko.wrapped.ZukoFlow, with noises and from_noise of that base.",
             )
+        self.resolution = self._resolution()
+
+    def _resolution(self) -> float:
+        """The tolerance of the bisections that sampling takes, or 0 if it takes none."""
+        found = [0.0]
+
+        def noted(f: Any, y: Tensor, a: Any, b: Any, n: int = 16, phi: Any = ()) -> Tensor:
+            found.append(float((torch.as_tensor(b) - torch.as_tensor(a)).abs().max()) / 2**n)
+            return bisection(f, y, a, b, n, phi)
+
+        context = None
+        if self.condition is not None:
+            context = self._like.new_zeros(1, *(int(size) for size in self.condition.parts[0].shape))
+        with replaced((transforms, "bisection", noted)), torch.no_grad(), contextlib.suppress(Exception):
+            self.inverse(self._like.new_zeros(1, *self.event_shape), context)  # what fails is told when it is tried
+        return max(found)
 
     @override
     def own_event_shape(self) -> tuple[int, ...] | None:

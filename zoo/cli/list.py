@@ -22,6 +22,7 @@ PLURALS = {
     "datasets": "data set",
     "exporters": "exporter",
     "importers": "importer",
+    "adapters": "adapter",
     "distillations": "distillation method",
     "metrics": "metric",
     "programs": "program",
