@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +44,7 @@ class Case:
     def model(self, context: bool) -> nn.Module:
         """The model with its weights moved, in evaluation mode."""
         torch.manual_seed(0)
+        np.random.seed(0)  # FrEIA draws its permutations by NumPy
         model = self.build(CONTEXT if context else 0)
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():

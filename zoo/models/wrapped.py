@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, ExportError
+from zoo.models.blaming import told
 from zoo.models.contexts import ReceivedCondition
 from zoo.models.interface import DirectModel
 from zoo.overriding import override
@@ -185,8 +186,6 @@ def tried(wrapped: Wrapped) -> None:
     Raises:
         ExportError: it cannot be copied, or fails; class, line and cause are told.
     """
-    from zoo.models.blaming import told
-
     try:
         trial = copy.deepcopy(wrapped).to("cpu").float().eval()
     except (RuntimeError, TypeError) as error:
