@@ -11,7 +11,7 @@ from types import FrameType
 from zoo.errors import ExportError, ZooError
 
 #: packages whose lines are not to blame: those that trace and run, and this one
-_MACHINERY = ("torch", "zoo", "zoo_onnx", "onnxscript", "contextlib", "numpy")
+_MACHINERY = ("torch", "zoo", "zoo_onnx", "onnx", "onnx_ir", "onnxscript", "contextlib", "numpy", "sympy")
 
 
 @contextlib.contextmanager

@@ -192,18 +192,10 @@ def tried(wrapped: Wrapped) -> None:
         raise ExportError(
             f"{wrapped.named} cannot be copied: {error}", hint="Move what it keeps besides weights out of it."
         ) from error
-    c = trial.condition
-    condition = None
     with torch.no_grad(), told(f"{wrapped.named} cannot be called"):
-        if c is not None and (c.kind == "vector" or trial.encodes):
-            part = c.parts[0]
-            given = torch.zeros(2, *(int(size) for size in part.shape))
-            condition = trial.received_condition({part.name: given}, 2) if trial.takes_parts else given
-        noise = trial.drawn_noises(trial.noises, 0, 2) if trial.samples else {}
-        if c is not None and condition is None:
-            return
+        condition = _any_condition(trial)
         if trial.samples:
-            drawn = trial.draw(noise, condition)
+            drawn = trial.draw(trial.drawn_noises(trial.noises, 0, 2), condition)
             x = drawn if isinstance(drawn, Tensor) else drawn[0]
             if x.shape != (2, *trial.event_shape):
                 raise ConfigError(
@@ -214,3 +206,19 @@ def tried(wrapped: Wrapped) -> None:
             scored = trial.log_density(torch.zeros(2, *trial.event_shape), condition)
             if scored.shape != (2,):
                 raise ConfigError(f"{wrapped.named} scores two events by a tensor of shape {tuple(scored.shape)}")
+
+
+def _any_condition(model: Wrapped) -> ReceivedCondition:
+    """Zeros as the condition of two samples, as the model gets it."""
+    if model.condition is None:
+        return None
+    types = {"int32": torch.int32, "float32": torch.float32}
+    parts = {
+        part.name: torch.zeros(
+            2, *(size if isinstance(size, int) else 1 for size in part.shape), dtype=types[part.dtype]
+        )
+        for part in model.condition.parts
+    }
+    given = parts if model.takes_parts else next(iter(parts.values()))
+    received: ReceivedCondition = model.received_condition(given, 2)
+    return received
