@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+import torch
 from nflows.transforms import autoregressive, coupling, nonlinearities, splines
 from nflows.transforms.splines import cubic, linear, quadratic, rational_quadratic
 from nflows.utils import torchutils
@@ -27,6 +28,7 @@ _SPLINES = {
 def mended() -> AbstractContextManager[object]:
     """A block in which nflows' transforms can be traced."""
     changes: list[Change] = [
+        (torch, "sigmoid", nflows_code.sigmoid),
         (autoregressive.AutoregressiveTransform, "inverse", nflows_code.in_passes),
         (coupling.CouplingTransform, "forward", nflows_code.coupling_forward),
         (coupling.CouplingTransform, "inverse", nflows_code.coupling_inverse),

@@ -32,6 +32,7 @@ def mended() -> AbstractContextManager[object]:
     """A block in which normflows' flows can be traced."""
     spline = plain(splines.rational_quadratic_spline)
     return replaced(
+        (torch, "sigmoid", nflows_code.sigmoid),
         *symbolic_len(core, mixing, periodic, reshape, base),
         (autoregressive.Autoregressive, "inverse", nflows_code.in_passes),
         (spline_coupling.Coupling, "forward", nflows_code.coupling_forward),

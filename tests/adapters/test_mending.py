@@ -78,3 +78,10 @@ def test_a_library_without_what_is_mended_is_of_another_version():
 def test_a_loop_is_a_loop_of_python_unless_it_is_traced():
     (x, n) = loop(3, (torch.tensor(1.0), torch.tensor(0.0)), lambda x, n: (2 * x, n + 1))
     assert (float(x), float(n)) == (8.0, 3.0)
+
+
+def test_the_sigmoid_of_couplings_has_all_digits_at_both_ends():
+    from zoo.models.nflows_code import sigmoid
+
+    x = torch.linspace(-80, 80, 321)
+    torch.testing.assert_close(sigmoid(x).double(), torch.sigmoid(x.double()), rtol=1e-6, atol=0.0)

@@ -427,6 +427,7 @@ def test_an_adapter_of_a_third_party_package_exports_a_library_that_genzoo_does_
         environment.pip("uninstall", "-y", "zoo-acme")
     # without the package, and in ONNX Runtime
     np.save(environment.work / "x.npy", np.array([[1.0, 2.0, 3.0]], np.float32))
-    scored = ["run", "acme.bundle", "--log-prob", "x.npy", "--condition", "0.5,-1", "-o", "scored.npy"]
+    np.save(environment.work / "c.npy", np.array([[0.5, -1.0]], np.float32))
+    scored = ["run", "acme.bundle", "--log-prob", "x.npy", "--condition", "c.npy", "-o", "scored.npy"]
     environment.zoo(*scored)
     assert np.load(environment.work / "scored.npy")[0] == pytest.approx(told, abs=1e-4)

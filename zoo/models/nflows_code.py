@@ -16,6 +16,14 @@ from torch import Tensor
 from zoo.models.loops import loop
 
 
+def sigmoid(x: Tensor) -> Tensor:
+    """``torch.sigmoid`` with all digits below 0 too, where ONNX Runtime's own keeps a few; couplings take its logarithm.
+
+    It is e^-max(-x, 0) / (1 + e^-\\|x\\|).
+    """
+    return torch.exp(-torch.relu(-x)) / (1 + torch.exp(-x.abs()))
+
+
 def in_passes(self: Any, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """``inverse`` of an autoregressive transform, its passes as a loop."""
 
