@@ -17,9 +17,9 @@ from zoo.models.loops import loop
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """``torch.sigmoid`` with all digits below 0 too, where ONNX Runtime's own keeps a few; couplings take its logarithm.
+    """``torch.sigmoid`` with all digits below 0 too, where ONNX Runtime keeps a few; couplings take its logarithm.
 
-    It is e^-max(-x, 0) / (1 + e^-\\|x\\|).
+    It is exp(-relu(-x)) / (1 + exp(-abs(x))).
     """
     return torch.exp(-torch.relu(-x)) / (1 + torch.exp(-x.abs()))
 
