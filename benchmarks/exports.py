@@ -13,6 +13,8 @@ model.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import click
 from stages import interpreters, measured, show
@@ -54,6 +56,11 @@ print(json.dumps(stages))
 """
 
 
+def stages_of(python: str, model: str, options: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds of CPU of each stage of an export of a model by an interpreter."""
+    return measured(python, _EXPORT, model, json.dumps(options))
+
+
 @click.command()
 @click.argument("models", nargs=-1, required=True)
 @click.option("--beside", type=click.Path(exists=True, dir_okay=False), help="Another interpreter, with its genzoo.")
@@ -61,10 +68,10 @@ print(json.dumps(stages))
 @click.option("--repeats", default=1, show_default=True, help="Exports of each model; the least of each stage counts.")
 def main(models: tuple[str, ...], beside: str | None, without: tuple[str, ...], repeats: int) -> None:
     """Export MODELS, and print what each stage costs."""
-    options = json.dumps({"without": list(without)} if without else {})
+    options = {"without": list(without)} if without else {}
     pythons = interpreters(beside)
     for model in models:
-        runs = [[measured(python, _EXPORT, model, options) for python in pythons] for _ in range(repeats)]
+        runs = [[stages_of(python, model, options) for python in pythons] for _ in range(repeats)]
         show(model, list(zip(*runs, strict=True)))
 
 

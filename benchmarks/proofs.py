@@ -53,6 +53,11 @@ print(json.dumps(spent))
 """
 
 
+def stages_of(python: str, model: str) -> dict[str, float]:
+    """Seconds of CPU of each stage of a proof of a model's bundle by an interpreter."""
+    return measured(python, _PROVE, model)
+
+
 @click.command()
 @click.argument("models", nargs=-1, required=True)
 @click.option("--beside", type=click.Path(exists=True, dir_okay=False), help="Another interpreter, with its genzoo.")
@@ -61,7 +66,7 @@ def main(models: tuple[str, ...], beside: str | None, repeats: int) -> None:
     """Prove the bundles of MODELS, and print what each stage costs."""
     pythons = interpreters(beside)
     for model in models:
-        runs = [[measured(python, _PROVE, model) for python in pythons] for _ in range(repeats)]
+        runs = [[stages_of(python, model) for python in pythons] for _ in range(repeats)]
         show(model, list(zip(*runs, strict=True)))
 
 

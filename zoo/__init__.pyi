@@ -23,6 +23,7 @@ from zoo.errors import ZooError as ZooError
 from zoo.exporting import export as export
 from zoo.models.families import Diffusion as Diffusion
 from zoo.models.families import Flow as Flow
+from zoo.models.families import denoiser as denoiser
 from zoo.models.interface import DirectModel as DirectModel
 from zoo.models.interface import GenerativeModel as GenerativeModel
 from zoo.models.interface import Objective as Objective
@@ -36,6 +37,7 @@ from zoo.registry.cards import Adapter as Adapter
 from zoo.registry.cards import Architecture as Architecture
 from zoo.registry.cards import Check as Check
 from zoo.registry.cards import Command as Command
+from zoo.registry.cards import DataReader as DataReader
 from zoo.registry.cards import DataSource as DataSource
 from zoo.registry.cards import DistillationMethod as DistillationMethod
 from zoo.registry.cards import Exporter as Exporter
@@ -53,4 +55,5 @@ from zoo.registry.cards import WeightsFile as WeightsFile
 from zoo.registry.hookspecs import hookimpl as hookimpl
 from zoo.samplers import Step as Step
 from zoo.samplers import StepTable as StepTable
+from zoo.training.quick import train as train
 from zoo.version import __version__ as __version__

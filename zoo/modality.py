@@ -105,6 +105,10 @@ class Column:
             ``grain * floor(x / grain)``, since models see the numbers with uniform noise of that width.
         minimum: the smallest possible number, or None.
         maximum: the largest possible number, as it is written, or None.
+        date: of a column of dates, how they are written, for :meth:`datetime.datetime.strftime`; else empty.
+        origin: of a column of dates, the date that the number 0 stands for, in days since 1970-01-01.
+        marks: of a column of two categories, the heading of the column whose cells are empty where this one is 1; it
+            has no cells of its own in files. Empty for all others.
     """
 
     name: str
@@ -112,6 +116,9 @@ class Column:
     grain: float | None = field(default=None, metadata=records.OMITTED)
     minimum: float | None = field(default=None, metadata=records.OMITTED)
     maximum: float | None = field(default=None, metadata=records.OMITTED)
+    date: str = field(default="", metadata=records.OMITTED)
+    origin: float = field(default=0.0, metadata=records.OMITTED)
+    marks: str = field(default="", metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         """Refuse fields that contradict each other."""
@@ -127,6 +134,10 @@ class Column:
             raise ConfigError(f"column {self.name!r} ranges from {self.minimum} to {self.maximum}")
         if self.values and (self.grain, self.minimum, self.maximum) != (1.0, 0.0, len(self.values) - 1.0):
             raise ConfigError(f"column {self.name!r}: categories are the whole numbers 0 to {len(self.values) - 1}")
+        if not (isinstance(self.date, str) and isinstance(self.marks, str) and _number(self.origin)):
+            raise ConfigError(f"column {self.name!r}: date and marks are texts, and origin is a number")
+        if (self.date and self.values) or (self.marks and len(self.values) != 2):
+            raise ConfigError(f"column {self.name!r}: dates have no categories, and a column that marks others has two")
 
     @classmethod
     def categories(cls, name: str, values: tuple[str, ...]) -> Column:
@@ -149,6 +160,9 @@ class Table(Modality):
         """Refuse duplicate headings."""
         if not self.columns or len({column.name for column in self.columns}) != len(self.columns):
             raise ConfigError("a table needs at least one column, and each needs a heading of its own")
+        names = {column.name for column in self.columns if not column.marks}
+        if lost := [column.marks for column in self.columns if column.marks and column.marks not in names]:
+            raise ConfigError(f"a column marks the missing cells of {lost[0]!r}, which the table does not have")
 
     def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
         """Why such events cannot be rows of this table, or None if they can."""

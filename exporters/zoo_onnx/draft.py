@@ -143,6 +143,7 @@ def stated(card: ModelCard) -> dict[str, object]:
         "data": dict(card.data),
         "metrics": dict(card.metrics),
         "papers": list(card.papers),
+        **({} if card.source is None else {"source": dict(card.source)}),
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.registry.cards import DataSource
+from zoo.reading.builtin import readers
+from zoo.registry.cards import DataReader, DataSource
 from zoo.registry.hookspecs import hookimpl
 
 _GENERATED = {
@@ -38,8 +39,14 @@ _TABLES = {
 
 
 @hookimpl
+def zoo_data_readers() -> list[DataReader]:
+    """The readers of users' files and folders."""
+    return readers()
+
+
+@hookimpl
 def zoo_datasets() -> list[DataSource]:
-    """Two sets of handwritten digits, tables of measurements, and densities in the plane."""
+    """Sets of pictures, tables of measurements, and densities in the plane."""
     return [
         DataSource(
             name="mnist",
@@ -47,6 +54,27 @@ def zoo_datasets() -> list[DataSource]:
             entry="zoo_data.mnist:mnist",
             license="CC-BY-SA-3.0",
             source="Yann LeCun, Corinna Cortes & Christopher J. C. Burges, from NIST Special Databases 1 and 3",
+        ),
+        DataSource(
+            name="fashion-mnist",
+            summary="70,000 pictures of clothing of 28×28 pixels, 256 levels, ten classes",
+            entry="zoo_data.fashion_mnist:fashion_mnist",
+            license="MIT",
+            source="Han Xiao, Kashif Rasul & Roland Vollgraf 2017, Zalando Research, arXiv:1708.07747",
+        ),
+        DataSource(
+            name="cifar-10",
+            summary="60,000 photographs of 32×32 pixels in colour, 256 levels, ten classes",
+            entry="zoo_data.cifar10:cifar10",
+            license="not stated",
+            source="Alex Krizhevsky 2009, Learning multiple layers of features from tiny images",
+        ),
+        DataSource(
+            name="emoji",
+            summary="emoji of 64×64 pixels in two styles, with their groups as classes",
+            entry="zoo_data.emoji:emoji",
+            license="Apache-2.0 AND CC-BY-4.0",
+            source="Google, Noto Emoji v2.048; Twitter and the contributors of Twemoji v16.0.1; emojibase after CLDR",
         ),
         DataSource(
             name="digits",

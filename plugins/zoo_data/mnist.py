@@ -34,7 +34,7 @@ def mnist() -> Dataset:
     Raises:
         DataError: the files cannot be had, or are not the published ones.
     """
-    arrays = [_read_idx(_fetch(name)) for name in _FILES]
+    arrays = [read_idx(_fetch(name)) for name in _FILES]
     images, labels = arrays[0::2], arrays[1::2]
     train, test = ((i[:, None], c.astype(np.int32)) for i, c in zip(images, labels, strict=True))
     return Dataset(
@@ -51,7 +51,7 @@ def _fetch(name: str) -> Path:
     return fetch("mnist", Remote(name, (f"{_HOST}/{name}",), md5_uncompressed=_FILES[name]))
 
 
-def _read_idx(path: Path) -> NDArray[np.uint8]:
+def read_idx(path: Path) -> NDArray[np.uint8]:
     """An idx file of unsigned bytes: two zero bytes, type 8, rank, big-endian sizes, data.
 
     Raises:

@@ -110,6 +110,7 @@ def zoo_families() -> list[Family]:
             name="diffusion",
             summary="a diffusion or rectified flow around any network",
             entry="zoo_diffusion.diffusion:Diffusion",
+            foreign="zoo_diffusion.foreign.denoiser:denoiser",
         )
     ]
 

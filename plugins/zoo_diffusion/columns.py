@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from zoo.overriding import override
 from zoo_diffusion.codec import LatentCodec
 from zoo_flows import config
-from zoo_flows.transforms import Marginals
+from zoo_flows.transforms import Bounded, Marginals
 
 
 class Columns(LatentCodec):
@@ -23,23 +23,35 @@ class Columns(LatentCodec):
     Args:
         size: number of columns.
         marginals: ``knots`` and ``categories`` of the map.
+        bounds: low and high by the place of a column, which pass a logit first; None for none.
     """
 
     reversible: ClassVar[bool] = True
 
-    def __init__(self, size: int, marginals: Mapping[str, object]) -> None:
+    def __init__(
+        self, size: int, marginals: Mapping[str, object], bounds: Mapping[str, Sequence[float]] | None = None
+    ) -> None:
         super().__init__()
         self.latent_shape = (size,)
         self.map: Marginals = config.columns(size, marginals)
+        self.bounded = Bounded(size, bounds) if bounds else None
 
     @override
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.map(x)  # type: ignore[no-any-return]
+        if self.bounded is None:
+            return self.map(x)  # type: ignore[no-any-return]
+        y, log_det = self.bounded(x)
+        z, more = self.map(y)
+        return z, log_det + more
 
     @override
     def decode(self, latent: Tensor) -> Tensor:
-        return self.map.data(latent)
+        y = self.map.data(latent)
+        return y if self.bounded is None else self.bounded.data(y)
 
     @override
     def prepare(self, x: Tensor) -> None:
+        if self.bounded is not None:
+            self.bounded.prepare(x)
+            x, _ = self.bounded(x)
         self.map.prepare(x)

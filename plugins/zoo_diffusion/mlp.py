@@ -30,6 +30,8 @@ class MLPDiffusion(Diffusion):
         conditioning: how each named part of it goes in, see :mod:`zoo.models.encoding`; or None.
         marginals: for rows of tables: ``knots`` and ``categories`` of
             :class:`~zoo_flows.transforms.marginals.Marginals`, which brings the columns to one scale; or None.
+        bounds: lowest and highest value by the place of a column, ``{"1": [0.0, 3.0]}``: no sample lies outside, see
+            :class:`~zoo_flows.transforms.bounded.Bounded`; all columns then pass ``marginals``. None for none.
         diffusion: the other arguments of :class:`~zoo_diffusion.diffusion.Diffusion`.
     """
 
@@ -42,6 +44,7 @@ class MLPDiffusion(Diffusion):
         condition: Mapping[str, object] | None = None,
         conditioning: Mapping[str, object] | None = None,
         marginals: Mapping[str, Any] | None = None,
+        bounds: Mapping[str, Sequence[float]] | None = None,
         **diffusion: Any,
     ) -> None:
         if not event_shape or min(event_shape) < 1:
@@ -53,7 +56,9 @@ class MLPDiffusion(Diffusion):
         described = None if condition is None else Condition.from_description(condition)
         make = partial(ResidualMLP, math.prod(event_shape), **network)
         built, encoder = conditioned_network(make, described, conditioning, (EMBEDDING, CONCATENATION))
-        if marginals is not None and len(event_shape) != 1:
-            raise ConfigError(f"marginals are for rows of a table, and {tuple(event_shape)} is not the shape of one")
-        coding = None if marginals is None else Columns(event_shape[0], marginals)
+        tabular = marginals is not None or bool(bounds)
+        if tabular and len(event_shape) != 1:
+            what = "bounds" if bounds else "marginals"
+            raise ConfigError(f"{what} are for rows of a table, and {tuple(event_shape)} is not the shape of one")
+        coding = Columns(event_shape[0], marginals or {}, bounds) if tabular else None
         super().__init__(built, tuple(event_shape), condition=described, encoder=encoder, coding=coding, **diffusion)

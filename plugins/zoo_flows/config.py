@@ -21,6 +21,7 @@ from zoo_flows.dequantisation import VariationalDequantisation
 from zoo_flows.transforms import (
     ActNorm,
     BatchNorm,
+    Bounded,
     Coupling,
     Householder,
     Logit,
@@ -55,6 +56,8 @@ class Shared:
         conditioning: how each named part of it is embedded, see :mod:`zoo.models.encoding`; or None.
         levels: number of values of discrete data, which then pass a logit; None for continuous data.
         alpha: of the logit, see :class:`~zoo_flows.transforms.logit.Logit`.
+        bounds: of vectors, lowest and highest value by the place of a column, ``{"1": [0.0, 3.0]}``: these pass a
+            logit, and no sample lies outside; None for none. See :class:`~zoo_flows.transforms.bounded.Bounded`.
         base: ``"normal"``, N(0, I); ``"learned"``, normals that see the condition; or ``"mixture"``, of normals.
         components: of a mixture.
         marginals: for tables: ``knots`` and ``categories`` of :class:`~zoo_flows.transforms.marginals.Marginals`, which
@@ -71,6 +74,7 @@ class Shared:
     conditioning: Mapping[str, object] | None = None
     levels: int | None = None
     alpha: float = 0.01
+    bounds: Mapping[str, Sequence[float]] | None = None
     base: str = "normal"
     components: int = 8
     marginals: Mapping[str, object] | None = None
@@ -113,6 +117,17 @@ class Shared:
             return 0
         return self.described.size if self.encoder is None else self.encoder.plan.embedding
 
+    @property
+    def bounded(self) -> Mapping[str, Sequence[float]]:
+        """The bounds of columns, empty for none.
+
+        Raises:
+            ConfigError: bounds of what is no vector.
+        """
+        if self.bounds and len(self.event_shape) != 1:
+            raise ConfigError(f"bounds are those of columns, and an event of shape {list(self.event_shape)} has none")
+        return self.bounds or {}
+
     def parts(self) -> dict[str, Any]:
         """The arguments of a :class:`~zoo_flows.flow.Flow`, except its transforms.
 
@@ -122,7 +137,7 @@ class Shared:
         """
         return {
             "event_shape": self.event_shape,
-            "preprocessing": preprocessing(self.size, self.levels, self.alpha, self.marginals),
+            "preprocessing": preprocessing(self.size, self.levels, self.alpha, self.marginals, self.bounded),
             "base": base(self.base, self.size, components=self.components, context=self.context),
             "condition": self.described,
             "encoder": self.encoder,
@@ -130,14 +145,14 @@ class Shared:
         }
 
 
-_SHAPE, _LOGIT = ("event_shape", "condition", "conditioning"), ("levels", "alpha")
+_SHAPE, _LOGIT = ("event_shape", "condition", "conditioning"), ("levels", "alpha", "bounds")
 
 
 def shared(*names: str) -> Callable[[_Init], _Init]:
     """Let an architecture take shape, condition, its embedding and these of :class:`Shared`, before its own arguments.
 
     Args:
-        names: ``"logit"`` stands for ``levels`` and ``alpha``, ``"base"`` for ``base`` and ``components``.
+        names: ``"logit"`` stands for ``levels``, ``alpha`` and ``bounds``, ``"base"`` for ``base`` and ``components``.
     """
     groups = {"logit": _LOGIT, "base": ("base", "components")}
     taken = {*_SHAPE, *(each for name in names for each in groups.get(name, (name,)))}
@@ -281,7 +296,11 @@ def share(**shares: float) -> None:
 
 
 def preprocessing(
-    size: int, levels: int | None, alpha: float, marginals: Mapping[str, object] | None = None
+    size: int,
+    levels: int | None,
+    alpha: float,
+    marginals: Mapping[str, object] | None = None,
+    bounds: Mapping[str, Sequence[float]] | None = None,
 ) -> list[Transform]:
     """The transform that brings data to about unit scale, fitted to them.
 
@@ -290,17 +309,21 @@ def preprocessing(
         levels: of discrete data, which pass a logit; None for others.
         alpha: of the logit.
         marginals: arguments of :class:`Marginals`, for tables; None for standardisation.
+        bounds: low and high by the place of a column, which then passes a logit first.
 
     Raises:
-        ConfigError: both levels and marginals, or unknown arguments.
+        ConfigError: levels and marginals or bounds, or unknown arguments.
     """
+    if bounds and levels is not None:
+        raise ConfigError("levels apply to data that are all whole numbers, which have bounds already")
+    first: list[Transform] = [Bounded(size, bounds)] if bounds else []
     if marginals is not None:
         if levels is not None:
             raise ConfigError(
                 "levels apply to data that are all whole numbers; categories of a table go into marginals"
             )
-        return [columns(size, marginals)]
-    return [*([Logit(levels, alpha)] if levels is not None else []), Standardize(size)]
+        return [*first, columns(size, marginals)]
+    return [*first, *([Logit(levels, alpha)] if levels is not None else []), Standardize(size)]
 
 
 def columns(size: int, marginals: Mapping[str, Any]) -> Marginals:

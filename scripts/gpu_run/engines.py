@@ -7,7 +7,7 @@ returns when they are done and their result is on the host.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from gpu_run.models import Model, feeds, sampling_graph
 
 #: steps of the longest run; a run takes its first ones
 STEPS = 200
+#: options of ``torch.compile``
+COMPILING: Mapping[str, Any] = {"mode": "max-autotune", "dynamic": False}
 Steps = Callable[[int], Any]
 
 
@@ -85,9 +87,17 @@ class PyTorch:
         model: which.
         cell: engine and precision.
         device: ``"cuda"`` or ``"cpu"``.
+        compiling: options of ``torch.compile``, for its cells.
     """
 
-    def __init__(self, built: Any, model: Model, cell: Cell, device: str) -> None:
+    def __init__(
+        self,
+        built: Any,
+        model: Model,
+        cell: Cell,
+        device: str,
+        compiling: Mapping[str, Any] = COMPILING,
+    ) -> None:
         import torch
 
         self._torch, self._cell, self._device = torch, cell, torch.device(device)
@@ -97,7 +107,7 @@ class PyTorch:
         self._graph = sampling_graph(built.to(self._device), model)
         self._built, self._whole = built, False
         if cell.engine == COMPILED:
-            self._module = torch.compile(self._graph.module, mode="max-autotune", dynamic=False)
+            self._module = torch.compile(self._graph.module, **compiling)
         else:
             self._module = self._graph.module
 
@@ -143,9 +153,11 @@ class PyTorch:
         """Steps whose state stays on the device; each reads its row of a table there."""
         torch, names = self._torch, list(arrays)
         given = self._tensors(arrays, self._half if self._whole else None)
-        row = torch.zeros(5, device=self._device, dtype=given["time"].dtype)
-        given |= {"time": row[0], "alpha": row[1], "sigma": row[2], "matrix": row[3:5].reshape(1, 2)}
-        numbers = [*(float(arrays[name]) for name in ("time", "alpha", "sigma")), *arrays["matrix"][0]]
+        row = torch.zeros(5, device=self._device, dtype=given["matrix"].dtype)
+        # a network that reveals symbols takes no time
+        own = {name: row[index] for index, name in enumerate(("time", "alpha", "sigma")) if name in arrays}
+        given |= {**own, "matrix": row[3:5].reshape(1, 2)}
+        numbers = [*(float(arrays.get(name, 0.0)) for name in ("time", "alpha", "sigma")), *arrays["matrix"][0]]
         table = torch.tensor([numbers] * STEPS, device=self._device, dtype=row.dtype)
         state, first = given["state"], given["state"].clone()
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import math
-import os
-import queue
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from gpu_run import cells, models, page
+from gpu_run.asking import Asked, kill
 from gpu_run.cells import Cell
 from gpu_run.environment import ROOT, machine, make_importable
 
@@ -113,7 +109,7 @@ class Run:
     def __init__(self, given: argparse.Namespace, began: float, scratch: Path, environment: Mapping[str, str]) -> None:
         self._given, self._scratch, self._environment = given, scratch, environment
         self._ends = began + given.seconds - RESERVE
-        self._worker: _Worker | None = None
+        self._worker: Asked | None = None
         self._unstarted = 0
         self._steps: dict[tuple[str, str, str], tuple[int, float]] = {}
         plan = cells.planned(given.models, given.engines, given.precisions, given.batches)
@@ -134,7 +130,7 @@ class Run:
         self._given.output.mkdir(parents=True, exist_ok=True)
         self._write()
         try:
-            self._worker = _Worker(self._given, self._scratch, self._environment)
+            self._worker = self._started()
             if not self._given.no_tests:
                 self._results["tests"] = self._tested()
                 self._write()
@@ -181,11 +177,11 @@ class Run:
         try:
             output = process.communicate(timeout=max(bound, 1))[0]
         except subprocess.TimeoutExpired:
-            _kill(process)
+            kill(process)
             output = process.communicate()[0]
             return {"ended": f"stopped after {bound:.0f} s", "failed": 1, "output": output[-4000:]}
         except BaseException:
-            _kill(process)
+            kill(process)
             raise
         told = {"ended": f"exit {process.returncode}", "seconds": round(time.monotonic() - began, 1)}
         if process.returncode not in (0, 1) or not report.is_file():
@@ -225,9 +221,9 @@ class Run:
         assert self._worker is not None
         if not self._worker.alive:
             self._unstarted = 0 if self._worker.warm else self._unstarted + 1
-            self._worker = _Worker(self._given, self._scratch, self._environment)
+            self._worker = self._started()
         bound = min(cell.bound, self._left())
-        result = self._worker.ask(cell, bound + (0 if self._worker.warm else self._starting()))
+        result = self._worker.ask(cell.as_json(), bound + (0 if self._worker.warm else self._starting()))
         if result is None:
             ended = self._worker.ended
             over = ended is None and self._left() <= 0.5
@@ -240,6 +236,12 @@ class Run:
         elif result["status"] == "stopped":
             self._steps[key] = cell.batch, math.inf
         print(f"{page.name_of(entry)}: {page.said_of(entry)}", flush=True)
+
+    def _started(self) -> Asked:
+        """A process that measures cells; see :mod:`gpu_run.worker`."""
+        command = [sys.executable, str(ROOT / "scripts" / "gpu"), "--worker", str(self._scratch)]
+        command += ["--provider", self._given.provider, "--prepared", str(self._given.prepared)]
+        return Asked(command, self._scratch / "worker.log", self._environment)
 
     def _starting(self) -> float:
         """Seconds that a worker may take to start, beyond the bound of its first cell."""
@@ -254,75 +256,6 @@ class Run:
             return "a smaller batch was stopped"
         needed = LEAST_STEPS * seconds * cell.batch / batch
         return f"a step could take {needed / LEAST_STEPS:.1f} s" if needed > cell.bound else None
-
-
-class _Worker:
-    """A process that measures cells; see :mod:`gpu_run.worker`."""
-
-    def __init__(self, given: argparse.Namespace, scratch: Path, environment: Mapping[str, str]) -> None:
-        command = [sys.executable, str(ROOT / "scripts" / "gpu"), "--worker", str(scratch)]
-        command += ["--provider", given.provider, "--prepared", str(given.prepared)]
-        self._log = (scratch / "worker.log").open("ab")
-        self._process = subprocess.Popen(
-            command,
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            start_new_session=True,
-        )
-        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.warm = False
-        #: how it ended of itself, with the last that it printed, or None
-        self.ended: str | None = None
-        threading.Thread(target=self._read, daemon=True).start()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can be asked."""
-        return self._process.poll() is None
-
-    def ask(self, cell: Cell, seconds: float) -> dict[str, Any] | None:
-        """The result of a cell; None if it took too long or the process ended, which it has then."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(cell.as_json()) + "\n")
-            self._process.stdin.flush()
-            answer = self._lines.get(timeout=max(seconds, 0.1))
-            result: dict[str, Any] = json.loads(answer)
-        except (OSError, queue.Empty, json.JSONDecodeError):
-            if (code := self._code()) is not None:
-                told = " ".join(Path(self._log.name).read_text(errors="replace")[-300:].split())
-                self.ended = f"its process ended with {code}: {told}"
-            self.end()
-            return None
-        self.warm = True
-        return result
-
-    def end(self) -> None:
-        """Kill it and what it started."""
-        _kill(self._process)
-        self._process.wait()
-        self._log.close()
-
-    def _code(self) -> int | None:
-        """Its exit code, if it ended, which is seen a moment after the end of its output."""
-        try:
-            return self._process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            return None
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line)
-        self._lines.put("")  # not JSON: it ended
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _has_tensorrt() -> bool:

@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,9 +129,9 @@ def prepare(model: Model, folder: Path, say: Callable[[str], object] = _print) -
     scratch, again = (folder.with_name(f".{folder.name}.{part}") for part in ("whole", "again"))
     built = build(model)
     say(f"{model.name}: writing its graphs")
-    _write(built, model, scratch)
+    write(built, model, scratch)
     say(f"{model.name}: comparing them with PyTorch")
-    _compare(built, model, scratch)
+    compare(built, model, scratch)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(scratch, folder, ignore=shutil.ignore_patterns(WEIGHTS))
     (folder / REST).write_bytes(b"".join(_shortened(scratch / WEIGHTS)))
@@ -142,8 +142,8 @@ def prepare(model: Model, folder: Path, say: Callable[[str], object] = _print) -
     shutil.rmtree(again)
 
 
-def _write(built: Any, model: Model, folder: Path) -> None:
-    """The graphs, weights and manifest of a bundle, by the parts of the exporter."""
+def write(built: Any, model: Model, folder: Path, without: Sequence[str] = ()) -> None:
+    """Write a bundle without golden values and without a proof, by the parts of the exporter."""
     from zoo.bundle import MANIFEST
     from zoo.exporting import card_of
     from zoo_onnx.draft import with_files
@@ -154,7 +154,7 @@ def _write(built: Any, model: Model, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     options: dict[str, Any] = dict.fromkeys(("opset", "inverse", "fused", "precision", "batch"))
-    plan = planned(built, card_of(built, model.name), **options, quality=False)
+    plan = planned(built, card_of(built, model.name), **options, quality=False, without=without)
     graphs = []
     for graph in plan.programs.graphs:
         way = plan.ways[graph.name]
@@ -163,7 +163,7 @@ def _write(built: Any, model: Model, folder: Path) -> None:
     (folder / MANIFEST).write_text(with_files(manifest, folder).to_json())
 
 
-def _compare(built: Any, model: Model, folder: Path) -> None:
+def compare(built: Any, model: Model, folder: Path) -> None:
     """Refuse a graph that does not compute what the module does."""
     import torch
 

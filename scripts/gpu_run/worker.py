@@ -1,21 +1,16 @@
-"""A process that measures cells: one a line on its input, as JSON, with one line of results each on its output.
-
-A cell that hangs or ends the process costs that cell alone: the process that asked starts another one.
-"""
+"""A process that measures cells, see :mod:`gpu_run.asking`."""
 
 from __future__ import annotations
 
 import gc
-import json
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gpu_run import models
+from gpu_run.asking import answer
 from gpu_run.cells import MATMUL, OURS, OURS_RECORDED, TENSORRT, Cell
 from gpu_run.engines import OnnxRuntime, PyTorch, Timed, product
 
@@ -30,17 +25,8 @@ SHORT = 1
 
 def serve(provider: str, prepared: Path, scratch: Path) -> None:
     """Measure until the input ends."""
-    results = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is not a result
     worker = Worker(provider, prepared, scratch)
-    for line in sys.stdin:
-        cell = Cell(**json.loads(line))
-        began = time.perf_counter()
-        try:
-            result = {"status": "measured", **worker.measure(cell)}
-        except Exception as error:  # of any library, and the next cell may work
-            result = {"status": "failed", "reason": _told(error)}
-        results.write(json.dumps({**result, "seconds": round(time.perf_counter() - began, 2)}) + "\n")
+    answer(lambda request: worker.measure(Cell(**request)))
 
 
 class Worker:
@@ -137,8 +123,3 @@ def _free(provider: str) -> None:
         import torch
 
         torch.cuda.empty_cache()
-
-
-def _told(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}"

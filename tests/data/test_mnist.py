@@ -18,7 +18,7 @@ def idx(array, *, kind=8, zeros=0):
 def test_an_idx_file_is_read(tmp_path):
     array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     (tmp_path / "x.gz").write_bytes(idx(array))
-    np.testing.assert_array_equal(mnist._read_idx(tmp_path / "x.gz"), array)
+    np.testing.assert_array_equal(mnist.read_idx(tmp_path / "x.gz"), array)
 
 
 IMAGE = np.zeros((2, 3), np.uint8)
@@ -38,7 +38,7 @@ DAMAGED = {
 def test_a_damaged_idx_file_is_refused(tmp_path, content):
     (tmp_path / "x.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.gz is not "):
-        mnist._read_idx(tmp_path / "x.gz")
+        mnist.read_idx(tmp_path / "x.gz")
 
 
 def test_the_split(tmp_path, monkeypatch):

@@ -11,6 +11,9 @@ def test_every_data_set_says_where_it_comes_from_and_may_be_used():
     sources = {s.name: s for s in zoo_data.zoo_datasets()}
     assert set(sources) == {
         "mnist",
+        "fashion-mnist",
+        "cifar-10",
+        "emoji",
         "spoken-digits",
         "names",
         "digits",

@@ -12,6 +12,7 @@ PUBLIC = {
         "Architecture",
         "Check",
         "Command",
+        "DataReader",
         "DataSource",
         "DistillationMethod",
         "Exporter",
@@ -34,7 +35,7 @@ PUBLIC = {
     ),
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),
     *("UnknownNameError", "UsageError", "WeightsError", "ZooError"),
-    *("Registry", "__version__", "hookimpl", "installed", "load"),
+    *("Registry", "__version__", "hookimpl", "denoiser", "installed", "load", "train"),
 }
 
 
@@ -43,7 +44,7 @@ def test_the_public_names_are_these():
     assert set(dir(zoo)) >= PUBLIC
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC - {"Diffusion", "DirectModel", "Flow", "GenerativeModel"}))
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"Diffusion", "denoiser", "DirectModel", "Flow", "GenerativeModel"}))
 def test_every_public_name_is_there(name):
     assert getattr(zoo, name) is not None
 
@@ -53,6 +54,7 @@ def test_the_model_classes_are_there():
     assert issubclass(zoo.DirectModel, zoo.GenerativeModel)
     assert issubclass(zoo.Diffusion, zoo.GenerativeModel)
     assert issubclass(zoo.Flow, zoo.DirectModel)
+    assert callable(zoo.denoiser)
 
 
 def test_every_error_is_public():

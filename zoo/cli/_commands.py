@@ -11,6 +11,8 @@ COMMANDS = {
     "eval": "Measure a model on held-out data.",
     "export": "Export a model to a bundle that runs without PyTorch.",
     "check": "Check a bundle, and repeat its proof on this machine.",
+    "bench": "Measure how fast a model samples.",
+    "data": "Look at data to train on.",
     "train": "Train a model.",
     "plugins": "List the installed plugins.",
     "doctor": "Check this installation.",

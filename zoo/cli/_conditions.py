@@ -30,11 +30,13 @@ def condition_from(condition: Condition, texts: Sequence[str], option: str = "--
         ConditionError: an unknown part, or a text that is neither a file nor a value of the part.
         DataError: a file that cannot be read.
     """
-    from zoo.render.read import read_condition
+    from zoo.render.read import read_condition, read_labelled
 
     if condition.plain:
         if len(texts) > 1:
             raise UsageError(f"{option} is given {len(texts)} times; this model takes {condition.told} of one file")
+        if condition.kind == "vector" and (labelled := read_labelled(Path(texts[0]), condition.labels)) is not None:
+            return labelled[0] if len(labelled) == 1 else labelled
         return read_condition(Path(texts[0]))
     if len(texts) == 1 and ("=" not in texts[0] or Path(texts[0]).is_file()):
         return _all_parts(condition, Path(texts[0]))

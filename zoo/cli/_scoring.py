@@ -78,7 +78,7 @@ _BOUND = ", a lower bound of the log-density"
 
 def _read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike]:
     """The data, and its condition: the one given, or the file's own."""
-    from zoo.render.read import read_samples
+    from zoo.render.read import read_labelled, read_samples
 
     assert request.log_prob is not None
     x, stored = read_samples(request.log_prob, facts.event_shape, facts.modality, length=facts.length)
@@ -87,7 +87,11 @@ def _read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLik
         raise DataError(f"{request.log_prob} has gaps, and a text with gaps has no probability")
     if request.classes or request.condition:
         return x, given_condition(request, facts, n)
-    if facts.condition is None or stored is None:
+    if facts.condition is None:
+        return x, None
+    if stored is None and facts.condition.kind == "vector":
+        stored = read_labelled(request.log_prob, facts.condition.labels)
+    if stored is None:
         return x, None
     condition = condition_of_file(facts.condition, stored, n)
     app.say(f"conditions are those of {request.log_prob}")

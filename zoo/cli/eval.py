@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._options import key_values
 from zoo.cli._text import table
 from zoo.errors import UsageError
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise, probes and samples.")
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another provider.")
+@weights_option
 @json_option
 @pass_app
 def command(
@@ -53,6 +56,7 @@ def command(
     options: tuple[str, ...],
     provider: str,
     names: tuple[str, ...],
+    weights: Path | None,
     **settings: Any,
 ) -> None:
     """Measure a model on held-out data.
@@ -76,7 +80,7 @@ def command(
     from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure_all
 
     metrics = chosen_metrics(app.registry, names)
-    source = resolve(app.registry, model)
+    source = made_by_code(app, model, weights, {}) or resolve(app.registry, model)
     dataset, chosen = _dataset(app, source, data, key_values(options, "-D"))
     with ExitStack() as stack:
         bundle = open_model(app, source, provider, stack)
@@ -111,7 +115,7 @@ def _dataset(app: App, source: Source, name: str | None, given: Mapping[str, Any
     Raises:
         UsageError: no name, and the model does not state its data.
     """
-    from zoo.training.run import load_data, trained_on
+    from zoo.training.run import data_of_model, load_data, trained_on
 
     known = trained_on(source)
     if name is None and known is None:
@@ -121,6 +125,8 @@ def _dataset(app: App, source: Source, name: str | None, given: Mapping[str, Any
     options = {**(trained or {}), **given}
     if told := _told(source.name, name, options, given, known):
         app.say(told)
+    if known is not None and known.path and name == known.name:
+        return data_of_model(known, options, app.registry, app.say), options
     return load_data(app.registry.dataset(name), options, app.registry), options
 
 

@@ -10,6 +10,7 @@ import click
 
 from zoo.bundle import MANIFEST, is_bundle, read_manifest
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
 from zoo.errors import UsageError
@@ -60,6 +61,7 @@ FAILED = 3
 @click.option("--batch", type=click.IntRange(1), help="Fixed batch size of the graphs [any].")
 @click.option("--without", multiple=True, metavar="NAME", help="Program or graph to leave out: log_prob. Repeatable.")
 @importing_option
+@weights_option
 @click.option("--check", is_flag=True, help="Run the result, as far as possible here.")
 @click.option("--all", "everything", is_flag=True, help="Export MODEL, or all, in every precision for every target.")
 @click.option("--force", is_flag=True, help="Replace the folder if it exists.")
@@ -91,7 +93,9 @@ def command(
     Other targets pack a bundle with the code that runs it: the model's own bundle, which needs no PyTorch, or a new one
     if options require it.
 
-    MODEL can also be anything that an importer reads, such as a folder of diffusers (`zoo list --importers`).
+    MODEL can also be anything that an importer reads, such as a folder of diffusers (`zoo list --importers`), or code:
+    a function without arguments that returns a model, in a file that is run (path.py:function) or a module that is
+    installed (package.module:function). --weights are then loaded into what it returns.
 
     The inverse of an autoregressive flow takes as many small steps as the data have components. They are written one
     after the other, without control flow (unroll), or as a loop of constant size (loop).
@@ -102,6 +106,7 @@ def command(
     zoo export mnist-unet -o digits --target python --check
     zoo export --all --check
     zoo export mnist-unet -o digits --fused --sampler dpm-solver-pp --steps 10
+    zoo export my_module.py:make_flow --weights flow.safetensors -o flow
     """
     request = Request(
         options=key_values(options),
@@ -142,6 +147,7 @@ class Request:
     batch: int | None
     without: tuple[str, ...]
     importing: dict[str, Any]
+    weights: Path | None
     check: bool
     force: bool
 
@@ -186,6 +192,7 @@ _NOT_WITH_ALL = {
     "dtype": "--dtype",
     "quantize": "--quantize",
     "importing": "-I",
+    "weights": "--weights",
     "batch": "--batch",
     "without": "--without",
     "bound": "--bound",
@@ -214,11 +221,12 @@ def _plan(app: App, request: Request, model: str, output: Path) -> _Plan:
     if not request.fused and any(request.choice.values()):
         raise UsageError("--sampler, --steps, --guidance and -O apply only with --fused")
     exporter = app.registry.exporter(request.target)
-    source = resolve(app.registry, model, **request.importing)
     check_free(output, replace=request.force)
     app.registry.load_entry(exporter)  # reports missing packages
     if request.packing and not exporter.packs:
         raise UsageError(f"the target {request.target} does not pack a bundle and takes no -T")
+    source = made_by_code(app, model, request.weights, request.importing)
+    source = source or resolve(app.registry, model, **request.importing)
     return _Plan(source, output, exporter, request)
 
 
@@ -272,6 +280,7 @@ def _card(source: Source) -> ModelCard:
         license=manifest.licenses,
         metrics=known.get("metrics", {}),
         papers=tuple(known.get("papers", ())),
+        source=known.get("source"),
     )
 
 

@@ -20,6 +20,7 @@ PLURALS = {
     "families": "family",
     "samplers": "sampler",
     "datasets": "data set",
+    "readers": "data reader",
     "exporters": "exporter",
     "importers": "importer",
     "adapters": "adapter",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._request import Request, check_request
 from zoo.density import cannot_sample
@@ -80,6 +81,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--batch-size", type=click.IntRange(1), help="Samples per batch; does not change them.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 @importing_option
+@weights_option
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 @json_option
 @pass_app
@@ -90,6 +92,7 @@ def command(
     options: tuple[str, ...],
     provider_options: tuple[str, ...],
     importing: tuple[str, ...],
+    weights: Path | None,
     **parsed: Any,
 ) -> None:
     """Sample from a model, or score data with it.
@@ -124,7 +127,8 @@ def command(
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **parsed)
     registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)
-    source = resolve(registry, model, **key_values(importing, "-I"))
+    given = key_values(importing, "-I")
+    source = made_by_code(app, model, weights, given) or resolve(registry, model, **given)
     facts = source.facts()
     if isinstance(facts.modality, Foreign):
         app.say(str(facts.modality))

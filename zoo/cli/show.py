@@ -20,6 +20,7 @@ from zoo.errors import UnknownNameError
 from zoo.lengths import length_from
 from zoo.modality import Foreign, modality_from
 from zoo.modality import describe as describe_modality
+from zoo.models.factories import told
 from zoo.models.sources import Source, resolve
 from zoo.printable import assignments
 from zoo.registry import Item, Registry
@@ -37,6 +38,7 @@ _NOT_STATED: dict[str, Any] = {
     "metrics": {},
     "data": {},
     "weights": None,
+    "source": None,
 }
 
 
@@ -122,6 +124,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
             ("summary", " ".join(str(values["summary"]).split())),
             ("family", str(values["family"])),
             ("architecture", str(values["architecture"])),
+            ("made by", _made_by(values.get("source"))),
             ("event shape", shape(values["event_shape"])),
             ("condition", "none" if condition is None else _condition(Condition.from_description(condition))),
             ("density", MEANINGS.get(values["density"], "")),
@@ -143,6 +146,14 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
             ("not usable here", lacks or ""),
         ]
     )
+
+
+def _made_by(source: Mapping[str, Any] | None) -> str:
+    """The code that made a model, and its weights file."""
+    if source is None:
+        return ""
+    weights = source.get("weights")
+    return told(source) + (f", with the weights {weights['file']}" if isinstance(weights, Mapping) else "")
 
 
 def _length(values: Mapping[str, Any] | None) -> str:

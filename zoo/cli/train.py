@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
-from zoo.errors import MissingDependencyError, OutputError
+from zoo.cli._data import NAMES, data_options, stated
+from zoo.errors import MissingDependencyError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from zoo.training.checkpoint import TrainingState
+    from zoo.training.recipe import Recipe
 
 
 @click.command("train")
 @click.argument("recipe", metavar="RECIPE")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Model folder to write [runs/NAME].")
+@click.option("--data", metavar="PATH", help="File, folder or module:function to train on, or a data set's name.")
+@data_options
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A key of the recipe: training.steps=2000.")
+@click.option("--check", is_flag=True, help="Say everything that is wrong with the recipe, and train nothing.")
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(0), help="Seed, instead of the recipe's.")
 @click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, mps, ...")
@@ -29,22 +35,44 @@ if TYPE_CHECKING:
 @json_option
 @pass_app
 def command(
-    app: App, recipe: str, output: Path | None, steps: int | None, seed: int | None, device: str, restart: bool
+    app: App,
+    /,
+    recipe: str,
+    output: Path | None,
+    data: str | None,
+    changes: tuple[str, ...],
+    check: bool,
+    steps: int | None,
+    seed: int | None,
+    device: str,
+    restart: bool,
+    **given: Any,
 ) -> None:
     """Train a model.
 
-    RECIPE is a recipe.toml, or a model whose card has a recipe (then that model is trained again). The output
-    folder gets card.json and weights.safetensors; `zoo export` and `zoo run` accept its path.
+    RECIPE is a recipe.toml, or a model whose card has a recipe (then that model is trained again), or with --data an
+    architecture, whose event shape, condition and categories the data determine. The output folder gets card.json
+    and weights.safetensors; `zoo export` and `zoo run` accept its path.
 
     A run that was interrupted, by Ctrl-C or a power cut, resumes from its last checkpoint if the same command is run
     again, and ends with the same weights.
-    """
-    _need_torch()
-    from zoo.training.run import find_recipe, train_recipe
 
-    settled = find_recipe(recipe, app.registry)
-    changes: dict[str, Any] = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
-    settled = replace(settled, training=replace(settled.training, **changes))
+    \b
+    zoo train recipe.toml
+    zoo train nsf-coupling --data people.csv --set training.steps=2000
+    zoo train nsf-coupling --data sims.csv --given x_0..x_9 --bounds b=0:3
+    zoo train unet --data photos/ --resize 32
+    """
+    options = stated(**{name: given[name] for name in NAMES})
+    if check:
+        _check(app, recipe, data, options, changes)
+        return
+    _need_torch()
+    from zoo.training.run import train_recipe
+
+    settled = _settled(app, recipe, data, options, changes)
+    numbers: dict[str, Any] = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+    settled = replace(settled, training=replace(settled.training, **numbers))
     folder = output or Path("runs") / settled.name
     _make_room(folder, restart=restart)
 
@@ -68,6 +96,56 @@ def command(
     if app.json:
         told = {"model": card.name, "folder": folder, "steps": settled.training.steps, "metrics": card.metrics}
         app.emit(told)
+
+
+def _settled(app: App, source: str, data: str | None, options: dict[str, object], changes: tuple[str, ...]) -> Recipe:
+    """The recipe of a run: of a file, of a model, or of an architecture and data."""
+    from zoo.training.assembling import changed, of_architecture, with_data
+    from zoo.training.run import find_recipe
+
+    if options and data is None:
+        raise UsageError(f"{', '.join(options)} are options of data, which --data names")
+    if _is_architecture(app, source):
+        if data is None:
+            raise UsageError(f"{source} is an architecture, and is trained on data", hint="Name them with --data.")
+        recipe = of_architecture(source, data, options, app.registry)
+    else:
+        recipe = find_recipe(source, app.registry)
+        if data is not None:
+            recipe = with_data(recipe, data, options)
+    return changed(recipe, changes) if changes else recipe
+
+
+def _is_architecture(app: App, source: str) -> bool:
+    known = {item.description.name for item in app.registry.items("architecture")}
+    return source in known and not Path(source).exists()
+
+
+def _check(app: App, source: str, data: str | None, options: dict[str, object], changes: tuple[str, ...]) -> None:
+    """Say everything that is wrong with a recipe.
+
+    Raises:
+        ConfigError: with how many mistakes there are, if any.
+    """
+    from zoo.errors import ConfigError
+    from zoo.training.checking import mistakes
+
+    if not source.endswith(".toml"):
+        settled = _settled(app, source, data, options, changes)
+        found = mistakes(settled.describe(), app.registry)
+    else:
+        if data is not None or changes:
+            raise UsageError("--check looks at a recipe as it stands: leave --data and --set out")
+        found = mistakes(Path(source), app.registry)
+    if app.json:
+        app.emit({"recipe": source, "mistakes": found})
+    else:
+        for mistake in found:
+            app.say(mistake)
+    if found:
+        many = f"{len(found)} mistakes" if len(found) > 1 else "1 mistake"
+        raise ConfigError(f"{source} has {many}")
+    app.say(f"{source} has no mistakes")
 
 
 def _need_torch() -> None:

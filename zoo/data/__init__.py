@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.arrays import Array
+from zoo.data.lazy import Lazy
 from zoo.errors import DataError
 from zoo.modality import Modality
 
 __all__ = ["Dataset", "Split", "check_finite"]
 
 _LARGEST = float(np.finfo(np.float32).max)
+#: rows of a file that are looked at in one piece
+_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Split:
     """Samples and, if there are any, their classes or context vectors.
 
     Attributes:
-        x: ``[n, *event]``, any real dtype.
+        x: ``[n, *event]``, any real dtype; a :class:`~zoo.data.lazy.Lazy` stays in its files until rows are asked for.
         condition: whole numbers or labels ``[n]``, or numbers ``[n, d]``; arrays ``[n, *shape]`` of named parts, tokens
             filled up by their padding, or as texts ``[n]``; or None.
 
@@ -103,6 +106,8 @@ class Dataset:
 
 def _array(values: object, what: str) -> Array:
     """Values as an array with an axis of samples; an array stays the one that it is."""
+    if isinstance(values, Lazy):
+        return values  # type: ignore[return-value] # it is indexed as an array is
     try:
         array: Array = np.asanyarray(values)
     except (TypeError, ValueError) as error:
@@ -125,6 +130,10 @@ def check_finite(values: Array, what: str, names: Sequence[str] = ()) -> None:
         DataError: with the value, its row and its column.
     """
     if values.dtype.kind != "f":
+        return
+    if isinstance(values, (Lazy, np.memmap)):
+        for start in range(0, len(values), _ROWS):
+            check_finite(np.array(values[start : start + _ROWS]), f"{what}, from row {start} on,", names)
         return
     good = np.isfinite(values)
     if values.dtype.itemsize > 4:

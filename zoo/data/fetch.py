@@ -29,12 +29,14 @@ class Remote:
         name: its name in the data set's folder.
         urls: its locations, tried in order.
         sha256: its digest, or None.
+        md5: its MD5, if that is what its authors published, or None.
         md5_uncompressed: the MD5 of its gunzipped content, if that is what its authors published.
     """
 
     name: str
     urls: tuple[str, ...]
     sha256: str | None = None
+    md5: str | None = None
     md5_uncompressed: str | None = None
 
 
@@ -75,6 +77,11 @@ def _download(path: Path, dataset: str, remote: Remote) -> None:
             f"{remote.name} of data set {dataset} was not found, and ZOO_OFFLINE forbids fetching it",
             hint=f"Put it into the folder {dataset} below ZOO_DATA.",
         )
+    if not remote.urls:
+        raise DataError(
+            f"{remote.name} of data set {dataset} was not found, and no host has it",
+            hint=f"Put it into the folder {dataset} below a folder named by ZOO_DATA.",
+        )
     problems = []
     for url in remote.urls:
         # read completely, then written: a failure of a host is not a failure of the disk, and leads to the next host
@@ -105,9 +112,11 @@ def _check(path: Path, remote: Remote) -> None:
     content = path.read_bytes()
     if remote.sha256 is not None and hashlib.sha256(content).hexdigest() != remote.sha256:
         raise DataError(f"{path} is not the published file: its sha256 differs")
+    # integrity checks against the digests that the authors published, not a security boundary
+    if remote.md5 is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() != remote.md5:
+        raise DataError(f"{path} is not the published file: its md5 differs")
     if remote.md5_uncompressed is not None:
         try:
-            # an integrity check against the digest that the authors published, not a security boundary
             digest = hashlib.md5(gzip.decompress(content), usedforsecurity=False).hexdigest()
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path} is damaged: {error}") from error

@@ -14,6 +14,7 @@ from zoo.bundle import WEIGHTS
 from zoo.conditions import Condition
 from zoo.density import MEANINGS
 from zoo.errors import BundleError, ConfigError, PluginError, WeightsError, ZooError
+from zoo.models.factories import how_to_rebuild, told
 from zoo.models.sources import Source, resolve
 from zoo.registry import Registry
 from zoo.registry.cards import Importer, ModelCard
@@ -133,6 +134,8 @@ def load(
         source = Source(model.name, model, None)
     else:
         source = model if isinstance(model, Source) else resolve(registry, model, **importing)
+    if source.made is not None:
+        return source.made.model
     if source.card is None:
         built = _from_bundle(registry, source)
     elif source.importer is not None:
@@ -185,11 +188,20 @@ def _from_bundle(registry: Registry, source: Source) -> GenerativeModel:
             hint="Load the model that it was exported from.",
         )
     described = bundle.manifest.model
+    made_by = described.get("source")
+    if isinstance(made_by, Mapping):
+        raise BundleError(
+            f"{bundle.folder} was exported from {told(made_by)}, whose code is not part of it",
+            hint=how_to_rebuild(made_by, bundle.folder),
+        )
     if isinstance(origin := described.get("origin"), Mapping):
         raise _wrapped_error(bundle.folder, origin, bundle.manifest.event_shape, bundle.manifest.condition)
     architecture, config = described.get("architecture"), described.get("config")
     if not isinstance(architecture, str) or not architecture or not isinstance(config, Mapping):
-        raise BundleError(f"{bundle.folder} does not state the architecture and config it was exported from")
+        raise BundleError(
+            f"{bundle.folder} does not state the architecture and config it was exported from",
+            hint="Make the model as it was made then, and load weights.safetensors into it: zoo.weights.load_into.",
+        )
     built = build(registry, architecture, config)
     path = bundle.file(WEIGHTS)
     weights.load_into(built, weights.read(path), source=path)

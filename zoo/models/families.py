@@ -1,4 +1,4 @@
-"""``zoo.Diffusion`` and ``zoo.Flow``: classes that plugins describe (hook ``zoo_families``), loaded when first used.
+"""``zoo.Diffusion``, ``zoo.Flow`` and ``zoo.denoiser``, which plugins describe (hook ``zoo_families``), loaded late.
 
 The stub beside this file says what type checkers see. The host imports no plugin: a class is found by the registry.
 """
@@ -9,12 +9,13 @@ from typing import Any
 
 from zoo.registry import installed
 
-#: public name -> the family whose class it is
-_FAMILIES = {"Diffusion": "diffusion", "Flow": "flow"}
+#: public name -> the family, and what of its description it is
+_FAMILIES = {"Diffusion": ("diffusion", "entry"), "Flow": ("flow", "entry"), "denoiser": ("diffusion", "foreign")}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _FAMILIES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     registry = installed()
-    return registry.load_entry(registry.family(_FAMILIES[name]))
+    family, part = _FAMILIES[name]
+    return registry.load_entry(registry.family(family), part)

@@ -1,6 +1,6 @@
 """The classes of families, as far as the host knows them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,3 +29,21 @@ class Flow(DirectModel):
     ) -> None: ...
     def inverse(self, z: Tensor, condition: Tensor | None = None) -> Tensor: ...
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor: ...
+
+def denoiser(
+    net: nn.Module,
+    *,
+    event_shape: Sequence[int],
+    convention: str | None = None,
+    path: str | Mapping[str, object] | None = None,
+    betas: Any = None,
+    prediction: str | None = None,
+    time: str | tuple[float, float] | None = None,
+    arguments: str | Sequence[str] | Mapping[str, str] | None = None,
+    time_shape: str | None = None,
+    labels: str | None = None,
+    condition: Condition | None = None,
+    variance: str | None = None,
+    sampling: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Diffusion: ...

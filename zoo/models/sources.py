@@ -1,4 +1,4 @@
-"""Resolves MODEL: the name of a registered model, a model folder, a bundle, or another project's model."""
+"""Resolves MODEL: the name of a registered model, a model folder, a bundle, another project's model, or code."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from zoo.conditions import Condition
 from zoo.errors import NameConflictError, PluginError, UsageError, ZooError
 from zoo.lengths import Length
 from zoo.modality import Modality, modality_from
+from zoo.models.factories import Factory, Made
 from zoo.registry import Item, Registry, entries
 from zoo.registry.cards import CARD_FILE, Importer, ModelCard
 from zoo.registry.discovery import last_line
@@ -40,6 +41,7 @@ class Source:
         card: its card; None when there is only a bundle.
         bundle: the bundle that the model has or is, if any.
         importer: the importer that reads it, if it is another project's; the card then comes from the importer.
+        made: the model itself, if somebody's code has made it.
         known: the bundle's manifest, once it has been read.
     """
 
@@ -47,6 +49,7 @@ class Source:
     card: ModelCard | None
     bundle: Path | None
     importer: Importer | None = None
+    made: Made | None = field(default=None, compare=False, repr=False)
     known: Manifest | None = field(default=None, compare=False, repr=False)
 
     def manifest(self) -> Manifest | None:
@@ -89,11 +92,17 @@ def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: A
 
     Raises:
         UnknownNameError: neither a name nor a path.
-        UsageError: a path that cannot be read as a model, or an option that does not apply to it.
+        UsageError: a path that cannot be read as a model, an option that does not apply to it, or code, which is not
+            run here: see :func:`run_code`.
         NameConflictError: a name or path that two plugins claim.
         ConfigError, BundleError: a folder whose card or manifest cannot be read.
     """
     name = os.fspath(model)
+    if (factory := Factory.of(name)) is not None:
+        raise UsageError(
+            f"{name} names code, which only zoo export, zoo run and zoo eval run",
+            hint=f"In Python, call {factory.function} yourself; a bundle of `zoo export` can be used everywhere.",
+        )
     path = Path(name).expanduser()
     source = _of_card(registry.model(name)) if _is_name(registry, name) else _in_folder(path)
     if source is not None:
@@ -112,6 +121,33 @@ def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: A
         f"{path} is a {kind}, but not a model",
         hint=f"A model's folder holds {CARD_FILE}; a bundle, which `zoo export` writes, holds {MANIFEST}.{other}",
     )
+
+
+def run_code(factory: Factory, weights: Path | None = None) -> Source:
+    """The source of a model that somebody's code makes, which is run now.
+
+    Args:
+        factory: the function that makes it.
+        weights: a safetensors file to load into it, or None.
+
+    Raises:
+        what :meth:`zoo.models.factories.Factory.make` does.
+    """
+    made = factory.make(weights)
+    model = made.model
+    card = ModelCard(
+        name=factory.module.rpartition(".")[2],
+        family=model.family,
+        architecture="",
+        event_shape=tuple(model.event_shape),
+        condition=model.condition,
+        parameters=sum(p.numel() for p in model.parameters()),
+        density=model.density,
+        samples=model.samples,
+        length=model.length,
+        source=made.source,
+    )
+    return Source(card.name, card, None, made=made)
 
 
 def _is_name(registry: Registry, model: str) -> bool:

@@ -16,13 +16,17 @@ ddpm-linear           DDPMLinear          discrete, β linear                   
 ddpm-scaled-linear    DDPMScaledLinear    discrete, √β linear                      the timestep
 ddpm-cosine           DDPMCosine          discrete, ᾱ cosine (Nichol & Dhariwal)   the timestep
 ddpm-sigmoid          DDPMSigmoid         discrete, ᾱ sigmoid (Jabri et al.)       the timestep
+ddpm-table            DDPMTable           discrete, any table of β                 the timestep
 ve                    VE                  α = 1, σ geometric                       σ
 edm                   EDM                 α = 1, σ^(1/ρ) linear                    ln σ / 4
 rectified-flow        RectifiedFlow       α = 1 - u, σ = u, u = t shifted          time_scale·u
+trigonometric         Trigonometric       α = cos(π·t/2), σ = sin(π·t/2)           1000·t
 tabulated             Tabulated           by a table of log-SNRs over t            time_scale·t
 ====================  ==================  =======================================  ================================
 
 There is also ``masking`` (:class:`Masking`), which hides symbols of a text and adds no noise.
+
+Networks that count time in another way have a key ``clock`` in the description of any of them (:class:`Retimed`).
 
 A path is data too: a manifest stores ``path.describe()``, and :func:`path_from` reads it back. A named path never
 changes after release; an improved one gets a new name. Plugins bring others by the hook ``zoo_paths``, through which
@@ -48,12 +52,15 @@ from zoo.paths.ddpm_cosine import DDPMCosine
 from zoo.paths.ddpm_linear import DDPMLinear
 from zoo.paths.ddpm_scaled_linear import DDPMScaledLinear
 from zoo.paths.ddpm_sigmoid import DDPMSigmoid
+from zoo.paths.ddpm_table import DDPMTable
 from zoo.paths.discrete import Discrete
 from zoo.paths.edm import EDM
 from zoo.paths.masking import Masking
 from zoo.paths.rectified_flow import RectifiedFlow
+from zoo.paths.retimed import Retimed
 from zoo.paths.sub_vp import SubVP
 from zoo.paths.tabulated import Tabulated
+from zoo.paths.trigonometric import Trigonometric
 from zoo.paths.ve import VE
 from zoo.paths.vp_linear import LinearBeta
 from zoo.printable import shortened
@@ -71,13 +78,16 @@ __all__ = [
     "DDPMLinear",
     "DDPMScaledLinear",
     "DDPMSigmoid",
+    "DDPMTable",
     "Discrete",
     "GaussianPath",
     "LinearBeta",
     "Masking",
     "RectifiedFlow",
+    "Retimed",
     "SubVP",
     "Tabulated",
+    "Trigonometric",
     "VarianceExploding",
     "VariancePreserving",
     "absent",
@@ -99,16 +109,18 @@ BUILTIN: dict[str, type[CorruptionPath]] = {
         DDPMScaledLinear,
         DDPMCosine,
         DDPMSigmoid,
+        DDPMTable,
         VE,
         EDM,
         RectifiedFlow,
+        Trigonometric,
         Tabulated,
         Masking,
     )
 }
 #: the Gaussian ones, where a name alone is a path
 PATHS: dict[str, type[GaussianPath]] = {
-    name: cls for name, cls in BUILTIN.items() if issubclass(cls, GaussianPath) and cls is not Tabulated
+    name: cls for name, cls in BUILTIN.items() if issubclass(cls, GaussianPath) and cls not in (DDPMTable, Tabulated)
 }
 
 
@@ -122,6 +134,13 @@ def path_from(description: Mapping[str, object] | str) -> CorruptionPath:
     """
     fields: dict[str, object] = {"name": description} if isinstance(description, str) else dict(description)
     name = str(fields.pop("name", None))
+    clock = fields.pop("clock", None)
+    path = _named(name, fields)
+    return path if clock is None else Retimed(require_gaussian(path), clock)  # type: ignore[arg-type]
+
+
+def _named(name: str, fields: dict[str, object]) -> CorruptionPath:
+    """The path of a name, with its own parameters."""
     cls = BUILTIN.get(name)
     if cls is None:
         return _brought(name, fields)

@@ -19,7 +19,7 @@ from zoo.paths import is_gaussian, needed
 from zoo.programs.graph import HasPorts, event_of
 
 #: tables in every bundle of a Gaussian path, besides the model's default
-USUAL_TABLES = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
+USUAL_TABLES: tuple[tuple[str, int], ...] = (("ddim", 10), ("ddim", 20), ("ddim", 50), ("ddpm", 100))
 
 #: output of a graph that draws symbols, of the shape of samples: by how much each was ahead of the second best
 MARGIN = "margin"
@@ -247,6 +247,9 @@ class Iterate(Program):
     @override
     def tables(self) -> tuple[tuple[str, int], ...]:
         usual = USUAL_TABLES if is_gaussian(self.path) else ()
+        most = needed(self.path, "make step tables").timesteps
+        if most is not None:
+            usual = tuple((sampler, min(steps, most)) for sampler, steps in usual)
         return tuple(dict.fromkeys(((self.sampler, self.steps), *usual)))
 
     @override

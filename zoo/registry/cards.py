@@ -63,9 +63,12 @@ class Family(Description):
 
     Attributes:
         entry: ``"module:Class"`` of a :class:`~zoo.GenerativeModel`.
+        foreign: ``"module:function"``, a function ``(part, **settings) -> GenerativeModel`` that makes one of a part of
+            another project's, such as a trained network; empty if there is none.
     """
 
     entry: str
+    foreign: str = ""
     requires: tuple[str, ...] = ("torch",)
 
 
@@ -237,6 +240,30 @@ class Format(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataReader(Description):
+    """A way to read data to train on from a file or folder of the user's.
+
+    Attributes:
+        entry: ``"module:function"``, a function ``(path, **options) -> Rows | Samples`` of :mod:`zoo.reading.content`;
+            its keywords are options of the data.
+        suffixes: of its files, with the dot and in lower case; empty for folders.
+        recognises: ``"module:function"``, a function ``(path) -> bool`` that says whether a folder is one of its own;
+            empty for files.
+    """
+
+    entry: str
+    suffixes: tuple[str, ...] = ()
+    recognises: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse one that no path leads to, and suffixes that are none."""
+        if not self.suffixes and not self.recognises:
+            raise ConfigError(f"the data reader {self.name!r} has neither suffixes nor recognises folders")
+        if any(not suffix.startswith(".") or suffix != suffix.lower() for suffix in self.suffixes):
+            raise ConfigError(f"the suffixes of the data reader {self.name!r} are such as .csv, not {self.suffixes}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModalityKind(Description):
     """A modality: what the numbers of samples mean. Its name is the ``kind`` that manifests and cards store.
 
@@ -334,6 +361,7 @@ class ModelCard(Description):
             say.
         samples: whether it samples; False for a model that only scores.
         length: how events of variable length say where they end, or None.
+        source: the code that made the model, if it has no architecture, see :class:`zoo.models.factories.Made`.
         folder: where the card was read from; not stored.
     """
 
@@ -353,6 +381,7 @@ class ModelCard(Description):
     density: Density | None = field(default=None, metadata=records.OMITTED)
     samples: bool = field(default=True, metadata=records.OMITTED)
     length: Length | None = field(default=None, metadata=records.OMITTED)
+    source: Mapping[str, object] | None = field(default=None, metadata=records.OMITTED)
     folder: Path | None = None
 
     def describe(self) -> dict[str, object]:

@@ -32,6 +32,7 @@ from zoo.registry.cards import (
     Architecture,
     Check,
     Command,
+    DataReader,
     DataSource,
     Description,
     DistillationMethod,
@@ -57,6 +58,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "model": ("zoo_models", ModelCard),
     "sampler": ("zoo_samplers", Sampler),
     "data set": ("zoo_datasets", DataSource),
+    "data reader": ("zoo_data_readers", DataReader),
     "exporter": ("zoo_exporters", Exporter),
     "importer": ("zoo_importers", Importer),
     "adapter": ("zoo_adapters", Adapter),
@@ -75,8 +77,8 @@ _NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 _ENTRY = re.compile(r"[^\d\W]\w*(\.[^\d\W]\w*)*:[^\d\W]\w*(\.[^\d\W]\w*)*")
 _PRINTED = 2000
 #: fields of descriptions that name what is imported, and those that may be empty
-_PARTS = {"entry", "runner", "describe", "verify", "reader", "writer", "fits", "draw", "rounding"}
-_OPTIONAL = {"verify", "reader", "writer", "fits", "draw", "rounding"}
+_PARTS = {"entry", "runner", "describe", "verify", "reader", "writer", "fits", "draw", "rounding", "recognises"}
+_OPTIONAL = {"verify", "reader", "writer", "fits", "draw", "rounding", "recognises"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,13 +159,18 @@ def discover(*, allowed: Collection[str] | None = None, disabled: Collection[str
 def entry_points() -> list[tuple[PluginRecord, metadata.EntryPoint]]:
     """The installed plugins, without importing any; each distribution once, the first on ``sys.path``."""
     records = []
+    # one distribution has many entry points, and parsing its metadata takes as long as importing a plugin
+    known: dict[object, tuple[str, str, str]] = {}
     for entry_point in _read_entry_points():
         distribution = entry_point.dist
-        name = version = folder = ""
-        if distribution is not None:
+        if distribution is not None and distribution not in known:
+            name = version = folder = ""
             with contextlib.suppress(Exception):  # the metadata may be unreadable, and the plugin still work
                 folder = str(distribution.locate_file(""))
-                name, version = distribution.metadata["Name"] or "", distribution.metadata["Version"] or ""
+                about = distribution.metadata
+                name, version = about["Name"] or "", about["Version"] or ""
+            known[distribution] = name, version, folder
+        name, version, folder = known.get(distribution, ("", "", ""))
         record = PluginRecord(
             name=entry_point.name,
             distribution=name or entry_point.name,
@@ -205,6 +212,9 @@ def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugi
             if not hooks:
                 raise PluginError(_no_hooks(module))
             described = {kind: _ask(manager, kind) for kind, (hook, _) in KINDS.items() if hook in hooks}
+            # after an error it is dropped instead, with what it holds
+            manager.unregister(module)
+            _idle.append(manager)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program
@@ -215,10 +225,17 @@ def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugi
     return Plugin(replace(record, hooks=hooks, printed=text, location=location, **failure), described)
 
 
+#: one that no plugin is registered with, kept for the next plugin: reading the specifications of hooks takes a while
+_idle: list[pluggy.PluginManager] = []
+
+
 def _register(module: object) -> pluggy.PluginManager:
     """A plugin manager for this plugin alone, so that its errors do not affect others."""
-    manager = pluggy.PluginManager(hookspecs.GROUP)
-    manager.add_hookspecs(hookspecs)
+    if _idle:
+        manager = _idle.pop()
+    else:
+        manager = pluggy.PluginManager(hookspecs.GROUP)
+        manager.add_hookspecs(hookspecs)
     manager.register(module)
     for name, caller in list(vars(manager.hook).items()):
         if not name.startswith("_") and not caller.has_spec():

@@ -25,6 +25,8 @@ EXTRAS = {
     "nflows": "nflows",
     "normflows": "normflows",
     "zuko": "zuko",
+    "pyarrow": "tables",
+    "soundfile": "audio",
 }
 
 

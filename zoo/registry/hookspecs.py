@@ -20,6 +20,7 @@ from zoo.registry.cards import (
     Architecture,
     Check,
     Command,
+    DataReader,
     DataSource,
     DistillationMethod,
     Exporter,
@@ -97,6 +98,18 @@ def zoo_datasets() -> Iterable[DataSource]:  # type: ignore[empty-body]
         @zoo.hookimpl
         def zoo_datasets():
             return [zoo.DataSource(name="rings", entry="my_plugin.rings:rings", license="CC0-1.0")]
+    """
+
+
+@hookspec
+def zoo_data_readers() -> Iterable[DataReader]:  # type: ignore[empty-body]
+    """Ways to read users' files and folders as data to train on.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_data_readers():
+            return [zoo.DataReader(name="fits", suffixes=(".fits",), entry="my_plugin.fits:read")]
     """
 
 

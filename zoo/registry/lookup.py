@@ -19,6 +19,7 @@ from zoo.registry.cards import (
     Architecture,
     Check,
     Command,
+    DataReader,
     DataSource,
     Description,
     DistillationMethod,
@@ -143,6 +144,10 @@ class Registry:
         """The data set of that name."""
         return self._get("data set", name, DataSource)
 
+    def data_reader(self, name: str) -> DataReader:
+        """The reader of users' data of that name."""
+        return self._get("data reader", name, DataReader)
+
     def exporter(self, name: str) -> Exporter:
         """The export target of that name."""
         return self._get("exporter", name, Exporter)
@@ -179,15 +184,15 @@ class Registry:
         """The check of that name."""
         return self._get("check", name, Check)
 
-    def load_entry(self, description: Description) -> Any:
-        """Import the class or function that a description names.
+    def load_entry(self, description: Description, part: str = "entry") -> Any:
+        """Import the class or function that a description names, by its ``entry`` or another part.
 
         Raises:
             MissingDependencyError: a requirement is not installed.
             PluginError: it cannot be imported, or does not exist.
         """
         item = self._find(description)
-        return entries.load_entry(item.kind if item else "entry", description, item.plugin if item else None)
+        return entries.load_entry(item.kind if item else "entry", description, item.plugin if item else None, part)
 
     def _find(self, description: Description) -> Item | None:
         for holders in self._items.values():

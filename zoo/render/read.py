@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from zoo.errors import DataError, MissingDependencyError, PluginError
 from zoo.lengths import Length
 from zoo.modality import Modality
 from zoo.registry.cards import Format
-from zoo.render import lengths, modalities
+from zoo.render import delimited, lengths, modalities
 from zoo.render.files import PART, condition_in
 from zoo.render.formats import format_of, load, origin
 
@@ -67,6 +67,28 @@ def read_condition(path: Path) -> Array:
     return condition[:, 0] if is_column else condition
 
 
+def read_labelled(path: Path, labels: Sequence[str]) -> Array | None:
+    """The columns ``[n, labels]`` of a .csv or .tsv file under these headings; None for another file, or without them.
+
+    Raises:
+        DataError: the file cannot be read, or a cell of these columns is no number.
+    """
+    if not labels or path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
+        return None
+    found = delimited.read(path)
+    if not set(labels) <= set(found.header):
+        return None
+    places = [found.header.index(label) for label in labels]
+    numbers = np.empty((len(found.rows), len(labels)), np.float64)
+    for row, cells in enumerate(found.rows):
+        for column, place in enumerate(places):
+            try:
+                numbers[row, column] = float(cells[place])
+            except ValueError:
+                raise DataError(f"{path}, column {labels[column]!r}: {cells[place]!r} is not a number") from None
+    return numbers
+
+
 def read_arrays(path: Path) -> Arrays:
     """All arrays of a file by name, of whatever shape. Raises as :func:`read_samples` does."""
     described = format_of(path, lambda each: each.reader and not each.picture and not each.modality)
@@ -78,7 +100,7 @@ def _read(described: Format, path: Path, event_shape: tuple[int, ...] | None, mo
     read = load(described, "reader")
     if not path.is_file():
         raise DataError(f"there is no file {path}")
-    arrays = _guarded(path, lambda: read(path, event_shape, modality))
+    arrays = guarded(path, lambda: read(path, event_shape, modality))
     if not isinstance(arrays, Mapping) or not all(map(_is_array, arrays.values())):
         raise PluginError(f"the reader of .{described.name}{origin(described)} returned no arrays by name for {path}")
     return dict(arrays)
@@ -89,7 +111,8 @@ def _is_array(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind != "O"
 
 
-def _guarded(path: Path, read: Callable[[], Any]) -> Any:
+def guarded(path: Path, read: Callable[[], Any]) -> Any:
+    """What ``read`` returns, with what it raises as a :class:`~zoo.errors.DataError` of that file."""
     try:
         return read()
     except (DataError, PluginError, MissingDependencyError):

@@ -12,10 +12,12 @@ import numpy as np
 from zoo.arrays import Array
 from zoo.errors import DataError, WeightsError
 from zoo.modality import Audio, Modality, Table, Text
-from zoo.render import audio, tables, text
+from zoo.render import audio, delimited, tables, text
 from zoo.render.files import PART
 
 Arrays = dict[str, Array]
+#: characters of a text file that its delimiter is found in
+_SAMPLE = 1 << 16
 Shape = tuple[int, ...] | None
 
 
@@ -135,8 +137,10 @@ def png(path: Path, event_shape: tuple[int, ...], modality: Modality | None = No
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """Headings (x0, x1, ... if there are none) and rows of equal length."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv_files.reader(file) if row]
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
+        text = file.read()
+    delimiter = delimited.delimiter_of(text[:_SAMPLE])
+    rows = [row for row in csv_files.reader(text.splitlines(keepends=True), delimiter=delimiter) if row]
     if not rows:
         raise DataError(f"{path} is empty")
     width = len(rows[0])

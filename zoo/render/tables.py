@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo import noise
+from zoo import dates, noise
 from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.modality import Column, Table
@@ -21,10 +21,15 @@ def values(samples: Array, table: Table) -> NDArray[np.float64]:
 
 
 def texts(samples: Array, table: Table) -> tuple[list[str], list[list[str]]]:
-    """Headings, and the cells of each sample."""
+    """Headings, and the cells of each sample. Cells that a column marks as missing are empty."""
     numbers = values(samples, table)
-    written = [_written(numbers[:, i], column) for i, column in enumerate(table.columns)]
-    return [column.name for column in table.columns], [list(row) for row in zip(*written, strict=True)]
+    cells = {column.name: _written(numbers[:, i], column) for i, column in enumerate(table.columns)}
+    for i, column in enumerate(table.columns):
+        if column.marks:
+            missing = numbers[:, i] >= 1.0
+            cells[column.marks] = ["" if m else c for c, m in zip(cells[column.marks], missing, strict=True)]
+            del cells[column.name]
+    return list(cells), [list(row) for row in zip(*cells.values(), strict=True)]
 
 
 def numbers(columns: Mapping[str, Sequence[str]], table: Table, source: str) -> Array:
@@ -36,14 +41,19 @@ def numbers(columns: Mapping[str, Sequence[str]], table: Table, source: str) -> 
         source: their origin, for errors.
 
     Raises:
-        DataError: a column is missing, or has an invalid cell.
+        DataError: a column is missing, or has an invalid cell, such as an empty one in a column of numbers: a density
+            of a row is one of all its numbers.
     """
-    if missing := [column.name for column in table.columns if column.name not in columns]:
+    if missing := [column.name for column in table.columns if not column.marks and column.name not in columns]:
         raise DataError(
             f"{source} has no column {missing[0]!r}",
-            hint="The columns are " + ", ".join(column.name for column in table.columns) + ".",
+            hint="The columns are " + ", ".join(column.name for column in table.columns if not column.marks) + ".",
         )
-    read = [_read(columns[column.name], column, f"{source}, column {column.name!r}") for column in table.columns]
+    rows = len(next(iter(columns.values())))
+    read = [
+        np.zeros(rows) if column.marks else _read(columns[column.name], column, f"{source}, column {column.name!r}")
+        for column in table.columns
+    ]
     return np.stack(read, axis=1)
 
 
@@ -65,6 +75,8 @@ def _entries(x: NDArray[np.float64], column: Column) -> NDArray[np.float64]:
 def _written(x: NDArray[np.float64], column: Column) -> list[str]:
     if column.values:
         return [column.values[int(v)] for v in x]
+    if column.date:
+        return [dates.formatted(v + column.origin, column.date) for v in x]
     if column.grain is None:
         return [repr(float(np.float32(v))) for v in x]
     decimals = max(0, -int(np.floor(np.log10(column.grain) + 1e-6)))
@@ -81,7 +93,8 @@ def _read(texts: Sequence[str], column: Column, where: str) -> NDArray[np.float6
     read = np.empty(len(texts))
     for i, text in enumerate(texts):
         try:
-            read[i] = float(text)
+            read[i] = dates.parsed(text, column.date) - column.origin if column.date else float(text)
         except ValueError:
-            raise DataError(f"{where}: {text!r} is not a number") from None
+            wanted = f"a date written as {column.date}" if column.date else "a number"
+            raise DataError(f"{where}: {text!r} is not {wanted}") from None
     return read

@@ -112,7 +112,10 @@ def csv(samples: Array, extras: Extras) -> bytes:
         for name, values in condition.items():
             _add_part(columns, rows, f"{PART}{name}", values)
     elif condition is not None:
-        columns += ["condition"] if condition.ndim == 1 else [f"condition{i}" for i in range(condition.shape[1])]
+        vector = [f"condition{i}" for i in range(condition.shape[1])] if condition.ndim == 2 else []
+        if isinstance(extras.modality, Table) and len(extras.labels) == len(vector):
+            vector = list(extras.labels)  # the columns of the user's own table that were given
+        columns += vector or ["condition"]
         names = np.array(extras.labels) if condition.ndim == 1 and extras.labels else None
         for row, value in zip(rows, condition, strict=True):
             row += [str(names[value])] if names is not None else [_shortest(v) for v in np.atleast_1d(value)]

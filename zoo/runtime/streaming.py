@@ -1,8 +1,10 @@
-"""Sampling with intermediate frames, and with ``await`` for servers."""
+"""Sampling with intermediate frames, and with ``await`` for servers.
+
+asyncio is imported where it is awaited: who does not await need not wait for its import.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -87,6 +89,8 @@ def frames(
 
 async def awaited_frames(stream: Callable[[], Iterator[Frame]]) -> AsyncIterator[Frame]:
     """The frames of ``stream()``, each computed in a thread."""
+    import asyncio
+
     coming = await asyncio.to_thread(stream)
     while (frame := await asyncio.to_thread(next, coming, None)) is not None:
         yield frame
@@ -99,6 +103,8 @@ async def awaited(draw: Callable[[Progress], Samples], progress: Progress | None
         draw: draws them, and reports each call of a graph to its argument.
         progress: receives the same reports, or None.
     """
+    import asyncio
+
     cancelled = threading.Event()
 
     def look(done: int, total: int) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.conditions import Condition
 from zoo.errors import UnknownNameError, UsageError
 from zoo.paths import CorruptionPath, absent, lacking, path_from
-from zoo.programs import Iterate
 from zoo.samplers.builtin import BUILTIN, GAUSSIAN, SamplerFunction
 from zoo.samplers.guidance import Guidance, evaluations
 from zoo.samplers.inversion import inversion
@@ -18,6 +17,9 @@ from zoo.samplers.options import OptionValue, SamplingOptions, check_strength
 from zoo.samplers.recorder import Recorder
 from zoo.samplers.spacing import SPACINGS, Grid, Point, spaced_times
 from zoo.samplers.table import Step, StepTable
+
+if TYPE_CHECKING:
+    from zoo.programs import Iterate
 
 __all__ = [
     "BUILTIN",

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -319,7 +320,7 @@ def _check_modality(data: Dataset, model: GenerativeModel) -> None:
 
 def _check_split(split: Split, whose: str, data: Dataset, condition: Condition | None) -> None:
     names = [column.name for column in data.modality.columns] if isinstance(data.modality, Table) else []
-    check_finite(np.asarray(split.x), f"the samples {whose}", names)
+    check_finite(split.x, f"the samples {whose}", names)
     if condition is None or split.condition is None:
         return
     try:
@@ -340,7 +341,7 @@ def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: Genera
 
     Uniform noise in [0, 1) turns the distribution of integers into a density (Theis et al. 2016, section 3.1).
     """
-    x = torch.from_numpy(split.x[indices]).to(model.device, model.dtype)
+    x = torch.from_numpy(np.asarray(split.x[indices])).to(model.device, model.dtype)
     if data.widths is not None:
         x = x + torch.rand_like(x) * torch.as_tensor(data.widths, dtype=x.dtype, device=x.device)
     given = None if model.condition is None else split.condition_at(indices)
@@ -366,8 +367,16 @@ def _indices(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int6
     """Indices of one batch: each epoch is a new permutation, and its incomplete last batch is dropped."""
     size = min(settings.batch_size, count)
     epoch, position = divmod(step, max(count // size, 1))
-    order = np.random.default_rng([settings.seed, epoch]).permutation(count)
+    order = _order(settings.seed, epoch, count)
     return order[position * size : (position + 1) * size]
+
+
+@lru_cache(maxsize=1)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """The order of one epoch, kept for all of its steps: a permutation of a million samples outlasts a step."""
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    order.setflags(write=False)
+    return order
 
 
 def learning_rate_factor(settings: TrainingRecipe, step: int) -> float:

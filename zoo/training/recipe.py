@@ -11,7 +11,7 @@
     config = { event_shape = [2], transforms = 5 }
 
     [data]
-    name = "moons"
+    name = "moons"                   # or path = "people.csv", then the config's event_shape and others are inferred
 
     [training]
     steps = 3000
@@ -61,10 +61,28 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """The data set and its options."""
+    """The data set and its options.
 
-    name: str
+    Attributes:
+        name: of a registered data set; of data from a path, what messages and cards call them.
+        options: of the data set, or of what reads the path: see :mod:`zoo.reading.options`.
+        path: of a file or folder, or ``module:function``, which is code that runs; empty for a registered data set.
+        sha256: digest of what is at the path, see :func:`zoo.reading.finding.digest`; empty for any.
+    """
+
+    name: str = ""
     options: dict[str, object] = field(default_factory=dict)
+    path: str = field(default="", metadata=records.OMITTED)
+    sha256: str = field(default="", metadata=records.OMITTED)
+
+    def __post_init__(self) -> None:
+        """Refuse neither a name nor a path, and name what has a path alone."""
+        if not self.name and not self.path:
+            raise ConfigError("data: name is missing: of a data set, or path of a file or folder")
+        if not self.name:
+            object.__setattr__(self, "name", Path(self.path).name or self.path)
+        if self.sha256 and not self.path:
+            raise ConfigError("data: sha256 is of what is at a path, and there is none")
 
 
 @dataclass(frozen=True)

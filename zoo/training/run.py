@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,16 +12,18 @@ from typing import TYPE_CHECKING
 from zoo import weights
 from zoo.arrays import Array
 from zoo.data import Dataset
-from zoo.errors import ConfigError, OutputError, PluginError, UsageError, WeightsError, ZooError
+from zoo.errors import ConfigError, DataError, OutputError, PluginError, UsageError, WeightsError, ZooError
 from zoo.files import write_text
 from zoo.modality import describe
 from zoo.models import building
 from zoo.models.sources import Source, resolve
 from zoo.printable import assignments
+from zoo.reading import finding
 from zoo.registry.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
 from zoo.registry.discovery import last_line
 from zoo.training.distillation import Distillation
-from zoo.training.recipe import Recipe
+from zoo.training.inferring import inferred
+from zoo.training.recipe import DataRecipe, Recipe
 
 if TYPE_CHECKING:
     from zoo.models.interface import GenerativeModel
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "weights.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
+#: the path of data that are no file, but were handed over in Python
+MEMORY = "(at hand) "
 
 
 def find_recipe(source: str, registry: Registry) -> Recipe:
@@ -59,17 +64,97 @@ def load_data(source: DataSource, options: Mapping[str, object], registry: Regis
         PluginError: the data set fails, such as on an option of another type.
     """
     load: Callable[..., Dataset] = registry.load_entry(source)
+    of = f"the data set {source.name}{_origin(source, registry)}"
     try:
         inspect.signature(load).bind(**options)
     except TypeError as error:
         raise ConfigError(f"data set {source.name}: {error}") from error
     try:
-        return load(**options)
+        data = load(**options)
     except ZooError:
         raise
     except Exception as error:
         with_options = f" with {assignments(options)}" if options else ""
-        raise PluginError(f"the data set {source.name} cannot be loaded{with_options}: {last_line(error)}") from error
+        raise PluginError(f"{of} cannot be loaded{with_options}: {last_line(error)}") from error
+    if not isinstance(data, Dataset):
+        raise PluginError(f"{of} gives {type(data).__name__}, not a zoo.Dataset")
+    return data
+
+
+def _origin(source: DataSource, registry: Registry) -> str:
+    """The plugin that brings a data set, as in ``" of the plugin faces (zoo-faces 1.0)"``; empty for a built-in one."""
+    for item in registry.items("data set"):
+        if item.description is source and not item.plugin.builtin:
+            return f" of the plugin {item.plugin.name} ({item.plugin.origin})"
+    return ""
+
+
+def data_of(
+    recipe: DataRecipe, registry: Registry, say: Callable[[str], None] = lambda text: None
+) -> tuple[DataSource, Dataset, DataRecipe]:
+    """The data of a recipe: a registered data set, or what is at a path.
+
+    Args:
+        recipe: names them.
+        registry: where data sets and readers are looked up.
+        say: receives what a user should know of how a path was read, one line each.
+
+    Returns:
+        the description, the data, and the recipe with the digest of what is at the path.
+
+    Raises:
+        DataError: the data are unavailable, or have changed since the recipe was written.
+        ConfigError, PluginError: as of :func:`load_data`.
+    """
+    if not recipe.path:
+        source = registry.dataset(recipe.name)
+        return source, load_data(source, recipe.options, registry), recipe
+    if recipe.path.startswith(MEMORY):
+        raise DataError("the data of this recipe were handed over in Python, and are no file", hint="Name a file.")
+    if finding.is_function(recipe.path):
+        say(f"running the code of {recipe.path}")
+    built = finding.opened(recipe.path, recipe.options, registry).built()
+    digest = finding.digest(recipe.path)
+    if recipe.sha256 and recipe.sha256 != digest:
+        raise DataError(
+            f"{recipe.path} has changed since the recipe was written: its sha256 is {digest[:12]}..., not "
+            f"{recipe.sha256[:12]}...",
+            hint="Remove sha256 from the recipe to train on it as it is.",
+        )
+    for note in built.notes:
+        say(note)
+    described = DataSource(name=recipe.name, entry="zoo.reading.finding:opened", source=recipe.path)
+    return described, built.data, replace(recipe, sha256=digest)
+
+
+def completed(recipe: Recipe, data: Dataset, registry: Registry, say: Callable[[str], None]) -> Recipe:
+    """A recipe of data from a path with the part of the model's config that the data determine.
+
+    Raises:
+        ConfigError: data that the architecture has nothing for.
+    """
+    config, names = inferred(recipe.model.architecture, data, recipe.model.config, registry)
+    if names:
+        say(f"inferred from {data.name}: {', '.join(names)}")
+    return replace(recipe, model=replace(recipe.model, config=config))
+
+
+def _check_unchanged(recipe: Recipe, checkpoint: Path) -> None:
+    """Refuse to go on with a run whose file has changed since.
+
+    Raises:
+        DataError: with the file.
+    """
+    try:
+        before = json.loads(weights.metadata(checkpoint)["recipe"])["data"].get("sha256", "")
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return  # the loop says what is wrong with it
+    if before and recipe.data.sha256 and before != recipe.data.sha256:
+        raise DataError(
+            f"{recipe.data.path} has changed since the run in {checkpoint.parent} began: its sha256 is "
+            f"{recipe.data.sha256[:12]}..., and was {before[:12]}...",
+            hint="Put the old file back, choose another folder with -o, or pass --restart.",
+        )
 
 
 @dataclass(frozen=True)
@@ -77,12 +162,14 @@ class TrainedOn:
     """The data that a model says it was trained on.
 
     Attributes:
-        name: the data set, as registered.
+        name: the data set, as registered, or what the data of a path are called.
         options: its options; None if the model does not state them, as bundles did not before they stored them.
+        path: of a file or folder, or ``module:function``; empty for a registered data set.
     """
 
     name: str
     options: Mapping[str, object] | None
+    path: str = ""
 
     def options_of(self, name: str) -> Mapping[str, object] | None:
         """The options of the data set ``name``, or None if they are not known."""
@@ -98,7 +185,7 @@ def trained_on(source: Source | ModelCard) -> TrainedOn | None:
     card = source if isinstance(source, ModelCard) else source.card
     if card is not None and card.recipe is not None:
         data = Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}").data
-        return TrainedOn(data.name, data.options)
+        return TrainedOn(data.name, data.options, data.path)
     if card is not None:
         stated: object = card.data
     else:
@@ -108,7 +195,28 @@ def trained_on(source: Source | ModelCard) -> TrainedOn | None:
     name, options = (stated.get("name"), stated.get("options")) if isinstance(stated, Mapping) else (None, None)
     if not isinstance(name, str) or not name:
         return None
-    return TrainedOn(name, options if isinstance(options, Mapping) else None)
+    path = stated.get("path", "") if isinstance(stated, Mapping) else ""
+    return TrainedOn(name, options if isinstance(options, Mapping) else None, path if isinstance(path, str) else "")
+
+
+def data_of_model(
+    known: TrainedOn, options: Mapping[str, object], registry: Registry, say: Callable[[str], None] = lambda text: None
+) -> Dataset:
+    """The data that a model says it was trained on. A model's word is no reason to run code.
+
+    Args:
+        known: what it says.
+        options: of the data.
+        registry: where data sets and readers are looked up.
+        say: as of :func:`data_of`.
+
+    Raises:
+        UsageError: the data are made by code.
+        DataError, ConfigError, PluginError: as of :func:`data_of`.
+    """
+    if known.path and finding.is_function(known.path):
+        raise UsageError(f"the data of this model are made by the code {known.path}, which is not run for it")
+    return data_of(DataRecipe(known.name, dict(options), known.path), registry, say)[1]
 
 
 def train_recipe(
@@ -116,6 +224,7 @@ def train_recipe(
     folder: Path,
     registry: Registry,
     *,
+    loaded: tuple[DataSource, Dataset] | None = None,
     device: str = "cpu",
     report: Reporter | None = None,
     say: Callable[[str], None] = lambda text: None,
@@ -127,6 +236,7 @@ def train_recipe(
         recipe: the run.
         folder: for checkpoints and the finished model; created if missing.
         registry: where architectures and data sets are looked up.
+        loaded: the data and their description, for a recipe that is complete; None to load what the recipe names.
         device: torch device.
         report: called after each step.
         say: receives progress messages, one line each.
@@ -137,8 +247,12 @@ def train_recipe(
     """
     from zoo.training import loop
 
-    source = registry.dataset(recipe.data.name)
-    data = load_data(source, recipe.data.options, registry)
+    if loaded is not None:
+        source, data = loaded
+    else:
+        source, data, described = data_of(recipe.data, registry, say)
+        if described.path:
+            recipe = completed(replace(recipe, data=described), data, registry, say)
     model = _initial_model(recipe, registry, device=device, say=say)
     parameters = sum(p.numel() for p in model.parameters())
     say(
@@ -154,6 +268,7 @@ def train_recipe(
         distillation.prepare(data, seed=recipe.training.seed, folder=folder, say=say)
     checkpoint = folder / CHECKPOINT_FILE
     if checkpoint.exists():
+        _check_unchanged(recipe, checkpoint)
         say(f"resuming from {checkpoint}")
     result = loop.train(model, data, recipe, checkpoint, distillation=distillation, report=report, stop=stop)
     if result is None:
@@ -312,6 +427,7 @@ def finished_card(
         data={
             "name": source.name,
             "options": recipe.data.options,
+            **({"path": recipe.data.path, "sha256": recipe.data.sha256} if recipe.data.path else {}),
             "license": source.license,
             "source": source.source,
             "levels": data.levels,

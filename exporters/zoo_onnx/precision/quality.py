@@ -76,13 +76,13 @@ def _data(card: ModelCard) -> tuple[Dataset, str | None]:
         ConfigError: the card does not state the data.
         ZooError: the data cannot be loaded.
     """
-    from zoo.training.run import load_data, trained_on
+    from zoo.training.run import data_of_model, trained_on
 
     registry, trained = installed(), trained_on(card)
     if trained is None:
         raise ConfigError("the card does not state the data set")
     told = f"the card does not state the options of {trained.name}: its defaults are taken"
-    data = load_data(registry.dataset(trained.name), trained.options or {}, registry)
+    data = data_of_model(trained, trained.options or {}, registry)
     return data, told if trained.options is None else None
 
 

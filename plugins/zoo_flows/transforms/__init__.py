@@ -7,6 +7,7 @@ from zoo_flows.transforms.augment import NoiseAugmentation
 from zoo_flows.transforms.autoregressive import Autoregressive, Inverted
 from zoo_flows.transforms.base import Transform
 from zoo_flows.transforms.batchnorm import BatchNorm
+from zoo_flows.transforms.bounded import Bounded
 from zoo_flows.transforms.checkered import Checkered
 from zoo_flows.transforms.circular import CircularMap
 from zoo_flows.transforms.continuous import Continuous
@@ -20,6 +21,7 @@ from zoo_flows.transforms.logit import Logit
 from zoo_flows.transforms.lu_linear import FrozenLinear, LULinear
 from zoo_flows.transforms.maps import AdditiveMap, AffineMap, Map, SplineMap
 from zoo_flows.transforms.marginals import Marginals
+from zoo_flows.transforms.mixed import Domains, MixedCoupling
 from zoo_flows.transforms.multiscale import MultiScale
 from zoo_flows.transforms.patchwise import Patchwise
 from zoo_flows.transforms.permutation import Permutation
@@ -39,10 +41,12 @@ __all__ = [
     "Angles",
     "Autoregressive",
     "BatchNorm",
+    "Bounded",
     "Checkered",
     "CircularMap",
     "Continuous",
     "Coupling",
+    "Domains",
     "ElementwiseSpline",
     "FrozenLinear",
     "Householder",
@@ -55,6 +59,7 @@ __all__ = [
     "Logit",
     "Map",
     "Marginals",
+    "MixedCoupling",
     "MultiScale",
     "NoiseAugmentation",
     "Patchwise",

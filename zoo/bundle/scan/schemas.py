@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 #: type of an attribute in schemas -> its number in ``type``, and the field that stores its value. Sparse tensors
@@ -61,16 +61,22 @@ class Schema:
 
 def schema_of(operator: str, opset: int) -> Schema | None:
     """The version of an operator in an opset, or None if the opset does not have it."""
-    versions = [each for each in _table().get(operator, ()) if each.since <= opset]
+    versions = [each for each in _versions(operator) if each.since <= opset]
     return versions[-1] if versions else None
 
 
 @cache
-def _table() -> dict[str, tuple[Schema, ...]]:
-    text = resources.files(__package__).joinpath("schemas.json").read_text("utf-8")
-    return {name: tuple(_schema(each) for each in versions) for name, versions in json.loads(text).items()}
+def _versions(operator: str) -> tuple[Schema, ...]:
+    versions = []
+    for values in _table().get(operator, ()):
+        fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+        versions.append(Schema(**fields))
+    return tuple(versions)
 
 
-def _schema(values: dict[str, Any]) -> Schema:
-    fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
-    return Schema(**fields)
+@cache
+def _table() -> dict[str, list[dict[str, Any]]]:
+    # by the loader, which also reads in an archive: importlib.resources takes longer to import than this to read
+    text: bytes = __spec__.loader.get_data(str(Path(__file__).with_name("schemas.json")))  # type: ignore[union-attr]
+    table: dict[str, list[dict[str, Any]]] = json.loads(text)
+    return table

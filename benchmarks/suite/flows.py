@@ -1,0 +1,223 @@
+"""Flows of the same size by other libraries, both ways: samples and densities.
+
+Each peer has as many transforms, hidden layers, units and bins, with fresh weights, and standard normal noise that is
+drawn beforehand or is a small part of the time. Libraries differ in what stands between the couplings (permutations of
+theirs, matrices of ours), and a shipped flow of digits takes the class besides.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import autoregressive
+import torch
+from suite import models
+from suite.results import compared
+from suite.worker import Given
+from torch import Tensor, nn
+
+from zoo.exporting import export
+from zoo.registry import installed
+from zoo.runtime import load
+
+Way = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is compared.
+
+    Attributes:
+        size: of an event.
+        transforms: their number.
+        hidden: units of a hidden layer.
+        layers: hidden layers of a conditioner.
+        shipped: the model of ours, or none for the flow of ``autoregressive.py``.
+        bins: of splines; 0 for affine couplings.
+    """
+
+    size: int
+    transforms: int
+    hidden: int
+    layers: int
+    shipped: str | None
+    bins: int = 0
+
+
+KINDS = {
+    # a residual block has two layers, behind the first and before the last
+    "nsf-coupling-64": Kind(64, 8, 96, 5, "digits-nsf", 8),
+    "nsf-coupling-2": Kind(2, 8, 56, 5, "moons-nsf", 8),
+    "realnvp-2": Kind(2, 12, 64, 5, "pinwheel-realnvp"),
+    "maf-64": Kind(64, 5, 512, 2, None),
+}
+
+
+def measure(given: Given, kind: str, way: str, batch: int) -> dict[str, Any]:
+    """Seconds a call of samples or densities."""
+    made = KINDS[kind]
+    calls, unavailable = dict[str, Way](), dict[str, str]()
+    for name, build in PEERS.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                calls[name] = _peer(name, build, kind, way, batch)
+                calls[name]()
+        except ImportError as error:
+            unavailable[name] = f"is not installed: {error}"
+        except NotImplementedError as error:
+            unavailable[name] = str(error)
+        except Exception as error:  # of any library: the others can be measured
+            unavailable[name] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        if name in unavailable:
+            calls.pop(name, None)
+    calls |= _ours(given, kind, way, batch)
+    base = next((name for name in ("zuko", "nflows") if name in calls), None)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        numbers = {"batch": batch, "dimension": made.size}
+        result = compared(calls, given.seconds, base=base, unit="s a call", unavailable=unavailable, numbers=numbers)
+    return result
+
+
+def _peer(name: str, build: Callable[[Kind], tuple[Way, Way]], kind: str, way: str, batch: int) -> Way:
+    sample, score = _built(name, kind)
+    x = torch.randn(batch, KINDS[kind].size, generator=torch.Generator().manual_seed(0))
+
+    def call() -> object:
+        with torch.no_grad():
+            return sample(batch) if way == "samples" else score(x)  # type: ignore[call-arg]
+
+    return call
+
+
+@lru_cache(maxsize=8)
+def _built(name: str, kind: str) -> Any:
+    torch.manual_seed(0)
+    return PEERS[name](KINDS[kind])
+
+
+@lru_cache(maxsize=1)
+def _maf() -> tuple[Any, dict[str, Any]]:
+    """The flow of ``autoregressive.py``, and where its bundle is once it is written."""
+    return autoregressive.flow(64), {}
+
+
+def _ours(given: Given, kind: str, way: str, batch: int) -> dict[str, Way]:
+    """In PyTorch and in ONNX Runtime."""
+    shipped = KINDS[kind].shipped
+    if shipped is not None:
+        found = models.loaded(shipped)
+        model, bundle = found.model, found.bundle
+    else:
+        model, kept = _maf()
+        if "bundle" not in kept:
+            kept["bundle"] = load(export(model, given.scratch / kind, registry=installed()), "cpu", 1)
+        bundle = kept["bundle"]
+    if way == "samples":
+        return {
+            "zoo, PyTorch": lambda: model.sample(batch, seed=0),
+            "zoo, ONNX Runtime": lambda: bundle.sample(batch, seed=0, batch_size=batch),
+        }
+    x = bundle.sample(batch, seed=0)
+    condition = None if bundle.condition is None else [0] * batch
+    tensor = torch.from_numpy(x)
+    return {
+        "zoo, PyTorch": lambda: model.log_prob(tensor, condition=condition),
+        "zoo, ONNX Runtime": lambda: bundle.log_prob(x, condition=condition, batch_size=batch),
+    }
+
+
+def _zuko(kind: Kind) -> tuple[Any, Any]:
+    import zuko
+
+    given = {"transforms": kind.transforms, "hidden_features": (kind.hidden,) * kind.layers}
+    passes = None if kind.shipped is None else 2
+    made: Any = zuko.flows.NSF if kind.bins else zuko.flows.MAF
+    flow = made(kind.size, passes=passes, **({"bins": kind.bins} if kind.bins else {}), **given).eval()
+    return lambda n: flow().sample((n,)), lambda x: flow().log_prob(x)
+
+
+def _nflows(kind: Kind) -> tuple[Any, Any]:
+    from nflows import distributions, flows, transforms
+    from nflows.nn import nets
+
+    def network(inputs: int, outputs: int) -> nn.Module:
+        if kind.layers > 2:
+            net: nn.Module = nets.ResidualNet(inputs, outputs, kind.hidden, num_blocks=2)
+            return net
+        raise NotImplementedError("has no such network")
+
+    mask = torch.arange(kind.size) % 2
+    parts: list[nn.Module] = []
+    for _ in range(kind.transforms):
+        parts.append(transforms.RandomPermutation(kind.size))
+        if kind.shipped is None:
+            parts.append(
+                transforms.MaskedAffineAutoregressiveTransform(
+                    kind.size, kind.hidden, num_blocks=1, use_residual_blocks=False
+                )
+            )
+        elif kind.bins:
+            parts.append(
+                transforms.PiecewiseRationalQuadraticCouplingTransform(
+                    mask, network, num_bins=kind.bins, tails="linear", tail_bound=4.0
+                )
+            )
+        else:
+            parts.append(transforms.AffineCouplingTransform(mask, network))
+    flow = flows.Flow(transforms.CompositeTransform(parts), distributions.StandardNormal([kind.size])).eval()
+    return flow.sample, flow.log_prob
+
+
+def _normflows(kind: Kind) -> tuple[Any, Any]:
+    import normflows
+
+    layers: list[nn.Module] = []
+    for _ in range(kind.transforms):
+        if kind.shipped is None:
+            layers.append(normflows.flows.MaskedAffineAutoregressive(kind.size, kind.hidden, num_blocks=1))
+        elif kind.bins:
+            layers.append(normflows.flows.CoupledRationalQuadraticSpline(kind.size, 2, kind.hidden, num_bins=kind.bins))
+        else:
+            half = kind.size // 2
+            widths = [half, *[kind.hidden] * kind.layers, 2 * (kind.size - half)]
+            layers.append(normflows.flows.AffineCouplingBlock(normflows.nets.MLP(widths)))
+        layers.append(normflows.flows.Permute(kind.size, mode="swap"))
+    flow = normflows.NormalizingFlow(normflows.distributions.DiagGaussian(kind.size, trainable=False), layers).eval()
+    return lambda n: flow.sample(n)[0], flow.log_prob
+
+
+def _freia(kind: Kind) -> tuple[Any, Any]:
+    from FrEIA import framework, modules
+
+    if kind.shipped is None or kind.bins:
+        raise NotImplementedError(f"has no {'couplings by splines' if kind.bins else 'masked autoregressive flow'}")
+
+    def network(inputs: int, outputs: int) -> nn.Module:
+        widths = [inputs, *[kind.hidden] * kind.layers, outputs]
+        layers: list[nn.Module] = []
+        for a, b in itertools.pairwise(widths):
+            layers += [nn.Linear(a, b), nn.ReLU()]
+        return nn.Sequential(*layers[:-1])
+
+    flow = framework.SequenceINN(kind.size)
+    for _ in range(kind.transforms):
+        flow.append(modules.RNVPCouplingBlock, subnet_constructor=network)
+        flow.append(modules.PermuteRandom)
+    flow.eval()
+
+    def score(x: Tensor) -> Tensor:
+        z, log_det = flow(x)
+        density: Tensor = log_det - 0.5 * z.square().sum(1)
+        return density
+
+    return lambda n: flow(torch.randn(n, kind.size), rev=True)[0], score
+
+
+PEERS = {"zuko": _zuko, "nflows": _nflows, "normflows": _normflows, "FrEIA": _freia}

@@ -1,0 +1,231 @@
+"""The command line, the deadline, and what asks a process for one cell after another."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gpu_run.asking import Asked
+from gpu_run.environment import ROOT, machine, make_importable
+
+#: seconds kept for the last writing
+RESERVE = 2.0
+#: seconds that the process which measures may take to start
+STARTING = 60.0
+#: the threads of everything that does not say how many
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+#: waiting threads that sleep, of torch (GNU's and Intel's OpenMP) as those of ONNX Runtime
+NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0"}
+#: what of a cell may be stopped alone: it is asked for once more without
+OPTIONAL = "torch.compile"
+
+
+def main(about: str | None, began: float) -> int:
+    """Run the command, which began at this time of the monotonic clock."""
+    given = _arguments(about)
+    if given.worker is not None:
+        from suite.worker import serve
+
+        serve(given.worker, quick=given.quick)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="zoo-benchmarks-") as scratch:
+        environment = {**make_importable(Path(scratch)), **ONE_THREAD, **NO_SPINNING}
+        if given.page:
+            return _page(given)
+        signal.signal(signal.SIGTERM, _interrupted)
+        code = Run(given, began, Path(scratch), environment).whole()
+        return code or (0 if given.quick else _page(given))
+
+
+def _arguments(about: str | None) -> argparse.Namespace:
+    from suite.cells import SECTIONS
+
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=900.0, help="for everything (900)")
+    parser.add_argument("--only", nargs="+", choices=tuple(SECTIONS), metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--quick", action="store_true", help="few cells of each section, with few turns")
+    parser.add_argument("--page", action="store_true", help="write the page from the results, and end")
+    parser.add_argument("--again", action="store_true", help="measure again what a former run measured")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="the results (benchmarks/results.json; quick.json with --quick)"
+    )
+    parser.add_argument("--to", type=Path, default=ROOT / "docs" / "benchmarks.md", help="the page")
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if not 0 < given.seconds < float("inf"):
+        parser.error("--seconds is a number above 0")
+    given.output = given.output or ROOT / "benchmarks" / ("quick.json" if given.quick else "results.json")
+    return given
+
+
+def _page(given: argparse.Namespace) -> int:
+    from suite import page, results
+
+    try:
+        found = results.read(given.output)
+    except ValueError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    page.write(found, given.to)
+    print(given.to)
+    return 0
+
+
+class _Interrupted(BaseException):
+    """SIGTERM."""
+
+
+def _interrupted(*_: object) -> None:
+    raise _Interrupted
+
+
+class Run:
+    """A run: its results so far, and the process that measures.
+
+    Args:
+        given: the command line.
+        began: when it began, in seconds of the monotonic clock.
+        scratch: a folder that lasts as long as the run.
+        environment: of its processes.
+    """
+
+    def __init__(self, given: argparse.Namespace, began: float, scratch: Path, environment: Mapping[str, str]) -> None:
+        from suite.cells import planned
+
+        self._given, self._scratch, self._environment = given, scratch, environment
+        self._began, self._ends = began, began + given.seconds - RESERVE
+        self._plan = planned(given.only, quick=given.quick)
+        self._worker: Asked | None = None
+        #: why the optional part of a name's cells is left out
+        self._without: dict[str, str] = {}
+        self._results = self._earlier()
+        self._before = self._results["spent_seconds"]
+        self._entries = {_key(entry): entry for entry in self._results["cells"]}
+
+    def _earlier(self) -> dict[str, Any]:
+        """The results of a former run on this machine and commit to go on with, or new ones."""
+        from suite import results
+
+        here, whole = machine(), results.FORMAT
+        fresh: dict[str, Any] = {
+            "format": whole,
+            "command": "python -m benchmarks" + "".join(f" {each}" for each in sys.argv[1:]),
+            "quick": self._given.quick,
+            "given_seconds": self._given.seconds,
+            "spent_seconds": 0.0,
+            "ended": "not yet",
+            "machine": {**here, "versions": _versions(here["versions"])},
+            "cells": [],
+        }
+        kept: dict[tuple[str, str, str], dict[str, Any]] = {}
+        if self._given.output.exists() and not self._given.again:
+            former = results.read(self._given.output)
+            if not _alike(former, fresh):
+                raise SystemExit(
+                    f"{self._given.output} was measured elsewhere or with other versions: --again measures all again"
+                )
+            fresh["spent_seconds"] = former["spent_seconds"]
+            kept = {results.key_of(entry): entry for entry in former["cells"]}
+        for cell in self._plan:
+            kept.setdefault(cell.key, results.waiting(cell))
+        return {**fresh, "cells": list(kept.values())}
+
+    def whole(self) -> int:
+        """Measure until all is done or the time is over; 1 if nothing is measured or the run was stopped."""
+        try:
+            self._write()
+            for cell in self._plan:
+                entry = self._entries[cell.key]
+                if entry["status"] == "measured":
+                    continue
+                if self._left() < 1:
+                    break
+                self._one(cell, entry)
+                self._write()
+            late = any(self._entries[cell.key]["status"] == "not reached" for cell in self._plan)
+            self._results["ended"] = "when the time was over" if late else "complete"
+        except (_Interrupted, KeyboardInterrupt) as stopped:
+            self._results["ended"] = "by SIGTERM" if isinstance(stopped, _Interrupted) else "by SIGINT"
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if self._worker is not None:
+                self._worker.end()
+            self._write()
+        print(f"{self._given.output}: ended {self._results['ended']}")
+        measured = any(entry["status"] == "measured" for entry in self._results["cells"])
+        return 0 if measured and not self._results["ended"].startswith("by") else 1
+
+    def _left(self) -> float:
+        return self._ends - time.monotonic()
+
+    def _write(self) -> None:
+        from suite import results
+
+        self._results["spent_seconds"] = round(self._before + time.monotonic() - self._began, 1)
+        results.write(self._results, self._given.output)
+
+    def _one(self, cell: Any, entry: dict[str, Any]) -> None:
+        result = self._asked(cell)
+        if result["status"] == "stopped" and cell.section == "sampling" and cell.name not in self._without:
+            self._without[cell.name] = result["reason"]
+            result = self._asked(cell)
+        entry.clear()
+        entry.update({"section": cell.section, "name": cell.name, "case": cell.case, **result})
+        told = entry.get("reason") or f"{entry.get('seconds', 0.0):.1f} s"
+        print(f"{' / '.join(cell.key)}: {entry['status']}, {told}", flush=True)
+
+    def _asked(self, cell: Any) -> dict[str, Any]:
+        if self._worker is None or not self._worker.alive:
+            command = [sys.executable, "-m", "benchmarks", "--worker", str(self._scratch)]
+            command += ["--quick"] if self._given.quick else []
+            os.environ.update(self._environment)
+            self._worker = Asked(command, self._scratch / "worker.log", {**self._environment, "PWD": str(ROOT)})
+        if self._left() < 1:
+            return {"status": "not reached"}
+        bound = min(cell.bound, self._left())
+        wanted = {**dataclasses.asdict(cell), "without": {}}
+        if cell.name in self._without:
+            wanted["without"] = {OPTIONAL: self._without[cell.name]}
+        extra = 0.0 if self._worker.warm else min(STARTING, max(self._left() - bound, 0.0))
+        result = self._worker.ask(wanted, bound + extra)
+        if result is not None:
+            return result
+        if self._left() <= 0.5:
+            return {"status": "not reached"}
+        return {"status": "stopped", "reason": self._worker.ended or f"took more than {bound:.0f} s"}
+
+
+def _key(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    from suite import results
+
+    return results.key_of(entry)
+
+
+def _versions(known: Mapping[str, str]) -> dict[str, str]:
+    from importlib import metadata
+
+    found = dict(known)
+    for name in ("zuko", "nflows", "normflows", "FrEIA", "diffusers", "onnxscript"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _alike(former: Mapping[str, Any], fresh: Mapping[str, Any]) -> bool:
+    """Whether results belong together: the same processor, commit, versions and kind of run."""
+    same = ("commit", "python", "processor", "cores", "versions")
+    return former["quick"] == fresh["quick"] and all(
+        former["machine"].get(name) == fresh["machine"][name] for name in same
+    )

@@ -1,0 +1,102 @@
+"""Emoji of 64×64 pixels in two styles, Noto and Twemoji, with the group that each belongs to."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.data import Dataset, Split
+from zoo.data.fetch import Remote, fetch
+from zoo.errors import ConfigError, DataError
+
+#: pictures of every style by their code points, ``1F600.png``. No host has them as one file: they are drawn from the
+#: files of googlefonts/noto-emoji v2.048 and jdecked/twemoji v16.0.1, and are looked for under ZOO_DATA
+_STYLES = {
+    "noto": Remote("noto-64.zip", (), sha256="efc9dd1fc85479f05061e97ed3ae7087f74a8618c9eb2e009ae9cd78fce1c540"),
+    "twemoji": Remote("twemoji-64.zip", (), sha256="d4420f5d222f5f4473552106d11aeda1e4bd13a80c7668f0ec8360e309658d61"),
+}
+_DESCRIBED = Remote("emoji.json", (), sha256="7cc6f62eccfda1de0973c412fec2427cdf69179a4d3efd688c86469fc98ed384")
+_SIDE, _MOST_BYTES = 64, 1 << 20
+_SPLIT_SEED = 0
+_VALIDATION, _TEST = 0.05, 0.1
+
+
+def emoji(*, style: str = "noto", size: int = 64, skin_tones: bool = False) -> Dataset:
+    """Emoji laid on white, uint8 ``[n, 3, size, size]`` with levels 0 … 255; the class is the group.
+
+    An emoji is in one split only, drawn once and for all, and with all its skin tones in the same.
+
+    Args:
+        style: ``"noto"`` or ``"twemoji"``.
+        size: side in pixels, 64 or a half, a quarter or an eighth of it, of which each pixel is the mean of a square.
+        skin_tones: whether the variants of other skin tones are among them.
+
+    Raises:
+        DataError: the files cannot be had, or are not the published ones.
+        ConfigError: no such style or size.
+    """
+    if style not in _STYLES:
+        raise ConfigError(f"the emoji have the styles {' and '.join(_STYLES)}, not {style!r}")
+    if size not in (8, 16, 32, 64):
+        raise ConfigError(f"the emoji have sides of 64, 32, 16 or 8 pixels, not {size!r}")
+    listed = [each for each in _listed(fetch("emoji", _DESCRIBED)) if skin_tones or not each.get("tone")]
+    labels = tuple(sorted({str(each["group"]) for each in listed}))
+    pictures = _pictures(fetch("emoji", _STYLES[style]), [str(each["code"]) for each in listed], size)
+    classes = np.array([labels.index(str(each["group"])) for each in listed], np.int32)
+    # the code without its skin tone (U+1F3FB to U+1F3FF) and variation selector is what all tones share
+    bases = [_base(str(each["code"])) for each in listed]
+    kinds, which = np.unique(bases, return_inverse=True)
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(kinds))
+    rank = np.empty(len(kinds), np.int64)
+    rank[order] = np.arange(len(kinds))
+    share = rank[which] / len(kinds)
+    test, validation = share < _TEST, (share >= _TEST) & (share < _TEST + _VALIDATION)
+    chosen = (~(test | validation), validation, test)
+    splits = [Split(pictures[rows], classes[rows]) for rows in chosen]
+    return Dataset("emoji", *splits, levels=256, labels=labels, extra={"style": style})  # type: ignore[misc, arg-type]
+
+
+def _base(code: str) -> str:
+    points = code.replace("_", "-").split("-")
+    return "-".join(point for point in points if not ("1F3FB" <= point.upper() <= "1F3FF") and point.upper() != "FE0F")
+
+
+def _listed(path: Path) -> list[dict[str, Any]]:
+    try:
+        listed = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    if not isinstance(listed, list) or not all(isinstance(e, dict) and {"code", "group"} <= e.keys() for e in listed):
+        raise DataError(f"{path} is not a list of emoji with code and group")
+    return listed
+
+
+def _pictures(path: Path, codes: list[str], size: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    pictures = np.empty((len(codes), 3, size, size), np.uint8)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for place, code in enumerate(codes):
+                with archive.open(f"{code}.png") as file, Image.open(io.BytesIO(file.read(_MOST_BYTES))) as opened:
+                    coloured = opened.convert("RGBA")
+                    white = Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+                if white.size != (_SIDE, _SIDE):
+                    raise DataError(f"{code}.png in {path} is not of {_SIDE}×{_SIDE} pixels")
+                pictures[place] = _shrunk(np.asarray(white.convert("RGB")), size).transpose(2, 0, 1)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is not an archive of emoji that can be read: {error}") from error
+    return pictures
+
+
+def _shrunk(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    factor = _SIDE // size
+    squares = pixels.reshape(size, factor, size, factor, 3).astype(np.float64)
+    return np.asarray(np.rint(squares.mean((1, 3))), np.uint8)

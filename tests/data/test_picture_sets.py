@@ -1,0 +1,95 @@
+"""CIFAR-10, Fashion-MNIST and the emoji: read as they are published, refused where not, skipped if not there."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+
+from zoo.data.fetch import Remote, fetch
+from zoo.errors import ConfigError, DataError
+from zoo_data import cifar10, emoji, fashion_mnist
+
+
+def there(load, *args, **options):
+    try:
+        return load(*args, **options)
+    except DataError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+
+
+def archive(path, batches):
+    with tarfile.open(path, "w:gz") as file:
+        for name, content in batches.items():
+            info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_the_rows_of_cifar_are_a_class_and_three_planes(tmp_path):
+    random = np.random.default_rng(0)
+    images, classes = random.integers(0, 256, (4, 3, 32, 32), dtype=np.uint8), np.array([0, 9, 3, 3], np.uint8)
+    content = np.concatenate([classes[:, None], images.reshape(4, -1)], 1).tobytes()
+    names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+    batches = cifar10.read_batches(archive(tmp_path / "c.tar.gz", dict.fromkeys(names, content)), rows=4)
+    np.testing.assert_array_equal(batches["test_batch.bin"][0], images)
+    np.testing.assert_array_equal(batches["data_batch_5.bin"][1], classes)
+    for broken, told in (
+        (dict.fromkeys(names[1:], content), "has no file data_batch_1.bin"),
+        (dict.fromkeys(names, content[:-1]), "does not hold 4 pictures"),
+        (dict.fromkeys(names, b"\x0a" + content[1:]), "has the class 10"),
+    ):
+        with pytest.raises(DataError, match=told):
+            cifar10.read_batches(archive(tmp_path / "c.tar.gz", broken), rows=4)
+    (tmp_path / "c.tar.gz").write_bytes(b"<html>")
+    with pytest.raises(DataError, match="not an archive"):
+        cifar10.read_batches(tmp_path / "c.tar.gz")
+
+
+def test_a_file_with_another_md5_is_not_the_published_one(tmp_path, monkeypatch, offline):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "x.bin").write_bytes(b"hello")
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    assert fetch("set", Remote("x.bin", (), md5="5d41402abc4b2a76b9719d911017c592")).name == "x.bin"
+    with pytest.raises(DataError, match="md5 differs"):
+        fetch("set", Remote("x.bin", (), md5="0" * 32))
+    monkeypatch.delenv("ZOO_OFFLINE")
+    with pytest.raises(DataError, match="no host has it") as refused:
+        fetch("set", Remote("y.bin", ()))
+    assert "ZOO_DATA" in refused.value.hint
+
+
+@pytest.mark.parametrize("load", [cifar10.cifar10, fashion_mnist.fashion_mnist])
+def test_the_standard_split(load, offline):
+    data = there(load)
+    assert (data.levels, len(data.labels)) == (256, 10)
+    assert len(data.validation) == 5_000
+    assert len(data.test) == 10_000
+
+
+def test_emoji_are_on_white_and_all_tones_of_one_are_in_one_split(offline):
+    data = there(emoji.emoji, size=8, skin_tones=True)
+    assert data.event_shape == (3, 8, 8)
+    assert len(data.train) + len(data.validation) + len(data.test) == 3786
+    assert "smileys-emotion" in data.labels
+    corners = data.train.x[:, :, 0, 0]
+    assert (corners == 255).all(1).mean() > 0.5
+
+
+@pytest.mark.full
+def test_the_same_emoji_in_two_styles_are_in_the_same_split(offline):
+    plain, other = there(emoji.emoji, size=8), there(emoji.emoji, size=8, style="twemoji")
+    np.testing.assert_array_equal(plain.train.condition, other.train.condition)
+
+
+@pytest.mark.parametrize("wrong", [{"style": "apple"}, {"size": 12}])
+def test_emoji_that_there_are_not_are_refused(wrong):
+    with pytest.raises(ConfigError, match="the emoji have"):
+        emoji.emoji(**wrong)

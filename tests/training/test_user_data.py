@@ -1,0 +1,280 @@
+"""From a user's file to a model and to samples in the file's own form, and what is said before anything is trained."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+torch = pytest.importorskip("torch")
+
+import zoo  # noqa: E402 - after the check for torch
+from zoo.cli import _group  # noqa: E402
+from zoo.data import Dataset, Split  # noqa: E402
+from zoo.errors import ConfigError, DataError, PluginError, UsageError  # noqa: E402
+from zoo.registry import Registry, installed  # noqa: E402
+from zoo.registry.cards import ModelCard  # noqa: E402
+from zoo.training import loop  # noqa: E402
+from zoo.training.checking import mistakes  # noqa: E402
+from zoo.training.inferring import inferred  # noqa: E402
+from zoo.training.recipe import Recipe, TrainingRecipe  # noqa: E402
+from zoo.training.run import load_data, train_recipe, trained_on  # noqa: E402
+
+SMALL = {"hidden": 8, "blocks": 1, "bins": 4, "transforms": 1}
+SET = ["--set", "training.steps=3", "--set", "training.batch_size=32", "--set", f"model.config={json.dumps(SMALL)}"]
+
+
+def run(*args):
+    return CliRunner().invoke(_group.cli, [str(a) for a in args])
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A table as a spreadsheet writes it: byte order mark, headings with spaces, gaps, dates, quoted words."""
+    path = tmp_path_factory.mktemp("data") / "people.csv"
+    random = np.random.default_rng(0)
+    rows = [["Body height", "share", "city", "joined", "age in years", "pulse"]]
+    for i in range(120):
+        height = "" if i in (5, 50) else f"{random.normal(170, 9):.1f}"
+        city = ("Bern", "Genève, CH")[random.integers(2)]
+        rows.append(
+            [height, f"{random.random():.17f}", city, f"2024-{i % 12 + 1:02d}-{i % 28 + 1:02d}",
+             str(random.integers(18, 80)), repr(1e4 * random.normal())]
+        )  # fmt: skip
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+@pytest.mark.full
+def test_from_a_file_to_a_bundle_to_rows_of_the_same_file(table, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    monkeypatch.chdir(tmp_path)
+    trained = run(
+        *("train", "nsf-coupling", "--data", table, "--given", "age in years,pulse", "--bounds", "share=0:1"),
+        *("--missing", "drop", *SET),
+    )
+    assert trained.exit_code == 0, trained.stderr
+    assert "2 of 120 rows are dropped" in trained.stderr
+    card = ModelCard.from_folder(tmp_path / "runs" / "people")
+    assert card.event_shape == (4,)
+    assert card.config["bounds"] == {"1": [0.0, 1.0]}
+    assert card.config["marginals"]["categories"] == [0, 0, 2, 0]
+    assert card.condition.labels == ("age in years", "pulse")
+    assert (card.data["path"], len(card.data["sha256"])) == (str(table), 64)
+    assert trained_on(card).path == str(table)
+    exported = run("export", "runs/people", "-o", "people.bundle")
+    assert exported.exit_code == 0, exported.stderr
+    # one row of the file is the observation
+    lines = table.read_text("utf-8-sig").splitlines()
+    (tmp_path / "row.csv").write_text("\n".join(lines[:2]), "utf-8")
+    drawn = run("run", "people.bundle", "--condition", "row.csv", "-n", "50", "--seed", "0", "-o", "drawn.csv")
+    assert drawn.exit_code == 0, drawn.stderr
+    with open("drawn.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["Body height", "share", "city", "joined", "age in years", "pulse"]
+    assert {row["city"] for row in rows} <= {"Bern", "Genève, CH"}
+    assert all(row["joined"].startswith("2024-") for row in rows)
+    assert all(0 <= float(row["share"]) <= 1 for row in rows)
+    assert {float(row["age in years"]) for row in rows} == {float(lines[1].split(",")[-2])}
+    # samples and the file itself are read again, conditions included
+    for scored in ("drawn.csv", "complete.csv"):
+        complete = [line for i, line in enumerate(lines) if i not in (6, 51)]
+        (tmp_path / "complete.csv").write_text("﻿" + "\n".join(complete), "utf-8")
+        result = run("run", "people.bundle", "--log-prob", scored, "-o", f"{scored}.npy")
+        assert result.exit_code == 0, result.stderr
+        assert np.isfinite(np.load(f"{scored}.npy")).all()
+
+
+def test_nothing_is_guessed_where_the_architecture_has_nothing_for_it(table, tmp_path):
+    result = run("train", "nsf-coupling", "--data", table, "--circular", "share=0:1", "--missing", "drop", *SET)
+    assert result.exit_code == 1
+    assert "no transforms of circular columns\nTake nsf-circular." in result.stderr
+    result = run("train", "nsf-circular", "--data", table, "--missing", "drop", *SET)
+    assert result.exit_code == 1
+    assert "is for circular columns, and none is said to be" in result.stderr
+    result = run("train", "nsf-coupling", "--data", table, *SET)
+    assert (result.exit_code, "missing in 2 of 120 rows: 'Body height' 2" in result.stderr) == (1, True)
+    result = run("train", "nsf-coupling")
+    assert "is an architecture, and is trained on data" in result.stderr
+
+
+def recipe_of(table, **options):
+    values = {
+        "name": "people",
+        "model": {"architecture": "nsf-coupling", "config": SMALL},
+        "data": {"path": str(table), "options": {"missing": "drop", **options}},
+        "training": {"steps": 4, "batch_size": 32},
+    }
+    return Recipe.from_dict(values)
+
+
+def test_a_file_that_changed_is_told_before_a_run_goes_on(table, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_bytes(table.read_bytes())
+    recipe = recipe_of(path)
+    assert train_recipe(recipe, tmp_path / "run", installed(), stop=lambda: True) is None
+    path.write_bytes(table.read_bytes().replace(b"Bern", b"Biel"))
+    with pytest.raises(DataError, match="has changed since the run"):
+        train_recipe(recipe, tmp_path / "run", installed())
+    path.write_bytes(table.read_bytes())
+    card = train_recipe(recipe, tmp_path / "run", installed())
+    # the card remembers it too
+    path.write_bytes(table.read_bytes().replace(b"Bern", b"Biel"))
+    with pytest.raises(DataError, match="has changed since the recipe was written"):
+        train_recipe(Recipe.from_dict(card.recipe), tmp_path / "again", installed())
+
+
+PLANTED = """
+nme = "x"
+summary = 3
+[model]
+architecture = "nsf-coupling"
+config = {{ hiden = 8, transforms = 2 }}
+[data]
+path = "{path}"
+options = {{ missing = "dropp", given = ["sharre"], delimeter = ";" }}
+[training]
+steps = 0
+learning_rat = 1e-3
+keep = "bset"
+batch_size = "many"
+schedule = "cosin"
+"""
+
+
+def test_every_mistake_of_a_recipe_is_told_at_once_with_near_names(table, tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(PLANTED.format(path=table))
+    result = run("train", path, "--check", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)["mistakes"]
+    for words in (
+        "name is missing", "'nme'", "summary must be str", "'hiden' (Did you mean hidden", "'dropp' (Did you mean drop",
+        "'sharre' (did you mean 'share'?)", "'delimeter' (Did you mean delimiter", "steps = 0 is out of range",
+        "'learning_rat' (Did you mean learning_rate?)", "'bset' (Did you mean best", "batch_size must be int",
+        "'cosin' (Did you mean cosine?)",
+    ):  # fmt: skip
+        assert sum(words in mistake for mistake in found) == 1, (words, found)
+    assert len(found) == 12
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_good_recipe_has_no_mistakes_and_one_that_only_the_whole_shows_has(table, tmp_path):
+    recipe = recipe_of(table)
+    assert mistakes(recipe.describe(), installed()) == []
+    described = recipe.describe()
+    described["training"]["keep"] = "best"
+    assert mistakes(described, installed()) == ['training.keep = "best" needs training.evaluate_every']
+    described = recipe.describe()
+    described["model"] = {"architecture": "nsf-copling", "config": {}}
+    described["data"] = {"name": "moon"}
+    assert [m.split("(")[1] for m in mistakes(described, installed())] == [
+        "Did you mean nsf-coupling or nsf-circular?)",
+        "Did you mean moons?)",
+    ]
+
+
+X = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
+FAST = {"config": SMALL, "steps": 2, "batch_size": 32}
+
+
+class Pairs(torch.utils.data.Dataset):
+    def __len__(self):
+        return 90
+
+    def __getitem__(self, i):
+        return torch.from_numpy(X[i]), i % 3
+
+
+def test_what_is_at_hand_in_python_trains_a_model(tmp_path):
+    model = zoo.train("nsf-coupling", data=X, given=X[:, :1] * 1e4, output=tmp_path / "run", **FAST)
+    assert model.event_shape == (2,)
+    assert model.condition.size == 1
+    again = zoo.train("nsf-coupling", data=X, given=X[:, :1] * 1e4, **FAST)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    assert ModelCard.from_folder(tmp_path / "run").data["source"] == "handed over in Python"
+    with pytest.raises(UsageError, match="contains a finished model"):
+        zoo.train("nsf-coupling", data=X, output=tmp_path / "run", **FAST)
+    assert zoo.train("nsf-coupling", data=Pairs(), **FAST).condition.size == 3
+    split = Split(X, np.arange(90) % 2)
+    data = Dataset("mine", split, split, split, labels=("a", "b"))
+    assert zoo.train("nsf-coupling", data=data, **FAST).condition.labels == ("a", "b")
+    with pytest.raises(DataError, match="90 samples come with 3 conditions"):
+        zoo.train("nsf-coupling", data=X, given=X[:3], **FAST)
+    with pytest.raises(ConfigError, match="stepps"):
+        zoo.train("nsf-coupling", data=X, stepps=3)
+
+
+@pytest.mark.sample("pandas")
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_data_frame_trains_a_model_and_its_columns_may_be_given(library):
+    frames = pytest.importorskip(library)
+    frame = frames.DataFrame({"a b": X[:, 0], "c": X[:, 1], "kind": ["x", "y"] * 45})
+    model = zoo.train("nsf-coupling", data=frame, given=["c"], **FAST)
+    assert model.event_shape == (2,)
+    assert model.condition.labels == ("c",)
+    assert zoo.train("nsf-coupling", data=frame, given="kind", **FAST).condition.labels == ("x", "y")
+
+
+def test_pictures_and_recordings_get_the_units_of_a_diffusion():
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 3, 8, 8), dtype=np.uint8)
+    split = Split(pixels, np.arange(30) % 2)
+    data = Dataset("mine", split, split, split, levels=256, labels=("a", "b"))
+    config, names = inferred("unet", data, {"base": 8}, installed())
+    assert config == {
+        "event_shape": [3, 8, 8], "shift": 128.0, "scale": 128.0, "data_min": 0.0, "data_max": 256.0, "base": 8,
+        "condition": {"kind": "classes", "size": 2, "labels": ["a", "b"], "required": False},
+    }  # fmt: skip
+    assert "base" not in names
+    assert inferred("glow", data, {}, installed())[0]["levels"] == 256
+
+
+def test_an_epoch_is_permuted_once_and_as_before():
+    settings = TrainingRecipe(seed=3, batch_size=10)
+    loop._order.cache_clear()
+    for step in (0, 1, 7, 10, 11, 0):
+        order = np.random.default_rng([3, step // 10]).permutation(105)
+        np.testing.assert_array_equal(loop._indices(105, settings, step), order[step % 10 * 10 :][:10])
+    assert loop._order.cache_info().misses == 3  # two epochs, and the first again
+
+
+def test_a_data_set_that_fails_is_named_with_its_plugin(monkeypatch):
+    registry = Registry.discover(allowed=())
+    source = registry.dataset("moons")
+    item = registry.item("data set", "moons")
+    object.__setattr__(item.plugin, "distribution", "zoo-faces")
+    monkeypatch.setattr(registry, "load_entry", lambda _: lambda: 1 / 0)
+    with pytest.raises(PluginError, match=r"the data set moons of the plugin data \(zoo-faces .*ZeroDivisionError"):
+        load_data(source, {}, registry)
+    monkeypatch.setattr(registry, "load_entry", lambda _: lambda: 3)
+    with pytest.raises(PluginError, match="gives int, not a zoo"):
+        load_data(source, {}, registry)
+
+
+def test_a_model_is_no_reason_to_run_code(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made_here.py").write_text("raise SystemExit('it ran')\n")
+    recipe = {**recipe_of(table).describe(), "data": {"name": "x", "path": "made_here:data"}}
+    card = ModelCard(name="x", family="flow", architecture="nsf-coupling", event_shape=(2,), recipe=recipe)
+    from zoo.training.run import data_of_model
+
+    with pytest.raises(UsageError, match="made by the code made_here:data, which is not run"):
+        data_of_model(trained_on(card), {}, installed())
+
+
+def test_zoo_data_shows_columns_and_what_keeps_them_from_training(table, tmp_path):
+    result = run("data", table, "-o", tmp_path / "x.png", "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
+    assert [c["kind"] for c in told["columns"]][2:4] == ["categorical", "date"]
+    assert "--missing drop" in told["problem"]
+    told = json.loads(run("data", table, "--missing", "drop", "--given", "pulse", "--json").stdout)
+    assert told["split"] == {"train": 94, "validation": 12, "test": 12}
+    assert told["event_shape"] == [5]
+    shown = run("data", table, "--missing", "indicator")
+    assert "Body height" in shown.stdout
+    assert "2024-01-01 to 2024-12-28" in shown.stdout.replace("  ", " ")

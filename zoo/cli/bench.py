@@ -1,0 +1,184 @@
+"""``zoo bench``: how fast a model samples here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._text import echo, table
+from zoo.density import cannot_sample
+from zoo.errors import UsageError, ZooError
+from zoo.models.sources import Source, resolve
+
+if TYPE_CHECKING:
+    from zoo.benchmarking import Measured, Report, Spread
+    from zoo.models.interface import GenerativeModel
+    from zoo.runtime import BundledModel
+
+
+@click.command("bench")
+@click.argument("model", metavar="MODEL")
+@click.option("--batch", default="1,16,256", show_default=True, metavar="N,...", help="Samples of a batch.")
+@click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's sampler [the model's own].")
+@click.option("--sampler", help="Sampler of a diffusion [the model's own].")
+@click.option("--threads", metavar="N,...", help="CPU threads [1, and the number of cores].")
+@click.option("--provider", default="cpu", show_default=True, help="cpu, auto, cuda, or another provider.")
+@click.option("--condition", multiple=True, metavar="FILE|NAME=VALUE", help="As of `zoo run`, where one is needed.")
+@click.option("--seconds", type=float, default=20.0, show_default=True, help="For everything; the last one is ended.")
+@click.option("--no-torch", is_flag=True, help="Do not compare with PyTorch.")
+@json_option
+@pass_app
+def command(app: App, /, model: str, batch: str, threads: str | None, seconds: float, **given: Any) -> None:
+    """Measure how fast a model samples.
+
+    For each number of threads and each batch: milliseconds a step (a row of a diffusion's step table, or a call of a
+    model that samples in one), samples a second at all steps that the model takes, and what zoo takes of a step outside
+    the call of the graph. Where torch is installed and the model can be built, PyTorch takes turns with it in the same
+    process. Figures are medians, with their quartiles; ratios are taken turn by turn. Nothing spins while it waits.
+
+    \b
+    zoo bench mnist-unet
+    zoo bench moons-nsf --batch 1,1024 --threads 1 --no-torch
+    zoo bench mnist.bundle --steps 20 --seconds 60 --json
+    """
+    from zoo.benchmarking import cores, measure
+
+    batches = _numbers(batch, "--batch")
+    counts = _numbers(threads, "--threads") if threads is not None else sorted({1, cores()})
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"--seconds is a number above 0, not {seconds:g}")
+    source = resolve(app.registry, model)
+    if not source.facts().samples:
+        raise cannot_sample(source.name)
+    with ExitStack() as stack:
+        models = _Bundles(app, source, given["provider"], stack)
+        first = models(counts[0])
+        options = _options(first, given)
+        torch_model, reason = (None, "--no-torch") if given["no_torch"] else _in_pytorch(app, source, first)
+        with app.progress(f"measuring {source.name}", len(counts) * len(batches)) as progress:
+            report = measure(
+                models,
+                torch_model,
+                batches=batches,
+                threads=counts,
+                seconds=seconds,
+                options=options,
+                progress=progress,
+            )
+    if reason:
+        report.left_out["PyTorch"] = reason
+    _tell(app, first, report)
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    """Different whole numbers of 1 or more, in the order given."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 1 << 20 for part in parts):
+        raise UsageError(f"{option} takes whole numbers from 1 to {1 << 20} with commas between, not {text!r}")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+class _Bundles:
+    """The model in ONNX Runtime by the number of threads, opened once; one is kept at a time."""
+
+    def __init__(self, app: App, source: Source, provider: str, stack: ExitStack) -> None:
+        from zoo.cli._opening import open_model, warn_of_fallback
+        from zoo.runtime.device import Device
+
+        self._app, self._provider, self._made = app, provider, dict[int, Any]()
+        self._opened = open_model(app, source, Device(provider), stack).bundle
+        self._warn = warn_of_fallback
+
+    def __call__(self, threads: int) -> BundledModel:
+        from zoo.runtime import BundledModel
+
+        if threads not in self._made:
+            self._made.clear()
+            samplers = self._app.registry.samplers()
+            model = BundledModel(self._opened, self._provider, threads, samplers=samplers)
+            self._warn(self._app, model.fallback)
+            self._made[threads] = model
+        made: BundledModel = self._made[threads]
+        return made
+
+
+def _options(model: BundledModel, given: dict[str, Any]) -> dict[str, Any]:
+    """What a run is asked for with, checked before anything is measured."""
+    from zoo.cli._conditions import condition_from
+
+    options = {name: given[name] for name in ("steps", "sampler") if given[name] is not None}
+    model.table(**options)
+    if given["condition"]:
+        if model.condition is None:
+            raise UsageError(f"{model.name} takes no condition")
+        options["condition"] = condition_from(model.condition, given["condition"])
+    return options
+
+
+def _in_pytorch(app: App, source: Source, bundle: BundledModel) -> tuple[GenerativeModel | None, str]:
+    """The model in PyTorch, or why it is not compared."""
+    from zoo.models import building
+    from zoo.registry.entries import importable
+
+    if bundle.provider != "cpu":
+        return None, f"is compared on the CPU alone, not beside {bundle.provider}"
+    if not importable("torch"):
+        return None, "torch is not installed"
+    try:
+        return building.load(app.registry, source).eval(), ""
+    except ZooError as error:
+        return None, str(error)
+
+
+def _tell(app: App, model: BundledModel, report: Report) -> None:
+    from zoo.runtime.ort import onnxruntime
+
+    if app.json:
+        app.emit(
+            {
+                "model": model.name,
+                "provider": model.provider,
+                "onnxruntime": onnxruntime().__version__,
+                "measured": [dataclasses.asdict(row) for row in report.measured],
+                "left_out": report.left_out,
+            }
+        )
+        return
+    app.say(f"{model.name} on {model.provider}, ONNX Runtime {onnxruntime().__version__}: medians and quartiles")
+    head = ["threads", "batch", "", "ms a step", "quartiles", "samples/s", "steps", "own µs a step", "times PyTorch"]
+    table(head, [_cells(row) for row in report.measured])
+    for what, why in report.left_out.items():
+        app.say(f"{what} was not measured: {why}")
+    if scaling := _scaling(report.measured):
+        echo(scaling)
+
+
+def _cells(row: Measured) -> list[str]:
+    overhead = "" if row.overhead is None else f"{1e6 * row.overhead.median:.0f}"
+    numbers = f"{1e3 * row.step.median:.3g}", _quartiles(row.step.scaled(1e3)), f"{row.samples_a_second:.3g}"
+    times = "" if row.times_pytorch is None else f"{row.times_pytorch.median:.2f}"
+    return [str(row.threads), str(row.batch), row.engine, *numbers, str(row.steps), overhead, times]
+
+
+def _quartiles(spread: Spread) -> str:
+    return f"{spread.low:.3g}-{spread.high:.3g}"
+
+
+def _scaling(rows: Sequence[Measured]) -> str:
+    """What a larger batch and more threads gain, in a line."""
+    from zoo.benchmarking import OURS
+
+    ours = [row for row in rows if row.engine == OURS]
+    if len(ours) < 2:
+        return ""
+    least, best = ours[0], max(ours, key=lambda row: row.samples_a_second)
+    gained = best.samples_a_second / least.samples_a_second
+    return (
+        f"most samples a second: batch {best.batch} with {best.threads} threads, {gained:.3g} times those of batch "
+        f"{least.batch} with {least.threads}"
+    )

@@ -1,0 +1,189 @@
+"""What kind of column each column of a table is: continuous, integer, categorical, boolean, date, constant, id or text.
+
+Nothing is guessed silently: :func:`described` says what was recognised and why, ``zoo data`` shows it, and the option
+``kinds`` overrides it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from zoo import records
+from zoo.arrays import Array
+from zoo.dates import formatted
+from zoo.errors import DataError
+from zoo.reading.content import Cells
+
+Kind = Literal["continuous", "integer", "categorical", "boolean", "date", "constant", "id", "text"]
+KINDS: tuple[str, ...] = get_args(Kind)
+#: kinds that tell rows apart, or nothing, and so are left out of models
+LEFT_OUT = ("constant", "id", "text")
+
+_TRUTHS = ({"false", "true"}, {"no", "yes"}, {"n", "y"}, {"f", "t"}, {"0", "1"}, {"off", "on"})
+_IDENTIFIES = re.compile(r"(^|[\W_])(id|uuid|guid|index|key)$|^Unnamed: 0$", re.IGNORECASE)
+#: more distinct texts than this are not categories
+_CATEGORIES = 1000
+#: fewer rows than this are no evidence that whole numbers count them
+_COUNTED = 10
+#: float32 has 24 bits: a grain is kept where a column's range has no more steps than this
+_STEPS = 2**22
+#: numbers rounded to steps finer than this share of their range are as good as continuous
+_FINE = 1e-5
+
+
+@dataclass(frozen=True)
+class Described:
+    """A column as it was recognised.
+
+    Attributes:
+        name: its heading.
+        kind: of :data:`KINDS`.
+        rows: how many it has.
+        missing: how many of them have no value.
+        distinct: how many different values there are.
+        grain: the width that its numbers were rounded to, in days for dates; or None.
+        values: names of its categories, as written in the file.
+        minimum: the smallest value, as written in the file; None for categories and texts.
+        maximum: the largest.
+        note: what a user should know, in one sentence, or empty.
+    """
+
+    name: str
+    kind: str
+    rows: int
+    missing: int
+    distinct: int
+    grain: float | None = None
+    values: tuple[str, ...] = ()
+    minimum: float | str | None = None
+    maximum: float | str | None = None
+    note: str = ""
+
+    @property
+    def used(self) -> bool:
+        """Whether a model sees it."""
+        return self.kind not in LEFT_OUT
+
+    def describe(self) -> dict[str, object]:
+        """As JSON values."""
+        described: dict[str, object] = records.write(self)
+        return described
+
+
+def described(name: str, cells: Cells, stated: str | None = None) -> Described:
+    """Recognise a column.
+
+    Args:
+        name: its heading.
+        cells: its values.
+        stated: the kind that a user says it is, instead of what would be recognised.
+
+    Raises:
+        DataError: a kind that its values cannot be of.
+    """
+    present = cells.present
+    unique = np.unique(present)
+    found, why = (stated, "as stated") if stated else _recognised(name, cells, present, unique)
+    common = {"name": name, "rows": len(cells.values), "missing": int(cells.missing.sum()), "distinct": len(unique)}
+    note = "; ".join(text for text in (cells.note, why) if text)
+    if found in ("categorical", "boolean"):
+        texts = tuple(map(str, _ordered(written(unique, cells), found)))
+        if len(set(texts)) < 2:
+            raise DataError(f"column {name!r} has {len(texts)} category, and a model needs two or more")
+        return Described(kind=found, values=texts, note=note, **common)  # type: ignore[arg-type]
+    if found in LEFT_OUT:
+        return Described(kind=found, note=note, **common)  # type: ignore[arg-type]
+    if present.dtype.kind not in "fiu":
+        raise DataError(f"column {name!r} cannot be {found}: it holds {_words(present)}, such as {str(present[0])!r}")
+    rounded = grain_of(present.astype(np.float64), cells)
+    low, high = unique[[0]], unique[[-1]]
+    return Described(
+        kind=found,
+        grain=None if stated == "continuous" else rounded,
+        minimum=written(low, cells)[0] if cells.date else float(low[0]),
+        maximum=written(high, cells)[0] if cells.date else float(high[0]),
+        note=note,
+        **common,  # type: ignore[arg-type]
+    )
+
+
+def written(values: Array, cells: Cells) -> list[str]:
+    """Values of a column as its file writes them."""
+    if cells.date:
+        return [formatted(float(value), cells.date) for value in values]
+    if values.dtype.kind == "f":
+        return [
+            f"{value:.{cells.digits or 0}f}" if cells.digits is not None else repr(float(value)) for value in values
+        ]
+    return [str(value) for value in values]
+
+
+def grain_of(x: Array, cells: Cells) -> float | None:
+    """The width that numbers were rounded to; None for numbers that are as good as continuous.
+
+    Whole numbers that are all multiples of a number, such as incomes in hundreds, have that grain; others that of the
+    last decimal. Dates have a day, an hour, a minute or a second.
+
+    Args:
+        x: the numbers that are there.
+        cells: how they were written.
+    """
+    if not len(x):
+        return None
+    span = float(np.ptp(x))
+    if cells.date:
+        steps = (1.0, 1 / 24, 1 / 1440, 1 / 86_400)
+        return next(step for step in steps if step == steps[-1] or _multiples(x, step))
+    if cells.values.dtype.kind in "iu":
+        grain = float(math.gcd(*(int(value) for value in np.unique(x)))) or 1.0
+    elif cells.digits is None:
+        return None
+    else:
+        grain = 10.0**-cells.digits
+    return grain if span and max(_FINE, 1 / _STEPS) <= grain / span else None
+
+
+def _multiples(x: Array, step: float) -> bool:
+    """Whether moments, in days, are whole numbers of a step; a hundredth of a second is rounding."""
+    return bool((np.abs(x - np.round(x / step) * step) < 1e-7).all())
+
+
+def _recognised(name: str, cells: Cells, present: Array, unique: Array) -> tuple[str, str]:
+    """The kind of a column, and why, where that is not plain."""
+    n, distinct = len(present), len(unique)
+    if distinct <= 1:
+        value = written(unique, cells)[0] if distinct else ""
+        return "constant", f"always {value}" if distinct else "it has no values"
+    if cells.date:
+        return "date", ""
+    if present.dtype.kind == "b" or {str(value).lower() for value in unique} in _TRUTHS:
+        return "boolean", ""
+    if present.dtype.kind in "iu":
+        counts = n >= _COUNTED and int(unique[-1]) - int(unique[0]) == n - 1
+        if distinct == n and (counts or _IDENTIFIES.search(name)):
+            return "id", "each row has another number"
+        return "integer", ""
+    if present.dtype.kind == "f":
+        return "continuous", ""
+    if distinct <= min(_CATEGORIES, max(2, n // 2)):
+        return "categorical", ""
+    if distinct == n:
+        return "id", "each row has another text"
+    return "text", f"{distinct} different texts in {n} rows are too many for categories"
+
+
+def _ordered(texts: list[str], kind: str) -> list[str]:
+    """Categories in the order of their numbers: sorted as numbers if they are, else as texts; false before true."""
+    try:
+        return sorted(texts, key=float)
+    except ValueError:
+        return sorted(texts, key=str.lower) if kind == "boolean" else sorted(texts)
+
+
+def _words(values: Array) -> str:
+    return {"U": "texts", "b": "true and false"}.get(values.dtype.kind, str(values.dtype))

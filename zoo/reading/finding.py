@@ -1,0 +1,179 @@
+"""From a path to a data set: which reader reads it, with which options, and what its digest is."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.data import Dataset
+from zoo.errors import ConfigError, DataError, PluginError, UnknownNameError, ZooError
+from zoo.printable import assignments
+from zoo.reading import building, options
+from zoo.reading.content import Rows, Samples
+from zoo.reading.formats import function
+from zoo.registry.cards import DataReader
+from zoo.registry.discovery import last_line
+
+if TYPE_CHECKING:
+    from zoo.registry import Registry
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a path holds.
+
+    Attributes:
+        name: what messages and cards call it.
+        content: what the reader returned, or a whole data set that a function made.
+        options: those that all formats share.
+        reader: the name of the reader.
+    """
+
+    name: str
+    content: Rows | Samples | Dataset
+    options: options.Options
+    reader: str
+
+    def built(self) -> building.Built:
+        """Its data set; raises as :func:`zoo.reading.building.build` does."""
+        if isinstance(self.content, Dataset):
+            return building.Built(self.content, ())
+        return building.build(self.name, self.content, self.options)
+
+
+def is_function(path: str) -> bool:
+    """Whether a path is ``module:function``, which is code that runs, and no file."""
+    return function.NAMES.fullmatch(path) is not None and not Path(path).exists()
+
+
+def opened(path: str, given: Mapping[str, object], registry: Registry) -> Opened:
+    """Read a path.
+
+    Args:
+        path: of a file or folder, or ``module:function``.
+        given: options, those that all formats share and those of its reader.
+        registry: where readers are looked up.
+
+    Raises:
+        DataError: there is no such path, no reader reads it, or its content is not what it should be.
+        ConfigError: an option that nobody takes, or an invalid value.
+        PluginError: a reader that fails, which is named.
+    """
+    shared, own = options.read(given, f"the options of {path}")
+    if is_function(path):
+        content: Any = function.called(path, **own)
+        if isinstance(content, Dataset) and shared != options.Options():
+            raise ConfigError(f"{path} returns a whole data set, to which {assignments(dict(given))} does not apply")
+        return Opened(path, content, shared, "function")
+    place = Path(path)
+    if not place.exists():
+        raise DataError(f"there is no file or folder {path}")
+    reader = reader_of(place, registry)
+    read = registry.load_entry(reader)
+    check_options(reader, read, own)
+    try:
+        content = read(place, **own)
+    except ZooError:
+        raise
+    except Exception as error:
+        with_options = f" with {assignments(own)}" if own else ""
+        raise PluginError(f"{_origin(reader, registry)} fails on {path}{with_options}: {last_line(error)}") from error
+    if not isinstance(content, (Rows, Samples, Dataset)):
+        raise PluginError(f"{_origin(reader, registry)} returns {type(content).__name__}, not Rows or Samples")
+    return Opened(place.name or str(place), content, shared, reader.name)
+
+
+def reader_of(path: Path, registry: Registry) -> DataReader:
+    """The reader of a file, by its suffix, or of a folder, by what it holds.
+
+    Raises:
+        DataError: there is none.
+        PluginError: one that fails to say.
+    """
+    readers = [item.description for item in registry.items("data reader")]
+    known = [reader for reader in readers if isinstance(reader, DataReader)]
+    if path.is_dir():
+        # a folder of Hugging Face's may hold pictures too, so readers that know names of files come first
+        order = sorted((r for r in known if r.recognises), key=lambda r: (r.name == "pictures", r.name))
+        for reader in order:
+            if _recognised(path, reader, registry):
+                return reader
+        raise DataError(f"no reader recognises the folder {path}", hint=_listed(known))
+    suffix = path.suffix.lower()
+    for reader in known:
+        if suffix in reader.suffixes:
+            return registry.data_reader(reader.name)
+    raise DataError(f"no reader reads files that end with {suffix or 'nothing'}, such as {path}", hint=_listed(known))
+
+
+def check_options(reader: DataReader, read: Any, own: Mapping[str, object]) -> None:
+    """Refuse options that neither a reader nor all formats take.
+
+    Raises:
+        ConfigError: with near names.
+    """
+    takes = [n for n, p in inspect.signature(read).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    for name in own:
+        if name not in takes:
+            every = [*takes, *options.Options.__dataclass_fields__]
+            error = UnknownNameError("option", name, every)
+            raise ConfigError(f"the data reader {reader.name}: {error}", hint=error.hint)
+
+
+def _recognised(path: Path, reader: DataReader, registry: Registry) -> bool:
+    module, _, name = reader.recognises.partition(":")
+    try:
+        import importlib
+
+        return bool(getattr(importlib.import_module(module), name)(path))
+    except ZooError:
+        raise
+    except Exception as error:
+        told = f"{_origin(reader, registry)} cannot say whether it reads {path}: {last_line(error)}"
+        raise PluginError(told) from error
+
+
+def _origin(reader: DataReader, registry: Registry) -> str:
+    item = registry.item("data reader", reader.name)
+    return f"the data reader {reader.name} of {item.plugin.origin}"
+
+
+def _listed(readers: list[DataReader]) -> str:
+    suffixes = sorted({suffix for reader in readers for suffix in reader.suffixes})
+    return f"Files end with {', '.join(suffixes)}; folders hold pictures, recordings, or a Hugging Face data set."
+
+
+def digest(path: str) -> str:
+    """The sha256 of a file; of a folder that of all its files, with their paths; of a function that of its module.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    place: Path | None = Path(path)
+    if is_function(path):
+        place = function.source(path)
+        if place is None:
+            return ""
+    assert place is not None
+    try:
+        if not place.is_dir():
+            return _sha256(place)
+        files = sorted(each for each in place.rglob("*") if each.is_file())
+        lines = (f"{each.relative_to(place).as_posix()}\0{_sha256(each)}\n" for each in files)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
+
+
+def _sha256(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            found.update(chunk)
+    return found.hexdigest()

@@ -1,0 +1,154 @@
+"""Folders of recordings of any rate, mono or stereo, as events of one rate and length."""
+
+from __future__ import annotations
+
+import math
+import wave
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import ConfigError, DataError, MissingDependencyError
+from zoo.modality import Audio
+from zoo.reading.content import Samples
+from zoo.reading.formats import folders
+from zoo.render.audio import GRAIN
+
+WAV = frozenset({".wav"})
+#: what the package soundfile reads besides
+OTHERS = frozenset({".flac", ".ogg", ".mp3", ".aif", ".aiff"})
+SUFFIXES = WAV | OTHERS
+_LONGEST = 1 << 24
+
+
+def recognises(folder: Path) -> bool:
+    """Whether a folder holds recordings."""
+    return folders.has(folder, SUFFIXES)
+
+
+def read(folder: Path, *, rate: int = 0, seconds: float = 0.0, classes: bool = True) -> Samples:
+    """Recordings of a folder, in one channel; the folders within are their classes.
+
+    Args:
+        folder: the folder.
+        rate: samples per second, to which others are resampled; 0 for recordings that all have one rate.
+        seconds: length of an event: longer recordings are cut at the end, shorter ones followed by silence; 0 for
+            recordings that all have one length.
+        classes: whether folders are classes.
+
+    Raises:
+        DataError: no recordings, one that cannot be read, or different rates or lengths and no word of them.
+        MissingDependencyError: a file that needs soundfile, or a rate that needs scipy.
+    """
+    if rate < 0 or seconds < 0:
+        raise ConfigError(f"rate and seconds are above 0, not {rate} and {seconds}")
+    listed = folders.found(folder, SUFFIXES, classes=classes)
+    loaded = [_loaded(path) for path in listed.files]
+    rates = Counter(each for _, each, _ in loaded)
+    if not rate and len(rates) > 1:
+        common = ", ".join(f"{each} Hz ({count:,})" for each, count in rates.most_common(3))
+        raise DataError(f"the recordings of {folder} have different rates: {common}", hint="Give one: -D rate=16000.")
+    rate = rate or next(iter(rates))
+    notes = []
+    if stereo := sum(channels > 1 for _, _, channels in loaded):
+        notes.append(f"{stereo:,} recordings with several channels are mixed down to one")
+    if other := sum(each != rate for _, each, _ in loaded):
+        notes.append(f"{other:,} recordings are resampled to {rate} Hz")
+    waves = [resampled(x, each, rate) for x, each, _ in loaded]
+    sizes = Counter(map(len, waves))
+    if not seconds and len(sizes) > 1:
+        raise DataError(
+            f"the recordings of {folder} last from {min(sizes) / rate:.3g} to {max(sizes) / rate:.3g} seconds",
+            hint="Give them one length: -D seconds=1.",
+        )
+    length = round(seconds * rate) if seconds else next(iter(sizes))
+    if not 1 <= length <= _LONGEST:
+        raise DataError(f"recordings have 1 to {_LONGEST:,} samples, not {length:,}")
+    if cut := sum(len(x) > length for x in waves):
+        notes.append(f"{cut:,} recordings are cut to {length / rate:g} seconds")
+    if short := sum(len(x) < length for x in waves):
+        notes.append(f"{short:,} recordings are filled up with silence")
+    x = np.stack([np.pad(each[:length], (0, max(0, length - len(each)))) for each in waves])[:, None]
+    return Samples(
+        # files of 16 bits hold multiples of this, and so will those that samples are written to
+        (np.rint(x / GRAIN).clip(-32_768, 32_767) * GRAIN).astype(np.float32),
+        condition=listed.classes,
+        labels=listed.labels,
+        modality=Audio(rate),
+        grain=GRAIN,
+        splits=listed.splits,
+        notes=tuple(notes),
+    )
+
+
+def resampled(x: NDArray[np.float64], rate: int, wanted: int) -> NDArray[np.float64]:
+    """A recording at another rate, by a polyphase filter that keeps what is below both half rates.
+
+    Raises:
+        MissingDependencyError: scipy is not installed.
+    """
+    if rate == wanted:
+        return x
+    try:
+        from scipy.signal import resample_poly
+    except ImportError as error:
+        raise MissingDependencyError("scipy", f"resample recordings to {wanted} Hz", extra="data") from error
+    common = math.gcd(rate, wanted)
+    return np.asarray(resample_poly(x, wanted // common, rate // common), np.float64)
+
+
+def _loaded(path: Path) -> tuple[NDArray[np.float64], int, int]:
+    """A recording ``[length]`` in [-1, 1], mixed down to one channel, its rate, and how many channels it had."""
+    if path.suffix.lower() in OTHERS:
+        return _by_soundfile(path)
+    try:
+        with wave.open(str(path)) as file:
+            rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
+            content = file.readframes(file.getnframes())
+    except (OSError, EOFError, wave.Error) as error:
+        if "unknown format" in str(error):  # numbers with a fraction, or compressed
+            return _by_soundfile(path)
+        raise DataError(f"{path} is not a readable .wav file: {str(error) or 'it ends too early'}") from error
+    whole = len(content) // (width * channels)
+    if not whole:
+        raise DataError(f"{path} has no samples")
+    x = _numbers(np.frombuffer(content[: whole * width * channels], np.uint8), width, path)
+    return x.reshape(whole, channels).mean(1), rate, channels
+
+
+def _numbers(content: NDArray[np.uint8], width: int, path: Path) -> NDArray[np.float64]:
+    """PCM of 8 (without a sign), 16, 24 or 32 bits as numbers in [-1, 1)."""
+    if width == 1:
+        return (content.astype(np.float64) - 128) / 128
+    if width not in (2, 3, 4):
+        raise DataError(f"{path} has {8 * width} bits per sample")
+    filled = np.zeros((len(content) // width, 4), np.uint8)
+    filled[:, 4 - width :] = content.reshape(-1, width)
+    return np.asarray(filled.view("<i4")[:, 0] / 2**31, np.float64)
+
+
+def _by_soundfile(path: Path) -> tuple[NDArray[np.float64], int, int]:
+    if path.suffix.lower() in WAV:
+        try:
+            from scipy.io import wavfile
+        except ImportError as error:
+            raise MissingDependencyError("scipy", f"read {path.name}", extra="data") from error
+        try:
+            rate, x = wavfile.read(path)
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot read {path}: {error}") from error
+        if x.dtype.kind != "f":
+            raise DataError(f"{path} is a .wav file of a kind that is not read", hint="Convert it to PCM.")
+        x = np.asarray(x, np.float64)
+        return (x, rate, 1) if x.ndim == 1 else (x.mean(1), rate, x.shape[1])
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # the package is there, and its library is not
+        raise MissingDependencyError("soundfile", f"read {path.name}", extra="audio") from error
+    try:
+        x, rate = soundfile.read(str(path), always_2d=True)
+    except Exception as error:  # soundfile's own
+        raise DataError(f"cannot read {path}: {error}") from error
+    return x.mean(1), rate, x.shape[1]

@@ -1,0 +1,191 @@
+"""Python objects as data: arrays, data frames of pandas, polars or pyarrow, and torch data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zoo.arrays import Array
+from zoo.errors import DataError
+from zoo.reading.cells import of_values
+from zoo.reading.content import Cells, Rows, Samples
+
+#: arrays of more columns than this are not looked at column by column
+_WIDEST = 4096
+_SAMPLES = ("samples", "x", "X", "data", "theta", "arr_0")
+_CONDITIONS = ("condition", "conditions", "y", "labels", "c", "context")
+
+
+def content_of(value: Any, *, given: Any = None) -> Rows | Samples:
+    """An array, a frame, arrays by name, a pair of samples and conditions, or a torch data set.
+
+    Args:
+        value: the data.
+        given: conditions ``[n]`` or ``[n, d]`` of arrays, or None.
+
+    Raises:
+        DataError: anything else.
+    """
+    if isinstance(value, (Rows, Samples)):
+        content = value
+    elif is_frame(value):
+        content = of_frame(value)
+    elif isinstance(value, Mapping):
+        content = of_arrays({str(name): _numpy(each, str(name)) for name, each in value.items()})
+    elif isinstance(value, tuple) and len(value) == 2:
+        content, given = of_array(_numpy(value[0], "the samples")), value[1] if given is None else given
+    elif not hasattr(value, "__array__") and hasattr(value, "__getitem__") and hasattr(value, "__len__"):
+        content = _of_items(value)
+    else:
+        content = of_array(_numpy(value, "the data"))
+    return content if given is None else with_condition(content, _numpy(given, "given"))
+
+
+def is_frame(value: Any) -> bool:
+    """Whether it is a table of pandas, polars or pyarrow."""
+    return type(value).__module__.partition(".")[0] in ("pandas", "polars", "pyarrow") and hasattr(value, "columns")
+
+
+def of_frame(frame: Any) -> Rows:
+    """The columns of a table of pandas, polars or pyarrow."""
+    columns: dict[str, Cells] = {}
+    names = frame.column_names if hasattr(frame, "column_names") else list(frame.columns)
+    for name in names:
+        heading = str(name)
+        if heading in columns:
+            raise DataError(f"the table has two columns with the heading {heading!r}")
+        columns[heading] = of_values(_column(frame, name), heading)
+    return Rows(columns)
+
+
+def _column(frame: Any, name: Any) -> Array:
+    """A column as an array of numbers, or of Python objects with None for what is missing."""
+    module = type(frame).__module__.partition(".")[0]
+    series = frame.column(name) if module == "pyarrow" else frame[name]
+    if module == "pyarrow" and series.null_count == 0 and str(series.type) in ("double", "float", "int64", "int32"):
+        numbers: Array = series.to_numpy()
+        return numbers
+    if module == "pandas":
+        values: Array = series.to_numpy()
+        return values
+    if module == "polars" and series.null_count() == 0 and series.dtype.is_numeric():
+        return np.asarray(series.to_numpy())
+    listed = series.to_pylist() if module == "pyarrow" else series.to_list()
+    objects = np.empty(len(listed), object)
+    objects[:] = listed
+    return objects
+
+
+def of_array(array: Array) -> Rows | Samples:
+    """Samples ``[n, ...]``: rows of numbers, or what has more axes.
+
+    Raises:
+        DataError: no axis of samples, or neither numbers nor a structured array.
+    """
+    if array.dtype.names:
+        return Rows({name: of_values(np.asarray(array[name]), name) for name in array.dtype.names})
+    if array.ndim == 0 or array.dtype.kind not in "fiub":
+        raise DataError(f"the samples are numbers [n, ...], not {array.dtype} of shape {array.shape}")
+    if not len(array):
+        raise DataError("there are no samples")
+    if isinstance(array, np.memmap) or array.ndim > 2 or (array.ndim == 2 and array.shape[1] > _WIDEST):
+        return Samples(array if array.ndim > 1 else array[:, None], levels=_levels(array))
+    table = array if array.ndim == 2 else array[:, None]
+    return Rows({f"x{i}": of_values(table[:, i], f"x{i}") for i in range(table.shape[1])}, headed=False)
+
+
+def _levels(array: Array) -> int | None:
+    """Of bytes, such as pixels, 256; of numbers with a fraction none."""
+    return 256 if array.dtype == np.uint8 else None
+
+
+def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str = "") -> Rows | Samples:
+    """Arrays by name: samples and their condition, or the columns of a table.
+
+    Args:
+        arrays: by name.
+        samples: the name of the samples; empty finds it.
+        condition: the name of the condition; empty finds it.
+
+    Raises:
+        DataError: no such array, or it is not clear which are the samples.
+    """
+    arrays = {name: each for name, each in arrays.items() if name != "about"}
+    for name in filter(None, (samples, condition)):
+        if name not in arrays:
+            raise DataError(f"there is no array {name!r}; there are {', '.join(arrays)}")
+    one_column = all(each.ndim == 1 for each in arrays.values())
+    known = samples or next((name for name in _SAMPLES if name in arrays), "")
+    if len(arrays) == 1:
+        known = next(iter(arrays))
+    if one_column and len(arrays) > 1 and not samples:
+        return Rows({name: of_values(each, name) for name, each in arrays.items()})
+    if not known:
+        raise DataError(
+            f"it is not clear which array holds the samples: there are {', '.join(arrays)}",
+            hint="Name it: -D samples=NAME, and -D condition=NAME for the condition.",
+        )
+    others = condition or next((name for name in _CONDITIONS if name in arrays and name != known), "")
+    content = of_array(arrays[known])
+    return with_condition(content, arrays[others]) if others else content
+
+
+def with_condition(content: Rows | Samples, given: Array) -> Samples:
+    """Samples with a condition for each: classes ``[n]`` as whole numbers or texts, or numbers ``[n]``, ``[n, d]``.
+
+    Raises:
+        DataError: another number of conditions than of samples, or neither.
+    """
+    if len(given) != len(content):
+        raise DataError(f"{len(content)} samples come with {len(given)} conditions")
+    samples = content if isinstance(content, Samples) else _plain(content)
+    labels: tuple[str, ...] = ()
+    if given.ndim == 1 and given.dtype.kind in "UOb":
+        names, given = np.unique(given.astype(str), return_inverse=True)
+        labels, given = tuple(map(str, names)), given.astype(np.int32)
+    elif given.ndim == 1 and given.dtype.kind == "f":
+        given = given[:, None]
+    if given.ndim > 2 or given.dtype.kind not in "fiu" or (given.ndim == 1 and given.min() < 0):
+        raise DataError(f"conditions are classes [n] from 0 up or numbers [n, d], not {given.dtype} {given.shape}")
+    given = given.astype(np.int32) if given.ndim == 1 else given.astype(np.float32)
+    return Samples(samples.x, given, labels, samples.levels, samples.modality, samples.grain, samples.splits)
+
+
+def _plain(rows: Rows) -> Samples:
+    """The columns of an array as one again."""
+    for name, cells in rows.columns.items():
+        if cells.missing.any() or cells.values.dtype.kind not in "fiub":
+            raise DataError(f"column {name!r} is not of numbers alone: name the columns that are given instead")
+    return Samples(np.stack([cells.values for cells in rows.columns.values()], 1).astype(np.float32))
+
+
+def _of_items(items: Any) -> Rows | Samples:
+    """A torch data set with an item for each sample, or pairs of a sample and its condition."""
+    if not len(items):
+        raise DataError("there are no samples")
+    each = [items[i] for i in range(len(items))]
+    if isinstance(each[0], Mapping):
+        names = list(each[0])
+        return of_arrays({str(n): _numpy([item[n] for item in each], str(n)) for n in names})
+    if isinstance(each[0], (tuple, list)) and isinstance(items, (list, tuple)) is False and len(each[0]) <= 2:
+        x = _numpy([np.asarray(item[0]) for item in each], "the samples")
+        if len(each[0]) == 1:
+            return of_array(x)
+        return with_condition(of_array(x), _numpy([np.asarray(item[1]) for item in each], "the conditions"))
+    return of_array(_numpy([np.asarray(item) for item in each], "the samples"))
+
+
+def _numpy(value: Any, what: str) -> Array:
+    """A value as an array; a tensor leaves its device."""
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu().numpy()
+        array: Array = np.asarray(value)
+    except Exception as error:  # whatever NumPy or a library raises
+        told = " ".join(str(error).split())[:200]
+        raise DataError(f"{what} cannot be made an array: {told}") from error
+    if array.dtype.kind == "O" and array.ndim != 1:
+        raise DataError(f"{what} holds Python objects or arrays of different shapes, of which no array can be made")
+    return array

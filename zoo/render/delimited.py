@@ -1,0 +1,96 @@
+"""Text files of rows: CSV, TSV and their relatives, as headings and cells."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.errors import DataError
+
+_DELIMITERS = (",", ";", "\t", "|")
+_SAMPLE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """A text file of rows.
+
+    Attributes:
+        header: headings, x0, x1, ... if the file has none.
+        rows: cells of each row, as many as headings.
+        headed: whether the file has headings.
+        delimiter: what separates cells.
+    """
+
+    header: tuple[str, ...]
+    rows: list[list[str]]
+    headed: bool
+    delimiter: str
+
+
+def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig") -> Delimited:
+    """Read a text file of rows. A byte order mark, empty lines, and blanks around headings do not count.
+
+    A first row that has a cell which is neither a number nor empty holds the headings.
+
+    Args:
+        path: the file.
+        delimiter: one character; empty takes of comma, semicolon, tab and bar the one that makes the most columns.
+        encoding: of the text.
+
+    Raises:
+        DataError: it cannot be read or decoded, is empty, has rows of different lengths, or headings twice.
+    """
+    if len(delimiter) > 1:
+        raise DataError(f"a delimiter is one character, not {delimiter!r}")
+    try:
+        with path.open(newline="", encoding=encoding) as file:
+            separator = delimiter or delimiter_of(file.read(_SAMPLE))
+            file.seek(0)
+            reader = csv.reader(file, delimiter=separator, strict=True, skipinitialspace=True)
+            lines = [(reader.line_num, row) for row in reader if row and (len(row) > 1 or row[0].strip())]
+    except (LookupError, UnicodeError) as error:
+        raise DataError(
+            f"{path} is not text in {encoding}: {error}", hint="State its encoding, such as -D encoding=latin-1."
+        ) from error
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    if not lines:
+        raise DataError(f"{path} is empty")
+    width = len(lines[0][1])
+    for number, row in lines:
+        if len(row) != width:
+            raise DataError(f"{path}: line {number} has {len(row)} columns, the first line has {width}")
+    headed = not all(_is_number(cell) or not cell.strip() for cell in lines[0][1])
+    rows = [row for _, row in lines]
+    header = _header(rows.pop(0), path) if headed else tuple(f"x{i}" for i in range(width))
+    return Delimited(header, rows, headed, separator)
+
+
+def _header(cells: Sequence[str], path: Path) -> tuple[str, ...]:
+    names = tuple(cell.strip() or f"column {i + 1}" for i, cell in enumerate(cells))
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{path} has two columns with the heading {twice[0]!r}")
+    return names
+
+
+def delimiter_of(text: str) -> str:
+    """The delimiter that makes the most columns of the first line, outside of quotes."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+
+    def columns(delimiter: str) -> int:
+        return len(next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), []))
+
+    return max(_DELIMITERS, key=columns)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,139 @@
+"""``zoo.train``: a model of data that are at hand in Python."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo.data import Dataset
+from zoo.errors import MissingDependencyError, UsageError
+from zoo.models import building as building_models
+from zoo.reading import building, objects, options
+from zoo.registry import installed
+from zoo.registry.cards import DataSource
+from zoo.training.recipe import DataRecipe, Recipe
+from zoo.training.run import MEMORY, completed, train_recipe
+
+if TYPE_CHECKING:
+    from zoo.models.interface import GenerativeModel
+
+_ROWS = 65_536
+
+
+def train(
+    architecture: str,
+    data: Any,
+    *,
+    given: Any = None,
+    config: Mapping[str, object] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    name: str = "",
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda text: None,
+    data_options: Mapping[str, object] | None = None,
+    **training: Any,
+) -> GenerativeModel:
+    """Train a model on data that are at hand.
+
+    Args:
+        architecture: its name, such as ``"nsf-coupling"``.
+        data: an array ``[n, ...]``, a table of pandas, polars or pyarrow, arrays by name, a torch data set, a
+            :class:`zoo.Dataset`, or the path of a file or folder.
+        given: what samples are conditioned on: names of columns of a table, or an array of classes ``[n]`` or of
+            numbers ``[n, d]``.
+        config: of the model, beside what the data determine.
+        output: model folder to write, such as for ``zoo export``; None for none.
+        name: of the model; empty for the name of the folder.
+        device: torch device.
+        say: receives what a user should know, one line each.
+        data_options: as of a recipe's ``[data] options``: ``missing``, ``bounds``, ``circular``, ``kinds``, ...
+        training: as of a recipe's ``[training]``: ``steps``, ``batch_size``, ``seed``, ...
+
+    Returns:
+        the trained model, in evaluation mode. The same data and settings give the same weights.
+
+    Raises:
+        DataError: data that cannot be trained on.
+        ConfigError: settings that cannot be.
+        UsageError: an output that holds a model already.
+        MissingDependencyError: torch is not installed.
+
+    >>> model = zoo.train("nsf-coupling", data=frame, given=["x_0", "x_1"], steps=2000)  # doctest: +SKIP
+    """
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise MissingDependencyError("torch", "train a model", extra="torch")
+    registry = installed()
+    chosen: dict[str, object] = dict(data_options or {})
+    if _names_columns(given):
+        chosen["given"] = [given] if isinstance(given, str) else list(given)
+        given = None
+    folder = None if output is None else Path(output)
+    called = name or (folder.name if folder else "model")
+    settings: dict[str, object] = {
+        "name": called,
+        "model": {"architecture": architecture, "config": dict(config or {})},
+        "data": {"name": "data at hand"},
+        "training": training,
+    }
+    recipe = Recipe.from_dict(settings, source="zoo.train")
+    if isinstance(data, (str, os.PathLike)) and not isinstance(data, Dataset):
+        if given is not None:
+            raise UsageError("of a file, given names columns, as it does not come with an array")
+        recipe = replace(recipe, data=DataRecipe(path=os.fspath(data), options=chosen))
+        loaded = None
+    else:
+        built = _built(data, given, chosen, say)
+        described = DataRecipe("data at hand", chosen, f"{MEMORY}{type(data).__name__}", _digest(built))
+        recipe = completed(replace(recipe, data=described), built, registry, say)
+        loaded = (
+            DataSource(name="data at hand", entry="zoo.training.quick:train", source="handed over in Python"),
+            built,
+        )
+    if folder is not None and (folder / "card.json").exists():
+        raise UsageError(f"{folder} contains a finished model", hint="Choose another output.")
+    with tempfile.TemporaryDirectory(prefix="zoo-train-") as temporary:
+        place = folder or Path(temporary) / called
+        train_recipe(recipe, place, registry, loaded=loaded, device=device, say=say)
+        return building_models.load(registry, place).to(device)
+
+
+def _names_columns(given: Any) -> bool:
+    """Whether ``given`` is headings and not an array of conditions."""
+    if isinstance(given, str):
+        return True
+    return isinstance(given, Sequence) and len(given) > 0 and all(isinstance(each, str) for each in given)
+
+
+def _built(data: Any, given: Any, chosen: Mapping[str, object], say: Callable[[str], None]) -> Dataset:
+    if isinstance(data, Dataset):
+        if given is not None or chosen:
+            raise UsageError("a zoo.Dataset has its conditions and splits: given and data_options do not apply to it")
+        return data
+    shared, others = options.read(chosen, "data_options")
+    if others:
+        raise UsageError(f"data at hand have no option {', '.join(others)}")
+    built = building.build("data at hand", objects.content_of(data, given=given), shared)
+    for note in built.notes:
+        say(note)
+    return built.data
+
+
+def _digest(data: Dataset) -> str:
+    """The sha256 of the training samples and their conditions, by which a resumed run knows its data again."""
+    found = hashlib.sha256()
+    for start in range(0, len(data.train), _ROWS):
+        rows = slice(start, start + _ROWS)
+        given = data.train.condition_at(rows)
+        parts = given.values() if isinstance(given, Mapping) else () if given is None else (given,)
+        for array in (data.train.x[rows], *parts):
+            found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
