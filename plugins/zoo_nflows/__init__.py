@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.registry.cards import Adapter
+from zoo.registry.adapters import Adapter
 from zoo.registry.hookspecs import hookimpl
 
 

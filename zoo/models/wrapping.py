@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import NameConflictError, PluginError, UsageError, ZooError
 from zoo.registry import Registry, installed
-from zoo.registry.cards import Adapter
+from zoo.registry.adapters import Adapter
 from zoo.registry.lookup import Item
 
 if TYPE_CHECKING:

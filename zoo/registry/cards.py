@@ -137,22 +137,6 @@ class Importer(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adapter(Description):
-    """Models of another library, which :func:`zoo.wrap` then takes.
-
-    Attributes:
-        classes: the library's base classes by qualified name, ``("zuko.lazy.LazyDistribution",)``. A model belongs to
-            the adapter with the most special of its classes, which is found without importing the library.
-        entry: ``"module:Class"`` of a :class:`zoo.Wrapped`, or another function
-            ``(model, event_shape, context, **options) -> zoo.GenerativeModel``.
-    """
-
-    classes: tuple[str, ...]
-    entry: str
-    requires: tuple[str, ...] = ("torch",)
-
-
-@dataclass(frozen=True, kw_only=True)
 class ProgramKind(Description):
     """A kind of program: a way to run graphs other than the built-in ones. Its name is the kind.
 

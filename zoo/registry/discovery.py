@@ -27,8 +27,8 @@ import pluggy
 
 from zoo.errors import PluginError, UnknownNameError
 from zoo.registry import hookspecs
+from zoo.registry.adapters import Adapter
 from zoo.registry.cards import (
-    Adapter,
     Architecture,
     Check,
     Command,

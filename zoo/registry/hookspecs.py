@@ -15,8 +15,8 @@ from collections.abc import Iterable
 
 import pluggy
 
+from zoo.registry.adapters import Adapter
 from zoo.registry.cards import (
-    Adapter,
     Architecture,
     Check,
     Command,

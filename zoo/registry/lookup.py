@@ -14,8 +14,8 @@ from typing import Any, TypeVar, cast
 
 from zoo.errors import UnknownNameError, ZooError
 from zoo.registry import entries, extensions
+from zoo.registry.adapters import Adapter
 from zoo.registry.cards import (
-    Adapter,
     Architecture,
     Check,
     Command,
