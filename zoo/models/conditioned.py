@@ -5,6 +5,7 @@ This module needs torch.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,13 +57,20 @@ class Conditioned(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """The device of the parameters."""
-        return next(self.parameters()).device
+        """The device of the parameters, or of the buffers of a model without any; the CPU without both."""
+        tensor = self._any_tensor()
+        return torch.device("cpu") if tensor is None else tensor.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The parameters' floating-point type."""
-        return next(self.parameters()).dtype
+        """The parameters' floating-point type, or that of the buffers of a model without any; float32 without both."""
+        tensor = self._any_tensor()
+        return torch.float32 if tensor is None else tensor.dtype
+
+    def _any_tensor(self) -> Tensor | None:
+        """A tensor of numbers that go with the model."""
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        return next((each for each in tensors if each.is_floating_point()), None)
 
     def condition_on(self, condition: Condition | None, encoder: ConditionEncoder | None = None) -> None:
         """Set :attr:`condition`, with submodules that standardise vectors and numbers; for constructors.
