@@ -233,10 +233,10 @@ def _rewrite(node: fx.Node) -> None:
 def _unbroadcast(node: fx.Node) -> None:
     """Remove a broadcast of tensors whose shapes are already those of the results."""
     tensors, results = node.args[0], node.meta["val"]
-    if any(_shape(tensor.meta["val"]) != _shape(result) for tensor, result in zip(tensors, results, strict=True)):  # type: ignore[union-attr, arg-type]
+    if any(_shape(tensor.meta["val"]) != _shape(result) for tensor, result in zip(tensors, results, strict=True)):  # type: ignore[arg-type]
         return
     for user in list(node.users):
-        user.replace_all_uses_with(tensors[user.args[1]])  # type: ignore[index, arg-type, union-attr]
+        user.replace_all_uses_with(tensors[user.args[1]])  # type: ignore[index, arg-type]
         node.graph.erase_node(user)
     node.graph.erase_node(node)
 

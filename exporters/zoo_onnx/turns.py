@@ -166,6 +166,6 @@ def _own(value: ir.Value, body: set[ir.Node], nodes: list[ir.Node], name: str) -
 
 def _constant(graph: ir.Graph, name: str, array: Any) -> ir.Value:
     tensor = ir.tensor(array, name=name)
-    value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
+    value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(np.shape(array)), const_value=tensor)
     graph.register_initializer(value)
     return value

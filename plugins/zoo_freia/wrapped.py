@@ -86,8 +86,8 @@ class FreiaFlow(Wrapped):
 
     @override
     def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        x, _ = self.flow(z, **self._more(condition), rev=True, jac=False)
-        return x  # type: ignore[no-any-return]
+        x: Tensor = self.flow(z, **self._more(condition), rev=True, jac=False)[0]
+        return x
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
@@ -95,7 +95,8 @@ class FreiaFlow(Wrapped):
         z = z.flatten(1)
         # a network of permutations alone gives the number 0
         total = volume if isinstance(volume, Tensor) else torch.zeros_like(z[:, 0])
-        return total - 0.5 * z.square().sum(1) - 0.5 * self.size * _LOG_2PI
+        base: Tensor = -0.5 * z.square().sum(1) - 0.5 * self.size * _LOG_2PI
+        return base + total
 
     def _more(self, condition: ReceivedCondition) -> dict[str, Any]:
         if condition is None:

@@ -69,9 +69,9 @@ class NflowsFlow(Wrapped):
         super().__init__(flow, event_shape, context)
         network = flow._embedding_net
         if self.condition is not None and not isinstance(network, nn.Identity):
-            part = self.condition.parts[0]
+            shape = [int(size) for size in self.condition.parts[0].shape]
             with torch.no_grad():
-                self._embedded = embedding or int(network(self._like.new_zeros(1, *part.shape)).shape[-1])
+                self._embedded = embedding or int(network(self._like.new_zeros(1, *shape)).shape[-1])
         self.base = flow._distribution
         if isinstance(self.base, BoxUniform):
             low, high = self.base.base_dist.low, self.base.base_dist.high

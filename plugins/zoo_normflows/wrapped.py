@@ -62,7 +62,7 @@ class NormflowsFlow(Wrapped):
                 f"{', '.join(each.__name__ for each in _BASES)}",
                 hint="Subclass zoo_normflows.wrapped.NormflowsFlow, with noises and from_noise of that base.",
             )
-        if not all(_has_inverse(each) for each in flow.flows):
+        if not all(_has_inverse(each) for each in self.flow.flows):
             self.density = "none"
         if isinstance(self.base, Uniform):
             self.support = (float(self.base.low.min()), float(self.base.high.max()))
@@ -140,4 +140,4 @@ def _has_inverse(flow: nn.Module) -> bool:
     """Whether a flow can be inverted: not tanh-planar nor radial ones, nor stochastic layers."""
     if isinstance(flow, Planar):
         return bool(flow.act == "leaky_relu")
-    return type(flow).inverse is not Flow.inverse
+    return getattr(type(flow), "inverse", Flow.inverse) is not Flow.inverse

@@ -60,7 +60,8 @@ def _bisected(f: Callable[[Tensor], Tensor], y: Tensor, a: Any, b: Any, n: int =
 
     start = tuple(torch.as_tensor(each).to(y).expand_as(y) for each in (a, b))
     a, b = loop(n, start, turn)
-    return (a + b) / 2
+    middle: Tensor = (a + b) / 2
+    return middle
 
 
 def _merged(self: Any, x_a: Tensor, x_b: Tensor, shape: Any) -> Tensor:
@@ -70,6 +71,7 @@ def _merged(self: Any, x_a: Tensor, x_b: Tensor, shape: Any) -> Tensor:
 
 def _quadrature(f: Callable[[Tensor], Tensor], a: Tensor, b: Tensor, n: int = 3, phi: Any = ()) -> Tensor:
     """``gauss_legendre``, without the function of autograd around it, and with a sum in place of a tensor product."""
+    weights: Tensor
     nodes, weights = utils.GaussLegendre.nodes(n, dtype=a.dtype, device=a.device)
     points = torch.lerp(a[..., None], b[..., None], nodes).movedim(-1, 0)
     return (b - a) * (weights.reshape(-1, *[1] * a.ndim) * f(points)).sum(0)
@@ -134,8 +136,9 @@ class _Normals:
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-densities ``[..., K]`` of ``[..., 1, D]``."""
         standard = torch.linalg.solve_triangular(self.scale_tril, (x - self.loc).unsqueeze(-1), upper=False).squeeze(-1)
-        volume = torch.diagonal(self.scale_tril, dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * standard.square().sum(-1) - volume - 0.5 * x.shape[-1] * math.log(2 * math.pi)
+        volume: Tensor = torch.diagonal(self.scale_tril, dim1=-2, dim2=-1).log().sum(-1)
+        density: Tensor = -0.5 * standard.square().sum(-1) - volume - 0.5 * x.shape[-1] * math.log(2 * math.pi)
+        return density
 
 
 def _full_mixture(self: Any, logits: Tensor, loc: Tensor, diag: Tensor, tril: Tensor) -> Any:
@@ -145,6 +148,7 @@ def _full_mixture(self: Any, logits: Tensor, loc: Tensor, diag: Tensor, tril: Te
     places = torch.zeros(len(rows), size * size).index_put(
         (torch.arange(len(rows)), rows * size + columns), torch.tensor(1.0)
     )
-    lower = (tril @ places.to(tril)).unflatten(-1, (size, size))
+    lower = tril @ places.to(tril)
+    lower = lower.reshape(*lower.shape[:-1], size, size)
     scale = (diag.exp() + self.epsilon).unsqueeze(-1) * torch.eye(size, dtype=diag.dtype) + lower
-    return distributions.Mixture(_Normals(loc, scale), logits)  # type: ignore[arg-type]
+    return distributions.Mixture(_Normals(loc, scale), logits)

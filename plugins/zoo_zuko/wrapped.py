@@ -61,7 +61,7 @@ class ZukoFlow(Wrapped):
 
         def noted(f: Any, y: Tensor, a: Any, b: Any, n: int = 16, phi: Any = ()) -> Tensor:
             found.append(float((torch.as_tensor(b) - torch.as_tensor(a)).abs().max()) / 2**n)
-            return bisection(f, y, a, b, n, phi)
+            return torch.as_tensor(bisection(f, y, a, b, n, phi))
 
         context = None
         if self.condition is not None:

@@ -127,8 +127,7 @@ class _Plain(ast.NodeTransformer):
     @override
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
         if isinstance(node.target, ast.Name):
-            read = ast.Name(node.target.id, ast.Load())
-            value = ast.BinOp(read, node.op, node.value)
+            value = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
             return ast.copy_location(ast.Assign([node.target], value), node)
         if (place := _end_of(node.target)) is None:
             return node

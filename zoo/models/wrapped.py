@@ -48,6 +48,8 @@ class Wrapped(DirectModel):
 
     family = "flow"
     support: tuple[float, float] | None = None
+    #: a module of a library that is not imported here, whose attributes are unknown
+    flow: Any
     _like: Tensor
 
     def __init__(
@@ -140,7 +142,7 @@ class Wrapped(DirectModel):
 
     @override
     def draw(self, noise: Mapping[str, Tensor], condition: ReceivedCondition = None) -> Tensor | tuple[Tensor, Tensor]:
-        return self.inverse(self.from_noise(noise, condition), condition)
+        return self.inverse(self.from_noise(noise, condition), condition)  # type: ignore[arg-type]
 
     @override
     def encoded_ports(self) -> tuple[Port, ...]:
@@ -203,7 +205,7 @@ def tried(wrapped: Wrapped) -> None:
                     hint=f"Say the shape of one sample: zoo.wrap(..., event_shape={tuple(x.shape[1:])}).",
                 )
         if trial.density != "none":
-            scored = trial.log_density(torch.zeros(2, *trial.event_shape), condition)
+            scored = trial.log_density(torch.zeros(2, *trial.event_shape), condition)  # type: ignore[arg-type]
             if scored.shape != (2,):
                 raise ConfigError(f"{wrapped.named} scores two events by a tensor of shape {tuple(scored.shape)}")
 
