@@ -101,8 +101,7 @@ class FreiaFlow(Wrapped):
     def _more(self, condition: ReceivedCondition) -> dict[str, Any]:
         if condition is None:
             return {}
-        given = list(condition.values()) if isinstance(condition, dict) else [condition]
-        return {"c": given}
+        return {"c": list(condition.values()) if isinstance(condition, dict) else [condition]}
 
     @override
     def mended(self) -> AbstractContextManager[object]:

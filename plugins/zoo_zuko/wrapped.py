@@ -57,10 +57,10 @@ class ZukoFlow(Wrapped):
 
     def _resolution(self) -> float:
         """The tolerance of the bisections that sampling takes, or 0 if it takes none."""
-        found = [0.0]
+        widths = [0.0]
 
         def noted(f: Any, y: Tensor, a: Any, b: Any, n: int = 16, phi: Any = ()) -> Tensor:
-            found.append(float((torch.as_tensor(b) - torch.as_tensor(a)).abs().max()) / 2**n)
+            widths.append(float((torch.as_tensor(b) - torch.as_tensor(a)).abs().max()) / 2**n)
             return torch.as_tensor(bisection(f, y, a, b, n, phi))
 
         context = None
@@ -68,7 +68,7 @@ class ZukoFlow(Wrapped):
             context = self._like.new_zeros(1, *(int(size) for size in self.condition.parts[0].shape))
         with replaced((transforms, "bisection", noted)), torch.no_grad(), contextlib.suppress(Exception):
             self.inverse(self._like.new_zeros(1, *self.event_shape), context)  # what fails is told when it is tried
-        return max(found)
+        return max(widths)
 
     @override
     def own_event_shape(self) -> tuple[int, ...] | None:

@@ -85,10 +85,10 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
     tree = ast.fix_missing_locations(ast.increment_lineno(_Plain().visit(tree), first - 1))
     flags = function.__code__.co_flags & __future__.annotations.compiler_flag
     code = compile(tree, function.__code__.co_filename, "exec", flags=flags, dont_inherit=True)
-    found = next(c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == function.__name__)
-    if found.co_freevars:
+    own = next(c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == function.__name__)
+    if own.co_freevars:
         raise ExportError(f"{function.__qualname__} is defined within another function, and cannot be mended")
-    mended = types.FunctionType(found, function.__globals__, function.__name__, function.__defaults__)
+    mended = types.FunctionType(own, function.__globals__, function.__name__, function.__defaults__)
     mended.__kwdefaults__, mended.__qualname__ = function.__kwdefaults__, function.__qualname__
     return mended
 

@@ -66,9 +66,9 @@ class Wrapped(DirectModel):
         self.register_buffer("_like", like, persistent=False)
         self.train(flow.training)
 
-    def _checked_shape(self, given: Sequence[int] | None) -> tuple[int, ...]:
+    def _checked_shape(self, stated: Sequence[int] | None) -> tuple[int, ...]:
         own = self.own_event_shape()
-        shape = own if given is None else tuple(int(size) for size in given)
+        shape = own if stated is None else tuple(int(size) for size in stated)
         if shape is None:
             raise ConfigError(
                 f"the shape of what {self.named} samples is not known", hint="Say it: zoo.wrap(..., event_shape=(4,))."
@@ -79,11 +79,11 @@ class Wrapped(DirectModel):
             raise ConfigError(f"an event shape is one or more positive numbers, not {shape}")
         return shape
 
-    def _checked_context(self, given: int | Condition | None) -> Condition | None:
+    def _checked_context(self, context: int | Condition | None) -> Condition | None:
         own = self.own_context()
-        if given is None:
+        if context is None:
             return own
-        condition = given if isinstance(given, Condition) else Condition.vector(given)
+        condition = context if isinstance(context, Condition) else Condition.vector(context)
         if own is not None and own != condition:
             raise ConfigError(f"{self.named} takes another context than {condition.describe()}: {own.describe()}")
         return condition
@@ -221,6 +221,6 @@ def _any_condition(model: Wrapped) -> ReceivedCondition:
         )
         for part in model.condition.parts
     }
-    given = parts if model.takes_parts else next(iter(parts.values()))
-    received: ReceivedCondition = model.received_condition(given, 2)
+    value = parts if model.takes_parts else next(iter(parts.values()))
+    received: ReceivedCondition = model.received_condition(value, 2)
     return received

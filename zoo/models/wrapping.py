@@ -75,15 +75,15 @@ def _adapter(registry: Registry, model: object) -> Item:
     items = registry.items("adapter")
     for cls in type(model).__mro__:
         name = f"{cls.__module__}.{cls.__qualname__}"
-        found = [item for item in items if isinstance(item.description, Adapter) and name in item.description.classes]
-        if len(found) > 1:
-            both = " and ".join(f"{item.description.name} of {item.plugin.origin}" for item in found)
+        fitting = [item for item in items if isinstance(item.description, Adapter) and name in item.description.classes]
+        if len(fitting) > 1:
+            both = " and ".join(f"{item.description.name} of {item.plugin.origin}" for item in fitting)
             raise NameConflictError(
                 f"{name} is claimed by more than one adapter: {both}",
-                hint=f"Disable one: ZOO_PLUGINS, or `zoo --no-plugins={found[-1].plugin.name} ...`.",
+                hint=f"Disable one: ZOO_PLUGINS, or `zoo --no-plugins={fitting[-1].plugin.name} ...`.",
             )
-        if found:
-            return found[0]
+        if fitting:
+            return fitting[0]
     cls = type(model)
     known = ", ".join(item.description.name for item in items) or "none"
     raise UsageError(
