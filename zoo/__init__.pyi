@@ -20,6 +20,7 @@ from zoo.errors import UnknownNameError as UnknownNameError
 from zoo.errors import UsageError as UsageError
 from zoo.errors import WeightsError as WeightsError
 from zoo.errors import ZooError as ZooError
+from zoo.exporting import export as export
 from zoo.models.families import Diffusion as Diffusion
 from zoo.models.families import Flow as Flow
 from zoo.models.families import denoiser as denoiser
@@ -27,9 +28,12 @@ from zoo.models.interface import DirectModel as DirectModel
 from zoo.models.interface import GenerativeModel as GenerativeModel
 from zoo.models.interface import Objective as Objective
 from zoo.models.loading import load as load
+from zoo.models.wrapped import Wrapped as Wrapped
+from zoo.models.wrapping import wrap as wrap
 from zoo.parts import Part as Part
 from zoo.registry import Registry as Registry
 from zoo.registry import installed as installed
+from zoo.registry.adapters import Adapter as Adapter
 from zoo.registry.cards import Architecture as Architecture
 from zoo.registry.cards import Check as Check
 from zoo.registry.cards import Command as Command

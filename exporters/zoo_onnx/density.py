@@ -125,7 +125,8 @@ def check_density(
         if isinstance(model, DirectModel) and model.draws_symbols:
             return _check_symbols(draw, score, conditions, exact=model.density == "exact")
         if drawn != size or programs.sample.noise_port is None or model.density != "exact":
-            return _mass(draw, score, conditions, exact=model.density == "exact" and drawn > size)
+            exact = model.density == "exact" and (drawn > size or programs.sample.noise_port is None)
+            return _mass(draw, score, conditions, exact=exact, support=getattr(model, "support", None))
         one = _function(graphs[programs.sample.graph], programs.sample.noise_port)
         if size > EXACT_SIZE:
             return _undone(model, conditions)
@@ -141,11 +142,13 @@ def _by_jacobian(
     x = draw(z, conditions)
     scored = score(x, conditions)
     each = [slice(i, i + 1) for i in range(points)]
-    volumes = torch.stack([_log_det(draw, z[i], _some(conditions, i)) for i in each])
+    # a sampler that searches for its result is a staircase, which wider steps see as a slope
+    steps = (_STEP, _OTHER_STEP) if not model.resolution else (1e3 * model.resolution, 1e4 * model.resolution)
+    volumes = torch.stack([_log_det(draw, z[i], _some(conditions, i), steps[0]) for i in each])
     base = _log_normal(z)
     size, allowed = math.prod(shape), torch.zeros_like(scored)
     if bool(((scored - base + volumes).abs() > TOLERANCE).any()):
-        others = torch.stack([_log_det(draw, z[i], _some(conditions, i), _OTHER_STEP) for i in each])
+        others = torch.stack([_log_det(draw, z[i], _some(conditions, i), steps[1]) for i in each])
         allowed = (2 * (volumes - others).abs()).clamp(max=_DOUBT * size) + model.density_error(
             x, _received(model, conditions)
         )
@@ -257,14 +260,20 @@ def _in_float64(condition: Mapping[str, Array]) -> Conditions:
     return {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
 
 
-def _mass(draw: Draw, score: Call, condition: Conditions, *, exact: bool) -> Finding | None:
-    """∫ exp(log_prob) by draws around samples, some of them wide so that no weight is large by accident."""
+def _mass(
+    draw: Draw, score: Call, condition: Conditions, *, exact: bool, support: tuple[float, float] | None = None
+) -> Finding | None:
+    """∫ exp(log_prob), over the support, by draws around samples, some of them wide so that no weight is large by
+    accident."""
     centres = draw(_CENTRES, _repeated(condition, _CENTRES))
     if centres[0].numel() > _MOST:
         return None
     drawn, proposed = _proposals(centres.flatten(1))
     every = _repeated(condition, _DRAWS)
     scored = score(drawn.reshape(_DRAWS, *centres.shape[1:]), every)
+    if support is not None:
+        outside = ((drawn < support[0]) | (drawn > support[1])).any(1)
+        scored = scored.masked_fill(outside, -math.inf)
     logs = (scored - proposed).nan_to_num(math.inf, posinf=math.inf, neginf=-math.inf)
     if not float(logs.max()) < _LARGEST_LOG:
         raise ProofError(

@@ -83,9 +83,11 @@ class Draft:
 
     def _manifest(self, graphs: dict[str, GraphInfo]) -> Manifest:
         levels = self.card.data.get("levels")
-        parameters = sum(p.numel() for p in self.model.parameters())
+        described = {"family": self.model.family, "parameters": sum(p.numel() for p in self.model.parameters())}
+        if (origin := self.model.origin) is not None:
+            described["origin"] = dict(origin)
         return Manifest(
-            model={**stated(self.card), "family": self.model.family, "parameters": parameters},
+            model={**stated(self.card), **described},
             event_shape=tuple(self.model.event_shape),
             condition=self.model.condition,
             levels=None if levels is None else int(levels),

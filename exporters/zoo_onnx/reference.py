@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from zoo.arrays import Array
 from zoo.errors import ProofError
+from zoo.models.blaming import told
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Graph, Programs
 from zoo.programs.ports import Port
@@ -265,7 +266,7 @@ def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feed
     tensors = [torch.from_numpy(np.asarray(feeds[port.name])).clone() for port in graph.inputs]
     tensors = [t.to(dtype) if t.is_floating_point() else t for t in tensors]
     versions = [t._version for t in tensors]
-    with torch.no_grad():
+    with torch.no_grad(), told(f"graph {graph.name} fails in PyTorch", ProofError):
         result = graph.module(*tensors)
     for port, tensor, version in zip(graph.inputs, tensors, versions, strict=True):
         if tensor._version != version:
@@ -290,7 +291,7 @@ def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feed
 
 def samples(n: int, arguments: Mapping[str, Any], model: GenerativeModel) -> Array:
     """The samples of a model."""
-    with torch.no_grad():
+    with torch.no_grad(), told("sample fails in PyTorch", ProofError):
         return _numpy(model.sample(n, **arguments))
 
 
@@ -312,7 +313,7 @@ def densities(x: Array, arguments: Mapping[str, Any], model: GenerativeModel) ->
     """
     data = torch.from_numpy(np.array(x)).clone().to(model.dtype)
     version = data._version
-    with torch.no_grad():
+    with torch.no_grad(), told("log_prob fails in PyTorch", ProofError):
         result = _numpy(model.log_prob(data, **arguments)).astype(np.float64)
     if data._version != version:
         raise ProofError("log_prob of PyTorch changes its data in place")

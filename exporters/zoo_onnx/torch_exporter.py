@@ -28,7 +28,13 @@ aten = torch.ops.aten
 #: operators whose output is their input
 _SAME = frozenset({aten.detach.default, aten.detach_.default, aten.alias.default, aten.lift_fresh_copy.default})
 _CONVERSIONS = frozenset({aten.to.dtype, aten.to.device, aten.to.dtype_layout})
-_ASSERTIONS = frozenset({aten._assert_tensor_metadata.default})
+_ASSERTIONS = frozenset({aten._assert_tensor_metadata.default, aten._assert_scalar.default})
+#: other names of operators
+_SYNONYMS = {
+    aten.__or__.Tensor: aten.bitwise_or.Tensor,
+    aten.__and__.Tensor: aten.bitwise_and.Tensor,
+    aten.__xor__.Tensor: aten.bitwise_xor.Tensor,
+}
 
 
 def to_onnx(program: torch.export.ExportedProgram, opset: int) -> ir.Model:
@@ -218,6 +224,25 @@ def _rewrite(node: fx.Node) -> None:
         node.graph.erase_node(node)
     elif node.target in _CONVERSIONS:
         node.target, node.args, node.kwargs = aten._to_copy.default, node.args[:1], {"dtype": _dtype(node)}
+    elif node.target in _SYNONYMS:
+        node.target = _SYNONYMS[node.target]
+    elif node.target == aten.broadcast_tensors.default:
+        _unbroadcast(node)
+
+
+def _unbroadcast(node: fx.Node) -> None:
+    """Remove a broadcast of tensors whose shapes are already those of the results."""
+    tensors, results = node.args[0], node.meta["val"]
+    if any(_shape(tensor.meta["val"]) != _shape(result) for tensor, result in zip(tensors, results, strict=True)):  # type: ignore[arg-type]
+        return
+    for user in list(node.users):
+        user.replace_all_uses_with(tensors[user.args[1]])  # type: ignore[index, arg-type]
+        node.graph.erase_node(user)
+    node.graph.erase_node(node)
+
+
+def _shape(value: Any) -> tuple[str, ...]:
+    return tuple(str(size) for size in value.shape)
 
 
 def _dtype(node: Any) -> Any:

@@ -13,10 +13,11 @@ from onnx_ir.passes import common
 from torch import Tensor, nn
 
 from zoo.errors import ExportError, ProofError, ZooError
-from zoo.models import derivatives
+from zoo.models import derivatives, loops
+from zoo.models.blaming import line_of
 from zoo.programs import Graph
 from zoo.programs.ports import Port
-from zoo_onnx import forward_mode
+from zoo_onnx import forward_mode, turns
 from zoo_onnx.alike import TensorsAsInputs
 from zoo_onnx.folding import folded, is_expensive
 from zoo_onnx.portable import portable
@@ -27,6 +28,9 @@ from zoo_onnx.torch_exporter import to_onnx
 _DTYPES = {"float32": torch.float32, "int32": torch.int32}
 #: what torch raises where Python reads the values of a tensor
 _BRANCHES = ("GuardOnDataDependentSymNode", "DataDependentOutputException")
+#: lines of a stack, and files that are not to blame
+_SOURCE = re.compile(r'File "([^"]+)", line (\d+)')
+_MACHINERY = re.compile(r"/(torch|zoo|zoo_onnx)/")
 _SPECIALIZED = re.compile(r"\bspecialized\b|Constraints violated|ConstraintViolation", re.IGNORECASE)
 
 
@@ -64,13 +68,16 @@ def _traced(graph: Graph, opset: int, marking: forward_mode.Marking) -> ir.Model
             raise cause from error
         if type(cause).__name__ in _BRANCHES:
             raise ExportError(
-                f"graph {graph.name} branches on the values of its inputs, which a graph cannot do: {_line(cause)}",
+                f"graph {graph.name} branches on the values of its inputs, which a graph cannot do: {_line(cause)}"
+                f"{_at(error)}",
                 hint="Compute both and choose with torch.where.",
             ) from error
         if _SPECIALIZED.search(str(error)):
             raise _baked(graph, f"tracing fixed it: {_line(error)}") from error
-        raise ExportError(f"graph {graph.name} cannot be exported to ONNX: {_line(cause)}") from error
+        where = _at(error) or _blamed(graph, inputs, str(error))
+        raise ExportError(f"graph {graph.name} cannot be exported to ONNX: {_line(cause)}{where}") from error
     forward_mode.expanded(model)
+    turns.looped(model)
     check_shapes(model, graph)
     portable(model)
     clean(model)
@@ -99,7 +106,7 @@ def _exported(graph: Graph, inputs: list[Tensor], marking: forward_mode.Marking)
     dims = tuple(
         {i: torch.export.Dim.DYNAMIC for i, d in enumerate(p.shape) if isinstance(d, str)} for p in graph.inputs
     )
-    with derivatives.method(marking), _without_stacks():
+    with graph.mended(), derivatives.method(marking), loops.method(turns.loop), _without_stacks():
         program = torch.export.export(_Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False)
     if isinstance(graph.module, TensorsAsInputs) and any(is_expensive(node) for node in program.graph.nodes):
         raise ExportError(f"graph {graph.name} has linear algebra of weights that are its inputs")
@@ -211,6 +218,35 @@ def _baked(graph: Graph, how: str) -> ProofError:
         f"the batch was baked into graph {graph.name}: {how}",
         hint="Take sizes from the shape of the inputs (x.shape[0], new_zeros), not from len(x) or Python numbers.",
     )
+
+
+def _blamed(graph: Graph, inputs: list[Tensor], message: str) -> str:
+    """The line of the operator that an error names, found by tracing once more with source lines noted; or nothing."""
+    try:
+        with quiet(), torch.no_grad(), graph.mended(), derivatives.method(forward_mode.jvp), loops.method(turns.loop):
+            dims = tuple(
+                {i: torch.export.Dim.DYNAMIC for i, d in enumerate(p.shape) if isinstance(d, str)} for p in graph.inputs
+            )
+            program = torch.export.export(
+                _Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False
+            )
+    except Exception:  # the error that is told is the first
+        return ""
+    for node in program.graph.nodes:
+        if isinstance(node.target, torch._ops.OpOverload) and node.target._schema.name.replace("::", ".") in message:
+            lines = _SOURCE.findall(str(node.meta.get("stack_trace") or ""))
+            outside = [(file, line) for file, line in lines if not _MACHINERY.search(file)]
+            owner = [str(cls).rpartition(".")[2] for _, cls in (node.meta.get("nn_module_stack") or {}).values()]
+            if outside:
+                file, line = outside[-1]
+                return f" ({owner[-1] + ', ' if owner else ''}{file.rpartition('/')[2]}:{line})"
+    return ""
+
+
+def _at(error: BaseException) -> str:
+    """The line of other people's code that an error comes from, in brackets, or nothing."""
+    line = line_of(error)
+    return f" ({line})" if line else ""
 
 
 def _root(error: BaseException) -> BaseException:

@@ -278,5 +278,5 @@ def test_what_compiles_for_too_long_costs_its_model_the_compiler_alone(running):
 def test_results_of_another_machine_are_not_mixed_in(running, fixed):
     running(answer(), answer(), answer())
     fixed["machine"]["commit"] = "another"
-    with pytest.raises(SystemExit, match="--again measures all again"):
+    with pytest.raises(SystemExit, match="pass --again to measure everything again"):
         running(answer())

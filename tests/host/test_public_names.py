@@ -9,6 +9,7 @@ import zoo
 
 PUBLIC = {
     *(
+        "Adapter",
         "Architecture",
         "Check",
         "Command",
@@ -22,7 +23,18 @@ PUBLIC = {
         "Importer",
     ),
     *("Metric", "ModalityKind", "ModelCard", "PathKind", "ProgramKind", "Sampler", "WeightsFile"),
-    *("Condition", "Dataset", "Diffusion", "DirectModel", "Flow", "GenerativeModel", "Objective", "Part", "Split"),
+    *(
+        "Condition",
+        "Dataset",
+        "Diffusion",
+        "DirectModel",
+        "Flow",
+        "GenerativeModel",
+        "Objective",
+        "Part",
+        "Split",
+        "Wrapped",
+    ),
     *("Step", "StepTable"),
     *(
         "BundleError",
@@ -35,7 +47,7 @@ PUBLIC = {
     ),
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),
     *("UnknownNameError", "UsageError", "WeightsError", "ZooError"),
-    *("Registry", "__version__", "hookimpl", "denoiser", "installed", "load", "train"),
+    *("Registry", "__version__", "hookimpl", "denoiser", "export", "installed", "load", "train", "wrap"),
 }
 
 

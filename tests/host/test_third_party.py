@@ -391,3 +391,43 @@ def plain_numbers_are_left(environment, described, samples):
     code += "np.save('alone.npy', Model('games-python/bundle').sample(6, seed=0)); assert 'zoo' not in sys.modules"
     environment.python_says(code)
     np.testing.assert_allclose(np.load(environment.work / "alone.npy"), samples, atol=1e-4)
+
+
+ACME = ROOT / "tests" / "third_party" / "zoo-acme"
+
+
+def test_the_page_on_other_peoples_flows_shows_the_files_of_its_adapter():
+    page = (ROOT / "docs" / "adapters.md").read_text("utf-8")
+    shown = dict(re.findall(r"^`([\w./-]+)`\n\n```python\n(.*?)^```$", page, re.M | re.S))
+    assert set(shown) == {"zoo_acme.py", "acme_adapter.py"}
+    for name, text in shown.items():
+        assert text == (ACME / name).read_text("utf-8")
+    assert sum(text.count("\n") for text in shown.values()) <= 60
+
+
+@pytest.mark.slow
+@pytest.mark.full
+def test_an_adapter_of_a_third_party_package_exports_a_library_that_genzoo_does_not_know(environment, tmp_path):
+    import numpy as np
+
+    source = shutil.copytree(ACME, tmp_path / "zoo-acme", ignore=shutil.ignore_patterns("__pycache__"))
+    environment.install(source)
+    try:
+        assert "acme" in names(environment.json("list", "--adapters"), "adapters")
+        code = (
+            "import torch, zoo, acme_flows\n"
+            "torch.manual_seed(0)\n"
+            "flow = acme_flows.TriangularFlow(3, 2)\n"
+            "zoo.export(zoo.wrap(flow, context=2), 'acme.bundle')\n"
+            "x, c = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.5, -1.0]])\n"
+            "print(float(flow.log_likelihood(x, c)))\n"
+        )
+        told = float(environment.python_says(code))
+    finally:
+        environment.pip("uninstall", "-y", "zoo-acme")
+    # without the package, and in ONNX Runtime
+    np.save(environment.work / "x.npy", np.array([[1.0, 2.0, 3.0]], np.float32))
+    np.save(environment.work / "c.npy", np.array([[0.5, -1.0]], np.float32))
+    scored = ["run", "acme.bundle", "--log-prob", "x.npy", "--condition", "c.npy", "-o", "scored.npy"]
+    environment.zoo(*scored)
+    assert np.load(environment.work / "scored.npy")[0] == pytest.approx(told, abs=1e-4)

@@ -23,6 +23,7 @@ PLURALS = {
     "readers": "data reader",
     "exporters": "exporter",
     "importers": "importer",
+    "adapters": "adapter",
     "distillations": "distillation method",
     "metrics": "metric",
     "programs": "program",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import weights
 from zoo.bundle import WEIGHTS
+from zoo.conditions import Condition
 from zoo.density import MEANINGS
 from zoo.errors import BundleError, ConfigError, PluginError, WeightsError, ZooError
 from zoo.models.factories import how_to_rebuild, told
@@ -192,6 +194,8 @@ def _from_bundle(registry: Registry, source: Source) -> GenerativeModel:
             f"{bundle.folder} was exported from {told(made_by)}, whose code is not part of it",
             hint=how_to_rebuild(made_by, bundle.folder),
         )
+    if isinstance(origin := described.get("origin"), Mapping):
+        raise _wrapped_error(bundle.folder, origin, bundle.manifest.event_shape, bundle.manifest.condition)
     architecture, config = described.get("architecture"), described.get("config")
     if not isinstance(architecture, str) or not architecture or not isinstance(config, Mapping):
         raise BundleError(
@@ -202,3 +206,19 @@ def _from_bundle(registry: Registry, source: Source) -> GenerativeModel:
     path = bundle.file(WEIGHTS)
     weights.load_into(built, weights.read(path), source=path)
     return built
+
+
+def _wrapped_error(
+    folder: Path, origin: Mapping[str, object], event_shape: Sequence[int], condition: Condition | None
+) -> BundleError:
+    """Why a bundle of another library's model is not loaded, and how to get the model back."""
+    release = f"{origin.get('library')} {origin.get('version')}".strip()
+    context = "" if condition is None or condition.kind != "vector" else f", context={condition.size}"
+    weights_file, cls = str(folder / WEIGHTS), str(origin.get("class")).rpartition(".")[2]
+    return BundleError(
+        f"{folder} holds a model of {release}, {origin.get('class')}, whose code is not in the bundle",
+        hint=f"It runs without PyTorch: zoo.runtime.load({str(folder)!r}). To have the PyTorch model back, build it "
+        f"with the arguments of then, model = zoo.wrap({cls}(...), event_shape={tuple(event_shape)}{context}); then, "
+        f"after `from zoo import weights`, weights.load_into(model, weights.read(path), source=path) with path = "
+        f"{weights_file!r}.",
+    )

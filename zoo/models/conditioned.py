@@ -5,6 +5,7 @@ This module needs torch.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,13 +57,20 @@ class Conditioned(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """The device of the parameters."""
-        return next(self.parameters()).device
+        """The device of the parameters, or of the buffers of a model without any; the CPU without both."""
+        tensor = self._any_tensor()
+        return torch.device("cpu") if tensor is None else tensor.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The parameters' floating-point type."""
-        return next(self.parameters()).dtype
+        """The parameters' floating-point type, or that of the buffers of a model without any; float32 without both."""
+        tensor = self._any_tensor()
+        return torch.float32 if tensor is None else tensor.dtype
+
+    def _any_tensor(self) -> Tensor | None:
+        """A tensor of numbers that go with the model."""
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        return next((each for each in tensors if each.is_floating_point()), None)
 
     def condition_on(self, condition: Condition | None, encoder: ConditionEncoder | None = None) -> None:
         """Set :attr:`condition`, with submodules that standardise vectors and numbers; for constructors.
@@ -164,20 +172,20 @@ class Conditioned(nn.Module):
         """
         if isinstance(condition, Tensor) and self.condition is not None:
             look = condition.device.type == "cpu" or not self.training
-            return self._placed(checked_condition(condition, self.condition, n, look=look))
+            return self._placed(checked_condition(condition, self.condition, n, look=look), self.standardized_context)
         array = self.condition_array(condition, n)
         return None if array is None else self.as_condition(array)
 
     def as_condition(self, array: Array) -> Tensor:
         """A condition array as a tensor on the model's device; vectors in its dtype, or float32 if that is wider."""
-        return self._placed(torch.from_numpy(np.ascontiguousarray(array)))
+        return self._placed(torch.from_numpy(np.ascontiguousarray(array)), self.standardized_context)
 
-    def _placed(self, condition: Tensor) -> Tensor:
-        if not condition.is_floating_point():
-            return condition.to(self.device)
+    def _placed(self, value: Tensor, context: StandardizedContext | None) -> Tensor:
+        if not value.is_floating_point():
+            return value.to(self.device)
         # raw contexts need not fit into float16: they are standardised first
-        wide = self.standardized_context is not None
-        return condition.to(self.device, torch.promote_types(self.dtype, torch.float32) if wide else self.dtype)
+        dtype = self.dtype if context is None else torch.promote_types(self.dtype, torch.float32)
+        return value.to(self.device, dtype)
 
     # -- named parts ------------------------------------------------------------------------------------------------
 
@@ -287,7 +295,7 @@ class Conditioned(nn.Module):
         parts = self._parts_of(Condition(rest).arrays(others, n)) if rest else {}
         for part, tensor in tensors.items():
             look = tensor.device.type == "cpu" or not self.training
-            parts[part.name] = self._part(part, checked_part(tensor, part, n, look=look))
+            parts[part.name] = self._placed(checked_part(tensor, part, n, look=look), self.context_of(part))
             if part.mask is not None:
                 mask = checked_mask(masks[part.mask], part, parts[part.name]) if part.mask in masks else None
                 parts[part.mask] = (mask_of(part, parts[part.name]) if mask is None else mask).to(
@@ -422,18 +430,9 @@ class Conditioned(nn.Module):
     def _parts_of(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         """Arrays of parts and masks as tensors on the model's device."""
         assert self.condition is not None
-        parts = {part.name: part for part in self.condition.parts}
+        contexts = {part.name: self.context_of(part) for part in self.condition.parts}
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-        return {
-            name: self._part(parts[name], tensor) if name in parts else tensor.to(self.device, self.dtype)
-            for name, tensor in tensors.items()
-        }
-
-    def _part(self, part: Part, value: Tensor) -> Tensor:
-        if not value.is_floating_point():
-            return value.to(self.device)
-        wide = self.context_of(part) is not None
-        return value.to(self.device, torch.promote_types(self.dtype, torch.float32) if wide else self.dtype)
+        return {name: self._placed(tensor, contexts.get(name)) for name, tensor in tensors.items()}
 
 
 class _Encoder(nn.Module):

@@ -58,6 +58,8 @@ class GenerativeModel(Conditioned, ABC):
             lower bound of it; ``"estimate"``, an estimate with errors, as of an ODE; ``"none"`` for a model that only
             samples and does not implement it. An export proves the claim; cards and ``zoo show`` state it.
         samples: whether it samples; a model that only scores says False, and does not implement :meth:`sample`.
+        resolution: how near to its exact result a sampler comes that searches for it, as by bisection to 1e-6; 0 for
+            one that computes it. The proof of its density takes differences of samples over wider steps then.
         length: how events of variable length say where they end (:mod:`zoo.lengths`); None for a fixed length.
     """
 
@@ -66,6 +68,7 @@ class GenerativeModel(Conditioned, ABC):
     learns_noise: bool = False
     density: Density = "exact"
     samples: bool = True
+    resolution: float = 0.0
     length: Length | None = None
 
     def sample(self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: Any) -> Tensor:
@@ -105,6 +108,11 @@ class GenerativeModel(Conditioned, ABC):
             UsageError: a model that only samples.
         """
         raise cannot_score(type(self).__name__)
+
+    @property
+    def origin(self) -> Mapping[str, str] | None:
+        """Of another library's model: ``library``, ``version`` and ``class``, which a bundle remembers; else None."""
+        return None
 
     @abstractmethod
     def programs(self) -> Programs:

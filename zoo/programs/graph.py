@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +28,8 @@ class Graph:
             first; see :mod:`zoo.programs.graph_writing`. The written graph is compared with the module.
         composed: a function that writes a graph, which is otherwise traced as a whole, as calls of modules; an exporter
             may trace one for all that are alike. None if there is no gain in that.
+        mended: makes a block in which the module can be traced, with foreign code in it mended; what the graph is
+            compared with is computed outside.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Graph:
     extremes: tuple[Callable[[int], Mapping[str, object]], ...] = ()
     written: Mapping[str, Writer] = field(default_factory=dict)
     composed: Writer | None = None
+    mended: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
 
 
 class HasPorts(Protocol):

@@ -27,6 +27,7 @@ import pluggy
 
 from zoo.errors import PluginError, UnknownNameError
 from zoo.registry import hookspecs
+from zoo.registry.adapters import Adapter
 from zoo.registry.cards import (
     Architecture,
     Check,
@@ -60,6 +61,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "data reader": ("zoo_data_readers", DataReader),
     "exporter": ("zoo_exporters", Exporter),
     "importer": ("zoo_importers", Importer),
+    "adapter": ("zoo_adapters", Adapter),
     "distillation method": ("zoo_distillations", DistillationMethod),
     "metric": ("zoo_metrics", Metric),
     "program": ("zoo_programs", ProgramKind),

@@ -21,6 +21,10 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxruntime": "cpu",
     "sklearn": "data",
+    "FrEIA": "freia",
+    "nflows": "nflows",
+    "normflows": "normflows",
+    "zuko": "zuko",
     "pyarrow": "tables",
     "soundfile": "audio",
 }

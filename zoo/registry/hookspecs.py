@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 import pluggy
 
+from zoo.registry.adapters import Adapter
 from zoo.registry.cards import (
     Architecture,
     Check,
@@ -133,6 +134,18 @@ def zoo_importers() -> Iterable[Importer]:  # type: ignore[empty-body]
         @zoo.hookimpl
         def zoo_importers():
             return [zoo.Importer(name="nflows", entry="my_plugin.nflows:load", describe="my_plugin.nflows:describe")]
+    """
+
+
+@hookspec
+def zoo_adapters() -> Iterable[Adapter]:  # type: ignore[empty-body]
+    """Other libraries' models, by the class that they derive from: :func:`zoo.wrap` makes them models of genzoo.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_adapters():
+            return [zoo.Adapter(name="acme", classes=("acme.flows.Flow",), entry="my_plugin.acme:AcmeFlow")]
     """
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from zoo.errors import UnknownNameError, ZooError
 from zoo.registry import entries, extensions
+from zoo.registry.adapters import Adapter
 from zoo.registry.cards import (
     Architecture,
     Check,
@@ -154,6 +155,10 @@ class Registry:
     def importer(self, name: str) -> Importer:
         """The import format of that name."""
         return self._get("importer", name, Importer)
+
+    def adapter(self, name: str) -> Adapter:
+        """The adapter of that name."""
+        return self._get("adapter", name, Adapter)
 
     def distillation(self, name: str) -> DistillationMethod:
         """The distillation method of that name."""

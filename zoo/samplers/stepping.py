@@ -15,9 +15,9 @@ from zoo.arrays import Array
 from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
 from zoo.paths import needed, require_gaussian
-from zoo.samplers import inversion
 from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.guidance import each_of
+from zoo.samplers.inversion import inversion
 from zoo.samplers.options import SamplingOptions
 from zoo.samplers.runs import Data, Engine, Preview, table_of
 from zoo.samplers.state import SamplerState, begin, check_event_shape, encoded, in_data_units, spread, to_data

@@ -338,8 +338,8 @@ def _check_split(split: Split, whose: str, data: Dataset, condition: Condition |
 
 def _check_parts(split: Split, condition: Condition) -> None:
     """Read all conditions, a part of them at a time where they would be filled up to the longest of all."""
-    parts = split.condition.values() if isinstance(split.condition, Mapping) else (split.condition,)
-    size = _EVALUATION_BATCH if any(map(is_ragged, parts)) else len(split)
+    conditions = split.condition.values() if isinstance(split.condition, Mapping) else (split.condition,)
+    size = _EVALUATION_BATCH if any(map(is_ragged, conditions)) else len(split)
     for start in range(0, len(split), size):
         rows = slice(start, min(start + size, len(split)))
         condition.arrays(split.condition_at(rows), rows.stop - rows.start)

@@ -8,6 +8,8 @@ pivoting.
 from __future__ import annotations
 
 import math
+import string
+from collections.abc import Sequence
 
 import onnx_ir as ir
 import torch
@@ -79,6 +81,23 @@ def cholesky(a: Traced, *, upper: bool = False) -> Traced:
             a = op.Sub(a, op.MatMul(column, _turned(column, rank)))
     lower = op.Concat(*columns, axis=-1) if n > 1 else columns[0]
     return _turned(lower, rank) if upper else lower
+
+
+def einsum(equation: str, tensors: Sequence[Traced], path: Sequence[int] | None = None) -> Traced:
+    """``einsum`` with letters in place of ``...``, which may stand for as many axes as each tensor has more."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    ranks = [len(x.shape) - len(term.replace("...", "")) for x, term in zip(tensors, terms, strict=True)]
+    free = [letter for letter in string.ascii_letters if letter not in equation]
+    most = max(rank if "..." in term else 0 for rank, term in zip(ranks, terms, strict=True))
+    axes = "".join(free[:most])
+    written = [
+        term.replace("...", axes[most - rank :] if rank else "") for rank, term in zip(ranks, terms, strict=True)
+    ]
+    if not arrow:
+        letters = left.replace("...", "").replace(",", "")
+        right = "..." + "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
+    return op.Einsum(*tensors, equation=f"{','.join(written)}->{right.replace('...', axes)}")
 
 
 def _rows(a: Traced, operator: str) -> int:
@@ -183,6 +202,7 @@ def _from_row(k: int, n: int, x: Traced) -> Traced:
 
 
 TABLE: Table = {
+    aten.einsum.default: einsum,
     aten.linalg_solve_triangular.default: solve_triangular,
     aten.linalg_slogdet.default: slogdet,
     aten.slogdet.default: slogdet,

@@ -1,0 +1,67 @@
+"""What of nflows' code is mended while it is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from nflows.transforms import autoregressive, coupling, nonlinearities, splines
+from nflows.transforms.splines import cubic, linear, quadratic, rational_quadratic
+from nflows.utils import torchutils
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.models import nflows_code
+from zoo.models.mending import Change, plain, replaced
+
+_SPLINES = {
+    "linear_spline": linear,
+    "quadratic_spline": quadratic,
+    "cubic_spline": cubic,
+    "rational_quadratic_spline": rational_quadratic,
+}
+
+
+def mended() -> AbstractContextManager[object]:
+    """A block in which nflows' transforms can be traced."""
+    changes: list[Change] = [
+        (torch, "sigmoid", nflows_code.sigmoid),
+        (autoregressive.AutoregressiveTransform, "inverse", nflows_code.in_passes),
+        (coupling.CouplingTransform, "forward", nflows_code.coupling_forward),
+        (coupling.CouplingTransform, "inverse", nflows_code.coupling_inverse),
+    ]
+    changes.append((torchutils, "searchsorted", plain(torchutils.searchsorted)))
+    # these divide in place
+    for cls in vars(autoregressive).values():
+        if isinstance(cls, type) and cls.__name__.startswith("MaskedPiecewise") and "_elementwise" in vars(cls):
+            changes.append((cls, "_elementwise", plain(vars(cls)["_elementwise"])))
+    for cls in vars(coupling).values():
+        if isinstance(cls, type) and cls.__name__.startswith("Piecewise") and "_piecewise_cdf" in vars(cls):
+            changes.append((cls, "_piecewise_cdf", plain(vars(cls)["_piecewise_cdf"])))
+    for name, module in _SPLINES.items():
+        spline = plain(getattr(module, name))
+        whole = _with_tails(name, spline)
+        for place in (module, splines, autoregressive, coupling, nonlinearities):
+            # where the library imports them by name
+            for of, value in ((name, spline), (f"unconstrained_{name}", whole)):
+                if of in vars(place):
+                    changes.append((place, of, value))
+    return replaced(*changes)
+
+
+def _with_tails(name: str, spline: Callable[..., Any]) -> Callable[..., Any]:
+    """``unconstrained_…``: the spline of inputs clamped to its interval, chosen where they lie in it."""
+
+    def unconstrained(inputs: Tensor, *, tails: str = "linear", tail_bound: float = 1.0, **others: Any) -> Any:
+        if tails != "linear":
+            raise RuntimeError(f"{tails} tails are not implemented.")
+        if name == "rational_quadratic_spline":
+            least = others.get("min_derivative", rational_quadratic.DEFAULT_MIN_DERIVATIVE)
+            edge = float(np.log(np.exp(1 - least) - 1))
+            others["unnormalized_derivatives"] = F.pad(others["unnormalized_derivatives"], (1, 1), value=edge)
+        return nflows_code.on_interval(spline, inputs, tail_bound, others)
+
+    return unconstrained

@@ -1,0 +1,154 @@
+"""What of zuko's code is mended while it is traced."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from zuko import distributions, mixtures, transforms, utils
+
+from zoo.errors import ExportError
+from zoo.models.derivatives import jvp
+from zoo.models.loops import loop
+from zoo.models.mending import replaced
+
+#: Dormand-Prince steps of a continuous flow, in place of as many as its tolerance takes
+STEPS = 24
+
+
+def mended() -> AbstractContextManager[object]:
+    """A block in which zuko's transforms can be traced."""
+    nodes = utils.GaussLegendre.nodes
+    return replaced(
+        (transforms.AutoregressiveTransform, "_inverse", _in_passes),
+        (transforms.MonotonicTransform, "call_and_ladj", _monotonic),
+        (transforms.CouplingTransform, "merge", _merged),
+        (transforms.FreeFormJacobianTransform, "_call", _integrated),
+        (transforms.FreeFormJacobianTransform, "_inverse", _integrated_back),
+        (transforms.FreeFormJacobianTransform, "call_and_ladj", _integrated_with_volume),
+        (mixtures.GMM, "_forward_full", _full_mixture),
+        (transforms, "bisection", _bisected),
+        (transforms, "gauss_legendre", _quadrature),
+        # its cache would keep tensors of the trace
+        (utils.GaussLegendre, "nodes", staticmethod(nodes.__wrapped__)),
+    )
+
+
+def _in_passes(self: Any, y: Tensor) -> Tensor:
+    """``AutoregressiveTransform._inverse``, as a loop."""
+    (x,) = loop(self.passes, (torch.zeros_like(y),), lambda x: (self.meta(x).inv(y),))
+    return x
+
+
+def _monotonic(self: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """``MonotonicTransform.call_and_ladj``: each number has its own function, so one direction gives all slopes."""
+    y, slope = jvp(self.f, x, torch.ones_like(x))
+    return y, slope.log()
+
+
+def _bisected(f: Callable[[Tensor], Tensor], y: Tensor, a: Any, b: Any, n: int = 16, phi: Any = ()) -> Tensor:
+    """``bisection``, as a loop."""
+
+    def turn(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        c = (a + b) / 2
+        below = f(c) < y
+        return torch.where(below, c, a), torch.where(below, b, c)
+
+    start = tuple(torch.as_tensor(each).to(y).expand_as(y) for each in (a, b))
+    a, b = loop(n, start, turn)
+    middle: Tensor = (a + b) / 2
+    return middle
+
+
+def _merged(self: Any, x_a: Tensor, x_b: Tensor, shape: Any) -> Tensor:
+    """``CouplingTransform.merge``, which writes nothing in place."""
+    return torch.cat([x_a, x_b], -1)[..., torch.argsort(torch.cat([self.idx_a, self.idx_b]))]
+
+
+def _quadrature(f: Callable[[Tensor], Tensor], a: Tensor, b: Tensor, n: int = 3, phi: Any = ()) -> Tensor:
+    """``gauss_legendre``, without the function of autograd around it, and with a sum in place of a tensor product."""
+    weights: Tensor
+    nodes, weights = utils.GaussLegendre.nodes(n, dtype=a.dtype, device=a.device)
+    points = torch.lerp(a[..., None], b[..., None], nodes).movedim(-1, 0)
+    return (b - a) * (weights.reshape(-1, *[1] * a.ndim) * f(points)).sum(0)
+
+
+def _integrated(self: Any, x: Tensor) -> Tensor:
+    """``FreeFormJacobianTransform._call`` in a fixed number of steps."""
+    return _steps(lambda t, state: self.f(t, state), self.t0, self.t1, x)
+
+
+def _integrated_back(self: Any, y: Tensor) -> Tensor:
+    """``FreeFormJacobianTransform._inverse``, likewise."""
+    return _steps(lambda t, state: self.f(t, state), self.t1, self.t0, y)
+
+
+def _integrated_with_volume(self: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """``call_and_ladj``: the trace by a directional derivative along every axis.
+
+    Raises:
+        ExportError: a flow whose trace is an estimate.
+    """
+    if not self.exact:
+        raise ExportError(
+            "CNF(exact=False) of zuko estimates its log-density by random directions, so it has none to export",
+            hint="Build it with exact=True, and load the same weights.",
+        )
+    size = x.shape[-1]
+
+    def augmented(t: Tensor, state: Tensor) -> Tensor:
+        at = state[..., :size]
+        total = torch.zeros_like(at[..., 0])
+        change = None
+        for axis in torch.eye(size, dtype=x.dtype, device=x.device):
+            change, along = jvp(lambda value: self.f(t, value), at, axis.expand_as(at))
+            total = total + (along * axis).sum(-1)
+        assert change is not None
+        return torch.cat([change, total.unsqueeze(-1)], -1)
+
+    state = _steps(augmented, self.t0, self.t1, torch.cat([x, torch.zeros_like(x[..., :1])], -1))
+    return state[..., :size], state[..., size]
+
+
+def _steps(f: Callable[[Tensor, Tensor], Tensor], t0: Any, t1: Any, x: Tensor) -> Tensor:
+    """An ODE from ``t0`` to ``t1`` in :data:`STEPS` equal steps of zuko's own method, as a loop."""
+    start, end = (torch.as_tensor(each).to(x) for each in (t0, t1))
+    dt = (end - start) / STEPS
+
+    def turn(t: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return t + dt, utils.dopri45(f, state, t, dt)
+
+    _, x = loop(STEPS, (start.expand(1), x), turn)
+    return x
+
+
+class _Normals:
+    """Normals with a triangular factor each, as far as :class:`zuko.distributions.Mixture` asks for it."""
+
+    def __init__(self, loc: Tensor, scale_tril: Tensor) -> None:
+        self.loc, self.scale_tril = loc, scale_tril
+        self.batch_shape, self.event_shape = loc.shape[:-1], loc.shape[-1:]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-densities ``[..., K]`` of ``[..., 1, D]``."""
+        standard = torch.linalg.solve_triangular(self.scale_tril, (x - self.loc).unsqueeze(-1), upper=False).squeeze(-1)
+        volume: Tensor = torch.diagonal(self.scale_tril, dim1=-2, dim2=-1).log().sum(-1)
+        density: Tensor = -0.5 * standard.square().sum(-1) - volume - 0.5 * x.shape[-1] * math.log(2 * math.pi)
+        return density
+
+
+def _full_mixture(self: Any, logits: Tensor, loc: Tensor, diag: Tensor, tril: Tensor) -> Any:
+    """``GMM._forward_full``, whose factors are written without a mask."""
+    size = diag.shape[-1]
+    rows, columns = torch.tril_indices(size, size, -1)
+    places = torch.zeros(len(rows), size * size).index_put(
+        (torch.arange(len(rows)), rows * size + columns), torch.tensor(1.0)
+    )
+    lower = tril @ places.to(tril)
+    lower = lower.reshape(*lower.shape[:-1], size, size)
+    scale = (diag.exp() + self.epsilon).unsqueeze(-1) * torch.eye(size, dtype=diag.dtype) + lower
+    return distributions.Mixture(_Normals(loc, scale), logits)

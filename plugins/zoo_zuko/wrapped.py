@@ -1,0 +1,138 @@
+"""zuko's flows and mixtures as models of genzoo."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from zuko import transforms
+from zuko.distributions import BoxUniform, DiagNormal
+from zuko.flows import Flow
+from zuko.mixtures import GMM
+from zuko.utils import bisection
+
+from zoo import Condition, ExportError, Wrapped
+from zoo.models.contexts import ReceivedCondition
+from zoo.models.interface import Noise
+from zoo.models.mending import replaced
+from zoo.overriding import override
+from zoo_zuko import mends
+
+
+def wrapped(flow: Any, event_shape: Sequence[int] | None, context: int | Condition | None) -> Wrapped:
+    """The adapter's entry.
+
+    Raises:
+        ExportError: a distribution that is neither a flow nor a mixture.
+    """
+    if isinstance(flow, GMM):
+        return ZukoMixture(flow, event_shape, context)
+    if isinstance(flow, Flow):
+        return ZukoFlow(flow, event_shape, context)
+    raise ExportError(
+        f"{type(flow).__name__} of zuko is neither a Flow nor a GMM, which are what can be wrapped",
+        hint="Wrap the flow that it is a part of, or subclass zoo.Wrapped.",
+    )
+
+
+class ZukoFlow(Wrapped):
+    """x → z by ``transform.call_and_ladj``, z → x by ``transform.inv``, and a base of normals or uniforms."""
+
+    def __init__(self, flow: Flow, event_shape: Sequence[int] | None, context: int | Condition | None) -> None:
+        super().__init__(flow, event_shape, context)
+        base = flow.base(None)
+        if isinstance(base, BoxUniform):
+            low, high = base.base_dist.low, base.base_dist.high
+            self.support = (float(low.min()), float(high.max()))
+        elif not isinstance(base, DiagNormal):
+            raise ExportError(
+                f"the base {type(base).__name__} of {self.named} is neither DiagNormal nor BoxUniform",
+                hint="Subclass zoo_zuko.wrapped.ZukoFlow, with noises and from_noise of that base.",
+            )
+        self.resolution = self._resolution()
+
+    def _resolution(self) -> float:
+        """The tolerance of the bisections that sampling takes, or 0 if it takes none."""
+        widths = [0.0]
+
+        def noted(f: Any, y: Tensor, a: Any, b: Any, n: int = 16, phi: Any = ()) -> Tensor:
+            widths.append(float((torch.as_tensor(b) - torch.as_tensor(a)).abs().max()) / 2**n)
+            return torch.as_tensor(bisection(f, y, a, b, n, phi))
+
+        context = None
+        if self.condition is not None:
+            context = self._like.new_zeros(1, *(int(size) for size in self.condition.parts[0].shape))
+        with replaced((transforms, "bisection", noted)), torch.no_grad(), contextlib.suppress(Exception):
+            self.inverse(self._like.new_zeros(1, *self.event_shape), context)  # what fails is told when it is tried
+        return max(widths)
+
+    @override
+    def own_event_shape(self) -> tuple[int, ...] | None:
+        return tuple(self.flow.base(None).event_shape)
+
+    @property
+    @override
+    def noises(self) -> tuple[Noise, ...]:
+        return (Noise("z", self.event_shape, "normal" if self.support is None else "uniform"),)
+
+    @override
+    def from_noise(self, noise: Mapping[str, Tensor], condition: ReceivedCondition = None) -> Tensor:
+        base = self.flow.base(None).base_dist
+        z: Tensor = (
+            base.loc + base.scale * noise["z"]
+            if self.support is None
+            else (base.low + (base.high - base.low) * noise["z"])
+        )
+        return z
+
+    @override
+    def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        x: Tensor = self.flow.transform(self.context_of_flow(condition)).inv(z)
+        return x
+
+    @override
+    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
+        return density
+
+    @override
+    def mended(self) -> AbstractContextManager[object]:
+        return mends.mended()
+
+
+class ZukoMixture(Wrapped):
+    """A mixture of normals: Gumbel noise chooses the component, and normals a point of it."""
+
+    @override
+    def own_event_shape(self) -> tuple[int, ...] | None:
+        return (int(self.flow.shapes[1][1]),)
+
+    @property
+    @override
+    def noises(self) -> tuple[Noise, ...]:
+        return (Noise("component", (self.flow.components,), "gumbel"), Noise("z", self.event_shape))
+
+    @override
+    def draw(self, noise: Mapping[str, Tensor], condition: ReceivedCondition = None) -> Tensor:
+        mixture, z = self.flow(self.context_of_flow(condition)), noise["z"].unsqueeze(-2)
+        best = (mixture.logits + noise["component"]).argmax(-1, keepdim=True)
+        chosen = (torch.arange(self.flow.components) == best).to(z)
+        if self.flow.covariance_type == "full":
+            each = mixture.base.loc + (mixture.base.scale_tril * z.unsqueeze(-2)).sum(-1)
+        else:
+            each = mixture.base.base_dist.loc + mixture.base.base_dist.scale * z
+        x: Tensor = (chosen.unsqueeze(-1) * each).sum(-2)
+        return x
+
+    @override
+    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
+        return density
+
+    @override
+    def mended(self) -> AbstractContextManager[object]:
+        return mends.mended()

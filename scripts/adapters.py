@@ -1,0 +1,137 @@
+"""Export other libraries' flows, and write the table in docs/adapters.md.
+
+    pip install 'genzoo[cpu,freia,nflows,normflows,zuko]'
+    python scripts/adapters.py                    # every row: some ten minutes of CPU
+    python scripts/adapters.py zuko "nflows MAF"  # rows whose name begins so; the others stay as they are
+
+Each flow of scripts/adapter_cases.py is exported, and its bundle run in ONNX Runtime on noise and data that neither the
+trace nor the proof has seen, ordinary ones and those times 3 and 10. What it is compared with comes from the library
+alone, in a process of its own that never imports genzoo. Rows are kept in benchmarks/adapters.json.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from adapter_cases import CASES, CONTEXT
+from document import fill, table
+
+ROOT = Path(__file__).parent.parent
+KEPT = ROOT / "benchmarks" / "adapters.json"
+HEAD = ["library", "class", "context", "sampling", "scoring", "CPU s", "KB"]
+
+
+def references(names: list[str], folder: Path) -> None:
+    """Inputs, and what the library makes of them, as one file a case; run without genzoo."""
+    for number, name in enumerate(names):
+        case, context = CASES[name]
+        model, inputs = case.model(context), case.inputs(context)
+        arrays = dict(inputs)
+        try:
+            with torch.no_grad():
+                if case.sample is not None:
+                    arrays["sampled"] = case.sample(model, inputs["z"], inputs.get("c"))
+                if case.score is not None:
+                    arrays["scored"] = case.score(model, inputs["x"], inputs.get("c"))
+        except Exception as error:  # the library's own failure is a finding
+            (folder / f"{number}.txt").write_text(f"the library fails: {type(error).__name__}: {error}")
+        np.savez(folder / f"{number}.npz", **{key: value.detach().numpy() for key, value in arrays.items()})
+    assert not any(name.partition(".")[0] == "zoo" for name in sys.modules), (
+        "the reference is to know nothing of genzoo"
+    )
+
+
+def measured(name: str, reference: dict[str, Any], failure: str) -> dict[str, object]:
+    """One row: the differences of both directions, the CPU seconds of the export, and the bundle's size."""
+    import zoo
+    from zoo import runtime
+    from zoo.bundle.differences import relative_difference
+
+    case, context = CASES[name]
+    row: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "out"
+        begin = time.process_time()
+        try:
+            wrapped = zoo.wrap(case.model(context), context=CONTEXT if context else None)
+            zoo.export(wrapped, folder)
+        except zoo.ZooError as error:
+            return {"reason": failure or f"{type(error).__name__}: {error}"}
+        row["seconds"] = round(time.process_time() - begin, 1)
+        row["bytes"] = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in (".onnx", ".safetensors"))
+        bundle = runtime.load(folder)
+        context_arrays = {"condition": reference["c"]} if context else {}
+        for key, graph, port, unit in (("sampled", "inverse", "z", 1.0), ("scored", "log_prob", "x", 4.0)):
+            if key in reference and graph in bundle.manifest.graphs:
+                (actual,) = (
+                    bundle.session(graph).run(bundle_feeds(bundle, graph, port, reference, context_arrays)).values()
+                )
+                row[key] = float(relative_difference(actual, reference[key], unit))
+    return row
+
+
+def bundle_feeds(
+    bundle: Any, graph: str, port: str, reference: dict[str, Any], context: dict[str, Any]
+) -> dict[str, Any]:
+    """The inputs of a graph, with contexts encoded where the bundle has an encoder."""
+    if context and "condition" in bundle.manifest.graphs:
+        context = bundle.session("condition").run(context)
+    return {port: reference[port], **context}
+
+
+def main() -> None:
+    """Measure the rows that are asked for, and write the table."""
+    asked = sys.argv[1:]
+    if asked[:1] == ["--references"]:
+        references(json.loads(asked[1]), Path(asked[2]))
+        return
+    names = [name for each in asked or [""] for name in CASES if name.startswith(each)]
+    names = list(dict.fromkeys(names))
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, __file__, "--references", json.dumps(names), folder], check=True)
+        warm()
+        for number, name in enumerate(names):
+            failed = Path(folder) / f"{number}.txt"
+            with np.load(Path(folder) / f"{number}.npz") as reference:
+                arrays = dict(reference)
+            row = measured(name, arrays, failed.read_text() if failed.exists() else "")
+            print(name, row, flush=True)
+            kept = {**(json.loads(KEPT.read_text("utf-8")) if KEPT.exists() else {}), name: row}
+            ordered = {each: kept[each] for each in CASES if each in kept}
+            KEPT.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    written()
+
+
+def warm() -> None:
+    """Collect torch's translations, which takes seconds once a process, before anything is measured."""
+    from zoo_onnx.torch_exporter import _registry
+
+    _registry(18)
+
+
+def written() -> None:
+    """Write the table of the rows that are kept."""
+    kept = json.loads(KEPT.read_text("utf-8"))
+    rows = []
+    for name, row in kept.items():
+        case, context = CASES[name]
+        what = [f"{case.library} {version(case.library)}", f"`{case.name}`", "yes" if context else ""]
+        if "reason" in row:
+            rows.append([*what, f"refused: {str(row['reason']).replace('|', '/')}", "", "", ""])
+            continue
+        each = [f"{row[key]:.0e}" if key in row else "not in the library" for key in ("sampled", "scored")]
+        rows.append([*what, *each, f"{row['seconds']:.1f}", f"{row['bytes'] / 1024:.0f}"])
+    fill(ROOT / "docs" / "adapters.md", "table", table(HEAD, rows))
+
+
+if __name__ == "__main__":
+    main()

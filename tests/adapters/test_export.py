@@ -1,0 +1,92 @@
+"""Other libraries' flows, exported by zoo.wrap and zoo.export, against the libraries' own functions."""
+
+import importlib
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx_ir")
+
+from adapter_cases import CASES, CONTEXT  # noqa: E402 - after the checks, and from scripts
+
+import zoo  # noqa: E402
+from zoo import runtime  # noqa: E402
+from zoo.bundle.differences import relative_difference  # noqa: E402
+
+#: samples amplify rounding where inputs are ten deviations from the mean
+TOLERANCE = 1e-3
+#: what is refused, and how the reason begins
+REFUSED = {"nflows NaiveLinear": "NaiveLinear|NaN|torch.solve"}
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in REFUSED])
+@pytest.mark.sample("nflows MAF, embedded | c")
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+def test_a_bundle_computes_what_the_library_does(name, tmp_path):
+    case, context = CASES[name]
+    pytest.importorskip(case.library)
+    model, inputs = case.model(context), case.inputs(context)
+    folder = zoo.export(zoo.wrap(model, context=CONTEXT if context else None), tmp_path / "out")
+    bundle = runtime.load(folder)
+    given = {"condition": inputs["c"].numpy()} if context else {}
+    if context and "condition" in bundle.manifest.graphs:
+        given = bundle.session("condition").run(given)
+    with torch.no_grad():
+        if case.sample is not None:
+            (x,) = bundle.session("inverse").run({"z": inputs["z"].numpy(), **given}).values()
+            assert relative_difference(x, case.sample(model, inputs["z"], inputs.get("c")).numpy(), 1.0) < TOLERANCE
+        if case.score is not None:
+            (p,) = bundle.session("log_prob").run({"x": inputs["x"].numpy(), **given}).values()
+            assert relative_difference(p, case.score(model, inputs["x"], inputs.get("c")).numpy(), 4.0) < TOLERANCE
+    assert bundle.manifest.model["origin"]["library"] == case.library
+
+
+@pytest.mark.parametrize(
+    ("library", "build", "message"),
+    [
+        (
+            "nflows",
+            lambda m: _flow(importlib.import_module("nflows.transforms").ActNorm(4)),
+            r"ActNorm \(_transform\) of Flow was never initialised",
+        ),
+        (
+            "normflows",
+            lambda m: m.NormalizingFlow(m.distributions.DiagGaussian(4), [m.flows.ActNorm((4,))]),
+            r"ActNorm \(flows\.0\) of NormalizingFlow was never initialised",
+        ),
+        (
+            "normflows",
+            lambda m: m.NormalizingFlow(m.distributions.GaussianPCA(4, latent_dim=2), []),
+            r"the base GaussianPCA of NormalizingFlow is none of DiagGaussian",
+        ),
+    ],
+)
+def test_what_an_adapter_cannot_take_is_refused_by_name(library, build, message):
+    module = pytest.importorskip(library)
+    with pytest.raises(zoo.ExportError, match=message) as caught:
+        zoo.wrap(build(module), event_shape=(4,))
+    assert caught.value.hint
+
+
+def _flow(transform):
+    from nflows import distributions, flows
+
+    return flows.Flow(transform, distributions.StandardNormal([4]))
+
+
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve:UserWarning")  # by which nflows inverts
+def test_nflows_caches_do_not_outlive_the_weights():
+    """A cache would keep the matrix of before, and cannot be copied with its gradient."""
+    transforms = pytest.importorskip("nflows.transforms")
+    import copy
+
+    flow = _flow(transforms.LULinear(4, using_cache=True)).eval()
+    z = torch.randn(2, 4)
+    flow._transform.inverse(z)  # fills the cache
+    wrapped = zoo.wrap(flow)
+    with torch.no_grad():
+        flow._transform.bias += 1
+        flow._transform.lower_entries += 0.5
+        fresh = copy.deepcopy(wrapped)
+        expected = fresh.flow._transform.inverse_no_cache(z)[0]
+        torch.testing.assert_close(wrapped.inverse(z), expected)

@@ -1,0 +1,54 @@
+"""Which line of other people's code failed, in words."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from zoo.errors import ExportError, ZooError
+
+#: packages whose lines are not to blame: those that trace and run, and this one
+_MACHINERY = ("torch", "zoo", "zoo_onnx", "onnx", "onnx_ir", "onnxscript", "contextlib", "numpy", "sympy")
+
+
+@contextlib.contextmanager
+def told(what: str, error_type: type[ZooError] = ExportError, hint: str | None = None) -> Iterator[None]:
+    """A block whose errors become ZooErrors that name the line of the code that raised them.
+
+    Args:
+        what: the beginning of the message.
+        error_type: the error to raise.
+        hint: what to do.
+    """
+    try:
+        yield
+    except ZooError:
+        raise
+    except Exception as error:  # other people's code raises exceptions of all kinds
+        text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        message = f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+        at = line_of(error)
+        raise error_type(f"{what}: {message}" + (f" ({at})" if at else ""), hint=hint) from error
+
+
+def line_of(error: BaseException) -> str:
+    """The innermost line of code that is not torch's nor ours: ``RealNVP, coupling.py:76 of nflows``; or nothing."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    best = ""
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        for frame, number in traceback.walk_tb(each.__traceback__):
+            if (package := _package(frame)) not in _MACHINERY:
+                owner = frame.f_locals.get("self")
+                cls = f"{type(owner).__name__}, " if owner is not None else ""
+                best = f"{cls}{Path(frame.f_code.co_filename).name}:{number} of {package}"
+        each = each.__cause__ or each.__context__
+    return best
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
