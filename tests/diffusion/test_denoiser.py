@@ -164,6 +164,9 @@ def test_a_field_of_a_coupling_is_integrated_and_never_given_noise():
     with pytest.raises(UsageError, match="adds noise on the way"):
         coupled.sample(2, seed=0, sampler="ddim", steps=8, eta=1.0)
     assert path_from(coupled.path.describe()) == coupled.path
+    # a bundle stores no such table, which other runtimes would follow, and its proof runs none
+    cases = [case.get("sampler") for n in (1, 2) for case in coupled.sampling.sampling_cases(n)]
+    assert not noisy & {*cases, *(name for name, _ in coupled.sampling.tables())}
 
 
 @pytest.mark.slow
