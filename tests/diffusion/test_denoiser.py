@@ -16,6 +16,7 @@ from zoo import noise  # noqa: E402
 from zoo.errors import ConfigError, UnknownNameError, UsageError  # noqa: E402
 from zoo.paths import DDPMTable, LinearBeta, Retimed, Trigonometric, path_from  # noqa: E402
 from zoo.programs import Iterate, describe, program_from  # noqa: E402
+from zoo.samplers import BUILTIN  # noqa: E402
 from zoo_diffusion.foreign.conventions import CONVENTIONS  # noqa: E402
 
 #: times of our paths, and of them those of noise levels that float32 can tell
@@ -142,6 +143,30 @@ def test_euler_over_the_field_as_the_library_does_it_equals_ours(name):
         for k in range(steps):
             x = x + field(x, torch.full((5,), k / steps, dtype=torch.float64)) / steps
     torch.testing.assert_close(ours, x, rtol=1e-10, atol=1e-10)
+
+
+def test_a_field_of_a_coupling_is_integrated_and_never_given_noise():
+    """Its velocity is not a score, so samplers with fresh noise would draw from another distribution."""
+    coupled, independent = (
+        zoo.denoiser(Field(), event_shape=(2,), convention=name) for name in ("velocity-field", "torchcfm")
+    )
+    noisy = set()
+    for name in BUILTIN.keys() - {"unmasking"}:
+        if independent.table(name, 8).noise_scale.any():
+            noisy.add(name)
+            with pytest.raises(UsageError, match="adds noise on the way, which a field of coupled data and noise"):
+                coupled.sample(2, seed=0, sampler=name, steps=8)
+            with pytest.raises(UsageError, match="adds noise on the way"):
+                coupled.sample(2, seed=0, sampler=independent.table(name, 8))
+        else:
+            assert np.isfinite(coupled.sample(2, seed=0, sampler=name, steps=8).numpy()).all()
+    assert {"ddpm", "euler-ancestral"} <= noisy < BUILTIN.keys() - {"flow-euler", "heun", "ddim"}
+    with pytest.raises(UsageError, match="adds noise on the way"):
+        coupled.sample(2, seed=0, sampler="ddim", steps=8, eta=1.0)
+    assert path_from(coupled.path.describe()) == coupled.path
+    # a bundle stores no such table, which other runtimes would follow, and its proof runs none
+    cases = [case.get("sampler") for n in (1, 2) for case in coupled.sampling.sampling_cases(n)]
+    assert not noisy & {*cases, *(name for name, _ in coupled.sampling.tables())}
 
 
 @pytest.mark.slow

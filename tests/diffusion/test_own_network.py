@@ -287,5 +287,6 @@ def test_the_networks_time_alone_is_turned_and_older_readers_know_the_default():
     np.testing.assert_array_equal(forward.log_snr(t), back.log_snr(t))
     assert "data_at_one" not in forward.describe()
     assert path_from(back.describe()) == back
-    with pytest.raises(ConfigError, match="data_at_one is true or false"):
-        RectifiedFlow(data_at_one=1)
+    for name in ("data_at_one", "coupled"):
+        with pytest.raises(ConfigError, match=f"{name} is true or false"):
+            RectifiedFlow(**{name: 1})

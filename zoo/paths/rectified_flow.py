@@ -26,12 +26,16 @@ class RectifiedFlow(GaussianPath):
         time_scale: the network's time input at the end of its time: 1000, unless it was trained with another scale.
         data_at_one: whether the network's time goes from noise (0) to data, as the papers count. The path stays the
             same.
+        coupled: whether the noise that the network was trained with depends on the data, as with an optimal-transport
+            coupling, or is not standard normal. The velocity then still carries noise to data, but is not a score, so
+            no noise may be added on the way: only samplers without fresh noise apply.
     """
 
     shift: float = 1.0
     t_min: float = 1e-3
     time_scale: float = 1000.0
     data_at_one: bool = False
+    coupled: bool = False
     name: ClassVar[str] = "rectified-flow"
 
     def __post_init__(self) -> None:
@@ -40,8 +44,9 @@ class RectifiedFlow(GaussianPath):
             raise ConfigError("rectified-flow needs shift above 0 and t_min between 0 and 1")
         if not 0 < self.time_scale < np.inf:
             raise ConfigError(f"rectified-flow needs a finite time_scale above 0, not {self.time_scale}")
-        if not isinstance(self.data_at_one, bool):
-            raise ConfigError(f"rectified-flow: data_at_one is true or false, not {self.data_at_one!r}")
+        for name in ("data_at_one", "coupled"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"rectified-flow: {name} is true or false, not {getattr(self, name)!r}")
 
     @property
     def zero_terminal_snr(self) -> bool:
@@ -77,8 +82,9 @@ class RectifiedFlow(GaussianPath):
     def describe(self) -> dict[str, object]:
         """Name and parameters, omitting defaults that older readers do not know."""
         described = super().describe()
-        if not self.data_at_one:
-            del described["data_at_one"]
+        for name in ("data_at_one", "coupled"):
+            if not described[name]:
+                del described[name]
         if described["time_scale"] == 1000.0:
             del described["time_scale"]
         return described

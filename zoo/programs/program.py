@@ -211,6 +211,11 @@ class Iterate(Program):
         """Shape of one state, which sampling starts from as noise: that of a latent if there is a decoder."""
         return event_of(graphs, self.graph, "state", 2)
 
+    @property
+    def coupled(self) -> bool:
+        """Whether noise must not be added on the way (:class:`~zoo.paths.RectifiedFlow`)."""
+        return bool(self.path.get("coupled"))
+
     @override
     def summary(self) -> str:
         guided = f", guidance {self.guidance:g}" if self.guidance not in (None, 1) else ""
@@ -233,7 +238,7 @@ class Iterate(Program):
         """The model's defaults once, and short runs with and without noise and guidance."""
         if not is_gaussian(self.path):
             return [{}, {"steps": 5}] if n == 2 else [{"steps": 5}, {"steps": 3}]
-        short: dict[str, object] = {"sampler": "ddpm", "steps": 5}
+        short: dict[str, object] = {"sampler": "heun" if self.coupled else "ddpm", "steps": 5}
         if self.null_class is not None:
             short["guidance"] = 2.0
         return [{}, short] if n == 2 else [{"sampler": "ddim", "steps": 3}, short]
@@ -247,6 +252,8 @@ class Iterate(Program):
     @override
     def tables(self) -> tuple[tuple[str, int], ...]:
         usual = USUAL_TABLES if is_gaussian(self.path) else ()
+        if self.coupled:
+            usual = tuple((sampler, steps) for sampler, steps in usual if sampler != "ddpm")
         most = needed(self.path, "make step tables").timesteps
         if most is not None:
             usual = tuple((sampler, min(steps, most)) for sampler, steps in usual)

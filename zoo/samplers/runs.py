@@ -138,6 +138,11 @@ def _check(program: Iterate, table: StepTable, condition: Condition | None) -> N
         if condition is None or condition.plain:
             raise UsageError("guidance needs a model with a null class, which this one does not have")
         condition.nulls()  # raises an error that names the part without one
+    if program.coupled and table.noise_scale.any():
+        raise UsageError(
+            "this sampler adds noise on the way, which a field of coupled data and noise does not allow",
+            hint="Its velocity is not a score. Take one without fresh noise: flow-euler, heun, or ddim with eta=0.",
+        )
     if not program.learned_variance and table.noise_range.any():
         raise UsageError("a learned variance needs a network that predicts it, which this model's does not")
 

@@ -27,8 +27,8 @@ Sources: Tong et al. 2024, arXiv:2302.00482 (torchcfm); Lipman et al. 2024, arXi
 al. 2022, arXiv:2206.00364, table 1 and appendix C (EDM); Ho et al. 2020; Salimans & Ho 2022 (v).
 
 A field that is not E[x₁ - x₀ | x] of independent normal noise x₀, as of a coupling or of another source, is integrated
-as well: with D = x + (1 - s)·dx/ds, every deterministic sampler solves dx/ds. Only samplers
-that add noise again do not apply to it.
+as well: with D = x + (1 - s)·dx/ds, every deterministic sampler solves dx/ds. Samplers that add noise on the way
+are refused for it (``coupled`` of the path).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _STRAIGHT = {"name": "rectified-flow"}
 _TO_DATA = Convention(_STRAIGHT, "velocity-to-data", "noise-to-data", _EULER)
 CONVENTIONS: dict[str, Convention] = {
     "torchcfm": _TO_DATA,
-    "velocity-field": _TO_DATA,
+    "velocity-field": Convention({**_STRAIGHT, "coupled": True}, "velocity-to-data", "noise-to-data", _EULER),
     "torchcfm-vp": Convention({"name": "trigonometric"}, "path-velocity", "noise-to-data", _EULER),
     "flow-matching": _TO_DATA,
     "flow-matching-vp": Convention({"name": "vp-linear"}, "path-velocity", "noise-to-data", _EULER),
