@@ -58,20 +58,21 @@ def test_torchcfms_tutorial_trains_exports_and_moves_eight_gaussians_as_its_own_
         pytest.importorskip(package)
     torchcfm_with_its_moons(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    names = run(TUTORIAL, steps=("20000", "400"))
+    names = run(TUTORIAL, steps=("20000", "2000"))
     from torchcfm.utils import torch_wrapper
 
     from zoo.runtime import load
 
-    start = names["sample_8gaussians"](200)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        start, moons = names["sample_8gaussians"](1000), names["sample_moons"](1000).numpy()
     # the tutorial's own module for its solver, by Euler's method
     field, x = torch_wrapper(names["model"]), start
     with torch.no_grad():
         for k in range(100):
             x = x + field(torch.tensor(k / 100), x) / 100
-    moved = load("moons.bundle").sample(200, noise=start.numpy())
+    moved = load("moons.bundle").sample(1000, noise=start.numpy())
     np.testing.assert_allclose(moved, x.numpy(), atol=1e-4)
-    moons = names["sample_moons"](200).numpy()
     assert np.abs(moved.mean(0) - moons.mean(0)).max() < 0.5
     assert np.abs(start.numpy().std(0) - moved.std(0)).max() > 1.0
 
