@@ -133,7 +133,7 @@ class TestMeasuring:
             PluginError, match=r"small cannot be measured on the test split: .*no such measure"
         ) as caught:
             run.train_recipe(gaussian, tmp_path / "m", installed())
-        assert "measures it again" in caught.value.hint
+        assert "to measure it again" in caught.value.hint
         card = ModelCard.from_folder(tmp_path / "m")
         assert card.metrics == {}
         assert card.density == "exact"
