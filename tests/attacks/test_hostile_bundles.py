@@ -288,7 +288,7 @@ ATTACKS = [
     ("a sample of many small sizes neither", "more than", field("event_shape", [1 << 20, 1 << 20])),
     ("a program that this version cannot run", "kind", field("programs.sample.kind", "exec")),
     ("a program over a graph that is not there", "missing graph", field("programs.sample.graph", "other")),
-    ("a newer format may mean anything", "bundle format 2", field("format.version", 2)),
+    ("a newer format may mean anything", "bundle format 3", field("format.version", 3)),
     ("a digest is 64 digits", "hexadecimal", text('"sha256": "', '"sha256": "0x')),
     ("an expression is no size", "name of a size", field(f"{GRAPH}.inputs.0.shape", ["__import__('os')", 2])),
     # -- the protobuf

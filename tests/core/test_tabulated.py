@@ -106,7 +106,7 @@ def test_a_description_is_json_and_comes_back_through_a_manifests_program():
     assert hash(path_from(described)) == hash(path)
     program = program_from(json.loads(json.dumps(describe(Iterate("step", path=described)))))
     assert path_from(program.path) == path
-    checker = schema._Checker(schema.load("manifest-1"))
+    checker = schema._Checker(schema.load("manifest-2"))
     checker.check(described, {"$ref": "#/$defs/path"}, "path")
     with pytest.raises(ValueError, match="too many"):
         checker.check({**described, "time": [0.0] * 4097}, {"$ref": "#/$defs/path"}, "path")

@@ -79,7 +79,7 @@ def rename_port(values):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v["format"].update(version=2), "bundle format 2"),
+        (lambda v: v["format"].update(version=3), "bundle format 3"),
         (lambda v: v.pop("graphs"), "not a valid manifest"),
         (lambda v: v["programs"]["sample"].update(kind="magic"), "'magic'"),
         (lambda v: v["programs"]["sample"].update(noise=None), "no input for the noise"),

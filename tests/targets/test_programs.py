@@ -162,17 +162,29 @@ def link(folder):
 
 
 def another_version(folder):
-    _change(folder, lambda values: values["format"].update(version=2))
+    _change(folder, lambda values: values["format"].update(version=3))
     return "version"
 
 
-def named_parts(folder):
+def parts_of_a_later_version(folder):
     parts = [{"name": "image", "modality": "image", "shape": [1, 2, 2]}]
     _change(folder, lambda values: values.update(condition={"parts": parts}))
+    return "states what its format, version 1, does not have"
+
+
+def noises_of_a_later_version(folder):
+    _change(folder, lambda values: values["programs"]["sample"].update(noise=[{"name": "z", "distribution": "normal"}]))
+    return "states what its format, version 1, does not have"
+
+
+def named_parts(folder):
+    parts_of_a_later_version(folder)
+    _change(folder, lambda values: values["format"].update(version=2))
     return "image"
 
 
 def condition_encoder(folder):
+    _change(folder, lambda values: values["format"].update(version=2))
     _change(folder, lambda values: values["programs"]["sample"].update(condition_encoder="log_prob"))
     return " condition"
 
@@ -208,7 +220,7 @@ def _change(folder, change):
     "damage",
     [
         *(damaged_byte, missing_file, link, another_version, name_outside, no_manifest, not_json, not_a_graph),
-        *(named_parts, condition_encoder),
+        *(named_parts, condition_encoder, parts_of_a_later_version, noises_of_a_later_version),
     ],
     ids=lambda damage: damage.__name__,
 )

@@ -59,10 +59,15 @@ def test_a_model_that_only_scores_scores_and_does_not_sample(node, package, copy
     assert tables == []
 
 
+def second(change):
+    """A change of a manifest that is of version 2 of the format, which has what is changed."""
+    return lambda manifest: (manifest["format"].update(version=2), change(manifest))
+
+
 def test_noise_that_cannot_be_drawn_here(node, package, copy):
     folder = copy()
     noise = [{"name": "z", "distribution": "cauchy"}]
-    restated(folder, lambda manifest: manifest["programs"]["sample"].update(noise=noise))
+    restated(folder, second(lambda manifest: manifest["programs"]["sample"].update(noise=noise)))
     script = """const model = await genzoo.open({ folder: given.folder, runtime: "onnxruntime-web" });
         return refused(() => model.sample(2, { seed: 0 }));"""
     message = said(node(package, script, folder=str(folder)))
@@ -91,18 +96,27 @@ def test_a_file_that_was_cut_off_or_lost(node, package, copy):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m["format"].update(version=2), "the bundle is of format 2; this module reads 1"),
+        (lambda m: m["format"].update(version=3), "the bundle is of format 3; this module reads 1 and 2"),
         (lambda m: m["format"].update(name="other"), "manifest.json is not that of a genzoo bundle"),
-        (lambda m: m.update(condition={"parts": []}), "the manifest has a condition without parts"),
+        (lambda m: m.update(condition={"parts": []}), "the manifest has parts, which format 1 does not have"),
         (
-            lambda m: m.update(condition={"parts": [{"name": "a", "modality": "smell", "shape": []}]}),
+            lambda m: (m.update(length={"end": 0}), m["programs"].update(sample=None)),
+            "the manifest has length, a model that only scores, which format 1 does not have",
+        ),
+        (
+            lambda m: m["programs"]["sample"].update(condition_encoder="c", noise=[]),
+            "the manifest has condition_encoder, several noises, which format 1 does not have",
+        ),
+        (second(lambda m: m.update(condition={"parts": []})), "the manifest has a condition without parts"),
+        (
+            second(lambda m: m.update(condition={"parts": [{"name": "a", "modality": "smell", "shape": []}]})),
             "part a of the condition is of the unknown kind smell",
         ),
         (
-            lambda m: m.update(condition={"parts": [{"name": "a", "modality": "numbers", "shape": [2]}]}),
+            second(lambda m: m.update(condition={"parts": [{"name": "a", "modality": "numbers", "shape": [2]}]})),
             "graph inverse takes no a",
         ),
-        (lambda m: m["programs"]["sample"].update(condition_encoder="c"), "graph inverse encodes no condition"),
+        (second(lambda m: m["programs"]["sample"].update(condition_encoder="c")), "graph inverse encodes no condition"),
         (lambda m: m.update(novelty=1), "the manifest has the fields novelty, which format 1 does not have"),
         (lambda m: m.pop("programs"), "the manifest has no programs"),
         (lambda m: m["noise"].update(generator="pcg64"), "noise of pcg64 by box-muller is not supported here"),

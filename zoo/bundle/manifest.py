@@ -1,7 +1,8 @@
 """The content of ``manifest.json``, and reading it from untrusted sources: every field is checked before anything else
 is opened.
 
-The fields are those of ``zoo/schema/manifest-1.json``; their consistency with each other is checked here.
+The fields are those of ``zoo/schema/manifest-2.json``, or in version 1 those of ``manifest-1.json``; their consistency
+with each other is checked here.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from zoo.programs.ports import Port
 
 MANIFEST = "manifest.json"
 FORMAT = "genzoo-bundle"
-VERSION = 1
+#: the newest version of the format, and those that are read
+VERSION, VERSIONS = 2, (1, 2)
 _MAX_BYTES = 4 << 20
 #: numbers in one sample
 _MAX_EVENT = 1 << 28
@@ -119,9 +121,12 @@ class Manifest:
         return program
 
     def to_json(self) -> str:
-        """The file's content; the same manifest gives the same bytes."""
+        """The file's content; the same manifest gives the same bytes.
+
+        It is of the oldest version that has all that it states, so that no reader is asked for more than it needs.
+        """
         values = {
-            "format": {"name": FORMAT, "version": VERSION},
+            "format": {"name": FORMAT, "version": VERSIONS[0]},
             "created_by": self.created_by,
             "model": dict(self.model),
             "event_shape": list(self.event_shape),
@@ -142,7 +147,13 @@ class Manifest:
             "proof": dict(self.proof),
             "files": records.write(dict(sorted(self.files.items()))),
         }
-        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        try:
+            schema.check(json.loads(text), f"manifest-{VERSIONS[0]}")
+        except ValueError:
+            values["format"] = {"name": FORMAT, "version": VERSION}
+            text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        return text
 
     @classmethod
     def from_json(cls, text: str, *, source: Path | str = MANIFEST) -> Manifest:
@@ -160,13 +171,14 @@ class Manifest:
         stated = values["format"]
         if stated.get("name") != FORMAT:
             raise BundleError(f"{source} is not a manifest of a genzoo bundle")
-        if stated.get("version") != VERSION:
+        version = stated.get("version")
+        if isinstance(version, bool) or version not in VERSIONS:
             raise BundleError(
-                f"{source} is of bundle format {stated.get('version')!r}; this version of genzoo reads {VERSION}",
+                f"{source} is of bundle format {version!r}; this version of genzoo reads {VERSION} and older",
                 hint="pip install --upgrade genzoo",
             )
         try:
-            schema.check(values, f"manifest-{VERSION}")
+            schema.check(values, f"manifest-{version}")
             manifest = cls._from_values(values)
             for problem in manifest._problems():
                 raise BundleError(problem)

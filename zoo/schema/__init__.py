@@ -1,6 +1,6 @@
 """The JSON Schemas of genzoo's files, and the part of JSON Schema that they use.
 
-Readers enforce the published schema itself: ``manifest-1.json`` is read here, so the two cannot differ. A test ensures
+Readers enforce the published schema itself: ``manifest-2.json`` is read here, so the two cannot differ. A test ensures
 that :func:`check` and the package ``jsonschema`` agree on valid and invalid manifests. One rule is stricter
 here: an integer must be written without a fraction (``1.0`` is not one), as every typed language reads it.
 """

@@ -8,7 +8,7 @@
     from sample import Model
     x = Model("bundle").sample(4, seed=0, condition=3)            float32 [4, *event], in data units
 
-It follows docs/bundle-format.md of genzoo, version 1. Copy it, read it, change it: Apache-2.0.
+It follows docs/bundle-format.md of genzoo, versions 1 and 2. Copy it, read it, change it: Apache-2.0.
 """
 
 import argparse
@@ -149,8 +149,13 @@ class Model:
         self.folder, self.providers, self.sessions = pathlib.Path(folder), list(providers), {}
         require((self.folder / "manifest.json").is_file(), f"{folder} is not a bundle: it has no manifest.json")
         self.manifest = m = json.loads((self.folder / "manifest.json").read_text("utf-8"))
-        require(m["format"] == {"name": "genzoo-bundle", "version": 1}, f"{folder} is of another format: {m['format']}")
-        encodes = any(p and p.get("condition_encoder") for p in m["programs"].values())
+        readable = m["format"] in ({"name": "genzoo-bundle", "version": version} for version in (1, 2))
+        require(readable, f"{folder} is of another format: {m['format']}")
+        programs = [p for p in m["programs"].values() if p]
+        later = "length" in m or "parts" in (m["condition"] or {}) or not m["programs"]["sample"]
+        later = later or any("condition_encoder" in p or isinstance(p.get("noise"), list) for p in programs)
+        require(m["format"]["version"] > 1 or not later, f"{folder} states what its format, version 1, does not have")
+        encodes = any(p.get("condition_encoder") for p in programs)
         require(m["condition"] or not encodes, "it encodes a condition that the model does not have")
         for name, info in m["files"].items():
             file = self.folder / name

@@ -25,16 +25,33 @@ export function manifestOf(bytes) {
   }
   if (manifest?.format?.name !== "genzoo-bundle") throw new ZooError("manifest.json is not that of a genzoo bundle");
   const { version } = manifest.format;
-  if (version !== 1) throw new ZooError(`the bundle is of format ${version}; this module reads 1`, "Get a newer genzoo.mjs.");
+  if (version !== 1 && version !== 2) {
+    throw new ZooError(`the bundle is of format ${version}; this module reads 1 and 2`, "Get a newer genzoo.mjs.");
+  }
   const unknown = Object.keys(manifest).filter((field) => !FIELDS.includes(field));
   const lacking = FIELDS.filter((field) => !Object.hasOwn(manifest, field) && !OPTIONAL.includes(field));
-  if (unknown.length) throw new ZooError(`the manifest has the fields ${unknown.join(", ")}, which format 1 does not have`);
+  if (unknown.length) throw new ZooError(`the manifest has the fields ${unknown.join(", ")}, which format ${version} does not have`);
   if (lacking.length) throw new ZooError(`the manifest has no ${lacking.join(", ")}`, AGAIN);
+  if (version === 1) checkFirst(manifest);
   const { generator, normals } = manifest.noise;
   if (generator !== "philox4x32-10" || normals !== "box-muller") {
     throw new ZooError(`noise of ${generator} by ${normals} is not supported here`);
   }
   return manifest;
+}
+
+/** Refuses what version 1 of the format does not have. */
+function checkFirst(manifest) {
+  const programs = Object.values(manifest.programs).filter((program) => program);
+  const later = {
+    length: manifest.length !== undefined,
+    parts: manifest.condition?.parts !== undefined,
+    condition_encoder: programs.some((program) => program.condition_encoder !== undefined),
+    "several noises": programs.some((program) => Array.isArray(program.noise)),
+    "a model that only scores": !manifest.programs.sample,
+  };
+  const names = Object.keys(later).filter((name) => later[name]);
+  if (names.length) throw new ZooError(`the manifest has ${names.join(", ")}, which format 1 does not have`);
 }
 
 export class Bundle {

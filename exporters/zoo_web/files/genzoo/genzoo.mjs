@@ -8,7 +8,7 @@
  *     const { data, shape } = await model.sample(4, { seed: 0, condition: 3 });
  *
  * The same seed gives the samples that PyTorch and Python's ONNX Runtime give, up to rounding: sample i is the same
- * alone or among a thousand. The bundle format is specified in docs/bundle-format.md of genzoo, version 1; this
+ * alone or among a thousand. The bundle format is specified in docs/bundle-format.md of genzoo, versions 1 and 2; this
  * module follows the programs `direct`, `iterate` and `fused`, and scores by `direct`. It needs nothing but ONNX Runtime, which is
  * passed in, and has no build step.
  *

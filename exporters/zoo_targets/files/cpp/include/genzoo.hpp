@@ -8,7 +8,7 @@
 //     std::vector<double> nats = model.log_prob(x, options);
 //
 // Needs C++17 and ONNX Runtime. All errors are of type genzoo::Error, whose what() is one sentence.
-// It follows docs/bundle-format.md of genzoo, version 1. Copy it, read it, change it: Apache-2.0.
+// It follows docs/bundle-format.md of genzoo, versions 1 and 2. Copy it, read it, change it: Apache-2.0.
 #pragma once
 
 #include <algorithm>

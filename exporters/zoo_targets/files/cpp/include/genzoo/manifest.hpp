@@ -255,14 +255,27 @@ inline void check(const Manifest& manifest, const Program& program) {
   }
 }
 
+/// Refuses what version 1 of the format does not have.
+inline void check_first(const json::Value& value) {
+  const auto* condition = value.find("condition");
+  bool later = value.find("length") || (condition && condition->find("parts")) || !value.at("programs").find("sample");
+  for (const char* name : {"sample", "log_prob", "fused"})
+    if (const auto* program = value.at("programs").find(name)) {
+      const auto* noise = program->find("noise");
+      later = later || program->find("condition_encoder") || (noise && noise->is_list());
+    }
+  if (later) throw Error("it states what its format, version 1, does not have");
+}
+
 }  // namespace detail
 
 /// A manifest. Throws Error if it is invalid or of another version.
 inline Manifest manifest_from(const json::Value& value) {
   const json::Value& format = value.at("format");
   if (format.at("name").text() != "genzoo-bundle") throw Error("it is not that of a genzoo bundle");
-  if (const std::uint64_t version = format.at("version").whole(); version != 1)
-    throw Error("it is of version " + std::to_string(version) + ", and this program reads 1");
+  if (const std::uint64_t version = format.at("version").whole(); version < 1 || version > 2)
+    throw Error("it is of version " + std::to_string(version) + ", and this program reads 1 and 2");
+  if (format.at("version").whole() == 1) detail::check_first(value);
   Manifest found;
   if (const auto* name = value.at("model").find("name")) found.name = name->text();
   found.event_shape = detail::shape_of(value.at("event_shape"));
