@@ -44,6 +44,7 @@ def definite(a):
 
 
 #: operator -> (function that calls it, inputs)
+MATRIX = torch.arange(1.0, 10.0).reshape(3, 3)
 CASES = {
     aten.log_sigmoid.default: [(aten.log_sigmoid, row(-INF, -200, -30, -1, 0, 1e-8, 30, INF))],
     aten.log_sigmoid_forward.default: [(lambda x: aten.log_sigmoid_forward(x)[0], row(-200, -30, 1e-8, 30))],
@@ -115,6 +116,12 @@ CASES = {
         (lambda x: 1.5 - x, row(-3, 0, 1e30)),
         (lambda x: aten.rsub(x, 2, 0.5), row(-3, 0, 1e30)),
     ],
+    # tensors of different ranks under `...`, written out or not, and sums over letters
+    aten.einsum.default: [
+        (lambda x: torch.einsum("...ij,jk->...ik", x.reshape(-1, 2, 3), MATRIX.to(x)).flatten(1), row(*range(6))),
+        (lambda x: torch.einsum("...i,ij", x.reshape(-1, 2, 3), MATRIX.to(x)).flatten(1), row(*range(6))),
+        (lambda x: torch.einsum("...i, ...i -> ...", x.reshape(-1, 2, 3), MATRIX.to(x)[0]), row(*range(6))),
+    ],
     aten.movedim.int: [
         (lambda x: x.reshape(-1, 3, 2).movedim(1, -1).flatten(1), row(*range(6))),
         (lambda x: x.reshape(-1, 1, 3, 2).movedim(-1, 1).flatten(1), row(*range(6))),
@@ -142,7 +149,13 @@ def test_every_translation_has_its_cases():
 @pytest.mark.sample(
     *("aten.logdet.default-1", "aten.linalg_solve_triangular.default-0", "aten.linalg_inv.default-0"),
     *("aten.linalg_cholesky.default-0", "aten.searchsorted.Tensor-1", "aten.lgamma.default-0", "aten.log1p.default-0"),
-    *("aten.diff.default-1", "aten.rsub.Scalar-1", "aten.movedim.int-1"),
+    *(
+        "aten.diff.default-1",
+        "aten.einsum.default-0",
+        "aten.einsum.default-1",
+        "aten.rsub.Scalar-1",
+        "aten.movedim.int-1",
+    ),
     *("aten.erfinv.default-0", "aten.cumprod.default-1", "aten.log_sigmoid.default-0"),
 )
 @pytest.mark.parametrize(
