@@ -35,6 +35,16 @@ def field(path, value):
     return lambda v: v.manifest(change)
 
 
+def later(path, value):
+    """Set one field of a manifest of version 2, which first had it."""
+
+    def change(victim):
+        field("format.version", 2)(victim)
+        field(path, value)(victim)
+
+    return change
+
+
 def text(old, new):
     return lambda v: (v / "manifest.json").write_text((v / "manifest.json").read_text().replace(old, new, 1))
 
@@ -556,16 +566,17 @@ ATTACKS = [
     # -- what fits, and makes no sense
     ("samples of another shape than the graph's", "shape", field("event_shape", [3])),
     ("a sampler without noise", "no input for the noise", field("programs.sample.noise", None)),
-    ("noise of another distribution", "is not one of", field("programs.sample.noise", [_noise("z", "cauchy")])),
-    ("no noises", "too few", field("programs.sample.noise", [])),
-    ("a noise twice", "cannot run", field("programs.sample.noise", [_noise("z", "normal"), _noise("z", "uniform")])),
+    ("noise of another distribution", "is not one of", later("programs.sample.noise", [_noise("z", "cauchy")])),
+    ("no noises", "too few", later("programs.sample.noise", [])),
+    ("a noise twice", "cannot run", later("programs.sample.noise", [_noise("z", "normal"), _noise("z", "uniform")])),
     (
         "a noise that the graph lacks",
         "graph inverse takes z, expected w",
-        field("programs.sample.noise", [_noise("w", "normal")]),
+        later("programs.sample.noise", [_noise("w", "normal")]),
     ),
-    ("a length of two rules", "the end of an event is marked by", field("length", {"end": 0, "mask": 1})),
-    ("a length that events lack", "end by a mask", field("length", {"mask": 1})),
+    ("a length of two rules", "the end of an event is marked by", later("length", {"end": 0, "mask": 1})),
+    ("a length in a version without lengths", "length", field("length", {"end": 0})),
+    ("a length that events lack", "end by a mask", later("length", {"mask": 1})),
 ]
 
 

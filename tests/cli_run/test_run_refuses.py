@@ -164,7 +164,7 @@ def test_altered_weights(zoo, copy):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"version": 1', '"version": 2', "bundle format 2"),
+        ('"version": 1', '"version": 3', "bundle format 3"),
         ('"graphs"', '"graps"', "not a valid manifest"),
         ("{", "", "not"),
     ],
