@@ -261,7 +261,8 @@ def test_a_file_that_is_not_listed_is_refused(cpp, bundles, copied):
         (lambda m: m["graphs"]["inverse"].update(outputs=[]), "graph inverse has no output"),
         (lambda m: m["programs"]["sample"].update(noise="zz"), "graph inverse takes no zz"),
         (lambda m: m["programs"]["sample"].update(kind="dance"), "unknown kind dance"),
-        (lambda m: m["programs"].pop("sample"), "moons-nsf only scores data"),
+        (lambda m: m["programs"].pop("sample"), "its format, version 1, does not have"),
+        (lambda m: (m["format"].update(version=2), m["programs"].pop("sample")), "moons-nsf only scores data"),
         (lambda m: m.update(files=3), "is not an object"),
     ],
 )

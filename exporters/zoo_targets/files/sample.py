@@ -152,7 +152,7 @@ class Model:
         readable = m["format"] in ({"name": "genzoo-bundle", "version": version} for version in (1, 2))
         require(readable, f"{folder} is of another format: {m['format']}")
         programs = [p for p in m["programs"].values() if p]
-        later = "length" in m or "parts" in (m["condition"] or {}) or not m["programs"]["sample"]
+        later = "length" in m or "parts" in (m["condition"] or {}) or not m["programs"].get("sample")
         later = later or any("condition_encoder" in p or isinstance(p.get("noise"), list) for p in programs)
         require(m["format"]["version"] > 1 or not later, f"{folder} states what its format, version 1, does not have")
         encodes = any(p.get("condition_encoder") for p in programs)
