@@ -44,7 +44,7 @@ def definite(a):
 
 
 #: operator -> (function that calls it, inputs)
-MATRIX = torch.arange(1.0, 10.0).reshape(3, 3)
+WIDE = torch.arange(1.0, 10.0).reshape(3, 3)
 CASES = {
     aten.log_sigmoid.default: [(aten.log_sigmoid, row(-INF, -200, -30, -1, 0, 1e-8, 30, INF))],
     aten.log_sigmoid_forward.default: [(lambda x: aten.log_sigmoid_forward(x)[0], row(-200, -30, 1e-8, 30))],
@@ -118,9 +118,9 @@ CASES = {
     ],
     # tensors of different ranks under `...`, written out or not, and sums over letters
     aten.einsum.default: [
-        (lambda x: torch.einsum("...ij,jk->...ik", x.reshape(-1, 2, 3), MATRIX.to(x)).flatten(1), row(*range(6))),
-        (lambda x: torch.einsum("...i,ij", x.reshape(-1, 2, 3), MATRIX.to(x)).flatten(1), row(*range(6))),
-        (lambda x: torch.einsum("...i, ...i -> ...", x.reshape(-1, 2, 3), MATRIX.to(x)[0]), row(*range(6))),
+        (lambda x: torch.einsum("...ij,jk->...ik", x.reshape(-1, 2, 3), WIDE.to(x)).flatten(1), row(*range(6))),
+        (lambda x: torch.einsum("...i,ij", x.reshape(-1, 2, 3), WIDE.to(x)).flatten(1), row(*range(6))),
+        (lambda x: torch.einsum("...i, ...i -> ...", x.reshape(-1, 2, 3), WIDE.to(x)[0]), row(*range(6))),
     ],
     aten.movedim.int: [
         (lambda x: x.reshape(-1, 3, 2).movedim(1, -1).flatten(1), row(*range(6))),
