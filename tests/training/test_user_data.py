@@ -278,3 +278,24 @@ def test_zoo_data_shows_columns_and_what_keeps_them_from_training(table, tmp_pat
     shown = run("data", table, "--missing", "indicator")
     assert "Body height" in shown.stdout
     assert "2024-01-01 to 2024-12-28" in shown.stdout.replace("  ", " ")
+
+
+def test_data_that_stay_on_disk_train_to_the_same_weights(tmp_path, monkeypatch):
+    """As documented: a mapped array, and pictures that are decoded batch by batch, change no byte."""
+    from zoo.reading.formats import arrays, pictures
+
+    image = pytest.importorskip("PIL.Image")
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "rows.npy", random.normal(size=(200, 3)).astype(np.float32))
+    (tmp_path / "photos").mkdir()
+    for i, pixels in enumerate(random.integers(0, 256, (60, 4, 4), dtype=np.uint8)):
+        image.fromarray(pixels).save(tmp_path / "photos" / f"{i:02}.png")
+
+    def trained(name):
+        model = zoo.train("nsf-coupling", data=str(tmp_path / name), steps=3)
+        return {key: value.numpy().tobytes() for key, value in model.state_dict().items()}
+
+    before = {name: trained(name) for name in ("rows.npy", "photos")}
+    for module in (arrays, pictures):
+        monkeypatch.setattr(module, "IN_MEMORY", 0)
+    assert {name: trained(name) for name in before} == before
