@@ -180,7 +180,7 @@ def trained_on(source: Source | ModelCard) -> TrainedOn | None:
     """The data that a model was trained on, by its recipe, else by the ``data`` of its card or manifest; or None.
 
     Raises:
-        ConfigError: a recipe that cannot be read.
+        ConfigError: a recipe that cannot be read, or options that are not a table.
     """
     card = source if isinstance(source, ModelCard) else source.card
     if card is not None and card.recipe is not None:
@@ -195,8 +195,10 @@ def trained_on(source: Source | ModelCard) -> TrainedOn | None:
     name, options = (stated.get("name"), stated.get("options")) if isinstance(stated, Mapping) else (None, None)
     if not isinstance(name, str) or not name:
         return None
+    if options is not None and not isinstance(options, Mapping):
+        raise ConfigError(f"{source.name} states options of its data set {name} that are not a table")
     path = stated.get("path", "") if isinstance(stated, Mapping) else ""
-    return TrainedOn(name, options if isinstance(options, Mapping) else None, path if isinstance(path, str) else "")
+    return TrainedOn(name, options, path if isinstance(path, str) else "")
 
 
 def data_of_model(
