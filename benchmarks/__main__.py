@@ -3,7 +3,7 @@
     python -m benchmarks                          # all sections into benchmarks/results.json, then the page
     python -m benchmarks --seconds 900            # ends by then; run again to go on with what was not reached
     python -m benchmarks --only sampling flows    # some sections
-    python -m benchmarks --quick -o /tmp/x.json   # each section in little, to see that it works; its page is a draft
+    python -m benchmarks --quick -o quick.json    # each section in little, to see that it works; its page is a draft
     python -m benchmarks --page                   # the page alone, from the JSON alone
 
 Peers are measured in the same run: they take turns in one process, with as many threads as each other and none that

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gpu_run.asking import Asked
+from gpu_run.asking import Asked, interrupted, stopping
 from gpu_run.environment import ROOT, machine, make_importable
 
 #: seconds kept for the last writing
@@ -40,7 +40,7 @@ def main(about: str | None, began: float) -> int:
         environment = {**make_importable(Path(scratch)), **ONE_THREAD, **NO_SPINNING}
         if arguments.page:
             return _page(arguments)
-        signal.signal(signal.SIGTERM, _interrupted)
+        signal.signal(signal.SIGTERM, interrupted)
         code = Run(arguments, began, Path(scratch), environment).whole()
         return code or (0 if arguments.quick else _page(arguments))
 
@@ -79,14 +79,6 @@ def _page(arguments: argparse.Namespace) -> int:
     page.write(stored, arguments.to)
     print(arguments.to)
     return 0
-
-
-class _Interrupted(BaseException):
-    """SIGTERM."""
-
-
-def _interrupted(*_: object) -> None:
-    raise _Interrupted
 
 
 class Run:
@@ -145,7 +137,7 @@ class Run:
 
     def whole(self) -> int:
         """Measure until all is done or the time is over; 1 if nothing is measured or the run was stopped."""
-        try:
+        with stopping(self._results, self._finish):
             self._write()
             for cell in self._plan:
                 entry = self._entries[cell.key]
@@ -157,16 +149,14 @@ class Run:
                 self._write()
             late = any(self._entries[cell.key]["status"] == "not reached" for cell in self._plan)
             self._results["ended"] = "when the time was over" if late else "complete"
-        except (_Interrupted, KeyboardInterrupt) as stopped:
-            self._results["ended"] = "by SIGTERM" if isinstance(stopped, _Interrupted) else "by SIGINT"
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            if self._worker is not None:
-                self._worker.end()
-            self._write()
         print(f"{self._arguments.output}: ended {self._results['ended']}")
         measured = any(entry["status"] == "measured" for entry in self._results["cells"])
         return 0 if measured and not self._results["ended"].startswith("by") else 1
+
+    def _finish(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+        self._write()
 
     def _left(self) -> float:
         return self._ends - time.monotonic()

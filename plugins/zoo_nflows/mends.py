@@ -14,8 +14,8 @@ from nflows.utils import torchutils
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.models import nflows_code
 from zoo.models.mending import Change, plain, replaced
+from zoo_nflows import shared
 
 _SPLINES = {
     "linear_spline": linear,
@@ -28,10 +28,10 @@ _SPLINES = {
 def mended() -> AbstractContextManager[object]:
     """A block in which nflows' transforms can be traced."""
     changes: list[Change] = [
-        (torch, "sigmoid", nflows_code.sigmoid),
-        (autoregressive.AutoregressiveTransform, "inverse", nflows_code.in_passes),
-        (coupling.CouplingTransform, "forward", nflows_code.coupling_forward),
-        (coupling.CouplingTransform, "inverse", nflows_code.coupling_inverse),
+        (torch, "sigmoid", shared.sigmoid),
+        (autoregressive.AutoregressiveTransform, "inverse", shared.in_passes),
+        (coupling.CouplingTransform, "forward", shared.coupling_forward),
+        (coupling.CouplingTransform, "inverse", shared.coupling_inverse),
     ]
     changes.append((torchutils, "searchsorted", plain(torchutils.searchsorted)))
     # these divide in place
@@ -62,6 +62,6 @@ def _with_tails(name: str, spline: Callable[..., Any]) -> Callable[..., Any]:
             least = others.get("min_derivative", rational_quadratic.DEFAULT_MIN_DERIVATIVE)
             edge = float(np.log(np.exp(1 - least) - 1))
             others["unnormalized_derivatives"] = F.pad(others["unnormalized_derivatives"], (1, 1), value=edge)
-        return nflows_code.on_interval(spline, inputs, tail_bound, others)
+        return shared.on_interval(spline, inputs, tail_bound, others)
 
     return unconstrained

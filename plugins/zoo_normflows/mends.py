@@ -18,8 +18,8 @@ from normflows.utils import splines
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.models import nflows_code
 from zoo.models.mending import plain, replaced, symbolic_len
+from zoo_nflows import shared
 
 #: methods that divide in place
 _DIVIDING = (
@@ -32,11 +32,11 @@ def mended() -> AbstractContextManager[object]:
     """A block in which normflows' flows can be traced."""
     spline = plain(splines.rational_quadratic_spline)
     return replaced(
-        (torch, "sigmoid", nflows_code.sigmoid),
+        (torch, "sigmoid", shared.sigmoid),
         *symbolic_len(core, mixing, periodic, reshape, base),
-        (autoregressive.Autoregressive, "inverse", nflows_code.in_passes),
-        (spline_coupling.Coupling, "forward", nflows_code.coupling_forward),
-        (spline_coupling.Coupling, "inverse", nflows_code.coupling_inverse),
+        (autoregressive.Autoregressive, "inverse", shared.in_passes),
+        (spline_coupling.Coupling, "forward", shared.coupling_forward),
+        (spline_coupling.Coupling, "inverse", shared.coupling_inverse),
         (splines, "searchsorted", plain(splines.searchsorted)),
         *((cls, name, plain(vars(cls)[name])) for cls, name in _DIVIDING if name in vars(cls)),
         (splines, "rational_quadratic_spline", spline),
@@ -64,7 +64,7 @@ def _with_tails(spline: Callable[..., Any]) -> Callable[..., Any]:
         else:
             derivatives = _ends_of_each(derivatives, list(tails), edge)
         more = {**others, "unnormalized_derivatives": derivatives}
-        outputs, logabsdet = nflows_code.on_interval(spline, inputs, tail_bound, more)
+        outputs, logabsdet = shared.on_interval(spline, inputs, tail_bound, more)
         if not isinstance(tails, str):  # the library leaves zeros outside
             outputs = torch.where((inputs >= -tail_bound) & (inputs <= tail_bound), outputs, 0.0)
         return outputs, logabsdet

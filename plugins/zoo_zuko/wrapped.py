@@ -39,7 +39,20 @@ def wrapped(flow: Any, event_shape: Sequence[int] | None, context: int | Conditi
     )
 
 
-class ZukoFlow(Wrapped):
+class _ZukoModel(Wrapped):
+    """A lazy distribution of zuko, which scores by itself."""
+
+    @override
+    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
+        return density
+
+    @override
+    def mended(self) -> AbstractContextManager[object]:
+        return mends.mended()
+
+
+class ZukoFlow(_ZukoModel):
     """x → z by ``transform.call_and_ladj``, z → x by ``transform.inv``, and a base of normals or uniforms."""
 
     def __init__(self, flow: Flow, event_shape: Sequence[int] | None, context: int | Condition | None) -> None:
@@ -94,17 +107,8 @@ class ZukoFlow(Wrapped):
         x: Tensor = self.flow.transform(self.context_of_flow(condition)).inv(z)
         return x
 
-    @override
-    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
-        return density
 
-    @override
-    def mended(self) -> AbstractContextManager[object]:
-        return mends.mended()
-
-
-class ZukoMixture(Wrapped):
+class ZukoMixture(_ZukoModel):
     """A mixture of normals: Gumbel noise chooses the component, and normals a point of it."""
 
     @override
@@ -127,12 +131,3 @@ class ZukoMixture(Wrapped):
             each = mixture.base.base_dist.loc + mixture.base.base_dist.scale * z
         x: Tensor = (chosen.unsqueeze(-1) * each).sum(-2)
         return x
-
-    @override
-    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
-        return density
-
-    @override
-    def mended(self) -> AbstractContextManager[object]:
-        return mends.mended()

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,27 @@ class Asked:
         for line in self._process.stdout:
             self._lines.put(line)
         self._lines.put("")  # not JSON: it ended
+
+
+class Interrupted(BaseException):
+    """SIGTERM."""
+
+
+def interrupted(*_: object) -> None:
+    """A handler of SIGTERM for :func:`stopping`."""
+    raise Interrupted
+
+
+@contextlib.contextmanager
+def stopping(results: dict[str, Any], finish: Callable[[], None]) -> Iterator[None]:
+    """A block that SIGTERM and SIGINT end early, as ``results["ended"]`` then says; ``finish`` is called at any end."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        results["ended"] = "by SIGTERM" if isinstance(stopped, Interrupted) else "by SIGINT"
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        finish()
 
 
 def kill(process: subprocess.Popen[str]) -> None:

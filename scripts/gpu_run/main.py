@@ -15,7 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from gpu_run import cells, models, page
-from gpu_run.asking import Asked, kill
+from gpu_run.asking import Asked, interrupted, kill, stopping
 from gpu_run.cells import Cell
 from gpu_run.environment import ROOT, machine, make_importable
 
@@ -43,7 +43,7 @@ def main(about: str | None, began: float) -> int:
         if arguments.prepare is not None:
             return _prepare(arguments.prepare, arguments.models)
         run = Run(arguments, began, Path(scratch), environment)
-        signal.signal(signal.SIGTERM, _interrupted)
+        signal.signal(signal.SIGTERM, interrupted)
         return run.whole()
 
 
@@ -88,14 +88,6 @@ def _prepare(folder: Path, names: list[str]) -> int:
     return 0
 
 
-class _Interrupted(BaseException):
-    """SIGTERM."""
-
-
-def _interrupted(*_: object) -> None:
-    raise _Interrupted
-
-
 class Run:
     """A run: its results so far, and the worker that measures.
 
@@ -131,7 +123,7 @@ class Run:
         """Test and measure until all is done or the time is over; 1 if a test failed or nothing was measured."""
         self._arguments.output.mkdir(parents=True, exist_ok=True)
         self._write()
-        try:
+        with stopping(self._results, self._finish):
             self._worker = self._started()
             if not self._arguments.no_tests:
                 self._results["tests"] = self._tested()
@@ -139,17 +131,15 @@ class Run:
             self._measured()
             late = any(each["status"] == "not reached" for each in self._results["cells"])
             self._results["ended"] = "when the time was over" if late else "complete"
-        except (_Interrupted, KeyboardInterrupt) as stopped:
-            self._results["ended"] = "by SIGTERM" if isinstance(stopped, _Interrupted) else "by SIGINT"
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            if self._worker is not None:
-                self._worker.end()
-            self._write()
         print(f"{self._arguments.output / page.PAGE}: ended {self._results['ended']}")
         failed = (self._results["tests"] or {}).get("failed", 0)
         measured = any(each["status"] == "measured" for each in self._results["cells"])
         return 0 if measured and not failed and not self._results["ended"].startswith("by") else 1
+
+    def _finish(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+        self._write()
 
     def _left(self) -> float:
         return self._ends - time.monotonic()

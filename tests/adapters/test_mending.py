@@ -81,7 +81,7 @@ def test_a_loop_is_a_loop_of_python_unless_it_is_traced():
 
 
 def test_the_sigmoid_of_couplings_has_all_digits_at_both_ends():
-    from zoo.models.nflows_code import sigmoid
+    from zoo_nflows.shared import sigmoid
 
     x = torch.linspace(-80, 80, 321)
     torch.testing.assert_close(sigmoid(x).double(), torch.sigmoid(x.double()), rtol=1e-6, atol=0.0)

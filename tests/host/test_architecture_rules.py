@@ -23,7 +23,7 @@ IMPORTED = [path for path in (*HOST, *BUILT_IN) if "files" not in path.relative_
 TENSORS = {
     *("zoo/models/interface.py", "zoo/models/conditioned.py", "zoo/models/contexts.py", "zoo/models/encoders.py"),
     *("zoo/models/derivatives.py", "zoo/noise_torch.py", "zoo/models/loops.py", "zoo/models/mending.py"),
-    *("zoo/models/nflows_code.py", "zoo/models/wrapped.py"),
+    *("plugins/zoo_nflows/shared.py", "zoo/models/wrapped.py"),
     *("zoo/training/loop.py", "zoo/training/checkpoint.py", "zoo/training/pairing.py"),
     *("zoo/metrics/density.py", "zoo/metrics/agreement.py", "zoo/metrics/classifiers.py"),
 }

@@ -23,6 +23,7 @@ from zoo import weights
 from zoo.arrays import Array
 from zoo.errors import ConfigError, UnknownNameError, UsageError, ZooError
 from zoo.files import sha256
+from zoo.models.wrapping import wrap
 from zoo.printable import shortened
 from zoo.registry.discovery import culprit, last_line
 from zoo.registry.entries import importable, missing
@@ -264,31 +265,15 @@ def _modelled(factory: Factory, value: Any) -> GenerativeModel:
 
     if isinstance(value, GenerativeModel):
         return value
-    wrap = _wrap()
-    refused: ZooError | None = None
-    if wrap is not None:
-        try:
-            wrapped = wrap(value)
-        except ZooError as error:
-            refused = error
-        else:
-            if isinstance(wrapped, GenerativeModel):
-                return wrapped
     if isinstance(value, nn.Module):
-        because = "" if refused is None else f": {refused}"
-        raise ConfigError(
-            f"{factory} returns the module {type(value).__name__}, which is not a zoo.GenerativeModel{because}",
-            hint="For a network that denoises, return zoo.denoiser(net, event_shape=..., convention=...).",
-        )
+        try:
+            return wrap(value)
+        except ZooError as error:
+            raise ConfigError(
+                f"{factory} returns the module {type(value).__name__}, which is not a zoo.GenerativeModel: {error}",
+                hint="For a network that denoises, return zoo.denoiser(net, event_shape=..., convention=...).",
+            ) from error
     raise ConfigError(f"{factory} returns {type(value).__name__}, not a zoo.GenerativeModel")
-
-
-def _wrap() -> Any:
-    """``zoo.wrap``, which adapts models of other libraries; None in a version without it."""
-    try:
-        return importlib.import_module(".wrapping", __package__).wrap
-    except ModuleNotFoundError:
-        return None
 
 
 def _load(value: Any, path: Path, factory: Factory) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.data import Dataset
 from zoo.errors import ConfigError, DataError, PluginError, UnknownNameError, ZooError
+from zoo.files import sha256
 from zoo.printable import assignments
 from zoo.reading import building, options
 from zoo.reading.content import Rows, Samples
@@ -20,8 +21,6 @@ from zoo.registry.discovery import last_line
 
 if TYPE_CHECKING:
     from zoo.registry import Registry
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -163,17 +162,9 @@ def digest(path: str) -> str:
     assert place is not None
     try:
         if not place.is_dir():
-            return _sha256(place)
+            return sha256(place)
         files = sorted(each for each in place.rglob("*") if each.is_file())
-        lines = (f"{each.relative_to(place).as_posix()}\0{_sha256(each)}\n" for each in files)
+        lines = (f"{each.relative_to(place).as_posix()}\0{sha256(each)}\n" for each in files)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     except OSError as error:
         raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
-
-
-def _sha256(path: Path) -> str:
-    checksum = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            checksum.update(chunk)
-    return checksum.hexdigest()

@@ -65,7 +65,7 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig") -> Del
     for number, row in lines:
         if len(row) != width:
             raise DataError(f"{path}: line {number} has {len(row)} columns, the first line has {width}")
-    headed = not all(_is_number(cell) or not cell.strip() for cell in lines[0][1])
+    headed = not all(is_number(cell) or not cell.strip() for cell in lines[0][1])
     rows = [row for _, row in lines]
     header = _header(rows.pop(0), path) if headed else tuple(f"x{i}" for i in range(width))
     return Delimited(header, rows, headed, separator)
@@ -88,7 +88,8 @@ def delimiter_of(text: str) -> str:
     return max(_DELIMITERS, key=columns)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is a number, infinities and NaN among them."""
     try:
         float(text)
     except ValueError:

@@ -144,7 +144,7 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
     if not rows:
         raise DataError(f"{path} is empty")
     width = len(rows[0])
-    header = rows.pop(0) if not all(map(_is_number, rows[0])) else [f"x{i}" for i in range(width)]
+    header = rows.pop(0) if not all(map(delimited.is_number, rows[0])) else [f"x{i}" for i in range(width)]
     for number, row in enumerate(rows, start=1):
         if len(row) != width:
             raise DataError(f"{path}: row {number} has {len(row)} columns, the first line has {width}")
@@ -155,17 +155,9 @@ def _column(texts: list[str], where: str) -> Array:
     """Integers, floats, or, for labels of classes, texts."""
     if all(text.strip().lstrip("+-").isdecimal() for text in texts):
         return np.array([int(text) for text in texts])
-    if all(map(_is_number, texts)):
+    if all(map(delimited.is_number, texts)):
         return np.array([float(text) for text in texts])
     if where.rpartition(" ")[2] == "condition":
         return np.array(texts)
-    wrong = next(text for text in texts if not _is_number(text))
+    wrong = next(text for text in texts if not delimited.is_number(text))
     raise DataError(f"{where}: {wrong!r} is not a number")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
