@@ -171,15 +171,32 @@ def test_an_unknown_kind_that_names_no_package_is_refused(bring, values):
         modality_from(values)
 
 
+def _of_version_2(folder):
+    """The values of a bundle's manifest, as the oldest version that knows kinds of plugins states them."""
+    values = json.loads((folder / "manifest.json").read_text("utf-8"))
+    return {**values, "format": {**values["format"], "version": 2}}
+
+
+def test_a_manifest_of_version_1_has_no_kinds_of_plugins(bring, tmp_path):
+    bring()
+    folder = Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
+    values = json.loads((folder / "manifest.json").read_text("utf-8"))
+    assert values["format"]["version"] == 1
+    (folder / "manifest.json").write_text(json.dumps({**values, "kind": BOARD}))
+    with pytest.raises(BundleError, match="the kind 'board' is not one of audio, text, table"):
+        read_manifest(folder)
+
+
 def test_a_manifest_and_a_card_keep_what_they_do_not_know(bring, tmp_path):
     extensions.bring([])
     folder = Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
-    values = json.loads((folder / "manifest.json").read_text("utf-8"))
+    values = _of_version_2(folder)
     described = {**BOARD, "more": {"any": [1, None, "thing"]}}
     (folder / "manifest.json").write_text(json.dumps({**values, "kind": described}))
     manifest = read_manifest(folder)
     assert manifest.modality == Foreign(described)
-    assert json.loads(manifest.to_json())["kind"] == described
+    stated = json.loads(manifest.to_json())
+    assert (stated["kind"], stated["format"]["version"]) == (described, 2)
     for wrong in ({"kind": "board"}, {**BOARD, "package": ""}, {**BOARD, "kind": "a b"}, {"kind": "audio"}):
         (folder / "manifest.json").write_text(json.dumps({**values, "kind": wrong}))
         with pytest.raises(BundleError):
@@ -192,8 +209,7 @@ def test_a_manifest_and_a_card_keep_what_they_do_not_know(bring, tmp_path):
 def test_a_manifest_is_checked_by_what_the_plugin_says(bring, tmp_path):
     bring()
     folder = Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
-    values = json.loads((folder / "manifest.json").read_text("utf-8"))
-    (folder / "manifest.json").write_text(json.dumps({**values, "kind": BOARD}))
+    (folder / "manifest.json").write_text(json.dumps({**_of_version_2(folder), "kind": BOARD}))
     with pytest.raises(BundleError, match=r"its samples are of shape \[2\], but boards have shape \[3, 3\]"):
         read_manifest(folder)
 
