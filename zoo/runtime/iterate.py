@@ -37,7 +37,7 @@ _STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them supports f
 
 
 class IterateRunner(Runner):
-    """See :class:`~zoo.programs.Iterate`."""
+    """Samples step by step: by a graph that every step calls, and a table that says what it is called with."""
 
     @override
     def check_sample(self, manifest: Manifest, program: Program) -> None:
@@ -60,8 +60,8 @@ class IterateRunner(Runner):
         check_event(manifest, program.graph, ("state", "next_state"), 2, coded)
         check_event(manifest, program.graph, ("noise", "denoised", "known", "mask"), 1, coded)
 
+    @override
     def table(self, model: OpenBundle, program: Program, options: SamplingOptions) -> StepTable:
-        """See :func:`zoo.samplers.table_of`."""
         return table_of(program.stepping(model.name), options, model.samplers, model.condition, model.stored_tables)
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
