@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zoo_models
 
+import zoo_models
 from zoo import runtime
 
 ROOT = Path(zoo_models.__file__).parent
