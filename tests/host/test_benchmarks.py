@@ -15,6 +15,7 @@ from torch import nn
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "scripts")]
 
+import exports  # noqa: E402
 from suite import cells, flows, goals, page, results, run  # noqa: E402
 
 
@@ -272,6 +273,29 @@ def test_part_of_a_run_does_not_replace_the_results_of_a_whole_one(fixed, given,
     with pytest.raises(SystemExit, match="pass another file by -o"):
         run.main("", 0.0)
     assert output.read_bytes() == before
+
+
+def test_exports_go_on_where_they_were_stopped_and_stages_stand_in_their_columns(tmp_path, monkeypatch):
+    asked = []
+
+    def stages_of(python, model, options):
+        asked.append(model)
+        if asked == ["a", "b"]:
+            raise exports.click.ClickException("b was stopped")
+        return {"imports, and the model": 3.0, "planning": 1.0, "proving the model in PyTorch": 2.0, "tracing g": 5.0}
+
+    monkeypatch.setattr(exports, "stages_of", stages_of)
+    path = tmp_path / "exports.json"
+    with pytest.raises(exports.click.ClickException, match="b was stopped"):
+        exports.stored_in(path, ["a", "b"])
+    stored = exports.stored_in(path, ["a", "b"])
+    assert asked == ["a", "b", "b"]
+    assert [each["model"] for each in stored] == ["a", "b"]
+    assert exports.table(stored).splitlines()[-1].startswith("| b | 4.00 | 5.00 | 2.00 | 11.00 |")
+    # of another commit, nothing is kept
+    monkeypatch.setattr(exports, "machine", lambda: {**run.machine(), "commit": "another"})
+    exports.stored_in(path, ["a"])
+    assert asked == ["a", "b", "b", "a"]
 
 
 def test_the_plan_has_every_section_and_no_cell_twice():
