@@ -1,17 +1,24 @@
 """Export other libraries' flows, and write the table in docs/adapters.md.
 
     pip install 'genzoo[cpu,freia,nflows,normflows,zuko]'
-    python scripts/adapters.py                    # every row: some ten minutes of CPU
+    python scripts/adapters.py                    # every row: some twenty minutes of CPU
     python scripts/adapters.py zuko "nflows MAF"  # rows whose name begins so; the others stay as they are
+    python scripts/adapters.py --missing          # rows that have not been measured; with names, of these
+    python scripts/adapters.py --table            # the table alone, of the rows that are kept
 
 Each flow of scripts/adapter_cases.py is exported, and its bundle run in ONNX Runtime on noise and data that neither the
 trace nor the proof has seen, ordinary ones and those times 3 and 10. What it is compared with comes from the library
-alone, in a process of its own that never imports genzoo. Rows are kept in benchmarks/adapters.json.
+alone, in a process of its own that never imports genzoo. Each row has a process of its own too, which is ended after
+LIMIT seconds. Rows are kept in benchmarks/adapters.json as they come, with the commit that they were measured at.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +34,8 @@ from document import fill, table
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "benchmarks" / "adapters.json"
+#: seconds that a row may take
+LIMIT = 300
 HEAD = ["library", "class", "context", "sampling", "scoring", "CPU s", "KB"]
 
 
@@ -90,25 +99,67 @@ def bundle_feeds(
 
 def main() -> None:
     """Measure the rows that are asked for, and write the table."""
-    asked = sys.argv[1:]
-    if asked[:1] == ["--references"]:
-        references(json.loads(asked[1]), Path(asked[2]))
-        return
-    names = [name for each in asked or [""] for name in CASES if name.startswith(each)]
-    names = list(dict.fromkeys(names))
+    parser = argparse.ArgumentParser(description="Export other libraries' flows, and write docs/adapters.md.")
+    parser.add_argument("names", nargs="*", help="what the names of rows begin with (all)")
+    parser.add_argument("--missing", action="store_true", help="only rows that have not been measured")
+    parser.add_argument("--table", action="store_true", help="only write the table")
+    parser.add_argument("--references", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--row", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.references:
+        references(asked.names, asked.references)
+    elif asked.row:
+        one_row(asked.names[0], asked.row)
+    elif asked.table:
+        written()
+    else:
+        names = [name for each in asked.names or [""] for name in CASES if name.startswith(each)]
+        names = [name for name in dict.fromkeys(names) if not asked.missing or name not in read()]
+        rows_of(names)
+
+
+def rows_of(names: list[str]) -> None:
+    """Measure rows, each in a process of its own, and write each into the file and the table when it is there."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, __file__, "--references", json.dumps(names), folder], check=True)
-        warm()
+        subprocess.run([sys.executable, __file__, "--references", folder, "--", *names], check=True)
         for number, name in enumerate(names):
-            failed = Path(folder) / f"{number}.txt"
-            with np.load(Path(folder) / f"{number}.npz") as reference:
-                arrays = dict(reference)
-            row = measured(name, arrays, failed.read_text() if failed.exists() else "")
+            row = {**in_a_process(name, Path(folder) / f"{number}.npz"), "commit": commit.strip()}
             print(name, row, flush=True)
-            kept = {**(json.loads(KEPT.read_text("utf-8")) if KEPT.exists() else {}), name: row}
+            kept = {**read(), name: row}
             ordered = {each: kept[each] for each in CASES if each in kept}
             KEPT.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    written()
+            written()
+
+
+def in_a_process(name: str, reference: Path) -> dict[str, object]:
+    """One row from a process of its own, which ends with all that it has started."""
+    command = [sys.executable, __file__, "--row", str(reference), "--", name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            said, _ = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return {"reason": f"not done after {LIMIT} seconds"}
+    lines = said.strip().splitlines()
+    if process.returncode or not lines:
+        return {"reason": f"the process ended with the exit code {process.returncode}"}
+    return dict(json.loads(lines[-1]))
+
+
+def one_row(name: str, reference: Path) -> None:
+    """Measure one row, and print it as the last line."""
+    warm()
+    failed = reference.with_suffix(".txt")
+    with np.load(reference) as arrays:
+        row = measured(name, dict(arrays), failed.read_text() if failed.exists() else "")
+    print(json.dumps(row))
+
+
+def read() -> dict[str, dict[str, Any]]:
+    """The rows that are kept."""
+    return dict(json.loads(KEPT.read_text("utf-8"))) if KEPT.exists() else {}
 
 
 def warm() -> None:
@@ -120,9 +171,8 @@ def warm() -> None:
 
 def written() -> None:
     """Write the table of the rows that are kept."""
-    kept = json.loads(KEPT.read_text("utf-8"))
     rows = []
-    for name, row in kept.items():
+    for name, row in read().items():
         case, context = CASES[name]
         what = [f"{case.library} {version(case.library)}", f"`{case.name}`", "yes" if context else ""]
         if "reason" in row:

@@ -127,6 +127,11 @@ class Conditioned(nn.Module):
             return self.standardized_context
         return module if isinstance(module, StandardizedContext) else None
 
+    def typical_context(self, part: Part, standard: Array) -> NDArray[np.float32]:
+        """Values of a part ``[..., d]`` as they were in training, of standard normals: an export proves with them."""
+        context = self.context_of(part)
+        return np.asarray(standard, np.float32) if context is None else context.raw(standard)
+
     def prepare_contexts(self, condition: Tensor | Mapping[str, Tensor]) -> None:
         """Fit what standardises vectors, numbers and sequences to the conditions of training data.
 
