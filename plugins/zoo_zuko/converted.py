@@ -1,4 +1,4 @@
-"""zuko's MAF and NSF as flows of genzoo, whose transforms have the same parameters: their graphs are written, not traced.
+"""zuko's MAF and NSF as flows of genzoo, whose transforms have the same parameters: sampling is written, not traced.
 
 A masked network of zuko is one of :mod:`zoo_flows.transforms.made` once its units are sorted by degree: the number of
 components, in the transform's order, that a unit depends on.
