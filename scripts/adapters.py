@@ -169,6 +169,11 @@ def warm() -> None:
     _registry(18)
 
 
+def first_sentence(reason: str) -> str:
+    """A reason without what it was found by, in one line of a table."""
+    return reason.partition(" (graph")[0].splitlines()[0].replace("|", "/")[:300]
+
+
 def written() -> None:
     """Write the table of the rows that are kept."""
     rows = []
@@ -176,7 +181,7 @@ def written() -> None:
         case, context = CASES[name]
         what = [f"{case.library} {version(case.library)}", f"`{case.name}`", "yes" if context else ""]
         if "reason" in row:
-            rows.append([*what, f"refused: {str(row['reason']).replace('|', '/')}", "", "", ""])
+            rows.append([*what, f"refused: {first_sentence(str(row['reason']))}", "", "", ""])
             continue
         each = [f"{row[key]:.0e}" if key in row else "not in the library" for key in ("sampled", "scored")]
         rows.append([*what, *each, f"{row['seconds']:.1f}", f"{row['bytes'] / 1024:.0f}"])
