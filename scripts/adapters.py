@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -120,16 +121,41 @@ def main() -> None:
 
 def rows_of(names: list[str]) -> None:
     """Measure rows, each in a process of its own, and write each into the file and the table when it is there."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, __file__, "--references", folder, "--", *names], check=True)
         for number, name in enumerate(names):
-            row = {**in_a_process(name, Path(folder) / f"{number}.npz"), "commit": commit.strip()}
+            row = {**in_a_process(name, Path(folder) / f"{number}.npz"), "commit": commit(), "date": today()}
             print(name, row, flush=True)
             kept = {**read(), name: row}
             ordered = {each: kept[each] for each in CASES if each in kept}
             KEPT.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", "utf-8")
             written()
+
+
+def commit() -> str:
+    """The commit whose code is measured."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def today() -> str:
+    """The date, as files have it."""
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def machine() -> str:
+    """The processor, and the versions that matter."""
+    models = (
+        [
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+            if line.startswith("model name")
+        ]
+        if Path("/proc/cpuinfo").exists()
+        else []
+    )
+    versions = ", ".join(f"{each} {version(each)}" for each in ("torch", "onnx", "onnxruntime"))
+    return f"{models[0] if models else platform.processor()}; {versions}; Python {platform.python_version()}"
 
 
 def in_a_process(name: str, reference: Path) -> dict[str, object]:
@@ -185,7 +211,13 @@ def written() -> None:
             continue
         each = [f"{row[key]:.0e}" if key in row else "not in the library" for key in ("sampled", "scored")]
         rows.append([*what, *each, f"{row['seconds']:.1f}", f"{row['bytes'] / 1024:.0f}"])
-    fill(ROOT / "docs" / "adapters.md", "table", table(HEAD, rows))
+    proven = sum("reason" not in row for row in read().values())
+    dates, commits = ({str(row[key]) for row in read().values() if key in row} for key in ("date", "commit"))
+    said = f"{proven} of {len(CASES)} rows are proven, {len(rows) - proven} are not" + (
+        f", and {len(CASES) - len(rows)} have not been measured" if len(rows) < len(CASES) else ""
+    )
+    when = f"Measured {' and '.join(sorted(dates)) or 'once'} at {', '.join(sorted(commits))}, on {machine()}."
+    fill(ROOT / "docs" / "adapters.md", "table", f"{said}. {when}\n\n{table(HEAD, rows)}")
 
 
 if __name__ == "__main__":

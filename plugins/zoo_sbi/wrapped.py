@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib import metadata
 from typing import Any
@@ -23,6 +23,7 @@ from zoo.arrays import Array
 from zoo.models.contexts import ReceivedCondition
 from zoo.models.derivatives import jvp
 from zoo.models.loops import loop
+from zoo.models.mending import replaced
 from zoo.models.wrapped import EMBEDDING
 from zoo.overriding import override
 from zoo_nflows.wrapped import NflowsFlow
@@ -31,7 +32,7 @@ from zoo_sbi.posterior import SbiPosterior
 from zoo_zuko.wrapped import ZukoFlow as ZukoModel
 
 #: steps of an ODE: the first number by which twice as many change samples by less than the tolerance, or the last
-STEPS, STEP_TOLERANCE = (16, 32, 64, 128), 1e-4
+STEPS, STEP_TOLERANCE = (8, 16, 32, 64, 128), 1e-4
 _PROBES = 64
 
 
@@ -225,16 +226,10 @@ class SbiField(_OfSbi):
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
         estimator, context = self.flow, self.context_of_flow(condition)
         at = estimator.to_z(x) if estimator.compose_enabled else x
-        axes = torch.eye(self.size, dtype=x.dtype, device=x.device)
 
         def field(t: Tensor, state: Tensor) -> Tensor:
-            theta = state[..., : self.size]
-            total, change = torch.zeros_like(theta[..., 0]), None
-            for axis in axes:
-                change, along = jvp(lambda value: estimator.ode_fn(value, context, t), theta, axis.expand_as(theta))
-                total = total + (along * axis).sum(-1)
-            assert change is not None
-            return torch.cat([change, total.unsqueeze(-1)], -1)
+            change, trace = self._divergence(lambda value: estimator.ode_fn(value, context, t), state[..., : self.size])
+            return torch.cat([change, trace.unsqueeze(-1)], -1)
 
         with self._embedded():
             end = self._integrated(
@@ -245,6 +240,18 @@ class SbiField(_OfSbi):
         base = -0.5 * z.square().sum(-1) - 0.5 * self.size * math.log(2 * math.pi) - scale
         density: Tensor = base + end[..., self.size]
         return density - estimator.log_abs_det() if estimator.compose_enabled else density
+
+    @staticmethod
+    def _divergence(velocity: Callable[[Tensor], Tensor], theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Velocities ``[n, d]`` and the traces of their Jacobians ``[n]``."""
+        with torch.enable_grad():
+            point = theta.detach().requires_grad_()
+            change = velocity(point)
+            rows = [
+                torch.autograd.grad(change[..., i].sum(), point, retain_graph=True)[0][..., i]
+                for i in range(theta.shape[-1])
+            ]
+        return change.detach(), torch.stack(rows).sum(0).detach()
 
     def _integrated(self, field: Any, t0: float, t1: float, x: Tensor) -> Tensor:
         dt = x.new_tensor((t1 - t0) / self.steps)
@@ -257,9 +264,17 @@ class SbiField(_OfSbi):
 
     @override
     def mended(self) -> AbstractContextManager[object]:
-        from zoo_zuko import mends
+        return replaced((SbiField, "_divergence", staticmethod(_traced_divergence)))
 
-        return mends.mended()
+
+def _traced_divergence(velocity: Callable[[Tensor], Tensor], theta: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by directional derivatives, which can be traced."""
+    total, change = torch.zeros_like(theta[..., 0]), None
+    for axis in torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device):
+        change, along = jvp(velocity, theta, axis.expand_as(theta))
+        total = total + (along * axis).sum(-1)
+    assert change is not None
+    return change, total
 
 
 def _width(network: nn.Module, shape: Sequence[int], like: Tensor) -> int:
