@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sbi.inference.posteriors import DirectPosterior, VectorFieldPosterior
 from sbi.neural_nets.estimators import NFlowsFlow, ZukoFlow
 from sbi.neural_nets.estimators.base import ConditionalVectorFieldEstimator
+from sbi.neural_nets.net_builders import vector_field_nets
 from sbi.utils.sbiutils import Standardize
 from torch import Tensor, nn
 from zuko.utils import dopri45
@@ -23,7 +24,7 @@ from zoo.arrays import Array
 from zoo.models.contexts import ReceivedCondition
 from zoo.models.derivatives import jvp
 from zoo.models.loops import loop
-from zoo.models.mending import replaced
+from zoo.models.mending import plain, replaced
 from zoo.models.wrapped import EMBEDDING
 from zoo.overriding import override
 from zoo_nflows.wrapped import NflowsFlow
@@ -205,7 +206,9 @@ class SbiField(_OfSbi):
         network, shape = estimator._embedding_net, estimator._condition_shape
         estimator._embedding_net, estimator._condition_shape = nn.Identity(), torch.Size([self._width])
         try:
-            yield
+            # sbi's is of float32 whatever the model's type is
+            with replaced((vector_field_nets.SinusoidalTimeEmbedding, "forward", _sinusoids)):
+                yield
         finally:
             estimator._embedding_net, estimator._condition_shape = network, shape
 
@@ -264,7 +267,17 @@ class SbiField(_OfSbi):
 
     @override
     def mended(self) -> AbstractContextManager[object]:
-        return replaced((SbiField, "_divergence", staticmethod(_traced_divergence)))
+        network = vector_field_nets.VectorFieldMLP
+        return replaced(
+            (SbiField, "_divergence", staticmethod(_traced_divergence)),
+            (network, "forward", plain(network.forward)),
+        )
+
+
+def _sinusoids(self: Any, t: Tensor) -> Tensor:
+    """``SinusoidalTimeEmbedding.forward`` of times ``[n]`` or ``[n, 1]``, in their type, and nothing in place."""
+    angles = (t if t.ndim > 1 else t.unsqueeze(-1)) * self.div_term
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
 
 
 def _traced_divergence(velocity: Callable[[Tensor], Tensor], theta: Tensor) -> tuple[Tensor, Tensor]:
