@@ -160,6 +160,7 @@ class SbiField(_OfSbi):
     def __init__(self, estimator: ConditionalVectorFieldEstimator, condition: Condition) -> None:
         super().__init__(estimator, tuple(estimator.input_shape), condition)
         self.of = type(estimator)
+        self._composed = bool(estimator.compose_enabled)
         self._width = _width(estimator.embedding_net, estimator.condition_shape, self._like)
         self.steps, self.step_error = self._measured()
 
@@ -223,12 +224,12 @@ class SbiField(_OfSbi):
 
         with self._embedded():
             x = self._integrated(field, estimator.t_max, estimator.t_min, start)
-        return estimator.from_z(x) if estimator.compose_enabled else x
+        return estimator.from_z(x) if self._composed else x
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
         estimator, context = self.flow, self.context_of_flow(condition)
-        at = estimator.to_z(x) if estimator.compose_enabled else x
+        at = estimator.to_z(x) if self._composed else x
 
         def field(t: Tensor, state: Tensor) -> Tensor:
             change, trace = self._divergence(lambda value: estimator.ode_fn(value, context, t), state[..., : self.size])
@@ -242,7 +243,7 @@ class SbiField(_OfSbi):
         scale = torch.log(estimator.std_base.to(x)).expand_as(z).sum(-1)
         base = -0.5 * z.square().sum(-1) - 0.5 * self.size * math.log(2 * math.pi) - scale
         density: Tensor = base + end[..., self.size]
-        return density - estimator.log_abs_det() if estimator.compose_enabled else density
+        return density - estimator.log_abs_det() if self._composed else density
 
     @staticmethod
     def _divergence(velocity: Callable[[Tensor], Tensor], theta: Tensor) -> tuple[Tensor, Tensor]:
