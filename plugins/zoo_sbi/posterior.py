@@ -57,7 +57,8 @@ class SbiPosterior(Wrapped):
         self.register_buffer("low", low.to(self._like), persistent=False)
         self.register_buffer("high", high.to(self._like), persistent=False)
         count = POINTS_OF_STEPS if hasattr(inner, "steps") else POINTS
-        u = SobolEngine(self.size, scramble=True, seed=0).draw(count).double()
+        sobol: Any = SobolEngine
+        u: Tensor = sobol(self.size, scramble=True, seed=0).draw(count).double()
         points = math.sqrt(2) * torch.erfinv((2 * u - 1).clamp(-1 + 1e-7, 1 - 1e-7))
         self.register_buffer("points", points.to(self._like), persistent=False)
 

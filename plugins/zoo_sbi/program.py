@@ -65,8 +65,7 @@ class Within(Program):
     def accepts(self, x: Array) -> Array:
         """Which of samples ``[n, d]`` lie within the bounds: booleans ``[n]``."""
         low, high = self.bounds
-        inside: Array = ((x >= low) & (x <= high)).all(1)
-        return inside
+        return np.asarray(((x >= low) & (x <= high)).all(1))
 
     @override
     def summary(self) -> str:
