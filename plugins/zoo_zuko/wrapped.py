@@ -13,6 +13,7 @@ from torch import Tensor
 from zuko import transforms
 from zuko.distributions import BoxUniform, DiagNormal
 from zuko.flows import Flow
+from zuko.flows.continuous import FFJTransform
 from zuko.mixtures import GMM
 from zuko.utils import bisection
 
@@ -47,7 +48,8 @@ class _ZukoModel(Wrapped):
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
+        with mends.in_steps():
+            density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
         return density
 
     @override
@@ -107,7 +109,8 @@ class ZukoFlow(_ZukoModel):
 
     @override
     def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        x: Tensor = self.flow.transform(self.context_of_flow(condition)).inv(z)
+        with mends.in_steps():
+            x: Tensor = self.flow.transform(self.context_of_flow(condition)).inv(z)
         return x
 
     def _converted(self) -> DirectModel | None:
@@ -119,7 +122,11 @@ class ZukoFlow(_ZukoModel):
     @property
     @override
     def origin(self) -> Mapping[str, str]:
-        how = {} if self._converted() is None else {"how": "sampling is written from its weights, not traced"}
+        how = {}
+        if any(isinstance(part, FFJTransform) for part in self.flow.modules()):
+            how = {"how": f"the ODE in {mends.STEPS} steps of Dormand-Prince"}
+        elif self._converted() is not None:
+            how = {"how": "sampling is written from its weights, not traced"}
         return {**super().origin, **how}
 
     @override
