@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from adapter_cases import CASES, CONTEXT
+from adapter_cases import CASES, CONTEXT, REFUSED
 from document import fill, table
 
 ROOT = Path(__file__).parent.parent
@@ -212,7 +212,7 @@ def written() -> None:
         case, context = CASES[name]
         what = [f"{case.library} {version(case.library)}", f"`{case.name}`", "yes" if context else ""]
         if "reason" in row:
-            rows.append([*what, f"refused: {first_sentence(str(row['reason']))}", "", "", ""])
+            rows.append([*what, f"refused: {REFUSED.get(name) or first_sentence(str(row['reason']))}", "", "", ""])
             continue
         each = [f"{row[key]:.0e}" if key in row else "not in the library" for key in ("sampled", "scored")]
         rows.append([*what, *each, f"{row['seconds']:.1f}", f"{row['bytes'] / 1024:.0f}"])
