@@ -16,7 +16,7 @@ from zoo.errors import OutputError
 
 _CHUNK = 1 << 20
 _ATTEMPTS = 10
-#: seconds after which a temporary folder is considered abandoned
+#: seconds after which a temporary file or folder is considered abandoned
 _ABANDONED = 24 * 3600
 
 
@@ -41,6 +41,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     try:
+        _sweep(path)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".tmp{path.suffix}", dir=path.parent or Path())
     except OSError as error:
         raise OutputError(f"cannot write {path}: {_reason(error)}") from error
@@ -109,15 +110,20 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove temporary folders left by killed processes: those unchanged for a day."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    """Remove temporary files and folders left by killed processes: those unchanged for a day."""
+    name = glob.escape(path.name)
+    for left in (*path.parent.glob(f".{name}.*.tmp*"), *path.parent.glob(f".{name}.*.old")):
         with contextlib.suppress(OSError):  # another process may be doing the same
-            if left.is_dir() and not left.is_symlink() and time.time() - _last_change(left) > _ABANDONED:
+            if left.is_symlink() or time.time() - _last_change(left) <= _ABANDONED:
+                continue
+            if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
 
 
-def _last_change(folder: Path) -> float:
-    return max(each.lstat().st_mtime for each in (folder, *folder.rglob("*")))
+def _last_change(path: Path) -> float:
+    return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
 
 
 def _publish(temporary: Path, path: Path, *, replace: bool) -> None:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from zoo.cli._streams import abandon, stdout_on
 from zoo.cli._text import echo
 from zoo.printable import printable
 
@@ -40,6 +41,7 @@ class App:
         disabled: names of plugins that are not loaded.
         plugin: the plugin whose command is run; empty for a built-in one.
         emitted: whether the JSON document has been written.
+        stdout: where that is written, once it is known.
     """
 
     def __init__(self) -> None:
@@ -50,7 +52,7 @@ class App:
         self.disabled: frozenset[str] = frozenset()
         self.plugin = ""
         self.emitted = False
-        self._stdout: IO[str] | None = None
+        self.stdout: IO[str] | None = None
 
     @cached_property
     def registry(self) -> Registry:
@@ -75,7 +77,7 @@ class App:
     def emit(self, value: object) -> None:
         """The command's one JSON document, on stdout. Numbers that are not finite become null."""
         self.emitted = True
-        print(json.dumps(plain(value), indent=2), file=self._stdout or sys.stdout, flush=True)
+        print(json.dumps(plain(value), indent=2), file=self.stdout or sys.stdout, flush=True)
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int) -> Iterator[Progress]:
@@ -109,23 +111,23 @@ class App:
             try:
                 number = outer.fileno()
             except (OSError, ValueError):  # not a file: a test's or a notebook's stdout
-                self._stdout = outer
+                self.stdout = outer
             else:
                 # by file descriptor too, since C libraries and child processes bypass sys.stdout
                 outer.flush()
-                self._stdout = os.fdopen(os.dup(number), "w", encoding="utf-8", closefd=True)
+                self.stdout = stdout_on(os.dup(number))
                 os.dup2(2, number)
-                stack.callback(_restore, self._stdout, number)
+                stack.callback(_restore, self.stdout, number)
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
             try:
                 yield
             finally:
-                self._stdout.flush()
+                abandon(self.stdout)
 
 
 def _restore(saved: IO[str], number: int) -> None:
     os.dup2(saved.fileno(), number)
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         saved.close()
 
 

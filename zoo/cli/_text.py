@@ -6,6 +6,7 @@ ensures that no other module here writes.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -15,8 +16,12 @@ from zoo.printable import printable
 
 
 def echo(text: str = "", *, err: bool = False, lines: bool = False) -> None:
-    """Print one line (or several, if the line breaks are ours) on stdout or stderr."""
-    click.echo(printable(text, "\n\t" if lines else "\t"), err=err)
+    """Print one line (or several, if the line breaks are ours) on stdout or stderr.
+
+    What cannot be written on stderr, which may be closed or full, is no reason to end a command.
+    """
+    with contextlib.suppress(OSError) if err else contextlib.nullcontext():
+        click.echo(printable(text, "\n\t" if lines else "\t"), err=err)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:

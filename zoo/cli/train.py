@@ -88,8 +88,9 @@ def command(
             settled, folder, app.registry, device=device, report=report, say=app.say, stop=lambda: bool(interrupted)
         )
     if card is None:
-        app.say(f"interrupted; the checkpoint is in {folder}: run the same command to resume")
-        raise KeyboardInterrupt
+        kept = f"interrupted; the checkpoint is in {folder}: run the same command to resume"
+        app.say(kept)
+        raise KeyboardInterrupt(kept)
     for name, metric in card.metrics.items():
         app.say(f"{name}: {metric['value']} {metric.get('unit', '')}".rstrip())
     app.say(f"wrote {folder}: try `zoo export {folder} -o {folder.name}.bundle`")
