@@ -111,8 +111,7 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 def _sweep(path: Path) -> None:
     """Remove temporary files and folders left by killed processes: those unchanged for a day."""
-    name = glob.escape(path.name)
-    for left in (*path.parent.glob(f".{name}.*.tmp*"), *path.parent.glob(f".{name}.*.old")):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp*"):
         with contextlib.suppress(OSError):  # another process may be doing the same
             if left.is_symlink() or time.time() - _last_change(left) <= _ABANDONED:
                 continue

@@ -88,8 +88,10 @@ def told(tmp_path_factory):
         [sys.executable, "-c", DRIVER, json.dumps(LINES)], capture_output=True, text=True, cwd=folder, timeout=240
     )
     assert done.returncode == 0, done.stderr
-    return {kind: [(line, *each) for line, each in zip(LINES, all_, strict=True)]
-            for kind, all_ in json.loads(done.stdout).items()}
+    return {
+        kind: [(line, *each) for line, each in zip(LINES, all_, strict=True)]
+        for kind, all_ in json.loads(done.stdout).items()
+    }
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("closed", "it is closed"), ("full", "no space left on device")])
@@ -161,7 +163,7 @@ def test_a_signal_leaves_nothing_behind(tmp_path, number, code):
 def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path):
     from zoo.files import atomic_file, atomic_folder
 
-    left = [tmp_path / ".x.png.abc.tmp.png", tmp_path / ".y.abc.tmp", tmp_path / ".y.abc.old"]
+    left = [tmp_path / ".x.png.abc.tmp.png", tmp_path / ".y.abc.tmp"]
     others = [tmp_path / ".x.png.new.tmp.png", tmp_path / ".y.new.tmp", tmp_path / ".x.png", tmp_path / ".z.abc.tmp"]
     for path in (*left, *others):
         path.write_text("") if path.suffix == ".png" else path.mkdir()
