@@ -39,6 +39,7 @@ class App:
         json: whether stdout gets one JSON document and nothing else.
         no_plugins: whether only the built-in plugins are loaded.
         disabled: names of plugins that are not loaded.
+        arguments: the command line, without the name of the program.
         plugin: the plugin whose command is run; empty for a built-in one.
         emitted: whether the JSON document has been written.
         stdout: where that is written, once it is known.
@@ -50,6 +51,7 @@ class App:
         self.json = False
         self.no_plugins = False
         self.disabled: frozenset[str] = frozenset()
+        self.arguments: list[str] = []
         self.plugin = ""
         self.emitted = False
         self.stdout: IO[str] | None = None

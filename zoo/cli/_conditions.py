@@ -170,7 +170,7 @@ def _read(part: Part, path: Path) -> ArrayLike:
         low, high = (0.0 if part.minimum is None else part.minimum), (255.0 if part.maximum is None else part.maximum)
         shape = tuple(int(size) for size in part.shape)
         shades, _ = read_samples(path, shape, pictures=True)
-        pixels: Array = low + (high - low) / 255.0 * shades[0].astype(np.float64)
+        pixels: Array = low + (high - low) / 255.0 * (shades if len(shades) > 1 else shades[0]).astype(np.float64)
         return pixels.astype(np.float32)
     if path.suffix.lower() == ".json":
         value: ArrayLike = _json(path)

@@ -93,6 +93,7 @@ class LazyGroup(click.Group):
         """Run a command line and exit with its code; errors are reported by :mod:`zoo.cli._errors`."""
         arguments = list(sys.argv[1:] if args is None else args)
         app = App()
+        app.arguments = arguments
         # checked here already, so that errors in the command line itself are JSON too
         before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
         app.json = "--json" in before_dashes

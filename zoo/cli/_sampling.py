@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zoo.arrays import Array
 from zoo.cli import _editing as editing
+from zoo.cli._again import command_of
 from zoo.cli._app import App
 from zoo.cli._conditions import condition_of_file
 from zoo.cli._opening import open_model, warn_of_fallback
@@ -67,7 +68,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     with app.progress(f"sampling {facts.name}", 1) as update:
         samples = plan.draw(batch_size=request.batch_size, progress=update, preview=preview)
     drawn = _Drawn(samples, previews, model.provider, time.perf_counter() - begin)
-    extras = _extras(model, facts, request, plan, drawn)
+    extras = _extras(app, model, facts, request, plan, drawn)
     if drawn.samples is not None:
         write(drawn.samples, output, extras, replace=request.force)
     _report(app, model, request, plan, drawn, extras, output)
@@ -91,7 +92,7 @@ def _previews(model: BundledModel, plan: Plan) -> tuple[Array, Preview]:
 _EDITS = ("guidance_interval", "guidance_rescale", "negative", "init", "strength", "mask", "noise", "interpolate")
 
 
-def _extras(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> Extras:
+def _extras(app: App, model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> Extras:
     """The metadata that files of samples hold."""
     from zoo.render.files import Extras
 
@@ -102,8 +103,20 @@ def _extras(model: BundledModel, facts: Facts, request: Request, plan: Plan, dra
         model.modality,
         columns=request.interpolate,
         length=model.manifest.length,
-        about=_told(model, facts, request, plan, drawn),
+        value_range=_shown_range(model),
+        about={**_told(model, facts, request, plan, drawn), "command": command_of(app.arguments, _seed(request, plan))},
     )
+
+
+def _seed(request: Request, plan: Plan) -> int | None:
+    """The seed to state; the state of a run that is resumed has it."""
+    return plan.seed if request.resume is None else None
+
+
+def _shown_range(model: BundledModel) -> tuple[float, float] | None:
+    """What is black and white in a picture, so that it reads back as the same numbers; None where levels say it."""
+    bounds = model.manifest.main.data_range
+    return None if model.levels is not None or bounds is None else (float(bounds[0]), float(bounds[1]))
 
 
 def _report(
@@ -111,7 +124,7 @@ def _report(
 ) -> None:
     """Say what was written, and how fast it was drawn."""
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
-    app.say(f"wrote {output}: {plan.n} samples on {drawn.provider} in {rate}")
+    app.say(f"wrote {output}: {plan.n} sample{'s' * (plan.n != 1)} on {drawn.provider} in {rate}")
     if app.json:
         app.emit({**extras.about, "fallback": model.fallback, "output": str(output), "seconds": drawn.seconds})
 
@@ -153,7 +166,9 @@ def _write_previews(app: App, model: BundledModel, request: Request, previews: A
 
     assert request.previews is not None
     pictures = previews.reshape(-1, *model.event_shape) if is_picture(request.previews) else previews
-    extras = Extras(levels=model.levels, modality=model.modality, columns=previews.shape[1])
+    extras = Extras(
+        levels=model.levels, modality=model.modality, columns=previews.shape[1], value_range=_shown_range(model)
+    )
     with _kept(app, output, f"{request.previews} is not written"):
         write(pictures, request.previews, extras, replace=request.force)
 
@@ -181,6 +196,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         )
     warn_of_fallback(app, model.fallback)
     told = {"model": source.name, "n": len(x), "steps": request.steps, "provider": model.provider}
+    told["command"] = command_of(app.arguments)
     written = _written(facts, condition, len(x))
     write(noise, output, Extras(condition=written, about=told), replace=request.force)
     app.say(f"wrote {output}: noise of {len(x)} data")

@@ -105,7 +105,7 @@ def own_streams() -> None:
 
 def stdout_on(number: int) -> Stdout:
     """A stdout that writes to a file descriptor, which it closes."""
-    return Stdout(open(number, "wb"), encoding="utf-8")  # noqa: SIM115 - closed with what it is in
+    return Stdout(open(number, "wb"), encoding="utf-8")
 
 
 def abandon(stream: IO[str] | None) -> None:
