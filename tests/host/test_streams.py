@@ -120,6 +120,22 @@ def test_samples_are_written_whatever_stdout_is(tmp_path):
     assert (tmp_path / "closed.npy").read_bytes() == (tmp_path / "full.npy").read_bytes()
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_samples_for_a_reader_that_leaves_end_quietly(tmp_path, unbuffered):
+    pytest.importorskip("onnxruntime")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo", "-q", "run", "moons-nsf", "-n", "20000", "-o", "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        cwd=tmp_path,
+    )
+    assert process.stdout.readline() == b"x0,x1\n"
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) == (b"", 1)
+    process.stderr.close()
+
+
 def test_a_stderr_that_cannot_be_written_ends_nothing():
     for line, code in (("list --names moons-nsf", 0), ("show nothing-of-this-name", 2)):
         for stderr in ("2>&-", "2>/dev/full"):

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import PurePath
@@ -26,6 +27,9 @@ from zoo.printable import printable
 if TYPE_CHECKING:
     from zoo.counts import Progress
     from zoo.registry import Registry
+
+#: seconds until progress is told on stderr that is not a terminal, and until it is told again
+FIRST_LINE, NEXT_LINE = 10.0, 30.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,13 +87,15 @@ class App:
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int) -> Iterator[Progress]:
-        """Show the progress of long work, with its rate and remaining time, if stderr is a terminal; else nothing.
+        """Show the progress of long work, with its rate and remaining time: a bar on a terminal, else lines.
+
+        Lines begin after :data:`FIRST_LINE` seconds and come every :data:`NEXT_LINE` seconds.
 
         Yields:
             ``update(done, total)``.
         """
         if self.quiet or not sys.stderr.isatty():
-            yield lambda done, total: None
+            yield (lambda done, total: None) if self.quiet else _Lines(label, self.say).update
             return
         from rich import progress
         from rich.console import Console
@@ -125,6 +131,31 @@ class App:
                 yield
             finally:
                 abandon(self.stdout)
+
+
+class _Lines:
+    """Progress as a line now and then, for stderr that is a file or a pipe."""
+
+    def __init__(self, label: str, say: Callable[[str], None]) -> None:
+        self._label, self._say = label, say
+        self._begin = time.monotonic()
+        self._next = self._begin + FIRST_LINE
+
+    def update(self, done: int, total: int) -> None:
+        """Say how far it is, if it is time to."""
+        now = time.monotonic()
+        if now < self._next or not 0 < done < total:
+            return
+        self._next = now + NEXT_LINE
+        left = (now - self._begin) * (total - done) / done
+        self._say(f"{self._label}: {done:,} of {total:,}, about {_duration(left)} left")
+
+
+def _duration(seconds: float) -> str:
+    """``40 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _restore(saved: IO[str], number: int) -> None:

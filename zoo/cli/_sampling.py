@@ -18,6 +18,7 @@ from zoo.cli._again import command_of
 from zoo.cli._app import App
 from zoo.cli._conditions import condition_of_file
 from zoo.cli._opening import open_model, warn_of_fallback
+from zoo.cli._piping import to_stdout
 from zoo.cli._plan import Plan, check_sampler, guiding_of, output_of, plan_of, wanted_of
 from zoo.cli._request import Request, file_name, given_condition
 
@@ -69,7 +70,9 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         samples = plan.draw(batch_size=request.batch_size, progress=update, preview=preview)
     drawn = _Drawn(samples, previews, model.provider, time.perf_counter() - begin)
     extras = _extras(app, model, facts, request, plan, drawn)
-    if drawn.samples is not None:
+    if drawn.samples is not None and request.to_stdout:
+        to_stdout(drawn.samples, output.name, extras)
+    elif drawn.samples is not None:
         write(drawn.samples, output, extras, replace=request.force)
     _report(app, model, request, plan, drawn, extras, output)
     if drawn.samples is not None and _shows_density(facts, request, output):
@@ -124,7 +127,8 @@ def _report(
 ) -> None:
     """Say what was written, and how fast it was drawn."""
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
-    app.say(f"wrote {output}: {plan.n} sample{'s' * (plan.n != 1)} on {drawn.provider} in {rate}")
+    where, many = "to stdout" if request.to_stdout else output, f"{plan.n} sample{'s' * (plan.n != 1)}"
+    app.say(f"wrote {where}: {many} on {drawn.provider} in {rate}")
     if app.json:
         app.emit({**extras.about, "fallback": model.fallback, "output": str(output), "seconds": drawn.seconds})
 
@@ -216,7 +220,7 @@ def _shows_density(facts: Facts, request: Request, output: Path) -> bool:
     from zoo.render.formats import is_picture
 
     edited = request.resume is not None or any(getattr(request, name) is not None for name in _EDITS)
-    if edited or not is_picture(output) or request.density == "none":
+    if edited or not is_picture(output) or request.density == "none" or request.to_stdout:
         return False
     return picture_of(facts.event_shape, facts.modality) in ("scatter", "histogram")
 

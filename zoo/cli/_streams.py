@@ -98,7 +98,10 @@ def own_streams() -> None:
         sys.stdout = stdout_on(1)
     elif isinstance(before, io.TextIOWrapper):
         options = {"encoding": before.encoding, "errors": before.errors, "line_buffering": before.line_buffering}
-        sys.stdout = Stdout(before.detach(), **options)  # type: ignore[arg-type]
+        binary = before.detach()
+        # with PYTHONUNBUFFERED it is a raw file, which may write less than it is given
+        buffered = io.BufferedWriter(binary) if isinstance(binary, io.RawIOBase) else binary
+        sys.stdout = Stdout(buffered, **options)  # type: ignore[arg-type]
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
 

@@ -67,8 +67,9 @@ _PATH = click.Path(path_type=Path)
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors, or a format of a plugin.",
+    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors, or a format of a plugin; - is stdout.",
 )
+@click.option("--format", "form", metavar="NAME", help="Format of -, on stdout or stdin [lines: csv or txt].")
 @click.option(
     "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score this file instead of sampling."
 )
@@ -113,7 +114,8 @@ def command(
     zoo run moons-nsf -n 100000 -o moons.csv
     zoo run moons-nsf --log-prob moons.csv
     zoo run names-masked -n 30 -o names.txt
-    echo "an??a" > gaps.txt; zoo run names-masked --init gaps.txt -n 5 -o filled.txt
+    echo "an??a" | zoo run names-masked --init - -n 5 -o -
+    zoo run names-masked -n 100 -o - | sort | zoo run names-masked --log-prob -
 
     With --log-prob, DATA is .npy, .npz, .csv or .safetensors, .txt or .wav for texts and recordings, or a format of
     a plugin (`zoo list --formats`); log-densities in nats go to stdout, one a line, or to
@@ -122,12 +124,13 @@ def command(
 
     Nothing depends on the batch size, and the same seed gives the same samples everywhere.
     """
-    from zoo.cli import _sampling, _scoring
+    from zoo.cli import _piping, _sampling, _scoring
 
     parsed["negative"] = parsed["negative"] or None
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **parsed)
     registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)
+    _piping.check(app, request)
     chosen = key_values(importing, "-I")
     source = made_by_code(app, model, weights, chosen) or resolve(registry, model, **chosen)
     stating = source.manifest() or source.card  # the bundle is what runs
@@ -136,6 +139,7 @@ def command(
     if isinstance(facts.modality, Foreign):
         app.say(str(facts.modality))
     with ExitStack() as stack:
+        request = _piping.from_stdin(request, facts, stack)
         if request.log_prob is not None:
             _scoring.score(app, source, facts, request, stack)
         elif not facts.samples:

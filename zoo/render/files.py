@@ -98,6 +98,20 @@ def write(samples: Array, path: Path, extras: Extras | None = None, *, replace: 
     write_beside(path, extras.about)
 
 
+def content(samples: Array, name: str, extras: Extras | None = None) -> bytes:
+    """The content of a file of samples ``[n, *event]``, for a pipe.
+
+    Args:
+        samples: ``[n, *event]``.
+        name: of the file, whose extension names the format.
+        extras: as for :func:`write`.
+
+    Raises:
+        UsageError, PluginError: as for :func:`write`.
+    """
+    return _written(samples, format_of(Path(name)), extras or Extras())
+
+
 def _written(samples: Array, described: Format, extras: Extras) -> bytes:
     """The content of a file."""
     writer = load(described, "writer")
