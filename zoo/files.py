@@ -44,7 +44,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         _sweep(path)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".tmp{path.suffix}", dir=path.parent or Path())
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -54,7 +54,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -98,13 +98,13 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         _sweep(path)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         _publish(temporary, path, replace=replace)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -158,5 +158,10 @@ def _umask() -> int:
     return mask
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read or written, for a sentence that names it: without the number and the path.
+
+    What is not an error of the system, such as one of its content, is told in its own words.
+    """
+    told = error.strerror if isinstance(error, OSError) else None
+    return str(error) or type(error).__name__ if told is None else str(told).lower()

@@ -17,10 +17,10 @@ _LOOKED_AT = 2000  # folders and files, so that somebody's home is not searched
 def bundles_near(path: Path) -> list[str]:
     """The bundles in a folder, up to three levels down, or in a .zip file, as paths below it; at most three."""
     try:
-        found = _in_archive(path) if path.suffix.lower() == ".zip" and path.is_file() else _in_folder(path)
+        bundles = _in_archive(path) if path.suffix.lower() == ".zip" and path.is_file() else _in_folder(path)
     except (OSError, ValueError, zipfile.BadZipFile):
         return []
-    return sorted(found)[:_MOST]
+    return sorted(bundles)[:_MOST]
 
 
 def hint_of(path: Path) -> str | None:

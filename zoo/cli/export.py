@@ -11,6 +11,7 @@ import click
 from zoo.bundle import MANIFEST, is_bundle, read_manifest
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
+from zoo.cli._complete import names_of
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
 from zoo.errors import UsageError
@@ -27,9 +28,11 @@ FAILED = 3
 
 
 @click.command("export")
-@click.argument("model", metavar="MODEL", required=False)
+@click.argument("model", metavar="MODEL", shell_complete=names_of("model", files=True), required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write.")
-@click.option("--target", default="onnx", show_default=True, help="What to export to.")
+@click.option(
+    "--target", shell_complete=names_of("exporter"), default="onnx", show_default=True, help="What to export to."
+)
 @click.option("-T", "packing", multiple=True, metavar="KEY=VALUE", help="Option of a target that packs. Repeatable.")
 @click.option("--opset", type=int, help="ONNX opset [18: the most portable, and the fastest on CPUs].")
 @click.option(
@@ -38,7 +41,7 @@ FAILED = 3
     help="How the small steps of an autoregressive flow's inverse are written [unroll: largest and fastest].",
 )
 @click.option("--fused", is_flag=True, help="Write the whole sampler as one more graph: seed in, samples out.")
-@click.option("--sampler", help="Sampler of the fused graph [the model's own].")
+@click.option("--sampler", shell_complete=names_of("sampler"), help="Sampler of the fused graph [the model's own].")
 @click.option("--steps", type=click.IntRange(1), help="Its steps.")
 @click.option("--guidance", type=float, help="Its weight of classifier-free guidance.")
 @click.option("-O", "options", multiple=True, metavar="KEY=VALUE", help="Option of that sampler. Repeatable.")

@@ -10,8 +10,10 @@ import click
 
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
+from zoo.cli._complete import names_of
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._request import Request, check_request
+from zoo.cli._sections import SectionedCommand
 from zoo.density import cannot_sample
 from zoo.modality import Foreign
 from zoo.models.sources import Facts, resolve
@@ -19,15 +21,28 @@ from zoo.models.sources import Facts, resolve
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("run")
-@click.argument("model", metavar="MODEL")
+#: the options in the help, by what they are for
+SECTIONS = {
+    "Samples": ("n", "seed", "classes", "condition", "output", "form", "force", "density"),
+    "Samplers": (
+        *("sampler", "steps", "options", "guidance", "guidance_interval", "guidance_rescale", "negative", "fused"),
+    ),
+    "Edits": ("init", "strength", "mask", "encode", "noise", "interpolate"),
+    "Scores": ("log_prob",),
+    "Runs that are watched, stopped and resumed": ("previews", "stop_after", "resume"),
+    "Devices": ("provider", "gpu", "tf32", "provider_options", "batch_size", "threads"),
+}
+
+
+@click.command("run", cls=SectionedCommand, sections=SECTIONS)
+@click.argument("model", metavar="MODEL", shell_complete=names_of("model", files=True))
 @click.option(
     "-n",
     type=click.IntRange(1),
     help="How many [1000 points in one or two dimensions; else about 16, each class equally often].",
 )
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of the noise [random, and reported].")
-@click.option("--sampler", help="Sampler of a diffusion [the model's own].")
+@click.option("--sampler", shell_complete=names_of("sampler"), help="Sampler of a diffusion [the model's own].")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's sampler, or of its likelihood.")
 @click.option("--guidance", type=float, help="Weight of classifier-free guidance; 1 means none.")
 @click.option("--guidance-interval", metavar="LOW,HIGH", help="Guide only at these noise levels (sigma/alpha).")

@@ -12,6 +12,7 @@ import click
 from zoo.bundle import Bundle
 from zoo.cli._app import App, json_option, pass_app, plain
 from zoo.cli._bundle import described, explained
+from zoo.cli._complete import names_of
 from zoo.cli._text import echo, facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
@@ -44,7 +45,7 @@ _NOT_STATED: dict[str, Any] = {
 
 
 @click.command("show")
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=names_of(*KINDS, files=True))
 @click.option("--config", "part", flag_value="config", help="Only the config that builds the model, as JSON.")
 @click.option("--license", "part", flag_value="license", help="Only the licences of code, weights and data.")
 @json_option

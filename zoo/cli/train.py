@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._complete import names_of
 from zoo.cli._data import NAMES, data_options, stated
 from zoo.errors import MissingDependencyError, OutputError, UsageError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("train")
-@click.argument("recipe", metavar="RECIPE")
+@click.argument("recipe", metavar="RECIPE", shell_complete=names_of("model", "architecture", files=True))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Model folder to write [runs/NAME].")
 @click.option("--data", metavar="PATH", help="File, folder or module:function to train on, or a data set's name.")
 @data_options
