@@ -46,7 +46,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
         echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _draw(headers: list[str], rows: list[list[str]], title: str, spare: Sequence[str]) -> None:
+def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, spare: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

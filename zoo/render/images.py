@@ -96,10 +96,10 @@ def layout_in(path: Path) -> Layout | None:
     stated = of_png(path).get("images")
     if not isinstance(stated, dict):
         return None
-    sizes = [stated.get(name) for name in ("n", "columns", "factor")]
-    if not all(type(size) is int and 0 < size < 1 << 20 for size in sizes):
+    sizes = {name: size for name in ("n", "columns", "factor") if type(size := stated.get(name)) is int}
+    if len(sizes) < 3 or not all(0 < size < 1 << 20 for size in sizes.values()):
         return None
-    return Layout(*sizes)
+    return Layout(**sizes)
 
 
 def to_bytes(
