@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zoo.data import Dataset, Split
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import ConfigError, DataError
+from zoo.files import reason_of
 
 #: pictures of every style by their code points, ``1F600.png``. No host has them as one file: they are drawn from the
 #: files of googlefonts/noto-emoji v2.048 and jdecked/twemoji v16.0.1, and are looked for under ZOO_DATA
@@ -72,7 +73,7 @@ def _listed(path: Path) -> list[dict[str, Any]]:
     try:
         listed = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {reason_of(error)}") from error
     if not isinstance(listed, list) or not all(isinstance(e, dict) and {"code", "group"} <= e.keys() for e in listed):
         raise DataError(f"{path} is not a list of emoji with code and group")
     return listed
@@ -92,7 +93,7 @@ def _pictures(path: Path, codes: list[str], size: int) -> NDArray[np.uint8]:
                     raise DataError(f"{code}.png in {path} is not of {_SIDE}×{_SIDE} pixels")
                 pictures[place] = _shrunk(np.asarray(white.convert("RGB")), size).transpose(2, 0, 1)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is not an archive of emoji that can be read: {error}") from error
+        raise DataError(f"{path} is not an archive of emoji that can be read: {reason_of(error)}") from error
     return pictures
 
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike, Part, StoredCondition
 from zoo.errors import ConditionError, UsageError
+from zoo.files import reason_of
 
 _LARGEST_JSON = 64 << 20
 #: files that may hold several parts by their names
@@ -170,7 +171,7 @@ def _read(part: Part, path: Path) -> ArrayLike:
         low, high = (0.0 if part.minimum is None else part.minimum), (255.0 if part.maximum is None else part.maximum)
         shape = tuple(int(size) for size in part.shape)
         shades, _ = read_samples(path, shape, pictures=True)
-        pixels: Array = low + (high - low) / 255.0 * shades[0].astype(np.float64)
+        pixels: Array = low + (high - low) / 255.0 * (shades if len(shades) > 1 else shades[0]).astype(np.float64)
         return pixels.astype(np.float32)
     if path.suffix.lower() == ".json":
         value: ArrayLike = _json(path)
@@ -183,7 +184,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise ConditionError(f"cannot read {path}: {error}") from error
+        raise ConditionError(f"cannot read {path}: {reason_of(error)}") from error
 
 
 def _json(path: Path) -> Any:
@@ -193,4 +194,4 @@ def _json(path: Path) -> Any:
             raise ConditionError(f"{path} is too large for a condition in JSON")
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConditionError(f"cannot read {path}: {error}") from error
+        raise ConditionError(f"cannot read {path}: {reason_of(error)}") from error

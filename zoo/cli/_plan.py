@@ -14,6 +14,7 @@ from zoo.arrays import Array
 from zoo.cli import _editing as editing
 from zoo.cli._app import App
 from zoo.cli._conditions import condition_of_file, negative_from
+from zoo.cli._piping import named
 from zoo.cli._request import Request, condition_of, file_name
 from zoo.errors import UnknownNameError, UsageError
 from zoo.modality import Text
@@ -132,13 +133,16 @@ def output_of(facts: Facts, request: Request) -> Path:
     from zoo.render import check_output, default_suffix
     from zoo.render.files import check_writable
 
+    if request.previews is not None:
+        check_output(request.previews, facts.event_shape, facts.modality, replace=request.force)
+    if request.to_stdout:
+        return Path(named(request, facts))
+
     output = request.output or Path(file_name(facts.name) + default_suffix(facts.event_shape, facts.modality))
     if request.stop_after is None:
         check_output(output, facts.event_shape, facts.modality, replace=request.force)
     else:
         check_writable(output, replace=request.force)
-    if request.previews is not None:
-        check_output(request.previews, facts.event_shape, facts.modality, replace=request.force)
     return output
 
 

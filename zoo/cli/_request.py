@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from zoo.models.sources import Facts
     from zoo.runtime import Device
 
+#: stands for stdout as the output, and for stdin as data
+STDOUT = Path("-")
 #: in bytes, leaving room for suffixes of temporary files below the 255 that file systems allow
 _MAX_FILE_NAME = 150
 
@@ -46,6 +48,7 @@ class Request:
     classes: tuple[str, ...]
     condition: tuple[str, ...]
     output: Path | None
+    form: str | None
     log_prob: Path | None
     fused: bool
     provider: str
@@ -55,6 +58,11 @@ class Request:
     tf32: bool
     provider_options: dict[str, Any]
     force: bool
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the output is stdout."""
+        return self.output == STDOUT
 
     @property
     def device(self) -> Device:
@@ -84,6 +92,10 @@ _EXCLUDED = {
     "interpolate": ("mask", "strength", "stop_after"),
     "noise": ("init",),
 }
+
+
+#: options whose data may come from stdin
+PIPED = ("init", "mask", "encode", "noise", "log_prob")
 
 
 def flag(name: str) -> str:
@@ -136,6 +148,12 @@ def _check_edits(request: Request) -> None:
 
 def _check_files(request: Request) -> None:
     from zoo.render.formats import is_picture
+
+    piped = [name for name in PIPED if getattr(request, name) == STDOUT]
+    if len(piped) > 1:
+        raise UsageError(f"{' and '.join(map(flag, piped))} cannot both read stdin")
+    if request.form is not None and not piped and not request.to_stdout:
+        raise UsageError("--format is for -, which has no extension", hint="A file has the format of its extension.")
 
     if request.stop_after is not None and (request.output is None or request.output.suffix != ".safetensors"):
         raise UsageError("--stop-after writes a state, so it needs -o with a file named .safetensors")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from zoo.noise import check_seed
 from zoo.runtime import contract, data, scoring
 from zoo.runtime.device import Device
 from zoo.runtime.iterate import step_sampler
+from zoo.runtime.named import bundle_folder
 from zoo.runtime.opened import LARGEST_COUNT, OpenBundle, fresh_seed
 from zoo.runtime.runners import runner_of
 from zoo.runtime.running import SampleRequest, Samples, finite
@@ -42,7 +42,7 @@ def load(
     """Open a bundle, check every file of it, and return it as a model.
 
     Args:
-        folder: the bundle.
+        folder: the bundle, or the name of an installed model that has one; a folder of that name comes first.
         device: a :class:`Device`, or the name of a provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA
             where it works and the CPU elsewhere.
         threads: CPU threads, or None for ONNX Runtime's choice.
@@ -51,10 +51,11 @@ def load(
     Raises:
         BundleError: not a bundle, damaged, altered, of a newer format, or not consistent.
         MissingDependencyError: ONNX Runtime is not installed.
-        UnknownNameError: no such provider.
+        UnknownNameError: no such provider, or neither a folder nor a model of that name.
+        UsageError: an installed model without a bundle.
         ProviderError: CUDA was asked for, and ONNX Runtime was built without it.
     """
-    return BundledModel(open_bundle(Path(folder)), device, threads, samplers=samplers)
+    return BundledModel(open_bundle(bundle_folder(folder)), device, threads, samplers=samplers)
 
 
 class BundledModel:

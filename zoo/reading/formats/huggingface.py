@@ -17,6 +17,7 @@ import numpy as np
 
 from zoo.arrays import Array
 from zoo.errors import DataError
+from zoo.files import reason_of
 from zoo.reading import objects
 from zoo.reading.content import SPLIT_WORDS, Cells, Rows, Samples
 from zoo.reading.formats import columnar, pictures
@@ -156,7 +157,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {reason_of(error)}") from error
     if not isinstance(values, dict):
         raise DataError(f"{path} does not hold a JSON object")
     return values

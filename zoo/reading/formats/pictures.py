@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zoo.arrays import Array
 from zoo.data.lazy import Lazy
 from zoo.errors import ConfigError, DataError, UnknownNameError
+from zoo.files import reason_of
 from zoo.reading.content import Samples
 from zoo.reading.formats import folders
 
@@ -62,7 +63,7 @@ class Pictures(Lazy):
             try:
                 array = _pixels(image, self.event, self.deep, self.fit)
             except (OSError, ValueError, SyntaxError) as error:
-                raise DataError(f"cannot read {_told(source)}: {error}") from error
+                raise DataError(f"cannot read {_told(source)}: {reason_of(error)}") from error
         if array.shape != self.event:
             raise DataError(
                 f"{_told(source)} is not of {self.event[2]}×{self.event[1]} pixels when it is turned upright"
