@@ -190,6 +190,7 @@ class _OnnxStep:
 
     def __init__(self, session: Session, place: Place, state: SamplerState, *, watched: bool, denoises: bool) -> None:
         self._session, self._state, self._watched = session, state, watched
+        self._calls = session.repeated()
         named = state.condition if isinstance(state.condition, Mapping) else ("condition",)
         self._resident = _Resident(session, place, ("known", "mask", "noise", *named))
         self._spare = place("spare", state.slots)
@@ -200,7 +201,7 @@ class _OnnxStep:
         results = {"next_state": self._spare}
         if self._denoised is not None:
             results["denoised"] = self._denoised
-        self._session.run_on(feeds, {"state": slots, **kept}, results)
+        self._calls.run_on(feeds, {"state": slots, **kept}, results)
         following, self._spare = self._spare, slots
         if self._watched:
             _check(self._session.fetch(following), row, self._state, self._session)
@@ -248,10 +249,11 @@ def _check_inputs(session: Session, state: SamplerState) -> None:
 
 def _check(slots: NDArray[np.float32], row: Step, state: SamplerState, session: Session) -> None:
     """Refuse a state that is not finite, saying at which step and in which sample that began."""
+    if np.isfinite(slots).all():
+        return
     finite = np.asarray(np.isfinite(slots).swapaxes(0, 1).reshape(slots.shape[1], -1).all(1))
-    if not finite.all():
-        raise RuntimeFailure(
-            f"sampling broke down at step {row.index + 1} of {len(state.table)}: graph {session.graph.name} gives "
-            f"values that are not finite in {np.count_nonzero(~finite)} of {len(finite)} samples, "
-            f"first in sample {state.first + int(np.argmin(finite))}"
-        )
+    raise RuntimeFailure(
+        f"sampling broke down at step {row.index + 1} of {len(state.table)}: graph {session.graph.name} gives "
+        f"values that are not finite in {np.count_nonzero(~finite)} of {len(finite)} samples, "
+        f"first in sample {state.first + int(np.argmin(finite))}"
+    )

@@ -332,6 +332,7 @@ class RowInputs:
         self._known = self._silence if state.known is None else state.known.astype(dtype, copy=False)
         self._mask = np.ones(shape, dtype) if state.mask is None else state.mask.astype(dtype, copy=False)
         self._evaluated: dict[float, tuple[Conditions, Array]] = {}
+        self._scalars: dict[str, tuple[float, Array]] = {}
         self._worker = ThreadPoolExecutor(1, "zoo-noise")
         self._coming: dict[int, Future[Array]] = {}
 
@@ -345,19 +346,27 @@ class RowInputs:
         """Arrays by the names of the graph's inputs; without ``condition`` if there is none."""
         state = self._state
         if row.guidance not in self._evaluated:
-            self._evaluated[row.guidance] = evaluations(state.condition, row.guidance, state.other, state.further)
+            condition, weight = evaluations(state.condition, row.guidance, state.other, state.further)
+            self._evaluated[row.guidance] = condition, weight.astype(self._dtype, copy=False)
         condition, weight = self._evaluated[row.guidance]
         scalars = ("time", "alpha", "sigma", "clip", "noise_scale", "rescale", *(("noise_range",) * self._learned))
-        inputs = {name: np.array(getattr(row, name), self._dtype) for name in scalars}
+        inputs = {name: self._scalar(name, getattr(row, name)) for name in scalars}
         inputs["matrix"] = row.matrix.astype(self._dtype)
         inputs["noise"] = self._noise(row.index)
-        inputs["weights"] = weight.astype(self._dtype, copy=False)
+        inputs["weights"] = weight
         inputs["known"], inputs["mask"] = self._known, self._mask
         if isinstance(condition, Mapping):
             inputs.update(condition)
         elif condition is not None:
             inputs["condition"] = condition
         return inputs
+
+    def _scalar(self, name: str, value: float) -> Array:
+        """A number of a row as an array; that of the row before, if the number is the same."""
+        last = self._scalars.get(name)
+        if last is None or last[0] != value:
+            last = self._scalars[name] = value, np.array(value, self._dtype)
+        return last[1]
 
     def _noise(self, index: int) -> Array:
         scales = self._state.table.noise_scale
