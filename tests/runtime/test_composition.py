@@ -114,7 +114,7 @@ def test_a_saved_state_holds_each_condition_as_encoded(bundle, tmp_path, monkeyp
     state = SamplerState.load(tmp_path / "half.safetensors")
     assert [each.weight for each in state.further] == [-0.5]
     assert state.further[0].condition.keys() == state.condition.keys() == state.other.keys()
-    monkeypatch.setattr(bundle, "sampling_condition", None)  # nothing is encoded again
+    monkeypatch.setattr(bundle.opened, "sampling_condition", None)  # nothing is encoded again
     np.testing.assert_array_equal(bundle.finish(state), whole)
     np.testing.assert_allclose(small.policy().finish(state), whole, atol=1e-4)
     np.testing.assert_array_equal(bundle.finish(state.part(slice(1, 3))), whole[1:])

@@ -30,6 +30,7 @@ from zoo.errors import (
     ZooError,
 )
 from zoo.programs.ports import Port
+from zoo.runtime.bindings import Bindings
 from zoo.runtime.device import Device, choose_provider, execution_provider
 from zoo.runtime.ort import onnxruntime
 from zoo.runtime.recording import Recorder, Shaped
@@ -151,7 +152,21 @@ class Session:
         # on the CPU `numpy()` is a view of the value's memory, which the next run overwrites and its deletion frees
         return np.array(value.numpy())
 
-    def run_on(self, feeds: Mapping[str, Array], resident: Mapping[str, object], results: Mapping[str, object]) -> None:
+    def bindings(self) -> Bindings | None:
+        """What :meth:`run_on` keeps for one run of many calls, where it helps: on the CPU."""
+        return Bindings(self._session, self.value) if self.provider == "cpu" and self._recorder is None else None
+
+    def is_finite(self, value: Any) -> bool:
+        """Whether all numbers of a :meth:`value` are finite, without a copy where it is in the host's memory."""
+        return bool(np.isfinite(value.numpy()).all())
+
+    def run_on(
+        self,
+        feeds: Mapping[str, Array],
+        resident: Mapping[str, object],
+        results: Mapping[str, object],
+        bindings: Bindings | None = None,
+    ) -> None:
         """Run the graph once on values that stay on its device.
 
         A loop that swaps ``resident`` and ``results`` copies no state between host and device, and allocates nothing.
@@ -160,15 +175,29 @@ class Session:
             feeds: inputs given as arrays.
             resident: inputs given as :meth:`value`.
             results: outputs, written into these values; outputs not named are not computed.
+            bindings: of :meth:`bindings`, for one of many calls of a run.
 
         Raises:
             DataError, DeviceMemoryError, RuntimeFailure: as for :meth:`run`.
         """
-        self.repeated().run_on(feeds, resident, results)
-
-    def repeated(self) -> Calls:
-        """For calls of one run, most of whose inputs are those of the call before."""
-        return Calls(self)
+        if bindings is not None:
+            with self._told("run"):
+                bound = bindings.bound(feeds, resident, results, lambda: self._check(feeds, elsewhere=resident))
+                self._session.run_with_iobinding(bound)
+            return
+        arrays = self._check(feeds, elsewhere=resident)
+        with self._told("run"):
+            if self._recorder is not None:
+                self._recorder.run_on(arrays, resident, results)
+                return
+            binding = self._session.io_binding()
+            for name, array in arrays.items():
+                binding.bind_cpu_input(name, array)
+            for name, value in resident.items():
+                binding.bind_ortvalue_input(name, value)
+            for name, value in results.items():
+                binding.bind_ortvalue_output(name, value)
+            self._session.run_with_iobinding(binding)
 
     # -- loading ----------------------------------------------------------------------------------------------------
 
@@ -267,6 +296,8 @@ class Session:
         """Raises the errors of ONNX Runtime, whose classes have no common base, as ours."""
         try:
             yield
+        except ZooError:
+            raise
         except Exception as error:
             raise self._failure(doing, error) from error
 
@@ -295,65 +326,6 @@ class Session:
         if "IR version" in text or "opset" in text.lower():
             hint = "The graph may be newer than this ONNX Runtime: pip install --upgrade onnxruntime"
         return RuntimeFailure(f"ONNX Runtime cannot {doing} {self.graph.name}: {reason}", hint=hint)
-
-
-class Calls:
-    """Calls of a graph on values that stay on its device: each binds only what differs from the call before.
-
-    An array that is given again as the same object must have the same content. One thread may use it.
-
-    Args:
-        session: of the graph.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._binding: Any = None
-        self._inputs: dict[str, Any] = {}
-        self._results: dict[str, Any] = {}
-
-    def run_on(self, feeds: Mapping[str, Array], resident: Mapping[str, object], results: Mapping[str, object]) -> None:
-        """As :meth:`Session.run_on`."""
-        session = self._session
-        arrays = feeds if self._fits(feeds, resident) else session._check(feeds, elsewhere=resident)
-        with session._told("run"):
-            if session._recorder is not None:
-                session._recorder.run_on(arrays, resident, results)
-                return
-            if self._binding is None or self._results.keys() != results.keys():
-                self._binding, self._inputs, self._results = session._session.io_binding(), {}, {}
-            self._bind(arrays, resident, results)
-            session._session.run_with_iobinding(self._binding)
-
-    def _fits(self, feeds: Mapping[str, Array], resident: Mapping[str, object]) -> bool:
-        """Whether arrays are like those of the last call, which were checked."""
-        if len(feeds) + len(resident) != len(self._inputs):
-            return False
-        for name, array in feeds.items():
-            last = self._inputs.get(name)
-            if last is not array and not (
-                isinstance(last, np.ndarray)
-                and last.shape == array.shape
-                and last.dtype == array.dtype
-                and array.flags.c_contiguous
-            ):
-                return False
-        return all(name in self._inputs for name in resident)
-
-    def _bind(self, arrays: Mapping[str, Array], resident: Mapping[str, object], results: Mapping[str, object]) -> None:
-        inputs, bound = self._inputs, self._binding
-        for name, array in arrays.items():
-            if inputs.get(name) is not array:
-                bound.bind_cpu_input(name, array)
-                inputs[name] = array  # ONNX Runtime reads its memory
-        for name, value in resident.items():
-            if inputs.get(name) is not value:
-                bound.bind_ortvalue_input(name, value)
-                inputs[name] = value
-        for name, value in results.items():
-            if self._results.get(name) is not value:
-                bound.bind_ortvalue_output(name, value)
-                self._results[name] = value
 
 
 class Sessions:

@@ -332,7 +332,20 @@ class RowInputs:
         self._known = self._silence if state.known is None else state.known.astype(dtype, copy=False)
         self._mask = np.ones(shape, dtype) if state.mask is None else state.mask.astype(dtype, copy=False)
         self._evaluated: dict[float, tuple[Conditions, Array]] = {}
-        self._scalars: dict[str, tuple[float, Array]] = {}
+        #: each column of the table that is an input; an element of it is an array without axes
+        self._columns = {
+            name: np.asarray(getattr(state.table, name), dtype)
+            for name in (
+                "time",
+                "alpha",
+                "sigma",
+                "clip",
+                "noise_scale",
+                "rescale",
+                *(("noise_range",) * self._learned),
+            )
+        }
+        self._matrices = state.table.matrix.astype(dtype)
         self._worker = ThreadPoolExecutor(1, "zoo-noise")
         self._coming: dict[int, Future[Array]] = {}
 
@@ -349,9 +362,8 @@ class RowInputs:
             condition, weight = evaluations(state.condition, row.guidance, state.other, state.further)
             self._evaluated[row.guidance] = condition, weight.astype(self._dtype, copy=False)
         condition, weight = self._evaluated[row.guidance]
-        scalars = ("time", "alpha", "sigma", "clip", "noise_scale", "rescale", *(("noise_range",) * self._learned))
-        inputs = {name: self._scalar(name, getattr(row, name)) for name in scalars}
-        inputs["matrix"] = row.matrix.astype(self._dtype)
+        inputs = {name: column[row.index, ...] for name, column in self._columns.items()}
+        inputs["matrix"] = self._matrices[row.index]
         inputs["noise"] = self._noise(row.index)
         inputs["weights"] = weight
         inputs["known"], inputs["mask"] = self._known, self._mask
@@ -360,13 +372,6 @@ class RowInputs:
         elif condition is not None:
             inputs["condition"] = condition
         return inputs
-
-    def _scalar(self, name: str, value: float) -> Array:
-        """A number of a row as an array; that of the row before, if the number is the same."""
-        last = self._scalars.get(name)
-        if last is None or last[0] != value:
-            last = self._scalars[name] = value, np.array(value, self._dtype)
-        return last[1]
 
     def _noise(self, index: int) -> Array:
         scales = self._state.table.noise_scale
