@@ -173,10 +173,7 @@ class Model:
         return self.sessions[name], {p["name"]: p["shape"] for p in self.manifest["graphs"][name]["inputs"]}
 
     def conditions(self, program, n, value, negative=None, needed=False, guided=False, further=()):
-        """The condition of n samples, what they are guided away from, and the further ones of a composition.
-
-        Each is None, or rows by port and the row of each sample.
-        """
+        """The condition of n samples, that to guide away from, others composed: rows by port, and that of each sample."""
         parts = (self.manifest["condition"] or {}).get("parts")
         if not parts:
             c, null = self.plain(value, n, needed), program.get("null_class")
@@ -308,10 +305,8 @@ class Model:
         for row in range(len(matrix)):
             w = float(table["guidance"][row] if guidance is None else guidance)
             left = 1 - math.fsum([w, *(weight for _, weight in further)])
-            require(
-                left == 0 or against,
-                "guidance needs a null class, or nulls of all parts, which the model does not have",
-            )
+            missing = "guidance needs a null class, or nulls of all parts, which the model does not have"
+            require(left == 0 or against, missing)
             every = [(condition, w), *further, *([(against, left)] if left else [])]
             weights = np.array([weight for _, weight in every], np.float32)
             c = {k: np.stack([each[k] for each, _ in every]) for k in condition}
