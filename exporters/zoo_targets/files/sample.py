@@ -173,7 +173,7 @@ class Model:
         return self.sessions[name], {p["name"]: p["shape"] for p in self.manifest["graphs"][name]["inputs"]}
 
     def conditions(self, program, n, value, negative=None, needed=False, guided=False, further=()):
-        """The condition of n samples, that to guide away from, others composed: rows by port, and that of each sample."""
+        """A condition, that to guide away from, others composed: rows by port, and the row of each of n samples."""
         parts = (self.manifest["condition"] or {}).get("parts")
         if not parts:
             c, null = self.plain(value, n, needed), program.get("null_class")
