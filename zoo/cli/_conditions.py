@@ -7,9 +7,10 @@ each value, one value after the other.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +19,9 @@ from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike, Part, StoredCondition
 from zoo.errors import ConditionError, UsageError
 from zoo.files import reason_of
+
+if TYPE_CHECKING:
+    from zoo.samplers.options import Composition
 
 _LARGEST_JSON = 64 << 20
 #: files that may hold several parts by their names
@@ -125,6 +129,28 @@ def negative_from(condition: Condition, texts: Sequence[str]) -> ConditionLike:
     if len(texts) > 1:
         raise UsageError(f"--negative is given {len(texts)} times; this model takes one class")
     return condition.index(texts[0])
+
+
+def composition_from(condition: Condition, texts: Sequence[str], n: int) -> Composition:
+    """What ``--compose`` stands for: for each a condition of ``n`` samples as for ``--condition``, and its weight.
+
+    Raises:
+        UsageError: a text without a weight; and as :func:`condition_from`.
+        ConditionError, DataError: likewise.
+    """
+    composition = []
+    for text in texts:
+        value, _, weight = text.rpartition(":")
+        try:
+            number = float(weight)
+        except ValueError:
+            number = math.nan
+        if not value or not math.isfinite(number):
+            raise UsageError(f"--compose takes CONDITION:WEIGHT, such as 3:1.5, not {text!r}")
+        given = condition_from(condition, [value] if condition.plain else value.split(";"), "--compose")
+        served_all = served(condition, given, n)
+        composition.append((condition.array(served_all, n) if condition.plain else served_all, number))
+    return composition
 
 
 def condition_of_file(condition: Condition, stored: StoredCondition, n: int) -> ConditionLike:

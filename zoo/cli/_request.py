@@ -34,6 +34,7 @@ class Request:
     guidance_interval: str | None
     guidance_rescale: float | None
     negative: tuple[str, ...] | None
+    compose: tuple[str, ...] | None
     init: Path | None
     strength: float | None
     mask: Path | None
@@ -83,13 +84,14 @@ class Request:
 
 #: options that start a run or change its course
 _STARTING = ("init", "strength", "mask", "noise", "interpolate")
-_GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative")
+_GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative", "compose")
 SAMPLING_ONLY = ("n", "sampler", *_GUIDING, *_STARTING, "encode", "previews", "density", "stop_after", "resume")
 #: option -> options that it excludes
 _EXCLUDED = {
     "encode": ("n", "seed", "sampler", *_GUIDING, *_STARTING, "previews", "density", "stop_after", "resume"),
     "resume": ("n", "seed", "sampler", "steps", *_GUIDING, *_STARTING, "condition"),
-    "interpolate": ("mask", "strength", "stop_after"),
+    "interpolate": ("mask", "strength", "stop_after", "compose"),
+    "compose": ("guidance", "guidance_interval", "guidance_rescale", "condition"),
     "noise": ("init",),
 }
 
@@ -120,6 +122,8 @@ def check_request(request: Request) -> None:
 def _check_exclusive(request: Request) -> None:
     if request.classes and request.condition:
         raise UsageError("--class and --condition exclude each other")
+    if request.classes and request.compose:
+        raise UsageError("--class and --compose exclude each other")
     for name, others in _EXCLUDED.items():
         if getattr(request, name) is None:
             continue
@@ -180,6 +184,8 @@ def condition_of(
     ``--noise``.
     """
     n = count if request.n is None else request.n
+    if request.compose:
+        return _default_count(facts, in_turn=False) if n is None else n, None
     if n is None and request.condition and facts.condition is not None:
         n = rows_of(facts.condition, condition_from(facts.condition, request.condition))
     if n is None:

@@ -25,6 +25,7 @@ from zoo.cli._request import Request, file_name, given_condition
 if TYPE_CHECKING:
     from zoo.conditions import Condition, ConditionLike
     from zoo.models.sources import Facts, Source
+    from zoo.programs import Program
     from zoo.render.files import Density, Extras
     from zoo.runtime import BundledModel
     from zoo.samplers.runs import Preview
@@ -60,7 +61,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         table = wanted.inputs.table
     else:
         strength = request.strength or None  # at strength 0 nothing is run, whatever the table
-        guidance = guiding.get("guidance")
+        guidance = guiding.get("guidance", None if request.compose is None else 1.0)  # a composition has its weights
         table = model.table(request.sampler, request.steps, guidance, strength=strength, **request.options)
     plan = plan_of(app, model, wanted, guiding, table, output)
     warn_of_fallback(app, model.session().fallback)
@@ -92,7 +93,17 @@ def _previews(model: BundledModel, plan: Plan) -> tuple[Array, Preview]:
 
 
 #: options that change the distribution of samples
-_EDITS = ("guidance_interval", "guidance_rescale", "negative", "init", "strength", "mask", "noise", "interpolate")
+_EDITS = (
+    "guidance_interval",
+    "guidance_rescale",
+    "negative",
+    "compose",
+    "init",
+    "strength",
+    "mask",
+    "noise",
+    "interpolate",
+)
 
 
 def _extras(app: App, model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> Extras:
@@ -149,7 +160,7 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         "seed": plan.seed,
         "sampler": None if request.resume else request.sampler or (program and program.sampler),
         "steps": (program and program.steps) if plan.table is None else len(plan.table),
-        "guidance": (program and program.guidance) if plan.table is None else plan.guidance,
+        "guidance": _guidance(program, request, plan),
         "options": request.options,
         "provider": drawn.provider,
     }
@@ -157,9 +168,18 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
     edits = {name: value for name, value in values.items() if value is not None}
     if request.negative is not None:
         edits["negative"] = request.negative[0] if len(request.negative) == 1 else list(request.negative)
+    if request.compose is not None:
+        edits["compose"] = list(request.compose)
     if request.condition and facts.condition is not None and not facts.condition.plain:
         edits["condition"] = list(request.condition)
     return told | {name: str(value) if isinstance(value, Path) else value for name, value in edits.items()}
+
+
+def _guidance(program: Program | None, request: Request, plan: Plan) -> float | None:
+    """The weight of guidance; None of a composition, which states its weights itself."""
+    if request.compose is not None:
+        return None
+    return (program and program.guidance) if plan.table is None else plan.guidance
 
 
 def _write_previews(app: App, model: BundledModel, request: Request, previews: Array, output: Path) -> None:

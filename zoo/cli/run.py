@@ -53,6 +53,13 @@ SECTIONS = {
     metavar="CLASS|NAME=VALUE",
     help="Guide away from this class, or these named parts, instead of the null.",
 )
+@click.option(
+    "--compose",
+    multiple=True,
+    metavar="CONDITION:WEIGHT",
+    help="Sample from a composition of conditions, each as for --condition, with semicolons between its parts; a "
+    "weight below 0 leads away. Repeatable.",
+)
 @click.option("--init", type=_PATH, metavar="FILE", help="Start from this data; one for all samples or one each.")
 @click.option("--strength", type=float, metavar="S", help="How far from --init: 0 keeps it, 1 starts anew.")
 @click.option("--mask", type=_PATH, metavar="FILE", help="Where to sample (1, white) and to keep --init (0, black).")
@@ -121,6 +128,7 @@ def command(
     \b
     zoo run mnist-unet -n 20 --seed 0                        20 digits, each class in turn
     zoo run mnist-unet --class 7 --guidance 2 -o sevens.png
+    zoo run mnist-unet --compose 3:1 --compose 8:1 --compose 0:-0.5
     zoo run mnist-unet --sampler ddim --steps 25 -O eta=0.5
     zoo run mnist-unet --class 3 --init seven.png --strength 0.6 -n 8
     zoo run mnist-unet --interpolate 8 -n 5 --class 3
@@ -141,7 +149,7 @@ def command(
     """
     from zoo.cli import _piping, _sampling, _scoring
 
-    parsed["negative"] = parsed["negative"] or None
+    parsed |= {name: parsed[name] or None for name in ("negative", "compose")}
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **parsed)
     registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)

@@ -26,7 +26,7 @@ from zoo.runtime.runners import runner_of
 from zoo.runtime.running import SampleRequest, Samples, finite
 from zoo.runtime.streaming import Frame, awaited, awaited_frames, frames
 from zoo.samplers import BUILTIN, Guidance, SamplerFunction, SamplingOptions, StepTable
-from zoo.samplers.options import OptionValue, SampleArgument
+from zoo.samplers.options import Composition, OptionValue, SampleArgument
 from zoo.samplers.runs import Preview
 from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import too_many
@@ -147,6 +147,7 @@ class BundledModel:
         steps: int | None = None,
         guidance: float | Guidance | None = None,
         negative: ConditionLike = None,
+        compose: Composition | None = None,
         init: ArrayLike | None = None,
         strength: float | None = None,
         mask: ArrayLike | None = None,
@@ -169,6 +170,7 @@ class BundledModel:
             steps: likewise.
             guidance: likewise.
             negative: likewise.
+            compose: likewise.
             init: likewise.
             strength: likewise.
             mask: likewise.
@@ -188,12 +190,12 @@ class BundledModel:
             UsageError, DataError, ConditionError: an argument that this model does not support; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite; the message names the first such step.
         """
-        asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options)
+        asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options, compose)
         n, seed = _settled(n, seed)
         program = self.manifest.fused if fused else self.manifest.sampling
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
-        conditions = self.opened.sampling_condition(condition, n, encoded=not fused)
+        conditions = self.opened.sampling_condition(asked.first(condition), n, encoded=not fused)
         request = SampleRequest(n, conditions, seed, asked, preview)
         drawing = runner_of(program).sampling(self.opened, program, request)
         batches = self.opened.batches(n, batch_size, self.session(program.graph), program.work)
@@ -217,6 +219,7 @@ class BundledModel:
         steps: int | None = None,
         guidance: float | Guidance | None = None,
         negative: ConditionLike = None,
+        compose: Composition | None = None,
         init: ArrayLike | None = None,
         strength: float | None = None,
         mask: ArrayLike | None = None,
@@ -234,6 +237,8 @@ class BundledModel:
             guidance: weight of classifier-free guidance (1 means none, 0 ignores the class), or a
                 :class:`~zoo.samplers.Guidance` with its interval and rescaling.
             negative: class to guide away from, instead of the null class; as ``condition``.
+            compose: ``[(condition, weight), ...]`` instead of ``condition`` and ``guidance``: the conditions of a
+                composition, see :class:`~zoo.samplers.SamplingOptions`; each is encoded once.
             init: data ``[n, *event_shape]``, or one event for all, to start from. Integers of a model of discrete data
                 stand for the middle of their bins.
             strength: in [0, 1]: the share of the trajectory from noise to data that is run; 1 by default.
@@ -244,11 +249,10 @@ class BundledModel:
         Raises:
             UsageError, UnknownNameError, DataError, ConditionError: an argument that this model does not support.
         """
-        asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options)
+        asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options, compose)
         n, seed = _settled(n, seed)
-        return step_sampler(self.opened).begin(
-            n, seed=seed, condition=self.opened.sampling_condition(condition, n), options=asked
-        )
+        first = self.opened.sampling_condition(asked.first(condition), n)
+        return step_sampler(self.opened).begin(n, seed=seed, condition=first, options=asked)
 
     def advance(
         self,
