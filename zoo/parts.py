@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -19,6 +20,8 @@ PartKind = Literal["classes", "numbers", "image", "audio", "tokens", "sequence"]
 #: the part of a condition that is one class or one vector
 ONLY = "condition"
 _LARGEST, _LARGEST_SIZE = 1 << 28, 1 << 24
+#: how a text is read by the labels of tokens: the letters A to Z alone, since runtimes differ in the case of others
+_SMALL, _WHITE = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}, tuple(" \t\r\n")
 _OF_MODALITY = {
     "classes": "[]",
     "numbers": "[d]",
@@ -41,7 +44,8 @@ class Part:
             ``("length", d)`` likewise for a sequence. Parts that name the same length are padded to a common one.
         meaning: in a few words, for people.
         size: number of classes, or of symbols: tokens are ids from 0 to size - 1.
-        labels: names of the classes, or of the components of numbers.
+        labels: names of the classes, or of the components of numbers; or of tokens the words, or pieces of words, in
+            small letters, that a text is split into, see :meth:`words`. An empty one is in no text.
         minimum: the smallest number that it may contain, or None.
         maximum: the largest, or None.
         alphabet: of tokens, one character a symbol, so that a text can be given; ``size`` may count more symbols.
@@ -82,6 +86,8 @@ class Part:
         if self.modality == "tokens" and self.size is None and isinstance(self.alphabet, str):
             object.__setattr__(self, "size", len(self.alphabet))
         ranged = self.minimum is not None or self.maximum is not None
+        if self.modality == "tokens" and self.size is None and self.labels:
+            object.__setattr__(self, "size", len(self.labels))
         spelt = self.modality == "tokens" or self.alphabet is not None or self.padding is not None
         checks = [_check_texts, _check_shape, _check_size, *[_check_alphabet] * spelt, *[_check_range] * ranged]
         for check in (*checks, _check_null):
@@ -174,6 +180,45 @@ class Part:
         whose = "" if self.name == ONLY else f" of part {self.name}"
         raise ConditionError(f"there is no class {label!r}{whose}", hint=f"The classes are {names}.")
 
+    @property
+    def spelt(self) -> bool:
+        """Whether a text can be given: of a label, or of tokens with an alphabet or labels."""
+        return self.modality == "classes" or (
+            self.modality == "tokens" and (self.alphabet is not None or bool(self.labels))
+        )
+
+    def words(self, text: str) -> list[int]:
+        """The ids of a text by the labels of tokens.
+
+        A to Z are read as small letters. White space (ASCII) separates and stands for nothing; elsewhere, the longest
+        label that the rest of the text begins with is taken, and so on behind it.
+
+        Raises:
+            ConditionError: no label fits.
+        """
+        rest = text.translate(_SMALL)
+        ids, at = [], 0
+        while at < len(rest):
+            if rest[at] in _WHITE:
+                at += 1
+                continue
+            for size in range(min(self._longest, len(rest) - at), 0, -1):
+                if (found := self._places.get(rest[at : at + size])) is not None:
+                    ids.append(found)
+                    at += size
+                    break
+            else:
+                raise ConditionError(f"{self.who} has no symbol {text[at]!r}, as in {text[:80]!r}")
+        return ids
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {label: i for i, label in enumerate(self.labels)}
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self.labels))
+
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"part {self.name} of a condition: {problem}")
 
@@ -228,7 +273,9 @@ class Part:
 
     def _ids(self, value: object) -> Array:
         """The ids of one text, or of one array of ids, without padding at its end."""
-        if isinstance(value, str):
+        if isinstance(value, str) and self.labels:
+            values: Array = np.array(self.words(value), np.int64)
+        elif isinstance(value, str):
             if self.alphabet is None:
                 raise ConditionError(f"{self.who} has no alphabet for texts: give it the ids of its tokens")
             if strange := [character for character in value if character not in self.alphabet]:
@@ -357,7 +404,7 @@ def _check_size(part: Part) -> str | None:
             return f"{part.modality} have a size of 1 or more, not {part.size!r}"
     elif part.size is not None:
         return f"classes and tokens have a size, {part.modality} has none"
-    expected = {"classes": part.size, "numbers": (*part.shape, 0)[0]}.get(part.modality, 0)
+    expected = {"classes": part.size, "numbers": (*part.shape, 0)[0], "tokens": part.size}.get(part.modality, 0)
     if part.labels and len(part.labels) != expected:
         return f"it has {len(part.labels)} labels, where there can be {expected}"
     return None
@@ -369,6 +416,10 @@ def _check_alphabet(part: Part) -> str | None:
     size, alphabet = part.size or 0, part.alphabet
     if alphabet is not None and not (isinstance(alphabet, str) and 0 < len(set(alphabet)) == len(alphabet) <= size):
         return f"an alphabet is a text of at most {size} different characters"
+    if part.labels and (alphabet is not None or len(set(part.labels)) < len(part.labels)):
+        return "tokens have an alphabet or labels, each different, not both"
+    if strange := [label for label in part.labels if label != label.translate(_SMALL) or label[:1] in _WHITE]:
+        return f"a label of tokens has small letters and does not begin with white space, unlike {strange[0]!r}"
     if part.padding is not None and not _whole(part.padding, 0, size - 1):
         return f"padding is the id of a symbol, 0 to {size - 1}, not {part.padding!r}"
     return None
