@@ -181,8 +181,8 @@ class Part:
         raise ConditionError(f"there is no class {label!r}{whose}", hint=f"The classes are {names}.")
 
     @property
-    def spelt(self) -> bool:
-        """Whether a text can be given: of a label, or of tokens with an alphabet or labels."""
+    def takes_texts(self) -> bool:
+        """Whether it is given as a text: a label, or tokens of an alphabet or with labels."""
         return self.modality == "classes" or (
             self.modality == "tokens" and (self.alphabet is not None or bool(self.labels))
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,12 @@ def captioned_emoji(*, size: int = 32) -> Dataset:
     pictures = np.stack([drawn(style, listed, size) for style in STYLES])
     splits = []
     for name, chosen in zip(("train", "validation", "test"), splits_of(listed), strict=True):
-        rows: list[tuple[int, int, str]] = []
-        for place in np.flatnonzero(chosen):
-            for style in range(len(STYLES)):
-                texts = captions(listed[place], [_SEED, int(place), style]) if name == "train" else [_label(listed[place])]
-                rows += [(style, int(place), text) for text in texts]
+        rows = [
+            (style, int(place), text)
+            for place in np.flatnonzero(chosen)
+            for style in range(len(STYLES))
+            for text in captions(listed[place], [_SEED, int(place), style])[: None if name == "train" else 1]
+        ]
         styles, places = (np.array([row[i] for row in rows]) for i in (0, 1))
         condition = {"prompt": np.array([row[2] for row in rows]), "style": styles.astype(np.int32)}
         splits.append(Split(pictures[styles, places], condition))
@@ -52,10 +54,10 @@ def captioned_emoji(*, size: int = 32) -> Dataset:
     return Dataset("captioned-emoji", *splits, levels=256, extra=extra)  # type: ignore[misc, arg-type]
 
 
-def captions(emoji: dict[str, Any], seed: list[int]) -> list[str]:
+def captions(emoji: Mapping[str, Any], seed: list[int]) -> list[str]:
     """Four texts that say what an emoji shows: see :func:`captioned_emoji`."""
-    label = _label(emoji)
-    tags = [tag for tag in map(_small, emoji.get("tags", ())) if tag not in label]
+    label = label_of(emoji)
+    tags = [tag for tag in tags_of(emoji) if tag not in label]
     shuffled = [tags[i] for i in np.random.default_rng(seed).permutation(len(tags))]
     with_tags = " ".join([label, *shuffled[:_WITH_TAGS]])
     return [label] * _LABEL + [with_tags, " ".join(shuffled[-_TAGS:]) if len(shuffled) >= _TAGS else label]
@@ -69,20 +71,26 @@ def vocabulary() -> list[str]:
     listed = [each for each in described() if not each.get("tone")]
     characters = set("abcdefghijklmnopqrstuvwxyz0123456789.,:;!?'-&()\"/")
     for each in listed:
-        characters |= set(_label(each)).union(*map(_small, each.get("tags", ()))) - {" "}
+        characters |= set(label_of(each)).union(*tags_of(each)) - {" "}
     labels: Counter[str] = Counter()
     tags: Counter[str] = Counter()
     train: NDArray[np.bool_] = splits_of(listed)[0]
     for place in np.flatnonzero(train):
-        words = set(_WORD.findall(_label(listed[place])))
+        words = set(_WORD.findall(label_of(listed[place])))
         labels.update(words)
-        tags.update(set(_WORD.findall(" ".join(map(_small, listed[place].get("tags", ()))))) | words)
+        tags.update(set(_WORD.findall(" ".join(tags_of(listed[place])))) | words)
     words = {word for word in labels | tags if word in labels or tags[word] >= 3}
     return ["", *sorted(characters), *sorted(word for word in words if len(word) > 1)]
 
 
-def _label(emoji: dict[str, Any]) -> str:
+def label_of(emoji: Mapping[str, Any]) -> str:
+    """What an emoji is called, in small letters."""
     return _small(str(emoji["label"]))
+
+
+def tags_of(emoji: Mapping[str, Any]) -> list[str]:
+    """Other words for it."""
+    return [_small(str(tag)) for tag in emoji.get("tags", ())]
 
 
 def _small(text: str) -> str:

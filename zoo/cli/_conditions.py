@@ -145,7 +145,7 @@ def _value(part: Part, text: str, option: str) -> ArrayLike:
     path = Path(text)
     if path.is_file():
         return _read(part, path)
-    if part.spelt:
+    if part.takes_texts:
         return text
     try:
         numbers = [float(number) for number in text.split(",")]
