@@ -227,7 +227,7 @@ def _caption(emoji: Emoji, place: int, random: np.random.Generator) -> str:
     """A label, or with one chance in three its label and some tags, or some tags."""
     tags = tags_of(emoji.listed[place])
     some = [tags[i] for i in random.permutation(len(tags))[:3]]
-    kind = random.integers(6)
+    kind = int(random.integers(6))
     return " ".join([*[emoji.labels[place]] * (kind != 0 or not some), *some * (kind < 2)])
 
 

@@ -232,6 +232,8 @@ class UNet(ConditionedNetwork, Network):
         kernel: Sides = SQUARE,
     ) -> None:
         super().__init__()
+        if not isinstance(patch, int) or isinstance(patch, bool) or patch < 1:
+            raise ConfigError(f"patch must be a whole number above 0, not {patch!r}")
         factors = _factors(kernel)
         needed = patch * 2 ** (len(multipliers) - 1)
         if any(side % needed for side, factor in zip(size, factors, strict=True) if factor > 1):
