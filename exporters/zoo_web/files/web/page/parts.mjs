@@ -52,7 +52,8 @@ export function shortened(chosen) {
 // -- texts of values --------------------------------------------------------------------------------------------------
 
 function textOf({ modality, alphabet, labels }, value) {
-  if (modality === "classes" || typeof value === "string") return String(value);
+  if (typeof value === "string") return value;
+  if (modality === "classes") return labels[value] ?? String(value);
   if (modality === "tokens" && alphabet !== null) return value.map((id) => Array.from(alphabet)[id]).join("");
   if (modality === "tokens" && labels.length) return value.map((id) => labels[id]).filter(Boolean).join(" ");
   return modality === "numbers" || modality === "tokens" ? value.join(", ") : JSON.stringify(value);
