@@ -1,6 +1,6 @@
 """Whether a model of emoji from words draws what it is told: by a judge of pictures and words of its own.
 
-    python scripts/emoji_judge.py train                        # the judge, in some minutes of one CPU core
+    python scripts/emoji_judge.py train                        # the judge, in two minutes of one CPU core
     python scripts/emoji_judge.py real                         # what it says of real pictures
     python scripts/emoji_judge.py score runs/emoji-text        # of a model, a bundle, or a checkpoint.safetensors
     python scripts/emoji_judge.py grid runs/emoji-text -o grid.png "cat with sunglasses" "red heart"
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--steps", default=3000, show_default=True)
+@click.option("--steps", default=600, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=JUDGE)
 def train(steps: int, output: Path) -> None:
     """Train the judge on the emoji of all splits, both styles and all captions."""
@@ -121,7 +121,7 @@ def train(steps: int, output: Path) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        if (step + 1) % 250 == 0:
+        if (step + 1) % 100 == 0:
             click.echo(f"step {step + 1}: loss {loss.item():.3f}")
     weights.write(output, weights.state_arrays(judge))
 
