@@ -75,7 +75,7 @@ def check_denoiser(model: GenerativeModel, programs: Programs, inputs: Inputs, r
 
 
 def _check_null_class(model: GenerativeModel, program: Program | None) -> None:
-    null = getattr(program, "null_class", None)
+    null = None if program is None else program.null_class
     if null is None:
         return
     condition = model.condition

@@ -4,10 +4,11 @@ A model that samples by x = T(z) from z ~ N(0, I) has the density log p(T(z)) = 
 is a bijection (Papamakarios et al. 2021, eq. 1). So the determinant is computed independently, from T alone:
 
 
-- for up to :data:`EXACT_SIZE` numbers, from the full Jacobian by central differences;
+- for up to :data:`EXACT_SIZE` numbers, from the full Jacobian by central differences, whose determinant has one sign
+  everywhere if T is a bijection;
 - for more, the full Jacobian would cost more than the rest of the proof. If the model has ``to_noise`` and
-  ``to_data``, each must then invert the other, with opposite log-determinants, which cannot detect an error
-  that both share.
+  ``to_data``, each must invert the other, with opposite log-determinants, which cannot detect an error that both
+  share.
 
 Where noise and data have different sizes, or where ``log_prob`` is declared to be a bound, there is no such Jacobian.
 Then the mass ∫ exp(log_prob) is estimated by importance sampling around samples: it must be 1 for a density,
@@ -44,7 +45,7 @@ EXACT_SIZE = 128
 #: allowed difference of the densities, in nats per number and relative to the value
 TOLERANCE = 1e-4
 _SEED = 77
-_POINTS, _FEW = 3, 16  # three points in up to 16 dimensions, one in more
+_ROWS, _MOST_POINTS = 256, 64  # evaluations of all Jacobians together, two for each number of each point
 #: step of central differences in float64, and another that tells how far to trust them, as they may cross knots of
 #: splines
 _STEP, _OTHER_STEP = 1e-7, 1e-6
@@ -129,39 +130,47 @@ def check_density(
             return _mass(draw, score, conditions, exact=exact, support=getattr(model, "support", None))
         one = _function(graphs[programs.sample.graph], programs.sample.noise_port)
         if size > EXACT_SIZE:
-            return _undone(model, conditions)
+            z = torch.from_numpy(noise.normal(_SEED, 1, model.event_shape)).double()
+            return _undone(model, z, _some(conditions, slice(1)))
         return _by_jacobian(model, one, score, noises[0].shape, conditions)
 
 
 def _by_jacobian(
     model: GenerativeModel, draw: Call, score: Call, shape: tuple[int, ...], condition: Conditions
 ) -> Finding:
-    points = _POINTS if math.prod(shape) <= _FEW else 1
+    points = max(1, min(_MOST_POINTS, _ROWS // (2 * math.prod(shape))))
     z = torch.from_numpy(noise.normal(_SEED, points, shape)).double()
-    conditions = _some(condition, slice(points))
+    conditions = _cycled(condition, points)
     x = draw(z, conditions)
     scored = score(x, conditions)
     each = [slice(i, i + 1) for i in range(points)]
     # a sampler that searches for its result is a staircase, which wider steps see as a slope
     steps = (_STEP, _OTHER_STEP) if not model.resolution else (1e3 * model.resolution, 1e4 * model.resolution)
-    volumes = torch.stack([_log_det(draw, z[i], _some(conditions, i), steps[0]) for i in each])
+    signs, volumes = torch.stack([_log_det(draw, z[i], _some(conditions, i), steps[0]) for i in each]).T
+    if bool((signs > 0).any() and (signs < 0).any()):
+        raise ProofError(
+            "sampling is not a bijection, which log_prob takes it for: the determinant of its Jacobian has both signs, "
+            "so several noises give the same sample",
+            hint="Let inverse be increasing in each number of noise, or declare density = 'none'.",
+        )
     base = _log_normal(z)
     size, allowed = math.prod(shape), torch.zeros_like(scored)
     if bool(((scored - base + volumes).abs() > TOLERANCE).any()):
-        others = torch.stack([_log_det(draw, z[i], _some(conditions, i), steps[1]) for i in each])
+        others = torch.stack([_log_det(draw, z[i], _some(conditions, i), steps[1])[1] for i in each])
         allowed = (2 * (volumes - others).abs()).clamp(max=_DOUBT * size) + model.density_error(
             x, _received(model, conditions)
         )
-    return _compared(scored, base, volumes, allowed=allowed, size=size)
+    finding = _compared(scored, base, volumes, allowed=allowed, size=size)
+    _undone(model, z, conditions)
+    return finding
 
 
-def _undone(model: GenerativeModel, condition: Conditions) -> Finding | None:
+def _undone(model: GenerativeModel, z: Tensor, condition: Conditions) -> Finding | None:
     """Whether ``to_noise`` inverts ``to_data``, determinants included, for a model that has both."""
     to_noise, to_data = (getattr(model, name, None) for name in ("to_noise", "to_data"))
     if to_noise is None or to_data is None:
         return None
-    z = torch.from_numpy(noise.normal(_SEED, 1, model.event_shape)).double()
-    conditions = _received(model, _some(condition, slice(1)))
+    conditions = _received(model, condition)
     x, forward = to_data(z, conditions)
     restored, backward = to_noise(x, conditions)
     apart, volume = float((restored - z).abs().max()), float((forward + backward).abs().max())
@@ -171,12 +180,13 @@ def _undone(model: GenerativeModel, condition: Conditions) -> Finding | None:
             f"to_noise does not invert to_data: noise comes back with a difference of {apart:.2g}, so "
             "log_prob scores a different distribution than the one sampled"
         )
+    worst = int((forward + backward).abs().argmax())
     if not volume <= allowed:
         raise ProofError(
-            f"to_noise and to_data have log-determinants of {float(backward[0]):.6g} and {float(forward[0]):.6g} at "
-            "one point, which do not cancel"
+            f"to_noise and to_data have log-determinants of {float(backward[worst]):.6g} and "
+            f"{float(forward[worst]):.6g} at one point, which do not cancel"
         )
-    return Finding("undone", 1, volume, 0.0)
+    return Finding("undone", len(z), volume, 0.0)
 
 
 def _compared(scored: Tensor, base: Tensor, volumes: Tensor, *, allowed: Tensor, size: int) -> Finding:
@@ -211,14 +221,13 @@ def _likeness(difference: Tensor, volumes: Tensor, size: int, limit: Tensor) -> 
 
 
 def _log_det(draw: Call, z: Tensor, condition: Conditions, step: float = _STEP) -> Tensor:
-    """log |det ∂T/∂z| at one point, by central differences along every axis in one batch."""
+    """The sign of det ∂T/∂z at one point and log |det ∂T/∂z|, by central differences along every axis in one batch."""
     size = z[0].numel()
     steps = step * torch.eye(size, dtype=z.dtype).reshape(size, *z.shape[1:])
     conditions = _repeated(condition, 2 * size)
     moved = draw(torch.cat([z + steps, z - steps]), conditions).reshape(2, size, -1)
     jacobian = (moved[0] - moved[1]) / (2 * step)
-    log_det: Tensor = torch.linalg.slogdet(jacobian)[1]
-    return log_det
+    return torch.stack(torch.linalg.slogdet(jacobian))
 
 
 def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, Array]) -> Finding | None:
@@ -385,6 +394,11 @@ def _log_normal(z: Tensor) -> Tensor:
 
 def _some(conditions: Conditions, samples: slice) -> Conditions:
     return {name: each[samples] for name, each in conditions.items()}
+
+
+def _cycled(conditions: Conditions, n: int) -> Conditions:
+    """``n`` of them, the first again after the last."""
+    return {name: each[torch.arange(n) % len(each)] for name, each in conditions.items()}
 
 
 def _repeated(conditions: Conditions, n: int) -> Conditions:

@@ -180,7 +180,6 @@ def _lines(actual: Array, expected: Array) -> Iterator[Guess]:
 def _sampled_with(bundle: BundledModel, null_class: int, n: int, arguments: dict[str, Any]) -> Array:
     """The samples of the bundle if its program had another null class."""
     manifest = bundle.manifest
-    assert isinstance(manifest.sample, Iterate)
-    program = dataclasses.replace(manifest.sample, null_class=null_class)
+    program = dataclasses.replace(manifest.sampling.stepping(bundle.name), null_class=null_class)
     changed = Bundle(bundle.bundle.folder, dataclasses.replace(manifest, sample=program))
     return BundledModel(changed, "cpu").sample(n, **arguments)

@@ -34,7 +34,7 @@ _points = itertools.count()
 
 
 def jvp(function: Function, point: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    """See :func:`zoo.models.derivatives.jvp`; to be traced, not to be run."""
+    """The value and the derivative along a direction, as :func:`zoo.models.derivatives.jvp`: to be traced, not run."""
     start = _mark("Point", point)
     value = function(start)
     return value, _mark("Tangent", value, start, direction)

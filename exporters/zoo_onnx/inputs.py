@@ -20,14 +20,14 @@ from zoo.programs import Graph, Programs
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
 from zoo_onnx.budget import Cost, cost
-from zoo_onnx.parts import Parts, first
+from zoo_onnx.parts import Parts, first, first_alone
 from zoo_onnx.reference import call
 
 Feeds = dict[str, Array]
 Sizes = Mapping[str, int]
 
 _SEED = 20_000  # of the data to score; fixed, so that a proof is repeatable
-_SAMPLING_SEED = 7
+_SAMPLING_SEED, _LARGE_SEED = 7, (1 << 63) + (1 << 33) + 9  # of both words of a key
 #: batch sizes that everything is proven with
 BATCHES = (1, 2, 3, 17)
 _SAMPLES = max(BATCHES)
@@ -247,8 +247,10 @@ class Inputs:
 
     def sampling(self, n: int) -> list[dict[str, Any]]:
         """Arguments to draw ``n`` samples: once the model's defaults, and short runs with and without guidance."""
-        conditions = first(self._conditions, n)
-        common: dict[str, Any] = {"condition": conditions, "seed": _SAMPLING_SEED}
+        # one condition for several samples, and a seed of more than 32 bits, in the runs that no other is compared with
+        apart = n == _LONGEST
+        conditions = first_alone(self._conditions) if apart else first(self._conditions, n)
+        common: dict[str, Any] = {"condition": conditions, "seed": _LARGE_SEED if apart else _SAMPLING_SEED}
         program = self.programs.sampling
         cases = [{**common, **each} for each in program.sampling_cases(n)]
         most = self._sampling_steps(n)

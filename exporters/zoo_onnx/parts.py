@@ -104,3 +104,10 @@ def first(condition: StoredCondition, n: int) -> StoredCondition:
     if isinstance(condition, Mapping):
         return {name: values[:n] for name, values in condition.items()}
     return None if condition is None else condition[:n]
+
+
+def first_alone(condition: StoredCondition) -> StoredCondition:
+    """The condition of the first sample, as ``sample`` takes one for all samples."""
+    if isinstance(condition, Mapping):
+        return {name: values[0] for name, values in condition.items()}
+    return None if condition is None else condition[0]

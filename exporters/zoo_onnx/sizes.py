@@ -11,6 +11,7 @@ from zoo.programs.ports import Port
 LEADING = ("batch", ROWS)
 #: sizes with a fixed meaning in programs; ``columns`` is ``slots`` + 1 in a step table
 _TRACED = {"slots": 3, "columns": 4}
+_GUARDED = (4, 5, 6, 7, 8, 15, 16, 31, 64, 100, 255, 1000, 1024, 4096, 99_999, 1 << 20)
 
 
 def traced_sizes(ports: Iterable[Port]) -> dict[str, int]:
@@ -44,6 +45,18 @@ def proven_sizes(ports: Iterable[Port], fixed: int | None = None) -> list[dict[s
         known[ROWS] = batch if fixed is None else 1
         sizes.append({name: known.get(name, slots) for name in names})
     return sizes
+
+
+def guarded_sizes(ports: Iterable[Port]) -> list[dict[str, int]]:
+    """Batches beyond those that a graph is proven at, small and large, even and odd, at which it may not branch.
+
+    Other sizes are those of tracing: a network may have a greatest length of sequences.
+    """
+    traced = traced_sizes(ports)
+    return [
+        {name: size + i if name in LEADING else other for i, (name, other) in enumerate(traced.items())}
+        for size in _GUARDED
+    ]
 
 
 def _primes(first: int) -> Iterator[int]:

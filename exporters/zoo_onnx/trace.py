@@ -22,7 +22,7 @@ from zoo_onnx.alike import TensorsAsInputs
 from zoo_onnx.folding import folded, is_expensive
 from zoo_onnx.portable import portable
 from zoo_onnx.quiet import quiet
-from zoo_onnx.sizes import traced_sizes
+from zoo_onnx.sizes import guarded_sizes, traced_sizes
 from zoo_onnx.torch_exporter import to_onnx
 
 _DTYPES = {"float32": torch.float32, "int32": torch.int32}
@@ -108,6 +108,7 @@ def _exported(graph: Graph, inputs: list[Tensor], marking: forward_mode.Marking)
     )
     with graph.mended(), derivatives.method(marking), loops.method(turns.loop), _without_stacks():
         program = torch.export.export(_Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False)
+    _check_guards(program, graph)
     if isinstance(graph.module, TensorsAsInputs) and any(is_expensive(node) for node in program.graph.nodes):
         raise ExportError(f"graph {graph.name} has linear algebra of weights that are its inputs")
     return folded(program, inputs, dims)
@@ -211,6 +212,37 @@ def _check_port(graph: Graph, port: Port, shape: Sequence[object] | None) -> Non
             raise _baked(graph, f"{port.name} has size {have} where {want} is expected")
         if isinstance(want, int) and have != want:
             raise ExportError(f"graph {graph.name}: {port.name} has shape {shape} in ONNX, expected {list(port.shape)}")
+
+
+def _check_guards(program: torch.export.ExportedProgram, graph: Graph) -> None:
+    """Refuse a graph that was traced for some sizes only, since a branch of its Python code asks for them.
+
+    The tracer follows the branch that its example takes, and notes the condition as a guard that no graph contains.
+
+    Raises:
+        ProofError: a guard does not hold for every size that is symbolic.
+    """
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    shapes = [nodes[name].meta["val"].shape for name in program.graph_signature.user_inputs if name in nodes]
+    symbols = {
+        size.node.expr: name
+        for shape, port in zip(shapes, graph.inputs, strict=False)
+        for size, name in zip(shape, port.shape, strict=True)
+        if isinstance(size, torch.SymInt) and isinstance(name, str) and size.node.expr.is_Symbol
+    }
+    if not symbols:
+        return
+    environment = next(size.node.shape_env for shape in shapes for size in shape if isinstance(size, torch.SymInt))
+    for guard in environment.guards:
+        expression = environment.replace(guard.expr)
+        for sizes in guarded_sizes((*graph.inputs, *graph.outputs)):
+            if expression.xreplace({symbol: sizes[name] for symbol, name in symbols.items()}) == False:  # noqa: E712
+                asked = ", ".join(sorted({symbols[each] for each in expression.free_symbols if each in symbols}))
+                raise ProofError(
+                    f"graph {graph.name} branches on the size of {asked}: it computes something else where {asked} is "
+                    f"{', '.join(str(sizes[each]) for each in asked.split(', '))}",
+                    hint="A graph computes the same for every size: leave sizes out of conditions.",
+                )
 
 
 def _baked(graph: Graph, how: str) -> ProofError:

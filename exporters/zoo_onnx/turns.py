@@ -24,7 +24,7 @@ _loops = itertools.count()
 
 
 def loop(turns: int, state: State, body: Body) -> State:
-    """See :func:`zoo.models.loops.loop`; to be traced, not to be run.
+    """The state after so many turns, as :func:`zoo.models.loops.loop`: to be traced, not run.
 
     Raises:
         ExportError: the body changes the shape or type of the state.

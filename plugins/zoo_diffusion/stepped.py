@@ -38,6 +38,8 @@ class SteppedModel(GenerativeModel):
         state_shape: shape of one state.
     """
 
+    drops_conditions = True
+    maps_columns = True
     sampling: Iterate
     state_shape: tuple[int, ...]
 
@@ -334,7 +336,7 @@ class TorchEngine(Engine[Tensor, Tensor]):
     def run(
         self, state: SamplerState, rows: int | None, tick: Tick, preview: Callable[[int, Array], None] | None
     ) -> Any:
-        """See :meth:`~zoo.samplers.runs.Engine.run`; a tensor if the condition has a gradient."""
+        # a tensor comes back if the condition has a gradient
         with contextlib.nullcontext() if self._differentiable else torch.no_grad():
             return super().run(state, rows, tick, preview)
 

@@ -38,6 +38,9 @@ from zoo_flows.transforms.networks import ResidualMLP
 #: largest slope of one affine map of an image, which passes many
 IMAGE_SLOPE = 8.0
 
+#: largest slope of one affine map of an autoregressive flow, whose slopes are not tempered by halves that stay the same
+AUTOREGRESSIVE_SLOPE = 8.0
+
 _Choice = TypeVar("_Choice")
 
 _Init = Callable[..., None]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from zoo.errors import ConfigError
 from zoo_flows import config
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, Autoregressive, Map, Transform
+from zoo_flows.transforms.maps import LARGEST_SLOPE
 
 
 class AutoregressiveFlow(Flow):
@@ -64,8 +67,22 @@ class MAF(AutoregressiveFlow):
         transforms: how many autoregressive transforms.
         mixing: between transforms; the paper's is ``"reverse"``.
         batchnorm: whether batch normalisation follows every transform, as in the paper.
+        largest_slope: of one transform's maps, and the inverse of the least. Slopes multiply from transform to
+            transform: far from the data, where none were learned, they decide how fast densities fall.
         others: see :class:`AutoregressiveFlow`.
     """
 
-    def __init__(self, *, transforms: int = 5, mixing: str = "reverse", batchnorm: bool = False, **others: Any) -> None:
-        super().__init__(AffineMap, batchnorm, (), transforms=transforms, mixing=mixing, **others)
+    def __init__(
+        self,
+        *,
+        transforms: int = 5,
+        mixing: str = "reverse",
+        batchnorm: bool = False,
+        largest_slope: float = config.AUTOREGRESSIVE_SLOPE,
+        **others: Any,
+    ) -> None:
+        if not 1.0 < largest_slope <= LARGEST_SLOPE:
+            raise ConfigError(f"largest_slope must be more than 1 and at most {LARGEST_SLOPE:g}, not {largest_slope}")
+        super().__init__(
+            partial(AffineMap, largest_slope), batchnorm, (), transforms=transforms, mixing=mixing, **others
+        )

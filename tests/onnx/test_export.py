@@ -102,7 +102,7 @@ def test_the_proof_is_in_the_manifest(diffusion_bundle):
 
 def test_the_density_that_a_flow_was_compared_with_is_in_the_manifest(gaussian_bundle):
     density = open_bundle(gaussian_bundle).manifest.proof["density"]
-    assert (density["method"], density["points"], density["error"]) == ("jacobian", 3, 0)
+    assert (density["method"], density["points"], density["error"]) == ("jacobian", 8, 0)
     assert density["difference"] < 1e-6
     assert "equals that of the noise less the log-determinant" in (gaussian_bundle / MODEL_CARD).read_text()
 

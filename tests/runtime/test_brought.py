@@ -63,7 +63,7 @@ def altered(tmp_path):
 
 def test_stored_tables_and_samples_are_those_of_the_plugin(installed):
     without = load(BUNDLE, "cpu")
-    assert set(without.stored_tables()) == STORED
+    assert set(without.opened.stored_tables()) == STORED
     assert isinstance(without.modality, Foreign)
     tables = {choice: without.table(*choice) for choice in STORED}
     samples = without.sample(5, seed=3)

@@ -463,6 +463,19 @@ class NextSeed(Flow):
         return super().sample(n, seed=seed + 1)
 
 
+class SeedOf16Bits(Flow):
+    def sample(self, n=1, *, seed=0, **options):
+        return super().sample(n, seed=seed & 0xFFFF, **options)
+
+
+class OneConditionIsTheFirst(Denoising):
+    """Takes the condition of all samples for class 0."""
+
+    def sample(self, n=1, *, condition=None, **options):
+        one = condition is not None and np.ndim(condition) == 0
+        return super().sample(n, condition=0 * condition if one else condition, **options)
+
+
 class NoiseOfAnotherShape(Flow):
     def sample(self, n, *, condition=None, seed=None, **options):
         return self.inverse(self.noise(seed, 1, (n, 3))[0])
@@ -519,6 +532,16 @@ class BatchNormInTraining(Flow):
 class BakedBatch(Flow):
     def inverse(self, z, condition=None):
         return super().inverse(z) + torch.zeros(len(z), 3)
+
+
+class ManyAreDifferent(Flow):
+    def inverse(self, z, condition=None):
+        return super().inverse(z) + (0.1 if z.shape[0] > 100 else 0.0)
+
+
+class EvenAreDifferent(Flow):
+    def log_density(self, x, condition=None):
+        return super().log_density(x) + (0.1 if x.shape[0] % 2 == 0 else 0.0)
 
 
 class MeanInNetwork(Denoising):
@@ -653,6 +676,20 @@ class OffByAConstant(Flow):
 class AnotherInverse(Flow):
     def inverse(self, z, condition=None):
         return super().inverse(z) + 0.2 * z.flip(1)
+
+
+class DensityOfARegion(Flow):
+    """Is wrong where one in ten samples is."""
+
+    def log_density(self, x, condition=None):
+        return super().log_density(x) + (x[:, 0] > 2.0)
+
+
+class Folded(Flow):
+    """Noise below -1.2, one number in nine, gives the samples of noise above 1.2."""
+
+    def inverse(self, z, condition=None):
+        return super().inverse(torch.where(z < -1.2, -z, z))
 
 
 class UnnormalisedBound(Bound):
@@ -873,6 +910,8 @@ PAIRS = [
     (NumbersOfNumPy, Flow, "draws from NumPy's random numbers, and not from the seed"),
     whole_table(OneSeed, Flow, "the same samples for every seed"),
     whole_table(NextSeed, Flow, "samples with the seed 8 when 7 is asked for"),
+    (SeedOf16Bits, Flow, "sample differs by .* for 2 samples"),
+    (OneConditionIsTheFirst, Denoising, "sample differs by .* for 2 samples"),
     whole_table(NoiseOfAnotherShape, Flow, "samples 1 of 2 differ and the others do not: their noise is different"),
     (NoiseInDensity, Flow, "graph log_prob of PyTorch gives different values the second time.*torch's random numbers"),
     (IgnoredSeedOfDiffusion, Denoising, "sample of PyTorch gives different values.*torch's random numbers"),
@@ -882,6 +921,8 @@ PAIRS = [
     (DensityOfTheBatch, Flow, "graph log_prob, output log_prob, .*depends on the other samples"),
     (BatchNormInTraining, Flow, r"norm \(BatchNorm1d\) stays in training mode"),
     (BakedBatch, Flow, "the batch was baked into graph inverse"),
+    (ManyAreDifferent, Flow, "graph inverse branches on the size of batch: .* where batch is 255"),
+    (EvenAreDifferent, Flow, "graph log_prob branches on the size of batch: .* where batch is "),
     (MeanInNetwork, Denoising, "graph step, output next_state, .*depends on the other samples"),
     (Dropout, Flow, r"drop \(Dropout\) stays in training mode after eval"),
     (FunctionalDropout, Flow, "draws from torch's random numbers"),
@@ -901,6 +942,8 @@ PAIRS = [
     (NoConstant, Flow, "the constant 3/2·log 2π of the normal distribution is missing"),
     (OffByAConstant, Flow, "off by a constant, 0.3 nats"),
     (AnotherInverse, Flow, "scores a different distribution than the one sampled"),
+    (DensityOfARegion, Flow, "log_prob is not the density of what sample draws"),
+    (Folded, Flow, "sampling is not a bijection"),
     (UnnormalisedBound, Bound, "too much mass.*and a bound at most 1"),
     whole_table(UnnormalisedDensity, Mixed, "too much mass.*not normalised"),
     whole_table(TooLittleMass, Mixed, "too little mass"),

@@ -61,9 +61,14 @@ class GenerativeModel(Conditioned, ABC):
         resolution: how near to its exact result a sampler comes that searches for it, as by bisection to 1e-6; 0 for
             one that computes it. The proof of its density takes differences of samples over wider steps then.
         length: how events of variable length say where they end (:mod:`zoo.lengths`); None for a fixed length.
+        drops_conditions: whether its training also learns samples without a condition, as guidance needs, so that
+            classes of data may be left out.
+        maps_columns: whether columns of numbers are mapped to about normal ones too, not columns of categories alone.
     """
 
     family: ClassVar[str]
+    drops_conditions: ClassVar[bool] = False
+    maps_columns: ClassVar[bool] = False
     event_shape: tuple[int, ...]
     learns_noise: bool = False
     density: Density = "exact"

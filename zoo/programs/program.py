@@ -81,6 +81,11 @@ class Program(ABC):
         return (self.graph, *self.coders, *(() if self.condition_encoder is None else (self.condition_encoder,)))
 
     @property
+    def path_description(self) -> Mapping[str, object] | None:
+        """The path that it goes along, as manifests describe it; None for a program of one call."""
+        return None
+
+    @property
     def data_range(self) -> tuple[float, float] | None:
         """The smallest and the largest value of a sample, or None if unknown."""
         return None
@@ -216,6 +221,11 @@ class Iterate(Program):
         """Whether noise must not be added on the way (:class:`~zoo.paths.RectifiedFlow`)."""
         return bool(self.path.get("coupled"))
 
+    @property
+    @override
+    def path_description(self) -> Mapping[str, object]:
+        return self.path
+
     @override
     def summary(self) -> str:
         guided = f", guidance {self.guidance:g}" if self.guidance not in (None, 1) else ""
@@ -297,6 +307,11 @@ class Integrate(Program):
     def noise_shape(self, graphs: Mapping[str, HasPorts]) -> tuple[int, ...]:
         """Shape of the noise that the ODE maps data to: that of the graph's state."""
         return event_of(graphs, self.graph, "x", 1)
+
+    @property
+    @override
+    def path_description(self) -> Mapping[str, object]:
+        return self.path
 
     @override
     def summary(self) -> str:

@@ -264,7 +264,7 @@ def _replay(
 def _lacks_path(model: BundledModel, case: Case) -> bool:
     """Whether a case is of a program whose path is of a plugin that is not installed."""
     program = getattr(model.manifest, what_of(case), None) if case.subject.startswith(_PROGRAM) else None
-    described = getattr(program, "path", None)
+    described = None if program is None else program.path_description
     return described is not None and absent(described) is not None
 
 

@@ -15,7 +15,7 @@ from zoo.programs import Integrate, Program
 Run = Callable[[str, str, Array], dict[str, Array]]
 
 
-class LatentCodec:
+class BundledCodec:
     """Converts data to latents and back; the identity if the data itself is diffused.
 
     Args:

@@ -23,7 +23,7 @@ from zoo.samplers.state import spread
 
 
 class DirectRunner(Runner):
-    """See :class:`~zoo.programs.Direct`."""
+    """Samples and scores by one call of a graph."""
 
     @override
     def check_sample(self, manifest: Manifest, program: Program) -> None:

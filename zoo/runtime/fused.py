@@ -19,7 +19,7 @@ from zoo.samplers.runs import Tick
 
 
 class FusedRunner(Runner):
-    """See :class:`~zoo.programs.Fused`."""
+    """Samples by one call of a graph that draws its own noise and contains the whole loop."""
 
     @override
     def check_sample(self, manifest: Manifest, program: Program) -> None:

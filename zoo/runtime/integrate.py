@@ -27,7 +27,7 @@ from zoo.samplers.runs import Tick
 
 
 class IntegrateRunner(Runner):
-    """See :class:`~zoo.programs.Integrate`."""
+    """Scores by the probability-flow ODE, whose vector field is a graph."""
 
     @override
     def check_log_prob(self, manifest: Manifest, program: Program) -> None:

@@ -37,7 +37,7 @@ _STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them supports f
 
 
 class IterateRunner(Runner):
-    """See :class:`~zoo.programs.Iterate`."""
+    """Samples step by step: by a graph that every step calls, and a table that says what it is called with."""
 
     @override
     def check_sample(self, manifest: Manifest, program: Program) -> None:
@@ -60,8 +60,8 @@ class IterateRunner(Runner):
         check_event(manifest, program.graph, ("state", "next_state"), 2, coded)
         check_event(manifest, program.graph, ("noise", "denoised", "known", "mask"), 1, coded)
 
+    @override
     def table(self, model: OpenBundle, program: Program, options: SamplingOptions) -> StepTable:
-        """See :func:`zoo.samplers.table_of`."""
         return table_of(program.stepping(model.name), options, model.samplers, model.condition, model.stored_tables)
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
@@ -193,6 +193,7 @@ class _OnnxStep:
         self._session, self._state, self._watched = session, state, watched
         named = state.condition if isinstance(state.condition, Mapping) else ("condition",)
         self._resident = _Resident(session, place, ("known", "mask", "noise", *named))
+        self._bindings = session.bindings()
         self._spare = place("spare", state.slots)
         self._denoised = place("denoised", state.slots[0]) if denoises else None
 
@@ -201,10 +202,10 @@ class _OnnxStep:
         results = {"next_state": self._spare}
         if self._denoised is not None:
             results["denoised"] = self._denoised
-        self._session.run_on(feeds, {"state": slots, **kept}, results)
+        self._session.run_on(feeds, {"state": slots, **kept}, results, self._bindings)
         following, self._spare = self._spare, slots
-        if self._watched:
-            _check(self._session.fetch(following), row, self._state, self._session)
+        if self._watched and not self._session.is_finite(following):
+            raise _broken(self._session.fetch(following), row, self._state, self._session)
         return following, self._denoised
 
 
@@ -247,12 +248,11 @@ def _check_inputs(session: Session, state: SamplerState) -> None:
         raise UsageError(f"graph {session.graph.name} cannot rescale guidance: it has no input rescale")
 
 
-def _check(slots: NDArray[np.float32], row: Step, state: SamplerState, session: Session) -> None:
-    """Refuse a state that is not finite, saying at which step and in which sample that began."""
+def _broken(slots: NDArray[np.float32], row: Step, state: SamplerState, session: Session) -> RuntimeFailure:
+    """The error for a state that is not finite, saying at which step and in which sample that began."""
     finite = np.asarray(np.isfinite(slots).swapaxes(0, 1).reshape(slots.shape[1], -1).all(1))
-    if not finite.all():
-        raise RuntimeFailure(
-            f"sampling broke down at step {row.index + 1} of {len(state.table)}: graph {session.graph.name} gives "
-            f"values that are not finite in {np.count_nonzero(~finite)} of {len(finite)} samples, "
-            f"first in sample {state.first + int(np.argmin(finite))}"
-        )
+    return RuntimeFailure(
+        f"sampling broke down at step {row.index + 1} of {len(state.table)}: graph {session.graph.name} gives "
+        f"values that are not finite in {np.count_nonzero(~finite)} of {len(finite)} samples, "
+        f"first in sample {state.first + int(np.argmin(finite))}"
+    )

@@ -57,11 +57,23 @@ def load(
     return BundledModel(open_bundle(Path(folder)), device, threads, samplers=samplers)
 
 
-class BundledModel(OpenBundle):
-    """What :func:`load` returns: an open bundle that samples and scores.
+class BundledModel:
+    """What :func:`load` returns: an open bundle, which the runners of its programs sample and score with.
 
     The same seed gives the same samples, whatever the batch size. Threads may share a model: sessions are loaded once,
     and nothing else changes after that. It is made with the arguments of :class:`~zoo.runtime.opened.OpenBundle`.
+
+    Attributes:
+        opened: the open bundle: its sessions, its device, and how its arrays are cut into batches.
+        bundle: the bundle.
+        manifest: its manifest.
+        name: the model's name.
+        event_shape: shape of one sample.
+        condition: what samples are conditioned on, or None.
+        levels: number of values of discrete data, or None.
+        modality: the meaning of a sample's numbers, where its shape does not tell.
+        device: where its graphs run.
+        session: gives the session of a graph, see :meth:`zoo.runtime.session.Sessions.__call__`.
 
     Raises:
         BundleError: the manifest's programs and graphs do not fit together.
@@ -77,7 +89,31 @@ class BundledModel(OpenBundle):
         samplers: Mapping[str, SamplerFunction] = BUILTIN,
     ) -> None:
         contract.check(bundle)
-        super().__init__(bundle, device, threads, samplers=samplers)
+        self.opened = opened = OpenBundle(bundle, device, threads, samplers=samplers)
+        self.bundle, self.manifest, self.name = bundle, bundle.manifest, bundle.name
+        self.event_shape, self.condition = self.manifest.event_shape, self.manifest.condition
+        self.levels, self.modality = self.manifest.levels, self.manifest.modality
+        self.device, self.session = opened.device, opened.session
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape of one state of a model that samples in steps."""
+        return self.opened.state_shape
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise of one sample, for ``sample(noise=...)``."""
+        return self.opened.noise_shape
+
+    @property
+    def provider(self) -> str:
+        """The provider in use, ``"cpu"``, ``"cuda"`` or another."""
+        return self.opened.provider
+
+    @property
+    def fallback(self) -> str | None:
+        """Why ``"auto"`` uses the CPU although ONNX Runtime was built with CUDA, or None."""
+        return self.opened.fallback
 
     # -- samples ----------------------------------------------------------------------------------------------------
 
@@ -98,7 +134,7 @@ class BundledModel(OpenBundle):
         """
         asked = SamplingOptions(sampler, steps, guidance, strength=strength, own=options)
         program = self.manifest.sampling
-        return runner_of(program).table(self, program, asked)
+        return runner_of(program).table(self.opened, program, asked)
 
     def sample(
         self,
@@ -156,16 +192,16 @@ class BundledModel(OpenBundle):
         program = self.manifest.fused if fused else self.manifest.sampling
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
-        conditions = self.sampling_condition(condition, n, encoded=not fused)
+        conditions = self.opened.sampling_condition(condition, n, encoded=not fused)
         request = SampleRequest(n, conditions, seed, asked, preview)
-        drawing = runner_of(program).sampling(self, program, request)
-        batches = self.batches(n, batch_size, self.session(program.graph), program.work)
+        drawing = runner_of(program).sampling(self.opened, program, request)
+        batches = self.opened.batches(n, batch_size, self.session(program.graph), program.work)
         try:
             samples = np.empty((n, *self.event_shape), np.float32)
         except (MemoryError, ValueError) as error:
             raise too_many(n, self.event_shape) from error
         tick = ticker(progress, len(batches) * drawing.calls)
-        for attempt in self.attempts(batches, batch_size, self.session(program.graph)):
+        for attempt in self.opened.attempts(batches, batch_size, self.session(program.graph)):
             with attempt as part:  # only one at a time takes memory
                 samples[part] = drawing.draw(part, tick)
         return finite(samples, self.name)
@@ -209,7 +245,9 @@ class BundledModel(OpenBundle):
         """
         asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options)
         n, seed = _settled(n, seed)
-        return step_sampler(self).begin(n, seed=seed, condition=self.sampling_condition(condition, n), options=asked)
+        return step_sampler(self.opened).begin(
+            n, seed=seed, condition=self.opened.sampling_condition(condition, n), options=asked
+        )
 
     def advance(
         self,
@@ -234,7 +272,7 @@ class BundledModel(OpenBundle):
             UsageError: ``rows`` is not a whole number of 1 or more, or the graph lacks an input that the state needs.
             RuntimeFailure: as for :meth:`sample`.
         """
-        return step_sampler(self).advance(state, rows, batch_size=batch_size, progress=progress, preview=preview)
+        return step_sampler(self.opened).advance(state, rows, batch_size=batch_size, progress=progress, preview=preview)
 
     def finish(
         self,
@@ -245,7 +283,7 @@ class BundledModel(OpenBundle):
         preview: Preview | None = None,
     ) -> Samples:
         """Take the remaining rows and return the samples; arguments and errors as for :meth:`advance`."""
-        steps = step_sampler(self)
+        steps = step_sampler(self.opened)
         samples = steps.finish(state, batch_size=batch_size, progress=progress, preview=preview)
         return finite(samples, self.name)
 
@@ -277,9 +315,9 @@ class BundledModel(OpenBundle):
             UsageError: a model that samples in one call, one with a decoder but no encoder, or a consistency model.
             RuntimeFailure: as for :meth:`sample`.
         """
-        sampler = step_sampler(self)
+        sampler = step_sampler(self.opened)
         values = data.events(data.centred(x, self.levels), self.event_shape, None)
-        conditions = self.scoring_condition(condition, len(values))
+        conditions = self.opened.scoring_condition(condition, len(values))
         noise = sampler.encode(
             values, condition=conditions, steps=steps, order=order, batch_size=batch_size, progress=progress
         )
@@ -291,11 +329,11 @@ class BundledModel(OpenBundle):
         Raises:
             UsageError: the model has a decoder but no encoder.
         """
-        return self.codec.to_latent(x)
+        return self.opened.codec.to_latent(x)
 
     def to_data(self, latent: Array) -> Array:
         """Latents to data ``[n, *event_shape]``; the latents themselves if there is no decoder."""
-        return self.codec.to_data(latent)
+        return self.opened.codec.to_data(latent)
 
     # -- samples that are watched and waited for --------------------------------------------------------------------
 
@@ -382,7 +420,7 @@ class BundledModel(OpenBundle):
             UsageError: the bundle cannot score, or an argument is invalid; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
-        return scoring.score(self, x, condition, seed, steps, probes, batch_size, progress)
+        return scoring.score(self.opened, x, condition, seed, steps, probes, batch_size, progress)
 
     def log_prob_with_errors(
         self,
@@ -399,7 +437,7 @@ class BundledModel(OpenBundle):
 
         Arguments and errors are those of :meth:`log_prob`.
         """
-        parts = scoring.score(self, x, condition, seed, steps, probes, batch_size, progress, errors=True)
+        parts = scoring.score(self.opened, x, condition, seed, steps, probes, batch_size, progress, errors=True)
         return LogDensity(*parts)
 
     def elbo(
@@ -432,7 +470,14 @@ class BundledModel(OpenBundle):
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
         return scoring.bound(
-            self, x, condition=condition, seed=seed, steps=steps, terms=terms, batch_size=batch_size, progress=progress
+            self.opened,
+            x,
+            condition=condition,
+            seed=seed,
+            steps=steps,
+            terms=terms,
+            batch_size=batch_size,
+            progress=progress,
         )
 
 

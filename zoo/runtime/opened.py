@@ -19,7 +19,7 @@ from zoo.counts import checked_count
 from zoo.errors import ConditionError, RuntimeFailure
 from zoo.runtime import tables
 from zoo.runtime.attempts import Attempt
-from zoo.runtime.codec import LatentCodec
+from zoo.runtime.codec import BundledCodec
 from zoo.runtime.conditioning import ConditionRows, Conditions, encoded
 from zoo.runtime.device import Device, choose_provider
 from zoo.runtime.graph_checks import latent_shape
@@ -73,7 +73,7 @@ class OpenBundle:
         self.levels, self.modality = self.manifest.levels, self.manifest.modality
         self.samplers = samplers
         self.session = Sessions(bundle, self.device)
-        self.codec = LatentCodec(self.name, self.manifest.main, self.run)
+        self.codec = BundledCodec(self.name, self.manifest.main, self.run)
 
     @cached_property
     def state_shape(self) -> tuple[int, ...]:

@@ -310,6 +310,20 @@ class RowInputs:
         self._known = self._silence if state.known is None else state.known.astype(dtype, copy=False)
         self._mask = np.ones(shape, dtype) if state.mask is None else state.mask.astype(dtype, copy=False)
         self._evaluated: dict[float, tuple[Conditions, Array]] = {}
+        #: each column of the table that is an input; an element of it is an array without axes
+        self._columns = {
+            name: np.asarray(getattr(state.table, name), dtype)
+            for name in (
+                "time",
+                "alpha",
+                "sigma",
+                "clip",
+                "noise_scale",
+                "rescale",
+                *(("noise_range",) * self._learned),
+            )
+        }
+        self._matrices = state.table.matrix.astype(dtype)
         self._worker = ThreadPoolExecutor(1, "zoo-noise")
         self._coming: dict[int, Future[Array]] = {}
 
@@ -325,9 +339,8 @@ class RowInputs:
         if row.guidance not in self._evaluated:
             self._evaluated[row.guidance] = evaluations(state.condition, row.guidance, state.other)
         condition, weight = self._evaluated[row.guidance]
-        scalars = ("time", "alpha", "sigma", "clip", "noise_scale", "rescale", *(("noise_range",) * self._learned))
-        inputs = {name: np.array(getattr(row, name), self._dtype) for name in scalars}
-        inputs["matrix"] = row.matrix.astype(self._dtype)
+        inputs = {name: column[row.index, ...] for name, column in self._columns.items()}
+        inputs["matrix"] = self._matrices[row.index]
         inputs["noise"] = self._noise(row.index)
         inputs["weights"] = weight.astype(self._dtype, copy=False)
         inputs["known"], inputs["mask"] = self._known, self._mask

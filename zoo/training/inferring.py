@@ -43,14 +43,14 @@ def inferred(
         accepted = {"event_shape": None, "condition": None}
     _check_domains(architecture, data, accepted, config)
     determined: dict[str, Any] = {"event_shape": list(data.event_shape)}
-    if (condition := _condition(data, optional=described.family == "diffusion")) is not None:
+    if (condition := _condition(data, optional=getattr(cls, "drops_conditions", False))) is not None:
         if "condition" not in accepted:
             raise ConfigError(f"the architecture {architecture!r} takes no condition, and the data have one")
         determined["condition"] = condition.describe()
     determined |= {name: data.extra[name] for name in ("bounds", "circular") if name in data.extra}
     if data.levels is not None:
         determined["levels"] = data.levels
-    determined |= _marginals(data, always=described.family == "diffusion")
+    determined |= _marginals(data, always=getattr(cls, "maps_columns", False))
     if "marginals" not in accepted or "marginals" not in determined:
         determined |= _units(data)
     chosen = {name: value for name, value in determined.items() if name in accepted and name not in config}
@@ -58,7 +58,7 @@ def inferred(
 
 
 def _condition(data: Dataset, *, optional: bool) -> Condition | None:
-    """What the samples are conditioned on; classes of a diffusion may be left out, as its guidance needs."""
+    """What the samples are conditioned on; classes may be left out where training drops them, as guidance needs."""
     described = data.extra.get("condition")
     if isinstance(described, Mapping):
         condition = Condition.from_description(described)
@@ -72,7 +72,7 @@ def _condition(data: Dataset, *, optional: bool) -> Condition | None:
 
 
 def _marginals(data: Dataset, *, always: bool) -> dict[str, Any]:
-    """Maps of columns to approximately normal ones: categories need them, and diffusions take them for all columns."""
+    """Maps of columns to approximately normal ones: categories need them, and some models take them for all columns."""
     if data.levels is not None or len(data.event_shape) != 1 or isinstance(data.modality, Audio):
         return {}
     counts = [0] * data.event_shape[0]

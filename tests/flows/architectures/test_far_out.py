@@ -7,6 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from zoo.errors import ConfigError  # noqa: E402
+from zoo_flows.iaf import IAF  # noqa: E402
+from zoo_flows.maf import MAF  # noqa: E402
+
 #: in units of what transforms see
 FAR = (30.0, 1e3, 1e6)
 #: of vectors, with many transforms one after the other
@@ -31,6 +35,27 @@ def test_densities_are_finite_in_float32_as_far_out_as_they_are_in_float64(make,
         given = model.log_prob(far, **arguments(condition))
         # far out, float32 keeps the size of the density, if not all of its digits
         torch.testing.assert_close(given.double(), expected, rtol=0.05, atol=1.0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cls", [MAF, IAF])
+@pytest.mark.parametrize("slope", [2.0, 8.0])
+def test_slopes_of_affine_autoregressive_flows_are_bounded(cls, slope):
+    """So far from data, where none are learned, a density of n transforms falls by slope^(2n) at most."""
+    torch.manual_seed(0)
+    model = cls(event_shape=[3], transforms=4, hidden=[16], largest_slope=slope).double()
+    for parameter in model.parameters():
+        parameter.data.add_(3.0 * torch.randn_like(parameter))  # far steeper than any training
+    _, log_det = model.to_noise(30.0 * torch.randn(64, 3, dtype=torch.float64))
+    # each slope lies between the bound and its inverse; the standardisation of data is the identity here
+    assert log_det.abs().max() <= 3 * 4 * math.log(slope)
+    assert log_det.abs().max() > math.log(slope)
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.5, -2.0, 1e4, math.nan])
+def test_bounds_of_slopes_that_are_none_are_refused(slope):
+    with pytest.raises(ConfigError, match="largest_slope must be more than 1 and at most 1000"):
+        MAF(event_shape=[2], largest_slope=slope)
 
 
 @torch.no_grad()

@@ -1,0 +1,78 @@
+"""Repeated calls on the CPU are those of single ones: whatever changes from call to call."""
+
+import numpy as np
+import pytest
+
+from zoo.errors import DataError
+from zoo.runtime import load
+
+STEPS = 3
+
+
+@pytest.fixture(scope="module")
+def session(diffusion):
+    session = load(diffusion, "cpu").session("step")
+    assert session.bindings() is not None
+    return session
+
+
+def inputs(session, rng, n, slots, evaluations):
+    sizes = {"batch": n, "slots": slots, "columns": slots + 1, "evaluations": evaluations}
+    return {
+        port.name: np.zeros([sizes[d] if isinstance(d, str) else d for d in port.shape], np.int32)
+        if port.dtype == "int32"
+        else rng.uniform(0.2, 0.8, [sizes[d] if isinstance(d, str) else d for d in port.shape]).astype(np.float32)
+        for port in session.inputs
+    }
+
+
+def called(session, feeds, bindings=None):
+    resident = {name: session.value(feeds[name]) for name in ("state", "noise")}
+    shape = feeds["state"].shape
+    results = {"next_state": session.value(np.zeros(shape, np.float32))}
+    arrays = {name: array for name, array in feeds.items() if name not in resident}
+    session.run_on(arrays, resident, results, bindings)
+    return session.fetch(results["next_state"])
+
+
+def test_calls_of_changing_numbers_and_shapes_are_those_of_single_calls(session):
+    rng = np.random.default_rng(0)
+    bindings = session.bindings()
+    for n, slots, evaluations in ((2, 1, 1), (2, 1, 1), (3, 1, 2), (2, 2, 1), (2, 1, 1)):
+        feeds = inputs(session, rng, n, slots, evaluations)
+        np.testing.assert_array_equal(called(session, feeds, bindings), called(session, feeds))
+        again = {**feeds, "time": feeds["time"] + np.float32(0.01)}  # one number alone
+        np.testing.assert_array_equal(called(session, again, bindings), called(session, again))
+
+
+def test_buffers_that_take_turns_keep_their_values(session):
+    feeds = inputs(session, np.random.default_rng(1), 2, 1, 1)
+    arrays = {name: array for name, array in feeds.items() if name != "state"}
+    bindings, plain = session.bindings(), feeds["state"]
+    state, spare = session.value(plain), session.value(plain)
+    for turn in range(STEPS):
+        arrays["time"] = np.array(0.5 + 0.1 * turn, np.float32)
+        session.run_on(arrays, {"state": state}, {"next_state": spare}, bindings)
+        state, spare = spare, state
+        plain = session.run({**arrays, "state": plain}, ["next_state"])["next_state"]
+        np.testing.assert_array_equal(session.fetch(state), plain)
+    assert len(bindings._bindings) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"time": np.zeros(1, np.float32)}, "input time is float32\\[1\\], expected time float32\\[\\]"),
+        ({"time": np.zeros((), np.float64)}, "input time is float64\\[\\], expected time float32\\[\\]"),
+        ({"other": np.zeros((), np.float32)}, "has no input other"),
+        ({"time": None}, "lacks its input time"),
+    ],
+    ids=["shape", "type", "unknown", "missing"],
+)
+def test_inputs_that_do_not_fit_are_refused_after_calls_that_did(session, change, said):
+    feeds = inputs(session, np.random.default_rng(2), 2, 1, 1)
+    bindings = session.bindings()
+    called(session, feeds, bindings)
+    wrong = {name: array for name, array in {**feeds, **change}.items() if array is not None}
+    with pytest.raises(DataError, match=said):
+        called(session, wrong, bindings)
