@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from zoo import records
 from zoo.arrays import Array, is_ragged
 from zoo.errors import ConditionError, ConfigError
+from zoo.words import Words, unreadable
 
 PartKind = Literal["classes", "numbers", "image", "audio", "tokens", "sequence"]
 
 #: the part of a condition that is one class or one vector
 ONLY = "condition"
 _LARGEST, _LARGEST_SIZE = 1 << 28, 1 << 24
-#: how a text is read by the labels of tokens: the letters A to Z alone, since runtimes differ in the case of others
-_SMALL, _WHITE = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}, tuple(" \t\r\n")
 _OF_MODALITY = {
     "classes": "[]",
     "numbers": "[d]",
@@ -188,36 +187,19 @@ class Part:
         )
 
     def words(self, text: str) -> list[int]:
-        """The ids of a text by the labels of tokens.
-
-        A to Z are read as small letters. White space (ASCII) separates and stands for nothing; elsewhere, the longest
-        label that the rest of the text begins with is taken, and so on behind it.
+        """The ids of a text by the labels of tokens, see :class:`zoo.words.Words`.
 
         Raises:
             ConditionError: no label fits.
         """
-        rest = text.translate(_SMALL)
-        ids, at = [], 0
-        while at < len(rest):
-            if rest[at] in _WHITE:
-                at += 1
-                continue
-            for size in range(min(self._longest, len(rest) - at), 0, -1):
-                if (found := self._places.get(rest[at : at + size])) is not None:
-                    ids.append(found)
-                    at += size
-                    break
-            else:
-                raise ConditionError(f"{self.who} has no symbol {text[at]!r}, as in {text[:80]!r}")
+        ids = self._words.ids(text)
+        if isinstance(ids, str):
+            raise ConditionError(f"{self.who} has no symbol {ids!r}, as in {text[:80]!r}")
         return ids
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        return {label: i for i, label in enumerate(self.labels)}
-
-    @cached_property
-    def _longest(self) -> int:
-        return max(map(len, self.labels))
+    def _words(self) -> Words:
+        return Words(self.labels)
 
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"part {self.name} of a condition: {problem}")
@@ -418,7 +400,7 @@ def _check_alphabet(part: Part) -> str | None:
         return f"an alphabet is a text of at most {size} different characters"
     if part.labels and (alphabet is not None or len(set(part.labels)) < len(part.labels)):
         return "tokens have an alphabet or labels, each different, not both"
-    if strange := [label for label in part.labels if label != label.translate(_SMALL) or label[:1] in _WHITE]:
+    if strange := unreadable(part.labels):
         return f"a label of tokens has small letters and does not begin with white space, unlike {strange[0]!r}"
     if part.padding is not None and not _whole(part.padding, 0, size - 1):
         return f"padding is the id of a symbol, 0 to {size - 1}, not {part.padding!r}"
