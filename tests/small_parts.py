@@ -5,7 +5,9 @@ of every kind.
 """
 
 import dataclasses
+import json
 import math
+import shutil
 
 import numpy as np
 import torch
@@ -177,6 +179,22 @@ def instructed(n):
         "state": (5 + random.normal(size=(n, 2))).astype(np.float32),
         "prompt": ["abc", "c", "ab", "bb", "abca"][:n],
     }
+
+
+def with_words(bundle, folder):
+    """A copy of the policy's bundle whose prompt is read by labels: a text and its ids are refused by the other."""
+    copy = shutil.copytree(bundle, folder / "words")
+    manifest = json.loads((copy / "manifest.json").read_text("utf-8"))
+    prompt = next(part for part in manifest["condition"]["parts"] if part["name"] == "prompt")
+    del prompt["alphabet"]
+    prompt["labels"] = ["", "a", "cab", "é 😀"]
+    (copy / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    return copy
+
+
+#: texts for it, and their ids; and one that none of its labels begin
+READ = {" Cab\ta": [2, 1], "aCABaé 😀": [1, 2, 1, 3]}
+UNREAD = "a\u00a0cab"
 
 
 EVERY_PART = Condition(

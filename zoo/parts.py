@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from zoo import records
 from zoo.arrays import Array, is_ragged
 from zoo.errors import ConditionError, ConfigError
+from zoo.words import Words, unreadable
 
 PartKind = Literal["classes", "numbers", "image", "audio", "tokens", "sequence"]
 
@@ -41,7 +43,8 @@ class Part:
             ``("length", d)`` likewise for a sequence. Parts that name the same length are padded to a common one.
         meaning: in a few words, for people.
         size: number of classes, or of symbols: tokens are ids from 0 to size - 1.
-        labels: names of the classes, or of the components of numbers.
+        labels: names of the classes, or of the components of numbers; or of tokens the words, or pieces of words, in
+            small letters, that a text is split into, see :meth:`words`. An empty one is in no text.
         minimum: the smallest number that it may contain, or None.
         maximum: the largest, or None.
         alphabet: of tokens, one character a symbol, so that a text can be given; ``size`` may count more symbols.
@@ -82,6 +85,8 @@ class Part:
         if self.modality == "tokens" and self.size is None and isinstance(self.alphabet, str):
             object.__setattr__(self, "size", len(self.alphabet))
         ranged = self.minimum is not None or self.maximum is not None
+        if self.modality == "tokens" and self.size is None and self.labels:
+            object.__setattr__(self, "size", len(self.labels))
         spelt = self.modality == "tokens" or self.alphabet is not None or self.padding is not None
         checks = [_check_texts, _check_shape, _check_size, *[_check_alphabet] * spelt, *[_check_range] * ranged]
         for check in (*checks, _check_null):
@@ -174,6 +179,28 @@ class Part:
         whose = "" if self.name == ONLY else f" of part {self.name}"
         raise ConditionError(f"there is no class {label!r}{whose}", hint=f"The classes are {names}.")
 
+    @property
+    def takes_texts(self) -> bool:
+        """Whether it is given as a text: a label, or tokens of an alphabet or with labels."""
+        return self.modality == "classes" or (
+            self.modality == "tokens" and (self.alphabet is not None or bool(self.labels))
+        )
+
+    def words(self, text: str) -> list[int]:
+        """The ids of a text by the labels of tokens, see :class:`zoo.words.Words`.
+
+        Raises:
+            ConditionError: no label fits.
+        """
+        ids = self._words.ids(text)
+        if isinstance(ids, str):
+            raise ConditionError(f"{self.who} has no symbol {ids!r}, as in {text[:80]!r}")
+        return ids
+
+    @cached_property
+    def _words(self) -> Words:
+        return Words(self.labels)
+
     def _wrong(self, problem: str) -> ConfigError:
         return ConfigError(f"part {self.name} of a condition: {problem}")
 
@@ -228,7 +255,9 @@ class Part:
 
     def _ids(self, value: object) -> Array:
         """The ids of one text, or of one array of ids, without padding at its end."""
-        if isinstance(value, str):
+        if isinstance(value, str) and self.labels:
+            values: Array = np.array(self.words(value), np.int64)
+        elif isinstance(value, str):
             if self.alphabet is None:
                 raise ConditionError(f"{self.who} has no alphabet for texts: give it the ids of its tokens")
             if strange := [character for character in value if character not in self.alphabet]:
@@ -357,7 +386,7 @@ def _check_size(part: Part) -> str | None:
             return f"{part.modality} have a size of 1 or more, not {part.size!r}"
     elif part.size is not None:
         return f"classes and tokens have a size, {part.modality} has none"
-    expected = {"classes": part.size, "numbers": (*part.shape, 0)[0]}.get(part.modality, 0)
+    expected = {"classes": part.size, "numbers": (*part.shape, 0)[0], "tokens": part.size}.get(part.modality, 0)
     if part.labels and len(part.labels) != expected:
         return f"it has {len(part.labels)} labels, where there can be {expected}"
     return None
@@ -369,6 +398,10 @@ def _check_alphabet(part: Part) -> str | None:
     size, alphabet = part.size or 0, part.alphabet
     if alphabet is not None and not (isinstance(alphabet, str) and 0 < len(set(alphabet)) == len(alphabet) <= size):
         return f"an alphabet is a text of at most {size} different characters"
+    if part.labels and (alphabet is not None or len(set(part.labels)) < len(part.labels)):
+        return "tokens have an alphabet or labels, each different, not both"
+    if strange := unreadable(part.labels):
+        return f"a label of tokens has small letters and does not begin with white space, unlike {strange[0]!r}"
     if part.padding is not None and not _whole(part.padding, 0, size - 1):
         return f"padding is the id of a symbol, 0 to {size - 1}, not {part.padding!r}"
     return None

@@ -76,6 +76,8 @@ def values_shown(bundle: Bundle) -> dict[str, str]:
             texts[part.name] = part.labels[0] if part.labels else "0"
         elif part.modality == "tokens" and part.alphabet is not None:
             texts[part.name] = "".join(part.alphabet[i] for i in value.tolist() if i < len(part.alphabet))
+        elif part.modality == "tokens" and part.labels:
+            texts[part.name] = " ".join(filter(None, (part.labels[i] for i in value.tolist())))
         elif part.modality in ("numbers", "tokens") and value.size <= _SHORT:
             texts[part.name] = ",".join(f"{number:.4g}" for number in value.tolist())
         else:

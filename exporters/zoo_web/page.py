@@ -110,11 +110,18 @@ def verify(folder: Path) -> str:
 
 
 def _shown(bundle: Bundle) -> dict[str, Any]:
-    """The values of named parts that the form begins with; pictures begin black, and others may be long."""
+    """The values of named parts that the form begins with.
+
+    Pictures begin black, others may be long, and words at random would tell nobody what to write.
+    """
     condition, values = bundle.manifest.condition, some_condition(bundle)
     parts = {part.name: part for part in condition.parts} if condition is not None else {}
     some = values.items() if isinstance(values, dict) else ()
-    return {name: value for name, value in some if parts[name].modality != "image" and np.size(value) <= _LONGEST}
+    random_words = {
+        name for name, part in parts.items() if part.modality == "tokens" and part.labels and not part.required
+    }
+    hidden = random_words | {name for name, part in parts.items() if part.modality == "image"}
+    return {name: value for name, value in some if name not in hidden and np.size(value) <= _LONGEST}
 
 
 def _initial(bundle: Bundle) -> ConditionLike:

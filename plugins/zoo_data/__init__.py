@@ -36,6 +36,13 @@ _PICTURES = [
         source="Google, Noto Emoji v2.048; Twitter and the contributors of Twemoji v16.0.1; emojibase after CLDR",
     ),
     DataSource(
+        name="captioned-emoji",
+        summary="emoji of 64×64 pixels in both styles, with captions of their labels and tags",
+        entry="zoo_data.captioned_emoji:captioned_emoji",
+        license="Apache-2.0 AND CC-BY-4.0",
+        source="Google, Noto Emoji v2.048; Twitter and the contributors of Twemoji v16.0.1; emojibase after CLDR",
+    ),
+    DataSource(
         name="digits",
         summary="1,797 handwritten digits of 8×8 pixels, 17 levels; comes with scikit-learn",
         requires=("sklearn",),

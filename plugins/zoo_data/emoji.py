@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from zoo.files import reason_of
 
 #: pictures of every style by their code points, ``1F600.png``. No host has them as one file: they are drawn from the
 #: files of googlefonts/noto-emoji v2.048 and jdecked/twemoji v16.0.1, and are looked for under ZOO_DATA
-_STYLES = {
+STYLES = {
     "noto": Remote("noto-64.zip", (), sha256="efc9dd1fc85479f05061e97ed3ae7087f74a8618c9eb2e009ae9cd78fce1c540"),
     "twemoji": Remote("twemoji-64.zip", (), sha256="d4420f5d222f5f4473552106d11aeda1e4bd13a80c7668f0ec8360e309658d61"),
 }
@@ -43,14 +44,38 @@ def emoji(*, style: str = "noto", size: int = 64, skin_tones: bool = False) -> D
         DataError: the files cannot be had, or are not the published ones.
         ConfigError: no such style or size.
     """
-    if style not in _STYLES:
-        raise ConfigError(f"the emoji have the styles {' and '.join(_STYLES)}, not {style!r}")
+    if style not in STYLES:
+        raise ConfigError(f"the emoji have the styles {' and '.join(STYLES)}, not {style!r}")
     if size not in (8, 16, 32, 64):
         raise ConfigError(f"the emoji have sides of 64, 32, 16 or 8 pixels, not {size!r}")
-    listed = [each for each in _listed(fetch("emoji", _DESCRIBED)) if skin_tones or not each.get("tone")]
+    listed = [each for each in described() if skin_tones or not each.get("tone")]
     labels = tuple(sorted({str(each["group"]) for each in listed}))
-    pictures = _pictures(fetch("emoji", _STYLES[style]), [str(each["code"]) for each in listed], size)
+    pictures = drawn(style, listed, size)
     classes = np.array([labels.index(str(each["group"])) for each in listed], np.int32)
+    splits = [Split(pictures[rows], classes[rows]) for rows in splits_of(listed)]
+    return Dataset("emoji", *splits, levels=256, labels=labels, extra={"style": style})  # type: ignore[misc, arg-type]
+
+
+def described() -> list[dict[str, Any]]:
+    """What is known of every emoji: ``code``, ``label``, ``tags``, ``group``, ``subgroup`` and, of some, ``tone``.
+
+    Raises:
+        DataError: the file cannot be had, or is not the published one.
+    """
+    return _listed(fetch("emoji", _DESCRIBED))
+
+
+def drawn(style: str, listed: Sequence[Mapping[str, Any]], size: int) -> NDArray[np.uint8]:
+    """Emoji of a style laid on white, ``[n, 3, size, size]``.
+
+    Raises:
+        DataError: the files cannot be had, or are not the published ones.
+    """
+    return _pictures(fetch("emoji", STYLES[style]), [str(each["code"]) for each in listed], size)
+
+
+def splits_of(listed: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which emoji are for training, validation and testing: all that share a base code in the same."""
     # the code without its skin tone (U+1F3FB to U+1F3FF) and variation selector is what all tones share
     bases = [_base(str(each["code"])) for each in listed]
     kinds, which = np.unique(bases, return_inverse=True)
@@ -59,9 +84,7 @@ def emoji(*, style: str = "noto", size: int = 64, skin_tones: bool = False) -> D
     rank[order] = np.arange(len(kinds))
     share = rank[which] / len(kinds)
     test, validation = share < _TEST, (share >= _TEST) & (share < _TEST + _VALIDATION)
-    chosen = (~(test | validation), validation, test)
-    splits = [Split(pictures[rows], classes[rows]) for rows in chosen]
-    return Dataset("emoji", *splits, levels=256, labels=labels, extra={"style": style})  # type: ignore[misc, arg-type]
+    return ~(test | validation), validation, test
 
 
 def _base(code: str) -> str:

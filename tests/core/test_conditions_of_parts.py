@@ -51,6 +51,58 @@ def test_values_of_each_sample_go_with_values_for_all():
     np.testing.assert_array_equal(arrays["sound"], np.zeros((2, 5)))
 
 
+WORDS = Part("text", "tokens", ("length",), labels=("", "a", "b", "cab", "é", "the sun", "s", "😀"), padding=0, null=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    {
+        "cab": [3],
+        " Cab\tA\nb\r": [3, 1, 2],
+        # the longest that fits, from left to right: not the one that would leave a rest that fits too
+        "cabb": [3, 2],
+        "abé😀a": [1, 2, 4, 7, 1],
+        "the sun s": [5, 6],
+        "THE SUN": [5],
+    }.items(),
+)
+def test_a_text_is_split_into_labels(text, ids):
+    assert WORDS.size == 8
+    assert WORDS.words(text) == ids
+    np.testing.assert_array_equal(WORDS.read([text, "a"], 2).array, [ids, [1] + [0] * (len(ids) - 1)])
+    assert WORDS.takes_texts
+    # what is written in a manifest is read again
+    (again,) = Condition.from_description(Condition((WORDS,)).describe()).parts
+    assert again == WORDS
+
+
+@pytest.mark.parametrize("text", ["ca", "É", "the  sun", "a\u00a0b", "a\vb"])
+def test_a_text_without_a_label_that_fits_is_refused(text):
+    with pytest.raises(ConditionError, match="part text of the condition has no symbol"):
+        WORDS.read(text, 1)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n"])
+def test_a_text_of_no_label_is_empty(text):
+    with pytest.raises(ConditionError, match="is empty"):
+        WORDS.read(text, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"labels": ("a", "a")}, "each different"),
+        ({"labels": ("a", "b"), "alphabet": "ab"}, "an alphabet or labels"),
+        ({"labels": ("a", "B")}, "small letters"),
+        ({"labels": ("a", " b")}, "small letters and does not begin with white space"),
+        ({"labels": ("a", "b"), "size": 3}, "it has 2 labels, where there can be 3"),
+    ],
+)
+def test_labels_of_tokens_that_no_text_could_have_are_refused(fields, problem):
+    with pytest.raises(ConfigError, match=problem):
+        Part("text", "tokens", ("length",), **fields)
+
+
 def test_padding_at_the_end_is_no_part_of_a_text():
     alone = Condition((TEXT,))
     for given in ("ab", [1, 2, 0, 0], np.array([1, 2]), "ab__"):

@@ -2,13 +2,18 @@
 
 import io
 import tarfile
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import ConfigError, DataError
-from zoo_data import cifar10, emoji, fashion_mnist
+from zoo.parts import Part
+from zoo_data import captioned_emoji, cifar10, emoji, fashion_mnist
+
+ROOT = Path(__file__).parents[2]
 
 
 def there(load, *args, **options):
@@ -89,7 +94,33 @@ def test_the_same_emoji_in_two_styles_are_in_the_same_split(offline):
     np.testing.assert_array_equal(plain.train.condition, other.train.condition)
 
 
+def test_captions_are_words_of_the_recipe_and_no_held_out_emoji_is_trained_on(offline):
+    data = there(captioned_emoji.captioned_emoji, size=8)
+    recipe = tomllib.loads((ROOT / "recipes" / "emoji-text.toml").read_text("utf-8"))
+    (prompt,) = [p for p in recipe["model"]["config"]["condition"]["parts"] if p["name"] == "prompt"]
+    assert prompt["labels"] == captioned_emoji.vocabulary()
+    part = Part(**prompt)
+    texts = {name: getattr(data, name).condition["prompt"] for name in ("train", "validation", "test")}
+    assert all(part.words(str(text)) for split in texts.values() for text in split)
+    # four captions of a picture in training, the first two its label; two styles
+    labels = set(texts["train"][::4])
+    assert set(texts["train"][1::4]) == labels
+    assert len(texts["train"]) == 8 * len(labels)
+    assert not labels & {*texts["validation"], *texts["test"]}
+    assert len(texts["validation"]) + len(texts["test"]) == 2 * (1911 - len(labels))
+    plain = there(emoji.emoji, size=8, style="twemoji")
+    for name, size in (("train", 8), ("test", 2)):
+        split = getattr(data, name)
+        np.testing.assert_array_equal(split.condition["style"][:size], np.repeat([0, 1], size // 2))
+        np.testing.assert_array_equal(split.x[size // 2 :: size], getattr(plain, name).x)
+
+
 @pytest.mark.parametrize("wrong", [{"style": "apple"}, {"size": 12}])
 def test_emoji_that_there_are_not_are_refused(wrong):
     with pytest.raises(ConfigError, match="the emoji have"):
         emoji.emoji(**wrong)
+
+
+def test_captioned_emoji_of_another_size_are_refused():
+    with pytest.raises(ConfigError, match="the emoji have sides of 64, 32, 16 or 8 pixels, not 12"):
+        captioned_emoji.captioned_emoji(size=12)

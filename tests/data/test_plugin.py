@@ -14,6 +14,7 @@ def test_every_data_set_says_where_it_comes_from_and_may_be_used():
         "fashion-mnist",
         "cifar-10",
         "emoji",
+        "captioned-emoji",
         "spoken-digits",
         "names",
         "digits",

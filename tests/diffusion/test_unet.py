@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from zoo.errors import ConfigError
-from zoo_diffusion.networks.unet import SelfAttention, UNet, Upsample, sinusoidal_embedding
+from zoo_diffusion.networks.unet import (
+    SelfAttention,
+    UNet,
+    Upsample,
+    channels_as_squares,
+    sinusoidal_embedding,
+    squares_as_channels,
+)
 
 
 def build(**changes):
@@ -26,6 +33,32 @@ def test_the_output_has_the_shape_of_the_input(blocks, attention):
 def test_a_fresh_network_predicts_zero():
     network = UNet(in_channels=1, out_channels=1, size=(4, 4), base=8, multipliers=(1, 2), head_channels=8)
     assert network(torch.randn(2, 1, 4, 4), torch.rand(2)).abs().max() == 0
+
+
+def test_squares_of_pixels_are_the_channels_of_a_position():
+    x = torch.arange(2 * 3 * 4 * 6.0).reshape(2, 3, 4, 6)
+    squares = squares_as_channels(x, 2)
+    # the four channels of a channel are the corners of each square, row by row
+    torch.testing.assert_close(squares[1, 4:8, 1, 2], x[1, 1, 2:4, 4:6].flatten())
+    torch.testing.assert_close(squares, torch.nn.functional.pixel_unshuffle(x, 2))
+    torch.testing.assert_close(channels_as_squares(squares, 2), x)
+    assert squares_as_channels(x, 1) is x
+    assert channels_as_squares(x, 1) is x
+
+
+def test_a_network_of_squares_computes_at_fewer_positions():
+    network, seen = build(patch=2, attention=(1,)), []
+    network.conv_in.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0].shape, output.shape)))
+    assert network(torch.randn(3, 2, 8, 12), torch.rand(3)).shape == (3, 2, 8, 12)
+    assert seen == [((3, 8, 4, 6), (3, 8, 4, 6))]
+    with pytest.raises(ConfigError, match="needs sides divisible by 4"):
+        build(patch=2, size=(8, 14))
+
+
+@pytest.mark.parametrize("patch", [0, -2, 1.5, True])
+def test_a_patch_is_a_whole_number_of_pixels(patch):
+    with pytest.raises(ConfigError, match="patch must be a whole number above 0"):
+        build(patch=patch)
 
 
 def test_time_and_condition_change_the_output():

@@ -100,6 +100,20 @@ def test_densities_are_those_of_the_runtime(program, tmp_path):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_text_is_split_into_labels(program, tmp_path):
+    bundle = small.with_words(BUNDLES / "policy", tmp_path)
+    model = load(bundle, "cpu")
+    for text, ids in small.READ.items():
+        given = program.sample(bundle, "--seed", 5, "--condition=state=4,6", f"--condition=prompt={text}")
+        expected = model.sample(1, seed=5, condition={"state": [4.0, 6.0], "prompt": ids})
+        np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(
+            model.sample(1, seed=5, condition={"state": [4.0, 6.0], "prompt": text}), expected
+        )
+    said = program.refuses(bundle, "--condition=state=4,6", f"--condition=prompt={small.UNREAD}")
+    assert said.startswith("part prompt of the condition has no symbol \u00a0")
+
+
 REFUSED = {
     "no such part": (["--condition", "camera=1"], "camera"),
     "twice": (["--condition", "arm=1,2", "--condition", "arm=3,4"], "--condition arm is given twice"),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -269,6 +270,19 @@ def test_a_vector_is_at_first_one_that_the_model_knows(bundle, registry, ort, tm
     np.testing.assert_array_equal(np.array(vector, np.float32), known)
     readme = (pack(opened, tmp_path / "package", target="node", registry=registry) / "README.md").read_text("utf-8")
     assert f"--vector={','.join(map(str, vector))} " in readme
+
+
+def test_a_page_begins_with_no_words_drawn_at_random(bundle, registry, ort, tmp_path):
+    letters = bundle("policy")
+    copy = shutil.copytree(letters.folder, tmp_path / "words")
+    manifest = json.loads((copy / "manifest.json").read_text("utf-8"))
+    prompt = next(part for part in manifest["condition"]["parts"] if part["name"] == "prompt")
+    del prompt["alphabet"]
+    prompt["labels"] = ["", "a", "b", "cat"]
+    (copy / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    for name, opened, expected in (("a", letters, ["state", "prompt"]), ("b", open_bundle(copy), ["state"])):
+        page = pack(opened, tmp_path / name, target="web", registry=registry, ort=ort)
+        assert list(json.loads((page / "page.json").read_text("utf-8"))["condition"]) == expected
 
 
 @pytest.mark.parametrize(("name", "expected"), [("Größe 3/β", "gr-e-3"), ("a--b", "a-b"), ("β", "genzoo-model")])

@@ -388,6 +388,8 @@ def test_every_part_of_a_condition_has_its_field(visit, bundle):
     fields = browser.evaluate(kinds.replace("given", "'input:not([type=hidden]), select, canvas, textarea'"))
     number, area, picture = ["INPUT"] * 2, ["TEXTAREA", "INPUT"], ["CANVAS", "INPUT", "INPUT"]
     assert fields == [["SELECT"], number, picture, area, ["INPUT"], area]
+    # a class by its label, as it is chosen
+    assert browser.evaluate("document.querySelector('.part select').value") in ("a", "b", "c")
     browser.evaluate("""(() => {
         const put = (field, value) => { field.value = value; field.dispatchEvent(new Event("input")); };
         const [kind, arm, image, sound, words, track] = document.querySelectorAll(".part");

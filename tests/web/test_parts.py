@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zoo.bundle import open_bundle
+from zoo.exporting import pack
 from zoo.runtime import BundledModel
 from zoo_web import package as target
 
@@ -94,6 +96,18 @@ def test_scores_are_those_of_python(both, node):
         script = "return (await genzoo.open()).logProb(Float32Array.from(given.x), { condition: given.condition });"
         found = node(package, script, x=x.ravel().tolist(), condition=listed(condition))
         np.testing.assert_allclose(found, model.log_prob(x, condition=condition), rtol=1e-4, atol=1e-4)
+
+
+def test_a_text_is_split_into_labels(registry, node, tmp_path):
+    bundle = open_bundle(small.with_words(BUNDLES / "policy", tmp_path))
+    package, model = pack(bundle, tmp_path / "package", target="node", registry=registry), BundledModel(bundle, "cpu")
+    texts, ids = list(small.READ), list(small.READ.values())
+    expected = model.sample(2, seed=3, condition={"state": [4.0, 6.0], "prompt": ids})
+    for prompt in (texts, ids):
+        same(node(package, SAMPLE, n=2, options={"condition": {"state": [4, 6], "prompt": prompt}}), expected)
+    script = "const model = await genzoo.open(); return refused(() => model.sample(1, { condition: given.condition }));"
+    said = node(package, script, condition={"state": [4, 6], "prompt": small.UNREAD})
+    assert said[1].startswith('part prompt of the condition has no symbol "\u00a0"')
 
 
 COUNTED = """const model = await genzoo.open(), calls = {}, opened = model._bundle.session.bind(model._bundle);

@@ -172,7 +172,7 @@ def _value(part: Part, text: str, option: str) -> ArrayLike:
     path = Path(text)
     if path.is_file():
         return _read(part, path)
-    if part.modality == "classes" or (part.modality == "tokens" and part.alphabet is not None):
+    if part.takes_texts:
         return text
     try:
         numbers = [float(number) for number in text.split(",")]

@@ -76,6 +76,18 @@ def null_of(part):
     return np.broadcast_to(np.array(null, np.float32), (*length, *fixed))
 
 
+def words_of(labels, text, who):
+    """The ids of a text: A to Z as small letters, and at each place but white space the longest label that fits."""
+    places, longest = {label: i for i, label in enumerate(labels)}, max(map(len, labels))
+    ids, rest = [], "".join(chr(ord(each) + 32) if "A" <= each <= "Z" else each for each in text).lstrip(" \t\r\n")
+    while rest:
+        size = next((size for size in range(longest, 0, -1) if rest[:size] in places), 0)
+        require(size, f"{who} has no symbol {rest[0]}")
+        ids.append(places[rest[:size]])
+        rest = rest[size:].lstrip(" \t\r\n")
+    return ids
+
+
 def row_of(part, value):
     """One value of a part as an array, checked; tokens without the padding at their end."""
     kind, shape, size, alphabet = part["modality"], part["shape"], part.get("size"), part.get("alphabet")
@@ -86,7 +98,9 @@ def row_of(part, value):
             str(value) in known, f"there is no class {value} for {who}: classes are 0 to {size - 1}, or their labels"
         )
         return np.array(known[str(value)], np.int32)
-    if isinstance(value, str):
+    if isinstance(value, str) and part.get("labels"):
+        value = words_of(part["labels"], value, who)
+    elif isinstance(value, str):
         require(alphabet, f"{who} has no alphabet for texts: give it the ids of its tokens")
         strange = sorted(set(value) - set(alphabet))
         require(not strange, f"{who} has no symbol {', '.join(strange)}")
@@ -348,10 +362,11 @@ def parts_from(described, texts):
     for name, _, value in (text.partition("=") for text in texts):
         require(name in parts, f"--condition {name} is not a part of the condition; there are {', '.join(parts)}")
         require(name not in values, f"--condition {name} is given twice")
-        kind, alphabet, path = parts[name]["modality"], parts[name].get("alphabet"), pathlib.Path(value)
+        kind, path = parts[name]["modality"], pathlib.Path(value)
+        spelt = parts[name].get("alphabet") or parts[name].get("labels")
         if path.suffix in (".npy", ".json"):
             values[name] = np.load(path) if path.suffix == ".npy" else json.loads(path.read_text("utf-8"))
-        elif kind == "classes" or (kind == "tokens" and alphabet):
+        elif kind == "classes" or (kind == "tokens" and spelt):
             values[name] = value
         else:
             values[name] = [(int if kind == "tokens" else float)(number) for number in value.split(",")]

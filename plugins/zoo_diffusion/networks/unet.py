@@ -130,6 +130,24 @@ def enlarged(x: Tensor, factors: Sides = (2, 2)) -> Tensor:
     return x[:, :, :, None, :, None].expand(-1, c, h, down, w, across).reshape(-1, c, down * h, across * w)
 
 
+def squares_as_channels(x: Tensor, side: int) -> Tensor:
+    """Space to depth: ``[n, c, h, w]`` to ``[n, c·side², h/side, w/side]``."""
+    if side == 1:
+        return x
+    c, h, w = x.shape[1:]
+    squares = x.reshape(-1, c, h // side, side, w // side, side).permute(0, 1, 3, 5, 2, 4)
+    return squares.reshape(-1, c * side**2, h // side, w // side)
+
+
+def channels_as_squares(x: Tensor, side: int) -> Tensor:
+    """Depth to space, the inverse of :func:`squares_as_channels`."""
+    if side == 1:
+        return x
+    c, h, w = x.shape[1:]
+    squares = x.reshape(-1, c // side**2, side, side, h, w).permute(0, 1, 4, 2, 5, 3)
+    return squares.reshape(-1, c // side**2, h * side, w * side)
+
+
 def _factors(kernel: Sides) -> Sides:
     """By which a level's sides differ from the next: 2, but 1 where the kernel does not look sideways."""
     return (1 + (kernel[0] > 1), 1 + (kernel[1] > 1))
@@ -183,7 +201,9 @@ class UNet(ConditionedNetwork, Network):
     """A U-Net over images ``[n, in_channels, height, width]``.
 
     Args:
-        size: (height, width), each divisible by 2 for every level but the last.
+        size: (height, width), each divisible by ``patch``, times 2 for every level but the last.
+        patch: sides of the squares of pixels that are the channels of one position. It divides the positions by its
+            square, and with them most of the cost.
         base: channels of the first level.
         multipliers: channels of each level over ``base``; each further level halves the sides.
         blocks: residual blocks a level on the way down; one more on the way up.
@@ -199,6 +219,7 @@ class UNet(ConditionedNetwork, Network):
         size: tuple[int, int],
         in_channels: int,
         out_channels: int,
+        patch: int = 1,
         base: int = 32,
         multipliers: Sequence[int] = (1, 2, 3),
         blocks: int = 1,
@@ -211,15 +232,17 @@ class UNet(ConditionedNetwork, Network):
         kernel: Sides = SQUARE,
     ) -> None:
         super().__init__()
+        if not isinstance(patch, int) or isinstance(patch, bool) or patch < 1:
+            raise ConfigError(f"patch must be a whole number above 0, not {patch!r}")
         factors = _factors(kernel)
-        needed = 2 ** (len(multipliers) - 1)
+        needed = patch * 2 ** (len(multipliers) - 1)
         if any(side % needed for side, factor in zip(size, factors, strict=True) if factor > 1):
             raise ConfigError(f"a U-Net of {len(multipliers)} levels needs sides divisible by {needed}, not {size}")
-        self.base = base
+        self.base, self.patch = base, patch
         embedding = 4 * base
         self.time = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.embed(classes, vector, embedding)
-        self.conv_in = convolution(in_channels, base, kernel)
+        self.conv_in = convolution(in_channels * patch**2, base, kernel)
 
         widths = [base * m for m in multipliers]
         cross = crossing(cross_attention)
@@ -249,7 +272,7 @@ class UNet(ConditionedNetwork, Network):
             if level:
                 self.upsample.append(Upsample(width, kernel))
         self.norm_out = group_norm(width)
-        self.conv_out = zero(convolution(width, out_channels, kernel))
+        self.conv_out = zero(convolution(width, out_channels * patch**2, kernel))
 
     @override
     def forward(
@@ -261,7 +284,7 @@ class UNet(ConditionedNetwork, Network):
             embedding = embedding + told
         embedding = F.silu(embedding)
 
-        h = self.conv_in(x)
+        h = self.conv_in(squares_as_channels(x, self.patch))
         skips = [h]
         for i, level in enumerate(cast(Iterable[Level], self.down)):
             for index in range(len(level)):
@@ -277,5 +300,4 @@ class UNet(ConditionedNetwork, Network):
                 h = level.block(index, torch.cat([h, skips.pop()], dim=1), embedding, attended)
             if i < len(self.upsample):
                 h = self.upsample[i](h)
-        prediction: Tensor = self.conv_out(F.silu(self.norm_out(h)))
-        return prediction
+        return channels_as_squares(self.conv_out(F.silu(self.norm_out(h))), self.patch)

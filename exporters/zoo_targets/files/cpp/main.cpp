@@ -24,7 +24,7 @@ constexpr const char* usage = R"(usage: sample [options]
   --class A[,B...]  number or label of a class, one for all samples or one for each [every class in turn];
                     of a model that is conditioned on a vector, its numbers
   --condition PART=VALUE  a named part of a condition, once for each: a .npy file, numbers A,B,..., ids of tokens,
-                    or a text of their alphabet
+                    or a text of their alphabet or words
   --negative PART=VALUE  the same, or a class, to guide away from [the model's null]
   --table NAME      step table, such as ddim-20 [the model's own choice]
   --guidance W      weight of classifier-free guidance [the table's]
@@ -118,7 +118,7 @@ Arguments parse(std::vector<std::string> given) {
 /// A value of a part: a file, numbers, a label or a text.
 genzoo::Value value_of(const std::string& option, const genzoo::Part& part, const std::string& text) {
   if (text.size() > 4 && text.compare(text.size() - 4, 4, ".npy") == 0) return {{}, genzoo::read_npy(text)};
-  if (part.modality == "classes" || (part.modality == "tokens" && !part.alphabet.empty())) return {{text}, {}};
+  if (genzoo::detail::takes_texts(part)) return {{text}, {}};
   genzoo::Value found;
   for (const std::string& number : parts(text))
     found.array.values.push_back(static_cast<float>(real(option + " " + part.name, number)));

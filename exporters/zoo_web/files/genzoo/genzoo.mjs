@@ -24,7 +24,7 @@ import { Stream, keyOf, noisesOf, normal, randomSeed } from "./noise.mjs";
 import { evaluations, guided, rest, tablesOf } from "./tables.mjs";
 
 export { labelsOf } from "./conditions.mjs";
-export { partsOf } from "./parts.mjs";
+export { partsOf, takesTexts } from "./parts.mjs";
 export { ZooError } from "./errors.mjs";
 export { fetchReader, readSafetensors, sha256 } from "./files.mjs";
 export { Stream, gumbel, noisesOf, normal, philox4x32, randomSeed, uniform } from "./noise.mjs";

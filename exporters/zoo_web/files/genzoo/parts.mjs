@@ -113,11 +113,30 @@ function ofAnyLength(part, value, n) {
   return padded(part, each.map((row) => one(part, row)));
 }
 
+/** Whether a text can be given: a label, or tokens of an alphabet or with labels. */
+export const takesTexts = ({ modality, alphabet, labels }) => modality === "classes" || (modality === "tokens" && (alphabet !== null || labels.length > 0));
+
+/** The ids of a text by the labels of tokens: A to Z are read as small letters, and the longest label that fits is taken. */
+function words(part, text) {
+  const places = new Map(part.labels.map((label, i) => [label, i])), longest = part.labels.reduce((most, { length }) => Math.max(most, length), 0);
+  const small = text.replace(/[A-Z]/g, (letter) => letter.toLowerCase()), ids = [];
+  for (let at = 0, size; at < small.length; at += size) {
+    size = 1;
+    if (" \t\r\n".includes(small[at])) continue;
+    for (size = Math.min(longest, small.length - at); size && !places.has(small.slice(at, at + size)); size -= 1);
+    if (!size) throw new ZooError(`${who(part)} has no symbol ${JSON.stringify(Array.from(text.slice(at))[0])}, as in ${JSON.stringify(Array.from(text).slice(0, 80).join(""))}`);
+    ids.push(places.get(small.slice(at, at + size)));
+  }
+  return ids;
+}
+
 /** The ids of one text, or of one array of ids, without padding at its end. */
 function tokens(part, value) {
   const { alphabet, padding, size } = part;
   let ids;
-  if (typeof value === "string") {
+  if (typeof value === "string" && part.labels.length) {
+    ids = words(part, value);
+  } else if (typeof value === "string") {
     if (alphabet === null) throw new ZooError(`${who(part)} has no alphabet for texts: give it the ids of its tokens`);
     const symbols = Array.from(alphabet), text = Array.from(value), strange = text.find((symbol) => !symbols.includes(symbol));
     if (strange !== undefined) throw new ZooError(`${who(part)} has no symbol ${JSON.stringify(strange)}, as in ${JSON.stringify(text.slice(0, 80).join(""))}`);

@@ -6,7 +6,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 
-import { ZooError, partsOf } from "./index.mjs";
+import { ZooError, partsOf, takesTexts } from "./index.mjs";
 
 /**
  * The value of a condition, in one of the forms that Model.sample takes.
@@ -44,7 +44,7 @@ function ofFile(parts, path) {
 
 function valueOf(part, text, option) {
   if (existsSync(text)) return contentOf(text);
-  if (part.modality === "classes" || (part.modality === "tokens" && part.alphabet !== null)) return text;
+  if (takesTexts(part)) return text;
   const numbers = text.split(",").map((number) => (number.trim() === "" ? NaN : Number(number)));
   if (!numbers.every(Number.isFinite)) throw new ZooError(`--${option} ${part.name}: ${text} is neither a file nor a list of numbers`);
   return numbers;

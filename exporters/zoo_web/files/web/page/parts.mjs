@@ -6,7 +6,7 @@
  */
 
 import { labelsOf } from "../genzoo/conditions.mjs";
-import { partsOf } from "../genzoo/parts.mjs";
+import { partsOf, takesTexts } from "../genzoo/parts.mjs";
 import { element } from "./dom.mjs";
 
 /** What the names of the hidden fields begin with. */
@@ -51,17 +51,19 @@ export function shortened(chosen) {
 
 // -- texts of values --------------------------------------------------------------------------------------------------
 
-function textOf({ modality, alphabet }, value) {
-  if (modality === "classes" || typeof value === "string") return String(value);
+function textOf({ modality, alphabet, labels }, value) {
+  if (typeof value === "string") return value;
+  if (modality === "classes") return labels[value] ?? String(value);
   if (modality === "tokens" && alphabet !== null) return value.map((id) => Array.from(alphabet)[id]).join("");
+  if (modality === "tokens" && labels.length) return value.map((id) => labels[id]).filter(Boolean).join(" ");
   return modality === "numbers" || modality === "tokens" ? value.join(", ") : JSON.stringify(value);
 }
 
 /** The value that a text stands for; null for an empty one, and what is none is left for the model to refuse. */
 function valueOf(part, text) {
   if (text.trim() === "") return null;
-  const { modality, alphabet } = part;
-  if (modality === "classes" || (modality === "tokens" && alphabet !== null)) return text;
+  const { modality } = part;
+  if (takesTexts(part)) return text;
   if (modality === "image") return { data: unitsOf(part, bytesOf(part, text)), shape: part.shape };
   if (modality === "numbers" || modality === "tokens") return text.split(/[\s,;]+/).filter(Boolean).map(Number);
   try {
@@ -155,8 +157,8 @@ class NumberFields extends Control {
 
 class Tokens extends Control {
   inside() {
-    const { alphabet, padding, size } = this.part, symbols = Array.from(alphabet ?? "").filter((_, i) => i !== padding).join("");
-    const told = alphabet === null ? `numbers from 0 to ${size - 1}` : `of ${symbols.length > 40 ? `${symbols.slice(0, 40)} …` : symbols}`;
+    const { alphabet, labels, meaning, padding, size } = this.part, symbols = Array.from(alphabet ?? "").filter((_, i) => i !== padding).join("");
+    const told = labels.length ? meaning || "words" : alphabet === null ? `numbers from 0 to ${size - 1}` : `of ${symbols.length > 40 ? `${symbols.slice(0, 40)} …` : symbols}`;
     return [this.input = this.field("input", { type: "text", placeholder: told, title: told, spellcheck: false })];
   }
 }

@@ -67,8 +67,40 @@ inline std::int32_t class_number(const std::vector<std::string>& labels, std::si
 /// Whether there are tokens or a sequence, which may be of any length and come with a mask.
 inline bool has_length(const Part& part) { return part.modality == "tokens" || part.modality == "sequence"; }
 
+/// The ids of a text by the labels of tokens: A to Z are read as small letters, and at each place but white space the
+/// longest label that fits is taken.
+inline Row words_of(const Part& part, std::string text) {
+  std::map<std::string, std::size_t> places;
+  std::size_t longest = 0;
+  for (std::size_t i = 0; i < part.labels.size(); ++i) {
+    places.emplace(part.labels[i], i);
+    longest = std::max(longest, part.labels[i].size());
+  }
+  for (char& byte : text)
+    if (byte >= 'A' && byte <= 'Z') byte = static_cast<char>(byte + 32);
+  Row ids;
+  for (std::size_t at = 0; at < text.size();) {
+    if (std::string(" \t\r\n").find(text[at]) != std::string::npos) {
+      ++at;
+      continue;
+    }
+    std::size_t size = std::min(longest, text.size() - at);
+    while (size > 0 && places.count(text.substr(at, size)) == 0) --size;
+    if (size == 0) throw Error(who(part) + " has no symbol " + characters(text.substr(at)).front());
+    ids.push_back(static_cast<float>(places[text.substr(at, size)]));
+    at += size;
+  }
+  return ids;
+}
+
+/// Whether a text can be given: a label, or tokens of an alphabet or with labels.
+inline bool takes_texts(const Part& part) {
+  return part.modality == "classes" || (part.modality == "tokens" && !(part.alphabet.empty() && part.labels.empty()));
+}
+
 /// The ids of a text.
 inline Row ids_of(const Part& part, const std::string& text) {
+  if (!part.labels.empty()) return words_of(part, text);
   if (part.alphabet.empty()) throw Error(who(part) + " has no alphabet for texts: give it the ids of its tokens");
   const std::vector<std::string> alphabet = characters(part.alphabet);
   Row ids;
