@@ -17,17 +17,9 @@ from zoo.data.lazy import Lazy, chosen
 from zoo.errors import DataError
 from zoo.modality import Column, Table
 from zoo.parts import ONLY, Part
-from zoo.reading.columns import Described, described, written
+from zoo.reading.columns import STEPS, Described, described, written
 from zoo.reading.content import Cells, Rows, Samples
-from zoo.reading.options import SPLITS, Options
-
-_SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "fit"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"),
-    **dict.fromkeys(("test", "testing", "holdout"), "test"),
-}
-#: float32 resolves a grain as long as no number is more than this many steps of it
-_STEPS = 2**22
+from zoo.reading.options import SPLIT_WORDS, SPLITS, Options
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
     for column in used:
         numbers, said = _numbers(column, rows.columns[column.name], options, kept)
         (context if column.name in options.given else event).extend(numbers)
-        notes += said
+        notes += [*said, *(note for each in numbers for note in _merged(each, kept))]
     context.sort(key=lambda each: options.given.index(each.column.marks or each.column.name))
     if not event:
         raise DataError("no column is left to model", hint="All columns are given, or are constants, ids or texts.")
@@ -105,7 +97,8 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
         **_domains(event, options),
         **({} if condition is None else {"condition": condition.describe()}),
     }
-    splits = _splits(rows.splits, options, rows.columns.get(options.split), len(rows))
+    splits = _splits(rows.splits, options, rows.columns.get(options.split))
+    notes += _unused(splits)
     train, validation, test = (_part(x, values, places) for places in _places(splits, kept, options))
     data = Dataset(
         name,
@@ -118,6 +111,24 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
         extra=extra if rows.headed else {**extra, "columns": headings},
     )
     return Built(data, (*told, *notes))
+
+
+def _merged(numbers: Numbers, kept: NDArray[np.bool_]) -> list[str]:
+    """A note on different numbers that are one in float32.
+
+    Raises:
+        DataError: numbers beyond the range of float32.
+    """
+    values, name = np.unique(numbers.values[kept]), numbers.column.name
+    if len(values) and not float(np.abs(values).max()) <= float(np.finfo(np.float32).max):
+        raise DataError(f"column {name!r} has numbers beyond float32, which ends at 3.4e38: rescale it or leave it out")
+    left = len(np.unique(values.astype(np.float32)))
+    if left == len(values):
+        return []
+    return [
+        f"column {name!r} has {len(values):,} different numbers, of which float32 keeps {left:,} apart: subtract a "
+        "constant from it, such as its smallest number, to keep more"
+    ]
 
 
 def _table(event: Sequence[Numbers]) -> Table:
@@ -215,7 +226,7 @@ def _kept_grain(column: Described, values: NDArray[np.float64]) -> tuple[float |
     """The grain of a column, unless float32 is too coarse for it."""
     grain = column.grain
     largest = float(np.abs(values).max()) if len(values) else 0.0
-    if grain is not None and largest > _STEPS * grain:
+    if grain is not None and largest > STEPS * grain:
         return None, [
             f"column {column.name!r} goes up to {largest:g}, where float32 cannot resolve its steps of {grain:g}"
         ]
@@ -242,11 +253,18 @@ def _domains(event: Sequence[Numbers], options: Options) -> dict[str, object]:
         each = {}
         for place, numbers in enumerate(event):
             if (pair := ranges.get(numbers.column.name)) is not None:
-                more = (numbers.column.grain or 0.0) if what == "bounds" else 0.0
-                each[str(place)] = [pair[0], pair[1] + more]
+                more = numbers.column.grain or 0.0
+                each[str(place)] = _outward(pair[0], pair[1], more) if what == "bounds" else list(pair)
         if each:
             domains[what] = each
     return domains
+
+
+def _outward(low: float, high: float, grain: float) -> list[float]:
+    """Bounds that hold in float32 too, and hold the highest number plus noise of up to one grain."""
+    top = np.float32(high + grain)
+    top = np.nextafter(top, np.float32(np.inf)) if grain else top
+    return [min(low, float(np.float32(low))), max(high + grain, float(top))]
 
 
 def _condition(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:
@@ -299,23 +317,33 @@ def _part(x: Array | Lazy, condition: Any, places: NDArray[np.int64]) -> Split:
 # -- splits -----------------------------------------------------------------------------------------------------------
 
 
-def _splits(stated: NDArray[np.str_] | None, options: Options, cells: Cells | None, n: int) -> NDArray[np.str_] | None:
+def _splits(stated: NDArray[np.str_] | None, options: Options, cells: Cells | None) -> NDArray[np.str_] | None:
     """The name of each row's split, or None for a random one.
 
     Raises:
         DataError: a column with other words.
     """
     if not options.split:
-        return stated
+        return None if stated is None else np.array([SPLIT_WORDS.get(w.lower(), w) for w in map(str, stated)])
     if cells is None:
         raise DataError(f"these data have no column {options.split!r} that could say how they are split")
     words = [text.lower() for text in written(cells.values, cells)]
-    if unknown := sorted({w for w, gone in zip(words, cells.missing, strict=True) if gone or w not in _SPLIT_WORDS}):
+    if unknown := sorted({w for w, gone in zip(words, cells.missing, strict=True) if gone or w not in SPLIT_WORDS}):
         raise DataError(
             f"column {options.split!r} has the value {unknown[0]!r}, and must name the split of each row: train, "
             "validation or test"
         )
-    return np.array([_SPLIT_WORDS[word] for word in words])
+    return np.array([SPLIT_WORDS[word] for word in words])
+
+
+def _unused(splits: NDArray[np.str_] | None) -> list[str]:
+    """Notes on splits that are none of the three."""
+    names, counts = np.unique(np.array([], str) if splits is None else splits, return_counts=True)
+    return [
+        f"{count:,} rows of the split {str(name)!r} are left out"
+        for name, count in zip(names, counts, strict=True)
+        if name not in SPLITS
+    ]
 
 
 def _places(splits: NDArray[np.str_] | None, kept: NDArray[np.bool_], options: Options) -> list[NDArray[np.int64]]:
@@ -363,7 +391,8 @@ def _of_samples(name: str, samples: Samples, options: Options) -> Built:
     if columns:
         raise DataError(f"{name} has no columns, so there is no {columns[0]!r}")
     kept = np.ones(len(samples), bool)
-    places = _places(samples.splits, kept, options)
+    splits = _splits(samples.splits, options, None)
+    places = _places(splits, kept, options)
     event = samples.x.shape[1:]
     grain = None if samples.grain is None else np.full(event, samples.grain, np.float32)
     extra: dict[str, object] = {}
@@ -386,4 +415,4 @@ def _of_samples(name: str, samples: Samples, options: Options) -> Built:
         labels=samples.labels,
         extra=extra,
     )
-    return Built(data, samples.notes)
+    return Built(data, (*samples.notes, *_unused(splits)))

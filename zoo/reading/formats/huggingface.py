@@ -9,18 +9,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.reading import objects
 from zoo.reading.content import Cells, Rows, Samples
 from zoo.reading.formats import columnar, pictures
+from zoo.reading.options import SPLIT_WORDS
 
 _INFO, _STATE, _DICT = "dataset_info.json", "state.json", "dataset_dict.json"
-_SHARD = re.compile(r"(train|validation|valid|val|test)[-_.\d].*")
+#: how ``datasets`` writes that a row has no class
+_NO_CLASS = -1
+_SHARD = re.compile(r"([A-Za-z]+)[-_.\d].*")
 
 
 def recognises(folder: Path) -> bool:
@@ -57,14 +62,22 @@ def _pictures(
     folder: Path, table: Any, features: Mapping[str, Any], column: str, splits: Any, **options: Any
 ) -> Samples:
     sources = [_source(folder, value, column) for value in table.column(column).to_pylist()]
+    notes: tuple[str, ...] = ()
     classes = [name for name, each in features.items() if isinstance(each, Mapping) and _names(each)]
     more: dict[str, Any] = {"splits": splits}
     if len(classes) == 1:
-        more |= {
-            "classes": np.array(table.column(classes[0]).to_pylist(), np.int32),
-            "labels": tuple(map(str, _names(features[classes[0]]))),
-        }
-    return pictures.of_sources(sources, name=str(folder), **options, **more)
+        names = tuple(map(str, _names(features[classes[0]])))
+        listed = table.column(classes[0]).to_pylist()
+        places = np.array([_NO_CLASS if place is None else place for place in listed], np.int64)
+        known = places != _NO_CLASS
+        _check_places(places[known], names)
+        if known.any():
+            notes = () if known.all() else (f"{int((~known).sum()):,} pictures without a class are left out",)
+            sources = [source for source, keep in zip(sources, known, strict=True) if keep]
+            more = {"splits": None if splits is None else splits[known]}
+            more |= {"classes": places[known].astype(np.int32), "labels": names}
+    samples = pictures.of_sources(sources, name=str(folder), **options, **more)
+    return replace(samples, notes=(*samples.notes, *notes))
 
 
 def _source(folder: Path, value: Any, column: str) -> Path | bytes:
@@ -85,7 +98,15 @@ def _named(cells: Cells, feature: Any) -> Cells:
     names = _names(feature) if isinstance(feature, Mapping) else []
     if not names:
         return cells
-    return Cells(np.array(names)[cells.values.astype(np.int64).clip(0, len(names) - 1)], cells.missing)
+    places = cells.values.astype(np.int64)
+    gone = cells.missing | (places == _NO_CLASS)
+    _check_places(places[~gone], names)
+    return Cells(np.array(names)[np.where(gone, 0, places)], gone)
+
+
+def _check_places(places: Array, names: Sequence[str]) -> None:
+    if len(wrong := places[(places < 0) | (places >= len(names))]):
+        raise DataError(f"a row has the class {wrong[0]}, and there are {len(names)} classes from 0 up")
 
 
 def _tables(folder: Path) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
@@ -101,8 +122,7 @@ def _tables(folder: Path) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
     else:
         parts = [(split, columnar.parquet_table(path)) for path, split in _shards(folder)]
         described = {}
-    renamed = {"valid": "validation", "val": "validation", "dev": "validation"}
-    return [(renamed.get(name, name), table) for name, table in parts], dict(described or {})
+    return [(SPLIT_WORDS.get(name.lower(), name), table) for name, table in parts], dict(described or {})
 
 
 def _saved(folder: Path) -> Any:
@@ -117,8 +137,10 @@ def _saved(folder: Path) -> Any:
 def _shards(folder: Path) -> list[tuple[Path, str]]:
     """Parquet files in the folder or its folder ``data``, each with the split that its name begins with."""
     places = [*folder.glob("*.parquet"), *folder.glob("data/*.parquet")]
-    named = [(path, match[1]) for path in sorted(places) if (match := _SHARD.fullmatch(path.name))]
-    return named or [(path, "") for path in sorted(places)]
+    named = [(path, match[1].lower() if (match := _SHARD.fullmatch(path.name)) else "") for path in sorted(places)]
+    if not any(split in SPLIT_WORDS for _, split in named):
+        return [(path, "") for path, _ in named]
+    return [(path, split or path.stem) for path, split in named]
 
 
 def _json(path: Path) -> dict[str, Any]:
