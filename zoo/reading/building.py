@@ -18,8 +18,8 @@ from zoo.errors import DataError
 from zoo.modality import Column, Table
 from zoo.parts import ONLY, Part
 from zoo.reading.columns import STEPS, Described, described, written
-from zoo.reading.content import Cells, Rows, Samples
-from zoo.reading.options import SPLIT_WORDS, SPLITS, Options
+from zoo.reading.content import SPLIT_WORDS, Cells, Rows, Samples
+from zoo.reading.options import SPLITS, Options
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,18 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
     used = [column for column in columns if column.used and column.name != options.split]
     _check_used(used, columns, options)
     kept, told = _kept(rows, used, options)
+    splits = _splits(rows.splits, options, rows.columns.get(options.split), len(rows))
+    parts = _places(splits, kept, options)
     event: list[Numbers] = []
     context: list[Numbers] = []
     for column in used:
-        numbers, said = _numbers(column, rows.columns[column.name], options, kept)
+        numbers, said = _numbers(column, rows.columns[column.name], options, kept, parts[0])
         (context if column.name in options.given else event).extend(numbers)
-        notes += [*said, *(note for each in numbers for note in _merged(each, kept))]
+        notes += said
     context.sort(key=lambda each: options.given.index(each.column.marks or each.column.name))
     if not event:
         raise DataError("no column is left to model", hint="All columns are given, or are constants, ids or texts.")
+    notes += _collapsed([*event, *context], kept)
     x = np.stack([each.values for each in event], axis=1).astype(np.float32)
     condition, values = _condition(context)
     headings = [each.column.name for each in event]
@@ -97,9 +100,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
         **_domains(event, options),
         **({} if condition is None else {"condition": condition.describe()}),
     }
-    splits = _splits(rows.splits, options, rows.columns.get(options.split))
-    notes += _unused(splits)
-    train, validation, test = (_part(x, values, places) for places in _places(splits, kept, options))
+    train, validation, test = (_part(x, values, places) for places in parts)
     data = Dataset(
         name,
         train,
@@ -110,25 +111,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
         labels=condition.labels if condition is not None and condition.kind == "classes" else (),
         extra=extra if rows.headed else {**extra, "columns": headings},
     )
-    return Built(data, (*told, *notes))
-
-
-def _merged(numbers: Numbers, kept: NDArray[np.bool_]) -> list[str]:
-    """A note on different numbers that are one in float32.
-
-    Raises:
-        DataError: numbers beyond the range of float32.
-    """
-    values, name = np.unique(numbers.values[kept]), numbers.column.name
-    if len(values) and not float(np.abs(values).max()) <= float(np.finfo(np.float32).max):
-        raise DataError(f"column {name!r} has numbers beyond float32, which ends at 3.4e38: rescale it or leave it out")
-    left = len(np.unique(values.astype(np.float32)))
-    if left == len(values):
-        return []
-    return [
-        f"column {name!r} has {len(values):,} different numbers, of which float32 keeps {left:,} apart: subtract a "
-        "constant from it, such as its smallest number, to keep more"
-    ]
+    return Built(data, (*rows.notes, *told, *notes))
 
 
 def _table(event: Sequence[Numbers]) -> Table:
@@ -190,9 +173,12 @@ def _kept(rows: Rows, used: Sequence[Described], options: Options) -> tuple[NDAr
 
 
 def _numbers(
-    column: Described, cells: Cells, options: Options, kept: NDArray[np.bool_]
+    column: Described, cells: Cells, options: Options, kept: NDArray[np.bool_], train: NDArray[np.int64]
 ) -> tuple[list[Numbers], list[str]]:
-    """A column as the model sees it, and a second one that says where cells are missing, if any are."""
+    """A column as the model sees it, and a second one that says where cells are missing, if any are.
+
+    Its range, and what fills its missing cells, are those of the training rows.
+    """
     gone = cells.missing & kept
     if column.kind in ("categorical", "boolean"):
         texts = np.array(written(cells.values, cells))
@@ -206,18 +192,21 @@ def _numbers(
     values = cells.values.astype(np.float64)
     origin = float(np.floor(values[~cells.missing].min())) if cells.date else 0.0
     values = values - origin
+    known = values[train[~cells.missing[train]]]
+    if not len(known):
+        raise DataError(f"column {column.name!r} has no values in the training rows: leave it out, or split otherwise")
     grain, told = _kept_grain(column, values[~cells.missing])
     low, high = options.bounds.get(column.name, (None, None))
     if column.name in options.bounds or column.name in options.circular:
         _check_range(column.name, values[kept & ~gone], options)
     elif grain is not None:
-        low, high = float(values[~cells.missing].min()), float(values[~cells.missing].max())
+        low, high = float(known.min()), float(known.max())
     described = Column(column.name, (), grain, low, high, date=cells.date, origin=origin)
     if not gone.any():
         return [Numbers(described, values)], told
     # filled with numbers from other rows: a constant would be a spike, which no density has
     random = np.random.default_rng([options.split_seed, 1])
-    values[cells.missing] = random.choice(values[kept & ~gone], int(cells.missing.sum()))
+    values[cells.missing] = random.choice(known, int(cells.missing.sum()))
     mark = replace(Column.categories(f"{column.name} is missing", ("no", "yes")), marks=column.name)
     return [Numbers(described, values), Numbers(mark, gone.astype(np.float64))], told
 
@@ -253,18 +242,37 @@ def _domains(event: Sequence[Numbers], options: Options) -> dict[str, object]:
         each = {}
         for place, numbers in enumerate(event):
             if (pair := ranges.get(numbers.column.name)) is not None:
-                more = numbers.column.grain or 0.0
-                each[str(place)] = _outward(pair[0], pair[1], more) if what == "bounds" else list(pair)
+                each[str(place)] = _held(pair, numbers.column.grain or 0.0) if what == "bounds" else list(pair)
         if each:
             domains[what] = each
     return domains
 
 
-def _outward(low: float, high: float, grain: float) -> list[float]:
-    """Bounds that hold in float32 too, and hold the highest number plus noise of up to one grain."""
-    top = np.float32(high + grain)
-    top = np.nextafter(top, np.float32(np.inf)) if grain else top
-    return [min(low, float(np.float32(low))), max(high + grain, float(top))]
+def _held(pair: tuple[float, float], grain: float) -> list[float]:
+    """Bounds that hold every float32 of numbers within a pair, with noise of one grain added to rounded ones."""
+    low, high = (np.float32(value) for value in pair)
+    # as floats, which NumPy does not round to compare
+    low = low if float(low) <= pair[0] else np.nextafter(low, np.float32(-np.inf))
+    high = high if float(high) >= pair[1] else np.nextafter(high, np.float32(np.inf))
+    # the sum of a number and its noise is rounded once more
+    top = np.nextafter(high + np.float32(grain), np.float32(np.inf)) if grain else high
+    return [float(low), float(top)]
+
+
+def _collapsed(event: Sequence[Numbers], kept: NDArray[np.bool_]) -> list[str]:
+    """Notes on columns whose different numbers are not different in float32."""
+    notes = []
+    for each in event:
+        values = each.values[kept]
+        if len(values) and not float(np.abs(values).max()) <= float(np.finfo(np.float32).max):
+            raise DataError(f"column {each.column.name!r} has numbers beyond float32, which ends at 3.4e38: rescale it")
+        distinct, left = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
+        if left < distinct:
+            notes.append(
+                f"column {each.column.name!r} has {distinct:,} different numbers, of which float32 keeps {left:,} "
+                "apart: subtract a constant that they have in common, or take a larger unit"
+            )
+    return notes
 
 
 def _condition(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:
@@ -317,14 +325,14 @@ def _part(x: Array | Lazy, condition: Any, places: NDArray[np.int64]) -> Split:
 # -- splits -----------------------------------------------------------------------------------------------------------
 
 
-def _splits(stated: NDArray[np.str_] | None, options: Options, cells: Cells | None) -> NDArray[np.str_] | None:
+def _splits(stated: NDArray[np.str_] | None, options: Options, cells: Cells | None, n: int) -> NDArray[np.str_] | None:
     """The name of each row's split, or None for a random one.
 
     Raises:
         DataError: a column with other words.
     """
     if not options.split:
-        return None if stated is None else np.array([SPLIT_WORDS.get(w.lower(), w) for w in map(str, stated)])
+        return stated
     if cells is None:
         raise DataError(f"these data have no column {options.split!r} that could say how they are split")
     words = [text.lower() for text in written(cells.values, cells)]
@@ -334,16 +342,6 @@ def _splits(stated: NDArray[np.str_] | None, options: Options, cells: Cells | No
             "validation or test"
         )
     return np.array([SPLIT_WORDS[word] for word in words])
-
-
-def _unused(splits: NDArray[np.str_] | None) -> list[str]:
-    """Notes on splits that are none of the three."""
-    names, counts = np.unique(np.array([], str) if splits is None else splits, return_counts=True)
-    return [
-        f"{count:,} rows of the split {str(name)!r} are left out"
-        for name, count in zip(names, counts, strict=True)
-        if name not in SPLITS
-    ]
 
 
 def _places(splits: NDArray[np.str_] | None, kept: NDArray[np.bool_], options: Options) -> list[NDArray[np.int64]]:
@@ -386,16 +384,33 @@ def _drawn(order: NDArray[np.int64], shares: tuple[float, float, float]) -> list
 # -- samples ----------------------------------------------------------------------------------------------------------
 
 
+def _domains_of_samples(name: str, samples: Samples, options: Options) -> dict[str, object]:
+    """Bounds and periods of the numbers of a sample; other options of columns need columns.
+
+    Raises:
+        DataError: there are no columns, or none of that name.
+    """
+    ranged = [*options.bounds, *options.circular]
+    for column in (*options.given, *options.kinds, *filter(None, [options.split]), *ranged):
+        if column not in samples.headings or column not in ranged:
+            have = f": there are {', '.join(samples.headings)}" if samples.headings and column in ranged else ""
+            raise DataError(f"{name} has no columns, so there is no {column!r}" if not have else
+                            f"{name} has no column {column!r}{have}")  # fmt: skip
+    x = np.asarray(samples.x, np.float64) if ranged else np.zeros((0, len(samples.headings)))
+    event = [Numbers(Column(each, (), samples.grain), x[:, i]) for i, each in enumerate(samples.headings)]
+    for numbers in event:
+        if numbers.column.name in ranged:
+            _check_range(numbers.column.name, numbers.values, options)
+    return _domains(event, options)
+
+
 def _of_samples(name: str, samples: Samples, options: Options) -> Built:
-    columns = [*options.given, *options.kinds, *options.bounds, *options.circular, *filter(None, [options.split])]
-    if columns:
-        raise DataError(f"{name} has no columns, so there is no {columns[0]!r}")
+    domains = _domains_of_samples(name, samples, options)
     kept = np.ones(len(samples), bool)
-    splits = _splits(samples.splits, options, None)
-    places = _places(splits, kept, options)
+    places = _places(samples.splits, kept, options)
     event = samples.x.shape[1:]
     grain = None if samples.grain is None else np.full(event, samples.grain, np.float32)
-    extra: dict[str, object] = {}
+    extra: dict[str, object] = {**domains}
     condition = samples.condition
     if samples.labels:
         extra["condition"] = Condition.classes(len(samples.labels), samples.labels).describe()
@@ -415,4 +430,4 @@ def _of_samples(name: str, samples: Samples, options: Options) -> Built:
         labels=samples.labels,
         extra=extra,
     )
-    return Built(data, (*samples.notes, *_unused(splits)))
+    return Built(data, samples.notes)

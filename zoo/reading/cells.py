@@ -43,8 +43,8 @@ def typed(texts: Sequence[str], *, decimal: str = ".") -> Cells:
     loose = [text in _MISSING_NUMBERS for text in stripped]
     present = [text for text, gone in zip(stripped, loose, strict=True) if not gone]
     if present:
-        # with a decimal comma, a point is not a decimal point: a column with both has no numbers
-        numeric = [text.translate({ord("."): "'", ord(","): "."}) if decimal == "," else text for text in present]
+        # a point is no decimal separator beside a comma that is one, and may well be one of thousands
+        numeric = present if decimal == "." else [text.replace(".", "?").replace(decimal, ".") for text in present]
         if all(map(_INTEGER.fullmatch, numeric)):
             return _numbers(np.array([int(text) for text in numeric], np.int64), loose, 0)
         if all(_NUMBER.fullmatch(text) and not _padded(text) for text in numeric):
@@ -78,9 +78,9 @@ def of_values(values: Iterable[Any], heading: str) -> Cells:
         if gone.any() and whole and not gone.all():  # frames keep whole numbers with gaps as floats
             return Cells(good.astype(np.int64), gone, digits=0)
         return Cells(good.astype(np.float64), gone, digits=_digits(array[~gone]))
-    if array.dtype.kind == "u" and len(array) and int(array.max()) >= 2**63:
-        return Cells(array.astype(np.float64), gone, digits=0)
     if array.dtype.kind in "iu":
+        if array.dtype.kind == "u" and len(array) and int(array.max()) > np.iinfo(np.int64).max:
+            return Cells(array.astype(np.float64), gone, note="its numbers are too large for 64 bits, and are rounded")
         return Cells(array.astype(np.int64), gone, digits=0)
     if array.dtype.kind in "bU":
         return Cells(array, gone)
@@ -102,12 +102,12 @@ def _of_objects(array: Array, heading: str) -> Cells:
     if all(isinstance(value, str) for value in present):
         return Cells(np.array(["" if g else str(v) for v, g in zip(array, gone, strict=True)]), gone)
     if all(hasattr(value, "isoformat") and hasattr(value, "year") for value in present):
-        zoned = [getattr(value, "tzinfo", None) is not None for value in present]
-        if any(zoned) and not all(zoned):
-            raise DataError(f"column {heading!r} has times with and without a time zone: give all of them one, or none")
         moments = np.array([_moment(value) for value in present])
         cells = _of_moments(_spread(moments, gone), gone)
-        return replace(cells, note="its times are converted to UTC") if any(zoned) else cells
+        zoned = [value for value in present if getattr(value, "tzinfo", None) is not None]
+        if zoned and len(zoned) < len(present):
+            raise DataError(f"column {heading!r} holds moments with a time zone, and others without")
+        return replace(cells, note="its moments are those of UTC") if zoned else cells
     kinds_found = ", ".join(sorted({type(value).__name__ for value in present})[:3])
     raise DataError(
         f"column {heading!r} holds values of the types {kinds_found}; a column holds numbers, texts or dates"
@@ -116,7 +116,19 @@ def _of_objects(array: Array, heading: str) -> Cells:
 
 def _moment(value: Any) -> float:
     moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
-    return days((moment.astimezone(UTC) if moment.tzinfo else moment).replace(tzinfo=None))
+    # moments of several time zones are comparable in one
+    return days((moment if moment.tzinfo is None else moment.astimezone(UTC)).replace(tzinfo=None))
+
+
+def _digits(values: Array) -> int:
+    """The most decimals of any number; the shortest decimal of a float32 is that of its own type."""
+    digits, rest = 0, values[np.isfinite(values)]
+    while len(rest):
+        digits = max(digits, *(_decimals(np.format_float_positional(v, trim="-")) for v in rest[:1000]))
+        rest = rest[1000:]
+        with np.errstate(over="ignore", invalid="ignore"):
+            rest = rest[np.round(rest.astype(np.float64), digits).astype(values.dtype) != rest]
+    return digits
 
 
 def _nat(value: Any) -> bool:
@@ -142,17 +154,6 @@ def _spread(present: Array, gone: Sequence[bool] | Array) -> Array:
 def _padded(text: str) -> bool:
     digits = text.lstrip("+-")
     return len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
-
-
-def _digits(values: Array) -> int:
-    """The most decimals of floating-point numbers, each written with as few as its own type needs."""
-    digits, rest = 0, values[np.isfinite(values)]
-    while len(rest):
-        some, rest = rest[:1000], rest[1000:]
-        digits = max(digits, *(_decimals(np.format_float_positional(v, trim="-")) for v in some))
-        with np.errstate(all="ignore"):  # what overflows is looked at one by one
-            rest = rest[np.round(rest.astype(np.float64), digits).astype(rest.dtype) != rest]
-    return digits
 
 
 def _decimals(text: str) -> int:

@@ -15,12 +15,6 @@ from zoo.reading.columns import KINDS
 
 MISSING = ("error", "drop", "indicator")
 SPLITS = ("train", "validation", "test")
-#: words for splits, in lower case, as files, folders and columns name them
-SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "fit"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"),
-    **dict.fromkeys(("test", "testing", "holdout"), "test"),
-}
 _RANGE = re.compile(r"(.*?)(\d+)\.\.(.*?)(\d+)")
 _TURN = (-math.pi, math.pi)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError
-from zoo.reading.options import SPLIT_WORDS
+from zoo.reading.content import SPLIT_WORDS
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Listing:
         files: their paths.
         classes: int32 ``[n]``, or None.
         labels: names of the classes: those of the folders that the files lie in.
-        splits: ``[n]``, if the top folders are called train, validation and test, or another of
-            :data:`zoo.reading.options.SPLIT_WORDS` in any case; else None.
+        splits: ``[n]``, if the top folders are called train, validation and test, or by other words for these in
+            :data:`~zoo.reading.content.SPLIT_WORDS`; else None.
     """
 
     files: list[Path]
@@ -58,10 +58,11 @@ def listing(folder: Path, suffixes: Collection[str], *, classes: bool = True) ->
     if not files:
         raise DataError(f"{folder} has no files that end with {', '.join(sorted(suffixes))}")
     parts = [path.relative_to(folder).parts[:-1] for path in files]
-    tops = {part[0].lower() if part else "" for part in parts}
+    tops = {part[0] if part else "" for part in parts}
     splits = None
-    if tops <= SPLIT_WORDS.keys() and "train" in {SPLIT_WORDS[top] for top in tops}:
-        splits = np.array([SPLIT_WORDS[part[0].lower()] for part in parts])
+    words = {top: SPLIT_WORDS.get(top.lower()) for top in tops}
+    if None not in words.values() and "train" in words.values():
+        splits = np.array([words[part[0]] for part in parts])
         parts = [part[1:] for part in parts]
     names = ["/".join(part) for part in parts]
     if not classes or not any(names):
