@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from zoo.errors import DataError
 from zoo.reading import building, cells, objects, options
 from zoo.reading.content import Rows, Samples
-from zoo.reading.formats import huggingface
+from zoo.reading.formats import huggingface, pictures
 from zoo_data import emoji
 
 
@@ -62,3 +63,15 @@ def test_gaps_and_ranges_are_those_of_the_training_rows():
     assert data.train.x[:, 0].max() < 1000
     assert data.validation.x[:, 0].max() < 1000
     assert (data.modality.columns[0].minimum, data.modality.columns[0].maximum) == (0, 49)
+
+
+def test_pictures_of_floats_are_refused_and_turned_ones_have_the_size_they_are_seen_in(tmp_path):
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "a.tiff")
+    with pytest.raises(DataError, match="floating-point"):
+        pictures.read(tmp_path)
+    (tmp_path / "a.tiff").unlink()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("L", (6, 4)).save(tmp_path / "a.jpg", exif=turned)
+    Image.new("L", (4, 6)).save(tmp_path / "b.jpg")
+    assert pictures.read(tmp_path).x.shape == (2, 1, 6, 4)
