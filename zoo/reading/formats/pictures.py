@@ -29,6 +29,8 @@ IN_MEMORY = 1 << 29
 _GREY = {"1", "L", "LA", "I;16", "I;16B", "I;16L", "I", "F"}
 _DEEP = {"I;16", "I;16B", "I;16L", "I"}
 _WORKERS = 8
+#: the EXIF tag of the orientation, of which 5 to 8 swap width and height
+_ORIENTATION, _TRANSPOSED = 0x0112, 5
 
 
 def recognises(folder: Path) -> bool:
@@ -120,6 +122,8 @@ def of_sources(
     looked_at = [_looked_at(source) for source in sources]
     sizes = Counter(size for size, _, _ in looked_at)
     modes = {mode for _, mode, _ in looked_at}
+    if "F" in modes:
+        raise DataError(f"{name} has pictures of floating-point shades, whose range is not known: save them as .npy")
     clear = sum(transparent for _, _, transparent in looked_at)
     if not resize and len(sizes) > 1:
         common = ", ".join(f"{w}×{h} ({count:,})" for (w, h), count in sizes.most_common(3))
@@ -172,7 +176,8 @@ def _looked_at(source: Path | bytes) -> tuple[tuple[int, int], str, bool]:
     with opened(source) as image:
         transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
         grey = image.mode == "P" and image.palette is not None and _grey_palette(image)
-        return image.size, "L" if grey else image.mode, transparent
+        turned = image.getexif().get(_ORIENTATION, 1) >= _TRANSPOSED
+        return image.size[::-1] if turned else image.size, "L" if grey else image.mode, transparent
 
 
 def _grey_palette(image: Picture) -> bool:
