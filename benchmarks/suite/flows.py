@@ -29,7 +29,7 @@ Way = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Kind:
+class Comparison:
     """What is compared.
 
     Attributes:
@@ -49,18 +49,18 @@ class Kind:
     bins: int = 0
 
 
-KINDS = {
+COMPARISONS = {
     # a residual block has two layers, behind the first and before the last
-    "nsf-coupling-64": Kind(64, 8, 96, 5, "digits-nsf", 8),
-    "nsf-coupling-2": Kind(2, 8, 56, 5, "moons-nsf", 8),
-    "realnvp-2": Kind(2, 12, 64, 5, "pinwheel-realnvp"),
-    "maf-64": Kind(64, 5, 512, 2, None),
+    "nsf-coupling-64": Comparison(64, 8, 96, 5, "digits-nsf", 8),
+    "nsf-coupling-2": Comparison(2, 8, 56, 5, "moons-nsf", 8),
+    "realnvp-2": Comparison(2, 12, 64, 5, "pinwheel-realnvp"),
+    "maf-64": Comparison(64, 5, 512, 2, None),
 }
 
 
 def measure(settings: Settings, kind: str, way: str, batch: int) -> dict[str, Any]:
     """Seconds a call of samples or densities."""
-    flow = KINDS[kind]
+    flow = COMPARISONS[kind]
     calls, unavailable = dict[str, Way](), dict[str, str]()
     for name, build in PEERS.items():
         try:
@@ -85,9 +85,9 @@ def measure(settings: Settings, kind: str, way: str, batch: int) -> dict[str, An
     return result
 
 
-def _peer(name: str, build: Callable[[Kind], tuple[Way, Way]], kind: str, way: str, batch: int) -> Way:
+def _peer(name: str, build: Callable[[Comparison], tuple[Way, Way]], kind: str, way: str, batch: int) -> Way:
     sample, score = _built(name, kind)
-    x = torch.randn(batch, KINDS[kind].size, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(batch, COMPARISONS[kind].size, generator=torch.Generator().manual_seed(0))
 
     def call() -> object:
         with torch.no_grad():
@@ -99,7 +99,7 @@ def _peer(name: str, build: Callable[[Kind], tuple[Way, Way]], kind: str, way: s
 @lru_cache(maxsize=8)
 def _built(name: str, kind: str) -> Any:
     torch.manual_seed(0)
-    return PEERS[name](KINDS[kind])
+    return PEERS[name](COMPARISONS[kind])
 
 
 @lru_cache(maxsize=1)
@@ -110,7 +110,7 @@ def _maf() -> tuple[Any, dict[str, Any]]:
 
 def _ours(settings: Settings, kind: str, way: str, batch: int) -> dict[str, Way]:
     """In PyTorch and in ONNX Runtime."""
-    shipped = KINDS[kind].shipped
+    shipped = COMPARISONS[kind].shipped
     if shipped is not None:
         loaded = models.loaded(shipped)
         model, bundle = loaded.model, loaded.bundle
@@ -133,7 +133,7 @@ def _ours(settings: Settings, kind: str, way: str, batch: int) -> dict[str, Way]
     }
 
 
-def _zuko(kind: Kind) -> tuple[Any, Any]:
+def _zuko(kind: Comparison) -> tuple[Any, Any]:
     import zuko
 
     sizes = {"transforms": kind.transforms, "hidden_features": (kind.hidden,) * kind.layers}
@@ -143,7 +143,7 @@ def _zuko(kind: Kind) -> tuple[Any, Any]:
     return lambda n: flow().sample((n,)), lambda x: flow().log_prob(x)
 
 
-def _nflows(kind: Kind) -> tuple[Any, Any]:
+def _nflows(kind: Comparison) -> tuple[Any, Any]:
     from nflows import distributions, flows, transforms
     from nflows.nn import nets
 
@@ -175,7 +175,7 @@ def _nflows(kind: Kind) -> tuple[Any, Any]:
     return flow.sample, flow.log_prob
 
 
-def _normflows(kind: Kind) -> tuple[Any, Any]:
+def _normflows(kind: Comparison) -> tuple[Any, Any]:
     import normflows
 
     layers: list[nn.Module] = []
@@ -193,7 +193,7 @@ def _normflows(kind: Kind) -> tuple[Any, Any]:
     return lambda n: flow.sample(n)[0], flow.log_prob
 
 
-def _freia(kind: Kind) -> tuple[Any, Any]:
+def _freia(kind: Comparison) -> tuple[Any, Any]:
     from FrEIA import framework, modules
 
     if kind.shipped is None or kind.bins:

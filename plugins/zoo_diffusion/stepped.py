@@ -21,6 +21,7 @@ from zoo.models.interface import GenerativeModel, check_count, check_seed
 from zoo.overriding import override
 from zoo.programs import Iterate
 from zoo.samplers import Guidance, SamplingOptions, Step, StepTable, table_of
+from zoo.samplers.guidance import Conditions, RunCondition
 from zoo.samplers.options import OptionValue
 from zoo.samplers.runs import Engine, StepFunction, Tick
 from zoo.samplers.state import SamplerState, in_data_units
@@ -111,7 +112,7 @@ class SteppedModel(GenerativeModel):
 
     def state_condition(
         self, condition: TensorCondition, n: int, lengths: Mapping[int | str, int] | None = None
-    ) -> Any:
+    ) -> Conditions:
         """The condition of ``n`` samples as a state holds it: None, an array, or arrays by name, as encoded.
 
         Tokens and sequences are filled up to the given lengths, if any.
@@ -299,11 +300,11 @@ class TorchEngine(Engine[Tensor, Tensor]):
         self.dtype = np.float64 if model.dtype == torch.float64 else np.float32
 
     @override
-    def condition(self, condition: ConditionLike, n: int) -> Any:
+    def condition(self, condition: ConditionLike, n: int) -> RunCondition:
         return self._model.state_condition(condition, n)
 
     @override
-    def null(self, n: int, condition: Any) -> Any:
+    def null(self, n: int, condition: RunCondition) -> RunCondition:
         described = self._model.condition
         if not isinstance(condition, Named) or described is None or described.plain:
             return None
@@ -317,7 +318,7 @@ class TorchEngine(Engine[Tensor, Tensor]):
         return filled(condition.lengths)
 
     @override
-    def even(self, condition: Any, other: Any) -> tuple[Any, Any]:
+    def even(self, condition: RunCondition, other: RunCondition) -> tuple[RunCondition, RunCondition]:
         if not isinstance(condition, Named) or not isinstance(other, Named):
             return condition, other
         both = {name: max(length, other.lengths[name]) for name, length in condition.lengths.items()}
