@@ -10,6 +10,7 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._data import NAMES, data_options, stated
 from zoo.cli._text import echo, facts, table
+from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from zoo.data import Dataset
@@ -45,6 +46,8 @@ def command(app: App, /, path: str, output: Path | None, force: bool, **parsed: 
     from zoo.render.files import check_writable
 
     if output is not None:
+        if output.suffix.lower() != ".png":
+            raise UsageError(f"{output}: the picture is a .png")
         check_writable(output, replace=force)
     opened = finding.opened(path, stated(**{name: parsed[name] for name in NAMES}), app.registry)
     columns = building.recognised(opened.content, opened.options) if isinstance(opened.content, Rows) else []
@@ -132,7 +135,6 @@ def _draw(opened: Opened, columns: list[Described], built: Built | None, path: P
     """
     import numpy as np
 
-    from zoo.errors import UsageError
     from zoo.files import atomic_file
     from zoo.reading.content import Rows
     from zoo.render import Extras, write

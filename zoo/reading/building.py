@@ -18,14 +18,9 @@ from zoo.errors import DataError
 from zoo.modality import Column, Table
 from zoo.parts import ONLY, Part
 from zoo.reading.columns import Described, described, written
-from zoo.reading.content import Cells, Rows, Samples
+from zoo.reading.content import SPLIT_WORDS, Cells, Rows, Samples
 from zoo.reading.options import SPLITS, Options
 
-_SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "fit"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"),
-    **dict.fromkeys(("test", "testing", "holdout"), "test"),
-}
 #: float32 resolves a grain as long as no number is more than this many steps of it
 _STEPS = 2**22
 
@@ -97,6 +92,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
     context.sort(key=lambda each: options.given.index(each.column.marks or each.column.name))
     if not event:
         raise DataError("no column is left to model", hint="All columns are given, or are constants, ids or texts.")
+    notes += _collapsed([*event, *context], kept)
     x = np.stack([each.values for each in event], axis=1).astype(np.float32)
     condition, values = _condition(context)
     headings = [each.column.name for each in event]
@@ -117,7 +113,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
         labels=condition.labels if condition is not None and condition.kind == "classes" else (),
         extra=extra if rows.headed else {**extra, "columns": headings},
     )
-    return Built(data, (*told, *notes))
+    return Built(data, (*rows.notes, *told, *notes))
 
 
 def _table(event: Sequence[Numbers]) -> Table:
@@ -242,11 +238,35 @@ def _domains(event: Sequence[Numbers], options: Options) -> dict[str, object]:
         each = {}
         for place, numbers in enumerate(event):
             if (pair := ranges.get(numbers.column.name)) is not None:
-                more = (numbers.column.grain or 0.0) if what == "bounds" else 0.0
-                each[str(place)] = [pair[0], pair[1] + more]
+                each[str(place)] = _held(pair, numbers.column.grain or 0.0) if what == "bounds" else list(pair)
         if each:
             domains[what] = each
     return domains
+
+
+def _held(pair: tuple[float, float], grain: float) -> list[float]:
+    """Bounds that hold every float32 of numbers within a pair, with noise of one grain added to rounded ones."""
+    low, high = (np.float32(value) for value in pair)
+    # as floats, which NumPy does not round to compare
+    low = low if float(low) <= pair[0] else np.nextafter(low, np.float32(-np.inf))
+    high = high if float(high) >= pair[1] else np.nextafter(high, np.float32(np.inf))
+    # the sum of a number and its noise is rounded once more
+    top = np.nextafter(high + np.float32(grain), np.float32(np.inf)) if grain else high
+    return [float(low), float(top)]
+
+
+def _collapsed(event: Sequence[Numbers], kept: NDArray[np.bool_]) -> list[str]:
+    """Notes on columns whose different numbers are not different in float32."""
+    notes = []
+    for each in event:
+        values = each.values[kept]
+        distinct, left = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
+        if left < distinct:
+            notes.append(
+                f"column {each.column.name!r} has {distinct:,} different numbers, of which float32 keeps {left:,} "
+                "apart: subtract a constant that they have in common, or take a larger unit"
+            )
+    return notes
 
 
 def _condition(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:
@@ -310,12 +330,12 @@ def _splits(stated: NDArray[np.str_] | None, options: Options, cells: Cells | No
     if cells is None:
         raise DataError(f"these data have no column {options.split!r} that could say how they are split")
     words = [text.lower() for text in written(cells.values, cells)]
-    if unknown := sorted({w for w, gone in zip(words, cells.missing, strict=True) if gone or w not in _SPLIT_WORDS}):
+    if unknown := sorted({w for w, gone in zip(words, cells.missing, strict=True) if gone or w not in SPLIT_WORDS}):
         raise DataError(
             f"column {options.split!r} has the value {unknown[0]!r}, and must name the split of each row: train, "
             "validation or test"
         )
-    return np.array([_SPLIT_WORDS[word] for word in words])
+    return np.array([SPLIT_WORDS[word] for word in words])
 
 
 def _places(splits: NDArray[np.str_] | None, kept: NDArray[np.bool_], options: Options) -> list[NDArray[np.int64]]:
@@ -358,15 +378,33 @@ def _drawn(order: NDArray[np.int64], shares: tuple[float, float, float]) -> list
 # -- samples ----------------------------------------------------------------------------------------------------------
 
 
+def _domains_of_samples(name: str, samples: Samples, options: Options) -> dict[str, object]:
+    """Bounds and periods of the numbers of a sample; other options of columns need columns.
+
+    Raises:
+        DataError: there are no columns, or none of that name.
+    """
+    ranged = [*options.bounds, *options.circular]
+    for column in (*options.given, *options.kinds, *filter(None, [options.split]), *ranged):
+        if column not in samples.headings or column not in ranged:
+            have = f": there are {', '.join(samples.headings)}" if samples.headings and column in ranged else ""
+            raise DataError(f"{name} has no columns, so there is no {column!r}" if not have else
+                            f"{name} has no column {column!r}{have}")  # fmt: skip
+    x = np.asarray(samples.x, np.float64) if ranged else np.zeros((0, len(samples.headings)))
+    event = [Numbers(Column(each, (), samples.grain), x[:, i]) for i, each in enumerate(samples.headings)]
+    for numbers in event:
+        if numbers.column.name in ranged:
+            _check_range(numbers.column.name, numbers.values, options)
+    return _domains(event, options)
+
+
 def _of_samples(name: str, samples: Samples, options: Options) -> Built:
-    columns = [*options.given, *options.kinds, *options.bounds, *options.circular, *filter(None, [options.split])]
-    if columns:
-        raise DataError(f"{name} has no columns, so there is no {columns[0]!r}")
+    domains = _domains_of_samples(name, samples, options)
     kept = np.ones(len(samples), bool)
     places = _places(samples.splits, kept, options)
     event = samples.x.shape[1:]
     grain = None if samples.grain is None else np.full(event, samples.grain, np.float32)
-    extra: dict[str, object] = {}
+    extra: dict[str, object] = {**domains}
     condition = samples.condition
     if samples.labels:
         extra["condition"] = Condition.classes(len(samples.labels), samples.labels).describe()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ def typed(texts: Sequence[str], *, decimal: str = ".") -> Cells:
     loose = [text in _MISSING_NUMBERS for text in stripped]
     present = [text for text, gone in zip(stripped, loose, strict=True) if not gone]
     if present:
-        numeric = [text.replace(decimal, ".") for text in present]
+        # a point is no decimal separator beside a comma that is one, and may well be one of thousands
+        numeric = present if decimal == "." else [text.replace(".", "?").replace(decimal, ".") for text in present]
         if all(map(_INTEGER.fullmatch, numeric)):
             return _numbers(np.array([int(text) for text in numeric], np.int64), loose, 0)
         if all(_NUMBER.fullmatch(text) and not _padded(text) for text in numeric):
@@ -75,10 +77,10 @@ def of_values(values: Iterable[Any], heading: str) -> Cells:
         whole = bool((good == np.floor(good)).all()) and bool((np.abs(good) < 2**53).all())
         if gone.any() and whole and not gone.all():  # frames keep whole numbers with gaps as floats
             return Cells(good.astype(np.int64), gone, digits=0)
-        # the shortest decimal of a float32 is that of its own type
-        digits = max((_decimals(np.format_float_positional(v, trim="-")) for v in array[~gone][:1000]), default=0)
-        return Cells(good.astype(np.float64), gone, digits=digits)
+        return Cells(good.astype(np.float64), gone, digits=_digits(array[~gone]))
     if array.dtype.kind in "iu":
+        if array.dtype.kind == "u" and len(array) and int(array.max()) > np.iinfo(np.int64).max:
+            return Cells(array.astype(np.float64), gone, note="its numbers are too large for 64 bits, and are rounded")
         return Cells(array.astype(np.int64), gone, digits=0)
     if array.dtype.kind in "bU":
         return Cells(array, gone)
@@ -99,7 +101,11 @@ def _of_objects(array: Array, heading: str) -> Cells:
         return Cells(np.array(["" if g else str(v) for v, g in zip(array, gone, strict=True)]), gone)
     if all(hasattr(value, "isoformat") and hasattr(value, "year") for value in present):
         moments = np.array([_moment(value) for value in present])
-        return _of_moments(_spread(moments, gone), gone)
+        cells = _of_moments(_spread(moments, gone), gone)
+        zoned = [value for value in present if getattr(value, "tzinfo", None) is not None]
+        if zoned and len(zoned) < len(present):
+            raise DataError(f"column {heading!r} holds moments with a time zone, and others without")
+        return replace(cells, note="its moments are those of UTC") if zoned else cells
     kinds_found = ", ".join(sorted({type(value).__name__ for value in present})[:3])
     raise DataError(
         f"column {heading!r} holds values of the types {kinds_found}; a column holds numbers, texts or dates"
@@ -108,7 +114,19 @@ def _of_objects(array: Array, heading: str) -> Cells:
 
 def _moment(value: Any) -> float:
     moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
-    return days(moment.replace(tzinfo=None))
+    # moments of several time zones are comparable in one
+    return days((moment if moment.tzinfo is None else moment.astimezone(UTC)).replace(tzinfo=None))
+
+
+def _digits(values: Array) -> int:
+    """The most decimals of any number; the shortest decimal of a float32 is that of its own type."""
+    digits, rest = 0, values[np.isfinite(values)]
+    while len(rest):
+        digits = max(digits, *(_decimals(np.format_float_positional(v, trim="-")) for v in rest[:1000]))
+        rest = rest[1000:]
+        with np.errstate(over="ignore", invalid="ignore"):
+            rest = rest[np.round(rest.astype(np.float64), digits).astype(values.dtype) != rest]
+    return digits
 
 
 def _nat(value: Any) -> bool:

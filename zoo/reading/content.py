@@ -13,6 +13,13 @@ from zoo.data.lazy import Lazy
 from zoo.errors import DataError
 from zoo.modality import Modality
 
+#: words that name splits, in lower case, in columns, folders and files
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "fit"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"),
+    **dict.fromkeys(("test", "testing", "holdout"), "test"),
+}
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -46,11 +53,13 @@ class Rows:
         columns: by heading, in the order of the file; all of one length.
         splits: ``[n]`` names of the split that each row belongs to, or None if the source does not say.
         headed: whether the headings are the user's own, so that samples are written with them.
+        notes: what a user should know about how they were read, one sentence each.
     """
 
     columns: Mapping[str, Cells]
     splits: NDArray[np.str_] | None = None
     headed: bool = True
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a table without columns or rows, or with columns of different lengths."""
@@ -77,6 +86,7 @@ class Samples:
         grain: the width that all numbers were rounded to, or None.
         splits: as of :class:`Rows`.
         notes: what a user should know about how they were read, one sentence each.
+        headings: names of the numbers of a sample ``[d]``, by which options bound them; empty for other samples.
     """
 
     x: Array | Lazy
@@ -87,6 +97,7 @@ class Samples:
     grain: float | None = None
     splits: NDArray[np.str_] | None = None
     notes: tuple[str, ...] = field(default=())
+    headings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from zoo.data import Dataset
 from zoo.errors import ConfigError, DataError, PluginError, UnknownNameError, ZooError
@@ -123,6 +123,22 @@ def check_options(reader: DataReader, read: Any, own: Mapping[str, object]) -> N
             every = [*takes, *options.Options.__dataclass_fields__]
             error = UnknownNameError("option", name, every)
             raise ConfigError(f"the data reader {reader.name}: {error}", hint=error.hint)
+        _check_type(reader, name, own[name], get_type_hints(read).get(name))
+
+
+def _check_type(reader: DataReader, name: str, value: object, wanted: object) -> None:
+    """Refuse a value of another type than a reader's option has; those of more than one type are the reader's to read.
+
+    Raises:
+        ConfigError: the text ``"false"`` is true, for one.
+    """
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    if wanted not in words:
+        return
+    assert isinstance(wanted, type)
+    fits = isinstance(value, (int, float) if wanted is float else wanted)
+    if not fits or (isinstance(value, bool) and wanted is not bool):
+        raise ConfigError(f"the data reader {reader.name}: {name} is {words[wanted]}, not {value!r}")
 
 
 def _recognised(path: Path, reader: DataReader, registry: Registry) -> bool:
@@ -163,7 +179,9 @@ def digest(path: str) -> str:
     try:
         if not place.is_dir():
             return sha256(place)
-        files = sorted(each for each in place.rglob("*") if each.is_file())
+        # hidden files, such as those that file managers leave behind, are not read either
+        shown = (each for each in place.rglob("*") if not any(p.startswith(".") for p in each.relative_to(place).parts))
+        files = sorted(each for each in shown if each.is_file())
         lines = (f"{each.relative_to(place).as_posix()}\0{sha256(each)}\n" for each in files)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     except OSError as error:

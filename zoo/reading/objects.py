@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.reading.cells import of_values
+from zoo.reading.columns import described
 from zoo.reading.content import Cells, Rows, Samples
 
 #: arrays of more columns than this are not looked at column by column
@@ -91,14 +93,13 @@ def of_array(array: Array) -> Rows | Samples:
     if not len(array):
         raise DataError("there are no samples")
     if isinstance(array, np.memmap) or array.ndim > 2 or (array.ndim == 2 and array.shape[1] > _WIDEST):
-        return Samples(array if array.ndim > 1 else array[:, None], levels=_levels(array))
+        pixels = array.ndim > 2 or array.shape[-1] > _WIDEST
+        levels = 256 if pixels and array.dtype == np.uint8 else None
+        # whole numbers are rounded, in a file as in memory; bytes of pictures say so by their levels
+        grain = 1.0 if array.dtype.kind in "iu" and levels is None else None
+        return Samples(array if array.ndim > 1 else array[:, None], levels=levels, grain=grain)
     table = array if array.ndim == 2 else array[:, None]
     return Rows({f"x{i}": of_values(table[:, i], f"x{i}") for i in range(table.shape[1])}, headed=False)
-
-
-def _levels(array: Array) -> int | None:
-    """256 for bytes, such as pixels; None for other numbers."""
-    return 256 if array.dtype == np.uint8 else None
 
 
 def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str = "") -> Rows | Samples:
@@ -129,7 +130,10 @@ def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str 
         )
     others = condition or next((name for name in _CONDITIONS if name in arrays and name != known), "")
     content = of_array(arrays[known])
-    return with_condition(content, arrays[others]) if others else content
+    content = with_condition(content, arrays[others]) if others else content
+    if unused := [name for name in arrays if name not in (known, others)]:
+        content = replace(content, notes=(*content.notes, f"the arrays {', '.join(unused)} are not used"))
+    return content
 
 
 def with_condition(content: Rows | Samples, condition: Array) -> Samples:
@@ -152,7 +156,7 @@ def with_condition(content: Rows | Samples, condition: Array) -> Samples:
             f"conditions are classes [n] from 0 up or numbers [n, d], not {condition.dtype} {condition.shape}"
         )
     condition = condition.astype(np.int32) if condition.ndim == 1 else condition.astype(np.float32)
-    return Samples(samples.x, condition, labels, samples.levels, samples.modality, samples.grain, samples.splits)
+    return replace(samples, condition=condition, labels=labels)
 
 
 def _plain(rows: Rows) -> Samples:
@@ -162,7 +166,19 @@ def _plain(rows: Rows) -> Samples:
             raise DataError(
                 f"column {name!r} holds more than numbers: name the given columns instead of passing an array"
             )
-    return Samples(np.stack([cells.values for cells in rows.columns.values()], 1).astype(np.float32))
+    columns = [described(name, cells) for name, cells in rows.columns.items()]
+    grains, notes = {column.grain for column in columns}, rows.notes
+    if len(grains) > 1:
+        rounded = ", ".join(repr(column.name) for column in columns if column.grain is not None)
+        notes = (*notes, f"columns are rounded to different steps, and {rounded} get no noise within theirs: name the "
+                         "given columns instead of passing an array, and they do")  # fmt: skip
+    return Samples(
+        np.stack([cells.values for cells in rows.columns.values()], 1).astype(np.float32),
+        grain=grains.pop() if len(grains) == 1 else None,
+        splits=rows.splits,
+        notes=notes,
+        headings=tuple(rows.columns),
+    )
 
 
 def _of_items(items: Any) -> Rows | Samples:

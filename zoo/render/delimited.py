@@ -66,6 +66,11 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig") -> Del
         if len(row) != width:
             raise DataError(f"{path}: line {number} has {len(row)} columns, the first line has {width}")
     headed = not all(is_number(cell) or not cell.strip() for cell in lines[0][1])
+    if width > 1 and [cell.strip() for cell in lines[0][1]] == [str(i) for i in range(width)] and len(lines) > 1:
+        raise DataError(
+            f"the first line of {path} counts from 0 to {width - 1}, as headings do and samples hardly ever",
+            hint="Give the columns names that are not numbers, or remove that line.",
+        )
     rows = [row for _, row in lines]
     header = _header(rows.pop(0), path) if headed else tuple(f"x{i}" for i in range(width))
     return Delimited(header, rows, headed, separator)

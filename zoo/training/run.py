@@ -165,11 +165,13 @@ class TrainedOn:
         name: the data set, as registered, or what the data of a path are called.
         options: its options; None if the model does not state them, as bundles did not before they stored them.
         path: of a file or folder, or ``module:function``; empty for a registered data set.
+        sha256: digest of what was at the path; empty if it is not known.
     """
 
     name: str
     options: Mapping[str, object] | None
     path: str = ""
+    sha256: str = ""
 
     def options_of(self, name: str) -> Mapping[str, object] | None:
         """The options of the data set ``name``, or None if they are not known."""
@@ -185,7 +187,7 @@ def trained_on(source: Source | ModelCard) -> TrainedOn | None:
     card = source if isinstance(source, ModelCard) else source.card
     if card is not None and card.recipe is not None:
         data = Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}").data
-        return TrainedOn(data.name, data.options, data.path)
+        return TrainedOn(data.name, data.options, data.path, data.sha256)
     if card is not None:
         stated: object = card.data
     else:
@@ -218,7 +220,11 @@ def data_of_model(
     """
     if known.path and finding.is_function(known.path):
         raise UsageError(f"the data of this model are made by the code {known.path}, which is not run for it")
-    return data_of(DataRecipe(known.name, dict(options), known.path), registry, say)[1]
+    recipe = DataRecipe(known.name, dict(options), known.path)
+    data, recipe = data_of(recipe, registry, say)[1:]
+    if known.sha256 and recipe.sha256 != known.sha256:
+        say(f"{known.path} has changed since the training: what is measured is what is there now")
+    return data
 
 
 def train_recipe(

@@ -10,12 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import DataError
-
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    "test": "test",
-}
+from zoo.reading.content import SPLIT_WORDS
 
 
 @dataclass(frozen=True)
@@ -26,7 +21,8 @@ class Listing:
         files: their paths.
         classes: int32 ``[n]``, or None.
         labels: names of the classes: those of the folders that the files lie in.
-        splits: ``[n]``, if the top folders are called train, validation and test; else None.
+        splits: ``[n]``, if the top folders are called train, validation and test, or by other words for these in
+            :data:`~zoo.reading.content.SPLIT_WORDS`; else None.
     """
 
     files: list[Path]
@@ -64,8 +60,9 @@ def listing(folder: Path, suffixes: Collection[str], *, classes: bool = True) ->
     parts = [path.relative_to(folder).parts[:-1] for path in files]
     tops = {part[0] if part else "" for part in parts}
     splits = None
-    if tops <= _SPLITS.keys() and "train" in {_SPLITS[top] for top in tops}:
-        splits = np.array([_SPLITS[part[0]] for part in parts])
+    words = {top: SPLIT_WORDS.get(top.lower()) for top in tops}
+    if None not in words.values() and "train" in words.values():
+        splits = np.array([words[part[0]] for part in parts])
         parts = [part[1:] for part in parts]
     names = ["/".join(part) for part in parts]
     if not classes or not any(names):

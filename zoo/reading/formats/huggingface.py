@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.reading import objects
-from zoo.reading.content import Cells, Rows, Samples
+from zoo.reading.content import SPLIT_WORDS, Cells, Rows, Samples
 from zoo.reading.formats import columnar, pictures
 
 _INFO, _STATE, _DICT = "dataset_info.json", "state.json", "dataset_dict.json"
@@ -45,12 +47,38 @@ def read(folder: Path, *, resize: int | Sequence[int] = 0, fit: str = "crop", ch
         raise DataError(f"the splits of {folder} have different columns: {error}") from error
     splits = np.concatenate([np.full(table.num_rows, name) for name, table in tables])
     known = None if set(splits) == {""} else np.where(splits == "", "train", splits)
+    joined, known, notes = _usable(folder, joined, known, features)
     shown = [name for name, each in features.items() if isinstance(each, Mapping) and each.get("_type") == "Image"]
     shown = shown or [f.name for f in joined.schema if str(f.type) == "struct<bytes: binary, path: string>"]
     if shown:
-        return _pictures(folder, joined, features, shown[0], known, resize=resize, fit=fit, channels=channels)
+        samples = _pictures(folder, joined, features, shown[0], known, resize=resize, fit=fit, channels=channels)
+        return replace(samples, notes=(*notes, *samples.notes))
     rows = objects.of_frame(joined)
-    return Rows({name: _named(cells, features.get(name)) for name, cells in rows.columns.items()}, known)
+    columns = {name: _named(name, cells, features.get(name)) for name, cells in rows.columns.items()}
+    return Rows(columns, known, notes=tuple(notes))
+
+
+def _usable(
+    folder: Path, table: Any, splits: Array | None, features: Mapping[str, Any]
+) -> tuple[Any, Array | None, list[str]]:
+    """The rows of splits that are known, which have classes where pictures do, and notes on the others."""
+    notes, kept = [], np.ones(table.num_rows, bool)
+    if splits is not None:
+        words = np.array([SPLIT_WORDS.get(str(name).lower(), "") for name in splits])
+        for name in dict.fromkeys(splits[words == ""].tolist()):
+            count = int((splits == name).sum())
+            notes.append(f"{count:,} rows of the split {name!r} are left out: it is not one of train, validation, test")
+        kept, splits = words != "", words
+    pictured = any(isinstance(each, Mapping) and each.get("_type") == "Image" for each in features.values())
+    classes = [name for name, each in features.items() if isinstance(each, Mapping) and _names(each)]
+    if pictured and len(classes) == 1:
+        values = np.array([-1 if v is None else v for v in table.column(classes[0]).to_pylist()], np.int64)
+        if unlabelled := int((kept & (values < 0)).sum()):
+            notes.append(f"{unlabelled:,} rows without a class in column {classes[0]!r} are left out")
+        kept &= values >= 0
+    if not kept.any():
+        raise DataError(f"{folder} has no rows left: {'; '.join(notes)}")
+    return table.filter(kept), None if splits is None else splits[kept], notes
 
 
 def _pictures(
@@ -80,12 +108,16 @@ def _names(feature: Mapping[str, Any]) -> Sequence[str]:
     return feature.get("names") or [] if feature.get("_type") == "ClassLabel" else []
 
 
-def _named(cells: Cells, feature: Any) -> Cells:
-    """Classes replaced by their names, if the feature has names."""
+def _named(heading: str, cells: Cells, feature: Any) -> Cells:
+    """Classes replaced by their names, if the feature has names; -1 stands for none."""
     names = _names(feature) if isinstance(feature, Mapping) else []
     if not names:
         return cells
-    return Cells(np.array(names)[cells.values.astype(np.int64).clip(0, len(names) - 1)], cells.missing)
+    values = cells.values.astype(np.int64)
+    missing = cells.missing | (values == -1)
+    if ((values < 0) | (values >= len(names)))[~missing].any():
+        raise DataError(f"column {heading!r} has classes outside its {len(names)} names")
+    return Cells(np.array(names)[np.where(missing, 0, values)], missing)
 
 
 def _tables(folder: Path) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
@@ -101,8 +133,7 @@ def _tables(folder: Path) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
     else:
         parts = [(split, columnar.parquet_table(path)) for path, split in _shards(folder)]
         described = {}
-    renamed = {"valid": "validation", "val": "validation", "dev": "validation"}
-    return [(renamed.get(name, name), table) for name, table in parts], dict(described or {})
+    return parts, dict(described or {})
 
 
 def _saved(folder: Path) -> Any:
