@@ -94,7 +94,7 @@ def train(
     registry = installed()
     chosen: dict[str, object] = dict(data_options or {})
     condition = None if _names_columns(given) else given
-    if given is not None and condition is None:
+    if _names_columns(given):
         chosen["given"] = [given] if isinstance(given, str) else list(given)
     folder = None if output is None else Path(output)
     called = name or (folder.name if folder else "model")
