@@ -152,7 +152,7 @@ class Teacher:
         return (x - at.alpha * d) / at.sigma - d
 
 
-def _joined(condition: ReceivedCondition, null: ReceivedCondition) -> ReceivedCondition:
+def _joined(condition: Any, null: Any) -> Any:
     """Conditions ``[n, ...]`` and nulls ``[n, ...]``, one after the other."""
     if isinstance(condition, Mapping):
         return {name: torch.cat([each, null[name]]) for name, each in condition.items()}
