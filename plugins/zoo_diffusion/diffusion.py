@@ -178,7 +178,7 @@ class Diffusion(SteppedModel):
         shown = network_input(self.prediction, x, alpha, sigma, self.data_std)
         return self._parts(self._called(shown, time.expand(x.shape[0]), condition))
 
-    def _called(self, shown: Tensor, time: Tensor, condition: ReceivedCondition) -> Tensor:
+    def _called(self, shown: Tensor, time: Tensor, condition: Any) -> Tensor:
         """The network's output for its input ``[n, *event]`` at times ``[n]``."""
         if self.encoder_module is not None:
             return evaluated(self.network, self.encoder_module, shown, time, condition)

@@ -153,7 +153,7 @@ class OdeScorer:
                 hint=f"Let its teacher {purpose} the data.",
             )
 
-    def condition(self, condition: TensorCondition, n: int) -> ReceivedCondition:
+    def condition(self, condition: TensorCondition, n: int) -> Any:
         """The condition to score under: the given one, or the null class, or the nulls of the parts."""
         model = self._model
         if model.condition is not None and model.takes_parts:

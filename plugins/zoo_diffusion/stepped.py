@@ -21,7 +21,7 @@ from zoo.models.interface import GenerativeModel, check_count, check_seed
 from zoo.overriding import override
 from zoo.programs import Iterate
 from zoo.samplers import Guidance, SamplingOptions, Step, StepTable, table_of
-from zoo.samplers.guidance import Conditions, RunCondition
+from zoo.samplers.guidance import RunCondition
 from zoo.samplers.options import OptionValue
 from zoo.samplers.runs import Engine, StepFunction, Tick
 from zoo.samplers.state import SamplerState, in_data_units
@@ -112,7 +112,7 @@ class SteppedModel(GenerativeModel):
 
     def state_condition(
         self, condition: TensorCondition, n: int, lengths: Mapping[int | str, int] | None = None
-    ) -> Conditions:
+    ) -> Any:
         """The condition of ``n`` samples as a state holds it: None, an array, or arrays by name, as encoded.
 
         Tokens and sequences are filled up to the given lengths, if any.

@@ -109,7 +109,7 @@ class Teacher:
         self.guidance = guidance
 
     @torch.no_grad()
-    def conditions(self, condition: ReceivedCondition) -> Conditions:
+    def conditions(self, condition: Any) -> Conditions:
         """What the model gets for the conditions of samples, and for none, as guidance needs.
 
         Args:
