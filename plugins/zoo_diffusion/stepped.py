@@ -301,7 +301,8 @@ class TorchEngine(Engine[Tensor, Tensor]):
 
     @override
     def condition(self, condition: ConditionLike, n: int) -> RunCondition:
-        return self._model.state_condition(condition, n)
+        own: RunCondition = self._model.state_condition(condition, n)
+        return own
 
     @override
     def null(self, n: int, condition: RunCondition) -> RunCondition:
