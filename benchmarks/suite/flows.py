@@ -39,7 +39,7 @@ _TRIES = 8
 
 
 @dataclass(frozen=True)
-class Kind:
+class Comparison:
     """What is compared.
 
     Attributes:
@@ -59,18 +59,18 @@ class Kind:
     bins: int = 0
 
 
-KINDS = {
+COMPARISONS = {
     # a residual block has two layers, behind the first and before the last
-    "nsf-coupling-64": Kind(64, 8, 96, 5, "digits-nsf", 8),
-    "nsf-coupling-2": Kind(2, 8, 56, 5, "moons-nsf", 8),
-    "realnvp-2": Kind(2, 12, 64, 5, "pinwheel-realnvp"),
-    "maf-64": Kind(64, 5, 512, 2, None),
+    "nsf-coupling-64": Comparison(64, 8, 96, 5, "digits-nsf", 8),
+    "nsf-coupling-2": Comparison(2, 8, 56, 5, "moons-nsf", 8),
+    "realnvp-2": Comparison(2, 12, 64, 5, "pinwheel-realnvp"),
+    "maf-64": Comparison(64, 5, 512, 2, None),
 }
 
 
 def measure(settings: Settings, kind: str, way: str, batch: int) -> dict[str, Any]:
     """Seconds a call of samples or densities."""
-    flow = KINDS[kind]
+    flow = COMPARISONS[kind]
     calls, unavailable = dict[str, Way](), dict[str, str]()
     for name in PEERS:
         try:
@@ -110,7 +110,7 @@ def parameters(module: nn.Module) -> int:
     return sum(each.numel() for each in module.parameters() if each.requires_grad)
 
 
-def sized(build: Callable[[Kind], Peer], kind: Kind, wanted: int) -> tuple[Peer, int]:
+def sized(build: Callable[[Comparison], Peer], kind: Comparison, wanted: int) -> tuple[Peer, int]:
     """A peer whose hidden layers are as wide as brings its number of parameters closest to ``wanted``, and the number.
 
     The number grows between linearly and with the square of the width, so the root of the ratio never goes too far.
@@ -134,7 +134,7 @@ def sized(build: Callable[[Kind], Peer], kind: Kind, wanted: int) -> tuple[Peer,
 
 def _peer(name: str, kind: str, way: str, batch: int) -> Way:
     sample, score, _ = _built(name, kind)
-    x = torch.randn(batch, KINDS[kind].size, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(batch, COMPARISONS[kind].size, generator=torch.Generator().manual_seed(0))
 
     def call() -> object:
         with torch.no_grad():
@@ -146,13 +146,13 @@ def _peer(name: str, kind: str, way: str, batch: int) -> Way:
 @lru_cache(maxsize=8)
 def _built(name: str, kind: str) -> tuple[Call, Call, int]:
     """How a peer samples and scores, and its number of parameters."""
-    (_, sample, score), count = sized(PEERS[name], KINDS[kind], parameters(_model(kind)))
+    (_, sample, score), count = sized(PEERS[name], COMPARISONS[kind], parameters(_model(kind)))
     return sample, score, count
 
 
 def _model(kind: str) -> Any:
     """Ours in PyTorch."""
-    shipped = KINDS[kind].shipped
+    shipped = COMPARISONS[kind].shipped
     return _maf()[0] if shipped is None else building.load(installed(), resolve(installed(), shipped))
 
 
@@ -164,7 +164,7 @@ def _maf() -> tuple[Any, dict[str, Any]]:
 
 def _ours(settings: Settings, kind: str, way: str, batch: int) -> dict[str, Way]:
     """In PyTorch and in ONNX Runtime."""
-    shipped = KINDS[kind].shipped
+    shipped = COMPARISONS[kind].shipped
     if shipped is not None:
         loaded = models.loaded(shipped)
         model, bundle = loaded.model, loaded.bundle
@@ -187,7 +187,7 @@ def _ours(settings: Settings, kind: str, way: str, batch: int) -> dict[str, Way]
     }
 
 
-def _zuko(kind: Kind) -> Peer:
+def _zuko(kind: Comparison) -> Peer:
     import zuko
 
     sizes = {"transforms": kind.transforms, "hidden_features": (kind.hidden,) * kind.layers}
@@ -197,7 +197,7 @@ def _zuko(kind: Kind) -> Peer:
     return flow, lambda n: flow().sample((n,)), lambda x: flow().log_prob(x)
 
 
-def _nflows(kind: Kind) -> Peer:
+def _nflows(kind: Comparison) -> Peer:
     from nflows import distributions, flows, transforms
     from nflows.nn import nets
 
@@ -229,7 +229,7 @@ def _nflows(kind: Kind) -> Peer:
     return flow, flow.sample, flow.log_prob
 
 
-def _normflows(kind: Kind) -> Peer:
+def _normflows(kind: Comparison) -> Peer:
     import normflows
 
     layers: list[nn.Module] = []
@@ -247,7 +247,7 @@ def _normflows(kind: Kind) -> Peer:
     return flow, lambda n: flow.sample(n)[0], flow.log_prob
 
 
-def _freia(kind: Kind) -> Peer:
+def _freia(kind: Comparison) -> Peer:
     from FrEIA import framework, modules
 
     if kind.shipped is None or kind.bins:
@@ -274,4 +274,9 @@ def _freia(kind: Kind) -> Peer:
     return flow, lambda n: flow(torch.randn(n, kind.size), rev=True)[0], score
 
 
-PEERS: dict[str, Callable[[Kind], Peer]] = {"zuko": _zuko, "nflows": _nflows, "normflows": _normflows, "FrEIA": _freia}
+PEERS: dict[str, Callable[[Comparison], Peer]] = {
+    "zuko": _zuko,
+    "nflows": _nflows,
+    "normflows": _normflows,
+    "FrEIA": _freia,
+}

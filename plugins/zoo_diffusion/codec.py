@@ -48,19 +48,19 @@ class LatentCodec(nn.Module, ABC):
 
 
 class _Encode(nn.Module):
-    def __init__(self, coding: LatentCodec) -> None:
+    def __init__(self, codec: LatentCodec) -> None:
         super().__init__()
-        self.coding = coding
+        self.codec = codec
 
     def forward(self, x: Tensor) -> object:
-        latent, log_det = self.coding.encode(x)
-        return (latent, log_det) if self.coding.reversible else latent
+        latent, log_det = self.codec.encode(x)
+        return (latent, log_det) if self.codec.reversible else latent
 
 
 class _Decode(nn.Module):
-    def __init__(self, coding: LatentCodec) -> None:
+    def __init__(self, codec: LatentCodec) -> None:
         super().__init__()
-        self.coding = coding
+        self.codec = codec
 
     def forward(self, latent: Tensor) -> Tensor:
-        return self.coding.decode(latent)
+        return self.codec.decode(latent)

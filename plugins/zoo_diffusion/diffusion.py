@@ -62,7 +62,7 @@ class Diffusion(SteppedModel):
         variance: ``"fixed"``, or ``"learned-range"`` for a network with twice the channels, whose second half
             interpolates the variance of sampler ``ddpm`` within its range (Nichol & Dhariwal 2021, section 3.1).
         objective: weighting, times and coupling of training, see :mod:`zoo_diffusion.objectives`.
-        coding: a codec between data and latents, to which shift, scale and range then apply; None diffuses the data
+        codec: a codec between data and latents, to which shift, scale and range then apply; None diffuses the data
             itself.
         likelihood: whether it is exported with its likelihood, whose graph takes forward-mode derivatives of the
             network; without, the model only samples, and its density is ``"none"``.
@@ -95,7 +95,7 @@ class Diffusion(SteppedModel):
         data_std: float = DATA_STD,
         variance: str = "fixed",
         objective: Mapping[str, Any] | None = None,
-        coding: LatentCodec | None = None,
+        codec: LatentCodec | None = None,
         likelihood: bool = True,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
@@ -109,8 +109,8 @@ class Diffusion(SteppedModel):
             variance=variance,
             likelihood=likelihood,
         )
-        self.network, self.event_shape, self.coding = network, checked_parts(network, event_shape), coding
-        self.state_shape = self.event_shape if coding is None else coding.latent_shape
+        self.network, self.event_shape, self.codec = network, checked_parts(network, event_shape), codec
+        self.state_shape = self.event_shape if codec is None else codec.latent_shape
         self.condition_on(condition, encoder)
         self.path: GaussianPath = require_gaussian(path_from(path))
         self.prediction: Prediction = check_prediction(prediction, self.path)
@@ -129,12 +129,12 @@ class Diffusion(SteppedModel):
             clip=self.state_clip,
             null_class=self.null_class,
             learned_variance=self.learned_variance,
-            encoder=None if coding is None else "encoder",
-            decoder=None if coding is None else "decoder",
+            encoder=None if codec is None else "encoder",
+            decoder=None if codec is None else "decoder",
             **sampling_defaults(sampling or {}),
         )
         self.consistency, self.likelihood = self.sampling.sampler in CONSISTENCY, likelihood
-        if self.consistency or not likelihood or not (coding is None or coding.reversible):
+        if self.consistency or not likelihood or not (codec is None or codec.reversible):
             self.density = "none"
         self._check_condition()
 
@@ -280,19 +280,19 @@ class Diffusion(SteppedModel):
         return torch.from_numpy(noise).to(self.device)
 
     def _latents(self, x: Array) -> Array:
-        if self.coding is None:
+        if self.codec is None:
             return x
         latents: Array = as_numpy(self.encoded(tensor_of(x).to(self.device, self.dtype))[0])
         return latents
 
     def _data(self, latents: Tensor) -> Tensor:
-        return latents if self.coding is None else self.coding.decode(latents.to(self.dtype))
+        return latents if self.codec is None else self.codec.decode(latents.to(self.dtype))
 
     @override
     def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
         super().prepare(x, condition)
-        if self.coding is not None:
-            self.coding.prepare(self.check_data(x))
+        if self.codec is not None:
+            self.codec.prepare(self.check_data(x))
 
     # -- scoring ----------------------------------------------------------------------------------------------------
 
@@ -355,16 +355,16 @@ class Diffusion(SteppedModel):
 
     def encoded(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Data ``[n, *event]`` as states ``[n, *state_shape]``, and log |det| ``[n]`` of the Jacobian."""
-        if self.coding is None:
+        if self.codec is None:
             return x, torch.zeros_like(x.flatten(1)[:, 0])
         with torch.set_grad_enabled(needs_gradient(x)):
-            return self.coding.encode(x)
+            return self.codec.encode(x)
 
     # -- export -----------------------------------------------------------------------------------------------------
 
     def programs(self) -> Programs:
-        """Graphs ``step``, for every sampler, ``divergence``, for a likelihood if there is one, and the coding's."""
-        coders = () if self.coding is None else self.coding.graphs(self.event_shape)
+        """Graphs ``step``, for every sampler, ``divergence``, for a likelihood if there is one, and the codec's."""
+        coders = () if self.codec is None else self.codec.graphs(self.event_shape)
         encoder = self.condition_graph()
         others = coders if encoder is None else (*coders, encoder)
         sampling = self.sampling if encoder is None else replace(self.sampling, condition_encoder=encoder.name)

@@ -89,17 +89,17 @@ class LatentDiffusion(Diffusion):
         if kind not in NETWORKS:
             raise UnknownNameError("network of latents", kind, NETWORKS)
         try:
-            coding = Latents(KLAutoencoder(event_shape=event_shape, **autoencoder))
+            codec = Latents(KLAutoencoder(event_shape=event_shape, **autoencoder))
             inner = NETWORKS[kind](
-                event_shape=coding.latent_shape, condition=condition, conditioning=conditioning, **options
+                event_shape=codec.latent_shape, condition=condition, conditioning=conditioning, **options
             )
         except TypeError as error:
             raise ConfigError(f"latent diffusion: {error}") from None
         super().__init__(
             inner.network,
-            coding.autoencoder.event_shape,
+            codec.autoencoder.event_shape,
             condition=inner.condition,
             encoder=inner.encoder_module,
-            coding=coding,
+            codec=codec,
             **diffusion,
         )

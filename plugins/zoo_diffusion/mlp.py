@@ -60,5 +60,5 @@ class MLPDiffusion(Diffusion):
         if tabular and len(event_shape) != 1:
             what = "bounds" if bounds else "marginals"
             raise ConfigError(f"{what} are for rows of a table, and {tuple(event_shape)} is not the shape of one")
-        coding = Columns(event_shape[0], marginals or {}, bounds) if tabular else None
-        super().__init__(built, tuple(event_shape), condition=described, encoder=encoder, coding=coding, **diffusion)
+        codec = Columns(event_shape[0], marginals or {}, bounds) if tabular else None
+        super().__init__(built, tuple(event_shape), condition=described, encoder=encoder, codec=codec, **diffusion)

@@ -39,7 +39,7 @@ class Scorable(Denoises, Protocol):
         scale: data units of one unit of state.
         likelihood: whether it scores.
         consistency: whether D is a consistency function, not the expected clean state.
-        coding: from data to what is diffused, or None.
+        codec: from data to what is diffused, or None.
         state_shape: shape of one state.
         condition: what data is conditioned on, or None.
     """
@@ -49,7 +49,7 @@ class Scorable(Denoises, Protocol):
     scale: float
     likelihood: bool
     consistency: bool
-    coding: LatentCodec | None
+    codec: LatentCodec | None
     state_shape: tuple[int, ...]
     condition: Condition | None
 
@@ -197,7 +197,7 @@ class OdeScorer:
     def _state_tensors(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As :meth:`_states`, float64, with the gradient of ``x``."""
         model = self._model
-        if model.coding is not None and not model.coding.reversible:
+        if model.codec is not None and not model.codec.reversible:
             raise UsageError("this model's latents are not the data, so it has no likelihood of the data")
         x, beyond = finite_part(x)
         latents, log_det = (value.double() for value in model.encoded(x))

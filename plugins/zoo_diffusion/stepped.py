@@ -22,6 +22,7 @@ from zoo.models.interface import GenerativeModel, check_count, check_seed
 from zoo.overriding import override
 from zoo.programs import Iterate
 from zoo.samplers import Guidance, SamplingOptions, Step, StepTable, table_of
+from zoo.samplers.guidance import RunCondition
 from zoo.samplers.options import OptionValue, check_composition
 from zoo.samplers.runs import Engine, StepFunction, Tick
 from zoo.samplers.state import SamplerState, in_data_units
@@ -308,11 +309,12 @@ class TorchEngine(Engine[Tensor, Tensor]):
         self.dtype = np.float64 if model.dtype == torch.float64 else np.float32
 
     @override
-    def condition(self, condition: ConditionLike, n: int) -> Any:
-        return self._model.state_condition(condition, n)
+    def condition(self, condition: ConditionLike, n: int) -> RunCondition:
+        own: RunCondition = self._model.state_condition(condition, n)
+        return own
 
     @override
-    def null(self, n: int, condition: Any) -> Any:
+    def null(self, n: int, condition: RunCondition) -> RunCondition:
         described = self._model.condition
         if not isinstance(condition, Named) or described is None or described.plain:
             return None
@@ -326,7 +328,7 @@ class TorchEngine(Engine[Tensor, Tensor]):
         return filled(condition.lengths)
 
     @override
-    def even(self, *conditions: Any) -> tuple[Any, ...]:
+    def even(self, *conditions: RunCondition) -> tuple[RunCondition, ...]:
         lengths: dict[int | str, int] = {}
         for each in conditions:
             for name, length in each.lengths.items() if isinstance(each, Named) else ():

@@ -49,7 +49,7 @@ def pictures():
 def model(autoencoder, pictures):
     torch.manual_seed(0)
     model = LatentDiffusion(**CONFIG)
-    begin_with(model, "coding.autoencoder", autoencoder)
+    begin_with(model, "codec.autoencoder", autoencoder)
     wild(model.network, 2)
     model.prepare(pictures)
     return model.eval()
@@ -110,7 +110,7 @@ def test_an_autoencoder_is_a_model_like_any_other(autoencoder, pictures, tmp_pat
 
 
 def test_latents_have_mean_zero_and_deviation_one(model, pictures):
-    latents, _ = model.coding.encode(pictures)
+    latents, _ = model.codec.encode(pictures)
     torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(2), atol=1e-4, rtol=0)
     torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(2), atol=1e-3, rtol=0)
 
@@ -126,7 +126,7 @@ def test_the_bundle_carries_the_decoder(model, pictures, tmp_path):
     assert x.max() <= 8
     start = pictures[:2].numpy()
     with torch.no_grad():
-        kept = model.coding.decode(model.coding.encode(pictures[:2])[0]).numpy()
+        kept = model.codec.decode(model.codec.encode(pictures[:2])[0]).numpy()
     np.testing.assert_allclose(bundle.sample(2, init=start, strength=0.0), kept, atol=1e-3)
     with pytest.raises(UsageError, match="log_prob"):
         bundle.log_prob(start)
@@ -134,7 +134,7 @@ def test_the_bundle_carries_the_decoder(model, pictures, tmp_path):
 
 def test_edits_go_through_the_encoder_in_pytorch_too(model, pictures):
     with torch.no_grad():
-        kept = model.coding.decode(model.coding.encode(pictures[:1])[0])
+        kept = model.codec.decode(model.codec.encode(pictures[:1])[0])
     for init in (pictures[0], pictures[:1].numpy()):
         torch.testing.assert_close(model.sample(2, seed=0, init=init, strength=0.0), kept.expand(2, -1, -1, -1))
     with pytest.raises(UsageError, match="cannot keep a part of its data"):
@@ -145,24 +145,24 @@ def test_edits_go_through_the_encoder_in_pytorch_too(model, pictures):
 
 def test_only_the_network_is_trained(model, pictures):
     torch.manual_seed(0)
-    before = {k: v.clone() for k, v in model.coding.state_dict().items()}
+    before = {k: v.clone() for k, v in model.codec.state_dict().items()}
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0.5)
     model.loss(pictures, condition=torch.zeros(40, dtype=torch.int32)).backward()
-    assert all(p.grad is None for p in model.coding.parameters())
+    assert all(p.grad is None for p in model.codec.parameters())
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in model.network.parameters())
     state = {k: v.clone() for k, v in model.network.state_dict().items()}
     optimizer.step()
-    assert all(torch.equal(v, before[k]) for k, v in model.coding.state_dict().items())
+    assert all(torch.equal(v, before[k]) for k, v in model.codec.state_dict().items())
     model.network.load_state_dict(state)
 
 
 def test_parts_begin_with_other_models(autoencoder):
     model = LatentDiffusion(**CONFIG)
-    begin_with(model, "coding.autoencoder", autoencoder)
-    arrays = weights.state_arrays(model.coding.autoencoder)
+    begin_with(model, "codec.autoencoder", autoencoder)
+    arrays = weights.state_arrays(model.codec.autoencoder)
     assert all(np.array_equal(arrays[name], value) for name, value in weights.state_arrays(autoencoder).items())
-    with pytest.raises(ConfigError, match=r"model\.parts: coding\.decoder"):
-        begin_with(model, "coding.decoder", autoencoder)
+    with pytest.raises(ConfigError, match=r"model\.parts: codec\.decoder"):
+        begin_with(model, "codec.decoder", autoencoder)
     with pytest.raises(ConfigError, match=r"model\.parts: network"):
         begin_with(model, "network", autoencoder)
 

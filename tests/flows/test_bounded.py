@@ -118,8 +118,8 @@ def test_the_diffusion_over_vectors_keeps_its_bounds_too():
     samples = np.asarray(model.sample(200, seed=0, steps=4))
     assert samples[:, 0].min() >= 0
     assert samples[:, 0].max() <= 3
-    z, log_det = model.coding.encode(torch.tensor([[1.0, 0.0], [3.5, 0.0]]))
-    torch.testing.assert_close(model.coding.decode(z)[0], torch.tensor([1.0, 0.0]), rtol=1e-4, atol=1e-4)
+    z, log_det = model.codec.encode(torch.tensor([[1.0, 0.0], [3.5, 0.0]]))
+    torch.testing.assert_close(model.codec.decode(z)[0], torch.tensor([1.0, 0.0]), rtol=1e-4, atol=1e-4)
     assert log_det[1] == -math.inf
 
 

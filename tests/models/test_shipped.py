@@ -76,7 +76,7 @@ class TestEveryModel:
         options = {} if card.family == "flow" else {"steps": 10 if n < 17 else 3}
         in_torch = models(card).sample(n, seed=5, **options).numpy()
         in_onnx = bundles(card).sample(n, seed=5, **options)
-        coded = getattr(models(card), "coding", None) is not None
+        coded = getattr(models(card), "codec", None) is not None
         scale = max(1.0, float(np.abs(in_torch).max())) if coded else getattr(models(card), "scale", 1.0)
         if card.family == "flow":
             scale = max(1.0, float(in_torch.std()))

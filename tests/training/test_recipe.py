@@ -105,13 +105,22 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path):
 def test_parts_are_texts_by_name():
     values = {
         "name": "x",
-        "model": {"architecture": "a", "parts": {"coding.autoencoder": "runs/one"}},
+        "model": {"architecture": "a", "parts": {"codec.autoencoder": "runs/one"}},
         "data": {"name": "d"},
     }
     recipe = Recipe.from_dict(values)
-    assert recipe.model.parts == {"coding.autoencoder": "runs/one"}
+    assert recipe.model.parts == {"codec.autoencoder": "runs/one"}
     assert Recipe.from_dict(recipe.describe()) == recipe
     assert "parts" not in Recipe.from_dict({**values, "model": {"architecture": "a"}}).describe()["model"]
     for wrong in ("runs/one", {"network": 3}):
         with pytest.raises(ConfigError, match="parts"):
             Recipe.from_dict({**values, "model": {"architecture": "a", "parts": wrong}})
+
+
+def test_the_keywords_of_train_are_the_settings_of_a_recipe():
+    from dataclasses import fields
+
+    from zoo.training.quick import TrainingOptions
+    from zoo.training.recipe import TrainingRecipe
+
+    assert set(TrainingOptions.__annotations__) == {each.name for each in fields(TrainingRecipe)}

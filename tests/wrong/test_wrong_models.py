@@ -193,12 +193,12 @@ class Latent(Denoising):
     """A diffusion of those latents."""
 
     event = (3, 2, 2)
-    coding_class = Channels
+    codec_class = Channels
 
     def __init__(self):
         condition = Condition.classes(2, required=False)
         super(Denoising, self).__init__(
-            Network(12, 3), self.event, condition=condition, sampling={"steps": 3}, coding=self.coding_class()
+            Network(12, 3), self.event, condition=condition, sampling={"steps": 3}, codec=self.codec_class()
         )
 
 
@@ -212,7 +212,7 @@ class Lossy(Channels):
 
 
 class LossyLatent(Latent):
-    coding_class = Lossy
+    codec_class = Lossy
 
 
 class Streams(DirectModel):
@@ -859,7 +859,7 @@ class SwappedChannels(Channels):
 
 
 class SwappedLatent(Latent):
-    coding_class = SwappedChannels
+    codec_class = SwappedChannels
 
 
 class SwappedLossy(Lossy):
@@ -868,7 +868,7 @@ class SwappedLossy(Lossy):
 
 
 class SwappedAutoencoder(Latent):
-    coding_class = SwappedLossy
+    codec_class = SwappedLossy
 
 
 class SwappedInSampling(Latent):
@@ -883,7 +883,7 @@ class WrongVolume(Channels):
 
 
 class LatentOfWrongVolume(Latent):
-    coding_class = WrongVolume
+    codec_class = WrongVolume
 
 
 def whole_table(*pair):

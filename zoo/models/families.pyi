@@ -1,8 +1,8 @@
 """The classes of families, as far as the host knows them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from zoo.conditions import Condition
@@ -40,7 +40,7 @@ def denoiser(
     event_shape: Sequence[int],
     convention: str | None = None,
     path: str | Mapping[str, object] | None = None,
-    betas: Any = None,
+    betas: ArrayLike | Tensor | None = None,
     prediction: str | None = None,
     time: str | tuple[float, float] | None = None,
     arguments: str | Sequence[str] | Mapping[str, str] | None = None,
@@ -48,6 +48,6 @@ def denoiser(
     labels: str | None = None,
     condition: Condition | None = None,
     variance: str | None = None,
-    sampling: Mapping[str, Any] | None = None,
-    **settings: Any,
+    sampling: Mapping[str, object] | None = None,
+    **settings: object,
 ) -> Diffusion: ...

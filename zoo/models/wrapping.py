@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.errors import NameConflictError, PluginError, UsageError, ZooError
 from zoo.registry import Registry, installed
@@ -24,7 +24,7 @@ def wrap(
     event_shape: Sequence[int] | None = None,
     context: int | Condition | None = None,
     registry: Registry | None = None,
-    **options: Any,
+    **options: object,
 ) -> GenerativeModel:
     """A model of zuko, nflows, normflows, FrEIA, or another library with an adapter, as a model of genzoo.
 

@@ -14,6 +14,7 @@ from zoo.arrays import Array
 from zoo.errors import RuntimeFailure
 from zoo.parts import ONLY
 from zoo.runtime.session import Session
+from zoo.samplers.guidance import RunCondition
 
 
 class ConditionRows:
@@ -64,7 +65,7 @@ class ConditionRows:
         return {name: array.take(self.index, 0) for name, array in self.rows.items()}
 
 
-def evenly(*conditions: Conditions) -> tuple[Conditions, ...]:
+def evenly(*conditions: RunCondition) -> tuple[RunCondition, ...]:
     """Conditions of named parts, whose tokens and sequences are filled up to the longest of all; others unchanged."""
     lengths: dict[int | str, int] = {}
     for rows in conditions:

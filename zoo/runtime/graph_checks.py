@@ -85,7 +85,7 @@ def check_density(manifest: Manifest, graph: str) -> None:
         raise BundleError(f"{output.name} of graph {graph} is not one number for each sample")
 
 
-def check_coding(manifest: Manifest, encoder: str | None, decoder: str | None, *, density: bool = False) -> None:
+def check_codec(manifest: Manifest, encoder: str | None, decoder: str | None, *, density: bool = False) -> None:
     """Refuse graphs between data and latents that take or give anything else, or mix samples."""
     for name, takes, gives in ((encoder, "x", "latent"), (decoder, "latent", "x")):
         if name is None:

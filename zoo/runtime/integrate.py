@@ -19,7 +19,7 @@ from zoo.overriding import override
 from zoo.paths import needed, require_gaussian
 from zoo.programs import Integrate, Program
 from zoo.runtime.conditioning import Conditions, feeds_of
-from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
+from zoo.runtime.graph_checks import check_codec, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Runner, ScoreRequest, Scores
 from zoo.runtime.session import Session
@@ -35,7 +35,7 @@ class IntegrateRunner(Runner):
         check_ports(manifest, program, ("x", "time", "alpha", "sigma", "probe"), ("denoised", "trace"))
         check_numbers(program.shift, program.scale)
         check_path(program)
-        check_coding(manifest, program.encoder, None, density=True)
+        check_codec(manifest, program.encoder, None, density=True)
         check_event(manifest, program.graph, ("x", "probe", "denoised"), 1, latent_shape(manifest))
 
     def scoring(self, model: OpenBundle, program: Program, request: ScoreRequest) -> Scores:

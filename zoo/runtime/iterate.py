@@ -18,12 +18,13 @@ from zoo.overriding import override
 from zoo.paths import is_gaussian
 from zoo.programs import Program
 from zoo.runtime import data
-from zoo.runtime.conditioning import ConditionRows, Conditions, evenly
-from zoo.runtime.graph_checks import check_coding, check_event, check_numbers, check_path, check_ports, latent_shape
+from zoo.runtime.conditioning import ConditionRows, evenly
+from zoo.runtime.graph_checks import check_codec, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.opened import OpenBundle
 from zoo.runtime.running import Drawing, Runner, SampleRequest
 from zoo.runtime.session import Session
 from zoo.samplers import SamplingOptions, Step, StepTable, table_of
+from zoo.samplers.guidance import RunCondition
 from zoo.samplers.runs import Engine, Tick
 from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import StepSampler
@@ -49,7 +50,7 @@ class IterateRunner(Runner):
         check_numbers(program.shift, program.scale, program.guidance)
         check_numbers(*(v for v in (program.data_min, program.data_max, program.clip) if v is not None))
         check_path(program)
-        check_coding(manifest, program.encoder, program.decoder)
+        check_codec(manifest, program.encoder, program.decoder)
         if (
             isinstance(program.steps, bool)
             or not isinstance(program.steps, int)
@@ -108,15 +109,15 @@ class OnnxEngine(Engine[Any, Array]):
         self.samplers, self.described, self.stored = model.samplers, model.condition, model.stored_tables
 
     @override
-    def condition(self, condition: ConditionLike, n: int) -> Conditions:
+    def condition(self, condition: ConditionLike, n: int) -> RunCondition:
         return self._model.sampling_condition(condition, n)
 
     @override
-    def null(self, n: int, condition: Conditions) -> Conditions:
+    def null(self, n: int, condition: RunCondition) -> RunCondition:
         return self._model.null_condition(n, condition.lengths) if isinstance(condition, ConditionRows) else None
 
     @override
-    def even(self, *conditions: Conditions) -> tuple[Conditions, ...]:
+    def even(self, *conditions: RunCondition) -> tuple[RunCondition, ...]:
         return evenly(*conditions)
 
     def centred(self, x: ArrayLike) -> Array:

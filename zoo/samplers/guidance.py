@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,22 @@ from zoo.errors import UsageError
 
 #: the condition of n samples: one array, or arrays by the names of graphs' inputs; or None
 Conditions: TypeAlias = Array | Mapping[str, Array] | None
+
+
+class LazyConditions(Protocol):
+    """Conditions of named parts whose arrays are made when they are needed."""
+
+    def __getitem__(self, samples: slice, /) -> LazyConditions:
+        """Those of some of the samples."""
+        ...
+
+    def arrays(self) -> Mapping[str, Array]:
+        """Arrays ``[n, ...]`` by name."""
+        ...
+
+
+#: what a run is conditioned on
+RunCondition: TypeAlias = Conditions | LazyConditions
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from zoo.conditions import Condition, ConditionLike
 from zoo.errors import UnknownNameError, UsageError
 from zoo.paths import CorruptionPath, absent, lacking, path_from
 from zoo.samplers.builtin import BUILTIN, SamplerFunction
-from zoo.samplers.guidance import Guidance, Weighted, rest
+from zoo.samplers.guidance import Guidance, RunCondition, Weighted, rest
 from zoo.samplers.options import OptionValue, SamplingOptions
 from zoo.samplers.spacing import spaced_times
 from zoo.samplers.state import FloatType, RowInputs, SamplerState
@@ -248,21 +248,21 @@ class Engine(ABC, Generic[Slots, Data]):
     dtype: FloatType = np.float32
 
     @abstractmethod
-    def condition(self, condition: ConditionLike, n: int) -> Any:
+    def condition(self, condition: ConditionLike, n: int) -> RunCondition:
         """The condition of ``n`` samples as an array ``[n]`` or ``[n, d]``; None for a model without any.
 
         Of named parts, a mapping of arrays ``[n, ...]``, or something that gives such mappings by a slice of samples
         and ``arrays()``, as :class:`zoo.runtime.conditioning.ConditionRows` does.
         """
 
-    def null(self, n: int, condition: Any) -> Any:
+    def null(self, n: int, condition: RunCondition) -> RunCondition:
         """The null condition of ``n`` samples of a model of named parts, likewise; None for any other.
 
         Tokens and sequences are as long as those of the condition.
         """
         return None
 
-    def even(self, *conditions: Any) -> tuple[Any, ...]:
+    def even(self, *conditions: RunCondition) -> tuple[RunCondition, ...]:
         """Conditions and what they are guided away from, of named parts, with tokens and sequences of equal lengths."""
         return conditions
 

@@ -16,7 +16,7 @@ from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
 from zoo.paths import needed, require_gaussian
 from zoo.samplers.consistency import CONSISTENCY
-from zoo.samplers.guidance import Weighted, each_of, rest
+from zoo.samplers.guidance import Conditions, RunCondition, Weighted, each_of, rest
 from zoo.samplers.inversion import inversion
 from zoo.samplers.options import SamplingOptions
 from zoo.samplers.runs import Data, Engine, Preview, table_of
@@ -35,7 +35,7 @@ class StepSampler(Generic[Data]):
         self.engine = engine
 
     def starting(
-        self, table: StepTable, n: int, *, seed: int, condition: Any, options: SamplingOptions
+        self, table: StepTable, n: int, *, seed: int, condition: RunCondition, options: SamplingOptions
     ) -> Callable[[slice], SamplerState]:
         """A function that begins some of ``n`` samples; everything is checked before returning.
 
@@ -80,7 +80,7 @@ class StepSampler(Generic[Data]):
         start(slice(0, 1), [name for name in ("condition", "other") if not isinstance(arrays[name], np.ndarray)])
         return start
 
-    def begin(self, n: int, *, seed: int, condition: Any, options: SamplingOptions) -> SamplerState:
+    def begin(self, n: int, *, seed: int, condition: RunCondition, options: SamplingOptions) -> SamplerState:
         """The state before the first step; arguments and errors as for :meth:`starting`, and :func:`table_of`'s."""
         engine = self.engine
         table = table_of(engine.program, options, engine.samplers, engine.described, engine.stored)
@@ -137,7 +137,7 @@ class StepSampler(Generic[Data]):
         self,
         x: Array,
         *,
-        condition: Any,
+        condition: RunCondition,
         steps: int | None = None,
         order: int = 2,
         batch_size: int | None = None,
@@ -180,12 +180,12 @@ class StepSampler(Generic[Data]):
         return {"other": other, "init": init, "mask": mask, "noise": start}
 
 
-def _some(values: Any, samples: slice) -> Any:
+def _some(values: RunCondition, samples: slice) -> Conditions:
     """The values of some samples; those of named parts by name."""
     if values is None or isinstance(values, Mapping):
         return each_of(lambda array: array[samples], values)
     some = values[samples]
-    return some.arrays() if hasattr(some, "arrays") else some
+    return some if isinstance(some, np.ndarray) else some.arrays()
 
 
 def too_many(n: int, event_shape: tuple[int, ...]) -> UsageError:

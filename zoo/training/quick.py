@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, TypeGuard, Unpack
 
 import numpy as np
 
@@ -27,18 +27,38 @@ if TYPE_CHECKING:
 _ROWS = 65_536
 
 
+class TrainingOptions(TypedDict, total=False):
+    """The settings of a recipe's ``[training]``, see :class:`zoo.training.recipe.TrainingRecipe`."""
+
+    seed: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    warmup: int
+    weight_decay: float
+    betas: tuple[float, float]
+    gradient_clip: float
+    ema: float
+    precision: str
+    evaluate_every: int
+    checkpoint_every: int
+    keep: str
+    changes: Sequence[Mapping[str, object]]
+
+
 def train(
     architecture: str,
-    data: Any,
+    data: object,
     *,
-    given: Any = None,
+    given: object = None,
     config: Mapping[str, object] | None = None,
     output: str | os.PathLike[str] | None = None,
     name: str = "",
     device: str = "cpu",
     say: Callable[[str], None] = lambda text: None,
     data_options: Mapping[str, object] | None = None,
-    **training: Any,
+    **training: Unpack[TrainingOptions],
 ) -> GenerativeModel:
     """Train a model on data in memory, or on a file or folder.
 
@@ -74,7 +94,7 @@ def train(
     registry = installed()
     chosen: dict[str, object] = dict(data_options or {})
     condition = None if _names_columns(given) else given
-    if given is not None and condition is None:
+    if _names_columns(given):
         chosen["given"] = [given] if isinstance(given, str) else list(given)
     folder = None if output is None else Path(output)
     called = name or (folder.name if folder else "model")
@@ -106,14 +126,14 @@ def train(
         return building_models.load(registry, place).to(device)
 
 
-def _names_columns(value: Any) -> bool:
+def _names_columns(value: object) -> TypeGuard[str | Sequence[str]]:
     """Whether ``given`` holds headings rather than an array of conditions."""
     if isinstance(value, str):
         return True
     return isinstance(value, Sequence) and len(value) > 0 and all(isinstance(each, str) for each in value)
 
 
-def _built(data: Any, condition: Any, chosen: Mapping[str, object], say: Callable[[str], None]) -> Dataset:
+def _built(data: object, condition: object, chosen: Mapping[str, object], say: Callable[[str], None]) -> Dataset:
     if isinstance(data, Dataset):
         if condition is not None or chosen:
             raise UsageError("a zoo.Dataset already has its conditions and splits: leave given and data_options out")

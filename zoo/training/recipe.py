@@ -51,7 +51,7 @@ class ModelRecipe:
     Attributes:
         architecture: its name.
         config: keywords that build it.
-        parts: submodule names, such as ``"coding.autoencoder"``, mapped to the models (name or folder) whose weights
+        parts: submodule names, such as ``"codec.autoencoder"``, mapped to the models (name or folder) whose weights
             they start with.
     """
 

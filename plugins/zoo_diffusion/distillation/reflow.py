@@ -62,7 +62,7 @@ class Reflow(Distillation):
         check_teacher(student, teacher, guidance=guidance)
         if student.consistency:
             raise ConfigError("the student of reflow must be a diffusion, not a consistency model")
-        if student.coding is not None:
+        if student.codec is not None:
             raise ConfigError("reflow does not support latent diffusions: the teacher's samples are data, not latents")
         if student.objective.coupling != "independent":
             raise ConfigError(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zoo.conditions import Condition
 from zoo.errors import ConfigError, UsageError
+from zoo.models.contexts import ReceivedCondition
 from zoo.paths import GaussianPath
 from zoo_diffusion.diffusion import Diffusion
 
@@ -66,12 +67,12 @@ def check_teacher(student: Any, teacher: Any, *, guidance: float) -> None:
         _check_guided(teacher)
 
 
-def _taken(condition: Condition | None) -> Any:
+def _taken(condition: Condition | None) -> Condition | tuple[str, int] | None:
     """What must be the same in two models' conditions; labels and ``required`` of plain ones may differ."""
     return (condition.kind, condition.size) if condition is not None and condition.plain else condition
 
 
-def _told(taken: Any) -> str:
+def _told(taken: object) -> str:
     return taken.told if isinstance(taken, Condition) else str(taken)
 
 
@@ -91,8 +92,8 @@ def _check_guided(teacher: Diffusion) -> None:
 class Conditions(NamedTuple):
     """What a model gets for conditions, and for no condition: tensors, mappings of tensors, or None."""
 
-    condition: Any
-    null: Any
+    condition: ReceivedCondition
+    null: ReceivedCondition
 
 
 class Teacher:

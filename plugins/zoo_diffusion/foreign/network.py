@@ -53,7 +53,7 @@ class ForeignNetwork(nn.Module):
         super().__init__()
         self.net, self.manner, self._factor = net, manner, factor
 
-    def forward(self, x: Tensor, time: Tensor, condition: Any = None) -> Any:
+    def forward(self, x: Tensor, time: Tensor, condition: ReceivedCondition = None) -> Any:
         """Our prediction ``[n, *event]``."""
         output = tensor_in(self.manner.call(self.net, self.values(x, time, condition)))
         if not isinstance(output, Tensor):

@@ -50,7 +50,7 @@ def bundle(model, tmp_path_factory):
         event_shape=(3,),
         data={"name": "rows", "kind": describe(TABLE)},
     )
-    folder = tmp_path_factory.mktemp("coding") / "rows"
+    folder = tmp_path_factory.mktemp("codec") / "rows"
     export(model, folder, card=card)
     return runtime.load(folder)
 
@@ -64,7 +64,7 @@ def test_samples_are_in_units_of_the_data(model, rows):
 
 
 def test_density_of_the_data_is_that_of_the_latents_times_the_volume(model, rows):
-    latents, log_det = model.coding.encode(rows[:8])
+    latents, log_det = model.codec.encode(rows[:8])
     plain = Diffusion(model.network, (3,))
     expected = plain.log_prob(latents, steps=16) + log_det
     torch.testing.assert_close(model.log_prob(rows[:8], steps=16), expected)
@@ -94,7 +94,7 @@ def test_editing_is_of_the_data(bundle, model, rows):
         np.testing.assert_allclose(known[:, 0], x[:, 0], rtol=0.05, atol=0.5)
     noise = bundle.encode(x, steps=50)
     again = bundle.sample(4, noise=noise, sampler="ddim", steps=50)
-    found, expected = (model.coding.encode(value)[0] for value in (torch.from_numpy(again), rows[:4]))
+    found, expected = (model.codec.encode(value)[0] for value in (torch.from_numpy(again), rows[:4]))
     torch.testing.assert_close(found, expected, rtol=0, atol=0.2)
     np.testing.assert_allclose(model.encode(rows[:4], steps=50).numpy(), noise, atol=1e-4)
 
@@ -121,13 +121,13 @@ class Halves(LatentCodec):
 @pytest.fixture(scope="module")
 def halved():
     torch.manual_seed(0)
-    model = Diffusion(ResidualMLP(2, hidden=8, blocks=1), (4,), coding=Halves(), sampling={"steps": 4})
+    model = Diffusion(ResidualMLP(2, hidden=8, blocks=1), (4,), codec=Halves(), sampling={"steps": 4})
     return model.eval()
 
 
 @pytest.fixture(scope="module")
 def halved_bundle(halved, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("coding") / "halved"
+    folder = tmp_path_factory.mktemp("codec") / "halved"
     card = ModelCard(name="halved", family="diffusion", architecture="mlp", event_shape=(4,))
     export(halved, folder, card=card)
     return runtime.load(folder)
