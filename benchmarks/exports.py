@@ -3,6 +3,10 @@
     python benchmarks/exports.py moons-nsf mnist-unet
     python benchmarks/exports.py mnist-unet --without log_prob
     python benchmarks/exports.py maf-64 --beside ../other/.venv/bin/python
+    python benchmarks/exports.py --to exports.json         # a table of all shipped models and maf-64
+
+With ``--to`` every export is stored when it is done, with the commit and the load of the machine, and one that is
+stored of this commit and machine is not run again, so a run that is stopped goes on.
 
 Every export has a process of its own, whose imports are a stage. With ``--beside`` another interpreter, in which
 another version of genzoo is installed, exports the same models in turn; CPU time then compares even on a machine that
@@ -13,11 +17,24 @@ model.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 from stages import interpreters, measured, show
+
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "scripts"))
+
+from gpu_run.environment import machine  # noqa: E402 - after the path
+
+#: columns of the table, and how the stages in them begin; the first takes the rest
+COLUMNS = {"imports": (), "tracing and writing": ("tracing", "writing"), "proofs": ("proving",)}
+#: what must be the same for figures to stand in one table
+_SAME = ("commit", "processor", "cores", "python")
 
 #: runs in either interpreter
 _EXPORT = """
@@ -61,13 +78,69 @@ def stages_of(python: str, model: str, options: Mapping[str, Any]) -> dict[str, 
     return measured(python, _EXPORT, model, json.dumps(options))
 
 
+def grouped(stages: Mapping[str, float]) -> dict[str, float]:
+    """Seconds by the columns of the table, and in all."""
+    sums = dict.fromkeys(COLUMNS, 0.0)
+    for stage, spent in stages.items():
+        column = next((name for name, begins in COLUMNS.items() if stage.startswith(begins)), next(iter(COLUMNS)))
+        sums[column] += spent
+    return {**sums, "all": sum(stages.values())}
+
+
+def table(stored: Sequence[Mapping[str, Any]]) -> str:
+    """The stored exports as a table of Markdown, with when, of what and where they were measured."""
+    head = ["seconds of CPU", *COLUMNS, "all", "load"]
+    lines = [head, ["---"] * len(head)]
+    for each in stored:
+        lines.append([each["model"], *(f"{s:.2f}" for s in grouped(each["stages"]).values()), f"{each['load']:.1f}"])
+    first = stored[0]["machine"]
+    where = f"{first['date']}, commit {first['commit']}, {first['cores']} cores of {first['processor']}:"
+    return "\n".join([where, "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+def stored_in(path: Path, models: Sequence[str]) -> list[dict[str, Any]]:
+    """The exports of a file, once those of models that it does not hold yet of this commit and machine are measured.
+
+    Raises:
+        ClickException: an export fails, or the file holds something else; what was measured before is stored.
+    """
+    from zoo.files import write_text
+
+    here = machine()
+    try:
+        kept = json.loads(path.read_text("utf-8")) if path.exists() else []
+        kept = [each for each in kept if all(each["machine"][name] == here[name] for name in _SAME)]
+        done = {each["model"] for each in kept}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise click.ClickException(f"{path} does not hold exports: {type(error).__name__}: {error}") from error
+    for model in models:
+        if model not in done:
+            load = os.getloadavg()[0]
+            kept.append({"model": model, "stages": stages_of(sys.executable, model, {}), "load": load, "machine": here})
+            write_text(path, json.dumps(kept, indent=1) + "\n")
+    return kept
+
+
+def _shipped() -> list[str]:
+    from zoo.registry import installed
+
+    return [*sorted(each.name for each in installed().models()), "maf-64"]
+
+
 @click.command()
-@click.argument("models", nargs=-1, required=True)
+@click.argument("models", nargs=-1)
 @click.option("--beside", type=click.Path(exists=True, dir_okay=False), help="Another interpreter, with its genzoo.")
 @click.option("--without", multiple=True, help="As of `zoo export`.")
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Store exports here; print a table of all.")
 @click.option("--repeats", default=1, show_default=True, help="Exports of each model; the least of each stage counts.")
-def main(models: tuple[str, ...], beside: str | None, without: tuple[str, ...], repeats: int) -> None:
-    """Export MODELS, and print what each stage costs."""
+def main(models: tuple[str, ...], beside: str | None, without: tuple[str, ...], to: Path | None, repeats: int) -> None:
+    """Export MODELS, or all shipped ones and maf-64, and print what each stage costs."""
+    models = models or tuple(_shipped())
+    if to is not None:
+        if beside or without or repeats > 1:
+            raise click.UsageError("--to stores one plain export of each model")
+        click.echo(table(stored_in(to, models)))
+        return
     options = {"without": list(without)} if without else {}
     pythons = interpreters(beside)
     for model in models:

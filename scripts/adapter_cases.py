@@ -194,7 +194,8 @@ def _nflows_score(flow: Any, x: Tensor, c: Tensor | None) -> Tensor:
 
 
 NFLOWS = tuple(
-    Case("nflows", name, build, contexts, _nflows_sample, _nflows_score)
+    # NaiveLinear's inverse calls a function that torch no longer has
+    Case("nflows", name, build, contexts, None if name == "NaiveLinear" else _nflows_sample, _nflows_score)
     for name, build, contexts in (
         ("AffineCoupling", _nflows(_coupling("AffineCouplingTransform")), _BOTH),
         ("AdditiveCoupling", _nflows(_coupling("AdditiveCouplingTransform")), _BOTH),
@@ -297,7 +298,8 @@ NORMFLOWS = tuple(
         ("Planar", _of("Planar", (D,)), (False,), None),
         ("Planar, leaky ReLU", _of("Planar", (D,), act="leaky_relu"), (False,), _normflows_score),
         ("Radial", _of("Radial", (D,)), (False,), None),
-        ("Residual", _residual, (False,), _normflows_score),
+        # the library estimates its log-density by random directions
+        ("Residual", _residual, (False,), None),
     )
 )
 
@@ -349,4 +351,21 @@ CASES = {
     f"{case.library} {case.name}{' | c' if context else ''}": (case, context)
     for case in (*ZUKO, *NFLOWS, *NORMFLOWS, *FREIA)
     for context in case.contexts
+}
+
+_STOPS = (
+    "samples are not those of the density: `MonotonicTransform._inverse` (`bisection`, transforms.py:610 of zuko) "
+    "looks within ±10 only, and {share} of the values of its last layer lie beyond; train it, or give its transforms "
+    "a larger `bound`"
+)
+#: rows that the proof refuses, and what is behind it
+REFUSED = {
+    "zuko UNAF | c": _STOPS.format(share="8%"),
+    "zuko GF": _STOPS.format(share="23%"),
+    "zuko GF | c": _STOPS.format(share="84%"),
+    "nflows MAF | c": (
+        "float32 does not suffice: with these weights `MaskedAffineAutoregressiveTransform.inverse` "
+        "(autoregressive.py of nflows) gives samples of 1e7, and PyTorch's own log-density there is off by 15 nats; "
+        "train it, so that its scales are not near 0.001"
+    ),
 }

@@ -1,17 +1,26 @@
 """Export other libraries' flows, and write the table in docs/adapters.md.
 
     pip install 'genzoo[cpu,freia,nflows,normflows,zuko]'
-    python scripts/adapters.py                    # every row: some ten minutes of CPU
+    python scripts/adapters.py                    # every row: some twenty minutes of CPU
     python scripts/adapters.py zuko "nflows MAF"  # rows whose name begins so; the others stay as they are
+    python scripts/adapters.py --missing          # rows that have not been measured; with names, of these
+    python scripts/adapters.py --table            # the table alone, of the rows that are kept
 
 Each flow of scripts/adapter_cases.py is exported, and its bundle run in ONNX Runtime on noise and data that neither the
 trace nor the proof has seen, ordinary ones and those times 3 and 10. What it is compared with comes from the library
-alone, in a process of its own that never imports genzoo. Rows are kept in benchmarks/adapters.json.
+alone, in a process of its own that never imports genzoo. Each row has a process of its own too, which is ended after
+LIMIT seconds of CPU. Rows are kept in benchmarks/adapters.json as they come, with date and commit.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
+import os
+import platform
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,11 +31,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from adapter_cases import CASES, CONTEXT
+from adapter_cases import CASES, CONTEXT, REFUSED
 from document import fill, table
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "benchmarks" / "adapters.json"
+#: seconds of CPU that a row may take
+LIMIT = 300
 HEAD = ["library", "class", "context", "sampling", "scoring", "CPU s", "KB"]
 
 
@@ -35,15 +46,16 @@ def references(names: list[str], folder: Path) -> None:
     for number, name in enumerate(names):
         case, context = CASES[name]
         model, inputs = case.model(context), case.inputs(context)
-        arrays = dict(inputs)
-        try:
-            with torch.no_grad():
-                if case.sample is not None:
-                    arrays["sampled"] = case.sample(model, inputs["z"], inputs.get("c"))
-                if case.score is not None:
-                    arrays["scored"] = case.score(model, inputs["x"], inputs.get("c"))
-        except Exception as error:  # the library's own failure is a finding
-            (folder / f"{number}.txt").write_text(f"the library fails: {type(error).__name__}: {error}")
+        arrays, failures = dict(inputs), []
+        for key, function, port in (("sampled", case.sample, "z"), ("scored", case.score, "x")):
+            try:
+                with torch.no_grad():
+                    if function is not None:
+                        arrays[key] = function(model, inputs[port], inputs.get("c"))
+            except Exception as error:  # the library's own failure is a finding
+                failures.append(f"{type(error).__name__}: {error}")
+        if failures and not {"sampled", "scored"} & arrays.keys():
+            (folder / f"{number}.txt").write_text(f"the library fails: {failures[0]}")
         np.savez(folder / f"{number}.npz", **{key: value.detach().numpy() for key, value in arrays.items()})
     assert not any(name.partition(".")[0] == "zoo" for name in sys.modules), (
         "the reference is to know nothing of genzoo"
@@ -90,25 +102,95 @@ def bundle_feeds(
 
 def main() -> None:
     """Measure the rows that are asked for, and write the table."""
-    asked = sys.argv[1:]
-    if asked[:1] == ["--references"]:
-        references(json.loads(asked[1]), Path(asked[2]))
-        return
-    names = [name for each in asked or [""] for name in CASES if name.startswith(each)]
-    names = list(dict.fromkeys(names))
+    parser = argparse.ArgumentParser(description="Export other libraries' flows, and write docs/adapters.md.")
+    parser.add_argument("names", nargs="*", help="what the names of rows begin with (all)")
+    parser.add_argument("--missing", action="store_true", help="only rows that have not been measured")
+    parser.add_argument("--table", action="store_true", help="only write the table")
+    parser.add_argument("--references", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--row", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.references:
+        references(asked.names, asked.references)
+    elif asked.row:
+        one_row(asked.names[0], asked.row)
+    elif asked.table:
+        written()
+    else:
+        names = [name for each in asked.names or [""] for name in CASES if name.startswith(each)]
+        names = [name for name in dict.fromkeys(names) if not asked.missing or name not in read()]
+        rows_of(names)
+
+
+def rows_of(names: list[str]) -> None:
+    """Measure rows, each in a process of its own, and write each into the file and the table when it is there."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, __file__, "--references", json.dumps(names), folder], check=True)
-        warm()
+        subprocess.run([sys.executable, __file__, "--references", folder, "--", *names], check=True)
         for number, name in enumerate(names):
-            failed = Path(folder) / f"{number}.txt"
-            with np.load(Path(folder) / f"{number}.npz") as reference:
-                arrays = dict(reference)
-            row = measured(name, arrays, failed.read_text() if failed.exists() else "")
+            row = {**in_a_process(name, Path(folder) / f"{number}.npz"), "commit": commit(), "date": today()}
             print(name, row, flush=True)
-            kept = {**(json.loads(KEPT.read_text("utf-8")) if KEPT.exists() else {}), name: row}
+            kept = {**read(), name: row}
             ordered = {each: kept[each] for each in CASES if each in kept}
             KEPT.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    written()
+            written()
+
+
+def commit() -> str:
+    """The commit whose code is measured."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def today() -> str:
+    """The date, as files have it."""
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def machine() -> str:
+    """The processor, and the versions that matter."""
+    models = (
+        [
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+            if line.startswith("model name")
+        ]
+        if Path("/proc/cpuinfo").exists()
+        else []
+    )
+    versions = ", ".join(f"{each} {version(each)}" for each in ("torch", "onnx", "onnxruntime"))
+    return f"{models[0] if models else platform.processor()}; {versions}; Python {platform.python_version()}"
+
+
+def in_a_process(name: str, reference: Path) -> dict[str, object]:
+    """One row from a process of its own, which ends with all that it has started."""
+    command = [sys.executable, __file__, "--row", str(reference), "--", name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            said, _ = process.communicate(timeout=4 * LIMIT)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return {"reason": f"not done after {4 * LIMIT} seconds"}
+    lines = said.strip().splitlines()
+    if process.returncode == -signal.SIGXCPU:
+        return {"reason": f"not done after {LIMIT} seconds of CPU"}
+    if process.returncode or not lines:
+        return {"reason": f"the process ended with the exit code {process.returncode}"}
+    return dict(json.loads(lines[-1]))
+
+
+def one_row(name: str, reference: Path) -> None:
+    """Measure one row, and print it as the last line."""
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 5))
+    warm()
+    failed = reference.with_suffix(".txt")
+    with np.load(reference) as arrays:
+        row = measured(name, dict(arrays), failed.read_text() if failed.exists() else "")
+    print(json.dumps(row))
+
+
+def read() -> dict[str, dict[str, Any]]:
+    """The rows that are kept."""
+    return dict(json.loads(KEPT.read_text("utf-8"))) if KEPT.exists() else {}
 
 
 def warm() -> None:
@@ -118,19 +200,29 @@ def warm() -> None:
     _registry(18)
 
 
+def first_sentence(reason: str) -> str:
+    """A reason without what it was found by, in one line of a table."""
+    return reason.partition(" (graph")[0].splitlines()[0].replace("|", "/")[:300]
+
+
 def written() -> None:
     """Write the table of the rows that are kept."""
-    kept = json.loads(KEPT.read_text("utf-8"))
     rows = []
-    for name, row in kept.items():
+    for name, row in read().items():
         case, context = CASES[name]
         what = [f"{case.library} {version(case.library)}", f"`{case.name}`", "yes" if context else ""]
         if "reason" in row:
-            rows.append([*what, f"refused: {str(row['reason']).replace('|', '/')}", "", "", ""])
+            rows.append([*what, f"refused: {REFUSED.get(name) or first_sentence(str(row['reason']))}", "", "", ""])
             continue
         each = [f"{row[key]:.0e}" if key in row else "not in the library" for key in ("sampled", "scored")]
         rows.append([*what, *each, f"{row['seconds']:.1f}", f"{row['bytes'] / 1024:.0f}"])
-    fill(ROOT / "docs" / "adapters.md", "table", table(HEAD, rows))
+    proven = sum("reason" not in row for row in read().values())
+    dates, commits = ({str(row[key]) for row in read().values() if key in row} for key in ("date", "commit"))
+    said = f"{proven} of {len(CASES)} rows are proven, {len(rows) - proven} are not" + (
+        f", and {len(CASES) - len(rows)} have not been measured" if len(rows) < len(CASES) else ""
+    )
+    when = f"Measured {' and '.join(sorted(dates)) or 'once'} at {', '.join(sorted(commits))}, on {machine()}."
+    fill(ROOT / "docs" / "adapters.md", "table", f"{said}. {when}\n\n{table(HEAD, rows)}")
 
 
 if __name__ == "__main__":

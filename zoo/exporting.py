@@ -117,10 +117,37 @@ def pack(
     confirm(bundle)
     with atomic_folder(folder, replace=force) as temporary:
         inner = _new_folder(temporary / BUNDLE)
-        for name in (MANIFEST, *bundle.manifest.files):
-            copy_file(bundle.folder / name, inner / name)
+        _copy(bundle, inner)
         write(open_bundle(inner), temporary, **options)
     return folder
+
+
+def copy_bundle(bundle: Bundle, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+    """Copy a finished bundle, once it has reproduced its golden values on this machine.
+
+    Args:
+        bundle: an opened bundle, whose files have been checked on opening.
+        folder: the output; it appears when everything in it is written and has been checked again.
+        force: whether to replace an existing folder.
+
+    Raises:
+        OutputError: the folder exists, or cannot be written.
+        ProofError: the bundle does not reproduce its golden values.
+    """
+    from zoo.runtime.check import confirm
+
+    folder = Path(folder)
+    check_free(folder, replace=force)
+    confirm(bundle)
+    with atomic_folder(folder, replace=force) as temporary:
+        _copy(bundle, temporary)
+        open_bundle(temporary)
+    return folder
+
+
+def _copy(bundle: Bundle, folder: Path) -> None:
+    for name in (MANIFEST, *bundle.manifest.files):
+        copy_file(bundle.folder / name, folder / name)
 
 
 def _check_options(target: str, write: Callable[..., Any], options: Iterable[str]) -> None:

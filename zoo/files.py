@@ -16,7 +16,7 @@ from zoo.errors import OutputError
 
 _CHUNK = 1 << 20
 _ATTEMPTS = 10
-#: seconds after which a temporary folder is considered abandoned
+#: seconds after which a temporary file or folder is considered abandoned
 _ABANDONED = 24 * 3600
 
 
@@ -41,9 +41,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     try:
+        _sweep(path)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".tmp{path.suffix}", dir=path.parent or Path())
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -53,7 +54,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -97,27 +98,31 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         _sweep(path)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         _publish(temporary, path, replace=replace)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _sweep(path: Path) -> None:
-    """Remove temporary folders left by killed processes: those unchanged for a day."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    """Remove temporary files and folders left by killed processes: those unchanged for a day."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp*"):
         with contextlib.suppress(OSError):  # another process may be doing the same
-            if left.is_dir() and not left.is_symlink() and time.time() - _last_change(left) > _ABANDONED:
+            if left.is_symlink() or time.time() - _last_change(left) <= _ABANDONED:
+                continue
+            if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
 
 
-def _last_change(folder: Path) -> float:
-    return max(each.lstat().st_mtime for each in (folder, *folder.rglob("*")))
+def _last_change(path: Path) -> float:
+    return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
 
 
 def _publish(temporary: Path, path: Path, *, replace: bool) -> None:
@@ -153,5 +158,10 @@ def _umask() -> int:
     return mask
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read or written, for a sentence that names it: without the number and the path.
+
+    What is not an error of the system, such as one of its content, is told in its own words.
+    """
+    told = error.strerror if isinstance(error, OSError) else None
+    return str(error) or type(error).__name__ if told is None else str(told).lower()

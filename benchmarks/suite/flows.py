@@ -1,12 +1,14 @@
 """Flows of the same size by other libraries, both ways: samples and densities.
 
-Each peer has as many transforms, hidden layers, units and bins, with fresh weights, and standard normal noise that is
-drawn beforehand or is a small part of the time. Libraries differ in what stands between the couplings (permutations of
+Each peer has as many transforms, hidden layers and bins, and hidden layers so wide that it has as many parameters,
+within 5 % (without a ratio where no width gives that), with fresh weights, and standard normal noise that is drawn
+beforehand or is a small part of the time. Libraries differ in what stands between the couplings (permutations of
 theirs, matrices of ours), and a shipped flow of digits takes the class besides.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import warnings
 from collections.abc import Callable
@@ -17,15 +19,23 @@ from typing import Any
 import autoregressive
 import torch
 from suite import models
+from suite.goals import SAME_SIZE
 from suite.results import compared
 from suite.worker import Settings
 from torch import Tensor, nn
 
 from zoo.exporting import export
+from zoo.models import building
+from zoo.models.sources import resolve
 from zoo.registry import installed
 from zoo.runtime import load
 
 Way = Callable[[], object]
+Call = Callable[[Any], object]
+#: a module, how it samples a number of events, and how it scores events
+Peer = tuple[nn.Module, Call, Call]
+#: tries to find the width at which a peer has as many parameters
+_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -62,11 +72,11 @@ def measure(settings: Settings, kind: str, way: str, batch: int) -> dict[str, An
     """Seconds a call of samples or densities."""
     flow = KINDS[kind]
     calls, unavailable = dict[str, Way](), dict[str, str]()
-    for name, build in PEERS.items():
+    for name in PEERS:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                calls[name] = _peer(name, build, kind, way, batch)
+                calls[name] = _peer(name, kind, way, batch)
                 calls[name]()
         except ImportError as error:
             unavailable[name] = f"is not installed: {error}"
@@ -77,29 +87,73 @@ def measure(settings: Settings, kind: str, way: str, batch: int) -> dict[str, An
         if name in unavailable:
             calls.pop(name, None)
     calls |= _ours(settings, kind, way, batch)
-    base = next((name for name in ("zuko", "nflows") if name in calls), None)
+    own = parameters(_model(kind))
+    counts = {name: _built(name, kind)[2] if name in PEERS else own for name in calls}
+    unequal = [name for name, count in counts.items() if abs(count / own - 1) > SAME_SIZE]
+    base = next((name for name in ("zuko", "nflows") if name in calls and name not in unequal), None)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        numbers = {"batch": batch, "dimension": flow.size}
-        result = compared(calls, settings.seconds, base=base, unit="s a call", unavailable=unavailable, numbers=numbers)
-    return result
+        numbers = {"batch": batch, "dimension": flow.size, **{f"parameters of {k}": n for k, n in counts.items()}}
+        return compared(
+            calls,
+            settings.seconds,
+            base=base,
+            unit="s a call",
+            unavailable=unavailable,
+            numbers=numbers,
+            unequal=unequal,
+        )
 
 
-def _peer(name: str, build: Callable[[Kind], tuple[Way, Way]], kind: str, way: str, batch: int) -> Way:
-    sample, score = _built(name, kind)
+def parameters(module: nn.Module) -> int:
+    """How many numbers a module has learned."""
+    return sum(each.numel() for each in module.parameters() if each.requires_grad)
+
+
+def sized(build: Callable[[Kind], Peer], kind: Kind, wanted: int) -> tuple[Peer, int]:
+    """A peer whose hidden layers are as wide as brings its number of parameters closest to ``wanted``, and the number.
+
+    The number grows between linearly and with the square of the width, so the root of the ratio never goes too far.
+    """
+    best: tuple[Peer, int] | None = None
+    tried = set[int]()
+    for _ in range(_TRIES):
+        torch.manual_seed(0)
+        peer = build(kind)
+        count = parameters(peer[0])
+        if best is None or abs(count - wanted) < abs(best[1] - wanted):
+            best = peer, count
+        tried.add(kind.hidden)
+        width = max(1, round(kind.hidden * (wanted / count) ** 0.5))
+        if width in tried or abs(count / wanted - 1) <= SAME_SIZE / 5:
+            break
+        kind = dataclasses.replace(kind, hidden=width)
+    assert best is not None
+    return best
+
+
+def _peer(name: str, kind: str, way: str, batch: int) -> Way:
+    sample, score, _ = _built(name, kind)
     x = torch.randn(batch, KINDS[kind].size, generator=torch.Generator().manual_seed(0))
 
     def call() -> object:
         with torch.no_grad():
-            return sample(batch) if way == "samples" else score(x)  # type: ignore[call-arg]
+            return sample(batch) if way == "samples" else score(x)
 
     return call
 
 
 @lru_cache(maxsize=8)
-def _built(name: str, kind: str) -> Any:
-    torch.manual_seed(0)
-    return PEERS[name](KINDS[kind])
+def _built(name: str, kind: str) -> tuple[Call, Call, int]:
+    """How a peer samples and scores, and its number of parameters."""
+    (_, sample, score), count = sized(PEERS[name], KINDS[kind], parameters(_model(kind)))
+    return sample, score, count
+
+
+def _model(kind: str) -> Any:
+    """Ours in PyTorch."""
+    shipped = KINDS[kind].shipped
+    return _maf()[0] if shipped is None else building.load(installed(), resolve(installed(), shipped))
 
 
 @lru_cache(maxsize=1)
@@ -133,17 +187,17 @@ def _ours(settings: Settings, kind: str, way: str, batch: int) -> dict[str, Way]
     }
 
 
-def _zuko(kind: Kind) -> tuple[Any, Any]:
+def _zuko(kind: Kind) -> Peer:
     import zuko
 
     sizes = {"transforms": kind.transforms, "hidden_features": (kind.hidden,) * kind.layers}
     passes = None if kind.shipped is None else 2
     flow_class: Any = zuko.flows.NSF if kind.bins else zuko.flows.MAF
     flow = flow_class(kind.size, passes=passes, **({"bins": kind.bins} if kind.bins else {}), **sizes).eval()
-    return lambda n: flow().sample((n,)), lambda x: flow().log_prob(x)
+    return flow, lambda n: flow().sample((n,)), lambda x: flow().log_prob(x)
 
 
-def _nflows(kind: Kind) -> tuple[Any, Any]:
+def _nflows(kind: Kind) -> Peer:
     from nflows import distributions, flows, transforms
     from nflows.nn import nets
 
@@ -172,10 +226,10 @@ def _nflows(kind: Kind) -> tuple[Any, Any]:
         else:
             parts.append(transforms.AffineCouplingTransform(mask, network))
     flow = flows.Flow(transforms.CompositeTransform(parts), distributions.StandardNormal([kind.size])).eval()
-    return flow.sample, flow.log_prob
+    return flow, flow.sample, flow.log_prob
 
 
-def _normflows(kind: Kind) -> tuple[Any, Any]:
+def _normflows(kind: Kind) -> Peer:
     import normflows
 
     layers: list[nn.Module] = []
@@ -190,10 +244,10 @@ def _normflows(kind: Kind) -> tuple[Any, Any]:
             layers.append(normflows.flows.AffineCouplingBlock(normflows.nets.MLP(widths)))
         layers.append(normflows.flows.Permute(kind.size, mode="swap"))
     flow = normflows.NormalizingFlow(normflows.distributions.DiagGaussian(kind.size, trainable=False), layers).eval()
-    return lambda n: flow.sample(n)[0], flow.log_prob
+    return flow, lambda n: flow.sample(n)[0], flow.log_prob
 
 
-def _freia(kind: Kind) -> tuple[Any, Any]:
+def _freia(kind: Kind) -> Peer:
     from FrEIA import framework, modules
 
     if kind.shipped is None or kind.bins:
@@ -217,7 +271,7 @@ def _freia(kind: Kind) -> tuple[Any, Any]:
         density: Tensor = log_det - 0.5 * z.square().sum(1)
         return density
 
-    return lambda n: flow(torch.randn(n, kind.size), rev=True)[0], score
+    return flow, lambda n: flow(torch.randn(n, kind.size), rev=True)[0], score
 
 
-PEERS = {"zuko": _zuko, "nflows": _nflows, "normflows": _normflows, "FrEIA": _freia}
+PEERS: dict[str, Callable[[Kind], Peer]] = {"zuko": _zuko, "nflows": _nflows, "normflows": _normflows, "FrEIA": _freia}

@@ -111,7 +111,7 @@ def _named(section: str, name: str, cells: Sequence[Mapping[str, Any]]) -> list[
         "",
         *table(head, rows).splitlines(),
     ]
-    lines += ["", *_numbers(cells)] if section in ("sampling", "variants", "start") else []
+    lines += ["", *_numbers(cells)] if section in ("sampling", "variants", "start", "flows") else []
     missing = {f"{engine}: {why}": None for each in cells for engine, why in each["unavailable"].items()}
     return [*lines, *([""] if missing else []), *(line for each in missing for line in _wrapped(f"- {each}"))]
 

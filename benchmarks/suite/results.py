@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,16 @@ from zoo.benchmarking import Spread, in_turns, ratios
 from zoo.files import write_text
 
 FORMAT = 1
+OURS = "zoo, ONNX Runtime"
+#: with fewer turns there is no spread to judge by
+LEAST_TURNS = 5
 STATUSES = ("not reached", "measured", "stopped", "failed")
 _SPREAD = {"median", "low", "high", "least", "turns"}
+
+
+def beside(base: str, engine: str) -> str:
+    """The name of a ratio, taken turn by turn, among ``times``: how many times as fast as another an engine is."""
+    return f"{engine} beside {base}"
 
 
 def compared(
@@ -28,6 +36,7 @@ def compared(
     per: float = 1.0,
     unavailable: Mapping[str, str] | None = None,
     numbers: Mapping[str, float] | None = None,
+    unequal: Collection[str] = (),
     turns: int = 15,
 ) -> dict[str, Any]:
     """The result of calls that take turns.
@@ -40,13 +49,23 @@ def compared(
         per: what a call's time is divided by, such as its number of steps.
         unavailable: engines that are not measured here, and why.
         numbers: further numbers by name.
+        unequal: engines that are measured, but have another size, so that no ratio is taken.
         turns: the most turns.
     """
     taken = in_turns(calls, seconds, turns=turns)
     spreads = {name: Spread.of([value / per for value in values]) for name, values in taken.items()}
-    times = ratios(taken, base) if base in taken else {}
+    comparable = {name: values for name, values in taken.items() if name not in unequal}
+    times = ratios(comparable, base) if base in comparable else {}
+    if OURS in comparable:
+        others = [name for name in comparable if name not in (OURS, base)]
+        times |= {beside(name, OURS): ratios(comparable, name)[OURS] for name in others}
     return result(
-        spreads, base=base if times else None, times=times, unit=unit, unavailable=unavailable, numbers=numbers
+        spreads,
+        base=base if base in comparable and times else None,
+        times=times,
+        unit=unit,
+        unavailable=unavailable,
+        numbers=numbers,
     )
 
 

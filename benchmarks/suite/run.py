@@ -16,6 +16,8 @@ from typing import Any
 from gpu_run.asking import Asked, interrupted, stopping
 from gpu_run.environment import ROOT, machine, make_importable
 
+#: where the page stands that everybody reads
+PAGE = ROOT / "docs" / "benchmarks.md"
 #: seconds kept for the last writing
 RESERVE = 2.0
 #: seconds that the process which measures may take to start
@@ -59,7 +61,7 @@ def _arguments(about: str | None) -> argparse.Namespace:
     parser.add_argument(
         "-o", "--output", type=Path, help="the results (benchmarks/results.json; quick.json with --quick)"
     )
-    parser.add_argument("--to", type=Path, default=ROOT / "docs" / "benchmarks.md", help="the page")
+    parser.add_argument("--to", type=Path, default=PAGE, help="the page")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not 0 < arguments.seconds < float("inf"):
@@ -75,6 +77,9 @@ def _page(arguments: argparse.Namespace) -> int:
         stored = results.read(arguments.output)
     except ValueError as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 1
+    if stored["quick"] and arguments.to.resolve() == PAGE:
+        print(f"Error: the results in {arguments.output} are of --quick: pass --to with another file", file=sys.stderr)
         return 1
     page.write(stored, arguments.to)
     print(arguments.to)
@@ -122,7 +127,9 @@ class Run:
             "cells": [],
         }
         kept: dict[tuple[str, str, str], dict[str, Any]] = {}
-        if self._arguments.output.exists() and not self._arguments.again:
+        if self._arguments.output.exists() and self._arguments.again:
+            self._check_replaced()
+        elif self._arguments.output.exists():
             former = results.read(self._arguments.output)
             if not _alike(former, fresh):
                 raise SystemExit(
@@ -134,6 +141,19 @@ class Run:
         for cell in self._plan:
             kept.setdefault(cell.key, results.waiting(cell))
         return {**fresh, "cells": list(kept.values())}
+
+    def _check_replaced(self) -> None:
+        """Refuse to replace the results of a run by those of less."""
+        from suite import results
+
+        former = results.read(self._arguments.output)
+        ours = {cell.key for cell in self._plan}
+        lost = {entry["section"] for entry in former["cells"] if results.key_of(entry) not in ours}
+        if lost or (self._arguments.quick and not former["quick"]):
+            raise SystemExit(
+                f"{self._arguments.output} has cells that this run would not measure again"
+                f"{', of ' + ', '.join(sorted(lost)) if lost else ''}: pass another file by -o"
+            )
 
     def whole(self) -> int:
         """Measure until all is done or the time is over; 1 if nothing is measured or the run was stopped."""

@@ -326,8 +326,8 @@ class Inputs:
 
     def _contexts(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Context vectors of the magnitude that the model was trained with."""
-        standardized, standard = self.model.standardized_context, self._normal(shape)
-        return standard if standardized is None else standardized.raw(standard)
+        assert self.model.condition is not None
+        return self.model.typical_context(self.model.condition.parts[0], self._normal(shape))
 
     def _noise(self, distribution: Distribution, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Uniforms in (0, 1) on the grid of the specified ones, or Gumbel numbers of these."""

@@ -93,9 +93,7 @@ class Parts:
         low, high = part.minimum, part.maximum
         if low is not None and high is not None:
             return self._random.uniform(low, high, size=shape).astype(np.float32).clip(low, high)
-        context = self._model.context_of(part)
-        normal = np.asarray(self._random.standard_normal(shape), np.float32)
-        values = normal if context is None else context.raw(normal)
+        values = self._model.typical_context(part, np.asarray(self._random.standard_normal(shape), np.float32))
         return values.clip(-np.inf if low is None else low, np.inf if high is None else high).astype(np.float32)
 
 

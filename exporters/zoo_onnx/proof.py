@@ -158,7 +158,7 @@ class Proof:
         x, arguments = self.inputs.scoring(1)
         short = {**arguments, "steps": 1} if "steps" in arguments else arguments
         densities(x + 1, short, self.model)
-        self.reference.repeated_result("log_prob", "for 1 datum", partial(densities, x, short))
+        alone = self.reference.repeated_result("log_prob", "for 1 datum", partial(densities, x, short))
         last = max(BATCHES)
         options = self.inputs.scoring(last)[1]
         for n in (1, 2, _REPEATED):
@@ -167,7 +167,10 @@ class Proof:
             arguments = {**own, "steps": options["steps"]} if "steps" in options else own
             if _alike(options, arguments) and (n != 2 or "steps" not in options):
                 compute = partial(densities, x, arguments)
-                small = self._densities(n) if _alike(own, arguments) else compute(self.model)
+                if _alike(own, arguments):
+                    small = self._densities(n)
+                else:  # the run that was repeated above, where it has as many steps
+                    small = alone if n == 1 and _alike(short, arguments) else compute(self.model)
                 self.reference.alone_result(
                     "log_prob",
                     f"for {n} and {last} data",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import torch
+from onnx_ir.passes import common
 from torch import Tensor
 
 from zoo.errors import ExportError
@@ -62,6 +63,9 @@ def looped(model: ir.Model) -> None:
         ExportError: something outside reads what a turn computes, other than the state.
     """
     graph = model.graph
+    if any(node.domain == DOMAIN for node in graph):
+        # what nobody needs, such as tangents that were not asked for, would read the values of a turn from outside
+        common.RemoveUnusedNodesPass()(model)
     # in topological order: a loop within another leaves before the other does, and is a node of its body then
     for number, leave in enumerate([node for node in graph if node.domain == DOMAIN and node.op_type == "Leave"]):
         _write(graph, leave, f"turn_{number}.")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from zoo.errors import MissingDependencyError, UsageError
-from zoo.files import copy_file, sha256, write_text
+from zoo.files import copy_file, reason_of, sha256, write_text
 from zoo_web.parts import missing
 
 PACKAGE = "onnxruntime-web"
@@ -106,7 +106,9 @@ def _check(package: Path, files: list[str]) -> None:
                     f"{package / 'dist' / name} is not the file of {release}: its sha256 differs", hint=_HINT
                 )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{package} is not the npm package {PACKAGE} {VERSION}: {error}", hint=_HINT) from error
+        raise UsageError(
+            f"{package} is not the npm package {PACKAGE} {VERSION}: {reason_of(error)}", hint=_HINT
+        ) from error
 
 
 def _fetch(folder: Path, files: list[str]) -> None:
@@ -133,7 +135,7 @@ def _fetch(folder: Path, files: list[str]) -> None:
                 if content is not None:
                     (folder / inner).write_bytes(content.read())
     except (OSError, tarfile.TarError) as error:
-        raise _missing(f"its archive cannot be unpacked: {error}") from error
+        raise _missing(f"its archive cannot be unpacked: {reason_of(error)}") from error
 
 
 def _missing(why: str) -> MissingDependencyError:

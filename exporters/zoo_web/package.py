@@ -26,7 +26,7 @@ import zoo
 from zoo.bundle import Bundle, open_bundle
 from zoo.bundle.manifest import Manifest
 from zoo.errors import ProofError
-from zoo.files import write_text
+from zoo.files import reason_of, write_text
 from zoo.runtime import BundledModel
 from zoo_targets.compare import agree, example, refuse_scoring_alone, values_shown
 from zoo_web.onnxruntime_web import VARIABLE, VERSION
@@ -84,7 +84,7 @@ def verify(folder: Path) -> str:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ProofError(f"the package of {model.name} cannot be run in Node: {error}") from error
+            raise ProofError(f"the package of {model.name} cannot be run in Node: {reason_of(error)}") from error
         if done.returncode or not output.is_file():
             said = next(
                 (line for line in done.stderr.splitlines() if line.startswith("Error: ")), "it does not say why"

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from zoo.bundle import Bundle, open_bundle
 from zoo.conditions import ConditionLike
 from zoo.errors import ProofError, UsageError
-from zoo.files import write_text
+from zoo.files import reason_of, write_text
 from zoo.runtime import BundledModel
 from zoo_targets.compare import agree, refuse_scoring_alone
 from zoo_web import onnxruntime_web
@@ -103,7 +103,7 @@ def verify(folder: Path) -> str:
                 raise ProofError(f"the page of {model.name} fails in Chromium: {error}")
             actual = drawn(browser)
     except (OSError, RuntimeError) as error:  # from the browser, including timeouts
-        raise ProofError(f"the page of {model.name} cannot be run in Chromium: {error}") from error
+        raise ProofError(f"the page of {model.name} cannot be run in Chromium: {reason_of(error)}") from error
     expected = model.sample(_SAMPLES, seed=_SEED, condition=_initial(model.bundle))
     agree("the page", actual, expected, model)
     return f"{_SAMPLES} samples by the page in Chromium"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zoo.data import Dataset, Split
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import DataError
+from zoo.files import reason_of
 
 #: the binary version, which needs no unpickling; its MD5 as published
 _FILE = Remote(
@@ -65,7 +66,7 @@ def read_batches(path: Path, rows: int = _ROWS) -> dict[str, tuple[NDArray[np.ui
                     raise DataError(f"{path} has no file {name}")
                 contents[name] = opened.read(rows * (1 + _PIXELS) + 1)
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise DataError(f"{path} is not an archive that can be read: {error}") from error
+        raise DataError(f"{path} is not an archive that can be read: {reason_of(error)}") from error
     batches = {}
     for name, content in contents.items():
         if len(content) != rows * (1 + _PIXELS):

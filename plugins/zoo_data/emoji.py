@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zoo.data import Dataset, Split
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import ConfigError, DataError
+from zoo.files import reason_of
 
 #: pictures of every style by their code points, ``1F600.png``. No host has them as one file: they are drawn from the
 #: files of googlefonts/noto-emoji v2.048 and jdecked/twemoji v16.0.1, and are looked for under ZOO_DATA
@@ -26,13 +27,30 @@ STYLES = {
 _DESCRIBED = Remote("emoji.json", (), sha256="7cc6f62eccfda1de0973c412fec2427cdf69179a4d3efd688c86469fc98ed384")
 _SIDE, _MOST_BYTES = 64, 1 << 20
 _SPLIT_SEED = 0
+#: variation selector, joiner, and the signs of women and men
+_IGNORED = frozenset({"FE0F", "200D", "2640", "2642"})
+#: codes that differ in gender alone, by what they share
+_PERSON = {
+    **dict.fromkeys(("1F468", "1F469", "1F9D1"), "PERSON"),
+    **dict.fromkeys(("1F466", "1F467", "1F9D2"), "CHILD"),
+    **dict.fromkeys(("1F474", "1F475", "1F9D3"), "OLDER"),
+    **dict.fromkeys(("1F46B", "1F46C", "1F46D"), "HANDS"),
+    **dict.fromkeys(("1F934", "1F478", "1FAC5"), "ROYAL"),
+    **dict.fromkeys(("1F385", "1F936"), "CLAUS"),
+    **dict.fromkeys(("1F57A", "1F483"), "DANCER"),
+    "1F46A": "FAMILY",
+    "1F491": "HEART",
+    "1F48F": "KISS",
+}
+#: two persons with a sign between them
+_PAIRS = {"1F91D": "HANDS", "2764": "HEART", "1F48B": "KISS"}
 _VALIDATION, _TEST = 0.05, 0.1
 
 
 def emoji(*, style: str = "noto", size: int = 64, skin_tones: bool = False) -> Dataset:
     """Emoji laid on white, uint8 ``[n, 3, size, size]`` with levels 0 … 255; the class is the group.
 
-    An emoji is in one split only, drawn once and for all, and with all its skin tones in the same.
+    An emoji is in one split only, drawn once and for all, and with all its skin tones and genders in the same.
 
     Args:
         style: ``"noto"`` or ``"twemoji"``.
@@ -75,7 +93,7 @@ def drawn(style: str, listed: Sequence[Mapping[str, Any]], size: int) -> NDArray
 
 def splits_of(listed: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Which emoji are for training, validation and testing: all that share a base code in the same."""
-    # the code without its skin tone (U+1F3FB to U+1F3FF) and variation selector is what all tones share
+    # what all variants of skin tone and gender share
     bases = [_base(str(each["code"])) for each in listed]
     kinds, which = np.unique(bases, return_inverse=True)
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(kinds))
@@ -87,15 +105,23 @@ def splits_of(listed: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.bool_], N
 
 
 def _base(code: str) -> str:
-    points = code.replace("_", "-").split("-")
-    return "-".join(point for point in points if not ("1F3FB" <= point.upper() <= "1F3FF") and point.upper() != "FE0F")
+    points = [point.upper() for point in code.replace("_", "-").split("-")]
+    plain = [_PERSON.get(p, p) for p in points if not "1F3FB" <= p <= "1F3FF" and p not in _IGNORED]
+    people = [p for p in plain if p in ("PERSON", "CHILD")]
+    if len(people) == len(plain) > 1:
+        return "FAMILY"
+    signs = [p for p in plain if p not in people]
+    # a pair drawn of two persons is the same picture as the code of its own
+    if len(people) > 1 and signs:
+        return _PAIRS.get(signs[-1], "-".join(plain))
+    return "-".join(plain)
 
 
 def _listed(path: Path) -> list[dict[str, Any]]:
     try:
         listed = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {reason_of(error)}") from error
     if not isinstance(listed, list) or not all(isinstance(e, dict) and {"code", "group"} <= e.keys() for e in listed):
         raise DataError(f"{path} is not a list of emoji with code and group")
     return listed
@@ -115,7 +141,7 @@ def _pictures(path: Path, codes: list[str], size: int) -> NDArray[np.uint8]:
                     raise DataError(f"{code}.png in {path} is not of {_SIDE}×{_SIDE} pixels")
                 pictures[place] = _shrunk(np.asarray(white.convert("RGB")), size).transpose(2, 0, 1)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is not an archive of emoji that can be read: {error}") from error
+        raise DataError(f"{path} is not an archive of emoji that can be read: {reason_of(error)}") from error
     return pictures
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zoo.data import Dataset, Split
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import DataError
+from zoo.files import reason_of
 
 _HOST = "https://ossci-datasets.s3.amazonaws.com/mnist"
 #: file name -> MD5 of the uncompressed file, as published
@@ -62,7 +63,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         zeros, kind, rank = struct.unpack_from(">HBB", data)
         shape = struct.unpack_from(f">{rank}I", data, 4)
     except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise DataError(f"{path} is not a gzipped idx file: {error}") from error
+        raise DataError(f"{path} is not a gzipped idx file: {reason_of(error)}") from error
     content = data[4 + 4 * rank :]
     if zeros or kind != 8 or len(content) != math.prod(shape):
         raise DataError(f"{path} is not an idx file of {'×'.join(map(str, shape))} bytes")

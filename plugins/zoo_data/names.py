@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from zoo.data import Dataset, Split
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import DataError
+from zoo.files import reason_of
 from zoo.modality import Text
 from zoo.render.text import numbers
 
@@ -45,5 +46,5 @@ def _read(path: Path) -> NDArray[np.int64]:
     try:
         lines = path.read_text("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {reason_of(error)}") from error
     return numbers(sorted(set(lines)), ALPHABET, LENGTH, str(path))

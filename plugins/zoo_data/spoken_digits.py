@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zoo.data import Dataset, Split
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import ConfigError, DataError
+from zoo.files import reason_of
 from zoo.modality import Audio
 from zoo.render.audio import GRAIN, decoded
 
@@ -145,7 +146,7 @@ def read_recordings(path: Path, *, digest: str | None = None) -> dict[Take, NDAr
                 if len(files[take]) > _MOST_BYTES:
                     raise DataError(f"{entry.filename} in {path} has more than {_MOST_BYTES} bytes")
     except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is not a zip archive that can be read: {error}") from error
+        raise DataError(f"{path} is not a zip archive that can be read: {reason_of(error)}") from error
     if not files:
         raise DataError(f"{path} holds no recordings named like 7_jackson_32.wav")
     if digest is not None and _digest(files) != digest:

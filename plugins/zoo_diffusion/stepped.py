@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, overload
 
@@ -16,12 +16,13 @@ from torch import Tensor
 from zoo.arrays import Array
 from zoo.conditions import ConditionLike
 from zoo.counts import Progress, ticker
+from zoo.errors import UsageError
 from zoo.models.contexts import TensorCondition, needs_gradient
 from zoo.models.interface import GenerativeModel, check_count, check_seed
 from zoo.overriding import override
 from zoo.programs import Iterate
 from zoo.samplers import Guidance, SamplingOptions, Step, StepTable, table_of
-from zoo.samplers.options import OptionValue
+from zoo.samplers.options import OptionValue, check_composition
 from zoo.samplers.runs import Engine, StepFunction, Tick
 from zoo.samplers.state import SamplerState, in_data_units
 from zoo.samplers.stepping import StepSampler
@@ -88,6 +89,7 @@ class SteppedModel(GenerativeModel):
         steps: int | None = None,
         guidance: float | Guidance | None = None,
         negative: TensorCondition = None,
+        compose: Sequence[tuple[TensorCondition, float]] | None = None,
         init: Tensor | ArrayLike | None = None,
         strength: float | None = None,
         mask: Tensor | ArrayLike | None = None,
@@ -101,13 +103,16 @@ class SteppedModel(GenerativeModel):
             steps=steps,
             guidance=guidance,
             negative=negative if isinstance(negative, Mapping) else as_numpy(negative),
+            compose=_detached(compose),
             init=as_numpy(init),
             strength=strength,
             mask=as_numpy(mask),
             noise=as_numpy(noise),
             own=options,
         )
-        return self.sampler.begin(n, seed=seed, condition=self.state_condition(condition, n), options=asked)
+        return self.sampler.begin(
+            n, seed=seed, condition=self.state_condition(asked.first(condition), n), options=asked
+        )
 
     def state_condition(
         self, condition: TensorCondition, n: int, lengths: Mapping[int | str, int] | None = None
@@ -186,6 +191,7 @@ class SteppedModel(GenerativeModel):
         steps: int | None = None,
         guidance: float | Guidance | None = None,
         negative: TensorCondition = None,
+        compose: Sequence[tuple[TensorCondition, float]] | None = None,
         init: Tensor | ArrayLike | None = None,
         strength: float | None = None,
         mask: Tensor | ArrayLike | None = None,
@@ -204,6 +210,8 @@ class SteppedModel(GenerativeModel):
             steps: number of steps.
             guidance: weight of classifier-free guidance, or a :class:`~zoo.samplers.Guidance`.
             negative: what to guide away from, instead of the null; as ``condition``.
+            compose: ``[(condition, weight), ...]`` instead of ``condition`` and ``guidance``: the conditions of a
+                composition, see :class:`~zoo.samplers.SamplingOptions`.
             init: data ``[n, *event_shape]`` to start from.
             strength: in [0, 1]: the share of the trajectory from noise to data that is run.
             mask: 1 where to sample and 0 where to keep ``init``.
@@ -224,6 +232,7 @@ class SteppedModel(GenerativeModel):
             steps=steps,
             guidance=guidance,
             negative=negative,
+            compose=compose,
             init=init,
             strength=strength,
             mask=mask,
@@ -317,12 +326,14 @@ class TorchEngine(Engine[Tensor, Tensor]):
         return filled(condition.lengths)
 
     @override
-    def even(self, condition: Any, other: Any) -> tuple[Any, Any]:
-        if not isinstance(condition, Named) or not isinstance(other, Named):
-            return condition, other
-        both = {name: max(length, other.lengths[name]) for name, length in condition.lengths.items()}
-        longer = (each if each.lengths == both else each.longer(both) for each in (condition, other))
-        return next(longer), next(longer)
+    def even(self, *conditions: Any) -> tuple[Any, ...]:
+        lengths: dict[int | str, int] = {}
+        for each in conditions:
+            for name, length in each.lengths.items() if isinstance(each, Named) else ():
+                lengths[name] = max(lengths.get(name, 0), length)
+        return tuple(
+            each.longer(lengths) if isinstance(each, Named) and each.lengths != lengths else each for each in conditions
+        )
 
     @override
     def to_latent(self, x: Array) -> Array:
@@ -365,6 +376,16 @@ class TorchEngine(Engine[Tensor, Tensor]):
 def tensor_of(array: Array) -> Tensor:
     """An array as a tensor, copied where it is somebody else's to write."""
     return torch.from_numpy(np.require(array, requirements=("C", "W")))
+
+
+def _detached(compose: Sequence[tuple[TensorCondition, float]] | None) -> Any:
+    """A composition whose tensors are arrays, as far as they have no names."""
+    if compose is None:
+        return None
+    check_composition(compose)
+    if any(needs_gradient(each) for each, _ in compose):
+        raise UsageError("a composition gives no gradient of its conditions: detach them")
+    return [(each if isinstance(each, Mapping) else as_numpy(each), weight) for each, weight in compose]
 
 
 @overload

@@ -9,13 +9,14 @@ import torch
 from nflows.distributions.normal import ConditionalDiagonalNormal, DiagonalNormal, StandardNormal
 from nflows.distributions.uniform import BoxUniform
 from nflows.flows.base import Flow
-from nflows.transforms.linear import Linear
+from nflows.transforms.linear import Linear, NaiveLinear
 from nflows.transforms.normalization import ActNorm
 from torch import Tensor, nn
 
 from zoo import Condition, ExportError, Wrapped
 from zoo.models.contexts import ReceivedCondition
 from zoo.models.interface import Noise
+from zoo.models.mending import replaced
 from zoo.overriding import override
 from zoo_nflows import mends
 
@@ -72,6 +73,8 @@ class NflowsFlow(Wrapped):
             shape = [int(size) for size in self.condition.parts[0].shape]
             with torch.no_grad():
                 self._embedded = embedding or int(network(self._like.new_zeros(1, *shape)).shape[-1])
+        # its inverse calls a function that torch no longer has
+        self.samples = not any(isinstance(part, NaiveLinear) for part in flow.modules())
         self.base = flow._distribution
         if isinstance(self.base, BoxUniform):
             low, high = self.base.base_dist.low, self.base.base_dist.high
@@ -120,15 +123,15 @@ class NflowsFlow(Wrapped):
 
     @override
     def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        self._uncached()
-        x: Tensor = self.flow._transform.inverse(z, context=self.context_of_flow(condition))[0]
+        with self._uncached():
+            x: Tensor = self.flow._transform.inverse(z, context=self.context_of_flow(condition))[0]
         return x
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        self._uncached()
         context = self.context_of_flow(condition)
-        z, volume = self.flow._transform(x, context=context)
+        with self._uncached():
+            z, volume = self.flow._transform(x, context=context)
         if isinstance(self.base, BoxUniform):
             # a distribution of torch, which knows no context
             density: Tensor = self.base.log_prob(z) + volume
@@ -136,9 +139,10 @@ class NflowsFlow(Wrapped):
         density = self.base.log_prob(z, context=context) + volume
         return density
 
-    def _uncached(self) -> None:
-        """A cache would outlive the weights, and their type."""
-        self.settle()
+    def _uncached(self) -> AbstractContextManager[object]:
+        """A block without caches, which would outlive the weights and are of float32 alone."""
+        linear = [part for part in self.flow.modules() if isinstance(part, Linear)]
+        return replaced(*((part, "using_cache", False) for part in linear))
 
     @override
     def mended(self) -> AbstractContextManager[object]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from normflows import core
 from normflows.distributions import base
-from normflows.flows import mixing, normalization, periodic, reshape
+from normflows.flows import mixing, normalization, periodic, reshape, residual
 from normflows.flows.affine import autoregressive, coupling
 from normflows.flows.neural_spline import autoregressive as spline_autoregressive
 from normflows.flows.neural_spline import coupling as spline_coupling
@@ -18,6 +18,7 @@ from normflows.utils import splines
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.models.loops import loop
 from zoo.models.mending import plain, replaced, symbolic_len
 from zoo_nflows import shared
 
@@ -46,6 +47,16 @@ def mended() -> AbstractContextManager[object]:
         (normalization.ActNorm, "inverse", coupling.AffineConstFlow.inverse),
         (base.Uniform, "log_prob", _uniform),
     )
+
+
+def searched(turns: int) -> AbstractContextManager[object]:
+    """A block in which residual layers are inverted by a number of turns, whatever the batch."""
+
+    def fixed(self: Any, y: Tensor, atol: float = 0.0, rtol: float = 0.0) -> Tensor:
+        (x,) = loop(turns, (y,), lambda x: (y - self.nnet(x),))
+        return x
+
+    return replaced((residual.iResBlock, "_inverse_fixed_point", fixed)) if turns else replaced()
 
 
 def _with_tails(spline: Callable[..., Any]) -> Callable[..., Any]:

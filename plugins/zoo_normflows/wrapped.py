@@ -18,6 +18,7 @@ from normflows.distributions.base import (
 from normflows.flows.base import Flow
 from normflows.flows.normalization import ActNorm
 from normflows.flows.planar import Planar
+from normflows.flows.residual import Residual, iResBlock
 from torch import Tensor, nn
 
 from zoo import Condition, ExportError, Wrapped
@@ -26,6 +27,8 @@ from zoo.models.interface import Noise
 from zoo.overriding import override
 from zoo_normflows import mends
 
+#: turns of the search that inverts residual layers, and by how much the last may move, relative to 1 + \|x\|
+_MOST_TURNS, _MOVES = 400, 1e-7
 _BASES = (DiagGaussian, ConditionalDiagGaussian, ClassCondDiagGaussian, Uniform, UniformGaussian)
 
 
@@ -62,8 +65,10 @@ class NormflowsFlow(Wrapped):
                 f"{', '.join(each.__name__ for each in _BASES)}",
                 hint="Subclass zoo_normflows.wrapped.NormflowsFlow, with noises and from_noise of that base.",
             )
-        if not all(_has_inverse(each) for each in self.flow.flows):
+        if not all(_scores(each) for each in self.flow.flows):
             self.density = "none"
+        # residual layers are inverted by a search until no sample of the batch moves much, so samples depend on others
+        self.turns = self._needed_turns()
         if isinstance(self.base, Uniform):
             self.support = (float(self.base.low.min()), float(self.base.high.max()))
 
@@ -113,12 +118,42 @@ class NormflowsFlow(Wrapped):
             log_scale = log_scale + torch.log(torch.as_tensor(base.temperature)).to(z)
         return loc + torch.exp(log_scale) * z  # type: ignore[no-any-return]
 
+    @torch.no_grad()
+    def _needed_turns(self) -> int:
+        """After how many turns the search of residual layers no longer moves; 0 without such layers."""
+        blocks = [part for part in self.flow.modules() if isinstance(part, iResBlock)]
+        if not blocks:
+            return 0
+        was_training = self.flow.training
+        self.flow.eval()
+        y = 3 * torch.randn(64, *self.event_shape, generator=torch.Generator().manual_seed(0)).to(self._like)
+        most = 0
+        for block in blocks:
+            x, turns, moved = y, 0, True
+            while moved and turns < _MOST_TURNS:
+                after = y - block.nnet(x)
+                moved = bool(((after - x).abs() > _MOVES * (1 + x.abs())).any())
+                x, turns = after, turns + 1
+            most = max(most, turns)
+        self.flow.train(was_training)
+        return min(2 * most, _MOST_TURNS)
+
     @override
     def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
         more = self._more(condition)
-        for each in self.flow.flows:
-            z, _ = each(z, **more)
+        with mends.searched(self.turns):
+            for each in self.flow.flows:
+                if isinstance(each, Residual):  # without its estimate of a log-determinant
+                    z = each.iresblock.inverse(z) if each.reverse else each.iresblock.forward(z)
+                else:
+                    z, _ = each(z, **more)
         return z
+
+    @property
+    @override
+    def origin(self) -> Mapping[str, str]:
+        how = {"how": f"residual layers are inverted by {self.turns} turns of their search"} if self.turns else {}
+        return {**super().origin, **how}
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
@@ -136,8 +171,11 @@ class NormflowsFlow(Wrapped):
         return mends.mended()
 
 
-def _has_inverse(flow: nn.Module) -> bool:
-    """Whether a flow can be inverted: not tanh-planar nor radial ones, nor stochastic layers."""
+def _scores(flow: nn.Module) -> bool:
+    """Whether a flow can be scored: not tanh-planar nor radial ones, nor stochastic layers, nor the random estimates of
+    residual ones."""
+    if isinstance(flow, Residual):
+        return False
     if isinstance(flow, Planar):
         return bool(flow.act == "leaky_relu")
     return getattr(type(flow), "inverse", Flow.inverse) is not Flow.inverse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -16,7 +17,7 @@ from zoo.models.derivatives import jvp
 from zoo.models.loops import loop
 from zoo.models.mending import replaced
 
-#: Dormand-Prince steps of a continuous flow, in place of as many as its tolerance takes
+#: Dormand-Prince steps of a continuous flow, in place of as many as its tolerance takes for the batch
 STEPS = 24
 
 
@@ -27,14 +28,21 @@ def mended() -> AbstractContextManager[object]:
         (transforms.AutoregressiveTransform, "_inverse", _in_passes),
         (transforms.MonotonicTransform, "call_and_ladj", _monotonic),
         (transforms.CouplingTransform, "merge", _merged),
-        (transforms.FreeFormJacobianTransform, "_call", _integrated),
-        (transforms.FreeFormJacobianTransform, "_inverse", _integrated_back),
-        (transforms.FreeFormJacobianTransform, "call_and_ladj", _integrated_with_volume),
+        (sys.modules[__name__], "_divergence", _traced_divergence),
         (mixtures.GMM, "_forward_full", _full_mixture),
         (transforms, "bisection", _bisected),
         (transforms, "gauss_legendre", _quadrature),
         # its cache would keep tensors of the trace
         (utils.GaussLegendre, "nodes", staticmethod(nodes.__wrapped__)),
+    )
+
+
+def in_steps() -> AbstractContextManager[object]:
+    """A block in which ODEs take a fixed number of steps: zuko's depend on the whole batch, so samples on others."""
+    return replaced(
+        (transforms.FreeFormJacobianTransform, "_call", _integrated),
+        (transforms.FreeFormJacobianTransform, "_inverse", _integrated_back),
+        (transforms.FreeFormJacobianTransform, "call_and_ladj", _integrated_with_volume),
     )
 
 
@@ -88,7 +96,7 @@ def _integrated_back(self: Any, y: Tensor) -> Tensor:
 
 
 def _integrated_with_volume(self: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """``call_and_ladj``: the trace by a directional derivative along every axis.
+    """``call_and_ladj``, likewise.
 
     Raises:
         ExportError: a flow whose trace is an estimate.
@@ -101,17 +109,32 @@ def _integrated_with_volume(self: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     size = x.shape[-1]
 
     def augmented(t: Tensor, state: Tensor) -> Tensor:
-        at = state[..., :size]
-        total = torch.zeros_like(at[..., 0])
-        change = None
-        for axis in torch.eye(size, dtype=x.dtype, device=x.device):
-            change, along = jvp(lambda value: self.f(t, value), at, axis.expand_as(at))
-            total = total + (along * axis).sum(-1)
-        assert change is not None
-        return torch.cat([change, total.unsqueeze(-1)], -1)
+        change, trace = _divergence(lambda value: self.f(t, value), state[..., :size])
+        return torch.cat([change, trace.unsqueeze(-1)], -1)
 
     state = _steps(augmented, self.t0, self.t1, torch.cat([x, torch.zeros_like(x[..., :1])], -1))
     return state[..., :size], state[..., size]
+
+
+def _divergence(velocity: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Velocities ``[n, d]`` and the traces of their Jacobians ``[n]``, by reverse mode."""
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        change = velocity(point)
+        rows = [
+            torch.autograd.grad(change[..., i].sum(), point, retain_graph=True)[0][..., i] for i in range(x.shape[-1])
+        ]
+    return change.detach(), torch.stack(rows).sum(0).detach()
+
+
+def _traced_divergence(velocity: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by a directional derivative along every axis, which can be traced."""
+    total, change = torch.zeros_like(x[..., 0]), None
+    for axis in torch.eye(x.shape[-1], dtype=x.dtype, device=x.device):
+        change, along = jvp(velocity, x, axis.expand_as(x))
+        total = total + (along * axis).sum(-1)
+    assert change is not None
+    return change, total
 
 
 def _steps(f: Callable[[Tensor, Tensor], Tensor], t0: Any, t1: Any, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -12,15 +13,18 @@ from torch import Tensor
 from zuko import transforms
 from zuko.distributions import BoxUniform, DiagNormal
 from zuko.flows import Flow
+from zuko.flows.continuous import FFJTransform
 from zuko.mixtures import GMM
 from zuko.utils import bisection
 
 from zoo import Condition, ExportError, Wrapped
 from zoo.models.contexts import ReceivedCondition
-from zoo.models.interface import Noise
+from zoo.models.interface import DirectModel, Noise
 from zoo.models.mending import replaced
 from zoo.overriding import override
+from zoo.programs import Programs
 from zoo_zuko import mends
+from zoo_zuko.converted import converted
 
 
 def wrapped(flow: Any, event_shape: Sequence[int] | None, context: int | Condition | None) -> Wrapped:
@@ -44,7 +48,8 @@ class _ZukoModel(Wrapped):
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
+        with mends.in_steps():
+            density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
         return density
 
     @override
@@ -104,8 +109,34 @@ class ZukoFlow(_ZukoModel):
 
     @override
     def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        x: Tensor = self.flow.transform(self.context_of_flow(condition)).inv(z)
+        with mends.in_steps():
+            x: Tensor = self.flow.transform(self.context_of_flow(condition)).inv(z)
         return x
+
+    def _converted(self) -> DirectModel | None:
+        """An equal flow of genzoo, where there is one."""
+        if self.support is not None or self.encodes or (self.condition is not None and self.condition.kind != "vector"):
+            return None
+        return converted(self.flow, self.condition)
+
+    @property
+    @override
+    def origin(self) -> Mapping[str, str]:
+        how = {}
+        if any(isinstance(part, FFJTransform) for part in self.flow.modules()):
+            how = {"how": f"the ODE in {mends.STEPS} steps of Dormand-Prince"}
+        elif self._converted() is not None:
+            how = {"how": "sampling is written from its weights, not traced"}
+        return {**super().origin, **how}
+
+    @override
+    def programs(self) -> Programs:
+        programs, ours = super().programs(), self._converted()
+        if ours is None:
+            return programs
+        written = {graph.name: graph.written for graph in ours.programs().graphs}
+        graphs = (dataclasses.replace(graph, written=written.get(graph.name, {})) for graph in programs.graphs)
+        return dataclasses.replace(programs, graphs=tuple(graphs))
 
 
 class ZukoMixture(_ZukoModel):

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx_ir")
 
-from adapter_cases import CASES, CONTEXT  # noqa: E402 - after the checks, and from scripts
+from adapter_cases import CASES, CONTEXT, REFUSED  # noqa: E402 - after the checks, and from scripts
 
 import zoo  # noqa: E402
 from zoo import runtime  # noqa: E402
@@ -15,8 +15,6 @@ from zoo.bundle.differences import relative_difference  # noqa: E402
 
 #: samples amplify rounding where inputs are ten deviations from the mean
 TOLERANCE = 1e-3
-#: what is refused, and how the reason begins
-REFUSED = {"nflows NaiveLinear": "NaiveLinear|NaN|torch.solve"}
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in REFUSED])
@@ -39,6 +37,16 @@ def test_a_bundle_computes_what_the_library_does(name, tmp_path):
             (p,) = bundle.session("log_prob").run({"x": inputs["x"].numpy(), **given}).values()
             assert relative_difference(p, case.score(model, inputs["x"], inputs.get("c")).numpy(), 4.0) < TOLERANCE
     assert bundle.manifest.model["origin"]["library"] == case.library
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_float32_or_the_library_cannot_invert_is_refused(name, tmp_path):
+    case, context = CASES[name]
+    pytest.importorskip(case.library)
+    with pytest.raises(zoo.ProofError, match=r"is not the density of what sample draws|alone than in a batch"):
+        zoo.export(zoo.wrap(case.model(context), context=CONTEXT if context else None), tmp_path / "out")
 
 
 @pytest.mark.parametrize(

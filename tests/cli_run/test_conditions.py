@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.cli._conditions import condition_from, rows_of, served
+from zoo.cli._conditions import composition_from, condition_from, rows_of, served
 from zoo.conditions import Condition, Part
 from zoo.errors import ConditionError
 
@@ -121,3 +121,12 @@ def test_the_density_behind_points_is_that_given_their_parts():
     many = {"state": np.arange(34.0).reshape(17, 2)}
     assert _density(app, model, many, 17, None) is None
     assert _density(app, model, {"state": [1.0, 2.0]}, 4, 2.0) is None
+
+
+def test_a_composition_takes_each_condition_as_condition_does():
+    found = composition_from(EVERY, ["prompt=ab;state=1,2;kind=y:2", "all.json:-.5"], 4)
+    assert [weight for _, weight in found] == [2.0, -0.5]
+    first, second = (EVERY.arrays(value, 4) for value, _ in found)
+    np.testing.assert_array_equal(first["state"], [[1, 2]] * 4)
+    np.testing.assert_array_equal(first["kind"], [1] * 4)
+    np.testing.assert_array_equal(second["kind"], [0, 0, 1, 1])

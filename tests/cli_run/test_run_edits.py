@@ -67,6 +67,19 @@ def test_negative_interval_and_previews(zoo, classes, tmp_path):
     assert np.load(tmp_path / "p.npy").shape == (3, 10, 1, 2, 2)
 
 
+def test_a_composition_of_classes(zoo, classes, tmp_path):
+    composition = ("--compose", "low:1.5", "--compose", "2:-0.25")
+    told = json.loads(done(zoo("run", classes, "-n", 3, "--seed", 1, *composition, "-o", "x.npz", "--json")).stdout)
+    assert (told["compose"], told["guidance"]) == (["low:1.5", "2:-0.25"], None)
+    expected = load(classes, "cpu").sample(3, seed=1, compose=[(0, 1.5), (2, -0.25)])
+    with np.load(tmp_path / "x.npz") as written:
+        np.testing.assert_array_equal(written["samples"], expected)
+        assert "condition" not in written  # none of them is that of the samples
+    done(zoo("run", classes, "-n", 3, "--seed", 1, *composition, "--stop-after", 4, "-o", "half.safetensors"))
+    done(zoo("run", classes, "--resume", "half.safetensors", "-o", "y.npy"))
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -77,6 +90,10 @@ def test_negative_interval_and_previews(zoo, classes, tmp_path):
         (["--guidance-interval", "3"], "two noise levels"),
         (["--guidance-rescale", "2"], "rescale lies in [0, 1]"),
         (["--negative", "low", "--guidance", "1"], "no effect without guidance"),
+        (["--compose", "low"], "--compose takes CONDITION:WEIGHT, such as 3:1.5, not 'low'"),
+        (["--compose", "low:nan"], "not 'low:nan'"),
+        (["--compose", "low:1", "--class", "1"], "--class and --compose exclude each other"),
+        (["--compose", "low:1", "--guidance", "2"], "exclude each other"),
         (["--stop-after", "3"], "needs -o"),
         (["--resume", "s.safetensors", "--seed", "1"], "--resume and --seed exclude each other"),
         (["--encode", "i.npy", "-n", "3"], "--encode and -n exclude each other"),

@@ -387,3 +387,22 @@ def test_nobody_asks_of_which_kind_a_program_is():
         if asks_for_a_kind_of_program(node)
     ]
     assert len(asking) <= 3, asking
+
+
+def numbered(source):
+    """Lines of handlers of errors of the system that put the exception itself, with its number, into a text."""
+    for node in ast.walk(parsed(source)):
+        if not isinstance(node, ast.ExceptHandler) or node.name is None or node.type is None:
+            continue
+        caught = {each.id for each in ast.walk(node.type) if isinstance(each, ast.Name)}
+        if caught & {"OSError", "FileNotFoundError", "PermissionError"}:
+            for part in ast.walk(node):
+                if isinstance(part, ast.FormattedValue) and ast.unparse(part.value) == node.name:
+                    yield part.lineno
+
+
+def test_no_message_has_the_number_of_an_error():
+    probe = "try: f()\nexcept (OSError, ValueError) as e:\n    raise E(f'{e}')\n"
+    assert list(numbered(probe)) == [3]
+    told = {name(path): lines for path in (*HOST, *BUILT_IN) if (lines := list(numbered(path.read_text("utf-8"))))}
+    assert told == {}

@@ -137,3 +137,20 @@ def test_a_shell_completes_names_without_importing_them(zoo_command, install):
     asked = {"_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": "zoo h", "COMP_CWORD": "1"}
     # `python -m zoo` is the program `zoo` to click
     assert "plain,hello" in zoo_command(environment=asked).stdout
+
+
+def test_export_without_torch_copies_the_proven_bundle(site, zoo_command, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from zoo import installed
+
+    (site.folder / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    told = zoo_command.json("export", "circles-maf", "-o", "copy", check=0)
+    bundle = installed().model("circles-maf").bundle_path
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "copy").iterdir()
+    }
+    assert told["proof"]["cases"] > 0
+    for other in (["--opset", "17"], ["--dtype", "float16"]):
+        error = zoo_command.json("export", "circles-maf", "-o", "other", *other, check=1)["error"]
+        assert error["type"] == "MissingDependencyError"
+        assert not (tmp_path / "other").exists()

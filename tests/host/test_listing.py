@@ -1,11 +1,16 @@
 """The commands list, show and plugins: what they say, and that they import nothing to say it."""
 
+import importlib
 import json
 import re
+import sys
 
 import pytest
 
 from zoo.registry.cards import CARD_FILE
+
+#: what the command lists, by the words for it
+PLURALS = list(importlib.import_module("zoo.cli.list").PLURALS)
 
 MODELS = """
     from pathlib import Path
@@ -262,3 +267,30 @@ def test_without_torch_everything_is_listed_and_says_what_it_lacks(zoo_command, 
     assert lacks["gaussian"] == "needs torch: pip install 'genzoo[torch]'"
     assert zoo_command.json("list", "--architectures", "--installed", check=0)["architectures"] == []
     assert "needs torch" in zoo_command("show", "gaussian", check=0).stdout
+
+
+@pytest.mark.parametrize("plural", PLURALS)
+def test_80_columns_show_every_name_whole(plural, capsys, monkeypatch):
+    from zoo.cli import cli
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["list", plural], standalone_mode=False) == 0
+    out = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    lines = out.splitlines()
+    assert max(map(len, lines), default=0) <= 80
+    names = [line.split()[0] for line in lines if line.startswith(" ") and line.strip() and line[1] not in " ─"]
+    assert cli.main(["list", plural, "--names"], standalone_mode=False) == 0
+    assert names[1:] == capsys.readouterr().out.split()
+
+
+def test_a_kind_of_thing_is_listed_by_its_word(zoo_command):
+    for word in ("importers", "samplers"):
+        assert zoo_command("list", word, check=0).stdout == zoo_command("list", f"--{word}", check=0).stdout
+
+
+def test_summaries_are_searched_and_what_else_matches_is_told(zoo_command):
+    assert zoo_command("list", "handwritten", "--names", check=0).stdout.split()[:2] == ["digits-nsf", "mnist-glow"]
+    done = zoo_command("list", "unipc", check=0)
+    assert done.stdout == ""
+    assert "these match: 1 sampler (`zoo list --all unipc`)" in done.stderr

@@ -56,3 +56,25 @@ def test_numbers():
     assert [count(n) for n in (0, 7, 950, 12_345, 1_250_000, 3_000_000_000)] == ["", "7", "950", "12.3k", "1.25M", "3G"]
     assert [size(n) for n in (0, 7, 999, 1_500, 1_250_000)] == ["", "7 B", "999 B", "1.5 kB", "1.25 MB"]
     assert (shape([1, 28, 28]), shape([2]), shape([])) == ("1×28×28", "2", "scalar")
+
+
+def test_no_color_leaves_no_style_at_all(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    table(HEADERS, ROWS, title="Things")
+    assert "\x1b[1m" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    table(HEADERS, ROWS, title="Things")
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_does_without_columns_that_can_be_spared(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    table(["name", "size", "data"], [["a-name-of-23-characters", "1.5 MB", "moons"]], spare=("data", "size"))
+    out, err = capsys.readouterr()
+    assert "a-name-of-23-characters" in out
+    assert "1.5 MB" in out
+    assert "moons" not in out
+    assert "without data" in err

@@ -118,7 +118,7 @@ def test_pyplot_is_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("draw", "shape", "sizes"), [(draw_scatter, (9, 2), (30, 240)), (draw_histogram, (9,), (75, 600))]
+    ("draw", "shape", "sizes"), [(draw_scatter, (900, 2), (30, 240)), (draw_histogram, (900,), (75, 600))]
 )
 def test_a_density_that_takes_long_is_coarse(draw, shape, sizes):
     asked = []
@@ -138,3 +138,72 @@ def test_a_density_that_takes_long_is_coarse(draw, shape, sizes):
     dimensions = len(shape)
     assert longest[0.0] <= sizes[0] ** dimensions < longest[None] <= sizes[1] ** dimensions
     assert longest[1e9] == longest[None]
+
+
+def limits(monkeypatch, draw, samples, density=None):
+    """The limits of both axes and the title of a picture."""
+    from zoo.render import points
+
+    kept = []
+    monkeypatch.setattr(points, "_save", lambda figure: kept.append(figure) or b"")
+    draw(samples, density, None)
+    (axes,) = kept[0].axes
+    return axes.get_xlim(), axes.get_ylim(), axes.get_title(loc="right")
+
+
+def test_outliers_do_not_shrink_a_picture_and_are_counted(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(1000, 2)).astype(np.float32)
+    x[:3] = [[1e4, 0], [0, -1e4], [1e4, 1e4]]
+    (left, right), (bottom, top), told = limits(monkeypatch, draw_scatter, x)
+    assert -8 < left < -2.5 < 2.5 < right < 8
+    assert -8 < bottom < -2.5 < 2.5 < top < 8
+    assert told == "3 of 1000 outside"
+    (left, right), _, told = limits(monkeypatch, draw_histogram, x[:, 0])
+    assert -8 < left < right < 8
+    assert told == "2 of 1000 outside"
+    # no outliers, no cut: a mode of 1% stays, and so do few points
+    x[:3] = 0
+    x[:10] += 50
+    assert limits(monkeypatch, draw_scatter, x)[0][1] > 50
+    assert limits(monkeypatch, draw_scatter, x[:12])[0][1] > 50
+    assert limits(monkeypatch, draw_scatter, x)[2] == ""
+
+
+def test_few_samples_do_not_clip_their_density(monkeypatch):
+    def normal(points):
+        return -0.5 * (points.astype(np.float64) ** 2).reshape(len(points), -1).sum(1)
+
+    for n in (1, 2, 5):
+        x = np.full((n, 2), 0.1, np.float32) + np.arange(n, dtype=np.float32)[:, None] / 10
+        (left, right), (bottom, top), _ = limits(monkeypatch, draw_scatter, x, normal)
+        assert max(left, bottom) < -2.5 < 2.5 < min(right, top)
+        (left, right), _, _ = limits(monkeypatch, draw_histogram, x[:, 0], normal)
+        assert left < -2.5 < 2.5 < right
+
+
+@pytest.mark.parametrize("n", [1, 3, 7])
+def test_spectrograms_have_one_size(monkeypatch, n):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from zoo.render.spectrograms import draw_recordings
+
+    boxes = []
+
+    def kept(figure, *args, **options):
+        figure.draw_without_rendering()
+        boxes.extend(axes.get_position().size for axes in figure.axes if axes.images)
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    draw_recordings(np.random.default_rng(0).normal(size=(n, 1, 800)) / 9, 8000)
+    assert len(boxes) == n
+    np.testing.assert_allclose(boxes, [boxes[0]] * n, rtol=1e-6)
+
+
+def test_the_ends_of_a_recording_do_not_look_like_clicks():
+    from zoo.render.spectrograms import spectrogram
+
+    x = 0.3 + 0.1 * np.sin(2 * np.pi * 1000 * np.arange(4000) / 8000)  # a tone that ends suddenly, and is off zero
+    picture = spectrogram(x, 8000)
+    high = picture[picture.shape[0] // 2 :]  # frequencies that the tone does not have
+    assert high[:, [0, -1]].max() < picture[16].max() - 30  # row 16 is 1 kHz

@@ -61,6 +61,28 @@ CASES = {
 }
 
 
+def test_the_single_file_composes_as_the_runtime():
+    found = python_target_model(BUNDLES / "policy")
+    model = load(BUNDLES / "policy", "cpu")
+    first, second = {"state": [4.0, 6.0], "prompt": "ab"}, {"state": [1.0, 2.0], "prompt": "cabba"}
+    for weights in ((1.5, -0.75), (0.5, 0.5), (2.0, 0.0)):
+        compose = list(zip((first, second), weights, strict=True))
+        np.testing.assert_allclose(
+            found.sample(3, seed=5, compose=compose), model.sample(3, seed=5, compose=compose), rtol=1e-4, atol=1e-4
+        )
+    with pytest.raises(ValueError, match="compose has its conditions and weights"):
+        found.sample(3, condition=first, compose=[(first, 1.0)])
+
+
+def python_target_model(folder):
+    """A bundle in the single-file program."""
+    file = Path(python_target.__file__).parent / "files" / "sample.py"
+    spec = importlib.util.spec_from_file_location("single_file", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Model(folder)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_samples_are_those_of_the_runtime(program, case, tmp_path):
     name, condition, arguments, options = CASES[case]

@@ -60,6 +60,16 @@ CASES = {
         one(small.instructed(1)),
         {"guidance": 3, "negative": {"state": [1.0, 2.0], "prompt": "cabba"}},
     ),
+    "policy, a composition": (
+        "policy",
+        None,
+        {"compose": [({"state": [4.0, 6.0], "prompt": "ab"}, 1.5), ({"state": [1.0, 2.0], "prompt": "cabba"}, -0.75)]},
+    ),
+    "policy, a mixture that needs no null": (
+        "policy",
+        None,
+        {"compose": [({"state": [4.0, 6.0]}, 0.7), ({"state": [1.0, 2.0]}, 0.2), ({"state": [6.0, 2.0]}, 0.1)]},
+    ),
     "policy, away from a shorter prompt": (
         "policy",
         small.instructed(3),
@@ -74,7 +84,7 @@ def test_node_draws_what_python_draws(both, node, case):
     package, model = both(name)
     n = 4 if case.startswith("posterior") else 3
     expected = model.sample(n, seed=3, condition=condition, **options)
-    condition = listed(condition)
+    condition = condition and listed(condition)
     same(node(package, SAMPLE, n=n, options={"condition": condition, **options}), expected)
     same(node(package, SAMPLE, n=n, options={"condition": condition, "batchSize": 2, **options}), expected)
 

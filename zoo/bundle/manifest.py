@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import records, schema
+from zoo.bundle.nearby import MANIFEST, hint_of
 from zoo.bundle.plain import opened
 from zoo.conditions import Condition
 from zoo.density import Density, cannot_sample
@@ -27,7 +28,6 @@ from zoo.modality import describe as describe_modality
 from zoo.programs import Fused, Program, describe, fused_from, program_from
 from zoo.programs.ports import Port
 
-MANIFEST = "manifest.json"
 FORMAT = "genzoo-bundle"
 #: the newest version of the format, and those that are read
 VERSION, VERSIONS = 2, (1, 2)
@@ -258,7 +258,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = Path(folder) / MANIFEST
     if not os.path.lexists(path):
-        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}")
+        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}", hint=hint_of(Path(folder)))
     with opened(path) as (file, size):
         if size > _MAX_BYTES:
             raise BundleError(f"{path} is too large for a manifest: it has {size} bytes")

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import PurePath
@@ -19,12 +20,16 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from zoo.cli._streams import abandon, stdout_on
 from zoo.cli._text import echo
 from zoo.printable import printable
 
 if TYPE_CHECKING:
     from zoo.counts import Progress
     from zoo.registry import Registry
+
+#: seconds until progress is told on stderr that is not a terminal, and until it is told again
+FIRST_LINE, NEXT_LINE = 10.0, 30.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,8 +43,10 @@ class App:
         json: whether stdout gets one JSON document and nothing else.
         no_plugins: whether only the built-in plugins are loaded.
         disabled: names of plugins that are not loaded.
+        arguments: the command line, without the name of the program.
         plugin: the plugin whose command is run; empty for a built-in one.
         emitted: whether the JSON document has been written.
+        stdout: where that is written, once it is known.
     """
 
     def __init__(self) -> None:
@@ -48,9 +55,10 @@ class App:
         self.json = False
         self.no_plugins = False
         self.disabled: frozenset[str] = frozenset()
+        self.arguments: list[str] = []
         self.plugin = ""
         self.emitted = False
-        self._stdout: IO[str] | None = None
+        self.stdout: IO[str] | None = None
 
     @cached_property
     def registry(self) -> Registry:
@@ -75,17 +83,19 @@ class App:
     def emit(self, value: object) -> None:
         """The command's one JSON document, on stdout. Numbers that are not finite become null."""
         self.emitted = True
-        print(json.dumps(plain(value), indent=2), file=self._stdout or sys.stdout, flush=True)
+        print(json.dumps(plain(value), indent=2), file=self.stdout or sys.stdout, flush=True)
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int) -> Iterator[Progress]:
-        """Show the progress of long work, with its rate and remaining time, if stderr is a terminal; else nothing.
+        """Show the progress of long work, with its rate and remaining time: a bar on a terminal, else lines.
+
+        Lines begin after :data:`FIRST_LINE` seconds and come every :data:`NEXT_LINE` seconds.
 
         Yields:
             ``update(done, total)``.
         """
         if self.quiet or not sys.stderr.isatty():
-            yield lambda done, total: None
+            yield (lambda done, total: None) if self.quiet else _Lines(label, self.say).update
             return
         from rich import progress
         from rich.console import Console
@@ -109,23 +119,48 @@ class App:
             try:
                 number = outer.fileno()
             except (OSError, ValueError):  # not a file: a test's or a notebook's stdout
-                self._stdout = outer
+                self.stdout = outer
             else:
                 # by file descriptor too, since C libraries and child processes bypass sys.stdout
                 outer.flush()
-                self._stdout = os.fdopen(os.dup(number), "w", encoding="utf-8", closefd=True)
+                self.stdout = stdout_on(os.dup(number))
                 os.dup2(2, number)
-                stack.callback(_restore, self._stdout, number)
+                stack.callback(_restore, self.stdout, number)
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
             try:
                 yield
             finally:
-                self._stdout.flush()
+                abandon(self.stdout)
+
+
+class _Lines:
+    """Progress as a line now and then, for stderr that is a file or a pipe."""
+
+    def __init__(self, label: str, say: Callable[[str], None]) -> None:
+        self._label, self._say = label, say
+        self._begin = time.monotonic()
+        self._next = self._begin + FIRST_LINE
+
+    def update(self, done: int, total: int) -> None:
+        """Say how far it is, if it is time to."""
+        now = time.monotonic()
+        if now < self._next or not 0 < done < total:
+            return
+        self._next = now + NEXT_LINE
+        left = (now - self._begin) * (total - done) / done
+        self._say(f"{self._label}: {done:,} of {total:,}, about {_duration(left)} left")
+
+
+def _duration(seconds: float) -> str:
+    """``40 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _restore(saved: IO[str], number: int) -> None:
     os.dup2(saved.fileno(), number)
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         saved.close()
 
 

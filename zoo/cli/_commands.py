@@ -16,4 +16,5 @@ COMMANDS = {
     "train": "Train a model.",
     "plugins": "List the installed plugins.",
     "doctor": "Check this installation.",
+    "completion": "Print what makes a shell complete commands, options and names.",
 }

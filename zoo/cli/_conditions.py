@@ -7,9 +7,10 @@ each value, one value after the other.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +18,10 @@ from numpy.typing import ArrayLike
 from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike, Part, StoredCondition
 from zoo.errors import ConditionError, UsageError
+from zoo.files import reason_of
+
+if TYPE_CHECKING:
+    from zoo.samplers.options import Composition
 
 _LARGEST_JSON = 64 << 20
 #: files that may hold several parts by their names
@@ -126,6 +131,28 @@ def negative_from(condition: Condition, texts: Sequence[str]) -> ConditionLike:
     return condition.index(texts[0])
 
 
+def composition_from(condition: Condition, texts: Sequence[str], n: int) -> Composition:
+    """What ``--compose`` stands for: for each a condition of ``n`` samples as for ``--condition``, and its weight.
+
+    Raises:
+        UsageError: a text without a weight; and as :func:`condition_from`.
+        ConditionError, DataError: likewise.
+    """
+    composition = []
+    for text in texts:
+        value, _, weight = text.rpartition(":")
+        try:
+            number = float(weight)
+        except ValueError:
+            number = math.nan
+        if not value or not math.isfinite(number):
+            raise UsageError(f"--compose takes CONDITION:WEIGHT, such as 3:1.5, not {text!r}")
+        given = condition_from(condition, [value] if condition.plain else value.split(";"), "--compose")
+        served_all = served(condition, given, n)
+        composition.append((condition.array(served_all, n) if condition.plain else served_all, number))
+    return composition
+
+
 def condition_of_file(condition: Condition, stored: StoredCondition, n: int) -> ConditionLike:
     """The condition of ``n`` samples that a file holds beside its data.
 
@@ -170,7 +197,7 @@ def _read(part: Part, path: Path) -> ArrayLike:
         low, high = (0.0 if part.minimum is None else part.minimum), (255.0 if part.maximum is None else part.maximum)
         shape = tuple(int(size) for size in part.shape)
         shades, _ = read_samples(path, shape, pictures=True)
-        pixels: Array = low + (high - low) / 255.0 * shades[0].astype(np.float64)
+        pixels: Array = low + (high - low) / 255.0 * (shades if len(shades) > 1 else shades[0]).astype(np.float64)
         return pixels.astype(np.float32)
     if path.suffix.lower() == ".json":
         value: ArrayLike = _json(path)
@@ -183,7 +210,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise ConditionError(f"cannot read {path}: {error}") from error
+        raise ConditionError(f"cannot read {path}: {reason_of(error)}") from error
 
 
 def _json(path: Path) -> Any:
@@ -193,4 +220,4 @@ def _json(path: Path) -> Any:
             raise ConditionError(f"{path} is too large for a condition in JSON")
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConditionError(f"cannot read {path}: {error}") from error
+        raise ConditionError(f"cannot read {path}: {reason_of(error)}") from error

@@ -1,12 +1,12 @@
 """Ending a command: every exception becomes an exit code, one sentence on stderr and, with ``--json``, a document.
 
-Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 130 interrupted.
+Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from collections.abc import Callable
 import click
 
 from zoo.cli._app import App
+from zoo.cli._streams import StdoutError, Terminated, abandon
 from zoo.cli._text import echo
 from zoo.errors import ZooError
 
@@ -29,9 +30,6 @@ def guarded(app: App, work: Callable[[], object]) -> int:
     except ZooError as error:
         _tell(app, type(error).__name__, str(error), error.hint)
         return error.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        echo(error.ctx.get_help() if error.ctx else "", err=True, lines=True)
-        return 2
     except click.UsageError as error:
         if error.ctx is not None:
             echo(error.ctx.get_usage(), err=True, lines=True)
@@ -41,14 +39,13 @@ def guarded(app: App, work: Callable[[], object]) -> int:
     except click.ClickException as error:
         _tell(app, type(error).__name__, error.format_message(), None)
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _tell(app, "Interrupted", "interrupted", None)
-        return INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as error:
+        return _interrupted(app, error.__cause__ if isinstance(error, click.Abort) else error)
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            _close_quietly()
-            return 1
-        _unexpected(app, error)
+        if isinstance(error, StdoutError) or error.errno == errno.EPIPE:
+            _stdout_failed(app, error)
+        else:
+            _unexpected(app, error)
     except Exception as error:
         _unexpected(app, error)
     return 1
@@ -60,8 +57,13 @@ def _tell(app: App, kind: str, message: str, hint: str | None) -> None:
     echo(f"Error: {message}", err=True)
     if hint:
         echo(hint, err=True)
+    _document(app, kind, message, hint)
+
+
+def _document(app: App, kind: str, message: str, hint: str | None) -> None:
     if app.json and not app.emitted:
-        app.emit({"error": {"type": kind, "message": message, "hint": hint}})
+        with contextlib.suppress(OSError):  # stdout may be what failed
+            app.emit({"error": {"type": kind, "message": message, "hint": hint}})
 
 
 def _unexpected(app: App, error: Exception) -> None:
@@ -71,12 +73,20 @@ def _unexpected(app: App, error: Exception) -> None:
     _tell(app, "InternalError", f"internal error{whose and f' {whose}'}: {told}", None if app.debug else hint)
 
 
-def _close_quietly() -> None:
-    """The reader of the pipe is gone: avoid an error message when Python finally flushes stdout."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (BrokenPipeError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream.fileno())
-            os.close(null)
+def _interrupted(app: App, cause: BaseException | None) -> int:
+    """Say so, unless the command has said it itself (an exception with arguments says what was kept)."""
+    ended = isinstance(cause, Terminated)
+    if ended or not (cause and cause.args):
+        _tell(app, "Interrupted", "terminated" if ended else "interrupted", None)
+    else:
+        _document(app, "Interrupted", str(cause), None)
+    return cause.code if isinstance(cause, Terminated) else INTERRUPTED
+
+
+def _stdout_failed(app: App, failure: OSError) -> None:
+    """Say that stdout cannot be written, unless its reader has left."""
+    for stream in (app.stdout, sys.stdout):
+        abandon(stream)
+    if failure.errno != errno.EPIPE:
+        reason = "it is closed" if failure.errno == errno.EBADF else (failure.strerror or "it failed").lower()
+        _tell(app, "OutputError", f"cannot write to stdout: {reason}", None)

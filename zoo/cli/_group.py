@@ -18,6 +18,7 @@ from click.shell_completion import CompletionItem
 from zoo.cli._app import App
 from zoo.cli._commands import COMMANDS
 from zoo.cli._errors import guarded
+from zoo.cli._streams import own_streams, terminable
 from zoo.errors import PluginError
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class LazyGroup(click.Group):
         """Run a command line and exit with its code; errors are reported by :mod:`zoo.cli._errors`."""
         arguments = list(sys.argv[1:] if args is None else args)
         app = App()
+        app.arguments = arguments
         # checked here already, so that errors in the command line itself are JSON too
         before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
         app.json = "--json" in before_dashes
@@ -110,7 +112,7 @@ class LazyGroup(click.Group):
                 **extra,
             )
 
-        with app.own_stdout() if app.json else contextlib.nullcontext():
+        with terminable(), app.own_stdout() if app.json else contextlib.nullcontext():
             code = guarded(app, work)
         if not standalone_mode:
             return code
@@ -152,7 +154,9 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
         context.exit()
 
 
-@click.group("zoo", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "zoo", cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--no-plugins",
     "no_plugins",
@@ -163,17 +167,21 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
-def cli(no_plugins: tuple[str, ...], debug: bool, quiet: bool) -> None:
+@click.pass_context
+def cli(context: click.Context, no_plugins: tuple[str, ...], debug: bool, quiet: bool) -> None:
     """A zoo of flow and diffusion models that leave PyTorch.
 
     MODEL, wherever a command takes one, is the name of a model that `zoo list` shows, or the path of a model's folder
     or of an exported bundle.
 
-    Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 130 interrupted.
+    Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 130 interrupted, 143 terminated.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main() -> NoReturn:
     """Entry point of the console script."""
+    own_streams()
     cli.main(prog_name="zoo")
     raise AssertionError("unreachable")

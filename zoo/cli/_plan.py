@@ -13,7 +13,8 @@ import numpy as np
 from zoo.arrays import Array
 from zoo.cli import _editing as editing
 from zoo.cli._app import App
-from zoo.cli._conditions import condition_of_file, negative_from
+from zoo.cli._conditions import composition_from, condition_of_file, negative_from
+from zoo.cli._piping import named
 from zoo.cli._request import Request, condition_of, file_name
 from zoo.errors import UnknownNameError, UsageError
 from zoo.modality import Text
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from zoo.models.sources import Facts, Source
     from zoo.runtime import BundledModel
     from zoo.samplers import Guidance, StepTable
+    from zoo.samplers.options import Composition
     from zoo.samplers.state import SamplerState
 
 
@@ -132,13 +134,16 @@ def output_of(facts: Facts, request: Request) -> Path:
     from zoo.render import check_output, default_suffix
     from zoo.render.files import check_writable
 
+    if request.previews is not None:
+        check_output(request.previews, facts.event_shape, facts.modality, replace=request.force)
+    if request.to_stdout:
+        return Path(named(request, facts))
+
     output = request.output or Path(file_name(facts.name) + default_suffix(facts.event_shape, facts.modality))
     if request.stop_after is None:
         check_output(output, facts.event_shape, facts.modality, replace=request.force)
     else:
         check_writable(output, replace=request.force)
-    if request.previews is not None:
-        check_output(request.previews, facts.event_shape, facts.modality, replace=request.force)
     return output
 
 
@@ -210,6 +215,7 @@ class Guiding(TypedDict, total=False):
 
     guidance: Guidance
     negative: ConditionLike
+    compose: Composition
 
 
 def guiding_of(model: BundledModel, wanted: Wanted) -> Guiding:
@@ -226,9 +232,13 @@ def guiding_of(model: BundledModel, wanted: Wanted) -> Guiding:
     if request.negative is not None:
         if facts.condition is None:
             raise UsageError(f"{facts.name} takes no condition, so there is no class to guide away from")
-        if (default if guidance is None else guidance.weight) == 1.0:
+        if request.compose is None and (default if guidance is None else guidance.weight) == 1.0:
             raise UsageError("--negative has no effect without guidance", hint="Give a weight, e.g. --guidance 2.")
         guiding["negative"] = negative_from(facts.condition, request.negative)
+    if request.compose is not None:
+        if facts.condition is None:
+            raise UsageError(f"{facts.name} takes no condition, so there is nothing to compose")
+        guiding["compose"] = composition_from(facts.condition, request.compose, wanted.n)
     return guiding
 
 
@@ -272,8 +282,8 @@ def _edits(model: BundledModel, wanted: Wanted, guiding: Guiding, table: StepTab
     stated = {name: value for name, value in edits.items() if value is not None}
     if table is None:  # the model refuses what it cannot take
         return {**stated, **wanted.request.options, **guiding}
-    negative = {name: value for name, value in guiding.items() if name == "negative"}
-    return {**stated, **negative, "sampler": table}
+    towards = {name: value for name, value in guiding.items() if name != "guidance"}  # that is in the table
+    return {**stated, **towards, "sampler": table}
 
 
 def _seed(app: App, wanted: Wanted) -> int:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from zoo.models.sources import Facts
     from zoo.runtime import Device
 
+#: stands for stdout as the output, and for stdin as data
+STDOUT = Path("-")
 #: in bytes, leaving room for suffixes of temporary files below the 255 that file systems allow
 _MAX_FILE_NAME = 150
 
@@ -32,6 +34,7 @@ class Request:
     guidance_interval: str | None
     guidance_rescale: float | None
     negative: tuple[str, ...] | None
+    compose: tuple[str, ...] | None
     init: Path | None
     strength: float | None
     mask: Path | None
@@ -46,6 +49,7 @@ class Request:
     classes: tuple[str, ...]
     condition: tuple[str, ...]
     output: Path | None
+    form: str | None
     log_prob: Path | None
     fused: bool
     provider: str
@@ -55,6 +59,11 @@ class Request:
     tf32: bool
     provider_options: dict[str, Any]
     force: bool
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the output is stdout."""
+        return self.output == STDOUT
 
     @property
     def device(self) -> Device:
@@ -75,15 +84,20 @@ class Request:
 
 #: options that start a run or change its course
 _STARTING = ("init", "strength", "mask", "noise", "interpolate")
-_GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative")
+_GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative", "compose")
 SAMPLING_ONLY = ("n", "sampler", *_GUIDING, *_STARTING, "encode", "previews", "density", "stop_after", "resume")
 #: option -> options that it excludes
 _EXCLUDED = {
     "encode": ("n", "seed", "sampler", *_GUIDING, *_STARTING, "previews", "density", "stop_after", "resume"),
     "resume": ("n", "seed", "sampler", "steps", *_GUIDING, *_STARTING, "condition"),
-    "interpolate": ("mask", "strength", "stop_after"),
+    "interpolate": ("mask", "strength", "stop_after", "compose"),
+    "compose": ("guidance", "guidance_interval", "guidance_rescale", "condition"),
     "noise": ("init",),
 }
+
+
+#: options whose data may come from stdin
+PIPED = ("init", "mask", "encode", "noise", "log_prob")
 
 
 def flag(name: str) -> str:
@@ -108,6 +122,8 @@ def check_request(request: Request) -> None:
 def _check_exclusive(request: Request) -> None:
     if request.classes and request.condition:
         raise UsageError("--class and --condition exclude each other")
+    if request.classes and request.compose:
+        raise UsageError("--class and --compose exclude each other")
     for name, others in _EXCLUDED.items():
         if getattr(request, name) is None:
             continue
@@ -137,6 +153,12 @@ def _check_edits(request: Request) -> None:
 def _check_files(request: Request) -> None:
     from zoo.render.formats import is_picture
 
+    piped = [name for name in PIPED if getattr(request, name) == STDOUT]
+    if len(piped) > 1:
+        raise UsageError(f"{' and '.join(map(flag, piped))} cannot both read stdin")
+    if request.form is not None and not piped and not request.to_stdout:
+        raise UsageError("--format is for -, which has no extension", hint="A file has the format of its extension.")
+
     if request.stop_after is not None and (request.output is None or request.output.suffix != ".safetensors"):
         raise UsageError("--stop-after writes a state, so it needs -o with a file named .safetensors")
     if request.encode is not None and request.output is not None and request.output.suffix in (".png", ".csv"):
@@ -162,6 +184,8 @@ def condition_of(
     ``--noise``.
     """
     n = count if request.n is None else request.n
+    if request.compose:
+        return _default_count(facts, in_turn=False) if n is None else n, None
     if n is None and request.condition and facts.condition is not None:
         n = rows_of(facts.condition, condition_from(facts.condition, request.condition))
     if n is None:

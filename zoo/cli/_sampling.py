@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 
 from zoo.arrays import Array
 from zoo.cli import _editing as editing
+from zoo.cli._again import command_of
 from zoo.cli._app import App
 from zoo.cli._conditions import condition_of_file
 from zoo.cli._opening import open_model, warn_of_fallback
+from zoo.cli._piping import to_stdout
 from zoo.cli._plan import Plan, check_sampler, guiding_of, output_of, plan_of, wanted_of
 from zoo.cli._request import Request, file_name, given_condition
 
 if TYPE_CHECKING:
     from zoo.conditions import Condition, ConditionLike
     from zoo.models.sources import Facts, Source
+    from zoo.programs import Program
     from zoo.render.files import Density, Extras
     from zoo.runtime import BundledModel
     from zoo.samplers.runs import Preview
@@ -58,7 +61,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         table = wanted.inputs.table
     else:
         strength = request.strength or None  # at strength 0 nothing is run, whatever the table
-        guidance = guiding.get("guidance")
+        guidance = guiding.get("guidance", None if request.compose is None else 1.0)  # a composition has its weights
         table = model.table(request.sampler, request.steps, guidance, strength=strength, **request.options)
     plan = plan_of(app, model, wanted, guiding, table, output)
     warn_of_fallback(app, model.session().fallback)
@@ -67,8 +70,10 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     with app.progress(f"sampling {facts.name}", 1) as update:
         samples = plan.draw(batch_size=request.batch_size, progress=update, preview=preview)
     drawn = _Drawn(samples, previews, model.provider, time.perf_counter() - begin)
-    extras = _extras(model, facts, request, plan, drawn)
-    if drawn.samples is not None:
+    extras = _extras(app, model, facts, request, plan, drawn)
+    if drawn.samples is not None and request.to_stdout:
+        to_stdout(drawn.samples, output.name, extras)
+    elif drawn.samples is not None:
         write(drawn.samples, output, extras, replace=request.force)
     _report(app, model, request, plan, drawn, extras, output)
     if drawn.samples is not None and _shows_density(facts, request, output):
@@ -88,10 +93,20 @@ def _previews(model: BundledModel, plan: Plan) -> tuple[Array, Preview]:
 
 
 #: options that change the distribution of samples
-_EDITS = ("guidance_interval", "guidance_rescale", "negative", "init", "strength", "mask", "noise", "interpolate")
+_EDITS = (
+    "guidance_interval",
+    "guidance_rescale",
+    "negative",
+    "compose",
+    "init",
+    "strength",
+    "mask",
+    "noise",
+    "interpolate",
+)
 
 
-def _extras(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> Extras:
+def _extras(app: App, model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn: _Drawn) -> Extras:
     """The metadata that files of samples hold."""
     from zoo.render.files import Extras
 
@@ -102,8 +117,20 @@ def _extras(model: BundledModel, facts: Facts, request: Request, plan: Plan, dra
         model.modality,
         columns=request.interpolate,
         length=model.manifest.length,
-        about=_told(model, facts, request, plan, drawn),
+        value_range=_shown_range(model),
+        about={**_told(model, facts, request, plan, drawn), "command": command_of(app.arguments, _seed(request, plan))},
     )
+
+
+def _seed(request: Request, plan: Plan) -> int | None:
+    """The seed to state; the state of a run that is resumed has it."""
+    return plan.seed if request.resume is None else None
+
+
+def _shown_range(model: BundledModel) -> tuple[float, float] | None:
+    """What is black and white in a picture, so that it reads back as the same numbers; None where levels say it."""
+    bounds = model.manifest.main.data_range
+    return None if model.levels is not None or bounds is None else (float(bounds[0]), float(bounds[1]))
 
 
 def _report(
@@ -111,7 +138,8 @@ def _report(
 ) -> None:
     """Say what was written, and how fast it was drawn."""
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
-    app.say(f"wrote {output}: {plan.n} samples on {drawn.provider} in {rate}")
+    where, many = "to stdout" if request.to_stdout else output, f"{plan.n} sample{'s' * (plan.n != 1)}"
+    app.say(f"wrote {where}: {many} on {drawn.provider} in {rate}")
     if app.json:
         app.emit({**extras.about, "fallback": model.fallback, "output": str(output), "seconds": drawn.seconds})
 
@@ -132,7 +160,7 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         "seed": plan.seed,
         "sampler": None if request.resume else request.sampler or (program and program.sampler),
         "steps": (program and program.steps) if plan.table is None else len(plan.table),
-        "guidance": (program and program.guidance) if plan.table is None else plan.guidance,
+        "guidance": _guidance(program, request, plan),
         "options": request.options,
         "provider": drawn.provider,
     }
@@ -140,9 +168,18 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
     edits = {name: value for name, value in values.items() if value is not None}
     if request.negative is not None:
         edits["negative"] = request.negative[0] if len(request.negative) == 1 else list(request.negative)
+    if request.compose is not None:
+        edits["compose"] = list(request.compose)
     if request.condition and facts.condition is not None and not facts.condition.plain:
         edits["condition"] = list(request.condition)
     return told | {name: str(value) if isinstance(value, Path) else value for name, value in edits.items()}
+
+
+def _guidance(program: Program | None, request: Request, plan: Plan) -> float | None:
+    """The weight of guidance; None of a composition, which states its weights itself."""
+    if request.compose is not None:
+        return None
+    return (program and program.guidance) if plan.table is None else plan.guidance
 
 
 def _write_previews(app: App, model: BundledModel, request: Request, previews: Array, output: Path) -> None:
@@ -153,7 +190,9 @@ def _write_previews(app: App, model: BundledModel, request: Request, previews: A
 
     assert request.previews is not None
     pictures = previews.reshape(-1, *model.event_shape) if is_picture(request.previews) else previews
-    extras = Extras(levels=model.levels, modality=model.modality, columns=previews.shape[1])
+    extras = Extras(
+        levels=model.levels, modality=model.modality, columns=previews.shape[1], value_range=_shown_range(model)
+    )
     with _kept(app, output, f"{request.previews} is not written"):
         write(pictures, request.previews, extras, replace=request.force)
 
@@ -181,6 +220,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         )
     warn_of_fallback(app, model.fallback)
     told = {"model": source.name, "n": len(x), "steps": request.steps, "provider": model.provider}
+    told["command"] = command_of(app.arguments)
     written = _written(facts, condition, len(x))
     write(noise, output, Extras(condition=written, about=told), replace=request.force)
     app.say(f"wrote {output}: noise of {len(x)} data")
@@ -200,7 +240,7 @@ def _shows_density(facts: Facts, request: Request, output: Path) -> bool:
     from zoo.render.formats import is_picture
 
     edited = request.resume is not None or any(getattr(request, name) is not None for name in _EDITS)
-    if edited or not is_picture(output) or request.density == "none":
+    if edited or not is_picture(output) or request.density == "none" or request.to_stdout:
         return False
     return picture_of(facts.event_shape, facts.modality) in ("scatter", "histogram")
 

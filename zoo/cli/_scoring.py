@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.arrays import Array
+from zoo.cli._again import command_of
 from zoo.cli._app import App
 from zoo.cli._conditions import condition_of_file
 from zoo.cli._opening import open_model, warn_of_fallback
@@ -154,6 +155,7 @@ def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan:
 
     n, density, bound = len(scored.density), scored.density, _BOUND if model.manifest.density == "bound" else ""
     told = {"model": facts.name, "n": n, "seed": plan.seed, "steps": request.steps, "provider": scored.provider}
+    told["command"] = command_of(app.arguments)
     if request.output is not None:
         write(density, request.output, Extras(about=told), replace=request.force)
     elif not app.json:

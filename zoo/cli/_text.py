@@ -6,6 +6,8 @@ ensures that no other module here writes.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,16 +17,27 @@ from zoo.printable import printable
 
 
 def echo(text: str = "", *, err: bool = False, lines: bool = False) -> None:
-    """Print one line (or several, if the line breaks are ours) on stdout or stderr."""
-    click.echo(printable(text, "\n\t" if lines else "\t"), err=err)
+    """Print one line (or several, if the line breaks are ours) on stdout or stderr.
+
+    What cannot be written on stderr, which may be closed or full, is no reason to end a command.
+    """
+    with contextlib.suppress(OSError) if err else contextlib.nullcontext():
+        click.echo(printable(text, "\n\t" if lines else "\t"), err=err)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """Print rows on stdout, without empty columns."""
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", spare: Sequence[str] = ()) -> None:
+    """Print rows on stdout, without empty columns.
+
+    Args:
+        headers: names of the columns.
+        rows: their cells.
+        title: printed above.
+        spare: columns that a terminal which is too narrow for all does without, the first of these first.
+    """
     kept = [i for i in range(len(headers)) if any(row[i] for row in rows)]
     headers, rows = [headers[i] for i in kept], [[printable(row[i]) for i in kept] for row in rows]
     if sys.stdout.isatty():
-        _draw(headers, rows, title)
+        _draw(headers, rows, title, spare)
         return
     if title:
         echo(title)
@@ -33,19 +46,39 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
         echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, spare: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False)
-    for header in headers:
-        drawn.add_column(header, overflow="fold")
+    console = Console()
+    widths = {header: max(len(header), *(len(row[i]) for row in rows)) for i, header in enumerate(headers)}
+    left_out: list[str] = []
+    for header in spare:
+        if header in widths and sum(widths.values()) + 3 * len(widths) > console.width:
+            left_out.append(header)
+            del widths[header]
+    # NO_COLOR asks for no style at all (https://no-color.org), and rich leaves bold
+    bold = "" if os.environ.get("NO_COLOR") else "bold"
+    drawn = Table(
+        box=box.SIMPLE_HEAD,
+        title=Text(title) if title else None,
+        title_justify="left",
+        pad_edge=False,
+        title_style="" if not bold else None,
+        header_style=bold,
+    )
+    for i, (header, width) in enumerate(widths.items()):
+        # names stay whole, since they are what is typed; the rest wraps between words
+        drawn.add_column(header, overflow="fold", min_width=None if i else min(width, 2 * console.width // 3))
     for row in rows:
+        cells = [cell for header, cell in zip(headers, row, strict=True) if header in widths]
         # Text, because a name in brackets is not mark-up
-        drawn.add_row(*(Text(cell, style="bold" if i == 0 else "") for i, cell in enumerate(row)))
-    Console().print(drawn)
+        drawn.add_row(*(Text(cell, style=bold if i == 0 else "") for i, cell in enumerate(cells)))
+    console.print(drawn)
+    if left_out:
+        echo(f"without {', '.join(left_out)}: the terminal is too narrow, and --json has all", err=True)
 
 
 def facts(pairs: Sequence[tuple[str, str | list[str]]]) -> None:

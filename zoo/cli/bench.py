@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._complete import names_of
 from zoo.cli._text import echo, table
 from zoo.density import cannot_sample
 from zoo.errors import UsageError, ZooError
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
 
 @click.command("bench")
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", shell_complete=names_of("model", files=True))
 @click.option("--batch", default="1,16,256", show_default=True, metavar="N,...", help="Batch sizes.")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's sampler [the model's own].")
-@click.option("--sampler", help="Sampler of a diffusion [the model's own].")
+@click.option("--sampler", shell_complete=names_of("sampler"), help="Sampler of a diffusion [the model's own].")
 @click.option("--threads", metavar="N,...", help="CPU threads [1, and the number of cores].")
 @click.option("--provider", default="cpu", show_default=True, help="cpu, auto, cuda, or another provider.")
 @click.option("--condition", multiple=True, metavar="FILE|NAME=VALUE", help="As for `zoo run`.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._complete import names_of
 from zoo.cli._text import table
 from zoo.errors import UsageError
 from zoo.models.sources import resolve
@@ -18,7 +19,7 @@ FAILED = 3
 
 
 @click.command("check")
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", shell_complete=names_of("model", files=True))
 @click.option("--provider", help="Where to run: cpu, cuda, or another provider [cpu, and cuda if it works].")
 @json_option
 @click.pass_context

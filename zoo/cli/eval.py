@@ -12,6 +12,7 @@ import click
 
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
+from zoo.cli._complete import names_of
 from zoo.cli._options import key_values
 from zoo.cli._text import table
 from zoo.errors import UsageError
@@ -27,8 +28,13 @@ if TYPE_CHECKING:
 
 
 @click.command("eval")
-@click.argument("model", metavar="MODEL")
-@click.option("--data", metavar="NAME", help="Data set [the one that the model was trained on].")
+@click.argument("model", metavar="MODEL", shell_complete=names_of("model", files=True))
+@click.option(
+    "--data",
+    shell_complete=names_of("data set"),
+    metavar="NAME",
+    help="Data set [the one that the model was trained on].",
+)
 @click.option(
     "-D", "options", multiple=True, metavar="KEY=VALUE", help="Option of the data set [as trained]. Repeatable."
 )
@@ -41,7 +47,12 @@ if TYPE_CHECKING:
     "--samples", type=click.IntRange(0), default=1000, show_default=True, help="Samples to judge; 0 for none."
 )
 @click.option(
-    "--metric", "names", multiple=True, metavar="NAME", help="Only this metric; may be repeated [all that fit]."
+    "--metric",
+    "names",
+    shell_complete=names_of("metric"),
+    multiple=True,
+    metavar="NAME",
+    help="Only this metric; may be repeated [all that fit].",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise, probes and samples.")
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another provider.")

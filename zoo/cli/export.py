@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 from zoo.bundle import MANIFEST, is_bundle, read_manifest
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
+from zoo.cli._complete import names_of
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
 from zoo.errors import UsageError
@@ -27,9 +28,11 @@ FAILED = 3
 
 
 @click.command("export")
-@click.argument("model", metavar="MODEL", required=False)
+@click.argument("model", metavar="MODEL", shell_complete=names_of("model", files=True), required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write.")
-@click.option("--target", default="onnx", show_default=True, help="What to export to.")
+@click.option(
+    "--target", shell_complete=names_of("exporter"), default="onnx", show_default=True, help="What to export to."
+)
 @click.option("-T", "packing", multiple=True, metavar="KEY=VALUE", help="Option of a target that packs. Repeatable.")
 @click.option("--opset", type=int, help="ONNX opset [18: the most portable, and the fastest on CPUs].")
 @click.option(
@@ -38,7 +41,7 @@ FAILED = 3
     help="How the small steps of an autoregressive flow's inverse are written [unroll: largest and fastest].",
 )
 @click.option("--fused", is_flag=True, help="Write the whole sampler as one more graph: seed in, samples out.")
-@click.option("--sampler", help="Sampler of the fused graph [the model's own].")
+@click.option("--sampler", shell_complete=names_of("sampler"), help="Sampler of the fused graph [the model's own].")
 @click.option("--steps", type=click.IntRange(1), help="Its steps.")
 @click.option("--guidance", type=float, help="Its weight of classifier-free guidance.")
 @click.option("-O", "options", multiple=True, metavar="KEY=VALUE", help="Option of that sampler. Repeatable.")
@@ -172,16 +175,24 @@ class Request:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A planned export: with :func:`zoo.exporting.pack` if the model's own bundle can be used, else with export."""
+    """A planned export: with :func:`zoo.exporting.pack` if the model's own bundle can be used, else with export.
+
+    With ``copies`` the bundle is copied, since what exports it anew is not installed.
+    """
 
     source: Source
     output: Path
     exporter: Exporter
     request: Request
+    copies: bool = False
+
+    @property
+    def has_all_in_its_bundle(self) -> bool:
+        return self.source.bundle is not None and not self.request.bundle_options
 
     @property
     def packs_its_bundle(self) -> bool:
-        return self.exporter.packs and self.source.bundle is not None and not self.request.bundle_options
+        return self.exporter.packs and self.has_all_in_its_bundle
 
 
 #: options that select a part of ``--all``, and their spelling
@@ -222,20 +233,29 @@ def _plan(app: App, request: Request, model: str, output: Path) -> _Plan:
         raise UsageError("--sampler, --steps, --guidance and -O apply only with --fused")
     exporter = app.registry.exporter(request.target)
     check_free(output, replace=request.force)
-    app.registry.load_entry(exporter)  # reports missing packages
     if request.packing and not exporter.packs:
         raise UsageError(f"the target {request.target} does not pack a bundle and takes no -T")
     source = made_by_code(app, model, request.weights, request.importing)
     source = source or resolve(app.registry, model, **request.importing)
-    return _Plan(source, output, exporter, request)
+    plan = _Plan(source, output, exporter, request)
+    # where the model cannot be exported anew, the bundle that it has, which is proven, does as well
+    copies = request.target == "onnx" and plan.has_all_in_its_bundle and app.registry.unavailable(exporter) is not None
+    if not copies:
+        app.registry.load_entry(exporter)  # reports missing packages
+    return replace(plan, copies=copies)
 
 
 def _write(app: App, plan: _Plan) -> None:
     """Write the folder."""
-    from zoo.exporting import export, pack
+    from zoo.exporting import copy_bundle, export, pack
 
     source, request = plan.source, plan.request
     where: dict[str, Any] = {"target": request.target, "force": request.force, "registry": app.registry}
+    if plan.copies:
+        lacks = app.registry.unavailable(plan.exporter)
+        app.say(f"copying the proven bundle of {source.name}, since exporting it anew {lacks}")
+        copy_bundle(source.open(), plan.output, force=request.force)
+        return
     if plan.packs_its_bundle:
         app.say(f"packing {source.bundle}, after checking it")
         pack(source.open(), plan.output, **where, **request.packing)

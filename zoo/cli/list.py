@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import count, echo, shape, size, table
-from zoo.registry import Item
+from zoo.registry import Item, Registry
 from zoo.registry.cards import Description, ModelCard
 
 #: plural, used as option and JSON key -> kind
@@ -52,38 +53,80 @@ def _kind_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @_kind_options
 @click.option("--all", "everything", is_flag=True, help="List all of these.")
 @click.option("--family", metavar="NAME", help="Only models and architectures of this family, e.g. flow or diffusion.")
+@click.option("--names", is_flag=True, help="Only the names, one a line.")
 @click.option("--installed", "usable", is_flag=True, help="Only those that can be used here.")
 @json_option
 @pass_app
-def command(app: App, /, pattern: str, everything: bool, family: str | None, usable: bool, **kinds: bool) -> None:
+def command(
+    app: App, /, pattern: str, everything: bool, family: str | None, names: bool, usable: bool, **kinds: bool
+) -> None:
     """List models and everything else that is installed.
 
-    PATTERN is a part of a name, or a pattern with * and ?. Without options, models are listed. A model with a bundle
-    needs only ONNX Runtime to run; the last column says what is missing here.
+    PATTERN is a part of a name or of a summary, or a pattern of names with * and ?, or a word such as samplers, which
+    lists these. Without options, models are listed. A model with a bundle needs only ONNX Runtime to run; the last
+    column says what is missing here.
     """
     registry = app.registry
-    chosen = [p for p in PLURALS if everything or kinds[p]] or ["models"]
-    several = len(chosen) > 1
-    kept: dict[str, list[Judged]] = {}
-    for plural in chosen:
-        items = [i for i in registry.items(PLURALS[plural]) if _matches(i.description, pattern, family)]
-        judged = [(item, registry.unavailable(item.description)) for item in items]
-        kept[plural] = [(item, lacks) for item, lacks in judged if not (usable and lacks)]
+    chosen = [p for p in PLURALS if everything or kinds[p]]
+    if not chosen and pattern in PLURALS:
+        chosen, pattern = [pattern], ""
+    chosen = chosen or ["models"]
+    wanted = _Wanted(pattern, family, usable)
+    kept = {plural: wanted.of(registry, plural) for plural in chosen}
     if app.json:
         described = {plural: [describe(item, lacks) for item, lacks in listed] for plural, listed in kept.items()}
         app.emit({**described, "warnings": list(registry.warnings())})
-        return
+    elif names:
+        for name in dict.fromkeys(item.description.name for listed in kept.values() for item, _ in listed):
+            echo(name)
+    else:
+        _print(app, kept, wanted)
+
+
+def _print(app: App, kept: dict[str, list[Judged]], wanted: _Wanted) -> None:
+    """Tables of what was found, and what else there is."""
+    several = len(kept) > 1
     for plural, listed in kept.items():
         what = plural.replace("datasets", "data sets")
         if listed:
-            table(*(_models if plural == "models" else _others)(listed), title=what.capitalize() if several else "")
+            title = what.capitalize() if several else ""
+            table(*(_models if plural == "models" else _others)(listed), title=title, spare=_SPARE)
             if several:
                 echo()
         elif not several:
-            app.say(f"there are no {what}{' that match' if pattern or family or usable else ''}")
-    rest = [counted(len(registry.items(kind)), plural) for plural, kind in PLURALS.items() if plural not in kept]
-    if not pattern and any(rest):
-        app.say(f"also installed: {', '.join(filter(None, rest))} (`zoo list --all`)")
+            app.say(f"there are no {what}{' that match' if wanted != _Wanted() else ''}")
+    others = _Wanted(wanted.pattern)
+    rest = [counted(others.count(app.registry, plural), plural) for plural in PLURALS if plural not in kept]
+    if any(rest) and (not wanted.pattern or not any(kept.values())):
+        matching, also = (f" {wanted.pattern}", "these match") if wanted.pattern else ("", "also installed")
+        app.say(f"{also}: {', '.join(filter(None, rest))} (`zoo list --all{matching}`)")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be listed: a pattern of names and summaries, one family, and whether only what can be used here."""
+
+    pattern: str = ""
+    family: str | None = None
+    usable: bool = False
+
+    def of(self, registry: Registry, plural: str) -> list[Judged]:
+        """The items of a kind that are meant, with why each cannot be used here."""
+        items = [item for item in registry.items(PLURALS[plural]) if self._matches(item.description)]
+        judged = [(item, registry.unavailable(item.description)) for item in items]
+        return [(item, lacks) for item, lacks in judged if not (self.usable and lacks)]
+
+    def count(self, registry: Registry, plural: str) -> int:
+        """How many items of a kind match."""
+        return sum(self._matches(item.description) for item in registry.items(PLURALS[plural]))
+
+    def _matches(self, description: Description) -> bool:
+        if self.family is not None and getattr(description, "family", None) != self.family:
+            return False
+        wanted, name = self.pattern.lower(), description.name.lower()
+        if any(c in wanted for c in "*?["):
+            return fnmatchcase(name, wanted)
+        return wanted in name or wanted in description.summary.lower()
 
 
 def counted(number: int, plural: str) -> str:
@@ -106,11 +149,8 @@ def describe(item: Item, lacks: str | None) -> dict[str, object]:
     return {**values, "plugin": {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}}
 
 
-def _matches(description: Description, pattern: str, family: str | None) -> bool:
-    if family is not None and getattr(description, "family", None) != family:
-        return False
-    wanted, name = pattern.lower(), description.name.lower()
-    return fnmatchcase(name, wanted) if any(c in wanted for c in "*?[") else wanted in name
+#: columns that a narrow terminal does without
+_SPARE = ("data", "licence", "size", "from")
 
 
 def _models(items: list[Judged]) -> tuple[list[str], list[list[str]]]:

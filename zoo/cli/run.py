@@ -10,8 +10,10 @@ import click
 
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
+from zoo.cli._complete import names_of
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._request import Request, check_request
+from zoo.cli._sections import SectionedCommand
 from zoo.density import cannot_sample
 from zoo.modality import Foreign
 from zoo.models.sources import Facts, resolve
@@ -19,15 +21,28 @@ from zoo.models.sources import Facts, resolve
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("run")
-@click.argument("model", metavar="MODEL")
+#: the options in the help, by what they are for
+SECTIONS = {
+    "Samples": ("n", "seed", "classes", "condition", "output", "form", "force", "density"),
+    "Samplers": (
+        *("sampler", "steps", "options", "guidance", "guidance_interval", "guidance_rescale", "negative", "fused"),
+    ),
+    "Edits": ("init", "strength", "mask", "encode", "noise", "interpolate"),
+    "Scores": ("log_prob",),
+    "Runs that are watched, stopped and resumed": ("previews", "stop_after", "resume"),
+    "Devices": ("provider", "gpu", "tf32", "provider_options", "batch_size", "threads"),
+}
+
+
+@click.command("run", cls=SectionedCommand, sections=SECTIONS)
+@click.argument("model", metavar="MODEL", shell_complete=names_of("model", files=True))
 @click.option(
     "-n",
     type=click.IntRange(1),
     help="How many [1000 points in one or two dimensions; else about 16, each class equally often].",
 )
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of the noise [random, and reported].")
-@click.option("--sampler", help="Sampler of a diffusion [the model's own].")
+@click.option("--sampler", shell_complete=names_of("sampler"), help="Sampler of a diffusion [the model's own].")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's sampler, or of its likelihood.")
 @click.option("--guidance", type=float, help="Weight of classifier-free guidance; 1 means none.")
 @click.option("--guidance-interval", metavar="LOW,HIGH", help="Guide only at these noise levels (sigma/alpha).")
@@ -37,6 +52,13 @@ _PATH = click.Path(path_type=Path)
     multiple=True,
     metavar="CLASS|NAME=VALUE",
     help="Guide away from this class, or these named parts, instead of the null.",
+)
+@click.option(
+    "--compose",
+    multiple=True,
+    metavar="CONDITION:WEIGHT",
+    help="Sample from a composition of conditions, each as for --condition, with semicolons between its parts; a "
+    "weight below 0 leads away. Repeatable.",
 )
 @click.option("--init", type=_PATH, metavar="FILE", help="Start from this data; one for all samples or one each.")
 @click.option("--strength", type=float, metavar="S", help="How far from --init: 0 keeps it, 1 starts anew.")
@@ -67,8 +89,9 @@ _PATH = click.Path(path_type=Path)
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors, or a format of a plugin.",
+    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors, or a format of a plugin; - is stdout.",
 )
+@click.option("--format", "form", metavar="NAME", help="Format of -, on stdout or stdin [lines: csv or txt].")
 @click.option(
     "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score this file instead of sampling."
 )
@@ -105,6 +128,7 @@ def command(
     \b
     zoo run mnist-unet -n 20 --seed 0                        20 digits, each class in turn
     zoo run mnist-unet --class 7 --guidance 2 -o sevens.png
+    zoo run mnist-unet --compose 3:1 --compose 8:1 --compose 0:-0.5
     zoo run mnist-unet --sampler ddim --steps 25 -O eta=0.5
     zoo run mnist-unet --class 3 --init seven.png --strength 0.6 -n 8
     zoo run mnist-unet --interpolate 8 -n 5 --class 3
@@ -113,7 +137,8 @@ def command(
     zoo run moons-nsf -n 100000 -o moons.csv
     zoo run moons-nsf --log-prob moons.csv
     zoo run names-masked -n 30 -o names.txt
-    echo "an??a" > gaps.txt; zoo run names-masked --init gaps.txt -n 5 -o filled.txt
+    echo "an??a" | zoo run names-masked --init - -n 5 -o -
+    zoo run names-masked -n 100 -o - | sort | zoo run names-masked --log-prob -
 
     With --log-prob, DATA is .npy, .npz, .csv or .safetensors, .txt or .wav for texts and recordings, or a format of
     a plugin (`zoo list --formats`); log-densities in nats go to stdout, one a line, or to
@@ -122,12 +147,13 @@ def command(
 
     Nothing depends on the batch size, and the same seed gives the same samples everywhere.
     """
-    from zoo.cli import _sampling, _scoring
+    from zoo.cli import _piping, _sampling, _scoring
 
-    parsed["negative"] = parsed["negative"] or None
+    parsed |= {name: parsed[name] or None for name in ("negative", "compose")}
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **parsed)
     registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)
+    _piping.check(app, request)
     chosen = key_values(importing, "-I")
     source = made_by_code(app, model, weights, chosen) or resolve(registry, model, **chosen)
     stating = source.manifest() or source.card  # the bundle is what runs
@@ -136,6 +162,7 @@ def command(
     if isinstance(facts.modality, Foreign):
         app.say(str(facts.modality))
     with ExitStack() as stack:
+        request = _piping.from_stdin(request, facts, stack)
         if request.log_prob is not None:
             _scoring.score(app, source, facts, request, stack)
         elif not facts.samples:

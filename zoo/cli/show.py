@@ -12,6 +12,7 @@ import click
 from zoo.bundle import Bundle
 from zoo.cli._app import App, json_option, pass_app, plain
 from zoo.cli._bundle import described, explained
+from zoo.cli._complete import names_of
 from zoo.cli._text import echo, facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
@@ -22,10 +23,11 @@ from zoo.modality import Foreign, modality_from
 from zoo.modality import describe as describe_modality
 from zoo.models.factories import told
 from zoo.models.sources import Source, resolve
-from zoo.printable import assignments
+from zoo.printable import assignments, printable
 from zoo.registry import Item, Registry
 from zoo.registry.cards import ModelCard
 from zoo.registry.discovery import KINDS
+from zoo.render.metadata import about
 
 #: optional fields of a manifest's model
 _NOT_STATED: dict[str, Any] = {
@@ -43,7 +45,7 @@ _NOT_STATED: dict[str, Any] = {
 
 
 @click.command("show")
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=names_of(*KINDS, files=True))
 @click.option("--config", "part", flag_value="config", help="Only the config that builds the model, as JSON.")
 @click.option("--license", "part", flag_value="license", help="Only the licences of code, weights and data.")
 @json_option
@@ -53,9 +55,13 @@ def command(app: App, name: str, part: str | None) -> None:
 
     MODEL is a model's name, or the path of a model's folder, of a bundle, or of a model that an importer reads.
     Names of architectures, samplers, data sets, metrics and everything else in `zoo list` are shown too, if no
-    model has that name.
+    model has that name. Of a file that `zoo run` wrote it shows how the samples were drawn, and the command that
+    draws them again.
     """
     registry = app.registry
+    if part is None and Path(name).is_file() and (drawn := about(Path(name))):
+        _show_file(app, name, drawn)
+        return
     try:
         source = resolve(registry, name)
     except UnknownNameError:
@@ -78,6 +84,17 @@ def command(app: App, name: str, part: str | None) -> None:
         _print_model(values, lacks, source)
     if app.json:
         app.emit(values)
+
+
+def _show_file(app: App, name: str, drawn: Mapping[str, Any]) -> None:
+    """How the samples of a file were drawn."""
+    if app.json:
+        app.emit({"kind": "samples", "file": name, **drawn})
+        return
+    again = str(drawn.get("command", ""))
+    values = {key: value for key, value in drawn.items() if key != "command" and value not in (None, {}, [])}
+    told = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    facts([("file", name), *[(key, printable(text)) for key, text in told.items()], ("again", again)])
 
 
 def model_facts(source: Source) -> dict[str, Any]:

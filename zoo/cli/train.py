@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._complete import names_of
 from zoo.cli._data import NAMES, data_options, stated
 from zoo.errors import MissingDependencyError, OutputError, UsageError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("train")
-@click.argument("recipe", metavar="RECIPE")
+@click.argument("recipe", metavar="RECIPE", shell_complete=names_of("model", "architecture", files=True))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Model folder to write [runs/NAME].")
 @click.option("--data", metavar="PATH", help="File, folder or module:function to train on, or a data set's name.")
 @data_options
@@ -88,8 +89,9 @@ def command(
             settled, folder, app.registry, device=device, report=report, say=app.say, stop=lambda: bool(interrupted)
         )
     if card is None:
-        app.say(f"interrupted; the checkpoint is in {folder}: run the same command to resume")
-        raise KeyboardInterrupt
+        kept = f"interrupted; the checkpoint is in {folder}: run the same command to resume"
+        app.say(kept)
+        raise KeyboardInterrupt(kept)
     for name, metric in card.metrics.items():
         app.say(f"{name}: {metric['value']} {metric.get('unit', '')}".rstrip())
     app.say(f"wrote {folder}: try `zoo export {folder} -o {folder.name}.bundle`")

@@ -16,7 +16,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from zoo.errors import DataError, OutputError
-from zoo.files import atomic_file
+from zoo.files import atomic_file, reason_of
 
 _TIMEOUT_SECONDS = 30
 
@@ -89,7 +89,7 @@ def _download(path: Path, dataset: str, remote: Remote) -> None:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
                 content = response.read()
         except (OSError, HTTPException) as error:
-            problems.append(f"{url}: {error}")
+            problems.append(f"{url}: {reason_of(error)}")
             continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +119,6 @@ def _check(path: Path, remote: Remote) -> None:
         try:
             digest = hashlib.md5(gzip.decompress(content), usedforsecurity=False).hexdigest()
         except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path} is damaged: {error}") from error
+            raise DataError(f"{path} is damaged: {reason_of(error)}") from error
         if digest != remote.md5_uncompressed:
             raise DataError(f"{path} is not the published file: its md5 is {digest}, not {remote.md5_uncompressed}")

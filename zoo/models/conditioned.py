@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from zoo.arrays import Array
@@ -126,6 +126,11 @@ class Conditioned(nn.Module):
         if module is None and part.name == ONLY:
             return self.standardized_context
         return module if isinstance(module, StandardizedContext) else None
+
+    def typical_context(self, part: Part, standard: Array) -> NDArray[np.float32]:
+        """Values of a part ``[..., d]`` as they were in training, of standard normals: an export proves with them."""
+        context = self.context_of(part)
+        return np.asarray(standard, np.float32) if context is None else context.raw(standard)
 
     def prepare_contexts(self, condition: Tensor | Mapping[str, Tensor]) -> None:
         """Fit what standardises vectors, numbers and sequences to the conditions of training data.

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ExportError
+from zoo.files import reason_of
 from zoo.overriding import override
 
 #: an object, the name of one of its attributes, and the value in its place
@@ -81,7 +82,7 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
         lines, first = inspect.getsourcelines(function)
         tree = ast.parse(textwrap.dedent("".join(lines)))
     except (OSError, TypeError, SyntaxError) as error:
-        raise ExportError(f"the source of {function.__qualname__} cannot be read: {error}") from error
+        raise ExportError(f"the source of {function.__qualname__} cannot be read: {reason_of(error)}") from error
     tree = ast.fix_missing_locations(ast.increment_lineno(_Plain().visit(tree), first - 1))
     flags = function.__code__.co_flags & __future__.annotations.compiler_flag
     code = compile(tree, function.__code__.co_filename, "exec", flags=flags, dont_inherit=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from zoo.bundle import MANIFEST, Bundle, Manifest, is_bundle, open_bundle, read_manifest
+from zoo.bundle.nearby import hint_of
 from zoo.conditions import Condition
 from zoo.errors import NameConflictError, PluginError, UsageError, ZooError
 from zoo.lengths import Length
@@ -116,7 +117,8 @@ def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: o
     other = f" Other formats that can be read: {', '.join(formats)}." if formats else ""
     raise UsageError(
         f"{path} is a {kind}, but not a model",
-        hint=f"A model's folder holds {CARD_FILE}; a bundle, which `zoo export` writes, holds {MANIFEST}.{other}",
+        hint=hint_of(path)
+        or f"A model's folder holds {CARD_FILE}; a bundle, which `zoo export` writes, holds {MANIFEST}.{other}",
     )
 
 

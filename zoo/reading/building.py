@@ -17,12 +17,9 @@ from zoo.data.lazy import Lazy, chosen
 from zoo.errors import DataError
 from zoo.modality import Column, Table
 from zoo.parts import ONLY, Part
-from zoo.reading.columns import Described, described, written
+from zoo.reading.columns import STEPS, Described, described, written
 from zoo.reading.content import SPLIT_WORDS, Cells, Rows, Samples
 from zoo.reading.options import SPLITS, Options
-
-#: float32 resolves a grain as long as no number is more than this many steps of it
-_STEPS = 2**22
 
 
 @dataclass(frozen=True)
@@ -83,10 +80,12 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
     used = [column for column in columns if column.used and column.name != options.split]
     _check_used(used, columns, options)
     kept, told = _kept(rows, used, options)
+    splits = _splits(rows.splits, options, rows.columns.get(options.split), len(rows))
+    parts = _places(splits, kept, options)
     event: list[Numbers] = []
     context: list[Numbers] = []
     for column in used:
-        numbers, said = _numbers(column, rows.columns[column.name], options, kept)
+        numbers, said = _numbers(column, rows.columns[column.name], options, kept, parts[0])
         (context if column.name in options.given else event).extend(numbers)
         notes += said
     context.sort(key=lambda each: options.given.index(each.column.marks or each.column.name))
@@ -101,8 +100,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
         **_domains(event, options),
         **({} if condition is None else {"condition": condition.describe()}),
     }
-    splits = _splits(rows.splits, options, rows.columns.get(options.split), len(rows))
-    train, validation, test = (_part(x, values, places) for places in _places(splits, kept, options))
+    train, validation, test = (_part(x, values, places) for places in parts)
     data = Dataset(
         name,
         train,
@@ -175,9 +173,12 @@ def _kept(rows: Rows, used: Sequence[Described], options: Options) -> tuple[NDAr
 
 
 def _numbers(
-    column: Described, cells: Cells, options: Options, kept: NDArray[np.bool_]
+    column: Described, cells: Cells, options: Options, kept: NDArray[np.bool_], train: NDArray[np.int64]
 ) -> tuple[list[Numbers], list[str]]:
-    """A column as the model sees it, and a second one that says where cells are missing, if any are."""
+    """A column as the model sees it, and a second one that says where cells are missing, if any are.
+
+    Its range, and what fills its missing cells, are those of the training rows.
+    """
     gone = cells.missing & kept
     if column.kind in ("categorical", "boolean"):
         texts = np.array(written(cells.values, cells))
@@ -191,18 +192,21 @@ def _numbers(
     values = cells.values.astype(np.float64)
     origin = float(np.floor(values[~cells.missing].min())) if cells.date else 0.0
     values = values - origin
+    known = values[train[~cells.missing[train]]]
+    if not len(known):
+        raise DataError(f"column {column.name!r} has no values in the training rows: leave it out, or split otherwise")
     grain, told = _kept_grain(column, values[~cells.missing])
     low, high = options.bounds.get(column.name, (None, None))
     if column.name in options.bounds or column.name in options.circular:
         _check_range(column.name, values[kept & ~gone], options)
     elif grain is not None:
-        low, high = float(values[~cells.missing].min()), float(values[~cells.missing].max())
+        low, high = float(known.min()), float(known.max())
     described = Column(column.name, (), grain, low, high, date=cells.date, origin=origin)
     if not gone.any():
         return [Numbers(described, values)], told
     # filled with numbers from other rows: a constant would be a spike, which no density has
     random = np.random.default_rng([options.split_seed, 1])
-    values[cells.missing] = random.choice(values[kept & ~gone], int(cells.missing.sum()))
+    values[cells.missing] = random.choice(known, int(cells.missing.sum()))
     mark = replace(Column.categories(f"{column.name} is missing", ("no", "yes")), marks=column.name)
     return [Numbers(described, values), Numbers(mark, gone.astype(np.float64))], told
 
@@ -211,7 +215,7 @@ def _kept_grain(column: Described, values: NDArray[np.float64]) -> tuple[float |
     """The grain of a column, unless float32 is too coarse for it."""
     grain = column.grain
     largest = float(np.abs(values).max()) if len(values) else 0.0
-    if grain is not None and largest > _STEPS * grain:
+    if grain is not None and largest > STEPS * grain:
         return None, [
             f"column {column.name!r} goes up to {largest:g}, where float32 cannot resolve its steps of {grain:g}"
         ]
@@ -260,6 +264,8 @@ def _collapsed(event: Sequence[Numbers], kept: NDArray[np.bool_]) -> list[str]:
     notes = []
     for each in event:
         values = each.values[kept]
+        if len(values) and not float(np.abs(values).max()) <= float(np.finfo(np.float32).max):
+            raise DataError(f"column {each.column.name!r} has numbers beyond float32, which ends at 3.4e38: rescale it")
         distinct, left = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
         if left < distinct:
             notes.append(

@@ -95,6 +95,8 @@ def _of_objects(array: Array, heading: str) -> Cells:
         return Cells(np.zeros(len(array)), gone)
     for kinds, dtype in (((bool, np.bool_), bool), ((int, np.integer), np.int64), ((int, float, np.number), float)):
         if all(isinstance(value, kinds) for value in present):
+            if kinds == (int, np.integer) and not all(-(2**63) <= value < 2**63 for value in present):
+                continue  # as floats, like whole numbers of 64 bits without a sign
             inner = of_values(np.array(present, dtype), heading)
             return Cells(_spread(inner.values, gone), gone, digits=inner.digits)
     if all(isinstance(value, str) for value in present):

@@ -31,7 +31,7 @@ _CATEGORIES = 1000
 #: in fewer rows than this, consecutive whole numbers are not taken for row numbers
 _COUNTED = 10
 #: float32 has 24 bits: a grain is kept where a column's range has no more steps than this
-_STEPS = 2**22
+STEPS = 2**22
 #: numbers rounded to steps finer than this share of their range are as good as continuous
 _FINE = 1e-5
 
@@ -145,7 +145,7 @@ def grain_of(x: Array, cells: Cells) -> float | None:
         return None
     else:
         grain = 10.0**-cells.digits
-    return grain if span and max(_FINE, 1 / _STEPS) <= grain / span else None
+    return grain if span and max(_FINE, 1 / STEPS) <= grain / span else None
 
 
 def _multiples(x: Array, step: float) -> bool:

@@ -155,6 +155,8 @@ def with_condition(content: Rows | Samples, condition: Array) -> Samples:
         raise DataError(
             f"conditions are classes [n] from 0 up or numbers [n, d], not {condition.dtype} {condition.shape}"
         )
+    if condition.ndim == 1 and len(condition) and int(condition.max()) >= 2**31:
+        raise DataError(f"classes count from 0 up, below 2^31, and one is {int(condition.max())}")
     condition = condition.astype(np.int32) if condition.ndim == 1 else condition.astype(np.float32)
     return replace(samples, condition=condition, labels=labels)
 

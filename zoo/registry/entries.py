@@ -24,6 +24,7 @@ EXTRAS = {
     "FrEIA": "freia",
     "nflows": "nflows",
     "normflows": "normflows",
+    "sbi": "sbi",
     "zuko": "zuko",
     "pyarrow": "tables",
     "soundfile": "audio",

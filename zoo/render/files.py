@@ -18,6 +18,7 @@ from zoo.modality import Audio, Modality
 from zoo.registry.cards import Format
 from zoo.render import modalities
 from zoo.render.formats import format_of, load, origin
+from zoo.render.metadata import write_beside
 
 #: what the names of parts of a condition begin with in files
 PART = "condition/"
@@ -40,7 +41,7 @@ class Extras:
         density_seconds: time limit for the density, which determines its resolution; None for no limit.
         columns: of a picture of images; None chooses automatically.
         length: how events of variable length say where they end, or None.
-        about: how the samples were drawn, as JSON values.
+        about: how the samples were drawn, as JSON values; see :mod:`zoo.render.metadata` for where it goes.
     """
 
     condition: Array | Mapping[str, Array] | None = None
@@ -94,6 +95,21 @@ def write(samples: Array, path: Path, extras: Extras | None = None, *, replace: 
     content = _written(samples, format_of(path), extras)
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
+    write_beside(path, extras.about)
+
+
+def content(samples: Array, name: str, extras: Extras | None = None) -> bytes:
+    """The content of a file of samples ``[n, *event]``, for a pipe.
+
+    Args:
+        samples: ``[n, *event]``.
+        name: of the file, whose extension names the format.
+        extras: as for :func:`write`.
+
+    Raises:
+        UsageError, PluginError: as for :func:`write`.
+    """
+    return _written(samples, format_of(Path(name)), extras or Extras())
 
 
 def _written(samples: Array, described: Format, extras: Extras) -> bytes:

@@ -4,16 +4,60 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.arrays import Array
+from zoo.render.metadata import in_png, of_png
 
 _WANTED_TILE = 84  # in pixels: a 28 x 28 digit is enlarged threefold
 _LARGEST_SIDE = 4000
 _GAP = 2
 _BACKGROUND = 224  # light grey, visible against white pages, black tiles and white tiles
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where images lie in a picture of all of them.
+
+    Attributes:
+        n: number of images.
+        columns: of the picture, in images.
+        factor: by which each is enlarged.
+    """
+
+    n: int
+    columns: int
+    factor: int
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Width and height of the picture in pixels, for images of this height and width."""
+        rows = -(-self.n // self.columns)
+        return _GAP + self.columns * (width * self.factor + _GAP), _GAP + rows * (height * self.factor + _GAP)
+
+    def images(self, picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+        """The images ``[n, height, width, channels]`` in a picture ``[rows, columns, channels]`` of them."""
+        high, wide = (side * self.factor for side in (height, width))
+        corners = [divmod(i, self.columns) for i in range(self.n)]
+        tiles = [
+            picture[(y := _GAP + row * (high + _GAP)) : y + high, (x := _GAP + column * (wide + _GAP)) : x + wide]
+            for row, column in corners
+        ]
+        return np.stack(tiles)[:, :: self.factor, :: self.factor]
+
+
+def layout_of(images: Array, classes: Array | None = None, columns: int | None = None) -> Layout:
+    """A layout of images ``[n, channels, height, width]``, small ones enlarged; arguments as of :func:`draw_images`."""
+    n, _, height, width = images.shape
+    factor = max(1, round(_WANTED_TILE / max(height, width)))
+    columns = columns or grid_columns(n, classes, height / width)
+    longest = max(Layout(n, columns, factor).size(height, width))
+    if longest > _LARGEST_SIDE:
+        factor = max(1, factor * _LARGEST_SIDE // longest)
+    return Layout(n, columns, factor)
 
 
 def draw_images(
@@ -24,7 +68,7 @@ def draw_images(
     value_range: tuple[float, float] | None = None,
     columns: int | None = None,
 ) -> bytes:
-    """A PNG of all images, row by row.
+    """A PNG of all images, row by row, which says how they lie in it, so that they can be read back.
 
     Args:
         images: ``[n, 1 or 3, height, width]``.
@@ -39,18 +83,23 @@ def draw_images(
     from PIL import Image
 
     shades = to_bytes(images, levels=levels, value_range=value_range)
-    n, _, height, width = shades.shape
-    factor = max(1, round(_WANTED_TILE / max(height, width)))
-    columns = columns or grid_columns(n, classes, height / width)
-    rows = -(-n // columns)
-    longest = max(rows * (height * factor + _GAP), columns * (width * factor + _GAP))
-    if longest > _LARGEST_SIDE:
-        factor = max(1, factor * _LARGEST_SIDE // longest)
-    tiles = shades.repeat(factor, axis=2).repeat(factor, axis=3)
-    picture = Image.fromarray(tile(tiles, columns).squeeze(-1) if shades.shape[1] == 1 else tile(tiles, columns))
+    layout = layout_of(images, classes, columns)
+    tiles = shades.repeat(layout.factor, axis=2).repeat(layout.factor, axis=3)
+    tiled = tile(tiles, layout.columns)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    Image.fromarray(tiled.squeeze(-1) if shades.shape[1] == 1 else tiled).save(buffer, "PNG", optimize=True)
+    return in_png(buffer.getvalue(), {"images": asdict(layout)})
+
+
+def layout_in(path: Path) -> Layout | None:
+    """The layout that a picture states; None for other files."""
+    stated = of_png(path).get("images")
+    if not isinstance(stated, dict):
+        return None
+    sizes = {name: size for name in ("n", "columns", "factor") if type(size := stated.get(name)) is int}
+    if len(sizes) < 3 or not all(0 < size < 1 << 20 for size in sizes.values()):
+        return None
+    return Layout(**sizes)
 
 
 def to_bytes(

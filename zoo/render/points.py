@@ -23,6 +23,11 @@ _DPI = 150
 _PIXELS = (30, 60, 120, 240)
 _CURVE = (75, 150, 300, 600)
 _MARGIN = 0.08  # of the samples' extent, on each side
+#: points in that share at either end do not widen a picture by more than half of what the others take
+_OUTLYING, _LEAST = 0.005, 20
+#: a density is cut off where its edge has more than this share of its peak, and looked at on so many pixels
+_CUT, _LOOKS, _COARSE = 0.02, 8, 16
+_FEW = 500  # samples that may not show how far a density reaches
 _INK = "#1f2933"
 _LINE = "#d1495b"
 
@@ -38,6 +43,7 @@ def draw_scatter(samples: Array, density: Density | None = None, seconds: float 
     figure, axes = _figure(6.0, 6.0)
     low, high = _extent(samples)
     if density is not None:
+        low, high = _whole(density, low, high, len(samples), seconds)
         p, box = _finest(lambda pixels: density_on_grid(density, low, high, pixels), _PIXELS, 2, seconds)
         # the square root shows the tails that a linear scale hides, without the flatness of a logarithm
         axes.imshow(np.sqrt(p), origin="lower", extent=box, cmap=_colours(), interpolation="bilinear", aspect="equal")
@@ -48,6 +54,7 @@ def draw_scatter(samples: Array, density: Density | None = None, seconds: float 
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     axes.set_aspect("equal")
+    _tell_outside(axes, samples, low, high)
     for side in axes.spines.values():
         side.set_visible(False)
     return _save(figure)
@@ -58,11 +65,18 @@ def draw_histogram(samples: Array, density: Density | None = None, seconds: floa
     figure, axes = _figure(6.4, 4.0)
     values = samples.reshape(-1)
     low, high = _extent(values[:, None])
+    shown = values[(values >= low[0]) & (values <= high[0])]
     # Freedman & Diaconis 1981: 2·IQR/n^(1/3)
-    axes.hist(
-        values, bins=np.histogram_bin_edges(values, "fd" if len(values) > 1 else 1), density=True, color="#9fb8cc"
-    )
+    edges = np.histogram_bin_edges(shown, "fd" if len(shown) > 1 else 1)
+    shares = np.full(len(shown), 1.0 / (len(values) * (edges[1] - edges[0])))
+    axes.hist(shown, bins=edges, weights=shares, color="#9fb8cc")
+    _tell_outside(axes, values[:, None], low, high)
     if density is not None:
+
+        def of_numbers(x: NDArray[np.float32]) -> NDArray[np.float64]:
+            return density(x.reshape(-1, *samples.shape[1:]))
+
+        low, high = _whole(of_numbers, low, high, len(values), seconds)
 
         def curve(points: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
             grid = np.linspace(low[0], high[0], points, dtype=np.float32)
@@ -122,11 +136,51 @@ def _exp(log_density: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _extent(points: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Corners of the box around ``[n, d]`` points, with a margin; never empty."""
-    low, high = points.min(0).astype(np.float64), points.max(0).astype(np.float64)
+    """Corners of the box around ``[n, d]`` points, with a margin; never empty.
+
+    Outliers, at most 0.5% of the points at either end, do not shrink the rest: the box ends half the extent of the
+    others beyond them.
+    """
+    ordered = np.sort(points.astype(np.float64), axis=0)
+    low, high = ordered[0], ordered[-1]
+    if len(points) >= _LEAST:
+        out = int(np.ceil(_OUTLYING * len(points)))
+        inner_low, inner_high = ordered[out], ordered[-1 - out]
+        reach = 0.5 * (inner_high - inner_low)
+        low = np.where(reach > 0, np.maximum(low, inner_low - reach), low)
+        high = np.where(reach > 0, np.minimum(high, inner_high + reach), high)
     size = high - low
     margin = _MARGIN * np.where(size > 0, size, max(float(size.max()), 1.0))
     return low - margin, high + margin
+
+
+def _whole(
+    density: Density, low: NDArray[np.float64], high: NDArray[np.float64], n: int, seconds: float | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The box of a few samples, enlarged until the density has fallen at its edges, or half of the time is up."""
+    begin = time.perf_counter()
+    for _ in range(_LOOKS if n < _FEW else 0):
+        sides = [a + (b - a) * (np.arange(_COARSE) + 0.5) / _COARSE for a, b in zip(low, high, strict=True)]
+        grid = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1)
+        p = _exp(density(grid.reshape(-1, len(low)).astype(np.float32))).reshape(grid.shape[:-1])
+        rest = [tuple(set(range(p.ndim)) - {axis}) for axis in range(p.ndim)]
+        cut = _CUT * p.max()
+        lower = np.array([p.max(axis=others)[0] > cut for others in rest])
+        upper = np.array([p.max(axis=others)[-1] > cut for others in rest])
+        if not (lower.any() or upper.any()):
+            break
+        step = 0.5 * (high - low)
+        low, high = low - step * lower, high + step * upper
+        if seconds is not None and time.perf_counter() - begin > seconds / 2:
+            break
+    return low, high
+
+
+def _tell_outside(axes: Any, points: Array, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    """Say how many points a picture does not show."""
+    outside = int(((points < low) | (points > high)).any(axis=1).sum())
+    if outside:
+        axes.set_title(f"{outside} of {len(points)} outside", fontsize=9, color=_INK, loc="right")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:

@@ -81,6 +81,8 @@ def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None)
     if isinstance(modality, Table):
         return _table(path, modality)
     header, rows = _rows(path)
+    if isinstance(modality, Text) and event_shape is not None and "text" in header:
+        return _texts(path, header, rows, event_shape, modality)
     columns: dict[bool, list[Array]] = {False: [], True: []}
     parts = {name: [row[i] for row in rows] for i, name in enumerate(header) if name.startswith(PART)}
     for i, name in enumerate(header):
@@ -99,6 +101,19 @@ def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None)
     return arrays
 
 
+def _texts(
+    path: Path, header: list[str], rows: list[list[str]], event_shape: tuple[int, ...], modality: Text
+) -> Arrays:
+    """Texts in the column ``text``, and their condition."""
+    lines = [row[header.index("text")] for row in rows]
+    arrays: Arrays = {"samples": text.numbers(lines, modality, event_shape[0], str(path))}
+    names = [name for name in header if name.startswith("condition")]
+    columns = {name: [row[header.index(name)] for row in rows] for name in names}
+    if plain := [_column(columns[name], f"{path}, column {name}") for name in names if not name.startswith(PART)]:
+        arrays["condition"] = _joined(plain)
+    return arrays | _parts(path, {name: cells for name, cells in columns.items() if name.startswith(PART)})
+
+
 def txt(path: Path, event_shape: tuple[int, ...], modality: Text) -> Arrays:
     """Texts as whole numbers ``[n, length]``, -1 for unknown characters."""
     lines = path.read_text("utf-8").splitlines()
@@ -113,26 +128,37 @@ def wav(path: Path, event_shape: tuple[int, ...], modality: Audio) -> Arrays:
 
 
 def png(path: Path, event_shape: tuple[int, ...], modality: Modality | None = None) -> Arrays:
-    """One image ``[1, *event_shape]``, 0 ... 255, of a PNG of exactly that size; RGB becomes grey and back.
+    """Images ``[n, *event_shape]``, 0 ... 255: those of a picture that genzoo drew, or one of exactly that size.
+
+    RGB becomes grey and back.
 
     Raises:
         DataError: the file is missing or damaged, or of another size, or the events are not images.
     """
     from PIL import Image
 
+    from zoo.render.images import layout_in
+
     if len(event_shape) != 3 or event_shape[0] not in (1, 3):
         raise DataError(f"{path} is an image, but events of shape {event_shape} are not")
     channels, height, width = event_shape
+    layout = layout_in(path)
+    wanted = (width, height) if layout is None else layout.size(height, width)
     try:
         with Image.open(path, formats=["PNG"]) as opened:
             size = opened.size
-            if size == (width, height):  # larger images are not decoded
+            if size == wanted:  # larger images are not decoded
                 pixels = np.array(opened.convert("L" if channels == 1 else "RGB"), np.uint8)
     except Exception as error:  # Pillow raises exceptions of many classes
         raise DataError(f"cannot read {path}: {error}") from error
-    if size != (width, height):
-        raise DataError(f"{path} is {size[0]} x {size[1]} pixels, expected {width} x {height}")
-    return {"samples": pixels.reshape(1, height, width, channels).transpose(0, 3, 1, 2)}
+    if size != wanted:
+        raise DataError(
+            f"{path} is {size[0]} x {size[1]} pixels, expected {width} x {height}",
+            hint="A picture of several, or an enlarged one, is read only as genzoo wrote it, with its metadata.",
+        )
+    pixels = pixels.reshape(size[1], size[0], channels)
+    images = pixels[None] if layout is None else layout.images(pixels, height, width)
+    return {"samples": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -13,7 +13,7 @@ from zoo.render.images import grid_columns
 
 _MOST = 60  # panels that can still be distinguished
 _WINDOW_SECONDS, _HOP_SECONDS = 0.016, 0.002  # short enough to show the pulses of a voice
-_RANGE_DB = 70.0
+_RANGE_DB = 50.0  # more shows what cannot be heard beside the voice
 _DPI = 110
 _INK, _WAVE = "#1f2933", "#2f6690"
 
@@ -47,8 +47,16 @@ def draw_recordings(
     FigureCanvasAgg(figure)
     seconds = shown.shape[1] / sample_rate
     peak = max(float(np.abs(shown).max()), 1e-6)
-    for i, (panel, x) in enumerate(zip(figure.subfigures(rows, columns, squeeze=False).flat, shown, strict=False)):
-        above, below = panel.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    # one grid for all, in which every spectrogram has the same size whatever stands beside it
+    grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(1, 2) * rows)
+    for axes in grid.flat[: 2 * rows * columns]:
+        axes.set_visible(False)
+    for i, x in enumerate(shown):
+        above, below = grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns]
+        above.set_visible(True)
+        below.set_visible(True)
+        above.set_xlim(0.0, seconds)
+        above.tick_params(labelbottom=False, length=0)
         above.plot(np.arange(len(x)) / sample_rate, x, color=_WAVE, linewidth=0.5)
         above.set_ylim(-peak, peak)
         above.set_yticks([])
@@ -75,11 +83,12 @@ def draw_recordings(
 def spectrogram(x: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
     """Power in dB, ``[frequencies, times]``, of a recording ``[length]``, from 0 Hz to half the sample rate.
 
-    Windows are Hann windows of 16 ms every 2 ms, centred, with silence beyond the ends.
+    Windows are Hann windows of 16 ms every 2 ms, centred, with silence beyond the ends, of the recording without its
+    mean: with it, the ends would look like clicks.
     """
     size = max(2 * round(_WINDOW_SECONDS * sample_rate / 2), 4)
     hop = max(round(_HOP_SECONDS * sample_rate), 1)
-    padded = np.pad(x, size // 2)
+    padded = np.pad(x - x.mean(), size // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
     power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)) ** 2
     return np.asarray(10 * np.log10(power + 1e-12).T)

@@ -13,6 +13,7 @@ from zoo.arrays import Array
 from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, modalities, tables, text
 from zoo.render.files import PART, Extras, named, picture_of
+from zoo.render.metadata import in_png, in_wav
 
 
 def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str | None:
@@ -25,6 +26,11 @@ def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str |
 
 def png(samples: Array, extras: Extras) -> bytes:
     """Images, points, numbers, or samples of a modality that draws itself, as a picture; see :func:`picture_of`."""
+    content = _picture(samples, extras)
+    return in_png(content, {"about": dict(extras.about)}) if extras.about else content
+
+
+def _picture(samples: Array, extras: Extras) -> bytes:
     described = modalities.kind_of(extras.modality)
     if described is not None and described.draw:
         return modalities.drawn(described, samples, extras)
@@ -62,8 +68,10 @@ def wav(samples: Array, extras: Extras) -> bytes:
     """Recordings, one after another."""
     assert isinstance(extras.modality, Audio)
     if extras.length is None:
-        return audio.encoded(samples, extras.modality)
-    return audio.encoded(extras.length.content(samples), extras.modality, extras.length.lengths(samples))
+        content = audio.encoded(samples, extras.modality)
+    else:
+        content = audio.encoded(extras.length.content(samples), extras.modality, extras.length.lengths(samples))
+    return in_wav(content, extras.about) if extras.about else content
 
 
 def npy(samples: Array, extras: Extras) -> bytes:
@@ -100,6 +108,8 @@ def csv(samples: Array, extras: Extras) -> bytes:
     event_shape = samples.shape[1:]
     if isinstance(extras.modality, Table):
         columns, rows = tables.texts(samples, extras.modality)
+    elif isinstance(extras.modality, Text) and len(event_shape) == 1:
+        columns, rows = ["text"], [[line] for line in text.texts(samples, extras.modality)]
     else:
         columns = ["x" + "_".join(map(str, index)) for index in np.ndindex(event_shape)]
         rows = [[_shortest(v) for v in sample] for sample in samples.reshape(len(samples), -1)]

@@ -116,9 +116,8 @@ class OnnxEngine(Engine[Any, Array]):
         return self._model.null_condition(n, condition.lengths) if isinstance(condition, ConditionRows) else None
 
     @override
-    def even(self, condition: Conditions, other: Conditions) -> tuple[Conditions, Conditions]:
-        condition, other = evenly(condition, other)
-        return condition, other
+    def even(self, *conditions: Conditions) -> tuple[Conditions, ...]:
+        return evenly(*conditions)
 
     def centred(self, x: ArrayLike) -> Array:
         """Integers of a model of discrete data as the middle of their bins."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,13 @@ from zoo.noise import check_seed
 from zoo.runtime import contract, data, scoring
 from zoo.runtime.device import Device
 from zoo.runtime.iterate import step_sampler
+from zoo.runtime.named import bundle_folder
 from zoo.runtime.opened import LARGEST_COUNT, OpenBundle, fresh_seed
 from zoo.runtime.runners import runner_of
 from zoo.runtime.running import SampleRequest, Samples, finite
 from zoo.runtime.streaming import Frame, awaited, awaited_frames, frames
 from zoo.samplers import BUILTIN, Guidance, SamplerFunction, SamplingOptions, StepTable
-from zoo.samplers.options import OptionValue, SampleArgument
+from zoo.samplers.options import Composition, OptionValue, SampleArgument
 from zoo.samplers.runs import Preview
 from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import too_many
@@ -42,7 +42,7 @@ def load(
     """Open a bundle, check every file of it, and return it as a model.
 
     Args:
-        folder: the bundle.
+        folder: the bundle, or the name of an installed model that has one; a folder of that name comes first.
         device: a :class:`Device`, or the name of a provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA
             where it works and the CPU elsewhere.
         threads: CPU threads, or None for ONNX Runtime's choice.
@@ -51,10 +51,11 @@ def load(
     Raises:
         BundleError: not a bundle, damaged, altered, of a newer format, or not consistent.
         MissingDependencyError: ONNX Runtime is not installed.
-        UnknownNameError: no such provider.
+        UnknownNameError: no such provider, or neither a folder nor a model of that name.
+        UsageError: an installed model without a bundle.
         ProviderError: CUDA was asked for, and ONNX Runtime was built without it.
     """
-    return BundledModel(open_bundle(Path(folder)), device, threads, samplers=samplers)
+    return BundledModel(open_bundle(bundle_folder(folder)), device, threads, samplers=samplers)
 
 
 class BundledModel:
@@ -146,6 +147,7 @@ class BundledModel:
         steps: int | None = None,
         guidance: float | Guidance | None = None,
         negative: ConditionLike = None,
+        compose: Composition | None = None,
         init: ArrayLike | None = None,
         strength: float | None = None,
         mask: ArrayLike | None = None,
@@ -168,6 +170,7 @@ class BundledModel:
             steps: likewise.
             guidance: likewise.
             negative: likewise.
+            compose: likewise.
             init: likewise.
             strength: likewise.
             mask: likewise.
@@ -187,12 +190,12 @@ class BundledModel:
             UsageError, DataError, ConditionError: an argument that this model does not support; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite; the message names the first such step.
         """
-        asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options)
+        asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options, compose)
         n, seed = _settled(n, seed)
         program = self.manifest.fused if fused else self.manifest.sampling
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
-        conditions = self.opened.sampling_condition(condition, n, encoded=not fused)
+        conditions = self.opened.sampling_condition(asked.first(condition), n, encoded=not fused)
         request = SampleRequest(n, conditions, seed, asked, preview)
         drawing = runner_of(program).sampling(self.opened, program, request)
         batches = self.opened.batches(n, batch_size, self.session(program.graph), program.work)
@@ -216,6 +219,7 @@ class BundledModel:
         steps: int | None = None,
         guidance: float | Guidance | None = None,
         negative: ConditionLike = None,
+        compose: Composition | None = None,
         init: ArrayLike | None = None,
         strength: float | None = None,
         mask: ArrayLike | None = None,
@@ -233,6 +237,8 @@ class BundledModel:
             guidance: weight of classifier-free guidance (1 means none, 0 ignores the class), or a
                 :class:`~zoo.samplers.Guidance` with its interval and rescaling.
             negative: class to guide away from, instead of the null class; as ``condition``.
+            compose: ``[(condition, weight), ...]`` instead of ``condition`` and ``guidance``: the conditions of a
+                composition, see :class:`~zoo.samplers.SamplingOptions`; each is encoded once.
             init: data ``[n, *event_shape]``, or one event for all, to start from. Integers of a model of discrete data
                 stand for the middle of their bins.
             strength: in [0, 1]: the share of the trajectory from noise to data that is run; 1 by default.
@@ -243,11 +249,10 @@ class BundledModel:
         Raises:
             UsageError, UnknownNameError, DataError, ConditionError: an argument that this model does not support.
         """
-        asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options)
+        asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options, compose)
         n, seed = _settled(n, seed)
-        return step_sampler(self.opened).begin(
-            n, seed=seed, condition=self.opened.sampling_condition(condition, n), options=asked
-        )
+        first = self.opened.sampling_condition(asked.first(condition), n)
+        return step_sampler(self.opened).begin(n, seed=seed, condition=first, options=asked)
 
     def advance(
         self,

@@ -1,9 +1,9 @@
-"""Classifier-free guidance (Ho & Salimans 2022) as a weighted sum of evaluations."""
+"""Classifier-free guidance (Ho & Salimans 2022), and composition, as weighted sums of evaluations."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -63,15 +63,33 @@ class Guidance:
         return (noise_level >= low) & (noise_level <= high)
 
 
-def evaluations(condition: Conditions, guidance: float, other: Conditions) -> tuple[Conditions, NDArray[np.float32]]:
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """A condition of a composition beside its first, and its weight."""
+
+    condition: Conditions
+    weight: float
+
+
+def rest(guidance: float, further: Sequence[Weighted] = ()) -> float:
+    """The weight of what a composition is guided away from: 1 minus all weights."""
+    return 1.0 - math.fsum((guidance, *(each.weight for each in further)))
+
+
+def evaluations(
+    condition: Conditions, guidance: float, other: Conditions, further: Sequence[Weighted] = ()
+) -> tuple[Conditions, NDArray[np.float32]]:
     """The conditions that one guided step evaluates, and their weights.
 
-    (class, other) have weights (w, 1 - w). At w = 1 the other is not evaluated, and at w = 0 the class is not.
+    With F_i the output for condition i of k, composition (Liu et al. 2022, "Compositional visual generation with
+    composable diffusion models", eq. 11) is F = F_other + Σ w_i·(F_i - F_other). So (conditions, other) have weights
+    (w_1, ..., w_k, 1 - Σ w_i), and what has weight 0 is not evaluated. Guidance is composition of one condition.
 
     Args:
-        condition: int ``[n]`` or float ``[n, d]``, or these by name, or None for an unconditional model.
-        guidance: w.
+        condition: the first: int ``[n]`` or float ``[n, d]``, or these by name, or None for an unconditional model.
+        guidance: its weight w_1.
         other: what to guide away from, of the same shape: the null class or another, or None.
+        further: the other conditions of a composition and their weights.
 
     Returns:
         conditions ``[evaluations, n]`` or ``[evaluations, n, d]``, likewise (None for an unconditional model), and
@@ -80,14 +98,15 @@ def evaluations(condition: Conditions, guidance: float, other: Conditions) -> tu
     Raises:
         UsageError: guidance other than 1 without anything to guide away from.
     """
-    if guidance == 1.0:
-        return each_of(lambda array: array[None], condition), np.ones(1, np.float32)
-    if other is None or condition is None:
+    left = rest(guidance, further)
+    if condition is None and not further and left == 0.0:
+        return None, np.ones(1, np.float32)
+    if condition is None or (left != 0.0 and other is None):
         raise UsageError("guidance needs a model with a null class, which this one does not have")
-    if guidance == 0.0:
-        return each_of(lambda array: array[None], other), np.ones(1, np.float32)
-    both = each_of(_stacked, condition, other)
-    return both, np.array([guidance, 1.0 - guidance], np.float32)
+    every = (Weighted(condition, guidance), *further, Weighted(other, left))
+    evaluated = [each for each in every if each.weight != 0.0]
+    weights = np.array([each.weight for each in evaluated], np.float32)
+    return each_of(_stacked, *(each.condition for each in evaluated)), weights
 
 
 def _stacked(*arrays: Array) -> Array:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Real
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
 
@@ -16,8 +17,10 @@ from zoo.samplers.table import StepTable
 
 #: an option of a sampler, such as ``eta=0.5``, ``spacing="karras"`` or ``spacing=[1.0, 0.5]``
 OptionValue: TypeAlias = bool | int | float | str | Sequence[float] | None
-#: any keyword argument of ``sample``: a condition, data, a table, a guidance, or an option of a sampler
-SampleArgument: TypeAlias = ConditionLike | ArrayLike | StepTable | Guidance | OptionValue
+#: conditions and their weights
+Composition: TypeAlias = Sequence[tuple[ConditionLike, float]]
+#: any keyword argument of ``sample``: a condition or several, data, a table, a guidance, or an option of a sampler
+SampleArgument: TypeAlias = ConditionLike | Composition | ArrayLike | StepTable | Guidance | OptionValue
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +42,13 @@ class SamplingOptions:
         noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of the seed;
             of a model of several noises in one call, some of them by name.
         own: options of the sampler.
+        compose: conditions and their weights, ``[(condition, weight), ...]``, to sample from their composition, see
+            :func:`zoo.samplers.guidance.evaluations`; a negative weight leads away from its condition. One condition of
+            weight w is guidance of w towards it, so this takes the place of the condition and of ``guidance``.
 
     Raises:
-        UsageError: a strength outside [0, 1], or guidance that is neither a finite weight nor a :class:`Guidance`.
+        UsageError: a strength outside [0, 1], guidance that is neither a finite weight nor a :class:`Guidance`, or
+            a composition that is no such list or has guidance besides.
     """
 
     sampler: str | StepTable | None = None
@@ -53,6 +60,7 @@ class SamplingOptions:
     mask: ArrayLike | None = None
     noise: ArrayLike | Mapping[str, ArrayLike] | None = None
     own: Mapping[str, OptionValue] = field(default_factory=dict)
+    compose: Composition | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that are invalid for any model."""
@@ -60,6 +68,25 @@ class SamplingOptions:
             check_strength(self.strength)
         if self.guidance is not None:
             check_guidance(self.guidance)
+        if self.compose is not None:
+            check_composition(self.compose, self.guidance)
+
+    def first(self, condition: Any) -> Any:
+        """The condition, or the first of a composition.
+
+        Raises:
+            UsageError: there are both.
+        """
+        if self.compose is None:
+            return condition
+        if condition is not None:
+            raise UsageError("compose lists the conditions with their weights, so there is no condition besides")
+        return self.compose[0][0]
+
+    @property
+    def weight(self) -> float | Guidance | None:
+        """The guidance, or the weight of a composition's first condition."""
+        return self.guidance if self.compose is None else float(self.compose[0][1])
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -73,6 +100,24 @@ def check_strength(strength: float) -> float:
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
         raise UsageError(f"strength lies in [0, 1], from the given data to pure noise, not {strength!r}")
     return strength
+
+
+def check_composition(compose: object, guidance: object = None) -> None:
+    """Refuse what is not a list of conditions with finite weights, or has guidance besides.
+
+    Raises:
+        UsageError: with what it is.
+    """
+    if guidance is not None:
+        raise UsageError("compose states the weight of each condition, so it takes no guidance besides")
+    if not isinstance(compose, Sequence) or isinstance(compose, str) or not compose:
+        raise UsageError("compose is a list of pairs of a condition and its weight, one pair or more")
+    for pair in compose:
+        if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+            raise UsageError("compose is a list of pairs of a condition and its weight")
+        weight = pair[1]
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
+            raise UsageError(f"a weight of compose is a finite number, not {weight!r}")
 
 
 def check_guidance(guidance: object) -> Guidance:

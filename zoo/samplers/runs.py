@@ -22,7 +22,7 @@ from zoo.conditions import Condition, ConditionLike
 from zoo.errors import UnknownNameError, UsageError
 from zoo.paths import CorruptionPath, absent, lacking, path_from
 from zoo.samplers.builtin import BUILTIN, SamplerFunction
-from zoo.samplers.guidance import Guidance
+from zoo.samplers.guidance import Guidance, Weighted, rest
 from zoo.samplers.options import OptionValue, SamplingOptions
 from zoo.samplers.spacing import spaced_times
 from zoo.samplers.state import FloatType, RowInputs, SamplerState
@@ -99,8 +99,11 @@ def table_of(
             except TypeError as error:
                 raise UsageError(f"sampler {chosen}: {error}") from error
             table = _adapted(table, program, options, initial)
-        table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
-    _check(program, table, condition)
+        table = table.with_guidance(program.guidance if options.weight is None else options.weight)
+    further = () if options.compose is None else tuple(Weighted(*pair) for pair in options.compose[1:])
+    if options.compose is not None:
+        table = table.with_guidance(float(options.compose[0][1]))
+    _check(program, table, condition, further)
     return table
 
 
@@ -132,9 +135,9 @@ def _adapted(table: StepTable, program: Iterate, options: SamplingOptions, initi
     return table if program.clip is None else table.with_clip(program.clip)
 
 
-def _check(program: Iterate, table: StepTable, condition: Condition | None) -> None:
+def _check(program: Iterate, table: StepTable, condition: Condition | None, further: Sequence[Weighted] = ()) -> None:
     """Refuse a table that needs what the model does not have."""
-    if program.null_class is None and (table.guidance != 1.0).any():
+    if program.null_class is None and any(rest(w, further) for w in np.unique(table.guidance)):
         if condition is None or condition.plain:
             raise UsageError("guidance needs a model with a null class, which this one does not have")
         condition.nulls()  # raises an error that names the part without one
@@ -259,9 +262,9 @@ class Engine(ABC, Generic[Slots, Data]):
         """
         return None
 
-    def even(self, condition: Any, other: Any) -> tuple[Any, Any]:
-        """A condition and what it is guided away from, of named parts, with tokens and sequences of equal lengths."""
-        return condition, other
+    def even(self, *conditions: Any) -> tuple[Any, ...]:
+        """Conditions and what they are guided away from, of named parts, with tokens and sequences of equal lengths."""
+        return conditions
 
     def centred(self, x: ArrayLike) -> ArrayLike:
         """Data to start from, as values of the model's data; returns ``x`` unless overridden."""

@@ -19,7 +19,7 @@ between that of two samples).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from zoo.arrays import Array
 from zoo.errors import DataError, UsageError, ZooError
 from zoo.noise import Stream
 from zoo.paths import GaussianPath, is_gaussian
-from zoo.samplers.guidance import Conditions, each_of, evaluations
+from zoo.samplers.guidance import Conditions, Weighted, each_of, evaluations
 from zoo.samplers.table import COLUMNS, Step, StepTable
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 FloatType = type[np.float32] | type[np.float64]
 FORMAT = "genzoo-sampler-state"
 VERSION = "1"
+#: of states with a composition of several conditions, which readers of version 1 would pass over
+VERSION_OF_COMPOSED = "2"
 _TABLE = "table/"
+_FURTHER = "further/"
 _OPTIONAL = ("condition", "other", "known", "mask")
 
 
@@ -62,6 +65,8 @@ class SamplerState:
         other: the condition to guide away from, likewise, or None.
         known: ``[n, *event]`` in state units, the denoised sample where ``mask`` is 0, or None.
         mask: ``[n, *event]``, 1 where to sample and 0 where to keep ``known``, or None.
+        further: the conditions of a composition after the first, ``condition``, and their weights; that of the first is
+            the guidance of ``table``.
     """
 
     table: StepTable
@@ -73,6 +78,7 @@ class SamplerState:
     other: Conditions = None
     known: Array | None = None
     mask: Array | None = None
+    further: tuple[Weighted, ...] = ()
 
     @property
     def n(self) -> int:
@@ -103,13 +109,18 @@ class SamplerState:
         first, _, step = samples.indices(self.n)
         if step != 1:
             raise UsageError("a part of a state must be a slice of consecutive samples")
-        taken: dict[str, Any] = {name: each_of(lambda a: a[samples], getattr(self, name)) for name in _OPTIONAL}
-        return replace(self, slots=self.slots[:, samples], first=self.first + first, **taken)
+        return replace(
+            self, slots=self.slots[:, samples], first=self.first + first, **self._changed(lambda a: a[samples])
+        )
 
     def padded(self, n: int) -> SamplerState:
         """The state with its last sample repeated until there are ``n``, which does not affect the others."""
-        taken: dict[str, Any] = {name: each_of(lambda a: pad(a, n), getattr(self, name)) for name in _OPTIONAL}
-        return replace(self, slots=pad(self.slots, n, axis=1), **taken)
+        return replace(self, slots=pad(self.slots, n, axis=1), **self._changed(lambda a: pad(a, n)))
+
+    def _changed(self, change: Callable[[Array], Array]) -> dict[str, Any]:
+        """What there is of each sample besides the slots, changed."""
+        further = tuple(Weighted(each_of(change, each.condition), each.weight) for each in self.further)
+        return {name: each_of(change, getattr(self, name)) for name in _OPTIONAL} | {"further": further}
 
     def save(self, path: Path, *, about: Mapping[str, str] | None = None) -> None:
         """Write the state to a safetensors file.
@@ -127,11 +138,14 @@ class SamplerState:
         arrays[_TABLE + "initial_scale"] = np.array(self.table.initial_scale)
         arrays["slots"] = self.slots
         for name in _OPTIONAL:
-            value = getattr(self, name)
-            named = {f"{name}/{part}": array for part, array in value.items()} if isinstance(value, Mapping) else None
-            arrays.update({} if value is None else {name: value} if named is None else named)
+            arrays.update(_flat(name, getattr(self, name)))
+        for i, each in enumerate(self.further):
+            arrays.update(_flat(f"{_FURTHER}{i}", each.condition))
+        if self.further:
+            arrays["weights"] = np.array([each.weight for each in self.further])
+        version = VERSION_OF_COMPOSED if self.further else VERSION
         place = {"row": str(self.row), "seed": str(self.seed), "first": str(self.first)}
-        weights.write(path, arrays, metadata={**(about or {}), "format": FORMAT, "version": VERSION, **place})
+        weights.write(path, arrays, metadata={**(about or {}), "format": FORMAT, "version": version, **place})
 
     @classmethod
     def load(cls, path: Path) -> SamplerState:
@@ -143,7 +157,8 @@ class SamplerState:
         """
         arrays = weights.read(path)
         about = weights.metadata(path)
-        if about.get("format") != FORMAT or about.get("version") != VERSION:
+        version = VERSION_OF_COMPOSED if "weights" in arrays else VERSION
+        if about.get("format") != FORMAT or about.get("version") != version:
             raise DataError(f"{path} is not a sampler state that this version can read")
         try:
             columns = {name.removeprefix(_TABLE): a for name, a in arrays.items() if name.startswith(_TABLE)}
@@ -156,6 +171,10 @@ class SamplerState:
                 noise.check_seed(int(about["seed"])),
                 int(about["first"]),
                 *(_named(arrays, name) for name in _OPTIONAL),  # type: ignore[arg-type]
+                further=tuple(
+                    Weighted(_named(arrays, f"{_FURTHER}{i}"), float(weight))
+                    for i, weight in enumerate(arrays.get("weights", ()))
+                ),
             )
             _check(state)
         except (KeyError, TypeError, ValueError, ZooError) as error:
@@ -173,6 +192,7 @@ def begin(
     first: int = 0,
     condition: Conditions = None,
     other: Conditions = None,
+    further: Sequence[Weighted] = (),
     init: ArrayLike | None = None,
     strength: float | None = None,
     mask: ArrayLike | None = None,
@@ -190,6 +210,7 @@ def begin(
         first: index of the first sample.
         condition: int ``[n]`` or float ``[n, d]``, or None.
         other: classes ``[n]`` to guide away from; None for the null class.
+        further: the conditions of a composition after the first, and their weights.
         init: data ``[n, *event]`` (or one event for all) in data units to start from, or None for noise alone.
         strength: the strength of ``table``; at 0, samples are ``init``.
         mask: broadcastable to ``[n, *event]``: 1 where to sample, 0 where to keep ``init``.
@@ -226,7 +247,8 @@ def begin(
             x = x + dtype(table.alpha[0]) * base
     slots = np.zeros((table.slots, n, *event_shape), dtype)
     slots[0] = x
-    return SamplerState(table, row, slots, seed, first, condition, other, None if wanted is None else known, wanted)
+    kept = None if wanted is None else known
+    return SamplerState(table, row, slots, seed, first, condition, other, kept, wanted, tuple(further))
 
 
 def to_data(program: Iterate, state: SamplerState) -> Array:
@@ -337,12 +359,13 @@ class RowInputs:
         """Arrays by the names of the graph's inputs; without ``condition`` if there is none."""
         state = self._state
         if row.guidance not in self._evaluated:
-            self._evaluated[row.guidance] = evaluations(state.condition, row.guidance, state.other)
+            condition, weight = evaluations(state.condition, row.guidance, state.other, state.further)
+            self._evaluated[row.guidance] = condition, weight.astype(self._dtype, copy=False)
         condition, weight = self._evaluated[row.guidance]
         inputs = {name: column[row.index, ...] for name, column in self._columns.items()}
         inputs["matrix"] = self._matrices[row.index]
         inputs["noise"] = self._noise(row.index)
-        inputs["weights"] = weight.astype(self._dtype, copy=False)
+        inputs["weights"] = weight
         inputs["known"], inputs["mask"] = self._known, self._mask
         if isinstance(condition, Mapping):
             inputs.update(condition)
@@ -381,6 +404,13 @@ def _named(arrays: Mapping[str, Array], name: str) -> Conditions:
     return arrays.get(name, below or None)
 
 
+def _flat(name: str, value: Conditions) -> dict[str, Array]:
+    """The inverse of :func:`_named`."""
+    if isinstance(value, Mapping):
+        return {f"{name}/{part}": array for part, array in value.items()}
+    return {} if value is None else {name: value}
+
+
 def _check(state: SamplerState) -> None:
     slots, shape = state.slots, (state.n, *state.event_shape)
     if slots.ndim < 2 or slots.shape[0] != state.table.slots or slots.dtype.kind != "f":
@@ -391,8 +421,11 @@ def _check(state: SamplerState) -> None:
         array = getattr(state, name)
         if array is not None and array.shape != shape:
             raise DataError(f"{name} has shape {array.shape}, expected {shape}")
-    for name in ("condition", "other"):
-        value = getattr(state, name)
+    values = {"condition": state.condition, "other": state.other}
+    values |= {f"{_FURTHER}{i}": each.condition for i, each in enumerate(state.further)}
+    for name, value in values.items():
+        if value is None and name.startswith(_FURTHER):
+            raise DataError(f"{name} is missing")
         for array in value.values() if isinstance(value, Mapping) else () if value is None else (value,):
             if array.ndim < 1 or len(array) != state.n:
                 raise DataError(f"{name} has shape {array.shape}, and expected {state.n} samples")

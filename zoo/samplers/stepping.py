@@ -16,7 +16,7 @@ from zoo.counts import Progress, checked_count, ticker
 from zoo.errors import UsageError
 from zoo.paths import needed, require_gaussian
 from zoo.samplers.consistency import CONSISTENCY
-from zoo.samplers.guidance import each_of
+from zoo.samplers.guidance import Weighted, each_of, rest
 from zoo.samplers.inversion import inversion
 from zoo.samplers.options import SamplingOptions
 from zoo.samplers.runs import Data, Engine, Preview, table_of
@@ -51,13 +51,19 @@ class StepSampler(Generic[Data]):
         """
         engine = self.engine
         edits = self._edits(n, options)
-        if edits["other"] is None and (table.guidance != 1.0).any():
+        composed = [(engine.condition(each, n), float(weight)) for each, weight in (options.compose or ())[1:]]
+        further = [Weighted(None, weight) for _, weight in composed]
+        if edits["other"] is None and any(rest(w, further) for w in np.unique(table.guidance)):
             edits["other"] = engine.null(n, condition)
-        condition, edits["other"] = engine.even(condition, edits["other"])
+        condition, edits["other"], *others = engine.even(condition, edits["other"], *(each for each, _ in composed))
         arrays = {"condition": condition, **edits}
 
         def start(part: slice, left_out: Sequence[str] = ()) -> SamplerState:
             taken: dict[str, Any] = {name: _some(a, part) for name, a in arrays.items() if name not in left_out}
+            if "condition" not in left_out:  # they are of the kind of the first
+                taken["further"] = [
+                    Weighted(_some(each, part), w.weight) for each, w in zip(others, further, strict=True)
+                ]
             return begin(
                 engine.program,
                 table,

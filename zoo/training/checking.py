@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from zoo import records
 from zoo.errors import MissingDependencyError, UnknownNameError, ZooError
+from zoo.files import reason_of
 from zoo.models.building import keywords
 from zoo.reading import building, finding
 from zoo.reading import options as data_options
@@ -39,7 +40,7 @@ def mistakes(recipe: Path | Mapping[str, Any], registry: Registry) -> list[str]:
         try:
             values = tomllib.loads(recipe.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            return [f"cannot read {recipe}: {error}"]
+            return [f"cannot read {recipe}: {reason_of(error)}"]
     else:
         values = dict(recipe)
     problems = list(_of_record(Recipe, {k: v for k, v in values.items() if k not in _TABLES}, "", wanted=("name",)))

@@ -36,6 +36,7 @@ from pathlib import Path
 
 from zoo import records
 from zoo.errors import ConfigError, UnknownNameError
+from zoo.files import reason_of
 from zoo.training.distillation import DistillationRecipe
 
 PRECISIONS = ("float32", "bfloat16")
@@ -218,7 +219,7 @@ class Recipe:
         try:
             values = tomllib.loads(path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"cannot read the recipe {path}: {error}") from error
+            raise ConfigError(f"cannot read the recipe {path}: {reason_of(error)}") from error
         return cls.from_dict(values, source=str(path))
 
     def describe(self) -> dict[str, object]:

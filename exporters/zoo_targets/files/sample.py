@@ -14,6 +14,7 @@ It follows docs/bundle-format.md of genzoo, versions 1 and 2. Copy it, read it, 
 import argparse
 import hashlib
 import json
+import math
 import pathlib
 import sys
 
@@ -185,26 +186,29 @@ class Model:
             self.sessions[name] = onnxruntime.InferenceSession(file, providers=self.providers)
         return self.sessions[name], {p["name"]: p["shape"] for p in self.manifest["graphs"][name]["inputs"]}
 
-    def conditions(self, program, n, value, negative=None, needed=False, guided=False):
-        """The condition of n samples and what they are guided away from: rows by port, and the row of each sample."""
+    def conditions(self, program, n, value, negative=None, needed=False, guided=False, further=()):
+        """A condition, that to guide away from, others composed: rows by port, and the row of each of n samples."""
         parts = (self.manifest["condition"] or {}).get("parts")
         if not parts:
             c, null = self.plain(value, n, needed), program.get("null_class")
             other = self.plain(negative, n) if negative is not None else None
             other = np.full_like(c, null) if guided and other is None and not (c is None or null is None) else other
-            pair = [None if each is None else {"condition": each} for each in (c, other)]
+            every = [None if each is None else {"condition": each} for each in (c, other)]
+            every += [{"condition": self.plain(each, n)} for each in further]
         else:
             names = [part["name"] for part in parts]
             both = [{} if value is None else value, negative]
-            for each in both:
+            for each in (*both, *further):
                 named = isinstance(each, dict) or each is None
                 unknown = sorted({*(each or ())} - {*names}) if named else "a value alone"
                 require(not unknown, f"a condition has the parts {', '.join(names)} by their names, not {unknown}")
             read = [[read_part(p, each.get(p["name"]), n) for p in parts] for each in both if each is not None]
             if guided and negative is None and all(part.get("null") is not None for part in parts):
                 read.append([[null_of(part)] for part in parts])
-            pair = [*filled(parts, *read), None][:2]
-        return [None if each is None else self.encoded(program.get("condition_encoder"), each, n) for each in pair]
+            more = [[read_part(p, each.get(p["name"]), n) for p in parts] for each in further]
+            ports = filled(parts, *read, *more)
+            every = [*(*ports[: len(read)], None)[:2], *ports[len(read) :]]
+        return [None if each is None else self.encoded(program.get("condition_encoder"), each, n) for each in every]
 
     def encoded(self, encoder, ports, n):
         """Each different condition once, through the encoder if there is one, and the row of each of n samples."""
@@ -264,29 +268,40 @@ class Model:
             feeds = [{} if c is None else {k: np.ascontiguousarray(a[c[1][i]]) for k, a in c[0].items()} for c in cs]
             yield i, count, *feeds
 
-    def sample(self, n, seed=0, condition=None, table=None, guidance=None, fused=False, batch=64, negative=None):
+    def sample(
+        self, n, seed=0, condition=None, table=None, guidance=None, fused=False, batch=64, negative=None, compose=None
+    ):
         """Draw n samples: float32 [n, *event] in data units. Sample i is the same alone or among a thousand.
 
-        The condition is one class or vector, or n of them; or such values of named parts, in a dict.
+        The condition is one class or vector, or n of them; or such values of named parts, in a dict. `compose` is a
+        list of (condition, weight) instead of `condition` and `guidance`: F_other + sum of w·(F_condition - F_other).
         """
         require(0 < n <= 2**32 and 0 <= seed < 2**64, "samples are 1 to 2**32, and a seed is 0 to 2**64 - 1")
         program, parts = self.manifest["programs"].get("fused" if fused else "sample"), []
         missing = "the bundle has no fused graph" if fused else f"{self.name} only scores data: it cannot sample"
         require(program, missing)
-        steps, asked = program["kind"] == "iterate", (table, guidance, negative)
-        require(steps or asked == (None,) * 3, "sampling in one call takes no table or guidance")
+        steps, asked = program["kind"] == "iterate", (table, guidance, negative, compose)
+        require(steps or asked == (None,) * 4, "sampling in one call takes no table, guidance or compose")
+        require(compose is None or (condition is None and guidance is None), "compose has its conditions and weights")
+        require(compose is None or len(compose), "compose is one pair or more of a condition and its weight")
+        (condition, guidance), *more = compose or [(condition, guidance)]
+        weights = [float(w) for _, w in more]
+        require(compose is None or np.isfinite([guidance, *weights]).all(), "the weights of compose are finite numbers")
         columns = self.table(program, table) if steps else {"guidance": np.ones(1)}
-        guided = bool((columns["guidance"] != 1).any()) if guidance is None else guidance != 1
-        c, other = self.conditions(program, n, condition, negative, guided=guided)
+        guided = bool((columns["guidance"] != 1).any()) if guidance is None else math.fsum([guidance, *weights]) != 1
+        every = self.conditions(program, n, condition, negative, guided=guided, further=[each for each, _ in more])
+        c = every[0]
         (session, takes), noises = self.graph(program["graph"]), program.get("noise") or []
         noises = [(noises, "normal")] if isinstance(noises, str) else [(z["name"], z["distribution"]) for z in noises]
-        for i, count, inputs, against in self.batches(n, batch, c, other):
+        for i, count, inputs, against, *others in self.batches(n, batch, *every):
             if fused:
                 key = {"seed": np.array(seed, np.uint64).view(np.int64), "first": np.array(i[0]), "n": np.array(count)}
                 one = {k: a[:1] if takes[k][0] == "rows" and len(c[0][k]) == 1 else a for k, a in inputs.items()}
                 x = session.run(None, key | one)[0]
             elif steps:
-                x = self.iterate(program, columns, i, seed, inputs, against, guidance)
+                x = self.iterate(
+                    program, columns, i, seed, inputs, against, guidance, [*zip(others, weights, strict=True)]
+                )
             else:
                 z = {a: noise(d, seed, i, takes[a][1:], k) for k, (a, d) in enumerate(noises)}
                 x = session.run(None, z | inputs)[0]
@@ -294,8 +309,8 @@ class Model:
         require(all(np.isfinite(x).all() for x in parts), "some samples are not finite")
         return np.concatenate(parts)
 
-    def iterate(self, program, table, i, seed, condition, against, guidance):
-        """Runs a step table over a graph: one evaluation of the network per row."""
+    def iterate(self, program, table, i, seed, condition, against, guidance, further=()):
+        """Runs a step table over a graph: one evaluation of the network per row, of each condition with a weight."""
         (session, takes), matrix = self.graph(program["graph"]), table["matrix"]
         event, decoder = takes["state"][2:], program.get("decoder")  # turns states into samples
         state = np.zeros((matrix.shape[1], len(i), *event), np.float32)
@@ -303,11 +318,12 @@ class Model:
         zeros, ones = np.zeros_like(state[0]), np.ones_like(state[0])
         for row in range(len(matrix)):
             w = float(table["guidance"][row] if guidance is None else guidance)
-            require(
-                w == 1 or against, "guidance needs a null class, or nulls of all parts, which the model does not have"
-            )
-            weights = np.array([1] if w == 1 else [w, 1 - w], np.float32)
-            c = {k: np.stack([a] if w == 1 else [a, against[k]]) for k, a in condition.items()}
+            left = 1 - math.fsum([w, *(weight for _, weight in further)])
+            missing = "guidance needs a null class, or nulls of all parts, which the model does not have"
+            require(left == 0 or against, missing)
+            every = [(condition, w), *further, *([(against, left)] if left else [])]
+            weights = np.array([weight for _, weight in every], np.float32)
+            c = {k: np.stack([each[k] for each, _ in every]) for k in condition}
             fresh = noise("normal", seed, i, event, row, 1) if table["noise_scale"][row] else zeros
             feeds = {k: np.array(table[k][row], np.float32) for k in table.keys() & takes}
             feeds |= {"state": state, "weights": weights, "noise": fresh, "known": zeros, "mask": ones, **c}
@@ -368,8 +384,10 @@ def main(cli, model):
         cli.add_argument(
             flag, action="append", metavar="PART=VALUE", help=parts_from.__doc__ if flag == "--condition" else None
         )
+    cli.add_argument("--compose", action="append", metavar="CONDITION:WEIGHT", help="parts are separated by semicolons")
     args = cli.parse_args()
     try:
+        require(not (args.compose and (args.condition or args.label)), "--compose excludes --condition and --class")
         require(not (args.condition and args.label), "--condition and --class exclude each other")
         opened = model(args)
         described = opened.manifest["condition"]
@@ -377,9 +395,12 @@ def main(cli, model):
         negative = args.negative and (
             parts_from(described, args.negative) if "parts" in (described or ()) else args.negative[0]
         )
+        pairs = [text.rpartition(":")[::2] for text in args.compose or ()]
+        many = "parts" in (described or ())
+        compose = [(parts_from(described, c.split(";")) if many else c, float(w)) for c, w in pairs] or None
         if args.score:
             return print(*opened.log_prob(np.load(args.score), condition, args.seed), sep="\n")
-        x = opened.sample(args.n, args.seed, condition, args.table, args.guidance, args.fused, negative=negative)
+        x = opened.sample(args.n, args.seed, condition, args.table, args.guidance, args.fused, 64, negative, compose)
         np.save(args.o, x)
         print(f"{args.o}: float32 {list(x.shape)}, {x.min():.3g} to {x.max():.3g}, seed {args.seed}")
     except Exception as error:  # of any kind, including those of ONNX Runtime

@@ -74,6 +74,8 @@ class MADE(nn.Module):
     them, transform after transform, until float32 overflows. Within ±:data:`REACH` nothing changes, so trained weights
     keep their densities.
 
+    ``reach`` is infinite in a network that another library trained without it.
+
     The last layer starts at zero, so that whatever is conditioned starts at its zero parameters. The degrees of a
     hidden layer are spread evenly; they begin at 1, or with a context at 0, for units that read it alone.
 
@@ -94,7 +96,7 @@ class MADE(nn.Module):
             raise ConfigError(f"a masked network needs hidden layers of width 1 or more, not {list(hidden)}")
         if residual and len(set(hidden)) > 1:
             raise ConfigError(f"residual hidden layers must have the same width, not {list(hidden)}")
-        self.size, self.outputs, self.residual = size, outputs, residual
+        self.size, self.outputs, self.residual, self.reach = size, outputs, residual, REACH
         lowest = 0 if context or size == 1 else 1
         layers = [sorted(lowest + unit % (size - lowest) for unit in range(width)) for width in hidden]
         if residual:
@@ -119,7 +121,7 @@ class MADE(nn.Module):
             out: Tensor = self.layers[index](value)
             return out + extra if index == 0 and extra is not None else out
 
-        seen = x.clamp(-REACH, REACH)
+        seen = x.clamp(-self.reach, self.reach)
         return torch.unflatten(self.through(seen, linear, F.relu, torch.add), 1, (self.size, self.outputs))
 
     def through(

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.overriding import override
-from zoo_flows.transforms.made import MADE, REACH, MaskedLinear
+from zoo_flows.transforms.made import MADE, MaskedLinear
 from zoo_flows.transforms.maps import Map
 
 _Value = TypeVar("_Value")
@@ -47,7 +47,7 @@ class Algebra(Protocol[_Value]):
         """The activation."""
 
     def seen(self, x: _Value) -> _Value:
-        """What the network reads of a component: the component within ±REACH."""
+        """What the network reads of a component: the component within ±reach."""
 
     def add(self, a: _Value, b: _Value) -> _Value:
         """Sum of two values."""
@@ -157,7 +157,7 @@ class Tensors(Algebra[Tensor]):
     """
 
     def __init__(self, network: MADE, map: Map, n: int, context: Tensor | None) -> None:
-        self.map = map
+        self.map, self.reach = map, network.reach
         # what is masked is not read either
         self.weights = [network.linear(index).weight for index in range(len(network.layers))]
         self.starts = [network.linear(index).bias.unsqueeze(1).expand(-1, n) for index in range(len(network.layers))]
@@ -178,7 +178,7 @@ class Tensors(Algebra[Tensor]):
 
     @override
     def seen(self, x: Tensor) -> Tensor:
-        return x.clamp(-REACH, REACH)
+        return x.clamp(-self.reach, self.reach)
 
     @override
     def add(self, a: Tensor, b: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ graph of constant size for any d. Both slice their weights from the dense ones, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.bracket import IterativeMap, State
-from zoo_flows.transforms.made import MADE, REACH
+from zoo_flows.transforms.made import MADE
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.unfolding import unfold
 
@@ -108,7 +109,8 @@ class _Nodes:
 
     def seen_in(self, builder: GraphBuilder, x: Value) -> Value:
         """What the network reads of components, in another graph than this one."""
-        return builder("Clip", x, np.array(-REACH, np.float32), np.array(REACH, np.float32))
+        reach = self.network.reach
+        return x if math.isinf(reach) else builder("Clip", x, np.array(-reach, np.float32), np.array(reach, np.float32))
 
     def add(self, a: Value, b: Value) -> Value:
         return self.builder("Add", a, b)

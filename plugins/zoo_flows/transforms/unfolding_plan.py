@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from zoo_flows.transforms.made import MADE, REACH
+from zoo_flows.transforms.made import MADE
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.unfolding import unfold
 
@@ -38,7 +38,7 @@ class Step:
 
         target ← relu(target + weight·source)    with or without relu
         target ← map⁻¹(target; source)           without a weight
-        target ← source within ±REACH            to the place of the data as the network sees it
+        target ← source within ±reach            to the place of the data as the network sees it
 
     Attributes:
         target: what changes.
@@ -106,7 +106,7 @@ class Plan:
     def __init__(self, network: MADE) -> None:
         recording = _Recording()
         unfold(network, recording, Run(_DATA, 0, network.size))
-        self.steps = recording.steps
+        self.steps, self.reach = recording.steps, network.reach
         self._places: list[tuple[int, torch.dtype]] = []
         self._parts: list[Tensor | None] = []
 
@@ -134,7 +134,7 @@ class Plan:
             if step.source is not None:
                 source = places[step.source.place].narrow(0, step.source.first, step.source.units)
                 if step.target.place == _SEEN:
-                    torch.clamp(source, -REACH, REACH, out=target)
+                    torch.clamp(source, -self.reach, self.reach, out=target)
                     continue
                 if weight is None:
                     target.copy_(map.inverse(target, source))

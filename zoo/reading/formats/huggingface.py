@@ -17,12 +17,13 @@ import numpy as np
 
 from zoo.arrays import Array
 from zoo.errors import DataError
+from zoo.files import reason_of
 from zoo.reading import objects
 from zoo.reading.content import SPLIT_WORDS, Cells, Rows, Samples
 from zoo.reading.formats import columnar, pictures
 
 _INFO, _STATE, _DICT = "dataset_info.json", "state.json", "dataset_dict.json"
-_SHARD = re.compile(r"(train|validation|valid|val|test)[-_.\d].*")
+_SHARD = re.compile(r"([A-Za-z]+)[-_.\d].*")
 
 
 def recognises(folder: Path) -> bool:
@@ -148,15 +149,17 @@ def _saved(folder: Path) -> Any:
 def _shards(folder: Path) -> list[tuple[Path, str]]:
     """Parquet files in the folder or its folder ``data``, each with the split that its name begins with."""
     places = [*folder.glob("*.parquet"), *folder.glob("data/*.parquet")]
-    named = [(path, match[1]) for path in sorted(places) if (match := _SHARD.fullmatch(path.name))]
-    return named or [(path, "") for path in sorted(places)]
+    named = [(path, match[1].lower() if (match := _SHARD.fullmatch(path.name)) else "") for path in sorted(places)]
+    if not any(split in SPLIT_WORDS for _, split in named):
+        return [(path, "") for path, _ in named]
+    return [(path, split or path.stem) for path, split in named]
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {reason_of(error)}") from error
     if not isinstance(values, dict):
         raise DataError(f"{path} does not hold a JSON object")
     return values

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zoo.arrays import Array
 from zoo.data.lazy import Lazy
 from zoo.errors import ConfigError, DataError, UnknownNameError
+from zoo.files import reason_of
 from zoo.reading.content import Samples
 from zoo.reading.formats import folders
 
@@ -28,6 +29,8 @@ IN_MEMORY = 1 << 29
 _GREY = {"1", "L", "LA", "I;16", "I;16B", "I;16L", "I", "F"}
 _DEEP = {"I;16", "I;16B", "I;16L", "I"}
 _WORKERS = 8
+#: the EXIF tag of the orientation, of which 5 to 8 swap width and height
+_ORIENTATION, _TRANSPOSED = 0x0112, 5
 
 
 def recognises(folder: Path) -> bool:
@@ -62,7 +65,7 @@ class Pictures(Lazy):
             try:
                 array = _pixels(image, self.event, self.deep, self.fit)
             except (OSError, ValueError, SyntaxError) as error:
-                raise DataError(f"cannot read {_told(source)}: {error}") from error
+                raise DataError(f"cannot read {_told(source)}: {reason_of(error)}") from error
         if array.shape != self.event:
             raise DataError(
                 f"{_told(source)} is not of {self.event[2]}×{self.event[1]} pixels when it is turned upright"
@@ -119,6 +122,8 @@ def of_sources(
     looked_at = [_looked_at(source) for source in sources]
     sizes = Counter(size for size, _, _ in looked_at)
     modes = {mode for _, mode, _ in looked_at}
+    if "F" in modes:
+        raise DataError(f"{name} has pictures of floating-point shades, whose range is not known: save them as .npy")
     clear = sum(transparent for _, _, transparent in looked_at)
     if not resize and len(sizes) > 1:
         common = ", ".join(f"{w}×{h} ({count:,})" for (w, h), count in sizes.most_common(3))
@@ -171,7 +176,8 @@ def _looked_at(source: Path | bytes) -> tuple[tuple[int, int], str, bool]:
     with opened(source) as image:
         transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
         grey = image.mode == "P" and image.palette is not None and _grey_palette(image)
-        return image.size, "L" if grey else image.mode, transparent
+        turned = image.getexif().get(_ORIENTATION, 1) >= _TRANSPOSED
+        return image.size[::-1] if turned else image.size, "L" if grey else image.mode, transparent
 
 
 def _grey_palette(image: Picture) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import ConfigError, DataError, MissingDependencyError
+from zoo.files import reason_of
 from zoo.modality import Audio
 from zoo.reading.content import Samples
 from zoo.reading.formats import folders
@@ -139,7 +140,7 @@ def _by_soundfile(path: Path) -> tuple[NDArray[np.float64], int, int]:
         try:
             rate, x = wavfile.read(path)
         except (OSError, ValueError) as error:
-            raise DataError(f"cannot read {path}: {error}") from error
+            raise DataError(f"cannot read {path}: {reason_of(error)}") from error
         if x.dtype.kind != "f":
             raise DataError(f"{path} is a .wav file of an unsupported kind", hint="Convert it to PCM.")
         x = np.asarray(x, np.float64)

@@ -21,7 +21,7 @@ import { batchesOf, checkFinite, count, dequantised, filled, inDataUnits } from 
 import { ZooError } from "./errors.mjs";
 import { readSafetensors } from "./files.mjs";
 import { Stream, keyOf, noisesOf, normal, randomSeed } from "./noise.mjs";
-import { evaluations, guided, tablesOf } from "./tables.mjs";
+import { evaluations, guided, rest, tablesOf } from "./tables.mjs";
 
 export { labelsOf } from "./conditions.mjs";
 export { partsOf, takesTexts } from "./parts.mjs";
@@ -101,6 +101,8 @@ export class Model {
    * @param {number|{weight: number, interval?: number[], rescale?: number}} [options.guidance] weight of classifier-free
    *     guidance; `interval`: lowest and highest noise level σ/α that are guided; by default as in the table
    * @param {*} [options.negative] condition to guide away from, instead of the null class or the nulls of all parts
+   * @param {Array<[*, number]>} [options.compose] conditions and their weights, instead of `condition` and `guidance`: the
+   *     output is F_other + Σ w·(F_condition - F_other), of which guidance is the case of one condition
    * @param {boolean} [options.fused] run the bundle's fused graph, a whole run in one call; it has no options
    * @param {number} [options.batchSize] samples in one call of a graph
    * @param {(done: number, total: number) => void} [options.progress] called after each call of a graph
@@ -115,14 +117,17 @@ export class Model {
     const program = this.manifest.programs[fused ? "fused" : "sample"];
     if (!this.manifest.programs.sample) throw new ZooError(`${this.name} only scores data: it cannot sample`);
     if (!program) throw new ZooError(`${this.name} has no fused graph`, "Export it with --fused.");
-    const table = this._choices(program, options), asked = conditionOf(this, condition, n), other = this._other(program, table, options.negative, asked, n);
-    const [even, against] = evenly(asked, other), batches = batchesOf(n, this._batchSize(batchSize));
-    const conditions = await this._encoded(program, even, n, signal), others = await this._encoded(program, against, n, signal);
+    const composed = composition(condition, options), further = composed.slice(1).map(([, weight]) => weight);
+    const table = this._choices(program, options), asked = composed.map(([each]) => conditionOf(this, each, n));
+    const other = this._other(program, table, options.negative, asked[0], n, further);
+    const even = evenly(other, ...asked), batches = batchesOf(n, this._batchSize(batchSize)), encoded = [];
+    for (const each of even) encoded.push(await this._encoded(program, each, n, signal));
     const session = await this._bundle.session(program.graph), data = new Float32Array(n * this.size);
     const run = this._runner(session, batches.length * (table?.rows ?? 1), progress, signal);
     for (const [first, end] of batches) {
-      const [condition, other] = [conditions, others].map((each) => each?.part(first, end, this._rows(end - first)));
-      const part = { first, n: end - first, seed, condition, other, preview: options.preview };
+      const [other, condition, ...others] = encoded.map((each) => each?.part(first, end, this._rows(end - first)));
+      const more = others.map((each, i) => [each, further[i]]);
+      const part = { first, n: end - first, seed, condition, other, more, preview: options.preview };
       const how = { direct: "_direct", iterate: "_iterate", fused: "_fused" }[program.kind];
       data.set((await this[how](program, run, part, table)).subarray(0, part.n * this.size), first * this.size);
     }
@@ -188,7 +193,7 @@ export class Model {
   }
 
   /** A step table over a graph: one row, one call. */
-  async _iterate(program, run, { first, n, seed, condition, other, preview }, table) {
+  async _iterate(program, run, { first, n, seed, condition, other, more, preview }, table) {
     const { inputs } = this._bundle.graph(program.graph), taken = new Set(inputs.map(({ name }) => name));
     // a state may be a latent, which a decoder turns into a sample
     const event = inputs.find(({ name }) => name === "state").shape.slice(2), numbers = count(event);
@@ -202,7 +207,7 @@ export class Model {
     for (let row = 0; row < table.rows; row++) {
       if (table.guidance[row] !== last) {
         last = table.guidance[row];
-        ({ evaluated, weights } = evaluations(condition, last, other));
+        ({ evaluated, weights } = evaluations(condition, last, other, more));
         conditions = this._conditions(evaluated, [weights.length, m]);
       }
       const cells = table.slots * (table.slots + 1);
@@ -238,16 +243,16 @@ export class Model {
   // -- arguments ------------------------------------------------------------------------------------------------------
 
   /** The table to run, with the requested guidance; null for a program of one call, which has no such choices. */
-  _choices({ kind, graph }, { table: choice, guidance, negative, preview, ...unknown }) {
+  _choices({ kind, graph }, { table: choice, guidance, negative, preview, compose, ...unknown }) {
     const [name] = Object.keys(unknown);
     if (name) throw new ZooError(`sampling has no option ${name}`);
     if (kind !== "iterate") {
-      const refused = Object.entries({ table: choice, guidance, negative, preview }).find(([, value]) => given(value));
+      const refused = Object.entries({ table: choice, guidance, negative, compose, preview }).find(([, value]) => given(value));
       if (refused) throw new ZooError(`${this.name} samples in one call${kind === "fused" ? " of its fused graph" : ""} and takes no ${refused[0]}`);
       return null;
     }
     const table = typeof choice === "object" && choice !== null ? choice : this.table(choice ?? undefined);
-    const made = given(guidance) ? guided(table, guidance) : table;
+    const weight = given(compose) ? compose[0][1] : guidance, made = given(weight) ? guided(table, weight) : table;
     if (made.rescale.some((share) => share !== 0) && !this._bundle.graph(graph).inputs.some(({ name }) => name === "rescale")) {
       throw new ZooError(`graph ${graph} cannot rescale guidance: it has no input rescale`);
     }
@@ -255,10 +260,10 @@ export class Model {
   }
 
   /** The negative condition of n samples, or null without guidance. */
-  _other({ null_class: nothing }, table, negative, asked, n) {
+  _other({ null_class: nothing }, table, negative, asked, n, further = []) {
     if (table === null) return null;
     if (given(negative)) return conditionOf(this, negative, n);
-    if (table.guidance.every((w) => w === 1)) return null;
+    if (table.guidance.every((w) => rest(w, further) === 0)) return null;
     if (!this.manifest.condition?.parts && !(asked && Number.isInteger(nothing))) {
       throw new ZooError(`guidance needs a null class, which ${this.name} does not have`);
     }
@@ -327,6 +332,17 @@ export class Model {
       return results;
     };
   }
+}
+
+/** The conditions of `compose` and their weights, or the one condition. */
+function composition(condition, { compose, guidance }) {
+  if (!given(compose)) return [[condition]];
+  if (given(condition) || given(guidance)) throw new ZooError("compose lists conditions with their weights, so it takes neither a condition nor guidance besides");
+  const pairs = Array.isArray(compose) && compose.length > 0 && compose.every((pair) => Array.isArray(pair) && pair.length === 2);
+  if (!pairs) throw new ZooError("compose is a list of pairs of a condition and its weight, one pair or more");
+  const wrong = compose.find(([, weight]) => !Number.isFinite(weight));
+  if (wrong) throw new ZooError(`a weight of compose is a finite number, not ${wrong[1]}`);
+  return compose;
 }
 
 /** Yield to the event loop. Not with a timer, which hidden pages throttle. */

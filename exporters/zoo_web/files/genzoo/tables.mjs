@@ -53,12 +53,18 @@ export function guided(table, guidance) {
   return { ...table, guidance: column(weight, 1), rescale: column(rescale, 0) };
 }
 
+/** The weight of what a composition is guided away from: 1 minus all weights. */
+export function rest(w, further = []) {
+  const left = 1 - [w, ...further].reduce((sum, weight) => sum + weight, 0);
+  return further.length && Math.abs(left) < 1e-12 ? 0 : left; // weights such as 0.7, 0.2 and 0.1 sum to 1
+}
+
 /**
- * The conditions that one guided step evaluates, and their weights: (condition, other) have weights (w, 1 - w). At w = 1
- * the other is not evaluated, and at w = 0 the condition is not.
+ * The conditions that one guided step evaluates, and their weights: (conditions, other) have weights (w, ..., 1 - Σ w), and
+ * what has weight 0 is not evaluated. Guidance is the composition of one condition.
  */
-export function evaluations(condition, w, other) {
-  if (w === 1 || !condition) return { evaluated: [condition], weights: Float32Array.of(1) };
-  if (w === 0) return { evaluated: [other], weights: Float32Array.of(1) };
-  return { evaluated: [condition, other], weights: Float32Array.of(w, 1 - w) };
+export function evaluations(condition, w, other, further = []) {
+  if (!condition) return { evaluated: [condition], weights: Float32Array.of(1) };
+  const every = [[condition, w], ...further, [other, rest(w, further.map(([, weight]) => weight))]].filter(([, weight]) => weight !== 0);
+  return { evaluated: every.map(([each]) => each), weights: Float32Array.from(every, ([, weight]) => weight) };
 }

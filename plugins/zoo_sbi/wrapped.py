@@ -1,0 +1,321 @@
+"""sbi's posteriors and estimators as models of genzoo."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sbi.inference.posteriors import DirectPosterior, VectorFieldPosterior
+from sbi.neural_nets.estimators import NFlowsFlow, ZukoFlow
+from sbi.neural_nets.estimators.base import ConditionalVectorFieldEstimator
+from sbi.neural_nets.net_builders import vector_field_nets
+from sbi.utils.sbiutils import Standardize
+from torch import Tensor, nn
+
+from zoo import Condition, ConfigError, ExportError, Part, Wrapped
+from zoo.arrays import Array
+from zoo.models.contexts import ReceivedCondition
+from zoo.models.derivatives import jvp
+from zoo.models.loops import loop
+from zoo.models.mending import plain, replaced
+from zoo.models.wrapped import EMBEDDING
+from zoo.overriding import override
+from zoo_nflows.wrapped import NflowsFlow
+from zoo_sbi.bounds import bounds_of
+from zoo_sbi.posterior import SbiPosterior
+from zoo_zuko.wrapped import ZukoFlow as ZukoModel
+
+#: steps of an ODE: the first number by which twice as many change samples by less than the tolerance, or the last
+STEPS, STEP_TOLERANCE = (16, 32, 64, 128), 1e-4
+_PROBES = 64
+#: velocities of parameters ``[n, d]`` and contexts ``[n, c]``
+_Velocity = Callable[[Tensor, Tensor], Tensor]
+
+
+def wrapped(model: Any, event_shape: Sequence[int] | None, context: int | Condition | None) -> Wrapped:
+    """The adapter's entry.
+
+    Raises:
+        ExportError: a posterior that is sampled by MCMC or by other models, or an estimator of another kind.
+        ConfigError: another event shape or context than the estimator has.
+    """
+    estimator = _estimator_of(model)
+    if event_shape is not None and tuple(event_shape) != tuple(estimator.input_shape):
+        raise ConfigError(
+            f"{type(model).__name__} of sbi has events of shape {tuple(estimator.input_shape)}, not "
+            f"{tuple(event_shape)}"
+        )
+    condition = _condition(estimator.condition_shape)
+    if context is not None and (Condition.vector(context) if isinstance(context, int) else context) != condition:
+        raise ConfigError(f"{type(model).__name__} of sbi takes {condition.describe()}: leave out context")
+    inner = _of_estimator(estimator, condition)
+    if estimator is model:
+        return inner
+    low, high = bounds_of(model.prior, inner.size)
+    inner.of = type(model)
+    return SbiPosterior(inner, low, high) if bool(low.isfinite().any() | high.isfinite().any()) else inner
+
+
+def _estimator_of(model: Any) -> Any:
+    """What a posterior samples by, or an estimator itself."""
+    if isinstance(model, DirectPosterior):
+        return model.posterior_estimator
+    if isinstance(model, VectorFieldPosterior):
+        return model.vector_field_estimator
+    if not isinstance(model, nn.Module):
+        raise ExportError(
+            f"{type(model).__name__} of sbi draws by a search over its potential, such as MCMC, which is not exported",
+            hint="Wrap the estimator that inference.train() returned: an NLE's likelihood is sampled and scored.",
+        )
+    return model
+
+
+def _of_estimator(estimator: Any, condition: Condition) -> _OfSbi:
+    if isinstance(estimator, NFlowsFlow):
+        return SbiNflows(estimator, condition)
+    if isinstance(estimator, ZukoFlow):
+        return SbiZuko(estimator, condition)
+    if isinstance(estimator, ConditionalVectorFieldEstimator):
+        return SbiField(estimator, condition)
+    raise ExportError(
+        f"{type(estimator).__name__} of sbi is none of NFlowsFlow, ZukoFlow and a vector field, which are what can be "
+        "wrapped: a ratio, for one, is no density",
+        hint="Train an NPE, NLE, FMPE or NPSE, or wrap its network by a subclass of zoo.Wrapped.",
+    )
+
+
+def _condition(shape: Sequence[int]) -> Condition:
+    sizes = tuple(int(size) for size in shape)
+    if len(sizes) == 1:
+        return Condition.vector(sizes[0])
+    if len(sizes) == 3:
+        return Condition((Part("x_o", "image", sizes),))
+    raise ExportError(
+        f"observations of shape {sizes} are neither vectors nor images",
+        hint="Flatten them, and unflatten them in the embedding network.",
+    )
+
+
+class _OfSbi(Wrapped):
+    """What all estimators share: where they come from, and how large their contexts are."""
+
+    #: the class that was wrapped
+    of: type
+
+    @property
+    @override
+    def origin(self) -> Mapping[str, str]:
+        return {
+            "library": "sbi",
+            "version": metadata.version("sbi"),
+            "class": f"{self.of.__module__}.{self.of.__qualname__}",
+        }
+
+    @override
+    def typical_context(self, part: Part, standard: Array) -> NDArray[np.float32]:
+        # the z-scoring of observations, if the estimator has it
+        for module in self.modules():
+            if isinstance(module, Standardize):
+                raw = torch.from_numpy(standard).double() * module._std.double() + module._mean.double()
+                return np.asarray(raw.numpy(), np.float32)
+        return np.asarray(standard, np.float32)
+
+
+class SbiNflows(NflowsFlow, _OfSbi):
+    """An estimator around a flow of nflows, which has the embedding network itself."""
+
+    def __init__(self, estimator: NFlowsFlow, condition: Condition) -> None:
+        super().__init__(estimator.net, tuple(estimator.input_shape), condition)
+        self.of = type(estimator)
+
+
+class SbiZuko(ZukoModel, _OfSbi):
+    """An estimator around a flow of zuko, with an embedding network beside it."""
+
+    def __init__(self, estimator: ZukoFlow, condition: Condition) -> None:
+        self._network: tuple[nn.Module, int] | None = None
+        super().__init__(estimator.net, tuple(estimator.input_shape), condition)
+        self.of = type(estimator)
+        self.embedding_net = estimator.embedding_net
+        self._width = _width(estimator.embedding_net, estimator.condition_shape, self._like)
+
+    @override
+    def embedding(self) -> tuple[nn.Module, int] | None:
+        return (self.embedding_net, self._width) if hasattr(self, "_width") else None
+
+
+class SbiField(_OfSbi):
+    """A vector field, of flow matching or of scores: samples and densities by its ODE, in a fixed number of steps.
+
+    Attributes:
+        steps: of Runge and Kutta's classical method, each of four evaluations.
+        step_error: by how much samples change with twice as many, relative to their deviation.
+    """
+
+    def __init__(self, estimator: ConditionalVectorFieldEstimator, condition: Condition) -> None:
+        super().__init__(estimator, tuple(estimator.input_shape), condition)
+        self.of = type(estimator)
+        self._composed = bool(estimator.compose_enabled)
+        self._width = _width(estimator.embedding_net, estimator.condition_shape, self._like)
+        self.steps, self.step_error = self._measured()
+
+    @torch.no_grad()
+    def _measured(self) -> tuple[int, float]:
+        """The number of steps, and the error that is left."""
+        generator = torch.Generator().manual_seed(0)
+        z = torch.randn(_PROBES, *self.event_shape, generator=generator).to(self._like)
+        shape = [int(size) for size in self.flow.condition_shape]
+        standard = torch.randn(_PROBES, *shape, generator=generator)
+        assert self.condition is not None
+        raw = torch.from_numpy(self.typical_context(self.condition.parts[0], standard.numpy())).to(self._like)
+        was_training = self.flow.training
+        self.flow.eval()
+        context: dict[str, Tensor] = {EMBEDDING: self.flow.embedding_net(raw)}
+        self.steps = STEPS[0]
+        before, error = self.inverse(z, context), math.inf
+        for steps in STEPS:
+            self.steps = 2 * steps
+            after = self.inverse(z, context)
+            error = float(((after - before).abs() / after.std(0)).max())
+            before = after
+            if error < STEP_TOLERANCE or steps == STEPS[-1]:
+                break
+        self.flow.train(was_training)
+        return steps, error
+
+    @property
+    @override
+    def origin(self) -> Mapping[str, str]:
+        return {
+            **super().origin,
+            "how": f"{self.steps} steps of Runge-Kutta's fourth order, within {self.step_error:.0e} of twice as many",
+        }
+
+    @override
+    def embedding(self) -> tuple[nn.Module, int] | None:
+        return self.flow.embedding_net, self._width
+
+    @contextmanager
+    def _embedded(self) -> Iterator[None]:
+        """A block in which the estimator takes contexts that its embedding network has seen."""
+        estimator = self.flow
+        network, shape = estimator._embedding_net, estimator._condition_shape
+        estimator._embedding_net, estimator._condition_shape = nn.Identity(), torch.Size([self._width])
+        try:
+            # sbi's is of float32 whatever the model's type is
+            with replaced((vector_field_nets.SinusoidalTimeEmbedding, "forward", _sinusoids)):
+                yield
+        finally:
+            estimator._embedding_net, estimator._condition_shape = network, shape
+
+    @override
+    def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        estimator, context = self.flow, self.context_of_flow(condition)
+        start = estimator.mean_base.to(z) + estimator.std_base.to(z) * z
+
+        def field(t: Tensor, state: Tensor) -> Tensor:
+            velocity: Tensor = estimator.ode_fn(state, context, t)
+            return velocity
+
+        with self._embedded():
+            x = self._integrated(field, estimator.t_max, estimator.t_min, start)
+        return estimator.from_z(x) if self._composed else x
+
+    @override
+    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        estimator, context = self.flow, self.context_of_flow(condition)
+        at = estimator.to_z(x) if self._composed else x
+        assert context is not None
+
+        def field(t: Tensor, state: Tensor) -> Tensor:
+            theta = state[..., : self.size]
+            change, trace = self._divergence(lambda value, c: estimator.ode_fn(value, c, t), theta, context)
+            return torch.cat([change, trace.unsqueeze(-1)], -1)
+
+        with self._embedded():
+            end = self._integrated(
+                field, estimator.t_min, estimator.t_max, torch.cat([at, torch.zeros_like(at[..., :1])], -1)
+            )
+        z = (end[..., : self.size] - estimator.mean_base.to(x)) / estimator.std_base.to(x)
+        scale = torch.log(estimator.std_base.to(x)).expand_as(z).sum(-1)
+        base = -0.5 * z.square().sum(-1) - 0.5 * self.size * math.log(2 * math.pi) - scale
+        density: Tensor = base + end[..., self.size]
+        return density - estimator.log_abs_det() if self._composed else density
+
+    @staticmethod
+    def _divergence(velocity: _Velocity, theta: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Velocities ``[n, d]`` and the traces of their Jacobians ``[n]``."""
+        with torch.enable_grad():
+            point = theta.detach().requires_grad_()
+            change = velocity(point, context)
+            rows = [
+                torch.autograd.grad(change[..., i].sum(), point, retain_graph=True)[0][..., i]
+                for i in range(theta.shape[-1])
+            ]
+        return change.detach(), torch.stack(rows).sum(0).detach()
+
+    def _integrated(self, field: Any, t0: float, t1: float, x: Tensor) -> Tensor:
+        dt = x.new_tensor((t1 - t0) / self.steps)
+
+        def turn(t: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+            return t + dt, _runge_kutta(field, state, t, dt)
+
+        _, x = loop(self.steps, (x.new_full((1,), t0), x), turn)
+        return x
+
+    @override
+    def mended(self) -> AbstractContextManager[object]:
+        network = vector_field_nets.VectorFieldMLP
+        return replaced(
+            (SbiField, "_divergence", staticmethod(_traced_divergence)),
+            (network, "forward", plain(network.forward)),
+        )
+
+
+def _sinusoids(self: Any, t: Tensor) -> Tensor:
+    """``SinusoidalTimeEmbedding.forward`` of times ``[n]`` or ``[n, 1]``, in their type, and nothing in place."""
+    angles = (t if t.ndim > 1 else t.unsqueeze(-1)) * self.div_term
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
+
+
+def _traced_divergence(velocity: _Velocity, theta: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by directional derivatives, which can be traced: along all axes in one batch, so in one network."""
+    axes = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device).unsqueeze(1)
+    size = axes.shape[0]
+    each = theta.unsqueeze(0).expand(size, *theta.shape)
+    contexts = context.unsqueeze(0).expand(size, *context.shape)
+    along_all = axes.expand_as(each)
+    change, along = jvp(
+        lambda value: velocity(value, contexts.flatten(0, 1)), each.flatten(0, 1), along_all.flatten(0, 1)
+    )
+    return change.reshape(each.shape)[0], (along.reshape(each.shape) * along_all).sum((0, 2))
+
+
+def _runge_kutta(field: Callable[[Tensor, Tensor], Tensor], state: Tensor, t: Tensor, dt: Tensor) -> Tensor:
+    """A step of the classical method of order 4."""
+    k1 = field(t, state)
+    k2 = field(t + dt / 2, state + dt / 2 * k1)
+    k3 = field(t + dt / 2, state + dt / 2 * k2)
+    k4 = field(t + dt, state + dt * k3)
+    return state + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+def _width(network: nn.Module, shape: Sequence[int], like: Tensor) -> int:
+    """The length of what an embedding network gives."""
+    was_training = network.training
+    with torch.no_grad():
+        embedded = network.eval()(like.new_zeros(1, *(int(size) for size in shape)))
+    network.train(was_training)
+    if embedded.ndim != 2:
+        raise ExportError(
+            f"the embedding network {type(network).__name__} gives a tensor of shape {list(embedded.shape)} for one "
+            "observation, where a vector is taken",
+            hint="Flatten what it gives.",
+        )
+    return int(embedded.shape[1])

@@ -1,0 +1,127 @@
+"""The two moons of each library, trained as its documentation does (for fewer steps), exported by one line more.
+
+zuko: tutorial "Train from data"; nflows: examples/moons.ipynb; normflows and FrEIA: their READMEs.
+"""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx_ir")
+datasets = pytest.importorskip("sklearn.datasets")
+from torch import nn, optim  # noqa: E402 - after the check
+
+import zoo  # noqa: E402
+from zoo import runtime  # noqa: E402
+
+STEPS = 60
+
+
+def moons(n, noise):
+    return torch.tensor(datasets.make_moons(n, noise=noise)[0], dtype=torch.float32)
+
+
+def zuko_moons():
+    import zuko
+
+    flow = zuko.flows.NSF(features=2, transforms=3, hidden_features=(64, 64))
+    optimizer = optim.Adam(flow.parameters(), lr=1e-3)
+    for _ in range(STEPS):
+        loss = -flow().log_prob(moons(64, 0.1)).mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return flow, lambda x: flow().log_prob(x), lambda z: flow().transform.inv(z)
+
+
+def nflows_moons():
+    from nflows.distributions.normal import StandardNormal
+    from nflows.flows.base import Flow
+    from nflows.transforms.autoregressive import MaskedAffineAutoregressiveTransform
+    from nflows.transforms.base import CompositeTransform
+    from nflows.transforms.permutations import ReversePermutation
+
+    transforms = []
+    for _ in range(5):
+        transforms.append(ReversePermutation(features=2))
+        transforms.append(MaskedAffineAutoregressiveTransform(features=2, hidden_features=4))
+    flow = Flow(CompositeTransform(transforms), StandardNormal(shape=[2]))
+    optimizer = optim.Adam(flow.parameters())
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = -flow.log_prob(inputs=moons(128, 0.1)).mean()
+        loss.backward()
+        optimizer.step()
+    return flow, flow.log_prob, lambda z: flow._transform.inverse(z)[0]
+
+
+def normflows_moons():
+    import normflows as nf
+
+    base = nf.distributions.base.DiagGaussian(2)
+    flows = []
+    for _ in range(32):
+        param_map = nf.nets.MLP([1, 64, 64, 2], init_zeros=True)
+        flows.append(nf.flows.AffineCouplingBlock(param_map))
+        flows.append(nf.flows.Permute(2, mode="swap"))
+    model = nf.NormalizingFlow(base, flows)
+    target = nf.distributions.target.TwoMoons()
+    optimizer = optim.Adam(model.parameters(), lr=5e-4, weight_decay=1e-5)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = model.forward_kld(target.sample(2**9))
+        if ~(torch.isnan(loss) | torch.isinf(loss)):
+            loss.backward()
+            optimizer.step()
+    loc, scale = base.loc.detach(), base.log_scale.detach().exp()
+    return model, model.log_prob, lambda z: model(loc + scale * z)
+
+
+def freia_moons():
+    import FrEIA.framework as Ff
+    import FrEIA.modules as Fm
+
+    def subnet_fc(dims_in, dims_out):
+        return nn.Sequential(nn.Linear(dims_in, 512), nn.ReLU(), nn.Linear(512, dims_out))
+
+    inn = Ff.SequenceINN(2)
+    for _ in range(8):
+        inn.append(Fm.AllInOneBlock, subnet_constructor=subnet_fc, permute_soft=True)
+    optimizer = optim.Adam(inn.parameters(), lr=0.001)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        z, log_jac_det = inn(moons(100, 0.05))
+        loss = 0.5 * torch.sum(z**2, 1) - log_jac_det
+        loss = loss.mean() / 2
+        loss.backward()
+        optimizer.step()
+
+    def scored(x):
+        z, volume = inn(x)
+        return volume - 0.5 * z.square().sum(1) - np.log(2 * np.pi)
+
+    return inn, scored, lambda z: inn(z, rev=True)[0]
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+@pytest.mark.parametrize(
+    ("library", "trained"),
+    [("zuko", zuko_moons), ("nflows", nflows_moons), ("normflows", normflows_moons), ("FrEIA", freia_moons)],
+)
+def test_the_moons_of_a_library_leave_it_by_one_line(library, trained, tmp_path):
+    pytest.importorskip(library)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        np.random.seed(0)
+        model, score, sample = trained()
+
+    bundle = runtime.load(zoo.export(zoo.wrap(model), tmp_path / "moons.bundle"))
+
+    model.eval()
+    x, z = moons(500, 0.1), torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        np.testing.assert_allclose(bundle.log_prob(x.numpy()), score(x), atol=1e-3, rtol=1e-3)
+        np.testing.assert_allclose(bundle.sample(500, noise=z.numpy()), sample(z), atol=1e-3, rtol=1e-3)
+    # it has learned something: better than the normal of the data
+    assert bundle.log_prob(x.numpy()).mean() > -4.0

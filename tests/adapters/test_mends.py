@@ -1,0 +1,184 @@
+"""What the libraries' code is mended with while it is traced computes what the library's own code does."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402 - after the check
+
+
+def moved(flow, deviation=0.3):
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter += deviation * torch.randn(parameter.shape, generator=generator)
+    return flow.eval()
+
+
+def inputs(factor=3.0):
+    return factor * torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
+
+
+def both(function, mended):
+    """A function's results by the library's own code, and by the mended one."""
+    with torch.no_grad():
+        own = function()
+        with mended():
+            return own, function()
+
+
+# -- splines that index by a mask, autoregressive passes, couplings written in place ----------------------------------
+
+
+@pytest.mark.parametrize("kind", ["Linear", "Quadratic", "Cubic", "RationalQuadratic"])
+def test_a_spline_of_nflows_without_masks(kind):
+    transforms = pytest.importorskip("nflows.transforms")
+    from zoo_nflows import mends
+
+    tails = {"num_bins": 5, "tails": "linear", "tail_bound": 2.0}
+    net = lambda i, o: nn.Sequential(nn.Linear(i, 8), nn.Tanh(), nn.Linear(8, o))  # noqa: E731
+
+    class Net(nn.Module):
+        def __init__(self, i, o):
+            super().__init__()
+            self.net, self.hidden_features = net(i, o), 8
+
+        def forward(self, x, context=None):
+            return self.net(x)
+
+    coupling = moved(getattr(transforms, f"Piecewise{kind}CouplingTransform")([0, 1, 0, 1], Net, **tails))
+    x = inputs()
+    for direction in (coupling, coupling.inverse):
+        own, mended = both(lambda direction=direction: direction(x), mends.mended)
+        for a, b in zip(own, mended, strict=True):
+            torch.testing.assert_close(a, b, atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.parametrize("circular", [None, [0, 2], [0, 1, 2, 3]])
+def test_a_spline_of_normflows_without_masks(circular):
+    nf = pytest.importorskip("normflows")
+    from zoo_normflows import mends
+
+    if circular is None:
+        flow = nf.flows.AutoregressiveRationalQuadraticSpline(4, 1, 8)
+    else:
+        flow = nf.flows.CircularAutoregressiveRationalQuadraticSpline(4, 1, 8, ind_circ=circular)
+    moved(flow)
+    x = inputs(1.0 if circular else 3.0)
+    for direction in (flow, flow.inverse):
+        own, mended = both(lambda direction=direction: direction(x), mends.mended)
+        for a, b in zip(own, mended, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+# -- bisections, derivatives, quadratures and ODEs of zuko ------------------------------------------------------------
+
+
+def zuko_flow(name, **options):
+    zuko = pytest.importorskip("zuko")
+    torch.manual_seed(0)
+    return moved(getattr(zuko.flows, name)(4, **options))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("NAF", {"transforms": 1, "hidden_features": (8,), "network": {"hidden_features": (8,)}}),
+        ("UNAF", {"transforms": 1, "hidden_features": (8,), "network": {"hidden_features": (8,)}}),
+        ("SOSPF", {"transforms": 1, "hidden_features": (8,)}),
+        ("BPF", {"transforms": 1, "hidden_features": (8,)}),
+        ("GF", {"transforms": 1}),
+        ("NICE", {"transforms": 2, "hidden_features": (8,)}),
+    ],
+)
+def test_a_flow_of_zuko_in_loops_with_directional_derivatives(name, options):
+    from zoo_zuko import mends
+
+    flow, x = zuko_flow(name, **options), inputs(1.0)
+    own, mended = both(lambda: (flow().log_prob(x), flow().transform.inv(x)), mends.mended)
+    torch.testing.assert_close(mended[0], own[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(mended[1], own[1], atol=1e-4, rtol=1e-4)
+
+
+def test_the_steps_of_a_continuous_flow_are_within_the_librarys_tolerance():
+    from zoo_zuko import mends
+
+    flow, x = zuko_flow("CNF", hidden_features=(8,)), inputs(1.0)
+    own, mended = both(lambda: (flow().log_prob(x), flow().transform.inv(x)), mends.in_steps)
+    torch.testing.assert_close(mended[0], own[0], atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(mended[1], own[1], atol=1e-3, rtol=1e-4)
+    with torch.no_grad(), mends.in_steps(), mends.mended():
+        traced = flow().log_prob(x[:4])
+    torch.testing.assert_close(traced, own[0][:4], atol=1e-3, rtol=1e-4)
+    import zoo
+
+    wrapped = zoo.wrap(flow)
+    with torch.no_grad():  # zuko's own steps depend on the whole batch
+        torch.testing.assert_close(wrapped.inverse(x)[:1], wrapped.inverse(x[:1]), atol=1e-5, rtol=1e-5)
+
+
+def test_nodes_of_a_quadrature_are_not_kept_beyond_a_trace():
+    """The library's cache would hold a tensor of the trace, by which its own code fails afterwards."""
+    utils = pytest.importorskip("zuko.utils")
+    from zoo_zuko import mends
+
+    utils.GaussLegendre.nodes.cache_clear()
+    with mends.mended():
+        utils.GaussLegendre.nodes(5, dtype=torch.float32, device=torch.device("cpu"))
+    assert utils.GaussLegendre.nodes.cache_info().currsize == 0
+
+
+# -- searches that end when no sample of a batch moves ----------------------------------------------------------------
+
+
+def test_residual_layers_of_normflows_are_inverted_sample_by_sample():
+    import zoo
+
+    nf = pytest.importorskip("normflows")
+    net = nf.nets.LipschitzMLP([4, 16, 4], lipschitz_const=0.9, max_lipschitz_iter=5)
+    flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(4), [nf.flows.Residual(net, reduce_memory=False)])
+    wrapped = zoo.wrap(moved(flow))
+    assert wrapped.density == "none"  # the library estimates it by random directions
+    assert "turns" in wrapped.origin["how"]
+    z = inputs(10.0)
+    with torch.no_grad():
+        together = wrapped.inverse(z)
+        alone = torch.cat([wrapped.inverse(each[None]) for each in z[:4]])
+        torch.testing.assert_close(together[:4], alone, atol=1e-5, rtol=1e-5)
+        block = flow.flows[0].iresblock
+        torch.testing.assert_close(block.forward(together), z, atol=1e-4, rtol=1e-4)
+
+
+# -- conversions ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("context", [0, 3])
+@pytest.mark.parametrize("name", ["MAF", "NSF"])
+def test_a_converted_flow_of_zuko_is_the_same_flow(name, context):
+    import zoo
+    from zoo_zuko.converted import converted
+
+    flow = zuko_flow(name, context=context, transforms=3, hidden_features=(16, 12), randperm=True)
+    ours = converted(flow, zoo.Condition.vector(context) if context else None)
+    # far beyond what our own networks would see of a component
+    x, c = inputs(10.0), torch.randn(64, context, generator=torch.Generator().manual_seed(2)) if context else None
+    with torch.no_grad():
+        own = flow(c).log_prob(x)
+        torch.testing.assert_close(ours.log_density(x, c), own, atol=1e-3, rtol=1e-4)
+        z = inputs(1.0)
+        torch.testing.assert_close(ours.inverse(z, c), flow(c).transform.inv(z), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("MAF", {"passes": 2}),
+        ("MAF", {"activation": nn.ELU}),
+        ("MAF", {"residual": True}),
+        ("NSF", {"slope": 1e-2}),
+        ("SOSPF", {}),
+    ],
+)
+def test_what_has_no_counterpart_is_not_converted(name, options):
+    from zoo_zuko.converted import converted
+
+    assert converted(zuko_flow(name, transforms=1, hidden_features=(8, 8), **options), None) is None

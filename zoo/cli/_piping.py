@@ -1,0 +1,99 @@
+"""``zoo run`` in a pipe: ``-`` as the output is stdout, and as data it is stdin."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.cli._app import App
+from zoo.cli._request import PIPED, STDOUT, Request
+from zoo.cli._streams import StdoutError
+from zoo.errors import OutputError, UsageError
+from zoo.files import write_bytes
+
+if TYPE_CHECKING:
+    from zoo.arrays import Array
+    from zoo.models.sources import Facts
+    from zoo.render.files import Extras
+
+#: formats that are lines of text, which a terminal can show
+_LINES = ("csv", "txt")
+
+
+def from_stdin(request: Request, facts: Facts, stack: ExitStack) -> Request:
+    """The request with stdin as a temporary file, if an option reads it.
+
+    Raises:
+        OutputError: the temporary file cannot be written.
+    """
+    piped = next((name for name in PIPED if getattr(request, name) == STDOUT), None)
+    if piped is None:
+        return request
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-")))
+    path = folder / f"stdin.{request.form if request.form and not request.to_stdout else _lines_of(facts)}"
+    write_bytes(path, sys.stdin.buffer.read())
+    return replace(request, **{piped: path})
+
+
+def _lines_of(facts: Facts) -> str:
+    """The format of data that come without a name."""
+    from zoo.render.files import default_suffix
+
+    suffix = default_suffix(facts.event_shape, facts.modality)
+    return "csv" if suffix in (".png", ".npy") else suffix[1:]
+
+
+def named(request: Request, facts: Facts) -> str:
+    """A name for what goes to stdout, whose extension names the format.
+
+    Raises:
+        UsageError: an unknown format, one that these samples do not have, stdout that is taken by ``--json``, or
+            a terminal that would show bytes.
+    """
+    from zoo.render.files import check_output
+
+    form = request.form or _lines_of(facts)
+    name = f"stdout.{form.removeprefix('.')}"
+    with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+        check_output(Path(folder) / name, facts.event_shape, facts.modality, length=facts.length)
+    if sys.stdout.isatty() and form not in _LINES:
+        raise UsageError(f"a terminal cannot show {form}", hint="Redirect it, or name a file with -o.")
+    return name
+
+
+def check(app: App, request: Request) -> None:
+    """Refuse what cannot go to stdout.
+
+    Raises:
+        UsageError: with the option.
+    """
+    if not request.to_stdout:
+        return
+    if app.json:
+        raise UsageError("-o - and --json cannot both write to stdout")
+    for name in ("stop_after", "encode", "log_prob"):
+        if getattr(request, name) is not None:
+            raise UsageError(f"-o - is for samples, not for --{name.replace('_', '-')}")
+
+
+def to_stdout(samples: Array, name: str, extras: Extras) -> None:
+    """Write samples to stdout in the format of a name.
+
+    Raises:
+        OutputError: stdout takes no bytes.
+    """
+    from zoo.render.files import content
+
+    written = content(samples, name, extras)
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        raise OutputError("stdout takes only text here", hint="Name a file with -o.")
+    try:
+        binary.write(written)
+    except OSError as error:
+        raise StdoutError(error.errno, error.strerror) from error
+    sys.stdout.flush()
