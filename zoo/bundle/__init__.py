@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.bundle.manifest import FORMAT, MANIFEST, VERSION, FileInfo, GraphInfo, Manifest, read_manifest
+from zoo.bundle.manifest import FORMAT, VERSION, FileInfo, GraphInfo, Manifest, read_manifest
+from zoo.bundle.nearby import MANIFEST
 from zoo.bundle.opening import (
     GOLDEN,
     MODEL_CARD,

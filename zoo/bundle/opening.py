@@ -28,7 +28,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.bundle.manifest import MANIFEST, FileInfo, Manifest, read_manifest
+from zoo.bundle.manifest import FileInfo, Manifest, read_manifest
+from zoo.bundle.nearby import MANIFEST
 from zoo.bundle.plain import AGAIN, opened
 from zoo.bundle.scan import check_finite, read_header, scan_graph
 from zoo.bundle.scan.graph import MAX_GRAPH_BYTES

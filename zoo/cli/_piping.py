@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.cli._app import App
 from zoo.cli._request import PIPED, STDOUT, Request
@@ -36,7 +36,8 @@ def from_stdin(request: Request, facts: Facts, stack: ExitStack) -> Request:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-")))
     path = folder / f"stdin.{request.form if request.form and not request.to_stdout else _lines_of(facts)}"
     write_bytes(path, sys.stdin.buffer.read())
-    return replace(request, **{piped: path})
+    changed: dict[str, Any] = {piped: path}
+    return replace(request, **changed)
 
 
 def _lines_of(facts: Facts) -> str:

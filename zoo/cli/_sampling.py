@@ -179,7 +179,9 @@ def _guidance(program: Program | None, request: Request, plan: Plan) -> float | 
     """The weight of guidance; None of a composition, which states its weights itself."""
     if request.compose is not None:
         return None
-    return (program and program.guidance) if plan.table is None else plan.guidance
+    if plan.table is not None:
+        return plan.guidance
+    return None if program is None else program.guidance
 
 
 def _write_previews(app: App, model: BundledModel, request: Request, previews: Array, output: Path) -> None:

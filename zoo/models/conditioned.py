@@ -426,16 +426,13 @@ class Conditioned(nn.Module):
             return dict(encoded)
         names = [port.name for port in self.encoded_ports()]
         if set(names) != set(encoded):
-            raise ConfigError(
-                f"{type(self).__name__}.encode_condition gives {', '.join(encoded)}, and encoded_ports says "
-                f"{', '.join(names)}"
-            )
+            stated, gives = ", ".join(names), ", ".join(encoded)
+            raise ConfigError(f"{type(self).__name__}.encode_condition gives {gives}, and encoded_ports says {stated}")
         return {name: encoded[name] for name in names}
 
     def _parts_of(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         """Arrays of parts and masks as tensors on the model's device."""
-        assert self.condition is not None
-        contexts = {part.name: self.context_of(part) for part in self.condition.parts}
+        contexts = {part.name: self.context_of(part) for part in (self.condition.parts if self.condition else ())}
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         return {name: self._placed(tensor, contexts.get(name)) for name, tensor in tensors.items()}
 

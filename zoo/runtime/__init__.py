@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from zoo.counts import Progress
 from zoo.runtime.device import Device
-from zoo.runtime.model import BundledModel, load
+from zoo.runtime.loading import load
+from zoo.runtime.model import BundledModel
 from zoo.runtime.opened import fresh_seed
 from zoo.runtime.session import Session
 from zoo.runtime.streaming import Frame

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
-from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zoo.arrays import Array
-from zoo.bundle import Bundle, open_bundle
+from zoo.bundle import Bundle
 from zoo.conditions import ConditionLike
-from zoo.counts import Progress, checked_count, ticker
+from zoo.counts import Progress, ticker
 from zoo.errors import UsageError
 from zoo.likelihood import LogDensity
-from zoo.noise import check_seed
 from zoo.runtime import contract, data, scoring
 from zoo.runtime.device import Device
 from zoo.runtime.iterate import step_sampler
-from zoo.runtime.named import bundle_folder
-from zoo.runtime.opened import LARGEST_COUNT, OpenBundle, fresh_seed
+from zoo.runtime.opened import OpenBundle, settled
 from zoo.runtime.runners import runner_of
 from zoo.runtime.running import SampleRequest, Samples, finite
 from zoo.runtime.streaming import Frame, awaited, awaited_frames, frames
@@ -32,53 +29,20 @@ from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import too_many
 
 
-def load(
-    folder: str | PathLike[str],
-    device: Device | str = "auto",
-    threads: int | None = None,
-    *,
-    samplers: Mapping[str, SamplerFunction] = BUILTIN,
-) -> BundledModel:
-    """Open a bundle, check every file of it, and return it as a model.
-
-    Args:
-        folder: the bundle, or the name of an installed model that has one; a folder of that name comes first.
-        device: a :class:`Device`, or the name of a provider: ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA
-            where it works and the CPU elsewhere.
-        threads: CPU threads, or None for ONNX Runtime's choice.
-        samplers: where samplers are looked up by name, for those that plugins bring.
-
-    Raises:
-        BundleError: not a bundle, damaged, altered, of a newer format, or not consistent.
-        MissingDependencyError: ONNX Runtime is not installed.
-        UnknownNameError: no such provider, or neither a folder nor a model of that name.
-        UsageError: an installed model without a bundle.
-        ProviderError: CUDA was asked for, and ONNX Runtime was built without it.
-    """
-    return BundledModel(open_bundle(bundle_folder(folder)), device, threads, samplers=samplers)
-
-
 class BundledModel:
-    """What :func:`load` returns: an open bundle, which the runners of its programs sample and score with.
+    """What :func:`zoo.runtime.load` returns: an open bundle, which the runners of its programs sample and score with.
 
     The same seed gives the same samples, whatever the batch size. Threads may share a model: sessions are loaded once,
     and nothing else changes after that. It is made with the arguments of :class:`~zoo.runtime.opened.OpenBundle`.
 
     Attributes:
         opened: the open bundle: its sessions, its device, and how its arrays are cut into batches.
-        bundle: the bundle.
-        manifest: its manifest.
-        name: the model's name.
-        event_shape: shape of one sample.
-        condition: what samples are conditioned on, or None.
-        levels: number of values of discrete data, or None.
-        modality: the meaning of a sample's numbers, where its shape does not tell.
-        device: where its graphs run.
-        session: gives the session of a graph, see :meth:`zoo.runtime.session.Sessions.__call__`.
+        bundle, manifest, name, event_shape, condition, levels, modality, device, session: those of ``opened``, see
+            :class:`~zoo.runtime.opened.OpenBundle`.
 
     Raises:
         BundleError: the manifest's programs and graphs do not fit together.
-        MissingDependencyError, UnknownNameError, ProviderError: as for :func:`load`.
+        MissingDependencyError, UnknownNameError, ProviderError: as for :func:`zoo.runtime.load`.
     """
 
     def __init__(
@@ -191,7 +155,7 @@ class BundledModel:
             RuntimeFailure: ONNX Runtime failed, or a value is not finite; the message names the first such step.
         """
         asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options, compose)
-        n, seed = _settled(n, seed)
+        n, seed = settled(n, seed)
         program = self.manifest.fused if fused else self.manifest.sampling
         if program is None:
             raise UsageError(f"{self.name} has no fused graph", hint="Export it with --fused.")
@@ -250,7 +214,7 @@ class BundledModel:
             UsageError, UnknownNameError, DataError, ConditionError: an argument that this model does not support.
         """
         asked = SamplingOptions(sampler, steps, guidance, negative, init, strength, mask, noise, options, compose)
-        n, seed = _settled(n, seed)
+        n, seed = settled(n, seed)
         first = self.opened.sampling_condition(asked.first(condition), n)
         return step_sampler(self.opened).begin(n, seed=seed, condition=first, options=asked)
 
@@ -484,8 +448,3 @@ class BundledModel:
             batch_size=batch_size,
             progress=progress,
         )
-
-
-def _settled(n: int, seed: int | None) -> tuple[int, int]:
-    """Number of samples and seed, checked; a seed from the system where there is none."""
-    return checked_count("samples", n, LARGEST_COUNT), fresh_seed() if seed is None else check_seed(seed)

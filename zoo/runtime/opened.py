@@ -17,6 +17,7 @@ from zoo.bundle import Bundle
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import checked_count
 from zoo.errors import ConditionError, RuntimeFailure
+from zoo.noise import check_seed
 from zoo.runtime import tables
 from zoo.runtime.attempts import Attempt
 from zoo.runtime.codec import BundledCodec
@@ -243,3 +244,8 @@ def _halves(part: slice) -> tuple[slice, slice]:
 def fresh_seed() -> int:
     """A seed from the system, short enough to write down."""
     return secrets.randbits(32)
+
+
+def settled(n: int, seed: int | None) -> tuple[int, int]:
+    """Number of samples and seed, checked; a seed from the system where there is none."""
+    return checked_count("samples", n, LARGEST_COUNT), fresh_seed() if seed is None else check_seed(seed)

@@ -100,7 +100,9 @@ def table_of(
                 raise UsageError(f"sampler {chosen}: {error}") from error
             table = _adapted(table, program, options, initial)
         table = table.with_guidance(program.guidance if options.weight is None else options.weight)
-    further = () if options.compose is None else tuple(Weighted(*pair) for pair in options.compose[1:])
+    further = (
+        () if options.compose is None else tuple(Weighted(None, float(weight)) for _, weight in options.compose[1:])
+    )
     if options.compose is not None:
         table = table.with_guidance(float(options.compose[0][1]))
     _check(program, table, condition, further)

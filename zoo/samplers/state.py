@@ -171,11 +171,10 @@ class SamplerState:
                 noise.check_seed(int(about["seed"])),
                 int(about["first"]),
                 *(_named(arrays, name) for name in _OPTIONAL),  # type: ignore[arg-type]
-                further=tuple(
-                    Weighted(_named(arrays, f"{_FURTHER}{i}"), float(weight))
-                    for i, weight in enumerate(arrays.get("weights", ()))
-                ),
             )
+            weights_of_further = enumerate(arrays.get("weights", ()))
+            further = [Weighted(_named(arrays, f"{_FURTHER}{i}"), float(weight)) for i, weight in weights_of_further]
+            state = replace(state, further=tuple(further))
             _check(state)
         except (KeyError, TypeError, ValueError, ZooError) as error:
             raise DataError(f"{path} contains an inconsistent sampler state: {error}") from error

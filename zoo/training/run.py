@@ -413,11 +413,7 @@ def measure(
 
 
 def finished_card(
-    model: GenerativeModel,
-    recipe: Recipe,
-    registry: Registry,
-    source: DataSource,
-    data: Dataset,
+    model: GenerativeModel, recipe: Recipe, registry: Registry, source: DataSource, data: Dataset
 ) -> ModelCard:
     """The card of a trained model, without its weights file and before it is measured."""
     architecture = registry.architecture(recipe.model.architecture)
