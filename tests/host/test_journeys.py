@@ -170,7 +170,7 @@ def test_a_models_name_becomes_pixels_in_python(monkeypatch, tmp_path):
         write(model.sample(1, seed=0, steps=2), tmp_path / "x.png")
     assert journey.steps() == told("From a model's name to pixels, in Python")
     assert journey.reached == ONCE
-    assert (len(journey.steps()), len(files(journey.steps()))) == (17, 10)
+    assert (len(journey.steps()), len(files(journey.steps()))) == (17, 11)
     assert_entered(journey, "in Python")
 
 
