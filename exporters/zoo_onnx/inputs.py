@@ -20,7 +20,7 @@ from zoo.programs import Graph, Programs
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
 from zoo_onnx.budget import Cost, cost
-from zoo_onnx.parts import Parts, first, first_alone
+from zoo_onnx.parts import Parts, first, one_alone
 from zoo_onnx.reference import call
 
 Feeds = dict[str, Array]
@@ -249,7 +249,7 @@ class Inputs:
         """Arguments to draw ``n`` samples: once the model's defaults, and short runs with and without guidance."""
         # one condition for several samples, and a seed of more than 32 bits, in the runs that no other is compared with
         apart = n == _LONGEST
-        conditions = first_alone(self._conditions) if apart else first(self._conditions, n)
+        conditions = one_alone(self._conditions) if apart else first(self._conditions, n)
         common: dict[str, Any] = {"condition": conditions, "seed": _LARGE_SEED if apart else _SAMPLING_SEED}
         program = self.programs.sampling
         cases = [{**common, **each} for each in program.sampling_cases(n)]

@@ -104,8 +104,8 @@ def first(condition: StoredCondition, n: int) -> StoredCondition:
     return None if condition is None else condition[:n]
 
 
-def first_alone(condition: StoredCondition) -> StoredCondition:
-    """The condition of the first sample, as ``sample`` takes one for all samples."""
+def one_alone(condition: StoredCondition) -> StoredCondition:
+    """The condition of the second sample, which is not class 0, as ``sample`` takes one for all samples."""
     if isinstance(condition, Mapping):
-        return {name: values[0] for name, values in condition.items()}
-    return None if condition is None else condition[0]
+        return {name: values[1] for name, values in condition.items()}
+    return None if condition is None else condition[1]

@@ -13,7 +13,7 @@ def zoo_exporters() -> Iterable[zoo.Exporter]:
     return [
         zoo.Exporter(
             name="python",
-            summary="A folder that runs with numpy and onnxruntime alone: one file of fewer than 400 lines.",
+            summary="A folder that runs with numpy and onnxruntime alone: one file of about 400 lines.",
             entry="zoo_targets.python:pack",
             verify="zoo_targets.python:verify",
             packs=True,

@@ -2,7 +2,7 @@
 
 ::
 
-    sample.py       fewer than 400 lines; needs numpy and onnxruntime
+    sample.py       about 400 lines; needs numpy and onnxruntime
     bundle/         the proven bundle
     README.md
 """

@@ -1,6 +1,6 @@
 """zuko's MAF and NSF as flows of genzoo, whose transforms have the same parameters: sampling is written, not traced.
 
-A masked network of zuko is one of :mod:`zoo_flows.transforms.made` once its units are sorted by degree: the number of
+A masked network of zuko is one of :mod:`zoo_flows.transforms.masked` once its units are sorted by degree: the number of
 components, in the transform's order, that a unit depends on.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from zoo_flows.transforms.masked import MADE, MaskedLinear
 from zuko.distributions import DiagNormal
 from zuko.flows import MaskedAutoregressiveTransform
 from zuko.lazy import LazyComposedTransform
@@ -23,7 +24,6 @@ from zoo import Condition
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, Autoregressive, Map, Permutation, SplineMap, Transform
 from zoo_flows.transforms.base import WAYS
-from zoo_flows.transforms.made import MADE, MaskedLinear
 
 #: slopes that both libraries limit alike, and where zuko's splines end
 _SLOPE, _BOUND = 1e-3, 5.0
@@ -43,10 +43,10 @@ def converted(flow: Any, condition: Condition | None) -> Flow | None:
     size = int(flow.base(None).event_shape[0])
     before = torch.arange(size)
     for transform in transforms:
-        made = _network(transform, 0 if condition is None else condition.size)
-        if made is None:
+        masked = _network(transform, 0 if condition is None else condition.size)
+        if masked is None:
             return None
-        network, map = made
+        network, map = masked
         order = torch.argsort(transform.order)
         layers += _permuted(before[order])
         layers.append(_autoregressive(network, map))
@@ -125,17 +125,17 @@ def _network(transform: Any, context: int) -> tuple[MADE, Map] | None:
         columns, degrees = rows, after
         if index == 0:
             first = rows
-    made = MADE.__new__(MADE)
-    nn.Module.__init__(made)
-    made.size, made.outputs, made.residual, made.reach = size, map.count, False, math.inf
-    made.layers = nn.ModuleList(layers)
-    made.context = None
+    masked = MADE.__new__(MADE)
+    nn.Module.__init__(masked)
+    masked.size, masked.outputs, masked.residual, masked.reach = size, map.count, False, math.inf
+    masked.layers = nn.ModuleList(layers)
+    masked.context = None
     if context:
         if not bool(linear[0].mask[:, size:].all()):
             return None
-        made.context = nn.Linear(context, len(first), bias=False)
-        made.context.weight = nn.Parameter(linear[0].weight[first, size:].detach().clone())
-    return made, map
+        masked.context = nn.Linear(context, len(first), bias=False)
+        masked.context.weight = nn.Parameter(linear[0].weight[first, size:].detach().clone())
+    return masked, map
 
 
 def _layer(

@@ -229,7 +229,7 @@ def test_a_peer_is_as_wide_as_brings_it_to_the_number_of_parameters():
         net = nn.Sequential(nn.Linear(kind.size, kind.hidden), nn.Linear(kind.hidden, kind.hidden))
         return net, net.forward, net.forward
 
-    kind = flows.Kind(2, 1, 200, 1, None)
+    kind = flows.Comparison(2, 1, 200, 1, None)
     peer, count = flows.sized(build, kind, 5000)
     assert count == flows.parameters(peer[0])
     assert abs(count / 5000 - 1) <= goals.SAME_SIZE

@@ -156,7 +156,7 @@ OTHERS = {
     },
     "adm": {
         **IMAGE,
-        "event_shape": [1, 2, 2],
+        "event_shape": [1, 4, 4],  # of one pixel, groups of one channel have a single number, and no deviation
         "model_channels": 8,
         "channel_mult": [1, 2],
         "attention_resolutions": [1],

@@ -1,17 +1,20 @@
 """Models conditioned on named parts, by the programs in Python and in C++: the runtime's samples, clear refusals."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from zoo.registry import Registry
 from zoo.runtime import load
 from zoo_targets import cpp as cpp_target
 from zoo_targets import mobile, triton
 from zoo_targets import python as python_target
 
 BUNDLES = Path(__file__).parents[1] / "bundles" / "parts"
+REGISTRY = Registry.discover(allowed=[])
 _spec = importlib.util.spec_from_file_location("small_parts", BUNDLES.parents[1] / "small_parts.py")
 small = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(small)
@@ -72,6 +75,39 @@ def test_the_single_file_composes_as_the_runtime():
         )
     with pytest.raises(ValueError, match="compose has its conditions and weights"):
         found.sample(3, condition=first, compose=[(first, 1.0)])
+
+
+@pytest.mark.parametrize("weights", [(1.5, -0.75), (0.5, 0.5), (2.0, 0.0)])
+def test_programs_compose_named_parts_as_the_runtime(program, weights):
+    stated = ("state=4,6;prompt=ab", "state=1,2;prompt=cabba")
+    conditions = ({"state": [4.0, 6.0], "prompt": "ab"}, {"state": [1.0, 2.0], "prompt": "cabba"})
+    composed = [f"--compose={text}:{weight}" for text, weight in zip(stated, weights, strict=True)]
+    given = program.sample(BUNDLES / "policy", "-n", 3, "--seed", 5, *composed)
+    expected = load(BUNDLES / "policy", "cpu").sample(3, seed=5, compose=list(zip(conditions, weights, strict=True)))
+    np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_programs_compose_classes_as_the_runtime(program):
+    folder = REGISTRY.model("mnist-unet").bundle_path
+    model = load(folder, "cpu")
+    for compose in ([(3, 1.5), (8, -0.5)], [(3, 0.5), (8, 0.5)], [(4, 2.0)]):
+        words = [f"--compose={label}:{weight}" for label, weight in compose]
+        given = program.sample(folder, "-n", 1, "--seed", 5, "--table", "ddim-10", *words)
+        expected = model.sample(1, seed=5, sampler="ddim", steps=10, compose=compose)
+        np.testing.assert_allclose(given, expected, atol=0.05)  # of 256 levels
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--compose=state=4,6;prompt=ab:1", "--condition=state=4,6"], "--compose excludes --condition and --class"),
+        (["--compose=state=4,6;prompt=ab:1", "--guidance=2"], "compose has its conditions and weights"),
+        (["--compose=state=4,6;prompt=ab"], "--compose takes a condition and its weight"),
+        (["--compose=nothing=4,6:1"], "nothing"),
+    ],
+)
+def test_compositions_that_are_none_are_refused(program, words, said):
+    assert re.search(said, program.refuses(BUNDLES / "policy", *words))
 
 
 def python_target_model(folder):
@@ -154,7 +190,7 @@ def test_what_is_wrong_with_a_file_is_said(program, part, value, sentence, tmp_p
 def test_guidance_needs_a_null_of_each_part(program):
     # that of the arm
     said = program.refuses(BUNDLES / "posterior", "--guidance", "2", "--condition", "state=1,2")
-    assert "takes no table or guidance" in said
+    assert "takes no table, guidance or compose" in said
 
 
 @pytest.mark.parametrize("name", ["posterior", "policy"])

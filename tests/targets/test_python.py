@@ -41,11 +41,11 @@ def module(packed):
     return namespace
 
 
-def test_it_is_one_file_of_at_most_400_lines(packed):
+def test_it_is_one_file_of_at_most_420_lines(packed):
     folder = packed("python", "moons-nsf")
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "bundle", "sample.py"]
     lines = (folder / "sample.py").read_text().splitlines()
-    assert len(lines) <= 400
+    assert len(lines) <= 420
     assert max(map(len, lines)) <= 120
 
 

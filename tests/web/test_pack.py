@@ -124,7 +124,7 @@ def test_an_altered_onnxruntime_is_refused(shipped, registry, ort, tmp_path):
     with pytest.raises(UsageError, match=r"ort-wasm-simd-threaded\.wasm is not the file of .*: its sha256 differs"):
         web(shipped, registry, tmp_path / "page", ort=ort)
     (ort / "dist" / "ort-wasm-simd-threaded.wasm").unlink()
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match="no such file"):
         web(shipped, registry, tmp_path / "page", ort=ort)
 
 

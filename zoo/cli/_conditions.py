@@ -147,8 +147,8 @@ def composition_from(condition: Condition, texts: Sequence[str], n: int) -> Comp
             number = math.nan
         if not value or not math.isfinite(number):
             raise UsageError(f"--compose takes CONDITION:WEIGHT, such as 3:1.5, not {text!r}")
-        given = condition_from(condition, [value] if condition.plain else value.split(";"), "--compose")
-        served_all = served(condition, given, n)
+        stated = condition_from(condition, [value] if condition.plain else value.split(";"), "--compose")
+        served_all = served(condition, stated, n)
         composition.append((condition.array(served_all, n) if condition.plain else served_all, number))
     return composition
 

@@ -396,6 +396,7 @@ def main(cli, model):
             parts_from(described, args.negative) if "parts" in (described or ()) else args.negative[0]
         )
         pairs = [text.rpartition(":")[::2] for text in args.compose or ()]
+        require(all(map(all, pairs)), "--compose takes a condition and its weight, CONDITION:WEIGHT")
         many = "parts" in (described or ())
         compose = [(parts_from(described, c.split(";")) if many else c, float(w)) for c, w in pairs] or None
         if args.score:

@@ -26,6 +26,8 @@ constexpr const char* usage = R"(usage: sample [options]
   --condition PART=VALUE  a named part of a condition, once for each: a .npy file, numbers A,B,..., ids of tokens,
                     or a text of their alphabet or words
   --negative PART=VALUE  the same, or a class, to guide away from [the model's null]
+  --compose CONDITION:WEIGHT  one of several conditions with weights, once for each, instead of --condition, --class
+                    and --guidance: a class, the numbers of a vector, or PART=VALUE;PART=VALUE
   --table NAME      step table, such as ddim-20 [the model's own choice]
   --guidance W      weight of classifier-free guidance [the table's]
   --fused           run the graph that contains the whole sampler
@@ -38,7 +40,7 @@ constexpr const char* usage = R"(usage: sample [options]
 struct Arguments {
   std::uint64_t n = 1, threads = 0;
   std::string label, score, output = "samples.npy", bundle = "bundle";
-  std::vector<std::string> condition, negative;
+  std::vector<std::string> condition, negative, compose;
   genzoo::SampleOptions options;
 };
 
@@ -96,6 +98,8 @@ Arguments parse(std::vector<std::string> given) {
       found.condition.push_back(value);
     else if (option == "--negative")
       found.negative.push_back(value);
+    else if (option == "--compose")
+      found.compose.push_back(value);
     else if (option == "--table")
       found.options.table = value;
     else if (option == "--guidance")
@@ -148,21 +152,45 @@ genzoo::Values values_of(const std::string& option, const std::vector<std::strin
   return found;
 }
 
-/// The meaning of --class depends on the model: a label may contain a comma.
-void condition(Arguments& arguments, const genzoo::Manifest& manifest) {
-  arguments.options.condition = values_of("--condition", arguments.condition, manifest.condition);
-  arguments.options.negative = values_of("--negative", arguments.negative, manifest.condition);
-  if (arguments.label.empty()) return;
+/// A class or a vector, depending on the model: a label may contain a comma.
+void label(const std::string& option, const std::string& text, genzoo::Options& options,
+           const genzoo::Manifest& manifest) {
   if (!manifest.condition || !manifest.condition->parts.empty()) throw genzoo::Error("the model takes no class");
   const std::vector<std::string>& labels = manifest.condition->labels;
-  const bool label = std::find(labels.begin(), labels.end(), arguments.label) != labels.end();
-  const std::vector<std::string> all = label ? std::vector<std::string>{arguments.label} : parts(arguments.label);
+  const bool whole = std::find(labels.begin(), labels.end(), text) != labels.end();
   if (!manifest.condition->vector) {
-    arguments.options.classes = all;
+    options.classes = whole ? std::vector<std::string>{text} : parts(text);
     return;
   }
-  for (const std::string& part : parts(arguments.label))
-    arguments.options.vector.push_back(static_cast<float>(real("--class", part)));
+  for (const std::string& part : parts(text)) options.vector.push_back(static_cast<float>(real(option, part)));
+}
+
+/// CONDITION:WEIGHT, where the last colon separates them.
+genzoo::Composed composed(const std::string& text, const genzoo::Manifest& manifest) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0)
+    throw genzoo::Error("--compose takes a condition and its weight, CONDITION:WEIGHT, not " + text);
+  genzoo::Composed found;
+  found.weight = real("--compose", text.substr(colon + 1));
+  const std::string stated = text.substr(0, colon);
+  if (!manifest.condition || manifest.condition->parts.empty()) {
+    label("--compose", stated, found.condition, manifest);
+    return found;
+  }
+  std::vector<std::string> values;
+  std::istringstream stream(stated);
+  for (std::string value; std::getline(stream, value, ';');) values.push_back(value);
+  found.condition.condition = values_of("--compose", values, manifest.condition);
+  return found;
+}
+
+void condition(Arguments& arguments, const genzoo::Manifest& manifest) {
+  if (!arguments.compose.empty() && (!arguments.condition.empty() || !arguments.label.empty()))
+    throw genzoo::Error("--compose excludes --condition and --class");
+  for (const std::string& text : arguments.compose) arguments.options.compose.push_back(composed(text, manifest));
+  arguments.options.condition = values_of("--condition", arguments.condition, manifest.condition);
+  arguments.options.negative = values_of("--negative", arguments.negative, manifest.condition);
+  if (!arguments.label.empty()) label("--class", arguments.label, arguments.options, manifest);
 }
 
 void run(Arguments arguments) {

@@ -39,6 +39,8 @@ struct SampleOptions : Options {
   std::string table;               // such as "ddim-20"; empty for the model's default
   std::optional<double> guidance;  // weight of classifier-free guidance, instead of the table's
   Values negative;                 // what to guide away from, by part, or {"condition", a class}: else the nulls
+  std::vector<Composed> compose;   // conditions with weights, instead of one and `guidance`:
+                                   // F_other + sum of w (F_condition - F_other)
   bool fused = false;              // run the graph that contains the whole sampler
 };
 
@@ -66,23 +68,34 @@ class Model {
       const std::string own = program.sampler + "-" + std::to_string(program.steps);
       table = step_table(columns_, options.table.empty() ? own : options.table);
       if (options.guidance) table->rowed["guidance"].assign(table->rows, *options.guidance);
-      check_table(program, *table);
-    } else if (!options.table.empty() || options.guidance || !options.negative.empty()) {
+      if (!options.compose.empty()) {
+        if (options.guidance || !options.classes.empty() || !options.vector.empty() || !options.condition.empty())
+          throw Error("compose has its conditions and weights, and takes no others beside them");
+        table->rowed["guidance"].assign(table->rows, options.compose[0].weight);
+        for (auto column = table->rowed.find("rescale"); column != table->rowed.end(); column = table->rowed.end())
+          column->second.assign(table->rows, 0);
+      }
+      check_table(program, *table, further_of(options));
+    } else if (!options.table.empty() || options.guidance || !options.negative.empty() || !options.compose.empty()) {
       throw Error(
           std::string(options.fused ? "a fused run has its sampler built in" : "the model samples in one call") +
-          ", and takes no table or guidance");
+          ", and takes no table, guidance or compose");
     } else if (!options.fused && program.kind != "direct") {
       throw Error("the model samples by a program of the unknown kind " + program.kind);
     }
     const std::size_t size = count(manifest_.event_shape);
-    const std::vector<Conditions> given =
-        encoded(program, conditions_of(manifest_.condition, options, n, options.negative, table && guided(*table),
-                                       program.null_class));
+    const std::vector<double> further = further_of(options);
+    const bool guided = table && Model::guided(*table, further);
+    const std::vector<Conditions> given = encoded(
+        program, options.compose.empty()
+                     ? conditions_of(manifest_.condition, options, n, options.negative, guided, program.null_class)
+                     : conditions_of(manifest_.condition, options.compose, n, options.negative, guided,
+                                     program.null_class));
     Array x{shape, {}, false};
     x.values.reserve(count(shape));
     for (const Batch& batch : batches(n, options.batch)) {
       const std::vector<float> part = options.fused ? run_fused(program, batch, given, options.seed)
-                                      : table       ? iterate(program, *table, batch, given, options.seed)
+                                      : table       ? iterate(program, *table, batch, given, options.seed, further)
                                                     : direct(program, batch, given, options.seed);
       x.values.insert(x.values.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(batch.count * size));
     }
@@ -313,7 +326,8 @@ class Model {
 
   /// One row of the table, one evaluation of the network.
   std::vector<float> iterate(const Program& program, const StepTable& table, const Batch& batch,
-                             const std::vector<Conditions>& given, std::uint64_t seed) const {
+                             const std::vector<Conditions>& given, std::uint64_t seed,
+                             const std::vector<double>& further) const {
     const Session& session = this->session(program);
     const Graph& graph = manifest_.graphs.at(program.graph);
     // a state may be a latent, which a decoder turns into a sample
@@ -347,10 +361,21 @@ class Model {
       for (std::size_t i = 0; i < matrix.size(); ++i)
         matrix[i] = static_cast<float>(table.matrix[row * matrix.size() + i]);
       if (const double w = table.at("guidance", row); w != last) {
-        // the condition and the other have weights (w, 1 - w); at w = 1 the other is not evaluated
-        weights = w == 1 ? std::vector<float>{1} : std::vector<float>{static_cast<float>(w), static_cast<float>(1 - w)};
-        Evaluated evaluated = first_of(given);
-        if (w != 1) evaluated.push_back(&given.at(1));
+        // the conditions and the other have weights (w, ..., 1 - their sum); what has weight 0 is not evaluated
+        std::vector<double> all_weights{w};
+        all_weights.insert(all_weights.end(), further.begin(), further.end());
+        all_weights.push_back(left(w, further));
+        weights.clear();
+        Evaluated evaluated;
+        for (std::size_t i = 0; i < all_weights.size() && !given.empty(); ++i)
+          if (all_weights[i] != 0) {
+            weights.push_back(static_cast<float>(all_weights[i]));
+            evaluated.push_back(&given.at(i));
+          }
+        if (given.empty()) {
+          weights = {1};
+          evaluated = first_of(given);
+        }
         const auto evaluations = static_cast<std::int64_t>(weights.size());
         feeds.insert_or_assign("weights", Tensor(weights, {evaluations}));
         feed_conditions(feeds, fed, evaluated, batch, {evaluations});
@@ -376,23 +401,37 @@ class Model {
   }
 
   /// Refuses options that the model or its graph does not support, before anything runs.
-  void check_table(const Program& program, const StepTable& table) const {
+  void check_table(const Program& program, const StepTable& table, const std::vector<double>& further) const {
     const Graph& graph = manifest_.graphs.at(program.graph);
     const bool parts = manifest_.condition && !manifest_.condition->parts.empty();
     const bool guides = parts || (manifest_.condition && !manifest_.condition->vector && program.null_class);
     for (std::size_t row = 0; row < table.rows; ++row) {
       const double w = table.at("guidance", row);
-      if (!std::isfinite(w)) throw Error("guidance is a finite number");
-      if (w != 1 && !guides) throw Error("guidance needs a model with a null class, which this one does not have");
+      if (!std::isfinite(left(w, further))) throw Error("guidance is a finite number");
+      if (left(w, further) != 0 && !guides) throw Error("guidance needs a model with a null class, which this one does not have");
       if (table.at("rescale", row) != 0 && !graph.input("rescale"))
         throw Error("graph " + program.graph + " cannot rescale guidance: it has no input rescale");
     }
   }
 
-  static bool guided(const StepTable& table) {
+  static bool guided(const StepTable& table, const std::vector<double>& further) {
     for (std::size_t row = 0; row < table.rows; ++row)
-      if (table.at("guidance", row) != 1) return true;
+      if (left(table.at("guidance", row), further) != 0) return true;
     return false;
+  }
+
+  /// The weights of a composition but for the first, which is the guidance of rows.
+  static std::vector<double> further_of(const SampleOptions& options) {
+    std::vector<double> further;
+    for (std::size_t i = 1; i < options.compose.size(); ++i) further.push_back(options.compose[i].weight);
+    return further;
+  }
+
+  /// The weight of what is guided away from: 1 minus all others.
+  static double left(double w, const std::vector<double>& further) {
+    long double sum = w;
+    for (const double each : further) sum += each;
+    return static_cast<double>(1 - sum);
   }
 
   std::vector<float> samples(const Tensor& tensor, const Batch& batch, const std::string& what) const {

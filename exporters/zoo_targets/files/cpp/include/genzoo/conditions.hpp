@@ -22,6 +22,12 @@ struct Options {
   std::size_t batch = 0;             // samples in one call of a graph; 0 chooses by the memory that a call takes
 };
 
+/// A condition of a composition, as options state it, and its weight.
+struct Composed {
+  Options condition;
+  double weight = 1;
+};
+
 /// A class for each of n samples; empty for a model without classes.
 inline std::vector<std::int32_t> classes_of(const std::optional<Conditioning>& condition, const Options& options,
                                             std::size_t n) {
@@ -66,7 +72,7 @@ inline std::vector<Conditions> conditions_of(const std::optional<Conditioning>& 
     if (!options.condition.empty()) throw Error("the model has no named parts");
   }
   if (!condition) return {};
-  if (!condition->parts.empty()) return conditions_of(condition->parts, options.condition, negative, guided, n);
+  if (!condition->parts.empty()) return conditions_of(condition->parts, {&options.condition}, negative, guided, n);
   Rows rows{{}, vectors, !condition->vector, n};
   if (condition->vector) {
     rows.shape = {static_cast<std::int64_t>(condition->size)};
@@ -81,11 +87,29 @@ inline std::vector<Conditions> conditions_of(const std::optional<Conditioning>& 
     only.shape = rows.shape;
     only.size = condition->size;
     only.labels = condition->labels;
-    found.push_back(conditions_of({only}, negative, {}, false, n).front());
+    found.push_back(conditions_of({only}, {&negative}, {}, false, n).front());
   } else if (guided) {
     if (!null_class) throw Error("guidance needs a model with a null class, which this one does not have");
     found.push_back(detail::distinct({{"condition", {{}, {static_cast<float>(*null_class)}, true, 1}}}, n));
   }
+  return found;
+}
+
+/// The conditions of a composition, and at the end what they are guided away from if they are. Throws Error.
+inline std::vector<Conditions> conditions_of(const std::optional<Conditioning>& condition,
+                                             const std::vector<Composed>& composed, std::size_t n,
+                                             const Values& negative, bool guided,
+                                             std::optional<std::int32_t> null_class) {
+  if (!condition) throw Error("compose needs a model that is conditioned, which this one is not");
+  if (!condition->parts.empty()) {
+    std::vector<const Values*> values;
+    for (const Composed& each : composed) values.push_back(&each.condition.condition);
+    return conditions_of(condition->parts, values, negative, guided, n);
+  }
+  std::vector<Conditions> found;
+  for (const Composed& each : composed) found.push_back(conditions_of(condition, each.condition, n).front());
+  if (guided || !negative.empty())
+    found.push_back(conditions_of(condition, composed[0].condition, n, negative, guided, null_class).at(1));
   return found;
 }
 

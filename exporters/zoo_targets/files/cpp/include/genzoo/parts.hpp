@@ -283,23 +283,25 @@ inline Conditions distinct(std::map<std::string, Rows> ports, std::size_t n) {
 
 }  // namespace detail
 
-/// The condition of n samples by part, and what they are guided away from: `other`, or the nulls of all parts if
-/// `guided`. One or two of them. Throws Error.
-inline std::vector<Conditions> conditions_of(const std::vector<Part>& parts, const Values& values, const Values& other,
-                                             bool guided, std::size_t n) {
-  for (const Values* each : {&values, &other})
+/// Conditions of n samples by part, and at the end what they are guided away from: `other`, or the nulls of all parts
+/// if `guided`. As many as there are values, or one more. Throws Error.
+inline std::vector<Conditions> conditions_of(const std::vector<Part>& parts, const std::vector<const Values*>& values,
+                                             const Values& other, bool guided, std::size_t n) {
+  std::vector<const Values*> stated = values;
+  stated.push_back(&other);
+  for (const Values* each : stated)
     for (const auto& [name, value] : *each)
       if (std::none_of(parts.begin(), parts.end(), [&name = name](const Part& part) { return part.name == name; }))
         throw Error("the condition has no part " + name);
-  std::vector<detail::Given> given(other.empty() && !guided ? 1 : 2);
+  std::vector<detail::Given> given(values.size() + (other.empty() && !guided ? 0 : 1));
   for (const Part& part : parts) {
-    given[0].push_back(detail::read_part(part, values, n));
+    for (std::size_t i = 0; i < values.size(); ++i) given[i].push_back(detail::read_part(part, *values[i], n));
     if (!other.empty()) {
-      given[1].push_back(detail::read_part(part, other, n));
+      given.back().push_back(detail::read_part(part, other, n));
     } else if (guided) {
       if (part.null.empty())
         throw Error("guidance needs a null of each part of the condition, and " + part.name + " has none");
-      given[1].push_back({detail::null_row(part)});
+      given.back().push_back({detail::null_row(part)});
     }
   }
   std::vector<Conditions> found;
