@@ -1,6 +1,6 @@
 """zuko's MAF and NSF as flows of genzoo, whose transforms have the same parameters: sampling is written, not traced.
 
-A masked network of zuko is one of :mod:`zoo_flows.transforms.masked` once its units are sorted by degree: the number of
+A masked network of zuko is one of :mod:`zoo_flows.transforms.made` once its units are sorted by degree: the number of
 components, in the transform's order, that a unit depends on.
 """
 
@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from zoo_flows.transforms.masked import MADE, MaskedLinear
 from zuko.distributions import DiagNormal
 from zuko.flows import MaskedAutoregressiveTransform
 from zuko.lazy import LazyComposedTransform
@@ -24,6 +23,7 @@ from zoo import Condition
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, Autoregressive, Map, Permutation, SplineMap, Transform
 from zoo_flows.transforms.base import WAYS
+from zoo_flows.transforms.made import MADE, MaskedLinear
 
 #: slopes that both libraries limit alike, and where zuko's splines end
 _SLOPE, _BOUND = 1e-3, 5.0

@@ -151,8 +151,9 @@ def assert_entered(journey, title):
     counts = (journey.entered_before["call"], len(journey.entered))
     limits = stated(title)
     assert all(count <= limit for count, limit in zip(counts, limits, strict=True)), (counts, limits)
-    # versions of Python and of libraries differ by a few: where there are fewer by far, the guide has to say so
-    assert all(count >= 0.95 * limit for count, limit in zip(counts, limits, strict=True)), (counts, limits)
+    # versions of Python and of libraries differ by a few, and what earlier tests cached is not entered: where there are
+    # fewer by far, the guide has to say so
+    assert all(count >= 0.85 * limit for count, limit in zip(counts, limits, strict=True)), (counts, limits)
 
 
 ONCE = {"name": 1, "manifest": 1, "table": 1, "session": 1, "call": 2, "file": 1}

@@ -144,7 +144,10 @@ def test_a_stderr_that_cannot_be_written_ends_nothing():
 
 
 WAITING = r"""
-import sys, time
+import signal, sys, time
+# a test that runs in the background, or under nohup, has children that ignore these
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from pathlib import Path
 from zoo.cli import _group
 from zoo.files import atomic_file, atomic_folder

@@ -177,7 +177,9 @@ def cli(context: click.Context, no_plugins: tuple[str, ...], debug: bool, quiet:
     Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 130 interrupted, 143 terminated.
     """
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+        from zoo.cli._text import echo
+
+        echo(context.get_help())
 
 
 def main() -> NoReturn:

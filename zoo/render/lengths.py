@@ -11,9 +11,9 @@ import numpy as np
 from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.lengths import Length
-from zoo.modality import Audio, Modality
+from zoo.modality import Audio, Modality, Text
 from zoo.registry.cards import Format
-from zoo.render import audio
+from zoo.render import audio, delimited
 from zoo.render.files import PART, condition_in
 
 
@@ -43,7 +43,8 @@ def read(
         assert isinstance(modality, Audio)
         x, sizes = audio.read_lengths(path, modality, content[-1])
         return length.joined(x, sizes, str(path)), None
-    if described.name == "csv":
+    texts = isinstance(modality, Text) and described.name == "csv" and "text" in delimited.read(path).header
+    if described.name == "csv" and not texts:
         arrays = _columns(path, dict(arrays_of(None)), event_shape, content)
     else:
         arrays = dict(arrays_of(event_shape))
