@@ -156,9 +156,9 @@ OTHERS = {
     },
     "adm": {
         **IMAGE,
-        "event_shape": [1, 4, 4],  # of one pixel, groups of one channel have a single number, and no deviation
+        "event_shape": [1, 4, 4],
         "model_channels": 8,
-        "channel_mult": [1, 2],
+        "channel_mult": [1],
         "attention_resolutions": [1],
         "num_head_channels": 8,
         "conditioning": BOTH,
@@ -175,7 +175,7 @@ OTHERS = {
     },
     "unet": {
         **IMAGE,
-        "event_shape": [1, 2, 2],
+        "event_shape": [1, 4, 4],  # of one pixel, groups of one channel have a single number, and no deviation
         "base": 8,
         "multipliers": [1, 2],
         "attention": [0],
@@ -183,7 +183,7 @@ OTHERS = {
         "conditioning": BOTH,
     },
     "unet1d": {
-        "event_shape": [1, 2],
+        "event_shape": [1, 8],
         "patch": 1,
         "base": 8,
         "multipliers": [1, 2],

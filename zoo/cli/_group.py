@@ -179,7 +179,7 @@ def cli(context: click.Context, no_plugins: tuple[str, ...], debug: bool, quiet:
     if context.invoked_subcommand is None:
         from zoo.cli._text import echo
 
-        echo(context.get_help())
+        echo(context.get_help(), lines=True)
 
 
 def main() -> NoReturn:

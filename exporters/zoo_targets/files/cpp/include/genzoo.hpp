@@ -30,19 +30,11 @@
 #include "genzoo/files.hpp"
 #include "genzoo/manifest.hpp"
 #include "genzoo/noise.hpp"
+#include "genzoo/sampling.hpp"
 #include "genzoo/session.hpp"
 #include "genzoo/table.hpp"
 
 namespace genzoo {
-
-struct SampleOptions : Options {
-  std::string table;               // such as "ddim-20"; empty for the model's default
-  std::optional<double> guidance;  // weight of classifier-free guidance, instead of the table's
-  Values negative;                 // what to guide away from, by part, or {"condition", a class}: else the nulls
-  std::vector<Composed> compose;   // conditions with weights, instead of one and `guidance`:
-                                   // F_other + sum of w (F_condition - F_other)
-  bool fused = false;              // run the graph that contains the whole sampler
-};
 
 /// A bundle, whose files have been checked against its manifest. Threads may share it.
 class Model {
@@ -76,7 +68,7 @@ class Model {
           column->second.assign(table->rows, 0);
       }
       check_table(program, *table, further_of(options));
-    } else if (!options.table.empty() || options.guidance || !options.negative.empty() || !options.compose.empty()) {
+    } else if (!options.table.empty() || options.guidance || !options.negative.empty() || options.compose.size()) {
       throw Error(
           std::string(options.fused ? "a fused run has its sampler built in" : "the model samples in one call") +
           ", and takes no table, guidance or compose");
@@ -85,7 +77,7 @@ class Model {
     }
     const std::size_t size = count(manifest_.event_shape);
     const std::vector<double> further = further_of(options);
-    const bool guided = table && Model::guided(*table, further);
+    const bool guided = table && guided_by(*table, further);
     const std::vector<Conditions> given = encoded(
         program, options.compose.empty()
                      ? conditions_of(manifest_.condition, options, n, options.negative, guided, program.null_class)
@@ -362,14 +354,14 @@ class Model {
         matrix[i] = static_cast<float>(table.matrix[row * matrix.size() + i]);
       if (const double w = table.at("guidance", row); w != last) {
         // the conditions and the other have weights (w, ..., 1 - their sum); what has weight 0 is not evaluated
-        std::vector<double> all_weights{w};
-        all_weights.insert(all_weights.end(), further.begin(), further.end());
-        all_weights.push_back(left(w, further));
+        std::vector<double> of_all{w};
+        of_all.insert(of_all.end(), further.begin(), further.end());
+        of_all.push_back(left(w, further));
         weights.clear();
         Evaluated evaluated;
-        for (std::size_t i = 0; i < all_weights.size() && !given.empty(); ++i)
-          if (all_weights[i] != 0) {
-            weights.push_back(static_cast<float>(all_weights[i]));
+        for (std::size_t i = 0; i < of_all.size() && !given.empty(); ++i)
+          if (of_all[i] != 0) {
+            weights.push_back(static_cast<float>(of_all[i]));
             evaluated.push_back(&given.at(i));
           }
         if (given.empty()) {
@@ -408,30 +400,11 @@ class Model {
     for (std::size_t row = 0; row < table.rows; ++row) {
       const double w = table.at("guidance", row);
       if (!std::isfinite(left(w, further))) throw Error("guidance is a finite number");
-      if (left(w, further) != 0 && !guides) throw Error("guidance needs a model with a null class, which this one does not have");
+      if (left(w, further) != 0 && !guides)
+        throw Error("guidance needs a model with a null class, which this one does not have");
       if (table.at("rescale", row) != 0 && !graph.input("rescale"))
         throw Error("graph " + program.graph + " cannot rescale guidance: it has no input rescale");
     }
-  }
-
-  static bool guided(const StepTable& table, const std::vector<double>& further) {
-    for (std::size_t row = 0; row < table.rows; ++row)
-      if (left(table.at("guidance", row), further) != 0) return true;
-    return false;
-  }
-
-  /// The weights of a composition but for the first, which is the guidance of rows.
-  static std::vector<double> further_of(const SampleOptions& options) {
-    std::vector<double> further;
-    for (std::size_t i = 1; i < options.compose.size(); ++i) further.push_back(options.compose[i].weight);
-    return further;
-  }
-
-  /// The weight of what is guided away from: 1 minus all others.
-  static double left(double w, const std::vector<double>& further) {
-    long double sum = w;
-    for (const double each : further) sum += each;
-    return static_cast<double>(1 - sum);
   }
 
   std::vector<float> samples(const Tensor& tensor, const Batch& batch, const std::string& what) const {
