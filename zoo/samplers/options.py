@@ -84,11 +84,6 @@ class SamplingOptions:
         return self.compose[0][0]
 
     @property
-    def weight(self) -> float | Guidance | None:
-        """The guidance, or the weight of a composition's first condition."""
-        return self.guidance if self.compose is None else float(self.compose[0][1])
-
-    @property
     def given(self) -> tuple[str, ...]:
         """Names of the options that are set."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "own"}

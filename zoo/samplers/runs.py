@@ -99,12 +99,11 @@ def table_of(
             except TypeError as error:
                 raise UsageError(f"sampler {chosen}: {error}") from error
             table = _adapted(table, program, options, initial)
-        table = table.with_guidance(program.guidance if options.weight is None else options.weight)
-    further = (
-        () if options.compose is None else tuple(Weighted(None, float(weight)) for _, weight in options.compose[1:])
-    )
-    if options.compose is not None:
-        table = table.with_guidance(float(options.compose[0][1]))
+        table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
+    further: tuple[Weighted, ...] = ()
+    if options.compose is not None:  # of a finished table too, whose guidance is that of one condition
+        weight, *others = (float(weight) for _, weight in options.compose)
+        table, further = table.with_guidance(weight), tuple(Weighted(None, each) for each in others)
     _check(program, table, condition, further)
     return table
 
