@@ -66,14 +66,22 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig") -> Del
         if len(row) != width:
             raise DataError(f"{path}: line {number} has {len(row)} columns, the first line has {width}")
     headed = not all(is_number(cell) or not cell.strip() for cell in lines[0][1])
-    if width > 1 and [cell.strip() for cell in lines[0][1]] == [str(i) for i in range(width)] and len(lines) > 1:
+    if _counts([row for _, row in lines]):
         raise DataError(
-            f"the first line of {path} counts from 0 to {width - 1}, as headings do and samples hardly ever",
-            hint="Give the columns names that are not numbers, or remove that line.",
+            f"the first line of {path} counts from 0 to {width - 1} in whole numbers, as headings of a frame do, "
+            "and its other lines have decimals",
+            hint="Give the columns names that are not numbers; or write 0.0, 1.0, ... if that line is a sample.",
         )
     rows = [row for _, row in lines]
     header = _header(rows.pop(0), path) if headed else tuple(f"x{i}" for i in range(width))
     return Delimited(header, rows, headed, separator)
+
+
+def _counts(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row counts columns: frames without names write such headings, above numbers of another kind."""
+    first, *others = ([cell.strip() for cell in row] for row in rows)
+    counted = len(first) > 1 and first == [str(i) for i in range(len(first))]
+    return counted and any(not cell.lstrip("+-").isdigit() for row in others for cell in row if cell)
 
 
 def _header(cells: Sequence[str], path: Path) -> tuple[str, ...]:
