@@ -1,7 +1,9 @@
 """Models conditioned on named parts, by the programs in Python and in C++: the runtime's samples, clear refusals."""
 
 import importlib.util
+import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +97,22 @@ def test_programs_compose_classes_as_the_runtime(program):
         given = program.sample(folder, "-n", 1, "--seed", 5, "--table", "ddim-10", *words)
         expected = model.sample(1, seed=5, sampler="ddim", steps=10, compose=compose)
         np.testing.assert_allclose(given, expected, atol=0.05)  # of 256 levels
+
+
+def test_weights_that_sum_to_1_need_no_null(program, bundles, tmp_path):
+    """As 0.7, 0.2 and 0.1 do, whose sum in floating point depends on how they are added."""
+    folder = Path(shutil.copytree(bundles("stepped"), tmp_path / "bundle"))
+    values = json.loads((folder / "manifest.json").read_text("utf-8"))
+    values["programs"]["sample"] |= {"null_class": None, "guidance": 1.0}
+    values["programs"] = {"sample": values["programs"]["sample"], "log_prob": None}
+    (folder / "manifest.json").write_text(json.dumps(values))
+    model = load(folder, "cpu")
+    for weights in ((0.7, 0.2, 0.1), (0.1, 0.2, 0.7), (0.3, 0.3, 0.4)):
+        words = [f"--compose={i}:{weight}" for i, weight in enumerate(weights)]
+        expected = model.sample(2, seed=5, sampler="ddim", steps=10, compose=list(enumerate(weights)))
+        given = program.sample(folder, "-n", 2, "--seed", 5, "--table", "ddim-10", *words)
+        np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-4)
+    assert "null" in program.refuses(folder, "--table", "ddim-10", "--compose=0:0.7", "--compose=1:0.2")
 
 
 @pytest.mark.parametrize(

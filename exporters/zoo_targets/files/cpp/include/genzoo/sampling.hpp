@@ -1,6 +1,7 @@
 // How samples are asked for, and the weights of what each step evaluates.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -20,11 +21,15 @@ struct SampleOptions : Options {
   bool fused = false;              // run the graph that contains the whole sampler
 };
 
-/// The weight of what is guided away from: 1 minus all others.
+/// The weight of what is guided away from: 1 minus the sum of all others, rounded once: 0.7, 0.2 and 0.1 leave 0.
 inline double left(double w, const std::vector<double>& further) {
-  long double sum = w;
-  for (const double each : further) sum += each;
-  return static_cast<double>(1 - sum);
+  double sum = w, lost = 0;  // as Neumaier adds
+  for (const double each : further) {
+    const double next = sum + each;
+    lost += std::fabs(sum) >= std::fabs(each) ? (sum - next) + each : (each - next) + sum;
+    sum = next;
+  }
+  return 1 - (sum + lost);
 }
 
 /// The weights of a composition but for the first, which is the guidance of rows.
