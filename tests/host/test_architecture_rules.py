@@ -307,6 +307,10 @@ def too_wide(path):
     ]
 
 
+def test_the_architecture_is_told_in_under_200_lines():
+    assert len((ROOT / "docs" / "architecture.md").read_text("utf-8").splitlines()) < 200
+
+
 def test_documents_have_the_columns_of_the_code():
     folders = [ROOT / folder for folder in ("docs", "benchmarks", "plugins", "exporters")]
     documents = [*ROOT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*.md"))]
