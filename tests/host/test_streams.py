@@ -145,9 +145,10 @@ def test_a_stderr_that_cannot_be_written_ends_nothing():
 
 WAITING = r"""
 import signal, sys, time
-# a test that runs in the background, or under nohup, has children that ignore these
+# what started the tests may ignore these, as a shell does for what runs in the background; children inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 from pathlib import Path
 from zoo.cli import _group
 from zoo.files import atomic_file, atomic_folder
