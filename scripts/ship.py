@@ -7,8 +7,7 @@ A model that is shipped already is exported again, when exporting has changed, a
 
     python scripts/ship.py plugins/zoo_models/mnist-unet --again
 
-Needs the dev extra, and the data that the model was trained on. `python scripts/ship.py --table` rewrites the README's
-table of models from the cards.
+Needs the dev extra, and the data that the model was trained on. Writes docs/models.md too (scripts/model_page.py).
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import model_page
 
 from zoo import bundle, runtime
 from zoo.data import Dataset
@@ -36,21 +36,17 @@ from zoo_onnx.export import update_card
 
 ROOT = Path(__file__).parent.parent
 SHELF = ROOT / "plugins" / "zoo_models"
-README = ROOT / "README.md"
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--samples", default=1000, show_default=True, help="Samples that the classifier looks at.")
 @click.option("--scored", default=256, show_default=True, help="Test samples that a diffusion is scored on.")
 @click.option("--again", is_flag=True, help="Keep the metrics on the card: the model is the same, its graphs are not.")
-@click.option("--table", is_flag=True, help="Rewrite the README's table of models.")
-def main(folder: Path | None, samples: int, scored: int, again: bool, table: bool) -> None:
+def main(folder: Path, samples: int, scored: int, again: bool) -> None:
     """Measure, export and shelve the model in FOLDER."""
-    if folder is not None:
-        ship(folder, samples=samples, scored=scored, again=again)
-    if table or folder is not None:
-        write_table()
+    ship(folder, samples=samples, scored=scored, again=again)
+    model_page.write()
 
 
 def ship(folder: Path, *, samples: int, scored: int, again: bool = False) -> None:
@@ -97,37 +93,6 @@ def measure(
     metrics = measure_all(registry, [registry.metric(name) for name in names], evaluation)
     click.echo(f"measured in {time.monotonic() - started:.0f} s: {metrics}")
     return metrics
-
-
-def write_table() -> None:
-    """The README's table, between its markers."""
-    start, end = "<!-- models: made by scripts/ship.py --table -->\n", "<!-- /models -->"
-    text = README.read_text()
-    before, rest = text.split(start)
-    _, after = rest.split(end)
-    lines = ["| model | what | parameters | on held-out data | weights |", "| --- | --- | --- | --- | --- |"]
-    for path in sorted(SHELF.glob(f"*/{CARD_FILE}")):
-        card = ModelCard.from_folder(path.parent)
-        lines.append(
-            f"| `{card.name}` | {card.summary} | {card.parameters:,} | {quoted(card)} | {card.license['weights']} |"
-        )
-    README.write_text(before + start + "\n".join(lines) + "\n" + end + after)
-
-
-def quoted(card: ModelCard) -> str:
-    """The metrics of a card that a table has room for."""
-    per_class = " given the class" if card.condition is not None else ""
-    shown = {
-        "test_bits_per_dim": "{:.3f} bits/dim" + per_class,
-        "test_gap": "{:.3f} nats above the entropy",
-        "class_agreement": "{:.1%} of samples show their class",
-    }
-    if "pronounceable" in card.metrics:
-        shown = {"pronounceable": "{:.1%} of samples look like names", "novel": "{:.1%} are new"}
-    if not shown.keys() & card.metrics.keys():
-        # data of unknown entropy
-        shown["test_nll"] = "{:.3f} nats" + per_class
-    return ", ".join(text.format(card.metrics[name]["value"]) for name, text in shown.items() if name in card.metrics)
 
 
 if __name__ == "__main__":

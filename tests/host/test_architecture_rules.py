@@ -173,6 +173,8 @@ def test_readme_counts_what_there_is():
     text = " ".join((ROOT / "README.md").read_text("utf-8").split())
     assert told in text
     assert f"{numbers[len(samplers.BUILTIN)]} samplers" in text
+    conventions = pytest.importorskip("zoo_diffusion.foreign.conventions").CONVENTIONS
+    assert f"{numbers[len(conventions)]} conventions" in text
 
 
 def test_no_docstring_is_wrapped_like_a_string_of_code():

@@ -1,7 +1,10 @@
 """The pretrained models: whole, licensed, equal in PyTorch and ONNX Runtime, and as good as their cards say."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,3 +204,9 @@ def test_densities_around_the_data_are_not_absurd(card, bundles):
     axis = np.linspace(-6, 6, 41, dtype=np.float32)
     points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     assert bundles(card).log_prob(points).min() > -1e7
+
+
+def test_the_page_of_models_is_what_their_cards_say():
+    scripts = Path(__file__).parents[2] / "scripts"
+    done = subprocess.run([sys.executable, scripts / "model_page.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr or "python scripts/model_page.py writes it again"

@@ -35,9 +35,9 @@ class Bindings:
 
     def placed(self, role: str, array: NDArray[Any]) -> Any:
         """A value with the content of an array, for a role in the run; that of the last run, where it has the shape."""
-        given = self._input(f"placed {role}", array)
-        given.write(array)
-        return given.value
+        kept = self._input(f"placed {role}", array)
+        kept.write(array)
+        return kept.value
 
     @property
     def small(self) -> bool:

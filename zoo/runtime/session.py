@@ -148,9 +148,10 @@ class Session:
 
                 yield placed, None
             return
+        bindings: Bindings | None
         try:
             bindings = self._idle.pop()
-        except IndexError:  # the first run, or another is under way
+        except IndexError:  # the first run, or others are under way
             bindings = self.bindings()
         if bindings is None:
             yield (lambda _, array: self.value(array)), None

@@ -1,0 +1,147 @@
+"""Write docs/models.md, the page of the pretrained models, from their cards.
+
+    python scripts/model_page.py            # the page
+    python scripts/model_page.py --check    # exit code 1 if the page is not what the cards say
+
+Pictures are in docs/images/models; :data:`MADE` says how each is drawn again.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from zoo.files import write_text
+from zoo.registry.cards import CARD_FILE, ModelCard
+
+ROOT = Path(__file__).parent.parent
+SHELF, PAGE, PICTURES = ROOT / "plugins" / "zoo_models", ROOT / "docs" / "models.md", "images/models"
+_HEAD = """\
+# The models that come with genzoo
+
+Small models, to try things with and to measure against. This page is written from their cards (`python
+scripts/model_page.py`); `zoo show NAME` prints a card, `zoo train NAME` repeats its training, `zoo eval NAME` its
+measurements, and `zoo export NAME -o page --target web` makes a web page of it. Each figure is followed by its standard
+error where there is one.
+
+"""
+#: what a model is drawn with, if not 1,000 samples
+MADE = {
+    "digits-nsf": 20,
+    "mnist-glow": 20,
+    "mnist-unet": 20,
+    "mnist-unet-consistency": 20,
+    "spoken-digits-unet1d": 4,
+}
+#: what a model is good and bad at, as its figures and pictures show
+VERDICT = {
+    "checkerboard-nsf-ar": "Hard edges, which splines round a little; a few points fall between the squares.",
+    "circles-maf": "Exact densities, sampled component after component. The thin bridge between the circles, where "
+    "data have none, is what a flow of one standard normal cannot tear apart.",
+    "digits-nsf": "Exact likelihoods given the class, which make it a classifier too. The pictures are coarse: 8×8.",
+    "eight-gaussians-iaf": "Samples in one pass and scores component after component. Its base is a mixture, so that "
+    "the eight parts need no bridges.",
+    "mnist-glow": "Exact likelihoods of pictures. Half of its samples are hard to read, as with Glow of this size; for "
+    "digits to look at, take mnist-unet.",
+    "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
+    "differential equation, and is worse than that of mnist-glow.",
+    "mnist-unet-consistency": "A digit in one evaluation. At one step a grey haze is left around strokes; two to four "
+    "steps clear it.",
+    "moons-cnf": "A differential equation to look at; each sample takes as many evaluations as steps.",
+    "moons-nsf": "The first flow to try: quick both ways, and next to the entropy of its data.",
+    "moons-rectified-flow": "Samples in a few steps. Its density is an integral, slower and less exact than that of "
+    "moons-nsf.",
+    "names-masked": "Names that can be spoken; about a third stand in the training data.",
+    "pinwheel-realnvp": "Both directions take one pass. In the middle, where the arms meet, samples blur.",
+    "spoken-digits-unet1d": "Half a second of speech at 8 kHz. It knows two speakers, and one in seven is misheard.",
+    "wine-mlp": "Numbers and a category in one row, densities included. The category is coupled loosely to the "
+    "numbers: do not train a classifier on its rows.",
+}
+
+
+def main() -> None:
+    """Write or check the page."""
+    if "--check" in sys.argv[1:]:
+        sys.exit(PAGE.read_text("utf-8") != page(shelved()))
+    write()
+
+
+def write() -> None:
+    """Write the page of the pretrained models."""
+    write_text(PAGE, page(shelved()))
+
+
+def shelved() -> list[ModelCard]:
+    """Their cards."""
+    return [ModelCard.from_folder(path.parent) for path in sorted(SHELF.glob(f"*/{CARD_FILE}"))]
+
+
+def page(cards: list[ModelCard]) -> str:
+    """The page of some cards."""
+    lines = ["| model | what | parameters | on held-out data | weights |", "| --- | --- | --- | --- | --- |"]
+    for card in cards:
+        link = f"[`{card.name}`](#{card.name})"
+        licence = card.license["weights"]
+        lines.append(f"| {link} | {card.summary} | {card.parameters:,} | {quoted(card)} | {licence} |")
+    return _HEAD + "\n".join(lines) + "\n" + "".join(section(card) for card in cards)
+
+
+def section(card: ModelCard) -> str:
+    """What the page says of a model."""
+    count = MADE.get(card.name, 1000)
+    line = f"zoo run {card.name} -n {count} --seed 0 -o {card.name}"
+    picture = f"{PICTURES}/{card.name}.png"
+    shown = (ROOT / "docs" / picture).exists()
+    suffix = "png" if shown else "txt" if card.data.get("kind", {}).get("kind") == "text" else "csv"
+    rows = [
+        ("architecture", f"`{card.architecture}`, {card.parameters:,} parameters, {card.weights.size / 1e6:.1f} MB"),
+        ("a sample", " × ".join(map(str, card.event_shape)) + (" numbers" if len(card.event_shape) == 1 else "")),
+        ("density", str(card.density)),
+        ("data", f"{card.data['name']}: {card.data.get('source', 'made by a formula')}"),
+        ("licence of the weights", card.license["weights"]),
+        *((name.replace("_", " "), measured(metric)) for name, metric in card.metrics.items()),
+        ("papers", "; ".join(card.papers)),
+    ]
+    table = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows if value)])
+    image = f"![Samples of {card.name}]({picture})\n\n" if shown else ""
+    body = f"{wrapped(VERDICT[card.name])}\n\n{image}```sh\n{line}.{suffix}\n```\n\n{table}\n"
+    return f"\n## {card.name}\n\n{card.summary}.\n\n{body}"
+
+
+def wrapped(text: str) -> str:
+    """Lines of at most 120 columns."""
+    return textwrap.fill(text, 120)
+
+
+def measured(metric: dict[str, Any]) -> str:
+    """A metric of a card: its value, error, unit, number of samples, and what it is of."""
+    value = f"{metric['value']:,}"
+    if "standard_error" in metric:
+        value += f" ± {metric['standard_error']}"
+    if "unit" in metric:
+        value += f" {metric['unit']}"
+    about = [f"{metric['samples']:,} samples"] if "samples" in metric else []
+    about += [str(metric[name]) for name in ("of", "by") if name in metric]
+    return value + (f" ({'; '.join(about)})" if about else "")
+
+
+def quoted(card: ModelCard) -> str:
+    """The metrics of a card that a table has room for."""
+    per_class = " given the class" if card.condition is not None else ""
+    shown = {
+        "test_bits_per_dim": "{:.3f} bits/dim" + per_class,
+        "test_gap": "{:.3f} nats above the entropy",
+        "class_agreement": "{:.1%} of samples show their class",
+    }
+    if "pronounceable" in card.metrics:
+        shown = {"pronounceable": "{:.1%} of samples look like names", "novel": "{:.1%} are new"}
+    if not shown.keys() & card.metrics.keys():
+        # data of unknown entropy
+        shown["test_nll"] = "{:.3f} nats" + per_class
+    return ", ".join(text.format(card.metrics[name]["value"]) for name, text in shown.items() if name in card.metrics)
+
+
+if __name__ == "__main__":
+    main()
