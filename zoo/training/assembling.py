@@ -25,7 +25,7 @@ def of_architecture(architecture: str, data: str, options: Mapping[str, object],
         options: of the data.
         registry: where names are looked up.
     """
-    described = _data(data, options)
+    described = data_named(data, options)
     stem = described.path.rpartition(":")[2] if is_function(described.path) else Path(described.path or data).stem
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "data"
     recipe = Recipe(name=name, model=ModelRecipe(registry.architecture(architecture).name), data=described)
@@ -39,10 +39,10 @@ def of_architecture(architecture: str, data: str, options: Mapping[str, object],
 
 def with_data(recipe: Recipe, data: str, options: Mapping[str, object]) -> Recipe:
     """A recipe on other data; its config stays as it is."""
-    return replace(recipe, data=_data(data, options))
+    return replace(recipe, data=data_named(data, options))
 
 
-def _data(data: str, options: Mapping[str, object]) -> DataRecipe:
+def data_named(data: str, options: Mapping[str, object]) -> DataRecipe:
     """What ``--data`` names: a path, code, or else the name of a data set."""
     at_path = Path(data).exists() or is_function(data) or "/" in data or Path(data).suffix != ""
     return DataRecipe(path=data, options=dict(options)) if at_path else DataRecipe(data, dict(options))

@@ -437,6 +437,8 @@ def finished_card(
             "source": source.source,
             "levels": data.levels,
             **({} if data.modality is None else {"kind": describe(data.modality)}),
+            # what a file of the same kind is read by, besides
+            **{name: data.extra[name] for name in ("given", "columns", "grain") if name in data.extra},
         },
         license={"code": "Apache-2.0", "weights": recipe.license},
         density=model.density,
