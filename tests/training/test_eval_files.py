@@ -99,13 +99,22 @@ def test_a_file_is_measured_as_the_test_split_is(folder):
     """The figures of a file of the test rows are those of the run's own test split, and no bundle is written."""
     rows = [row for row in read_rows(folder / "test.csv") if row["height"]]
     complete = write(folder / "complete.csv", [list(row.values()) for row in rows], list(rows[0]))
-    done = run("eval", folder / "run", "--data", complete, "--against", folder / "late.csv", "--samples", 40, "--json")
+    done = run("eval", folder / "run", "--data", complete, "--against", folder / "late.csv", "--samples", 40, "--json",
+               "--report", folder / "page.html")  # fmt: skip
     assert "measuring it in PyTorch" in done.stderr
     told = json.loads(done.stdout)
     assert told["data"] == "complete.csv"
     assert {"test_nll", "mmd", "c2st", "sbc", "expected_coverage", "auroc"} <= set(told["metrics"])
     assert told["metrics"]["test_nll"]["samples"] == 45
     assert all(np.isfinite(metric["value"]) for metric in told["metrics"].values())
+    text = (folder / "page.html").read_text("utf-8")
+    for part in ("Metrics", "Samples", "Marginals", "Likelihood", "Training", "Genève, CH", "expected_coverage"):
+        assert part in text
+    # pairs of columns, histograms of columns and of log-densities, the history
+    assert text.count('src="data:image/png;base64,') == text.count("<img") == 4
+    assert "http" not in text
+    refused = CliRunner().invoke(_group.cli, ["eval", str(folder / "run"), "--report", str(folder / "page.html")])
+    assert (refused.exit_code, "page.html exists" in refused.stderr) == (1, True)
     # the file of the training is measured on its test split
     for arguments in (["--data", folder / "people.csv"], []):
         own = json.loads(run("eval", folder / "run", *arguments, "--metric", "likelihood", "--json").stdout)

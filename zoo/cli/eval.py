@@ -15,7 +15,7 @@ from zoo.cli._complete import names_of
 from zoo.cli._options import key_values
 from zoo.cli._text import table
 from zoo.errors import UsageError
-from zoo.models.sources import resolve
+from zoo.models.sources import Source, resolve
 
 if TYPE_CHECKING:
     from zoo.metrics.evaluation import Evaluation, Metrics
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     "--provider",
     help="auto, cpu, cuda, or another provider of bundles [auto; PyTorch without a bundle].",
 )
+@click.option("--report", type=click.Path(path_type=Path), help="Page with metrics and pictures, in one file: .html.")
+@click.option("--force", is_flag=True, help="Replace the page.")
 @weights_option
 @json_option
 @pass_app
@@ -65,6 +67,8 @@ def command(
     options: tuple[str, ...],
     against: str | None,
     provider: str | None,
+    report: Path | None,
+    force: bool,
     names: tuple[str, ...],
     weights: Path | None,
     **settings: Any,
@@ -89,6 +93,7 @@ def command(
     \b
     zoo eval moons-nsf
     zoo eval runs/people --data test.csv --against others.csv
+    zoo eval runs/people --report people.html
     zoo eval mnist-unet --scored 32 --samples 200
     zoo eval mnist-unet --metric classifier
     zoo eval moons.bundle --data moons -D noise=0.1
@@ -97,6 +102,8 @@ def command(
     from zoo.data import fitted
     from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure_all
 
+    if report is not None:
+        _check_report(report, force=force)
     metrics = chosen_metrics(app.registry, names)
     source = made_by_code(app, model, weights, {}) or resolve(app.registry, model)
     measured: Measured = data_of_measurement(app, source, data, key_values(options, "-D"))
@@ -120,6 +127,8 @@ def command(
             f"and {evaluation.samples:,} of its own"
         )
         tables = measure_all(app.registry, usable, evaluation, one=partial(_measured, app))
+        if report is not None:
+            _write_report(app, report, evaluation, tables, source)
     if app.json:
         told = {"model": source.name, "data": dataset.name, "options": measured.options}
         app.emit({**told, "seed": evaluation.seed, "metrics": tables})
@@ -127,6 +136,30 @@ def command(
         table(["metric", "value", "", "samples", ""], [_cells(name, metric) for name, metric in tables.items()])
     else:
         app.say(f"none of {', '.join(metric.name for metric in metrics)} fits {source.name} and its data")
+
+
+def _check_report(path: Path, *, force: bool) -> None:
+    from zoo.render.files import check_writable
+
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{path}: the report is a page, .html")
+    check_writable(path, replace=force)
+
+
+def _write_report(app: App, path: Path, evaluation: Evaluation, tables: Metrics, source: Source) -> None:
+    """The page of an evaluation, with the history of the training where the model's folder has it."""
+    from zoo.files import write_text
+    from zoo.metrics.report import page
+    from zoo.training.log import LOG_FILE, read
+
+    card, data = source.card, evaluation.data
+    history = [] if card is None or card.folder is None else read(card.folder / LOG_FILE)
+    facts: dict[str, object] = {} if card is None else {"architecture": card.architecture}
+    if card is not None and card.parameters:
+        facts["parameters"] = f"{card.parameters:,}"
+    facts |= {"data": f"{data.name}, {len(data.test):,} test samples", "seed": evaluation.seed}
+    write_text(path, page(evaluation, tables, name=source.name, facts=facts, history=history))
+    app.say(f"wrote {path}")
 
 
 def _usable(app: App, metrics: list[Metric]) -> list[Metric]:

@@ -159,12 +159,13 @@ def _need_torch() -> None:
 
 def _make_room(folder: Path, *, restart: bool) -> None:
     from zoo.registry.cards import CARD_FILE
+    from zoo.training.log import LOG_FILE
     from zoo.training.run import CHECKPOINT_FILE, WEIGHTS_FILE
 
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} exists and is not a folder")
     if restart:
-        for name in (CARD_FILE, WEIGHTS_FILE, CHECKPOINT_FILE):
+        for name in (CARD_FILE, WEIGHTS_FILE, CHECKPOINT_FILE, LOG_FILE):
             (folder / name).unlink(missing_ok=True)
     # a model beside its checkpoint was not measured completely
     if (folder / CARD_FILE).exists() and not (folder / CHECKPOINT_FILE).exists():

@@ -91,7 +91,12 @@ def accuracy(a: Rows, b: Rows, seed: int) -> tuple[float, float]:
     units = min(10 * x.shape[1], _UNITS)
     # stops where accuracy on rows that are held out from the fold's own no longer grows
     network = MLPClassifier(
-        (units, units), learning_rate_init=5e-3, early_stopping=True, n_iter_no_change=10, max_iter=1000, random_state=seed % 2**32
+        (units, units),
+        learning_rate_init=5e-3,
+        early_stopping=True,
+        n_iter_no_change=10,
+        max_iter=1000,
+        random_state=seed % 2**32,
     )
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed % 2**32)
     right = cross_val_predict(network, x, y, cv=folds) == y

@@ -28,6 +28,7 @@ from zoo.models.interface import GenerativeModel, Objective
 from zoo.training import checkpoint
 from zoo.training.checkpoint import TrainingState
 from zoo.training.distillation import Distillation
+from zoo.training.log import LOG_FILE, Line, Log
 from zoo.training.recipe import Recipe, TrainingRecipe
 
 _EVALUATION_BATCH = 500
@@ -90,6 +91,7 @@ def train(
     model.train()
     run.average.train(run.average is model)
     started = time.monotonic() - training_state.seconds
+    log = Log(path.with_name(LOG_FILE), training_state.step)
     while training_state.step < settings.steps:
         loss = _step(
             model,
@@ -106,6 +108,8 @@ def train(
         last, validation = training_state.step == settings.steps, None
         if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
             validation = run.evaluate(data, loss, distillation)
+        if last or validation is not None or training_state.step % settings.log_every == 0:
+            log.add(_logged(settings, training_state.step, loss, validation))
         if report is not None:
             report(training_state, loss, validation)
         stopping = stop() and not last
@@ -114,6 +118,18 @@ def train(
         if stopping:
             return None
     return Result(run.kept(), training_state)
+
+
+def _logged(settings: TrainingRecipe, step: int, loss: float, validation: float | None) -> Line:
+    """What the log says of the step that was the last."""
+    at = settings.at(step - 1)
+    rate = at.learning_rate * learning_rate_factor(at, step - 1)
+    return {
+        "step": step,
+        "loss": loss,
+        "learning_rate": rate,
+        **({} if validation is None else {"validation": validation}),
+    }
 
 
 class _Run:

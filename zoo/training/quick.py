@@ -44,6 +44,7 @@ class TrainingOptions(TypedDict, total=False):
     evaluate_every: int
     checkpoint_every: int
     keep: str
+    log_every: int
     changes: Sequence[Mapping[str, object]]
 
 

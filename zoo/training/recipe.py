@@ -131,6 +131,7 @@ class TrainingRecipe:
         precision: ``"bfloat16"`` computes the forward pass in mixed precision; weights stay float32.
         evaluate_every: steps between evaluations on the validation split; 0 for none.
         checkpoint_every: steps between checkpoints.
+        log_every: steps between lines of ``log.jsonl``; evaluations and the last step have one too.
         keep: weights of the ``"last"`` step, or of the ``"best"`` evaluation.
         changes: changes of settings at later steps, in order. A checkpoint from before a change belongs to the same
             run.
@@ -151,6 +152,7 @@ class TrainingRecipe:
     checkpoint_every: int = 500
     keep: str = "last"
     changes: tuple[TrainingChange, ...] = field(default=(), metadata=records.OMITTED)
+    log_every: int = field(default=10, metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -165,6 +167,7 @@ class TrainingRecipe:
             "ema": 0 <= self.ema < 1,
             "evaluate_every": self.evaluate_every >= 0,
             "checkpoint_every": self.checkpoint_every >= 1,
+            "log_every": self.log_every >= 1,
             "betas": len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
         }
         for name, good in checks.items():
