@@ -99,7 +99,7 @@ def test_a_file_is_measured_as_the_test_split_is(folder):
     """The figures of a file of the test rows are those of the run's own test split, and no bundle is written."""
     rows = [row for row in read_rows(folder / "test.csv") if row["height"]]
     complete = write(folder / "complete.csv", [list(row.values()) for row in rows], list(rows[0]))
-    done = run("eval", folder / "run", "--data", complete, "--against", folder / "late.csv", "--samples", 40, "--json",
+    done = run("eval", folder / "run", "--data", complete, "--against", folder / "late.csv", "--samples", 60, "--json",
                "--report", folder / "page.html")  # fmt: skip
     assert "measuring it in PyTorch" in done.stderr
     told = json.loads(done.stdout)

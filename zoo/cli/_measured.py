@@ -104,21 +104,20 @@ def read_as(app: App, source: Source, path: str, stated: Mapping[str, Any]) -> M
 def wanted_by(source: Source) -> Wanted:
     """What a model says of its data, by its card or its manifest."""
     from zoo.reading.matching import Wanted
+    from zoo.training.run import wanted_of
 
-    manifest = None if source.card is not None else source.manifest()
     if source.card is not None:
-        data, levels, facts = source.card.data, source.card.data.get("levels"), Facts.stated(source.name, source.card)
-    elif manifest is not None:
-        stated = manifest.model.get("data")
-        data = stated if isinstance(stated, Mapping) else {}
-        levels, facts = manifest.levels, Facts.stated(source.name, manifest)
-    else:
+        return wanted_of(source.card)
+    manifest = source.manifest()
+    if manifest is None:
         raise UsageError(f"{source.name} does not say what its data are")
+    stated, facts = manifest.model.get("data"), Facts.stated(source.name, manifest)
+    data = stated if isinstance(stated, Mapping) else {}
     return Wanted.stated(
         source.name,
         data,
         event_shape=facts.event_shape,
-        levels=levels if isinstance(levels, int) else None,
+        levels=manifest.levels,
         modality=facts.modality,
         condition=facts.condition,
     )

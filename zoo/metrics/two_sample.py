@@ -57,10 +57,10 @@ def distances(evaluation: Evaluation) -> Metrics:
 def c2st(evaluation: Evaluation) -> Metrics:
     """``c2st``: how well a classifier tells samples from held-out data (Lopez-Paz & Oquab 2017, arXiv:1610.06545).
 
-    0.5 is a guess. Empty where :func:`distances` is.
+    0.5 is a guess. Empty where :func:`distances` is, and below 50 samples.
     """
     rows = compared(evaluation)
-    if rows is None or len(rows.drawn) < 2 * _FOLDS:
+    if rows is None or len(rows.drawn) < 10 * _FOLDS:
         return {}
     drawn, held_out, training = (each[:_CLASSIFIED] for each in (rows.drawn, rows.held_out, rows.training))
     value, error = accuracy(drawn, held_out, evaluation.seed)

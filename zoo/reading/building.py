@@ -82,7 +82,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
     _check_used(used, columns, options)
     kept, told = _kept(rows, used, options)
     splits = splits_of(rows.splits, options, rows.columns.get(options.split), len(rows))
-    parts = _places(splits, kept, options)
+    parts = places_of(splits, kept, options)
     event: list[Numbers] = []
     context: list[Numbers] = []
     for column in used:
@@ -348,7 +348,7 @@ def splits_of(
     return np.array([SPLIT_WORDS[word] for word in words])
 
 
-def _places(splits: NDArray[np.str_] | None, kept: NDArray[np.bool_], options: Options) -> list[NDArray[np.int64]]:
+def places_of(splits: NDArray[np.str_] | None, kept: NDArray[np.bool_], options: Options) -> list[NDArray[np.int64]]:
     """The rows of train, validation and test, in this order.
 
     If a source has only training rows, some become validation and test rows; if one of these two is missing, some
@@ -411,7 +411,7 @@ def _domains_of_samples(name: str, samples: Samples, options: Options) -> dict[s
 def _of_samples(name: str, samples: Samples, options: Options) -> Built:
     domains = _domains_of_samples(name, samples, options)
     kept = np.ones(len(samples), bool)
-    places = _places(samples.splits, kept, options)
+    places = places_of(samples.splits, kept, options)
     event = samples.x.shape[1:]
     grain = None if samples.grain is None else np.full(event, samples.grain, np.float32)
     extra: dict[str, object] = {**domains, **({} if samples.grain is None else {"grain": samples.grain})}

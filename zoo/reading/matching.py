@@ -65,6 +65,19 @@ class Wanted:
         """The columns of an event; empty for data without columns."""
         return self.modality.columns if isinstance(self.modality, Table) else self.columns
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.condition.labels if self.condition is not None and self.condition.kind == "classes" else ()
+
+    def described(self) -> dict[str, object]:
+        """What a card states of these columns, for the ``extra`` of a data set."""
+        described: dict[str, object] = {} if self.grain is None else {"grain": self.grain}
+        for name, columns in (("given", self.given), ("columns", self.columns)):
+            if columns:
+                described[name] = [records.write(column) for column in columns]
+        return described if self.condition is None else {**described, "condition": self.condition.describe()}
+
     @classmethod
     def stated(cls, model: str, data: Mapping[str, object], **facts: Any) -> Wanted:
         """By what a card or a manifest states.
@@ -100,12 +113,14 @@ class Matched:
         split: the samples and their conditions.
         grain: widths that their numbers are rounded to ``[*event]``, or None.
         extra: domains of their columns, as of :class:`zoo.data.Dataset`.
+        rows: their numbers in the file, in order.
         notes: what a user should know of how they were read, one sentence each.
     """
 
     split: Split
     grain: NDArray[np.float32] | None
     extra: Mapping[str, object] = field(default_factory=dict)
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     notes: tuple[str, ...] = ()
 
 
@@ -132,9 +147,34 @@ def read(path: str, wanted: Wanted, stated: Mapping[str, object], registry: Regi
     content = opened.content
     if isinstance(content, Dataset):
         return Matched(content.test, content.grain, content.extra)
-    rows = _test_rows(content, opened.options, path)
+    return _matched(content, _test_rows(content, opened.options, path), wanted, opened.options, path)
+
+
+def training_data(path: str, wanted: Wanted, stated: Mapping[str, object], registry: Registry) -> building.Built:
+    """The same with the splits that the options or the file state, to train a model on that was trained on other data.
+
+    Arguments and errors are those of :func:`read`.
+    """
+    opened = finding.opened(path, _settings(path, wanted, stated, registry), registry)
+    content, options = opened.content, opened.options
+    if isinstance(content, Dataset):
+        return building.Built(content, ())
+    matched = _matched(content, np.arange(len(content)), wanted, options, path)
+    cells = content.columns.get(options.split) if isinstance(content, Rows) else None
+    kept = np.zeros(len(content), bool)
+    kept[matched.rows] = True
+    splits = building.splits_of(content.splits, options, cells, len(content))
+    parts = building.places_of(splits, kept, options)
+    train, validation, test = (_part(matched.split, np.searchsorted(matched.rows, each)) for each in parts)
+    extra = {**matched.extra, **wanted.described()}
+    grain, modality = matched.grain, wanted.modality
+    data = Dataset(opened.name, train, validation, test, wanted.levels, grain, modality, wanted.labels, extra=extra)
+    return building.Built(data, matched.notes)
+
+
+def _matched(content: Rows | Samples, rows: NDArray[np.int64], wanted: Wanted, options: Options, path: str) -> Matched:
     if isinstance(content, Rows) and wanted.event:
-        return _of_rows(content, rows, wanted, opened.options, path)
+        return _of_rows(content, rows, wanted, options, path)
     if wanted.event and isinstance(content, Samples):
         names = ", ".join(column.name for column in wanted.event)
         raise DataError(f"{path} has no columns, and {wanted.model} was trained on the columns {names}")
@@ -215,7 +255,7 @@ def _of_rows(rows: Rows, places: NDArray[np.int64], wanted: Wanted, options: Opt
     condition = building.condition_of(given)[1] if wanted.condition is not None else None
     grain = np.array([each.column.grain or 0.0 for each in event], np.float32)
     domains = building.domains_of(event, options)
-    return Matched(Split(x, condition), grain if grain.any() else None, domains, tuple(notes))
+    return Matched(Split(x, condition), grain if grain.any() else None, domains, places, tuple(notes))
 
 
 def _check_headings(rows: Rows, wanted: Wanted, path: str) -> None:
@@ -318,7 +358,7 @@ def _of_samples(samples: Samples, places: NDArray[np.int64], wanted: Wanted, pat
         )
         grain = np.full(read.shape[1:], wanted.grain, np.float32)
     condition = None if wanted.condition is None else _conditions(samples, places, wanted, path)
-    return Matched(Split(read, condition), grain, notes=samples.notes)
+    return Matched(Split(read, condition), grain, rows=places, notes=samples.notes)
 
 
 def _renumbered(x: Array, samples: Samples, modality: Text, wanted: Wanted, path: str) -> Array:
@@ -387,10 +427,8 @@ def held_out(name: str, matched: Matched, wanted: Wanted, training: Dataset | No
             raise DataError(f"{name} has one row, which is too few to measure on")
         half = len(test) // 2
         train, test = _part(test, order[:half]), _part(test, np.sort(order[half:]))
-    labels = wanted.condition.labels if wanted.condition is not None and wanted.condition.kind == "classes" else ()
-    return Dataset(
-        name, train, train, test, wanted.levels, matched.grain, wanted.modality, labels, extra=dict(matched.extra)
-    )
+    extra = dict(matched.extra)
+    return Dataset(name, train, train, test, wanted.levels, matched.grain, wanted.modality, wanted.labels, extra=extra)
 
 
 def _part(split: Split, places: NDArray[np.int64]) -> Split:

@@ -28,7 +28,8 @@ class Log:
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
         lines = [line for line in read(path) if line["step"] <= step] if step else []
-        write_text(path, "".join(map(_written, lines)))
+        if path.exists():
+            write_text(path, "".join(map(_written, lines)))
 
     def add(self, line: Line) -> None:
         """Write a line.

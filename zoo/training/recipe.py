@@ -53,11 +53,14 @@ class ModelRecipe:
         config: keywords that build it.
         parts: submodule names, such as ``"codec.autoencoder"``, mapped to the models (name or folder) whose weights
             they start with.
+        weights: the model (name or folder) whose weights and constants, such as those that standardise the data, all
+            of it starts with; empty for fresh ones.
     """
 
     architecture: str
     config: dict[str, object] = field(default_factory=dict)
     parts: dict[str, str] = field(default_factory=dict, metadata=records.OMITTED)
+    weights: str = field(default="", metadata=records.OMITTED)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from zoo.errors import ConfigError, DataError, OutputError, PluginError, UsageEr
 from zoo.files import write_text
 from zoo.modality import describe
 from zoo.models import building
-from zoo.models.sources import Source, resolve
+from zoo.models.sources import Facts, Source, resolve
 from zoo.printable import assignments
-from zoo.reading import finding
+from zoo.reading import finding, matching
+from zoo.reading.matching import Wanted
 from zoo.registry.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
 from zoo.registry.discovery import last_line
 from zoo.training.distillation import Distillation
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "weights.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
+#: the last checkpoint of a finished run, from which it can go on
+STATE_FILE = "state.safetensors"
 #: the path of data that are no file, but were handed over in Python
 MEMORY = "(at hand) "
 
@@ -90,7 +93,11 @@ def _origin(source: DataSource, registry: Registry) -> str:
 
 
 def data_of(
-    recipe: DataRecipe, registry: Registry, say: Callable[[str], None] = lambda text: None
+    recipe: DataRecipe,
+    registry: Registry,
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    wanted: Wanted | None = None,
 ) -> tuple[DataSource, Dataset, DataRecipe]:
     """The data of a recipe: a registered data set, or what is at a path.
 
@@ -98,6 +105,7 @@ def data_of(
         recipe: names them.
         registry: where data sets and readers are looked up.
         say: receives what a user should know of how a path was read, one line each.
+        wanted: what a model says of its data, as which a path is read; None takes what the path itself suggests.
 
     Returns:
         the description, the data, and the recipe with the digest of what is at the path.
@@ -113,7 +121,10 @@ def data_of(
         raise DataError("the data of this recipe were handed over in Python, and are no file", hint="Name a file.")
     if finding.is_function(recipe.path):
         say(f"running the code of {recipe.path}")
-    built = finding.opened(recipe.path, recipe.options, registry).built()
+    if wanted is None:
+        built = finding.opened(recipe.path, recipe.options, registry).built()
+    else:
+        built = matching.training_data(recipe.path, wanted, recipe.options, registry)
     digest = finding.digest(recipe.path)
     if recipe.sha256 and recipe.sha256 != digest:
         raise DataError(
@@ -166,16 +177,37 @@ class TrainedOn:
         options: its options; None if the model does not state them, as bundles did not before they stored them.
         path: of a file or folder, or ``module:function``; empty for a registered data set.
         sha256: digest of what was at the path; empty if it is not known.
+        wanted: what the model says of its data, where these were read as another model's; else None.
     """
 
     name: str
     options: Mapping[str, object] | None
     path: str = ""
     sha256: str = ""
+    wanted: Wanted | None = None
 
     def options_of(self, name: str) -> Mapping[str, object] | None:
         """The options of the data set ``name``, or None if they are not known."""
         return self.options if name == self.name else None
+
+
+def wanted_of(card: ModelCard) -> Wanted:
+    """What a model says of its data by its card."""
+    facts, levels = Facts.stated(card.name, card), card.data.get("levels")
+    return Wanted.stated(
+        card.name,
+        card.data,
+        event_shape=facts.event_shape,
+        levels=levels if isinstance(levels, int) else None,
+        modality=facts.modality,
+        condition=facts.condition,
+    )
+
+
+def beginning(recipe: Recipe, registry: Registry) -> Wanted | None:
+    """What the model that a recipe starts from says of its data; None for one that starts afresh."""
+    card = resolve(registry, recipe.model.weights).card if recipe.model.weights else None
+    return None if card is None else wanted_of(card)
 
 
 def trained_on(source: Source | ModelCard) -> TrainedOn | None:
@@ -186,8 +218,9 @@ def trained_on(source: Source | ModelCard) -> TrainedOn | None:
     """
     card = source if isinstance(source, ModelCard) else source.card
     if card is not None and card.recipe is not None:
-        data = Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}").data
-        return TrainedOn(data.name, data.options, data.path, data.sha256)
+        recipe = Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}")
+        data, wanted = recipe.data, wanted_of(card) if recipe.model.weights else None
+        return TrainedOn(data.name, data.options, data.path, data.sha256, wanted)
     if card is not None:
         stated: object = card.data
     else:
@@ -221,7 +254,7 @@ def data_of_model(
     if known.path and finding.is_function(known.path):
         raise UsageError(f"the data of this model are made by the code {known.path}, which is not run for it")
     recipe = DataRecipe(known.name, dict(options), known.path)
-    data, recipe = data_of(recipe, registry, say)[1:]
+    data, recipe = data_of(recipe, registry, say, wanted=known.wanted)[1:]
     if known.sha256 and recipe.sha256 != known.sha256:
         say(f"{known.path} has changed since the training: what is measured is what is there now")
     return data
@@ -258,9 +291,11 @@ def train_recipe(
     if loaded is not None:
         source, data = loaded
     else:
-        source, data, described = data_of(recipe.data, registry, say)
-        if described.path:
-            recipe = completed(replace(recipe, data=described), data, registry, say)
+        wanted = beginning(recipe, registry)
+        source, data, described = data_of(recipe.data, registry, say, wanted=wanted)
+        recipe = replace(recipe, data=described)
+        if described.path and wanted is None:
+            recipe = completed(recipe, data, registry, say)
     model = _initial_model(recipe, registry, device=device, say=say)
     data = fitted(data, model.event_shape, model.length)
     parameters = sum(p.numel() for p in model.parameters())
@@ -287,7 +322,7 @@ def train_recipe(
     # from here on the model is complete, even if measuring it fails
     card = _write_folder(folder, finished_card(model, recipe, registry, source, data), result.arrays)
     card = _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
-    checkpoint.unlink(missing_ok=True)
+    _keep_state(checkpoint)
     if distillation is not None:
         distillation.finish(folder)
     return card
@@ -300,6 +335,11 @@ def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Call
     with torch.random.fork_rng():
         torch.manual_seed(recipe.training.seed)
         model = building.build(registry, recipe.model.architecture, recipe.model.config)
+    if recipe.model.weights:
+        start = building.load(registry, recipe.model.weights)
+        weights.load_into(model, weights.state_arrays(start), source=recipe.model.weights)
+        weights.mark_loaded(model)  # so that it keeps its constants
+        say(f"the model starts with the weights of {recipe.model.weights}")
     for name, source_model in recipe.model.parts.items():
         begin_with(model, name, building.load(registry, source_model))
         say(f"{name} starts with the weights of {source_model}")
@@ -308,6 +348,14 @@ def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Call
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"torch cannot use device {device!r} here: {str(error).splitlines()[0]}") from error
     return model
+
+
+def _keep_state(checkpoint: Path) -> None:
+    """Keep the last checkpoint under a name that says that the run has finished."""
+    try:
+        checkpoint.replace(checkpoint.with_name(STATE_FILE))
+    except OSError as error:
+        raise OutputError(f"cannot rename {checkpoint}: {error.strerror}") from error
 
 
 def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Array]) -> ModelCard:
