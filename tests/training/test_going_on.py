@@ -65,6 +65,25 @@ def test_the_same_command_after_an_interruption_does_not_extend_a_run_twice(tmp_
     assert ModelCard.from_folder(tmp_path / "run").recipe["training"]["steps"] == 9
 
 
+def test_samples_of_a_run_do_not_change_it(tmp_path):
+    train_recipe(recipe(steps=4), tmp_path / "plain", installed())
+    train_recipe(recipe(steps=4), tmp_path / "watched", installed(), samples_every=2)
+    assert sorted(p.name for p in (tmp_path / "watched" / "samples").iterdir()) == [
+        "step-0000002.png",
+        "step-0000004.png",
+    ]
+    for name in (WEIGHTS_FILE, LOG_FILE):
+        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "watched" / name).read_bytes()
+
+
+def test_a_run_that_stopped_early_does_not_go_on_and_says_so(tmp_path):
+    said = []
+    early = recipe(steps=60, learning_rate=0.5, evaluate_every=1, patience=2)
+    train_recipe(early, tmp_path / "run", installed(), say=said.append)
+    assert any("the validation loss has not fallen since step" in line for line in said)
+    assert "stopped early, at step" in zoo("train", tmp_path / "run", "--extend", 3).stderr
+
+
 def test_what_makes_a_longer_run_differ_is_said(tmp_path):
     assert differences(recipe(steps=6)) == []
     assert "cosine" in differences(recipe(steps=6, schedule="cosine"))[0]

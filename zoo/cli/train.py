@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Say everything that is wrong with the recipe, and train nothing.")
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(0), help="Seed, instead of the recipe's.")
+@click.option(
+    "--samples-every", type=click.IntRange(1), metavar="STEPS", help="Write samples into the folder as it goes."
+)
 @click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, mps, ...")
 @click.option("--restart", is_flag=True, help="Discard a checkpoint or finished model in the output folder.")
 @json_option
@@ -49,6 +52,7 @@ def command(
     check: bool,
     steps: int | None,
     seed: int | None,
+    samples_every: int | None,
     device: str,
     restart: bool,
     **parsed: Any,
@@ -67,7 +71,7 @@ def command(
     zoo train recipe.toml
     zoo train nsf-coupling --data people.csv --set training.steps=2000
     zoo train nsf-coupling --data sims.csv --given x_0..x_9 --bounds b=0:3
-    zoo train unet --data photos/ --resize 32
+    zoo train unet --data photos/ --resize 32 --samples-every 500
     zoo train nsf-coupling --data more.csv --from runs/people
     zoo train runs/people --extend 5000
     """
@@ -97,7 +101,14 @@ def command(
                 app.say(f"step {training_state.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
 
         card = train_recipe(
-            settled, folder, app.registry, device=device, report=report, say=app.say, stop=lambda: bool(interrupted)
+            settled,
+            folder,
+            app.registry,
+            device=device,
+            report=report,
+            samples_every=samples_every or 0,
+            say=app.say,
+            stop=lambda: bool(interrupted),
         )
     if card is None:
         kept = f"interrupted; the checkpoint is in {folder}: run the same command to resume"

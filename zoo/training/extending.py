@@ -50,6 +50,12 @@ def extended(folder: Path, steps: int, say: Callable[[str], None]) -> Recipe:
             f"{folder} does not hold the optimizer's state ({STATE_FILE}), from which a run goes on",
             hint=f"Fine-tune the model instead: zoo train RECIPE --from {folder}.",
         )
+    done = json.loads(weights.metadata(state)["progress"])["step"]
+    if done < before.training.steps:
+        raise ConfigError(
+            f"the run in {folder} stopped early, at step {done:,}, and would stop again",
+            hint=f"Fine-tune the model instead: zoo train RECIPE --from {folder}.",
+        )
     metadata = {**weights.metadata(state), "recipe": weights.encode_json(recipe.describe())}
     weights.write(checkpoint, weights.read(state), metadata=metadata)
     return recipe

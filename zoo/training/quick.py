@@ -44,6 +44,9 @@ class TrainingOptions(TypedDict, total=False):
     evaluate_every: int
     checkpoint_every: int
     keep: str
+    optimizer: str
+    accumulate: int
+    patience: int
     log_every: int
     changes: Sequence[Mapping[str, object]]
 

@@ -268,6 +268,7 @@ def train_recipe(
     loaded: tuple[DataSource, Dataset] | None = None,
     device: str = "cpu",
     report: Reporter | None = None,
+    samples_every: int = 0,
     say: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> ModelCard | None:
@@ -280,6 +281,7 @@ def train_recipe(
         loaded: the data and their description, for a recipe that is complete; None to load what the recipe names.
         device: torch device.
         report: called after each step.
+        samples_every: steps between files of samples in the folder ``samples``; 0 for none.
         say: receives progress messages, one line each.
         stop: called after each step; True writes a checkpoint and returns None.
 
@@ -287,6 +289,7 @@ def train_recipe(
         the card of the finished model, or None if stopped early.
     """
     from zoo.training import loop
+    from zoo.training.sketching import Sketches
 
     if loaded is not None:
         source, data = loaded
@@ -314,9 +317,12 @@ def train_recipe(
     if checkpoint.exists():
         _check_unchanged(recipe, checkpoint)
         say(f"resuming from {checkpoint}")
-    result = loop.train(model, data, recipe, checkpoint, distillation=distillation, report=report, stop=stop)
+    look = Sketches(folder, data, samples_every).draw if samples_every else None
+    result = loop.train(model, data, recipe, checkpoint, distillation=distillation, report=report, look=look, stop=stop)
     if result is None:
         return None
+    if (state := result.training_state).step < recipe.training.steps:
+        say(f"stopped at step {state.step:,}: the validation loss has not fallen since step {state.best_step:,}")
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
     # from here on the model is complete, even if measuring it fails
