@@ -187,7 +187,7 @@ def condition_of(
     if request.compose:
         return _default_count(facts, in_turn=False) if n is None else n, None
     if n is None and request.condition and facts.condition is not None:
-        n = rows_of(facts.condition, condition_from(facts.condition, request.condition))
+        n = rows_of(facts.condition, condition_from(facts.condition, request.condition, given=facts.given))
     if n is None:
         n = _default_count(facts, in_turn=not request.classes)
     if facts.condition is None or request.classes or request.condition:
@@ -206,7 +206,9 @@ def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = Fal
         raise ConditionError(f"{facts.name} takes no condition")
     if request.condition:
         return _checked(
-            facts.condition, served(facts.condition, condition_from(facts.condition, request.condition), n), n
+            facts.condition,
+            served(facts.condition, condition_from(facts.condition, request.condition, given=facts.given), n),
+            n,
         )
     labels = facts.condition.labels
     # a label may hold a comma itself

@@ -189,8 +189,8 @@ def _check(
         settled = _settled(app, source, data, options, changes, start)
         problems = mistakes(settled.describe(), app.registry)
     else:
-        if data is not None or changes or start is not None:
-            raise UsageError("--check looks at a recipe as it stands: leave --data, --set and --from out")
+        if data is not None or changes or options or start is not None:
+            raise UsageError("--check looks at a recipe as it stands: leave --data, its options, --set and --from out")
         problems = mistakes(Path(source), app.registry)
     if app.json:
         app.emit({"recipe": source, "mistakes": problems})

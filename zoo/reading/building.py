@@ -201,7 +201,11 @@ def _numbers(
     low, high = options.bounds.get(column.name, (None, None))
     if column.name in options.bounds or column.name in options.circular:
         check_range(column.name, values[kept & ~gone], options)
-    elif grain is not None:
+    if grain is not None and column.name in options.circular:
+        # samples near the end of a period are not written as numbers beyond it
+        low, high = (float(end) for end in options.circular[column.name])
+        low, high = float(np.ceil(low / grain)) * grain, float(np.floor(high / grain)) * grain
+    elif grain is not None and column.name not in options.bounds:
         low, high = float(known.min()), float(known.max())
     described = Column(column.name, (), grain, low, high, date=cells.date, origin=origin)
     if not gone.any():

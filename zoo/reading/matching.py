@@ -19,7 +19,7 @@ from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.data import Dataset, Split
 from zoo.errors import DataError
-from zoo.modality import Audio, Column, Modality, Table, Text
+from zoo.modality import Audio, Column, Modality, Table, Text, columns_from
 from zoo.reading import building, finding, objects
 from zoo.reading.columns import written
 from zoo.reading.content import Cells, Rows, Samples
@@ -92,7 +92,7 @@ class Wanted:
         """
         options, grain = data.get("options"), data.get("grain")
         options = dict(options) if isinstance(options, Mapping) else {}
-        given = _columns(data.get("given"), f"the given columns of {model}")
+        given = columns_from(data.get("given"), model)
         condition: Condition | None = facts.get("condition")
         if not given and condition is not None and condition.labels:  # cards did not always state them
             names = options.get("given")
@@ -100,7 +100,7 @@ class Wanted:
                 given = tuple(Column(label) for label in condition.labels)
             elif isinstance(names, (list, tuple)) and len(names) == 1:
                 given = (Column.categories(str(names[0]), condition.labels),)
-        columns = _columns(data.get("columns"), f"the columns of {model}")
+        columns = columns_from(data.get("columns"), model)
         number = float(grain) if isinstance(grain, (int, float)) and not isinstance(grain, bool) else None
         return cls(model, options=options, columns=columns, given=given, grain=number, **facts)
 
@@ -122,11 +122,6 @@ class Matched:
     extra: Mapping[str, object] = field(default_factory=dict)
     rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     notes: tuple[str, ...] = ()
-
-
-def _columns(values: object, where: str) -> tuple[Column, ...]:
-    listed = values if isinstance(values, (list, tuple)) else ()
-    return tuple(records.read(Column, each, where) for each in listed)
 
 
 def read(path: str, wanted: Wanted, stated: Mapping[str, object], registry: Registry) -> Matched:
