@@ -95,7 +95,7 @@ def test_rows_of_a_file_have_the_numbers_that_they_had_in_training(folder):
         assert (test.x[same][:, 2:] == row[2:]).all(1).any()
 
 
-def test_a_file_is_measured_as_the_test_split_is(folder):
+def test_a_file_is_measured_as_the_test_split_is(folder, monkeypatch):
     """The figures of a file of the test rows are those of the run's own test split, and no bundle is written."""
     rows = [row for row in read_rows(folder / "test.csv") if row["height"]]
     complete = write(folder / "complete.csv", [list(row.values()) for row in rows], list(rows[0]))
@@ -116,6 +116,13 @@ def test_a_file_is_measured_as_the_test_split_is(folder):
     assert "http" not in text
     refused = CliRunner().invoke(_group.cli, ["eval", str(folder / "run"), "--report", str(folder / "page.html")])
     assert (refused.exit_code, "page.html exists" in refused.stderr) == (1, True)
+    # a file of the same name elsewhere is another file
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    write(elsewhere / "people.csv", [list(row.values()) for row in rows[:20]], list(rows[0]))
+    monkeypatch.chdir(elsewhere)
+    other = json.loads(run("eval", folder / "run", "--data", "people.csv", "--metric", "likelihood", "--json").stdout)
+    assert other["metrics"]["test_nll"]["samples"] == 20
     # the file of the training is measured on its test split
     for arguments in (["--data", folder / "people.csv"], []):
         own = json.loads(run("eval", folder / "run", *arguments, "--metric", "likelihood", "--json").stdout)

@@ -60,7 +60,8 @@ def data_of_measurement(app: App, source: Source, name: str | None, stated: Mapp
     known = trained_on(source)
     if name is None and known is None:
         raise UsageError(f"{source.name} does not state its training data", hint="Name a data set with --data.")
-    path = "" if name is None or (known is not None and name == known.name) else data_named(name, {}).path
+    registered = name is None or (known is not None and name == known.name and not known.path)
+    path = "" if registered or name is None else data_named(name, {}).path
     if path and not (known is not None and known.sha256 and known.sha256 == finding.digest_or_none(path)):
         return _of_file(app, source, path, stated, known)
     if path and known is not None:
