@@ -90,10 +90,12 @@ def test_a_row_of_dates_and_classes_is_the_condition_that_it_was_in_training(tmp
         opened = finding.opened(str(path), {"given": names, "split_seed": 3}, installed())
         data = opened.built().data
         condition = building.Condition.from_description(data.extra["condition"])
-        given = Wanted.stated("m", {"given": data.extra["given"]}, event_shape=(1,), condition=condition).given
+        columns = Wanted.stated(
+            "m", {"given": data.extra["given"]}, event_shape=(1,), condition=condition
+        ).condition_columns
         for rows in (1, 3):
             part = written(tmp_path / "row.csv", "\n".join(lines[: rows + 1]))
-            read_back = condition.arrays(condition_from(condition, [str(part)], given=given), rows)
+            read_back = condition.arrays(condition_from(condition, [str(part)], columns=columns), rows)
             for row in range(rows):
                 one = {name: values[row] for name, values in read_back.items()}
                 place = int(np.flatnonzero(np.isclose(data_x(data), np.float32(lines[row + 1].split(",")[0])))[0])
@@ -102,7 +104,7 @@ def test_a_row_of_dates_and_classes_is_the_condition_that_it_was_in_training(tmp
                     np.testing.assert_array_equal(value, wanted[name])
     bad = written(tmp_path / "bad.csv", lines[0] + "\n0,2024-01-11,Genf,1")
     with pytest.raises(DataError, match="'Genf' is not one of"):
-        condition_from(condition, [str(bad)], given=given)
+        condition_from(condition, [str(bad)], columns=columns)
 
 
 def data_x(data):

@@ -13,7 +13,7 @@ from zoo.reading.content import Rows
 from zoo.reading.formats import folders, huggingface
 from zoo.reading.objects import content_of
 from zoo.registry import Registry
-from zoo.training.run import TrainedOn, data_of_model
+from zoo.training.data import TrainedOn, data_of_model
 
 REGISTRY = Registry.discover(allowed=())
 

@@ -21,7 +21,7 @@ from zoo.models.sources import resolve  # noqa: E402
 from zoo.reading import matching  # noqa: E402
 from zoo.reading.matching import Wanted  # noqa: E402
 from zoo.registry import installed  # noqa: E402
-from zoo.training.run import data_of_model, trained_on  # noqa: E402
+from zoo.training.data import data_of_model, trained_on  # noqa: E402
 
 HEADINGS = ["height", "share", "city", "joined", "left", "age in years", "job", "part"]
 CITIES = ("Bern", "Genève, CH", "Zürich")

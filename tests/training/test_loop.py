@@ -17,11 +17,11 @@ from zoo.training.loop import (  # noqa: E402
     batch,
     evaluate,
     learning_rate_factor,
-    optimizer_of,
     step_seed,
     train,
     update_average,
 )
+from zoo.training.optimizers import optimizer_of  # noqa: E402
 from zoo.training.recipe import OPTIMIZERS, Recipe, TrainingRecipe  # noqa: E402
 
 LOG_TWO_PI = float(np.log(2 * np.pi))

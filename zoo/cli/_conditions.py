@@ -30,7 +30,7 @@ _OF_PARTS = (".npz", ".safetensors", ".json")
 
 
 def condition_from(
-    condition: Condition, texts: Sequence[str], option: str = "--condition", given: Sequence[Column] = ()
+    condition: Condition, texts: Sequence[str], option: str = "--condition", columns: Sequence[Column] = ()
 ) -> ConditionLike:
     """The value of a condition, in one of the forms that ``sample`` takes.
 
@@ -38,7 +38,7 @@ def condition_from(
         condition: the model's.
         texts: one file, or the value of the only part; or, of named parts, ``NAME=FILE`` or ``NAME=VALUE`` each.
         option: the option that they were given with, for messages.
-        given: the columns of a table that the condition was made of, by whose headings it is found in one.
+        columns: the columns of a table that the condition was made of, by whose headings it is found in one.
 
     Raises:
         UsageError: neither, or a part twice.
@@ -47,7 +47,7 @@ def condition_from(
     """
     from zoo.render.read import read_labelled
 
-    if given and len(texts) == 1 and (rows := _of_table(Path(texts[0]), given)) is not None:
+    if columns and len(texts) == 1 and (rows := _of_table(Path(texts[0]), columns)) is not None:
         return rows
     if condition.plain:
         if len(texts) > 1:
@@ -78,7 +78,7 @@ def condition_from(
     return values
 
 
-def _of_table(path: Path, given: Sequence[Column]) -> ConditionLike:
+def _of_table(path: Path, columns: Sequence[Column]) -> ConditionLike:
     """The condition in a .csv or .tsv file that has all its columns, with their dates and classes; None for another.
 
     Raises:
@@ -89,14 +89,18 @@ def _of_table(path: Path, given: Sequence[Column]) -> ConditionLike:
     from zoo.reading.building import condition_of as made_of
     from zoo.render import delimited, tables
 
-    if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file() or not any(c.values or c.date for c in given):
+    if (
+        path.suffix.lower() not in (".csv", ".tsv")
+        or not path.is_file()
+        or not any(c.values or c.date for c in columns)
+    ):
         return None
     table = delimited.read(path)
-    if not {column.name for column in given if not column.marks} <= set(table.header):
+    if not {column.name for column in columns if not column.marks} <= set(table.header):
         return None
-    columns = {name: [row[i] for row in table.rows] for i, name in enumerate(table.header)}
-    read = tables.numbers(columns, Table(tuple(given)), str(path))
-    values: Any = made_of([Numbers(column, read[:, i]) for i, column in enumerate(given)])[1]
+    cells = {name: [row[i] for row in table.rows] for i, name in enumerate(table.header)}
+    read = tables.numbers(cells, Table(tuple(columns)), str(path))
+    values: Any = made_of([Numbers(column, read[:, i]) for i, column in enumerate(columns)])[1]
     if len(read) > 1:
         return values  # type: ignore[no-any-return]
     return {name: part[0] for name, part in values.items()} if isinstance(values, Mapping) else values[0]

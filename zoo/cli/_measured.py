@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zoo.metrics.unexported import TorchModel
     from zoo.reading.matching import Matched, Wanted
     from zoo.runtime import BundledModel
-    from zoo.training.run import TrainedOn
+    from zoo.training.data import TrainedOn
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def data_of_measurement(app: App, source: Source, name: str | None, stated: Mapp
     """
     from zoo.reading import finding
     from zoo.training.assembling import data_named
-    from zoo.training.run import data_of_model, load_data, trained_on
+    from zoo.training.data import data_of_model, load_data, trained_on
 
     known = trained_on(source)
     if name is None and known is None:
@@ -105,7 +105,7 @@ def read_as(app: App, source: Source, path: str, stated: Mapping[str, Any]) -> M
 def wanted_by(source: Source) -> Wanted:
     """What a model says of its data, by its card or its manifest."""
     from zoo.reading.matching import Wanted
-    from zoo.training.run import wanted_of
+    from zoo.training.data import wanted_of
 
     if source.card is not None:
         return wanted_of(source.card)
@@ -126,7 +126,7 @@ def wanted_by(source: Source) -> Wanted:
 
 def _training_data(app: App, known: TrainedOn) -> Dataset | None:
     """What a model was trained on, if it is still there, unchanged, and no code."""
-    from zoo.training.run import data_of_model, load_data
+    from zoo.training.data import data_of_model, load_data
 
     try:
         if known.path:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -100,16 +101,9 @@ def command(
                 best = " (best so far)" if training_state.best_step == training_state.step else ""
                 app.say(f"step {training_state.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
 
-        card = train_recipe(
-            settled,
-            folder,
-            app.registry,
-            device=device,
-            report=report,
-            samples_every=samples_every or 0,
-            say=app.say,
-            stop=lambda: bool(interrupted),
-        )
+        watched: dict[str, Any] = {"report": report, "samples_every": samples_every or 0, "say": app.say}
+        stop = partial(bool, interrupted)
+        card = train_recipe(settled, folder, app.registry, device=device, stop=stop, **watched)
     if card is None:
         kept = f"interrupted; the checkpoint is in {folder}: run the same command to resume"
         app.say(kept)

@@ -62,8 +62,8 @@ def _covered(evaluation: Evaluation, drawn: Array, condition: StoredCondition, r
     model = evaluation.model
     true = evaluation.density.value[:rows]
     if len(true) < rows:
-        x, given = evaluation.tested_at(rows)
-        true = model.log_prob(x, condition=given, seed=evaluation.seed)
+        x, stated = evaluation.tested_at(rows)
+        true = model.log_prob(x, condition=stated, seed=evaluation.seed)
     # samples are continuous numbers already
     among = model.log_prob(drawn, condition=condition, seed=evaluation.seed).reshape(rows, _RANKED, 1)
     levels = 1.0 - ranks_of(true[:, None], among, evaluation.seed)[:, 0]

@@ -147,7 +147,7 @@ def _pairs(evaluation: Evaluation) -> str:
     figure = _figure(2.4 * count, 2.4 * count)
     axes = figure.subplots(count, count, squeeze=False)
     for i, j in np.ndindex(count, count):
-        axis = axes[i, j]
+        axis: Axes = axes[i, j]
         if i < j:
             axis.set_axis_off()
         elif i == j:

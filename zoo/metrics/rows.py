@@ -75,7 +75,7 @@ def _of_equal_classes(condition: StoredCondition, data: Dataset, count: int) -> 
     places: list[dict[int, list[int]]] = []
     for classes in (condition, data.test.condition, data.train.condition):
         assert isinstance(classes, np.ndarray)
-        each = defaultdict(list)
+        each: dict[int, list[int]] = defaultdict(list)
         for place, number in enumerate(classes.tolist()):
             each[int(number)].append(place)
         places.append(each)

@@ -5,6 +5,8 @@ Each value stands beside that of training data, which is what a perfect model ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +30,7 @@ def distances(evaluation: Evaluation) -> Metrics:
     directions = random.standard_normal((rows.held_out.shape[1], _PROJECTIONS))
     directions /= np.linalg.norm(directions, axis=0)
     width = median_distance(rows.held_out)
-    measures = {
+    measures: dict[str, tuple[Callable[[Rows, Rows], float], str]] = {
         "mmd": (
             lambda x, y: squared_mmd(x, y, width),
             "the squared maximum mean discrepancy, unbiased, of standardised samples and held-out data, with a "

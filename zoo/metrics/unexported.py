@@ -86,8 +86,8 @@ class TorchModel:
             return np.asarray(estimate.double().cpu().numpy())
         parts = list(_batches(len(values), condition))
         tick, scores = ticker(progress, len(parts)), np.empty(len(values))
-        for rows, given in parts:
-            density = self.model.log_prob(self._tensor(values[rows]), condition=given)
+        for rows, part in parts:
+            density = self.model.log_prob(self._tensor(values[rows]), condition=part)
             scores[rows] = density.double().cpu().numpy()
             tick()
         return scores

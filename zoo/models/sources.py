@@ -23,7 +23,7 @@ from zoo.registry.discovery import last_line
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts about a model known before it is opened; ``given`` are the columns of a file that its condition is."""
+    """The facts about a model known before it is opened; ``condition_columns`` are those of a file."""
 
     name: str
     event_shape: tuple[int, ...]
@@ -31,17 +31,17 @@ class Facts:
     modality: Modality | None = None
     length: Length | None = None
     samples: bool = True
-    given: tuple[Column, ...] = ()
+    condition_columns: tuple[Column, ...] = ()
 
     @classmethod
     def stated(cls, name: str, by: Manifest | ModelCard) -> Facts:
         """Those that a bundle's manifest or a card states."""
         if isinstance(by, Manifest):
             data = by.model.get("data")
-            given = columns_from(data.get("given") if isinstance(data, Mapping) else None, name)
-            return cls(name, by.event_shape, by.condition, by.modality, by.length, by.sample is not None, given)
-        modality, given = modality_from(by.data.get("kind")), columns_from(by.data.get("given"), name)
-        return cls(name, by.event_shape, by.condition, modality, by.length, by.samples, given)
+            columns = columns_from(data.get("given") if isinstance(data, Mapping) else None, name)
+            return cls(name, by.event_shape, by.condition, by.modality, by.length, by.sample is not None, columns)
+        modality, columns = modality_from(by.data.get("kind")), columns_from(by.data.get("given"), name)
+        return cls(name, by.event_shape, by.condition, modality, by.length, by.samples, columns)
 
 
 @dataclass(frozen=True)

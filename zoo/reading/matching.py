@@ -46,7 +46,7 @@ class Wanted:
         condition: what samples are conditioned on, or None.
         options: of the data in training.
         columns: of an event, where they are no table because the training data had no headings; or empty.
-        given: the columns that form the condition, or empty.
+        condition_columns: the columns that form the condition, or empty.
         grain: the width that all numbers were rounded to, of data without columns; or None.
     """
 
@@ -57,7 +57,7 @@ class Wanted:
     condition: Condition | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()
-    given: tuple[Column, ...] = ()
+    condition_columns: tuple[Column, ...] = ()
     grain: float | None = None
 
     @property
@@ -73,7 +73,7 @@ class Wanted:
     def described(self) -> dict[str, object]:
         """What a card states of these columns, for the ``extra`` of a data set."""
         described: dict[str, object] = {} if self.grain is None else {"grain": self.grain}
-        for name, columns in (("given", self.given), ("columns", self.columns)):
+        for name, columns in (("given", self.condition_columns), ("columns", self.columns)):
             if columns:
                 described[name] = [records.write(column) for column in columns]
         return described if self.condition is None else {**described, "condition": self.condition.describe()}
@@ -92,17 +92,17 @@ class Wanted:
         """
         options, grain = data.get("options"), data.get("grain")
         options = dict(options) if isinstance(options, Mapping) else {}
-        given = columns_from(data.get("given"), model)
+        conditions = columns_from(data.get("given"), model)
         condition: Condition | None = facts.get("condition")
-        if not given and condition is not None and condition.labels:  # cards did not always state them
+        if not conditions and condition is not None and condition.labels:  # cards did not always state them
             names = options.get("given")
             if condition.kind == "vector":
-                given = tuple(Column(label) for label in condition.labels)
+                conditions = tuple(Column(label) for label in condition.labels)
             elif isinstance(names, (list, tuple)) and len(names) == 1:
-                given = (Column.categories(str(names[0]), condition.labels),)
+                conditions = (Column.categories(str(names[0]), condition.labels),)
         columns = columns_from(data.get("columns"), model)
         number = float(grain) if isinstance(grain, (int, float)) and not isinstance(grain, bool) else None
-        return cls(model, options=options, columns=columns, given=given, grain=number, **facts)
+        return cls(model, options=options, columns=columns, condition_columns=conditions, grain=number, **facts)
 
 
 @dataclass(frozen=True)
@@ -218,11 +218,11 @@ def _test_rows(content: Rows | Samples, options: Options, path: str) -> NDArray[
 
 
 def _of_rows(rows: Rows, places: NDArray[np.int64], wanted: Wanted, options: Options, path: str) -> Matched:
-    if wanted.condition is not None and not wanted.given:
+    if wanted.condition is not None and not wanted.condition_columns:
         raise DataError(f"{wanted.model} does not state the columns that it is conditioned on: train it again")
     _check_headings(rows, wanted, path)
-    needed = [column for column in (*wanted.event, *wanted.given) if not column.marks]
-    marked = {column.marks for column in (*wanted.event, *wanted.given) if column.marks}
+    needed = [column for column in (*wanted.event, *wanted.condition_columns) if not column.marks]
+    marked = {column.marks for column in (*wanted.event, *wanted.condition_columns) if column.marks}
     gone = {c.name: rows.columns[c.name].missing for c in needed if not (c.name in marked or "" in c.values)}
     lacking = {name: int(missing[places].sum()) for name, missing in gone.items() if missing[places].any()}
     notes = list(rows.notes)
@@ -242,12 +242,12 @@ def _of_rows(rows: Rows, places: NDArray[np.int64], wanted: Wanted, options: Opt
     def numbers(columns: Sequence[Column]) -> list[building.Numbers]:
         return [_numbers(column, rows, places, wanted, options, path) for column in columns]
 
-    event, given = numbers(wanted.event), numbers(wanted.given)
+    event, conditions = numbers(wanted.event), numbers(wanted.condition_columns)
     for each in event:
         if each.column.name in {**options.bounds, **options.circular}:
             building.check_range(each.column.name, each.values, options)
     x = np.stack([each.values for each in event], axis=1).astype(np.float32)
-    condition = building.condition_of(given)[1] if wanted.condition is not None else None
+    condition = building.condition_of(conditions)[1] if wanted.condition is not None else None
     grain = np.array([each.column.grain or 0.0 for each in event], np.float32)
     domains = building.domains_of(event, options)
     return Matched(Split(x, condition), grain if grain.any() else None, domains, places, tuple(notes))
@@ -255,7 +255,7 @@ def _of_rows(rows: Rows, places: NDArray[np.int64], wanted: Wanted, options: Opt
 
 def _check_headings(rows: Rows, wanted: Wanted, path: str) -> None:
     """Refuse a file without columns of the model, all named at once."""
-    names = [column.name for column in (*wanted.event, *wanted.given) if not column.marks]
+    names = [column.name for column in (*wanted.event, *wanted.condition_columns) if not column.marks]
     if lost := [name for name in names if name not in rows.columns]:
         raise DataError(
             f"{path} has no column {', '.join(map(repr, lost))}, which {wanted.model} was trained on",

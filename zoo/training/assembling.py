@@ -38,7 +38,8 @@ def of_architecture(
     recipe = Recipe(name=name, model=ModelRecipe(registry.architecture(architecture).name), data=described)
     if not complete:
         return recipe
-    from zoo.training.run import completed, data_of
+    from zoo.training.data import data_of
+    from zoo.training.run import completed
 
     _, loaded, _ = data_of(described, registry)
     return completed(recipe, loaded, registry, lambda text: None)

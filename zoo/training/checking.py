@@ -222,8 +222,9 @@ def _of_distillation(table: Mapping[str, Any], registry: Registry) -> Iterator[s
 def _of_whole(values: Mapping[str, Any], registry: Registry) -> list[str]:
     """What shows only in the whole recipe: keys that contradict each other, or a config that builds no model."""
     from zoo.models.building import build
+    from zoo.training.data import beginning, data_of
     from zoo.training.loop import check_fit
-    from zoo.training.run import beginning, completed, data_of
+    from zoo.training.run import completed
 
     try:
         recipe = Recipe.from_dict(values)

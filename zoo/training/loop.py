@@ -29,14 +29,15 @@ from zoo.training import checkpoint
 from zoo.training.checkpoint import TrainingState
 from zoo.training.distillation import Distillation
 from zoo.training.log import LOG_FILE, Line, Log
-from zoo.training.recipe import OPTIMIZERS, Recipe, TrainingRecipe
+from zoo.training.optimizers import optimizer_of
+from zoo.training.recipe import Recipe, TrainingRecipe
 
 _EVALUATION_BATCH = 500
 _PREPARATION = 10_000
 
 
 class Onlooker(Protocol):
-    """Looks at the model as it is trained; what it does must not change the run."""
+    """Looks at the model as it is trained, and changes nothing."""
 
     def __call__(self, step: int, model: GenerativeModel) -> None:
         """Called after every step with the averaged model, in training mode or not."""
@@ -151,8 +152,7 @@ class _Run:
         settings = recipe.training
         self.model, self.recipe, self.path = model, recipe, path
         self.average = copy.deepcopy(model) if settings.ema else model
-        self.optimizer = optimizer_of(model, settings)
-        self.training_state = TrainingState()
+        self.optimizer, self.training_state = optimizer_of(model, settings), TrainingState()
         self.best: weights.Arrays | None = None
         if path.exists():
             self.training_state, self.best = checkpoint.load(
@@ -194,19 +194,6 @@ class _Run:
         if self.recipe.training.keep == "best" and self.best is not None:
             return self.best
         return weights.state_arrays(self.average)
-
-
-def optimizer_of(model: torch.nn.Module, settings: TrainingRecipe) -> torch.optim.Optimizer:
-    """The optimizer that a recipe names, with those of its settings that it has."""
-    cls = getattr(torch.optim, OPTIMIZERS[settings.optimizer])
-    accepted = inspect.signature(cls).parameters
-    own: dict[str, Any] = {"betas": settings.betas} if "betas" in accepted else {}
-    if settings.optimizer == "sgd":
-        own["momentum"] = settings.betas[0]
-    made: torch.optim.Optimizer = cls(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, **own
-    )
-    return made
 
 
 def _step(
