@@ -187,9 +187,7 @@ def condition_of(
     if request.compose:
         return _default_count(facts, in_turn=False) if n is None else n, None
     if n is None and request.condition and facts.condition is not None:
-        n = rows_of(
-            facts.condition, condition_from(facts.condition, request.condition, columns=facts.condition_columns)
-        )
+        n = rows_of(facts.condition, _read(facts.condition, request, facts))
     if n is None:
         n = _default_count(facts, in_turn=not request.classes)
     if facts.condition is None or request.classes or request.condition:
@@ -212,13 +210,7 @@ def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = Fal
     if facts.condition is None:
         raise ConditionError(f"{facts.name} takes no condition")
     if request.condition:
-        return _checked(
-            facts.condition,
-            served(
-                facts.condition, condition_from(facts.condition, request.condition, columns=facts.condition_columns), n
-            ),
-            n,
-        )
+        return _checked(facts.condition, served(facts.condition, _read(facts.condition, request, facts), n), n)
     labels = facts.condition.labels
     # a label may hold a comma itself
     names = [name for text in request.classes for name in ([text] if text in labels else text.split(","))]

@@ -9,7 +9,7 @@ import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,7 +145,7 @@ def _pairs(evaluation: Evaluation) -> str:
     if not count >= 2:
         return ""
     figure = _figure(2.4 * count, 2.4 * count)
-    axes = figure.subplots(count, count, squeeze=False)
+    axes: Any = figure.subplots(count, count, squeeze=False)
     for i, j in np.ndindex(count, count):
         axis: Axes = axes[i, j]
         if i < j:

@@ -124,7 +124,8 @@ def of_sources(
     modes = {mode for _, mode, _, _ in looked_at}
     if "F" in modes:
         raise DataError(f"{name} has pictures of floating-point shades, whose range is not known: save them as .npy")
-    clear, finer = (sum(look[place] for look in looked_at) for place in (2, 3))
+    clear = sum(transparent for _, _, transparent, _ in looked_at)
+    finer = sum(more for _, _, _, more in looked_at)
     if not resize and len(sizes) > 1:
         common = ", ".join(f"{w}×{h} ({count:,})" for (w, h), count in sizes.most_common(3))
         raise DataError(
