@@ -17,7 +17,7 @@ def optimizer_of(model: torch.nn.Module, settings: TrainingRecipe) -> torch.opti
     own: dict[str, Any] = {"betas": settings.betas} if "betas" in accepted else {}
     if settings.optimizer == "sgd":
         own["momentum"] = settings.betas[0]
-    made: torch.optim.Optimizer = cls(
+    optimizer: torch.optim.Optimizer = cls(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, **own
     )
-    return made
+    return optimizer
