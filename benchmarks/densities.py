@@ -29,8 +29,8 @@ from zoo.metrics.density import held_out_density
 from zoo.models import building
 from zoo.registry import Registry
 from zoo.training import loop
+from zoo.training.data import load_data
 from zoo.training.recipe import Recipe
-from zoo.training.run import load_data
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 

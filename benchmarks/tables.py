@@ -27,8 +27,8 @@ from zoo.data import Dataset, Split
 from zoo.models import building
 from zoo.registry import Registry
 from zoo.training import loop
+from zoo.training.data import load_data
 from zoo.training.recipe import Recipe
-from zoo.training.run import load_data
 
 #: of both flows; a small table is overfitted in seconds, so the best evaluation is kept
 TRAINING = {

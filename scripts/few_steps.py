@@ -20,7 +20,7 @@ from zoo.metrics.agreement import as_real, classify_samples, features, train_cla
 from zoo.metrics.distance import frechet_distance
 from zoo.models import building
 from zoo.registry import Registry
-from zoo.training.run import load_data
+from zoo.training.data import load_data
 
 _BATCH = 125
 

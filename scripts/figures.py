@@ -126,7 +126,7 @@ def measure(
     neighbours: bool,
 ) -> None:
     """How often a classifier of real digits sees the class that was asked for."""
-    from zoo.training.run import load_data
+    from zoo.training.data import load_data
 
     data = load_data(registry.dataset("mnist"), {}, registry)
     judge = nearest(data) if neighbours else trained(data)

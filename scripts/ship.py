@@ -30,8 +30,8 @@ from zoo.metrics.evaluation import Evaluation, measure_all
 from zoo.models import building
 from zoo.registry import Registry
 from zoo.registry.cards import CARD_FILE, ModelCard, WeightsFile
+from zoo.training.data import load_data
 from zoo.training.recipe import Recipe
-from zoo.training.run import load_data
 from zoo_onnx.export import update_card
 
 ROOT = Path(__file__).parent.parent

@@ -271,6 +271,16 @@ def _is_modality(cls: object, kind: str) -> bool:
     return derived and dataclasses.is_dataclass(cls)
 
 
+def columns_from(values: object, model: str) -> tuple[Column, ...]:
+    """The columns that a card or a manifest describes; none where it describes none.
+
+    Raises:
+        ConfigError: descriptions of something else; the model is named.
+    """
+    listed = values if isinstance(values, (list, tuple)) else ()
+    return tuple(records.read(Column, each, f"the columns of {model}") for each in listed)
+
+
 def misfit_of(modality: Modality | None, event_shape: tuple[int, ...], levels: int | None) -> str | None:
     """Why events of this shape cannot be of a modality, or None if they can.
 

@@ -13,7 +13,7 @@ from zoo.reading.content import Rows
 from zoo.reading.formats import folders, huggingface
 from zoo.reading.objects import content_of
 from zoo.registry import Registry
-from zoo.training.run import TrainedOn, data_of_model
+from zoo.training.data import TrainedOn, data_of_model
 
 REGISTRY = Registry.discover(allowed=())
 
@@ -160,7 +160,7 @@ def test_whole_numbers_are_rounded_in_memory_on_disk_and_with_conditions(tmp_pat
 def test_headings_that_count_are_not_a_sample(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("0,1,2\n" + "0.5,1.5,2.5\n" * 20)
-    with pytest.raises(DataError, match="counts from 0 to 2 in whole numbers, as headings of a frame do"):
+    with pytest.raises(DataError, match="counts from 0 to 2 in whole numbers, as headings do"):
         finding.opened(str(path), {}, REGISTRY)
     # as good a sample as those below it
     for first, rest in (("0,1", "3,4\n5,2\n7,7\n"), ("0.0,1.0", "0.5,1.5\n2.5,0.5\n")):

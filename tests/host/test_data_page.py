@@ -48,7 +48,7 @@ def test_the_commands_of_the_page_say_what_it_says(files):
     pytest.importorskip("torch")
     consoles = "".join(re.findall(r"^```console\n(.*?)^```$", PAGE, re.M | re.S))
     commands = re.findall(r"^\$ zoo (.*)\n((?:(?!\$ ).*\n)*)", consoles, re.M)
-    assert len(commands) == 5
+    assert len(commands) == 7
     for command, told in commands:
         result = CliRunner().invoke(_group.cli, shlex.split(command))
         assert result.exit_code == 0, result.output

@@ -239,7 +239,8 @@ def test_a_batch_becomes_a_loss(monkeypatch, tmp_path):
     from zoo import installed
     from zoo.models.building import build
     from zoo.training import loop
-    from zoo.training.run import find_recipe, load_data
+    from zoo.training.data import load_data
+    from zoo.training.run import find_recipe
 
     registry = installed()
     recipe = find_recipe(str(ROOT / "recipes" / "moons-rectified-flow.toml"), registry)

@@ -217,7 +217,7 @@ def metric(folder, environment):
     """The same number from samples and data, pair by pair."""
     from zoo.registry import installed
     from zoo.runtime import load
-    from zoo.training.run import load_data
+    from zoo.training.data import load_data
 
     said, _ = says(environment, folder, "zoo eval moons-nsf --metric coverage --samples 100 --json")
     value = json.loads(said[said.index("{") :])["metrics"]["coverage"]["value"]

@@ -37,7 +37,7 @@ def its_metric_is_measured_beside_the_built_in_ones(environment, bundle):
     import numpy as np
 
     from zoo.registry import installed
-    from zoo.training.run import load_data
+    from zoo.training.data import load_data
 
     measured = environment.json("eval", bundle, "--data", "moons", "--samples", "64", "--scored", "20")
     assert {"test_nll", "mean_distance"} <= set(measured["metrics"])

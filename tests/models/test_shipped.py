@@ -129,7 +129,7 @@ def test_a_density_in_the_plane_integrates_to_one(card, bundles):
 def test_the_density_metrics_on_the_card_are_true(card, models):
     """Measured again on the same test split; of large ones on as many samples as take seconds."""
     from zoo.metrics.density import held_out_density
-    from zoo.training.run import load_data
+    from zoo.training.data import load_data
 
     recipe = Recipe.from_dict(card.recipe)
     try:
@@ -151,7 +151,7 @@ def test_mnist_digits_show_the_class_that_was_asked_for(bundles):
     """A classifier right on 98% of the real test set sees the right class in 95% of samples (the card: on 1,000)."""
     pytest.importorskip("torch")
     from zoo.metrics.agreement import classify_samples, train_classifier
-    from zoo.training.run import load_data
+    from zoo.training.data import load_data
 
     card = REGISTRY.model("mnist-unet")
     assert card.metrics["class_agreement"]["value"] >= 0.95

@@ -16,7 +16,8 @@ pytest.importorskip("torch")
 from zoo import weights
 from zoo.cli import _group
 from zoo.registry.cards import ModelCard
-from zoo.training.run import CHECKPOINT_FILE, WEIGHTS_FILE
+from zoo.training.log import LOG_FILE
+from zoo.training.run import CHECKPOINT_FILE, STATE_FILE, WEIGHTS_FILE
 
 RECIPE = """
 name = "tiny"
@@ -52,7 +53,7 @@ def test_a_recipe_becomes_a_model_folder(tmp_path, recipe):
     assert told["model"] == card.name == "tiny"
     assert told["metrics"].keys() == card.metrics.keys() >= {"test_nll", "test_gap"}
     assert card.weights.sha256 == weights.sha256(tmp_path / "out" / WEIGHTS_FILE)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["card.json", WEIGHTS_FILE]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["card.json", LOG_FILE, STATE_FILE, WEIGHTS_FILE]
 
 
 def test_a_card_is_a_recipe_too(tmp_path, recipe):
@@ -137,7 +138,7 @@ def test_a_run_that_diverges_says_how_to_go_on_and_does(tmp_path, recipe):
     assert "the training diverges: the " in said(result)
     assert "Lower training.learning_rate, or set training.gradient_clip, and start over with" in said(result)
     assert "changes = [{ step = 8, learning_rate = 1e+29 }] into [training], and run the same command" in said(result)
-    assert [p.name for p in (tmp_path / "out").iterdir()] == [CHECKPOINT_FILE]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [CHECKPOINT_FILE, LOG_FILE]
     # the same again fails at the same step
     assert said(zoo("train", recipe, "-o", tmp_path / "out")).endswith(said(result).partition("diverges: ")[2])
     recipe.write_text(DIVERGING.replace("1e30", "1e-4"))

@@ -18,7 +18,7 @@ from zoo.registry import Registry  # noqa: E402
 from zoo.registry.cards import CARD_FILE  # noqa: E402 - after the check for torch
 from zoo.registry.discovery import PluginRecord, discover, load_plugin  # noqa: E402
 from zoo.training.recipe import Recipe  # noqa: E402
-from zoo.training.run import WEIGHTS_FILE, train_recipe  # noqa: E402
+from zoo.training.run import STATE_FILE, WEIGHTS_FILE, train_recipe  # noqa: E402
 
 REGISTRY = Registry.discover(allowed=[])
 MODEL = {"architecture": "mlp", "config": {"event_shape": [2], "hidden": 8, "blocks": 1}}
@@ -58,7 +58,12 @@ class TestAStudent:
         assert card.recipe["distillation"]["teacher"] == str(teacher)
         assert len(card.papers) == 2
         assert card.metrics["test_loss"]["of"] != "the training objective"
-        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["card.json", WEIGHTS_FILE]
+        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+            "card.json",
+            "log.jsonl",
+            STATE_FILE,
+            WEIGHTS_FILE,
+        ]
         assert building.load(REGISTRY, tmp_path / "out").sample(3, seed=0).shape == (3, 2)
 
     def test_an_interrupted_run_ends_with_the_same_weights(self, method, teacher, tmp_path):

@@ -13,8 +13,16 @@ from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import ConfigError, DataError, WeightsError  # noqa: E402
 from zoo.metrics.density import held_out_density  # noqa: E402
 from zoo.models.interface import DirectModel  # noqa: E402
-from zoo.training.loop import batch, evaluate, learning_rate_factor, step_seed, train, update_average  # noqa: E402
-from zoo.training.recipe import Recipe, TrainingRecipe  # noqa: E402
+from zoo.training.loop import (  # noqa: E402
+    batch,
+    evaluate,
+    learning_rate_factor,
+    step_seed,
+    train,
+    update_average,
+)
+from zoo.training.optimizers import optimizer_of  # noqa: E402
+from zoo.training.recipe import OPTIMIZERS, Recipe, TrainingRecipe  # noqa: E402
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
 
@@ -65,7 +73,17 @@ def test_it_learns_the_gaussian(tmp_path):
     np.testing.assert_allclose(np.exp(result.arrays["log_std"]), [0.5, 2.0], rtol=0.15)
 
 
-@pytest.mark.parametrize("settings", [{}, {"ema": 0.9}, {"evaluate_every": 7, "keep": "best", "ema": 0.5}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"ema": 0.9},
+        {"evaluate_every": 7, "keep": "best", "ema": 0.5},
+        {"accumulate": 3},
+        {"evaluate_every": 4, "patience": 4, "learning_rate": 0.5, "steps": 200, "schedule": "constant"},
+        *({"optimizer": name} for name in OPTIMIZERS),
+    ],
+)
 def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, settings):
     whole = train(Gaussian(), data(), recipe(**settings), tmp_path / "whole.safetensors")
     path, calls = tmp_path / "parts.safetensors", 0
@@ -82,6 +100,56 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, settings):
     assert resumed is not None
     assert arrays_equal(whole.arrays, resumed.arrays)
     assert resumed.training_state.history == whole.training_state.history
+    assert resumed.training_state.step == whole.training_state.step
+    # checkpoints too, but for the time that they took
+    first, second = (checkpoint_of(each) for each in (tmp_path / "whole.safetensors", path))
+    assert arrays_equal(first, second)
+
+
+def checkpoint_of(path):
+    return {name: array for name, array in weights.read(path).items() if np.isfinite(array).all()}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_optimizer_learns_and_is_the_one_of_its_name(tmp_path, name):
+    settings = {"optimizer": name, "learning_rate": 0.01 if name == "sgd" else 0.1, "schedule": "constant"}
+    result = train(Gaussian(), data(), recipe(steps=150, **settings), tmp_path / "c.safetensors")
+    np.testing.assert_allclose(result.arrays["mean"], [1.0, -2.0], atol=0.7)
+    optimizer = optimizer_of(Gaussian(), recipe(**settings, weight_decay=0.3, betas=(0.5, 0.75)).training)
+    assert type(optimizer).__name__.lower() == name
+    assert optimizer.defaults["weight_decay"] == 0.3
+    assert optimizer.defaults.get("betas", (0.5, 0.75)) == (0.5, 0.75)
+    assert optimizer.defaults.get("momentum", 0.5) == 0.5
+
+
+def test_gradients_of_parts_of_a_batch_add_up_to_that_of_the_batch(tmp_path):
+    seen = []
+
+    class Watched(Gaussian):
+        def loss(self, x, *, condition=None):
+            seen.append(len(x))
+            return super().loss(x, condition=condition)
+
+    whole = train(Gaussian(), data(), recipe(batch_size=50), tmp_path / "whole.safetensors")
+    parts = train(Watched(), data(), recipe(batch_size=50, accumulate=3), tmp_path / "parts.safetensors")
+    assert seen == [17, 17, 16] * 30  # parts of different sizes count as much as they hold
+    for name in whole.arrays:
+        np.testing.assert_allclose(parts.arrays[name], whole.arrays[name], atol=1e-5)
+
+
+def test_a_run_ends_early_where_the_validation_loss_has_not_fallen_for_long_enough(tmp_path):
+    settings = recipe(steps=500, learning_rate=0.9, schedule="constant", evaluate_every=5, patience=3, keep="best")
+    path = tmp_path / "c.safetensors"
+    result = train(Gaussian(), data(), settings, path)
+    state = result.training_state
+    assert state.step == state.best_step + 15 < 500
+    after = [each["validation"] for each in state.history if each["step"] > state.best_step]
+    assert len(after) == 3
+    assert min(after) >= state.best
+    # a run that was ended so is at its end, whatever came between
+    assert train(Gaussian(), data(), settings, path).training_state.step == state.step
+    with pytest.raises(ConfigError, match="patience needs training"):
+        recipe(patience=3)
 
 
 def test_a_seed_repeats_and_another_does_not(tmp_path):

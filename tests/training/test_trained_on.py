@@ -18,8 +18,9 @@ from zoo.errors import ConfigError, PluginError
 from zoo.models.sources import resolve
 from zoo.registry import installed
 from zoo.registry.cards import ModelCard
+from zoo.training.data import TrainedOn, load_data, trained_on
 from zoo.training.recipe import Recipe
-from zoo.training.run import TrainedOn, load_data, train_recipe, trained_on
+from zoo.training.run import train_recipe
 from zoo_onnx.export import update_card
 from zoo_onnx.precision import quality
 

@@ -17,9 +17,10 @@ from zoo.registry import Registry, installed  # noqa: E402
 from zoo.registry.cards import ModelCard  # noqa: E402
 from zoo.training import loop  # noqa: E402
 from zoo.training.checking import mistakes  # noqa: E402
+from zoo.training.data import load_data, trained_on  # noqa: E402
 from zoo.training.inferring import inferred  # noqa: E402
 from zoo.training.recipe import Recipe, TrainingRecipe  # noqa: E402
-from zoo.training.run import load_data, train_recipe, trained_on  # noqa: E402
+from zoo.training.run import train_recipe  # noqa: E402
 
 SMALL = {"hidden": 8, "blocks": 1, "bins": 4, "transforms": 1}
 SET = ["--set", "training.steps=3", "--set", "training.batch_size=32", "--set", f"model.config={json.dumps(SMALL)}"]
@@ -259,7 +260,7 @@ def test_a_model_is_no_reason_to_run_code(table, tmp_path, monkeypatch):
     (tmp_path / "made_here.py").write_text("raise SystemExit('it ran')\n")
     recipe = {**recipe_of(table).describe(), "data": {"name": "x", "path": "made_here:data"}}
     card = ModelCard(name="x", family="flow", architecture="nsf-coupling", event_shape=(2,), recipe=recipe)
-    from zoo.training.run import data_of_model
+    from zoo.training.data import data_of_model
 
     with pytest.raises(UsageError, match="made by the code made_here:data, which is not run"):
         data_of_model(trained_on(card), {}, installed())

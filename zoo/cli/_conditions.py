@@ -21,6 +21,7 @@ from zoo.errors import ConditionError, UsageError
 from zoo.files import reason_of
 
 if TYPE_CHECKING:
+    from zoo.modality import Column
     from zoo.samplers.options import Composition
 
 _LARGEST_JSON = 64 << 20
@@ -28,13 +29,16 @@ _LARGEST_JSON = 64 << 20
 _OF_PARTS = (".npz", ".safetensors", ".json")
 
 
-def condition_from(condition: Condition, texts: Sequence[str], option: str = "--condition") -> ConditionLike:
+def condition_from(
+    condition: Condition, texts: Sequence[str], option: str = "--condition", columns: Sequence[Column] = ()
+) -> ConditionLike:
     """The value of a condition, in one of the forms that ``sample`` takes.
 
     Args:
         condition: the model's.
         texts: one file, or the value of the only part; or, of named parts, ``NAME=FILE`` or ``NAME=VALUE`` each.
         option: the option that they were given with, for messages.
+        columns: the columns of a table that the condition was made of, by whose headings it is found in one.
 
     Raises:
         UsageError: neither, or a part twice.
@@ -43,6 +47,8 @@ def condition_from(condition: Condition, texts: Sequence[str], option: str = "--
     """
     from zoo.render.read import read_labelled
 
+    if columns and len(texts) == 1 and (rows := _of_table(Path(texts[0]), columns)) is not None:
+        return rows
     if condition.plain:
         if len(texts) > 1:
             raise UsageError(f"{option} is given {len(texts)} times; this model takes {condition.told} from one file")
@@ -70,6 +76,34 @@ def condition_from(condition: Condition, texts: Sequence[str], option: str = "--
             raise UsageError(f"{option} {name} is given twice")
         values[name] = _value(parts[name], value, option)
     return values
+
+
+def _of_table(path: Path, columns: Sequence[Column]) -> ConditionLike:
+    """The condition in a .csv or .tsv file that has all its columns, with their dates and classes; None for another.
+
+    Raises:
+        DataError: a cell that is none of its column, such as an unknown class.
+    """
+    from zoo.modality import Table
+    from zoo.reading.building import Numbers
+    from zoo.reading.building import condition_of as made_of
+    from zoo.render import delimited, tables
+
+    if (
+        path.suffix.lower() not in (".csv", ".tsv")
+        or not path.is_file()
+        or not any(c.values or c.date for c in columns)
+    ):
+        return None
+    table = delimited.read(path)
+    if not {column.name for column in columns if not column.marks} <= set(table.header):
+        return None
+    cells = {name: [row[i] for row in table.rows] for i, name in enumerate(table.header)}
+    read = tables.numbers(cells, Table(tuple(columns)), str(path))
+    values: Any = made_of([Numbers(column, read[:, i]) for i, column in enumerate(columns)])[1]
+    if len(read) > 1:
+        return values  # type: ignore[no-any-return]
+    return {name: part[0] for name, part in values.items()} if isinstance(values, Mapping) else values[0]
 
 
 def rows_of(condition: Condition, value: ConditionLike) -> int | None:

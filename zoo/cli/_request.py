@@ -187,12 +187,17 @@ def condition_of(
     if request.compose:
         return _default_count(facts, in_turn=False) if n is None else n, None
     if n is None and request.condition and facts.condition is not None:
-        n = rows_of(facts.condition, condition_from(facts.condition, request.condition))
+        n = rows_of(facts.condition, _read(facts.condition, request, facts))
     if n is None:
         n = _default_count(facts, in_turn=not request.classes)
     if facts.condition is None or request.classes or request.condition:
         return n, given_condition(request, facts, n, cycle=True)
     return n, _checked(facts.condition, None, n) if stored is None else condition_of_file(facts.condition, stored, n)
+
+
+def _read(condition: Condition, request: Request, facts: Facts) -> ConditionLike:
+    """What ``--condition`` stands for, before it is known for how many samples."""
+    return condition_from(condition, request.condition, columns=facts.condition_columns)
 
 
 def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = False) -> ConditionLike:
@@ -205,9 +210,7 @@ def given_condition(request: Request, facts: Facts, n: int, *, cycle: bool = Fal
     if facts.condition is None:
         raise ConditionError(f"{facts.name} takes no condition")
     if request.condition:
-        return _checked(
-            facts.condition, served(facts.condition, condition_from(facts.condition, request.condition), n), n
-        )
+        return _checked(facts.condition, served(facts.condition, _read(facts.condition, request, facts), n), n)
     labels = facts.condition.labels
     # a label may hold a comma itself
     names = [name for text in request.classes for name in ([text] if text in labels else text.split(","))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,14 +16,11 @@ from zoo.cli._options import key_values
 from zoo.cli._text import table
 from zoo.errors import UsageError
 from zoo.models.sources import Source, resolve
-from zoo.printable import assignments
 
 if TYPE_CHECKING:
-    from zoo.data import Dataset
     from zoo.metrics.evaluation import Evaluation, Metrics
     from zoo.registry import Registry
     from zoo.registry.cards import Metric
-    from zoo.training.run import TrainedOn
 
 
 @click.command("eval")
@@ -32,12 +28,11 @@ if TYPE_CHECKING:
 @click.option(
     "--data",
     shell_complete=names_of("data set"),
-    metavar="NAME",
-    help="Data set [the one that the model was trained on].",
+    metavar="PATH",
+    help="File, folder or module:function to measure on, or a data set's name [what the model was trained on].",
 )
-@click.option(
-    "-D", "options", multiple=True, metavar="KEY=VALUE", help="Option of the data set [as trained]. Repeatable."
-)
+@click.option("-D", "options", multiple=True, metavar="KEY=VALUE", help="Option of the data [as trained]. Repeatable.")
+@click.option("--against", metavar="PATH", help="Other data, to be told from the test data by their density.")
 @click.option("--scored", type=click.IntRange(1), help="Number of test samples to score [flows all, diffusions 64].")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's ODE; twice as many are taken as well.")
 @click.option("--probes", type=click.IntRange(0), help="Probes of its trace; 0 is exact.")
@@ -55,7 +50,12 @@ if TYPE_CHECKING:
     help="Only this metric; may be repeated [all that fit].",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise, probes and samples.")
-@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another provider.")
+@click.option(
+    "--provider",
+    help="auto, cpu, cuda, or another provider of bundles [auto; PyTorch without a bundle].",
+)
+@click.option("--report", type=click.Path(path_type=Path), help="Page with metrics and pictures, in one file: .html.")
+@click.option("--force", is_flag=True, help="Replace the page.")
 @weights_option
 @json_option
 @pass_app
@@ -65,54 +65,72 @@ def command(
     model: str,
     data: str | None,
     options: tuple[str, ...],
-    provider: str,
+    against: str | None,
+    provider: str | None,
+    report: Path | None,
+    force: bool,
     names: tuple[str, ...],
     weights: Path | None,
     **settings: Any,
 ) -> None:
     """Measure a model on held-out data.
 
-    Its bundle is measured by all metrics that apply: the negative log-likelihood of test samples, for a
-    diffusion by its ODE, with the errors of steps and probes, and its variational bound; for labelled images,
-    whether samples show their class, and their distance from real ones in the features of a classifier trained on
-    real ones; for tables, the distance of the columns of samples from real ones; for texts, whether they look
-    like real ones and are new; and any metrics of plugins (`zoo list --metrics`).
+    All metrics that apply are measured: the negative log-likelihood of test samples, for a diffusion by its ODE, with
+    the errors of steps and probes, and its variational bound; the distances of samples from real data, and how well a
+    classifier tells them, each beside that of other real data; for labelled images, whether samples show their class,
+    and their distance from real ones in the features of a classifier trained on real ones; for tables, the distance of
+    the columns; for texts, whether they look like real ones and are new; for posteriors, whether they are calibrated;
+    with --against, how well the density tells other data; and any metrics of plugins (`zoo list --metrics`).
 
-    The data set has the options that the model was trained with, which its recipe or its bundle states, or those
+    A file is read as the training data were: columns, categories, dates, classes and steps are those of the training,
+    and what does not fit is refused. All of its rows are test data, or those of its test split if it names splits.
+
+    A data set has the options that the model was trained with, which its recipe or its bundle states, or those
     given by -D. Another data set than the model's, or one whose options are not stated, has its defaults.
+
+    A bundle is run by ONNX Runtime, and a model without one by PyTorch, unless --provider names what runs its bundle.
 
     \b
     zoo eval moons-nsf
+    zoo eval runs/people --data test.csv --against others.csv
+    zoo eval runs/people --report people.html
     zoo eval mnist-unet --scored 32 --samples 200
     zoo eval mnist-unet --metric classifier
     zoo eval moons.bundle --data moons -D noise=0.1
     """
-    from zoo.cli._opening import open_model
+    from zoo.cli._measured import Measured, data_of_measurement, opened, read_as
     from zoo.data import fitted
     from zoo.metrics.evaluation import Evaluation, chosen_metrics, measure_all
 
+    if report is not None:
+        _check_report(report, force=force)
     metrics = chosen_metrics(app.registry, names)
     source = made_by_code(app, model, weights, {}) or resolve(app.registry, model)
-    dataset, chosen = _dataset(app, source, data, key_values(options, "-D"))
+    measured: Measured = data_of_measurement(app, source, data, key_values(options, "-D"))
+    other = None if against is None else read_as(app, source, against, {})
     with ExitStack() as stack:
-        bundle = open_model(app, source, provider, stack)
-        dataset = fitted(dataset, bundle.event_shape, bundle.manifest.length)
-        if dataset.event_shape != bundle.event_shape:
+        opened_model = opened(app, source, provider, stack)
+        dataset = fitted(measured.data, opened_model.event_shape, opened_model.manifest.length)
+        if dataset.event_shape != opened_model.event_shape:
             raise UsageError(
-                f"{source.name} has samples of shape {list(bundle.event_shape)}, and {dataset.name} has "
+                f"{source.name} has samples of shape {list(opened_model.event_shape)}, and {dataset.name} has "
                 f"{list(dataset.event_shape)}"
             )
-        if bundle.manifest.sample is None:
+        if opened_model.manifest.sample is None:
             settings["samples"] = 0
-        evaluation = Evaluation(model=bundle, data=dataset, **settings)
+        evaluation = Evaluation(
+            model=opened_model, data=dataset, against=None if other is None else other.split, **settings
+        )
         usable = metrics if names else _usable(app, metrics)
         app.say(
             f"measuring {source.name} by {evaluation.count:,} of {len(dataset.test):,} test samples of {dataset.name} "
             f"and {evaluation.samples:,} of its own"
         )
         tables = measure_all(app.registry, usable, evaluation, one=partial(_measured, app))
+        if report is not None:
+            _write_report(app, report, evaluation, tables, source)
     if app.json:
-        told = {"model": source.name, "data": dataset.name, "options": chosen}
+        told = {"model": source.name, "data": dataset.name, "options": measured.options}
         app.emit({**told, "seed": evaluation.seed, "metrics": tables})
     elif tables:
         table(["metric", "value", "", "samples", ""], [_cells(name, metric) for name, metric in tables.items()])
@@ -120,45 +138,28 @@ def command(
         app.say(f"none of {', '.join(metric.name for metric in metrics)} fits {source.name} and its data")
 
 
-def _dataset(app: App, source: Source, name: str | None, stated: Mapping[str, Any]) -> tuple[Dataset, dict[str, Any]]:
-    """The data set of that name, or the model's training data, and its options.
+def _check_report(path: Path, *, force: bool) -> None:
+    from zoo.render.files import check_writable
 
-    An option given by hand takes precedence over that of the model's training, if it is the model's own data set, and
-    that over the default.
-
-    Raises:
-        UsageError: no name, and the model does not state its data.
-    """
-    from zoo.training.run import data_of_model, load_data, trained_on
-
-    known = trained_on(source)
-    if name is None and known is None:
-        raise UsageError(f"{source.name} does not state its training data", hint="Name a data set with --data.")
-    name = known.name if name is None and known is not None else str(name)
-    trained = None if known is None else known.options_of(name)
-    options = {**(trained or {}), **stated}
-    if told := _told(source.name, name, options, stated, known):
-        app.say(told)
-    if known is not None and known.path and name == known.name:
-        return data_of_model(known, options, app.registry, app.say), options
-    return load_data(app.registry.dataset(name), options, app.registry), options
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{path}: the report is a page, .html")
+    check_writable(path, replace=force)
 
 
-def _told(model: str, name: str, options: Mapping[str, Any], stated: Mapping[str, Any], known: TrainedOn | None) -> str:
-    """Where the options of a data set come from, in one line; empty if they are the defaults, as in training."""
-    listed = assignments(options)
-    trained = None if known is None else known.options_of(name)
-    if trained is not None:
-        if not options:
-            return ""
-        by_hand = f"; {', '.join(stated)} as given, the rest" if stated else ","
-        return f"{name} with {listed}{by_hand} as {model} was trained"
-    taken = f"with {listed}, else its defaults" if options else "with its defaults"
-    if known is None:
-        return f"{name} {taken}: {model} does not state its training data"
-    if name != known.name:
-        return f"{name} {taken}: {model} was trained on {known.name}"
-    return f"{name} {taken}: {model} does not state the options that it was trained with"
+def _write_report(app: App, path: Path, evaluation: Evaluation, tables: Metrics, source: Source) -> None:
+    """The page of an evaluation, with the history of the training where the model's folder has it."""
+    from zoo.files import write_text
+    from zoo.metrics.report import page
+    from zoo.training.log import LOG_FILE, read
+
+    card, data = source.card, evaluation.data
+    history = [] if card is None or card.folder is None else read(card.folder / LOG_FILE)
+    facts: dict[str, object] = {} if card is None else {"architecture": card.architecture}
+    if card is not None and card.parameters:
+        facts["parameters"] = f"{card.parameters:,}"
+    facts |= {"data": f"{data.name}, {len(data.test):,} test samples", "seed": evaluation.seed}
+    write_text(path, page(evaluation, tables, name=source.name, facts=facts, history=history))
+    app.say(f"wrote {path}")
 
 
 def _usable(app: App, metrics: list[Metric]) -> list[Metric]:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,14 @@ if TYPE_CHECKING:
 @click.option("--data", metavar="PATH", help="File, folder or module:function to train on, or a data set's name.")
 @data_options
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A key of the recipe: training.steps=2000.")
+@click.option("--from", "start", metavar="MODEL", help="Start with the weights, config and standardisation of a model.")
+@click.option("--extend", type=click.IntRange(1), metavar="STEPS", help="Go on with the finished run RECIPE.")
 @click.option("--check", is_flag=True, help="Say everything that is wrong with the recipe, and train nothing.")
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(0), help="Seed, instead of the recipe's.")
+@click.option(
+    "--samples-every", type=click.IntRange(1), metavar="STEPS", help="Write samples into the folder as it goes."
+)
 @click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, mps, ...")
 @click.option("--restart", is_flag=True, help="Discard a checkpoint or finished model in the output folder.")
 @json_option
@@ -42,9 +48,12 @@ def command(
     output: Path | None,
     data: str | None,
     changes: tuple[str, ...],
+    start: str | None,
+    extend: int | None,
     check: bool,
     steps: int | None,
     seed: int | None,
+    samples_every: int | None,
     device: str,
     restart: bool,
     **parsed: Any,
@@ -56,26 +65,33 @@ def command(
     and weights.safetensors; `zoo export` and `zoo run` accept its path.
 
     A run that was interrupted, by Ctrl-C or a power cut, resumes from its last checkpoint if the same command is run
-    again, and ends with the same weights.
+    again, and ends with the same weights. --extend goes on with a finished run, whose folder RECIPE is. --from starts
+    with another model, on data that are read as its own were.
 
     \b
     zoo train recipe.toml
     zoo train nsf-coupling --data people.csv --set training.steps=2000
     zoo train nsf-coupling --data sims.csv --given x_0..x_9 --bounds b=0:3
-    zoo train unet --data photos/ --resize 32
+    zoo train unet --data photos/ --resize 32 --samples-every 500
+    zoo train nsf-coupling --data more.csv --from runs/people
+    zoo train runs/people --extend 5000
     """
     options = stated(**{name: parsed[name] for name in NAMES})
     if check:
-        _check(app, recipe, data, options, changes)
+        _check(app, recipe, data, options, changes, start)
         return
     _need_torch()
     from zoo.training.run import train_recipe
 
-    settled = _settled(app, recipe, data, options, changes)
-    numbers: dict[str, Any] = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
-    settled = replace(settled, training=replace(settled.training, **numbers))
-    folder = output or Path("runs") / settled.name
-    _make_room(folder, restart=restart)
+    if extend is not None:
+        others = (output, data, start, steps, seed, restart, options, changes)
+        settled, folder = _extended(app, recipe, extend, alone=not any(map(_stated, others)))
+    else:
+        settled = _settled(app, recipe, data, options, changes, start)
+        numbers: dict[str, Any] = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+        settled = replace(settled, training=replace(settled.training, **numbers))
+        folder = output or Path("runs") / settled.name
+        _make_room(folder, restart=restart)
 
     with _interruptible() as interrupted, app.progress(settled.name, settled.training.steps) as update:
 
@@ -85,9 +101,9 @@ def command(
                 best = " (best so far)" if training_state.best_step == training_state.step else ""
                 app.say(f"step {training_state.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
 
-        card = train_recipe(
-            settled, folder, app.registry, device=device, report=report, say=app.say, stop=lambda: bool(interrupted)
-        )
+        watched: dict[str, Any] = {"report": report, "samples_every": samples_every or 0, "say": app.say}
+        stop = partial(bool, interrupted)
+        card = train_recipe(settled, folder, app.registry, device=device, stop=stop, **watched)
     if card is None:
         kept = f"interrupted; the checkpoint is in {folder}: run the same command to resume"
         app.say(kept)
@@ -100,9 +116,32 @@ def command(
         app.emit(told)
 
 
-def _settled(app: App, source: str, data: str | None, options: dict[str, object], changes: tuple[str, ...]) -> Recipe:
+def _stated(value: object) -> bool:
+    return value is not None and value is not False and value not in ((), {})
+
+
+def _extended(app: App, source: str, steps: int, *, alone: bool) -> tuple[Recipe, Path]:
+    """The recipe of a finished run with more steps, and its folder."""
+    from zoo.training.extending import extended
+
+    if not alone:
+        raise UsageError("--extend goes on with a run as it was: it takes no option besides --device")
+    folder = Path(source)
+    if not folder.is_dir():
+        raise UsageError(f"{source} is not the folder of a run", hint="Name a finished run: runs/NAME.")
+    return extended(folder, steps, app.say), folder
+
+
+def _settled(
+    app: App,
+    source: str,
+    data: str | None,
+    options: dict[str, object],
+    changes: tuple[str, ...],
+    start: str | None = None,
+) -> Recipe:
     """The recipe of a run: of a file, of a model, or of an architecture and data."""
-    from zoo.training.assembling import changed, of_architecture, with_data
+    from zoo.training.assembling import changed, of_architecture, started_from, with_data
     from zoo.training.run import find_recipe
 
     if options and data is None:
@@ -110,12 +149,13 @@ def _settled(app: App, source: str, data: str | None, options: dict[str, object]
     if _is_architecture(app, source):
         if data is None:
             raise UsageError(f"{source} is an architecture, and is trained on data", hint="Name them with --data.")
-        recipe = of_architecture(source, data, options, app.registry)
+        recipe = of_architecture(source, data, options, app.registry, complete=start is None)
     else:
         recipe = find_recipe(source, app.registry)
         if data is not None:
             recipe = with_data(recipe, data, options)
-    return changed(recipe, changes) if changes else recipe
+    recipe = changed(recipe, changes) if changes else recipe
+    return recipe if start is None else started_from(recipe, start, app.registry)
 
 
 def _is_architecture(app: App, source: str) -> bool:
@@ -123,7 +163,14 @@ def _is_architecture(app: App, source: str) -> bool:
     return source in known and not Path(source).exists()
 
 
-def _check(app: App, source: str, data: str | None, options: dict[str, object], changes: tuple[str, ...]) -> None:
+def _check(
+    app: App,
+    source: str,
+    data: str | None,
+    options: dict[str, object],
+    changes: tuple[str, ...],
+    start: str | None,
+) -> None:
     """Say everything that is wrong with a recipe.
 
     Raises:
@@ -133,11 +180,11 @@ def _check(app: App, source: str, data: str | None, options: dict[str, object], 
     from zoo.training.checking import mistakes
 
     if not source.endswith(".toml"):
-        settled = _settled(app, source, data, options, changes)
+        settled = _settled(app, source, data, options, changes, start)
         problems = mistakes(settled.describe(), app.registry)
     else:
-        if data is not None or changes:
-            raise UsageError("--check looks at a recipe as it stands: leave --data and --set out")
+        if data is not None or changes or options or start is not None:
+            raise UsageError("--check looks at a recipe as it stands: leave --data, its options, --set and --from out")
         problems = mistakes(Path(source), app.registry)
     if app.json:
         app.emit({"recipe": source, "mistakes": problems})
@@ -159,12 +206,13 @@ def _need_torch() -> None:
 
 def _make_room(folder: Path, *, restart: bool) -> None:
     from zoo.registry.cards import CARD_FILE
-    from zoo.training.run import CHECKPOINT_FILE, WEIGHTS_FILE
+    from zoo.training.log import LOG_FILE
+    from zoo.training.run import CHECKPOINT_FILE, STATE_FILE, WEIGHTS_FILE
 
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} exists and is not a folder")
     if restart:
-        for name in (CARD_FILE, WEIGHTS_FILE, CHECKPOINT_FILE):
+        for name in (CARD_FILE, WEIGHTS_FILE, CHECKPOINT_FILE, STATE_FILE, LOG_FILE):
             (folder / name).unlink(missing_ok=True)
     # a model beside its checkpoint was not measured completely
     if (folder / CARD_FILE).exists() and not (folder / CHECKPOINT_FILE).exists():

@@ -1,4 +1,4 @@
-"""Evaluation of a bundle on held-out data: :class:`Evaluation` is the argument of every metric of ``zoo eval``.
+"""Evaluation of a model on held-out data: :class:`Evaluation` is the argument of every metric of ``zoo eval``.
 
 A metric is a function ``(evaluation) -> tables by name``, which a plugin describes by the hook ``zoo_metrics``; the
 built-in ones are in :mod:`zoo.metrics.plugin`. Each table has its ``value`` and what is needed to interpret it, as
@@ -11,18 +11,23 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo.arrays import Array
 from zoo.conditions import StoredCondition
 from zoo.counts import Progress
-from zoo.data import Dataset
+from zoo.data import Dataset, Split
 from zoo.errors import PluginError, ZooError
+from zoo.likelihood import LogDensity
 from zoo.registry import Registry
 from zoo.registry.cards import Metric
 from zoo.registry.discovery import last_line
 from zoo.runtime import BundledModel
+
+if TYPE_CHECKING:
+    from zoo.metrics.unexported import TorchModel
 
 #: tables by name
 Metrics = dict[str, dict[str, object]]
@@ -50,8 +55,8 @@ class Evaluation:
     """A model and held-out data to measure it on, with settings shared by metrics.
 
     Attributes:
-        model: the opened bundle.
-        data: the data set, whose test split is held out.
+        model: the opened bundle, or a PyTorch model that is asked as one is.
+        data: the data set, whose test split is held out; its training split serves as other real data.
         scored: number of test samples to score, the first ones; None for all, or for 64 if each takes an ODE.
         steps: steps of a diffusion's ODE; None for the model's default.
         probes: probes of its trace; None for the model's default, 0 for the exact trace.
@@ -60,9 +65,10 @@ class Evaluation:
         samples: number of samples to draw; 0 for none.
         seed: of the dequantisation and of probes. Samples are drawn with seed + 1.
         progress: called with (calls done, calls in all), or None.
+        against: other data to tell from the test samples by their density, or None.
     """
 
-    model: BundledModel
+    model: BundledModel | TorchModel
     data: Dataset
     scored: int | None = None
     steps: int | None = None
@@ -72,6 +78,7 @@ class Evaluation:
     samples: int = 1000
     seed: int = 0
     progress: Progress | None = None
+    against: Split | None = None
 
     @property
     def integrates(self) -> bool:
@@ -86,11 +93,43 @@ class Evaluation:
 
     def tested(self) -> tuple[Array, StoredCondition]:
         """The scored test samples, with noise as wide as their grain, and their conditions or None."""
-        x: Array = self.data.test.x[: self.count]
+        return self.tested_at(self.count)
+
+    def tested_at(self, count: int) -> tuple[Array, StoredCondition]:
+        """The first ``count`` test samples, likewise."""
+        return self._dequantised(self.data.test, count)
+
+    def _dequantised(self, split: Split, count: int) -> tuple[Array, StoredCondition]:
+        x: Array = split.x[:count]
         if self.data.grain is not None and not self.data.levels:
             # integers are dequantised by the runtime
             x = (x + np.random.default_rng(self.seed).random(x.shape) * self.data.grain).astype(np.float32)
-        return x, None if self.model.condition is None else self.data.test.condition_at(slice(self.count))
+        return x, None if self.model.condition is None else split.condition_at(slice(count))
+
+    @cached_property
+    def density(self) -> LogDensity:
+        """Log-densities of the scored test samples, computed once for all metrics; errors are 0 without an ODE.
+
+        Raises:
+            UsageError: a model without a density.
+        """
+        return self._scored(*self.tested())
+
+    @cached_property
+    def density_against(self) -> LogDensity | None:
+        """The same of the other data, at most as many; None without other data."""
+        if self.against is None:
+            return None
+        count = self.count if self.integrates or self.scored else len(self.against)
+        return self._scored(*self._dequantised(self.against, count))
+
+    def _scored(self, x: Array, condition: StoredCondition) -> LogDensity:
+        if not self.integrates:
+            value = self.model.log_prob(x, condition=condition, seed=self.seed, progress=self.progress)
+            return LogDensity(value, *(np.zeros_like(value) for _ in range(3)))
+        return self.model.log_prob_with_errors(
+            x, condition=condition, seed=self.seed, steps=self.steps, probes=self.probes, progress=self.progress
+        )
 
     @cached_property
     def drawn(self) -> Samples | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from zoo.data import Dataset
 from zoo.metrics.evaluation import Evaluation, Metrics
 from zoo.runtime import BundledModel
+
+if TYPE_CHECKING:
+    from zoo.metrics.unexported import TorchModel
 
 
 def likelihood(evaluation: Evaluation) -> Metrics:
@@ -22,18 +26,13 @@ def likelihood(evaluation: Evaluation) -> Metrics:
     model, data = evaluation.model, evaluation.data
     if model.manifest.density == "none":
         return {}
-    x, condition = evaluation.tested()
-    seed, progress = evaluation.seed, evaluation.progress
+    density = evaluation.density
     if not evaluation.integrates:
-        loss = -model.log_prob(x, condition=condition, seed=seed, progress=progress)
         name = "test" if model.manifest.density == "exact" else "test_bound"
-        return _in_units(model, data, loss, name, {})
-    density = model.log_prob_with_errors(
-        x, condition=condition, seed=seed, steps=evaluation.steps, probes=evaluation.probes, progress=progress
-    )
+        return _in_units(model, data, -density.value, name, {})
     said: dict[str, object] = {"numerical_error": float(density.numerical_error.mean())}
     if not np.isnan(density.standard_error).any():
-        said["probes_standard_error"] = float(np.sqrt((density.standard_error**2).sum()) / len(x))
+        said["probes_standard_error"] = float(np.sqrt((density.standard_error**2).sum()) / len(density.value))
     return _in_units(model, data, -density.value, "test", {"by": "the probability-flow ODE", **said})
 
 
@@ -55,7 +54,7 @@ def variational_bound(evaluation: Evaluation) -> Metrics:
 
 
 def _in_units(
-    model: BundledModel, data: Dataset, loss: NDArray[np.float64], name: str, said: Mapping[str, object]
+    model: BundledModel | TorchModel, data: Dataset, loss: NDArray[np.float64], name: str, said: Mapping[str, object]
 ) -> Metrics:
     """Metrics from negative log-likelihoods of samples."""
     details = {} if model.condition is None else {"of": f"the density given {model.condition.told} of each sample"}

@@ -36,4 +36,26 @@ def zoo_metrics() -> list[Metric]:
             summary="distance of sampled rows from real ones, by column and in their correlations",
             entry="zoo.metrics.tabular:table_metrics",
         ),
+        Metric(
+            name="distance",
+            summary="MMD, energy and sliced Wasserstein distance of samples from real ones",
+            entry="zoo.metrics.two_sample:distances",
+        ),
+        Metric(
+            name="c2st",
+            summary="how well a classifier tells samples from real ones",
+            entry="zoo.metrics.two_sample:c2st",
+            requires=("sklearn",),
+        ),
+        Metric(
+            name="calibration",
+            summary="whether posteriors are calibrated, by ranks (SBC) and expected coverage",
+            entry="zoo.metrics.posterior:calibration",
+            requires=("scipy",),
+        ),
+        Metric(
+            name="auroc",
+            summary="whether the density tells other data, of --against, from test data",
+            entry="zoo.metrics.outliers:auroc",
+        ),
     ]

@@ -14,7 +14,7 @@ from zoo.bundle.nearby import hint_of
 from zoo.conditions import Condition
 from zoo.errors import NameConflictError, PluginError, UsageError, ZooError
 from zoo.lengths import Length
-from zoo.modality import Modality, modality_from
+from zoo.modality import Column, Modality, columns_from, modality_from
 from zoo.models.factories import Factory, FactoryModel
 from zoo.registry import Item, Registry, entries
 from zoo.registry.cards import CARD_FILE, Importer, ModelCard
@@ -23,7 +23,7 @@ from zoo.registry.discovery import last_line
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts about a model known before it is opened."""
+    """The facts about a model known before it is opened; ``condition_columns`` are those of a file."""
 
     name: str
     event_shape: tuple[int, ...]
@@ -31,13 +31,17 @@ class Facts:
     modality: Modality | None = None
     length: Length | None = None
     samples: bool = True
+    condition_columns: tuple[Column, ...] = ()
 
     @classmethod
     def stated(cls, name: str, by: Manifest | ModelCard) -> Facts:
         """Those that a bundle's manifest or a card states."""
         if isinstance(by, Manifest):
-            return cls(name, by.event_shape, by.condition, by.modality, by.length, by.sample is not None)
-        return cls(name, by.event_shape, by.condition, modality_from(by.data.get("kind")), by.length, by.samples)
+            data = by.model.get("data")
+            columns = columns_from(data.get("given") if isinstance(data, Mapping) else None, name)
+            return cls(name, by.event_shape, by.condition, by.modality, by.length, by.sample is not None, columns)
+        modality, columns = modality_from(by.data.get("kind")), columns_from(by.data.get("given"), name)
+        return cls(name, by.event_shape, by.condition, modality, by.length, by.samples, columns)
 
 
 @dataclass(frozen=True)

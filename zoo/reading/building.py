@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo import records
 from zoo.arrays import Array
 from zoo.conditions import Condition
 from zoo.data import Dataset, Split
@@ -80,8 +81,8 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
     used = [column for column in columns if column.used and column.name != options.split]
     _check_used(used, columns, options)
     kept, told = _kept(rows, used, options)
-    splits = _splits(rows.splits, options, rows.columns.get(options.split), len(rows))
-    parts = _places(splits, kept, options)
+    splits = splits_of(rows.splits, options, rows.columns.get(options.split), len(rows))
+    parts = places_of(splits, kept, options)
     event: list[Numbers] = []
     context: list[Numbers] = []
     for column in used:
@@ -93,12 +94,13 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
         raise DataError("no column is left to model", hint="All columns are given, or are constants, ids or texts.")
     notes += _collapsed([*event, *context], kept)
     x = np.stack([each.values for each in event], axis=1).astype(np.float32)
-    condition, values = _condition(context)
-    headings = [each.column.name for each in event]
+    condition, values = condition_of(context)
     grain = np.array([each.column.grain or 0.0 for each in event], np.float32)
     extra = {
-        **_domains(event, options),
+        **domains_of(event, options),
         **({} if condition is None else {"condition": condition.describe()}),
+        **({"given": [records.write(each.column) for each in context]} if context else {}),
+        **({} if rows.headed else {"columns": [records.write(each.column) for each in event]}),
     }
     train, validation, test = (_part(x, values, places) for places in parts)
     data = Dataset(
@@ -109,7 +111,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
         grain=grain if grain.any() else None,
         modality=_table(event) if rows.headed else None,
         labels=condition.labels if condition is not None and condition.kind == "classes" else (),
-        extra=extra if rows.headed else {**extra, "columns": headings},
+        extra=extra,
     )
     return Built(data, (*rows.notes, *told, *notes))
 
@@ -198,8 +200,12 @@ def _numbers(
     grain, told = _kept_grain(column, values[~cells.missing])
     low, high = options.bounds.get(column.name, (None, None))
     if column.name in options.bounds or column.name in options.circular:
-        _check_range(column.name, values[kept & ~gone], options)
-    elif grain is not None:
+        check_range(column.name, values[kept & ~gone], options)
+    if grain is not None and column.name in options.circular:
+        # samples near the end of a period are not written as numbers beyond it
+        low, high = (float(end) for end in options.circular[column.name])
+        low, high = float(np.ceil(low / grain)) * grain, float(np.floor(high / grain)) * grain
+    elif grain is not None and column.name not in options.bounds:
         low, high = float(known.min()), float(known.max())
     described = Column(column.name, (), grain, low, high, date=cells.date, origin=origin)
     if not gone.any():
@@ -222,7 +228,7 @@ def _kept_grain(column: Described, values: NDArray[np.float64]) -> tuple[float |
     return grain, []
 
 
-def _check_range(name: str, values: NDArray[np.float64], options: Options) -> None:
+def check_range(name: str, values: NDArray[np.float64], options: Options) -> None:
     """Refuse numbers outside the bounds or the period that a user stated."""
     low, high = options.bounds.get(name) or options.circular[name]
     if outside := int(((values < low) | (values > high)).sum()):
@@ -235,7 +241,7 @@ def _check_range(name: str, values: NDArray[np.float64], options: Options) -> No
         )
 
 
-def _domains(event: Sequence[Numbers], options: Options) -> dict[str, object]:
+def domains_of(event: Sequence[Numbers], options: Options) -> dict[str, object]:
     """Bounds and periods by column index; rounded numbers get one grain more at the top, for their noise."""
     domains: dict[str, object] = {}
     for what, ranges in (("bounds", options.bounds), ("circular", options.circular)):
@@ -275,7 +281,7 @@ def _collapsed(event: Sequence[Numbers], kept: NDArray[np.bool_]) -> list[str]:
     return notes
 
 
-def _condition(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:
+def condition_of(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:
     """The condition that the given columns form, and its values: a class, a vector, or parts."""
     if not context:
         return None, None
@@ -325,7 +331,9 @@ def _part(x: Array | Lazy, condition: Any, places: NDArray[np.int64]) -> Split:
 # -- splits -----------------------------------------------------------------------------------------------------------
 
 
-def _splits(stated: NDArray[np.str_] | None, options: Options, cells: Cells | None, n: int) -> NDArray[np.str_] | None:
+def splits_of(
+    stated: NDArray[np.str_] | None, options: Options, cells: Cells | None, n: int
+) -> NDArray[np.str_] | None:
     """The name of each row's split, or None for a random one.
 
     Raises:
@@ -344,7 +352,7 @@ def _splits(stated: NDArray[np.str_] | None, options: Options, cells: Cells | No
     return np.array([SPLIT_WORDS[word] for word in words])
 
 
-def _places(splits: NDArray[np.str_] | None, kept: NDArray[np.bool_], options: Options) -> list[NDArray[np.int64]]:
+def places_of(splits: NDArray[np.str_] | None, kept: NDArray[np.bool_], options: Options) -> list[NDArray[np.int64]]:
     """The rows of train, validation and test, in this order.
 
     If a source has only training rows, some become validation and test rows; if one of these two is missing, some
@@ -400,17 +408,17 @@ def _domains_of_samples(name: str, samples: Samples, options: Options) -> dict[s
     event = [Numbers(Column(each, (), samples.grain), x[:, i]) for i, each in enumerate(samples.headings)]
     for numbers in event:
         if numbers.column.name in ranged:
-            _check_range(numbers.column.name, numbers.values, options)
-    return _domains(event, options)
+            check_range(numbers.column.name, numbers.values, options)
+    return domains_of(event, options)
 
 
 def _of_samples(name: str, samples: Samples, options: Options) -> Built:
     domains = _domains_of_samples(name, samples, options)
     kept = np.ones(len(samples), bool)
-    places = _places(samples.splits, kept, options)
+    places = places_of(samples.splits, kept, options)
     event = samples.x.shape[1:]
     grain = None if samples.grain is None else np.full(event, samples.grain, np.float32)
-    extra: dict[str, object] = {**domains}
+    extra: dict[str, object] = {**domains, **({} if samples.grain is None else {"grain": samples.grain})}
     condition = samples.condition
     if samples.labels:
         extra["condition"] = Condition.classes(len(samples.labels), samples.labels).describe()

@@ -111,13 +111,22 @@ def reader_of(path: Path, registry: Registry) -> DataReader:
     raise DataError(f"no reader reads files that end with {suffix or 'nothing'}, such as {path}", hint=_listed(known))
 
 
+def keywords_of(reader: DataReader, registry: Registry) -> list[str]:
+    """The options that a reader has besides those of all formats."""
+    return _keywords(registry.load_entry(reader))
+
+
+def _keywords(read: Any) -> list[str]:
+    return [n for n, p in inspect.signature(read).parameters.items() if p.kind is p.KEYWORD_ONLY]
+
+
 def check_options(reader: DataReader, read: Any, own: Mapping[str, object]) -> None:
     """Refuse options that neither a reader nor all formats take.
 
     Raises:
         ConfigError: with near names.
     """
-    takes = [n for n, p in inspect.signature(read).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    takes = _keywords(read)
     for name in own:
         if name not in takes:
             every = [*takes, *options.Options.__dataclass_fields__]
@@ -162,6 +171,11 @@ def _origin(reader: DataReader, registry: Registry) -> str:
 def _listed(readers: list[DataReader]) -> str:
     suffixes = sorted({suffix for reader in readers for suffix in reader.suffixes})
     return f"Files end with {', '.join(suffixes)}; folders hold pictures, recordings, or a Hugging Face data set."
+
+
+def digest_or_none(path: str) -> str | None:
+    """The digest of what is at a path; None if there is nothing, or it is code."""
+    return None if is_function(path) or not Path(path).exists() else digest(path)
 
 
 def digest(path: str) -> str:

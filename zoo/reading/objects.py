@@ -144,7 +144,7 @@ def with_condition(content: Rows | Samples, condition: Array) -> Samples:
     """
     if len(condition) != len(content):
         raise DataError(f"{len(content)} samples come with {len(condition)} conditions")
-    samples = content if isinstance(content, Samples) else _plain(content)
+    samples = content if isinstance(content, Samples) else plain(content)
     labels: tuple[str, ...] = ()
     if condition.ndim == 1 and condition.dtype.kind in "UOb":
         names, condition = np.unique(condition.astype(str), return_inverse=True)
@@ -161,7 +161,7 @@ def with_condition(content: Rows | Samples, condition: Array) -> Samples:
     return replace(samples, condition=condition, labels=labels)
 
 
-def _plain(rows: Rows) -> Samples:
+def plain(rows: Rows) -> Samples:
     """The columns of a table as one array."""
     for name, cells in rows.columns.items():
         if cells.missing.any() or cells.values.dtype.kind not in "fiub":

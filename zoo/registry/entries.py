@@ -21,6 +21,7 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxruntime": "cpu",
     "sklearn": "data",
+    "scipy": "data",
     "FrEIA": "freia",
     "nflows": "nflows",
     "normflows": "normflows",

@@ -67,10 +67,11 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig") -> Del
             raise DataError(f"{path}: line {number} has {len(row)} columns, the first line has {width}")
     headed = not all(is_number(cell) or not cell.strip() for cell in lines[0][1])
     if _counts([row for _, row in lines]):
+        first, last = lines[0][1][0].strip(), lines[0][1][-1].strip()
         raise DataError(
-            f"the first line of {path} counts from 0 to {width - 1} in whole numbers, as headings of a frame do, "
-            "and its other lines have decimals",
-            hint="Give the columns names that are not numbers; or write 0.0, 1.0, ... if that line is a sample.",
+            f"the first line of {path} counts from {first} to {last} in whole numbers, as headings do, and its other "
+            "lines hold other numbers",
+            hint=f"Give the columns names that are not numbers; or write {first}.0, ... if that line is a sample.",
         )
     rows = [row for _, row in lines]
     header = _header(rows.pop(0), path) if headed else tuple(f"x{i}" for i in range(width))
@@ -78,10 +79,23 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig") -> Del
 
 
 def _counts(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row counts columns: frames without names write such headings, above numbers of another kind."""
+    """Whether the first row counts columns, or names them by years, above numbers of another kind.
+
+    Frames without names write headings that count from 0, and tables over time have years.
+    """
     first, *others = ([cell.strip() for cell in row] for row in rows)
-    counted = len(first) > 1 and first == [str(i) for i in range(len(first))]
-    return counted and any(not cell.lstrip("+-").isdigit() for row in others for cell in row if cell)
+    if len(first) < 2 or not all(cell.isdecimal() for cell in first):
+        return False
+    numbers = [int(cell) for cell in first]
+    cells = [cell for row in others for cell in row if cell]
+    if first == [str(i) for i in range(len(first))] and any(not cell.lstrip("+-").isdigit() for cell in cells):
+        return True
+    years = numbers == list(range(numbers[0], numbers[0] + len(numbers))) and _is_year(numbers[0])
+    return years and bool(cells) and not any(cell.isdecimal() and _is_year(int(cell)) for cell in cells)
+
+
+def _is_year(number: int) -> bool:
+    return 1800 <= number <= 2200
 
 
 def _header(cells: Sequence[str], path: Path) -> tuple[str, ...]:

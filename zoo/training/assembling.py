@@ -10,13 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import UsageError
+from zoo.errors import ConfigError, UsageError
+from zoo.models.sources import resolve
 from zoo.reading.finding import is_function
+from zoo.reading.options import Options
 from zoo.registry import Registry
 from zoo.training.recipe import DataRecipe, ModelRecipe, Recipe
 
 
-def of_architecture(architecture: str, data: str, options: Mapping[str, object], registry: Registry) -> Recipe:
+def of_architecture(
+    architecture: str, data: str, options: Mapping[str, object], registry: Registry, *, complete: bool = True
+) -> Recipe:
     """The recipe of an architecture on data, with the default settings; it is named after the data.
 
     Args:
@@ -24,25 +28,66 @@ def of_architecture(architecture: str, data: str, options: Mapping[str, object],
         data: the path of a file or folder, ``module:function``, or the name of a data set.
         options: of the data.
         registry: where names are looked up.
+        complete: whether its config is that which a registered data set determines; that of a file is completed when
+            the file is read.
     """
-    described = _data(data, options)
+    described = data_named(data, options)
+    complete = complete and not described.path
     stem = described.path.rpartition(":")[2] if is_function(described.path) else Path(described.path or data).stem
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "data"
     recipe = Recipe(name=name, model=ModelRecipe(registry.architecture(architecture).name), data=described)
-    if described.path:
+    if not complete:
         return recipe
-    from zoo.training.run import completed, data_of
+    from zoo.training.data import data_of
+    from zoo.training.run import completed
 
     _, loaded, _ = data_of(described, registry)
     return completed(recipe, loaded, registry, lambda text: None)
 
 
+def started_from(recipe: Recipe, model: str, registry: Registry) -> Recipe:
+    """A recipe whose model starts with the weights of another, with the config that they belong to.
+
+    Args:
+        recipe: with a config that states nothing else.
+        model: the name or the folder of the other model.
+        registry: where names are looked up.
+
+    Raises:
+        ConfigError: a model of another architecture, or a config that differs from its own.
+        UsageError: a model that does not state architecture and config.
+    """
+    source = resolve(registry, model)
+    card = source.card
+    if card is None or not card.architecture:
+        raise UsageError(f"{model} does not state its architecture and config", hint="Start from a model's folder.")
+    if card.architecture != recipe.model.architecture:
+        raise ConfigError(f"{model} is of the architecture {card.architecture}, not {recipe.model.architecture}")
+    own = json.loads(json.dumps(dict(card.config)))
+    stated = json.loads(json.dumps(recipe.model.config))
+    for name, value in stated.items():
+        if name not in own or own[name] != value:
+            raise ConfigError(
+                f"model.config.{name} is {json.dumps(value)}, and that of {model}, whose weights the model starts "
+                f"with, is {json.dumps(own.get(name))}",
+                hint="Leave it out.",
+            )
+    shared, data = set(Options.__dataclass_fields__), recipe.data
+    known = card.data.get("options")
+    options = {n: v for n, v in known.items() if n in shared} if isinstance(known, Mapping) and data.path else {}
+    return replace(
+        recipe,
+        model=replace(recipe.model, config=own, weights=model),
+        data=replace(data, options={**options, **data.options}),
+    )
+
+
 def with_data(recipe: Recipe, data: str, options: Mapping[str, object]) -> Recipe:
     """A recipe on other data; its config stays as it is."""
-    return replace(recipe, data=_data(data, options))
+    return replace(recipe, data=data_named(data, options))
 
 
-def _data(data: str, options: Mapping[str, object]) -> DataRecipe:
+def data_named(data: str, options: Mapping[str, object]) -> DataRecipe:
     """What ``--data`` names: a path, code, or else the name of a data set."""
     at_path = Path(data).exists() or is_function(data) or "/" in data or Path(data).suffix != ""
     return DataRecipe(path=data, options=dict(options)) if at_path else DataRecipe(data, dict(options))

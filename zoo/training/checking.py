@@ -127,7 +127,7 @@ def _raised(make: Callable[[], object]) -> str:
 def _of_model(model: Mapping[str, Any], registry: Registry) -> list[str]:
     """An unknown architecture, keys that it does not take, and parts of unknown models."""
     name, config = model.get("architecture"), model.get("config", {})
-    sources = _table(model, "parts").values()
+    sources = [*_table(model, "parts").values(), *filter(None, [model.get("weights")])]
     problems = list(filter(None, (_raised(partial(_resolved, registry, source)) for source in sources)))
     if not isinstance(name, str):
         return problems
@@ -222,15 +222,17 @@ def _of_distillation(table: Mapping[str, Any], registry: Registry) -> Iterator[s
 def _of_whole(values: Mapping[str, Any], registry: Registry) -> list[str]:
     """What shows only in the whole recipe: keys that contradict each other, or a config that builds no model."""
     from zoo.models.building import build
+    from zoo.training.data import beginning, data_of
     from zoo.training.loop import check_fit
-    from zoo.training.run import completed, data_of
+    from zoo.training.run import completed
 
     try:
         recipe = Recipe.from_dict(values)
         if recipe.data.path and finding.is_function(recipe.data.path):
             return []  # its data are made by code, which is not run here
-        _, data, described = data_of(recipe.data, registry)
-        if described.path:
+        wanted = beginning(recipe, registry)
+        _, data, described = data_of(recipe.data, registry, wanted=wanted)
+        if described.path and wanted is None:
             recipe = completed(recipe, data, registry, lambda text: None)
         check_fit(build(registry, recipe.model.architecture, recipe.model.config), data)
     except ZooError as error:

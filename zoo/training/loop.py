@@ -1,4 +1,4 @@
-"""The training loop: AdamW on a model's own loss, with averaged weights, evaluation and exact resumption."""
+"""The training loop: a model's own loss, averaged weights, evaluation, early stopping and exact resumption."""
 
 from __future__ import annotations
 
@@ -28,10 +28,19 @@ from zoo.models.interface import GenerativeModel, Objective
 from zoo.training import checkpoint
 from zoo.training.checkpoint import TrainingState
 from zoo.training.distillation import Distillation
+from zoo.training.log import LOG_FILE, Line, Log
+from zoo.training.optimizers import optimizer_of
 from zoo.training.recipe import Recipe, TrainingRecipe
 
 _EVALUATION_BATCH = 500
 _PREPARATION = 10_000
+
+
+class Onlooker(Protocol):
+    """Looks at the model as it is trained, and changes nothing."""
+
+    def __call__(self, step: int, model: GenerativeModel) -> None:
+        """Called after every step with the averaged model, in training mode or not."""
 
 
 class Reporter(Protocol):
@@ -57,6 +66,7 @@ def train(
     *,
     distillation: Distillation | None = None,
     report: Reporter | None = None,
+    look: Onlooker | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Result | None:
     """Train ``model`` on ``data`` according to ``recipe``, resuming from the checkpoint at ``path`` if there is one.
@@ -68,6 +78,7 @@ def train(
         path: of the checkpoint, in an existing folder.
         distillation: a prepared distillation, to use instead of the model's own loss.
         report: called after each step.
+        look: likewise, with the model, such as to draw samples.
         stop: called after each step; True writes a checkpoint and returns None.
 
     Returns:
@@ -90,7 +101,8 @@ def train(
     model.train()
     run.average.train(run.average is model)
     started = time.monotonic() - training_state.seconds
-    while training_state.step < settings.steps:
+    log = Log(path.with_name(LOG_FILE), training_state.step)
+    while training_state.step < settings.steps and not run.exhausted:
         loss = _step(
             model,
             run.average,
@@ -106,14 +118,31 @@ def train(
         last, validation = training_state.step == settings.steps, None
         if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
             validation = run.evaluate(data, loss, distillation)
+            last = last or run.exhausted
+        if last or validation is not None or training_state.step % settings.log_every == 0:
+            log.add(_logged(settings, training_state.step, loss, validation))
         if report is not None:
             report(training_state, loss, validation)
+        if look is not None:
+            look(training_state.step, run.average)
         stopping = stop() and not last
         if stopping or last or training_state.step % settings.checkpoint_every == 0:
             run.save()
         if stopping:
             return None
     return Result(run.kept(), training_state)
+
+
+def _logged(settings: TrainingRecipe, step: int, loss: float, validation: float | None) -> Line:
+    """What the log says of the step that was the last."""
+    at = settings.at(step - 1)
+    rate = at.learning_rate * learning_rate_factor(at, step - 1)
+    return {
+        "step": step,
+        "loss": loss,
+        "learning_rate": rate,
+        **({} if validation is None else {"validation": validation}),
+    }
 
 
 class _Run:
@@ -123,18 +152,19 @@ class _Run:
         settings = recipe.training
         self.model, self.recipe, self.path = model, recipe, path
         self.average = copy.deepcopy(model) if settings.ema else model
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=settings.learning_rate,
-            betas=settings.betas,
-            weight_decay=settings.weight_decay,
-        )
-        self.training_state = TrainingState()
+        self.optimizer, self.training_state = optimizer_of(model, settings), TrainingState()
         self.best: weights.Arrays | None = None
         if path.exists():
             self.training_state, self.best = checkpoint.load(
                 path, model=model, average=self.average, optimizer=self.optimizer, recipe=recipe.describe()
             )
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether as many evaluations in a row as the recipe's patience have found no lower validation loss."""
+        settings, history = self.recipe.training, self.training_state.history
+        since = sum(each["step"] > self.training_state.best_step for each in history)
+        return 0 < settings.patience <= since
 
     def save(self) -> None:
         checkpoint.save(
@@ -177,14 +207,23 @@ def _step(
     path: Path,
 ) -> float:
     with step_seed(settings.seed, step):
-        x, condition = batch(data, data.train, _indices(len(data.train.x), settings, step), model)
+        indices = _indices(len(data.train.x), settings, step)
+        pieces = [each for each in np.array_split(indices, settings.accumulate) if len(each)]
+        parts = [(*batch(data, data.train, piece, model), len(piece) / len(indices)) for piece in pieces]
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(settings, step)
         values = []
         for objective in _objectives(model, distillation, step / settings.steps):
-            with _precision(settings.precision, model.device):
-                loss = objective.loss(x, condition=condition)
-            values.append(_minimise(objective, loss, optimizer, settings, step, path))
+            parameters = [parameter for parameter in objective.parameters if parameter.requires_grad]
+            # the optimizer skips parameters without a gradient
+            optimizer.zero_grad(set_to_none=True)
+            value = torch.zeros((), device=model.device)
+            for x, condition, share in parts:
+                with _precision(settings.precision, model.device):
+                    loss = objective.loss(x, condition=condition) * share
+                loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+                value = value + loss.detach()
+            values.append(_minimise(objective, parameters, value, optimizer, settings, step, path))
     if average is not model:
         update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
     return values[0]
@@ -203,24 +242,21 @@ def _objectives(model: GenerativeModel, distillation: Distillation | None, done:
 
 def _minimise(
     objective: Objective,
+    parameters: Sequence[torch.nn.Parameter],
     loss: Tensor,
     optimizer: torch.optim.Optimizer,
     settings: TrainingRecipe,
     step: int,
     path: Path,
 ) -> float:
-    """Move the parameters of an objective along its gradient, and return its value.
+    """Move the parameters of an objective along their gradients, and return its value.
 
     Raises:
         ConfigError: value or gradient is not finite; nothing was moved.
     """
-    parameters = [parameter for parameter in objective.parameters if parameter.requires_grad]
-    # the optimizer skips parameters without a gradient
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
     norm = _gradient_norm(parameters, settings.gradient_clip)
     # both at once, so that the processor synchronises with an accelerator once per objective
-    value, size = (float(number) for number in torch.stack([loss.detach(), norm.to(loss)]).tolist())
+    value, size = (float(number) for number in torch.stack([loss, norm.to(loss)]).tolist())
     for what, number in ((objective.name, value), ("norm of the gradient", size)):
         if not math.isfinite(number):
             raise checkpoint.diverged(f"the {what} is {number} at step {step + 1}", path, settings.learning_rate)

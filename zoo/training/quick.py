@@ -18,8 +18,9 @@ from zoo.models import building as building_models
 from zoo.reading import building, objects, options
 from zoo.registry import installed
 from zoo.registry.cards import DataSource
+from zoo.training.data import MEMORY
 from zoo.training.recipe import DataRecipe, Recipe
-from zoo.training.run import MEMORY, completed, train_recipe
+from zoo.training.run import completed, train_recipe
 
 if TYPE_CHECKING:
     from zoo.models.interface import GenerativeModel
@@ -44,6 +45,10 @@ class TrainingOptions(TypedDict, total=False):
     evaluate_every: int
     checkpoint_every: int
     keep: str
+    optimizer: str
+    accumulate: int
+    patience: int
+    log_every: int
     changes: Sequence[Mapping[str, object]]
 
 

@@ -42,6 +42,15 @@ from zoo.training.distillation import DistillationRecipe
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "constant")
 KEEP = ("last", "best")
+#: the optimizers of torch.optim, by the names of recipes
+OPTIMIZERS = {
+    "adamw": "AdamW",
+    "adam": "Adam",
+    "radam": "RAdam",
+    "nadam": "NAdam",
+    "adafactor": "Adafactor",
+    "sgd": "SGD",
+}
 
 
 @dataclass(frozen=True)
@@ -53,11 +62,14 @@ class ModelRecipe:
         config: keywords that build it.
         parts: submodule names, such as ``"codec.autoencoder"``, mapped to the models (name or folder) whose weights
             they start with.
+        weights: the model (name or folder) whose weights and constants, such as those that standardise the data, all
+            of it starts with; empty for fresh ones.
     """
 
     architecture: str
     config: dict[str, object] = field(default_factory=dict)
     parts: dict[str, str] = field(default_factory=dict, metadata=records.OMITTED)
+    weights: str = field(default="", metadata=records.OMITTED)
 
 
 @dataclass(frozen=True)
@@ -121,16 +133,20 @@ class TrainingRecipe:
         seed: of the initial weights, the order of the data, and all noise.
         steps: optimizer steps.
         batch_size: samples per step.
-        learning_rate: peak of AdamW's learning rate.
+        learning_rate: peak of the optimizer's learning rate.
         schedule: ``"cosine"`` to zero, or ``"constant"``.
         warmup: steps of linear warm-up.
-        weight_decay: AdamW's.
-        betas: AdamW's.
+        weight_decay: the optimizer's.
+        betas: the optimizer's, if it has such; of ``"sgd"`` the first is its momentum.
         gradient_clip: bound on the gradient's global norm; 0 for none.
         ema: decay of the exponential moving average of the weights, which is then kept; 0 for none.
         precision: ``"bfloat16"`` computes the forward pass in mixed precision; weights stay float32.
         evaluate_every: steps between evaluations on the validation split; 0 for none.
         checkpoint_every: steps between checkpoints.
+        optimizer: ``"adamw"``, or another of :data:`OPTIMIZERS`, by torch.
+        accumulate: parts of each batch whose gradients are added up, one after another, to save memory.
+        patience: evaluations in a row without a lower validation loss after which the run ends; 0 for none.
+        log_every: steps between lines of ``log.jsonl``; evaluations and the last step have one too.
         keep: weights of the ``"last"`` step, or of the ``"best"`` evaluation.
         changes: changes of settings at later steps, in order. A checkpoint from before a change belongs to the same
             run.
@@ -151,6 +167,10 @@ class TrainingRecipe:
     checkpoint_every: int = 500
     keep: str = "last"
     changes: tuple[TrainingChange, ...] = field(default=(), metadata=records.OMITTED)
+    optimizer: str = field(default="adamw", metadata=records.OMITTED)
+    accumulate: int = field(default=1, metadata=records.OMITTED)
+    patience: int = field(default=0, metadata=records.OMITTED)
+    log_every: int = field(default=10, metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -165,16 +185,22 @@ class TrainingRecipe:
             "ema": 0 <= self.ema < 1,
             "evaluate_every": self.evaluate_every >= 0,
             "checkpoint_every": self.checkpoint_every >= 1,
+            "log_every": self.log_every >= 1,
+            "accumulate": 1 <= self.accumulate <= self.batch_size,
+            "patience": self.patience >= 0,
             "betas": len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
         }
         for name, good in checks.items():
             if not good:
                 raise ConfigError(f"training.{name} = {getattr(self, name)!r} is out of range")
-        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES), ("keep", KEEP)):
+        names = (("precision", PRECISIONS), ("schedule", SCHEDULES), ("keep", KEEP), ("optimizer", tuple(OPTIMIZERS)))
+        for name, known in names:
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"training.{name}", str(getattr(self, name)), known)
         if self.keep == "best" and not self.evaluate_every:
             raise ConfigError('training.keep = "best" needs training.evaluate_every')
+        if self.patience and not self.evaluate_every:
+            raise ConfigError("training.patience needs training.evaluate_every")
         steps = [change.step for change in self.changes]
         if steps != sorted(set(steps)):
             raise ConfigError(f"training.changes are at the steps {steps}, which must increase")

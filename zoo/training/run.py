@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,13 @@ from zoo.errors import ConfigError, DataError, OutputError, PluginError, UsageEr
 from zoo.files import write_text
 from zoo.modality import describe
 from zoo.models import building
-from zoo.models.sources import Source, resolve
-from zoo.printable import assignments
-from zoo.reading import finding
+from zoo.models.sources import resolve
 from zoo.registry.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
 from zoo.registry.discovery import last_line
+from zoo.training.data import beginning, data_of
 from zoo.training.distillation import Distillation
 from zoo.training.inferring import inferred
-from zoo.training.recipe import DataRecipe, Recipe
+from zoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from zoo.models.interface import GenerativeModel
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "weights.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
-#: the path of data that are no file, but were handed over in Python
-MEMORY = "(at hand) "
+#: the last checkpoint of a finished run, from which it can go on
+STATE_FILE = "state.safetensors"
 
 
 def find_recipe(source: str, registry: Registry) -> Recipe:
@@ -53,78 +52,6 @@ def find_recipe(source: str, registry: Registry) -> Recipe:
     if card is None or card.recipe is None:
         raise ConfigError(f"{source} has no recipe", hint="Pass a recipe.toml, or a model whose card has one.")
     return Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}")
-
-
-def load_data(source: DataSource, options: Mapping[str, object], registry: Registry) -> Dataset:
-    """Load a data set with its options.
-
-    Raises:
-        DataError: the data are unavailable.
-        ConfigError: an unknown option.
-        PluginError: the data set fails, such as on an option of another type.
-    """
-    load: Callable[..., Dataset] = registry.load_entry(source)
-    of = f"the data set {source.name}{_origin(source, registry)}"
-    try:
-        inspect.signature(load).bind(**options)
-    except TypeError as error:
-        raise ConfigError(f"data set {source.name}: {error}") from error
-    try:
-        data = load(**options)
-    except ZooError:
-        raise
-    except Exception as error:
-        with_options = f" with {assignments(options)}" if options else ""
-        raise PluginError(f"{of} cannot be loaded{with_options}: {last_line(error)}") from error
-    if not isinstance(data, Dataset):
-        raise PluginError(f"{of} gives {type(data).__name__}, not a zoo.Dataset")
-    return data
-
-
-def _origin(source: DataSource, registry: Registry) -> str:
-    """The plugin that brings a data set, as in ``" of the plugin faces (zoo-faces 1.0)"``; empty for a built-in one."""
-    for item in registry.items("data set"):
-        if item.description is source and not item.plugin.builtin:
-            return f" of the plugin {item.plugin.name} ({item.plugin.origin})"
-    return ""
-
-
-def data_of(
-    recipe: DataRecipe, registry: Registry, say: Callable[[str], None] = lambda text: None
-) -> tuple[DataSource, Dataset, DataRecipe]:
-    """The data of a recipe: a registered data set, or what is at a path.
-
-    Args:
-        recipe: names them.
-        registry: where data sets and readers are looked up.
-        say: receives what a user should know of how a path was read, one line each.
-
-    Returns:
-        the description, the data, and the recipe with the digest of what is at the path.
-
-    Raises:
-        DataError: the data are unavailable, or have changed since the recipe was written.
-        ConfigError, PluginError: as of :func:`load_data`.
-    """
-    if not recipe.path:
-        source = registry.dataset(recipe.name)
-        return source, load_data(source, recipe.options, registry), recipe
-    if recipe.path.startswith(MEMORY):
-        raise DataError("the data of this recipe were handed over in Python, and are no file", hint="Name a file.")
-    if finding.is_function(recipe.path):
-        say(f"running the code of {recipe.path}")
-    built = finding.opened(recipe.path, recipe.options, registry).built()
-    digest = finding.digest(recipe.path)
-    if recipe.sha256 and recipe.sha256 != digest:
-        raise DataError(
-            f"{recipe.path} has changed since the recipe was written: its sha256 is {digest[:12]}..., not "
-            f"{recipe.sha256[:12]}...",
-            hint="Remove sha256 from the recipe to train on it as it is.",
-        )
-    for note in built.notes:
-        say(note)
-    described = DataSource(name=recipe.name, entry="zoo.reading.finding:opened", source=recipe.path)
-    return described, built.data, replace(recipe, sha256=digest)
 
 
 def completed(recipe: Recipe, data: Dataset, registry: Registry, say: Callable[[str], None]) -> Recipe:
@@ -157,76 +84,6 @@ def _check_unchanged(recipe: Recipe, checkpoint: Path) -> None:
         )
 
 
-@dataclass(frozen=True)
-class TrainedOn:
-    """The data that a model says it was trained on.
-
-    Attributes:
-        name: the data set, as registered, or what the data of a path are called.
-        options: its options; None if the model does not state them, as bundles did not before they stored them.
-        path: of a file or folder, or ``module:function``; empty for a registered data set.
-        sha256: digest of what was at the path; empty if it is not known.
-    """
-
-    name: str
-    options: Mapping[str, object] | None
-    path: str = ""
-    sha256: str = ""
-
-    def options_of(self, name: str) -> Mapping[str, object] | None:
-        """The options of the data set ``name``, or None if they are not known."""
-        return self.options if name == self.name else None
-
-
-def trained_on(source: Source | ModelCard) -> TrainedOn | None:
-    """The data that a model was trained on, by its recipe, else by the ``data`` of its card or manifest; or None.
-
-    Raises:
-        ConfigError: a recipe that cannot be read, or options that are not a table.
-    """
-    card = source if isinstance(source, ModelCard) else source.card
-    if card is not None and card.recipe is not None:
-        data = Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}").data
-        return TrainedOn(data.name, data.options, data.path, data.sha256)
-    if card is not None:
-        stated: object = card.data
-    else:
-        manifest = None if isinstance(source, ModelCard) else source.manifest()
-        stated = {} if manifest is None else manifest.model.get("data")
-    # of an untrusted manifest, whose model may hold anything
-    name, options = (stated.get("name"), stated.get("options")) if isinstance(stated, Mapping) else (None, None)
-    if not isinstance(name, str) or not name:
-        return None
-    if options is not None and not isinstance(options, Mapping):
-        raise ConfigError(f"{source.name} states options of its data set {name} that are not a table")
-    path = stated.get("path", "") if isinstance(stated, Mapping) else ""
-    return TrainedOn(name, options, path if isinstance(path, str) else "")
-
-
-def data_of_model(
-    known: TrainedOn, options: Mapping[str, object], registry: Registry, say: Callable[[str], None] = lambda text: None
-) -> Dataset:
-    """The data that a model says it was trained on. A model's word is no reason to run code.
-
-    Args:
-        known: what it says.
-        options: of the data.
-        registry: where data sets and readers are looked up.
-        say: as of :func:`data_of`.
-
-    Raises:
-        UsageError: the data are made by code.
-        DataError, ConfigError, PluginError: as of :func:`data_of`.
-    """
-    if known.path and finding.is_function(known.path):
-        raise UsageError(f"the data of this model are made by the code {known.path}, which is not run for it")
-    recipe = DataRecipe(known.name, dict(options), known.path)
-    data, recipe = data_of(recipe, registry, say)[1:]
-    if known.sha256 and recipe.sha256 != known.sha256:
-        say(f"{known.path} has changed since the training: what is measured is what is there now")
-    return data
-
-
 def train_recipe(
     recipe: Recipe,
     folder: Path,
@@ -235,6 +92,7 @@ def train_recipe(
     loaded: tuple[DataSource, Dataset] | None = None,
     device: str = "cpu",
     report: Reporter | None = None,
+    samples_every: int = 0,
     say: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> ModelCard | None:
@@ -247,6 +105,7 @@ def train_recipe(
         loaded: the data and their description, for a recipe that is complete; None to load what the recipe names.
         device: torch device.
         report: called after each step.
+        samples_every: steps between files of samples in the folder ``samples``; 0 for none.
         say: receives progress messages, one line each.
         stop: called after each step; True writes a checkpoint and returns None.
 
@@ -254,13 +113,16 @@ def train_recipe(
         the card of the finished model, or None if stopped early.
     """
     from zoo.training import loop
+    from zoo.training.sketching import Sketches
 
     if loaded is not None:
         source, data = loaded
     else:
-        source, data, described = data_of(recipe.data, registry, say)
-        if described.path:
-            recipe = completed(replace(recipe, data=described), data, registry, say)
+        wanted = beginning(recipe, registry)
+        source, data, described = data_of(recipe.data, registry, say, wanted=wanted)
+        recipe = replace(recipe, data=described)
+        if described.path and wanted is None:
+            recipe = completed(recipe, data, registry, say)
     model = _initial_model(recipe, registry, device=device, say=say)
     data = fitted(data, model.event_shape, model.length)
     parameters = sum(p.numel() for p in model.parameters())
@@ -279,15 +141,18 @@ def train_recipe(
     if checkpoint.exists():
         _check_unchanged(recipe, checkpoint)
         say(f"resuming from {checkpoint}")
-    result = loop.train(model, data, recipe, checkpoint, distillation=distillation, report=report, stop=stop)
+    look = Sketches(folder, data, samples_every).draw if samples_every else None
+    result = loop.train(model, data, recipe, checkpoint, distillation=distillation, report=report, look=look, stop=stop)
     if result is None:
         return None
+    if (state := result.training_state).step < recipe.training.steps:
+        say(f"stopped at step {state.step:,}: the validation loss has not fallen since step {state.best_step:,}")
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
     # from here on the model is complete, even if measuring it fails
     card = _write_folder(folder, finished_card(model, recipe, registry, source, data), result.arrays)
     card = _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
-    checkpoint.unlink(missing_ok=True)
+    _keep_state(checkpoint)
     if distillation is not None:
         distillation.finish(folder)
     return card
@@ -300,6 +165,11 @@ def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Call
     with torch.random.fork_rng():
         torch.manual_seed(recipe.training.seed)
         model = building.build(registry, recipe.model.architecture, recipe.model.config)
+    if recipe.model.weights:
+        start = building.load(registry, recipe.model.weights)
+        weights.load_into(model, weights.state_arrays(start), source=recipe.model.weights)
+        weights.mark_loaded(model)  # so that it keeps its constants
+        say(f"the model starts with the weights of {recipe.model.weights}")
     for name, source_model in recipe.model.parts.items():
         begin_with(model, name, building.load(registry, source_model))
         say(f"{name} starts with the weights of {source_model}")
@@ -308,6 +178,14 @@ def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Call
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"torch cannot use device {device!r} here: {str(error).splitlines()[0]}") from error
     return model
+
+
+def _keep_state(checkpoint: Path) -> None:
+    """Keep the last checkpoint under a name that says that the run has finished."""
+    try:
+        checkpoint.replace(checkpoint.with_name(STATE_FILE))
+    except OSError as error:
+        raise OutputError(f"cannot rename {checkpoint}: {error.strerror}") from error
 
 
 def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Array]) -> ModelCard:
@@ -437,6 +315,8 @@ def finished_card(
             "source": source.source,
             "levels": data.levels,
             **({} if data.modality is None else {"kind": describe(data.modality)}),
+            # what a file of the same kind is read by, besides
+            **{name: data.extra[name] for name in ("given", "columns", "grain") if name in data.extra},
         },
         license={"code": "Apache-2.0", "weights": recipe.license},
         density=model.density,

@@ -76,7 +76,7 @@ def _data(card: ModelCard) -> tuple[Dataset, str | None]:
         ConfigError: the card does not state the data.
         ZooError: the data cannot be loaded.
     """
-    from zoo.training.run import data_of_model, trained_on
+    from zoo.training.data import data_of_model, trained_on
 
     registry, trained = installed(), trained_on(card)
     if trained is None:

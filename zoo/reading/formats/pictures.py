@@ -120,11 +120,12 @@ def of_sources(
     if channels not in (0, 1, 3):
         raise ConfigError(f"pictures have 1 or 3 channels, not {channels}")
     looked_at = [_looked_at(source) for source in sources]
-    sizes = Counter(size for size, _, _ in looked_at)
-    modes = {mode for _, mode, _ in looked_at}
+    sizes = Counter(size for size, _, _, _ in looked_at)
+    modes = {mode for _, mode, _, _ in looked_at}
     if "F" in modes:
         raise DataError(f"{name} has pictures of floating-point shades, whose range is not known: save them as .npy")
-    clear = sum(transparent for _, _, transparent in looked_at)
+    clear = sum(transparent for _, _, transparent, _ in looked_at)
+    finer = sum(more for _, _, _, more in looked_at)
     if not resize and len(sizes) > 1:
         common = ", ".join(f"{w}×{h} ({count:,})" for (w, h), count in sizes.most_common(3))
         raise DataError(
@@ -138,6 +139,8 @@ def of_sources(
     notes = [f"{clear:,} pictures have transparent parts, which are laid on white"] if clear else []
     if modes & _DEEP and not deep:
         notes.append("16-bit pictures among 8-bit ones are reduced to 8 bits")
+    if finer:
+        notes.append(f"{finer:,} pictures with 16 bits per channel are reduced to 8 bits")
     size = int(np.prod(pictures.shape)) * pictures.dtype.itemsize
     if size > IN_MEMORY:
         notes.append(f"the pictures would take {size >> 20:,} MB, and are read as they are needed")
@@ -171,13 +174,16 @@ def _told(source: Path | bytes) -> str:
     return str(source) if isinstance(source, Path) else "a picture"
 
 
-def _looked_at(source: Path | bytes) -> tuple[tuple[int, int], str, bool]:
-    """Width and height, mode, and whether it may be transparent."""
+def _looked_at(source: Path | bytes) -> tuple[tuple[int, int], str, bool, bool]:
+    """Width and height, mode, whether it may be transparent, and whether Pillow leaves out half of its bits."""
     with opened(source) as image:
+        # the only place where Pillow says how the numbers of a file are packed, until it has loaded them
+        packed = [str(tile[3]) for tile in getattr(image, "tile", ())]
         transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
         grey = image.mode == "P" and image.palette is not None and _grey_palette(image)
         turned = image.getexif().get(_ORIENTATION, 1) >= _TRANSPOSED
-        return image.size[::-1] if turned else image.size, "L" if grey else image.mode, transparent
+        finer = image.mode not in _DEEP and any(";16" in each for each in packed)
+        return image.size[::-1] if turned else image.size, "L" if grey else image.mode, transparent, finer
 
 
 def _grey_palette(image: Picture) -> bool:
@@ -198,6 +204,8 @@ def _pixels(image: Picture, event: tuple[int, int, int], deep: bool, fit: str) -
 
     channels, height, width = event
     upright = ImageOps.exif_transpose(image)
+    if upright.mode in _DEEP:
+        _check_shades(upright)
     if deep:
         plane = _fitted(upright.convert("F"), (width, height), fit)
         shades: Array = np.rint(np.asarray(plane)).clip(0, 65_535)[None]
@@ -210,6 +218,13 @@ def _pixels(image: Picture, event: tuple[int, int, int], deep: bool, fit: str) -
     upright = _on_white(upright).convert("L" if channels == 1 else "RGB")
     array = np.asarray(_fitted(upright, (width, height), fit))
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _check_shades(image: Picture) -> None:
+    """Refuse shades of 32 bits beyond those of 16."""
+    low, high = (float(value) for value in image.convert("F").getextrema())  # type: ignore[arg-type]
+    if low < 0 or high > 65_535:
+        raise ValueError(f"its shades go from {low:g} to {high:g}, beyond 16 bits: save it as .npy")
 
 
 def _on_white(image: Picture) -> Picture:

@@ -1,0 +1,140 @@
+"""Distances between sets of samples, calibration and AUROC, on distributions whose answer is known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from zoo.conditions import Condition
+from zoo.data import Dataset, Split
+from zoo.metrics import two_sample
+from zoo.metrics.evaluation import Evaluation
+from zoo.metrics.outliers import area, auroc
+from zoo.metrics.posterior import calibration, ranks_of
+from zoo.metrics.rows import compared
+from zoo.modality import Column, Table
+
+
+class Gaussian:
+    """Samples with a mean and a deviation around their condition, and their density."""
+
+    def __init__(self, d=2, condition=None, deviation=1.0, shift=0.0):
+        self.event_shape, self.condition, self.levels = (d,), condition, None
+        self.deviation, self.shift = deviation, shift
+        score = SimpleNamespace(estimates=False)
+        self.manifest = SimpleNamespace(sample=object(), log_prob=score, density="exact", length=None)
+
+    def mean(self, condition):
+        return self.shift if condition is None else np.asarray(condition, float).reshape(len(condition), -1)[:, :1]
+
+    def sample(self, n, *, seed, condition=None, progress=None):
+        z = np.random.default_rng(seed).standard_normal((n, *self.event_shape))
+        return (self.mean(condition) + self.deviation * z).astype(np.float32)
+
+    def log_prob(self, x, *, condition=None, seed=0, progress=None):
+        z = (x - self.mean(condition)) / self.deviation
+        return (-0.5 * z**2 - np.log(self.deviation * np.sqrt(2 * np.pi))).sum(1)
+
+
+def evaluation(model, n=600, **options):
+    random = np.random.default_rng(5)
+    condition = None
+    if model.condition is not None:
+        condition = random.standard_normal((2 * n, 1)).astype(np.float32)
+    x = random.standard_normal((2 * n, 2)) + (0 if condition is None else condition)
+    parts = [Split(x[k * n : (k + 1) * n].astype(np.float32), None if condition is None else condition[k * n : (k + 1) * n]) for k in (0, 1)]  # fmt: skip # noqa: E501
+    return Evaluation(model=model, data=Dataset("normals", parts[0], parts[0], parts[1]), samples=n, **options)
+
+
+def test_distances_are_those_of_their_definitions():
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((7, 2)), random.standard_normal((5, 2)) + 1
+
+    def mean(a, b, f, own):
+        return np.mean(
+            [f(np.linalg.norm(p - q)) for i, p in enumerate(a) for j, q in enumerate(b) if not own or i != j]
+        )
+
+    def kernel(r):
+        return np.exp(-(r**2) / (2 * 0.7**2))
+
+    for f, sign, measure in ((kernel, 1, lambda: two_sample.squared_mmd(x, y, 0.7)), (float, -1, lambda: two_sample.energy_distance(x, y))):  # fmt: skip # noqa: E501
+        expected = sign * (mean(x, x, f, True) + mean(y, y, f, True) - 2 * mean(x, y, f, False))
+        assert measure() == pytest.approx(expected, rel=1e-9)
+    directions = np.array([[1.0, 0.6], [0.0, 0.8]])
+    shift = np.array([3.0, 4.0])
+    # along a direction u a shift s is |u·s|
+    wanted = np.sqrt((3.0**2 + (0.6 * 3 + 0.8 * 4) ** 2) / 2)
+    assert two_sample.sliced_wasserstein(x, x + shift, directions) == pytest.approx(wanted)
+
+
+def test_a_right_model_is_as_far_as_training_data_and_a_wrong_one_farther():
+    pytest.importorskip("sklearn")
+    right = evaluation(Gaussian())
+    wrong = evaluation(Gaussian(shift=1.0))
+    for name in ("mmd", "energy_distance", "sliced_wasserstein"):
+        good, bad = two_sample.distances(right)[name], two_sample.distances(wrong)[name]
+        assert bad["of_training_data"] == good["of_training_data"]
+        assert bad["value"] > 0.05 + 3 * abs(good["value"])
+    told = two_sample.c2st(evaluation(Gaussian(), n=300))["c2st"]
+    assert abs(told["value"] - 0.5) < 0.07
+    assert abs(told["of_training_data"] - 0.5) < 0.07
+    # two normals at a distance of √2: the best accuracy is Φ(√2/2)
+    assert two_sample.c2st(evaluation(Gaussian(shift=1.0), n=300))["c2st"]["value"] == pytest.approx(0.76, abs=0.05)
+
+
+def test_samples_are_rounded_as_the_data_are_before_they_are_compared():
+    random = np.random.default_rng(1)
+    columns = (Column("age", (), 1.0, -9.0, 9.0), Column.categories("city", ("Bern", "Biel")))
+    x = [np.stack([np.round(random.normal(0, 3, 400)).clip(-9, 9), random.integers(2, size=400)], 1) for _ in "ab"]
+    splits = [Split(each.astype(np.float32)) for each in x]
+    model = Gaussian()
+    model.sample = lambda n, **_: (x[0] + random.random((400, 2))).astype(np.float32)
+    data = Dataset("table", splits[1], splits[1], splits[0], grain=np.ones(2, np.float32), modality=Table(columns))
+    rows = compared(Evaluation(model=model, data=data, samples=400))
+    assert rows.drawn.shape == (400, 3)  # a number, and an indicator for each city
+    np.testing.assert_allclose(rows.drawn, rows.held_out)
+
+
+def test_classes_are_compared_in_equal_numbers_and_circular_columns_on_the_circle():
+    random = np.random.default_rng(2)
+    test = Split(np.array([[-3.1], [3.1], [0.0], [1.0]]), np.array([0, 0, 0, 1], np.int32))
+    train = Split(random.uniform(-3, 3, (9, 1)), np.array([0, 1] * 4 + [1], np.int32))
+    model = Gaussian(1, Condition.classes(2))
+    model.sample = lambda n, *, condition, **_: np.where(condition[:, None] == 0, 3.1, 1.0)
+    data = Dataset("angles", train, train, test, labels=("a", "b"), extra={"circular": {"0": [-np.pi, np.pi]}})
+    rows = compared(Evaluation(model=model, data=data, samples=8))
+    assert [len(each) for each in (rows.drawn, rows.held_out, rows.training)] == [3, 3, 3]
+    # -3.1 and 3.1 are neighbours on the circle, as on no line
+    assert np.linalg.norm(rows.held_out[0, :2] - rows.drawn[0, :2]) < 0.3
+
+
+def test_a_calibrated_posterior_passes_and_one_that_is_too_sure_does_not():
+    pytest.importorskip("scipy")
+    good = calibration(evaluation(Gaussian(condition=Condition.vector(1))))
+    assert min(good["sbc"]["p_values"].values()) == good["sbc"]["value"] > 0.01
+    assert good["expected_coverage"]["value"] == pytest.approx(0.9, abs=0.05)
+    assert good["expected_coverage"]["p_value"] > 0.01
+    sure = calibration(evaluation(Gaussian(condition=Condition.vector(1), deviation=0.6)))
+    assert sure["sbc"]["value"] < 1e-3
+    # χ² with 2 degrees: 90% of the narrow one is 1 - 0.1^0.36 of the true one
+    assert sure["expected_coverage"]["value"] == pytest.approx(1 - 0.1**0.36, abs=0.08)
+    assert calibration(evaluation(Gaussian())) == {}
+
+
+def test_ranks_of_equal_values_are_uniform_too():
+    ranks = ranks_of(np.zeros((2000, 1)), np.zeros((2000, 9, 1)), 0)
+    assert 0 < ranks.min() < 0.01
+    assert 0.99 < ranks.max() < 1
+    assert ranks.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_auroc_is_the_share_of_pairs_in_order():
+    a, b = np.array([0.0, 1.0, 2.0, -np.inf]), np.array([1.0, 0.5])
+    pairs = np.mean([(p > q) + (p == q) / 2 for p in a for q in b])
+    assert area(a, b)[0] == pairs == 3.5 / 8
+    other = Split(np.full((50, 2), 5.0, np.float32))
+    measured = auroc(evaluation(Gaussian(), against=other))["auroc"]
+    assert measured["value"] == 1.0
+    assert (measured["samples"], measured["others"]) == (600, 50)
+    assert auroc(evaluation(Gaussian())) == {}

@@ -1,0 +1,65 @@
+"""The page of an evaluation: samples beside data for every kind of them, in one file that is safe to open."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from zoo.data import Dataset, Split
+from zoo.metrics.evaluation import Evaluation
+from zoo.metrics.report import page
+from zoo.modality import Audio, Text
+
+
+class Model:
+    """Draws what it is given, and has a density or none."""
+
+    condition = None
+
+    def __init__(self, x, density):
+        self.x, self.event_shape = x, x.shape[1:]
+        log_prob = SimpleNamespace(estimates=False) if density else None
+        kind = "exact" if density else "none"
+        self.manifest = SimpleNamespace(sample=object(), log_prob=log_prob, density=kind, length=None)
+
+    def sample(self, n, *, seed, condition, progress):
+        return self.x[:n]
+
+    def log_prob(self, x, *, condition, seed, progress=None):
+        return -np.asarray(x, float).reshape(len(x), -1).sum(1)
+
+
+def paged(x, density=True, name="m", history=(), **data):
+    split = Split(x)
+    evaluation = Evaluation(model=Model(x, density), data=Dataset("d", split, split, split, **data), samples=len(x))
+    return page(evaluation, {"a": {"value": 1.5, "of": "<this>"}}, name=name, facts={"f": "g"}, history=history)
+
+
+@pytest.mark.parametrize(
+    ("x", "data", "images"),
+    [
+        (np.random.default_rng(0).normal(size=(40, 2)), {}, 3),
+        (np.random.default_rng(0).normal(size=(40, 1)), {}, 2),
+        (np.random.default_rng(0).integers(256, size=(9, 3, 4, 4)), {"levels": 256}, 4),
+        (np.random.default_rng(0).normal(size=(4, 1, 800)) / 9, {"modality": Audio(8000)}, 4),
+        (np.random.default_rng(0).integers(1, 3, size=(9, 4)), {"modality": Text(".<b"), "levels": 3}, 1),
+        (np.random.default_rng(0).normal(size=(4, 2, 3, 4, 5)), {}, 4),
+    ],
+)
+def test_each_kind_of_data_is_shown_as_what_it_is(x, data, images):
+    text = paged(x.astype(np.float32), **data)
+    assert text.count('<img alt="') == text.count('src="data:image/png;base64,') == images
+    assert ("&lt;b" in text or "&lt;&lt;" in text) == isinstance(data.get("modality"), Text)
+
+
+def test_nothing_is_said_of_what_is_not_there_and_names_cannot_break_the_page():
+    x = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    text = paged(x, density=False, name="<script>alert(1)</script>")
+    assert "Likelihood" not in text
+    assert "Training" not in text
+    assert "<script" not in text
+    assert "&lt;this&gt;" in text
+    whole = paged(x, history=[{"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0, "validation": 1.5}])
+    assert re.findall("<h2>(.*?)</h2>", whole) == ["Metrics", "Samples", "Marginals", "Likelihood", "Training"]
+    assert whole == paged(x, history=[{"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0, "validation": 1.5}])

@@ -1,0 +1,300 @@
+"""One HTML page of an evaluation: metrics, samples beside data, marginals, likelihoods and the history of the training.
+
+Pictures are inside the page, which needs nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.arrays import Array
+from zoo.conditions import StoredCondition
+from zoo.dates import formatted
+from zoo.errors import ZooError
+from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.metrics.rows import as_written
+from zoo.modality import Column, Table, Text
+from zoo.render import tables as written_tables
+from zoo.render.files import Extras, content
+from zoo.render.text import texts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+_SHOWN, _ROWS, _COLUMNS, _PAIRED = 36, 8, 48, 5
+_DATA, _DRAWN, _OTHER = "#555555", "#1f77b4", "#d62728"
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em; color: #222 }
+table { border-collapse: collapse; margin: .6em 0 } td, th { padding: .25em .7em; border-bottom: 1px solid #ddd;
+text-align: left; vertical-align: top } td.n { text-align: right; white-space: nowrap; font-variant-numeric:
+tabular-nums } img { max-width: 100% } .two { display: flex; flex-wrap: wrap; gap: 2em } .two > div { flex: 1 1 22em;
+overflow-x: auto } small { color: #666 }
+"""
+
+
+def page(
+    evaluation: Evaluation,
+    metrics: Metrics,
+    *,
+    name: str,
+    facts: Mapping[str, object],
+    history: Sequence[Mapping[str, float]] = (),
+) -> str:
+    """The page.
+
+    Args:
+        evaluation: what was measured.
+        metrics: the results, by name.
+        name: of the model.
+        facts: what is said of model and data, by name.
+        history: lines of the training's log (:mod:`zoo.training.log`), or none.
+    """
+    sections = [
+        ("Metrics", _metrics(metrics)),
+        ("Samples", _samples(evaluation)),
+        ("Marginals", _marginals(evaluation)),
+        ("Likelihood", _likelihoods(evaluation)),
+        ("Training", _training(history)),
+    ]
+    body = "".join(f"<h2>{title}</h2>\n{text}\n" for title, text in sections if text)
+    told = "".join(f"<tr><th>{_said(key)}</th><td>{_said(value)}</td></tr>\n" for key, value in facts.items())
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{_said(name)}</title>\n'
+        f"<style>{_STYLE}</style></head>\n<body>\n<h1>{_said(name)}</h1>\n<table>{told}</table>\n{body}</body></html>\n"
+    )
+
+
+def _said(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _metrics(metrics: Metrics) -> str:
+    shown = ("value", "standard_error", "of_training_data", "unit", "samples", "of")
+    rows = []
+    for name, table in metrics.items():
+        error = f" ± {table['standard_error']}" if "standard_error" in table else ""
+        others = [f"{key.replace('_', ' ')} {value}" for key, value in table.items() if key not in shown]
+        words = "; ".join([*map(str, others), *([str(table["of"])] if "of" in table else [])])
+        cells = [f"{table['value']}{error} {table.get('unit', '')}", table.get("of_training_data", ""),
+                 table.get("samples", "")]  # fmt: skip
+        numbers = "".join(f'<td class="n">{_said(cell)}</td>' for cell in cells)
+        rows.append(f"<tr><th>{_said(name)}</th>{numbers}<td><small>{_said(words)}</small></td></tr>")
+    head = "<tr><th></th><th>value</th><th>of training data</th><th>samples</th><th></th></tr>"
+    return f"<table>{head}{''.join(rows)}</table>" if rows else ""
+
+
+# -- samples beside data ----------------------------------------------------------------------------------------------
+
+
+def _samples(evaluation: Evaluation) -> str:
+    """Some samples and as many test data, as what they are: texts, rows, pictures or points."""
+    data, drawn = evaluation.data, evaluation.drawn
+    if drawn is None:
+        return ""
+    modality = data.modality
+    mine, real = drawn.x, np.asarray(data.test.x[:_SHOWN])
+    if isinstance(modality, Text):
+        return _beside(*("<br>".join(map(_said, texts(x[:_SHOWN], modality))) for x in (mine, real)))
+    if isinstance(modality, Table):
+        return _beside(*(_rows(x[:_ROWS], modality) for x in (mine, real))) + _pairs(evaluation)
+    if len(data.event_shape) == 1:
+        return _pairs(evaluation)
+    both = [(mine[:_SHOWN], drawn.condition), (real, data.test.condition_at(slice(_SHOWN)))]
+    pictures = [_picture(evaluation, x, condition) for x, condition in both]
+    return _beside(*pictures) if all(pictures) else ""
+
+
+def _beside(drawn: str, real: str) -> str:
+    return f'<div class="two"><div><h3>samples</h3>{drawn}</div><div><h3>test data</h3>{real}</div></div>'
+
+
+def _rows(x: Array, table: Table) -> str:
+    headings, rows = written_tables.texts(x, table)
+    head = "".join(f"<th>{_said(heading)}</th>" for heading in headings)
+    cells = ["".join(f"<td>{_said(cell)}</td>" for cell in row) for row in rows]
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+
+
+def _picture(evaluation: Evaluation, x: Array, condition: StoredCondition) -> str:
+    """A picture of images or recordings; empty for samples that cannot be drawn."""
+    data = evaluation.data
+    classes = condition if isinstance(condition, np.ndarray) and condition.ndim == 1 else None
+    extras = Extras(condition=classes, labels=data.labels, levels=data.levels, modality=data.modality,
+                    length=evaluation.model.manifest.length)  # fmt: skip
+    try:
+        return _image(content(np.asarray(x, np.float32), "samples.png", extras), "samples")
+    except ZooError:
+        return ""
+
+
+def _pairs(evaluation: Evaluation) -> str:
+    """Scatter plots of every two of the first columns of numbers."""
+    drawn, real, columns = _compared(evaluation)
+    chosen = [i for i, column in enumerate(columns) if not column.values][:_PAIRED]
+    drawn, real, columns = drawn[:, chosen], real[:, chosen], [columns[i] for i in chosen]
+    count = len(columns)
+    if not count >= 2:
+        return ""
+    figure = _figure(2.4 * count, 2.4 * count)
+    axes: Any = figure.subplots(count, count, squeeze=False)
+    for i, j in np.ndindex(count, count):
+        axis: Axes = axes[i, j]
+        if i < j:
+            axis.set_axis_off()
+        elif i == j:
+            _histogram(axis, drawn[:, i], real[:, i], columns[i])
+        else:
+            for x, colour, label in ((real, _DATA, "test data"), (drawn, _DRAWN, "samples")):
+                axis.plot(x[:, j], x[:, i], ".", color=colour, markersize=2, alpha=0.5, label=label)
+            _dated(axis.yaxis, real[:, i], columns[i])
+            _dated(axis.xaxis, real[:, j], columns[j])
+        axis.tick_params(labelsize=6)
+        if i == count - 1:
+            axis.set_xlabel(_heading(columns[j]), fontsize=8)
+        if j == 0:
+            axis.set_ylabel(_heading(columns[i]), fontsize=8)
+    axes[1, 0].legend(fontsize=7, markerscale=4)
+    return _image(_png(figure), "pairs of columns")
+
+
+# -- curves -----------------------------------------------------------------------------------------------------------
+
+
+def _compared(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArray[np.float64], Sequence[Column]]:
+    """Samples and test data as rows, and their columns."""
+    data = evaluation.data
+    assert evaluation.drawn is not None
+    real = np.asarray(data.test.x[: len(evaluation.drawn.x)])
+    rows = [as_written(data, x).reshape(len(x), -1) for x in (evaluation.drawn.x, real)]
+    if isinstance(data.modality, Table):
+        return rows[0], rows[1], data.modality.columns
+    return rows[0], rows[1], [Column(f"x{i}") for i in range(rows[0].shape[1])]
+
+
+def _marginals(evaluation: Evaluation) -> str:
+    """Histograms of every column; of pictures and recordings, one of all their numbers."""
+    data = evaluation.data
+    if evaluation.drawn is None or isinstance(data.modality, Text):
+        return ""
+    drawn, real, columns = _compared(evaluation)
+    if len(data.event_shape) > 1 or len(columns) > _COLUMNS:
+        drawn, real, columns = drawn.reshape(-1, 1), real.reshape(-1, 1), [Column("all numbers")]
+    across = min(4, len(columns))
+    down = -(-len(columns) // across)
+    figure = _figure(3.0 * across, 2.2 * down)
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for i, axis in enumerate(axes):
+        if i >= len(columns):
+            axis.set_axis_off()
+            continue
+        _histogram(axis, drawn[:, i], real[:, i], columns[i])
+        axis.set_title(_heading(columns[i]), fontsize=9)
+        axis.tick_params(labelsize=7)
+    axes[0].legend(fontsize=7)
+    return _image(_png(figure), "histograms of the columns")
+
+
+def _histogram(axis: Axes, drawn: NDArray[np.float64], real: NDArray[np.float64], column: Column) -> None:
+    axis.set_yticks([])
+    if column.values:
+        places = np.arange(len(column.values))
+        for x, colour, shift, label in ((real, _DATA, -0.2, "test data"), (drawn, _DRAWN, 0.2, "samples")):
+            shares = np.bincount(x.astype(np.int64), minlength=len(places)) / len(x)
+            axis.bar(places + shift, shares, 0.4, color=colour, label=label)
+        labels = [(name or "(empty)")[:12].replace("$", r"\$") for name in column.values]
+        if len(labels) <= 12:
+            axis.set_xticks(places, labels, rotation=45, ha="right")
+        return
+    both = np.concatenate([drawn, real])
+    # some samples far away would leave one bar of all others
+    low, high = (float(v) for v in np.quantile(both, [0.002, 0.998]))
+    bins = np.linspace(low, high if high > low else low + 1.0, 41)
+    axis.hist(real, bins.tolist(), density=True, color=_DATA, alpha=0.45, label="test data")
+    axis.hist(drawn, bins.tolist(), density=True, histtype="step", color=_DRAWN, linewidth=1.5, label="samples")
+    _dated(axis.xaxis, real, column)
+
+
+def _dated(axis: Axis, numbers: NDArray[np.float64], column: Column) -> None:
+    """Write the first and last of dates at their axis, instead of days."""
+    if column.date:
+        ends = [float(numbers.min()), float(numbers.max())]
+        axis.set_ticks(ends, [formatted(end + column.origin, column.date) for end in ends])
+
+
+def _heading(column: Column) -> str:
+    name = column.name if len(column.name) <= 24 else f"{column.name[:23]}…"
+    return name.replace("$", r"\$")
+
+
+def _likelihoods(evaluation: Evaluation) -> str:
+    """Histograms of the log-densities of test data, samples, and other data where there are some."""
+    manifest, drawn = evaluation.model.manifest, evaluation.drawn
+    if manifest.density == "none":
+        return ""
+    sets = [("test data", evaluation.density.value, _DATA)]
+    if drawn is not None and not evaluation.integrates and not evaluation.data.levels:
+        own = evaluation.model.log_prob(drawn.x, condition=drawn.condition, seed=evaluation.seed)
+        sets.append(("samples", own, _DRAWN))
+    if evaluation.density_against is not None:
+        sets.append(("other data", evaluation.density_against.value, _OTHER))
+    sets = [(label, x[np.isfinite(x)], colour) for label, x, colour in sets]
+    every = np.concatenate([x for _, x, _ in sets])
+    if not len(every):
+        return ""
+    low, high = (float(v) for v in np.quantile(every, [0.005, 0.995]))
+    bins = np.linspace(low, high if high > low else low + 1.0, 51)
+    figure = _figure(8, 3)
+    axis = figure.subplots()
+    for label, x, colour in sets:
+        axis.hist(x.clip(bins[0], bins[-1]), bins.tolist(), density=True, color=colour, alpha=0.45, label=label)
+    axis.set_xlabel("log-density in nats")
+    axis.set_yticks([])
+    axis.legend()
+    return _image(_png(figure), "histograms of log-densities")
+
+
+def _training(history: Sequence[Mapping[str, float]]) -> str:
+    """Loss and validation loss by step."""
+    if not history:
+        return ""
+    figure = _figure(8, 3)
+    axis = figure.subplots()
+    for name, style in (
+        ("loss", {"color": _DRAWN, "linewidth": 0.8}),
+        ("validation", {"color": _OTHER, "marker": "."}),
+    ):
+        points = [(line["step"], line[name]) for line in history if name in line]
+        if points:
+            axis.plot(*zip(*points, strict=True), label=name, **style)
+    axis.set_xlabel("step")
+    losses = np.array([line["loss"] for line in history if "loss" in line])
+    if len(losses) > 20:  # the first steps would leave a flat line of all others
+        low, high = float(losses.min()), float(np.quantile(losses, 0.98))
+        axis.set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low) or 1.0)
+    axis.legend()
+    return _image(_png(figure), "loss by step")
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _image(picture: bytes, alt: str) -> str:
+    return f'<img alt="{_said(alt)}" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
