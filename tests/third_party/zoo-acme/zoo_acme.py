@@ -2,6 +2,8 @@
 
 import zoo
 
+zoo_api = 1
+
 
 @zoo.hookimpl
 def zoo_adapters():
