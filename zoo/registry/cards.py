@@ -49,11 +49,13 @@ class Architecture(Description):
         entry: ``"module:Class"`` of a :class:`~zoo.GenerativeModel` built from a config's keywords.
         family: ``"flow"``, ``"diffusion"``, or another.
         paper: where it was published.
+        example: a config of a small model, which ``zoo check-plugin`` builds; may be empty if no keyword is required.
     """
 
     entry: str
     family: str
     paper: str = ""
+    example: Mapping[str, object] = field(default_factory=dict)
     requires: tuple[str, ...] = ("torch",)
 
 
@@ -113,11 +115,14 @@ class Exporter(Description):
         packs: whether the target packs a bundle.
         verify: ``"module:function"``, a function ``(folder) -> str`` that runs the exported folder,
             raises a :class:`~zoo.errors.ZooError` if it is wrong, and says what was run; empty if nothing can be run.
+        checks: ``"module:function"``, a function ``(make) -> Mapping[str, Callable[[], None]]`` of what can be checked,
+            by name, of a model that ``make()`` builds, see :mod:`zoo.testing`; empty if there is nothing.
     """
 
     entry: str
     packs: bool = False
     verify: str = ""
+    checks: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

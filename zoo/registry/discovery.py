@@ -78,7 +78,8 @@ _ENTRY = re.compile(r"[^\d\W]\w*(\.[^\d\W]\w*)*:[^\d\W]\w*(\.[^\d\W]\w*)*")
 _PRINTED = 2000
 #: fields of descriptions that name what is imported, and those that may be empty
 _PARTS = {"entry", "runner", "describe", "verify", "reader", "writer", "fits", "draw", "rounding", "recognises"}
-_OPTIONAL = {"verify", "reader", "writer", "fits", "draw", "rounding", "recognises"}
+_PARTS |= {"checks", "instance"}
+_OPTIONAL = {"verify", "reader", "writer", "fits", "draw", "rounding", "recognises", "checks", "instance"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,14 +241,14 @@ def _fitting(record: PluginRecord, entry_point: metadata.EntryPoint) -> tuple[ob
         told = None if version is None else api.misfit(version, record.distribution)
         if told is None:
             raise
-        raise _Misfit(told, version) from error
+        raise _MisfitError(told, version) from error
     version = api.declared(module)
     if told := api.misfit(version, record.distribution):
-        raise _Misfit(told, version)
+        raise _MisfitError(told, version)
     return module, version
 
 
-class _Misfit(PluginError):
+class _MisfitError(PluginError):
     """A plugin of another version of the plugin API."""
 
     def __init__(self, message: str, version: int | None) -> None:
