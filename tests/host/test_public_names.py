@@ -32,7 +32,7 @@ PUBLIC = {
         "GenerativeModel",
         "Objective",
         "PLUGIN_API",
-    "Part",
+        "Part",
         "Split",
         "Wrapped",
     ),

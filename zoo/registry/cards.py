@@ -81,11 +81,14 @@ class Sampler(Description):
     Attributes:
         entry: ``"module:function"``, a function ``(path, steps, **options) -> StepTable``.
         stochastic: whether it adds fresh noise.
+        denoises: whether it samples the data by their denoiser; False for one that takes D for a sample, as those of
+            consistency models do.
         paper: where it was published.
     """
 
     entry: str
     stochastic: bool = False
+    denoises: bool = True
     paper: str = ""
 
 

@@ -31,7 +31,7 @@ def of_sampler(registry: Registry, item: Item, make: Any) -> Checks:
         "repeatable": lambda: _repeatable(make),
         "stochastic": lambda: _stochastic(make, described.stochastic),
         "one-point": lambda: _one_point(make),
-        "normal-data": lambda: _normal_data(make),
+        "normal-data": lambda: _normal_data(make, described.denoises),
         "refuses": lambda: _refuses(make),
     }
 
@@ -95,8 +95,10 @@ def _one_point(make: Callable[..., StepTable]) -> None:
             )
 
 
-def _normal_data(make: Callable[..., StepTable]) -> None:
+def _normal_data(make: Callable[..., StepTable], denoises: bool) -> None:
     """Normal data, whose denoiser is exact, have their mean and deviation after many steps."""
+    if not denoises:
+        raise NotApplicable("it takes D for a sample, which no denoiser of data gives (denoises=False)")
 
     def denoise(x: Any, alpha: float, sigma: float) -> Any:
         gain = alpha * _DEVIATION**2 / (alpha**2 * _DEVIATION**2 + sigma**2)

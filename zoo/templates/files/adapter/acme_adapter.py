@@ -29,3 +29,8 @@ class AcmeFlow(zoo.Wrapped):
 
     def mended(self):
         return replaced(*symbolic_len(acme_flows))
+
+
+def small():
+    """Arguments of zoo.wrap with a small model, to check."""
+    return {"model": acme_flows.TriangularFlow(3, 2), "context": 2}

@@ -5,7 +5,8 @@ zoo_api = 1
 
 @zoo.hookimpl
 def zoo_architectures():
-    return [zoo.Architecture(name="resampled", family="flow", entry="zoo_rejection.model:Resampled")]
+    entry = "zoo_rejection.model:Resampled"
+    return [zoo.Architecture(name="resampled", family="flow", entry=entry, example={"size": 2})]
 
 
 @zoo.hookimpl
