@@ -57,6 +57,13 @@ class Behaviour:
 
     def __init__(self, make: Make, model: GenerativeModel, inputs: Inputs, programs: Programs) -> None:
         self.make, self.model, self.inputs, self.programs = make, model, inputs, programs
+        self._conditions: dict[int, Any] = {}
+
+    def _condition(self, n: int) -> Any:
+        """Conditions of ``n`` samples, the same whenever they are asked for."""
+        if n not in self._conditions:
+            self._conditions[n] = self.inputs.condition(n)
+        return self._conditions[n]
 
     # -- samples ------------------------------------------------------------------------------------------------------
 
@@ -65,7 +72,7 @@ class Behaviour:
             raise NotApplicable("it only scores")
         steps = {"steps": 3} if self.programs.steps else {}
         with torch.no_grad():
-            return model.sample(n, condition=self.inputs.condition(n), seed=seed, **steps)
+            return model.sample(n, condition=self._condition(n), seed=seed, **steps)
 
     def _data(self, model: GenerativeModel, n: int = _SAMPLES) -> Tensor:
         with torch.no_grad():
@@ -76,7 +83,7 @@ class Behaviour:
             raise NotApplicable("it has no density")
         options: dict[str, Any] = {"steps": 2} if self.programs.log_prob.estimates else {}
         with torch.no_grad():
-            return model.log_prob(x, condition=self.inputs.condition(len(x)), **options)
+            return model.log_prob(x, condition=self._condition(len(x)), **options)
 
     def samples(self) -> None:
         """Samples have the shape of events, are finite, and follow from their seed; log-densities are one each."""
@@ -102,7 +109,7 @@ class Behaviour:
 
     # -- training -----------------------------------------------------------------------------------------------------
 
-    def _toy(self) -> Dataset:
+    def toy(self) -> Dataset:
         """Data of another model of the same class, so that they are valid for it."""
         other = moved(self.make(), 0.3, seed=1)
         if any(not bool(p.isfinite().all()) for p in other.parameters()):  # pragma: no cover - noise is finite
@@ -110,13 +117,13 @@ class Behaviour:
         x = np.array(self._data(other, _TOYS).numpy(), np.float32)
         if not np.isfinite(x).all():
             raise NotApplicable("a model with random weights gives samples that are not finite")
-        split = Split(x, self.inputs.condition(_TOYS))
+        split = Split(x, self._condition(_TOYS))
         return Dataset("toy", split, split, split)
 
     def training(self) -> None:
         """Some steps of Adam decrease the loss on toy data, and all gradients are finite."""
         torch.manual_seed(0)
-        model, data = self.make(), self._toy()
+        model, data = self.make(), self.toy()
         loop.prepare(model, data, seed=0)
         objectives = model.objectives()
         if not any(p.requires_grad for each in objectives for p in each.parameters):
@@ -150,7 +157,7 @@ class Behaviour:
     def saving(self) -> None:
         """A model built anew from the same config, with the saved weights, is the same model."""
         model = self.make()
-        loop.prepare(model, self._toy(), seed=0)  # what it fits must be in its weights, too
+        loop.prepare(model, self.toy(), seed=0)  # what it fits must be in its weights, too
         moved(model)
         again = self.make()
         with tempfile.TemporaryDirectory(prefix="zoo-checks-") as folder:

@@ -21,6 +21,7 @@ from zoo.errors import NotApplicable, ProofError, ZooError
 from zoo.exporting import card_of
 from zoo.models.blaming import told
 from zoo.models.interface import DirectModel, GenerativeModel
+from zoo.training import loop
 from zoo_onnx.behaviour import Behaviour, Make, moved
 from zoo_onnx.density import Conditions, function, log_normal, undone
 from zoo_onnx.export import graph_of, opened_of
@@ -48,9 +49,12 @@ def model_checks(make: Make) -> Mapping[str, Callable[[], None]]:
         ExportError: it cannot be copied, or says of itself what its programs contradict.
     """
     torch.manual_seed(0)
-    checked = _Checked(moved(make()))
+    model = moved(make())
+    # constants are those of some data, and of the weights
+    loop.prepare(model, _behaviour(make, _Checked(model)).toy(), seed=0)
+    checked = _Checked(model)
+    behaviour = _behaviour(make, checked)
     names = [graph.name for graph in checked.plan.programs.graphs]
-    behaviour = Behaviour(make, checked.plan.draft.model, checked.proof.inputs, checked.plan.programs)
     return {
         "samples": behaviour.samples,
         "densities": behaviour.densities,
@@ -68,6 +72,10 @@ def model_checks(make: Make) -> Mapping[str, Callable[[], None]]:
         "parity-sample": checked.parity_of_samples,
         "parity-log-prob": checked.parity_of_densities,
     }
+
+
+def _behaviour(make: Make, checked: _Checked) -> Behaviour:
+    return Behaviour(make, checked.plan.draft.model, checked.proof.inputs, checked.plan.programs)
 
 
 class _Checked:
@@ -93,7 +101,7 @@ class _Checked:
         with told(f"{type(self.plan.draft.model).__name__} fails where it is proven"):
             self.proof.of_itself()[name]()
         if name == "density" and self.proof.density is None:
-            raise NotApplicable("no density is stated that one call computes")
+            raise NotApplicable("samples are not drawn, or densities not computed, in one call; see mass")
 
     @property
     def _exact(self) -> GenerativeModel:

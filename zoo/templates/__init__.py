@@ -95,7 +95,7 @@ TEMPLATES = {
 
 @dataclass(frozen=True)
 class Naming:
-    """The names of a new package: ``zoo-rings`` is the distribution, ``zoo_rings`` the module, ``rings`` what it brings.
+    """The names of a new package: the distribution ``zoo-rings``, the module ``zoo_rings``, ``rings`` in it.
 
     Raises:
         UsageError: a name that a package, a module or a plugin cannot have.

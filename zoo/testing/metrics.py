@@ -70,6 +70,8 @@ def _values(found: Metrics) -> dict[str, object]:
 
 def _without_samples(found: Metrics) -> None:
     """Without samples it gives what needs none, and does not fail: ``evaluation.drawn`` is None then."""
+    if not found:
+        raise NotApplicable("it measures samples alone")
     _tables(found)
 
 

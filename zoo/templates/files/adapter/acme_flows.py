@@ -1,5 +1,7 @@
 """A library that genzoo does not know: one flow, written as people write them."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -17,12 +19,12 @@ class TriangularFlow(nn.Module):
         return torch.tril(self.lower, -1) + torch.diag(self.lower.diagonal().exp())
 
     def _shift(self, x, c):
-        return self.shift(torch.zeros(len(x), 1, dtype=x.dtype) if c is None else c)
+        return self.shift(x.new_zeros(len(x), 1) if c is None else c)
 
     def generate(self, z, c=None):
         return z @ self._matrix().T + self._shift(z, c)
 
     def log_likelihood(self, x, c=None):
         z = torch.linalg.solve_triangular(self._matrix(), (x - self._shift(x, c)).T, upper=False).T
-        volume = torch.zeros(len(x), dtype=x.dtype) - self.lower.diagonal().sum()
-        return volume - z.abs().sum(1) - self.size * torch.log(torch.tensor(2.0, dtype=x.dtype))
+        volume = x.new_zeros(len(x)) - self.lower.diagonal().sum()
+        return volume - z.abs().sum(1) - self.size * math.log(2.0)

@@ -40,8 +40,15 @@ class Resampled(zoo.DirectModel):
     def log_density(self, x, condition=None):
         return self.truncated(x, self.mean_acceptance)
 
+    def prepare(self, x, condition=None):
+        with torch.no_grad():
+            self.mean_acceptance.copy_(self.some_acceptance(100_000))
+
+    def some_acceptance(self, n):
+        return self.accept(self.inverse(torch.randn(n, *self.event_shape).to(self.mean))).mean()
+
     def loss(self, x, *, condition=None):
-        z = self.accept(self.inverse(torch.randn(1024, *self.event_shape, device=x.device))).mean()
+        z = self.some_acceptance(1024)
         with torch.no_grad():
             self.mean_acceptance.lerp_(z, 0.05)
         return -self.truncated(x, z).mean()
