@@ -128,7 +128,7 @@ class Behaviour:
         objectives = model.objectives()
         if not any(p.requires_grad for each in objectives for p in each.parameters):
             raise NotApplicable("it has no parameters to train")
-        before = self._loss(model, data)
+        before, likely = self._loss(model, data), self._likely(model, data)
         model.train()
         optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=_RATE)
         for step in range(_STEPS):
@@ -148,6 +148,21 @@ class Behaviour:
                 f"{after:.5g} after them, not less",
                 hint="Is the sign of the loss right, and does it depend on all parameters?",
             )
+
+        now = self._likely(model, data)
+        if len(objectives) == 1 and likely is not None and now is not None and not now > likely:
+            raise CheckError(
+                f"the loss falls, and the mean log_prob of the toy data it is trained on does not rise: it was "
+                f"{likely:.5g} nats and is {now:.5g}",
+                hint="The loss of a model with a density is -log_prob, or a bound: is its sign right?",
+            )
+
+    def _likely(self, model: GenerativeModel, data: Dataset) -> float | None:
+        """The mean log-density of the data; None if no single call computes it exactly."""
+        if self.programs.log_prob is None or not self.programs.log_prob.scores or model.density != "exact":
+            return None
+        x, _ = loop.batch(data, data.train, np.arange(_TOYS), model)
+        return float(self._scored(model.eval(), x).mean())
 
     def _loss(self, model: GenerativeModel, data: Dataset) -> float:
         return float(np.mean([loop.evaluate(model, data, data.train, seed=seed) for seed in range(_DRAWS)]))

@@ -128,10 +128,10 @@ def run(table: StepTable, n: int, denoise: Callable[[Any, float, float], Any]) -
 
 def _refuses(make: Callable[..., StepTable]) -> None:
     """Steps that make no sense are refused before anything runs."""
-    path = _paths()[0]
+    name = _each(make)[0][0].partition(" ")[0]
     for steps in (0, -1):
         try:
-            make(path, steps)
+            make(path_from(name), steps)
         except UsageError:
             continue
         raise CheckError(f"{steps} steps are not refused, where a zoo.UsageError was expected")
