@@ -102,10 +102,10 @@ class Behaviour:
 
     def densities(self) -> None:
         """Log-densities are one for each datum, and finite at samples."""
-        given = self._scored(self.model, self._data(self.model))
-        _equal("the shape of log_prob of five samples", tuple(given.shape), (_SAMPLES,))
-        if not bool(given.isfinite().all()):
-            raise CheckError(f"log_prob of the model's own samples is {given.tolist()}, not finite")
+        scored = self._scored(self.model, self._data(self.model))
+        _equal("the shape of log_prob of five samples", tuple(scored.shape), (_SAMPLES,))
+        if not bool(scored.isfinite().all()):
+            raise CheckError(f"log_prob of the model's own samples is {scored.tolist()}, not finite")
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -181,10 +181,10 @@ class Behaviour:
             weights.load_into(again, weights.read(path), source=path)
         again.eval()
         x = self._data(model)
-        found = {"samples": (self._data(again), x)}
+        pairs = {"samples": (self._data(again), x)}
         if self.programs.log_prob is not None:
-            found["log-densities"] = self._scored(again, x), self._scored(model, x)
-        for what, (after, before) in found.items():
+            pairs["log-densities"] = self._scored(again, x), self._scored(model, x)
+        for what, (after, before) in pairs.items():
             if not torch.equal(after, before):
                 raise CheckError(
                     f"{what} differ by {_apart(after, before):.3g} after saving and loading the weights",
@@ -233,9 +233,9 @@ class Behaviour:
                 # a value that a device without memory cannot tell is no fault
 
 
-def _equal(what: str, given: object, expected: object) -> None:
-    if given != expected:
-        raise CheckError(f"{what} is {given}, where {expected} was expected")
+def _equal(what: str, actual: object, expected: object) -> None:
+    if actual != expected:
+        raise CheckError(f"{what} is {actual}, where {expected} was expected")
 
 
 def _near(what: str, a: Tensor, b: Tensor) -> None:

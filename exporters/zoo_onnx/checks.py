@@ -138,13 +138,13 @@ class _Checked:
         with torch.no_grad():
             expected = log_normal(z) - torch.linalg.slogdet(torch.stack(rows))[1]
             x = draw(z, conditions)
-            given = score(x, conditions)
+            scored = score(x, conditions)
             allowed = _TOLERANCE * (z[0].numel() + expected.abs()) + 10 * model.density_error(x)
-        worst = int(((given - expected).abs() - allowed).nan_to_num(math.inf).argmax())
-        if not bool((given - expected).abs()[worst] <= allowed[worst]):
+        worst = int(((scored - expected).abs() - allowed).nan_to_num(math.inf).argmax())
+        if not bool((scored - expected).abs()[worst] <= allowed[worst]):
             raise ProofError(
-                f"log_prob gives {float(given[worst]):.6g} nats at a sample, and the Jacobian of sampling by automatic "
-                f"differentiation {float(expected[worst]):.6g}",
+                f"log_prob gives {float(scored[worst]):.6g} nats at a sample, and the Jacobian of sampling by "
+                f"automatic differentiation {float(expected[worst]):.6g}",
                 hint="Compare log_density(x) with log N(z) - log |det ∂x/∂z| at x = inverse(z).",
             )
 
@@ -184,8 +184,8 @@ class _Checked:
             cell = math.prod(float(axis[1] - axis[0]) for axis in axes)
             total = 0.0
             for part in grid.split(50_000):
-                given = {name: each.expand(len(part), *each.shape[1:]) for name, each in conditions.items()}
-                total += float(score(part, given).exp().sum()) * cell
+                repeated = {name: each.expand(len(part), *each.shape[1:]) for name, each in conditions.items()}
+                total += float(score(part, repeated).exp().sum()) * cell
         return total
 
     def _one_condition(self) -> object:
@@ -255,13 +255,13 @@ class _Checked:
     @cached_property
     def _graphs(self) -> dict[str, ir.Model | ZooError]:
         """Each graph, traced or written, or why it cannot be."""
-        found: dict[str, ir.Model | ZooError] = {}
+        graphs: dict[str, ir.Model | ZooError] = {}
         for graph in self.plan.programs.graphs:
             try:
-                found[graph.name] = graph_of(self.plan, graph)
+                graphs[graph.name] = graph_of(self.plan, graph)
             except ZooError as error:
-                found[graph.name] = error
-        return found
+                graphs[graph.name] = error
+        return graphs
 
     def symbolic_batch(self, name: str) -> None:
         """A graph is traced, and its batch stays symbolic."""

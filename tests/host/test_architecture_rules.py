@@ -17,7 +17,8 @@ from zoo import paths, samplers
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SOURCE_ROOTS = ("plugins", "exporters")
-HOST = sorted((ROOT / "zoo").rglob("*.py"))
+#: without the packages that `zoo new` copies, which are plugins
+HOST = [path for path in sorted((ROOT / "zoo").rglob("*.py")) if "files" not in path.relative_to(ROOT).parts[:-1]]
 BUILT_IN = sorted(path for root in SOURCE_ROOTS for path in (ROOT / root).rglob("*.py"))
 #: all but the programs that exporters copy, which run by themselves
 IMPORTED = [path for path in (*HOST, *BUILT_IN) if "files" not in path.relative_to(ROOT).parts]
@@ -28,6 +29,7 @@ TENSORS = {
     *("zoo/models/derivatives.py", "zoo/noise_torch.py", "zoo/models/loops.py", "zoo/models/mending.py"),
     *("plugins/zoo_nflows/shared.py", "zoo/models/wrapped.py"),
     *("zoo/training/loop.py", "zoo/training/checkpoint.py", "zoo/training/pairing.py"),
+    "zoo/testing/toys.py",
     *("zoo/metrics/density.py", "zoo/metrics/agreement.py", "zoo/metrics/classifiers.py"),
 }
 

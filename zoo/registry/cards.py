@@ -81,8 +81,7 @@ class Sampler(Description):
     Attributes:
         entry: ``"module:function"``, a function ``(path, steps, **options) -> StepTable``.
         stochastic: whether it adds fresh noise.
-        denoises: whether it samples the data by their denoiser; False for one that takes D for a sample, as those of
-            consistency models do.
+        denoises: whether D is the mean of the data; False for a sampler that takes it for a sample (consistency).
         paper: where it was published.
     """
 
@@ -116,10 +115,8 @@ class Exporter(Description):
             a folder; for a target that packs, a function ``(bundle, folder, **options) -> None`` that gets an
             opened bundle, which is already in ``folder/bundle``, and adds the code that runs it, without PyTorch.
         packs: whether the target packs a bundle.
-        verify: ``"module:function"``, a function ``(folder) -> str`` that runs the exported folder,
-            raises a :class:`~zoo.errors.ZooError` if it is wrong, and says what was run; empty if nothing can be run.
-        checks: ``"module:function"``, a function ``(make) -> Mapping[str, Callable[[], None]]`` of what can be checked,
-            by name, of a model that ``make()`` builds, see :mod:`zoo.testing`; empty if there is nothing.
+        verify: ``"module:function"``, a function ``(folder) -> str`` that says what it ran, or raises a ``ZooError``.
+        checks: ``"module:function"``, a function of ``make`` that gives checks of the model ``make()``, by name.
     """
 
     entry: str

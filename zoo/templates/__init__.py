@@ -101,19 +101,19 @@ class Naming:
         UsageError: a name that a package, a module or a plugin cannot have.
     """
 
-    given: str
+    called: str
 
     def __post_init__(self) -> None:
         """Refuse a name that cannot be one."""
-        if not _NAME.fullmatch(self.given) or keyword.iskeyword(self.name):
+        if not _NAME.fullmatch(self.called) or keyword.iskeyword(self.name):
             raise UsageError(
-                f"{self.given!r} is not a name for a plugin: use lower-case words joined by hyphens, such as two-rings"
+                f"{self.called!r} is not a name for a plugin: use lower-case words joined by hyphens, such as two-rings"
             )
 
     @property
     def name(self) -> str:
         """Of the plugin, and of what it brings."""
-        return self.given.removeprefix(_PREFIX)
+        return self.called.removeprefix(_PREFIX)
 
     @property
     def distribution(self) -> str:
@@ -126,11 +126,11 @@ class Naming:
         return self.distribution.replace("-", "_")
 
 
-def new(given: str, kind: str, folder: Path | None = None) -> Path:
+def new(name: str, kind: str, folder: Path | None = None) -> Path:
     """Write a package.
 
     Args:
-        given: the name, with or without ``zoo-`` in front.
+        name: with or without ``zoo-`` in front.
         kind: a key of :data:`TEMPLATES`.
         folder: where; None for a folder named as the distribution, here.
 
@@ -143,7 +143,7 @@ def new(given: str, kind: str, folder: Path | None = None) -> Path:
     """
     if kind not in TEMPLATES:
         raise UnknownNameError("kind of plugin", kind, TEMPLATES)
-    naming = Naming(given)
+    naming = Naming(name)
     folder = folder or Path(naming.distribution)
     check_free(folder, replace=False)
     with atomic_folder(folder) as temporary:
@@ -157,10 +157,10 @@ def new(given: str, kind: str, folder: Path | None = None) -> Path:
 def written(naming: Naming, kind: str) -> Iterator[tuple[PurePosixPath, str]]:
     """The files of a new package: each path in its folder, and the text."""
     template = TEMPLATES[kind]
-    made = {word: new.format(name=naming.name, module=naming.module) for word, new in template.words.items()}
+    others = {word: text.format(name=naming.name, module=naming.module) for word, text in template.words.items()}
     modules = {f"zoo-{template.name}": naming.distribution, f"zoo_{template.name}": naming.module}
-    modules |= {word: new for word, new in made.items() if "_" in word}
-    things = {template.name: naming.name, **{word: new for word, new in made.items() if "_" not in word}}
+    modules |= {word: new for word, new in others.items() if "_" in word}
+    things = {template.name: naming.name, **{word: new for word, new in others.items() if "_" not in word}}
     # in code only what is registered by the name, which stands between quotes, and not a function named alike
     quoted = {f'"{word}"': f'"{new}"' for word, new in things.items()}
     for path, text in _files(FILES / kind):

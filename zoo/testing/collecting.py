@@ -46,12 +46,12 @@ def checks(
     """
     registry = registry or installed()
     mine = _records(registry, plugin)
-    found = []
+    collected = []
     for kind in KINDS:
         for item in registry.items(kind):
             if item.plugin in mine:
-                found += _of(registry, _exemplified(item, examples or {}))
-    return found
+                collected += _of(registry, _exemplified(item, examples or {}))
+    return collected
 
 
 def _records(registry: Registry, plugin: str) -> list[PluginRecord]:
@@ -91,13 +91,13 @@ def _of(registry: Registry, item: Item) -> list[PluginCheck]:
     except Exception:  # told by the check itself
         return [loads]
     make = BY_KIND.get(item.kind)
-    found: Checks = {"behaves": partial(_not_run, f"there are no checks of a {item.kind} beyond its import")}
+    collected: Checks = {"behaves": partial(_not_run, f"there are no checks of a {item.kind} beyond its import")}
     if make is not None:
         try:
-            found = make(registry, item, subject)
+            collected = make(registry, item, subject)
         except Exception as error:
-            found = {"builds": partial(_raise, error)}
-    others = [PluginCheck(item.kind, described.name, what, work, subject) for what, work in found.items()]
+            collected = {"builds": partial(_raise, error)}
+    others = [PluginCheck(item.kind, described.name, what, work, subject) for what, work in collected.items()]
     return [loads, *others]
 
 
@@ -131,12 +131,12 @@ def check_plugin(
     Raises:
         UnknownNameError, PluginError: as :func:`checks`. Checks that fail are in the report.
     """
-    found = checks(plugin, registry=registry, examples=examples)
+    collected = checks(plugin, registry=registry, examples=examples)
     outcomes = []
-    for i, check in enumerate(found):
+    for i, check in enumerate(collected):
         outcomes.append(Outcome.of(check))
         if progress is not None:
-            progress(i + 1, len(found))
+            progress(i + 1, len(collected))
     return Report(outcomes)
 
 
@@ -147,9 +147,9 @@ def check_model(make: Callable[[], GenerativeModel]) -> Report:
         make: builds it with fresh weights, a new one each time.
     """
     subject = type(make())
-    found = models.of_model(installed(), make)
+    collected = models.of_model(installed(), make)
     return Report(
-        [Outcome.of(PluginCheck("model", subject.__name__, what, work, subject)) for what, work in found.items()]
+        [Outcome.of(PluginCheck("model", subject.__name__, what, work, subject)) for what, work in collected.items()]
     )
 
 
@@ -162,5 +162,5 @@ def parametrize_with_checks(plugin: str, **options: Any) -> Any:
     """
     import pytest
 
-    found = checks(plugin, **options)
-    return pytest.mark.parametrize("check", [skipping(each) for each in found], ids=list(ids(found)))
+    collected = checks(plugin, **options)
+    return pytest.mark.parametrize("check", [skipping(each) for each in collected], ids=list(ids(collected)))

@@ -65,10 +65,10 @@ def _splits(data: Dataset) -> None:
     classes = data.train.condition
     if data.labels and isinstance(classes, np.ndarray) and classes.dtype.kind in "iu":
         for name, split in _named(data).items():
-            given = np.asarray(split.condition)
-            if given.min() < 0 or given.max() >= len(data.labels):
+            numbers = np.asarray(split.condition)
+            if numbers.min() < 0 or numbers.max() >= len(data.labels):
                 raise CheckError(
-                    f"classes of the {name} split are {given.min()} to {given.max()}, of {len(data.labels)} labels"
+                    f"classes of the {name} split are {numbers.min()} to {numbers.max()}, of {len(data.labels)} labels"
                 )
 
 

@@ -40,10 +40,10 @@ def evaluation(**settings: Any) -> Evaluation:
     return Evaluation(model=load(toys.bundle(), "cpu"), data=toys.data(), **{"samples": _SAMPLES, **settings})
 
 
-def _tables(found: Metrics) -> None:
-    if not found:
+def _tables(measured: Metrics) -> None:
+    if not measured:
         raise NotApplicable("it does not apply to two normal numbers")
-    for name, table in found.items():
+    for name, table in measured.items():
         value = float(cast(float, table["value"]))
         if not math.isfinite(value):
             raise CheckError(f"the value of {name} is {value}, not a finite number")
@@ -64,23 +64,23 @@ def _repeatable(one: Metrics, two: Metrics) -> None:
         )
 
 
-def _values(found: Metrics) -> dict[str, object]:
-    return {name: table["value"] for name, table in found.items()}
+def _values(measured: Metrics) -> dict[str, object]:
+    return {name: table["value"] for name, table in measured.items()}
 
 
-def _without_samples(found: Metrics) -> None:
+def _without_samples(measured: Metrics) -> None:
     """Without samples it gives what needs none, and does not fail: ``evaluation.drawn`` is None then."""
-    if not found:
+    if not measured:
         raise NotApplicable("it measures samples alone")
-    _tables(found)
+    _tables(measured)
 
 
 def _changes_nothing(registry: Registry, metric: Metric) -> None:
-    given = evaluation()
-    assert given.drawn is not None
-    before = given.data.test.x.copy(), given.drawn.x.copy()
-    measure(registry, metric, given)
-    for what, old, new in (("data", before[0], given.data.test.x), ("samples", before[1], given.drawn.x)):
+    toy = evaluation()
+    assert toy.drawn is not None
+    before = toy.data.test.x.copy(), toy.drawn.x.copy()
+    measure(registry, metric, toy)
+    for what, old, new in (("data", before[0], toy.data.test.x), ("samples", before[1], toy.drawn.x)):
         if not np.array_equal(old, new):
             raise CheckError(
                 f"it changes the {what} that other metrics measure",

@@ -79,15 +79,15 @@ def of_adapter(registry: Registry, item: Item, subject: Any) -> Checks:
 
 def of_model(registry: Registry, make: Callable[[], GenerativeModel]) -> Checks:
     """What every exporter that is installed can check of a model."""
-    found: Checks = {}
+    checks: Checks = {}
     for item in registry.items("exporter"):
         if not getattr(item.description, "checks", ""):
             continue
         if told := lacking(item.description.requires):
-            found[item.description.name] = lambda told=told: _not_run(NotApplicable(told))  # type: ignore[misc]
+            checks[item.description.name] = lambda told=told: _not_run(NotApplicable(told))  # type: ignore[misc]
         else:
-            found |= registry.load_entry(item.description, "checks")(make)
-    return found
+            checks |= registry.load_entry(item.description, "checks")(make)
+    return checks
 
 
 def _not_run(told: NotApplicable) -> None:

@@ -45,10 +45,10 @@ def of_program(registry: Registry, item: Item, subject: Any) -> Checks:
 
 
 def _programs(registry: Registry, item: Item) -> list[object]:
-    found: list[object] = []
+    programs_of_plugin: list[object] = []
     for each in registry.items("architecture"):
         described = each.description
         if each.plugin == item.plugin and isinstance(described, Architecture):
             programs = building.build(registry, described.name, described.example).programs()
-            found += [programs.sample, programs.log_prob]
-    return found
+            programs_of_plugin += [programs.sample, programs.log_prob]
+    return programs_of_plugin

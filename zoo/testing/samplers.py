@@ -47,17 +47,17 @@ def _each(make: Callable[..., StepTable], steps: tuple[int, ...] = _STEPS) -> li
         NotApplicable: it takes none of these paths.
         UsageError: it takes a path for some numbers of steps alone.
     """
-    found, refused = [], ""
+    accepted, refused = [], ""
     for path in _paths():
         try:
             tables = [(f"{path.name} in {n} steps", make(path, n)) for n in steps]
         except UsageError as error:  # as a solver of another kind of path may
             refused = str(error)
         else:
-            found += tables
-    if not found:
+            accepted += tables
+    if not accepted:
         raise NotApplicable(f"it takes none of the paths {', '.join(PATHS)}: {refused}")
-    return found
+    return accepted
 
 
 def _tables(make: Callable[..., StepTable]) -> None:
@@ -106,10 +106,10 @@ def _normal_data(make: Callable[..., StepTable], denoises: bool) -> None:
 
     for where, table in _each(make, (_MANY,)):
         x = run(table, _DRAWS, denoise)
-        for what, given, expected in (("mean", x.mean(), _MEAN), ("deviation", x.std(), _DEVIATION)):
-            if not abs(given - expected) <= _ERROR:
+        for what, measured, expected in (("mean", x.mean(), _MEAN), ("deviation", x.std(), _DEVIATION)):
+            if not abs(measured - expected) <= _ERROR:
                 raise CheckError(
-                    f"for {where}, normal data with a {what} of {expected} are sampled with a {what} of {given:.3g}",
+                    f"for {where}, normal data with a {what} of {expected} are sampled with a {what} of {measured:.3g}",
                     hint="Is the noise of each point that of its path: x = alpha·data + sigma·noise?",
                 )
 
