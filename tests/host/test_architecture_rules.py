@@ -342,14 +342,15 @@ def test_the_wheel_holds_zoo_and_the_plugins_and_nothing_else(tmp_path):
     assert expected <= set(files)
     typed = {f"{package}/py.typed" for package in {"zoo", *packages}}
     assert typed <= set(files)
-    # what else there is are schemas of files and operators, what targets copy, and the pretrained models: folders with
-    # a card and a bundle
+    # what else there is are schemas of files and operators, what targets and `zoo new` copy, and the pretrained models:
+    # folders with a card and a bundle
     others = set(files) - expected - typed - {file for file in files if file.startswith("genzoo-")}
     schemas = {name(path) for folder in ("schema", "bundle/scan") for path in (ROOT / "zoo" / folder).glob("*.json")}
     assert schemas <= others
     copied = {
-        path.relative_to(ROOT / "exporters").as_posix()
-        for path in (ROOT / "exporters").glob("*/files/**/*")
+        path.relative_to(folder).as_posix()
+        for folder, pattern in ((ROOT / "exporters", "*/files/**/*"), (ROOT, "zoo/*/files/**/*"))
+        for path in folder.glob(pattern)
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert copied <= set(files)
