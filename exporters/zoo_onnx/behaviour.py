@@ -138,7 +138,7 @@ class Behaviour:
                     optimizer.zero_grad()
                     loss = objective.loss(x, condition=condition)
                     _check_loss(loss, objective.name, step)
-                    loss.backward(inputs=[p for p in objective.parameters if p.requires_grad])
+                    loss.backward(inputs=[p for p in objective.parameters if p.requires_grad])  # type: ignore[no-untyped-call]
                     _check_gradients(model, step)
                     optimizer.step()
         after = self._loss(model, data)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 import torch
@@ -134,7 +135,7 @@ class _Checked:
             def one(flat: Tensor, mine: Conditions = mine) -> Tensor:
                 return draw(flat.reshape(1, *model.event_shape), mine).flatten()
 
-            rows.append(torch.autograd.functional.jacobian(one, z[i].flatten()))
+            rows.append(torch.func.jacrev(one)(z[i].flatten()))
         with torch.no_grad():
             expected = log_normal(z) - torch.linalg.slogdet(torch.stack(rows))[1]
             x = draw(z, conditions)
@@ -183,12 +184,12 @@ class _Checked:
             grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, *self._exact.event_shape)
             cell = math.prod(float(axis[1] - axis[0]) for axis in axes)
             total = 0.0
-            for part in grid.split(50_000):
+            for part in torch.split(grid, 50_000):
                 repeated = {name: each.expand(len(part), *each.shape[1:]) for name, each in conditions.items()}
                 total += float(score(part, repeated).exp().sum()) * cell
         return total
 
-    def _one_condition(self) -> object:
+    def _one_condition(self) -> Any:
         values = self.proof.inputs.condition(1)
         if values is None or self._exact.takes_parts:
             return values
@@ -233,12 +234,13 @@ class _Checked:
         generator = torch.Generator().manual_seed(0)
         direction = torch.randn(inputs[first].shape, generator=generator, dtype=torch.float64)
         try:
-            value, forward = torch.func.jvp(apply, (inputs[first],), (direction,))
+            derivative: Any = torch.func.jvp(apply, (inputs[first],), (direction,))
         except (RuntimeError, NotImplementedError) as error:
             raise ProofError(
                 f"graph {graph.name} has no forward-mode derivative: {str(error).splitlines()[0]}",
                 hint="Likelihoods of diffusions take one; avoid in-place operations and custom autograd functions.",
             ) from error
+        value, forward = derivative
         other = torch.randn(value.shape, generator=generator, dtype=torch.float64)
         point = inputs[first].clone().requires_grad_()
         (backward,) = torch.autograd.grad((apply(point) * other).sum(), point)

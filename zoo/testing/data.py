@@ -72,7 +72,7 @@ def _splits(data: Dataset) -> None:
                 )
 
 
-def _kind(condition: object) -> str:
+def _kind(condition: Any) -> str:
     if isinstance(condition, Mapping):
         return f"parts {', '.join(sorted(condition))}"
     return "none" if condition is None else f"of shape {np.shape(condition)[1:]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from typing import Any, cast
 
@@ -24,7 +23,8 @@ def of_program(registry: Registry, item: Item, subject: Any) -> Checks:
         runner = registry.load_entry(described, "runner")
         if not (inspect.isclass(subject) and issubclass(subject, Program)):
             raise CheckError(f"{described.entry} is not a zoo.programs.Program")
-        if not dataclasses.is_dataclass(subject) or not subject.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        parameters: Any = getattr(subject, "__dataclass_params__", None)
+        if parameters is None or not parameters.frozen:
             raise CheckError(f"{described.entry} is not a frozen dataclass, whose fields a manifest can store")
         if getattr(subject, "kind", None) != described.name:
             raise CheckError(
