@@ -8,7 +8,9 @@ whole proof instead (:mod:`zoo_onnx.export`). Each raises a :class:`~zoo.errors.
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -284,9 +286,10 @@ class _Checked:
         failed = [each for each in self._graphs.values() if isinstance(each, ZooError)]
         if failed:
             return failed[0]
-        self._folder = tempfile.TemporaryDirectory(prefix="zoo-checks-")
+        folder = Path(tempfile.mkdtemp(prefix="zoo-checks-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         graphs = [each for each in self._graphs.values() if isinstance(each, ir.Model)]
-        return self.proof.of(opened_of(self.plan, graphs, Path(self._folder.name)))
+        return self.proof.of(opened_of(self.plan, graphs, folder))
 
     def _bundled(self) -> Proof:
         if isinstance(self._proof_of_bundle, ZooError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import math
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -38,14 +40,11 @@ class Normal(DirectModel):
 
 
 @cache
-def _kept() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="zoo-testing-")
-
-
-@cache
 def bundle() -> Path:
     """The folder of a bundle of :class:`Normal`, written once a process and deleted at its end."""
-    return export(Normal(), Path(_kept().name) / "normal.bundle")
+    folder = Path(tempfile.mkdtemp(prefix="zoo-testing-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return export(Normal(), folder / "normal.bundle")
 
 
 def data() -> Dataset:
