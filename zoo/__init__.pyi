@@ -34,6 +34,7 @@ from zoo.parts import Part as Part
 from zoo.registry import Registry as Registry
 from zoo.registry import installed as installed
 from zoo.registry.adapters import Adapter as Adapter
+from zoo.registry.api import PLUGIN_API as PLUGIN_API
 from zoo.registry.cards import Architecture as Architecture
 from zoo.registry.cards import Check as Check
 from zoo.registry.cards import Command as Command

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zoo.errors import ZooError
 from zoo.registry import Registry
+from zoo.registry.api import PLUGIN_API
 from zoo.registry.cards import Check, Finding
 from zoo.registry.discovery import HOME, last_line, normalised
 
@@ -163,7 +164,10 @@ def duplicates(names: Iterable[str]) -> Iterator[Finding]:
 def plugins(registry: Registry) -> Iterator[Finding]:
     """Plugins that failed, and conflicting names."""
     fine = sum(p.status == "ok" for p in registry.plugins)
-    yield Finding(level="ok", message=f"{fine} of {len(registry.plugins)} plugins are loaded")
+    yield Finding(
+        level="ok",
+        message=f"{fine} of {len(registry.plugins)} plugins are loaded; version {PLUGIN_API} of the plugin API",
+    )
     for plugin in registry.plugins:
         uninstall = "" if plugin.builtin else f", or pip uninstall {plugin.distribution}"
         if plugin.status == "failed":

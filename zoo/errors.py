@@ -16,7 +16,9 @@
     │   ├── ProviderError         the requested execution provider is not the one in use
     │   └── DeviceMemoryError     a batch does not fit into the memory of its device
     ├── ExportError               a model that the target cannot express
-    └── ProofError                exported graphs do not equal the model (exit code 3)
+    ├── ProofError                exported graphs do not equal the model (exit code 3)
+    ├── CheckError              a plugin does not keep what its hook promises (exit code 3)
+    └── NotApplicable             a check that there is nothing for, with the reason
 
 Each has a message of one sentence that says what was wrong, and optionally a ``hint``: what to do
 next. The command line prints both and exits with ``exit_code``.
@@ -130,3 +132,13 @@ class ProofError(ZooError):
     """The exported graphs do not equal the model within the stated tolerance."""
 
     exit_code = 3
+
+
+class CheckError(ZooError):
+    """Something of a plugin is not as its hook promises (:mod:`zoo.testing`)."""
+
+    exit_code = 3
+
+
+class NotApplicable(ZooError):  # noqa: N818 - nothing is wrong
+    """A check does not apply; the message says why."""

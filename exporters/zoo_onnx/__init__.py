@@ -16,6 +16,7 @@ def zoo_exporters() -> Iterable[zoo.Exporter]:
             summary="A bundle: ONNX graphs, one weights file, and the proof that they equal the model.",
             entry="zoo_onnx.export:export",
             verify="zoo_onnx.export:verify",
+            checks="zoo_onnx.checks:model_checks",
             requires=("torch", "onnx", "onnxscript", "onnxruntime"),
         )
     ]

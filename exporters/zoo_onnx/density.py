@@ -114,12 +114,12 @@ def check_density(
     if programs.log_prob is None or not programs.log_prob.scores:
         return None
     if programs.sample is None:
-        return _of_examples(model, _function(graphs[programs.log_prob.graph], None), condition)
+        return _of_examples(model, function(graphs[programs.log_prob.graph], None), condition)
     noises = programs.sample.noises(graphs)
     if not noises:
         return None
     draw = _sampler(graphs[programs.sample.graph], noises)
-    score = _function(graphs[programs.log_prob.graph], None)
+    score = function(graphs[programs.log_prob.graph], None)
     conditions = _in_float64(condition)
     size, drawn = math.prod(model.event_shape), sum(math.prod(each.shape) for each in noises)
     with torch.no_grad():
@@ -128,10 +128,10 @@ def check_density(
         if drawn != size or programs.sample.noise_port is None or model.density != "exact":
             exact = model.density == "exact" and (drawn > size or programs.sample.noise_port is None)
             return _mass(draw, score, conditions, exact=exact, support=getattr(model, "support", None))
-        one = _function(graphs[programs.sample.graph], programs.sample.noise_port)
+        one = function(graphs[programs.sample.graph], programs.sample.noise_port)
         if size > EXACT_SIZE:
             z = torch.from_numpy(noise.normal(_SEED, 1, model.event_shape)).double()
-            return _undone(model, z, _some(conditions, slice(1)), slack=0.0)
+            return undone(model, z, _some(conditions, slice(1)), slack=0.0)
         return _by_jacobian(model, one, score, noises[0].shape, conditions)
 
 
@@ -152,7 +152,7 @@ def _by_jacobian(
             "so several noises give the same sample",
             hint="Let inverse be increasing in each number of noise, or declare density = 'none'.",
         )
-    base = _log_normal(z)
+    base = log_normal(z)
     size, allowed = math.prod(shape), torch.zeros_like(scored)
     if bool(((scored - base + volumes).abs() > TOLERANCE).any()):
         _, others = _log_dets(draw, z, conditions, steps[1])
@@ -161,11 +161,11 @@ def _by_jacobian(
         )
     finding = _compared(scored, base, volumes, allowed=allowed, size=size)
     # a model that integrates an equation comes back as exactly as its steps let it
-    _undone(model, z, conditions, slack=float(model.density_error(x, _received(model, conditions)).max()))
+    undone(model, z, conditions, slack=float(model.density_error(x, _received(model, conditions)).max()))
     return finding
 
 
-def _undone(model: GenerativeModel, z: Tensor, condition: Conditions, *, slack: float) -> Finding | None:
+def undone(model: GenerativeModel, z: Tensor, condition: Conditions, *, slack: float) -> Finding | None:
     """Whether ``to_noise`` inverts ``to_data``, determinants included, for a model that has both.
 
     Args:
@@ -396,7 +396,8 @@ def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:
     return draws_around(centres, spread, kernels, _SEED)
 
 
-def _log_normal(z: Tensor) -> Tensor:
+def log_normal(z: Tensor) -> Tensor:
+    """Log-densities ``[n]`` of standard normal noise ``[n, ...]``."""
     return log_normals(z.flatten(1))
 
 
@@ -433,7 +434,7 @@ def _sampler(graph: Graph, noises: Sequence[Noise]) -> Draw:
     return draw
 
 
-def _function(graph: Graph, noise_port: str | None) -> Call:
+def function(graph: Graph, noise_port: str | None) -> Call:
     """A graph that takes one array and possibly a condition, as a function."""
     names = [port.name for port in graph.inputs]
 

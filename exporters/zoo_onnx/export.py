@@ -135,17 +135,19 @@ def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
     """The graphs, with their weights in the format of the plan."""
     traced = []
     for graph in plan.programs.graphs:
-        if (way := plan.ways[graph.name]) is None:
-            stages.begin(f"tracing graph {graph.name}")
-            traced.append(_traced(graph, plan.opset))
-        else:
-            stages.begin(f"writing graph {graph.name}")
-            traced.append(write(graph, way, plan.opset))
+        stages.begin(f"{'tracing' if plan.ways[graph.name] is None else 'writing'} graph {graph.name}")
+        traced.append(graph_of(plan, graph))
     if plan.precision is not None:
         format = plan.precision.format
         if not sum(store(each, format) for each in traced):
             raise UsageError(f"{plan.draft.card.name} has no weights to store in {format.name}")
     return traced
+
+
+def graph_of(plan: Plan, graph: Graph) -> ir.Model:
+    """A graph of a plan, traced or written."""
+    way = plan.ways[graph.name]
+    return _traced(graph, plan.opset) if way is None else write(graph, way, plan.opset)
 
 
 def _traced(graph: Graph, opset: int) -> ir.Model:
@@ -161,6 +163,11 @@ def _write(plan: Plan, graphs: Sequence[ir.Model], folder: Path, stages: _Stages
     """Write copies of the graphs, since the written ones point into the weights file afterwards."""
     stages.begin("writing")
     return _Written(folder, plan.draft.write([each.clone() for each in graphs], folder))
+
+
+def opened_of(plan: Plan, graphs: Sequence[ir.Model], folder: Path) -> BundledModel:
+    """The bundle of a plan's graphs, written into an empty folder as far as it can be run, and opened."""
+    return _write(plan, graphs, folder, _Stages(None, 1)).opened()
 
 
 def _prove(plan: Plan, bundle: _Written, itself: Proof, stages: _Stages) -> _Proven:

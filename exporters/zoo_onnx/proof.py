@@ -85,24 +85,40 @@ class Proof:
         Raises:
             ProofError: it is not, or they do not.
         """
+        for check in self.of_itself().values():
+            check()
+
+    def of_itself(self) -> dict[str, Callable[[], None]]:
+        """What :meth:`itself` proves, by name, in its order; each may be called alone."""
+        return {
+            "repeatable": self._repeats,
+            "noise": lambda: self._noises_are_used(self._run_exactly),
+            "declarations": self._declares,
+            "density": self._scores,
+        }
+
+    def _repeats(self) -> None:
+        """The same inputs give the same bits, and sample i is the same alone and among others."""
         for graph in self.programs.graphs:
             self._graph_itself(graph)
         if self.programs.sample is not None:
             self._samples_themselves()
         if self.programs.log_prob is not None:
             self._densities_themselves()
-        reference = self.reference
 
-        def run(name: str, feeds: Feeds) -> Feeds:
-            return call(reference.exact_graphs[name], feeds, torch.float64)
+    def _run_exactly(self, name: str, feeds: Feeds) -> Feeds:
+        return call(self.reference.exact_graphs[name], feeds, torch.float64)
 
-        self._noises_are_used(run)
-        check_denoiser(self.model, self.programs, self.inputs, run)
-        check_lengths(self.model, self.programs, self.inputs, run)
-        check_conditions(self.model, self.programs, self.inputs, run)
+    def _declares(self) -> None:
+        """What a model says of its denoiser, the lengths of its events and its conditions is so."""
+        for check in (check_denoiser, check_lengths, check_conditions):
+            check(self.model, self.programs, self.inputs, self._run_exactly)
+
+    def _scores(self) -> None:
+        """``log_prob`` is the density of what ``sample`` draws."""
         condition = self.inputs.condition_ports(max(BATCHES))
-        reference.unchanged()
-        self.density = check_density(reference.exact, self.programs, reference.exact_graphs, condition)
+        self.reference.unchanged()
+        self.density = check_density(self.reference.exact, self.programs, self.reference.exact_graphs, condition)
 
     def _graph_itself(self, graph: Graph) -> None:
         sizes = proven_sizes((*graph.inputs, *graph.outputs))

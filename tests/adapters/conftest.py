@@ -5,7 +5,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
-sys.path.append(str(ROOT / "tests" / "third_party" / "zoo-acme"))
+sys.path.append(str(ROOT / "zoo" / "templates" / "files" / "adapter"))
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from zoo import paths, samplers
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SOURCE_ROOTS = ("plugins", "exporters")
-HOST = sorted((ROOT / "zoo").rglob("*.py"))
+#: without the packages that `zoo new` copies, which are plugins
+HOST = [path for path in sorted((ROOT / "zoo").rglob("*.py")) if "files" not in path.relative_to(ROOT).parts[:-1]]
 BUILT_IN = sorted(path for root in SOURCE_ROOTS for path in (ROOT / root).rglob("*.py"))
 #: all but the programs that exporters copy, which run by themselves
 IMPORTED = [path for path in (*HOST, *BUILT_IN) if "files" not in path.relative_to(ROOT).parts]
@@ -28,6 +29,7 @@ TENSORS = {
     *("zoo/models/derivatives.py", "zoo/noise_torch.py", "zoo/models/loops.py", "zoo/models/mending.py"),
     *("plugins/zoo_nflows/shared.py", "zoo/models/wrapped.py"),
     *("zoo/training/loop.py", "zoo/training/checkpoint.py", "zoo/training/pairing.py"),
+    "zoo/testing/toys.py",
     *("zoo/metrics/density.py", "zoo/metrics/agreement.py", "zoo/metrics/classifiers.py"),
     *("zoo/metrics/unexported.py", "zoo/training/optimizers.py", "zoo/training/sketching.py"),
 }
@@ -343,14 +345,15 @@ def test_the_wheel_holds_zoo_and_the_plugins_and_nothing_else(tmp_path):
     assert expected <= set(files)
     typed = {f"{package}/py.typed" for package in {"zoo", *packages}}
     assert typed <= set(files)
-    # what else there is are schemas of files and operators, what targets copy, and the pretrained models: folders with
-    # a card and a bundle
+    # what else there is are schemas of files and operators, what targets and `zoo new` copy, and the pretrained models:
+    # folders with a card and a bundle
     others = set(files) - expected - typed - {file for file in files if file.startswith("genzoo-")}
     schemas = {name(path) for folder in ("schema", "bundle/scan") for path in (ROOT / "zoo" / folder).glob("*.json")}
     assert schemas <= others
     copied = {
-        path.relative_to(ROOT / "exporters").as_posix()
-        for path in (ROOT / "exporters").glob("*/files/**/*")
+        path.relative_to(folder).as_posix()
+        for folder, pattern in ((ROOT / "exporters", "*/files/**/*"), (ROOT, "zoo/*/files/**/*"))
+        for path in folder.glob(pattern)
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert copied <= set(files)

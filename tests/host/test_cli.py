@@ -16,7 +16,7 @@ from zoo.errors import ProofError, UnknownNameError, ZooError
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_summaries_are_the_commands_own(name):
-    command = importlib.import_module(f"zoo.cli.{name}").command
+    command = importlib.import_module(f"zoo.cli.{name.replace('-', '_')}").command
     assert command.name == name
     assert command.help.splitlines()[0] == COMMANDS[name]
 
@@ -33,7 +33,7 @@ def test_help_lists_the_commands_and_imports_none():
         assert f"{name} " in out
         assert summary in out
     imported = set(out.split("IMPORTED")[1].split())
-    assert not imported & {f"zoo.cli.{name}" for name in COMMANDS}
+    assert not imported & {f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS}
     # importing the command line, which is all that a built-in command pays, loads even less: no registry
     code = "import sys\nfrom zoo.cli import cli\nprint(*[m for m in sys.modules if m.startswith('zoo.')])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -3,6 +3,7 @@
 import pytest
 
 from zoo.errors import UnknownNameError
+from zoo.registry.api import PLUGIN_API
 from zoo.registry.discovery import HOME, discover, normalised
 
 # what the module does -> what the record must say, and where
@@ -220,3 +221,63 @@ def test_every_name_of_something_to_import_is_checked(site):
     site.install("careless", source)
     record = site.plugins()["careless"].record
     assert record.error == "zoo_formats: the reader of tsv is 'read', not of the form 'module:attribute'"
+
+
+def with_api(good, version):
+    return good + f"\n    zoo_api = {version}\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        (
+            "2",
+            "it is written for version 2 of the plugin API, and this genzoo has version 1: `pip install --upgrade genz",
+        ),
+        ("0", "version 0 of the plugin API, of which this genzoo takes 1 to 1: `pip install --upgrade other`"),
+        ("'1'", "zoo_api is '1', not a whole number such as 1"),
+        ("True", "zoo_api is True, not a whole number such as 1"),
+        ("None", "zoo_api is None, not a whole number such as 1"),
+    ],
+)
+def test_a_plugin_of_another_version_of_the_api_is_refused_alone(site, good, version, told):
+    site.install("other", with_api(good, version))
+    site.install("good", good.replace("gaussian", "another"))
+    plugins = site.plugins()
+    record = plugins["other"].record
+    assert record.status == "failed"
+    assert told in record.error
+    assert record.api == (int(version) if version in "02" else None)
+    assert plugins["other"].described == {}
+    assert plugins["good"].record.status == "ok"
+
+
+def test_a_plugin_declares_its_version_of_the_api_or_is_of_the_first(site, good):
+    site.install("silent", good)
+    site.install("spoken", with_api(good, PLUGIN_API))
+    assert {name: plugin.record.api for name, plugin in site.plugins().items()} == {"silent": 1, "spoken": PLUGIN_API}
+    assert site.plugins(disabled=["spoken"])["spoken"].record.api is None
+
+
+def test_a_plugin_that_fails_for_want_of_a_newer_genzoo_is_told_so_and_others_their_own_error(site):
+    site.install("ahead", "import zoo\nzoo_api = 9\nzoo.Hologram\n")
+    site.install("astray", "import zoo\nzoo_api = 1\nzoo.Hologram\n")
+    plugins = site.plugins()
+    assert "version 9 of the plugin API, and this genzoo has version 1" in plugins["ahead"].record.error
+    assert plugins["ahead"].record.api == 9
+    assert "no attribute 'Hologram'" in plugins["astray"].record.error
+
+
+def test_the_version_of_the_api_is_shown(zoo_command, site, good):
+    site.install("ahead", with_api(good, 2))
+    document = zoo_command.json("plugins", check=0)
+    assert document["api"] == PLUGIN_API
+    assert {each["name"]: each["api"] for each in document["plugins"]} | {"ahead": 2, "flows": 1} == {
+        each["name"]: each["api"] for each in document["plugins"]
+    }
+    shown = zoo_command("plugins", "--failed", check=0).stdout
+    assert "it is written for version 2 of the plugin API" in " ".join(shown.split())
+    told = " ".join(zoo_command("doctor").stdout.split())
+    assert f"version {PLUGIN_API} of the plugin API" in told
+    assert "plugin ahead of ahead 1.0 failed: it is written for version 2 of the plugin API" in told
+    assert zoo_command("list", "--samplers").returncode == 0

@@ -136,7 +136,7 @@ def test_plugins_that_failed_are_errors_and_conflicts_warnings():
         where="p.py:2",
     )
     ok, finding = doctor.plugins(Registry([Plugin(failed)]))
-    assert ok.message == "0 of 1 plugins are loaded"
+    assert ok.message == "0 of 1 plugins are loaded; version 1 of the plugin API"
     assert finding.level == "error"
     assert "ImportError: no (p.py:2)" in finding.message
     assert finding.repair == "zoo --no-plugins=p ..., or pip uninstall zoo-p"

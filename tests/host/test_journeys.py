@@ -171,7 +171,7 @@ def test_a_models_name_becomes_pixels_in_python(monkeypatch, tmp_path):
         write(model.sample(1, seed=0, steps=2), tmp_path / "x.png")
     assert journey.steps() == told("From a model's name to pixels, in Python")
     assert journey.reached == ONCE
-    assert (len(journey.steps()), len(files(journey.steps()))) == (17, 11)
+    assert (len(journey.steps()), len(files(journey.steps()))) == (19, 11)
     assert_entered(journey, "in Python")
 
 
@@ -230,7 +230,7 @@ def test_a_weight_gets_to_the_file(monkeypatch, tmp_path, model_folder):
     journey.milestone("folder", Path, "rename")
     assert zoo("-q", "export", model_folder, "-o", tmp_path / "bundle") == 0
     assert journey.steps() == told("From a weight to the file")
-    assert (len(journey.steps()), len(files(journey.steps()))) == (27, 12)
+    assert (len(journey.steps()), len(files(journey.steps()))) == (28, 12)
 
 
 def test_a_batch_becomes_a_loss(monkeypatch, tmp_path):

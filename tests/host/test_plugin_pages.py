@@ -16,9 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zoo.templates import FILES, TEMPLATES
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "plugins"
-PACKAGES = ROOT / "tests" / "third_party"
+#: those that `zoo new` writes under other names
+PACKAGES = {f"zoo-{template.name}": FILES / kind for kind, template in TEMPLATES.items()}
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Page:
     @property
     def package(self):
         (name,) = re.findall(r'^name = "([\w-]+)"$', self.files["pyproject.toml"], re.M)
-        return PACKAGES / name
+        return PACKAGES.get(name) or ROOT / "tests" / "third_party" / name
 
 
 PAGES = {path.stem: Page.of(path) for path in sorted(DOCS.glob("*.md")) if path.stem != "README"}
@@ -60,6 +63,7 @@ def test_there_is_a_page_for_every_kind_and_the_index_names_them_all():
         "metric",
         "sampler",
         "program",
+        "target",
         "path-format-command",
     ]
     assert sorted(re.findall(r"\]\(([\w-]+)\.md\)", index)) == sorted(PAGES)
@@ -106,7 +110,7 @@ def installed_pages(new_environment):
     sources = environment.work.parent / "packages"
     ignored = shutil.ignore_patterns("__pycache__")
     environment.install(
-        *(shutil.copytree(page.package, sources / page.package.name, ignore=ignored) for page in PAGES.values())
+        *(shutil.copytree(page.package, sources / page.name, ignore=ignored) for page in PAGES.values())
     )
     return environment
 
@@ -254,6 +258,18 @@ def program(folder, environment):
     assert metric_of(folder, "resampled", "test_nll") < 1 + np.log(2 * np.pi * 0.87 * 0.5) - 0.1
 
 
+def target(folder, environment):
+    """The script, from noise that is chosen here, gives what the model gives."""
+    z = np.random.default_rng(0).standard_normal((3, 2)).astype(np.float32)
+    np.save(folder / "z.npy", z)
+    command = [environment.python, "-I", folder / "moons" / "sample.py", folder / "z.npy", folder / "x.npy"]
+    subprocess.run(command, check=True)
+    from zoo.runtime import load
+
+    (expected,) = load(folder / "moons" / "bundle", "cpu").session("inverse").run({"z": z}).values()
+    np.testing.assert_allclose(np.load(folder / "x.npy"), expected, atol=1e-5)
+
+
 def path_format_command(folder, environment):
     samples = np.loadtxt(folder / "even.tsv", delimiter="\t")
     assert samples.shape == (100, 2)
@@ -270,5 +286,6 @@ RIGHT = {
     "metric": metric,
     "sampler": sampler,
     "program": program,
+    "target": target,
     "path-format-command": path_format_command,
 }

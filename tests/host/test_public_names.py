@@ -31,6 +31,7 @@ PUBLIC = {
         "Flow",
         "GenerativeModel",
         "Objective",
+        "PLUGIN_API",
         "Part",
         "Split",
         "Wrapped",

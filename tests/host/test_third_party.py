@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "third_party" / "zoo-example"
-REJECTION = ROOT / "tests" / "third_party" / "zoo-rejection"
+REJECTION = ROOT / "zoo" / "templates" / "files" / "program"
 DOORS = ROOT / "tests" / "third_party" / "zoo-doors"
 GAN = ROOT / "tests" / "third_party" / "zoo-gan"
 GENERATORS = ROOT / "tests" / "third_party" / "zoo-generators"
@@ -393,7 +393,7 @@ def plain_numbers_are_left(environment, described, samples):
     np.testing.assert_allclose(np.load(environment.work / "alone.npy"), samples, atol=1e-4)
 
 
-ACME = ROOT / "tests" / "third_party" / "zoo-acme"
+ACME = ROOT / "zoo" / "templates" / "files" / "adapter"
 
 
 def test_the_page_on_other_peoples_flows_shows_the_files_of_its_adapter():

@@ -15,6 +15,8 @@ COMMANDS = {
     "data": "Look at data to train on.",
     "train": "Train a model.",
     "plugins": "List the installed plugins.",
+    "new": "Write a plugin package.",
+    "check-plugin": "Check a plugin against what its hooks promise.",
     "doctor": "Check this installation.",
     "completion": "Print what makes a shell complete commands, options and names.",
 }

@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
             PluginError, MissingDependencyError: it cannot be loaded, or is not a command.
         """
         if cmd_name in COMMANDS:
-            command: click.Command = importlib.import_module(f"zoo.cli.{cmd_name}").command
+            command: click.Command = importlib.import_module(f"zoo.cli.{cmd_name.replace('-', '_')}").command
             return command
         return _plugins_command(ctx.obj, cmd_name) if cmd_name in _brought(ctx.obj) else None
 

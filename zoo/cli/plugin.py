@@ -10,4 +10,7 @@ from zoo.registry.hookspecs import hookimpl
 @hookimpl
 def zoo_commands() -> list[Command]:
     """Every command of this package."""
-    return [Command(name=name, summary=summary, entry=f"zoo.cli.{name}:command") for name, summary in COMMANDS.items()]
+    return [
+        Command(name=name, summary=summary, entry=f"zoo.cli.{name.replace('-', '_')}:command")
+        for name, summary in COMMANDS.items()
+    ]

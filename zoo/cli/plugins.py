@@ -8,6 +8,7 @@ from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import echo, facts, table
 from zoo.cli.list import PLURALS, counted
 from zoo.registry import Registry
+from zoo.registry.api import PLUGIN_API
 from zoo.registry.discovery import PluginRecord
 
 
@@ -18,18 +19,20 @@ from zoo.registry.discovery import PluginRecord
 def command(app: App, failed: bool) -> None:
     """List the installed plugins.
 
+    Under api stands the version of the plugin API that a plugin was written for.
     Errors of broken plugins are shown with file and line, and how to disable them.
     """
     registry = app.find_registry()  # not `app.registry`, since failures are reported here
     records = [p for p in registry.plugins if not failed or p.status == "failed" or p.conflicts]
     if app.json:
-        app.emit({"plugins": [_describe(registry, record) for record in records]})
+        app.emit({"api": PLUGIN_API, "plugins": [_describe(registry, record) for record in records]})
         return
     if records:
         rows = [
-            [r.name, r.distribution, r.version, r.status, ", ".join(_brings(registry, r)), r.location] for r in records
+            [r.name, r.distribution, r.version, _api(r), r.status, ", ".join(_brings(registry, r)), r.location]
+            for r in records
         ]
-        table(["name", "distribution", "version", "status", "brings", "location"], rows)
+        table(["name", "distribution", "version", "api", "status", "brings", "location"], rows)
     else:
         app.say("no plugin failed" if failed else "there are no plugins")
     for record in records:
@@ -45,6 +48,10 @@ def _brings(registry: Registry, record: PluginRecord) -> list[str]:
         for plural, kind in PLURALS.items()
         if (number := sum((item.plugin.name, item.plugin.origin) == mine for item in registry.items(kind)))
     ]
+
+
+def _api(record: PluginRecord) -> str:
+    return "" if record.api is None else str(record.api)
 
 
 def _describe(registry: Registry, record: PluginRecord) -> dict[str, object]:

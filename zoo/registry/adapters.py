@@ -16,8 +16,11 @@ class Adapter(Description):
             the adapter with the most special of its classes, which is found without importing the library.
         entry: ``"module:Class"`` of a :class:`zoo.Wrapped`, or another function
             ``(model, event_shape, context, **options) -> zoo.GenerativeModel``.
+        instance: ``"module:function"``, a function ``() -> Mapping`` of arguments of :func:`zoo.wrap` by name, among
+            them ``model``, a small one of the library, which ``zoo check-plugin`` wraps; may be empty.
     """
 
     classes: tuple[str, ...]
     entry: str
+    instance: str = ""
     requires: tuple[str, ...] = ("torch",)

@@ -49,11 +49,13 @@ class Architecture(Description):
         entry: ``"module:Class"`` of a :class:`~zoo.GenerativeModel` built from a config's keywords.
         family: ``"flow"``, ``"diffusion"``, or another.
         paper: where it was published.
+        example: a config of a small model, which ``zoo check-plugin`` builds; may be empty if no keyword is required.
     """
 
     entry: str
     family: str
     paper: str = ""
+    example: Mapping[str, object] = field(default_factory=dict)
     requires: tuple[str, ...] = ("torch",)
 
 
@@ -79,11 +81,13 @@ class Sampler(Description):
     Attributes:
         entry: ``"module:function"``, a function ``(path, steps, **options) -> StepTable``.
         stochastic: whether it adds fresh noise.
+        denoises: whether D is the mean of the data; False for a sampler that takes it for a sample (consistency).
         paper: where it was published.
     """
 
     entry: str
     stochastic: bool = False
+    denoises: bool = True
     paper: str = ""
 
 
@@ -111,13 +115,14 @@ class Exporter(Description):
             a folder; for a target that packs, a function ``(bundle, folder, **options) -> None`` that gets an
             opened bundle, which is already in ``folder/bundle``, and adds the code that runs it, without PyTorch.
         packs: whether the target packs a bundle.
-        verify: ``"module:function"``, a function ``(folder) -> str`` that runs the exported folder,
-            raises a :class:`~zoo.errors.ZooError` if it is wrong, and says what was run; empty if nothing can be run.
+        verify: ``"module:function"``, a function ``(folder) -> str`` that says what it ran, or raises a ``ZooError``.
+        checks: ``"module:function"``, a function of ``make`` that gives checks of the model ``make()``, by name.
     """
 
     entry: str
     packs: bool = False
     verify: str = ""
+    checks: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

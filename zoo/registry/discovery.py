@@ -26,7 +26,7 @@ from typing import Any
 import pluggy
 
 from zoo.errors import PluginError, UnknownNameError
-from zoo.registry import hookspecs
+from zoo.registry import api, hookspecs
 from zoo.registry.adapters import Adapter
 from zoo.registry.cards import (
     Architecture,
@@ -78,7 +78,8 @@ _ENTRY = re.compile(r"[^\d\W]\w*(\.[^\d\W]\w*)*:[^\d\W]\w*(\.[^\d\W]\w*)*")
 _PRINTED = 2000
 #: fields of descriptions that name what is imported, and those that may be empty
 _PARTS = {"entry", "runner", "describe", "verify", "reader", "writer", "fits", "draw", "rounding", "recognises"}
-_OPTIONAL = {"verify", "reader", "writer", "fits", "draw", "rounding", "recognises"}
+_PARTS |= {"checks", "instance"}
+_OPTIONAL = {"verify", "reader", "writer", "fits", "draw", "rounding", "recognises", "checks", "instance"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,7 @@ class PluginRecord:
         status: ``"ok"``, ``"failed"`` or ``"disabled"``.
         error: the last line of the error, if it failed.
         where: file and line of the error, if known: ``"my_plugin/__init__.py:12"``.
+        api: the version of the plugin API that it declares; None if that is not known, as it was not imported.
         hooks: the hooks that it implements.
         conflicts: names that it claims but does not get, one sentence each.
         printed: its output to stdout while it was loaded.
@@ -107,6 +109,7 @@ class PluginRecord:
     status: str = "ok"
     error: str = ""
     where: str = ""
+    api: int | None = None
     hooks: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     printed: str = ""
@@ -204,9 +207,10 @@ def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugi
     described: dict[str, tuple[Description, ...]] = {}
     hooks: tuple[str, ...] = ()
     failure: dict[str, Any] = {}
+    version: int | None = None
     try:
         with contextlib.redirect_stdout(printed):
-            module = entry_point.load()
+            module, version = _fitting(record, entry_point)
             manager = _register(module)
             hooks = tuple(hook for hook in HOOKS if getattr(manager.hook, hook).get_hookimpls())
             if not hooks:
@@ -219,10 +223,37 @@ def load_plugin(record: PluginRecord, entry_point: metadata.EntryPoint) -> Plugi
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program
         described = {}
+        version = version or getattr(error, "plugin_api", None)
         failure = {"status": "failed", "error": last_line(error), "where": _where(error, record.location)}
     location = _location(entry_point) or record.location
     text = printed.getvalue()[:_PRINTED]
-    return Plugin(replace(record, hooks=hooks, printed=text, location=location, **failure), described)
+    return Plugin(replace(record, api=version, hooks=hooks, printed=text, location=location, **failure), described)
+
+
+def _fitting(record: PluginRecord, entry_point: metadata.EntryPoint) -> tuple[object, int]:
+    """A plugin's module, or other object, and its version of the plugin API, which fits."""
+    try:
+        module = entry_point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        version = api.written(entry_point)
+        told = None if version is None else api.misfit(version, record.distribution)
+        if told is None:
+            raise
+        raise _MisfitError(told, version) from error
+    version = api.declared(module)
+    if told := api.misfit(version, record.distribution):
+        raise _MisfitError(told, version)
+    return module, version
+
+
+class _MisfitError(PluginError):
+    """A plugin of another version of the plugin API."""
+
+    def __init__(self, message: str, version: int | None) -> None:
+        super().__init__(message)
+        self.plugin_api = version
 
 
 #: one that no plugin is registered with, kept for the next plugin: reading the specifications of hooks takes a while

@@ -49,6 +49,7 @@ class Builtin:
         paper: where it was published.
         stochastic: whether it adds fresh noise.
         gaussian: whether it needs a Gaussian path.
+        denoises: False if it takes D for a sample, as of a network that was distilled to give one.
     """
 
     function: SamplerFunction
@@ -56,6 +57,7 @@ class Builtin:
     paper: str
     stochastic: bool = False
     gaussian: bool = True
+    denoises: bool = True
 
     @property
     def name(self) -> str:
@@ -89,8 +91,8 @@ SAMPLERS = (
     Builtin(flow_midpoint, "midpoint method along the straight path", _FLOW),
     Builtin(flow_heun, "Heun along the straight path", _FLOW),
     Builtin(flow_rk4, "classical Runge-Kutta along the straight path", _FLOW),
-    Builtin(consistency, "multistep consistency sampling", _CONSISTENCY, stochastic=True),
-    Builtin(lcm, "multistep latent consistency sampling", _LCM, stochastic=True),
+    Builtin(consistency, "multistep consistency sampling", _CONSISTENCY, stochastic=True, denoises=False),
+    Builtin(lcm, "multistep latent consistency sampling", _LCM, stochastic=True, denoises=False),
     Builtin(unmasking, "reveals the masked symbols of a masked diffusion", _MASKED, stochastic=True, gaussian=False),
 )
 

@@ -11,5 +11,13 @@ from zoo.samplers.builtin import SAMPLERS
 def zoo_samplers() -> list[Sampler]:
     """Every sampler of this package."""
     return [
-        Sampler(name=s.name, summary=s.summary, entry=s.entry, stochastic=s.stochastic, paper=s.paper) for s in SAMPLERS
+        Sampler(
+            name=s.name,
+            summary=s.summary,
+            entry=s.entry,
+            stochastic=s.stochastic,
+            denoises=s.denoises,
+            paper=s.paper,
+        )
+        for s in SAMPLERS
     ]

@@ -1,5 +1,7 @@
 import zoo
 
+zoo_api = 1
+
 
 @zoo.hookimpl
 def zoo_commands():

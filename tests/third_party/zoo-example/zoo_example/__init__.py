@@ -1,9 +1,12 @@
 import zoo
 
+zoo_api = 1
+
 
 @zoo.hookimpl
 def zoo_architectures():
-    return [zoo.Architecture(name="gaussian", family="flow", entry="zoo_example.gaussian:Gaussian")]
+    entry = "zoo_example.gaussian:Gaussian"
+    return [zoo.Architecture(name="gaussian", family="flow", entry=entry, example={"dim": 2})]
 
 
 @zoo.hookimpl

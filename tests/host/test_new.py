@@ -1,0 +1,112 @@
+"""``zoo new``: each kind of package, written under a name, installs, is listed and passes its own tests."""
+
+import ast
+import subprocess
+import tomllib
+
+import pytest
+
+from zoo.errors import OutputError, UnknownNameError, UsageError
+from zoo.templates import TEMPLATES, Naming, new, written
+
+kinds = pytest.mark.parametrize("kind", TEMPLATES)
+
+
+@kinds
+def test_a_package_is_whole_and_nothing_is_left_of_the_name_in_the_tutorial(kind, tmp_path):
+    folder = new("two-rings", kind, tmp_path / "out")
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    assert {"pyproject.toml", "README.md", ".gitignore", ".github/workflows/test.yml", "tests/test_plugin.py"} <= set(
+        files
+    )
+    project = tomllib.loads(files["pyproject.toml"].read_text("utf-8"))["project"]
+    assert (project["name"], project["entry-points"]["zoo"]) == ("zoo-two-rings", {"two-rings": "zoo_two_rings"})
+    hooks = files.get("zoo_two_rings/__init__.py") or files["zoo_two_rings.py"]
+    text = hooks.read_text("utf-8")
+    assert 'name="two-rings"' in text
+    assert "zoo_api = 1" in text
+    for name, path in files.items():
+        content = path.read_text("utf-8")
+        assert not {f"zoo-{TEMPLATES[kind].name}", f"zoo_{TEMPLATES[kind].name}", "plugin_name"} & set(
+            content.split('"')
+        )
+        assert f"zoo_{TEMPLATES[kind].name}" not in content + name
+        assert "plugin_" not in content.replace("test_plugin", "").replace("check_plugin", "")
+        if path.suffix == ".py":
+            assert max(map(len, content.splitlines())) <= 120
+            ast.parse(content)
+        if path.suffix == ".toml":
+            tomllib.loads(content)
+    # on one screen, of two pages: what one has to read to begin
+    assert sum(len(path.read_text("utf-8").splitlines()) for name, path in files.items() if name.endswith(".py")) <= 180
+
+
+@kinds
+def test_a_package_has_the_files_of_its_tutorial(kind):
+    name = TEMPLATES[kind].name
+    files = dict(written(Naming(name), kind))
+    from zoo.templates import FILES
+
+    for path in (path for path in (FILES / kind).rglob("*") if path.suffix in (".py", ".toml")):
+        given = path.relative_to(FILES / kind).as_posix()
+        if not TEMPLATES[kind].words:
+            assert files[next(each for each in files if str(each) == given)] == path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["Rings", "two_rings", "2rings", "", "rings-", "class", "zoo-", "a b", "../up"])
+def test_a_name_that_cannot_be_one_is_refused(name, tmp_path):
+    with pytest.raises(UsageError, match="is not a name for a plugin"):
+        new(name, "flow", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_may_have_the_prefix_of_packages():
+    assert [Naming(given).distribution for given in ("rings", "zoo-rings")] == ["zoo-rings"] * 2
+
+
+def test_an_unknown_kind_and_a_folder_that_exists_are_refused(tmp_path):
+    with pytest.raises(UnknownNameError):
+        new("rings", "flows", tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("x")
+    with pytest.raises(OutputError):
+        new("rings", "flow", tmp_path / "out")
+    assert (tmp_path / "out" / "mine.txt").read_text() == "x"
+
+
+def test_the_command_writes_a_folder_and_refuses_a_name_that_is_taken(zoo_command, tmp_path):
+    done = zoo_command("new", "rings", "--kind", "dataset", check=0)
+    assert "wrote zoo-rings: a data set" in done.stdout
+    assert (tmp_path / "zoo-rings" / "zoo_rings" / "spirals.py").is_file()
+    refused = zoo_command("new", "euler", "--kind", "sampler", "--json")
+    assert refused.returncode == 2
+    assert "there is a sampler named euler already, of genzoo" in refused.stdout
+
+
+@pytest.fixture(scope="session")
+def new_plugins(new_environment):
+    return new_environment("new")
+
+
+@pytest.mark.slow
+@kinds
+@pytest.mark.sample("sampler")
+def test_a_package_installs_with_pip_is_listed_and_passes_its_own_tests(kind, new_plugins):
+    name = f"my-{kind}"
+    folder = new(name, kind, new_plugins.work / f"zoo-{name}")
+    new_plugins.install(folder)
+    try:
+        (record,) = [each for each in new_plugins.json("plugins")["plugins"] if each["name"] == name]
+        assert (record["status"], record["api"], record["distribution"]) == ("ok", 1, f"zoo-{name}")
+        done = subprocess.run(
+            [new_plugins.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, folder / "tests"],
+            env=new_plugins.environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert " passed" in done.stdout
+        assert "failed" not in done.stdout
+    finally:
+        new_plugins.pip("uninstall", "-y", f"zoo-{name}")

@@ -1,8 +1,0 @@
-"""The hook, which imports neither torch nor the library."""
-
-import zoo
-
-
-@zoo.hookimpl
-def zoo_adapters():
-    return [zoo.Adapter(name="acme", classes=("acme_flows.TriangularFlow",), entry="acme_adapter:AcmeFlow")]

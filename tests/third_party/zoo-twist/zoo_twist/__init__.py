@@ -1,6 +1,0 @@
-import zoo
-
-
-@zoo.hookimpl
-def zoo_architectures():
-    return [zoo.Architecture(name="twist", family="flow", entry="zoo_twist.flow:TwistFlow")]

@@ -1,0 +1,42 @@
+"""``zoo new``: a plugin package to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._text import echo
+from zoo.errors import UsageError
+from zoo.templates import TEMPLATES, Naming, new
+
+
+@click.command("new")
+@click.argument("name", metavar="NAME")
+@click.option("--kind", required=True, type=click.Choice(list(TEMPLATES)), help="What the plugin brings.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write [zoo-NAME].")
+@json_option
+@pass_app
+def command(app: App, name: str, kind: str, output: Path | None) -> None:
+    """Write a plugin package.
+
+    The package has its code on one screen, a pyproject.toml, tests, a CI file and a README, and works as it is:
+    install it with pip, see it in `zoo plugins`, and begin to change it. What it brings is called NAME. No network is
+    needed. The pages in docs/plugins explain the code.
+    """
+    naming = Naming(name)
+    for taken in TEMPLATES[kind].kinds:
+        for item in app.registry.items(taken):
+            if item.description.name == naming.name:
+                raise UsageError(
+                    f"there is a {taken} named {naming.name} already, of {item.plugin.origin}",
+                    hint="Choose another name; two of a name could not be used.",
+                )
+    folder = new(name, kind, output)
+    if app.json:
+        app.emit({"folder": folder, "name": naming.name, "kind": kind, "distribution": naming.distribution})
+        return
+    echo(f"wrote {folder}: {TEMPLATES[kind].summary}, named {naming.name}")
+    echo(f"install it by `pip install -e {folder}` (without a network: --no-build-isolation --no-deps)")
+    echo(f"check it by `zoo check-plugin {naming.name}`")
