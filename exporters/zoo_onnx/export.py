@@ -34,6 +34,7 @@ from zoo_onnx.precision.quality import compared, measure
 from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
 from zoo_onnx.quiet import seldom_collected
+from zoo_onnx.shared import Networks
 from zoo_onnx.trace import trace
 
 __all__ = ["OPSET", "export", "update_card", "verify"]
@@ -134,10 +135,11 @@ def _prove_model(plan: Plan, stages: _Stages) -> Proof:
 def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
     """The graphs, with their weights in the format of the plan."""
     traced = []
+    networks = Networks() if len(plan.programs.graphs) > 1 else None
     for graph in plan.programs.graphs:
         if (way := plan.ways[graph.name]) is None:
             stages.begin(f"tracing graph {graph.name}")
-            traced.append(_traced(graph, plan.opset))
+            traced.append(_traced(graph, plan.opset, networks))
         else:
             stages.begin(f"writing graph {graph.name}")
             traced.append(write(graph, way, plan.opset))
@@ -148,13 +150,13 @@ def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
     return traced
 
 
-def _traced(graph: Graph, opset: int) -> ir.Model:
+def _traced(graph: Graph, opset: int, networks: Networks | None) -> ir.Model:
     """A graph composed of parts that are alike, or traced as a whole."""
     if graph.composed is not None:
         # what a part cannot do alone, and what is wrong with it, is told of the whole
         with contextlib.suppress(ZooError):
             return compose(graph, opset)
-    return trace(graph, opset)
+    return trace(graph, opset, networks)
 
 
 def _write(plan: Plan, graphs: Sequence[ir.Model], folder: Path, stages: _Stages) -> _Written:
