@@ -124,7 +124,7 @@ class Inputs:
         program = self.programs.sampling
         if not program.stepped:
             return _ANY
-        rows = n if n == _LONGEST else max(self.runs)
+        rows = n if n == _LONGEST else max(BATCHES)
         return self._costs(program.graph).steps(rows * self._rows, 1, _SAMPLING)
 
     @property
@@ -141,7 +141,7 @@ class Inputs:
         assert program is not None
         few = n <= _LONGEST
         least = _SCORING if few else _SCORING_MANY
-        rows = _LONGEST if few else max(self.runs)
+        rows = _LONGEST if few else max(BATCHES)
         return self._costs(program.graph).steps(rows, self._calls(program), least)
 
     def _calls(self, program: Program) -> int:
@@ -152,7 +152,10 @@ class Inputs:
 
     def golden_steps(self, program: Program) -> dict[str, int]:
         """Options of the golden run of a program: as many steps as it wants, and as its budget allows."""
-        most = self._scoring_steps(_LONGEST) if program.estimates else self._sampling_steps(_LONGEST)
+        if program.estimates:
+            most = self._costs(program.graph).steps(_LONGEST, self._calls(program), 1)
+        else:
+            most = self._sampling_steps(_LONGEST)
         return {name: min(value, most) if name == "steps" else value for name, value in program.golden.items()}
 
     def _costs(self, name: str) -> Cost:
