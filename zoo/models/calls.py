@@ -25,7 +25,10 @@ def called(module: nn.Module, inputs: Sequence[Tensor | None], event: Sequence[i
         inputs: in order, each ``[n, ...]``, or None where it takes nothing.
         event: what an exporter may take for the shape of the output, ``[n, *event]``, before it has seen one.
     """
-    return _method.get()(module, tuple(inputs), tuple(event))
+    if (replacement := _method.get()) is not None:
+        return replacement(module, tuple(inputs), tuple(event))
+    output: Tensor = module(*inputs)
+    return output
 
 
 @contextlib.contextmanager
@@ -38,9 +41,4 @@ def method(replacement: Method) -> Iterator[None]:
         _method.reset(token)
 
 
-def _directly(module: nn.Module, inputs: tuple[Tensor | None, ...], event: tuple[int, ...]) -> Tensor:
-    output: Tensor = module(*inputs)
-    return output
-
-
-_method: ContextVar[Method] = ContextVar("method", default=_directly)
+_method: ContextVar[Method | None] = ContextVar("method", default=None)
