@@ -18,6 +18,8 @@ from zoo.overriding import override
 
 #: floating-point operations of one whole run: about half a second of one core
 ALLOWED = 2e10
+#: of one evaluation of a graph, some of which are repeated, with and without ONNX Runtime's optimiser: some seconds
+EVALUATION = 10 * ALLOWED
 #: what calling one operator of PyTorch costs beside its arithmetic, in floating-point operations
 OPERATOR = 5e5
 
@@ -42,7 +44,16 @@ class Cost:
             calls: of the graph in each step.
             least: the steps of a run that costs more than allowed.
         """
-        return max(least, int(ALLOWED / (calls * (self.call + rows * self.sample))))
+        return max(least, int(ALLOWED / (calls * self.of(rows))))
+
+    def of(self, rows: int) -> float:
+        """The cost of one call with so many samples."""
+        return self.call + rows * self.sample
+
+
+def allows(cost: Cost, rows: int, calls: int) -> bool:
+    """Whether so many calls, each of so many samples, are within :data:`ALLOWED`."""
+    return calls * cost.of(rows) <= ALLOWED
 
 
 def cost(evaluate: Callable[[], object]) -> Cost:

@@ -13,15 +13,14 @@ import numpy as np
 
 from zoo.programs import Graph
 from zoo.programs.ports import Port
-from zoo_onnx.inputs import BATCHES, Feeds, Inputs
+from zoo_onnx.inputs import Feeds, Inputs
 from zoo_onnx.reference import call, rows_of
-from zoo_onnx.sizes import LEADING, proven_sizes
+from zoo_onnx.sizes import LEADING, at_sizes, proven_sizes
 
 #: description, inputs, and outputs of PyTorch
 Case = tuple[str, Feeds, Feeds]
 #: inputs and outputs that are already computed, by batch size
 Kept = Mapping[int, tuple[Feeds, Feeds]]
-_MOST = max(BATCHES)
 
 
 def cases(graph: Graph, inputs: Inputs, kept: Kept, batch: int | None) -> Iterator[Case]:
@@ -33,7 +32,7 @@ def cases(graph: Graph, inputs: Inputs, kept: Kept, batch: int | None) -> Iterat
         kept: inputs and outputs that are already computed.
         batch: the fixed batch size of the graph, or None.
     """
-    every = proven_sizes((*graph.inputs, *graph.outputs), batch)
+    every = proven_sizes((*graph.inputs, *graph.outputs), batch, inputs.batches)
     if batch is not None or not _has_rows(graph):
         for sizes in every:
             at = at_sizes(sizes)
@@ -43,15 +42,11 @@ def cases(graph: Graph, inputs: Inputs, kept: Kept, batch: int | None) -> Iterat
             for what, feeds in inputs.extremes(graph, sizes):
                 yield f"{at} with {what}", feeds, call(graph, feeds)
         return
-    feeds, expected = kept.get(_MOST) or (inputs.ordinary(graph, every[-1]), None)
+    feeds, expected = kept.get(max(inputs.batches)) or (inputs.ordinary(graph, every[-1]), None)
     yield from _in_rows(graph, every, ("",), feeds, expected)
-    for names, feeds in _together(graph, list(inputs.extremes(graph, every[-1]))):
+    every = proven_sizes((*graph.inputs, *graph.outputs), batch, inputs.runs)
+    for names, feeds in _together(graph, list(inputs.extremes(graph, every[-1])), max(inputs.runs)):
         yield from _in_rows(graph, every, names, feeds, None)
-
-
-def at_sizes(sizes: Mapping[str, int]) -> str:
-    """Sizes in words."""
-    return ", ".join(f"{name} {size}" for name, size in sizes.items())
 
 
 def _has_rows(graph: Graph) -> bool:
@@ -64,9 +59,11 @@ def _leads(port: Port) -> bool:
     return any(size in LEADING for size in port.shape)
 
 
-def _together(graph: Graph, extremes: Sequence[tuple[str, Feeds]]) -> Iterator[tuple[tuple[str, ...], Feeds]]:
+def _together(
+    graph: Graph, extremes: Sequence[tuple[str, Feeds]], most: int
+) -> Iterator[tuple[tuple[str, ...], Feeds]]:
     """Batches whose rows cycle through the extremes; one batch for each extreme where inputs have no rows."""
-    size = _MOST if all(map(_leads, graph.inputs)) else 1
+    size = most if all(map(_leads, graph.inputs)) else 1
     for first in range(0, len(extremes), size):
         some = extremes[first : first + size]
         feeds = {}
@@ -74,7 +71,7 @@ def _together(graph: Graph, extremes: Sequence[tuple[str, Feeds]]) -> Iterator[t
             values = [each[port.name] for _, each in some]
             if len(some) > 1:
                 axis = next(i for i, size in enumerate(port.shape) if size in LEADING)
-                rows = [np.take(values[row % len(some)], [row], axis) for row in range(_MOST)]
+                rows = [np.take(values[row % len(some)], [row], axis) for row in range(most)]
                 values = [np.concatenate(rows, axis)]
             feeds[port.name] = values[0]
         yield tuple(what for what, _ in some), feeds
@@ -85,9 +82,11 @@ def _in_rows(
 ) -> Iterator[Case]:
     """A batch, and smaller batches that together hold every kind of its rows."""
     whole = call(graph, feeds) if expected is None else expected
-    for n, sizes in zip(BATCHES, every, strict=True):
-        for start in range(0, len(names) if n < _MOST else 1, n):
-            first = min(start, _MOST - n)
+    batches = [next(size for name, size in sizes.items() if name in LEADING) for sizes in every]
+    most = max(batches)
+    for n, sizes in zip(batches, every, strict=True):
+        for start in range(0, len(names) if n < most else 1, n):
+            first = min(start, most - n)
             kinds = dict.fromkeys(names[row % len(names)] for row in range(first, first + n))
             said = f" with {', '.join(kinds)}" if any(kinds) else ""
             rows = slice(first, first + n)

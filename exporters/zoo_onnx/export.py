@@ -34,6 +34,7 @@ from zoo_onnx.precision.quality import compared, measure
 from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
 from zoo_onnx.quiet import seldom_collected
+from zoo_onnx.shared import Networks
 from zoo_onnx.trace import trace
 
 __all__ = ["OPSET", "export", "update_card", "verify"]
@@ -134,9 +135,10 @@ def _prove_model(plan: Plan, stages: _Stages) -> Proof:
 def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
     """The graphs, with their weights in the format of the plan."""
     traced = []
+    networks = Networks() if len(plan.programs.graphs) > 1 else None
     for graph in plan.programs.graphs:
         stages.begin(f"{'tracing' if plan.ways[graph.name] is None else 'writing'} graph {graph.name}")
-        traced.append(graph_of(plan, graph))
+        traced.append(graph_of(plan, graph, networks))
     if plan.precision is not None:
         format = plan.precision.format
         if not sum(store(each, format) for each in traced):
@@ -144,19 +146,19 @@ def _trace(plan: Plan, stages: _Stages) -> list[ir.Model]:
     return traced
 
 
-def graph_of(plan: Plan, graph: Graph) -> ir.Model:
-    """A graph of a plan, traced or written."""
+def graph_of(plan: Plan, graph: Graph, networks: Networks | None = None) -> ir.Model:
+    """A graph of a plan, traced or written; ``networks`` are those that several graphs call, traced once."""
     way = plan.ways[graph.name]
-    return _traced(graph, plan.opset) if way is None else write(graph, way, plan.opset)
+    return _traced(graph, plan.opset, networks) if way is None else write(graph, way, plan.opset)
 
 
-def _traced(graph: Graph, opset: int) -> ir.Model:
+def _traced(graph: Graph, opset: int, networks: Networks | None) -> ir.Model:
     """A graph composed of parts that are alike, or traced as a whole."""
     if graph.composed is not None:
         # what a part cannot do alone, and what is wrong with it, is told of the whole
         with contextlib.suppress(ZooError):
             return compose(graph, opset)
-    return trace(graph, opset)
+    return trace(graph, opset, networks)
 
 
 def _write(plan: Plan, graphs: Sequence[ir.Model], folder: Path, stages: _Stages) -> _Written:

@@ -93,7 +93,7 @@ def golden(
         if (condition := inputs.condition(n)) is not None:
             extra["condition"] = condition
         by_part = _by_part(model, extra, n)
-        steps = dict(programs.sample.golden)
+        steps = inputs.golden_steps(programs.sample)
         seed = _seed_apart(model, n, extra)
         x = model.sample(n, seed=seed, **extra, **steps).numpy()
         counts = {"seed": np.array(seed, np.int64), "n": np.array(n, np.int64)}
@@ -107,7 +107,7 @@ def golden(
                 {"x": model.sample(n, seed=seed, **extra, **sampler).numpy()},
             )
         if programs.log_prob is not None:
-            steps = dict(programs.log_prob.golden)
+            steps = inputs.golden_steps(programs.log_prob)
             density = model.log_prob(torch.from_numpy(x), **extra, **steps).numpy()
             add("program:log_prob", 0, {"x": x, **by_part, **_numbers(steps)}, {"log_prob": density})
     return arrays

@@ -16,9 +16,10 @@ from zoo.arrays import Array
 from zoo.likelihood.ode import evaluations
 from zoo.models.interface import GenerativeModel
 from zoo.noise import Distribution
-from zoo.programs import Graph, Programs
+from zoo.programs import Graph, Program, Programs
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
+from zoo_onnx import budget
 from zoo_onnx.budget import Cost, cost
 from zoo_onnx.parts import Parts, first, one_alone
 from zoo_onnx.reference import call
@@ -30,7 +31,8 @@ _SEED = 20_000  # of the data to score; fixed, so that a proof is repeatable
 _SAMPLING_SEED, _LARGE_SEED = 7, (1 << 63) + (1 << 33) + 9  # of both words of a key
 #: batch sizes that everything is proven with
 BATCHES = (1, 2, 3, 17)
-_SAMPLES = max(BATCHES)
+#: in place of the largest, where it would cost too much
+FEWER = 5
 #: the least and the largest number of a noise: of uniforms, 2⁻²⁴ from the ends
 _ENDS = {
     "normal": (-5.77, 5.77),
@@ -67,6 +69,41 @@ class Inputs:
         self._roles = {p.graph: p for p in (programs.log_prob, programs.sample) if p is not None}
 
     @cached_property
+    def batches(self) -> tuple[int, ...]:
+        """The batch sizes that graphs are proven with, ordinary inputs: :data:`FEWER` at most of a very costly model.
+
+        Models that sample in one call are not evaluated in advance, and are proven at all.
+        """
+        evaluated = [self._costs(program.graph) for program in self._stepping]
+        return _batches(all(each.of(max(BATCHES)) <= budget.EVALUATION for each in evaluated))
+
+    @cached_property
+    def runs(self) -> tuple[int, ...]:
+        """The batch sizes of whole runs, and of extreme inputs: :data:`FEWER` at most where that of even the least
+        steps would cost more than a run may.
+        """
+        affordable = all(
+            budget.allows(self._costs(program.graph), max(BATCHES) * rows, calls)
+            for program, rows, calls in self._least_runs()
+        )
+        return _batches(affordable and self.batches == BATCHES)
+
+    @property
+    def _stepping(self) -> list[Program]:
+        """The programs that evaluate a graph in steps."""
+        sample, log_prob = self.programs.sample, self.programs.log_prob
+        stepped = [] if sample is None or not sample.stepped else [sample]
+        return stepped + ([] if log_prob is None or not log_prob.estimates else [log_prob])
+
+    def _least_runs(self) -> Iterator[tuple[Program, int, int]]:
+        """Programs, how many rows a sample has in each call, and how many calls the shortest run has."""
+        for program in self._stepping:
+            if program is self.programs.sample:
+                yield program, self._rows, _SAMPLING
+            else:
+                yield program, 1, _SCORING_MANY * self._calls(program)
+
+    @cached_property
     def budget(self) -> dict[str, int]:
         """The most steps of whole runs by program, where an evaluation costs so much that the proof shortens them.
 
@@ -77,7 +114,7 @@ class Inputs:
         if sample is not None and (sample.steps or 0) > (most := self._sampling_steps(_LONGEST)):
             limits["sample"] = most
         if log_prob is not None and log_prob.estimates:
-            wanted = {n: int(str(log_prob.scoring_options(n)["steps"])) for n in BATCHES}
+            wanted = {n: int(str(log_prob.scoring_options(n)["steps"])) for n in self.runs}
             if any(self._scoring_steps(n) < steps for n, steps in wanted.items()):
                 limits["log_prob"] = max(min(self._scoring_steps(n), steps) for n, steps in wanted.items())
         return limits
@@ -88,21 +125,38 @@ class Inputs:
         if not program.stepped:
             return _ANY
         rows = n if n == _LONGEST else max(BATCHES)
+        return self._costs(program.graph).steps(rows * self._rows, 1, _SAMPLING)
+
+    @property
+    def _rows(self) -> int:
+        """How many evaluations a step has for each sample: two with guidance."""
         described = self.model.condition
         parts = described.parts if described is not None and self.model.takes_parts else ()
-        guides = program.null_class is not None or (bool(parts) and all(part.null is not None for part in parts))
-        return self._costs(program.graph).steps(rows * (2 if guides else 1), 1, _SAMPLING)
+        guides = bool(parts) and all(part.null is not None for part in parts)
+        return 2 if guides or self.programs.sampling.null_class is not None else 1
 
     def _scoring_steps(self, n: int) -> int:
         """The most Runge-Kutta steps of a run that scores ``n`` data."""
         program = self.programs.log_prob
         assert program is not None
         few = n <= _LONGEST
+        least = _SCORING if few else _SCORING_MANY
+        rows = _LONGEST if few else max(BATCHES)
+        return self._costs(program.graph).steps(rows, self._calls(program), least)
+
+    def _calls(self, program: Program) -> int:
+        """How often a Runge-Kutta step calls the graph."""
         ode = program.integrating("the model")
         size = math.prod(ode.noise_shape({graph.name: graph for graph in self.programs.graphs}))
-        calls = evaluations(1, ode.probes, size)
-        least = _SCORING if few else _SCORING_MANY
-        return self._costs(ode.graph).steps(_LONGEST if few else max(BATCHES), calls, least)
+        return evaluations(1, ode.probes, size)
+
+    def golden_steps(self, program: Program) -> dict[str, int]:
+        """Options of the golden run of a program: as many steps as it wants, and as its budget allows."""
+        if program.estimates:
+            most = self._costs(program.graph).steps(_LONGEST, self._calls(program), 1)
+        else:
+            most = self._sampling_steps(_LONGEST)
+        return {name: min(value, most) if name == "steps" else value for name, value in program.golden.items()}
 
     def _costs(self, name: str) -> Cost:
         """What an evaluation of a graph costs."""
@@ -183,12 +237,13 @@ class Inputs:
     @cached_property
     def data(self) -> tuple[NDArray[np.float32], Any]:
         """Data to score, drawn from the model itself if it samples, and its conditions."""
-        condition = self.condition(_SAMPLES)
-        options = {"steps": min(_PLAUSIBLE, self._sampling_steps(_SAMPLES))} if self.programs.steps else {}
+        count = max(self.runs)
+        condition = self.condition(count)
+        options = {"steps": min(_PLAUSIBLE, self._sampling_steps(count))} if self.programs.steps else {}
         with torch.no_grad():
             if self.programs.sample is None:
-                return np.array(self.model.examples(_SAMPLES).numpy(), np.float32), condition
-            x = self.model.sample(_SAMPLES, condition=condition, seed=_SEED, **options)
+                return np.array(self.model.examples(count).numpy(), np.float32), condition
+            x = self.model.sample(count, condition=condition, seed=_SEED, **options)
         return x.numpy(), condition
 
     def condition(self, n: int) -> Any:
@@ -243,7 +298,7 @@ class Inputs:
     @cached_property
     def _conditions(self) -> Any:
         """Conditions of samples: sample i has the same in every batch."""
-        return self.condition(_SAMPLES)
+        return self.condition(max(self.runs))
 
     def sampling(self, n: int) -> list[dict[str, Any]]:
         """Arguments to draw ``n`` samples: once the model's defaults, and short runs with and without guidance."""
@@ -341,3 +396,8 @@ class Inputs:
 
 def _shape(port: Port, sizes: Sizes) -> tuple[int, ...]:
     return tuple(sizes[d] if isinstance(d, str) else d for d in port.shape)
+
+
+def _batches(affordable: bool) -> tuple[int, ...]:
+    """The batch sizes of a proof that can afford the largest, or not."""
+    return BATCHES if affordable else (*BATCHES[:-1], FEWER)

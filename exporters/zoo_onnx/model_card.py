@@ -149,19 +149,22 @@ def _proof(proof: Mapping[str, Any]) -> str:
         f"of {batches}, ordinary and extreme. The largest differences, relative to 1 + |value| (to the number of "
         f"dimensions for log-densities); {proof['tolerance']:g} was tolerated:\n\n"
         + _table(("", "difference"), rows)
-        + _budget(proof.get("most_steps", {}))
+        + _budget(proof.get("most_steps", {}), proof.get("most_samples"))
         + _judged(proof.get("judged_by_float64", {}))
         + _flipped(proof.get("symbols"))
         + _density(proof.get("density"))
     )
 
 
-def _budget(steps: Mapping[str, int]) -> str:
+def _budget(steps: Mapping[str, int], samples: int | None) -> str:
     """By how much whole runs were shortened."""
-    if not steps:
-        return ""
     said = " and ".join(f"`{name}` of {most}" for name, most in steps.items())
-    return f"\n\nSince this model takes long to evaluate, whole runs are compared with few steps: {said} at most."
+    limits = ([f"with few steps: {said} at most"] if said else []) + (
+        [f"in batches of {samples} samples at most, as are extreme inputs of its graphs"] if samples else []
+    )
+    if not limits:
+        return ""
+    return f"\n\nSince this model takes long to evaluate, whole runs are compared {'; and '.join(limits)}."
 
 
 def _judged(judged: Mapping[str, Any]) -> str:

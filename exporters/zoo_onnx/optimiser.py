@@ -6,7 +6,7 @@ it, ONNX Runtime computes the graph as written. PyTorch decides which of the two
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from zoo.runtime.ort import onnxruntime
 from zoo.runtime.session import Session
 from zoo_onnx.flips import Flips
 from zoo_onnx.inputs import Feeds, Inputs
-from zoo_onnx.sizes import proven_sizes
+from zoo_onnx.sizes import at_sizes, proven_sizes
 
 
 class _Plain(Device):
@@ -44,10 +44,11 @@ def check(
     inputs: Inputs,
     batch: int | None,
     *,
+    kept: Mapping[int, Feeds],
     expected: Computation,
     exact: Computation,
     flips: Flips,
-) -> None:
+) -> dict[str, Feeds]:
     """Run a graph with the optimiser off and on, at the smallest and the largest of the proven sizes.
 
     Where the two differ, the one beyond the tolerance from PyTorch is wrong. If both are, or neither is, nothing is
@@ -58,30 +59,39 @@ def check(
         bundle: the bundle that contains it.
         inputs: draws the inputs; later draws are not affected.
         batch: the fixed batch size of the graph, or None.
+        kept: inputs that are drawn already, by batch size.
         expected: computes the outputs of PyTorch in float32.
         exact: the same in float64.
         flips: counts symbols that rounding draws differently.
+
+    Returns:
+        the outputs for inputs that were kept, with the optimiser on, by their sizes in words.
 
     Raises:
         ProofError: the optimiser changes what the graph computes, or ONNX Runtime cannot run the graph without it.
     """
     optimised = bundle.session(graph.name)
-    all_sizes = proven_sizes((*graph.inputs, *graph.outputs), batch)
+    all_sizes = proven_sizes((*graph.inputs, *graph.outputs), batch, inputs.batches)
+    known = {}
     try:
         plain = Session(optimised.graph, _Plain("cpu"))
         for sizes in (all_sizes[0], all_sizes[-1]):
+            at, drawn = at_sizes(sizes), kept.get(sizes.get("batch", 0))
             with inputs.aside():
-                feeds = inputs.ordinary(graph, sizes)
+                feeds = inputs.ordinary(graph, sizes) if drawn is None else drawn
             off = plain.run(feeds)
-            on = flips.outputs(optimised.run(feeds), off)
+            on = optimised.run(feeds)
+            if drawn is not None:
+                known[at] = on
+            on = flips.outputs(on, off)
             for name in on:
                 if _difference(on[name], off[name]) > TOLERANCE:
-                    at = ", ".join(f"{key} {size}" for key, size in sizes.items())
                     _judge(f"graph {graph.name}: output {name}", at, feeds, name, on, off, expected, exact)
     except RuntimeFailure as error:
         raise ProofError(
             f"ONNX Runtime cannot run graph {graph.name} with its optimiser off and on: {error}", hint=error.hint
         ) from error
+    return known
 
 
 def _judge(

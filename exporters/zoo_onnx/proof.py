@@ -26,7 +26,7 @@ from zoo.programs.conditioning import ROWS
 from zoo.runtime import BundledModel
 from zoo.samplers import StepTable
 from zoo_onnx import optimiser
-from zoo_onnx.cases import at_sizes, cases
+from zoo_onnx.cases import cases
 from zoo_onnx.compare import Comparison
 from zoo_onnx.conditions import check_conditions
 from zoo_onnx.denoiser import check_denoiser
@@ -35,7 +35,7 @@ from zoo_onnx.explain import explain
 from zoo_onnx.inputs import BATCHES, Feeds, Inputs
 from zoo_onnx.lengths import check_lengths
 from zoo_onnx.reference import Reference, call, densities, samples, samples_and_margins
-from zoo_onnx.sizes import proven_sizes
+from zoo_onnx.sizes import at_sizes, proven_sizes
 
 #: the batch size whose results are computed again, and a seed drawn before it, to reveal state kept between calls
 _REPEATED, _OTHER_SEED = 3, 8
@@ -121,12 +121,13 @@ class Proof:
         self.density = check_density(self.reference.exact, self.programs, self.reference.exact_graphs, condition)
 
     def _graph_itself(self, graph: Graph) -> None:
-        sizes = proven_sizes((*graph.inputs, *graph.outputs))
-        small, large = (sizes[BATCHES.index(n)] for n in (_REPEATED, max(BATCHES)))
+        batches = self.inputs.batches
+        sizes = proven_sizes((*graph.inputs, *graph.outputs), None, batches)
+        small, large = (sizes[batches.index(n)] for n in (_REPEATED, max(batches)))
         call(graph, self.inputs.ordinary(graph, small))  # a call in between, so that state kept from it would show
         feeds, batch = self.inputs.ordinary(graph, small), self.inputs.ordinary(graph, large)
         self._kept[graph.name, _REPEATED] = feeds, self.reference.repeated(graph, feeds, f"at {at_sizes(small)}")
-        self._kept[graph.name, max(BATCHES)] = (
+        self._kept[graph.name, max(batches)] = (
             batch,
             self.reference.alone(graph, batch, self.comparison, f"at {at_sizes(large)}", self.inputs.graph_unit(graph)),
         )
@@ -137,13 +138,14 @@ class Proof:
         self._kept["program:sample", 1, len(self.inputs.sampling(1)) - 1] = self.reference.repeated_result(
             "sample", f"for 1 sample{_said(arguments)}", partial(samples, 1, arguments)
         )
+        most = max(self.inputs.runs)
         for n in (1, _REPEATED):
             for i, arguments in enumerate(self.inputs.sampling(n)):
-                small, large = (self._samples(size, i)[:n] for size in (n, max(BATCHES)))
+                small, large = (self._samples(size, i)[:n] for size in (n, most))
                 small = self._levelled(n, arguments, small, large)
                 self.reference.alone_result(
                     "sample",
-                    f"for {n} and {max(BATCHES)} samples{_said(arguments)}",
+                    f"for {n} and {most} samples{_said(arguments)}",
                     self.comparison,
                     (small, large),
                     partial(samples, n, arguments),
@@ -175,7 +177,7 @@ class Proof:
         short = {**arguments, "steps": 1} if "steps" in arguments else arguments
         densities(x + 1, short, self.model)
         alone = self.reference.repeated_result("log_prob", "for 1 datum", partial(densities, x, short))
-        last = max(BATCHES)
+        last = max(self.inputs.runs)
         options = self.inputs.scoring(last)[1]
         for n in (1, 2, _REPEATED):
             x, own = self.inputs.scoring(n)
@@ -205,18 +207,19 @@ class Proof:
             ProofError: it differs, or ONNX Runtime cannot run it.
         """
         exact = partial(call, self.reference.exact_graphs[graph.name], dtype=torch.float64)
-        optimiser.check(
+        kept = {n: each for n in self.inputs.batches if (each := self._kept.get((graph.name, n))) is not None}
+        known = optimiser.check(
             graph,
             self.bundle,
             self.inputs,
             self.batch,
+            kept={} if self.batch is not None else {n: feeds for n, (feeds, _) in kept.items()},
             expected=partial(call, graph),
             exact=exact,
             flips=self.comparison.flips,
         )
-        kept = {n: each for n in BATCHES if (each := self._kept.get((graph.name, n))) is not None}
         for where, feeds, expected in cases(graph, self.inputs, kept, self.batch):
-            self._case(graph, where, feeds, expected)
+            self._case(graph, where, feeds, expected, known.get(where))
 
     def sample(self) -> None:
         """Prove that the same seed gives the same samples.
@@ -224,7 +227,7 @@ class Proof:
         Raises:
             ProofError: it does not.
         """
-        for n in BATCHES:
+        for n in self.inputs.runs:
             for i, arguments in enumerate(self.inputs.sampling(n)):
                 self._compare_samples("sample", f"for {n} samples{_said(arguments)}", n, arguments, self._samples(n, i))
 
@@ -236,7 +239,7 @@ class Proof:
         """
         if self.programs.log_prob is None:
             return
-        for n in BATCHES:
+        for n in self.inputs.runs:
             x, arguments = self.inputs.scoring(n)
             compute = partial(densities, x, arguments)
             actual = self._run("log_prob", f"for {n} data", partial(self.bundle.log_prob, x, **arguments))
@@ -259,7 +262,7 @@ class Proof:
         Raises:
             ProofError: it does not.
         """
-        for n in BATCHES:
+        for n in self.inputs.runs:
             arguments = {name: self.inputs.sampling(n)[0][name] for name in ("seed",)}
             arguments["condition"] = self.inputs.condition(n)
             drawn = arguments if table is None else {**arguments, "sampler": table}
@@ -293,19 +296,21 @@ class Proof:
         }
         return {
             "cases": self.cases,
-            "batches": list(BATCHES),
+            "batches": list(self.inputs.batches),
             "tolerance": self.comparison.tolerance,
             "largest_differences": {k: float(f"{v:.1e}") for k, v in sorted(self.comparison.largest.items())},
             **({"judged_by_float64": judged} if judged else {}),
             **({} if self.density is None else {"density": self.density.describe()}),
             **({"most_steps": self.inputs.budget} if self.inputs.budget else {}),
+            **({"most_samples": max(self.inputs.runs)} if self.inputs.runs != BATCHES else {}),
             **({"symbols": self.comparison.flips.describe()} if self.comparison.flips.symbols else {}),
             "torch": torch.__version__.split("+")[0],
             "onnxruntime": onnxruntime().__version__,
         }
 
-    def _case(self, graph: Graph, where: str, feeds: Feeds, reference: Feeds) -> None:
-        actual = self._run(f"graph {graph.name}", where, partial(self.bundle.session(graph.name).run, feeds))
+    def _case(self, graph: Graph, where: str, feeds: Feeds, reference: Feeds, known: Feeds | None) -> None:
+        run = partial(self.bundle.session(graph.name).run, feeds) if known is None else lambda: known
+        actual = self._run(f"graph {graph.name}", where, run)
         actual = self.comparison.flips.outputs(actual, reference)
         for port in graph.outputs:
             self.comparison.check(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
@@ -27,16 +27,19 @@ def traced_sizes(ports: Iterable[Port]) -> dict[str, int]:
     return {name: _TRACED[name] if name in _TRACED else next(free) for name in names}
 
 
-def proven_sizes(ports: Iterable[Port], fixed: int | None = None) -> list[dict[str, int]]:
-    """Sizes to prove a graph at: batches of 1, 2, 3 and 17 samples, and other dimensions of 1, 2 and 3.
+def proven_sizes(
+    ports: Iterable[Port], fixed: int | None = None, batches: Sequence[int] = (1, 2, 3, 17)
+) -> list[dict[str, int]]:
+    """Sizes to prove a graph at: some batches of samples, and other dimensions of 1, 2 and 3.
 
     Args:
         ports: of the graph.
         fixed: the fixed batch size of the graph, or None.
+        batches: the sizes of batches.
     """
     names = dict.fromkeys(d for p in ports for d in p.shape if isinstance(d, str))
     sizes = []
-    for i, batch in enumerate((1, 2, 3, 17)):
+    for i, batch in enumerate(batches):
         # two evaluations in the largest batch would cost twice; whole runs with guidance have them
         slots, evaluations = i % 3 + 1, 2 - i % 2
         size = batch if fixed is None else fixed
@@ -45,6 +48,11 @@ def proven_sizes(ports: Iterable[Port], fixed: int | None = None) -> list[dict[s
         known[ROWS] = batch if fixed is None else 1
         sizes.append({name: known.get(name, slots) for name in names})
     return sizes
+
+
+def at_sizes(sizes: Mapping[str, int]) -> str:
+    """Sizes in words."""
+    return ", ".join(f"{name} {size}" for name, size in sizes.items())
 
 
 def guarded_sizes(ports: Iterable[Port]) -> list[dict[str, int]]:

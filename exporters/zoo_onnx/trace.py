@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import onnx_ir as ir
@@ -13,7 +15,7 @@ from onnx_ir.passes import common
 from torch import Tensor, nn
 
 from zoo.errors import ExportError, ProofError, ZooError
-from zoo.models import derivatives, loops
+from zoo.models import calls, derivatives, loops
 from zoo.models.blaming import line_of
 from zoo.programs import Graph
 from zoo.programs.ports import Port
@@ -22,6 +24,7 @@ from zoo_onnx.alike import TensorsAsInputs
 from zoo_onnx.folding import folded, is_expensive
 from zoo_onnx.portable import portable
 from zoo_onnx.quiet import quiet
+from zoo_onnx.shared import Network, Networks
 from zoo_onnx.sizes import guarded_sizes, traced_sizes
 from zoo_onnx.torch_exporter import to_onnx
 
@@ -34,17 +37,22 @@ _MACHINERY = re.compile(r"/(torch|zoo|zoo_onnx)/")
 _SPECIALIZED = re.compile(r"\bspecialized\b|Constraints violated|ConstraintViolation", re.IGNORECASE)
 
 
-def trace(graph: Graph, opset: int) -> ir.Model:
+def trace(graph: Graph, opset: int, networks: Networks | None = None) -> ir.Model:
     """The ONNX graph of ``graph``, without traces of the machine that produced it.
 
     Args:
         graph: its module must be in float32, on the CPU and in evaluation mode.
         opset: ONNX opset.
+        networks: those that other graphs may call too, which are traced once; None to trace all of this graph.
 
     Raises:
         ExportError: the module uses something that ONNX cannot express.
         ProofError: a size that should be symbolic became a number.
     """
+    if networks is not None:
+        # what a network cannot do alone, and what is wrong with it, is told of the whole
+        with contextlib.suppress(ZooError):
+            return _traced(graph, opset, forward_mode.Marking(), networks)
     marking = forward_mode.Marking()
     try:
         return _traced(graph, opset, marking)
@@ -54,12 +62,15 @@ def trace(graph: Graph, opset: int) -> ir.Model:
         raise
 
 
-def _traced(graph: Graph, opset: int, marking: forward_mode.Marking) -> ir.Model:
+def _traced(graph: Graph, opset: int, marking: forward_mode.Marking, networks: Networks | None = None) -> ir.Model:
     inputs = example(graph)
     try:
         with quiet(), torch.no_grad():
-            program = _exported(graph, inputs, marking)
+            with contextlib.nullcontext() if networks is None else calls.method(networks.mark):
+                program = _exported(graph, inputs, marking)
             model = to_onnx(program, opset)
+            if networks is not None:
+                networks.inlined(model, partial(_network, graph, opset))
     except ZooError:
         raise
     except Exception as error:  # torch's exporter raises exceptions of all kinds
@@ -82,6 +93,15 @@ def _traced(graph: Graph, opset: int, marking: forward_mode.Marking) -> ir.Model
     portable(model)
     clean(model)
     name(model, graph)
+    return model
+
+
+def _network(graph: Graph, opset: int, network: Network) -> ir.Model:
+    """The graph of a network that ``graph`` calls, with the shapes of all values."""
+    part = dataclasses.replace(graph, module=network.module, inputs=network.inputs, outputs=(network.output,))
+    inputs = [each.to(dtype) for each, dtype in zip(example(part), network.dtypes, strict=True)]
+    model = to_onnx(_exported(part, inputs, forward_mode.Marking()), opset)
+    check_shapes(model, part)
     return model
 
 

@@ -17,6 +17,7 @@ from zoo.conditions import Condition
 from zoo.density import Density
 from zoo.errors import ConfigError, UsageError
 from zoo.likelihood import LogDensity, default_probes
+from zoo.models.calls import called
 from zoo.models.contexts import ReceivedCondition, TensorCondition, needs_gradient
 from zoo.models.encoders import ConditionEncoder
 from zoo.overriding import override
@@ -30,7 +31,7 @@ from zoo_diffusion.graphs import GaussianStep, divergence_graph, step_graph
 from zoo_diffusion.objectives import Objective, drop_condition
 from zoo_diffusion.prediction import DATA_STD, Prediction, check_prediction, denoised, network_input, target
 from zoo_diffusion.scoring import OdeScorer
-from zoo_diffusion.settings import check_output, check_settings, checked_parts, sampling_defaults
+from zoo_diffusion.settings import check_output, check_settings, checked_parts, output_shape, sampling_defaults
 from zoo_diffusion.stepped import SteppedModel, as_numpy, tensor_of
 
 
@@ -182,8 +183,9 @@ class Diffusion(SteppedModel):
         """The network's output for its input ``[n, *event]`` at times ``[n]``."""
         if self.encoder_module is not None:
             return evaluated(self.network, self.encoder_module, shown, time, condition)
-        output: Tensor = self.network(shown, time, self.context(condition))
-        return output
+        return called(
+            self.network, (shown, time, self.context(condition)), output_shape(self.state_shape, self.learned_variance)
+        )
 
     def _parts(self, output: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
         """The prediction, and the share of the variance's range unless it is fixed."""

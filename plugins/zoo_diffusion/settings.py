@@ -55,6 +55,11 @@ def checked_parts(network: object, event_shape: Sequence[int]) -> tuple[int, ...
     return shape
 
 
+def output_shape(state_shape: tuple[int, ...], learned_variance: bool) -> tuple[int, ...]:
+    """The shape of a network's output for one sample: a learned variance takes twice the channels."""
+    return (state_shape[0] * 2, *state_shape[1:]) if learned_variance else state_shape
+
+
 def check_output(output: object, state_shape: tuple[int, ...], *, learned_variance: bool) -> None:
     """Refuse an output that a network may not return: anything but a tensor with one prediction for each number of
     a state.
@@ -64,7 +69,7 @@ def check_output(output: object, state_shape: tuple[int, ...], *, learned_varian
     """
     if not isinstance(output, Tensor):
         raise ConfigError(f"the network returned {type(output).__name__}, not a tensor")
-    wanted = (state_shape[0] * 2, *state_shape[1:]) if learned_variance else state_shape
+    wanted = output_shape(state_shape, learned_variance)
     if tuple(output.shape[1:]) != wanted or output.ndim != len(wanted) + 1:
         shown = ", ".join(map(str, output.shape[1:]))
         raise ConfigError(

@@ -257,7 +257,9 @@ def test_a_batch_becomes_a_loss(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.Tensor, "backward", arrived)
     with journey:
         loop._step(model, model, optimizer, data, recipe.training.at(0), 0, None, tmp_path / "checkpoint")
-    assert called_by(journey, "_step", "Diffusion.loss", "Diffusion._called") == told("From a batch to the loss")
+    assert called_by(journey, "_step", "Diffusion.loss", "Diffusion._called", "called") == told(
+        "From a batch to the loss"
+    )
 
 
 def called_by(journey, *callers):

@@ -9,7 +9,7 @@ from zoo.programs.ports import Port
 from zoo_onnx import budget
 from zoo_onnx.budget import Cost, cost
 from zoo_onnx.cases import cases
-from zoo_onnx.inputs import BATCHES
+from zoo_onnx.inputs import BATCHES, FEWER
 
 
 def test_products_and_operators_are_counted():
@@ -39,8 +39,9 @@ def test_steps_shrink_smoothly_with_the_cost():
 class _Inputs:
     """Two inputs of one number a sample; the second has no batch where ``shared``."""
 
-    def __init__(self, kinds, shared=False):
+    def __init__(self, kinds, shared=False, runs=BATCHES):
         self.kinds, self.shared = kinds, shared
+        self.batches, self.runs = BATCHES, runs
 
     def ordinary(self, graph, sizes):
         n = sizes["batch"]
@@ -77,6 +78,16 @@ def test_every_extreme_is_in_batches_of_every_size(kinds, shared):
     assert all(kinds_seen == set(range(kinds + 1)) for kinds_seen in seen.values())
     # PyTorch computes the largest batch alone: once for ordinary inputs, and for many extremes at once where it can
     assert calls == [max(BATCHES)] * (1 + (kinds if shared else -(-kinds // max(BATCHES))))
+
+
+def test_extremes_of_a_costly_model_are_in_smaller_batches():
+    calls, runs = [], (*BATCHES[:-1], FEWER)
+    seen = [
+        (len(feeds["z"]), "with" in where) for where, feeds, _ in cases(_graph(calls), _Inputs(7, runs=runs), {}, None)
+    ]
+    assert {n for n, extreme in seen if not extreme} == set(BATCHES)
+    assert {n for n, extreme in seen if extreme} == set(runs)
+    assert calls == [max(BATCHES), FEWER, FEWER]
 
 
 def test_smaller_batches_are_compared_with_rows_of_the_largest():

@@ -10,7 +10,7 @@ from zoo.exporting import export
 from zoo.runtime import load
 from zoo.runtime.check import check
 from zoo_flows.realnvp import RealNVP
-from zoo_onnx.inputs import BATCHES, Inputs
+from zoo_onnx.inputs import BATCHES, FEWER, Inputs
 from zoo_onnx.plan import reduced
 
 
@@ -88,6 +88,9 @@ def test_whole_runs_of_a_costly_model_are_short_and_the_manifest_says_so(without
     proof, card = open_bundle(folder).manifest.proof, (folder / MODEL_CARD).read_text()
     costly = model.family == "diffusion"
     assert proof.get("most_steps") == ({"sample": 2} if costly else None)
+    assert proof.get("most_samples") == (FEWER if costly else None)
+    assert ("in batches of 5 samples at most" in card) == costly
+    assert proof["batches"] == list(BATCHES)
     assert ("few steps: `sample` of 2 at most" in card) == costly
 
 
@@ -97,11 +100,23 @@ def test_within_the_budget_a_model_keeps_the_runs_that_it_is_made_for(diffusion,
     assert inputs.budget == {}
     assert "steps" not in inputs.sampling(2)[0]
     assert [inputs.scoring(n)[1]["steps"] for n in BATCHES] == [8, 8, 2, 2]
+    assert inputs.runs == inputs.batches == BATCHES
+    assert inputs.golden_steps(diffusion.programs().log_prob) == {"steps": 4}
 
 
 def test_a_costly_model_scores_in_few_steps(diffusion, monkeypatch):
     monkeypatch.setattr("zoo_onnx.budget.ALLOWED", 1)
     inputs = Inputs(diffusion, diffusion.programs())
     assert inputs.budget == {"sample": 2, "log_prob": 2}
-    assert {case["steps"] for n in BATCHES for case in inputs.sampling(n)} == {2}
-    assert [inputs.scoring(n)[1]["steps"] for n in BATCHES] == [2, 2, 1, 1]
+    assert inputs.runs == (1, 2, 3, FEWER)
+    assert inputs.batches == BATCHES
+    assert len(inputs.data[0]) == FEWER
+    assert {case["steps"] for n in inputs.runs for case in inputs.sampling(n)} == {2}
+    assert [inputs.scoring(n)[1]["steps"] for n in inputs.runs] == [2, 2, 1, 1]
+    assert inputs.golden_steps(diffusion.programs().log_prob) == {"steps": 1}
+
+
+def test_graphs_of_a_very_costly_model_are_in_smaller_batches_too(diffusion, monkeypatch):
+    monkeypatch.setattr("zoo_onnx.budget.EVALUATION", 1)
+    inputs = Inputs(diffusion, diffusion.programs())
+    assert inputs.runs == inputs.batches == (1, 2, 3, FEWER)
