@@ -47,7 +47,7 @@ def nflows_moons():
         transforms.append(MaskedAffineAutoregressiveTransform(features=2, hidden_features=4))
     flow = Flow(CompositeTransform(transforms), StandardNormal(shape=[2]))
     optimizer = optim.Adam(flow.parameters())
-    for _ in range(STEPS):
+    for _ in range(5 * STEPS):  # with four hidden units it learns slowly
         optimizer.zero_grad()
         loss = -flow.log_prob(inputs=moons(128, 0.1)).mean()
         loss.backward()

@@ -104,24 +104,28 @@ def test_a_manifests_bounds_are_checked(fields):
 # -- sbi itself ------------------------------------------------------------------------------------------------------
 
 
-def _trained(kind):
+def _trained(kind, *, prior=None, embedding=None, repeats=1, classifier="resnet"):
     sbi = pytest.importorskip("sbi.inference")
+    from sbi.neural_nets import classifier_nn, posterior_flow_nn, posterior_nn, posterior_score_nn
     from sbi.utils import BoxUniform
 
     torch.manual_seed(0)
-    prior = BoxUniform(-2 * torch.ones(2), 2 * torch.ones(2))
+    prior = prior or BoxUniform(-2 * torch.ones(2), 2 * torch.ones(2))
     theta = prior.sample((400,))
-    x = 100 + 5 * (theta + 1 + 0.5 * torch.randn_like(theta))
+    x = 100 + 5 * (theta.repeat(1, repeats) + 1 + 0.5 * torch.randn(400, 2 * repeats))
+    network = nn.Identity() if embedding is None else embedding
     trainer = {
-        "npe": lambda: sbi.NPE(prior),
-        "npe-zuko": lambda: sbi.NPE(prior, density_estimator="zuko_maf"),
-        "fmpe": lambda: sbi.FMPE(prior),
-        "npse": lambda: sbi.NPSE(prior),
+        "npe": lambda: sbi.NPE(prior, density_estimator=posterior_nn("maf", embedding_net=network)),
+        "npe-zuko": lambda: sbi.NPE(prior, density_estimator=posterior_nn("zuko_maf", embedding_net=network)),
+        "fmpe": lambda: sbi.FMPE(prior, vf_estimator=posterior_flow_nn(embedding_net=network)),
+        "npse": lambda: sbi.NPSE(prior, vf_estimator=posterior_score_nn(embedding_net=network)),
         "nle": lambda: sbi.NLE(prior),
-        "nre": lambda: sbi.NRE(prior),
+        "nre": lambda: sbi.NRE(prior, classifier=classifier_nn(classifier, embedding_net_x=network)),
     }[kind]()
-    trainer._summary_writer = None
-    estimator = trainer.append_simulations(theta, x).train(max_num_epochs=4, training_batch_size=100)
+    trainer._summary_writer = None  # it writes files
+    estimator = trainer.append_simulations(theta, x).train(
+        max_num_epochs=40 if kind == "nre" else 4, training_batch_size=100
+    )
     return estimator, trainer.build_posterior(estimator), theta, x
 
 
@@ -164,10 +168,59 @@ def test_the_likelihood_of_an_nle_is_sampled_and_scored(tmp_path, monkeypatch):
 
 @pytest.mark.full
 @pytest.mark.filterwarnings("ignore")
-def test_what_sbi_samples_by_mcmc_and_ratios_are_refused_by_name(tmp_path, monkeypatch):
+@pytest.mark.parametrize("classifier", ["linear", "mlp", "resnet"])
+def test_the_log_ratio_of_an_nre_is_scored(classifier, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ratio, posterior, *_ = _trained("nre")
-    with pytest.raises(zoo.ExportError, match="MCMCPosterior of sbi draws by a search over its potential"):
+    estimator, _, theta, x = _trained("nre", classifier=classifier)
+    bundle = runtime.load(zoo.export(zoo.wrap(estimator), tmp_path / "out"))
+    expected = estimator(theta[:200], x[:200]).detach().numpy()
+    np.testing.assert_allclose(bundle.log_prob(theta[:200].numpy(), condition=x[:200].numpy()), expected, atol=1e-4)
+    assert expected.std() > 0.1  # it has learned something
+    assert bundle.manifest.density == "ratio"
+    with pytest.raises(zoo.ZooError, match="only scores"):
+        bundle.sample(2, condition=x[0].numpy())
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["nle", "nre"])
+def test_posteriors_by_mcmc_are_refused_by_name(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, posterior, *_ = _trained(kind)
+    with pytest.raises(zoo.ExportError, match="MCMCPosterior of sbi draws by a search over its potential") as caught:
         zoo.wrap(posterior)
-    with pytest.raises(zoo.ExportError, match="RatioEstimator of sbi is none of NFlowsFlow, ZukoFlow and a vector"):
-        zoo.wrap(ratio)
+    assert "inference.train()" in caught.value.hint
+
+
+class Summaries(nn.Module):
+    """An embedding network of observations of 6 numbers, as a user of sbi writes one."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["npe", "npe-zuko", "fmpe", "npse", "nre"])
+def test_an_embedding_network_and_the_z_scoring_before_it_are_a_graph_of_the_bundle(kind, tmp_path, monkeypatch):
+    """Under an unbounded prior, so that nothing is estimated: what the bundle computes is what sbi does."""
+    monkeypatch.chdir(tmp_path)
+    prior = distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
+    estimator, posterior, theta, x = _trained(kind, prior=prior, embedding=Summaries(), repeats=3)
+    model = zoo.wrap(estimator if kind == "nre" else posterior)
+    bundle = runtime.load(zoo.export(model, tmp_path / "out"))
+    assert "condition" in bundle.manifest.graphs
+    observed = x[:50].numpy()
+    scored = bundle.log_prob(theta[:50].numpy(), condition=observed)
+    if kind == "nre":
+        expected = estimator(theta[:50], x[:50])
+    elif kind in ("fmpe", "npse"):
+        # sbi's own ODE, of one observation at a time
+        expected = torch.cat([posterior.log_prob(theta[i : i + 1], x=x[i : i + 1]) for i in range(50)])
+    else:
+        expected = estimator.log_prob(theta[None, :50], x[:50])[0]
+    np.testing.assert_allclose(scored, expected.detach().numpy(), atol=2e-3 if kind in ("fmpe", "npse") else 1e-4)
