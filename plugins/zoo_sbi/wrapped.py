@@ -73,8 +73,8 @@ def _estimator_of(model: Any) -> Any:
     if not isinstance(model, nn.Module):
         raise ExportError(
             f"{type(model).__name__} of sbi draws by a search over its potential, such as MCMC, which is not exported",
-            hint="Wrap the estimator that inference.train() returned: an NLE's likelihood is sampled and scored, an NRE's "
-            "log-ratio is scored.",
+            hint="Wrap the estimator that inference.train() returned: an NLE's likelihood is sampled and scored, an "
+            "NRE's log-ratio is scored.",
         )
     return model
 
@@ -258,7 +258,7 @@ class SbiField(_OfSbi):
             estimator._embedding_net, estimator._condition_shape = network, shape
 
     @override
-    def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
+    def inverse(self, z: Tensor, condition: ReceivedCondition = None, *, steps: int | None = None) -> Tensor:
         estimator, context = self.flow, self.context_of_flow(condition)
         start = estimator.mean_base.to(z) + estimator.std_base.to(z) * z
 
@@ -267,7 +267,7 @@ class SbiField(_OfSbi):
             return velocity
 
         with self._embedded():
-            x = self._integrated(field, estimator.t_max, estimator.t_min, start)
+            x = self._integrated(field, estimator.t_max, estimator.t_min, start, steps)
         return estimator.from_z(x) if self._composed else x
 
     @override
@@ -303,10 +303,11 @@ class SbiField(_OfSbi):
             ]
         return change.detach(), torch.stack(rows).sum(0).detach()
 
-    def _integrated(self, field: Any, t0: float, t1: float, x: Tensor) -> Tensor:
+    def _integrated(self, field: Any, t0: float, t1: float, x: Tensor, steps: int | None = None) -> Tensor:
         """From one end of time to the other, in steps of u, where t is t_min + (t_max - t_min)·u^power."""
+        steps = steps or self.steps
         least, span, power = min(t0, t1), abs(t1 - t0), self.power
-        du = x.new_tensor((1 if t0 < t1 else -1) / self.steps)
+        du = x.new_tensor((1 if t0 < t1 else -1) / steps)
 
         def change(u: Tensor, state: Tensor) -> Tensor:
             slowed: Tensor = power * u ** (power - 1) * span * field(least + span * u**power, state)
@@ -315,7 +316,7 @@ class SbiField(_OfSbi):
         def turn(u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
             return u + du, _runge_kutta(change, state, u, du)
 
-        _, x = loop(self.steps, (x.new_full((1,), 0.0 if t0 < t1 else 1.0), x), turn)
+        _, x = loop(steps, (x.new_full((1,), 0.0 if t0 < t1 else 1.0), x), turn)
         return x
 
     @override
