@@ -76,7 +76,8 @@ def on_interval(
     """A spline of nflows' kind on [-bound, bound], and the identity outside, without indexing by a mask.
 
     Args:
-        piecewise: takes ``inputs``, ``left``, ``right``, ``bottom`` and ``top``, and gives outputs and log-determinants.
+        piecewise: takes ``inputs``, ``left``, ``right``, ``bottom`` and ``top``, and gives outputs and
+            log-determinants.
         inputs: any numbers.
         bound: a number, or a tensor that broadcasts to the inputs.
         others: further arguments of the spline.

@@ -1,6 +1,9 @@
 """Posteriors within the bounds of their prior, and sbi's own posteriors and estimators where sbi is installed."""
 
+import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -40,8 +43,13 @@ def posterior():
 
 
 @pytest.fixture(scope="module")
-def bundle(posterior, tmp_path_factory):
-    return runtime.load(zoo.export(posterior, tmp_path_factory.mktemp("within") / "out"))
+def exported(posterior, tmp_path_factory):
+    return zoo.export(posterior, tmp_path_factory.mktemp("within") / "out")
+
+
+@pytest.fixture(scope="module")
+def bundle(exported):
+    return runtime.load(exported)
 
 
 def test_samples_stay_within_the_bounds_and_are_those_of_pytorch(posterior, bundle):
@@ -54,6 +62,22 @@ def test_samples_stay_within_the_bounds_and_are_those_of_pytorch(posterior, bund
     np.testing.assert_allclose(x, posterior.sample(300, condition=c, seed=4).numpy(), atol=1e-6)
     # sample i has its own noise in any batch
     np.testing.assert_allclose(bundle.sample(300, condition=c, seed=4, batch_size=17), x, atol=1e-6)
+
+
+def test_a_bounded_posterior_runs_where_there_is_neither_torch_nor_sbi(bundle, exported):
+    code = """
+import sys
+sys.modules["torch"] = sys.modules["sbi"] = None
+import numpy as np
+from zoo import runtime
+bundle = runtime.load(sys.argv[1])
+c = np.zeros((5, 1), np.float32)
+print(bundle.log_prob(bundle.sample(5, condition=c, seed=4), condition=c).tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(exported)], capture_output=True, text=True, check=True)
+    c = np.zeros((5, 1), np.float32)
+    expected = bundle.log_prob(bundle.sample(5, condition=c, seed=4), condition=c)
+    np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=1e-6)
 
 
 def test_the_density_is_that_of_a_normal_within_the_bounds(bundle):
