@@ -166,7 +166,7 @@ def normal(
     u = ((words >> np.uint32(9)).astype(np.float64) + 0.5) * 2.0**-23
     radius = np.sqrt(-2.0 * np.log(u[:, 0::2]))
     angle = 2.0 * np.pi * u[:, 1::2]
-    z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(n, -1)
+    z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(words.shape)
     return z[:, :size].astype(np.float32).reshape(n, *shape)
 
 

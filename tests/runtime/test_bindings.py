@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from zoo.errors import DataError
+from zoo.errors import DataError, UsageError
 from zoo.runtime import load
+from zoo.samplers import SamplingOptions
 
 STEPS = 3
 
@@ -76,3 +77,49 @@ def test_inputs_that_do_not_fit_are_refused_after_calls_that_did(session, change
     wrong = {name: array for name, array in {**feeds, **change}.items() if array is not None}
     with pytest.raises(DataError, match=said):
         called(session, wrong, bindings)
+
+
+def test_values_of_one_run_serve_the_next_and_never_two_at_once(session):
+    feeds = inputs(session, np.random.default_rng(3), 2, 1, 1)
+    with session.placing() as (place, bindings), session.placing() as (other_place, other):
+        first, second = place("state", feeds["state"]), other_place("state", feeds["state"])
+        assert bindings is not other
+        assert first.data_ptr() != second.data_ptr()
+    with session.placing() as (place, again):
+        assert again in (bindings, other)
+        value = place("state", feeds["state"] + 1)
+        assert value.data_ptr() in (first.data_ptr(), second.data_ptr())
+        np.testing.assert_array_equal(session.fetch(value), feeds["state"] + 1)
+    with pytest.raises(KeyboardInterrupt), session.placing() as (_, broken):
+        raise KeyboardInterrupt
+    with session.placing() as (_, after):  # what an error left is dropped
+        assert after is not broken
+
+
+def test_a_large_run_leaves_nothing_behind(session):
+    kept = len(session._idle)
+    with session.placing() as (place, bindings):
+        place("state", np.zeros((1, 1 << 21), np.float32))
+        assert not bindings.small
+    assert len(session._idle) <= kept
+
+
+def test_tables_of_runs_are_kept_by_all_that_they_depend_on(diffusion):
+    model = load(diffusion, "cpu")
+    made = model.opened.tables_made
+    options = {"seed": 0, "sampler": "ddim", "steps": 3}
+    first = model.sample(2, **options)
+    assert len(made) == 1
+    np.testing.assert_array_equal(model.sample(2, **options), first)
+    assert len(made) == 1
+    model.sample(2, **{**options, "eta": 1.0})
+    model.sample(2, **{**options, "spacing": "linspace"})
+    model.sample(2, **{**options, "steps": 4})
+    assert len(made) == 4
+    with pytest.raises(UsageError, match="steps"):  # True is equal to 1, and is no number of steps
+        model.sample(2, **{**options, "steps": 1}), model.sample(2, **{**options, "steps": True})
+    table = model.table("ddim", 3)
+    table.noise_scale[:] = 5.0  # a caller's own table is not that of the next run
+    np.testing.assert_array_equal(model.sample(2, **options), first)
+    assert SamplingOptions(sampler="ddim", own={"spacing": np.linspace(1, 0, 2000)}).table_key is None
+    assert SamplingOptions(sampler="ddim", guidance=1.0).table_key != SamplingOptions("ddim", guidance=2.0).table_key

@@ -18,6 +18,7 @@ from zoo.overriding import override
 from zoo.paths import is_gaussian
 from zoo.programs import Program
 from zoo.runtime import data
+from zoo.runtime.bindings import Bindings
 from zoo.runtime.conditioning import ConditionRows, evenly
 from zoo.runtime.graph_checks import check_codec, check_event, check_numbers, check_path, check_ports, latent_shape
 from zoo.runtime.opened import OpenBundle
@@ -34,6 +35,8 @@ Place = Callable[[str, NDArray[Any]], Any]
 _ROW = ("time", "alpha", "sigma")
 _STEP = ("state", *_ROW, "clip", "noise_scale", "matrix", "noise", "weights")
 _REVEALING = ("state", "alpha", "matrix", "noise", "weights")
+#: step tables that a bundle keeps
+_MOST_TABLES = 64
 _STEP_OPTIONAL = ("rescale", "known", "mask")  # a graph without them supports fewer edits
 
 
@@ -68,7 +71,7 @@ class IterateRunner(Runner):
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """A step table, from noise or from data."""
         sampler, program = step_sampler(model), program.stepping(model.name)
-        table = table_of(program, request.options, model.samplers, model.condition, model.stored_tables)
+        table = self._table(model, program, request.options)
         start = sampler.starting(
             table, request.n, seed=request.seed, condition=request.condition, options=request.options
         )
@@ -79,6 +82,18 @@ class IterateRunner(Runner):
             return sampler.samples(state.moved(slots, len(table)))
 
         return Drawing(draw, len(table))
+
+    def _table(self, model: OpenBundle, program: Program, options: SamplingOptions) -> StepTable:
+        """:meth:`table`, kept for the next run with the same options; only for runs, since a caller may change it."""
+        key = options.table_key
+        table = None if key is None else model.tables_made.get(key)
+        if table is None:
+            table = self.table(model, program, options)
+            if key is not None:
+                if len(model.tables_made) >= _MOST_TABLES:
+                    model.tables_made.clear()
+                model.tables_made[key] = table
+        return table
 
 
 def step_sampler(model: OpenBundle) -> StepSampler[Array]:
@@ -161,11 +176,9 @@ class OnnxEngine(Engine[Any, Array]):
         _check_inputs(session, state)
         # checking every step would synchronise a GPU; there the first non-finite step is searched for afterwards
         watched = self._watched or session.provider == "cpu"
-        with session.placing() as place:
-            yield (
-                place("state", state.slots),
-                _OnnxStep(session, place, state, watched=watched, denoises=denoises),
-            )
+        with session.placing() as (place, bindings):
+            step = _OnnxStep(session, place, bindings, state, watched=watched, denoises=denoises)
+            yield place("state", state.slots), step
 
     @override
     def fetch(self, values: Any) -> Array:
@@ -189,11 +202,19 @@ class OnnxEngine(Engine[Any, Array]):
 class _OnnxStep:
     """One call of the graph ``step``: the state stays on the device and alternates between two buffers."""
 
-    def __init__(self, session: Session, place: Place, state: SamplerState, *, watched: bool, denoises: bool) -> None:
-        self._session, self._state, self._watched = session, state, watched
+    def __init__(
+        self,
+        session: Session,
+        place: Place,
+        bindings: Bindings | None,
+        state: SamplerState,
+        *,
+        watched: bool,
+        denoises: bool,
+    ) -> None:
+        self._session, self._bindings, self._state, self._watched = session, bindings, state, watched
         named = state.condition if isinstance(state.condition, Mapping) else ("condition",)
         self._resident = _Resident(session, place, ("known", "mask", "noise", *named))
-        self._bindings = session.bindings()
         self._spare = place("spare", state.slots)
         self._denoised = place("denoised", state.slots[0]) if denoises else None
 

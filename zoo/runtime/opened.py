@@ -57,6 +57,7 @@ class OpenBundle:
         samplers: where samplers are looked up by name.
         session: gives the session of a graph, see :meth:`zoo.runtime.session.Sessions.__call__`.
         codec: between data and latents.
+        tables_made: step tables of runs so far, by :attr:`zoo.samplers.SamplingOptions.table_key`.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class OpenBundle:
         self.levels, self.modality = self.manifest.levels, self.manifest.modality
         self.samplers = samplers
         self.session = Sessions(bundle, self.device)
+        self.tables_made: dict[str, StepTable] = {}
         self.codec = BundledCodec(self.name, self.manifest.main, self.run)
 
     @cached_property

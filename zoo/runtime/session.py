@@ -95,6 +95,8 @@ class Session:
         in_use = self._session.get_providers()[0]
         self.provider = chosen if in_use == execution_provider(chosen) else "cpu"
         self.largest_batch: int | None = None
+        #: of runs that have ended, for the next ones
+        self._idle: list[Bindings] = []
         self._place = self.device.place(self.provider)
         records = self.device.records(self.provider)
         self._recorder = Recorder(self._session, self._place, self.graph.name) if records else None
@@ -131,21 +133,31 @@ class Session:
             value.update_inplace(np.array(array, order="C"))
 
     @contextlib.contextmanager
-    def placing(self) -> Iterator[Callable[[str, Array], Any]]:
-        """For the values of one run: a function from their role in it and an array to a :meth:`value`.
+    def placing(self) -> Iterator[tuple[Callable[[str, Array], Any], Bindings | None]]:
+        """For one run of many calls: a function from a role and an array to a :meth:`value`, and :meth:`bindings`.
 
-        Where calls are recorded as CUDA graphs, the values belong to the session, and are lent to the run.
+        Where calls are recorded as CUDA graphs, and on the CPU, the values belong to the session, and are lent to the
+        run.
         """
-        if self._recorder is None:
-            yield lambda _, array: self.value(array)
+        if self._recorder is not None:
+            with self._recorder.lending() as lend:
+
+                def placed(role: str, array: Array) -> Any:
+                    with self._told("take its inputs"):
+                        return lend(role, array)
+
+                yield placed, None
             return
-        with self._recorder.lending() as lend:
-
-            def placed(role: str, array: Array) -> Any:
-                with self._told("take its inputs"):
-                    return lend(role, array)
-
-            yield placed
+        try:
+            bindings = self._idle.pop()
+        except IndexError:  # the first run, or another is under way
+            bindings = self.bindings()
+        if bindings is None:
+            yield (lambda _, array: self.value(array)), None
+            return
+        yield bindings.placed, bindings
+        if bindings.small:
+            self._idle.append(bindings)
 
     def fetch(self, value: Any) -> Array:
         """A copy of a :meth:`value` as an array."""
@@ -175,15 +187,19 @@ class Session:
             feeds: inputs given as arrays.
             resident: inputs given as :meth:`value`.
             results: outputs, written into these values; outputs not named are not computed.
-            bindings: of :meth:`bindings`, for one of many calls of a run.
+            bindings: of :meth:`placing` or :meth:`bindings`, for one of many calls of a run.
 
         Raises:
             DataError, DeviceMemoryError, RuntimeFailure: as for :meth:`run`.
         """
         if bindings is not None:
-            with self._told("run"):
+            try:  # a context manager would take as long as the rest of this function
                 bound = bindings.bound(feeds, resident, results, lambda: self._check(feeds, elsewhere=resident))
                 self._session.run_with_iobinding(bound)
+            except ZooError:
+                raise
+            except Exception as error:
+                raise self._failure("run", error) from error
             return
         arrays = self._check(feeds, elsewhere=resident)
         with self._told("run"):

@@ -84,6 +84,21 @@ class SamplingOptions:
         return self.compose[0][0]
 
     @property
+    def table_key(self) -> str | None:
+        """The options that a step table depends on, told so that none is taken for another; None if not all can be.
+
+        The conditions and data of a run are not among them.
+        """
+        values = (self.sampler, self.steps, self.strength, *self.own.values())
+        guidance, compose = self.guidance, [weight for _, weight in self.compose or ()]
+        listed = [each for value in values for each in (value if isinstance(value, (list, tuple)) else [value])]
+        if not all(each is None or type(each) in (bool, int, float, str) for each in (*listed, *compose)):
+            return None
+        if not (guidance is None or type(guidance) in (int, float, Guidance)):
+            return None
+        return repr((values, list(self.own), guidance, compose))
+
+    @property
     def given(self) -> tuple[str, ...]:
         """Names of the options that are set."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "own"}

@@ -392,6 +392,8 @@ class RowInputs:
 def _initial_noise(
     start: ArrayLike | None, event_shape: tuple[int, ...], n: int, seed: int, first: int, dtype: FloatType
 ) -> Array:
+    if n == 0:  # of a run that is only checked
+        return np.zeros((0, *event_shape), dtype)
     if start is None:
         return noise.normal(seed, n, event_shape, first=first).astype(dtype, copy=False)
     return spread(start, event_shape, n, "the noise to start from", dtype)

@@ -76,8 +76,9 @@ class StepSampler(Generic[Data]):
                 **taken,
             )
 
-        # raises errors before anything runs, even an encoder of conditions
-        start(slice(0, 1), [name for name in ("condition", "other") if not isinstance(arrays[name], np.ndarray)])
+        # raises errors before anything runs, even an encoder of conditions; only arrays need a sample to be looked at
+        looked_at = slice(0, int(any(array is not None for array in edits.values())))
+        start(looked_at, [name for name in ("condition", "other") if not isinstance(arrays[name], np.ndarray)])
         return start
 
     def begin(self, n: int, *, seed: int, condition: RunCondition, options: SamplingOptions) -> SamplerState:
