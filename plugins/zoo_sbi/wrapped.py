@@ -72,8 +72,8 @@ def _estimator_of(model: Any) -> Any:
         return model.vector_field_estimator
     if not isinstance(model, nn.Module):
         raise ExportError(
-            f"{type(model).__name__} of sbi draws by a search over its potential, such as MCMC, or by several posteriors, "
-            "which is not exported",
+            f"{type(model).__name__} of sbi draws by a search over its potential, such as MCMC, or by several "
+            "posteriors, which is not exported",
             hint="Wrap the estimator that inference.train() returned: an NLE's likelihood is sampled and scored, an "
             "NRE's log-ratio is scored.",
         )
