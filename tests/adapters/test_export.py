@@ -96,6 +96,42 @@ def test_an_operator_that_onnx_lacks_is_told_with_class_and_line(tmp_path):
     assert "mended" in caught.value.hint
 
 
+class Ratio(zoo.Wrapped):
+    """A log-ratio of pairs (x, c), which has not the mass of a density of x."""
+
+    density = "ratio"
+    samples = False
+
+    def own_event_shape(self):
+        return (3,)
+
+    def log_density(self, x, condition=None):
+        return 3 - 0.5 * (x - self.flow(condition)).square().sum(1)
+
+
+def test_a_log_ratio_is_exported_as_what_it_is(tmp_path):
+    """The proof of a density would refuse it, and no metric takes it for a likelihood."""
+    model = Ratio(torch.nn.Linear(2, 3), None, 2).eval()
+    bundle = runtime.load(zoo.export(model, tmp_path / "out"))
+    x, c = torch.randn(5, 3), torch.randn(5, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            torch.from_numpy(bundle.log_prob(x.numpy(), condition=c.numpy())).float(), model.log_density(x, c)
+        )
+    assert bundle.manifest.density == "ratio"
+    assert "the logarithm of the ratio to another density" in (tmp_path / "out" / "MODEL_CARD.md").read_text("utf-8")
+    from types import SimpleNamespace
+
+    from zoo.metrics.likelihood import likelihood
+
+    assert likelihood(SimpleNamespace(model=bundle, data=None)) == {}
+    with pytest.raises(zoo.UsageError, match="has no density, so it cannot be trained by its negative log-likelihood"):
+        model.loss(x, condition=c)
+    model.density = "exact"
+    with pytest.raises(zoo.ProofError, match=r"mass|impossible for a density"):
+        zoo.export(model, tmp_path / "density")
+
+
 def _flow(transform):
     from nflows import distributions, flows
 
