@@ -32,6 +32,8 @@ ACCEPTED = "log_accepted"
 ROUNDS = 1000
 #: the points by which the share is found, of a flow and of a field that takes many steps
 POINTS, POINTS_OF_STEPS, _LEAST_STEPS = 1024, 256, 4
+#: deviations that typical observations stay within; uniform numbers reach 1.73
+_TYPICAL = 1.5
 #: width of the edge of a bound, relative to the distance of both, so that rounding changes the share smoothly
 _EDGE = 1e-4
 
@@ -75,7 +77,9 @@ class SbiPosterior(Wrapped):
 
     @override
     def typical_context(self, part: Part, standard: Array) -> NDArray[np.float32]:
-        typical: NDArray[np.float32] = self.flow.typical_context(part, standard)
+        # less far from the mean than normals go: there the posterior may lie outside a bounded prior, which sampling refuses
+        nearer = np.asarray(_TYPICAL * np.tanh(standard / _TYPICAL), np.float32)
+        typical: NDArray[np.float32] = self.flow.typical_context(part, nearer)
         return typical
 
     @override
