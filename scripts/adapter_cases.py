@@ -31,6 +31,7 @@ class Case:
             cannot, or takes other noise.
         score: from (model, data, context or None) to log-densities, likewise.
         uniform: whether its noise is uniform in (0, 1).
+        one_way: whether the library cannot go back: ``score`` then takes noise, and gives data and their log-densities.
     """
 
     library: str
@@ -38,8 +39,9 @@ class Case:
     build: Callable[[int], nn.Module]
     contexts: tuple[bool, ...]
     sample: Callable[[Any, Tensor, Tensor | None], Tensor] | None
-    score: Callable[[Any, Tensor, Tensor | None], Tensor] | None
+    score: Callable[[Any, Tensor, Tensor | None], Any] | None
     uniform: bool = False
+    one_way: bool = False
 
     def model(self, context: bool) -> nn.Module:
         """The model with its weights moved, in evaluation mode."""
@@ -265,8 +267,16 @@ def _normflows_score(flow: Any, x: Tensor, c: Tensor | None) -> Tensor:
     return density
 
 
+def _normflows_forwards(flow: Any, z: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Data, and their log-densities by the library's way from noise to them."""
+    x, volume = flow.forward_and_log_det(z)
+    return x, flow.q0.log_prob(z) - volume
+
+
 NORMFLOWS = tuple(
-    Case("normflows", name, _normflows(layers), contexts, _normflows_sample, score)
+    Case(
+        "normflows", name, _normflows(layers), contexts, _normflows_sample, score, one_way=score is _normflows_forwards
+    )
     for name, layers, contexts, score in (
         ("AffineCouplingBlock", _affine, (False,), _normflows_score),
         (
@@ -295,9 +305,9 @@ NORMFLOWS = tuple(
         ),
         ("LULinearPermute", _of("LULinearPermute", D), (False,), _normflows_score),
         ("InvertibleAffine", _of("InvertibleAffine", D), (False,), _normflows_score),
-        ("Planar", _of("Planar", (D,)), (False,), None),
+        ("Planar", _of("Planar", (D,)), (False,), _normflows_forwards),
         ("Planar, leaky ReLU", _of("Planar", (D,), act="leaky_relu"), (False,), _normflows_score),
-        ("Radial", _of("Radial", (D,)), (False,), None),
+        ("Radial", _of("Radial", (D,)), (False,), _normflows_forwards),
         # the library estimates its log-density by random directions
         ("Residual", _residual, (False,), None),
     )

@@ -7,16 +7,23 @@ from typing import Literal
 from zoo.errors import UsageError
 
 #: ``exact``: the log-density of what is sampled. ``bound``: at most that, up to the noise of an estimate.
-#: ``estimate``: an estimate of it, with its errors, as by an ODE. ``none``: the model only samples.
-Density = Literal["exact", "bound", "estimate", "none"]
+#: ``estimate``: an estimate of it, with its errors, as by an ODE. ``ratio``: the logarithm of its ratio to another
+#: density, such as a prior, up to a constant for each condition: no likelihood. ``none``: the model only samples.
+Density = Literal["exact", "bound", "estimate", "ratio", "none"]
 
 #: in a few words, for people
 MEANINGS: dict[str, str] = {
     "exact": "exact",
     "bound": "a lower bound",
     "estimate": "an estimate, with its errors",
+    "ratio": "a log-ratio to another density, up to a constant",
     "none": "none: it only samples",
 }
+
+
+def is_likelihood(density: Density) -> bool:
+    """Whether the mean of log-densities says how well a model fits data: not of ratios, nor of none."""
+    return density not in ("ratio", "none")
 
 
 def cannot_sample(name: str) -> UsageError:

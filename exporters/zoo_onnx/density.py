@@ -106,12 +106,13 @@ def check_density(
         condition: of as many samples as needed, by port.
 
     Returns:
-        the result; None if there is nothing to compare: no density, or none that takes a single call.
+        the result; None if there is nothing to compare: no density, none that takes a single call, or only its ratio
+        to another.
 
     Raises:
         ProofError: they differ; the message says what the difference looks like.
     """
-    if programs.log_prob is None or not programs.log_prob.scores:
+    if programs.log_prob is None or not programs.log_prob.scores or model.density == "ratio":
         return None
     if programs.sample is None:
         return _of_examples(model, function(graphs[programs.log_prob.graph], None), condition)

@@ -13,10 +13,12 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import ExportError, ProofError, ZooError
 from zoo.models import calls, derivatives, loops
-from zoo.models.blaming import line_of
+from zoo.models.blaming import line_here, line_of
+from zoo.overriding import override
 from zoo.programs import Graph
 from zoo.programs.ports import Port
 from zoo_onnx import forward_mode, turns
@@ -31,9 +33,8 @@ from zoo_onnx.torch_exporter import to_onnx
 _DTYPES = {"float32": torch.float32, "int32": torch.int32}
 #: what torch raises where Python reads the values of a tensor
 _BRANCHES = ("GuardOnDataDependentSymNode", "DataDependentOutputException")
-#: lines of a stack, and files that are not to blame
-_SOURCE = re.compile(r'File "([^"]+)", line (\d+)')
-_MACHINERY = re.compile(r"/(torch|zoo|zoo_onnx)/")
+#: an operator in a message: ``aten.special_airy_ai``
+_OPERATOR = re.compile(r"\b\w+\.\w+")
 _SPECIALIZED = re.compile(r"\bspecialized\b|Constraints violated|ConstraintViolation", re.IGNORECASE)
 
 
@@ -86,7 +87,10 @@ def _traced(graph: Graph, opset: int, marking: forward_mode.Marking, networks: N
         if _SPECIALIZED.search(str(error)):
             raise _baked(graph, f"tracing fixed it: {_line(error)}") from error
         where = _at(error) or _blamed(graph, inputs, str(error))
-        raise ExportError(f"graph {graph.name} cannot be exported to ONNX: {_line(cause)}{where}") from error
+        raise ExportError(
+            f"graph {graph.name} cannot be exported to ONNX: {_line(cause)}{where}",
+            hint="Compute it by other operators, in the model or, while it is traced, in `mended` of its zoo.Wrapped.",
+        ) from error
     forward_mode.expanded(model)
     turns.looped(model)
     check_shapes(model, graph)
@@ -273,26 +277,29 @@ def _baked(graph: Graph, how: str) -> ProofError:
 
 
 def _blamed(graph: Graph, inputs: list[Tensor], message: str) -> str:
-    """The line of the operator that an error names, found by tracing once more with source lines noted; or nothing."""
+    """The line of the operator that an error names, in brackets, found by running the graph once more; or nothing."""
+    noting = _Noting(message)
     try:
-        with quiet(), torch.no_grad(), graph.mended(), derivatives.method(forward_mode.jvp), loops.method(turns.loop):
-            dims = tuple(
-                {i: torch.export.Dim.DYNAMIC for i, d in enumerate(p.shape) if isinstance(d, str)} for p in graph.inputs
-            )
-            program = torch.export.export(
-                _Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False
-            )
+        with quiet(), torch.no_grad(), graph.mended(), noting:
+            graph.module(*inputs)
     except Exception:  # the error that is told is the first
         return ""
-    for node in program.graph.nodes:
-        if isinstance(node.target, torch._ops.OpOverload) and node.target._schema.name.replace("::", ".") in message:
-            lines = _SOURCE.findall(str(node.meta.get("stack_trace") or ""))
-            outside = [(file, line) for file, line in lines if not _MACHINERY.search(file)]
-            owner = [str(cls).rpartition(".")[2] for _, cls in (node.meta.get("nn_module_stack") or {}).values()]
-            if outside:
-                file, line = outside[-1]
-                return f" ({owner[-1] + ', ' if owner else ''}{file.rpartition('/')[2]}:{line})"
-    return ""
+    return f" ({noting.line})" if noting.line else ""
+
+
+class _Noting(TorchDispatchMode):
+    """A block that notes the line of the first operator that a message names."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__()
+        self.named = frozenset(_OPERATOR.findall(message))
+        self.line = ""
+
+    @override
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not self.line and func._schema.name.replace("::", ".") in self.named:
+            self.line = line_here()
+        return func(*args, **(kwargs or {}))
 
 
 def _at(error: BaseException) -> str:

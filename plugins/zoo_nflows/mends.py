@@ -6,13 +6,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
 import torch
 from nflows.transforms import autoregressive, coupling, nonlinearities, splines
 from nflows.transforms.splines import cubic, linear, quadratic, rational_quadratic
 from nflows.utils import torchutils
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo.models.mending import Change, plain, replaced
 from zoo_nflows import shared
@@ -59,9 +57,7 @@ def _with_tails(name: str, spline: Callable[..., Any]) -> Callable[..., Any]:
         if tails != "linear":
             raise RuntimeError(f"{tails} tails are not implemented.")
         if name == "rational_quadratic_spline":
-            least = others.get("min_derivative", rational_quadratic.DEFAULT_MIN_DERIVATIVE)
-            edge = float(np.log(np.exp(1 - least) - 1))
-            others["unnormalized_derivatives"] = F.pad(others["unnormalized_derivatives"], (1, 1), value=edge)
+            return shared.rational_quadratic(inputs, others, tail_bound)
         return shared.on_interval(spline, inputs, tail_bound, others)
 
     return unconstrained

@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from zoo.models.loops import loop
+from zoo_flows.transforms.rational_quadratic import Knots, inverse_spline, spline
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -66,12 +68,16 @@ def _joined(self: Any, identity: Tensor, transform: Tensor) -> Tensor:
 
 
 def on_interval(
-    spline: Callable[..., tuple[Tensor, Tensor]], inputs: Tensor, bound: Any, others: Mapping[str, Any]
+    piecewise: Callable[..., tuple[Tensor, Tensor]],
+    inputs: Tensor,
+    bound: Any,
+    others: Mapping[str, Any],
 ) -> tuple[Tensor, Tensor]:
     """A spline of nflows' kind on [-bound, bound], and the identity outside, without indexing by a mask.
 
     Args:
-        spline: takes ``inputs``, ``left``, ``right``, ``bottom`` and ``top``, and gives outputs and log-determinants.
+        piecewise: takes ``inputs``, ``left``, ``right``, ``bottom`` and ``top``, and gives outputs and
+            log-determinants.
         inputs: any numbers.
         bound: a number, or a tensor that broadcasts to the inputs.
         others: further arguments of the spline.
@@ -83,5 +89,30 @@ def on_interval(
         clamped = inputs.clamp(-bound, bound)
     within = (inputs >= -bound) & (inputs <= bound)
     ends = {"left": -bound, "right": bound, "bottom": -bound, "top": bound}
-    outputs, logabsdet = spline(inputs=clamped, **others, **ends)
+    outputs, logabsdet = piecewise(inputs=clamped, **others, **ends)
     return torch.where(within, outputs, inputs), torch.where(within, logabsdet, 0.0)
+
+
+def rational_quadratic(inputs: Tensor, parameters: Mapping[str, Any], bound: float) -> tuple[Tensor, Tensor]:
+    """``unconstrained_rational_quadratic_spline`` with linear tails by the spline of genzoo, which has the same knots.
+
+    Args:
+        inputs: any numbers.
+        parameters: the other arguments of the library's function.
+        bound: the spline acts on [-bound, bound].
+    """
+    least = parameters.get("min_derivative", 1e-3)
+    inner = least + F.softplus(parameters["unnormalized_derivatives"])
+    knots = Knots(
+        _positions(parameters["unnormalized_widths"], bound, parameters.get("min_bin_width", 1e-3)),
+        _positions(parameters["unnormalized_heights"], bound, parameters.get("min_bin_height", 1e-3)),
+        F.pad(inner, (1, 1), value=1.0),
+    )
+    return (inverse_spline if parameters.get("inverse") else spline)(inputs, knots, bound=bound)
+
+
+def _positions(logits: Tensor, bound: float, least: float) -> Tensor:
+    """Where bins begin and end, each of which takes at least a part of the interval."""
+    sizes = least + (1 - least * logits.shape[-1]) * torch.softmax(logits, -1)
+    inner = bound * (2 * torch.cumsum(sizes, -1)[..., :-1] - 1)
+    return F.pad(F.pad(inner, (1, 0), value=-bound), (0, 1), value=bound)

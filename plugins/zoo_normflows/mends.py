@@ -65,6 +65,9 @@ def _with_tails(spline: Callable[..., Any]) -> Callable[..., Any]:
     def unconstrained(
         inputs: Tensor, *, unnormalized_derivatives: Tensor, tails: Any = "linear", tail_bound: Any = 1.0, **others: Any
     ) -> tuple[Tensor, Tensor]:
+        if tails == "linear" and not isinstance(tail_bound, Tensor):
+            more = {**others, "unnormalized_derivatives": unnormalized_derivatives}
+            return shared.rational_quadratic(inputs, more, tail_bound)
         least = others.get("min_derivative", splines.DEFAULT_MIN_DERIVATIVE)
         edge = float(np.log(np.exp(1 - least) - 1))
         derivatives = unnormalized_derivatives

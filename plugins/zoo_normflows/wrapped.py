@@ -18,6 +18,7 @@ from normflows.distributions.base import (
 from normflows.flows.base import Flow
 from normflows.flows.normalization import ActNorm
 from normflows.flows.planar import Planar
+from normflows.flows.radial import Radial
 from normflows.flows.residual import Residual, iResBlock
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ from zoo import Condition, ExportError, Wrapped
 from zoo.models.contexts import ReceivedCondition
 from zoo.models.interface import Noise
 from zoo.overriding import override
-from zoo_normflows import mends
+from zoo_normflows import inverses, mends
 
 #: turns of the search that inverts residual layers, and by how much the last may move, relative to 1 + \|x\|
 _MOST_TURNS, _MOVES = 400, 1e-7
@@ -157,10 +158,12 @@ class NormflowsFlow(Wrapped):
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        if isinstance(self.flow, ClassCondFlow):
-            density: Tensor = self.flow.log_prob(x, condition.long() if isinstance(condition, Tensor) else condition)
-        else:
-            density = self.flow.log_prob(x, **self._more(condition))
+        with inverses.both_ways():
+            if isinstance(self.flow, ClassCondFlow):
+                classes = condition.long() if isinstance(condition, Tensor) else condition
+                density: Tensor = self.flow.log_prob(x, classes)
+            else:
+                density = self.flow.log_prob(x, **self._more(condition))
         return density
 
     def _more(self, condition: ReceivedCondition) -> dict[str, Tensor | None]:
@@ -172,10 +175,9 @@ class NormflowsFlow(Wrapped):
 
 
 def _scores(flow: nn.Module) -> bool:
-    """Whether a flow can be scored: not tanh-planar nor radial ones, nor stochastic layers, nor the random estimates of
-    residual ones."""
+    """Whether a flow can be scored: neither stochastic layers, nor by the random estimates of residual ones."""
     if isinstance(flow, Residual):
         return False
-    if isinstance(flow, Planar):
-        return bool(flow.act == "leaky_relu")
+    if isinstance(flow, (Planar, Radial)):
+        return True
     return getattr(type(flow), "inverse", Flow.inverse) is not Flow.inverse

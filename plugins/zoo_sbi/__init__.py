@@ -13,7 +13,7 @@ def zoo_adapters() -> tuple[Adapter, ...]:
     return (
         Adapter(
             name="sbi",
-            summary="posteriors and estimators of sbi: NPE, FMPE, NPSE and NLE",
+            summary="posteriors and estimators of sbi: NPE, FMPE, NPSE, NLE and NRE",
             classes=(
                 "sbi.neural_nets.estimators.base.ConditionalEstimator",
                 "sbi.inference.posteriors.base_posterior.NeuralPosterior",

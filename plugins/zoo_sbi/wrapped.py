@@ -15,6 +15,7 @@ from sbi.inference.posteriors import DirectPosterior, VectorFieldPosterior
 from sbi.neural_nets.estimators import NFlowsFlow, ZukoFlow
 from sbi.neural_nets.estimators.base import ConditionalVectorFieldEstimator
 from sbi.neural_nets.net_builders import vector_field_nets
+from sbi.neural_nets.ratio_estimators import RatioEstimator
 from sbi.utils.sbiutils import Standardize
 from torch import Tensor, nn
 
@@ -31,8 +32,9 @@ from zoo_sbi.bounds import bounds_of
 from zoo_sbi.posterior import SbiPosterior
 from zoo_zuko.wrapped import ZukoFlow as ZukoModel
 
-#: steps of an ODE: the first number by which twice as many change samples by less than the tolerance, or the last
-STEPS, STEP_TOLERANCE = (16, 32, 64, 128), 1e-4
+#: steps of an ODE: the first number by which twice as many change samples by less than the tolerance, or the last;
+#: steps that are equal in u, at times t_min + (t_max - t_min)·u^power: scores change fastest near the data
+STEPS, POWERS, STEP_TOLERANCE = (16, 32, 64, 128), (1, 2), 1e-4
 _PROBES = 64
 #: velocities of parameters ``[n, d]`` and contexts ``[n, c]``
 _Velocity = Callable[[Tensor, Tensor], Tensor]
@@ -70,8 +72,10 @@ def _estimator_of(model: Any) -> Any:
         return model.vector_field_estimator
     if not isinstance(model, nn.Module):
         raise ExportError(
-            f"{type(model).__name__} of sbi draws by a search over its potential, such as MCMC, which is not exported",
-            hint="Wrap the estimator that inference.train() returned: an NLE's likelihood is sampled and scored.",
+            f"{type(model).__name__} of sbi draws by a search over its potential, such as MCMC, or by several "
+            "posteriors, which is not exported",
+            hint="Wrap the estimator that inference.train() returned: an NLE's likelihood is sampled and scored, an "
+            "NRE's log-ratio is scored.",
         )
     return model
 
@@ -83,10 +87,13 @@ def _of_estimator(estimator: Any, condition: Condition) -> _OfSbi:
         return SbiZuko(estimator, condition)
     if isinstance(estimator, ConditionalVectorFieldEstimator):
         return SbiField(estimator, condition)
+    if isinstance(estimator, RatioEstimator):
+        return SbiRatio(estimator, condition)
     raise ExportError(
-        f"{type(estimator).__name__} of sbi is none of NFlowsFlow, ZukoFlow and a vector field, which are what can be "
-        "wrapped: a ratio, for one, is no density",
-        hint="Train an NPE, NLE, FMPE or NPSE, or wrap its network by a subclass of zoo.Wrapped.",
+        f"{type(estimator).__name__} of sbi is none of NFlowsFlow, ZukoFlow, RatioEstimator and a vector field, which "
+        "are what can be wrapped",
+        hint="Train an NPE, NLE, NRE, FMPE or NPSE by another density estimator, or wrap its network by a subclass of "
+        "zoo.Wrapped.",
     )
 
 
@@ -120,11 +127,11 @@ class _OfSbi(Wrapped):
     @override
     def typical_context(self, part: Part, standard: Array) -> NDArray[np.float32]:
         # the z-scoring of observations, if the estimator has it
-        for module in self.modules():
-            if isinstance(module, Standardize):
-                raw = torch.from_numpy(standard).double() * module._std.double() + module._mean.double()
-                return np.asarray(raw.numpy(), np.float32)
-        return np.asarray(standard, np.float32)
+        return np.asarray(_raw(torch.from_numpy(standard), self._observed()).numpy(), np.float32)
+
+    def _observed(self) -> nn.Module:
+        """What observations pass first."""
+        return self
 
 
 class SbiNflows(NflowsFlow, _OfSbi):
@@ -150,11 +157,44 @@ class SbiZuko(ZukoModel, _OfSbi):
         return (self.embedding_net, self._width) if hasattr(self, "_width") else None
 
 
+class SbiRatio(_OfSbi):
+    """A classifier of NRE: log r(θ, x), which is log p(θ|x) - log p(θ) up to a constant for each x. It only scores."""
+
+    density = "ratio"
+    samples = False
+
+    def __init__(self, estimator: RatioEstimator, condition: Condition) -> None:
+        super().__init__(estimator, tuple(estimator.input_shape), condition)
+        self.of = type(estimator)
+        self._width = _width(estimator.embedding_net_x, estimator.condition_shape, self._like)
+
+    @override
+    def embedding(self) -> tuple[nn.Module, int] | None:
+        return self.flow.embedding_net_x, self._width
+
+    @override
+    def _observed(self) -> nn.Module:
+        network: nn.Module = self.flow.embedding_net_x
+        return network
+
+    @override
+    def examples(self, n: int) -> Tensor:
+        return _raw(super().examples(n), self.flow.embedding_net_theta)
+
+    @override
+    def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
+        context = self.context_of_flow(condition)
+        assert context is not None
+        ratio: Tensor = self.flow.net(torch.cat([self.flow.embedding_net_theta(x), context], -1)).squeeze(-1)
+        return ratio
+
+
 class SbiField(_OfSbi):
     """A vector field, of flow matching or of scores: samples and densities by its ODE, in a fixed number of steps.
 
     Attributes:
         steps: of Runge and Kutta's classical method, each of four evaluations.
+        power: by which they become shorter towards the data, 1 for equal ones.
         step_error: by how much samples change with twice as many, relative to their deviation.
     """
 
@@ -163,11 +203,11 @@ class SbiField(_OfSbi):
         self.of = type(estimator)
         self._composed = bool(estimator.compose_enabled)
         self._width = _width(estimator.embedding_net, estimator.condition_shape, self._like)
-        self.steps, self.step_error = self._measured()
+        self.steps, self.power, self.step_error = self._measured()
 
     @torch.no_grad()
-    def _measured(self) -> tuple[int, float]:
-        """The number of steps, and the error that is left."""
+    def _measured(self) -> tuple[int, int, float]:
+        """The number of steps, their power, and the error that is left."""
         generator = torch.Generator().manual_seed(0)
         z = torch.randn(_PROBES, *self.event_shape, generator=generator).to(self._like)
         shape = [int(size) for size in self.flow.condition_shape]
@@ -177,24 +217,28 @@ class SbiField(_OfSbi):
         was_training = self.flow.training
         self.flow.eval()
         context: dict[str, Tensor] = {EMBEDDING: self.flow.embedding_net(raw)}
-        self.steps = STEPS[0]
-        before, error = self.inverse(z, context), math.inf
-        for steps in STEPS:
-            self.steps = 2 * steps
-            after = self.inverse(z, context)
-            error = float(((after - before).abs() / after.std(0)).max())
-            before = after
-            if error < STEP_TOLERANCE or steps == STEPS[-1]:
+        before: dict[int, Tensor] = {}
+        tried = []
+        for self.steps in (*STEPS, 2 * STEPS[-1]):
+            for self.power in POWERS:
+                after = self.inverse(z, context)
+                if self.power in before:
+                    error = float(((after - before[self.power]).abs() / after.std(0)).max())
+                    tried.append((error, self.steps // 2, self.power))
+                before[self.power] = after
+            if tried and min(tried)[0] < STEP_TOLERANCE:
                 break
         self.flow.train(was_training)
-        return steps, error
+        error, steps, power = min(tried)
+        return steps, power, error
 
     @property
     @override
     def origin(self) -> Mapping[str, str]:
         return {
             **super().origin,
-            "how": f"{self.steps} steps of Runge-Kutta's fourth order, within {self.step_error:.0e} of twice as many",
+            "how": f"{self.steps} {'equal' if self.power == 1 else 'quadratic'} steps of Runge-Kutta's fourth order, "
+            f"within {self.step_error:.0e} of twice as many",
         }
 
     @override
@@ -215,7 +259,7 @@ class SbiField(_OfSbi):
             estimator._embedding_net, estimator._condition_shape = network, shape
 
     @override
-    def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
+    def inverse(self, z: Tensor, condition: ReceivedCondition = None, *, steps: int | None = None) -> Tensor:
         estimator, context = self.flow, self.context_of_flow(condition)
         start = estimator.mean_base.to(z) + estimator.std_base.to(z) * z
 
@@ -224,7 +268,7 @@ class SbiField(_OfSbi):
             return velocity
 
         with self._embedded():
-            x = self._integrated(field, estimator.t_max, estimator.t_min, start)
+            x = self._integrated(field, estimator.t_max, estimator.t_min, start, steps)
         return estimator.from_z(x) if self._composed else x
 
     @override
@@ -260,13 +304,20 @@ class SbiField(_OfSbi):
             ]
         return change.detach(), torch.stack(rows).sum(0).detach()
 
-    def _integrated(self, field: Any, t0: float, t1: float, x: Tensor) -> Tensor:
-        dt = x.new_tensor((t1 - t0) / self.steps)
+    def _integrated(self, field: Any, t0: float, t1: float, x: Tensor, steps: int | None = None) -> Tensor:
+        """From one end of time to the other, in steps of u, where t is t_min + (t_max - t_min)·u^power."""
+        steps = steps or self.steps
+        least, span, power = min(t0, t1), abs(t1 - t0), self.power
+        du = x.new_tensor((1 if t0 < t1 else -1) / steps)
 
-        def turn(t: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-            return t + dt, _runge_kutta(field, state, t, dt)
+        def change(u: Tensor, state: Tensor) -> Tensor:
+            slowed: Tensor = power * u ** (power - 1) * span * field(least + span * u**power, state)
+            return slowed
 
-        _, x = loop(self.steps, (x.new_full((1,), t0), x), turn)
+        def turn(u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+            return u + du, _runge_kutta(change, state, u, du)
+
+        _, x = loop(steps, (x.new_full((1,), 0.0 if t0 < t1 else 1.0), x), turn)
         return x
 
     @override
@@ -304,6 +355,14 @@ def _runge_kutta(field: Callable[[Tensor, Tensor], Tensor], state: Tensor, t: Te
     k3 = field(t + dt / 2, state + dt / 2 * k2)
     k4 = field(t + dt, state + dt * k3)
     return state + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+def _raw(standard: Tensor, network: nn.Module) -> Tensor:
+    """Typical inputs of a network, of standard normals: those that its z-scoring makes standard, if it has one."""
+    for module in network.modules():
+        if isinstance(module, Standardize):
+            return (standard.double() * module._std.double() + module._mean.double()).to(standard)
+    return standard
 
 
 def _width(network: nn.Module, shape: Sequence[int], like: Tensor) -> int:

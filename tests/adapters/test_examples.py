@@ -1,7 +1,10 @@
 """The two moons of each library, trained as its documentation does (for fewer steps), exported by one line more.
 
-zuko: tutorial "Train from data"; nflows: examples/moons.ipynb; normflows and FrEIA: their READMEs.
+zuko: tutorial "Train from data"; nflows: examples/moons.ipynb; normflows and FrEIA: their READMEs. And sbi's "Getting
+started". Those of torchcfm and of a DDPM in plain PyTorch are in docs/bring-your-model.md, and tested with it.
 """
+
+import math
 
 import numpy as np
 import pytest
@@ -47,7 +50,7 @@ def nflows_moons():
         transforms.append(MaskedAffineAutoregressiveTransform(features=2, hidden_features=4))
     flow = Flow(CompositeTransform(transforms), StandardNormal(shape=[2]))
     optimizer = optim.Adam(flow.parameters())
-    for _ in range(STEPS):
+    for _ in range(5 * STEPS):  # with four hidden units it learns slowly
         optimizer.zero_grad()
         loss = -flow.log_prob(inputs=moons(128, 0.1)).mean()
         loss.backward()
@@ -125,3 +128,43 @@ def test_the_moons_of_a_library_leave_it_by_one_line(library, trained, tmp_path)
         np.testing.assert_allclose(bundle.sample(500, noise=z.numpy()), sample(z), atol=1e-3, rtol=1e-3)
     # it has learned something: better than the normal of the data
     assert bundle.log_prob(x.numpy()).mean() > -4.0
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+def test_sbis_first_tutorial_leaves_it_by_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("sbi")
+    from sbi.inference import NPE
+    from sbi.utils import BoxUniform
+
+    monkeypatch.chdir(tmp_path)  # sbi writes its logs here
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        num_dims = 3
+        prior = BoxUniform(low=-2 * torch.ones(num_dims), high=2 * torch.ones(num_dims))
+
+        def simulator(theta):
+            return theta + 1.0 + torch.randn_like(theta) * 0.1
+
+        inference = NPE(prior=prior)
+        theta = prior.sample((2000,))
+        x = simulator(theta)
+        inference = inference.append_simulations(theta, x)
+        density_estimator = inference.train()
+        posterior = inference.build_posterior(density_estimator)
+        theta_true = prior.sample((1,))
+        x_obs = simulator(theta_true)
+        samples = posterior.sample((10000,), x=x_obs, show_progress_bars=False).numpy()
+
+        zoo.export(zoo.wrap(posterior), tmp_path / "posterior.bundle")
+
+    bundle = runtime.load(tmp_path / "posterior.bundle")
+    ours = bundle.sample(10000, condition=x_obs[0].numpy(), seed=0)
+    spread = samples.std(0)
+    assert (np.abs(ours.mean(0) - samples.mean(0)) < 5 * spread * math.sqrt(2 / 10000)).all()
+    assert (np.abs(ours.std(0) / spread - 1) < 0.05).all()
+    assert np.abs(ours).max() <= 2
+    assert (np.abs(ours.mean(0) - theta_true[0].numpy()) < 5 * spread).all()
+    scored = posterior.log_prob(torch.from_numpy(ours[:200]), x=x_obs).numpy()
+    # both estimate how much of the estimator's mass lies within the prior
+    np.testing.assert_allclose(bundle.log_prob(ours[:200], condition=x_obs[0].numpy()), scored, atol=0.05)

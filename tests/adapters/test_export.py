@@ -34,8 +34,11 @@ def test_a_bundle_computes_what_the_library_does(name, tmp_path):
             (x,) = bundle.session("inverse").run({"z": inputs["z"].numpy(), **given}).values()
             assert relative_difference(x, case.sample(model, inputs["z"], inputs.get("c")).numpy(), 1.0) < TOLERANCE
         if case.score is not None:
-            (p,) = bundle.session("log_prob").run({"x": inputs["x"].numpy(), **given}).values()
-            assert relative_difference(p, case.score(model, inputs["x"], inputs.get("c")).numpy(), 4.0) < TOLERANCE
+            x, expected = inputs["x"], case.score(model, inputs["x"], inputs.get("c"))
+            if case.one_way:
+                x, expected = expected
+            (p,) = bundle.session("log_prob").run({"x": x.numpy(), **given}).values()
+            assert relative_difference(p, expected.numpy(), 4.0) < TOLERANCE
     assert bundle.manifest.model["origin"]["library"] == case.library
 
 
@@ -74,6 +77,59 @@ def test_what_an_adapter_cannot_take_is_refused_by_name(library, build, message)
     with pytest.raises(zoo.ExportError, match=message) as caught:
         zoo.wrap(build(module), event_shape=(4,))
     assert caught.value.hint
+
+
+def test_an_operator_that_onnx_lacks_is_told_with_class_and_line(tmp_path):
+    """Of a method that is not ``forward``, whose lines torch does not note."""
+    base = pytest.importorskip("nflows.transforms").Transform
+
+    class Airy(base):
+        def forward(self, inputs, context=None):
+            return inputs - torch.special.airy_ai(0 * inputs), torch.zeros_like(inputs[:, 0])
+
+        def inverse(self, inputs, context=None):
+            return inputs + torch.special.airy_ai(0 * inputs), torch.zeros_like(inputs[:, 0])
+
+    line = Airy.inverse.__code__.co_firstlineno + 1
+    with pytest.raises(zoo.ExportError, match=rf"aten\.special_airy_ai.*\(Airy, test_export\.py:{line} of ") as caught:
+        zoo.export(zoo.wrap(_flow(Airy())), tmp_path / "out")
+    assert "mended" in caught.value.hint
+
+
+class Ratio(zoo.Wrapped):
+    """A log-ratio of pairs (x, c), which has not the mass of a density of x."""
+
+    density = "ratio"
+    samples = False
+
+    def own_event_shape(self):
+        return (3,)
+
+    def log_density(self, x, condition=None):
+        return 3 - 0.5 * (x - self.flow(condition)).square().sum(1)
+
+
+def test_a_log_ratio_is_exported_as_what_it_is(tmp_path):
+    """The proof of a density would refuse it, and no metric takes it for a likelihood."""
+    model = Ratio(torch.nn.Linear(2, 3), None, 2).eval()
+    bundle = runtime.load(zoo.export(model, tmp_path / "out"))
+    x, c = torch.randn(5, 3), torch.randn(5, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            torch.from_numpy(bundle.log_prob(x.numpy(), condition=c.numpy())).float(), model.log_density(x, c)
+        )
+    assert bundle.manifest.density == "ratio"
+    assert "the logarithm of the ratio to another density" in (tmp_path / "out" / "MODEL_CARD.md").read_text("utf-8")
+    from types import SimpleNamespace
+
+    from zoo.metrics.likelihood import likelihood
+
+    assert likelihood(SimpleNamespace(model=bundle, data=None)) == {}
+    with pytest.raises(zoo.UsageError, match="has no density, so it cannot be trained by its negative log-likelihood"):
+        model.loss(x, condition=c)
+    model.density = "exact"
+    with pytest.raises(zoo.ProofError, match=r"mass|impossible for a density"):
+        zoo.export(model, tmp_path / "density")
 
 
 def _flow(transform):

@@ -184,3 +184,50 @@ def test_what_has_no_counterpart_is_not_converted(name, options):
     from zoo_zuko.converted import converted
 
     assert converted(zuko_flow(name, transforms=1, hidden_features=(8, 8), **options), None) is None
+
+
+# -- the direction that normflows lacks --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["tanh", "almost pressed flat", "radial", "pressed around a centre"])
+def test_planar_and_radial_flows_of_normflows_are_undone(kind):
+    """Forwards by the library, and back: the same point, and the opposite log-determinant."""
+    nf = pytest.importorskip("normflows")
+    from zoo_normflows import inverses
+
+    torch.manual_seed(0)
+    flow = {
+        "tanh": lambda: nf.flows.Planar((4,)),
+        "almost pressed flat": lambda: nf.flows.Planar((4,), u=torch.full((1, 4), -2.0), w=torch.full((1, 4), 1.5)),
+        "radial": lambda: nf.flows.Radial((4,)),
+        "pressed around a centre": lambda: nf.flows.Radial((4,), z_0=torch.zeros(1, 4)),
+    }[kind]()
+    with torch.no_grad():
+        if kind == "pressed around a centre":
+            flow.beta.fill_(-6.0)
+            flow.alpha.fill_(2.0)
+        flow = flow.double()
+        z = inputs().double()
+        x, there = flow(z)
+        with inverses.both_ways():
+            back, log_det = flow.inverse(x)
+    torch.testing.assert_close(back, z, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(log_det, -there, atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")  # of the library
+@pytest.mark.parametrize("kind", ["Planar", "Radial"])
+def test_a_bundle_of_planar_and_radial_flows_scores_as_normflows_forward_map_says(kind, tmp_path):
+    nf = pytest.importorskip("normflows")
+    import zoo
+    from zoo import runtime
+
+    torch.manual_seed(0)
+    flow = moved(nf.NormalizingFlow(nf.distributions.DiagGaussian(4), [getattr(nf.flows, kind)((4,)) for _ in "ab"]))
+    bundle = runtime.load(zoo.export(zoo.wrap(flow), tmp_path / "out"))
+    with torch.no_grad():
+        z = torch.randn(500, 4)
+        x, log_det = flow.forward_and_log_det(z)
+        expected = flow.q0.log_prob(z) - log_det
+    torch.testing.assert_close(torch.from_numpy(bundle.log_prob(x.numpy())).float(), expected, atol=1e-4, rtol=1e-4)

@@ -1,6 +1,9 @@
 """Posteriors within the bounds of their prior, and sbi's own posteriors and estimators where sbi is installed."""
 
+import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -40,8 +43,13 @@ def posterior():
 
 
 @pytest.fixture(scope="module")
-def bundle(posterior, tmp_path_factory):
-    return runtime.load(zoo.export(posterior, tmp_path_factory.mktemp("within") / "out"))
+def exported(posterior, tmp_path_factory):
+    return zoo.export(posterior, tmp_path_factory.mktemp("within") / "out")
+
+
+@pytest.fixture(scope="module")
+def bundle(exported):
+    return runtime.load(exported)
 
 
 def test_samples_stay_within_the_bounds_and_are_those_of_pytorch(posterior, bundle):
@@ -54,6 +62,22 @@ def test_samples_stay_within_the_bounds_and_are_those_of_pytorch(posterior, bund
     np.testing.assert_allclose(x, posterior.sample(300, condition=c, seed=4).numpy(), atol=1e-6)
     # sample i has its own noise in any batch
     np.testing.assert_allclose(bundle.sample(300, condition=c, seed=4, batch_size=17), x, atol=1e-6)
+
+
+def test_a_bounded_posterior_runs_where_there_is_neither_torch_nor_sbi(bundle, exported):
+    code = """
+import sys
+sys.modules["torch"] = sys.modules["sbi"] = None
+import numpy as np
+from zoo import runtime
+bundle = runtime.load(sys.argv[1])
+c = np.zeros((5, 1), np.float32)
+print(bundle.log_prob(bundle.sample(5, condition=c, seed=4), condition=c).tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(exported)], capture_output=True, text=True, check=True)
+    c = np.zeros((5, 1), np.float32)
+    expected = bundle.log_prob(bundle.sample(5, condition=c, seed=4), condition=c)
+    np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=1e-6)
 
 
 def test_the_density_is_that_of_a_normal_within_the_bounds(bundle):
@@ -104,24 +128,28 @@ def test_a_manifests_bounds_are_checked(fields):
 # -- sbi itself ------------------------------------------------------------------------------------------------------
 
 
-def _trained(kind):
+def _trained(kind, *, prior=None, embedding=None, repeats=1, classifier="resnet"):
     sbi = pytest.importorskip("sbi.inference")
+    from sbi.neural_nets import classifier_nn, posterior_flow_nn, posterior_nn, posterior_score_nn
     from sbi.utils import BoxUniform
 
     torch.manual_seed(0)
-    prior = BoxUniform(-2 * torch.ones(2), 2 * torch.ones(2))
+    prior = prior or BoxUniform(-2 * torch.ones(2), 2 * torch.ones(2))
     theta = prior.sample((400,))
-    x = 100 + 5 * (theta + 1 + 0.5 * torch.randn_like(theta))
+    x = 100 + 5 * (theta.repeat(1, repeats) + 1 + 0.5 * torch.randn(400, 2 * repeats))
+    network = nn.Identity() if embedding is None else embedding
     trainer = {
-        "npe": lambda: sbi.NPE(prior),
-        "npe-zuko": lambda: sbi.NPE(prior, density_estimator="zuko_maf"),
-        "fmpe": lambda: sbi.FMPE(prior),
-        "npse": lambda: sbi.NPSE(prior),
+        "npe": lambda: sbi.NPE(prior, density_estimator=posterior_nn("maf", embedding_net=network)),
+        "npe-zuko": lambda: sbi.NPE(prior, density_estimator=posterior_nn("zuko_maf", embedding_net=network)),
+        "fmpe": lambda: sbi.FMPE(prior, vf_estimator=posterior_flow_nn(embedding_net=network)),
+        "npse": lambda: sbi.NPSE(prior, vf_estimator=posterior_score_nn(embedding_net=network)),
         "nle": lambda: sbi.NLE(prior),
-        "nre": lambda: sbi.NRE(prior),
+        "nre": lambda: sbi.NRE(prior, classifier=classifier_nn(classifier, embedding_net_x=network)),
     }[kind]()
-    trainer._summary_writer = None
-    estimator = trainer.append_simulations(theta, x).train(max_num_epochs=4, training_batch_size=100)
+    trainer._summary_writer = None  # it writes files
+    estimator = trainer.append_simulations(theta, x).train(
+        max_num_epochs=40 if kind == "nre" else 4, training_batch_size=100
+    )
     return estimator, trainer.build_posterior(estimator), theta, x
 
 
@@ -139,10 +167,9 @@ def test_a_posterior_of_sbi_is_sampled_and_scored_within_its_prior(kind, tmp_pat
     spread = expected.std(0)
     assert (np.abs(samples.mean(0) - expected.mean(0)) < 5 * spread * math.sqrt(2 / 2000)).all()
     assert (np.abs(samples.std(0) / spread - 1) < 0.1).all()
-    difference = (
-        bundle.log_prob(samples[:200], condition=observed)
-        - posterior.log_prob(torch.from_numpy(samples[:200]), x=x[:1]).detach().numpy()
-    )
+    some = samples[:200] if kind.startswith("npe") else samples[:50]  # sbi's own ODE is slow
+    theirs = posterior.log_prob(torch.from_numpy(some), x=x[:1]).detach().numpy()
+    difference = bundle.log_prob(some, condition=observed) - theirs
     # both estimate the share within the bounds, or sbi leaves it out
     assert np.abs(difference - difference.mean()).max() < 0.02
     if kind.startswith("npe"):
@@ -164,10 +191,59 @@ def test_the_likelihood_of_an_nle_is_sampled_and_scored(tmp_path, monkeypatch):
 
 @pytest.mark.full
 @pytest.mark.filterwarnings("ignore")
-def test_what_sbi_samples_by_mcmc_and_ratios_are_refused_by_name(tmp_path, monkeypatch):
+@pytest.mark.parametrize("classifier", ["linear", "mlp", "resnet"])
+def test_the_log_ratio_of_an_nre_is_scored(classifier, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ratio, posterior, *_ = _trained("nre")
-    with pytest.raises(zoo.ExportError, match="MCMCPosterior of sbi draws by a search over its potential"):
+    estimator, _, theta, x = _trained("nre", classifier=classifier)
+    bundle = runtime.load(zoo.export(zoo.wrap(estimator), tmp_path / "out"))
+    expected = estimator(theta[:200], x[:200]).detach().numpy()
+    np.testing.assert_allclose(bundle.log_prob(theta[:200].numpy(), condition=x[:200].numpy()), expected, atol=1e-4)
+    assert expected.std() > 0.1  # it has learned something
+    assert bundle.manifest.density == "ratio"
+    with pytest.raises(zoo.ZooError, match="only scores"):
+        bundle.sample(2, condition=x[0].numpy())
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["nle", "nre"])
+def test_posteriors_by_mcmc_are_refused_by_name(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, posterior, *_ = _trained(kind)
+    with pytest.raises(zoo.ExportError, match="MCMCPosterior of sbi draws by a search over its potential") as caught:
         zoo.wrap(posterior)
-    with pytest.raises(zoo.ExportError, match="RatioEstimator of sbi is none of NFlowsFlow, ZukoFlow and a vector"):
-        zoo.wrap(ratio)
+    assert "inference.train()" in caught.value.hint
+
+
+class Summaries(nn.Module):
+    """An embedding network of observations of 6 numbers, as a user of sbi writes one."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["npe", "npe-zuko", "fmpe", "npse", "nre"])
+def test_an_embedding_network_and_the_z_scoring_before_it_are_a_graph_of_the_bundle(kind, tmp_path, monkeypatch):
+    """Under an unbounded prior, so that nothing is estimated: what the bundle computes is what sbi does."""
+    monkeypatch.chdir(tmp_path)
+    prior = distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
+    estimator, posterior, theta, x = _trained(kind, prior=prior, embedding=Summaries(), repeats=3)
+    model = zoo.wrap(estimator if kind == "nre" else posterior)
+    bundle = runtime.load(zoo.export(model, tmp_path / "out"))
+    assert "condition" in bundle.manifest.graphs
+    n = 10 if kind in ("fmpe", "npse") else 50
+    scored = bundle.log_prob(theta[:n].numpy(), condition=x[:n].numpy())
+    if kind == "nre":
+        expected = estimator(theta[:n], x[:n])
+    elif kind in ("fmpe", "npse"):
+        # sbi's own ODE, of one observation at a time
+        expected = torch.cat([posterior.log_prob(theta[i : i + 1], x=x[i : i + 1]) for i in range(n)])
+    else:
+        expected = estimator.log_prob(theta[None, :n], x[:n])[0]
+    np.testing.assert_allclose(scored, expected.detach().numpy(), atol=2e-3 if kind in ("fmpe", "npse") else 1e-4)

@@ -278,8 +278,8 @@ def _kept(app: App, output: Path, but: str) -> Iterator[None]:
 
 def _density(app: App, model: BundledModel, condition: ConditionLike, n: int, guidance: object) -> Density | None:
     """The density to draw behind ``n`` points, mixed over their different conditions, or None."""
-    # the density of guided samples is unknown, and a bound is not a density
-    if model.manifest.density in ("none", "bound") or guidance not in (None, 1.0):
+    # the density of guided samples is unknown, and neither a bound nor a ratio is a density
+    if model.manifest.density in ("none", "bound", "ratio") or guidance not in (None, 1.0):
         return None
     parts = _different(model.condition, condition, n)
     if parts is None:

@@ -19,6 +19,7 @@ from zoo.cli._opening import open_model, warn_of_fallback
 from zoo.cli._request import SAMPLING_ONLY, Request, flag, given_condition
 from zoo.cli._text import echo
 from zoo.conditions import ConditionLike
+from zoo.density import is_likelihood
 from zoo.errors import DataError, UsageError
 from zoo.modality import Text
 
@@ -74,7 +75,7 @@ def _check(request: Request) -> None:
         check_numbers(request.output, replace=request.force)
 
 
-_BOUND = ", a lower bound of the log-density"
+_TOLD = {"bound": ", a lower bound of the log-density", "ratio": ", log-ratios to another density"}
 
 
 def _read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike]:
@@ -153,7 +154,7 @@ def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan:
     """Write log-densities and report their mean."""
     from zoo.render.files import Extras, write
 
-    n, density, bound = len(scored.density), scored.density, _BOUND if model.manifest.density == "bound" else ""
+    n, density, bound = len(scored.density), scored.density, _TOLD.get(model.manifest.density, "")
     told = {"model": facts.name, "n": n, "seed": plan.seed, "steps": request.steps, "provider": scored.provider}
     told["command"] = command_of(app.arguments)
     if request.output is not None:
@@ -161,7 +162,7 @@ def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan:
     elif not app.json:
         echo("\n".join(f"{value:.9g}" for value in density.tolist()), lines=True)
     bits = None
-    if model.levels is not None and model.manifest.length is None:
+    if model.levels is not None and model.manifest.length is None and is_likelihood(model.manifest.density):
         bits = -scored.mean / (math.prod(facts.event_shape) * math.log(2))
     error = f" ± {float(density.std(ddof=1)) / math.sqrt(n):.2g}" if n > 1 and np.isfinite(density).all() else ""
     app.say(

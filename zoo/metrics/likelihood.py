@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.data import Dataset
+from zoo.density import is_likelihood
 from zoo.metrics.evaluation import Evaluation, Metrics
 from zoo.runtime import BundledModel
 
@@ -24,7 +25,7 @@ def likelihood(evaluation: Evaluation) -> Metrics:
     bounds, ``test_bound_nll`` and ``test_bound_bits_per_dim``. Empty for models without a likelihood.
     """
     model, data = evaluation.model, evaluation.data
-    if model.manifest.density == "none":
+    if not is_likelihood(model.manifest.density):
         return {}
     density = evaluation.density
     if not evaluation.integrates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,12 +43,28 @@ def line_of(error: BaseException) -> str:
     while each is not None and id(each) not in seen:
         seen.add(id(each))
         for frame, number in traceback.walk_tb(each.__traceback__):
-            if (package := _package(frame)) not in _MACHINERY:
-                owner = frame.f_locals.get("self")
-                cls = f"{type(owner).__name__}, " if owner is not None else ""
-                best = f"{cls}{Path(frame.f_code.co_filename).name}:{number} of {package}"
+            best = _told(frame, number) or best
         each = each.__cause__ or each.__context__
     return best
+
+
+def line_here() -> str:
+    """The innermost line of such code that is being called, likewise."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if told_line := _told(frame, frame.f_lineno):
+            return told_line
+        frame = frame.f_back
+    return ""
+
+
+def _told(frame: FrameType, number: int) -> str:
+    """A line of other people's code in words, or nothing for one of the machinery's."""
+    if (package := _package(frame)) in _MACHINERY:
+        return ""
+    owner = frame.f_locals.get("self")
+    cls = f"{type(owner).__name__}, " if owner is not None else ""
+    return f"{cls}{Path(frame.f_code.co_filename).name}:{number} of {package}"
 
 
 def _package(frame: FrameType) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo import noise, noise_torch, weights
 from zoo.conditions import Condition
-from zoo.density import Density, cannot_sample, cannot_score
+from zoo.density import Density, cannot_sample, cannot_score, is_likelihood
 from zoo.errors import ConditionError, DataError, UsageError
 from zoo.lengths import Length
 from zoo.models.conditioned import Conditioned
@@ -22,6 +22,7 @@ from zoo.noise import Noise
 from zoo.overriding import override
 from zoo.programs import MARGIN, Direct, Graph, NoiseInput, Programs
 from zoo.programs.conditioning import part_ports
+from zoo.programs.one_call import OneCallDensity
 from zoo.programs.ports import Port
 
 __all__ = ["Condition", "DirectModel", "GenerativeModel", "Noise", "Objective", "largest"]
@@ -55,8 +56,9 @@ class GenerativeModel(Conditioned, ABC):
         condition: what samples are conditioned on, or None.
         learns_noise: whether :meth:`elbo` uses learned dequantisation noise.
         density: what :meth:`log_prob` is: ``"exact"``, the log-density of what :meth:`sample` draws; ``"bound"``, a
-            lower bound of it; ``"estimate"``, an estimate with errors, as of an ODE; ``"none"`` for a model that only
-            samples and does not implement it. An export proves the claim; cards and ``zoo show`` state it.
+            lower bound of it; ``"estimate"``, an estimate with errors, as of an ODE; ``"ratio"``, a log-ratio to
+            another density, up to a constant for each condition; ``"none"`` for a model that only samples and does not
+            implement it. An export proves the first three claims; cards and ``zoo show`` state it.
         samples: whether it samples; a model that only scores says False, and does not implement :meth:`sample`.
         resolution: how near to its exact result a sampler comes that searches for it, as by bisection to 1e-6; 0 for
             one that computes it. The proof of its density takes differences of samples over wider steps then.
@@ -127,9 +129,9 @@ class GenerativeModel(Conditioned, ABC):
         """The training objective, a scalar: the negative log-likelihood unless a family has a better one.
 
         Raises:
-            UsageError: a model that only samples, and does not override this method.
+            UsageError: a model that has no likelihood, and does not override this method.
         """
-        if self.density == "none":
+        if not is_likelihood(self.density):
             raise UsageError(
                 f"{type(self).__name__} has no density, so it cannot be trained by its negative log-likelihood",
                 hint="Give the model a method loss(x, *, condition=None).",
@@ -335,12 +337,16 @@ class DirectModel(GenerativeModel):
         return Programs(graphs=(*graphs, inverse, score), sample=sample, log_prob=self._scoring(encodes))
 
     def _score_graph(self, event: Port, condition: tuple[Port, ...]) -> Graph:
-        what = "log-density of x in nats" if self.density == "exact" else "a lower bound of it in nats"
+        what = _SCORES[self._one_call_density]
         density = Port("log_prob", "float32", ("batch",), what)
         return Graph("log_prob", _Density(self), (event, *condition), (density,), extremes=(self.not_finite,))
 
     def _scoring(self, encodes: str | None) -> Direct:
-        return Direct("log_prob", density="exact" if self.density == "exact" else "bound", condition_encoder=encodes)
+        return Direct("log_prob", density=self._one_call_density, condition_encoder=encodes)
+
+    @property
+    def _one_call_density(self) -> OneCallDensity:
+        return self.density if self.density in ("exact", "ratio") else "bound"
 
     def not_finite(self, n: int) -> Mapping[str, object]:
         """``n`` data for the proof of an export, each with one number that is not finite: ∞, -∞ and NaN in turn."""
@@ -352,6 +358,12 @@ class DirectModel(GenerativeModel):
         return {"x": data, "condition": self.condition.array(vectors, n)}
 
 
+#: what the output of a graph that scores is
+_SCORES: Mapping[OneCallDensity, str] = {
+    "exact": "log-density of x in nats",
+    "bound": "a lower bound of it in nats",
+    "ratio": "log-ratio of the density of x to another, in nats, up to a constant for each condition",
+}
 #: what a graph's input is, by the distribution of its noise
 _NOISES = {"normal": "standard normal noise", "uniform": "uniform noise in (0, 1)", "gumbel": "standard Gumbel noise"}
 

@@ -14,6 +14,13 @@ from zoo.overriding import override
 from zoo.programs.graph import HasPorts, event_of
 from zoo.programs.program import Program
 
+#: what one call can compute, see :data:`zoo.density.Density`
+OneCallDensity = Literal["exact", "bound", "ratio"]
+_TOLD = {
+    "bound": ": a lower bound of the log-density, not the log-density itself",
+    "ratio": ": the logarithm of the ratio to another density, such as a prior, up to a constant for each condition",
+}
+
 
 @dataclass(frozen=True)
 class NoiseInput:
@@ -42,15 +49,16 @@ class Direct(Program):
         noise: sampling: the input that takes standard normals, or several such inputs or other noises than normals, in
             the order of their streams; None for scoring. The shape of a noise is that of its input.
         work: memory of a call relative to the numbers of a sample; a runtime's batches are smaller by this factor.
-        density: of a program that scores: ``"exact"``, or ``"bound"`` for a lower bound of the log-density, up to the
-            noise of an estimate. The manifest states it unless it is exact.
+        density: of a program that scores: ``"exact"``, ``"bound"`` for a lower bound of the log-density, up to the
+            noise of an estimate, or ``"ratio"`` for a log-ratio to another density. The manifest states it unless it is
+            exact.
         condition_encoder: name of the graph that encodes conditions, or None; see :class:`Program`.
     """
 
     graph: str
     noise: str | tuple[NoiseInput, ...] | None = None
     work: int = 1
-    density: Literal["exact", "bound"] = field(default="exact", metadata=records.OMITTED)
+    density: OneCallDensity = field(default="exact", metadata=records.OMITTED)
     condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
     kind: ClassVar[str] = "direct"
     fuses: ClassVar[bool] = True
@@ -99,13 +107,13 @@ class Direct(Program):
 
     @override
     def summary(self) -> str:
-        return f"one call of {self.graph}{', a lower bound' if self.density == 'bound' else ''}"
+        told = {"bound": ", a lower bound", "ratio": ", a log-ratio"}
+        return f"one call of {self.graph}{told.get(self.density, '')}"
 
     @override
     def explanation(self) -> str:
         noise = f" with {_told_noise(self.noise)}" if self.noise else ""
-        bound = ": a lower bound of the log-density, not the log-density itself" if self.density == "bound" else ""
-        return f"one call of `{self.graph}`{noise}{bound}."
+        return f"one call of `{self.graph}`{noise}{_TOLD.get(self.density, '')}."
 
 
 @dataclass(frozen=True)

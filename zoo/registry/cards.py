@@ -346,8 +346,8 @@ class ModelCard(Description):
         papers: citations.
         recipe: the training run that produced the weights, as :class:`zoo.training.recipe.Recipe` describes it.
         bundle: subfolder with the exported bundle, or None.
-        density: what its log-densities are: ``exact``, ``bound``, ``estimate`` or ``none``; None on cards that do not
-            say.
+        density: what its log-densities are: ``exact``, ``bound``, ``estimate``, ``ratio`` or ``none``; None on
+            cards that do not say.
         samples: whether it samples; False for a model that only scores.
         length: how events of variable length say where they end, or None.
         source: the code that made the model, if it has no architecture, see :class:`zoo.models.factories.FactoryModel`.

@@ -278,12 +278,13 @@ def measure(
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, object]:
     """Metrics of a finished model on the test split: its loss, and its density if scoring is one call."""
+    from zoo.density import is_likelihood
     from zoo.metrics.density import held_out_density
     from zoo.models.interface import DirectModel
     from zoo.training import loop
 
     say("measuring on the test split")
-    if isinstance(model, DirectModel) and model.density != "none":
+    if isinstance(model, DirectModel) and is_likelihood(model.density):
         return held_out_density(model, data, seed=recipe.training.seed)
     loss = loop.evaluate(model, data, data.test, seed=recipe.training.seed, distillation=distillation)
     of = "the training objective" if distillation is None else distillation.measures

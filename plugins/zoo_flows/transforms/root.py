@@ -39,10 +39,20 @@ def root(c: Tensor, a: Tensor) -> Tensor:
         a: any numbers; both are broadcast.
     """
     size = a.abs()
-    ends = size / (1.0 + c), size - c
-    s = torch.where(c > 0, torch.maximum(*ends), torch.minimum(*ends))
+    s = start(c, size)
     for _ in range(_STEPS):
-        tanh = torch.tanh(s)
-        bend = c * tanh
-        s = s - (s + bend - size) / (1.0 + c - bend * tanh)
+        s = newton(c, size, s)
     return s * torch.sign(a)
+
+
+def start(c: Tensor, size: Tensor) -> Tensor:
+    """Where the search for the root of s + c·tanh(s) = size ≥ 0 begins."""
+    ends = size / (1.0 + c), size - c
+    return torch.where(c > 0, torch.maximum(*ends), torch.minimum(*ends))
+
+
+def newton(c: Tensor, size: Tensor, s: Tensor) -> Tensor:
+    """The next s of the search."""
+    tanh = torch.tanh(s)
+    bend = c * tanh
+    return s - (s + bend - size) / (1.0 + c - bend * tanh)
