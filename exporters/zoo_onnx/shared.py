@@ -59,12 +59,12 @@ class Networks:
 
     def mark(self, module: nn.Module, inputs: tuple[Tensor | None, ...], event: tuple[int, ...]) -> Tensor:
         """As :func:`zoo.models.calls.called`: to be traced, not run."""
-        given = [each for each in inputs if each is not None]
-        x = given[0]
-        if any(each.ndim < 1 or any(not isinstance(size, int) for size in each.shape[1:]) for each in given):
+        present = [each for each in inputs if each is not None]
+        x = present[0]
+        if any(each.ndim < 1 or any(not isinstance(size, int) for size in each.shape[1:]) for each in present):
             raise ExportError("a network that graphs share is called with sizes that are symbolic beside the batch")
         places = tuple(each is not None for each in inputs)
-        described = tuple((each.dtype, tuple(each.shape[1:])) for each in given)
+        described = tuple((each.dtype, tuple(each.shape[1:])) for each in present)
         key = (id(module), places, described, event, x.dtype)
         if key not in self._numbers:
             self._numbers[key] = len(self._networks)
@@ -73,7 +73,7 @@ class Networks:
             self._networks.append(Network(_Called(module, places), ports, output, tuple(d for d, _ in described)))
         return torch.onnx.ops.symbolic(
             f"{DOMAIN}::Call",
-            given,
+            present,
             {"number": self._numbers[key]},
             dtype=x.dtype,
             shape=(x.shape[0], *event),
@@ -106,8 +106,8 @@ class _Called(nn.Module):
 
     @override
     def forward(self, *inputs: Tensor) -> Any:
-        given = iter(inputs)
-        return self.module(*(next(given) if there else None for there in self._places))
+        present = iter(inputs)
+        return self.module(*(next(present) if there else None for there in self._places))
 
 
 def _inline(model: ir.Model, call: ir.Node, network: ir.Model, prefix: str) -> None:

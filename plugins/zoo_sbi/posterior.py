@@ -77,7 +77,7 @@ class SbiPosterior(Wrapped):
 
     @override
     def typical_context(self, part: Part, standard: Array) -> NDArray[np.float32]:
-        # less far from the mean than normals go: there the posterior may lie outside a bounded prior, which sampling refuses
+        # less far from the mean than normals go: there the posterior may lie outside a bounded prior
         nearer = np.asarray(_TYPICAL * np.tanh(standard / _TYPICAL), np.float32)
         typical: NDArray[np.float32] = self.flow.typical_context(part, nearer)
         return typical

@@ -26,7 +26,13 @@ IMPORTED = [path for path in (*HOST, *BUILT_IN) if "files" not in path.relative_
 #: modules of the host that are about tensors, and so import torch when they are imported
 TENSORS = {
     *("zoo/models/interface.py", "zoo/models/conditioned.py", "zoo/models/contexts.py", "zoo/models/encoders.py"),
-    *("zoo/models/derivatives.py", "zoo/noise_torch.py", "zoo/models/loops.py", "zoo/models/mending.py"),
+    *(
+        "zoo/models/derivatives.py",
+        "zoo/noise_torch.py",
+        "zoo/models/loops.py",
+        "zoo/models/mending.py",
+        "zoo/models/calls.py",
+    ),
     *("plugins/zoo_nflows/shared.py", "zoo/models/wrapped.py"),
     *("zoo/training/loop.py", "zoo/training/checkpoint.py", "zoo/training/pairing.py"),
     "zoo/testing/toys.py",
