@@ -287,11 +287,11 @@ def _blamed(graph: Graph, inputs: list[Tensor], message: str) -> str:
     return f" ({noting.line})" if noting.line else ""
 
 
-class _Noting(TorchDispatchMode):
+class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A block that notes the line of the first operator that a message names."""
 
     def __init__(self, message: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.named = frozenset(_OPERATOR.findall(message))
         self.line = ""
 

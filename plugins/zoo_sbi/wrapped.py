@@ -361,7 +361,8 @@ def _raw(standard: Tensor, network: nn.Module) -> Tensor:
     """Typical inputs of a network, of standard normals: those that its z-scoring makes standard, if it has one."""
     for module in network.modules():
         if isinstance(module, Standardize):
-            return (standard.double() * module._std.double() + module._mean.double()).to(standard)
+            raw: Tensor = (standard.double() * module._std.double() + module._mean.double()).to(standard)
+            return raw
     return standard
 
 
