@@ -4,6 +4,7 @@ from zoo.conditions import Condition as Condition
 from zoo.data import Dataset as Dataset
 from zoo.data import Split as Split
 from zoo.errors import BundleError as BundleError
+from zoo.errors import CheckError as CheckError
 from zoo.errors import ConditionError as ConditionError
 from zoo.errors import ConfigError as ConfigError
 from zoo.errors import DataError as DataError
@@ -11,6 +12,7 @@ from zoo.errors import DeviceMemoryError as DeviceMemoryError
 from zoo.errors import ExportError as ExportError
 from zoo.errors import MissingDependencyError as MissingDependencyError
 from zoo.errors import NameConflictError as NameConflictError
+from zoo.errors import NotApplicable as NotApplicable
 from zoo.errors import OutputError as OutputError
 from zoo.errors import PluginError as PluginError
 from zoo.errors import ProofError as ProofError

@@ -39,6 +39,7 @@ PUBLIC = {
     *("Step", "StepTable"),
     *(
         "BundleError",
+        "CheckError",
         "ConditionError",
         "ConfigError",
         "DataError",
@@ -46,6 +47,7 @@ PUBLIC = {
         "ExportError",
         "MissingDependencyError",
     ),
+    "NotApplicable",
     *("NameConflictError", "OutputError", "PluginError", "ProofError", "ProviderError", "RuntimeFailure"),
     *("UnknownNameError", "UsageError", "WeightsError", "ZooError"),
     *("Registry", "__version__", "hookimpl", "denoiser", "export", "installed", "load", "train", "wrap"),
