@@ -11,7 +11,7 @@ import pytest
 
 from zoo.data import Dataset, Split
 from zoo.registry import Registry
-from zoo.training import run
+from zoo.training import data, run
 from zoo.training.recipe import Recipe
 
 TRAINING = """
@@ -218,6 +218,6 @@ def trained(name, folder):
     splits = [Split(x[i].astype(np.float32), {key: part[i] for key, part in parts.items()}) for i in ends]
     given = tomllib.loads(f'name = "{name}"\n[data]\nname = "moons"\n{recipe}{TRAINING}')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "load_data", lambda *_: Dataset("moons", *splits))
+        patch.setattr(data, "load_data", lambda *_: Dataset("moons", *splits))
         assert run.train_recipe(Recipe.from_dict(given), folder, Registry.discover()) is not None
     return folder

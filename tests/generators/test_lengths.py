@@ -154,14 +154,14 @@ def test_a_bundle_is_measured_on_events_of_lengths_of_their_own(bundles, monkeyp
 
     from zoo.cli import cli
     from zoo.data import Dataset, Split, ragged
-    from zoo.training import run
+    from zoo.training import data
 
     folder = bundles("walk")
     x = load(folder, "cpu").sample(8, seed=3)
     rows = ragged(MASK.content(x), MASK.lengths(x))
     measured = []
     for events in (x, rows):
-        monkeypatch.setattr(run, "load_data", lambda *_, events=events: Dataset("moons", *[Split(events)] * 3))
+        monkeypatch.setattr(data, "load_data", lambda *_, events=events: Dataset("moons", *[Split(events)] * 3))
         options = ("--data", "moons", "--metric", "likelihood", "--samples", 0, "--provider", "cpu", "--json")
         done = CliRunner().invoke(cli, ["eval", str(folder), *map(str, options)])
         assert done.exit_code == 0, done.stderr

@@ -100,7 +100,7 @@ def test_a_package_installs_with_pip_is_listed_and_passes_its_own_tests(kind, ne
         assert (record["status"], record["api"], record["distribution"]) == ("ok", 1, f"zoo-{name}")
         done = subprocess.run(
             [new_plugins.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, folder / "tests"],
-            env=new_plugins.environment,
+            env={**new_plugins.environment, "PYTEST_ADDOPTS": ""},
             cwd=folder,
             capture_output=True,
             text=True,
