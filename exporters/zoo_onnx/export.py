@@ -152,7 +152,7 @@ def graph_of(plan: Plan, graph: Graph, networks: Networks | None = None) -> ir.M
     return _traced(graph, plan.opset, networks) if way is None else write(graph, way, plan.opset)
 
 
-def _traced(graph: Graph, opset: int, networks: Networks | None) -> ir.Model:
+def _traced(graph: Graph, opset: int, networks: Networks | None = None) -> ir.Model:
     """A graph composed of parts that are alike, or traced as a whole."""
     if graph.composed is not None:
         # what a part cannot do alone, and what is wrong with it, is told of the whole

@@ -127,7 +127,8 @@ def test_a_model_is_built_from_its_config(registry):
 
 
 def test_a_model_whose_density_is_a_method_is_refused_before_it_trains(registry):
-    with pytest.raises(ConfigError, match="density of Dense must be one of exact, bound, estimate, ratio, none, not a method"):
+    told = "density of Dense must be one of exact, bound, estimate, ratio, none, not a method"
+    with pytest.raises(ConfigError, match=told):
         building.build(registry, "dense", {"dim": 2})
 
 
