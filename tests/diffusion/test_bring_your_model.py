@@ -53,6 +53,7 @@ def torchcfm_with_its_moons(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_torchcfms_tutorial_trains_exports_and_moves_eight_gaussians_as_its_own_field_does(tmp_path, monkeypatch):
     for package in ("onnxruntime", "onnxscript"):
         pytest.importorskip(package)
