@@ -4,6 +4,7 @@ A policy on a picture and a state, an upscaler, an image of a text, a posterior 
 which a picture is the context: all of built-in architectures, by what a recipe says.
 """
 
+import copy
 import importlib.util
 from pathlib import Path
 
@@ -220,4 +221,8 @@ def test_other_networks_are_exported_with_their_density(name, tmp_path):
     np.testing.assert_allclose(bundle.sample(2, condition=given, seed=0), x, atol=1e-4)
     options = {} if name == "tarflow" else {"steps": 4}
     density = model.log_prob(x, condition=given, **options).detach()
-    np.testing.assert_allclose(bundle.log_prob(x.numpy(), condition=given, **options), density, atol=1e-3)
+    exact = copy.deepcopy(model).double().log_prob(x.double(), condition=given, **options).detach()
+    # of some of these weights, float32 itself is a few tenths of a nat off
+    rounding = 3 * (density - exact).abs().numpy()
+    off = np.abs(bundle.log_prob(x.numpy(), condition=given, **options) - exact.numpy())
+    assert (off <= np.maximum(1e-3, rounding)).all()
