@@ -43,12 +43,11 @@ VERDICT = {
     "digits-nsf": "Exact likelihoods given the class, which make it a classifier too. The pictures are coarse: 8×8.",
     "eight-gaussians-iaf": "Samples in one pass and scores component after component. Its base is a mixture, so that "
     "the eight parts need no bridges.",
-    "mnist-glow": "Exact likelihoods of pictures. Half of its samples are hard to read, as with Glow of this size; for "
-    "digits to look at, take mnist-unet.",
+    "mnist-glow": "Exact likelihoods of pictures. Many of its samples are hard to read; for digits to look at, take "
+    "mnist-unet.",
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
     "differential equation, and is worse than that of mnist-glow.",
-    "mnist-unet-consistency": "A digit in one evaluation. At one step a grey haze is left around strokes; two to four "
-    "steps clear it.",
+    "mnist-unet-consistency": "A digit in one evaluation. At one step a grey haze is left around strokes.",
     "moons-cnf": "A differential equation to look at; each sample takes as many evaluations as steps.",
     "moons-nsf": "The first flow to try: quick both ways, and next to the entropy of its data.",
     "moons-rectified-flow": "Samples in a few steps. Its density is an integral, slower and less exact than that of "
