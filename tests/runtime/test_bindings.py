@@ -5,6 +5,7 @@ import pytest
 
 from zoo.errors import DataError, UsageError
 from zoo.runtime import load
+from zoo.runtime.bindings import _Input
 from zoo.samplers import SamplingOptions
 
 STEPS = 3
@@ -123,3 +124,23 @@ def test_tables_of_runs_are_kept_by_all_that_they_depend_on(diffusion):
     np.testing.assert_array_equal(model.sample(2, **options), first)
     assert SamplingOptions(sampler="ddim", own={"spacing": np.linspace(1, 0, 2000)}).table_key is None
     assert SamplingOptions(sampler="ddim", guidance=1.0).table_key != SamplingOptions("ddim", guidance=2.0).table_key
+
+
+def test_a_value_whose_memory_is_not_seen_is_copied_to(session):
+    class Copied:
+        """A value of a provider that gives copies."""
+
+        def __init__(self, value):
+            self.value = value
+            self.data_ptr, self.update_inplace = value.data_ptr, value.update_inplace
+
+        def numpy(self):
+            return np.array(self.value.numpy())
+
+    kept = _Input(Copied(session.value(np.zeros((2, 3), np.float32))))
+    numbers = np.arange(6, dtype=np.float32).reshape(2, 3)
+    kept.write(numbers)
+    np.testing.assert_array_equal(session.fetch(kept.value), numbers)
+    alone = _Input(Copied(session.value(np.zeros((), np.float32))))
+    alone.write(np.array(0.5, np.float32))
+    assert session.fetch(alone.value) == np.float32(0.5)
