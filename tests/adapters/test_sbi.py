@@ -102,13 +102,19 @@ def test_an_observation_whose_posterior_lies_outside_is_told(posterior, bundle):
 @pytest.mark.parametrize(
     ("prior", "low", "high"),
     [
-        (distributions.Independent(distributions.Uniform(torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 3.0])), 1),
-         [-1.0, 0.0], [1.0, 3.0]),
+        (
+            distributions.Independent(distributions.Uniform(torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 3.0])), 1),
+            [-1.0, 0.0],
+            [1.0, 3.0],
+        ),
         (distributions.MultivariateNormal(torch.zeros(2), torch.eye(2)), [-math.inf] * 2, [math.inf] * 2),
-        (distributions.Independent(distributions.LogNormal(torch.zeros(2), torch.ones(2)), 1), [0.0] * 2,
-         [math.inf] * 2),
+        (
+            distributions.Independent(distributions.LogNormal(torch.zeros(2), torch.ones(2)), 1),
+            [0.0] * 2,
+            [math.inf] * 2,
+        ),
     ],
-)  # fmt: skip
+)
 def test_bounds_are_those_of_the_priors_support(prior, low, high):
     assert [side.tolist() for side in bounds_of(prior, 2)] == [low, high]
 

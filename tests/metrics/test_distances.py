@@ -42,7 +42,10 @@ def evaluation(model, n=600, **options):
     if model.condition is not None:
         condition = random.standard_normal((2 * n, 1)).astype(np.float32)
     x = random.standard_normal((2 * n, 2)) + (0 if condition is None else condition)
-    parts = [Split(x[k * n : (k + 1) * n].astype(np.float32), None if condition is None else condition[k * n : (k + 1) * n]) for k in (0, 1)]  # fmt: skip # noqa: E501
+    parts = [
+        Split(x[k * n : (k + 1) * n].astype(np.float32), None if condition is None else condition[k * n : (k + 1) * n])
+        for k in (0, 1)
+    ]
     return Evaluation(model=model, data=Dataset("normals", parts[0], parts[0], parts[1]), samples=n, **options)
 
 
@@ -58,7 +61,10 @@ def test_distances_are_those_of_their_definitions():
     def kernel(r):
         return np.exp(-(r**2) / (2 * 0.7**2))
 
-    for f, sign, measure in ((kernel, 1, lambda: two_sample.squared_mmd(x, y, 0.7)), (float, -1, lambda: two_sample.energy_distance(x, y))):  # fmt: skip # noqa: E501
+    for f, sign, measure in (
+        (kernel, 1, lambda: two_sample.squared_mmd(x, y, 0.7)),
+        (float, -1, lambda: two_sample.energy_distance(x, y)),
+    ):
         expected = sign * (mean(x, x, f, True) + mean(y, y, f, True) - 2 * mean(x, y, f, False))
         assert measure() == pytest.approx(expected, rel=1e-9)
     directions = np.array([[1.0, 0.6], [0.0, 0.8]])

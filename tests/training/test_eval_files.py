@@ -55,9 +55,17 @@ def folder(tmp_path_factory):
         height = "" if i % 10 == 3 else f"{random.normal(170, 9):.1f}"
         day = f"2024-{random.integers(1, 13):02d}-{random.integers(1, 29):02d}"
         rows.append(
-            [height, f"{random.random():.17f}", CITIES[i % 3 if i < 9 else random.integers(3)], day,
-             f"{day} 1{i % 10}:30", str(random.integers(18, 80)), ("baker", "clerk")[i // 3 % 2], part]
-        )  # fmt: skip
+            [
+                height,
+                f"{random.random():.17f}",
+                CITIES[i % 3 if i < 9 else random.integers(3)],
+                day,
+                f"{day} 1{i % 10}:30",
+                str(random.integers(18, 80)),
+                ("baker", "clerk")[i // 3 % 2],
+                part,
+            ]
+        )
     write(root / "people.csv", rows)
     # as the training data, with the columns in another order, and nothing else than the test rows
     order = [7, 5, 3, 1, 0, 2, 4, 6]
@@ -99,8 +107,19 @@ def test_a_file_is_measured_as_the_test_split_is(folder, monkeypatch):
     """The figures of a file of the test rows are those of the run's own test split, and no bundle is written."""
     rows = [row for row in read_rows(folder / "test.csv") if row["height"]]
     complete = write(folder / "complete.csv", [list(row.values()) for row in rows], list(rows[0]))
-    done = run("eval", folder / "run", "--data", complete, "--against", folder / "late.csv", "--samples", 60, "--json",
-               "--report", folder / "page.html")  # fmt: skip
+    done = run(
+        "eval",
+        folder / "run",
+        "--data",
+        complete,
+        "--against",
+        folder / "late.csv",
+        "--samples",
+        60,
+        "--json",
+        "--report",
+        folder / "page.html",
+    )
     assert "measuring it in PyTorch" in done.stderr
     told = json.loads(done.stdout)
     assert told["data"] == "complete.csv"

@@ -108,18 +108,32 @@ def test_fine_tuning_keeps_weights_standardisation_and_the_meaning_of_columns(tm
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     first = people(
-        tmp_path / "first.csv", random.normal(170, 9, 80), [("Basel", "Bern", "Chur")[i % 3] for i in range(80)],
+        tmp_path / "first.csv",
+        random.normal(170, 9, 80),
+        [("Basel", "Bern", "Chur")[i % 3] for i in range(80)],
         [f"2024-01-{i % 28 + 1:02d}" for i in range(80)],
-    )  # fmt: skip
+    )
     # without the first category, and later dates: numbers of its own would be others
     second = people(
-        tmp_path / "second.csv", random.normal(140, 3, 60), [("Chur", "Bern")[i % 2] for i in range(60)],
+        tmp_path / "second.csv",
+        random.normal(140, 3, 60),
+        [("Chur", "Bern")[i % 2] for i in range(60)],
         [f"2024-03-{i % 28 + 1:02d}" for i in range(60)],
-    )  # fmt: skip
+    )
     config = json.dumps({"hidden": 8, "blocks": 1, "bins": 4, "transforms": 1})
     ok("train", "nsf-coupling", "--data", first, "--set", "training.steps=2", "--set", f"model.config={config}")
-    said = ok("train", "nsf-coupling", "--data", second, "--from", "runs/first", "--set", "training.steps=1", "--set",
-              "training.learning_rate=1e-12")  # fmt: skip
+    said = ok(
+        "train",
+        "nsf-coupling",
+        "--data",
+        second,
+        "--from",
+        "runs/first",
+        "--set",
+        "training.steps=1",
+        "--set",
+        "training.learning_rate=1e-12",
+    )
     assert "the model starts with the weights of runs/first" in said
     old, new = (weights.state_arrays(building.load(installed(), f"runs/{name}")) for name in ("first", "second"))
     assert old.keys() == new.keys()
@@ -132,9 +146,12 @@ def test_fine_tuning_keeps_weights_standardisation_and_the_meaning_of_columns(tm
     own = ok("eval", "runs/second", "--metric", "likelihood")
     assert "measuring second by 6 of 6 test samples" in own
     assert trained_on(after).wanted.event == trained_on(after).wanted.modality.columns
-    refused = zoo("train", "nsf-coupling", "--data", second, "--from", "runs/first", "--set", "model.config.hidden=9",
-                  "-o", "x")  # fmt: skip
-    assert 'model.config.hidden is 9, and that of runs/first, whose weights the model starts with, is 8' in refused.stderr  # fmt: skip # noqa: E501
+    refused = zoo(
+        "train", "nsf-coupling", "--data", second, "--from", "runs/first", "--set", "model.config.hidden=9", "-o", "x"
+    )
+    assert (
+        "model.config.hidden is 9, and that of runs/first, whose weights the model starts with, is 8" in refused.stderr
+    )
     refused = zoo("train", "realnvp", "--data", second, "--from", "runs/first", "-o", "x")
     assert "runs/first is of the architecture nsf-coupling, not realnvp" in refused.stderr
     other = people(tmp_path / "other.csv", [1.0] * 9 + [2.0], ["Bern", "Genf"] * 5, ["2024-01-02"] * 10)

@@ -40,9 +40,15 @@ def table(tmp_path_factory):
         height = "" if i in (5, 50) else f"{random.normal(170, 9):.1f}"
         city = ("Bern", "Genève, CH")[random.integers(2)]
         rows.append(
-            [height, f"{random.random():.17f}", city, f"2024-{i % 12 + 1:02d}-{i % 28 + 1:02d}",
-             str(random.integers(18, 80)), repr(1e4 * random.normal())]
-        )  # fmt: skip
+            [
+                height,
+                f"{random.random():.17f}",
+                city,
+                f"2024-{i % 12 + 1:02d}-{i % 28 + 1:02d}",
+                str(random.integers(18, 80)),
+                repr(1e4 * random.normal()),
+            ]
+        )
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file).writerows(rows)
     return path
@@ -153,11 +159,19 @@ def test_every_mistake_of_a_recipe_is_told_at_once_with_near_names(table, tmp_pa
     assert result.exit_code == 1
     found = json.loads(result.stdout)["mistakes"]
     for words in (
-        "name is missing", "'nme'", "summary must be str", "'hiden' (Did you mean hidden", "'dropp' (Did you mean drop",
-        "'sharre' (did you mean 'share'?)", "'delimeter' (Did you mean delimiter", "steps = 0 is out of range",
-        "'learning_rat' (Did you mean learning_rate?)", "'bset' (Did you mean best", "batch_size must be int",
+        "name is missing",
+        "'nme'",
+        "summary must be str",
+        "'hiden' (Did you mean hidden",
+        "'dropp' (Did you mean drop",
+        "'sharre' (did you mean 'share'?)",
+        "'delimeter' (Did you mean delimiter",
+        "steps = 0 is out of range",
+        "'learning_rat' (Did you mean learning_rate?)",
+        "'bset' (Did you mean best",
+        "batch_size must be int",
         "'cosin' (Did you mean cosine?)",
-    ):  # fmt: skip
+    ):
         assert sum(words in mistake for mistake in found) == 1, (words, found)
     assert len(found) == 12
     assert not (tmp_path / "runs").exists()
@@ -226,9 +240,14 @@ def test_pictures_and_recordings_get_the_units_of_a_diffusion():
     data = Dataset("mine", split, split, split, levels=256, labels=("a", "b"))
     config, names = inferred("unet", data, {"base": 8}, installed())
     assert config == {
-        "event_shape": [3, 8, 8], "shift": 128.0, "scale": 128.0, "data_min": 0.0, "data_max": 256.0, "base": 8,
+        "event_shape": [3, 8, 8],
+        "shift": 128.0,
+        "scale": 128.0,
+        "data_min": 0.0,
+        "data_max": 256.0,
+        "base": 8,
         "condition": {"kind": "classes", "size": 2, "labels": ["a", "b"], "required": False},
-    }  # fmt: skip
+    }
     assert "base" not in names
     assert inferred("glow", data, {}, installed())[0]["levels"] == 256
 

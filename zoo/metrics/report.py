@@ -84,8 +84,11 @@ def _metrics(metrics: Metrics) -> str:
         error = f" ± {table['standard_error']}" if "standard_error" in table else ""
         others = [f"{key.replace('_', ' ')} {value}" for key, value in table.items() if key not in shown]
         words = "; ".join([*map(str, others), *([str(table["of"])] if "of" in table else [])])
-        cells = [f"{table['value']}{error} {table.get('unit', '')}", table.get("of_training_data", ""),
-                 table.get("samples", "")]  # fmt: skip
+        cells = [
+            f"{table['value']}{error} {table.get('unit', '')}",
+            table.get("of_training_data", ""),
+            table.get("samples", ""),
+        ]
         numbers = "".join(f'<td class="n">{_said(cell)}</td>' for cell in cells)
         rows.append(f"<tr><th>{_said(name)}</th>{numbers}<td><small>{_said(words)}</small></td></tr>")
     head = "<tr><th></th><th>value</th><th>of training data</th><th>samples</th><th></th></tr>"
@@ -128,8 +131,13 @@ def _picture(evaluation: Evaluation, x: Array, condition: StoredCondition) -> st
     """A picture of images or recordings; empty for samples that cannot be drawn."""
     data = evaluation.data
     classes = condition if isinstance(condition, np.ndarray) and condition.ndim == 1 else None
-    extras = Extras(condition=classes, labels=data.labels, levels=data.levels, modality=data.modality,
-                    length=evaluation.model.manifest.length)  # fmt: skip
+    extras = Extras(
+        condition=classes,
+        labels=data.labels,
+        levels=data.levels,
+        modality=data.modality,
+        length=evaluation.model.manifest.length,
+    )
     try:
         return _image(content(np.asarray(x, np.float32), "samples.png", extras), "samples")
     except ZooError:

@@ -187,9 +187,11 @@ def _numbers(
         names = (*column.values, "") if gone.any() else column.values
         places = {name: float(i) for i, name in enumerate(names)}
         values = np.array(
-            [places[""] if missing and "" in places else places.get(text, 0.0)
-             for text, missing in zip(texts, cells.missing, strict=True)]
-        )  # fmt: skip
+            [
+                places[""] if missing and "" in places else places.get(text, 0.0)
+                for text, missing in zip(texts, cells.missing, strict=True)
+            ]
+        )
         return [Numbers(Column.categories(column.name, names), values)], []
     values = cells.values.astype(np.float64)
     origin = float(np.floor(values[~cells.missing].min())) if cells.date else 0.0
@@ -402,8 +404,11 @@ def _domains_of_samples(name: str, samples: Samples, options: Options) -> dict[s
     for column in (*options.given, *options.kinds, *filter(None, [options.split]), *ranged):
         if column not in samples.headings or column not in ranged:
             have = f": there are {', '.join(samples.headings)}" if samples.headings and column in ranged else ""
-            raise DataError(f"{name} has no columns, so there is no {column!r}" if not have else
-                            f"{name} has no column {column!r}{have}")  # fmt: skip
+            raise DataError(
+                f"{name} has no columns, so there is no {column!r}"
+                if not have
+                else f"{name} has no column {column!r}{have}"
+            )
     x = np.asarray(samples.x, np.float64) if ranged else np.zeros((0, len(samples.headings)))
     event = [Numbers(Column(each, (), samples.grain), x[:, i]) for i, each in enumerate(samples.headings)]
     for numbers in event:

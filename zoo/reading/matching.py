@@ -325,8 +325,11 @@ def _check_steps(values: NDArray[np.float64], column: Column, wanted: Wanted, wh
     steps = values / column.grain
     off = np.abs(steps - np.round(steps)) > _TOLERANCE
     if off.any():
-        shown = dates.formatted(float(values[off][0]) + column.origin, "%Y-%m-%d %H:%M:%S") if column.date else (
-            f"{values[off][0]:g}")  # fmt: skip
+        shown = (
+            dates.formatted(float(values[off][0]) + column.origin, "%Y-%m-%d %H:%M:%S")
+            if column.date
+            else (f"{values[off][0]:g}")
+        )
         raise DataError(
             f"{where} has {int(off.sum()):,} values between the steps of {column.grain:g} that {wanted.model} was "
             f"trained on, such as {shown}",

@@ -172,8 +172,11 @@ def plain(rows: Rows) -> Samples:
     grains, notes = {column.grain for column in columns}, rows.notes
     if len(grains) > 1:
         rounded = ", ".join(repr(column.name) for column in columns if column.grain is not None)
-        notes = (*notes, f"columns are rounded to different steps, and {rounded} get no noise within theirs: name the "
-                         "given columns instead of passing an array, and they do")  # fmt: skip
+        notes = (
+            *notes,
+            f"columns are rounded to different steps, and {rounded} get no noise within theirs: name the "
+            "given columns instead of passing an array, and they do",
+        )
     return Samples(
         np.stack([cells.values for cells in rows.columns.values()], 1).astype(np.float32),
         grain=grains.pop() if len(grains) == 1 else None,

@@ -96,9 +96,15 @@ def read(
     """
     listed = folders.listing(folder, SUFFIXES, classes=classes)
     return of_sources(
-        listed.files, resize=resize, fit=fit, channels=channels, name=str(folder),
-        classes=listed.classes, labels=listed.labels, splits=listed.splits,
-    )  # fmt: skip
+        listed.files,
+        resize=resize,
+        fit=fit,
+        channels=channels,
+        name=str(folder),
+        classes=listed.classes,
+        labels=listed.labels,
+        splits=listed.splits,
+    )
 
 
 def of_sources(
