@@ -167,11 +167,9 @@ class _Normals:
 def _full_mixture(self: Any, logits: Tensor, loc: Tensor, diag: Tensor, tril: Tensor) -> Any:
     """``GMM._forward_full``, whose factors are written without a mask."""
     size = diag.shape[-1]
-    rows, columns = torch.tril_indices(size, size, -1)
-    places = torch.zeros(len(rows), size * size).index_put(
-        (torch.arange(len(rows)), rows * size + columns), torch.tensor(1.0)
-    )
-    lower = tril @ places.to(tril)
+    # where the numbers of a factor belong, row by row
+    below = [i * size + j for i in range(size) for j in range(i)]
+    lower = tril @ torch.eye(size * size, dtype=tril.dtype)[below]
     lower = lower.reshape(*lower.shape[:-1], size, size)
     scale = (diag.exp() + self.epsilon).unsqueeze(-1) * torch.eye(size, dtype=diag.dtype) + lower
     return distributions.Mixture(_Normals(loc, scale), logits)

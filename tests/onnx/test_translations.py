@@ -130,6 +130,15 @@ CASES = {
         (lambda x: torch.diff(x, 2), row(1, 5, 2, 8)),
         (lambda x: torch.diff(x, dim=1, prepend=x[:, :1] - 1, append=2 * x), row(1, 5, 2, 8)),
     ],
+    aten.argsort.default: [
+        (lambda x: x.argsort(1).to(x), row(3, -1, 2, -1, 7)),
+        (lambda x: x.reshape(-1, 3, 2).argsort(-2, descending=True).flatten(1).to(x), row(3, -1, 2, -1, 7, 0)),
+    ],
+    aten.eye.default: [
+        (lambda x: x @ torch.eye(3, dtype=x.dtype), row(3, -1, 2)),
+        (lambda x: (x.reshape(-1, 1, 1) * torch.eye(2, dtype=torch.int64).unsqueeze(0)).flatten(1), row(3)),
+    ],
+    aten.eye.m: [(lambda x: x @ torch.eye(3, 5, dtype=x.dtype), row(3, -1, 2))],
 }
 #: an error relative to float64 that rounding alone explains
 ROUNDING = 2e-6
