@@ -66,6 +66,15 @@ def line_of_call(function: Callable[..., object], call: str) -> str:
     return f"{Path(function.__code__.co_filename).name}:{number} of {function.__module__.partition('.')[0]}"
 
 
+def class_line(cls: type) -> str:
+    """Where a class is defined: ``ActNorm, normalization.py:128 of nflows``; nothing where its source is not there."""
+    try:
+        path, (_, number) = inspect.getsourcefile(cls), inspect.getsourcelines(cls)
+    except (OSError, TypeError):
+        return ""
+    return f"{cls.__name__}, {Path(str(path)).name}:{number} of {cls.__module__.partition('.')[0]}"
+
+
 def _told(frame: FrameType, number: int) -> str:
     """A line of other people's code in words, or nothing for one of the machinery's."""
     if (package := _package(frame)) in _MACHINERY:
