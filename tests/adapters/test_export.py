@@ -108,6 +108,24 @@ def test_an_operator_that_onnx_lacks_is_told_with_class_and_line(tmp_path):
     assert "mended" in caught.value.hint
 
 
+def test_what_fails_in_a_proof_is_told_with_class_and_line(tmp_path):
+    """As a cache of the library that keeps a tensor of the trace."""
+    base = pytest.importorskip("nflows.transforms").Transform
+
+    class Keeping(base):
+        def forward(self, inputs, context=None):
+            if len(inputs) == 17:
+                raise RuntimeError("a tensor of the trace was kept")
+            return inputs + 0, torch.zeros_like(inputs[:, 0])
+
+        def inverse(self, inputs, context=None):
+            return inputs + 0, torch.zeros_like(inputs[:, 0])
+
+    line = Keeping.forward.__code__.co_firstlineno + 2
+    with pytest.raises(zoo.ZooError, match=rf"RuntimeError: a tensor .* was kept \(Keeping, test_export\.py:{line}"):
+        zoo.export(zoo.wrap(_flow(Keeping())), tmp_path / "out")
+
+
 class Ratio(zoo.Wrapped):
     """A log-ratio of pairs (x, c), which has not the mass of a density of x."""
 

@@ -239,3 +239,24 @@ def test_linear_algebra_of_weights_is_computed_when_exporting(graph, tmp_path):
     module.float()
     for name, value in module.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+@pytest.mark.sample("False-True-False")
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve")
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("unitriangular", [False, True])
+def test_what_torch_calls_outdated_is_a_product_with_the_inverse_too(graph, tmp_path, upper, transpose, unitriangular):
+    """``triangular_solve`` of weights, by which nflows inverts its linear layers."""
+    matrix = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)) / 4 + 2 * torch.eye(4)
+
+    def function(x):
+        options = {"upper": upper, "transpose": transpose, "unitriangular": unitriangular}
+        return torch.triangular_solve(x.T, matrix.to(x), **options)[0].T
+
+    x = np.random.default_rng(3).standard_normal((3, 4)).astype(np.float32)
+    model = trace(graph(function), 18)
+    assert {node.op_type for node in model.graph} <= {"MatMul", "Gemm", "Transpose", "Identity"}
+    ir.save(model, tmp_path / "g.onnx")
+    given = Session(tmp_path / "g.onnx").run({"x": x})["y"]
+    np.testing.assert_allclose(given, function(torch.from_numpy(x).double()).numpy(), atol=1e-6)
