@@ -310,8 +310,8 @@ class Session:
         self, names: Sequence[str], arrays: Mapping[str, Array], held: Mapping[str, Any]
     ) -> dict[str, Shaped | None]:
         """Shape and dtype of outputs, as the sizes of inputs determine them; None where they do not."""
-        given = {**{name: array.shape for name, array in arrays.items()}, **{k: v.shape() for k, v in held.items()}}
-        sizes = {dim: size for port in self.inputs for dim, size in zip(port.shape, given[port.name], strict=True)}
+        inputs = {name: array.shape for name, array in arrays.items()} | {k: v.shape() for k, v in held.items()}
+        sizes = {dim: size for port in self.inputs for dim, size in zip(port.shape, inputs[port.name], strict=True)}
         ports = {port.name: port for port in self.outputs}
         shapes: dict[str, Shaped | None] = {}
         for name in names:

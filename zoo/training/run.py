@@ -63,6 +63,11 @@ def completed(recipe: Recipe, data: Dataset, registry: Registry, say: Callable[[
     config, names = inferred(recipe.model.architecture, data, recipe.model.config, registry)
     if names:
         say(f"inferred from {data.name}: {', '.join(names)}")
+    if isinstance(data.train.condition, Mapping) and "condition" not in config:
+        parts = ", ".join(data.train.condition)
+        say(
+            f"the parts {parts} of the conditions are not used: the model's config has no condition that describes them"
+        )
     return replace(recipe, model=replace(recipe.model, config=config))
 
 
