@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from zoo.cli import cli
 from zoo.data.lazy import Chosen, Lazy
 from zoo.errors import ConfigError, DataError, PluginError
 from zoo.reading import building, finding, options
@@ -331,6 +333,8 @@ def test_parts_of_a_condition_are_arrays_beside_the_samples(tmp_path):
     built = opened(tmp_path / "parts.npz").built()
     assert sum(len(row) for row in built.data.train.condition["prompt"]) < ids[: len(built.data.train)].size
     assert any("the arrays other are not used" in note for note in built.notes)
+    told = CliRunner().invoke(cli, ["data", str(tmp_path / "parts.npz")])
+    assert "parts        prompt of lengths of their own\n" in told.stdout
     wrong = {
         "is \\[n, length\\], and 1 up to an end": {
             **beside,

@@ -132,9 +132,8 @@ def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str 
     if len(arrays) == 1:
         known = next(iter(arrays))
     if parts and known:
-        content = with_parts(of_array(arrays[known]), _unpadded(parts))
-        unused = [name for name in arrays if name != known]
-        return replace(content, notes=(*content.notes, *_unused(unused)))
+        whole = with_parts(of_array(arrays[known]), _unpadded(parts))
+        return replace(whole, notes=(*whole.notes, *_unused([name for name in arrays if name != known])))
     if one_column and len(arrays) > 1 and not samples:
         return Rows({name: of_values(each, name) for name, each in arrays.items()})
     if not known:
