@@ -20,6 +20,7 @@ from zoo.modality import Column, Table
 from zoo.parts import ONLY, Part
 from zoo.reading.columns import STEPS, Described, described, written
 from zoo.reading.content import SPLIT_WORDS, Cells, Rows, Samples
+from zoo.reading.objects import parts_of
 from zoo.reading.options import SPLITS, Options
 
 
@@ -311,22 +312,6 @@ def condition_of(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:
     return Condition(tuple(parts)), values
 
 
-def _parts_of(values: Mapping[str, Array]) -> Condition | None:
-    """The parts that arrays by name are: whole numbers ``[n]`` are classes, and numbers ``[n, d]`` are such.
-
-    None where one of them could be more than one thing, such as a picture or a text, and has to be described.
-    """
-    parts = []
-    for name, each in values.items():
-        if each.ndim == 1 and each.dtype.kind in "iu" and each.min() >= 0:
-            parts.append(Part(name, "classes", size=int(each.max()) + 1))
-        elif each.ndim == 2 and each.dtype.kind == "f":
-            parts.append(Part(name, "numbers", (each.shape[1],)))
-        else:
-            return None
-    return Condition(tuple(parts))
-
-
 def _identifier(heading: str, taken: Iterable[str]) -> str:
     """A heading as the name of a part: an ASCII identifier that is not taken."""
     plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in heading).strip("_") or "part"
@@ -444,7 +429,7 @@ def _of_samples(name: str, samples: Samples, options: Options) -> Built:
     if samples.labels:
         extra["condition"] = Condition.classes(len(samples.labels), samples.labels).describe()
     elif isinstance(condition, Mapping):
-        if (several := _parts_of(condition)) is not None:
+        if (several := parts_of(condition)) is not None:
             extra["condition"] = several.describe()
     elif isinstance(condition, np.ndarray):
         whole = condition.ndim == 1 and condition.dtype.kind in "iu"

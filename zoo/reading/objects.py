@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from zoo.arrays import Array
+from zoo.conditions import Condition
 from zoo.data import Split, ragged
 from zoo.errors import DataError
+from zoo.parts import Part
 from zoo.reading.cells import of_values
 from zoo.reading.columns import described
 from zoo.reading.content import Cells, Rows, Samples
@@ -154,13 +156,13 @@ def _unused(names: Sequence[str]) -> tuple[str, ...]:
 
 def _unpadded(parts: Mapping[str, Array]) -> dict[str, Array]:
     """Parts without their masks ``NAME_mask``, which say where tokens and sequences end."""
-    found = {}
+    unpadded = {}
     for name, values in parts.items():
         mask = parts.get(f"{name}_mask")
         if name.endswith("_mask") and name.removesuffix("_mask") in parts:
             continue
-        found[name] = values if mask is None else _cut(name, values, mask)
-    return found
+        unpadded[name] = values if mask is None else _cut(name, values, mask)
+    return unpadded
 
 
 def _cut(name: str, values: Array, mask: Array) -> Array:
@@ -183,6 +185,22 @@ def with_parts(content: Rows | Samples, parts: Mapping[str, Any]) -> Samples:
     arrays = {str(name): _numpy(each, str(name)) if hasattr(each, "detach") else each for name, each in parts.items()}
     checked = Split(np.zeros(len(samples)), arrays).condition
     return replace(samples, condition=checked, labels=())
+
+
+def parts_of(values: Mapping[str, Array]) -> Condition | None:
+    """The parts that arrays by name are: whole numbers ``[n]`` are classes, and numbers ``[n, d]`` are such.
+
+    None where one of them could be more than one thing, such as a picture or a text, and has to be described.
+    """
+    parts = []
+    for name, each in values.items():
+        if each.ndim == 1 and each.dtype.kind in "iu" and each.min() >= 0:
+            parts.append(Part(name, "classes", size=int(each.max()) + 1))
+        elif each.ndim == 2 and each.dtype.kind == "f":
+            parts.append(Part(name, "numbers", (each.shape[1],)))
+        else:
+            return None
+    return Condition(tuple(parts))
 
 
 def with_condition(content: Rows | Samples, condition: Array) -> Samples:
