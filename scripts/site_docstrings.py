@@ -27,9 +27,9 @@ class Markdown(griffe.Extension):
 def markdown(text: str) -> str:
     """A docstring's text in Markdown; names that it refers to are code, shortened where ``~`` says so."""
 
-    def role(found: re.Match[str]) -> str:
-        name = found.group(1).strip()
-        return f"`{name.rpartition('.')[2] if ':`~' in found.group(0) else name}`"
+    def role(match: re.Match[str]) -> str:
+        name = match.group(1).strip()
+        return f"`{name.rpartition('.')[2] if ':`~' in match.group(0) else name}`"
 
     text = _DOUBLE.sub(r"`\1`", _ROLE.sub(role, text))
     return re.sub(r"::\n", ":\n", text)

@@ -35,12 +35,12 @@ _LISTED = {".py": "python", ".toml": "toml", ".json": "json", "": "sh"}
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages from outside ``docs``, the files that any page links to, and the references."""
-    made: dict[str, Callable[[], str | bytes]] = {
+    contents: dict[str, Callable[[], str | bytes]] = {
         "reference/commands.md": _commands,
         "reference/python.md": _names,
     }
     for source, page in DOCUMENTS.items():
-        made[page] = lambda source=source: _moved((ROOT / source).read_text("utf-8"), source)  # type: ignore[misc]
+        contents[page] = lambda source=source: _moved((ROOT / source).read_text("utf-8"), source)  # type: ignore[misc]
     texts = {
         f"{DOCS}/{file.src_uri}": Path(file.abs_src_path).read_text("utf-8")
         for file in files.documentation_pages()
@@ -50,9 +50,9 @@ def on_files(files: Files, config: Any) -> Files:
     for source, text in texts.items():
         for target in _linked(text, source):
             page = _page_of(target)
-            if page not in made and not target.startswith(f"{DOCS}/"):
-                made[page] = lambda target=target: _content(target)  # type: ignore[misc]
-    for page, content in made.items():
+            if page not in contents and not target.startswith(f"{DOCS}/"):
+                contents[page] = lambda target=target: _content(target)  # type: ignore[misc]
+    for page, content in contents.items():
         files.append(File.generated(config, page, content=content()))
     return files
 
@@ -68,11 +68,11 @@ def _moved(text: str, source: str) -> str:
     """A document's text, with its links to files of the repository as links from its page to theirs."""
     here = posixpath.dirname(_page_of(source))
 
-    def link(found: re.Match[str]) -> str:
-        before, target, after = found.groups()
+    def link(match: re.Match[str]) -> str:
+        before, target, after = match.groups()
         path = _path(target, source)
         if path is None:
-            return found.group(0)
+            return match.group(0)
         fragment = urlsplit(target).fragment
         page = posixpath.relpath(_page_of(path), here or ".")
         return f"{before}{page}{'#' if fragment else ''}{fragment}{after}"
