@@ -54,6 +54,7 @@ def damages(entry):
     }
 
 
+@pytest.mark.sample("a byte", "its record")
 @pytest.mark.parametrize("what", ["a byte", "cut off", "missing", "another manifest", "one more", "its record"])
 def test_damage_is_found_told_and_mended(zoo, filled, what):
     address = f"hf:lab/flow@{filled[1]}"

@@ -1,8 +1,11 @@
 """Models of a local Hub: pulled, pinned, run by their address; and every fault in one sentence, with nothing lost."""
 
 import errno
+import os
 import resource
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -88,6 +91,7 @@ def test_what_a_repository_may_hold(hub, files, pack, layout):
     assert not list(pulled.folder.rglob("*.pkl"))
 
 
+@pytest.mark.full
 def test_every_command_takes_an_address(hub, files, zoo):
     commit = hub.add(NAME, files)
     told = {
@@ -287,9 +291,31 @@ def test_a_revision_that_is_not_there(hub, files, zoo):
     assert "has no revision " + "0" * 40 in zoo("pull", f"{ADDRESS}@{'0' * 40}").stderr
 
 
-def test_without_huggingface_hub(zoo, monkeypatch):
-    import sys
+def test_a_process_of_its_own_with_the_settings_of_the_environment(hub, files, tmp_path):
+    """huggingface_hub reads them when it is imported, and the other tests have done that."""
+    hub.add(NAME, files, private=True)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("HF_", "ZOO_"))},
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path / "home"),
+        "ZOO_CACHE": str(tmp_path / "zoo-cache"),
+        "HF_TOKEN": "reader",
+        "HF_HUB_DISABLE_XET": "1",
+    }
 
+    def run(*arguments, **settings):
+        command = [sys.executable, "-m", "zoo", *arguments]
+        told = {**environment, **settings}
+        return subprocess.run(command, env=told, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    done = run("run", ADDRESS, "-n", "2", "-o", "x.npy", HF_HUB_OFFLINE="1")
+    assert done.stderr == f"Error: {ADDRESS} is not in the cache, and HF_HUB_OFFLINE forbids asking the hub\n"
+    done = run("run", ADDRESS, "-n", "2", "-o", "x.npy")
+    assert (done.returncode, done.stderr.splitlines()[0][:28]) == (0, "pulled gaussian-flow from hf"), done.stderr
+    assert run("-q", "run", ADDRESS, "-n", "2", "-o", "y.npy", HF_HUB_OFFLINE="1").stderr == ""
+
+
+def test_without_huggingface_hub(zoo, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     done = zoo("run", ADDRESS)
     assert done.exit_code == 1
@@ -299,6 +325,7 @@ def test_without_huggingface_hub(zoo, monkeypatch):
     ]
 
 
+@pytest.mark.sample("hf:lab/flow@../../x", "hf:../x")
 @pytest.mark.parametrize(
     "address",
     ["hf:flow", "hf:lab/flow/more", "hf:../x", "hf:lab/..", "hf:lab/flow@", "hf:lab/flow@../../x", "hf://lab/flow"],

@@ -131,6 +131,7 @@ CARDS = {
 }
 
 
+@pytest.mark.sample("mnist-unet", "names-masked")
 @pytest.mark.parametrize("name", CARDS)
 def test_cards_of_pretrained_models(hub, zoo, tmp_path, name):
     from zoo.registry import installed
@@ -159,6 +160,7 @@ def test_cards_of_pretrained_models(hub, zoo, tmp_path, name):
         ("old", "does not accept the token, which may have expired"),
         ("reader", "the token does not permit it"),
     ],
+    ids=["no token", "stale token", "read-only token"],
 )
 def test_who_may_not_write_is_told_and_changes_nothing(hub, folder, zoo, monkeypatch, token, told):
     if token:

@@ -35,6 +35,10 @@ def library() -> Any:
     """
     try:
         import huggingface_hub
+        import huggingface_hub.constants
+        import huggingface_hub.errors
+        import huggingface_hub.file_download
+        import huggingface_hub.utils
     except ModuleNotFoundError as error:
         purpose = "pull from and push to the Hugging Face Hub"
         raise MissingDependencyError("huggingface_hub", purpose, extra="hub") from error
