@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zoo.cli._app import App
 from zoo.cli._text import size
-from zoo.hub import Pulled, address_of, cached, is_archive, is_remote, pull
+from zoo.hub import Pulled, address_of, cached, is_address, pull
 
 
 def local(app: App, model: str) -> str | Path:
@@ -15,7 +15,7 @@ def local(app: App, model: str) -> str | Path:
     What is in the cache is used without asking the network; that is told, and ``zoo pull`` asks for a newer one. Files
     that the command writes state the commit, with which they can be made again.
     """
-    if not is_remote(model) and not is_archive(model):
+    if not is_address(model):
         return model
     address = address_of(model)
     pulled = cached(address)

@@ -4,10 +4,9 @@ from zoo.hub.addresses import ArchiveAddress as ArchiveAddress
 from zoo.hub.addresses import HubAddress as HubAddress
 from zoo.hub.addresses import WebAddress as WebAddress
 from zoo.hub.addresses import address_of as address_of
-from zoo.hub.addresses import is_remote as is_remote
+from zoo.hub.addresses import is_address as is_address
 from zoo.hub.pulling import Pulled as Pulled
 from zoo.hub.pulling import cached as cached
-from zoo.hub.pulling import is_archive as is_archive
 from zoo.hub.pulling import local as local
 from zoo.hub.pulling import pull as pull
 from zoo.hub.pushing import Pushed as Pushed

@@ -65,9 +65,12 @@ class ArchiveAddress:
 Address = HubAddress | WebAddress | ArchiveAddress
 
 
-def is_remote(model: str) -> bool:
-    """Whether MODEL is meant as an address of the Hub or of the web."""
-    return model.startswith(("hf:", "https:", "http:"))
+_REMOTE = ("hf:", "https:", "http:")
+
+
+def is_address(model: str) -> bool:
+    """Whether MODEL is one that is pulled: an address of the Hub or of the web, or a .zip that is there."""
+    return model.startswith(_REMOTE) or (model.lower().endswith(".zip") and Path(model).expanduser().is_file())
 
 
 def address_of(model: str, sha256: str | None = None) -> Address:
@@ -87,7 +90,7 @@ def address_of(model: str, sha256: str | None = None) -> Address:
         if sha256 is not None:
             raise UsageError("--sha256 is the digest of a file on the web; a model of the Hub is pinned by its commit")
         return HubAddress(match["repository"], match["revision"] or "main")
-    if is_remote(model):
+    if model.startswith(_REMOTE):
         return _web(model, sha256)
     if sha256 is not None:
         raise UsageError("--sha256 is the digest of a file on the web")

@@ -11,7 +11,7 @@ from pathlib import Path
 from zoo.counts import Progress
 from zoo.errors import BundleError, HubError, OutputError, UsageError, ZooError
 from zoo.files import reason_of, sha256
-from zoo.hub.addresses import Address, ArchiveAddress, HubAddress, WebAddress, address_of, is_remote
+from zoo.hub.addresses import Address, ArchiveAddress, HubAddress, WebAddress, address_of, is_address
 from zoo.hub.contents import Files, FolderFiles, ZipFiles, check, choose
 from zoo.hub.hugging_face import HubFiles, offline
 from zoo.hub.store import MODEL, Entry, Store
@@ -84,15 +84,10 @@ def local(model: str | os.PathLike[str], *, progress: Progress | None = None) ->
     It is pulled if it is not in the cache.
     """
     text = os.fspath(model)
-    if not is_remote(text) and not is_archive(text):
+    if not is_address(text):
         return None
     address = address_of(text)
     return (cached(address) or pull(address, progress=progress)).folder
-
-
-def is_archive(model: str) -> bool:
-    """Whether MODEL is a .zip that is there."""
-    return model.lower().endswith(".zip") and Path(model).expanduser().is_file()
 
 
 def _hub_key(address: HubAddress) -> str:
