@@ -12,6 +12,7 @@ from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._complete import names_of
 from zoo.cli._options import importing_option, key_values
+from zoo.cli._pulled import local
 from zoo.cli._request import Request, check_request
 from zoo.cli._sections import SectionedCommand
 from zoo.density import cannot_sample
@@ -155,7 +156,7 @@ def command(
     check_request(request)
     _piping.check(app, request)
     chosen = key_values(importing, "-I")
-    source = made_by_code(app, model, weights, chosen) or resolve(registry, model, **chosen)
+    source = made_by_code(app, model, weights, chosen) or resolve(registry, local(app, model), **chosen)
     stating = source.manifest() or source.card  # the bundle is what runs
     assert stating is not None, "a source has a card or a bundle"
     facts = Facts.stated(source.name, stating)
