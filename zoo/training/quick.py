@@ -19,6 +19,7 @@ from zoo.reading import building, objects, options
 from zoo.registry import installed
 from zoo.registry.cards import DataSource
 from zoo.training.data import MEMORY
+from zoo.training.locking import locked
 from zoo.training.recipe import DataRecipe, Recipe
 from zoo.training.run import completed, train_recipe
 
@@ -127,7 +128,8 @@ def train(
         raise UsageError(f"{folder} contains a finished model", hint="Choose another output.")
     with tempfile.TemporaryDirectory(prefix="zoo-train-") as temporary:
         place = folder or Path(temporary) / called
-        train_recipe(recipe, place, registry, loaded=loaded, device=device, say=say)
+        with locked(place):
+            train_recipe(recipe, place, registry, loaded=loaded, device=device, say=say)
         return building_models.load(registry, place).to(device)
 
 
