@@ -2,7 +2,8 @@
 
     python together.py FOLDER SETTINGS NAME...
 
-Each case trains into ``FOLDER/NAME``, with settings of the training beside its own, as JSON. Tests run it twice at once and alone, and compare what was written.
+Each case trains into ``FOLDER/NAME``, with settings of the training beside its own, as JSON. Tests run it twice at once
+and alone, and compare what was written.
 """
 
 import json

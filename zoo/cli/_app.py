@@ -151,17 +151,21 @@ class _Lines:
 
     def __init__(self, label: str, say: Callable[[str], None]) -> None:
         self._label, self._say = label, say
-        self._begin = time.monotonic()
-        self._next = self._begin + FIRST_LINE
+        self._next = time.monotonic() + FIRST_LINE
+        self._first: tuple[float, int] | None = None
 
     def update(self, done: int, total: int, before: int = 0) -> None:
         """Say how far it is, if it is time to; see :meth:`App.progress`."""
         now = time.monotonic()
+        if self._first is None:
+            self._first = now, done
         if now < self._next or not before < done < total:
             return
         self._next = now + NEXT_LINE
-        left = (now - self._begin) * (total - done) / (done - before)
-        self._say(f"{self._label}: {done:,} of {total:,}, about {_duration(left)} left")
+        # how long the first part took says little, as everything is prepared before it
+        began, first = self._first
+        left = f", about {_duration((now - began) * (total - done) / (done - first))} left" if done > first else ""
+        self._say(f"{self._label}: {done:,} of {total:,}{left}")
 
 
 def _duration(seconds: float) -> str:

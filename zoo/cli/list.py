@@ -22,6 +22,7 @@ PLURALS = {
     "samplers": "sampler",
     "datasets": "data set",
     "readers": "data reader",
+    "engines": "engine",
     "exporters": "exporter",
     "importers": "importer",
     "adapters": "adapter",

@@ -129,6 +129,8 @@ def _run(app: App, recipe: Recipe, folder: Path, processes: Processes, *, sample
         watched: dict[str, Any] = {"report": report, "samples_every": samples_every, "say": app.say}
         where: dict[str, Any] = {"device": local_device(device), "processes": processes}
         card = train_recipe(recipe, folder, app.registry, stop=partial(bool, interrupted), **where, **watched)
+        if card is None:
+            interrupted.append(0)  # perhaps by a signal that has not reached this process yet
     if card is None:
         ended = f"interrupted; the checkpoint is in {folder}: run the same command to resume"
         app.say(ended)
@@ -250,7 +252,7 @@ def _interruptible(*, once: bool) -> Iterator[list[int]]:
     """A block in which Ctrl-C or SIGTERM is only recorded in the list.
 
     With ``once``, the second acts as usual. Of several processes each gets an interruption twice, from the terminal and
-    from what started it, and goes on to the step after which all of them stop.
+    from what started it, sooner or later than the others, and goes on to the step after which all of them stop.
     """
     noted: list[int] = []
 
@@ -263,5 +265,6 @@ def _interruptible(*, once: bool) -> Iterator[list[int]]:
     try:
         yield noted
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        if once or not noted:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

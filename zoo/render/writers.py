@@ -94,13 +94,19 @@ def npz(samples: Array, extras: Extras) -> bytes:
 
 def safetensors(samples: Array, extras: Extras) -> bytes:
     """Tensors by name."""
+    arrays = {"samples": samples, **named(extras.condition, len(samples))}
+    if extras.length is not None:
+        arrays["length"] = extras.length.lengths(samples)
+    return tensors(arrays, extras.about)
+
+
+def tensors(arrays: Mapping[str, Array], about: Mapping[str, object]) -> bytes:
+    """The content of a safetensors file with arrays by name, and how they were made."""
     from safetensors.numpy import save
 
-    arrays = {"samples": np.ascontiguousarray(samples)}
-    arrays |= named(extras.condition, len(samples))
-    if extras.length is not None:
-        arrays["length"] = np.ascontiguousarray(extras.length.lengths(samples))
-    return save(arrays, metadata={key: json.dumps(value) for key, value in extras.about.items()} or None)
+    # not np.ascontiguousarray, which gives a number an axis
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    return save(ordered, metadata={key: json.dumps(value) for key, value in about.items()} or None)
 
 
 def csv(samples: Array, extras: Extras) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import cached_property
@@ -24,6 +25,8 @@ from zoo.models.sharing import Share
 #: for one process to wait for another: at most as long as the leader takes to measure, or to draw samples
 _PATIENCE = timedelta(hours=12)
 _FAILED = "genzoo/failed"
+#: seconds that the leader of a failed run waits for the others at most
+_LINGERING = 10.0
 #: what torch's errors say of a process that does not answer
 _LOST = ("gloo", "nccl", "connection", "peer", "timed out", "store")
 
@@ -158,8 +161,11 @@ def joined(device: str = "cpu") -> Iterator[Processes]:
     try:
         yield processes
     except BaseException as error:
-        if not _fails_first(store):
-            raise SystemExit(1) from None
+        first = _fails_first(store, lost=_is_lost(error))
+        if own and processes.leads:
+            _linger(store, processes.size)
+        if not first:
+            raise SystemExit(_code_of(error)) from None
         if _is_lost(error):
             raise RuntimeFailure(
                 "another process of this run has ended without a word",
@@ -176,12 +182,29 @@ def _started_together() -> bool:
     return all(name in os.environ for name in names) and os.environ["WORLD_SIZE"] != "1"
 
 
-def _fails_first(store: Any) -> bool:
-    """Whether no other process has failed before this one."""
+def _fails_first(store: Any, *, lost: bool) -> bool:
+    """Whether no other process has failed before this one; ``lost``: this one failed because another is gone."""
     try:
         return bool(store.add(_FAILED, 1) == 1)
-    except (RuntimeError, OSError):  # the process that keeps the store has ended, so it has failed
-        return False
+    except (RuntimeError, OSError):
+        return lost  # the process that keeps the store was killed: it would have lingered otherwise
+
+
+def _linger(store: Any, size: int) -> None:
+    """Let the others learn that a process has failed before what this one may keep for them is gone."""
+    with contextlib.suppress(RuntimeError, ValueError, OSError):
+        if dist.get_backend() == "gloo":
+            dist.destroy_process_group()  # which ends what they wait for
+        deadline = time.monotonic() + _LINGERING
+        while store.add(_FAILED, 0) < size and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _code_of(error: BaseException) -> int:
+    """The exit code of a process that leaves it to another to say what happened."""
+    if isinstance(error, KeyboardInterrupt):
+        return int(getattr(error, "code", 130))
+    return int(getattr(error, "exit_code", 1))
 
 
 def _is_lost(error: BaseException) -> bool:

@@ -123,7 +123,8 @@ def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], proc
                 shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed while it wrote
                 folder.mkdir()
         writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
-        save(tensors, storage_writer=writer, no_dist=processes.size == 1)
+        with _alone_or_not():
+            save(tensors, storage_writer=writer, no_dist=processes.size == 1)
         if processes.leads:
             shards = {each.name: _digest(each) for each in sorted(folder.iterdir())}
             kept.write_record(path, {"folder": folder.name, "shards": shards, "metadata": metadata})
@@ -157,8 +158,7 @@ def read(path: Path, like: Callable[[str, torch.Size], Tensor | None], processes
             if known is None or known.shape != each.size:  # which is refused with all others where it is used
                 known = torch.empty(each.size)
             tensors[name] = torch.empty_like(known, dtype=dtype)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        with _alone_or_not():
             load(tensors, storage_reader=reader, no_dist=processes.size == 1)
     return tensors
 
@@ -181,3 +181,11 @@ def _told(what: str, kind: type[ZooError] = OutputError) -> Iterator[None]:
         causes = getattr(error, "failures", {}).values()
         cause: Any = next((each[0] for each in causes), error)
         raise kind(f"{what}: {reason_of(cause)}") from error
+
+
+@contextlib.contextmanager
+def _alone_or_not() -> Iterator[None]:
+    """A block in which torch does not warn that a process is alone."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
