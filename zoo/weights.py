@@ -111,13 +111,28 @@ def write(path: Path, arrays: Mapping[str, Array], *, metadata: Mapping[str, str
     Raises:
         OutputError: the file cannot be written.
     """
+    content = serialized(arrays, metadata)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+        return sha256(temporary)
+
+
+def serialized(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The content of a safetensors file. The same tensors and metadata give the same bytes."""
     from safetensors.numpy import save
 
     # `ascontiguousarray` would turn a scalar into a vector
     ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(save(ordered, metadata=dict(metadata) if metadata else None))
-        return sha256(temporary)
+    content = save(ordered, metadata=dict(metadata) if metadata else None)
+    if not metadata:
+        return content
+    # safetensors writes metadata in an order that is another in each process
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def state_arrays(module: nn.Module) -> Arrays:

@@ -86,8 +86,10 @@ CASES = {
 
 
 def case(name, **more):
-    """A fresh model, its data, and the recipe of a run."""
-    architecture, config, training = CASES[name]
+    """A fresh model, its data, and the recipe of a run; ``NAME-in-parts`` is of a model that is kept in parts."""
+    whole = name.removesuffix("-in-parts")
+    more = more if whole == name else {**more, "shard": True}
+    architecture, config, training = CASES[whole]
     settings = {"steps": 4, "batch_size": 12, "learning_rate": 0.01, "log_every": 1, **training, **more}
     described = {
         "name": name,

@@ -49,8 +49,7 @@ def _shared(ray: Any, job: Job, tasks: Iterable[Task], count: int) -> Iterator[S
     needs: dict[str, Any] = {"num_cpus": job.device.threads or 1, "max_restarts": -1, "max_task_retries": -1}
     if job.device.provider not in ("auto", "cpu"):
         needs["num_gpus"] = 1
-    kind, described = ray.remote(**needs)(Worker), ray.put(job)
-    actors = [kind.remote(described) for _ in range(count)]
+    actors = [ray.remote(**needs)(Worker).remote(job) for _ in range(count)]
     coming, running = iter(tasks), dict[Any, Any]()
     for actor in actors * _AHEAD:
         _give(actor, coming, running)

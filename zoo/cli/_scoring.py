@@ -71,7 +71,7 @@ def check_options(request: Request) -> None:
             raise UsageError(f"--log-prob scores data; {flag(name)} is for sampling")
     if unknown := request.options.keys() - {"probes", "errors"}:
         raise UsageError(f"--log-prob has no option {', '.join(sorted(unknown))}", hint="There are: probes, errors.")
-    if request.output is not None:
+    if request.output is not None and request.engine is None:
         check_numbers(request.output, replace=request.force)
 
 

@@ -14,6 +14,7 @@ from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, modalities, tables, text
 from zoo.render.files import PART, Extras, named, picture_of
 from zoo.render.metadata import in_png, in_wav
+from zoo.weights import serialized
 
 
 def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str | None:
@@ -102,11 +103,7 @@ def safetensors(samples: Array, extras: Extras) -> bytes:
 
 def tensors(arrays: Mapping[str, Array], about: Mapping[str, object]) -> bytes:
     """The content of a safetensors file with arrays by name, and how they were made."""
-    from safetensors.numpy import save
-
-    # not np.ascontiguousarray, which gives a number an axis
-    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    return save(ordered, metadata={key: json.dumps(value) for key, value in about.items()} or None)
+    return serialized(arrays, {key: json.dumps(value) for key, value in about.items()})
 
 
 def csv(samples: Array, extras: Extras) -> bytes:
