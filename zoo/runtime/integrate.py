@@ -55,7 +55,7 @@ class IntegrateRunner(Runner):
                 seed=request.seed,
                 steps=steps,
                 probes=probes,
-                first=part.start,
+                first=request.first + part.start,
                 tick=tick,
                 errors=request.errors,
             )[..., : part.stop - part.start]
