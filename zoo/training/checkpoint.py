@@ -29,7 +29,9 @@ class TrainingState:
         best: the best validation loss so far.
         best_step: its step.
         history: one ``{"step", "loss", "validation"}`` per evaluation.
-        seconds: time spent training.
+        seconds: time spent training, in all sittings.
+        processor_seconds: time that processors spent on it, of all threads together.
+        machines: where, each once.
     """
 
     step: int = 0
@@ -37,6 +39,8 @@ class TrainingState:
     best_step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    processor_seconds: float = 0.0
+    machines: list[str] = field(default_factory=list)
 
 
 def save(

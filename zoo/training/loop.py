@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from zoo.models.interface import GenerativeModel, Objective
 from zoo.training import checkpoint
 from zoo.training.checkpoint import TrainingState
 from zoo.training.distillation import Distillation
+from zoo.training.effort import Clock
 from zoo.training.log import LOG_FILE, Line, Log
 from zoo.training.optimizers import optimizer_of
 from zoo.training.recipe import Recipe, TrainingRecipe
@@ -100,7 +100,7 @@ def train(
     training_state = run.training_state
     model.train()
     run.average.train(run.average is model)
-    started = time.monotonic() - training_state.seconds
+    clock = Clock(training_state, model.device)
     log = Log(path.with_name(LOG_FILE), training_state.step)
     while training_state.step < settings.steps and not run.exhausted:
         loss = _step(
@@ -114,11 +114,12 @@ def train(
             path,
         )
         training_state.step += 1
-        training_state.seconds = time.monotonic() - started
+        clock.read()
         last, validation = training_state.step == settings.steps, None
         if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
             validation = run.evaluate(data, loss, distillation)
             last = last or run.exhausted
+            clock.read()
         if last or validation is not None or training_state.step % settings.log_every == 0:
             log.add(_logged(settings, training_state.step, loss, validation))
         if report is not None:

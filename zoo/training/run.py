@@ -21,6 +21,7 @@ from zoo.registry.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
 from zoo.registry.discovery import last_line
 from zoo.training.data import beginning, data_of
 from zoo.training.distillation import Distillation
+from zoo.training.effort import effort_of
 from zoo.training.inferring import inferred
 from zoo.training.recipe import Recipe
 
@@ -150,7 +151,8 @@ def train_recipe(
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
     # from here on the model is complete, even if measuring it fails
-    card = _write_folder(folder, finished_card(model, recipe, registry, source, data), result.arrays)
+    card = replace(finished_card(model, recipe, registry, source, data), training=effort_of(state))
+    card = _write_folder(folder, card, result.arrays)
     card = _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
     _keep_state(checkpoint)
     if distillation is not None:
