@@ -9,8 +9,9 @@ predict the actions from nothing but the condition, by their mean squared error:
 only noise, the target of ``x0`` is that of a regression, and one step is all that sampling takes::
 
     zoo train recipes/maze-policy.toml -o runs/maze-regression --set name=maze-regression \\
-        --set model.config.prediction=x0 --set 'model.config.objective={times="noise-level",mean=20.0,std=0.01}' \\
-        --set 'model.config.sampling={sampler="ddim",steps=1}'
+        --set model.config.prediction=x0 --set model.config.objective.times=noise-level \\
+        --set model.config.objective.mean=20.0 --set model.config.objective.std=0.01 \\
+        --set model.config.sampling.steps=1
     zoo export runs/maze-regression -o regression.bundle
 """
 
