@@ -16,7 +16,7 @@ from zoo.files import reason_of
 from zoo.metrics.evaluation import Evaluation, Metrics
 
 #: our name -> the folder of a task
-_TASKS = {"two-moons": "two_moons", "slcp": "slcp"}
+TASKS = {"two-moons": "two_moons", "slcp": "slcp"}
 #: the benchmark's medians over the ten observations for neural posterior estimation (NPE) in one round, by the number
 #: of simulations: column C2ST of benchmarking_sbi/results/main_paper.csv in github.com/sbi-benchmark/results
 _PUBLISHED = {
@@ -33,7 +33,7 @@ def reference_posteriors(evaluation: Evaluation) -> Metrics:
     the evaluation is for, and as many of them. With fewer than 10,000 the classifier learns less, and figures are
     lower than the published ones would be. Empty for other data sets, and for a model that does not sample.
     """
-    task, count = _TASKS.get(evaluation.data.name, ""), evaluation.samples
+    task, count = TASKS.get(evaluation.data.name, ""), evaluation.samples
     condition = evaluation.model.condition
     if not task or condition is None or evaluation.model.manifest.sample is None or count < _FOLDS:
         return {}
@@ -43,7 +43,7 @@ def reference_posteriors(evaluation: Evaluation) -> Metrics:
         reference = reference[:count]
         drawn = evaluation.model.sample(
             len(reference),
-            condition=_as_part(condition, observation),
+            condition=as_part(condition, observation),
             seed=evaluation.seed + 10 + number,
             progress=evaluation.progress,
         )
@@ -110,8 +110,8 @@ def accuracy(reference: Float64Array, drawn: Float64Array) -> float:
     return float(cross_val_score(network, rows, which, cv=folds, scoring="accuracy").mean())
 
 
-def _as_part(condition: Condition, observation: Float64Array) -> ConditionLike:
-    """An observation ``[k]`` as the value of the only part of a condition."""
+def as_part(condition: Condition, observation: Float64Array) -> ConditionLike:
+    """An observation ``[k]`` as the value of the only part of a condition, for ``sample``."""
     (part,) = condition.parts
     value = observation.reshape([int(size) for size in part.shape])
     return value if condition.plain else {part.name: value}
