@@ -46,6 +46,8 @@ VERDICT = {
     "digits-nsf": "Exact likelihoods given the class, which make it a classifier too. The pictures are coarse: 8×8.",
     "eight-gaussians-iaf": "Samples in one pass and scores component after component. Its base is a mixture, so that "
     "the eight parts need no bridges.",
+    "maze-policy": "Takes either gap of a wall where a regression goes between them. It knows mazes of this kind alone: "
+    "three walls with two gaps each.",
     "mnist-glow": "Exact likelihoods of pictures. Many of its samples are hard to read; for digits to look at, take "
     "mnist-unet.",
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
@@ -57,7 +59,10 @@ VERDICT = {
     "moons-nsf.",
     "names-masked": "Names that can be spoken; about a third stand in the training data.",
     "pinwheel-realnvp": "Both directions take one pass. In the middle, where the arms meet, samples blur.",
+    "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its points.",
     "spoken-digits-unet1d": "Half a second of speech at 8 kHz. It knows two speakers, and one in seven is misheard.",
+    "two-moons-posterior": "The posterior of any observation at once, exact densities included, from 100,000 "
+    "simulations. A few samples in a thousand stray from the crescents.",
     "wine-mlp": "Numbers and a category in one row, densities included. The category is coupled loosely to the "
     "numbers: do not train a classifier on its rows.",
 }
@@ -128,6 +133,10 @@ def measured(metric: dict[str, Any]) -> str:
         value += f" {metric['unit']}"
     about = [f"{metric['samples']:,} samples"] if "samples" in metric else []
     about += [str(metric[name]) for name in ("of", "by") if name in metric]
+    for simulations, published in metric.get("published_npe_by_simulations", {}).items():
+        about.append(f"published NPE with {int(simulations):,} simulations: {published}")
+    if "of_the_demonstrator" in metric:
+        about.append(f"the demonstrator: {metric['of_the_demonstrator']}")
     return value + (f" ({'; '.join(about)})" if about else "")
 
 

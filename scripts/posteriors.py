@@ -1,4 +1,4 @@
-"""Draw posteriors beside the benchmark's reference, and whether they are calibrated: docs/images/models/*-calibration.png.
+"""Draw posteriors beside the reference ones of sbibm, and whether they are calibrated, for docs/images/models.
 
     python scripts/posteriors.py two-moons-posterior slcp-posterior
 
