@@ -212,7 +212,11 @@ def _value(part: Part, text: str, option: str) -> ArrayLike:
         numbers = [float(number) for number in text.split(",")]
     except ValueError:
         raise ConditionError(f"{option} {part.name}: {text!r} is neither a file nor a list of numbers") from None
-    return np.array(numbers, np.int64 if part.modality == "tokens" else np.float64)
+    value = np.array(numbers, np.int64 if part.modality == "tokens" else np.float64)
+    first, *rest = part.shape
+    # row by row; of a sequence of any length as many rows as there are numbers for
+    rows, beyond = divmod(value.size, math.prod(map(int, rest)))
+    return value.reshape(rows, *map(int, rest)) if rest and not beyond and first in (rows, str(first)) else value
 
 
 def _read(part: Part, path: Path) -> ArrayLike:

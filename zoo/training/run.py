@@ -22,6 +22,7 @@ from zoo.registry.discovery import last_line
 from zoo.training import kept
 from zoo.training.data import beginning, data_of
 from zoo.training.distillation import Distillation
+from zoo.training.effort import effort_of
 from zoo.training.inferring import inferred
 from zoo.training.recipe import Recipe
 
@@ -156,6 +157,7 @@ def train_recipe(
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
     # from here on the model is complete, even if measuring it fails
+    card = replace(card, training=effort_of(state))
     card = _write_folder(folder, card, result.arrays)
     card = _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
     kept.keep_state(checkpoint)
