@@ -22,6 +22,7 @@ const HELP = `usage: node sample.mjs [options]
   --table NAME         step table, such as ddim-20 [the model's own choice]
   --guidance W         weight of classifier-free guidance; 1 is none [as in the table]
   --negative V         condition to guide away from, as for --class or --condition [the model's null]
+  --temperature T      what the noise of a model of one call is multiplied by [the bundle's own]
   --fused              run the bundle's fused graph
   -o, --output FILE    .npy or .json [JSON on stdout]
   --bundle FOLDER      another bundle [the one of this package]
@@ -37,7 +38,7 @@ const OPTIONS = {
   condition: { type: "string", multiple: true },
   negative: { type: "string", multiple: true },
   ...Object.fromEntries(
-    ["seed", "class", "vector", "table", "guidance", "bundle", "runtime", "threads"].map((name) => [name, { type: "string" }]),
+    ["seed", "class", "vector", "table", "guidance", "temperature", "bundle", "runtime", "threads"].map((name) => [name, { type: "string" }]),
   ),
 };
 
@@ -88,6 +89,7 @@ async function main() {
     table: values.table,
     fused: values.fused,
     guidance: values.guidance === undefined ? undefined : number("guidance", values.guidance),
+    temperature: values.temperature === undefined ? undefined : number("temperature", values.temperature),
     progress: process.stderr.isTTY ? (done, total) => process.stderr.write(`\r${done}/${total}${done === total ? "\n" : ""}`) : undefined,
   });
   const seconds = (performance.now() - begun) / 1000;
