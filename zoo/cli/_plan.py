@@ -253,7 +253,10 @@ def plan_of(
     request, state, n = wanted.request, wanted.inputs.state, wanted.n
     seed = _seed(app, wanted)
     if request.temperature is not None and not model.manifest.sampling.tempers:
-        raise UsageError(f"{model.name} is no flow of normal noise, so its samples have no temperature")
+        raise UsageError(
+            f"{model.name} is no flow of normal noise, so its samples have no temperature",
+            hint="A sampler may have one: -O temperature=T, as the sampler unmasking does.",
+        )
     if request.previews is not None and table is None:
         raise UsageError(f"{model.name} samples in one call and has no previews")
     keywords = {}
