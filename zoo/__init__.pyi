@@ -44,6 +44,7 @@ from zoo.registry.cards import Command as Command
 from zoo.registry.cards import DataReader as DataReader
 from zoo.registry.cards import DataSource as DataSource
 from zoo.registry.cards import DistillationMethod as DistillationMethod
+from zoo.registry.cards import Engine as Engine
 from zoo.registry.cards import Exporter as Exporter
 from zoo.registry.cards import Family as Family
 from zoo.registry.cards import Finding as Finding

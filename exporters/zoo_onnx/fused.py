@@ -63,6 +63,7 @@ def fused_program(
     sample = programs.sampling
     if not sample.fuses:
         raise ExportError(f"a program of kind {sample.kind} cannot be fused")
+    _check_parts(condition)
     if not sample.stepped:
         if choice != Choice():
             raise UsageError("this model samples in one call, so sampler, steps and guidance cannot be chosen")
@@ -101,6 +102,23 @@ def ports(
     elif condition is not None:
         inputs.append(Port("condition", "float32", ("batch", condition.size), "condition vector"))
     return tuple(inputs), (Port("x", "float32", ("batch", *event_shape), "samples in data units"),)
+
+
+def _check_parts(condition: Condition | None) -> None:
+    """Refuse parts that have the name of another input or output of the fused graph, which takes them as they are.
+
+    Raises:
+        UsageError: with that name.
+    """
+    inputs, outputs = ports((), None)
+    own = {port.name for port in (*inputs, *outputs)}
+    parts = () if condition is None or condition.plain else part_ports(condition, ROWS)
+    if taken := [port.name for port in parts if port.name in own]:
+        raise UsageError(
+            f"a fused graph has an input or output {taken[0]!r} of its own, so no part of the condition can have that "
+            "name",
+            hint="Leave out --fused, or give the part another name.",
+        )
 
 
 def fuse(

@@ -85,7 +85,9 @@ class Flow(DirectModel):
         if condition is not None and not condition.plain and [port.name for port in self.encoded_ports()] != [CONTEXT]:
             raise ConfigError(
                 f"a flow conditioned on the parts {', '.join(condition.names)} needs an encoder that gives them as one "
-                f"{CONTEXT}"
+                f"{CONTEXT}",
+                hint=f"Pass encoder=, or override encode_condition and encoded_ports, whose only port is {CONTEXT!r}, "
+                "[rows, size].",
             )
         self.preprocessing = nn.ModuleList(preprocessing)
         self.transforms = nn.ModuleList(transforms)
@@ -197,17 +199,21 @@ class Flow(DirectModel):
     # -- export -----------------------------------------------------------------------------------------------------
 
     def frozen(self) -> Flow:
-        """An equal flow with folded constants; this one is left unchanged."""
+        """An equal flow with folded constants; this one is left unchanged.
+
+        It shares all other modules, such as those of a subclass that encode conditions.
+        """
         flow = copy.copy(self)
-        # a shallow copy of a module shares its dictionaries: give it its own before anything is put into them
-        flow._modules = {
+        own = {
             name: nn.ModuleList(_transform(t).frozen() for t in part)
             for name, part in (("preprocessing", self.preprocessing), ("transforms", self.transforms))
         }
-        flow._modules["base"] = self.base.frozen()
-        for name in ("contexts", "part_contexts", "condition_encoder"):
-            flow._modules[name] = self._modules.get(name)
-        return flow.eval()
+        # a shallow copy of a module shares its dictionaries: give it its own before anything is put into them
+        flow._modules = {**self._modules, **own, "base": self.base.frozen()}
+        for module in (*own.values(), flow.base):
+            module.eval()
+        flow.training = False
+        return flow
 
     def programs(self) -> Programs:
         """The programs of a :class:`~zoo.DirectModel`, over a frozen copy, with the extremes to prove."""

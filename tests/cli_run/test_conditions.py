@@ -80,6 +80,30 @@ def test_each_of_some_values_serves_as_many_samples(texts, rows, prompts, states
     assert (arrays["prompt"], [s[0] for s in arrays["state"]], arrays["kind"]) == (prompts, states, kinds)
 
 
+@pytest.mark.parametrize(
+    ("part", "text", "value"),
+    [
+        (Part("p", "sequence", (2, 2)), "1,2,3,4", [[1, 2], [3, 4]]),
+        (Part("p", "sequence", ("length", 2)), "1,2,3,4,5,6", [[1, 2], [3, 4], [5, 6]]),
+        (Part("p", "image", (1, 2, 2)), "1,2,3,4", [[[1, 2], [3, 4]]]),
+        (Part("p", "audio", (1, 2)), "0.5,-0.5", [[0.5, -0.5]]),
+        (Part("p", "tokens", ("length",), size=9), "1,2,3", [1, 2, 3]),
+    ],
+)
+def test_a_list_of_numbers_is_read_row_by_row(part, text, value):
+    condition = Condition((part,))
+    read = condition_from(condition, [f"p={text}"])
+    assert read["p"].tolist() == value
+    assert condition.arrays(read, 1)["p"].tolist() == [value]
+
+
+def test_numbers_that_fill_no_rows_are_refused():
+    for part in (Part("p", "sequence", (2, 2)), Part("p", "sequence", ("length", 2))):
+        condition = Condition((part,))
+        with pytest.raises(ConditionError, match=r"\(3,\)|of 1 axes"):
+            condition.arrays(condition_from(condition, ["p=1,2,3"]), 1)
+
+
 def test_a_recording_is_a_file_of_any_rate():
     value = condition_from(EVERY, ["prompt=a", "state=1,2", "kind=x", "sound=x.wav"])
     assert EVERY.arrays(value, 1)["sound"].tolist() == [[[0.5, -0.5]]]

@@ -212,12 +212,17 @@ def _value(part: Part, text: str, option: str) -> ArrayLike:
         numbers = [float(number) for number in text.split(",")]
     except ValueError:
         raise ConditionError(f"{option} {part.name}: {text!r} is neither a file nor a list of numbers") from None
-    return np.array(numbers, np.int64 if part.modality == "tokens" else np.float64)
+    value = np.array(numbers, np.int64 if part.modality == "tokens" else np.float64)
+    first, *rest = part.shape
+    # row by row; of a sequence of any length as many rows as there are numbers for
+    rows, beyond = divmod(value.size, math.prod(map(int, rest)))
+    return value.reshape(rows, *map(int, rest)) if rest and not beyond and first in (rows, str(first)) else value
 
 
 def _read(part: Part, path: Path) -> ArrayLike:
-    """A part from a file: pixels of a PNG are spread over the part's range, lines of text are texts each."""
+    """A part from a file: pixels of a picture are spread over the part's range, lines of text are texts each."""
     from zoo.render import audio
+    from zoo.render.formats import is_picture
     from zoo.render.read import read_condition, read_samples
 
     if path.suffix.lower() == ".txt" and part.modality == "tokens":
@@ -225,7 +230,7 @@ def _read(part: Part, path: Path) -> ArrayLike:
     if path.suffix.lower() == ".wav" and part.modality == "audio":
         recording = audio.recording(path)
         return recording if len(part.shape) == 1 else recording[None]
-    if path.suffix.lower() == ".png":
+    if is_picture(path):
         if part.modality != "image":
             raise ConditionError(f"{path} is an image, and part {part.name} is {part.modality}")
         low, high = (0.0 if part.minimum is None else part.minimum), (255.0 if part.maximum is None else part.maximum)

@@ -191,7 +191,7 @@ def wanted_of(request: Request, facts: Facts) -> Wanted:
     _, condition = condition_of(each_row, facts, rows, _first(facts, inputs.condition, ends, rows))
     each = np.repeat(np.arange(rows), request.interpolate)
     n = rows * request.interpolate
-    return Wanted(request, facts, inputs, n, _of_samples(facts, condition, rows, each), rows)
+    return Wanted(request, facts, inputs, n, of_samples(facts, condition, rows, each), rows)
 
 
 def _first(facts: Facts, stored: StoredCondition, n: int, rows: int) -> StoredCondition:
@@ -203,7 +203,7 @@ def _first(facts: Facts, stored: StoredCondition, n: int, rows: int) -> StoredCo
     return facts.condition.taken(condition_of_file(facts.condition, stored, n), n, range(rows))
 
 
-def _of_samples(facts: Facts, condition: ConditionLike, n: int, samples: Sequence[int] | Array) -> ConditionLike:
+def of_samples(facts: Facts, condition: ConditionLike, n: int, samples: Sequence[int] | Array) -> ConditionLike:
     """The condition of some of ``n`` samples, by their numbers; None for a model without one."""
     if isinstance(condition, Mapping) and facts.condition is not None:
         return facts.condition.taken(condition, n, samples)
@@ -318,7 +318,7 @@ def _start(model: BundledModel, wanted: Wanted, seed: int) -> tuple[Array | None
     assert request.interpolate is not None
     if init is not None:
         starts = np.arange(0, wanted.n, request.interpolate)
-        each = _of_samples(wanted.facts, wanted.condition, wanted.n, [*starts, starts[-1]])
+        each = of_samples(wanted.facts, wanted.condition, wanted.n, [*starts, starts[-1]])
         ends = model.encode(init, condition=each, steps=request.steps, batch_size=request.batch_size)
     elif ends is None:
         ends = editing.noises(model, seed, wanted.rows + 1, wanted.request.temperature)

@@ -60,6 +60,9 @@ class Request:
     tf32: bool
     provider_options: dict[str, Any]
     force: bool
+    engine: str | None = None
+    workers: int | None = None
+    shard_size: int | None = None
 
     @property
     def to_stdout(self) -> bool:
@@ -159,7 +162,7 @@ def _check_files(request: Request) -> None:
     piped = [name for name in PIPED if getattr(request, name) == STDOUT]
     if len(piped) > 1:
         raise UsageError(f"{' and '.join(map(flag, piped))} cannot both read stdin")
-    if request.form is not None and not piped and not request.to_stdout:
+    if request.form is not None and not piped and not request.to_stdout and request.engine is None:
         raise UsageError("--format is for -, which has no extension", hint="A file has the format of its extension.")
 
     if request.stop_after is not None and (request.output is None or request.output.suffix != ".safetensors"):

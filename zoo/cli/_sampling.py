@@ -131,13 +131,13 @@ def _extras(app: App, model: BundledModel, facts: Facts, request: Request, plan:
     from zoo.render.files import Extras
 
     return Extras(
-        _written(facts, plan.condition, plan.n),
+        written(facts, plan.condition, plan.n),
         () if facts.condition is None else facts.condition.labels,
         model.levels,
         model.modality,
         columns=request.interpolate,
         length=model.manifest.length,
-        value_range=_shown_range(model),
+        value_range=shown_range(model),
         about={**_told(model, facts, request, plan, drawn), "command": command_of(app.arguments, _seed(request, plan))},
     )
 
@@ -147,7 +147,7 @@ def _seed(request: Request, plan: Plan) -> int | None:
     return plan.seed if request.resume is None else None
 
 
-def _shown_range(model: BundledModel) -> tuple[float, float] | None:
+def shown_range(model: BundledModel) -> tuple[float, float] | None:
     """What is black and white in a picture, so that it reads back as the same numbers; None where levels say it."""
     bounds = model.manifest.main.data_range
     return None if model.levels is not None or bounds is None else (float(bounds[0]), float(bounds[1]))
@@ -164,7 +164,7 @@ def _report(
         app.emit({**extras.about, "fallback": model.fallback, "output": str(output), "seconds": drawn.seconds})
 
 
-def _written(facts: Facts, condition: ConditionLike, n: int) -> Array | Mapping[str, Array] | None:
+def written(facts: Facts, condition: ConditionLike, n: int) -> Array | Mapping[str, Array] | None:
     """A condition as files of samples hold it."""
     if condition is None or facts.condition is None:
         return None
@@ -215,7 +215,7 @@ def _write_previews(app: App, model: BundledModel, request: Request, previews: A
     assert request.previews is not None
     pictures = previews.reshape(-1, *model.event_shape) if is_picture(request.previews) else previews
     extras = Extras(
-        levels=model.levels, modality=model.modality, columns=previews.shape[1], value_range=_shown_range(model)
+        levels=model.levels, modality=model.modality, columns=previews.shape[1], value_range=shown_range(model)
     )
     with _kept(app, output, f"{request.previews} is not written"):
         write(pictures, request.previews, extras, replace=request.force)
@@ -245,8 +245,8 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     warn_of_fallback(app, model.fallback)
     told = {"model": source.name, "n": len(x), "steps": request.steps, "provider": model.provider}
     told["command"] = command_of(app.arguments)
-    written = _written(facts, condition, len(x))
-    write(noise, output, Extras(condition=written, about=told), replace=request.force)
+    extras = Extras(condition=written(facts, condition, len(x)), about=told)
+    write(noise, output, extras, replace=request.force)
     app.say(f"wrote {output}: noise of {len(x)} data")
     if app.json:
         app.emit({**told, "encode": str(request.encode), "output": str(output)})

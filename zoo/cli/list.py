@@ -23,6 +23,7 @@ PLURALS = {
     "samplers": "sampler",
     "datasets": "data set",
     "readers": "data reader",
+    "engines": "engine",
     "exporters": "exporter",
     "importers": "importer",
     "adapters": "adapter",

@@ -152,6 +152,7 @@ def _print_model(values: Mapping[str, Any], lacks: str | None, source: Source) -
             ("parameters", f"{values['parameters']:,}" if values["parameters"] else ""),
             ("data", f"{data.get('name', '')}{chosen}{levels}".lstrip(", ")),
             *[(name, metric(value)) for name, value in values["metrics"].items()],
+            ("training", "" if source.card is None else str(source.card.training or "")),
             ("licence", ", ".join(f"{what} {spdx}" for what, spdx in values["license"].items() if spdx)),
             ("data licence", str(data.get("license") or "")),
             ("papers", list(values["papers"])),

@@ -147,6 +147,11 @@ class GenerativeModel(Conditioned, ABC):
         """
         return (Objective("loss", self.loss, tuple(self.parameters())),)
 
+    def blocks(self) -> Sequence[nn.Module]:
+        """Submodules of which only the parameters of one at a time need to be whole, where a model is trained in parts
+        (``training.shard``): those that are only ever called, ``block(...)``. None unless overridden."""
+        return ()
+
     def elbo(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
         """An estimate of the evidence lower bound of the log-probability of data.
 

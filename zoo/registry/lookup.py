@@ -23,6 +23,7 @@ from zoo.registry.cards import (
     DataSource,
     Description,
     DistillationMethod,
+    Engine,
     Exporter,
     Family,
     Format,
@@ -164,6 +165,10 @@ class Registry:
     def data_reader(self, name: str) -> DataReader:
         """The reader of users' data of that name."""
         return self._get("data reader", name, DataReader)
+
+    def engine(self, name: str) -> Engine:
+        """The engine of that name."""
+        return self._get("engine", name, Engine)
 
     def exporter(self, name: str) -> Exporter:
         """The export target of that name."""
