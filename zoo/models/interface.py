@@ -260,9 +260,8 @@ class DirectModel(GenerativeModel):
         draws_symbols: whether samples are symbols drawn by the largest of some scores, so that rounding can turn one
             into another. :meth:`draw` then gives the margins of the symbols too, and a proof accepts different ones
             where the margin is below rounding; :func:`largest` gives both.
-        temperature: what the normals of a seed are multiplied by in :meth:`sample`, unless it is asked for another.
-            Below 1 samples are nearer to typical data, and fewer kinds of it; their density is that of
-            :meth:`log_prob` at 1 alone.
+        temperature: what the normals of a seed are multiplied by in :meth:`sample`, unless it is asked for another; at
+            1 alone samples follow the density.
     """
 
     draws_symbols: ClassVar[bool] = False
@@ -320,8 +319,7 @@ class DirectModel(GenerativeModel):
         scale = self.temperature if temperature is None else check_temperature(temperature)
         with torch.set_grad_enabled(needs_gradient(condition)):
             noise = self.drawn_noises(self.noises, check_seed(seed), check_count(n))
-            if scale != 1:
-                # in float32, as in every runtime
+            if scale != 1:  # in float32, as in every runtime
                 noise = {name: z * float(np.float32(scale)) for name, z in noise.items()}
             drawn = self.draw(noise, self.received_condition(condition, n))
             return (drawn, None) if isinstance(drawn, Tensor) else drawn
