@@ -51,7 +51,8 @@ VERDICT = {
     "it has not seen together it gets one emoji in five right, where chance is one in twenty.",
     "maze-policy": "Takes either gap of a wall where a regression goes between them. It knows mazes of this kind alone: "
     "three walls with two gaps each.",
-    "mnist-glow": "Exact likelihoods of pictures. Many of its samples are hard to read; for digits to look at, take "
+    "mnist-glow": "Exact likelihoods of pictures. It samples at a temperature of 0.7: at 1, which is its density, many "
+    "samples are hard to read. For digits to look at, take "
     "mnist-unet.",
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
     "differential equation, and is worse than that of mnist-glow.",

@@ -162,7 +162,7 @@ def fuse(
         assert table is not None
         x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, conditions)
     else:
-        x = _direct(run, inner, noises, conditions.condition)
+        x = _direct(run, inner, noises, conditions.condition, sample.temperature)
     result = builder("Identity", x)
     result.name = output.name
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(output.shape)
@@ -197,11 +197,14 @@ def _plain(builder: Builder, condition: ir.Value | None, null_class: int | None)
     return GuidedRows({"condition": condition}, {"condition": null})
 
 
-def _direct(run: _Run, inner: ir.Graph, noises: Sequence[Noise], condition: Mapping[str, ir.Value]) -> ir.Value:
+def _direct(
+    run: _Run, inner: ir.Graph, noises: Sequence[Noise], condition: Mapping[str, ir.Value], temperature: float
+) -> ir.Value:
     builder = run.builder
     suppliers = dict(condition)
     for k, each in enumerate(noises):
-        suppliers[each.name] = noise.drawn(builder, run.key, run.first, run.n, each, builder.constant(np.array(k)))
+        z = noise.drawn(builder, run.key, run.first, run.n, each, builder.constant(np.array(k)))
+        suppliers[each.name] = z if temperature == 1 else builder("Mul", z, np.array(temperature, np.float32))
     return _inline(builder, inner, suppliers)[0]
 
 

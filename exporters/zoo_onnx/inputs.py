@@ -243,6 +243,8 @@ class Inputs:
         with torch.no_grad():
             if self.programs.sample is None:
                 return np.array(self.model.examples(count).numpy(), np.float32), condition
+            if self.programs.sample.temperature != 1:  # data to score are those of the density
+                options["temperature"] = 1
             x = self.model.sample(count, condition=condition, seed=_SEED, **options)
         return x.numpy(), condition
 

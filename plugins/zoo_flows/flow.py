@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from zoo.arrays import Array
 from zoo.conditions import Condition
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, UsageError
 from zoo.models.contexts import ReceivedCondition, TensorCondition
 from zoo.models.encoders import ConditionEncoder
 from zoo.models.interface import DirectModel
 from zoo.overriding import override
 from zoo.programs import Programs
 from zoo.programs.graph_writing import Value, Writer
+from zoo.programs.one_call import check_temperature
 from zoo_flows import graph_writing
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.dequantisation import VariationalDequantisation
@@ -56,6 +57,7 @@ class Flow(DirectModel):
             takes data with the noise that they come with. The density of x with noise is :meth:`log_prob` either way.
         landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
             of splines. Exported graphs are proven there too.
+        temperature: see :class:`~zoo.models.interface.DirectModel`.
     """
 
     family = "flow"
@@ -71,8 +73,13 @@ class Flow(DirectModel):
         encoder: ConditionEncoder | None = None,
         dequantisation: VariationalDequantisation | None = None,
         landmarks: Sequence[float] = (),
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
+        try:
+            self.temperature = check_temperature(temperature)
+        except UsageError as error:
+            raise ConfigError(str(error)) from error
         self.event_shape = tuple(event_shape)
         self.condition_on(condition, encoder)
         if condition is not None and not condition.plain and [port.name for port in self.encoded_ports()] != [CONTEXT]:

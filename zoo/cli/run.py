@@ -24,7 +24,7 @@ _PATH = click.Path(path_type=Path)
 
 #: the options in the help, by what they are for
 SECTIONS = {
-    "Samples": ("n", "seed", "classes", "condition", "output", "form", "force", "density"),
+    "Samples": ("n", "seed", "temperature", "classes", "condition", "output", "form", "force", "density"),
     "Samplers": (
         *("sampler", "steps", "options", "guidance", "guidance_interval", "guidance_rescale", "negative", "fused"),
     ),
@@ -44,6 +44,12 @@ SECTIONS = {
     help="How many [1000 points in one or two dimensions; else about 16, each class equally often].",
 )
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of the noise [random, and reported].")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0),
+    metavar="T",
+    help="Scale of the noise of a flow; 1 samples its density, less is tidier and less varied [the model's own].",
+)
 @click.option("--sampler", shell_complete=names_of("sampler"), help="Sampler of a diffusion [the model's own].")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's sampler, or of its likelihood.")
 @click.option("--guidance", type=float, help="Weight of classifier-free guidance; 1 means none.")

@@ -24,6 +24,7 @@ const HELP = `usage: node sample.mjs [options]
   --negative V         condition to guide away from, as for --class or --condition [the model's null]
   --compose V:WEIGHT   one of several conditions with weights, once for each, instead of --condition, --class, --vector
                        and --guidance: a class, the numbers of a vector, or PART=V;PART=V
+  --temperature T      what the noise of a model of one call is multiplied by [the bundle's own]
   --fused              run the bundle's fused graph
   -o, --output FILE    .npy or .json [JSON on stdout]
   --bundle FOLDER      another bundle [the one of this package]
@@ -40,7 +41,7 @@ const OPTIONS = {
   negative: { type: "string", multiple: true },
   compose: { type: "string", multiple: true },
   ...Object.fromEntries(
-    ["seed", "class", "vector", "table", "guidance", "bundle", "runtime", "threads"].map((name) => [name, { type: "string" }]),
+    ["seed", "class", "vector", "table", "guidance", "temperature", "bundle", "runtime", "threads"].map((name) => [name, { type: "string" }]),
   ),
 };
 
@@ -93,6 +94,7 @@ async function main() {
     table: values.table,
     fused: values.fused,
     guidance: values.guidance === undefined ? undefined : number("guidance", values.guidance),
+    temperature: values.temperature === undefined ? undefined : number("temperature", values.temperature),
     progress: process.stderr.isTTY ? (done, total) => process.stderr.write(`\r${done}/${total}${done === total ? "\n" : ""}`) : undefined,
   });
   const seconds = (performance.now() - begun) / 1000;
