@@ -49,8 +49,8 @@ VERDICT = {
     "the eight parts need no bridges.",
     "emoji-text": "Hearts, faces, food and flags from words, in two styles. Animals and people melt, and of words that "
     "it has not seen together it gets one emoji in five right, where chance is one in twenty.",
-    "maze-policy": "Takes either gap of a wall where a regression goes between them. It knows mazes of this kind alone: "
-    "three walls with two gaps each.",
+    "maze-policy": "Takes either gap of a wall where a regression goes between them. It knows mazes of this kind "
+    "alone: three walls with two gaps each.",
     "mnist-glow": "Exact likelihoods of pictures. It samples at a temperature of 0.7: at 1, which is its density, many "
     "samples are hard to read. For digits to look at, take "
     "mnist-unet.",
@@ -63,7 +63,8 @@ VERDICT = {
     "moons-nsf.",
     "names-masked": "Names that can be spoken; about a third stand in the training data.",
     "pinwheel-realnvp": "Both directions take one pass. In the middle, where the arms meet, samples blur.",
-    "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its points.",
+    "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its "
+    "points.",
     "spoken-digits-unet1d": "Half a second of speech at 8 kHz. It knows two speakers, and one in seven is misheard.",
     "two-moons-posterior": "The posterior of any observation at once, exact densities included, from 100,000 "
     "simulations. A few samples in a thousand stray from the crescents.",
