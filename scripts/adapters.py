@@ -182,17 +182,10 @@ def today() -> str:
 
 def machine() -> str:
     """The processor, and the versions that matter."""
-    models = (
-        [
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-            if line.startswith("model name")
-        ]
-        if Path("/proc/cpuinfo").exists()
-        else []
-    )
+    from zoo.training.effort import processor
+
     versions = ", ".join(f"{each} {version(each)}" for each in ("torch", "onnx", "onnxruntime"))
-    return f"{models[0] if models else platform.processor()}; {versions}; Python {platform.python_version()}"
+    return f"{processor()}; {versions}; Python {platform.python_version()}"
 
 
 def in_a_process(name: str, reference: Path) -> dict[str, object]:

@@ -162,9 +162,10 @@ def _traced(graph: Graph, opset: int, networks: Networks | None = None) -> ir.Mo
 
 
 def _write(plan: Plan, graphs: Sequence[ir.Model], folder: Path, stages: _Stages) -> _Written:
-    """Write copies of the graphs, since the written ones point into the weights file afterwards."""
+    """Write the graphs, or copies if they are needed again: written ones point into the weights file."""
     stages.begin("writing")
-    return _Written(folder, plan.draft.write([each.clone() for each in graphs], folder))
+    again = plan.lowers or plan.batch is not None
+    return _Written(folder, plan.draft.write([each.clone() if again else each for each in graphs], folder))
 
 
 def opened_of(plan: Plan, graphs: Sequence[ir.Model], folder: Path) -> BundledModel:

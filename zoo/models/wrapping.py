@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ExportError, NameConflictError, PluginError, UsageError, ZooError
@@ -103,7 +103,7 @@ def _refusing(model: nn.Module) -> Iterator[None]:
 
 def _class_named(message: str, model: nn.Module) -> str:
     """The line of the first class of a model's modules that a message names, or else of its own; or nothing."""
-    modules = getattr(model, "modules", tuple)()
+    modules: Iterable[nn.Module] = getattr(model, "modules", tuple)()
     classes = dict.fromkeys([*(type(each) for each in modules), type(model)])
     words = re.findall(r"\w+", message)
     named = [cls for cls in classes if cls.__name__ in words]
