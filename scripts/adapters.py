@@ -111,8 +111,8 @@ def measured(name: str, reference: dict[str, Any], failure: str) -> dict[str, ob
                 )
                 row[key] = float(relative_difference(actual, reference[key], unit))
         if "drawn" in reference:
-            given = {"condition": reference["c"][0]} if context else {}
-            row["deviations"] = deviations(bundle.sample(DRAWN, seed=0, **given), reference["drawn"])
+            arguments = {"condition": reference["c"][0]} if context else {}
+            row["deviations"] = deviations(bundle.sample(DRAWN, seed=0, **arguments), reference["drawn"])
     return row
 
 

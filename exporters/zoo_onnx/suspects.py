@@ -40,16 +40,16 @@ def named(proof: Proof) -> Iterator[None]:
     try:
         yield
     except ProofError as error:
-        found = None
+        suspect = None
         with contextlib.suppress(Exception):  # what is told is the refusal, whatever becomes of its explanation
-            found = _found(proof)
-        if found is None:
+            suspect = _suspect(proof)
+        if suspect is None:
             raise
-        said, hint = found
+        said, hint = suspect
         raise ProofError(f"{error}; {said}", hint=hint) from error
 
 
-def _found(proof: Proof) -> tuple[str, str] | None:
+def _suspect(proof: Proof) -> tuple[str, str] | None:
     """What is behind a refusal, and what to do about it."""
     if isinstance(proof.model, Wrapped) and (doubt := proof.model.doubt()) is not None:
         return doubt
@@ -69,14 +69,14 @@ def _imprecise(proof: Proof, graph: Graph) -> str:
             call(graph, feeds)
         with contextlib.suppress(ZooError), exact:
             call(proof.reference.exact_graphs[graph.name], feeds, torch.float64)
-        for (name, line, given), (_, _, wanted) in _paired(short.results, exact.results):
-            if given.shape != wanted.shape:
+        for (name, line, actual), (_, _, wanted) in _paired(short.results, exact.results):
+            if actual.shape != wanted.shape:
                 break  # it computes something else in float64
-            apart = np.abs(given - wanted)
+            apart = np.abs(actual - wanted)
             worst = np.nan_to_num(apart / (1 + np.abs(wanted)), nan=0.0).argmax() if apart.size else 0
             if apart.size and line and apart.flat[worst] > _WORTH * (1 + abs(wanted.flat[worst])):
                 return (
-                    f"float32 has no digits for `{name}` ({line}), which gives {given.flat[worst]:.4g} where float64 "
+                    f"float32 has no digits for `{name}` ({line}), which gives {actual.flat[worst]:.4g} where float64 "
                     f"has {wanted.flat[worst]:.4g}"
                 )
     return ""

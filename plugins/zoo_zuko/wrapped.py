@@ -30,6 +30,8 @@ from zoo_zuko.converted import converted
 
 #: samples that are drawn to see how many a search misses
 _DRAWN = 1024
+#: the share of them that a proof can be expected to meet
+_MISSED = 1e-3
 
 
 def wrapped(flow: Any, event_shape: Sequence[int] | None, context: int | Condition | None) -> Wrapped:
@@ -107,7 +109,7 @@ class ZukoFlow(_ZukoModel):
         with replaced((transforms, "bisection", noted)), torch.no_grad():
             self.draw(noise, any_condition(self, _DRAWN))
         share, bound = max(beyond, default=(0.0, 0.0))
-        if not share:
+        if share < _MISSED:
             return None
         line = line_of_call(transforms.MonotonicTransform._inverse, "bisection(")
         return (
