@@ -23,7 +23,6 @@ from zoo.registry.cards import (
     DataSource,
     Description,
     DistillationMethod,
-    Engine,
     Exporter,
     Family,
     Format,
@@ -35,6 +34,7 @@ from zoo.registry.cards import (
     Sampler,
 )
 from zoo.registry.discovery import KINDS, Plugin, PluginRecord, allowed_plugins, discover
+from zoo.registry.engines import Engine
 
 D = TypeVar("D", bound=Description)
 

@@ -11,12 +11,18 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import DataError, MissingDependencyError
+from zoo.files import reason_of
 
 #: key of the metadata that says how samples were drawn, and of a column that says the shape of its lists
 _ABOUT, _SHAPE = b"genzoo", b"shape"
 
 
 def arrow_for(what: str) -> Any:
+    """The module pyarrow.
+
+    Raises:
+        MissingDependencyError: it is not installed, and so one cannot do ``what``.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
@@ -64,7 +70,7 @@ def decoded(path: Path) -> dict[str, Any]:
         table = arrow.parquet.read_table(path)
         return {field.name: _values(table.column(field.name), field) for field in table.schema}
     except (arrow.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path} is not a Parquet file that can be read: {error}") from error
+        raise DataError(f"{path} is not a Parquet file that can be read: {reason_of(error)}") from error
 
 
 def _values(column: Any, field: Any) -> Any:
